@@ -1,0 +1,1 @@
+"""Floor 1: the cluster's own certificate authority, certificates, identities and join tokens."""

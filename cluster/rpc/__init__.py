@@ -1,0 +1,1 @@
+"""Floor 1: gRPC plumbing: generated messages, credentials, who may call what."""
