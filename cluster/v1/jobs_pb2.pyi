@@ -1,0 +1,168 @@
+from cluster.v1 import job_pb2 as _job_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WORKER_STATE_UNSPECIFIED: _ClassVar[WorkerState]
+    WORKER_STATE_ONLINE: _ClassVar[WorkerState]
+    WORKER_STATE_UNREACHABLE: _ClassVar[WorkerState]
+    WORKER_STATE_OFFLINE: _ClassVar[WorkerState]
+    WORKER_STATE_DRAINING: _ClassVar[WorkerState]
+WORKER_STATE_UNSPECIFIED: WorkerState
+WORKER_STATE_ONLINE: WorkerState
+WORKER_STATE_UNREACHABLE: WorkerState
+WORKER_STATE_OFFLINE: WorkerState
+WORKER_STATE_DRAINING: WorkerState
+
+class Selector(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class SubmitRequest(_message.Message):
+    __slots__ = ("id", "spec")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    spec: _job_pb2.JobSpec
+    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ...) -> None: ...
+
+class SubmitResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _job_pb2.Job
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ("selectors", "states", "limit")
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    states: _containers.RepeatedScalarFieldContainer[_job_pb2.TaskState]
+    limit: int
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., states: _Optional[_Iterable[_Union[_job_pb2.TaskState, str]]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListResponse(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ...) -> None: ...
+
+class GetRequest(_message.Message):
+    __slots__ = ("selector", "max_tasks")
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    MAX_TASKS_FIELD_NUMBER: _ClassVar[int]
+    selector: Selector
+    max_tasks: int
+    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., max_tasks: _Optional[int] = ...) -> None: ...
+
+class GetResponse(_message.Message):
+    __slots__ = ("job", "tasks")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    job: _job_pb2.Job
+    tasks: _containers.RepeatedCompositeFieldContainer[_job_pb2.Task]
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ...) -> None: ...
+
+class WaitRequest(_message.Message):
+    __slots__ = ("selectors",)
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ...) -> None: ...
+
+class WaitResponse(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ...) -> None: ...
+
+class CancelRequest(_message.Message):
+    __slots__ = ("selectors", "grace", "reason")
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    grace: float
+    reason: str
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., grace: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CancelResponse(_message.Message):
+    __slots__ = ("jobs", "cancelled")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    cancelled: int
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., cancelled: _Optional[int] = ...) -> None: ...
+
+class ReadOutputRequest(_message.Message):
+    __slots__ = ("selector", "stdout", "stderr", "follow", "tail_lines")
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
+    selector: Selector
+    stdout: bool
+    stderr: bool
+    follow: bool
+    tail_lines: int
+    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ...) -> None: ...
+
+class ReadOutputResponse(_message.Message):
+    __slots__ = ("job", "task_number", "attempt", "stderr", "data")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TASK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    task_number: int
+    attempt: int
+    stderr: bool
+    data: bytes
+    def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class WorkerInfo(_message.Message):
+    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    USED_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_HEARD_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    state: WorkerState
+    capacity_millicpus: int
+    used_millicpus: int
+    running: int
+    assigned: int
+    address: str
+    version: str
+    registered_at: float
+    last_heard_at: float
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ...) -> None: ...
+
+class ListWorkersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListWorkersResponse(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedCompositeFieldContainer[WorkerInfo]
+    def __init__(self, workers: _Optional[_Iterable[_Union[WorkerInfo, _Mapping]]] = ...) -> None: ...

@@ -1,0 +1,278 @@
+from cluster.v1 import job_pb2 as _job_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class JoinRequest(_message.Message):
+    __slots__ = ("secret", "csr", "name")
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    secret: str
+    csr: bytes
+    name: str
+    def __init__(self, secret: _Optional[str] = ..., csr: _Optional[bytes] = ..., name: _Optional[str] = ...) -> None: ...
+
+class JoinResponse(_message.Message):
+    __slots__ = ("certificate", "ca_certificate", "cluster_id", "identity", "scheduler_address")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CA_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    certificate: bytes
+    ca_certificate: bytes
+    cluster_id: str
+    identity: str
+    scheduler_address: str
+    def __init__(self, certificate: _Optional[bytes] = ..., ca_certificate: _Optional[bytes] = ..., cluster_id: _Optional[str] = ..., identity: _Optional[str] = ..., scheduler_address: _Optional[str] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("csr",)
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    csr: bytes
+    def __init__(self, csr: _Optional[bytes] = ...) -> None: ...
+
+class RenewResponse(_message.Message):
+    __slots__ = ("certificate", "ca_certificate")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CA_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    certificate: bytes
+    ca_certificate: bytes
+    def __init__(self, certificate: _Optional[bytes] = ..., ca_certificate: _Optional[bytes] = ...) -> None: ...
+
+class RegisterRequest(_message.Message):
+    __slots__ = ("name", "capacity_millicpus", "address", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    capacity_millicpus: int
+    address: str
+    version: str
+    def __init__(self, name: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class RegisterResponse(_message.Message):
+    __slots__ = ("worker_id", "name")
+    WORKER_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    worker_id: str
+    name: str
+    def __init__(self, worker_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class DeregisterRequest(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class DeregisterResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Attempts(_message.Message):
+    __slots__ = ("job", "attempt", "indexes")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    INDEXES_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    attempt: int
+    indexes: _containers.RepeatedCompositeFieldContainer[_job_pb2.IndexRange]
+    def __init__(self, job: _Optional[int] = ..., attempt: _Optional[int] = ..., indexes: _Optional[_Iterable[_Union[_job_pb2.IndexRange, _Mapping]]] = ...) -> None: ...
+
+class SessionRequest(_message.Message):
+    __slots__ = ("hello", "report", "heartbeat")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    report: Report
+    heartbeat: int
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "queued", "running", "ended")
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    incarnation: str
+    capacity_millicpus: int
+    epoch: int
+    queued: _containers.RepeatedCompositeFieldContainer[Attempts]
+    running: _containers.RepeatedCompositeFieldContainer[Attempts]
+    ended: _containers.RepeatedCompositeFieldContainer[Attempts]
+    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., queued: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    started: _containers.RepeatedCompositeFieldContainer[Attempts]
+    ok: _containers.RepeatedCompositeFieldContainer[OkEnds]
+    ended: _containers.RepeatedCompositeFieldContainer[End]
+    returned: _containers.RepeatedCompositeFieldContainer[Attempts]
+    outputs: _containers.RepeatedCompositeFieldContainer[SmallOutput]
+    def __init__(self, sequence: _Optional[int] = ..., started: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ok: _Optional[_Iterable[_Union[OkEnds, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[End, _Mapping]]] = ..., returned: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[SmallOutput, _Mapping]]] = ...) -> None: ...
+
+class OkEnds(_message.Message):
+    __slots__ = ("job", "attempt", "first", "count", "packed")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    PACKED_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    attempt: int
+    first: int
+    count: int
+    packed: bytes
+    def __init__(self, job: _Optional[int] = ..., attempt: _Optional[int] = ..., first: _Optional[int] = ..., count: _Optional[int] = ..., packed: _Optional[bytes] = ...) -> None: ...
+
+class End(_message.Message):
+    __slots__ = ("job", "index", "attempt", "reason", "exit_code", "signal", "detail", "started_at", "ended_at", "cpu_seconds", "peak_memory_bytes", "output_bytes")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    index: int
+    attempt: int
+    reason: str
+    exit_code: int
+    signal: str
+    detail: str
+    started_at: float
+    ended_at: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    output_bytes: int
+    def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[str] = ..., detail: _Optional[str] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., cpu_seconds: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., output_bytes: _Optional[int] = ...) -> None: ...
+
+class SmallOutput(_message.Message):
+    __slots__ = ("job", "index", "attempt", "stdout", "stderr")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    index: int
+    attempt: int
+    stdout: bytes
+    stderr: bytes
+    def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ...) -> None: ...
+
+class SessionResponse(_message.Message):
+    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    ASSIGN_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    REPORT_ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    OPEN_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    DISOWN_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    assign: _containers.RepeatedCompositeFieldContainer[Assign]
+    stop: _containers.RepeatedCompositeFieldContainer[Stop]
+    recall: _containers.RepeatedCompositeFieldContainer[Attempts]
+    report_acknowledged: int
+    heartbeat: int
+    open_output: _containers.RepeatedCompositeFieldContainer[OpenOutput]
+    disown: _containers.RepeatedCompositeFieldContainer[Attempts]
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("epoch", "lease")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    lease: float
+    def __init__(self, epoch: _Optional[int] = ..., lease: _Optional[float] = ...) -> None: ...
+
+class Assign(_message.Message):
+    __slots__ = ("job", "attempt", "indexes", "spec", "leash", "lines")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    INDEXES_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    LEASH_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    attempt: int
+    indexes: _containers.RepeatedCompositeFieldContainer[_job_pb2.IndexRange]
+    spec: _job_pb2.JobSpec
+    leash: float
+    lines: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, job: _Optional[int] = ..., attempt: _Optional[int] = ..., indexes: _Optional[_Iterable[_Union[_job_pb2.IndexRange, _Mapping]]] = ..., spec: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., leash: _Optional[float] = ..., lines: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Stop(_message.Message):
+    __slots__ = ("attempts", "grace")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
+    attempts: Attempts
+    grace: float
+    def __init__(self, attempts: _Optional[_Union[Attempts, _Mapping]] = ..., grace: _Optional[float] = ...) -> None: ...
+
+class OpenOutput(_message.Message):
+    __slots__ = ("transfer_id", "job", "index", "attempt", "stdout", "stderr", "follow", "tail_lines")
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
+    transfer_id: str
+    job: int
+    index: int
+    attempt: int
+    stdout: bool
+    stderr: bool
+    follow: bool
+    tail_lines: int
+    def __init__(self, transfer_id: _Optional[str] = ..., job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ...) -> None: ...
+
+class PushOutputRequest(_message.Message):
+    __slots__ = ("transfer_id", "job", "index", "attempt", "stderr", "data", "error")
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    transfer_id: str
+    job: int
+    index: int
+    attempt: int
+    stderr: bool
+    data: bytes
+    error: str
+    def __init__(self, transfer_id: _Optional[str] = ..., job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., error: _Optional[str] = ...) -> None: ...
+
+class PushOutputResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
