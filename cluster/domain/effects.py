@@ -1,0 +1,42 @@
+"""All that the scheduler's core may ask for. Saves are committed first, in one transaction; then the rest is performed."""
+
+from dataclasses import dataclass
+
+from cluster.domain.errors import ClusterError
+from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.session import Downward
+from cluster.domain.worker import WorkerRecord
+
+# What a store can commit. Each value is its own instruction: insert or replace the record with its key.
+Save = JobRecord | JobProgress | OkEnds | TaskEnd | SmallOutput | WorkerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    session: int
+    message: Downward
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    session: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one ask: a number (of the job submitted, of tasks cancelled) or a name (of the worker), or an error."""
+
+    ask: int
+    value: int | str | ClusterError
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Whoever watches this job has something new to see."""
+
+    job: int
+
+
+Act = Send | CloseSession | Reply | Notify
+Effect = Save | Act

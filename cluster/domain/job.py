@@ -1,0 +1,246 @@
+"""What a job is: the spec that a user submits, and the records that a store keeps of it.
+
+A task has an **index**, its position from 0 in the job's array, used everywhere inside; and a **number**, what people
+type (`5.17`) and the task sees as CLUSTER_TASK. For `--array 1-1000:2` index 0 is number 1 and index 1 is number 3.
+Times are seconds: wall-clock times since the Unix epoch, durations as such.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple
+
+from cluster.domain.errors import InvalidInput
+from cluster.domain.states import TaskState
+
+MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
+DEFAULT_GRACE = 10.0
+DEFAULT_LOST_AFTER = 60.0
+MIN_LOST_AFTER = 1.0
+
+
+class ArraySegment(NamedTuple):
+    """Task numbers first, first+step, … up to last."""
+
+    first: int
+    last: int
+    step: int = 1
+
+    @property
+    def count(self) -> int:
+        return (self.last - self.first) // self.step + 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One command, to run once, once for each number of `array`, or once for each line of `lines`."""
+
+    argv: tuple[str, ...]
+    name: str = ""
+    script: str = ""  # path below the worker's scripts folder; stands between argv and script_args
+    script_args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str = ""  # empty: a fresh directory for each attempt
+    millicpus: int = 1000
+    array: tuple[ArraySegment, ...] = ()
+    lines: bytes = b""  # separated by \n, without a trailing one; empty: none
+    timeout: float = 0.0  # of one attempt's run; 0: none
+    grace: float = DEFAULT_GRACE  # from SIGTERM to SIGKILL
+    worker: str = ""  # UUID or name of the only worker that may run it
+    lost_after: float = DEFAULT_LOST_AFTER
+    retries: int = 0
+    task_count: int = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        count = self.lines.count(b"\n") + 1 if self.lines else sum(s.count for s in self.array) or 1
+        object.__setattr__(self, "task_count", count)
+
+    @property
+    def is_array(self) -> bool:
+        return bool(self.array or self.lines)
+
+    def number_of(self, index: int) -> int:
+        """The task number of an index; 0 for the one task of a job that is no array."""
+        if self.lines:
+            return index + 1
+        for segment in self.array:
+            if index < segment.count:
+                return segment.first + index * segment.step
+            index -= segment.count
+        return 0
+
+    def index_of(self, number: int) -> int | None:
+        """The index of a task number; None if the job has no such task."""
+        if self.lines:
+            return number - 1 if 1 <= number <= self.task_count else None
+        before = 0
+        for segment in self.array:
+            offset, rest = divmod(number - segment.first, segment.step)
+            if rest == 0 and 0 <= offset < segment.count:
+                return before + offset
+            before += segment.count
+        return None
+
+
+class LineIndex:
+    """Finds the lines of a job by index without keeping a million strings: 8 bytes a line."""
+
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+        self._starts = [0, *accumulate(len(line) + 1 for line in lines.split(b"\n"))]
+
+    def slice(self, start: int, stop: int) -> list[bytes]:
+        """Lines start … stop-1."""
+        begin, end = self._starts[start], self._starts[stop] - 1
+        return self._lines[begin:end].split(b"\n")
+
+
+def validate(spec: JobSpec) -> None:
+    """Raises InvalidInput, with the value and what to do, for a spec that could never run."""
+    texts: Sequence[str] = (
+        *spec.argv,
+        spec.script,
+        *spec.script_args,
+        spec.cwd,
+        spec.name,
+        *(v for kv in spec.env for v in kv),
+    )
+    if not spec.script and not (spec.argv and spec.argv[0]):
+        raise InvalidInput("the command is empty: give one after --, as in: cluster run -- echo hello")
+    if any("\0" in text for text in texts):
+        raise InvalidInput("a NUL byte in the command, environment or a path: no process can be given one")
+    if spec.script:
+        _validate_script(spec.script)
+    for name, _ in spec.env:
+        if not name or "=" in name:
+            raise InvalidInput(f"{name!r} is not a name of an environment variable: use NAME=VALUE")
+    if spec.cwd and not spec.cwd.startswith("/"):
+        raise InvalidInput(f"--cwd {spec.cwd!r} is not absolute: the worker has no directory to start from")
+    if spec.millicpus < 1:
+        raise InvalidInput(f"{spec.millicpus / 1000:g} cpus: a task needs at least 0.001")
+    for what, seconds in (("timeout", spec.timeout), ("grace", spec.grace)):
+        if not 0 <= seconds < 1e9:
+            raise InvalidInput(f"a {what} of {seconds:g} s: use 0 or more")
+    if not MIN_LOST_AFTER <= spec.lost_after < 1e9:
+        raise InvalidInput(f"lost after {spec.lost_after:g} s: use {MIN_LOST_AFTER:g} or more")
+    _validate_array(spec)
+
+
+def _validate_script(script: str) -> None:
+    if script.startswith("/") or ".." in script.split("/"):
+        raise InvalidInput(
+            f"script {script!r} leaves the worker's scripts folder: give a path inside it, without '..'"
+        )
+
+
+def _validate_array(spec: JobSpec) -> None:
+    if spec.array and spec.lines:
+        raise InvalidInput("--array and --each-line exclude each other: each decides what the tasks are")
+    reached = -1
+    for segment in sorted(spec.array):
+        if segment.step < 1 or segment.last < segment.first or segment.first < 0:
+            raise InvalidInput(
+                f"array {segment.first}-{segment.last}:{segment.step}: use FIRST-LAST[:STEP], ascending"
+            )
+        if segment.first <= reached:
+            raise InvalidInput(
+                f"array: task number {segment.first} comes twice, or segments overlap: list each once"
+            )
+        reached = segment.last
+    if spec.task_count > MAX_TASKS:
+        raise InvalidInput(f"{spec.task_count} tasks in one job: the limit is {MAX_TASKS}")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What never changes about a job. Persisted once, when it is accepted."""
+
+    number: int
+    id: str  # UUIDv7, made by the submitter
+    owner: str  # the user's name
+    spec: JobSpec
+    submitted_at: float
+
+
+class Held(NamedTuple):
+    """Tasks that one worker holds, all in their attempt-th attempt. `flat` is IntervalSet.flat()."""
+
+    worker_id: str
+    attempt: int
+    flat: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """What changes about a job, as sets of task indexes (IntervalSet.flat() each). Persisted as one record,
+    rewritten by each commit that touches the job."""
+
+    number: int
+    ready: tuple[int, ...]
+    backoff: tuple[int, ...]
+    succeeded: tuple[int, ...]
+    failed: tuple[int, ...]
+    cancelled: tuple[int, ...]
+    held: tuple[Held, ...]  # assigned or running
+    attempts: tuple[
+        tuple[int, tuple[int, ...]], ...
+    ]  # (n, tasks whose n-th attempt has ended and is not the last)
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    cancelled_by: str = ""
+    cancel_reason: str = ""
+    exit_code: int = 0  # the highest so far
+    reason: str = ""  # of the first abnormal end
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """An end that is not plain success. Persisted once; the last one of a task decides its state."""
+
+    job: int
+    index: int
+    attempt: int
+    state: TaskState
+    reason: str  # exit:N, signal:NAME, timeout:run, cancelled, lost, launch_failed …
+    exit_code: int = 0  # of the process; 128 + signal number when a signal ended it
+    signal: str = ""  # the signal that ended it, as in SIGTERM
+    detail: str = ""
+    worker_id: str = ""
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0  # bytes
+    output_bytes: int = 0  # on the worker, to be pushed
+
+
+@dataclass(frozen=True, slots=True)
+class OkEnds:
+    """Plain successes of tasks first … first+count-1, each in its attempt-th attempt, on one worker.
+
+    `packed` holds PACKED.size bytes for each: start (Unix seconds), run time (µs), CPU time (µs),
+    peak memory (KiB), bytes of output waiting on the worker."""
+
+    job: int
+    attempt: int
+    first: int
+    count: int
+    packed: bytes
+    worker_id: str = ""
+
+    @property
+    def stop(self) -> int:
+        return self.first + self.count
+
+
+PACKED = "<dIIII"  # struct format of one task in OkEnds.packed, 24 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SmallOutput:
+    """The whole output of one attempt, small enough to ride along with its end."""
+
+    job: int
+    index: int
+    attempt: int
+    stdout: bytes
+    stderr: bytes

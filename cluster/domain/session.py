@@ -1,0 +1,92 @@
+"""What a worker and the scheduler say to each other in a session, as plain values (the wire form is scheduler.proto)."""
+
+from dataclasses import dataclass
+
+from cluster.domain.intervals import Range
+from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The attempt-th attempts of some tasks of one job."""
+
+    job: int
+    attempt: int
+    ranges: tuple[Range, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.ranges))
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First word of a session: what the worker is and holds."""
+
+    incarnation: str  # of its launcher: another one may have forgotten attempts
+    millicpus: int
+    epoch: int  # highest scheduler epoch it has obeyed
+    queued: tuple[Attempts, ...] = ()
+    running: tuple[Attempts, ...] = ()
+    ended: tuple[Attempts, ...] = ()  # not acknowledged; their reports follow
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened since the last report. Repeated after a reconnect until acknowledged."""
+
+    sequence: int  # of the launcher's journal; 0: needs no acknowledgement
+    started: tuple[Attempts, ...] = ()
+    ok: tuple[OkEnds, ...] = ()
+    ended: tuple[TaskEnd, ...] = ()
+    returned: tuple[Attempts, ...] = ()
+    outputs: tuple[SmallOutput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    epoch: int
+    lease: float  # seconds; a heartbeat at least every third of it
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Run these. `spec` comes with the job's first assign in a session, without its lines."""
+
+    attempts: Attempts
+    spec: JobSpec | None
+    leash: float  # seconds without a confirmed lease after which the worker kills the attempts by itself
+    lines: tuple[bytes, ...] = ()  # of these tasks, in order, when the job has lines
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    attempts: Attempts
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Give back those of these that have not started."""
+
+    attempts: Attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Disown:
+    """These are not yours any more: stop them, report nothing of them."""
+
+    attempts: Attempts
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAcknowledged:
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAnswered:
+    sequence: int
+
+
+Downward = Welcome | Assign | Stop | Recall | Disown | ReportAcknowledged | HeartbeatAnswered
