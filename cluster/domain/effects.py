@@ -1,4 +1,4 @@
-"""All that the scheduler's core may ask for. Saves are committed first, in one transaction; then the rest is performed."""
+"""All that the scheduler's core may ask for. Saves are committed first, in one transaction; the rest follows."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class CloseSession:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one ask: a number (of the job submitted, of tasks cancelled) or a name (of the worker), or an error."""
+    """The answer to one ask: a number (of the job, or of tasks cancelled), the worker's name, or an error."""
 
     ask: int
     value: int | str | ClusterError

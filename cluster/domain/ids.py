@@ -10,7 +10,7 @@ class AttemptKey(NamedTuple):
     """One try to run a task: job number, index (not number) of the task, attempt counted from 1."""
 
     job: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on a key
     attempt: int
 
     def __str__(self) -> str:

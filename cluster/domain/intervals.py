@@ -15,7 +15,8 @@ class Range(NamedTuple):
     start: int
     stop: int
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
         return self.stop - self.start
 
 
@@ -106,11 +107,7 @@ class IntervalSet:
         """The parts of start … stop-1 that are members, in ascending order."""
         lo = bisect_right(self._stops, start)
         hi = bisect_left(self._starts, stop)
-        return [
-            Range(max(start, self._starts[i]), min(stop, self._stops[i]))
-            for i in range(lo, hi)
-            if start < stop
-        ]
+        return [Range(max(start, self._starts[i]), min(stop, self._stops[i])) for i in range(lo, hi) if start < stop]
 
     def covers(self, start: int, stop: int) -> bool:
         """Whether every one of start … stop-1 is a member."""

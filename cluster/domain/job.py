@@ -27,7 +27,7 @@ class ArraySegment(NamedTuple):
     step: int = 1
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return (self.last - self.first) // self.step + 1
 
 
@@ -52,7 +52,7 @@ class JobSpec:
     task_count: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        count = self.lines.count(b"\n") + 1 if self.lines else sum(s.count for s in self.array) or 1
+        count = self.lines.count(b"\n") + 1 if self.lines else sum(s.size for s in self.array) or 1
         object.__setattr__(self, "task_count", count)
 
     @property
@@ -64,9 +64,9 @@ class JobSpec:
         if self.lines:
             return index + 1
         for segment in self.array:
-            if index < segment.count:
+            if index < segment.size:
                 return segment.first + index * segment.step
-            index -= segment.count
+            index -= segment.size
         return 0
 
     def index_of(self, number: int) -> int | None:
@@ -76,9 +76,9 @@ class JobSpec:
         before = 0
         for segment in self.array:
             offset, rest = divmod(number - segment.first, segment.step)
-            if rest == 0 and 0 <= offset < segment.count:
+            if rest == 0 and 0 <= offset < segment.size:
                 return before + offset
-            before += segment.count
+            before += segment.size
         return None
 
 
@@ -128,9 +128,7 @@ def validate(spec: JobSpec) -> None:
 
 def _validate_script(script: str) -> None:
     if script.startswith("/") or ".." in script.split("/"):
-        raise InvalidInput(
-            f"script {script!r} leaves the worker's scripts folder: give a path inside it, without '..'"
-        )
+        raise InvalidInput(f"script {script!r} leaves the worker's scripts folder: give a path inside it, without '..'")
 
 
 def _validate_array(spec: JobSpec) -> None:
@@ -139,13 +137,9 @@ def _validate_array(spec: JobSpec) -> None:
     reached = -1
     for segment in sorted(spec.array):
         if segment.step < 1 or segment.last < segment.first or segment.first < 0:
-            raise InvalidInput(
-                f"array {segment.first}-{segment.last}:{segment.step}: use FIRST-LAST[:STEP], ascending"
-            )
+            raise InvalidInput(f"array {segment.first}-{segment.last}:{segment.step}: use FIRST-LAST[:STEP], ascending")
         if segment.first <= reached:
-            raise InvalidInput(
-                f"array: task number {segment.first} comes twice, or segments overlap: list each once"
-            )
+            raise InvalidInput(f"array: task number {segment.first} comes twice, or segments overlap: list each once")
         reached = segment.last
     if spec.task_count > MAX_TASKS:
         raise InvalidInput(f"{spec.task_count} tasks in one job: the limit is {MAX_TASKS}")
@@ -182,9 +176,7 @@ class JobProgress:
     failed: tuple[int, ...]
     cancelled: tuple[int, ...]
     held: tuple[Held, ...]  # assigned or running
-    attempts: tuple[
-        tuple[int, tuple[int, ...]], ...
-    ]  # (n, tasks whose n-th attempt has ended and is not the last)
+    attempts: tuple[tuple[int, tuple[int, ...]], ...]  # (n, tasks whose n-th attempt has ended and is not the last)
     started_at: float = 0.0
     ended_at: float = 0.0
     cancelled_by: str = ""

@@ -1,4 +1,4 @@
-"""What a worker and the scheduler say to each other in a session, as plain values (the wire form is scheduler.proto)."""
+"""What a worker and the scheduler say to each other in a session, as plain values."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Attempts:
 
     @property
     def count(self) -> int:
-        return sum(map(len, self.ranges))
+        return sum(r.size for r in self.ranges)
 
 
 @dataclass(frozen=True, slots=True)

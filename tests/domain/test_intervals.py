@@ -1,5 +1,7 @@
 """Interval sets behave as sets of whole numbers do, whatever the order of operations."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +40,7 @@ def test_ranges_are_sorted_apart_and_not_empty(steps: list[tuple[str, tuple[int,
         (ours.add if what == "add" else ours.discard)(a, b)
         ranges = list(ours.ranges())
         assert all(r.start < r.stop for r in ranges)
-        assert all(left.stop < right.start for left, right in zip(ranges, ranges[1:], strict=False))
+        assert all(left.stop < right.start for left, right in pairwise(ranges))
 
 
 def test_a_million_members_are_one_range() -> None:
