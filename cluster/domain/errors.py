@@ -1,8 +1,8 @@
 """The one tree of errors that people may see. Anything raised that is not in it is a bug of ours.
 
-The message is for people: one line that says what was wrong, with which value, and what to do. The command line
-prints it after `cluster: ` and leaves with `exit_code`; `cluster.rpc.errors` carries it over the wire unchanged.
-Exit codes follow sysexits.h where it has a word for the case.
+The message is for people: one line that says what was wrong, with which value, and what to do. The command
+line prints it after `cluster: ` and leaves with `exit_code`; `cluster.rpc.errors` carries it over the wire
+unchanged. Exit codes follow sysexits.h where it has a word for the case.
 """
 
 
@@ -45,7 +45,10 @@ class NotPermitted(ClusterError):
 
 
 class Unreachable(ClusterError):
-    """Nobody answers at that address, or the connection broke. Nothing is known about what became of the call."""
+    """Nobody answers at that address, or the connection broke.
+
+    Nothing is known about what became of the call.
+    """
 
     exit_code = 75  # EX_TEMPFAIL
 
@@ -57,6 +60,9 @@ class Untrusted(ClusterError):
 
 
 class Internal(ClusterError):
-    """A bug on the other side. The message carries a short id; the traceback is in that side's log under it."""
+    """A bug on the other side.
+
+    The message carries a short id; the traceback is in that side's log under it.
+    """
 
     exit_code = 70  # EX_SOFTWARE

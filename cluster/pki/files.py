@@ -1,0 +1,110 @@
+"""Files that only their owner may read: made whole or not at all, refused when somebody else could read them.
+
+Loads nothing but the standard library, so that a client which only dials starts fast.
+"""
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cluster.domain.credentials import Credentials, format_credentials, parse_credentials
+from cluster.domain.errors import ClusterError, InvalidInput, NotFound
+
+_LOCK = ".lock"
+
+
+def private_directory(path: Path) -> Path:
+    """Make the directory (0700) if it is missing, and check it if it is not."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_private(path)
+    except OSError as error:
+        raise ClusterError(f"the directory {path} cannot be used: {error.strerror}") from error
+    return path
+
+
+def check_private(path: Path) -> None:
+    """Raise ClusterError when the file or directory is not ours, or group or others have any right on it."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist") from None
+    if status.st_uid != os.geteuid():
+        raise ClusterError(
+            f"{path} belongs to user {status.st_uid}, not to us (user {os.geteuid()}); give another directory"
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        wanted = "700" if stat.S_ISDIR(status.st_mode) else "600"
+        raise ClusterError(
+            f"{path} can be used by others (mode {mode:o}) and holds keys; chmod {wanted} it, if you still trust it"
+        )
+
+
+def read_private(path: Path) -> bytes:
+    """The contents of a file that nobody else may read.
+
+    NotFound when missing, ClusterError when others may.
+    """
+    check_private(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ClusterError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace the file (0600) in one step: after a crash it holds the old or the new contents, and on disk."""
+    try:
+        # mkstemp opens with O_EXCL and mode 0600 under a random name: nobody can have put a file or link
+        # there.
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise ClusterError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def load_credentials(path: Path) -> Credentials:
+    """Read one party's credentials. NotFound when there are none, ClusterError when others may read them."""
+    try:
+        return parse_credentials(read_private(path))
+    except InvalidInput as error:
+        raise ClusterError(f"{path} holds {error}; remove it and join again") from None
+
+
+def save_credentials(path: Path, credentials: Credentials) -> None:
+    """Replace one party's credentials in one step."""
+    write_private(path, format_credentials(credentials))
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock. Waits for another holder: making keys takes milliseconds."""
+    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # which gives the lock back
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a rename in the directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,416 @@
+"""The CA's directory, the certificates it issues, and how client certificates are read."""
+
+import asyncio
+import datetime
+import multiprocessing
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
+from cluster.domain.identity import Identity, Kind, Role
+from cluster.domain.tokens import TokenRecord, admit
+from cluster.pki import certificates
+from cluster.pki.authority import Authority, create_authority, open_authority, refresh_credentials
+from cluster.pki.enrol import KeyRequest, hash_secret, join, new_token, renew
+from cluster.pki.files import check_private, load_credentials, private_directory, save_credentials
+from cluster.pki.peers import check_pinned_chain, parse_peer
+
+NOW = 1_790_000_000.0
+CLUSTER = "0123456789abcdef"
+WORKER = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return open_authority(tmp_path / "scheduler", NOW)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# --- the directory ---
+
+
+def test_the_first_start_makes_private_files(tmp_path: Path) -> None:  # S2.13
+    directory = tmp_path / "state" / "scheduler"
+    before = os.umask(0)
+    try:
+        refresh_credentials(open_authority(directory, NOW), directory, NOW, 0.5)
+    finally:
+        os.umask(before)
+    assert mode_of(directory) == 0o700
+    names = (".lock", "ca.pem", "scheduler.pem", "admin.pem")
+    assert {p.name: mode_of(p) for p in directory.iterdir()} == dict.fromkeys(names, 0o600)
+
+
+def test_a_second_start_finds_the_same_cluster(tmp_path: Path) -> None:
+    first = open_authority(tmp_path, NOW)
+    again = open_authority(tmp_path, NOW + 5, first.cluster_id)
+    assert (again.cluster_id, again.pin, again.ca_pem) == (first.cluster_id, first.pin, first.ca_pem)
+
+
+def open_and_tell(directory: Path, answers: "multiprocessing.SimpleQueue[str]") -> None:
+    answers.put(open_authority(directory, NOW).pin)
+
+
+def test_first_starts_at_once_make_one_cluster(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    starts = [context.Process(target=open_and_tell, args=(tmp_path, answers)) for _ in range(4)]
+    for start in starts:
+        start.start()
+    pins = {answers.get() for _ in starts}
+    for start in starts:
+        start.join()
+    assert len(pins) == 1
+
+
+def test_a_directory_of_another_cluster_is_refused(tmp_path: Path) -> None:
+    open_authority(tmp_path, NOW)
+    with pytest.raises(ClusterError, match="mixes two clusters"):
+        open_authority(tmp_path, NOW, "ffffffffffffffff")
+
+
+def test_credentials_of_another_cluster_are_refused(tmp_path: Path, authority: Authority) -> None:
+    other = open_authority(tmp_path / "other", NOW)
+    refresh_credentials(other, tmp_path / "other", NOW, 0.5)
+    refresh_credentials(authority, tmp_path / "scheduler", NOW, 0.5)
+    os.replace(tmp_path / "other" / "scheduler.pem", tmp_path / "scheduler" / "scheduler.pem")
+    with pytest.raises(ClusterError, match=rf"scheduler\.pem is of spiffe://{other.cluster_id}/"):
+        refresh_credentials(authority, tmp_path / "scheduler", NOW, 0.5)
+
+
+@pytest.mark.parametrize("cluster_id", [None, CLUSTER])
+def test_a_lost_ca_is_not_replaced_behind_the_back_of_a_cluster(tmp_path: Path, cluster_id: str | None) -> None:
+    if cluster_id is None:
+        refresh_credentials(open_authority(tmp_path, NOW), tmp_path, NOW, 0.5)
+        (tmp_path / "ca.pem").unlink()
+    else:
+        private_directory(tmp_path)
+    with pytest.raises(ClusterError, match="without its CA"):
+        open_authority(tmp_path, NOW, cluster_id)
+
+
+def test_a_damaged_ca_file_is_one_clear_error(tmp_path: Path) -> None:
+    open_authority(tmp_path, NOW)
+    (tmp_path / "ca.pem").write_text("hello")
+    with pytest.raises(ClusterError, match=r"ca\.pem holds no usable CA"):
+        open_authority(tmp_path, NOW)
+
+
+def test_keys_that_others_may_read_are_refused(tmp_path: Path) -> None:  # S2.13
+    open_authority(tmp_path, NOW)
+    (tmp_path / "ca.pem").chmod(0o640)
+    with pytest.raises(ClusterError, match=r"ca\.pem can be used by others \(mode 640\).*chmod 600"):
+        open_authority(tmp_path, NOW)
+    (tmp_path / "ca.pem").chmod(0o600)
+    tmp_path.chmod(0o755)
+    with pytest.raises(ClusterError, match=r"can be used by others \(mode 755\).*chmod 700"):
+        open_authority(tmp_path, NOW)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_keys_of_another_user_are_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    with pytest.raises(ClusterError, match="belongs to user 12345"):
+        open_authority(tmp_path, NOW)
+
+
+def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        check_private(tmp_path / "nothing")
+
+
+def test_credentials_survive_their_file(tmp_path: Path, authority: Authority) -> None:
+    credentials = authority.issue(authority.identity(Kind.USER, "ann"), NOW)
+    save_credentials(tmp_path / "ann.pem", credentials)
+    assert load_credentials(tmp_path / "ann.pem") == credentials
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".ann")] == []
+    assert b"PRIVATE" not in repr(credentials).encode()
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"", lambda b: b.replace(b"Not-After", b"Never")])
+def test_damaged_credentials_are_one_clear_error(
+    tmp_path: Path, authority: Authority, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "ann.pem"
+    save_credentials(path, authority.issue(authority.identity(Kind.USER, "ann"), NOW))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ClusterError, match=r"ann\.pem holds no credentials"):
+        load_credentials(path)
+
+
+def test_credentials_beside_the_ca_are_renewed_when_due(tmp_path: Path) -> None:
+    authority = open_authority(tmp_path, NOW)
+    first = refresh_credentials(authority, tmp_path, NOW, 0.5)
+    assert refresh_credentials(authority, tmp_path, NOW + 3 * certificates.DAY, 0.5) == first
+    later = refresh_credentials(authority, tmp_path, NOW + 4 * certificates.DAY, 0.5)
+    assert later.not_after == first.not_after + 4 * certificates.DAY
+    assert later.key_pem != first.key_pem
+    assert load_credentials(tmp_path / "admin.pem").not_after == NOW + 30 * certificates.DAY
+
+
+# --- what is issued ---
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "days", "server"),
+    [
+        (Kind.SCHEDULER, "main", 7, "scheduler.{}.cluster.internal"),
+        (Kind.WORKER, WORKER, 7, WORKER + ".worker.{}.cluster.internal"),
+        (Kind.USER, "ann", 30, None),
+    ],
+)
+def test_a_leaf_says_who_and_what_for_and_how_long(
+    authority: Authority, kind: Kind, name: str, days: int, server: str | None
+) -> None:
+    identity = authority.identity(kind, name)
+    leaf = x509.load_pem_x509_certificate(authority.issue(identity, NOW).certificate_pem)
+    found = {type(e.value): e for e in leaf.extensions}
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    usages = set(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    ca = x509.load_pem_x509_certificate(authority.ca_pem)
+
+    assert leaf.not_valid_before_utc.timestamp() == NOW - 3600
+    assert leaf.not_valid_after_utc.timestamp() == NOW + days * 86400
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == [identity.uri]
+    assert names.get_values_for_type(x509.DNSName) == ([server.format(authority.cluster_id)] if server else [])
+    assert ExtendedKeyUsageOID.CLIENT_AUTH in usages
+    assert (ExtendedKeyUsageOID.SERVER_AUTH in usages) is (server is not None)
+    assert found[x509.KeyUsage].critical
+    assert found[x509.KeyUsage].value == certificates._key_usage("digital_signature")
+    assert found[x509.BasicConstraints].critical
+    assert found[x509.BasicConstraints].value == x509.BasicConstraints(ca=False, path_length=None)
+    assert found[x509.AuthorityKeyIdentifier].value.key_identifier == (
+        ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    )
+    assert x509.SubjectKeyIdentifier in found
+
+
+def test_the_ca_signs_leaves_only(authority: Authority) -> None:
+    ca = x509.load_pem_x509_certificate(authority.ca_pem)
+    basic = ca.extensions.get_extension_for_class(x509.BasicConstraints)
+    usage = ca.extensions.get_extension_for_class(x509.KeyUsage)
+    assert (basic.critical, basic.value.ca, basic.value.path_length) == (True, True, 0)
+    assert usage.critical
+    assert usage.value == certificates._key_usage("key_cert_sign", "crl_sign")
+
+
+def test_no_two_serials_are_alike(authority: Authority) -> None:
+    identity = authority.identity(Kind.USER, "ann")
+    serials = {
+        parse_peer(authority.issue(identity, NOW).certificate_pem, authority.cluster_id).serial for _ in range(20)
+    }
+    assert len(serials) == 20
+
+
+def test_a_leaf_never_outlives_its_ca(authority: Authority) -> None:
+    late = NOW + certificates.CA_LIFE - 60
+    assert authority.issue(authority.identity(Kind.USER, "ann"), late).not_after == NOW + certificates.CA_LIFE
+
+
+def test_a_ca_certifies_nobody_of_another_cluster(authority: Authority) -> None:
+    with pytest.raises(InvalidInput, match="cannot certify"):
+        authority.issue(Identity("f" * 16, Kind.USER, "ann"), NOW)
+
+
+# --- requests ---
+
+
+def signed_request(key: "ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey") -> bytes:
+    builder = x509.CertificateSigningRequestBuilder(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "scheduler main")])
+    ).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, algorithm).public_bytes(serialization.Encoding.DER)
+
+
+def test_only_the_key_of_a_request_counts(authority: Authority) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    identity = authority.identity(Kind.USER, "ann")
+    leaf = x509.load_pem_x509_certificate(authority.certify(identity, signed_request(key), NOW))
+    assert leaf.public_key() == key.public_key()
+    assert leaf.subject.rfc4514_string() == "CN=user ann"
+    assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+def test_requests_for_other_keys_or_without_proof_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="P-256"):
+        certificates.requested_key(signed_request(ec.generate_private_key(ec.SECP384R1())))
+    with pytest.raises(InvalidInput, match="P-256"):
+        certificates.requested_key(signed_request(ed25519.Ed25519PrivateKey.generate()))
+    request = KeyRequest().request
+    with pytest.raises(InvalidInput, match=r"not signed|cannot be read"):
+        certificates.requested_key(request[:-1] + bytes([request[-1] ^ 1]))
+    for garbage in (b"", b"hello", request[:50]):
+        with pytest.raises(InvalidInput, match="cannot be read"):
+            certificates.requested_key(garbage)
+
+
+# --- reading the certificates of clients: what gRPC lets through and we must not ---
+
+
+def odd_leaf(
+    authority: Authority, *, uris: list[str], usage: list[x509.ObjectIdentifier] | None, ca: bool = False
+) -> bytes:
+    """A certificate as only a faulty CA of ours would sign it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.load_pem_x509_certificate(authority.ca_pem)
+    start = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(issuer.subject)
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(certificates._key_usage("digital_signature"), critical=True)
+    )
+    if usage is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+    if uris:
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+        builder = builder.add_extension(names, critical=False)
+    return certificates.certificate_pem(builder.sign(authority._key, hashes.SHA256()))
+
+
+def test_a_good_certificate_names_its_holder(authority: Authority) -> None:
+    identity = authority.identity(Kind.WORKER, WORKER)
+    credentials = authority.issue(identity, NOW)
+    peer = parse_peer(credentials.certificate_pem, authority.cluster_id)
+    assert (peer.identity, peer.not_before, peer.not_after) == (identity, NOW - 3600, NOW + 7 * 86400)
+    assert parse_peer(credentials.certificate_pem, authority.cluster_id) is peer
+
+
+CLIENT = [ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda a, u: odd_leaf(a, uris=[u, u + "x"], usage=CLIENT), "2 URIs"),
+        (lambda a, u: odd_leaf(a, uris=[], usage=CLIENT), "0 URIs"),
+        (lambda a, u: odd_leaf(a, uris=[u], usage=None), "no extension 2.5.29.37"),
+        (lambda a, u: odd_leaf(a, uris=[u], usage=[ExtendedKeyUsageOID.SERVER_AUTH]), "not one for clients"),
+        (lambda a, u: odd_leaf(a, uris=[u], usage=CLIENT, ca=True), "not one for clients"),
+        (lambda a, u: odd_leaf(a, uris=["https://example.com/a"], usage=CLIENT), "names nobody"),
+        (lambda a, u: odd_leaf(a, uris=[f"spiffe://{CLUSTER}/user/ann"], usage=CLIENT), f"is of cluster {CLUSTER}"),
+        (lambda a, u: a.ca_pem, "no extension"),
+        (lambda a, u: b"hello", "cannot be read"),
+    ],
+)
+def test_what_grpc_lets_through_is_refused(
+    authority: Authority, make: Callable[[Authority, str], bytes], reason: str
+) -> None:
+    pem = make(authority, authority.identity(Kind.USER, "ann").uri)
+    with pytest.raises(NotAuthenticated, match=reason):
+        parse_peer(pem, authority.cluster_id)
+
+
+# --- pins ---
+
+
+def der(pem: bytes) -> bytes:
+    return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
+
+
+def test_a_chain_of_the_pinned_ca_is_taken(authority: Authority) -> None:
+    leaf = authority.issue(authority.identity(Kind.SCHEDULER, "main"), NOW).certificate_pem
+    assert check_pinned_chain([der(leaf), der(authority.ca_pem)], authority.pin) == (
+        authority.ca_pem,
+        authority.cluster_id,
+    )
+
+
+def test_other_chains_are_not(tmp_path: Path, authority: Authority) -> None:
+    other = create_authority(tmp_path / "other.pem", authority.cluster_id, NOW)
+    leaf = other.issue(other.identity(Kind.SCHEDULER, "main"), NOW).certificate_pem
+    with pytest.raises(Untrusted, match="its CA is another one"):
+        check_pinned_chain([der(leaf), der(other.ca_pem)], authority.pin)
+    with pytest.raises(Untrusted, match="not issued by the CA"):
+        check_pinned_chain([der(leaf), der(authority.ca_pem)], authority.pin)
+    with pytest.raises(Untrusted):
+        check_pinned_chain([], authority.pin)
+    with pytest.raises(Untrusted, match="cannot be used"):
+        check_pinned_chain([b"hello"], authority.pin)
+
+
+# --- both sides of joining and renewing, without the wire ---
+
+
+def joined(authority: Authority, record: TokenRecord, secret: str, request: bytes, now: float = NOW) -> Identity:
+    records = {record.secret_hash: record}
+
+    async def spend(secret_hash: str) -> TokenRecord:
+        records[secret_hash] = admit(records, secret_hash, now)
+        return records[secret_hash]
+
+    return asyncio.run(join(authority, secret, request, spend, now)).identity
+
+
+def test_a_worker_gets_a_uuid_and_a_user_the_name_in_the_token(authority: Authority) -> None:  # S2.6
+    token, record = new_token("box:1", authority.pin, Role.WORKER, NOW, 60)
+    first = joined(authority, record, token.secret, KeyRequest().request)
+    second = joined(authority, record, token.secret, KeyRequest().request)
+    assert first.kind is second.kind is Kind.WORKER
+    assert first != second
+    token, record = new_token("box:1", authority.pin, Role.VIEWER, NOW, 60, user="ann")
+    assert joined(authority, record, token.secret, KeyRequest().request) == authority.identity(Kind.USER, "ann")
+
+
+def test_a_token_is_kept_hashed_and_works_until_it_expires(authority: Authority) -> None:
+    token, record = new_token("box:1", authority.pin, Role.WORKER, NOW, 60, uses=1)
+    assert token.secret not in repr(record)
+    assert record.secret_hash == hash_secret(token.secret)
+    with pytest.raises(NotAuthenticated, match="expired"):
+        joined(authority, record, token.secret, KeyRequest().request, NOW + 60)
+    with pytest.raises(NotAuthenticated, match="not known"):
+        joined(authority, record, token.secret[::-1], KeyRequest().request)
+
+
+def test_a_bad_request_costs_no_use(authority: Authority) -> None:
+    async def spend(_: str) -> TokenRecord:
+        raise AssertionError("spent")
+
+    with pytest.raises(InvalidInput):
+        asyncio.run(join(authority, "secret", b"hello", spend, NOW))
+
+
+@pytest.mark.parametrize(("life", "uses"), [(0, None), (-1, 1), (60, 0)])
+def test_a_token_that_could_never_work_is_not_made(authority: Authority, life: float, uses: int | None) -> None:
+    with pytest.raises(InvalidInput, match="token cannot"):
+        new_token("box:1", authority.pin, Role.WORKER, NOW, life, uses)
+
+
+def test_renewing_keeps_the_identity_and_may_change_the_key(authority: Authority) -> None:
+    identity = authority.identity(Kind.WORKER, WORKER)
+    request = KeyRequest()
+    issued = renew(authority, identity, request.request, NOW + 5)
+    credentials = request.complete(issued.certificate_pem, authority.ca_pem, identity)
+    assert (credentials.identity, credentials.not_after) == (identity, NOW + 5 + 7 * 86400)
+
+
+def test_an_answer_for_another_key_or_identity_is_not_taken(tmp_path: Path, authority: Authority) -> None:
+    identity = authority.identity(Kind.USER, "ann")
+    request = KeyRequest()
+    answer = authority.certify(identity, request.request, NOW)
+    other = create_authority(tmp_path / "other.pem", authority.cluster_id, NOW)
+    for certificate, ca, expected in [
+        (authority.certify(identity, KeyRequest().request, NOW), authority.ca_pem, identity),
+        (answer, authority.ca_pem, authority.identity(Kind.USER, "bob")),
+        (answer, other.ca_pem, identity),
+        (b"hello", authority.ca_pem, identity),
+    ]:
+        with pytest.raises(Untrusted):
+            request.complete(certificate, ca, expected)
