@@ -1,0 +1,245 @@
+"""Domain values to messages and back: the one place that knows both. Nothing is judged here (job.validate does that).
+
+Every pair is `x_to_proto` and `x_from_proto`. What a message cannot say comes back as its domain default:
+of an End the state (the core decides it) and the worker (whoever's session it came in).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from cluster.domain.intervals import Range
+from cluster.domain.job import DEFAULT_LOST_AFTER, ArraySegment, JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.session import (
+    Assign,
+    Attempts,
+    Disown,
+    Downward,
+    HeartbeatAnswered,
+    Hello,
+    Recall,
+    Report,
+    ReportAcknowledged,
+    Stop,
+    Welcome,
+)
+from cluster.domain.states import TaskState
+from cluster.v1 import job_pb2, scheduler_pb2
+
+DEFAULT_MILLICPUS = 1000
+
+
+def spec_to_proto(spec: JobSpec, *, with_lines: bool = True) -> job_pb2.JobSpec:
+    """`with_lines` False leaves the lines out: they can be many megabytes, and lists do not need them."""
+    return job_pb2.JobSpec(
+        name=spec.name,
+        argv=spec.argv,
+        script=spec.script,
+        script_args=spec.script_args,
+        env=[job_pb2.EnvVar(name=name, value=value) for name, value in spec.env],
+        cwd=spec.cwd,
+        millicpus=spec.millicpus,
+        array=[job_pb2.ArraySegment(first=s.first, last=s.last, step=s.step) for s in spec.array],
+        lines=spec.lines if with_lines else b"",
+        timeout=spec.timeout,
+        grace=spec.grace,
+        worker=spec.worker,
+        lost_after=spec.lost_after,
+        retries=spec.retries,
+    )
+
+
+def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
+    """Zero where zero can never be right (cpus, step, lost_after) means that the caller left it to us."""
+    return JobSpec(
+        argv=tuple(message.argv),
+        name=message.name,
+        script=message.script,
+        script_args=tuple(message.script_args),
+        env=tuple((e.name, e.value) for e in message.env),
+        cwd=message.cwd,
+        millicpus=message.millicpus or DEFAULT_MILLICPUS,
+        array=tuple(ArraySegment(s.first, s.last, s.step or 1) for s in message.array),
+        lines=message.lines,
+        timeout=message.timeout,
+        grace=message.grace,
+        worker=message.worker,
+        lost_after=message.lost_after or DEFAULT_LOST_AFTER,
+        retries=message.retries,
+    )
+
+
+def ranges_to_proto(ranges: Iterable[Range]) -> list[job_pb2.IndexRange]:
+    return [job_pb2.IndexRange(first=start, count=stop - start) for start, stop in ranges]
+
+
+def ranges_from_proto(messages: Iterable[job_pb2.IndexRange]) -> tuple[Range, ...]:
+    return tuple(Range(m.first, m.first + m.count) for m in messages)
+
+
+def attempts_to_proto(attempts: Attempts) -> scheduler_pb2.Attempts:
+    return scheduler_pb2.Attempts(job=attempts.job, attempt=attempts.attempt, indexes=ranges_to_proto(attempts.ranges))
+
+
+def attempts_from_proto(message: scheduler_pb2.Attempts) -> Attempts:
+    return Attempts(message.job, message.attempt, ranges_from_proto(message.indexes))
+
+
+def _several_from_proto(messages: Iterable[scheduler_pb2.Attempts]) -> tuple[Attempts, ...]:
+    return tuple(attempts_from_proto(m) for m in messages)
+
+
+def ok_ends_to_proto(ends: OkEnds) -> scheduler_pb2.OkEnds:
+    return scheduler_pb2.OkEnds(
+        job=ends.job, attempt=ends.attempt, first=ends.first, count=ends.count, packed=ends.packed
+    )
+
+
+def ok_ends_from_proto(message: scheduler_pb2.OkEnds) -> OkEnds:
+    return OkEnds(message.job, message.attempt, message.first, message.count, message.packed)
+
+
+def task_end_to_proto(end: TaskEnd) -> scheduler_pb2.End:
+    return scheduler_pb2.End(
+        job=end.job,
+        index=end.index,
+        attempt=end.attempt,
+        reason=end.reason,
+        exit_code=end.exit_code,
+        signal=end.signal,
+        detail=end.detail,
+        started_at=end.started_at,
+        ended_at=end.ended_at,
+        cpu_seconds=end.cpu_seconds,
+        peak_memory_bytes=end.peak_memory,
+        output_bytes=end.output_bytes,
+    )
+
+
+def task_end_from_proto(message: scheduler_pb2.End) -> TaskEnd:
+    return TaskEnd(
+        job=message.job,
+        index=message.index,
+        attempt=message.attempt,
+        state=TaskState.CANCELLED if message.reason == "cancelled" else TaskState.FAILED,
+        reason=message.reason,
+        exit_code=message.exit_code,
+        signal=message.signal,
+        detail=message.detail,
+        started_at=message.started_at,
+        ended_at=message.ended_at,
+        cpu_seconds=message.cpu_seconds,
+        peak_memory=message.peak_memory_bytes,
+        output_bytes=message.output_bytes,
+    )
+
+
+def small_output_to_proto(output: SmallOutput) -> scheduler_pb2.SmallOutput:
+    return scheduler_pb2.SmallOutput(
+        job=output.job, index=output.index, attempt=output.attempt, stdout=output.stdout, stderr=output.stderr
+    )
+
+
+def small_output_from_proto(message: scheduler_pb2.SmallOutput) -> SmallOutput:
+    return SmallOutput(message.job, message.index, message.attempt, message.stdout, message.stderr)
+
+
+def hello_to_proto(hello: Hello) -> scheduler_pb2.Hello:
+    return scheduler_pb2.Hello(
+        incarnation=hello.incarnation,
+        capacity_millicpus=hello.millicpus,
+        epoch=hello.epoch,
+        queued=map(attempts_to_proto, hello.queued),
+        running=map(attempts_to_proto, hello.running),
+        ended=map(attempts_to_proto, hello.ended),
+    )
+
+
+def hello_from_proto(message: scheduler_pb2.Hello) -> Hello:
+    return Hello(
+        message.incarnation,
+        message.capacity_millicpus,
+        message.epoch,
+        queued=_several_from_proto(message.queued),
+        running=_several_from_proto(message.running),
+        ended=_several_from_proto(message.ended),
+    )
+
+
+def report_to_proto(report: Report) -> scheduler_pb2.Report:
+    return scheduler_pb2.Report(
+        sequence=report.sequence,
+        started=map(attempts_to_proto, report.started),
+        ok=map(ok_ends_to_proto, report.ok),
+        ended=map(task_end_to_proto, report.ended),
+        returned=map(attempts_to_proto, report.returned),
+        outputs=map(small_output_to_proto, report.outputs),
+    )
+
+
+def report_from_proto(message: scheduler_pb2.Report) -> Report:
+    return Report(
+        message.sequence,
+        started=_several_from_proto(message.started),
+        ok=tuple(ok_ends_from_proto(m) for m in message.ok),
+        ended=tuple(task_end_from_proto(m) for m in message.ended),
+        returned=_several_from_proto(message.returned),
+        outputs=tuple(small_output_from_proto(m) for m in message.outputs),
+    )
+
+
+def assign_to_proto(assign: Assign) -> scheduler_pb2.Assign:
+    return scheduler_pb2.Assign(
+        job=assign.attempts.job,
+        attempt=assign.attempts.attempt,
+        indexes=ranges_to_proto(assign.attempts.ranges),
+        spec=spec_to_proto(assign.spec, with_lines=False) if assign.spec else None,
+        leash=assign.leash,
+        lines=assign.lines,
+    )
+
+
+def assign_from_proto(message: scheduler_pb2.Assign) -> Assign:
+    return Assign(
+        Attempts(message.job, message.attempt, ranges_from_proto(message.indexes)),
+        spec_from_proto(message.spec) if message.HasField("spec") else None,
+        message.leash,
+        tuple(message.lines),
+    )
+
+
+def response_to_proto(messages: Sequence[Downward]) -> scheduler_pb2.SessionResponse:
+    """Joins messages into one. Their order is lost, and need not be kept: an attempt is assigned once, and only after
+    that stopped, recalled or disowned; `messages_from_response` gives them back in that order."""
+    response = scheduler_pb2.SessionResponse()
+    for message in messages:
+        match message:
+            case Welcome(epoch, lease):
+                response.welcome.epoch, response.welcome.lease = epoch, lease
+            case Assign():
+                response.assign.append(assign_to_proto(message))
+            case Stop(attempts, grace):
+                response.stop.add(attempts=attempts_to_proto(attempts), grace=grace)
+            case Recall(attempts):
+                response.recall.append(attempts_to_proto(attempts))
+            case Disown(attempts):
+                response.disown.append(attempts_to_proto(attempts))
+            case ReportAcknowledged(sequence):
+                response.report_acknowledged = max(response.report_acknowledged, sequence)
+            case HeartbeatAnswered(sequence):
+                response.heartbeat = max(response.heartbeat, sequence)
+    return response
+
+
+def messages_from_response(response: scheduler_pb2.SessionResponse) -> list[Downward]:
+    """All that a response says, in the order in which it must be obeyed; `open_output` is left to the caller."""
+    messages: list[Downward] = []
+    if response.HasField("welcome"):
+        messages.append(Welcome(response.welcome.epoch, response.welcome.lease))
+    messages += [assign_from_proto(m) for m in response.assign]
+    messages += [Stop(attempts_from_proto(m.attempts), m.grace) for m in response.stop]
+    messages += [Recall(attempts_from_proto(m)) for m in response.recall]
+    messages += [Disown(attempts_from_proto(m)) for m in response.disown]
+    if response.report_acknowledged:
+        messages.append(ReportAcknowledged(response.report_acknowledged))
+    if response.heartbeat:
+        messages.append(HeartbeatAnswered(response.heartbeat))
+    return messages

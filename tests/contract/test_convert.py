@@ -1,0 +1,94 @@
+"""What goes over the wire comes back as it was: nothing that the domain knows may be lost or changed on the way."""
+
+import pytest
+
+from cluster.domain.intervals import Range
+from cluster.domain.job import ArraySegment, JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.session import (
+    Assign,
+    Attempts,
+    Disown,
+    Downward,
+    HeartbeatAnswered,
+    Hello,
+    Recall,
+    Report,
+    ReportAcknowledged,
+    Stop,
+    Welcome,
+)
+from cluster.domain.states import TaskState
+from cluster.rpc import convert
+from cluster.v1 import job_pb2, scheduler_pb2
+
+SPEC = JobSpec(
+    argv=("bash", "-c", "echo ü"),
+    name="nightly",
+    script="count.sh",
+    script_args=("10",),
+    env=(("A", "1"), ("B", "")),
+    cwd="/tmp",
+    millicpus=500,
+    array=(ArraySegment(1, 9, 2), ArraySegment(20, 20)),
+    timeout=60.0,
+    grace=0.0,
+    worker="w1",
+    lost_after=30.0,
+    retries=2,
+)
+WITH_LINES = JobSpec(argv=("xz", "{}"), lines=b"a\n\xff b\n")
+SOME = Attempts(3, 2, (Range(0, 5), Range(9, 10)))
+
+
+@pytest.mark.parametrize("spec", [SPEC, WITH_LINES])
+def test_spec_comes_back_as_it_was(spec: JobSpec) -> None:
+    wire = convert.spec_to_proto(spec).SerializeToString()
+    assert convert.spec_from_proto(job_pb2.JobSpec.FromString(wire)) == spec
+
+
+def test_what_cannot_be_zero_is_filled_in_for_callers_that_leave_it_out() -> None:
+    spec = convert.spec_from_proto(job_pb2.JobSpec(argv=["true"], array=[job_pb2.ArraySegment(first=1, last=2)]))
+    assert (spec.millicpus, spec.lost_after, spec.array[0].step) == (1000, 60.0, 1)
+
+
+def test_report_comes_back_as_it_was() -> None:
+    end = TaskEnd(
+        3, 7, 2, TaskState.FAILED, "signal:SIGKILL", 137, "SIGKILL", "why", "", 1.5, 2.5, 0.25, 1 << 40, 1 << 33
+    )
+    report = Report(
+        sequence=1 << 40,
+        started=(SOME,),
+        ok=(OkEnds(3, 1, 0, 2, bytes(48)),),
+        ended=(end,),
+        returned=(SOME,),
+        outputs=(SmallOutput(3, 1, 1, b"out\xff", b""),),
+    )
+    wire = convert.report_to_proto(report).SerializeToString()
+    assert convert.report_from_proto(scheduler_pb2.Report.FromString(wire)) == report
+
+
+def test_hello_comes_back_as_it_was() -> None:
+    hello = Hello("inc", 2000, 1 << 33, queued=(SOME,), running=(SOME,), ended=(SOME,))
+    wire = convert.hello_to_proto(hello).SerializeToString()
+    assert convert.hello_from_proto(scheduler_pb2.Hello.FromString(wire)) == hello
+
+
+def test_one_response_carries_all_messages_of_a_turn() -> None:
+    messages: list[Downward] = [
+        Welcome(4, 15.0),
+        Assign(SOME, JobSpec(argv=("true",)), 55.0, (b"one", b"two")),
+        Assign(Attempts(4, 1, (Range(0, 1),)), None, 55.0),
+        Stop(SOME, 0.0),
+        Recall(SOME),
+        Disown(SOME),
+        ReportAcknowledged(9),
+        HeartbeatAnswered(8),
+    ]
+    wire = convert.response_to_proto(messages).SerializeToString()
+    assert convert.messages_from_response(scheduler_pb2.SessionResponse.FromString(wire)) == messages
+
+
+def test_assigned_specs_leave_their_lines_behind() -> None:
+    response = convert.response_to_proto([Assign(SOME, WITH_LINES, 55.0, (b"a",))])
+    assert response.assign[0].spec.lines == b""
+    assert list(response.assign[0].lines) == [b"a"]
