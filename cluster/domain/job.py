@@ -6,7 +6,7 @@ Times are seconds: wall-clock times since the Unix epoch, durations as such.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -177,6 +177,8 @@ class JobProgress:
     cancelled: tuple[int, ...]
     held: tuple[Held, ...]  # assigned or running
     attempts: tuple[tuple[int, tuple[int, ...]], ...]  # (n, tasks whose n-th attempt has ended and is not the last)
+    cancelling: tuple[int, ...] = ()  # asked to stop, not yet ended
+    cancel_grace: float = 0.0
     started_at: float = 0.0
     ended_at: float = 0.0
     cancelled_by: str = ""
@@ -222,6 +224,12 @@ class OkEnds:
     @property
     def stop(self) -> int:
         return self.first + self.count
+
+    def part(self, start: int, stop: int) -> "OkEnds":
+        """The ends of tasks start … stop-1 alone."""
+        size = len(self.packed) // self.count
+        packed = self.packed[(start - self.first) * size : (stop - self.first) * size]
+        return replace(self, first=start, count=stop - start, packed=packed)
 
 
 PACKED = "<dIIII"  # struct format of one task in OkEnds.packed, 24 bytes

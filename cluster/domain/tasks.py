@@ -1,0 +1,228 @@
+"""The tasks of one job: which index is in which state, who holds it, in which attempt.
+
+Nothing here is per task unless the task is out of the ordinary: states are interval sets, moved by the table of
+`states`. A job of a million pending tasks is a handful of ranges.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.job import Held, JobProgress, JobRecord, LineIndex
+from cluster.domain.states import IllegalTransition, TaskEvent, TaskState, next_state
+
+Holder = tuple[str, int]  # (worker id, attempt)
+
+_KEPT = (TaskState.READY, TaskState.BACKOFF, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
+_LIVE = (TaskState.READY, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.BACKOFF)
+_HELD = (TaskState.RUNNING, TaskState.ASSIGNED)
+
+
+class Job:
+    """A job in the scheduler's memory: its record, the sets, and what is measured as it goes."""
+
+    __slots__ = (
+        "_lines",
+        "attempts",
+        "cancel_grace",
+        "cancel_reason",
+        "cancelled_by",
+        "cancelling",
+        "ended_at",
+        "exit_code",
+        "held",
+        "mean_run",
+        "reason",
+        "record",
+        "sets",
+        "started_at",
+    )
+
+    def __init__(self, record: JobRecord) -> None:
+        self.record = record
+        self.sets = {state: IntervalSet() for state in TaskState}
+        self.sets[TaskState.READY].add(0, record.spec.task_count)
+        self.held: dict[Holder, IntervalSet] = {}
+        self.attempts: dict[int, IntervalSet] = {}  # n: tasks whose n-th attempt ended without ending the task
+        self.cancelling = IntervalSet()
+        self.cancel_grace = 0.0
+        self.started_at = self.ended_at = 0.0
+        self.cancelled_by = self.cancel_reason = self.reason = ""
+        self.exit_code = 0
+        self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
+        self._lines: LineIndex | None = None
+
+    # ── what it is ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def number(self) -> int:
+        return self.record.number
+
+    @property
+    def ready(self) -> IntervalSet:
+        return self.sets[TaskState.READY]
+
+    @property
+    def live(self) -> bool:
+        """Whether any task has not ended."""
+        return any(self.sets[state] for state in _LIVE)
+
+    def count(self, state: TaskState) -> int:
+        return len(self.sets[state])
+
+    def held_by(self, worker_id: str) -> Iterator[tuple[int, IntervalSet]]:
+        """(attempt, tasks) of one worker."""
+        return ((attempt, tasks) for (holder, attempt), tasks in self.held.items() if holder == worker_id)
+
+    def lines_of(self, ranges: Iterable[Range]) -> tuple[bytes, ...]:
+        """The lines of these tasks in order; none for a job without lines."""
+        if not self.record.spec.lines:
+            return ()
+        if self._lines is None:
+            self._lines = LineIndex(self.record.spec.lines)
+        return tuple(line for r in ranges for line in self._lines.slice(r.start, r.stop))
+
+    # ── what happens to its tasks ─────────────────────────────────────────────────────────────────────────────────
+
+    def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:
+        """Moves the first ready tasks, at most `count`, to a worker. Returns them as (attempt, ranges)."""
+        by_attempt: dict[int, list[Range]] = {}
+        for taken in self.ready.take(count):
+            self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].add(*taken)
+            for attempt, piece in self._next_attempts(taken):
+                by_attempt.setdefault(attempt, []).append(piece)
+                self.held.setdefault((worker_id, attempt), IntervalSet()).add(*piece)
+        return [(attempt, tuple(ranges)) for attempt, ranges in sorted(by_attempt.items())]
+
+    def _next_attempts(self, tasks: Range) -> Iterator[tuple[int, Range]]:
+        """Splits a range by the number of the attempt that comes next."""
+        first_time = IntervalSet([tasks])
+        for attempt, ended in self.attempts.items():
+            for piece in ended.overlap(*tasks):
+                first_time.discard(*piece)
+                yield attempt + 1, piece
+        for piece in first_time.ranges():
+            yield 1, piece
+
+    def started(self, worker_id: str, attempt: int, tasks: Range) -> bool:
+        """Whether any of these that the worker holds became running by it."""
+        fresh = [
+            piece
+            for ours in self._of(worker_id, attempt, tasks)
+            for piece in self.sets[TaskState.ASSIGNED].overlap(*ours)
+        ]
+        for piece in fresh:
+            self._move(TaskState.ASSIGNED, TaskEvent.STARTED, piece)
+        return bool(fresh)
+
+    def release(self, worker_id: str, attempt: int, tasks: Range, event: TaskEvent) -> list[Range]:
+        """Ends the worker's hold on those of `tasks` that it holds in that attempt; they move by `event`.
+
+        Returns the pieces that moved. What it does not hold is stale and left alone. RETURNED concerns only tasks that
+        have not started."""
+        if event is TaskEvent.RETURNED:
+            unstarted = self.sets[TaskState.ASSIGNED]
+            pieces = [p for ours in self._of(worker_id, attempt, tasks) for p in unstarted.overlap(*ours)]
+        else:
+            pieces = self._of(worker_id, attempt, tasks)
+        holder = (worker_id, attempt)
+        for piece in pieces:
+            self._move_held(event, piece)
+            self.held[holder].discard(*piece)
+            self._note_attempt(event, attempt, piece)
+        if holder in self.held and not self.held[holder]:
+            del self.held[holder]
+        return pieces
+
+    def cancel_unassigned(self, tasks: Range) -> int:
+        """Cancels those that are ready or between two attempts. Returns how many."""
+        cancelled = 0
+        for state in (TaskState.READY, TaskState.BACKOFF):
+            for piece in self.sets[state].overlap(*tasks):
+                self._move(state, TaskEvent.CANCELLED, piece)
+                self._forget_attempts(piece)
+                cancelled += piece.size
+        return cancelled
+
+    def due(self, tasks: Range) -> None:
+        """The pause between two attempts is over for those of `tasks` that are in one."""
+        for piece in self.sets[TaskState.BACKOFF].overlap(*tasks):
+            self._move(TaskState.BACKOFF, TaskEvent.DUE, piece)
+
+    def _of(self, worker_id: str, attempt: int, tasks: Range) -> list[Range]:
+        held = self.held.get((worker_id, attempt))
+        return held.overlap(*tasks) if held else []
+
+    def _move(self, state: TaskState, event: TaskEvent, tasks: Range) -> None:
+        target = next_state(state, event)
+        self.sets[state].discard(*tasks)
+        self.sets[target].add(*tasks)
+
+    def _move_held(self, event: TaskEvent, tasks: Range) -> None:
+        """Moves held tasks, some of which may be running and some only assigned."""
+        moved = 0
+        for state in _HELD:
+            for piece in self.sets[state].overlap(*tasks):
+                self._move(state, event, piece)
+                moved += piece.size
+        if moved != tasks.size:
+            raise IllegalTransition(TaskState.ASSIGNED, event, f"job {self.number}, tasks {tasks}, only {moved} held")
+
+    def _note_attempt(self, event: TaskEvent, attempt: int, tasks: Range) -> None:
+        if event is TaskEvent.RETURNED:
+            return  # it never started: the same attempt number is free to be used
+        self.cancelling.discard(*tasks)
+        self._forget_attempts(tasks)
+        if event is TaskEvent.RETRIED:
+            self.attempts.setdefault(attempt, IntervalSet()).add(*tasks)
+
+    def _forget_attempts(self, tasks: Range) -> None:
+        for attempt, ended in list(self.attempts.items()):
+            ended.discard(*tasks)
+            if not ended:
+                del self.attempts[attempt]
+
+    # ── how it is kept ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def progress(self) -> JobProgress:
+        """The persisted form, as of now."""
+        ready, backoff, succeeded, failed, cancelled = (tuple(self.sets[state].flat()) for state in _KEPT)
+        return JobProgress(
+            number=self.number,
+            ready=ready,
+            backoff=backoff,
+            succeeded=succeeded,
+            failed=failed,
+            cancelled=cancelled,
+            held=tuple(Held(worker, attempt, tuple(t.flat())) for (worker, attempt), t in sorted(self.held.items())),
+            attempts=tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
+            cancelling=tuple(self.cancelling.flat()),
+            cancel_grace=self.cancel_grace,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            cancelled_by=self.cancelled_by,
+            cancel_reason=self.cancel_reason,
+            exit_code=self.exit_code,
+            reason=self.reason,
+        )
+
+    @classmethod
+    def restored(cls, record: JobRecord, progress: JobProgress) -> "Job":
+        """As it was. Held tasks count as assigned until their worker says which of them it has started."""
+        job = cls(record)
+        for state, flat in zip(
+            _KEPT,
+            (progress.ready, progress.backoff, progress.succeeded, progress.failed, progress.cancelled),
+            strict=True,
+        ):
+            job.sets[state] = IntervalSet.from_flat(flat)
+        for held in progress.held:
+            tasks = IntervalSet.from_flat(held.flat)
+            job.held[held.worker_id, held.attempt] = tasks
+            job.sets[TaskState.ASSIGNED].update(tasks.ranges())
+        job.attempts = {n: IntervalSet.from_flat(flat) for n, flat in progress.attempts}
+        job.cancelling = IntervalSet.from_flat(progress.cancelling)
+        job.cancel_grace = progress.cancel_grace
+        job.started_at, job.ended_at = progress.started_at, progress.ended_at
+        job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
+        job.exit_code, job.reason = progress.exit_code, progress.reason
+        return job

@@ -1,0 +1,38 @@
+"""Deadlines in order. A core asks when the next one is and sleeps until then; nobody polls."""
+
+from collections.abc import Hashable, Iterator
+from heapq import heappop, heappush
+from itertools import count
+
+
+class Timers:
+    """At most one deadline for each key. Setting or cancelling is O(log n); replaced entries are skipped when met."""
+
+    __slots__ = ("_due", "_heap", "_order")
+
+    def __init__(self) -> None:
+        self._due: dict[Hashable, float] = {}
+        self._heap: list[tuple[float, int, Hashable]] = []
+        self._order = count()  # keys need not be comparable; equal times fire in the order set
+
+    def set(self, key: Hashable, when: float) -> None:
+        """Replaces the key's deadline, if it has one."""
+        if self._due.get(key) != when:
+            self._due[key] = when
+            heappush(self._heap, (when, next(self._order), key))
+
+    def cancel(self, key: Hashable) -> None:
+        self._due.pop(key, None)
+
+    def next(self) -> float | None:
+        """The earliest deadline; None if there is none."""
+        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: float) -> Iterator[Hashable]:
+        """Removes and yields the keys whose deadline has come, earliest first."""
+        while (when := self.next()) is not None and when <= now:
+            key = heappop(self._heap)[2]
+            del self._due[key]
+            yield key
