@@ -1,0 +1,83 @@
+"""Durations, cpus and sizes, typed and shown."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.domain.errors import InvalidInput
+from cluster.domain.quantities import format_cpus, format_duration, format_size, parse_cpus, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("0.5", 0.5),
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("2d", 172800),
+        ("500ms", 0.5),
+        ("1d2h3m4s5ms", 93784.005),
+        ("0", 0),
+    ],
+)
+def test_reads_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1x", "m", "1h1h", "1 h", "1e3", "nan", "inf", "1m x"])
+def test_refuses_other_durations(text: str) -> None:
+    with pytest.raises(InvalidInput, match="1h30m"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0s"),
+        (0.34, "0.3s"),
+        (9.96, "10s"),
+        (59.4, "59s"),
+        (59.6, "1m00s"),
+        (245, "4m05s"),
+        (7380, "2h03m"),
+        (273600, "3d04h"),
+        (-1, "0.0s"),
+    ],
+)
+def test_shows_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@given(st.integers(1, 2**31 - 1))
+def test_cpus_are_read_as_they_are_shown(millicpus: int) -> None:
+    assert parse_cpus(f"{millicpus / 1000:.3f}") == millicpus
+
+
+@pytest.mark.parametrize(("millicpus", "text"), [(2000, "2"), (500, "0.5"), (1250, "1.25")])
+def test_shows_cpus(millicpus: int, text: str) -> None:
+    assert format_cpus(millicpus) == text
+    assert parse_cpus(text) == millicpus
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "x", "nan", "inf", "0.0001", "1e9"])
+def test_refuses_other_cpus(text: str) -> None:
+    with pytest.raises(InvalidInput, match="cpus"):
+        parse_cpus(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (20 << 20, "20.0 MiB"),
+        (300 << 30, "300 GiB"),
+        (2**60, "1024.0 PiB"),
+    ],
+)
+def test_shows_sizes(size: int, text: str) -> None:
+    assert format_size(size) == text

@@ -1,0 +1,135 @@
+"""Selectors find the jobs and tasks that people mean."""
+
+import contextlib
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.domain.arrays import parse_array
+from cluster.domain.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.events import Target
+from cluster.domain.intervals import Range
+from cluster.domain.job import ArraySegment, JobRecord, JobSpec
+from cluster.domain.selectors import Kind, Selector, parse_selector, resolve
+
+ID = "01900000-0000-7000-8000-000000000007"
+
+
+class Shelf:
+    """A directory of given jobs."""
+
+    def __init__(self, *records: JobRecord) -> None:
+        self._records = {record.number: record for record in records}
+
+    def numbers(self) -> Sequence[int]:
+        return list(self._records)
+
+    def record(self, number: int) -> JobRecord | None:
+        return self._records.get(number)
+
+    def number_of_id(self, job_id: str) -> int | None:
+        return next((r.number for r in self._records.values() if r.id == job_id), None)
+
+    def numbers_of_name(self, name: str) -> Sequence[int]:
+        return [r.number for r in self._records.values() if r.spec.name == name]
+
+
+def job(number: int, array: str = "", lines: bytes = b"", name: str = "", id: str = "") -> JobRecord:
+    segments = parse_array(array) if array else ()
+    return JobRecord(number, id, "admin", JobSpec(("true",), name=name, array=segments, lines=lines), 0.0)
+
+
+SHELF = Shelf(job(3, name="nightly"), job(5, "1-1000:2"), job(6, lines=b"a\nb\nc", name="nightly"), job(7, id=ID))
+
+
+def select(text: str) -> list[Target]:
+    return resolve(parse_selector(text), SHELF)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5", Selector(Kind.NUMBER, "5")),
+        ("005", Selector(Kind.NUMBER, "5")),
+        ("5.17", Selector(Kind.NUMBER, "5", (ArraySegment(17, 17),))),
+        ("5.1-10", Selector(Kind.NUMBER, "5", (ArraySegment(1, 10),))),
+        ("last", Selector(Kind.LAST)),
+        ("last.3", Selector(Kind.LAST, "", (ArraySegment(3, 3),))),
+        ("all", Selector(Kind.ALL)),
+        ("my job", Selector(Kind.NAME, "my job")),
+        (ID, Selector(Kind.ID, ID)),
+        (f"{ID}.2", Selector(Kind.ID, ID, (ArraySegment(2, 2),))),
+        ("v1.2", Selector(Kind.NAME, "v1.2")),
+    ],
+)
+def test_reads_each_form(text: str, expected: Selector) -> None:
+    assert parse_selector(text) == expected
+    assert parse_selector(str(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5", [Target(5)]),
+        ("5.1", [Target(5, (Range(0, 1),))]),
+        ("5.3-9", [Target(5, (Range(1, 5),))]),
+        ("5.2-4,999", [Target(5, (Range(1, 2), Range(499, 500)))]),
+        ("5.1-9:4", [Target(5, (Range(0, 1), Range(2, 3), Range(4, 5)))]),
+        ("6.2-99", [Target(6, (Range(1, 3),))]),
+        ("7.0", [Target(7, (Range(0, 1),))]),
+        ("nightly", [Target(3), Target(6)]),
+        ("last", [Target(7)]),
+        (ID, [Target(7)]),
+        ("all", [Target(3), Target(5), Target(6), Target(7)]),
+    ],
+)
+def test_finds_jobs_and_tasks(text: str, expected: list[Target]) -> None:
+    assert select(text) == expected
+
+
+@pytest.mark.parametrize("text", ["4", "nobody", "5.2", "5.1001", "7.1", "01900000-0000-7000-8000-000000000008"])
+def test_finding_nothing_is_an_error_with_the_value(text: str) -> None:
+    with pytest.raises(NotFound, match=text.rpartition(".")[2]):
+        select(text)
+
+
+def test_all_of_nothing_is_nothing_and_last_of_nothing_an_error() -> None:
+    assert resolve(Selector(Kind.ALL), Shelf()) == []
+    with pytest.raises(NotFound, match="none was submitted"):
+        resolve(Selector(Kind.LAST), Shelf())
+
+
+@pytest.mark.parametrize("text", ["", "  ", "5.", "5.x", "5.3-1", "last."])
+def test_refuses_what_can_select_nothing(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_selector(text)
+
+
+@given(
+    st.builds(lambda a, n, s: f"{a}-{a + n}:{s}", st.integers(0, 30), st.integers(0, 60), st.integers(1, 7)),
+    st.builds(lambda a, n, s: f"{a}-{a + n}:{s}", st.integers(0, 60), st.integers(0, 60), st.integers(1, 7)),
+)
+def test_task_numbers_become_the_indexes_that_the_job_gives_them(array: str, wanted: str) -> None:
+    record = job(1, array)
+    (segment,) = parse_array(wanted)
+    numbers = range(segment.first, segment.last + 1, segment.step)
+    expected = [i for i in (record.spec.index_of(n) for n in numbers) if i is not None]
+    try:
+        (target,) = resolve(Selector(Kind.NUMBER, "1", (segment,)), Shelf(record))
+    except NotFound:
+        assert not expected
+        return
+    assert [i for r in target.ranges or () for i in range(*r)] == expected
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(ClusterError):
+        select(text)
+
+
+def test_what_takes_too_many_ranges_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="one job for each"):
+        resolve(parse_selector("1.0-9999999:3"), Shelf(job(1, "0-9999999")))
