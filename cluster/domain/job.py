@@ -69,6 +69,10 @@ class JobSpec:
             index -= segment.size
         return 0
 
+    def without_lines(self) -> "JobSpec":
+        """For workers, who get each task's line with the task: an array of as many numbers."""
+        return replace(self, lines=b"", array=(ArraySegment(1, self.task_count),)) if self.lines else self
+
     def index_of(self, number: int) -> int | None:
         """The index of a task number; None if the job has no such task."""
         if self.lines:

@@ -81,6 +81,11 @@ class Job:
             self._lines = LineIndex(self.record.spec.lines)
         return tuple(line for r in ranges for line in self._lines.slice(r.start, r.stop))
 
+    def note_start(self, at: float) -> None:
+        """A task started at this wall-clock time (0: unknown)."""
+        if at and (not self.started_at or at < self.started_at):
+            self.started_at = at
+
     # ── what happens to its tasks ─────────────────────────────────────────────────────────────────────────────────
 
     def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:

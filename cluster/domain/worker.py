@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from cluster.domain.intervals import IntervalSet
+
 
 class WorkerState(IntEnum):
     """The numbers are those of cluster.v1.WorkerState, and of the database: never renumber."""
@@ -29,3 +31,41 @@ class WorkerRecord:
     registered_at: float
     incarnation: str = ""  # of the launcher it last said hello with
     offline: bool = False
+
+
+class Worker:
+    """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
+
+    __slots__ = ("committed", "jobs", "known_specs", "last_heard", "recalled", "record", "session")
+
+    def __init__(self, record: WorkerRecord, now: float) -> None:
+        self.record = record
+        self.session: int | None = None
+        self.last_heard = now  # on the monotonic clock
+        self.committed = 0  # millicpus of everything it holds, started or not
+        self.jobs: set[int] = set()  # of which it holds tasks
+        self.known_specs: set[int] = set()  # jobs whose spec this session has sent
+        self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def state(self) -> WorkerState:
+        if self.session is not None:
+            return WorkerState.ONLINE
+        return WorkerState.OFFLINE if self.record.offline else WorkerState.UNREACHABLE
+
+    @property
+    def free(self) -> int:
+        """Millicpus that no attempt claims; negative when it has work in advance."""
+        return self.record.millicpus - self.committed
+
+    def is_called(self, name: str) -> bool:
+        """Whether people mean this worker by `name`: its UUID or its name."""
+        return name in (self.record.id, self.record.name)
+
+    def fits(self, millicpus: int) -> bool:
+        """Whether one such task could ever run here."""
+        return millicpus <= self.record.millicpus

@@ -1,0 +1,131 @@
+"""What a worker's word changes: starts, ends, tasks given back, attempts lost.
+
+A report counts only for tasks that its worker holds in the very attempt it speaks of; the rest is stale (repeated after
+a reconnect, or about an attempt given up) and changes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from struct import Struct
+from typing import Protocol
+
+from cluster.domain.effects import Effect
+from cluster.domain.events import Now
+from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.job import PACKED, OkEnds, TaskEnd
+from cluster.domain.session import Attempts, Report
+from cluster.domain.states import TaskEvent, TaskState
+from cluster.domain.tasks import Job
+from cluster.domain.worker import Worker
+
+LOST_EXIT = 70  # EX_SOFTWARE: what `wait` returns for a task whose end nobody knows
+FIRST_PAUSE = 1.0  # seconds between a failed attempt and the next; doubles with each
+LONGEST_PAUSE = 60.0
+_RECENT = 0.2  # weight of the newest report in the mean run time
+_SAMPLES = 16  # run times looked at in one range of ends
+
+_packed = Struct(PACKED)
+
+
+class Core(Protocol):
+    """What of the core a report works on."""
+
+    @property
+    def jobs(self) -> Mapping[int, Job]: ...
+    @property
+    def now(self) -> Now: ...
+    def release(self, worker: Worker, job: Job, attempt: int, tasks: Range, event: TaskEvent) -> list[Range]: ...
+    def retry_at(self, job: Job, index: int, delay: float) -> None: ...
+    def touch(self, job: Job) -> None: ...
+    def emit(self, effect: Effect) -> None: ...
+
+
+class Reports:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def received(self, worker: Worker, report: Report) -> None:
+        for attempts in report.started:
+            self.started(worker, attempts)
+        accepted: dict[tuple[int, int], IntervalSet] = {}
+        for ok in report.ok:
+            accepted.setdefault((ok.job, ok.attempt), IntervalSet()).update(self._succeeded(worker, ok))
+        for end in report.ended:
+            if self._ended(worker, end):
+                accepted.setdefault((end.job, end.attempt), IntervalSet()).add(end.index, end.index + 1)
+        for attempts in report.returned:
+            if job := self._core.jobs.get(attempts.job):
+                for tasks in attempts.ranges:
+                    self.unstarted(worker, job, attempts.attempt, tasks)
+        for output in report.outputs:
+            if output.index in accepted.get((output.job, output.attempt), ()):
+                self._core.emit(output)
+
+    def started(self, worker: Worker, attempts: Attempts) -> None:
+        """The worker says that it has started these."""
+        job = self._core.jobs.get(attempts.job)
+        if job is None:
+            return
+        fresh = [tasks for tasks in attempts.ranges if job.started(worker.id, attempts.attempt, tasks)]
+        if fresh:
+            job.note_start(self._core.now.wall)
+            self._core.touch(job)
+
+    def unstarted(self, worker: Worker, job: Job, attempt: int, tasks: Range) -> None:
+        """Certainly never started: ready again, or cancelled if that was asked meanwhile."""
+        for piece in self._core.release(worker, job, attempt, tasks, TaskEvent.RETURNED):
+            for cancelled in job.cancelling.overlap(*piece):
+                job.cancel_unassigned(cancelled)
+                job.cancelling.discard(*cancelled)
+        self._core.touch(job)
+
+    def lost(self, worker: Worker, job: Job, attempt: int, tasks: Range, why: str) -> None:
+        """Nobody can know how these ended."""
+        for index in range(*tasks):
+            end = TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", exit_code=LOST_EXIT, detail=why)
+            self._ended(worker, end)
+
+    def _succeeded(self, worker: Worker, ok: OkEnds) -> list[Range]:
+        job = self._core.jobs.get(ok.job)
+        if job is None:
+            return []
+        pieces = self._core.release(worker, job, ok.attempt, Range(ok.first, ok.stop), TaskEvent.SUCCEEDED)
+        for piece in pieces:
+            self._core.emit(replace(ok.part(*piece), worker_id=worker.id))
+        if pieces:
+            _measure(job, ok)
+        return pieces
+
+    def _ended(self, worker: Worker, end: TaskEnd) -> bool:
+        """Whether the worker held it."""
+        job = self._core.jobs.get(end.job)
+        if job is None:
+            return False
+        event = _event_of(job, end)
+        if not self._core.release(worker, job, end.attempt, Range(end.index, end.index + 1), event):
+            return False
+        self._core.emit(replace(end, worker_id=worker.id))
+        if event is TaskEvent.RETRIED:
+            self._core.retry_at(job, end.index, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (end.attempt - 1)))
+        else:
+            job.exit_code = max(job.exit_code, end.exit_code)
+            job.reason = job.reason or end.reason
+        job.note_start(end.started_at)
+        return True
+
+
+def _event_of(job: Job, end: TaskEnd) -> TaskEvent:
+    if end.state is TaskState.CANCELLED:
+        return TaskEvent.CANCELLED
+    if end.attempt <= job.record.spec.retries and end.index not in job.cancelling:
+        return TaskEvent.RETRIED
+    return TaskEvent.FAILED
+
+
+def _measure(job: Job, ok: OkEnds) -> None:
+    """Takes a few of the ends as a sample for the mean run time, and the first start."""
+    stride = max(1, ok.count // _SAMPLES) * _packed.size
+    sample = [_packed.unpack_from(ok.packed, at) for at in range(0, len(ok.packed), stride)]
+    mean = sum(run for _, run, *_ in sample) / len(sample) / 1e6
+    job.mean_run = mean if job.mean_run is None else job.mean_run + _RECENT * (mean - job.mean_run)
+    job.note_start(sample[0][0])

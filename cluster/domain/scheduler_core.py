@@ -1,0 +1,406 @@
+"""The scheduler's decisions: a plain, synchronous, deterministic object.
+
+    turn(events, now) -> effects        next_deadline() -> time or None
+
+The life of a job: JobSubmitted saves it and makes its tasks ready; placement assigns ranges of them to workers; their
+reports end them; the last end ends the job. What must not happen twice is fenced: an assignment is saved before it is
+sent, a report counts only for what its worker holds in that very attempt, and only from the worker's present session.
+
+The driver commits all saves of a turn in one transaction before it performs the rest, so whatever anybody was told
+is on disk. Time comes in as `now`; ids come in with events.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+
+from cluster.domain import placement
+from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send
+from cluster.domain.errors import Conflict
+from cluster.domain.events import (
+    CancelRequested,
+    Event,
+    HeartbeatReceived,
+    JobSubmitted,
+    Now,
+    ReportReceived,
+    SessionClosed,
+    SessionOpened,
+    Target,
+    WorkerDeregistered,
+    WorkerRegistered,
+)
+from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.job import JobRecord
+from cluster.domain.loaded import Loaded
+from cluster.domain.reports import Reports
+from cluster.domain.session import (
+    Assign,
+    Attempts,
+    Disown,
+    Downward,
+    HeartbeatAnswered,
+    Hello,
+    Recall,
+    ReportAcknowledged,
+    Stop,
+    Welcome,
+)
+from cluster.domain.states import TaskEvent
+from cluster.domain.tasks import Job
+from cluster.domain.timers import Timers
+from cluster.domain.worker import Worker, WorkerRecord
+
+CANCELLED_EXIT = 143  # 128 + SIGTERM: what `wait` returns for a task that was cancelled before it ran
+LEASE = 15.0  # seconds without a word after which a worker is unreachable
+# The part of `lost_after` after which a worker without a confirmed lease kills an attempt by itself. The rest is the
+# margin for clocks that run apart and for the kill itself, so that two attempts of a task never run at once.
+LEASH = 0.75
+
+
+class SchedulerCore:
+    def __init__(self, epoch: int, lease: float = LEASE) -> None:
+        self.epoch = epoch
+        self.lease = lease
+        self.jobs: dict[int, Job] = {}
+        self.workers: dict[str, Worker] = {}
+        self.sessions: dict[int, Worker] = {}
+        self._numbers: dict[str, int] = {}  # job UUID: number
+        self._next_number = 1
+        self._unfinished: dict[int, Job] = {}  # ascending by number, as submitted
+        self._timers = Timers()
+        self._reports = Reports(self)
+        self._dirty: dict[int, Job] = {}  # changed in this turn
+        self._effects: list[Effect] = []
+        self.now = Now(0.0, 0.0)
+
+    def restore(self, loaded: Loaded, now: Now) -> None:
+        """Takes up what the store holds, once, before the first turn. Every lease starts anew, so that a restart
+        loses nobody; tasks between two attempts are due."""
+        self._next_number = loaded.next_job_number
+        for worker_record in loaded.workers:
+            self.workers[worker_record.id] = Worker(worker_record, now.mono)
+        for record, progress in loaded.jobs:
+            job = Job.restored(record, progress)
+            self._adopt(job)
+            job.due(Range(0, record.spec.task_count))
+            for (worker_id, _), tasks in job.held.items():
+                self._commit(self.workers[worker_id], job, len(tasks))
+        for worker in self.workers.values():
+            self._expect_back(worker)
+
+    def turn(self, events: Sequence[Event], now: Now) -> list[Effect]:
+        """Handles the events in order and whatever is due, then places once. Saves come before the rest by kind only:
+        the caller commits them all first."""
+        self.now = now
+        for event in events:
+            self._handle(event)
+        for key in self._timers.due(now.mono):
+            self._due(key)
+        self._place()
+        for job in self._dirty.values():
+            self._effects.append(job.progress())
+            self._effects.append(Notify(job.number))
+        self._dirty = {}
+        effects, self._effects = self._effects, []
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """When a turn is due even if nothing happens, on the monotonic clock."""
+        return self._timers.next()
+
+    def unfinished(self) -> Iterable[Job]:
+        """In the order of their numbers."""
+        return self._unfinished.values()
+
+    # ── events ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case ReportReceived():
+                if worker := self._heard_from(event.session):
+                    self._reports.received(worker, event.report)
+                    if event.report.sequence:
+                        self.send(worker, ReportAcknowledged(event.report.sequence))
+            case HeartbeatReceived():
+                if self._heard_from(event.session):
+                    self._effects.append(Send(event.session, HeartbeatAnswered(event.sequence)))
+            case JobSubmitted():
+                self._job_submitted(event)
+            case CancelRequested():
+                cancelled = sum(self._cancel(target, event) for target in event.targets)
+                self._effects.append(Reply(event.ask, cancelled))
+            case WorkerRegistered():
+                self._worker_registered(event)
+            case WorkerDeregistered():
+                self._worker_deregistered(event)
+            case SessionOpened():
+                self._session_opened(event)
+            case SessionClosed():
+                if worker := self.sessions.get(event.session):
+                    self._close(worker)
+
+    def _heard_from(self, session: int) -> Worker | None:
+        worker = self.sessions.get(session)
+        if worker:
+            worker.last_heard = self.now.mono
+        return worker
+
+    def _job_submitted(self, event: JobSubmitted) -> None:
+        if event.id in self._numbers:
+            job = self.jobs[self._numbers[event.id]]
+            same = job.record.owner == event.owner
+            error = Conflict(f"job id {event.id} is taken: make a new UUID for each job")
+            self._effects.append(Reply(event.ask, job.number if same else error))
+            return
+        record = JobRecord(self._next_number, event.id, event.owner, event.spec, self.now.wall)
+        self._next_number += 1
+        job = Job(record)
+        self._adopt(job)
+        self._effects += [record, Reply(event.ask, record.number)]
+        self.touch(job)
+
+    def _adopt(self, job: Job) -> None:
+        self.jobs[job.number] = job
+        self._numbers[job.record.id] = job.number
+        if not job.ended_at:
+            self._unfinished[job.number] = job
+
+    # ── cancel ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _cancel(self, target: Target, event: CancelRequested) -> int:
+        """Returns how many tasks this call ends or asks to stop."""
+        job = self.jobs[target.job]
+        if not job.live:
+            return 0
+        ranges = target.ranges or (Range(0, job.record.spec.task_count),)
+        ended = sum(job.cancel_unassigned(tasks) for tasks in ranges)
+        wanted = IntervalSet(ranges)
+        asked = IntervalSet()
+        for tasks in job.held.values():
+            asked.update(tasks.intersection(wanted).ranges())
+        job.cancelling.update(asked.ranges())
+        if ended or asked:
+            job.cancelled_by, job.cancel_reason = event.by, event.reason
+            job.cancel_grace = job.record.spec.grace if event.grace is None else event.grace
+            if ended:
+                job.exit_code = max(job.exit_code, CANCELLED_EXIT)
+                job.reason = job.reason or "cancelled"
+            self._send_stops(job, asked, self.workers.values())
+            self.touch(job)
+        return ended + len(asked)
+
+    def _send_stops(self, job: Job, tasks: IntervalSet, workers: Iterable[Worker]) -> None:
+        for worker in workers:
+            for attempt, held in job.held_by(worker.id) if worker.session is not None else ():
+                if stopped := held.intersection(tasks):
+                    attempts = Attempts(job.number, attempt, tuple(stopped.ranges()))
+                    self.send(worker, Stop(attempts, job.cancel_grace))
+
+    # ── workers and their sessions ─────────────────────────────────────────────────────────────────────────────
+
+    def _worker_registered(self, event: WorkerRegistered) -> None:
+        known = self.workers.get(event.worker_id)
+        others = {w.record.name for w in self.workers.values() if w is not known}
+        name = next(n for n in _names_like(event.name) if n not in others)
+        record = WorkerRecord(
+            id=event.worker_id,
+            name=name,
+            millicpus=event.millicpus,
+            address=event.address,
+            version=event.version,
+            registered_at=self.now.wall,
+            incarnation=known.record.incarnation if known else "",
+        )
+        if known:
+            known.record = record
+        else:
+            self.workers[record.id] = Worker(record, self.now.mono)
+        self._effects += [record, Reply(event.ask, name)]
+
+    def _worker_deregistered(self, event: WorkerDeregistered) -> None:
+        worker = self.workers.get(event.worker_id)
+        if worker:
+            self._amend(worker, offline=True)
+            if worker.session is not None:
+                self._effects.append(CloseSession(worker.session, event.reason or "the worker goes offline"))
+                self._close(worker)
+        self._effects.append(Reply(event.ask, event.worker_id))
+
+    def _amend(self, worker: Worker, *, offline: bool = False, hello: Hello | None = None) -> None:
+        """Saves the worker's record if it changes."""
+        record = replace(worker.record, offline=offline)
+        if hello:
+            record = replace(record, incarnation=hello.incarnation, millicpus=hello.millicpus)
+        if record != worker.record:
+            worker.record = record
+            self._effects.append(record)
+
+    def _session_opened(self, event: SessionOpened) -> None:
+        worker, hello = self.workers.get(event.worker_id), event.hello
+        if worker is None:
+            self._effects.append(CloseSession(event.session, "not registered: call Register first"))
+            return
+        if hello.epoch > self.epoch:
+            why = f"this scheduler is of epoch {self.epoch}, the worker has obeyed {hello.epoch}: a newer one runs"
+            self._effects.append(CloseSession(event.session, why))
+            return
+        if worker.session is not None:
+            self._effects.append(CloseSession(worker.session, "replaced by a newer session of the same worker"))
+            self._close(worker)
+        worker.session = event.session
+        worker.last_heard = self.now.mono
+        self.sessions[event.session] = worker
+        self.send(worker, Welcome(self.epoch, self.lease))
+        self._compare(worker, hello)
+        self._amend(worker, hello=hello)
+        self._timers.set(("lease", worker.id), worker.last_heard + self.lease)
+
+    def _compare(self, worker: Worker, hello: Hello) -> None:
+        """Both sides say what they hold. What only we believe in never started, if the launcher can't have forgotten;
+        else nobody knows. What only the worker holds is not its own any more."""
+        listed: dict[tuple[int, int], IntervalSet] = {}
+        for attempts in (*hello.queued, *hello.running, *hello.ended):
+            listed.setdefault((attempts.job, attempts.attempt), IntervalSet()).update(attempts.ranges)
+        remembers = hello.incarnation == worker.record.incarnation
+        for number in sorted(worker.jobs):
+            job = self.jobs[number]
+            for attempt, held in list(job.held_by(worker.id)):
+                missing = held.copy()
+                missing.difference_update(listed.get((number, attempt), IntervalSet()).ranges())
+                for tasks in missing.ranges():
+                    if remembers:
+                        self._reports.unstarted(worker, job, attempt, tasks)
+                    else:
+                        self._reports.lost(worker, job, attempt, tasks, "its worker cannot say how it ended")
+        for attempts in hello.running:
+            self._reports.started(worker, attempts)
+        for attempts in (*hello.queued, *hello.running):
+            self._disown_strangers(worker, attempts)
+        for number in sorted(worker.jobs):
+            job = self.jobs[number]
+            if job.cancelling:
+                self._send_stops(job, job.cancelling, [worker])
+
+    def _disown_strangers(self, worker: Worker, attempts: Attempts) -> None:
+        strange = IntervalSet(attempts.ranges)
+        job = self.jobs.get(attempts.job)
+        held = job.held.get((worker.id, attempts.attempt)) if job else None
+        strange.difference_update(held.ranges() if held else ())
+        if strange:
+            self.send(worker, Disown(replace(attempts, ranges=tuple(strange.ranges()))))
+
+    def _close(self, worker: Worker) -> None:
+        """The session is over, whoever ended it. What the worker holds is lost a while after it was last heard."""
+        if worker.session is not None:
+            del self.sessions[worker.session]
+        worker.session = None
+        worker.known_specs = set()
+        worker.recalled = {}
+        self._timers.cancel(("lease", worker.id))
+        self._expect_back(worker)
+        for number in worker.jobs:
+            self.touch(self.jobs[number])
+
+    def _expect_back(self, worker: Worker) -> None:
+        for number in worker.jobs:
+            lost_after = self.jobs[number].record.spec.lost_after
+            self._timers.set(("lost", worker.id, number), worker.last_heard + lost_after)
+
+    # ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _due(self, key: object) -> None:
+        match key:
+            case ("lease", str(worker_id)):
+                self._lease_due(self.workers[worker_id])
+            case ("lost", str(worker_id), int(number)):
+                self._lost_due(self.workers[worker_id], self.jobs[number])
+            case ("retry", int(number), int(index)):
+                job = self.jobs[number]
+                job.due(Range(index, index + 1))
+                self.touch(job)
+
+    def _lease_due(self, worker: Worker) -> None:
+        """The timer is not moved by every word of the worker: it looks, when due, when that last was."""
+        if worker.session is None:
+            return
+        expiry = worker.last_heard + self.lease
+        if expiry > self.now.mono:
+            self._timers.set(("lease", worker.id), expiry)
+            return
+        self._effects.append(CloseSession(worker.session, f"nothing heard for {self.lease:g} s"))
+        self._close(worker)
+
+    def _lost_due(self, worker: Worker, job: Job) -> None:
+        if worker.session is not None:
+            return  # it came back in time
+        why = f"worker {worker.record.name} was unreachable for {job.record.spec.lost_after:g} s"
+        for attempt, held in list(job.held_by(worker.id)):
+            for tasks in list(held.ranges()):
+                self._reports.lost(worker, job, attempt, tasks, why)
+
+    # ── placement ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _place(self) -> None:
+        waiting = (job for job in self._unfinished.values() if job.ready)
+        given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
+        for job, worker, share in placement.place(waiting, self.sessions.values()):
+            for attempt, ranges in job.assign(worker.id, share):
+                given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
+            self._commit(worker, job, share)
+            self.touch(job)
+        for (worker_id, number, attempt), tasks in given.items():
+            self._send_assign(self.workers[worker_id], self.jobs[number], attempt, tasks)
+        for job, worker, attempt, ranges in placement.recall(self._unfinished.values(), self.workers):
+            worker.recalled.setdefault(job.number, IntervalSet()).update(ranges)
+            self.send(worker, Recall(Attempts(job.number, attempt, ranges)))
+
+    def _send_assign(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
+        spec, ranges = job.record.spec, tuple(tasks.ranges())
+        first = job.number not in worker.known_specs
+        worker.known_specs.add(job.number)
+        attempts = Attempts(job.number, attempt, ranges)
+        sent_spec = spec.without_lines() if first else None
+        self.send(worker, Assign(attempts, sent_spec, LEASH * spec.lost_after, job.lines_of(ranges)))
+
+    def _commit(self, worker: Worker, job: Job, tasks: int) -> None:
+        """The worker holds so many more tasks of the job (fewer, if negative)."""
+        worker.committed += tasks * job.record.spec.millicpus
+        worker.jobs.add(job.number)
+
+    # ── for events, reports and placement ───────────────────────────────────────────────────────────────────────────
+
+    def release(self, worker: Worker, job: Job, attempt: int, tasks: Range, event: TaskEvent) -> list[Range]:
+        """Takes from the worker what it holds of `tasks`; see Job.release. Frees its cpus, and ends the job with its
+        last task."""
+        pieces = job.release(worker.id, attempt, tasks, event)
+        if pieces:
+            self._commit(worker, job, -sum(p.size for p in pieces))
+            if not any(True for _ in job.held_by(worker.id)):
+                worker.jobs.discard(job.number)
+            self.touch(job)
+        return pieces
+
+    def retry_at(self, job: Job, index: int, delay: float) -> None:
+        self._timers.set(("retry", job.number, index), self.now.mono + delay)
+
+    def touch(self, job: Job) -> None:
+        """The job has changed: saved once at the end of the turn, and its watchers are told."""
+        self._dirty[job.number] = job
+        if not job.live and not job.ended_at:
+            job.ended_at = self.now.wall
+            self._unfinished.pop(job.number, None)
+
+    def emit(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def send(self, worker: Worker, message: Downward) -> None:
+        """To the worker's present session."""
+        assert worker.session is not None
+        self._effects.append(Send(worker.session, message))
+
+
+def _names_like(name: str) -> Iterator[str]:
+    """name, name-2, name-3, …"""
+    yield name
+    yield from (f"{name}-{n}" for n in count(2))

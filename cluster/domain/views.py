@@ -1,0 +1,122 @@
+"""Jobs and workers as people see them. Reading changes nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from cluster.domain.job import JobRecord
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.states import TaskState
+from cluster.domain.tasks import Job
+from cluster.domain.worker import Worker, WorkerRecord, WorkerState
+
+_COUNTED = (
+    TaskState.READY,
+    TaskState.ASSIGNED,
+    TaskState.RUNNING,
+    TaskState.BACKOFF,
+    TaskState.SUCCEEDED,
+    TaskState.FAILED,
+    TaskState.CANCELLED,
+)
+MOST_REASONS = 5  # lines that explain why a job waits
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    record: JobRecord
+    state: TaskState
+    counts: Mapping[TaskState, int]
+    reason: str  # of the first abnormal end; "ok" when all succeeded
+    exit_code: int  # the highest of its tasks so far
+    started_at: float
+    ended_at: float
+    pending_because: tuple[str, ...]
+    cancelled_by: str
+    cancel_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    record: WorkerRecord
+    state: WorkerState
+    used_millicpus: int  # at most its capacity, work in advance left out
+    running: int
+    assigned: int
+    silent_for: float  # seconds since it was last heard
+
+
+def job_view(core: SchedulerCore, number: int) -> JobView:
+    """KeyError for a number that was never given."""
+    job = core.jobs[number]
+    counts = {state: job.count(state) for state in _COUNTED}
+    state = overall(counts)
+    return JobView(
+        record=job.record,
+        state=state,
+        counts=counts,
+        reason="ok" if state is TaskState.SUCCEEDED else job.reason,
+        exit_code=job.exit_code,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        pending_because=tuple(_why_pending(core, job)),
+        cancelled_by=job.cancelled_by,
+        cancel_reason=job.cancel_reason,
+    )
+
+
+def overall(counts: Mapping[TaskState, int]) -> TaskState:
+    """One word for all tasks: what still goes on, or else the worst end."""
+    order = (
+        TaskState.RUNNING,
+        TaskState.ASSIGNED,
+        TaskState.READY,
+        TaskState.BACKOFF,
+        TaskState.FAILED,
+        TaskState.CANCELLED,
+    )
+    return next((state for state in order if counts.get(state)), TaskState.SUCCEEDED)
+
+
+def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
+    running = assigned = 0
+    for number in worker.jobs:
+        job = core.jobs[number]
+        for _, held in job.held_by(worker.id):
+            unstarted = len(held.intersection(job.sets[TaskState.ASSIGNED]))
+            assigned += unstarted
+            running += len(held) - unstarted
+    return WorkerView(
+        record=worker.record,
+        state=worker.state,
+        used_millicpus=min(worker.committed, worker.record.millicpus),
+        running=running,
+        assigned=assigned,
+        silent_for=max(0.0, core.now.mono - worker.last_heard),
+    )
+
+
+def _why_pending(core: SchedulerCore, job: Job) -> Iterator[str]:
+    """Why tasks of the job are ready and stay so, one line each, most telling first."""
+    if not job.ready or job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
+        return
+    spec = job.record.spec
+    needs = f"needs {spec.millicpus / 1000:g} cpus a task"
+    workers = [w for w in core.workers.values() if not spec.worker or w.is_called(spec.worker)]
+    if not workers:
+        if spec.worker:
+            yield f"no worker is called {spec.worker!r}: see `cluster worker list`"
+        else:
+            yield "no worker has registered: start one with `cluster worker`"
+        return
+    online = [w for w in workers if w.state is WorkerState.ONLINE]
+    if not online:
+        for worker in workers[:MOST_REASONS]:
+            yield f"worker {worker.record.name} is {worker.state.word}"
+        return
+    fitting = [w for w in online if w.fits(spec.millicpus)]
+    if not fitting:
+        largest = max(online, key=lambda w: w.record.millicpus)
+        yield f"{needs}; the largest worker online, {largest.record.name}, has {largest.record.millicpus / 1000:g}"
+        return
+    before = sum(1 for other in core.unfinished() if other.number < job.number)
+    yield f"{needs}; all that fit are busy, {before} unfinished jobs come first"
