@@ -1,0 +1,42 @@
+"""Where the packed file starts: finds or makes its unpacked tree, then hands over to the command line.
+
+`build.py` puts this package at the top of the archive, beside shiv's own `_bootstrap`, which does the unpacking.
+Every start of the program passes through here, so it imports next to nothing. It must parse on any Python 3 that may
+be called `python3` somewhere, to be able to say that it is too old.
+"""
+
+import sys
+
+# EX_CONFIG of sysexits.h: this machine is not set up so that the program can run.
+UNUSABLE = 78
+
+
+def main() -> None:
+    """Runs the program; never returns. Exits with `UNUSABLE` after one line on stderr where it cannot start."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - any Python 3 may come here
+        version = ".".join(map(str, sys.version_info[:3]))
+        stop(f"needs Python 3.11 or newer, but {sys.executable} is {version}: run it as `python3.11 {sys.argv[0]}`")
+
+    from . import cache
+
+    try:
+        tree = cache.tree()
+    except cache.Unusable as problem:
+        stop(str(problem))
+
+    # In front of everything: no package of this machine may stand in for one of ours. The archive itself is not
+    # needed any more; leaving it would make every failed import search it.
+    sys.path[:] = [tree, *(entry for entry in sys.path if entry != cache.ARCHIVE)]
+    # The tree is ours alone, so compiled modules may be kept in it even where PYTHONDONTWRITEBYTECODE says otherwise
+    # (container images do): without them every start would take a second.
+    sys.dont_write_bytecode = False
+
+    from cluster.cli.main import main as program
+
+    sys.exit(program())
+
+
+def stop(problem: str) -> None:
+    """Says in one line why the program cannot start, and ends the process."""
+    sys.stderr.write(f"cluster: {problem}\n")
+    sys.exit(UNUSABLE)

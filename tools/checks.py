@@ -1,0 +1,138 @@
+"""Everything that must hold before a change lands, side by side where one does not need the other."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import protos
+from tools.environments import REPOSITORY, clean_environ, environment
+
+
+class Failed(Exception):
+    """A check found something; the message is what it says about it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one check ended: `problem` is empty when it passed, `remark` is a few words for the summary."""
+
+    name: str
+    seconds: float
+    problem: str = ""
+    remark: str = ""
+
+
+Check = Callable[[], str]  # returns the remark; raises Failed or CalledProcessError
+
+
+def run(pytest_arguments: list[str], *, quick: bool, make_file: Callable[[], Path]) -> int:
+    """Runs all checks, prints what they found and a summary, and returns how many failed."""
+    checks: dict[str, Check] = {"types": _types, "lint": _lint, "format": _format, "protos": _protos}
+    if not quick:
+        # The file comes first: making it takes longest, and the acceptance tests wait for it. The environment of
+        # the outside checkers is made here too, so that no test has to.
+        checks = {"file": lambda: _size(make_file()), **checks, "buf": _buf, "checkers": _checkers}
+    environment("dev")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = [pool.submit(_timed, name, check) for name, check in checks.items()]
+        results = [future.result() for future in running]
+    for result in results:
+        if result.problem:
+            print(f"== {result.name}\n{result.problem}", flush=True)
+    results.append(_timed("tests", lambda: _tests(pytest_arguments, quick)))
+    for result in results:
+        said = result.remark or result.problem.splitlines()[-1]
+        print(f"{result.name:<10}{'FAILED' if result.problem else 'ok':<8}{result.seconds:6.1f} s   {said}")
+    return sum(bool(result.problem) for result in results)
+
+
+def fix() -> None:
+    """Formats everything and repairs what the linter can repair by itself."""
+    _tool("ruff", "check", "--fix")
+    _tool("ruff", "format")
+
+
+def _timed(name: str, check: Check) -> Result:
+    start = time.monotonic()
+    problem = remark = ""
+    try:
+        remark = check()
+    except Failed as failed:
+        problem = str(failed) or "failed"
+    except subprocess.CalledProcessError as failed:
+        problem = f"{failed.output or ''}failed with code {failed.returncode}: {' '.join(map(str, failed.cmd))}"
+    return Result(name, time.monotonic() - start, problem, remark)
+
+
+def _lint() -> str:
+    return _tool("ruff", "check", "--output-format=concise")
+
+
+def _format() -> str:
+    return _tool("ruff", "format", "--check")
+
+
+def _types() -> str:
+    return _tool("mypy")
+
+
+def _protos() -> str:
+    if stale := protos.stale():
+        raise Failed(f"not what protoc writes now, run `python3 build.py protos`: {', '.join(stale)}")
+    return "generated code is up to date"
+
+
+def _buf() -> str:
+    buf = protos.buf()
+    if buf is None:
+        return "skipped: there is no npm to get buf with"
+    _run([buf, "lint"], cwd=protos.PROTOS)
+    return "lint is clean"
+
+
+def _checkers() -> str:
+    environment("checks")
+    return "sslyze and pkilint are there for the tests"
+
+
+def _size(file: Path) -> str:
+    size = file.stat().st_size
+    if size > 32_000_000:
+        raise Failed(f"{file} has {size:,} bytes, more than the 32,000,000 that it may have")
+    return f"{file.relative_to(REPOSITORY)} has {size:,} bytes"
+
+
+def _tests(arguments: list[str], quick: bool) -> str:
+    """Runs pytest, shows its output as it comes, and returns its closing line."""
+    selection = ["-m", "not slow"] if quick else []
+    spread = ["-n", str(os.cpu_count()), "--dist=worksteal"]
+    pytest = [str(environment("dev")), "-m", "pytest", *spread, *selection, *arguments]
+    closing = ""
+    with subprocess.Popen(
+        pytest, cwd=REPOSITORY, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None, "it is a pipe"
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            closing = line.strip() or closing
+    if process.returncode:
+        raise Failed(closing)
+    return closing
+
+
+def _tool(name: str, *arguments: str) -> str:
+    """Runs a tool of the dev environment on the repository and returns the last line that it wrote."""
+    return _run([environment("dev").with_name(name), *arguments], cwd=REPOSITORY)
+
+
+def _run(command: list[str | Path], cwd: Path) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        raise Failed(done.stdout)
+    return (done.stdout.splitlines() or [""])[-1]

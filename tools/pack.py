@@ -1,0 +1,165 @@
+"""Makes the one file. Runs inside the environment of requirements/build.lock, where shiv is: `build.py` starts it.
+
+The file holds the wheels of all supported Pythons side by side: extension modules carry their ABI in their names, the
+rest is the same for all. The same sources and locks give the same bytes: entries are sorted, times and modes fixed.
+"""
+
+import argparse
+import hashlib
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from shiv import __version__ as shiv_version
+from shiv.bootstrap.environment import Environment
+from shiv.builder import create_archive
+
+from tools.environments import BUILD, PIP_OPTIONS, REPOSITORY, clean_environ, lock_file, locked
+
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+# The C library that the file needs at least: glibc 2.28 (RHEL 8, Debian 10, Ubuntu 20.04). Wheels for an older one run
+# there too; the one for 2.17 has two names.
+MANYLINUX = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of every entry: the earliest that a zip file can say
+
+
+def main() -> None:
+    """Packs the file for one machine."""
+    parser = argparse.ArgumentParser(prog="tools.pack", description="Makes the one file.")
+    parser.add_argument("--machine", required=True, help="x86_64 or aarch64")
+    parser.add_argument("--output", required=True, type=Path)
+    options = parser.parse_args()
+    with TemporaryDirectory(dir=BUILD) as stage:
+        pack(options.machine, Path(stage), options.output)
+
+
+def pack(machine: str, stage: Path, output: Path) -> None:
+    """Puts the file for that machine together in the empty directory `stage` and renames it to `output`."""
+    tree, licences = stage / "tree", stage / "licences"
+    for wheels in _installed(machine):
+        _merge(wheels, tree, [file for file in _files(wheels) if file.suffix in (".py", ".so")])
+        _merge(wheels, licences, [file for file in _files(wheels) if _is_licence(file)])
+    _merge(REPOSITORY, tree, [Path("cluster", file) for file in _files(REPOSITORY / "cluster")])
+    modules = [file for file in _files(tree) if _is_for_one_python(file)]
+    _compress([tree / file for file in modules])
+
+    made = stage / output.name
+    built_at = "{}-{:02}-{:02} {:02}:{:02}:{:02}".format(*EPOCH)
+    shiv = Environment(built_at=built_at, shiv_version=shiv_version, compile_pyc=False, reproducible=True)
+    create_archive([tree], made, "/usr/bin/env python3", "boot:main", shiv)
+    assert shiv.build_id is not None, "create_archive names the build after what it packed"
+    contents = {
+        "ID": shiv.build_id,
+        "MADE_FOR": f"CPython {PYTHONS[0]} to {PYTHONS[-1]} on {machine} Linux with glibc",
+        "SUFFIXES": tuple(sorted({file.name[file.name.index(".") :] for file in modules})),
+    }
+    assert len(contents["SUFFIXES"]) == len(PYTHONS), f"one extension module suffix for each Python: {contents}"
+    with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as archive:
+        _add_boot(archive, contents)
+        for file in _files(licences):
+            _add(archive, f"licences/{file}", (licences / file).read_bytes())
+    output.parent.mkdir(parents=True, exist_ok=True)
+    made.rename(output)
+
+
+def _installed(machine: str) -> list[Path]:
+    """The wheels of requirements/run.lock for that machine, unpacked: a directory for each Python.
+
+    pip evaluates environment markers for the Python that it runs under, not for the one asked for; our locks have
+    no marker that would differ between them.
+    """
+    lock = lock_file("run")
+    key = hashlib.sha256(lock.read_bytes() + repr((PYTHONS, MANYLINUX)).encode()).hexdigest()[:16]
+    place = BUILD / f"wheels-{machine}-{key}"
+    with locked("wheels"):
+        if not place.exists():
+            print(f"build: fetching the wheels for {machine}", file=sys.stderr, flush=True)
+            partial_place = place.with_suffix(".partial")
+            shutil.rmtree(partial_place, ignore_errors=True)
+            with ThreadPoolExecutor(len(PYTHONS)) as pool:
+                list(pool.map(partial(_install, machine, lock, partial_place), PYTHONS))
+            partial_place.rename(place)
+    return [place / python for python in PYTHONS]
+
+
+def _install(machine: str, lock: Path, place: Path, python: str) -> None:
+    platforms = [f"--platform={manylinux}_{machine}" for manylinux in MANYLINUX]
+    wanted = ["--implementation=cp", f"--python-version={python}", *platforms]
+    target = ["--no-deps", "--no-compile", f"--target={place / python}"]
+    pip = [sys.executable, "-m", "pip", "install", *PIP_OPTIONS]
+    subprocess.run([*pip, *wanted, *target, "-r", lock], check=True, env=clean_environ())
+
+
+def _files(directory: Path) -> list[Path]:
+    """All files below the directory, relative to it, in an order that does not depend on the file system."""
+    found = (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
+    return sorted(path for path in found if "__pycache__" not in path.parts and path.suffix != ".pyi")
+
+
+def _is_licence(file: Path) -> bool:
+    """Whether the file is a licence of something that we pass on; these travel along but are never unpacked."""
+    return file.parts[0].endswith(".dist-info") and ("licenses" in file.parts or file.name.startswith("LICEN"))
+
+
+def _is_for_one_python(file: Path) -> bool:
+    return file.suffix == ".so" and ".cpython-" in file.name
+
+
+def _merge(source: Path, target: Path, files: list[Path]) -> None:
+    """Copies the files, with modes that depend on nothing. One that is there already must be the same."""
+    for file in files:
+        there = target / file
+        content = (source / file).read_bytes()
+        if there.exists():
+            assert there.read_bytes() == content, f"{file} differs between Pythons: the tree cannot serve both"
+            continue
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_bytes(content)
+        there.chmod(0o644)
+
+
+def _compress(files: list[Path]) -> None:
+    """Replaces each file by its .xz, which `boot/unpack.py` undoes. Takes 10 s a file, so results are kept."""
+
+    def compress(file: Path) -> None:
+        plain = file.read_bytes()
+        kept = BUILD / "xz" / hashlib.sha256(plain).hexdigest()
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            fresh = kept.with_suffix(f".{os.getpid()}")
+            fresh.write_bytes(lzma.compress(plain))
+            fresh.rename(kept)
+        packed = file.with_name(f"{file.name}.xz")
+        packed.write_bytes(kept.read_bytes())
+        packed.chmod(0o644)
+        file.unlink()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compress, files))
+
+
+def _add_boot(archive: zipfile.ZipFile, contents: dict[str, object]) -> None:
+    boot = REPOSITORY / "tools" / "boot"
+    for file in _files(boot):
+        if file.name != "contents.py":
+            _add(archive, f"boot/{file}", (boot / file).read_bytes())
+    values = "".join(f"{name} = {value!r}\n" for name, value in contents.items())
+    _add(archive, "boot/contents.py", values.encode())
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o100644 << 16
+    archive.writestr(entry, content)
+
+
+if __name__ == "__main__":
+    main()
