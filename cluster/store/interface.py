@@ -1,0 +1,64 @@
+"""What every store can do. `tests/contract/test_store.py` is the same contract as tests, run on each of them.
+
+A store is synchronous and knows nothing of threads: `commit` comes from one thread (the driver's writer), reads may
+come from one other at the same time and see what was committed last.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cluster.domain.effects import Save
+from cluster.domain.errors import ClusterError
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.loaded import Loaded
+from cluster.domain.tokens import TokenRecord
+from cluster.domain.users import UserRecord
+
+# Each value is its own instruction: insert the record, or replace the one with its key.
+Item = Save | TokenRecord | UserRecord
+
+
+class StoreFailed(ClusterError):
+    """The store cannot be opened, read or written: damaged, another version, disk full, I/O error, another writer."""
+
+    exit_code = 74  # EX_IOERR
+
+
+class Store(Protocol):
+    """Durable state of one cluster. Every method raises StoreFailed when it cannot do its work."""
+
+    def load(self) -> Loaded:
+        """Starts a new epoch, durably, and returns all there is. Whoever loaded before can commit no more."""
+        ...
+
+    def commit(self, items: Sequence[Item]) -> None:
+        """Makes all of it durable, or nothing. StoreFailed when another epoch has begun since `load`.
+
+        Of several items with one key the last one counts."""
+        ...
+
+    def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
+        """Every end of one task, successes too, in order of attempts."""
+        ...
+
+    def abnormal_ends(self, job: int, start: int, stop: int, limit: int) -> list[TaskEnd]:
+        """Of tasks start … stop-1 the last end that is no plain success, in order of index, at most `limit`.
+
+        A task that succeeded after such an end is among them: the caller knows its state."""
+        ...
+
+    def ok_ends(self, job: int, start: int, stop: int, limit: int) -> list[OkEnds]:
+        """Plain successes among tasks start … stop-1 as they were committed (whole, so perhaps of more tasks),
+        in order of index, at most `limit` records."""
+        ...
+
+    def small_output(self, key: AttemptKey) -> SmallOutput | None: ...
+
+    def tokens(self) -> list[TokenRecord]: ...
+
+    def users(self) -> list[UserRecord]: ...
+
+    def close(self) -> None:
+        """Ends the use of this object. What was committed stays."""
+        ...

@@ -1,0 +1,99 @@
+"""The store without a disk: the contract in its plainest form, for the simulation and for tests.
+
+What is durable is the `Disk`: dropping a MemoryStore and making another on the same Disk is a crash and a restart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.loaded import Loaded
+from cluster.domain.tokens import TokenRecord
+from cluster.domain.users import UserRecord
+from cluster.domain.worker import WorkerRecord
+from cluster.store.interface import Item, StoreFailed
+from cluster.store.packing import unpack_ok
+
+
+@dataclass(slots=True)
+class Disk:
+    """All that survives."""
+
+    epoch: int = 0
+    next_job_number: int = 1
+    jobs: dict[int, JobRecord] = field(default_factory=dict)
+    progress: dict[int, JobProgress] = field(default_factory=dict)
+    ok_ends: dict[tuple[int, int], OkEnds] = field(default_factory=dict)
+    ends: dict[AttemptKey, TaskEnd] = field(default_factory=dict)
+    outputs: dict[AttemptKey, SmallOutput] = field(default_factory=dict)
+    workers: dict[str, WorkerRecord] = field(default_factory=dict)
+    users: dict[str, UserRecord] = field(default_factory=dict)
+    tokens: dict[str, TokenRecord] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """See `cluster.store.interface.Store`."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._epoch = -1
+
+    def load(self) -> Loaded:
+        disk = self._disk
+        disk.epoch += 1
+        self._epoch = disk.epoch
+        jobs = [(disk.jobs[number], disk.progress[number]) for number in sorted(disk.jobs)]
+        return Loaded(disk.epoch, disk.next_job_number, jobs, [disk.workers[i] for i in sorted(disk.workers)])
+
+    def commit(self, items: Sequence[Item]) -> None:
+        if self._disk.epoch != self._epoch:
+            raise StoreFailed("another scheduler has taken over this data, so this one must stop")
+        for item in items:
+            self._put(item)
+
+    def _put(self, item: Item) -> None:
+        disk = self._disk
+        match item:
+            case JobRecord():
+                disk.jobs[item.number] = item
+                disk.next_job_number = max(disk.next_job_number, item.number + 1)
+            case JobProgress():
+                disk.progress[item.number] = item
+            case OkEnds():
+                disk.ok_ends[item.job, item.first] = item
+            case TaskEnd():
+                disk.ends[AttemptKey(item.job, item.index, item.attempt)] = item
+            case SmallOutput():
+                disk.outputs[AttemptKey(item.job, item.index, item.attempt)] = item
+            case WorkerRecord():
+                disk.workers[item.id] = item
+            case UserRecord():
+                disk.users[item.name] = item
+            case TokenRecord():
+                disk.tokens[item.id] = item
+
+    def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
+        ends = [self._disk.ends[key] for key in sorted(self._disk.ends) if key[:2] == (job, index)]
+        return ends + [unpack_ok(ok, index) for ok in self.ok_ends(job, index, index + 1, 1)]
+
+    def abnormal_ends(self, job: int, start: int, stop: int, limit: int) -> list[TaskEnd]:
+        keys = sorted(key for key in self._disk.ends if key.job == job and start <= key.index < stop)
+        last = {key.index: self._disk.ends[key] for key in keys}
+        return list(last.values())[:limit]
+
+    def ok_ends(self, job: int, start: int, stop: int, limit: int) -> list[OkEnds]:
+        records = (self._disk.ok_ends[key] for key in sorted(self._disk.ok_ends) if key[0] == job)
+        return [ok for ok in records if ok.first < stop and ok.stop > start][:limit]
+
+    def small_output(self, key: AttemptKey) -> SmallOutput | None:
+        return self._disk.outputs.get(key)
+
+    def tokens(self) -> list[TokenRecord]:
+        return sorted(self._disk.tokens.values(), key=lambda token: (token.created, token.id))
+
+    def users(self) -> list[UserRecord]:
+        return sorted(self._disk.users.values(), key=lambda user: (user.created, user.name))
+
+    def close(self) -> None:
+        self._epoch = -1

@@ -1,0 +1,105 @@
+"""How sets and specs become bytes in a store. A change here needs a migration.
+
+A set is its flat bounds (IntervalSet.flat) as unsigned 32-bit little-endian numbers, uncompressed: most sets are one
+or two ranges, and for the rare one with a hundred thousand this is the only form that Python writes at C speed. Task
+indexes end at 10^8 (job.MAX_TASKS), so 32 bits hold them.
+"""
+
+import json
+import struct
+import sys
+from array import array
+from collections.abc import Iterable
+from dataclasses import fields
+
+from cluster.domain.job import PACKED, ArraySegment, Held, JobSpec, OkEnds, TaskEnd
+from cluster.domain.states import TaskState
+
+_HELD = struct.Struct("<HII")  # bytes of the worker's id, attempt, bounds that follow
+_ATTEMPT = struct.Struct("<II")  # attempt, bounds that follow
+_OK = struct.Struct(PACKED)
+_BOUND_BYTES = 4
+
+
+def pack_set(flat: Iterable[int]) -> bytes:
+    bounds = array("I", flat)
+    if sys.byteorder == "big":
+        bounds.byteswap()
+    return bounds.tobytes()
+
+
+def unpack_set(data: bytes) -> tuple[int, ...]:
+    bounds = array("I", data)
+    if sys.byteorder == "big":
+        bounds.byteswap()
+    return tuple(bounds)
+
+
+def pack_held(held: Iterable[Held]) -> bytes:
+    parts = []
+    for worker_id, attempt, flat in held:
+        name = worker_id.encode()
+        parts += [_HELD.pack(len(name), attempt, len(flat)), name, pack_set(flat)]
+    return b"".join(parts)
+
+
+def unpack_held(data: bytes) -> tuple[Held, ...]:
+    held, at = [], 0
+    while at < len(data):
+        name_length, attempt, bounds = _HELD.unpack_from(data, at)
+        at += _HELD.size
+        middle, end = at + name_length, at + name_length + bounds * _BOUND_BYTES
+        held.append(Held(data[at:middle].decode(), attempt, unpack_set(data[middle:end])))
+        at = end
+    return tuple(held)
+
+
+def pack_attempts(attempts: Iterable[tuple[int, tuple[int, ...]]]) -> bytes:
+    return b"".join(_ATTEMPT.pack(attempt, len(flat)) + pack_set(flat) for attempt, flat in attempts)
+
+
+def unpack_attempts(data: bytes) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    attempts, at = [], 0
+    while at < len(data):
+        attempt, bounds = _ATTEMPT.unpack_from(data, at)
+        at += _ATTEMPT.size
+        end = at + bounds * _BOUND_BYTES
+        attempts.append((attempt, unpack_set(data[at:end])))
+        at = end
+    return tuple(attempts)
+
+
+_SPEC_FIELDS = [field.name for field in fields(JobSpec) if field.init and field.name != "lines"]
+
+
+def pack_spec(spec: JobSpec) -> str:
+    """JSON of every field by its name, but the lines: they can be many megabytes and are kept apart."""
+    return json.dumps({name: getattr(spec, name) for name in _SPEC_FIELDS})
+
+
+def unpack_spec(text: str, lines: bytes) -> JobSpec:
+    """A field that the text does not have, because it is older, gets the field's default."""
+    values = json.loads(text)
+    for name in ("argv", "script_args"):
+        values[name] = tuple(values[name])
+    values["env"] = tuple((name, value) for name, value in values["env"])
+    values["array"] = tuple(ArraySegment(*segment) for segment in values["array"])
+    return JobSpec(**values, lines=lines)
+
+
+def unpack_ok(ends: OkEnds, index: int) -> TaskEnd:
+    """One of the plain successes, written out."""
+    started, run, cpu, memory, output = _OK.unpack_from(ends.packed, (index - ends.first) * _OK.size)
+    return TaskEnd(
+        ends.job,
+        index,
+        ends.attempt,
+        TaskState.SUCCEEDED,
+        "ok",
+        worker_id=ends.worker_id,
+        started_at=started,
+        ended_at=started + run / 1e6,
+        cpu_seconds=cpu / 1e6,
+        peak_memory=memory * 1024,
+        output_bytes=output,
+    )

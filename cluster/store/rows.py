@@ -1,0 +1,126 @@
+"""Records as rows of the SQLite store, and back."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cluster.domain.identity import Role
+from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.states import TaskState
+from cluster.domain.tokens import TokenRecord
+from cluster.domain.users import UserRecord
+from cluster.domain.worker import WorkerRecord
+from cluster.store import statements as sql
+from cluster.store.packing import (
+    pack_attempts,
+    pack_held,
+    pack_set,
+    pack_spec,
+    unpack_attempts,
+    unpack_held,
+    unpack_set,
+    unpack_spec,
+)
+
+Row = tuple[Any, ...]  # as sqlite3 has it
+
+
+def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_JOB, (record.number, record.id, record.owner, pack_spec(record.spec), record.submitted_at)
+    if record.spec.lines:
+        yield sql.PUT_LINES, (record.number, record.spec.lines)
+    yield sql.RAISE_NEXT_JOB_NUMBER, (record.number,)
+
+
+def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
+    sets = map(pack_set, (p.ready, p.backoff, p.succeeded, p.failed, p.cancelled))
+    rest = (p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
+    yield sql.PUT_PROGRESS, (p.number, *sets, pack_held(p.held), pack_attempts(p.attempts), *rest)
+
+
+def _ok_ends(e: OkEnds) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_OK_ENDS, (e.job, e.first, e.attempt, e.count, e.packed, e.worker_id)
+
+
+def _end(e: TaskEnd) -> Iterator[tuple[str, Row]]:
+    times = (e.started_at, e.ended_at, e.cpu_seconds)
+    why = (e.state.value, e.reason, e.exit_code, e.signal, e.detail, e.worker_id)
+    yield sql.PUT_END, (e.job, e.index, e.attempt, *why, *times, e.peak_memory, e.output_bytes)
+
+
+def _output(o: SmallOutput) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_OUTPUT, (o.job, o.index, o.attempt, o.stdout, o.stderr)
+
+
+def _worker(w: WorkerRecord) -> Iterator[tuple[str, Row]]:
+    row = (w.id, w.name, w.millicpus, w.address, w.version, w.registered_at, w.incarnation, w.offline)
+    yield sql.PUT_WORKER, row
+
+
+def _user(u: UserRecord) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_USER, (u.name, u.role.value, u.created, u.revoked)
+
+
+def _token(t: TokenRecord) -> Iterator[tuple[str, Row]]:
+    row = (t.id, t.secret_hash, t.role.value, t.user, t.created, t.expires, t.uses_left, t.revoked)
+    yield sql.PUT_TOKEN, row
+
+
+# What to execute for each kind of record: statements and their rows.
+TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
+    JobRecord: _job,
+    JobProgress: _progress,
+    OkEnds: _ok_ends,
+    TaskEnd: _end,
+    SmallOutput: _output,
+    WorkerRecord: _worker,
+    UserRecord: _user,
+    TokenRecord: _token,
+}
+
+
+def job_from_row(row: Row) -> tuple[JobRecord, JobProgress]:
+    """One row of LOAD_JOBS."""
+    number, job_id, owner, spec, submitted_at, lines = row[:6]
+    record = JobRecord(number, job_id, owner, unpack_spec(spec, lines), submitted_at)
+    _, ready, backoff, succeeded, failed, cancelled, held, attempts, *rest = row[6:]
+    progress = JobProgress(
+        number,
+        unpack_set(ready),
+        unpack_set(backoff),
+        unpack_set(succeeded),
+        unpack_set(failed),
+        unpack_set(cancelled),
+        unpack_held(held),
+        unpack_attempts(attempts),
+        *rest,
+    )
+    return record, progress
+
+
+def end_from_row(row: Row) -> TaskEnd:
+    """One row with END_COLUMNS."""
+    job, index, attempt, state, *rest = row
+    return TaskEnd(job, index, attempt, TaskState(state), *rest)
+
+
+def ok_ends_from_row(row: Row) -> OkEnds:
+    """One row of GET_OK_ENDS."""
+    return OkEnds(*row)
+
+
+def worker_from_row(row: Row) -> WorkerRecord:
+    """One row of LOAD_WORKERS."""
+    worker_id, name, millicpus, address, version, registered_at, incarnation, offline = row
+    return WorkerRecord(worker_id, name, millicpus, address, version, registered_at, incarnation, bool(offline))
+
+
+def user_from_row(row: Row) -> UserRecord:
+    """One row of LOAD_USERS."""
+    name, role, created, revoked = row
+    return UserRecord(name, Role(role), created, revoked)
+
+
+def token_from_row(row: Row) -> TokenRecord:
+    """One row of LOAD_TOKENS."""
+    token_id, secret_hash, role, *rest = row
+    return TokenRecord(token_id, secret_hash, Role(role), *rest)

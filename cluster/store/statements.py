@@ -1,0 +1,141 @@
+"""Every SQL statement of the SQLite store, and the schema as ordered migrations.
+
+A database's `user_version` says how many of MIGRATIONS it has been through; each runs once, in a transaction. One that
+was ever released is never edited: a change of the schema or of packing.py is a new one at the end.
+`application_id` marks the file as ours (the bytes "CLU1").
+"""
+
+APPLICATION_ID = 0x434C5531
+
+MIGRATIONS = (
+    """
+    -- What there is one of: cluster_id, epoch (of the scheduler that may write), next_job_number.
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+
+    -- What never changes about a job. Times are Unix seconds everywhere; spec is JSON.
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, spec TEXT NOT NULL,
+        submitted_at REAL NOT NULL
+    );
+
+    -- The lines of jobs that have some. Apart, so that nothing ever rewrites or reads past them.
+    CREATE TABLE job_lines (job INTEGER PRIMARY KEY, lines BLOB NOT NULL);
+
+    -- What changes about a job. The blobs are sets of task indexes as in packing.py.
+    CREATE TABLE job_progress (
+        job INTEGER PRIMARY KEY, ready BLOB NOT NULL, backoff BLOB NOT NULL, succeeded BLOB NOT NULL,
+        failed BLOB NOT NULL, cancelled BLOB NOT NULL, held BLOB NOT NULL, attempts BLOB NOT NULL,
+        started_at REAL NOT NULL, ended_at REAL NOT NULL, cancelled_by TEXT NOT NULL, cancel_reason TEXT NOT NULL,
+        exit_code INTEGER NOT NULL, reason TEXT NOT NULL
+    );
+
+    -- Plain successes of tasks first … first+count-1; packed as in job.PACKED. Tasks succeed once, so none overlap.
+    CREATE TABLE ok_ends (
+        job INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, attempt INTEGER NOT NULL,
+        worker_id TEXT NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (job, first)
+    );
+
+    -- Every other end of an attempt.
+    CREATE TABLE task_ends (
+        job INTEGER NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL, state INTEGER NOT NULL,
+        reason TEXT NOT NULL, exit_code INTEGER NOT NULL, signal TEXT NOT NULL, detail TEXT NOT NULL,
+        worker_id TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL NOT NULL, cpu_seconds REAL NOT NULL,
+        peak_memory INTEGER NOT NULL, output_bytes INTEGER NOT NULL, PRIMARY KEY (job, task, attempt)
+    ) WITHOUT ROWID;
+
+    -- Whole outputs of attempts, where they are small.
+    CREATE TABLE small_outputs (
+        job INTEGER NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL, stdout BLOB NOT NULL,
+        stderr BLOB NOT NULL, PRIMARY KEY (job, task, attempt)
+    );
+
+    CREATE TABLE workers (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, millicpus INTEGER NOT NULL, address TEXT NOT NULL,
+        version TEXT NOT NULL, registered_at REAL NOT NULL, incarnation TEXT NOT NULL, offline INTEGER NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE users (
+        name TEXT PRIMARY KEY, role TEXT NOT NULL, created REAL NOT NULL, revoked REAL
+    ) WITHOUT ROWID;
+
+    -- Join tokens; of the secret only its SHA-256. uses_left NULL: without limit.
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY, secret_hash TEXT NOT NULL, role TEXT NOT NULL, user TEXT NOT NULL, created REAL NOT NULL,
+        expires REAL NOT NULL, uses_left INTEGER, revoked REAL
+    ) WITHOUT ROWID;
+
+    INSERT INTO meta VALUES ('epoch', 0), ('next_job_number', 1);
+    """,
+)
+
+
+def _upsert(table: str, *columns: str, keys: int) -> str:
+    """INSERT that replaces the row with the same key, which is the first `keys` columns.
+
+    Never INSERT OR REPLACE: that would also delete another row which has the same value in a UNIQUE column."""
+    changes = ", ".join(f"{c} = excluded.{c}" for c in columns[keys:])
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608 (no input)
+        f"ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {changes}"
+    )
+
+
+# Reads or writes one value of meta.
+GET_META = "SELECT value FROM meta WHERE key = ?"
+PUT_META = _upsert("meta", "key", "value", keys=1)
+# Job numbers are never used again, even if jobs are deleted one day.
+RAISE_NEXT_JOB_NUMBER = "UPDATE meta SET value = max(value, ? + 1) WHERE key = 'next_job_number'"
+
+JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at")
+PUT_JOB = _upsert("jobs", *JOB_COLUMNS, keys=1)
+PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
+
+PROGRESS_COLUMNS = (
+    *("job", "ready", "backoff", "succeeded", "failed", "cancelled", "held", "attempts"),
+    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason"),
+)
+PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
+
+# All jobs with their lines and progress, as a start needs them.
+LOAD_JOBS = f"""
+    SELECT {", ".join(f"jobs.{c}" for c in JOB_COLUMNS)}, coalesce(lines, x''),
+           {", ".join(f"job_progress.{c}" for c in PROGRESS_COLUMNS)}
+    FROM jobs JOIN job_progress ON job_progress.job = number LEFT JOIN job_lines ON job_lines.job = number
+    ORDER BY number
+"""  # noqa: S608 (no input)
+
+PUT_OK_ENDS = _upsert("ok_ends", "job", "first", "attempt", "count", "packed", "worker_id", keys=2)
+# Records that touch tasks start … stop-1: the last that begins at or before start may reach into them.
+GET_OK_ENDS = """
+    SELECT job, attempt, first, count, packed, worker_id FROM ok_ends
+    WHERE job = :job AND first < :stop AND first + count > :start
+      AND first >= coalesce((SELECT max(first) FROM ok_ends WHERE job = :job AND first <= :start), 0)
+    ORDER BY first LIMIT :limit
+"""
+
+END_COLUMNS = (
+    *("job", "task", "attempt", "state", "reason", "exit_code", "signal", "detail", "worker_id"),
+    *("started_at", "ended_at", "cpu_seconds", "peak_memory", "output_bytes"),
+)
+PUT_END = _upsert("task_ends", *END_COLUMNS, keys=3)
+# Every end of one task that is no plain success.
+GET_ENDS_OF_TASK = f"SELECT {', '.join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt"  # noqa: S608
+# The last such end of each of some tasks. (SQLite takes bare columns from the row that has the max.)
+GET_LAST_ENDS = f"""
+    SELECT {", ".join(f"max({c})" if c == "attempt" else c for c in END_COLUMNS)} FROM task_ends
+    WHERE job = ? AND task >= ? AND task < ? GROUP BY job, task ORDER BY task LIMIT ?
+"""  # noqa: S608 (no input)
+
+PUT_OUTPUT = _upsert("small_outputs", "job", "task", "attempt", "stdout", "stderr", keys=3)
+GET_OUTPUT = "SELECT stdout, stderr FROM small_outputs WHERE job = ? AND task = ? AND attempt = ?"
+
+WORKER_COLUMNS = ("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline")
+PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)
+LOAD_WORKERS = f"SELECT {', '.join(WORKER_COLUMNS)} FROM workers ORDER BY id"  # noqa: S608 (no input)
+
+PUT_USER = _upsert("users", "name", "role", "created", "revoked", keys=1)
+LOAD_USERS = "SELECT name, role, created, revoked FROM users ORDER BY created, name"
+
+TOKEN_COLUMNS = ("id", "secret_hash", "role", "user", "created", "expires", "uses_left", "revoked")
+PUT_TOKEN = _upsert("tokens", *TOKEN_COLUMNS, keys=1)
+LOAD_TOKENS = f"SELECT {', '.join(TOKEN_COLUMNS)} FROM tokens ORDER BY created, id"  # noqa: S608 (no input)

@@ -1,0 +1,206 @@
+"""The contract of `cluster.store.interface.Store`, run on every implementation."""
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.identity import Role
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import (
+    PACKED,
+    ArraySegment,
+    Held,
+    JobProgress,
+    JobRecord,
+    JobSpec,
+    OkEnds,
+    SmallOutput,
+    TaskEnd,
+)
+from cluster.domain.states import TaskState
+from cluster.domain.tokens import TokenRecord
+from cluster.domain.users import UserRecord
+from cluster.domain.worker import WorkerRecord
+from cluster.store.interface import Store, StoreFailed
+from cluster.store.memory import Disk, MemoryStore
+from cluster.store.sqlite import SqliteStore
+
+CLUSTER = "0123456789abcdef"
+SPEC = JobSpec(
+    argv=("sh", "-c", "echo ü"),
+    name="nightly",
+    script_args=("x",),
+    env=(("A", "1"),),
+    array=(ArraySegment(1, 1000, 2),),
+    timeout=2.5,
+    grace=0.0,
+    worker="w",
+)
+
+Opener = Callable[[], Store]
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Opens the same data again and again, as restarts do."""
+    disk, opened = Disk(), list[Store]()
+
+    def opener() -> Store:
+        store: Store = SqliteStore(tmp_path / "db", CLUSTER) if request.param == "sqlite" else MemoryStore(disk)
+        opened.append(store)
+        return store
+
+    yield opener
+    for store in opened:
+        store.close()
+
+
+def job(number: int, spec: JobSpec = SPEC) -> JobRecord:
+    return JobRecord(number, f"id-{number}", "ann", spec, 1000.5)
+
+
+def progress(number: int, **changes: object) -> JobProgress:
+    fields: dict[str, object] = {
+        "ready": (0, 3, 7, 500),
+        "backoff": (),
+        "succeeded": (3, 5),
+        "failed": (5, 6),
+        "cancelled": (),
+        "held": (),
+        "attempts": (),
+    }
+    return JobProgress(number, **(fields | changes))  # type: ignore[arg-type]
+
+
+def end(index: int, attempt: int = 1, reason: str = "exit:3") -> TaskEnd:
+    return TaskEnd(1, index, attempt, TaskState.FAILED, reason, 3, "SIGTERM", "why", "w", 1.5, 2.5, 0.25, 1 << 40, 9)
+
+
+def ok(first: int, count: int, job_number: int = 1) -> OkEnds:
+    packed = b"".join(struct.pack(PACKED, 100.0 + i, 2_000_000, 500_000, 2, i) for i in range(count))
+    return OkEnds(job_number, 2, first, count, packed, "w")
+
+
+def test_all_records_survive_a_restart(open_store: Opener) -> None:
+    store = open_store()
+    assert store.load().jobs == []
+    state = progress(
+        1,
+        backoff=(8, 9),
+        cancelled=(9, 10),
+        held=(Held("w1", 1, (10, 12, 20, 21)), Held("wörker", 2, (6, 7))),
+        attempts=((1, (6, 7)), (2, ())),
+        started_at=1.5,
+        ended_at=2.5,
+        cancelled_by="ann",
+        cancel_reason="no more",
+        exit_code=3,
+        reason="exit:3",
+    )
+    lines = job(2, JobSpec(argv=("xz", "{}"), lines=b"a\n\xff"))
+    workers = [
+        WorkerRecord("w1", "box", 2000, "h:1", "0.1", 5.0, "inc"),
+        WorkerRecord("w2", "b", 1, "", "", 1.0, "", True),
+    ]
+    store.commit([job(1), state, lines, progress(2), *workers])
+    store.close()
+
+    loaded = open_store().load()
+    assert loaded.jobs == [(job(1), state), (lines, progress(2))]
+    assert loaded.workers == workers
+    assert loaded.next_job_number == 3
+
+
+def test_every_start_is_a_new_epoch(open_store: Opener) -> None:
+    assert [open_store().load().epoch for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_stale_writer_is_refused_and_changes_nothing(open_store: Opener) -> None:
+    old, new = open_store(), open_store()
+    old.load()
+    old.commit([job(1), progress(1)])
+    new.load()
+    with pytest.raises(StoreFailed, match="another scheduler has taken over"):
+        old.commit([job(2), progress(2)])
+    new.commit([job(3), progress(3)])
+    assert [record.number for record, _ in open_store().load().jobs] == [1, 3]
+
+
+def test_nothing_is_committed_before_load(open_store: Opener) -> None:
+    with pytest.raises(StoreFailed):
+        open_store().commit([job(1), progress(1)])
+
+
+def test_the_last_of_several_records_with_one_key_counts(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([job(1), progress(1, exit_code=1), progress(1, exit_code=2)])
+    store.commit([progress(1, exit_code=4), progress(1, exit_code=5)])
+    assert open_store().load().jobs[0][1].exit_code == 5
+
+
+def test_numbers_of_jobs_never_go_back(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([job(7), progress(7)])
+    store.commit([job(3), progress(3)])
+    assert open_store().load().next_job_number == 8
+
+
+def test_ends_of_a_task_come_in_order_of_attempts_with_the_success_last(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([end(4, 2), end(4, 1, "lost"), end(5), ok(3, 4)])
+    ends = store.ends_of_task(1, 4)
+    assert ends[:2] == [end(4, 1, "lost"), end(4, 2)]
+    assert ends[2] == TaskEnd(
+        1, 4, 2, TaskState.SUCCEEDED, "ok", 0, "", "", "w", 101.0, 103.0, 0.5, peak_memory=2048, output_bytes=1
+    )
+    assert store.ends_of_task(1, 7) == []
+    assert store.ends_of_task(2, 4) == []
+
+
+def test_of_several_abnormal_ends_of_a_task_the_last_is_shown(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([end(4, 1), end(4, 10, "lost"), end(4, 9), end(6), end(9)])
+    assert store.abnormal_ends(1, 0, 9, 100) == [end(4, 10, "lost"), end(6)]
+    assert store.abnormal_ends(1, 5, 100, 1) == [end(6)]
+    assert store.abnormal_ends(2, 0, 100, 100) == []
+
+
+def test_successes_are_found_by_any_of_their_tasks(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([ok(0, 3), ok(10, 5), ok(20, 1), ok(12, 1, job_number=2)])
+    assert store.ok_ends(1, 2, 11, 9) == [ok(0, 3), ok(10, 5)]
+    assert store.ok_ends(1, 14, 15, 9) == [ok(10, 5)]
+    assert store.ok_ends(1, 3, 10, 9) == []
+    assert store.ok_ends(1, 15, 100, 9) == [ok(20, 1)]
+    assert store.ok_ends(1, 0, 100, 2) == [ok(0, 3), ok(10, 5)]
+    assert store.ok_ends(1, 21, 100, 9) == []
+
+
+def test_small_outputs_are_found_by_attempt(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([SmallOutput(1, 4, 2, b"out\0\xff", b"err")])
+    assert store.small_output(AttemptKey(1, 4, 2)) == SmallOutput(1, 4, 2, b"out\0\xff", b"err")
+    assert store.small_output(AttemptKey(1, 4, 1)) is None
+
+
+def test_tokens_and_users_are_replaced_by_key(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    worker = TokenRecord("t1", "hash", Role.WORKER, "", 1.0, 2.0, 5)
+    user = TokenRecord("t2", "hash2", Role.VIEWER, "bob", 0.5, 2.0, None, 1.5)
+    ann = UserRecord("ann", Role.ADMIN, 2.0)
+    store.commit([worker, user, ann])
+    used = TokenRecord("t1", "hash", Role.WORKER, "", 1.0, 2.0, 4)
+    gone = UserRecord("ann", Role.ADMIN, 2.0, 3.0)
+    store.commit([used, gone])
+    again = open_store()
+    assert again.tokens() == [user, used]
+    assert again.users() == [gone]

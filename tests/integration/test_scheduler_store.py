@@ -1,0 +1,106 @@
+"""What goes wrong with a database file: each gives one line that says which file, what, and what to do."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.job import JobProgress, JobRecord, JobSpec
+from cluster.store import statements
+from cluster.store.interface import StoreFailed
+from cluster.store.sqlite import SqliteStore, stored_cluster_id
+
+CLUSTER, OTHER = "0123456789abcdef", "fedcba9876543210"
+JOB = JobRecord(1, "id-1", "ann", JobSpec(argv=("true",)), 1.0)
+PROGRESS = JobProgress(1, (0, 1), (), (), (), (), (), ())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A sound database with one job."""
+    path = tmp_path / "cluster.db"
+    store = SqliteStore(path, CLUSTER)
+    store.load()
+    store.commit([JOB, PROGRESS])
+    store.close()
+    return path
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(StoreFailed) as caught:
+        SqliteStore(path, CLUSTER).load()
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_data_of_another_cluster_is_refused(path: Path) -> None:
+    with pytest.raises(StoreFailed, match=f"is of cluster {CLUSTER}, not of {OTHER}"):
+        SqliteStore(path, OTHER)
+    assert stored_cluster_id(path) == CLUSTER
+
+
+def test_no_database_has_no_cluster(tmp_path: Path) -> None:
+    assert stored_cluster_id(tmp_path / "none") is None
+    sqlite3.connect(tmp_path / "empty").close()
+    assert stored_cluster_id(tmp_path / "empty") is None
+
+
+def test_database_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {len(statements.MIGRATIONS) + 1}")
+    db.close()
+    before = path.read_bytes()
+    assert "newer cluster" in refused(path)
+    assert path.read_bytes() == before
+
+
+def test_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE notes (text)")
+    db.close()
+    assert "another program" in refused(path)
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.db"
+    path.write_bytes(b"not a database" * 1000)
+    assert "damaged" in refused(path)
+    with pytest.raises(StoreFailed, match="damaged"):
+        stored_cluster_id(path)
+
+
+def test_torn_database_is_refused(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(6000)
+    assert "damaged" in refused(path)
+
+
+def test_directory_that_is_missing_is_named(tmp_path: Path) -> None:
+    assert "unable to open" in refused(tmp_path / "none" / "cluster.db")
+
+
+def test_full_disk_fails_the_commit_and_loses_nothing_before_it(path: Path) -> None:
+    store = SqliteStore(path, CLUSTER)
+    store.load()
+    (pages,) = store._writer.execute("PRAGMA page_count").fetchone()
+    store._writer.execute(f"PRAGMA max_page_count = {pages}")  # as a disk with no room left
+    big = JobRecord(2, "id-2", "ann", JobSpec(argv=("xz",), lines=b"a\n" * 100_000), 1.0)
+    with pytest.raises(StoreFailed, match="disk is full"):
+        store.commit([big, JobProgress(2, (), (), (), (), (), (), ())])
+    store.close()
+
+    store = SqliteStore(path, CLUSTER)
+    assert store.load().jobs == [(JOB, PROGRESS)]
+    store.close()
+
+
+def test_a_second_number_for_one_job_id_is_refused_not_replaced(path: Path) -> None:
+    store = SqliteStore(path, CLUSTER)
+    store.load()
+    with pytest.raises(StoreFailed):
+        store.commit([JobRecord(2, JOB.id, "bob", JOB.spec, 2.0), PROGRESS])
+    assert store.load().jobs == [(JOB, PROGRESS)]
+    store.close()
