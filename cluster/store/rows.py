@@ -33,8 +33,9 @@ def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
     sets = map(pack_set, (p.ready, p.backoff, p.succeeded, p.failed, p.cancelled))
+    work = (pack_held(p.held), pack_attempts(p.attempts), pack_set(p.cancelling), p.cancel_grace)
     rest = (p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    yield sql.PUT_PROGRESS, (p.number, *sets, pack_held(p.held), pack_attempts(p.attempts), *rest)
+    yield sql.PUT_PROGRESS, (p.number, *sets, *work, *rest)
 
 
 def _ok_ends(e: OkEnds) -> Iterator[tuple[str, Row]]:
@@ -82,7 +83,7 @@ def job_from_row(row: Row) -> tuple[JobRecord, JobProgress]:
     """One row of LOAD_JOBS."""
     number, job_id, owner, spec, submitted_at, lines = row[:6]
     record = JobRecord(number, job_id, owner, unpack_spec(spec, lines), submitted_at)
-    _, ready, backoff, succeeded, failed, cancelled, held, attempts, *rest = row[6:]
+    _, ready, backoff, succeeded, failed, cancelled, held, attempts, cancelling, *rest = row[6:]
     progress = JobProgress(
         number,
         unpack_set(ready),
@@ -92,6 +93,7 @@ def job_from_row(row: Row) -> tuple[JobRecord, JobProgress]:
         unpack_set(cancelled),
         unpack_held(held),
         unpack_attempts(attempts),
+        unpack_set(cancelling),
         *rest,
     )
     return record, progress

@@ -25,6 +25,7 @@ MIGRATIONS = (
     CREATE TABLE job_progress (
         job INTEGER PRIMARY KEY, ready BLOB NOT NULL, backoff BLOB NOT NULL, succeeded BLOB NOT NULL,
         failed BLOB NOT NULL, cancelled BLOB NOT NULL, held BLOB NOT NULL, attempts BLOB NOT NULL,
+        cancelling BLOB NOT NULL, cancel_grace REAL NOT NULL,
         started_at REAL NOT NULL, ended_at REAL NOT NULL, cancelled_by TEXT NOT NULL, cancel_reason TEXT NOT NULL,
         exit_code INTEGER NOT NULL, reason TEXT NOT NULL
     );
@@ -92,6 +93,7 @@ PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
 
 PROGRESS_COLUMNS = (
     *("job", "ready", "backoff", "succeeded", "failed", "cancelled", "held", "attempts"),
+    *("cancelling", "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason"),
 )
 PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)

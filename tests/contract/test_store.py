@@ -92,6 +92,8 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         cancelled=(9, 10),
         held=(Held("w1", 1, (10, 12, 20, 21)), Held("wörker", 2, (6, 7))),
         attempts=((1, (6, 7)), (2, ())),
+        cancelling=(10, 11),
+        cancel_grace=2.5,
         started_at=1.5,
         ended_at=2.5,
         cancelled_by="ann",
