@@ -1,0 +1,47 @@
+"""Dialling a server and knowing for certain who answers."""
+
+import grpc
+import grpc.aio
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.tokens import check_address
+from cluster.rpc.credentials import client_credentials
+
+# A job brings the lines of its `--each-line` file in one message, and a report all ends since the last: far more than
+# gRPC's 4 MiB. The bound is there so that one message cannot fill a server's memory.
+MAX_MESSAGE = 64 * 1024 * 1024
+
+CONNECT_TIMEOUT = 5.0  # seconds for TCP and TLS together; gRPC's own is 20 s, an age at a prompt
+
+_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    # By this name gRPC means the least time for one attempt to connect.
+    ("grpc.min_reconnect_backoff_ms", int(CONNECT_TIMEOUT * 1000)),
+    # A server that comes back is found again within seconds: the first retry comes soon, none waits for long.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5000),
+    # A follower of output hears nothing for hours, and must notice when the other machine has vanished without a
+    # word. Only while a call is open; servers allow it down to 10 s (cluster.rpc.server).
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A proxy for the web that is set in the environment is not the way to the machine next door.
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+def dial(address: str, credentials: Credentials, server_name: str) -> grpc.aio.Channel:
+    """A channel to the server at `address` (host:port) that proves `server_name` (`Identity.server_name`).
+
+    Connects with the first call. Wrap calls in `cluster.rpc.errors.calling(address)`: to a dead address they fail at
+    once (Unreachable), to somebody else with Untrusted. InvalidInput for a malformed address, NotAuthenticated when
+    our own certificate has expired. Close the channel after use.
+    """
+    return secure_channel(address, client_credentials(credentials), server_name)
+
+
+def secure_channel(address: str, credentials: grpc.ChannelCredentials, server_name: str) -> grpc.aio.Channel:
+    """As `dial`, for credentials that were made already."""
+    name = ("grpc.ssl_target_name_override", server_name)
+    return grpc.aio.secure_channel(f"dns:///{check_address(address)}", credentials, options=[*_OPTIONS, name])

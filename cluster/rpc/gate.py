@@ -1,0 +1,138 @@
+"""The gate before every call: who calls, is that still true, and may they?
+
+gRPC verifies a certificate once, when a connection opens, and the connection outlives it. So each call asks again:
+TLS 1.3, identity, validity now, not revoked, and the role table. Calls that are under way (streams run for days) are
+kept in a list and asked again when the first of their certificates ends and whenever `recheck` says that something
+was revoked; those that no longer pass are cut.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from cluster.domain.errors import ClusterError, NotAuthenticated, NotPermitted
+from cluster.domain.identity import Caller, Identity, Peer, Role
+from cluster.rpc.errors import Context
+from cluster.rpc.roles import allowed
+
+# The timer counts monotonic seconds and certificates end by the wall clock, which may be set forward meanwhile.
+_LONGEST_NAP = 3600.0
+
+_caller: ContextVar[Caller] = ContextVar("caller")
+
+
+def current_caller() -> Caller:
+    """Who makes the call that is being handled. LookupError outside of a handler behind a gate: our bug."""
+    return _caller.get()
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """A call under way. `error` is set when we cancel its task, to tell that from a client that cancels."""
+
+    task: "asyncio.Task[object]"
+    peer: Peer
+    method: str
+    error: ClusterError | None = None
+
+
+class Gate:
+    """Lets calls in or raises NotAuthenticated or NotPermitted, and cuts those that lose their right.
+
+    `parse` reads a client certificate (PEM) and raises NotAuthenticated for a bad one. `role_of` tells in what role an
+    identity acts, None: in none any more. `revoked` tells whether a certificate or its holder has been. `now` is
+    the wall clock (Unix seconds). They run at every call, so they must be quick and must not block.
+    """
+
+    def __init__(
+        self,
+        parse: Callable[[bytes], Peer],
+        role_of: Callable[[Identity], Role | None],
+        revoked: Callable[[Peer], bool],
+        now: Callable[[], float],
+    ) -> None:
+        self._parse = parse
+        self._role_of = role_of
+        self._revoked = revoked
+        self._now = now
+        self._calls: set[_Call] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def passing(self, context: Context, method: str) -> AsyncIterator[None]:
+        """Handle the call in the body of this; `current_caller` is set there. Raises what the gate decides."""
+        peer = self._peer_of(context)
+        caller = self._check(peer, method)
+        task = asyncio.current_task()
+        assert task is not None, "gRPC runs each call in a task of its own"
+        call = _Call(task, peer, method)
+        token = _caller.set(caller)
+        self._calls.add(call)
+        self._wake_at(peer.not_after)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if call.error is None:
+                raise
+            task.uncancel()
+            raise call.error from None
+        finally:
+            self._calls.discard(call)
+            _caller.reset(token)
+
+    def recheck(self) -> None:
+        """Cut the calls under way that would not be let in now. To be called after a role or revocation changed."""
+        for call in list(self._calls):
+            try:
+                self._check(call.peer, call.method)
+            except ClusterError as error:
+                if call.error is None:
+                    call.error = error
+                    call.task.cancel()
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _peer_of(self, context: Context) -> Peer:
+        properties = context.auth_context()
+        if list(properties.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
+            raise NotAuthenticated("only TLS 1.3 is taken here")
+        certificates = list(properties.get("x509_pem_cert", ()))
+        if len(certificates) != 1:
+            raise NotAuthenticated("the connection shows no client certificate")
+        return self._parse(certificates[0])
+
+    def _check(self, peer: Peer, method: str) -> Caller:
+        now = self._now()
+        if now < peer.not_before:
+            raise NotAuthenticated(f"the certificate of {peer.identity} is not valid yet; compare the clocks")
+        if now > peer.not_after:
+            raise NotAuthenticated(f"the certificate of {peer.identity} has expired; renew it, or join again")
+        if self._revoked(peer):
+            raise NotAuthenticated(f"the certificate of {peer.identity} was revoked")
+        role = self._role_of(peer.identity)
+        if role is None:
+            raise NotAuthenticated(f"{peer.identity} is not, or no longer, known to this cluster")
+        if not allowed(method, role):
+            raise NotPermitted(f"{peer.identity} has the role {role}, which may not call {method.rpartition('/')[2]}")
+        return Caller(peer.identity, role)
+
+    def _wake_at(self, not_after: float) -> None:
+        """See to it that `_expired` runs right after this moment (Unix seconds), or earlier."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + min(max(0.0, not_after + 1 - self._now()), _LONGEST_NAP)
+        if self._timer is None or when < self._timer.when():
+            self.close()
+            self._timer = loop.call_at(when, self._expired)
+
+    def _expired(self) -> None:
+        self._timer = None
+        self.recheck()
+        remaining = [call.peer.not_after for call in self._calls if call.error is None]
+        if remaining:
+            self._wake_at(min(remaining))

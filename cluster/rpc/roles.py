@@ -1,0 +1,48 @@
+"""Who may call what: the one table. What is not in it cannot be called, and a server that offers it does not start.
+
+Whose job it is, is asked further inside: a user's calls reach their own jobs, a worker's its own attempts, and what
+belongs to somebody else answers exactly like what does not exist.
+"""
+
+from cluster.domain.identity import Role
+
+_NOBODY: frozenset[Role] = frozenset()
+_ANYBODY = frozenset(Role)
+_CERTIFIED = frozenset({Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER})  # whoever has a certificate to renew
+_WORKERS = frozenset({Role.WORKER})
+_READERS = frozenset({Role.ADMIN, Role.USER, Role.VIEWER})
+_USERS = frozenset({Role.ADMIN, Role.USER})
+_ADMINS = frozenset({Role.ADMIN})
+
+ROLES: dict[str, frozenset[Role]] = {
+    "/grpc.health.v1.Health/Check": _ANYBODY,
+    "/grpc.health.v1.Health/List": _ANYBODY,
+    "/grpc.health.v1.Health/Watch": _ANYBODY,
+    # Joining happens on a listener of its own (cluster.rpc.joining), where callers have no identity yet.
+    "/cluster.v1.Scheduler/Join": _NOBODY,
+    "/cluster.v1.Scheduler/Renew": _CERTIFIED,
+    "/cluster.v1.Scheduler/Register": _WORKERS,
+    "/cluster.v1.Scheduler/Deregister": _WORKERS,
+    "/cluster.v1.Scheduler/Session": _WORKERS,
+    "/cluster.v1.Scheduler/PushOutput": _WORKERS,
+    "/cluster.v1.Jobs/Submit": _USERS,
+    "/cluster.v1.Jobs/Cancel": _USERS,
+    "/cluster.v1.Jobs/List": _READERS,
+    "/cluster.v1.Jobs/Get": _READERS,
+    "/cluster.v1.Jobs/Wait": _READERS,
+    "/cluster.v1.Jobs/ReadOutput": _READERS,
+    "/cluster.v1.Jobs/ListWorkers": _READERS,
+    "/cluster.v1.Tokens/CreateToken": _ADMINS,
+    "/cluster.v1.Tokens/ListTokens": _ADMINS,
+    "/cluster.v1.Tokens/RevokeToken": _ADMINS,
+    "/cluster.v1.Worker/StartJob": _USERS,
+    "/cluster.v1.Worker/StopJob": _USERS,
+    "/cluster.v1.Worker/GetJobs": _READERS,
+    "/cluster.v1.Worker/WaitJob": _READERS,
+    "/cluster.v1.Worker/ReadJobOutput": _READERS,
+}
+
+
+def allowed(method: str, role: Role) -> bool:
+    """Whether the role may call the method (`/package.Service/Method`)."""
+    return role in ROLES.get(method, _NOBODY)

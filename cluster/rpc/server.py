@@ -1,0 +1,142 @@
+"""gRPC servers: mutual TLS, a gate before every method, errors in words. Nothing is served without them."""
+
+import inspect
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from cluster.domain.errors import ClusterError, Conflict
+from cluster.domain.tokens import split_address
+from cluster.rpc.channel import MAX_MESSAGE
+from cluster.rpc.errors import Context, answering_errors
+from cluster.rpc.gate import Gate
+from cluster.rpc.roles import ROLES
+
+Handler = Callable[..., Any]
+AddServices = Callable[[grpc.aio.Server], None]  # e.g. lambda server: add_JobsServicer_to_server(jobs, server)
+
+SERVER_OPTIONS: list[tuple[str, int]] = [
+    # Two schedulers on one port would each get some of the connections, and nobody an error.
+    ("grpc.so_reuseport", 0),
+    # Clients ping every 20 s while a call is open (cluster.rpc.channel); gRPC's own limit of 5 min would cut them off.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # The other direction: forget clients that vanished without a word, with all that their calls hold.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Who connects and does not get through the handshake is dropped after 10 s instead of 2 min.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+]
+
+
+def mutual_tls_server(gate: Gate, services: Iterable[AddServices]) -> grpc.aio.Server:
+    """A server of these services behind the gate. ClusterError when a method of theirs is missing in the role table.
+
+    Handlers must be coroutines or async generators. Bind it with `listen`, then start it, in the
+    event loop that it was made in.
+    """
+    size = [("grpc.max_send_message_length", MAX_MESSAGE), ("grpc.max_receive_message_length", MAX_MESSAGE)]
+    server = grpc.aio.server(options=[*SERVER_OPTIONS, *size])
+    guarded = _Guarded(gate, server)
+    for add in services:
+        add(guarded)  # type: ignore[arg-type]
+    return server
+
+
+def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
+    """Bind the server to `host:port` and answer the port (0 asks for a free one). Conflict says why it cannot."""
+    try:
+        return server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise Conflict(f"cannot listen on {address}: {_why_not(address)}") from None
+
+
+def _why_not(address: str) -> str:
+    """gRPC does not tell why a bind failed; the system does when asked once more."""
+    try:
+        host, port = split_address(address)
+        family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(target)
+            probe.listen()
+    except (OSError, ClusterError) as error:
+        return f"{error.strerror}; choose another" if isinstance(error, OSError) else str(error)
+    return "the port was taken for a moment; try again"
+
+
+class _Guarded:
+    """Stands in for the server where generated code adds its services, and adds them with every method guarded."""
+
+    def __init__(self, gate: Gate, server: grpc.aio.Server) -> None:
+        self._gate = gate
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Left out: it would offer the same methods a second time, without guard."""
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        """Called by generated code with the methods of one service."""
+        missing = [f"/{service}/{name}" for name in handlers if f"/{service}/{name}" not in ROLES]
+        if missing:
+            raise ClusterError(f"nobody has said who may call {', '.join(missing)}; add it to cluster/rpc/roles.py")
+        guarded = {name: self._guard(f"/{service}/{name}", handler) for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
+
+    def _guard(self, method: str, handler: Any) -> Any:
+        async def enter(stack: AsyncExitStack, context: Context) -> None:
+            await stack.enter_async_context(answering_errors(context, method))
+            await stack.enter_async_context(self._gate.passing(context, method))
+
+        return guarded_handler(handler, enter)
+
+
+def guarded_handler(handler: Any, enter: Callable[[AsyncExitStack, Context], Awaitable[None]]) -> Any:
+    """The same gRPC method handler, run after `enter` has put what is to surround it on the stack."""
+    behaviour = _behaviour(handler)
+    if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
+        raise TypeError(f"{behaviour} is neither a coroutine function nor an async generator function")
+
+    async def single(request: object, context: Context) -> object:
+        async with AsyncExitStack() as stack:
+            await enter(stack, context)
+            return await behaviour(request, context)
+
+    async def stream(request: object, context: Context) -> None:
+        async with AsyncExitStack() as stack:
+            await enter(stack, context)
+            if inspect.iscoroutinefunction(behaviour):
+                await behaviour(request, context)
+                return
+            messages: AsyncIterator[object] = await stack.enter_async_context(aclosing(behaviour(request, context)))
+            async for message in messages:
+                await context.write(message)
+
+    make = _MAKERS[handler.request_streaming, handler.response_streaming]
+    guarded = stream if handler.response_streaming else single
+    return make(guarded, handler.request_deserializer, handler.response_serializer)
+
+
+def _behaviour(handler: Any) -> Handler:
+    behaviours = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
+    found: list[Handler] = [behaviour for behaviour in behaviours if behaviour is not None]
+    if found[0].__module__.endswith("_pb2_grpc"):
+        return _not_offered
+    return found[0]
+
+
+async def _not_offered(request: object, context: Context) -> None:
+    """In place of generated code's answer for a method that the servicer does not have, which is not asynchronous."""
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not offered here")
+
+
+_MAKERS: dict[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
