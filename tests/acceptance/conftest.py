@@ -1,0 +1,28 @@
+"""What the acceptance tests share: the one file itself, made by `build.py` as anyone would make it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.environments import REPOSITORY, locked
+
+SOURCES = ("build.py", "cluster", "tools", "requirements")
+
+
+@pytest.fixture(scope="session")
+def cluster_file() -> Path:
+    """`dist/cluster`, made now if something that it is made of is newer. `build.py test` has made it already."""
+    file = REPOSITORY / "dist" / "cluster"
+    with locked("dist"):
+        if not file.exists() or file.stat().st_mtime < _newest():
+            subprocess.run([sys.executable, "build.py"], cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+    return file
+
+
+def _newest() -> float:
+    """The time of the latest change to what the file is made of, in seconds since the epoch."""
+    paths = [REPOSITORY / name for name in SOURCES]
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+    return max(file.stat().st_mtime for file in files if file.is_file() and file.suffix != ".pyc")
