@@ -110,7 +110,7 @@ def test_it_can_be_made_for_the_other_machine(tmp_path: Path) -> None:
 
 def test_first_starts_at_the_same_time_all_work(cluster_file: Path, cache: Path) -> None:
     environ = {"PATH": os.environ["PATH"], "CLUSTER_CACHE": str(cache)}
-    command = [sys.executable, cluster_file, "--version"]
+    command = [sys.executable, str(cluster_file), "--version"]
     running = [subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     outputs = [process.communicate()[0] for process in running]
     assert all(__version__ in output for output in outputs), outputs
@@ -134,7 +134,7 @@ def test_the_surroundings_have_no_say_in_what_runs(cluster_file: Path, cache: Pa
         "SHIV_ENTRY_POINT": "os:getcwd",
         "SHIV_INTERPRETER": "1",
     }
-    command = [sys.executable, cluster_file, "--version"]
+    command = [sys.executable, str(cluster_file), "--version"]
     done = subprocess.run(command, env=surroundings, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert __version__ in done.stdout, done.stderr
     assert not (tmp_path / "shiv").exists()
