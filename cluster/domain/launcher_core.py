@@ -1,0 +1,606 @@
+"""What the launcher decides: which attempt starts when, when one is stopped or killed, and what its end is
+called.
+
+Two rules:
+
+1. Every attempt that is accepted gets exactly one `Ended` report, whatever happens to it.
+2. Nothing is forgotten before the agent acknowledged it: reports carry sequence numbers and are repeated to
+   every agent that connects until one of them acknowledges the number.
+
+The life of an attempt (`Phase`); each arrow is a handler in `LauncherCore._TABLE`:
+
+    StartRequested          admitted              ProcessStarted           StopRequested, timeout
+    ---------------> QUEUED ---------> STARTING ----------------> RUNNING ------------------------> STOPPING
+                       | withdrawn        | StartFailed              | leash, quit        grace over   |
+                       v                  v                          '------------> KILLING <----------'
+                     Ended              Ended                                          |
+                                                                                       |
+             from RUNNING, STOPPING or KILLING: ProcessEnded, nothing left of its tree -> Ended
+                                                ProcessEnded, others still run -> SWEEPING -- TreeGone -->
+                                                Ended
+
+Admission is first come, first served by millicpus: the head of the backlog waits until it fits and nothing
+passes it, so a large request is never starved. An attempt keeps its millicpus until nothing of its process
+tree runs.
+
+`now` is always the boot clock in seconds (CLOCK_BOOTTIME: it counts through suspend), so a leash cannot be
+stretched by a laptop lid. The `wall_us` values are microseconds since the Unix epoch, for people only.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+# --------------------------------------------------------------------- what starts
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How the attempts of one job are started; everything that differs between them is in `Item`.
+
+    argv, env: the command and its full environment. When an item carries a line, every `{}` in argv is
+    replaced by it. cwd: working directory; with `fresh_cwd` the attempt gets its own new directory
+    `cwd/<index>.<attempt>` instead. outputs: directory of `<index>.<attempt>.out` and `.err`. cpus:
+    millicpus held while it runs. timeout: seconds it may run, None: no limit. grace: seconds between the
+    first signal of a stop and SIGKILL. leash: seconds it may outlive the last renewal, None: for ever. uid,
+    gid: run as this user (needs root); None: as the launcher itself.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    outputs: str
+    cwd: str = "/"
+    fresh_cwd: bool = False
+    cpus: int = 1000
+    timeout: float | None = None
+    grace: float = 10.0
+    leash: float | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+
+class Item(NamedTuple):
+    """One attempt to start: its key (`5.17#2`) and, for `--each-line`, its line."""
+
+    key: str
+    line: str | None = None
+
+
+# -------------------------------------------------------------------------- events
+
+
+@dataclass(slots=True)
+class AgentConnected:
+    """An agent said hello: it has safely everything up to `acked`, and grants `capacity` millicpus."""
+
+    acked: int
+    capacity: int
+
+
+@dataclass(slots=True)
+class AgentAcked:
+    """Everything up to this sequence number is safe with the agent's scheduler."""
+
+    acked: int
+
+
+@dataclass(slots=True)
+class StartRequested:
+    template: Template
+    items: list[Item]
+
+
+@dataclass(slots=True)
+class WithdrawRequested:
+    """Give these back if they have not started; those that have go on."""
+
+    keys: list[str]
+
+
+@dataclass(slots=True)
+class StopRequested:
+    """End these. `reason` is what their end will be called; `grace` None means the template's own."""
+
+    keys: list[str]
+    reason: str = "cancelled"
+    grace: float | None = None
+    signal: str = "SIGTERM"
+
+
+@dataclass(slots=True)
+class RenewReceived:
+    """The lease was confirmed; `at` is the boot clock when the agent *asked* for it."""
+
+    at: float
+
+
+@dataclass(slots=True)
+class ProcessStarted:
+    key: str
+    pid: int
+    wall_us: int
+
+
+@dataclass(slots=True)
+class StartFailed:
+    """It could not be started. `code` is what a shell would say: 127 not found, 126 not runnable, None: our
+    fault.
+    """
+
+    key: str
+    text: str
+    code: int | None
+
+
+@dataclass(slots=True)
+class ProcessEnded:
+    """The leader was reaped. Exactly one of `code` and `signal` is set.
+
+    sizes: bytes in stdout and stderr. strays: others of its tree still run."""
+
+    key: str
+    code: int | None
+    signal: str | None
+    cpu_us: int
+    peak_kib: int
+    sizes: tuple[int, int]
+    strays: bool
+
+
+@dataclass(slots=True)
+class TreeGone:
+    """Nothing of the tree of an attempt whose leader ended runs any more; `sizes` as in ProcessEnded."""
+
+    key: str
+    sizes: tuple[int, int]
+
+
+@dataclass(slots=True)
+class FoundUnfinished:
+    """A dead launcher had begun this attempt; what became of it cannot be known."""
+
+    key: str
+    wall_us: int
+
+
+@dataclass(slots=True)
+class Tick:
+    """Time passed: do what is due."""
+
+
+@dataclass(slots=True)
+class QuitRequested:
+    """Exit: at once when idle, else when everything has ended, which `kill` hastens."""
+
+    kill: bool
+
+
+Event = (
+    AgentConnected
+    | AgentAcked
+    | StartRequested
+    | WithdrawRequested
+    | StopRequested
+    | RenewReceived
+    | ProcessStarted
+    | StartFailed
+    | ProcessEnded
+    | TreeGone
+    | FoundUnfinished
+    | Tick
+    | QuitRequested
+)
+
+# ------------------------------------------------------------------------- effects
+
+
+class Started(NamedTuple):
+    """Report: it runs. `at` in microseconds since the Unix epoch."""
+
+    seq: int
+    key: str
+    pid: int
+    at: int
+
+
+class Ended(NamedTuple):
+    """Report: it ended, and nothing of it runs.
+
+    reason: `ok`, `exit:N`, `signal:NAME`, `timeout:run`, `cancelled` (or whatever reason the stop gave),
+    `lease`, `launch_failed`, `withdrawn` (it never started and never will), `lost` (its end cannot be
+    known). code: exit code, or None. signal: what ended it; for one that we stopped and that then exited by
+    itself, the last signal that we sent. started_at, duration, cpu: microseconds, 0 when it never started.
+    peak: KiB, 0: unknown. out, err: bytes of stdout and stderr. text: what went wrong, for people.
+    """
+
+    seq: int
+    key: str
+    reason: str
+    code: int | None = None
+    signal: str | None = None
+    started_at: int = 0
+    duration: int = 0
+    cpu: int = 0
+    peak: int = 0
+    out: int = 0
+    err: int = 0
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Spawn:
+    item: Item
+    template: Template
+
+
+@dataclass(slots=True)
+class Signal:
+    """Send this signal to every process of the attempt's tree."""
+
+    key: str
+    signal: str
+
+
+@dataclass(slots=True)
+class Kill:
+    """SIGKILL the attempt's whole tree and see to it that nothing escapes."""
+
+    key: str
+
+
+@dataclass(slots=True)
+class Report:
+    """Write to the journal, then send to the agent, in this order."""
+
+    report: Started | Ended
+
+
+@dataclass(slots=True)
+class Welcome:
+    """Tell the agent that just connected what is here, then repeat every report it has not acknowledged."""
+
+    running: list[str]
+    backlog: list[str]
+    unacked: list[Started | Ended]
+
+
+@dataclass(slots=True)
+class Exit:
+    pass
+
+
+Effect = Spawn | Signal | Kill | Report | Welcome | Exit
+
+# -------------------------------------------------------------------------- states
+
+
+class Phase(Enum):
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    SWEEPING = "sweeping"
+
+
+class IllegalTransition(RuntimeError):
+    """Our bug, not the user's: an event that cannot happen in this phase. Nothing was changed."""
+
+    def __init__(self, key: str, phase: str, event: str) -> None:
+        super().__init__(f"attempt {key} is {phase}: {event} cannot happen there")
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """An attempt that is held here. `deadline`: boot clock of what comes next by itself (timeout or end of
+    grace).
+    """
+
+    item: Item
+    template: Template
+    phase: Phase = Phase.QUEUED
+    pid: int = 0
+    started: float = 0.0
+    wall_us: int = 0
+    deadline: float | None = None
+    cause: str | None = None
+    sent: str | None = None
+    ended: ProcessEnded | None = None
+    leashed: bool = False
+
+
+STARTED_PHASES = (Phase.RUNNING, Phase.STOPPING, Phase.KILLING, Phase.SWEEPING)
+
+
+class LauncherCore:
+    """The launcher's decisions. Feed it everything that happens, perform what it answers, in order."""
+
+    def __init__(self, capacity: int, seq: int = 0, unacked: Iterable[Started | Ended] = ()) -> None:
+        """`capacity` in millicpus; `seq` and `unacked` are what the journal remembered."""
+        self.capacity = capacity
+        self.used = 0
+        self.seq = seq
+        self.unacked: deque[Started | Ended] = deque(unacked)
+        self.attempts: dict[str, Attempt] = {}
+        self.backlog: deque[Attempt] = deque()  # withdrawn ones stay until they come to the head
+        self.renewed = 0.0
+        self.quitting = False
+        self._ended_unacked = {r.key for r in self.unacked if isinstance(r, Ended)}
+        self._deadlines: list[tuple[float, str]] = []  # heap; entries that no longer hold are skipped
+        self._leashes: dict[float, int] = {}  # leash -> how many attempts have it
+
+    # -- the two methods the driver calls
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event; answer what to do, in order. Raises IllegalTransition and changes nothing on a
+        bug.
+        """
+        effects: list[Effect] = []
+        match event:
+            case ProcessStarted() | StartFailed() | ProcessEnded() | TreeGone():
+                self._on_process(event, now, effects)
+            case StartRequested():
+                self._on_start_requested(event, effects)
+            case WithdrawRequested() | StopRequested():
+                self._on_stop_requested(event, now, effects)
+            case AgentConnected() | AgentAcked():
+                self._on_agent(event, effects)
+            case RenewReceived():
+                self.renewed = max(self.renewed, min(event.at, now))
+            case QuitRequested():
+                self._on_quit_requested(event, effects)
+            case FoundUnfinished():
+                self._report(Ended(self._next_seq(), event.key, "lost", started_at=event.wall_us), effects)
+            case Tick():
+                pass
+        self._do_what_is_due(now, effects)
+        self._admit(now, effects)
+        if self.quitting and not self.attempts:
+            effects.append(Exit())
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """Boot clock at which a Tick is due, or None. May be early (then the Tick does nothing), never
+        late.
+        """
+        soonest = self._deadlines[0][0] if self._deadlines else None
+        if self._leashes:
+            leash = self.renewed + min(self._leashes)
+            soonest = leash if soonest is None else min(soonest, leash)
+        return soonest
+
+    # -- agent
+
+    def _on_agent(self, event: AgentConnected | AgentAcked, effects: list[Effect]) -> None:
+        while self.unacked and self.unacked[0].seq <= event.acked:
+            report = self.unacked.popleft()
+            if isinstance(report, Ended):
+                self._ended_unacked.discard(report.key)
+        if isinstance(event, AgentConnected):
+            self.capacity = event.capacity
+            running = [k for k, a in self.attempts.items() if a.phase in STARTED_PHASES]
+            backlog = [k for k, a in self.attempts.items() if a.phase is Phase.QUEUED]
+            effects.append(Welcome(running, backlog, list(self.unacked)))
+
+    def _on_start_requested(self, event: StartRequested, effects: list[Effect]) -> None:
+        leash = event.template.leash
+        for item in event.items:
+            if item.key in self.attempts or item.key in self._ended_unacked:
+                continue  # said twice: an attempt runs at most once
+            attempt = self.attempts[item.key] = Attempt(item, event.template)
+            self.backlog.append(attempt)
+            if leash is not None:
+                attempt.leashed = True
+                self._leashes[leash] = self._leashes.get(leash, 0) + 1
+            if self.quitting:
+                self._withdraw(attempt, effects)
+
+    def _on_stop_requested(
+        self, event: WithdrawRequested | StopRequested, now: float, effects: list[Effect]
+    ) -> None:
+        for key in event.keys:
+            attempt = self.attempts.get(key)
+            if attempt is None:
+                continue  # it ended: stopping a finished attempt succeeds and does nothing
+            if attempt.phase is Phase.QUEUED:
+                self._withdraw(attempt, effects)
+            elif isinstance(event, StopRequested):
+                self._stop(attempt, event, now, effects)
+
+    def _on_quit_requested(self, event: QuitRequested, effects: list[Effect]) -> None:
+        self.quitting = True
+        for attempt in list(self.attempts.values()):
+            if attempt.phase is Phase.QUEUED:
+                self._withdraw(attempt, effects)
+            elif event.kill:
+                self._kill(attempt, None, effects)
+
+    # -- processes
+
+    def _on_process(
+        self, event: ProcessStarted | StartFailed | ProcessEnded | TreeGone, now: float, effects: list[Effect]
+    ) -> None:
+        attempt = self.attempts.get(event.key)
+        handler = self._TABLE.get((attempt.phase, type(event))) if attempt else None
+        if attempt is None or handler is None:
+            phase = attempt.phase.value if attempt else "unknown"
+            raise IllegalTransition(event.key, phase, type(event).__name__)
+        handler(self, attempt, event, now, effects)
+
+    def _on_process_started(
+        self, attempt: Attempt, event: ProcessStarted, now: float, effects: list[Effect]
+    ) -> None:
+        attempt.phase = Phase.RUNNING
+        attempt.pid, attempt.started, attempt.wall_us = event.pid, now, event.wall_us
+        if attempt.template.timeout is not None:
+            self._set_deadline(attempt, now + attempt.template.timeout)
+        self._report(Started(self._next_seq(), event.key, event.pid, event.wall_us), effects)
+
+    def _on_start_failed(
+        self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]
+    ) -> None:
+        self._forget(attempt)
+        ended = Ended(self._next_seq(), event.key, "launch_failed", event.code, text=event.text)
+        self._report(ended, effects)
+
+    def _on_process_ended(
+        self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]
+    ) -> None:
+        attempt.ended = event
+        if event.strays:
+            attempt.phase, attempt.deadline = Phase.SWEEPING, None
+            effects.append(Kill(event.key))
+        else:
+            self._end(attempt, now, event.sizes, effects)
+
+    def _on_tree_gone(self, attempt: Attempt, event: TreeGone, now: float, effects: list[Effect]) -> None:
+        self._end(attempt, now, event.sizes, effects)
+
+    _TABLE: dict[tuple[Phase, type], Callable[..., None]] = {  # noqa: RUF012 (constant)
+        (Phase.STARTING, ProcessStarted): _on_process_started,
+        (Phase.STARTING, StartFailed): _on_start_failed,
+        (Phase.RUNNING, ProcessEnded): _on_process_ended,
+        (Phase.STOPPING, ProcessEnded): _on_process_ended,
+        (Phase.KILLING, ProcessEnded): _on_process_ended,
+        (Phase.SWEEPING, TreeGone): _on_tree_gone,
+    }
+
+    # -- decisions
+
+    def _admit(self, now: float, effects: list[Effect]) -> None:
+        backlog = self.backlog
+        while backlog:
+            attempt = backlog[0]
+            if attempt.phase is not Phase.QUEUED:
+                backlog.popleft()
+                continue
+            cpus = attempt.template.cpus
+            if cpus > self.capacity:
+                backlog.popleft()
+                self._forget(attempt)
+                text = f"it needs {cpus} millicpus and this worker has {self.capacity}"
+                ended = Ended(self._next_seq(), attempt.item.key, "launch_failed", text=text)
+                self._report(ended, effects)
+                continue
+            if self.used + cpus > self.capacity:
+                return
+            backlog.popleft()
+            attempt.phase = Phase.STARTING
+            self.used += cpus
+            effects.append(Spawn(attempt.item, attempt.template))
+
+    def _do_what_is_due(self, now: float, effects: list[Effect]) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            due, key = heappop(self._deadlines)
+            attempt = self.attempts.get(key)
+            if attempt is None or attempt.deadline != due:
+                continue
+            if attempt.phase is Phase.STOPPING:
+                self._kill(attempt, attempt.cause, effects)
+            else:
+                stop = StopRequested([key], "timeout:run")
+                self._stop(attempt, stop, now, effects)
+        if self._leashes and now >= self.renewed + min(self._leashes):
+            self._cut_leashes(now, effects)
+
+    def _cut_leashes(self, now: float, effects: list[Effect]) -> None:
+        """The scheduler is about to give these up: nothing of them may run, or start, from here on."""
+        for attempt in list(self.attempts.values()):
+            leash = attempt.template.leash
+            if leash is None or now < self.renewed + leash or attempt.phase is Phase.STARTING:
+                continue
+            if attempt.phase is Phase.QUEUED:
+                self._withdraw(attempt, effects)
+            else:
+                self._kill(attempt, "lease", effects)
+                self._drop_leash(attempt)
+
+    def _stop(self, attempt: Attempt, stop: StopRequested, now: float, effects: list[Effect]) -> None:
+        if attempt.phase not in (Phase.RUNNING, Phase.STOPPING):
+            return
+        grace = attempt.template.grace if stop.grace is None else stop.grace
+        if attempt.phase is Phase.RUNNING:
+            attempt.phase, attempt.cause, attempt.deadline = Phase.STOPPING, stop.reason, None
+        elif attempt.deadline is not None and now + grace >= attempt.deadline:
+            return  # a second stop may only shorten the grace
+        if grace <= 0:
+            self._kill(attempt, attempt.cause, effects)
+            return
+        if attempt.sent is None:
+            attempt.sent = stop.signal
+            effects.append(Signal(attempt.item.key, stop.signal))
+        self._set_deadline(attempt, now + grace)
+
+    def _kill(self, attempt: Attempt, cause: str | None, effects: list[Effect]) -> None:
+        if attempt.phase in (Phase.RUNNING, Phase.STOPPING):
+            attempt.phase, attempt.deadline, attempt.sent = Phase.KILLING, None, "SIGKILL"
+            attempt.cause = attempt.cause or cause
+            effects.append(Kill(attempt.item.key))
+
+    def _withdraw(self, attempt: Attempt, effects: list[Effect]) -> None:
+        self._forget(attempt)
+        self._report(Ended(self._next_seq(), attempt.item.key, "withdrawn"), effects)
+
+    def _end(self, attempt: Attempt, now: float, sizes: tuple[int, int], effects: list[Effect]) -> None:
+        event = attempt.ended
+        assert event is not None
+        self._forget(attempt)
+        if attempt.cause is not None:
+            reason = attempt.cause
+        elif event.signal is not None:
+            reason = f"signal:{event.signal}"
+        else:
+            reason = "ok" if event.code == 0 else f"exit:{event.code}"
+        ended = Ended(
+            self._next_seq(),
+            event.key,
+            reason,
+            event.code,
+            event.signal or attempt.sent,
+            attempt.wall_us,
+            round((now - attempt.started) * 1e6),
+            event.cpu_us,
+            event.peak_kib,
+            *sizes,
+        )
+        self._report(ended, effects)
+
+    # -- bookkeeping
+
+    def _next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+    def _report(self, report: Started | Ended, effects: list[Effect]) -> None:
+        self.unacked.append(report)
+        if isinstance(report, Ended):
+            self._ended_unacked.add(report.key)
+        effects.append(Report(report))
+
+    def _forget(self, attempt: Attempt) -> None:
+        del self.attempts[attempt.item.key]
+        if attempt.phase is not Phase.QUEUED:
+            self.used -= attempt.template.cpus
+        self._drop_leash(attempt)
+        attempt.phase = (
+            Phase.SWEEPING
+        )  # whatever still refers to it (the backlog) must not take it for queued
+
+    def _drop_leash(self, attempt: Attempt) -> None:
+        leash = attempt.template.leash
+        if leash is not None and attempt.leashed:
+            attempt.leashed = False
+            self._leashes[leash] -= 1
+            if not self._leashes[leash]:
+                del self._leashes[leash]
+
+    def _set_deadline(self, attempt: Attempt, deadline: float) -> None:
+        attempt.deadline = deadline
+        heappush(self._deadlines, (deadline, attempt.item.key))
+        if len(self._deadlines) > 64 + 2 * len(self.attempts):
+            held = [(a.deadline, k) for k, a in self.attempts.items() if a.deadline is not None]
+            self._deadlines = held
+            heapify(held)

@@ -1,0 +1,279 @@
+"""The agent's side: find the living launcher or start one, send it work, read its reports. asyncio.
+
+    client = await LauncherClient.connect_or_start(directory, millicpus=2000)
+    one = client.define(template)
+    client.start(one, [Item("5.17#1"), Item("5.18#1")])
+    async for reports in client.batches():        # lists of Started and Ended
+        …make them safe…
+        client.ack(reports[-1].seq)
+
+Sending never waits: what is sent in one turn of the event loop goes out in one write. How much is under way
+is bounded by how much the agent starts.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from cluster.domain.launcher_core import Ended, Item, Started, Template
+from cluster.launcher import wire
+from cluster.launcher.link import peer_uid
+
+Reports = list[Started | Ended]
+MOST_TRIES = (
+    50  # of starting; each takes as long as a Python start, so a launcher that is just exiting is outwaited
+)
+
+
+class LauncherUnavailable(Exception):
+    """No launcher could be reached or started. The text says why and in which directory."""
+
+
+class Hello(NamedTuple):
+    """What a launcher holds when an agent connects. `running` and `backlog` are keys."""
+
+    incarnation: str
+    boot: str
+    pid: int
+    seq: int
+    running: list[str]
+    backlog: list[str]
+
+
+def default_command() -> list[str]:
+    """Start the launcher by its file, with nothing but the standard library: sooner, and without the
+    agent's paths.
+    """
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
+    return [sys.executable, "-I", "-S", script]
+
+
+class LauncherClient:
+    """A connection to the launcher. Make one with `connect_or_start`."""
+
+    def __init__(self, protocol: "_Protocol", hello: Hello) -> None:
+        self._protocol = protocol
+        self._last_template = 0
+        self.hello = hello
+
+    @classmethod
+    async def connect_or_start(
+        cls,
+        directory: str,
+        millicpus: int,
+        *,
+        incarnation: str | None = None,
+        acked: int = 0,
+        command: Sequence[str] | None = None,
+    ) -> "LauncherClient":
+        """Connect to the launcher that lives in `directory`; start one when there is none.
+
+        incarnation, acked: which launcher the agent last talked to, and up to which sequence number
+        everything is safe; without them every report that was not acknowledged comes again. Raises
+        LauncherUnavailable.
+        """
+        for _ in range(MOST_TRIES):
+            connection = _connect(directory)
+            if connection is not None:
+                try:
+                    return await cls._greet(connection, millicpus, incarnation, acked)
+                except ConnectionError:
+                    continue  # it exited, or another agent came
+            await asyncio.to_thread(_start, directory, millicpus, command or default_command())
+        raise LauncherUnavailable(f"the launcher in {directory} neither answers nor goes away")
+
+    @classmethod
+    async def _greet(
+        cls, connection: socket.socket, millicpus: int, incarnation: str | None, acked: int
+    ) -> "LauncherClient":
+        loop = asyncio.get_running_loop()
+        _, protocol = await loop.create_unix_connection(_Protocol, sock=connection)
+        protocol.send(("hello", millicpus, incarnation, acked))
+        fields = await protocol.hello
+        if fields.pop("version") != wire.VERSION:
+            protocol.close()
+            raise LauncherUnavailable(
+                "a launcher of another version runs: tell it to quit with its own version"
+            )
+        return cls(protocol, Hello(**fields))
+
+    def define(self, template: Template) -> int:
+        """Make a template known on this connection; answers its id."""
+        self._last_template += 1
+        self._protocol.send(("define", self._last_template, wire.encode_template(template)))
+        return self._last_template
+
+    def start(self, template: int, items: Iterable[Item]) -> None:
+        """Start these in this order as soon as there is room. Saying it twice does nothing."""
+        self._protocol.send(("start", template, [wire.encode_item(i) for i in items]))
+
+    def withdraw(self, keys: Iterable[str]) -> None:
+        """Give back those that have not started: they are reported as ended with reason `withdrawn`."""
+        self._protocol.send(("withdraw", list(keys)))
+
+    def stop(
+        self,
+        keys: Iterable[str],
+        reason: str = "cancelled",
+        grace: float | None = None,
+        signal: str = "SIGTERM",
+    ) -> None:
+        """End these: `signal` to the whole tree, after `grace` seconds (None: the template's own) SIGKILL.
+
+        `reason` is what their end will be called. One that has not started is withdrawn; one that ended
+        stays ended.
+        """
+        self._protocol.send(("stop", list(keys), reason, grace, signal))
+
+    def renew(self, at: float) -> None:
+        """The lease holds; `at` is the boot clock in seconds when its renewal was asked for."""
+        self._protocol.send(("renew", at))
+
+    def ack(self, seq: int) -> None:
+        """Reports up to this number are safe: the launcher may forget them."""
+        self._protocol.send(("ack", seq))
+
+    def quit(self, kill: bool = False) -> None:
+        """Let the launcher exit when idle; with `kill` end everything first."""
+        self._protocol.send(("quit", kill))
+
+    async def batches(self) -> AsyncIterator[Reports]:
+        """Reports as they come, in lists that are never empty. Ends when the launcher is gone. Raises
+        WireError when the launcher refused what we sent.
+        """
+        while (reports := await self._protocol.reports.get()) is not None:
+            yield reports
+        if self._protocol.refused:
+            raise wire.WireError(self._protocol.refused)
+
+    async def close(self) -> None:
+        """Disconnect; the launcher and its attempts go on."""
+        self._protocol.close()
+        await self._protocol.closed.wait()
+
+
+class _Protocol(asyncio.Protocol):
+    """Lines to messages and back; one write a turn."""
+
+    def __init__(self) -> None:
+        self.hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.reports: asyncio.Queue[Reports | None] = asyncio.Queue()
+        self.closed = asyncio.Event()
+        self.refused = ""
+        self._transport: asyncio.WriteTransport | None = None
+        self._in = bytearray()
+        self._out: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def send(self, message: Iterable[Any]) -> None:
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(wire.encode(message))
+
+    def _flush(self) -> None:
+        data = b"".join(self._out)
+        self._out.clear()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        self._in += data
+        end = self._in.rfind(b"\n") + 1
+        if not end:
+            return
+        lines = bytes(self._in[:end]).splitlines()
+        del self._in[:end]
+        reports: Reports = []
+        for line in lines:
+            message = wire.decode(line)
+            if message[0] == "hello":
+                self.hello.set_result(message[1])
+            elif message[0] == "refused":
+                self.refused = message[1]
+            else:
+                reports.append(wire.decode_report(message))
+        if reports:
+            self.reports.put_nowait(reports)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.hello.done():
+            self.hello.set_exception(ConnectionResetError("the launcher closed the connection"))
+        self.reports.put_nowait(None)
+        self.closed.set()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._flush()
+            self._transport.close()
+
+
+def _connect(directory: str) -> socket.socket | None:
+    """A connection to the launcher that listens in this directory; None when none does. Raises
+    LauncherUnavailable.
+    """
+    try:
+        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Through the descriptor, because a socket address holds only 108 bytes of path.
+        connection.connect(f"/proc/self/fd/{fd}/{wire.SOCKET_NAME}")
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    except OSError as e:
+        connection.close()
+        raise LauncherUnavailable(f"cannot connect to the launcher in {directory}: {e.strerror}") from e
+    finally:
+        os.close(fd)
+    if peer_uid(connection) != os.geteuid():
+        connection.close()
+        raise LauncherUnavailable(f"the launcher in {directory} belongs to another user")
+    connection.setblocking(False)
+    return connection
+
+
+def _start(directory: str, millicpus: int, command: Sequence[str]) -> None:
+    """Start a launcher that outlives us and wait until it listens or says that another one does."""
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    log_path = os.path.join(directory, "launcher.log")
+    log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(
+            [*command, directory, str(millicpus)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log_fd,
+            start_new_session=True,
+            cwd="/",
+        )
+    except OSError as e:
+        raise LauncherUnavailable(f"cannot start the launcher: {e}") from e
+    finally:
+        os.close(log_fd)
+    assert process.stdout is not None
+    with process.stdout:
+        answer = process.stdout.read()
+    if answer == b"ready\n":
+        _keep(process)
+    elif process.wait() != 0:
+        raise LauncherUnavailable(
+            f"the launcher did not start (exit code {process.returncode}), see {log_path}"
+        )
+
+
+_started: list["subprocess.Popen[bytes]"] = []
+
+
+def _keep(process: "subprocess.Popen[bytes]") -> None:
+    """Popen wants to be waited for; the launcher is meant to outlive us. Reap those that died."""
+    _started[:] = [p for p in _started if p.poll() is None]
+    _started.append(process)

@@ -1,0 +1,351 @@
+"""The launcher's loop: wait for the agent, a signal or the clock; tell the core; do what it says.
+
+One thread, one epoll, no polling. In each turn reaping comes first, because a free slot is the scarce
+thing, then the agent, then one write to the journal and one to the agent. `begin` lines are written before
+their attempts are spawned, reports before they are sent: so whatever moment the launcher dies at, its
+successor knows.
+"""
+
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from cluster.domain import launcher_core as core
+from cluster.launcher import clock, journal, link, spawn, tree, wire
+
+
+class Launcher:
+    """Runs attempts in `directory` (its own, locked by the caller) until it is told to quit."""
+
+    def __init__(self, directory: str, capacity: int) -> None:
+        self._identity = identity(directory)
+        memory = journal.recall(directory)
+        self.incarnation = memory.incarnation
+        self._boot = journal.boot_id()
+        self._core = core.LauncherCore(capacity, memory.seq, memory.unacked)
+        self._journal = journal.Journal(directory, self.incarnation, self._boot)
+        self._spawner = spawn.Spawner(self._identity)
+        self._trees = tree.Trees()
+        self._begun: dict[str, journal.Begun] = {}
+        self._outputs: dict[str, str] = {}  # key -> stem of its output files
+        self._sweeping: set[str] = set()
+        self._events: deque[core.Event] = deque()
+        self._link: link.Link | None = None
+        self._exiting = False
+        self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
+        self._take_over(memory)
+        self._epoll = select.epoll()
+        self._timer = clock.BootTimer()
+        self._signals = _catch_signals()
+        self._watch = {
+            self._signals: self._on_signal,
+            self._timer.fd: self._on_timer,
+            self._listener.fileno(): self._on_connect,
+        }
+        for fd in self._watch:
+            self._epoll.register(fd, select.EPOLLIN)
+
+    def _take_over(self, memory: journal.Memory) -> None:
+        """Settle what a predecessor left: nothing of it may run on, and how it ended cannot be known."""
+        leaders = [(b.pid, b.boot) for b in memory.begun.values() if b.pid and memory.boot_id == self._boot]
+        killed = tree.kill_remains(self._identity, leaders)
+        tree.become_subreaper()
+        self._write_journal_anew(memory.begun.values())
+        for begun in memory.begun.values():
+            self._feed(core.FoundUnfinished(begun.key, begun.wall_us))
+        self._flush_journal()
+        if memory.begun or killed:
+            text = f"an earlier launcher died: {len(memory.begun)} attempts are lost, {killed} processes were killed"
+            log(text)
+
+    def run(self) -> None:
+        """The loop. Returns when the core says exit."""
+        while not self._exiting:
+            for fd, _ in self._epoll.poll():
+                handler = self._watch.get(fd)
+                if handler is not None:  # else it was closed in this turn
+                    handler()
+            self._flush_journal()
+            self._flush_link()
+            self._timer.wake_at(self._core.next_deadline())
+        os.unlink(wire.SOCKET_NAME, dir_fd=self._journal.directory)
+
+    # -- what happens
+
+    def _on_signal(self) -> None:
+        numbers = set(os.read(self._signals, 4096))
+        if signal.SIGCHLD in numbers:
+            self._reap()
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._feed(core.QuitRequested(kill=True))
+
+    def _on_timer(self) -> None:
+        self._timer.fired()
+        self._feed(core.Tick())
+
+    def _on_connect(self) -> None:
+        connection, _ = self._listener.accept()
+        if link.peer_uid(connection) not in (os.geteuid(), 0):
+            connection.close()
+            return
+        self._drop_link()
+        self._link = link.Link(connection)
+        self._watch[self._link.fd] = self._on_agent
+        self._epoll.register(self._link.fd, select.EPOLLIN)
+
+    def _on_agent(self) -> None:
+        agent = self._link
+        assert agent is not None
+        try:
+            for message in agent.read():
+                self._on_message(agent, message)
+        except ConnectionError:
+            self._drop_link()
+        except (wire.WireError, TypeError, ValueError, KeyError) as e:
+            log(f"the agent was disconnected, it sent something wrong: {e}")
+            agent.refuse(str(e))
+            self._drop_link()
+
+    def _on_message(self, agent: link.Link, message: list[Any]) -> None:
+        word, *arguments = message
+        if word != "hello" and not agent.greeted:
+            raise wire.WireError("the first message must be hello")
+        handler = self._WORDS.get(word)
+        if handler is None:
+            raise wire.WireError(f"unknown word {word!r}")
+        event = handler(self, agent, *arguments)
+        if event is not None:
+            self._feed(event)
+        if word == "ack" and self._journal.due():
+            self._write_journal_anew(self._begun.values())
+
+    def _on_hello(self, agent: link.Link, capacity: int, incarnation: str | None, acked: int) -> core.Event:
+        agent.greeted = True
+        return core.AgentConnected(acked if incarnation == self.incarnation else 0, capacity)
+
+    def _on_define(self, agent: link.Link, id_: int, template: dict[str, Any]) -> None:
+        agent.templates[id_] = wire.decode_template(template)
+
+    def _on_start(self, agent: link.Link, id_: int, items: list[Any]) -> core.Event:
+        if id_ not in agent.templates:
+            raise wire.WireError(f"template {id_} was not defined on this connection")
+        return core.StartRequested(agent.templates[id_], list(map(wire.decode_item, items)))
+
+    _WORDS: dict[str, Callable[..., core.Event | None]] = {  # noqa: RUF012 (constant)
+        "hello": _on_hello,
+        "define": _on_define,
+        "start": _on_start,
+        "withdraw": lambda self, agent, keys: core.WithdrawRequested(keys),
+        "stop": lambda self, agent, keys, reason, grace, name: core.StopRequested(
+            keys, reason, grace, signal.Signals[name].name
+        ),
+        "renew": lambda self, agent, at: core.RenewReceived(float(at)),
+        "ack": lambda self, agent, acked: core.AgentAcked(int(acked)),
+        "quit": lambda self, agent, kill: core.QuitRequested(bool(kill)),
+    }
+
+    def _reap(self) -> None:
+        ended = []
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            key = self._trees.reaped(pid)
+            if key is not None:
+                ended.append((key, status, usage))
+        for key, status, usage in ended:
+            strays = bool(self._trees.strays(key))
+            if strays:
+                self._sweeping.add(key)
+            self._feed(self._process_ended(key, status, usage, strays))
+        for key in list(self._sweeping):
+            self._sweep(key)
+
+    def _process_ended(self, key: str, status: int, usage: Any, strays: bool) -> core.ProcessEnded:
+        code, name = None, None
+        if os.WIFSIGNALED(status):
+            name = signal_name(os.WTERMSIG(status))
+        else:
+            code = os.WEXITSTATUS(status)
+        cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
+        # Linux carries the parent's peak over a vfork, so below the launcher's own a value says nothing.
+        peak = usage.ru_maxrss if usage.ru_maxrss > _own_peak() else 0
+        return core.ProcessEnded(key, code, name, cpu_us, peak, self._sizes(key), strays)
+
+    def _sweep(self, key: str) -> None:
+        strays = self._trees.strays(key)
+        if not strays:
+            self._sweeping.discard(key)
+            self._feed(core.TreeGone(key, self._sizes(key)))
+        elif not all(self._trees.is_dying(pid, key) for pid in strays):
+            self._trees.kill(key)
+
+    def _sizes(self, key: str) -> tuple[int, int]:
+        stem = self._outputs[key]
+        return _size(stem + ".out"), _size(stem + ".err")
+
+    # -- what is done about it
+
+    def _feed(self, event: core.Event) -> None:
+        """Tell the core, and perform all that follows from it."""
+        self._events.append(event)
+        while self._events:
+            event = self._events.popleft()
+            self._perform(self._core.handle(event, clock.now()))
+
+    def _perform(self, effects: list[core.Effect]) -> None:
+        spawns: list[core.Spawn] = []
+        for effect in effects:
+            match effect:
+                case core.Report(report):
+                    self._report(report)
+                case core.Spawn():
+                    spawns.append(effect)
+                case core.Signal(key, name):
+                    self._trees.signal(key, signal.Signals[name])
+                case core.Kill(key):
+                    self._trees.kill(key)
+                case core.Welcome():
+                    self._welcome(effect)
+                case core.Exit():
+                    self._exiting = True
+        if spawns:
+            self._spawn(spawns)
+
+    def _report(self, report: core.Started | core.Ended) -> None:
+        line = self._journal.report(report)
+        if self._link is not None and self._link.greeted:
+            self._link.send(line)
+        if isinstance(report, core.Ended) and self._begun.pop(report.key, None) is not None:
+            del self._outputs[report.key]
+            self._trees.forget(report.key)
+
+    def _welcome(self, welcome: core.Welcome) -> None:
+        if self._link is None:
+            return
+        hello = {
+            "version": wire.VERSION,
+            "incarnation": self.incarnation,
+            "boot": self._boot,
+            "pid": os.getpid(),
+            "seq": self._core.seq,
+            "running": welcome.running,
+            "backlog": welcome.backlog,
+        }
+        self._link.send(wire.encode(("hello", hello)))
+        for report in welcome.unacked:
+            self._link.send(wire.encode_report(report))
+
+    def _spawn(self, spawns: list[core.Spawn]) -> None:
+        at, wall_us = clock.now(), time.time_ns() // 1000
+        for s in spawns:
+            self._journal.begin(s.item.key, at, wall_us)
+        try:
+            self._journal.write()
+        except OSError as e:
+            self._journal.unwrite_begins()
+            text = f"the launcher cannot write its journal: {e.strerror}"
+            self._events.extend(core.StartFailed(s.item.key, text, None) for s in spawns)
+            return
+        for s in spawns:
+            self._events.append(self._spawn_one(s, at, wall_us))
+
+    def _spawn_one(self, s: core.Spawn, at: float, wall_us: int) -> core.Event:
+        key = s.item.key
+        try:
+            pid = self._spawner.spawn(s.item, s.template)
+        except spawn.CannotStart as e:
+            return core.StartFailed(key, str(e), e.code)
+        self._trees.add(key, pid)
+        self._begun[key] = journal.Begun(key, at, wall_us, pid)
+        self._outputs[key] = f"{s.template.outputs}/{wire.split_key(key).stem}"
+        return core.ProcessStarted(key, pid, wall_us)
+
+    # -- journal and link
+
+    def _flush_journal(self) -> None:
+        try:
+            self._journal.write()
+        except OSError as e:
+            # The reports stay in memory and go out; only if this launcher dies before they are acknowledged
+            # are their attempts lost.
+            log(f"cannot write the journal, an end reported now would be forgotten by a crash: {e}")
+
+    def _write_journal_anew(self, begun: Any) -> None:
+        try:
+            self._journal.rewrite(self._core.seq, begun, self._core.unacked)
+        except OSError as e:
+            log(f"cannot shorten the journal, it goes on growing: {e}")
+
+    def _flush_link(self) -> None:
+        if self._link is None:
+            return
+        try:
+            stuck = self._link.flush()
+        except ConnectionError:
+            self._drop_link()
+            return
+        if stuck != self._link.stuck:
+            self._link.stuck = stuck
+            self._epoll.modify(self._link.fd, select.EPOLLIN | (select.EPOLLOUT if stuck else 0))
+
+    def _drop_link(self) -> None:
+        if self._link is not None:
+            self._epoll.unregister(self._link.fd)
+            del self._watch[self._link.fd]
+            self._link.close()
+            self._link = None
+
+
+def identity(directory: str) -> str:
+    """What marks processes as started from this directory, whichever launcher it was: its device and
+    inode.
+    """
+    st = os.stat(directory)
+    return f"{st.st_dev:x}-{st.st_ino:x}"
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9; real-time signals have no name in Python but the first and last."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def log(text: str) -> None:
+    """One line for the operator, into launcher.log."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(f"{stamp} launcher {os.getpid()}: {text}", file=sys.stderr, flush=True)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0  # the command removed its own output
+
+
+def _own_peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _catch_signals() -> int:
+    """A descriptor from which the numbers of caught signals can be read."""
+    reader, writer = socket.socketpair()
+    for end in (reader, writer):
+        end.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return reader.detach()

@@ -1,0 +1,163 @@
+"""The launcher's memory on disk: what it began and how everything ended, until the agent has acknowledged it.
+
+`journal` in the launcher's directory: JSON lines, appended. The first is the header:
+
+    ["journal", version, incarnation, boot id, last sequence number used before]
+    ["begin", key, boot clock (s), wall clock (µs)]     written *before* the attempt is spawned
+    ["started", …]   ["ended", …]                       reports, as on the wire (see `wire`), written before they are sent
+
+No fsync: what this must survive is the death of the launcher, and the page cache survives that. After a
+power cut the boot id differs, so the incarnation changes and nobody takes a missing line for "never
+started".
+
+A line that was torn by a crash can only be the last, and is ignored. Acknowledged entries go when the file
+is rewritten (beside it, then renamed), once it has doubled since the last time and is larger than 1 MiB.
+"""
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from cluster.domain.launcher_core import Ended, Started
+from cluster.launcher.wire import WireError, decode, decode_report, encode, encode_report
+
+VERSION = 1
+REWRITE_ABOVE = 1 << 20  # bytes
+
+
+class Begun(NamedTuple):
+    """An attempt that was about to be spawned. `pid` once that is known, else 0."""
+
+    key: str
+    boot: float
+    wall_us: int
+    pid: int = 0
+
+
+class Memory(NamedTuple):
+    """What a journal tells a new launcher. `seq`: the last number that was used."""
+
+    incarnation: str
+    boot_id: str
+    seq: int
+    unacked: list[Started | Ended]
+    begun: dict[str, Begun]
+
+
+def boot_id() -> str:
+    """This boot of this machine, as the kernel names it."""
+    with open("/proc/sys/kernel/random/boot_id") as f:
+        return f.read().strip()
+
+
+def recall(directory: str) -> Memory:
+    """Read what a predecessor left. With no journal, an unreadable one, or one of another boot: a new
+    incarnation.
+    """
+    new = Memory(uuid.uuid4().hex, boot_id(), 0, [], {})
+    lines = _read_lines(os.path.join(directory, "journal"))
+    try:
+        word, version, incarnation, boot, seq = next(lines)
+        if (word, version) != ("journal", VERSION):
+            return new
+        unacked: list[Started | Ended] = []
+        begun: dict[str, Begun] = {}
+        for line in lines:
+            seq = _remember(line, seq, unacked, begun)
+    except (StopIteration, WireError, ValueError, TypeError, IndexError):
+        return new
+    return Memory(incarnation if boot == new.boot_id else new.incarnation, boot, seq, unacked, begun)
+
+
+def _remember(line: list[Any], seq: int, unacked: list[Started | Ended], begun: dict[str, Begun]) -> int:
+    if line[0] == "begin":
+        begun[line[1]] = Begun(*line[1:])
+        return seq
+    report = decode_report(line)
+    unacked.append(report)
+    if isinstance(report, Ended):
+        begun.pop(report.key, None)
+    elif report.key in begun:
+        begun[report.key] = begun[report.key]._replace(pid=report.pid)
+    return max(seq, report.seq)
+
+
+def _read_lines(path: str) -> Iterator[Any]:
+    try:
+        with open(path, "rb") as f:
+            for raw in f:
+                if raw.endswith(b"\n"):
+                    yield decode(raw)
+    except FileNotFoundError:
+        return
+
+
+class Journal:
+    """Append lines, write them in one go, keep the file small. `OSError` from `write` means nothing was
+    written.
+    """
+
+    def __init__(self, directory: str, incarnation: str, boot: str) -> None:
+        self.directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        self._identity = (incarnation, boot)
+        self._pending: list[bytes] = []
+        self._size = self._size_after_rewrite = 0
+        self._fd = -1
+
+    def begin(self, key: str, boot: float, wall_us: int) -> None:
+        self._pending.append(b'["begin","%b",%.6f,%d]\n' % (key.encode(), boot, wall_us))
+
+    def report(self, report: Started | Ended) -> bytes:
+        """Add a report; answers its line, so that it is encoded once."""
+        line = encode_report(report)
+        self._pending.append(line)
+        return line
+
+    def write(self) -> None:
+        """Write what was added. On an error (a full disk) the file is as before and the lines stay
+        pending.
+        """
+        if not self._pending:
+            return
+        data = b"".join(self._pending)
+        try:
+            written = os.write(self._fd, data)
+            if written < len(data):
+                os.write(self._fd, data[written:])
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(data)
+        self._pending.clear()
+
+    def unwrite_begins(self) -> None:
+        """Forget pending begins: those attempts will not be spawned."""
+        self._pending = [line for line in self._pending if not line.startswith(b'["begin"')]
+
+    def due(self) -> bool:
+        """Has enough been added since the last rewrite for another to pay?"""
+        return self._size > max(REWRITE_ABOVE, 2 * self._size_after_rewrite)
+
+    def rewrite(self, seq: int, begun: Iterable[Begun], unacked: Iterable[Started | Ended]) -> None:
+        """Replace the file by one that holds only this: attempts that run, and reports nobody
+        acknowledged.
+        """
+        lines = [encode(("journal", VERSION, *self._identity, seq))]
+        for b in begun:
+            lines.append(encode(("begin", *b)))
+        lines.extend(encode_report(r) for r in unacked)
+        data = b"".join(lines)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        fd = os.open("journal.new", flags, 0o600, dir_fd=self.directory)
+        try:
+            with open(fd, "wb", closefd=False) as f:
+                f.write(data)
+            os.replace("journal.new", "journal", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+        except OSError:
+            os.close(fd)
+            raise
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._size, self._size_after_rewrite = fd, len(data), len(data)
+        self._pending.clear()

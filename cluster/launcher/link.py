@@ -1,0 +1,103 @@
+"""The launcher's end of the socket: lines in, lines out, never blocking, one write a turn."""
+
+import os
+import socket
+import struct
+from typing import Any
+
+from cluster.domain.launcher_core import Template
+from cluster.launcher.wire import LONGEST_LINE, SOCKET_NAME, WireError, decode, encode
+
+READ_SIZE = 1 << 18  # bytes; a batch of some thousand starts in one read
+
+
+def listen() -> socket.socket:
+    """Listen in the current directory, so that its path may be longer than a socket address. The caller
+    holds the directory's lock: a socket that lies there belongs to a dead launcher.
+    """
+    if os.path.lexists(SOCKET_NAME):
+        os.unlink(SOCKET_NAME)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    listener.bind(SOCKET_NAME)
+    listener.listen(4)
+    return listener
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """User id of the process at the other end, from the kernel."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", data)
+    return int(uid)
+
+
+class Link:
+    """A connected agent. `templates`: what it defined on this connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._socket = connection
+        self.fd = connection.fileno()
+        self.greeted = False
+        self.stuck = False  # the agent does not read as fast as we write
+        self.templates: dict[int, Template] = {}
+        self._in = bytearray()
+        self._out: list[bytes] = []
+
+    def read(self) -> list[list[Any]]:
+        """Messages that arrived. Raises ConnectionError when the agent is gone, WireError when it talks
+        nonsense.
+        """
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return []
+        if not data:
+            raise ConnectionResetError("the agent closed the connection")
+        self._in += data
+        end = self._in.rfind(b"\n") + 1
+        if not end:
+            if len(self._in) > LONGEST_LINE:
+                raise WireError(f"a line of more than {LONGEST_LINE} bytes")
+            return []
+        lines = bytes(self._in[:end]).splitlines()
+        del self._in[:end]
+        return [_decode(line) for line in lines]
+
+    def send(self, line: bytes) -> None:
+        """Queue a line for the next flush."""
+        self._out.append(line)
+
+    def flush(self) -> bool:
+        """Write what is queued; True when something had to stay. Raises ConnectionError when the agent is
+        gone.
+        """
+        if not self._out:
+            return False
+        data = b"".join(self._out)
+        try:
+            sent = self._socket.send(data, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            sent = 0
+        self._out = [data[sent:]] if sent < len(data) else []
+        return bool(self._out)
+
+    def refuse(self, text: str) -> None:
+        """Say what was wrong, as far as that is possible without waiting."""
+        self.send(encode(("refused", text)))
+        try:
+            self.flush()
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _decode(line: bytes) -> list[Any]:
+    try:
+        message = decode(line)
+    except ValueError as e:
+        raise WireError(f"not JSON: {e}") from None
+    if not isinstance(message, list) or not message:
+        raise WireError("a message is an array that begins with a word")
+    return message

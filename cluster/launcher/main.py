@@ -1,0 +1,60 @@
+"""Entry of the launcher process: take the directory's lock, say `ready` on stdout, run."""
+
+import fcntl
+import os
+import signal
+import sys
+
+from cluster.launcher.driver import Launcher
+
+USAGE = "usage: python -m cluster.launcher DIRECTORY MILLICPUS"
+
+
+def main(argv: list[str]) -> int:
+    """Run a launcher in `DIRECTORY` (made 0700 if missing). Prints `ready` once it listens and `taken`
+    (exit code 0) when another launcher lives there.
+    """
+    if len(argv) != 2 or not argv[1].isdigit():
+        print(USAGE, file=sys.stderr)
+        return 2
+    directory = os.path.abspath(argv[0])
+    os.umask(0o077)
+    _undo_inherited_signals()
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    os.chdir(directory)
+    if _lock() is None:
+        print("taken", flush=True)
+        return 0
+    launcher = Launcher(directory, int(argv[1]))
+    print("ready", flush=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever started it waits for the end of this pipe
+    launcher.run()
+    return 0
+
+
+def _lock() -> int | None:
+    """Hold launcher.lock for as long as this process lives. None when another one does."""
+    fd = os.open("launcher.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    os.ftruncate(fd, 0)
+    os.write(fd, b"%d\n" % os.getpid())
+    return fd
+
+
+def _undo_inherited_signals() -> None:
+    """Whatever the starter ignored (nohup), jobs must not inherit."""
+    ignored = (
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGCHLD,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    )
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,0 +1,184 @@
+"""Start one attempt: its own session, no inherited descriptors, output straight into files.
+
+`os.posix_spawn` is the way for all but one case: like `subprocess.Popen` without preexec_fn it goes through
+vfork, which does not copy page tables, but it costs a third of Popen's Python time (measured: 75 µs of our
+CPU against 150 µs). What it lacks is made up for here: the working directory is the launcher's own, changed
+just before (one thread, so nobody sees it); descriptors need no closing because Python opens them all
+close-on-exec. Another user needs fork, so that case uses Popen.
+"""
+
+import errno
+import os
+import signal
+import stat
+from typing import NamedTuple
+
+from cluster.domain.launcher_core import Item, Template
+from cluster.launcher.wire import Names, split_key
+
+_OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+# What Python ignores, a job must not: it would inherit that through exec.
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers
+
+
+class CannotStart(Exception):
+    """The attempt was not started. `code`: as a shell would put it, None when the command is not at fault."""
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Command(NamedTuple):
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    out: str
+    err: str
+
+
+class Spawner:
+    """Starts attempts. `identity` is the value of CLUSTER_LAUNCHER in their environment."""
+
+    def __init__(self, identity: str) -> None:
+        self._identity = identity
+        self._null = os.open("/dev/null", os.O_RDONLY)
+        self._cwd = ""
+        self._programs: dict[tuple[str, str], str] = {}  # (name, PATH) -> file
+
+    def spawn(self, item: Item, template: Template) -> int:
+        """Start it; answers the leader's pid. Raises CannotStart."""
+        names = split_key(item.key)
+        command = self._command(item, template, names)
+        if template.fresh_cwd:
+            _make_directory(command.cwd, template)
+        self._change_directory(command.cwd)
+        if template.uid is not None or template.gid is not None:
+            return self._spawn_as_user(command, template)
+        program = self._find(command.argv[0], command.env.get("PATH", os.defpath))
+        actions = (
+            (os.POSIX_SPAWN_DUP2, self._null, 0),
+            (os.POSIX_SPAWN_OPEN, 1, command.out, _OUTPUT, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, command.err, _OUTPUT, 0o600),
+        )
+        try:
+            return os.posix_spawn(
+                program,
+                command.argv,
+                command.env,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_DEFAULT_SIGNALS,
+            )
+        except OSError as e:
+            self._programs.clear()
+            raise _explain(e, program, command) from None
+        except ValueError as e:  # a NUL byte in an argument
+            raise CannotStart(f"cannot start {command.argv[0]!r}: {e}") from None
+
+    def _command(self, item: Item, template: Template, names: Names) -> Command:
+        argv = list(template.argv)
+        env = dict(template.env)
+        env["CLUSTER_ATTEMPT"] = item.key
+        env["CLUSTER_TASK"] = names.task
+        env["CLUSTER_LAUNCHER"] = self._identity
+        if item.line is not None:
+            env["CLUSTER_LINE"] = item.line
+            argv = [a.replace("{}", item.line) for a in argv]
+        cwd = f"{template.cwd}/{names.stem}" if template.fresh_cwd else template.cwd
+        stem = f"{template.outputs}/{names.stem}"
+        return Command(argv, env, cwd, stem + ".out", stem + ".err")
+
+    def _change_directory(self, cwd: str) -> None:
+        """Not skipped when it is the same path as before: it may have been replaced by another directory."""
+        try:
+            os.chdir(cwd)
+        except OSError as e:
+            raise CannotStart(f"cannot use {cwd!r} as working directory: {e.strerror}") from None
+
+    def _find(self, name: str, path: str) -> str:
+        """The file that `name` stands for, looked up as execvp does, in the PATH that the command itself
+        gets.
+        """
+        if "/" in name:
+            return name
+        known = self._programs.get((name, path))
+        if known is not None:
+            return known
+        for directory in path.split(os.pathsep):
+            file = os.path.join(directory or ".", name)
+            if os.access(file, os.X_OK) and os.path.isfile(file):
+                if os.path.isabs(file):
+                    self._programs[name, path] = file
+                return file
+        raise CannotStart(f"cannot start {name!r}: not found in PATH {path!r}", NOT_FOUND)
+
+    def _spawn_as_user(self, command: Command, template: Template) -> int:
+        import subprocess  # here alone: 5 ms and 1 MiB that other launchers save
+
+        files = []
+        try:
+            files = [os.open(f, _OUTPUT, 0o600) for f in (command.out, command.err)]
+            process = subprocess.Popen(
+                command.argv,
+                env=command.env,
+                stdin=self._null,
+                stdout=files[0],
+                stderr=files[1],
+                start_new_session=True,
+                user=template.uid,
+                group=template.gid,
+                extra_groups=[],
+            )
+        except OSError as e:
+            raise _explain(e, command.argv[0], command) from None
+        except ValueError as e:
+            raise CannotStart(f"cannot start {command.argv[0]!r}: {e}") from None
+        finally:
+            for fd in files:
+                os.close(fd)
+        process.returncode = 0  # reaped by the launcher's own wait, not by Popen
+        return process.pid
+
+
+def _make_directory(path: str, template: Template) -> None:
+    try:
+        os.mkdir(path, 0o700)
+        if template.uid is not None or template.gid is not None:
+            os.chown(path, _or_unchanged(template.uid), _or_unchanged(template.gid))
+    except OSError as e:
+        raise CannotStart(f"cannot make the working directory {path!r}: {e.strerror}") from None
+
+
+def _or_unchanged(id_: int | None) -> int:
+    return -1 if id_ is None else id_
+
+
+def _explain(error: OSError, program: str, command: Command) -> CannotStart:
+    """Which of the three steps failed (two output files, the program) is not told: look at what is there."""
+    for path in (command.out, command.err):
+        if not os.path.exists(path):
+            return CannotStart(f"cannot write output to {path!r}: {error.strerror}")
+    name = command.argv[0]
+    if error.errno == errno.EEXIST:
+        return CannotStart(f"cannot write output: {command.out!r} or {command.err!r} exists already")
+    if error.errno == errno.ENOENT:
+        if os.path.exists(program):
+            return CannotStart(f"cannot start {name!r}: its interpreter does not exist", NOT_FOUND)
+        return CannotStart(f"cannot start {name!r}: no such file", NOT_FOUND)
+    if error.errno == errno.ENOEXEC:
+        text = f"cannot start {name!r}: neither a program nor a script that begins with #!"
+        return CannotStart(text, NOT_RUNNABLE)
+    if error.errno in (errno.EACCES, errno.EISDIR, errno.ENOTDIR):
+        why = "it is a directory" if _is_directory(program) else error.strerror
+        return CannotStart(f"cannot start {name!r}: {why}", NOT_RUNNABLE)
+    return CannotStart(f"cannot start {name!r}: {error.strerror}")
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,133 @@
+"""What agent and launcher say to each other: one JSON array a line, in both directions, over a Unix socket.
+
+A line is `[word, argument…]`. Either side may put any number of lines into one write; each does one write a
+turn. The socket lies in the launcher's own directory (0700) and its peer must have the same user id. The
+newest connection wins: an older one is closed. Text that is not UTF-8 travels as lone surrogates
+(`os.fsdecode`), escaped by JSON.
+
+Agent to launcher; the first line of a connection must be `hello`:
+
+    ["hello", millicpus, incarnation, acked]
+                                      use so many millicpus from now on; of this incarnation (null: none known),
+                                      reports up to sequence number `acked` are safe
+    ["define", id, template]          how to start attempts (fields of `Template`); known until we disconnect
+    ["start", id, [item, …]]          start these, in this order, as there is room. item = key | [key, line]
+    ["withdraw", [key, …]]            give back what has not started
+    ["stop", [key, …], reason, grace, signal]
+                                      grace in seconds, null: the template's own
+    ["renew", at]                     the lease holds; `at` = boot clock (s) when the agent asked for it
+    ["ack", acked]                    reports up to this sequence number are safe
+    ["quit", kill]                    exit when idle; with kill = true end everything first
+
+Launcher to agent; `hello` comes first, then every report that was not acknowledged, then reports as they
+happen:
+
+    ["hello", {version, incarnation, boot, pid, seq, running, backlog}]
+                                      running, backlog: lists of keys
+    ["started", seq, key, pid, at]    see `Started`
+    ["ended", seq, key, reason, code, signal, started_at, duration, cpu, peak, out, err, text]
+                                      see `Ended`
+    ["refused", text]                 the agent broke these rules; the connection is closed
+
+Reports have consecutive sequence numbers and are repeated on every new connection until acknowledged. A
+start that names a key the launcher holds, or whose end was not acknowledged, is ignored: so a start may be
+repeated too. The incarnation changes whenever outcomes may have been forgotten (no journal, a reboot): with
+the same incarnation an attempt that is neither reported nor held never started.
+
+Keys are `job.index#attempt`, all decimal. The launcher sets CLUSTER_ATTEMPT (the key), CLUSTER_TASK (the index),
+CLUSTER_LINE (the line, if there is one) and CLUSTER_LAUNCHER (by which a later launcher finds what is left
+of this one's processes) for the command.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from cluster.domain.launcher_core import Ended, Item, Started, Template
+
+VERSION = 1
+SOCKET_NAME = "launcher.sock"
+LONGEST_LINE = (
+    64 * 1024 * 1024
+)  # bytes; a batch of 100,000 items with long lines fits, a runaway peer does not
+
+
+class WireError(ValueError):
+    """The peer sent something that the wire does not know. The text says what."""
+
+
+class Names(NamedTuple):
+    """The parts of a key; `stem` begins the names of the attempt's files."""
+
+    job: str
+    task: str
+    attempt: str
+    stem: str
+
+
+def split_key(key: str) -> Names:
+    """`5.17#2` -> job 5, index 17, attempt 2, file stem `17.2`. Raises WireError unless all three are decimal."""
+    job, _, rest = key.partition(".")
+    index, _, attempt = rest.partition("#")
+    if not (key.isascii() and job.isdigit() and index.isdigit() and attempt.isdigit()):
+        raise WireError(f"{key!r} is not a key like 5.17#2")
+    return Names(job, index, attempt, f"{index}.{attempt}")
+
+
+def encode(message: Iterable[Any]) -> bytes:
+    """One message as a line."""
+    return _dumps(message).encode() + b"\n"
+
+
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
+decode = json.loads
+
+
+def encode_report(report: Started | Ended) -> bytes:
+    """A report as a line, for the wire and for the journal alike."""
+    return encode(("started" if isinstance(report, Started) else "ended", *report))
+
+
+def decode_report(message: list[Any]) -> Started | Ended:
+    """The inverse, of a decoded line. Raises WireError when it is no report."""
+    try:
+        if message[0] == "ended":
+            return Ended(*message[1:])
+        if message[0] == "started":
+            return Started(*message[1:])
+    except TypeError as e:
+        raise WireError(f"a report with the wrong fields: {e}") from None
+    raise WireError(f"{message[0]!r} is not a report")
+
+
+def encode_template(template: Template) -> dict[str, Any]:
+    """A template as a JSON object; fields that have their default are left out."""
+    values = {name: getattr(template, name) for name in Template.__slots__}
+    return {k: v for k, v in values.items() if k in ("argv", "env", "outputs") or v != _DEFAULTS[k]}
+
+
+def decode_template(fields: dict[str, Any]) -> Template:
+    """The inverse. Raises WireError."""
+    try:
+        argv = tuple(map(str, fields.pop("argv")))
+        env = tuple((str(k), str(v)) for k, v in fields.pop("env"))
+        if not argv:
+            raise WireError("a template needs a command")
+        return Template(argv=argv, env=env, **fields)
+    except (TypeError, KeyError, ValueError, AttributeError) as e:
+        raise WireError(f"a bad template: {e}") from None
+
+
+def encode_item(item: Item) -> str | Item:
+    """An item as JSON: the bare key when it has no line."""
+    return item.key if item.line is None else item
+
+
+def decode_item(value: Any) -> Item:
+    """The inverse. Raises WireError."""
+    item = Item(value) if isinstance(value, str) else Item(*value)
+    split_key(item.key)
+    return item
+
+
+_DEFAULTS = {name: getattr(Template(("",), (), ""), name) for name in Template.__slots__}
