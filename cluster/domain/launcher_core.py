@@ -15,9 +15,8 @@ The life of an attempt (`Phase`); each arrow is a handler in `LauncherCore._TABL
                        v                  v                          '------------> KILLING <----------'
                      Ended              Ended                                          |
                                                                                        |
-             from RUNNING, STOPPING or KILLING: ProcessEnded, nothing left of its tree -> Ended
-                                                ProcessEnded, others still run -> SWEEPING -- TreeGone -->
-                                                Ended
+     from RUNNING, STOPPING or KILLING: ProcessEnded, nothing left of its tree -> Ended
+                                        ProcessEnded, others still run -> SWEEPING -- TreeGone -> Ended
 
 Admission is first come, first served by millicpus: the head of the backlog waits until it fits and nothing
 passes it, so a large request is never starved. An attempt keeps its millicpus until nothing of its process
@@ -32,249 +31,34 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 
-# --------------------------------------------------------------------- what starts
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """How the attempts of one job are started; everything that differs between them is in `Item`.
-
-    argv, env: the command and its full environment. When an item carries a line, every `{}` in argv is
-    replaced by it. cwd: working directory; with `fresh_cwd` the attempt gets its own new directory
-    `cwd/<index>.<attempt>` instead. outputs: directory of `<index>.<attempt>.out` and `.err`. cpus:
-    millicpus held while it runs. timeout: seconds it may run, None: no limit. grace: seconds between the
-    first signal of a stop and SIGKILL. leash: seconds it may outlive the last renewal, None: for ever. uid,
-    gid: run as this user (needs root); None: as the launcher itself.
-    """
-
-    argv: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
-    outputs: str
-    cwd: str = "/"
-    fresh_cwd: bool = False
-    cpus: int = 1000
-    timeout: float | None = None
-    grace: float = 10.0
-    leash: float | None = None
-    uid: int | None = None
-    gid: int | None = None
-
-
-class Item(NamedTuple):
-    """One attempt to start: its key (`5.17#2`) and, for `--each-line`, its line."""
-
-    key: str
-    line: str | None = None
-
-
-# -------------------------------------------------------------------------- events
-
-
-@dataclass(slots=True)
-class AgentConnected:
-    """An agent said hello: it has safely everything up to `acked`, and grants `capacity` millicpus."""
-
-    acked: int
-    capacity: int
-
-
-@dataclass(slots=True)
-class AgentAcked:
-    """Everything up to this sequence number is safe with the agent's scheduler."""
-
-    acked: int
-
-
-@dataclass(slots=True)
-class StartRequested:
-    template: Template
-    items: list[Item]
-
-
-@dataclass(slots=True)
-class WithdrawRequested:
-    """Give these back if they have not started; those that have go on."""
-
-    keys: list[str]
-
-
-@dataclass(slots=True)
-class StopRequested:
-    """End these. `reason` is what their end will be called; `grace` None means the template's own."""
-
-    keys: list[str]
-    reason: str = "cancelled"
-    grace: float | None = None
-    signal: str = "SIGTERM"
-
-
-@dataclass(slots=True)
-class RenewReceived:
-    """The lease was confirmed; `at` is the boot clock when the agent *asked* for it."""
-
-    at: float
-
-
-@dataclass(slots=True)
-class ProcessStarted:
-    key: str
-    pid: int
-    wall_us: int
-
-
-@dataclass(slots=True)
-class StartFailed:
-    """It could not be started. `code` is what a shell would say: 127 not found, 126 not runnable, None: our
-    fault.
-    """
-
-    key: str
-    text: str
-    code: int | None
-
-
-@dataclass(slots=True)
-class ProcessEnded:
-    """The leader was reaped. Exactly one of `code` and `signal` is set.
-
-    sizes: bytes in stdout and stderr. strays: others of its tree still run."""
-
-    key: str
-    code: int | None
-    signal: str | None
-    cpu_us: int
-    peak_kib: int
-    sizes: tuple[int, int]
-    strays: bool
-
-
-@dataclass(slots=True)
-class TreeGone:
-    """Nothing of the tree of an attempt whose leader ended runs any more; `sizes` as in ProcessEnded."""
-
-    key: str
-    sizes: tuple[int, int]
-
-
-@dataclass(slots=True)
-class FoundUnfinished:
-    """A dead launcher had begun this attempt; what became of it cannot be known."""
-
-    key: str
-    wall_us: int
-
-
-@dataclass(slots=True)
-class Tick:
-    """Time passed: do what is due."""
-
-
-@dataclass(slots=True)
-class QuitRequested:
-    """Exit: at once when idle, else when everything has ended, which `kill` hastens."""
-
-    kill: bool
-
-
-Event = (
-    AgentConnected
-    | AgentAcked
-    | StartRequested
-    | WithdrawRequested
-    | StopRequested
-    | RenewReceived
-    | ProcessStarted
-    | StartFailed
-    | ProcessEnded
-    | TreeGone
-    | FoundUnfinished
-    | Tick
-    | QuitRequested
+from cluster.domain.launcher_events import (
+    AgentAcked,
+    AgentConnected,
+    Effect,
+    Ended,
+    Event,
+    Exit,
+    FoundUnfinished,
+    Item,
+    Kill,
+    ProcessEnded,
+    ProcessStarted,
+    QuitRequested,
+    RenewReceived,
+    Report,
+    Signal,
+    Spawn,
+    Started,
+    StartFailed,
+    StartRequested,
+    StopRequested,
+    Template,
+    Tick,
+    TreeGone,
+    Welcome,
+    WithdrawRequested,
 )
-
-# ------------------------------------------------------------------------- effects
-
-
-class Started(NamedTuple):
-    """Report: it runs. `at` in microseconds since the Unix epoch."""
-
-    seq: int
-    key: str
-    pid: int
-    at: int
-
-
-class Ended(NamedTuple):
-    """Report: it ended, and nothing of it runs.
-
-    reason: `ok`, `exit:N`, `signal:NAME`, `timeout:run`, `cancelled` (or whatever reason the stop gave),
-    `lease`, `launch_failed`, `withdrawn` (it never started and never will), `lost` (its end cannot be
-    known). code: exit code, or None. signal: what ended it; for one that we stopped and that then exited by
-    itself, the last signal that we sent. started_at, duration, cpu: microseconds, 0 when it never started.
-    peak: KiB, 0: unknown. out, err: bytes of stdout and stderr. text: what went wrong, for people.
-    """
-
-    seq: int
-    key: str
-    reason: str
-    code: int | None = None
-    signal: str | None = None
-    started_at: int = 0
-    duration: int = 0
-    cpu: int = 0
-    peak: int = 0
-    out: int = 0
-    err: int = 0
-    text: str = ""
-
-
-@dataclass(slots=True)
-class Spawn:
-    item: Item
-    template: Template
-
-
-@dataclass(slots=True)
-class Signal:
-    """Send this signal to every process of the attempt's tree."""
-
-    key: str
-    signal: str
-
-
-@dataclass(slots=True)
-class Kill:
-    """SIGKILL the attempt's whole tree and see to it that nothing escapes."""
-
-    key: str
-
-
-@dataclass(slots=True)
-class Report:
-    """Write to the journal, then send to the agent, in this order."""
-
-    report: Started | Ended
-
-
-@dataclass(slots=True)
-class Welcome:
-    """Tell the agent that just connected what is here, then repeat every report it has not acknowledged."""
-
-    running: list[str]
-    backlog: list[str]
-    unacked: list[Started | Ended]
-
-
-@dataclass(slots=True)
-class Exit:
-    pass
-
-
-Effect = Spawn | Signal | Kill | Report | Welcome | Exit
-
-# -------------------------------------------------------------------------- states
 
 
 class Phase(Enum):
@@ -363,9 +147,7 @@ class LauncherCore:
         return effects
 
     def next_deadline(self) -> float | None:
-        """Boot clock at which a Tick is due, or None. May be early (then the Tick does nothing), never
-        late.
-        """
+        """Boot clock at which a Tick is due, or None."""
         soonest = self._deadlines[0][0] if self._deadlines else None
         if self._leashes:
             leash = self.renewed + min(self._leashes)
@@ -398,9 +180,7 @@ class LauncherCore:
             if self.quitting:
                 self._withdraw(attempt, effects)
 
-    def _on_stop_requested(
-        self, event: WithdrawRequested | StopRequested, now: float, effects: list[Effect]
-    ) -> None:
+    def _on_stop_requested(self, event: WithdrawRequested | StopRequested, now: float, effects: list[Effect]) -> None:
         for key in event.keys:
             attempt = self.attempts.get(key)
             if attempt is None:
@@ -430,25 +210,19 @@ class LauncherCore:
             raise IllegalTransition(event.key, phase, type(event).__name__)
         handler(self, attempt, event, now, effects)
 
-    def _on_process_started(
-        self, attempt: Attempt, event: ProcessStarted, now: float, effects: list[Effect]
-    ) -> None:
+    def _on_process_started(self, attempt: Attempt, event: ProcessStarted, now: float, effects: list[Effect]) -> None:
         attempt.phase = Phase.RUNNING
         attempt.pid, attempt.started, attempt.wall_us = event.pid, now, event.wall_us
         if attempt.template.timeout is not None:
             self._set_deadline(attempt, now + attempt.template.timeout)
         self._report(Started(self._next_seq(), event.key, event.pid, event.wall_us), effects)
 
-    def _on_start_failed(
-        self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]
-    ) -> None:
+    def _on_start_failed(self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]) -> None:
         self._forget(attempt)
         ended = Ended(self._next_seq(), event.key, "launch_failed", event.code, text=event.text)
         self._report(ended, effects)
 
-    def _on_process_ended(
-        self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]
-    ) -> None:
+    def _on_process_ended(self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]) -> None:
         attempt.ended = event
         if event.strays:
             attempt.phase, attempt.deadline = Phase.SWEEPING, None
@@ -493,10 +267,14 @@ class LauncherCore:
             effects.append(Spawn(attempt.item, attempt.template))
 
     def _do_what_is_due(self, now: float, effects: list[Effect]) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now:
-            due, key = heappop(self._deadlines)
+        while self._deadlines:
+            due, key = self._deadlines[0]
             attempt = self.attempts.get(key)
-            if attempt is None or attempt.deadline != due:
+            holds = attempt is not None and attempt.deadline == due
+            if holds and due > now:
+                break
+            heappop(self._deadlines)
+            if attempt is None or not holds:
                 continue
             if attempt.phase is Phase.STOPPING:
                 self._kill(attempt, attempt.cause, effects)
@@ -585,9 +363,7 @@ class LauncherCore:
         if attempt.phase is not Phase.QUEUED:
             self.used -= attempt.template.cpus
         self._drop_leash(attempt)
-        attempt.phase = (
-            Phase.SWEEPING
-        )  # whatever still refers to it (the backlog) must not take it for queued
+        attempt.phase = Phase.SWEEPING  # whatever still refers to it (the backlog) must not take it for queued
 
     def _drop_leash(self, attempt: Attempt) -> None:
         leash = attempt.template.leash

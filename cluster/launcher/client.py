@@ -19,14 +19,12 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from cluster.domain.launcher_core import Ended, Item, Started, Template
+from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.launcher import wire
 from cluster.launcher.link import peer_uid
 
 Reports = list[Started | Ended]
-MOST_TRIES = (
-    50  # of starting; each takes as long as a Python start, so a launcher that is just exiting is outwaited
-)
+MOST_TRIES = 50  # of starting; each takes as long as a Python start, so a launcher that is just exiting is outwaited
 
 
 class LauncherUnavailable(Exception):
@@ -96,9 +94,7 @@ class LauncherClient:
         fields = await protocol.hello
         if fields.pop("version") != wire.VERSION:
             protocol.close()
-            raise LauncherUnavailable(
-                "a launcher of another version runs: tell it to quit with its own version"
-            )
+            raise LauncherUnavailable("a launcher of another version runs: tell it to quit with its own version")
         return cls(protocol, Hello(**fields))
 
     def define(self, template: Template) -> int:
@@ -265,9 +261,7 @@ def _start(directory: str, millicpus: int, command: Sequence[str]) -> None:
     if answer == b"ready\n":
         _keep(process)
     elif process.wait() != 0:
-        raise LauncherUnavailable(
-            f"the launcher did not start (exit code {process.returncode}), see {log_path}"
-        )
+        raise LauncherUnavailable(f"the launcher did not start (exit code {process.returncode}), see {log_path}")
 
 
 _started: list["subprocess.Popen[bytes]"] = []

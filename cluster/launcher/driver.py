@@ -17,7 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from cluster.domain import launcher_core as core
+from cluster.domain import launcher_events as ev
+from cluster.domain.ids import AttemptKey
+from cluster.domain.launcher_core import LauncherCore
 from cluster.launcher import clock, journal, link, spawn, tree, wire
 
 
@@ -29,14 +31,14 @@ class Launcher:
         memory = journal.recall(directory)
         self.incarnation = memory.incarnation
         self._boot = journal.boot_id()
-        self._core = core.LauncherCore(capacity, memory.seq, memory.unacked)
+        self._core = LauncherCore(capacity, memory.seq, memory.unacked)
         self._journal = journal.Journal(directory, self.incarnation, self._boot)
         self._spawner = spawn.Spawner(self._identity)
         self._trees = tree.Trees()
         self._begun: dict[str, journal.Begun] = {}
         self._outputs: dict[str, str] = {}  # key -> stem of its output files
         self._sweeping: set[str] = set()
-        self._events: deque[core.Event] = deque()
+        self._events: deque[ev.Event] = deque()
         self._link: link.Link | None = None
         self._exiting = False
         self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
@@ -59,7 +61,7 @@ class Launcher:
         tree.become_subreaper()
         self._write_journal_anew(memory.begun.values())
         for begun in memory.begun.values():
-            self._feed(core.FoundUnfinished(begun.key, begun.wall_us))
+            self._feed(ev.FoundUnfinished(begun.key, begun.wall_us))
         self._flush_journal()
         if memory.begun or killed:
             text = f"an earlier launcher died: {len(memory.begun)} attempts are lost, {killed} processes were killed"
@@ -84,11 +86,11 @@ class Launcher:
         if signal.SIGCHLD in numbers:
             self._reap()
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-            self._feed(core.QuitRequested(kill=True))
+            self._feed(ev.QuitRequested(kill=True))
 
     def _on_timer(self) -> None:
         self._timer.fired()
-        self._feed(core.Tick())
+        self._feed(ev.Tick())
 
     def _on_connect(self) -> None:
         connection, _ = self._listener.accept()
@@ -126,29 +128,29 @@ class Launcher:
         if word == "ack" and self._journal.due():
             self._write_journal_anew(self._begun.values())
 
-    def _on_hello(self, agent: link.Link, capacity: int, incarnation: str | None, acked: int) -> core.Event:
+    def _on_hello(self, agent: link.Link, capacity: int, incarnation: str | None, acked: int) -> ev.Event:
         agent.greeted = True
-        return core.AgentConnected(acked if incarnation == self.incarnation else 0, capacity)
+        return ev.AgentConnected(acked if incarnation == self.incarnation else 0, capacity)
 
     def _on_define(self, agent: link.Link, id_: int, template: dict[str, Any]) -> None:
         agent.templates[id_] = wire.decode_template(template)
 
-    def _on_start(self, agent: link.Link, id_: int, items: list[Any]) -> core.Event:
+    def _on_start(self, agent: link.Link, id_: int, items: list[Any]) -> ev.Event:
         if id_ not in agent.templates:
             raise wire.WireError(f"template {id_} was not defined on this connection")
-        return core.StartRequested(agent.templates[id_], list(map(wire.decode_item, items)))
+        return ev.StartRequested(agent.templates[id_], list(map(wire.decode_item, items)))
 
-    _WORDS: dict[str, Callable[..., core.Event | None]] = {  # noqa: RUF012 (constant)
+    _WORDS: dict[str, Callable[..., ev.Event | None]] = {  # noqa: RUF012 (constant)
         "hello": _on_hello,
         "define": _on_define,
         "start": _on_start,
-        "withdraw": lambda self, agent, keys: core.WithdrawRequested(keys),
-        "stop": lambda self, agent, keys, reason, grace, name: core.StopRequested(
+        "withdraw": lambda self, agent, keys: ev.WithdrawRequested(keys),
+        "stop": lambda self, agent, keys, reason, grace, name: ev.StopRequested(
             keys, reason, grace, signal.Signals[name].name
         ),
-        "renew": lambda self, agent, at: core.RenewReceived(float(at)),
-        "ack": lambda self, agent, acked: core.AgentAcked(int(acked)),
-        "quit": lambda self, agent, kill: core.QuitRequested(bool(kill)),
+        "renew": lambda self, agent, at: ev.RenewReceived(float(at)),
+        "ack": lambda self, agent, acked: ev.AgentAcked(int(acked)),
+        "quit": lambda self, agent, kill: ev.QuitRequested(bool(kill)),
     }
 
     def _reap(self) -> None:
@@ -171,7 +173,7 @@ class Launcher:
         for key in list(self._sweeping):
             self._sweep(key)
 
-    def _process_ended(self, key: str, status: int, usage: Any, strays: bool) -> core.ProcessEnded:
+    def _process_ended(self, key: str, status: int, usage: Any, strays: bool) -> ev.ProcessEnded:
         code, name = None, None
         if os.WIFSIGNALED(status):
             name = signal_name(os.WTERMSIG(status))
@@ -180,13 +182,13 @@ class Launcher:
         cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
         # Linux carries the parent's peak over a vfork, so below the launcher's own a value says nothing.
         peak = usage.ru_maxrss if usage.ru_maxrss > _own_peak() else 0
-        return core.ProcessEnded(key, code, name, cpu_us, peak, self._sizes(key), strays)
+        return ev.ProcessEnded(key, code, name, cpu_us, peak, self._sizes(key), strays)
 
     def _sweep(self, key: str) -> None:
         strays = self._trees.strays(key)
         if not strays:
             self._sweeping.discard(key)
-            self._feed(core.TreeGone(key, self._sizes(key)))
+            self._feed(ev.TreeGone(key, self._sizes(key)))
         elif not all(self._trees.is_dying(pid, key) for pid in strays):
             self._trees.kill(key)
 
@@ -196,41 +198,41 @@ class Launcher:
 
     # -- what is done about it
 
-    def _feed(self, event: core.Event) -> None:
+    def _feed(self, event: ev.Event) -> None:
         """Tell the core, and perform all that follows from it."""
         self._events.append(event)
         while self._events:
             event = self._events.popleft()
             self._perform(self._core.handle(event, clock.now()))
 
-    def _perform(self, effects: list[core.Effect]) -> None:
-        spawns: list[core.Spawn] = []
+    def _perform(self, effects: list[ev.Effect]) -> None:
+        spawns: list[ev.Spawn] = []
         for effect in effects:
             match effect:
-                case core.Report(report):
+                case ev.Report(report):
                     self._report(report)
-                case core.Spawn():
+                case ev.Spawn():
                     spawns.append(effect)
-                case core.Signal(key, name):
+                case ev.Signal(key, name):
                     self._trees.signal(key, signal.Signals[name])
-                case core.Kill(key):
+                case ev.Kill(key):
                     self._trees.kill(key)
-                case core.Welcome():
+                case ev.Welcome():
                     self._welcome(effect)
-                case core.Exit():
+                case ev.Exit():
                     self._exiting = True
         if spawns:
             self._spawn(spawns)
 
-    def _report(self, report: core.Started | core.Ended) -> None:
+    def _report(self, report: ev.Started | ev.Ended) -> None:
         line = self._journal.report(report)
         if self._link is not None and self._link.greeted:
             self._link.send(line)
-        if isinstance(report, core.Ended) and self._begun.pop(report.key, None) is not None:
+        if isinstance(report, ev.Ended) and self._begun.pop(report.key, None) is not None:
             del self._outputs[report.key]
             self._trees.forget(report.key)
 
-    def _welcome(self, welcome: core.Welcome) -> None:
+    def _welcome(self, welcome: ev.Welcome) -> None:
         if self._link is None:
             return
         hello = {
@@ -246,7 +248,7 @@ class Launcher:
         for report in welcome.unacked:
             self._link.send(wire.encode_report(report))
 
-    def _spawn(self, spawns: list[core.Spawn]) -> None:
+    def _spawn(self, spawns: list[ev.Spawn]) -> None:
         at, wall_us = clock.now(), time.time_ns() // 1000
         for s in spawns:
             self._journal.begin(s.item.key, at, wall_us)
@@ -255,21 +257,22 @@ class Launcher:
         except OSError as e:
             self._journal.unwrite_begins()
             text = f"the launcher cannot write its journal: {e.strerror}"
-            self._events.extend(core.StartFailed(s.item.key, text, None) for s in spawns)
+            self._events.extend(ev.StartFailed(s.item.key, text, None) for s in spawns)
             return
         for s in spawns:
             self._events.append(self._spawn_one(s, at, wall_us))
 
-    def _spawn_one(self, s: core.Spawn, at: float, wall_us: int) -> core.Event:
+    def _spawn_one(self, s: ev.Spawn, at: float, wall_us: int) -> ev.Event:
         key = s.item.key
         try:
             pid = self._spawner.spawn(s.item, s.template)
         except spawn.CannotStart as e:
-            return core.StartFailed(key, str(e), e.code)
-        self._trees.add(key, pid)
+            return ev.StartFailed(key, str(e), e.code)
+        parsed = AttemptKey.parse(key)
+        self._trees.add(key, pid, spawn.mark(parsed, s.item.number))
         self._begun[key] = journal.Begun(key, at, wall_us, pid)
-        self._outputs[key] = f"{s.template.outputs}/{wire.split_key(key).stem}"
-        return core.ProcessStarted(key, pid, wall_us)
+        self._outputs[key] = spawn.output_stem(parsed, s.template)
+        return ev.ProcessStarted(key, pid, wall_us)
 
     # -- journal and link
 

@@ -1,10 +1,10 @@
 """The launcher's memory on disk: what it began and how everything ended, until the agent has acknowledged it.
 
-`journal` in the launcher's directory: JSON lines, appended. The first is the header:
+`journal` in the launcher's directory: JSON lines, appended.
 
-    ["journal", version, incarnation, boot id, last sequence number used before]
-    ["begin", key, boot clock (s), wall clock (µs)]     written *before* the attempt is spawned
-    ["started", …]   ["ended", …]                       reports, as on the wire (see `wire`), written before they are sent
+    ["journal", version, incarnation, boot id, seq]   the header; seq: the last number used before
+    ["begin", key, boot clock (s), wall clock (µs)]   written *before* the attempt is spawned
+    ["started", …]   ["ended", …]                     reports as on the wire, written before they are sent
 
 No fsync: what this must survive is the death of the launcher, and the page cache survives that. After a
 power cut the boot id differs, so the incarnation changes and nobody takes a missing line for "never
@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from cluster.domain.launcher_core import Ended, Started
+from cluster.domain.launcher_events import Ended, Started
 from cluster.launcher.wire import WireError, decode, decode_report, encode, encode_report
 
 VERSION = 1
@@ -144,8 +144,7 @@ class Journal:
         acknowledged.
         """
         lines = [encode(("journal", VERSION, *self._identity, seq))]
-        for b in begun:
-            lines.append(encode(("begin", *b)))
+        lines.extend(encode(("begin", *b)) for b in begun)
         lines.extend(encode_report(r) for r in unacked)
         data = b"".join(lines)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND

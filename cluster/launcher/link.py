@@ -5,7 +5,7 @@ import socket
 import struct
 from typing import Any
 
-from cluster.domain.launcher_core import Template
+from cluster.domain.launcher_events import Template
 from cluster.launcher.wire import LONGEST_LINE, SOCKET_NAME, WireError, decode, encode
 
 READ_SIZE = 1 << 18  # bytes; a batch of some thousand starts in one read

@@ -13,8 +13,8 @@ import signal
 import stat
 from typing import NamedTuple
 
-from cluster.domain.launcher_core import Item, Template
-from cluster.launcher.wire import Names, split_key
+from cluster.domain.ids import AttemptKey
+from cluster.domain.launcher_events import Item, Template
 
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
 # What Python ignores, a job must not: it would inherit that through exec.
@@ -34,8 +34,17 @@ class Command(NamedTuple):
     argv: list[str]
     env: dict[str, str]
     cwd: str
-    out: str
-    err: str
+    outputs: str  # the stem of both output files
+
+
+def mark(key: AttemptKey, number: int | None) -> str:
+    """CLUSTER_ATTEMPT: the attempt as people write it, which like its key no other attempt has."""
+    return f"{key.job}#{key.attempt}" if number is None else f"{key.job}.{number}#{key.attempt}"
+
+
+def output_stem(key: AttemptKey, template: Template) -> str:
+    """The path of its output files without `.out` and `.err`."""
+    return f"{template.outputs}/{key.index}.{key.attempt}"
 
 
 class Spawner:
@@ -49,8 +58,7 @@ class Spawner:
 
     def spawn(self, item: Item, template: Template) -> int:
         """Start it; answers the leader's pid. Raises CannotStart."""
-        names = split_key(item.key)
-        command = self._command(item, template, names)
+        command = self._command(item, template)
         if template.fresh_cwd:
             _make_directory(command.cwd, template)
         self._change_directory(command.cwd)
@@ -59,8 +67,8 @@ class Spawner:
         program = self._find(command.argv[0], command.env.get("PATH", os.defpath))
         actions = (
             (os.POSIX_SPAWN_DUP2, self._null, 0),
-            (os.POSIX_SPAWN_OPEN, 1, command.out, _OUTPUT, 0o600),
-            (os.POSIX_SPAWN_OPEN, 2, command.err, _OUTPUT, 0o600),
+            (os.POSIX_SPAWN_OPEN, 1, command.outputs + ".out", _OUTPUT, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, command.outputs + ".err", _OUTPUT, 0o600),
         )
         try:
             return os.posix_spawn(
@@ -78,18 +86,18 @@ class Spawner:
         except ValueError as e:  # a NUL byte in an argument
             raise CannotStart(f"cannot start {command.argv[0]!r}: {e}") from None
 
-    def _command(self, item: Item, template: Template, names: Names) -> Command:
+    def _command(self, item: Item, template: Template) -> Command:
+        key = AttemptKey.parse(item.key)
         argv = list(template.argv)
         env = dict(template.env)
-        env["CLUSTER_ATTEMPT"] = item.key
-        env["CLUSTER_TASK"] = names.task
+        env["CLUSTER_ATTEMPT"] = mark(key, item.number)
+        env["CLUSTER_TASK"] = str(item.number or 0)
         env["CLUSTER_LAUNCHER"] = self._identity
         if item.line is not None:
             env["CLUSTER_LINE"] = item.line
             argv = [a.replace("{}", item.line) for a in argv]
-        cwd = f"{template.cwd}/{names.stem}" if template.fresh_cwd else template.cwd
-        stem = f"{template.outputs}/{names.stem}"
-        return Command(argv, env, cwd, stem + ".out", stem + ".err")
+        cwd = f"{template.cwd}/{key.index}.{key.attempt}" if template.fresh_cwd else template.cwd
+        return Command(argv, env, cwd, output_stem(key, template))
 
     def _change_directory(self, cwd: str) -> None:
         """Not skipped when it is the same path as before: it may have been replaced by another directory."""
@@ -120,7 +128,7 @@ class Spawner:
 
         files = []
         try:
-            files = [os.open(f, _OUTPUT, 0o600) for f in (command.out, command.err)]
+            files = [os.open(f, _OUTPUT, 0o600) for f in (command.outputs + ".out", command.outputs + ".err")]
             process = subprocess.Popen(
                 command.argv,
                 env=command.env,
@@ -158,12 +166,12 @@ def _or_unchanged(id_: int | None) -> int:
 
 def _explain(error: OSError, program: str, command: Command) -> CannotStart:
     """Which of the three steps failed (two output files, the program) is not told: look at what is there."""
-    for path in (command.out, command.err):
+    for path in (command.outputs + ".out", command.outputs + ".err"):
         if not os.path.exists(path):
             return CannotStart(f"cannot write output to {path!r}: {error.strerror}")
     name = command.argv[0]
     if error.errno == errno.EEXIST:
-        return CannotStart(f"cannot write output: {command.out!r} or {command.err!r} exists already")
+        return CannotStart(f"cannot write output: {command.outputs}.out or .err exists already")
     if error.errno == errno.ENOENT:
         if os.path.exists(program):
             return CannotStart(f"cannot start {name!r}: its interpreter does not exist", NOT_FOUND)

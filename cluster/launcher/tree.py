@@ -207,6 +207,8 @@ class Trees:
     def __init__(self) -> None:
         self.leaders: dict[int, str] = {}  # pid of a leader that was not reaped -> key
         self._sessions: dict[int, str] = {}  # pid of every leader whose attempt has not ended -> key
+        self._marks: dict[str, str] = {}  # CLUSTER_ATTEMPT -> key
+        self._mark_of: dict[str, str] = {}
         self._pids: dict[str, int] = {}
         self._owners: dict[int, str] = {}  # stray, our child -> key
         self._suspects: dict[int, set[str]] = {}  # stray -> keys of which one is its owner's
@@ -214,9 +216,10 @@ class Trees:
         self._killed: dict[str, set[tuple[int, int]]] = {}  # (pid, start) of what was sent SIGKILL
         self._children = _open_children()
 
-    def add(self, key: str, pid: int) -> None:
-        self.leaders[pid] = self._sessions[pid] = key
-        self._pids[key] = pid
+    def add(self, key: str, pid: int, mark: str) -> None:
+        """An attempt was started. `mark` is its CLUSTER_ATTEMPT."""
+        self.leaders[pid] = self._sessions[pid] = self._marks[mark] = key
+        self._pids[key], self._mark_of[key] = pid, mark
 
     def reaped(self, pid: int) -> str | None:
         """One of our children is gone: the key when it was a leader, None when it was a stray."""
@@ -229,7 +232,10 @@ class Trees:
 
     def forget(self, key: str) -> None:
         """The attempt ended: nothing of it runs."""
-        del self._sessions[self._pids.pop(key)]
+        pid = self._pids.pop(key)
+        if self._sessions[pid] == key:  # else the pid was used again: its session is another attempt's
+            del self._sessions[pid]
+        del self._marks[self._mark_of.pop(key)]
         self._killed.pop(key, None)
 
     def strays(self, key: str) -> list[int]:
@@ -265,8 +271,9 @@ class Trees:
         table = read_all()
         self._find_owners()
         leader = self._pids[key]
-        roots = [pid for pid, process in table.items() if process.session == leader]
-        roots += [pid for pid, k in self._owners.items() if k == key]
+        roots = [pid for pid, k in self._owners.items() if k == key]
+        if self._sessions[leader] == key:
+            roots += [pid for pid, process in table.items() if process.session == leader]
         if leader in self.leaders:
             roots.append(leader)
         return descendants(roots, table)
@@ -278,8 +285,10 @@ class Trees:
             process = read_process(pid)
             if process is None or process.state in "ZX":
                 continue  # about to be reaped
-            key = self._sessions.get(process.session) or read_environment(pid, "CLUSTER_ATTEMPT")
-            if key in self._pids:
+            key = self._sessions.get(process.session)
+            if key is None:
+                key = self._marks.get(read_environment(pid, "CLUSTER_ATTEMPT") or "")
+            if key is not None:
                 self._owners[pid] = key
             else:
                 self._suspects[pid] = set(self._pids)

@@ -8,10 +8,11 @@ newest connection wins: an older one is closed. Text that is not UTF-8 travels a
 Agent to launcher; the first line of a connection must be `hello`:
 
     ["hello", millicpus, incarnation, acked]
-                                      use so many millicpus from now on; of this incarnation (null: none known),
-                                      reports up to sequence number `acked` are safe
+                                      use so many millicpus from now on; of this incarnation (null: none
+                                      known), reports up to sequence number `acked` are safe
     ["define", id, template]          how to start attempts (fields of `Template`); known until we disconnect
-    ["start", id, [item, …]]          start these, in this order, as there is room. item = key | [key, line]
+    ["start", id, [item, …]]          start these, in this order, as there is room. an item is
+                                      the bare key, or [key, number, line]: line may be null
     ["withdraw", [key, …]]            give back what has not started
     ["stop", [key, …], reason, grace, signal]
                                       grace in seconds, null: the template's own
@@ -34,44 +35,26 @@ start that names a key the launcher holds, or whose end was not acknowledged, is
 repeated too. The incarnation changes whenever outcomes may have been forgotten (no journal, a reboot): with
 the same incarnation an attempt that is neither reported nor held never started.
 
-Keys are `job.index#attempt`, all decimal. The launcher sets CLUSTER_ATTEMPT (the key), CLUSTER_TASK (the index),
-CLUSTER_LINE (the line, if there is one) and CLUSTER_LAUNCHER (by which a later launcher finds what is left
-of this one's processes) for the command.
+Keys are those of `cluster.domain.ids.AttemptKey`. The launcher sets for the command: CLUSTER_TASK (the
+number), CLUSTER_ATTEMPT (the attempt as people write it, with the number: `5.17#2`, or `5#2` when the job
+is no array), CLUSTER_LINE (the line, if there is one), and CLUSTER_LAUNCHER, by which a later launcher
+finds what is left of this one's processes.
 """
 
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
-from cluster.domain.launcher_core import Ended, Item, Started, Template
+from cluster.domain.ids import AttemptKey
+from cluster.domain.launcher_events import Ended, Item, Started, Template
 
 VERSION = 1
 SOCKET_NAME = "launcher.sock"
-LONGEST_LINE = (
-    64 * 1024 * 1024
-)  # bytes; a batch of 100,000 items with long lines fits, a runaway peer does not
+LONGEST_LINE = 64 * 1024 * 1024  # bytes; a batch of 100,000 items with long lines fits, a runaway peer does not
 
 
 class WireError(ValueError):
     """The peer sent something that the wire does not know. The text says what."""
-
-
-class Names(NamedTuple):
-    """The parts of a key; `stem` begins the names of the attempt's files."""
-
-    job: str
-    task: str
-    attempt: str
-    stem: str
-
-
-def split_key(key: str) -> Names:
-    """`5.17#2` -> job 5, index 17, attempt 2, file stem `17.2`. Raises WireError unless all three are decimal."""
-    job, _, rest = key.partition(".")
-    index, _, attempt = rest.partition("#")
-    if not (key.isascii() and job.isdigit() and index.isdigit() and attempt.isdigit()):
-        raise WireError(f"{key!r} is not a key like 5.17#2")
-    return Names(job, index, attempt, f"{index}.{attempt}")
 
 
 def encode(message: Iterable[Any]) -> bytes:
@@ -119,14 +102,18 @@ def decode_template(fields: dict[str, Any]) -> Template:
 
 
 def encode_item(item: Item) -> str | Item:
-    """An item as JSON: the bare key when it has no line."""
-    return item.key if item.line is None else item
+    """An item as JSON: the bare key when there is nothing else."""
+    return item.key if item.number is None and item.line is None else item
 
 
 def decode_item(value: Any) -> Item:
     """The inverse. Raises WireError."""
-    item = Item(value) if isinstance(value, str) else Item(*value)
-    split_key(item.key)
+    try:
+        item = Item(value) if isinstance(value, str) else Item(*value)
+        if AttemptKey.parse(item.key).index and item.number is None:
+            raise ValueError(f"{item.key} is of an array and needs its number")
+    except (TypeError, ValueError) as e:
+        raise WireError(f"a bad item: {e}") from None
     return item
 
 

@@ -1,0 +1,256 @@
+"""What can happen to the launcher (events), what its core may ask for (effects), and what is reported.
+
+Reports are what leaves the launcher: they are journalled, sent and repeated until acknowledged.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# --------------------------------------------------------------------- what starts
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How the attempts of one job are started; everything that differs between them is in `Item`.
+
+    argv, env: the command and its full environment. When an item carries a line, every `{}` in argv is
+        replaced by it.
+    outputs: directory of `<index>.<attempt>.out` and `.err`; it exists.
+    cwd: working directory; with `fresh_cwd` the attempt gets its own new one, `cwd/<index>.<attempt>`.
+    cpus: millicpus held while it runs.
+    timeout: seconds it may run, None: no limit.
+    grace: seconds between the first signal of a stop and SIGKILL.
+    leash: seconds it may outlive the last renewal of the lease, None: for ever.
+    uid, gid: run as this user (needs root); None: as the launcher itself.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    outputs: str
+    cwd: str = "/"
+    fresh_cwd: bool = False
+    cpus: int = 1000
+    timeout: float | None = None
+    grace: float = 10.0
+    leash: float | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+
+class Item(NamedTuple):
+    """One attempt to start: its key (`5.17#2`, by index), the task's number as people type it (None when the job is
+    no array) and, for `--each-line`, its line."""
+
+    key: str
+    number: int | None = None
+    line: str | None = None
+
+
+# -------------------------------------------------------------------------- events
+
+
+@dataclass(slots=True)
+class AgentConnected:
+    """An agent said hello: it has safely everything up to `acked`, and grants `capacity` millicpus."""
+
+    acked: int
+    capacity: int
+
+
+@dataclass(slots=True)
+class AgentAcked:
+    """Everything up to this sequence number is safe with the agent's scheduler."""
+
+    acked: int
+
+
+@dataclass(slots=True)
+class StartRequested:
+    template: Template
+    items: list[Item]
+
+
+@dataclass(slots=True)
+class WithdrawRequested:
+    """Give these back if they have not started; those that have go on."""
+
+    keys: list[str]
+
+
+@dataclass(slots=True)
+class StopRequested:
+    """End these. `reason` is what their end will be called; `grace` None means the template's own."""
+
+    keys: list[str]
+    reason: str = "cancelled"
+    grace: float | None = None
+    signal: str = "SIGTERM"
+
+
+@dataclass(slots=True)
+class RenewReceived:
+    """The lease was confirmed; `at` is the boot clock when the agent *asked* for it."""
+
+    at: float
+
+
+@dataclass(slots=True)
+class ProcessStarted:
+    key: str
+    pid: int
+    wall_us: int
+
+
+@dataclass(slots=True)
+class StartFailed:
+    """It could not be started. `code` is what a shell would say: 127 not found, 126 not runnable, None: our
+    fault.
+    """
+
+    key: str
+    text: str
+    code: int | None
+
+
+@dataclass(slots=True)
+class ProcessEnded:
+    """The leader was reaped. Exactly one of `code` and `signal` is set.
+
+    sizes: bytes in stdout and stderr. strays: others of its tree still run."""
+
+    key: str
+    code: int | None
+    signal: str | None
+    cpu_us: int
+    peak_kib: int
+    sizes: tuple[int, int]
+    strays: bool
+
+
+@dataclass(slots=True)
+class TreeGone:
+    """Nothing of the tree of an attempt whose leader ended runs any more; `sizes` as in ProcessEnded."""
+
+    key: str
+    sizes: tuple[int, int]
+
+
+@dataclass(slots=True)
+class FoundUnfinished:
+    """A dead launcher had begun this attempt; what became of it cannot be known."""
+
+    key: str
+    wall_us: int
+
+
+@dataclass(slots=True)
+class Tick:
+    """Time passed: do what is due."""
+
+
+@dataclass(slots=True)
+class QuitRequested:
+    """Exit: at once when idle, else when everything has ended, which `kill` hastens."""
+
+    kill: bool
+
+
+Event = (
+    AgentConnected
+    | AgentAcked
+    | StartRequested
+    | WithdrawRequested
+    | StopRequested
+    | RenewReceived
+    | ProcessStarted
+    | StartFailed
+    | ProcessEnded
+    | TreeGone
+    | FoundUnfinished
+    | Tick
+    | QuitRequested
+)
+
+# ------------------------------------------------------------------------- effects
+
+
+class Started(NamedTuple):
+    """Report: it runs. `at` in microseconds since the Unix epoch."""
+
+    seq: int
+    key: str
+    pid: int
+    at: int
+
+
+class Ended(NamedTuple):
+    """Report: it ended, and nothing of it runs.
+
+    reason: `ok`, `exit:N`, `signal:NAME`, `timeout:run`, `cancelled` (or whatever reason the stop gave),
+    `lease`
+        (the leash was over), `launch_failed`, `withdrawn` (it never started and never will), `lost` (its end
+        cannot be known).
+    code: exit code, or None. For `launch_failed` what a shell would say (126, 127).
+    signal: what ended it; when we stopped it and it then exited by itself, the last signal that we sent.
+    started_at: microseconds since the Unix epoch. duration, cpu: microseconds. 0 when it never started.
+    peak: KiB of the largest process, 0: unknown. out, err: bytes of stdout and stderr.
+    text: what went wrong, for people.
+    """
+
+    seq: int
+    key: str
+    reason: str
+    code: int | None = None
+    signal: str | None = None
+    started_at: int = 0
+    duration: int = 0
+    cpu: int = 0
+    peak: int = 0
+    out: int = 0
+    err: int = 0
+    text: str = ""
+
+
+@dataclass(slots=True)
+class Spawn:
+    item: Item
+    template: Template
+
+
+@dataclass(slots=True)
+class Signal:
+    """Send this signal to every process of the attempt's tree."""
+
+    key: str
+    signal: str
+
+
+@dataclass(slots=True)
+class Kill:
+    """SIGKILL the attempt's whole tree and see to it that nothing escapes."""
+
+    key: str
+
+
+@dataclass(slots=True)
+class Report:
+    """Write to the journal, then send to the agent, in this order."""
+
+    report: Started | Ended
+
+
+@dataclass(slots=True)
+class Welcome:
+    """Tell the agent that just connected what is here, then repeat every report it has not acknowledged."""
+
+    running: list[str]
+    backlog: list[str]
+    unacked: list[Started | Ended]
+
+
+@dataclass(slots=True)
+class Exit:
+    pass
+
+
+Effect = Spawn | Signal | Kill | Report | Welcome | Exit

@@ -1,0 +1,136 @@
+"""A real launcher in a temporary directory, for the tests of it."""
+
+import asyncio
+import os
+import select
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cluster.domain.launcher_events import Ended, Item, Started, Template
+from cluster.domain.ids import AttemptKey
+from cluster.launcher import tree
+from cluster.launcher.client import LauncherClient
+from cluster.launcher.driver import identity
+
+LONGEST = 30  # seconds that any of these tests may take before it counts as hanging; nothing waits for it
+
+
+class Agent:
+    """A connected client that remembers every report."""
+
+    def __init__(self, client: LauncherClient) -> None:
+        self.client = client
+        self.hello = client.hello
+        self.reports: list[Started | Ended] = []
+        self._batches = client.batches()
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Read reports until `done`."""
+        while not done():
+            self.reports.extend(await anext(self._batches))
+
+    async def end_of(self, key: str) -> Ended:
+        await self.until(lambda: key in self.ends())
+        return self.ends()[key]
+
+    async def start_of(self, key: str) -> Started:
+        await self.until(lambda: key in self.starts())
+        return self.starts()[key]
+
+    async def until_gone(self) -> None:
+        """Read until the launcher closes the connection."""
+        async for reports in self._batches:
+            self.reports.extend(reports)
+
+    def ends(self) -> dict[str, Ended]:
+        return {r.key: r for r in self.reports if isinstance(r, Ended)}
+
+    def starts(self) -> dict[str, Started]:
+        return {r.key: r for r in self.reports if isinstance(r, Started)}
+
+
+class Lab:
+    """A launcher's directory, and a place for outputs and fifos."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.directory = str(root / "launcher")
+        self.outputs = root / "out"
+        self.outputs.mkdir()
+        self._fifos = 0
+
+    def template(self, *argv: str, **changes: Any) -> Template:
+        env = (("PATH", os.environ["PATH"]),)
+        return Template(argv, **{"env": env, "outputs": str(self.outputs), "cwd": str(self.root), **changes})
+
+    def shell(self, script: str, **changes: Any) -> Template:
+        return self.template("sh", "-c", script, **changes)
+
+    def output(self, stem: str) -> str:
+        return (self.outputs / f"{stem}.out").read_text()
+
+    def fifo(self) -> Path:
+        """A named pipe: writing to it is how a job tells the test that it got somewhere."""
+        self._fifos += 1
+        path = self.root / f"fifo{self._fifos}"
+        os.mkfifo(path)
+        return path
+
+    def processes(self) -> list[int]:
+        """Everything alive that was ever started by a launcher of this lab and did not hide."""
+        mark = identity(self.directory)
+        return [pid for pid in tree.read_all() if tree.read_environment(pid, "CLUSTER_LAUNCHER") == mark]
+
+    async def connect(self, millicpus: int = 2000, **more: Any) -> Agent:
+        return Agent(await LauncherClient.connect_or_start(self.directory, millicpus, **more))
+
+    @asynccontextmanager
+    async def agent(self, millicpus: int = 2000) -> AsyncIterator[Agent]:
+        """A launcher with an agent; ended with everything it runs at the end."""
+        agent = await self.connect(millicpus)
+        try:
+            yield agent
+        finally:
+            await self.quit()
+
+    async def quit(self) -> None:
+        agent = await self.connect()
+        agent.client.quit(kill=True)
+        await agent.until_gone()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """asyncio.run, but a test that hangs fails."""
+
+    async def guarded() -> None:
+        async with asyncio.timeout(LONGEST):
+            await main
+
+    asyncio.run(guarded())
+
+
+async def read(fifo: Path) -> str:
+    """What the next writer of a fifo writes."""
+    return (await asyncio.to_thread(fifo.read_text)).strip()
+
+
+def one(agent: Agent, template: Template, key: str = "1.0#1", **item: Any) -> str:
+    """Start one attempt; answers its key."""
+    number = AttemptKey.parse(key).index or None
+    agent.client.start(agent.client.define(template), [Item(key, **{"number": number, **item})])
+    return key
+
+
+class Watched:
+    """A process that is watched from now on, whatever becomes of its pid."""
+
+    def __init__(self, pid: int | str) -> None:
+        self._fd = os.pidfd_open(int(pid))
+
+    def is_gone(self, within: float = 0) -> bool:
+        return bool(select.select([self._fd], [], [], within)[0])
+
+    async def gone(self) -> bool:
+        return await asyncio.to_thread(self.is_gone, LONGEST)

@@ -1,0 +1,217 @@
+"""What a command sees when the launcher starts it, and what its end is called. Real processes."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.launcher_events import Item
+from tests.integration.launchers import Lab, one, run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_output_and_exit_code_are_kept(lab: Lab) -> None:  # S2.11
+    async def main() -> None:
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, lab.shell("echo out; echo error >&2; exit 3")))
+            assert (end.reason, end.code, end.signal, end.out, end.err) == ("exit:3", 3, None, 4, 6)
+            assert end.duration > 0
+            assert lab.output("0.1") == "out\n"
+            assert (lab.outputs / "0.1.err").read_text() == "error\n"
+            assert (lab.outputs / "0.1.out").stat().st_mode & 0o777 == 0o600
+            started = await agent.start_of("1.0#1")
+            assert started.seq < end.seq
+            assert started.at == end.started_at
+
+    run(main())
+
+
+def test_the_signal_that_ended_it_is_named(lab: Lab) -> None:  # S2.11
+    async def main() -> None:
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, lab.shell("kill -SEGV $$")))
+            assert (end.reason, end.code, end.signal) == ("signal:SIGSEGV", None, "SIGSEGV")
+
+    run(main())
+
+
+def test_cpu_time_and_peak_memory_are_measured(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, lab.template("python3", "-c", "len(b'x' * 80_000_000)")))
+            assert end.cpu > 0
+            assert end.peak > 60_000
+
+    run(main())
+
+
+def test_the_command_gets_its_environment_and_nothing_else(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            template = lab.template("/usr/bin/env", env=(("GREETING", "grüß\udcff"),))
+            await agent.end_of(one(agent, template, "5.16#2", number=17, line="a b"))
+            entries = (lab.outputs / "16.2.out").read_bytes().splitlines()
+            found = dict(line.split(b"=", 1) for line in entries)
+            assert found.pop(b"CLUSTER_LAUNCHER")
+            assert found == {
+                b"GREETING": "grüß".encode() + b"\xff",
+                b"CLUSTER_TASK": b"17",
+                b"CLUSTER_ATTEMPT": b"5.17#2",
+                b"CLUSTER_LINE": b"a b",
+            }
+
+    run(main())
+
+
+def test_each_line_replaces_braces(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            template = agent.client.define(lab.template("echo", "<{}>", "x"))
+            agent.client.start(template, [Item("1.0#1", 1, "a  {b}"), Item("1.1#1", 2, "*")])
+            await agent.end_of("1.1#1")
+            assert lab.output("0.1") == "<a  {b}> x\n"
+            assert lab.output("1.1") == "<*> x\n"
+
+    run(main())
+
+
+def test_no_descriptor_leaks_and_it_has_its_own_session(lab: Lab) -> None:
+    script = 'import os; print(sorted(os.listdir("/proc/self/fd"))[:-1], os.getsid(0) == os.getpid(), os.umask(0))'
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            await agent.end_of(one(agent, lab.template("python3", "-c", script)))
+            assert lab.output("0.1") == "['0', '1', '2'] True 63\n"
+            await agent.end_of(
+                one(
+                    agent, lab.shell("readlink /proc/self/fd/0; cat; grep -E 'Sig(Blk|Ign)' /proc/self/status"), "1.1#1"
+                )
+            )
+            null, *signals = lab.output("1.1").splitlines()
+            assert null == "/dev/null"
+            masks = {line.split()[0]: int(line.split()[1], 16) for line in signals}
+            assert masks["SigBlk:"] == 0
+            assert masks["SigIgn:"] == 0
+
+    run(main())
+
+
+def test_it_runs_where_it_is_told(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            await agent.end_of(one(agent, lab.template("pwd")))
+            assert lab.output("0.1") == f"{lab.root}\n"
+            fresh = lab.shell("pwd; stat -c %a .", fresh_cwd=True)
+            await agent.end_of(one(agent, fresh, "1.1#3"))
+            assert lab.output("1.3") == f"{lab.root}/1.3\n700\n"
+            end = await agent.end_of(one(agent, lab.template("pwd", cwd="/nowhere"), "1.2#1"))
+            assert end.reason == "launch_failed"
+            assert end.text == "cannot use '/nowhere' as working directory: No such file or directory"
+
+    run(main())
+
+
+def test_a_directory_that_is_not_fresh_is_refused(lab: Lab) -> None:
+    async def main() -> None:
+        (lab.root / "0.1").mkdir()
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, lab.template("pwd", fresh_cwd=True)))
+            assert end.reason == "launch_failed"
+            assert "File exists" in end.text
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "text"),
+    [
+        ("no-such-program", 127, "not found in PATH"),
+        ("./no-such-file", 127, "no such file"),
+        ("./plain", 126, "Permission denied"),
+        ("./noformat", 126, "neither a program nor a script"),
+        ("./nointerpreter", 127, "its interpreter does not exist"),
+        ("./.", 126, "it is a directory"),
+        ("./nul\0", None, "null"),
+    ],
+)
+def test_what_cannot_be_started_says_why(lab: Lab, command: str, code: int | None, text: str) -> None:
+    for name, content, mode in [
+        ("plain", "x", 0o600),
+        ("noformat", "echo hi", 0o700),
+        ("nointerpreter", "#!/no/such\n", 0o700),
+    ]:
+        (lab.root / name).write_text(content)
+        (lab.root / name).chmod(mode)
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, lab.template(command)))
+            assert (end.reason, end.code) == ("launch_failed", code)
+            assert text in end.text
+
+    run(main())
+
+
+def test_output_is_never_written_over(lab: Lab) -> None:
+    async def main() -> None:
+        (lab.outputs / "0.1.out").write_text("precious")
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, lab.template("true")))
+            assert end.reason == "launch_failed"
+            assert lab.output("0.1") == "precious"
+            end = await agent.end_of(one(agent, lab.template("true", outputs="/nowhere"), "1.1#1"))
+            assert end.text == "cannot write output to '/nowhere/1.1.out': No such file or directory"
+
+    run(main())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as somebody else")
+def test_root_can_run_it_as_another_user(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            template = lab.template("id", "-u", cwd="/", uid=65534, gid=65534)
+            end = await agent.end_of(one(agent, template))
+            assert (end.reason, lab.output("0.1")) == ("ok", "65534\n")
+            end = await agent.end_of(one(agent, lab.template("/no/such", cwd="/", uid=65534), "1.1#1"))
+            assert (end.reason, end.code) == ("launch_failed", 127)
+
+    run(main())
+
+
+def test_a_long_backlog_runs_in_order_and_within_capacity(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent(millicpus=2000) as agent:
+            template = agent.client.define(lab.template("true"))
+            keys = [f"1.{i}#1" for i in range(200)]
+            agent.client.start(template, [Item(k, i) for i, k in enumerate(keys)])
+            await agent.end_of(keys[-1])
+            await agent.until(lambda: len(agent.ends()) == 200)
+            assert {e.reason for e in agent.ends().values()} == {"ok"}
+            assert list(agent.starts()) == keys
+            assert [r.seq for r in agent.reports] == list(range(1, 401))
+            running = 0
+            for report in agent.reports:
+                running += 1 if report.key not in agent.ends() or report == agent.starts()[report.key] else -1
+                assert running <= 2
+
+    run(main())
+
+
+def test_nonsense_is_refused_with_a_reason(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            agent.client.start(99, [Item("1.0#1")])
+            with pytest.raises(ValueError, match="template 99 was not defined"):
+                await agent.until_gone()
+            again = await lab.connect()
+            again.client.start(again.client.define(lab.template("true")), [Item("../../etc")])
+            with pytest.raises(ValueError, match=r"JOB\.INDEX#ATTEMPT"):
+                await again.until_gone()
+
+    run(main())

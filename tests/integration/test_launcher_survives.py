@@ -1,0 +1,245 @@
+"""Agents and launchers that die: nothing is lost, nothing runs twice, nothing runs on unseen. Real processes."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.launcher_events import Item
+from cluster.launcher.client import LauncherClient
+from tests.integration.launchers import Lab, Watched, one, read, run
+
+pytestmark = pytest.mark.slow
+
+AGENT = """
+import asyncio, os, sys
+from cluster.domain.launcher_events import Item, Template
+from cluster.launcher.client import LauncherClient
+
+async def main(directory, outputs, started, gate):
+    client = await LauncherClient.connect_or_start(directory, 2000)
+    script = f"echo $$ > {started}; read x < {gate}; exit 5"
+    command = Template(("sh", "-c", script), (("PATH", os.environ["PATH"]),), outputs)
+    client.start(client.define(command), [Item("1.0#1")])
+    await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_jobs_outlive_an_agent_that_is_killed(lab: Lab) -> None:
+    async def main() -> None:
+        fifo, gate = lab.fifo(), lab.fifo()
+        argv = [sys.executable, "-c", AGENT, lab.directory, str(lab.outputs), str(fifo), str(gate)]
+        agent = await asyncio.create_subprocess_exec(*argv)
+        job = Watched(await read(fifo))
+        agent.kill()
+        await agent.wait()
+        assert not job.is_gone()
+        async with lab.agent() as later:
+            assert later.hello.running == ["1.0#1"]
+            await later.start_of("1.0#1")
+            gate.write_text("go\n")
+            assert (await later.end_of("1.0#1")).code == 5
+
+    run(main())
+
+
+def test_every_report_comes_until_it_is_acknowledged(lab: Lab) -> None:
+    async def main() -> None:
+        agent = await lab.connect()
+        template = agent.client.define(lab.template("true"))
+        agent.client.start(template, [Item(f"1.{i}#1", i) for i in range(10)])
+        await agent.until(lambda: len(agent.ends()) == 10)
+        middle = agent.reports[9]
+        agent.client.ack(middle.seq)
+        await agent.client.close()
+        async with lab.agent() as later:
+            assert later.hello.seq == 20
+            await later.until(lambda: len(later.reports) == 10)
+            assert later.reports == agent.reports[10:]
+            known = await lab.connect(incarnation=agent.hello.incarnation, acked=15)
+            await known.until(lambda: len(known.reports) == 5)
+            assert known.reports == agent.reports[15:]
+
+    run(main())
+
+
+def test_an_agent_of_another_incarnation_acknowledges_nothing(lab: Lab) -> None:
+    async def main() -> None:
+        agent = await lab.connect()
+        await agent.end_of(one(agent, lab.template("true")))
+        async with lab.agent():
+            later = await lab.connect(incarnation="another", acked=999)
+            await later.until(lambda: len(later.reports) == 2)
+
+    run(main())
+
+
+def test_the_newest_agent_wins(lab: Lab) -> None:
+    async def main() -> None:
+        old = await lab.connect()
+        async with lab.agent() as new:
+            await old.until_gone()
+            assert (await new.end_of(one(new, lab.template("true")))).reason == "ok"
+            assert new.hello.pid == old.hello.pid
+
+    run(main())
+
+
+def test_two_agents_that_start_at_once_get_one_launcher(lab: Lab) -> None:
+    async def main() -> None:
+        both = await asyncio.gather(
+            LauncherClient.connect_or_start(lab.directory, 1000),
+            LauncherClient.connect_or_start(lab.directory, 1000),
+        )
+        assert both[0].hello.pid == both[1].hello.pid
+        await lab.quit()
+
+    run(main())
+
+
+def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_it_openly(lab: Lab) -> None:
+    async def main() -> None:
+        agent = await lab.connect(1000)
+        fifo = lab.fifo()
+        await agent.end_of(one(agent, lab.template("true"), "1.0#1"))
+        key = one(agent, lab.shell(f"trap '' TERM; setsid sleep 1000 & echo $! > {fifo}; exec sleep 1000"), "1.1#1")
+        one(agent, lab.template("true"), "1.2#1")
+        daemon = Watched(await read(fifo))
+        leader = Watched((await agent.start_of(key)).pid)
+        os.kill(agent.hello.pid, signal.SIGKILL)
+        await agent.until_gone()
+        async with lab.agent() as later:
+            assert leader.is_gone()
+            assert daemon.is_gone()
+            assert (await later.end_of(key)).reason == "lost"
+            assert later.hello.incarnation == agent.hello.incarnation
+            assert later.hello.backlog == later.hello.running == []
+            assert later.reports[:-1] == agent.reports
+            assert "1.2#1" not in later.ends()  # same incarnation, not held, not reported: it never started
+
+    run(main())
+
+
+def test_what_cleared_its_environment_is_found_by_its_session(lab: Lab) -> None:
+    async def main() -> None:
+        agent = await lab.connect(1000)
+        fifo = lab.fifo()
+        key = one(agent, lab.shell(f"exec env -i sh -c 'sleep 1000 & echo $! > {fifo}; exec sleep 1000'"))
+        child = Watched(await read(fifo))
+        leader = Watched((await agent.start_of(key)).pid)
+        os.kill(agent.hello.pid, signal.SIGKILL)
+        await agent.until_gone()
+        async with lab.agent():
+            assert leader.is_gone()
+            assert child.is_gone()
+
+    run(main())
+
+
+@pytest.mark.parametrize("tail", [b"", b'["ended",3,"1.', b'["begin","1.9#'])
+def test_a_torn_last_line_is_ignored(lab: Lab, tail: bytes) -> None:
+    async def main() -> None:
+        agent = await lab.connect()
+        await agent.end_of(one(agent, lab.template("true")))
+        os.kill(agent.hello.pid, signal.SIGKILL)
+        await agent.until_gone()
+        with (Path(lab.directory) / "journal").open("ab") as f:
+            f.write(tail)
+        async with lab.agent() as later:
+            assert later.hello.incarnation == agent.hello.incarnation
+            await later.end_of("1.0#1")
+            assert later.reports == agent.reports
+            await later.end_of(one(later, lab.template("true"), "1.1#1"))
+            assert [r.seq for r in later.reports] == [1, 2, 3, 4]
+
+    run(main())
+
+
+@pytest.mark.parametrize("damage", ["none", "garbage", "other boot"])
+def test_a_launcher_that_may_have_forgotten_says_so(lab: Lab, damage: str) -> None:
+    async def main() -> None:
+        agent = await lab.connect()
+        gate = lab.fifo()
+        key = one(agent, lab.shell(f"read x < {gate}"))
+        job = Watched((await agent.start_of(key)).pid)
+        os.kill(agent.hello.pid, signal.SIGKILL)
+        await agent.until_gone()
+        journal = Path(lab.directory) / "journal"
+        header, *lines = journal.read_text().splitlines(keepends=True)
+        if damage == "none":
+            journal.unlink()
+        elif damage == "garbage":
+            journal.write_text("".join([header, "garbage\n", *lines]))
+        else:
+            word, version, incarnation, _, seq = json.loads(header)
+            new = json.dumps([word, version, incarnation, "0" * 36, seq]) + "\n"
+            journal.write_text("".join([new, *lines]))
+        async with lab.agent() as later:
+            assert later.hello.incarnation != agent.hello.incarnation
+            assert job.is_gone()
+            if damage == "other boot":
+                assert (await later.end_of(key)).reason == "lost"
+
+    run(main())
+
+
+def test_the_journal_stays_small(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            template = agent.client.define(lab.template("x" * 5000))  # cannot be started, which takes a long text
+            sizes = []
+            for i in range(400):
+                agent.client.start(template, [Item(f"1.{i}#1", i)])
+                agent.client.ack((await agent.end_of(f"1.{i}#1")).seq)
+                sizes.append((Path(lab.directory) / "journal").stat().st_size)
+            assert sum(len(repr(r)) for r in agent.reports) > 2_000_000
+            assert max(sizes) < 1_200_000
+
+    run(main())
+
+
+def test_quit_ends_everything_and_a_new_one_can_start(lab: Lab) -> None:
+    async def main() -> None:
+        agent = await lab.connect()
+        key = one(agent, lab.template("sleep", "1000"))
+        launcher = Watched(agent.hello.pid)
+        await agent.start_of(key)
+        agent.client.quit(kill=True)
+        assert (await agent.end_of(key)).reason == "signal:SIGKILL"
+        await agent.until_gone()
+        assert await launcher.gone()
+        async with lab.agent() as later:
+            assert (await later.end_of(key)).reason == "signal:SIGKILL"
+            assert later.hello.pid != agent.hello.pid
+
+    run(main())
+
+
+def test_sigterm_to_the_launcher_is_a_quit(lab: Lab) -> None:
+    async def main() -> None:
+        agent = await lab.connect()
+        key = one(agent, lab.template("sleep", "1000"))
+        await agent.start_of(key)
+        os.kill(agent.hello.pid, signal.SIGTERM)
+        assert (await agent.end_of(key)).reason == "signal:SIGKILL"
+        await agent.until_gone()
+
+    run(main())
+
+
+def test_it_never_imports_grpc_asyncio_or_subprocess() -> None:
+    script = "import sys, cluster.launcher.main; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert not {"grpc", "asyncio", "subprocess", "cryptography", "logging"} & set(out.split())
