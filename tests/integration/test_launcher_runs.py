@@ -88,16 +88,14 @@ def test_no_descriptor_leaks_and_it_has_its_own_session(lab: Lab) -> None:
         async with lab.agent() as agent:
             await agent.end_of(one(agent, lab.template("python3", "-c", script)))
             assert lab.output("0.1") == "['0', '1', '2'] True 63\n"
-            await agent.end_of(
-                one(
-                    agent, lab.shell("readlink /proc/self/fd/0; cat; grep -E 'Sig(Blk|Ign)' /proc/self/status"), "1.1#1"
-                )
-            )
+            script2 = "readlink /proc/self/fd/0; cat; grep -E 'Sig(Blk|Ign)' /proc/self/status"
+            await agent.end_of(one(agent, lab.shell(script2), "1.1#1"))
             null, *signals = lab.output("1.1").splitlines()
             assert null == "/dev/null"
             masks = {line.split()[0]: int(line.split()[1], 16) for line in signals}
             assert masks["SigBlk:"] == 0
-            assert masks["SigIgn:"] == 0
+            own = 1 << 31 | 1 << 32  # signals 32 and 33 belong to glibc, which sets them up itself
+            assert masks["SigIgn:"] & ~own == 0
 
     run(main())
 
