@@ -1,0 +1,480 @@
+"""What the worker decides: when to connect, whom to obey, what the launcher is told and what the scheduler is told.
+
+Four rules:
+
+1. The launcher's journal is the truth. Whatever the scheduler assigns goes straight into the launcher's backlog, and
+   every report is a stretch of its journal: the report's sequence *is* the journal's. The launcher's entries are
+   acknowledged only after the scheduler has acknowledged the report. So an agent that was killed loses nothing, and
+   rebuilds all that is here from what the launcher tells it.
+2. Said twice is done once. A command about an attempt that is not held changes nothing, an assign of one that is held
+   neither. What comes from another session than the present one is not even read.
+3. A scheduler whose epoch is below the highest that was ever obeyed commands nothing.
+4. A lease is as old as the *question*: what renews the launcher's leash is the time at which the answered heartbeat
+   (or hello) was sent. So the attempts die here before the scheduler gives them up there.
+
+The life of a session; `launcher` means that the launcher is connected:
+
+    launcher, backoff over          SessionReady            Welcome
+    ----------------------> DIALLING -----------> GREETING ----------> OPEN ---------> CLOSING (by us)
+             ^                  |                    |                  |                 |
+             '------------------'--------------- SessionClosed ---------'-----------------'
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+
+from cluster.domain.events import Now
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import JobSpec
+from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.reporting import Entry, build_report, group, output_is_large, output_is_small
+from cluster.domain.session import (
+    Assign,
+    Attempts,
+    Disown,
+    Downward,
+    HeartbeatAnswered,
+    Hello,
+    Recall,
+    Report,
+    ReportAcknowledged,
+    Stop,
+    Welcome,
+)
+from cluster.domain.worker_messages import (
+    OWN,
+    AckJournal,
+    CloseSession,
+    CommandsReceived,
+    Define,
+    Finished,
+    HandOver,
+    LauncherConnected,
+    LauncherLost,
+    LauncherReported,
+    OpenSession,
+    PushOutput,
+    RemoveOutput,
+    Renew,
+    SaveEpoch,
+    SendHeartbeat,
+    SendHello,
+    SendReport,
+    SessionClosed,
+    SessionReady,
+    ShutdownRequested,
+    Start,
+    StartItem,
+    StopAttempts,
+    Withdraw,
+    WorkerEffect,
+    WorkerEvent,
+)
+
+REPORT_EVERY = 0.01  # seconds; one report costs the scheduler a commit, so under load they carry many ends
+REPORT_ENTRIES = 4096  # in one report
+REPORT_OUTPUT = 1 << 20  # bytes of small outputs in one report; a message of gRPC holds 4 MiB
+BACKOFF_FIRST, BACKOFF_MOST = 0.2, 5.0  # seconds; well below a lease, so that a scheduler's restart costs nothing
+DEFINED_JOBS = 1024  # whose specs are kept; an assign for one that was dropped makes both sides start afresh
+WELCOME_WITHIN = 10.0  # seconds after the hello; whoever says nothing for so long is tried anew
+GOODBYE = 5.0  # seconds for the scheduler to acknowledge the last reports when the agent ends
+
+
+class SessionState(Enum):
+    NONE = "none"
+    DIALLING = "dialling"
+    GREETING = "greeting"
+    OPEN = "open"
+    CLOSING = "closing"
+
+
+class WorkerCore:
+    """The worker's decisions. Feed it what happened, perform what it answers, in order."""
+
+    def __init__(self, millicpus: int, epoch: int = 0, connect: bool = True) -> None:
+        """`epoch`: the highest ever obeyed. `connect` False: there is no scheduler (a worker that stands alone)."""
+        self.millicpus = millicpus
+        self.epoch = epoch
+        self.running: dict[AttemptKey, None] = {}
+        self.queued: dict[AttemptKey, None] = {}
+        self._connect = connect
+        self._launcher = False
+        self._incarnation = ""
+        # The journal, as far as the scheduler has not acknowledged it: what was sent in this session, what was not.
+        self._sent: list[Entry] = []
+        self._unsent: list[Entry] = []
+        self._ended: set[AttemptKey] = set()  # in one of the two
+        self._sequence = 0  # of the last entry that was seen
+        self._acked = 0  # told the launcher
+        self._disowned: set[AttemptKey] = set()
+        self._refused: list[AttemptKey] = []  # assigned while the agent ends
+        self._session = 0
+        self._state = SessionState.NONE
+        self._failures = 0
+        self._connect_at: float | None = 0.0
+        self._lease = 0.0
+        self._heartbeat = 0
+        self._heartbeat_at = 0.0
+        self._asked: dict[int, float] = {}  # heartbeat -> when it was sent; 0 is the hello
+        self._heard_at = 0.0
+        self._reported_at = -REPORT_EVERY
+        self._jobs: OrderedDict[int, tuple[int, JobSpec, float]] = OrderedDict()  # job -> slot, spec, leash
+        self._closing: float | None = None  # when the goodbye is over at the latest
+        self._stopping = False
+        self._finished = False
+
+    # -- the two methods the driver calls
+
+    def turn(self, events: Sequence[WorkerEvent], now: Now) -> list[WorkerEffect]:
+        """Take what happened; answer what to do, in order. With no events: do what is due."""
+        effects: list[WorkerEffect] = []
+        for event in events:
+            match event:
+                case LauncherReported():
+                    self._on_reports(event.reports, effects)
+                case CommandsReceived():
+                    self._on_commands(event, now.mono, effects)
+                case LauncherConnected():
+                    self._on_launcher_connected(event, now.mono, effects)
+                case LauncherLost():
+                    self._on_launcher_lost(effects)
+                case SessionReady():
+                    self._on_session_ready(event, now.mono, effects)
+                case SessionClosed():
+                    self._on_session_closed(event, now.mono)
+                case ShutdownRequested():
+                    self._on_shutdown_requested(event, now.mono, effects)
+        self._do_what_is_due(now.mono, effects)
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """Boot clock at which a turn is due, or None."""
+        due = []
+        if self._state is SessionState.NONE:
+            if self._connect_at is not None and self._may_connect():
+                due.append(self._connect_at)
+        elif self._state is SessionState.GREETING:
+            due.append(self._asked[0] + WELCOME_WITHIN)
+        elif self._state is SessionState.OPEN:
+            due += [self._heartbeat_at, self._heard_at + self._lease]
+            if self._has_report():
+                due.append(self._reported_at + REPORT_EVERY)
+        if self._closing is not None and not self._finished:
+            due.append(self._closing)
+        return min(due, default=None)
+
+    def holds(self, key: AttemptKey) -> bool:
+        """Whether the launcher has it, queued or running."""
+        return key in self.running or key in self.queued
+
+    @property
+    def connected(self) -> bool:
+        """Whether a scheduler has welcomed this worker and the session still stands."""
+        return self._state is SessionState.OPEN
+
+    @property
+    def unacknowledged(self) -> set[AttemptKey]:
+        """Attempts whose journal entries the scheduler has not acknowledged yet."""
+        return {entry.key for entry in (*self._sent, *self._unsent)}
+
+    # -- launcher
+
+    def _on_launcher_connected(self, event: LauncherConnected, now: float, effects: list[WorkerEffect]) -> None:
+        self._launcher = True
+        self._incarnation = event.incarnation
+        self.running = dict.fromkeys(_cluster_keys(event.running))
+        self.queued = dict.fromkeys(_cluster_keys(event.backlog))
+        self._sent, self._unsent, self._ended = [], [], set()
+        self._sequence = self._acked = 0
+        self._connect_at = now
+        self._on_reports(event.reports, effects)
+
+    def _on_launcher_lost(self, effects: list[WorkerEffect]) -> None:
+        """Nothing can be obeyed now, so nobody is listened to until it is known what the next launcher holds."""
+        self._launcher = False
+        if self._state not in (SessionState.NONE, SessionState.CLOSING):
+            self._close_session("the launcher does not answer", effects)
+
+    def _on_reports(self, reports: Iterable[Started | Ended], effects: list[WorkerEffect]) -> None:
+        theirs: list[Started | Ended] = []
+        for report in reports:
+            self._sequence = report.seq
+            key = _cluster_key(report.key)
+            if key is None:
+                theirs.append(report)
+                continue
+            self.queued.pop(key, None)
+            if isinstance(report, Started):
+                # Told again after a reconnect, it may have ended meanwhile; then that is told next.
+                self.running[key] = None
+            else:
+                self.running.pop(key, None)
+            if key in self._disowned:
+                if isinstance(report, Ended):
+                    self._disowned.discard(key)
+                    effects.append(RemoveOutput((key,)))
+                continue
+            self._unsent.append(Entry(key, report))
+            if isinstance(report, Ended):
+                self._ended.add(key)
+        if theirs:
+            effects.append(HandOver(tuple(theirs)))
+        self._acknowledge_journal(effects)
+
+    def _acknowledge_journal(self, effects: list[WorkerEffect]) -> None:
+        """Everything before the first entry that the scheduler does not have yet is settled."""
+        oldest = self._sent or self._unsent
+        settled = oldest[0].what.seq - 1 if oldest else self._sequence
+        if settled > self._acked and self._launcher:
+            self._acked = settled
+            effects.append(AckJournal(settled))
+
+    # -- session
+
+    def _may_connect(self) -> bool:
+        return self._connect and self._launcher and not self._finished
+
+    def _on_session_ready(self, event: SessionReady, now: float, effects: list[WorkerEffect]) -> None:
+        if event.session != self._session or self._state is not SessionState.DIALLING:
+            return
+        self._state = SessionState.GREETING
+        self._asked = {0: now}
+        hello = Hello(
+            incarnation=self._incarnation,
+            millicpus=self.millicpus,
+            epoch=self.epoch,
+            queued=group(k for k in self.queued if k not in self._disowned),
+            running=group(k for k in self.running if k not in self._disowned),
+            ended=group(self._ended),
+        )
+        effects.append(SendHello(self._session, hello))
+
+    def _on_session_closed(self, event: SessionClosed, now: float) -> None:
+        if event.session != self._session:
+            return
+        self._state = SessionState.NONE
+        longest = min(BACKOFF_MOST, BACKOFF_FIRST * 2**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        # Half fixed, half by chance: a thousand workers that lost one scheduler do not come back at one moment.
+        self._connect_at = now + longest * (1 + event.jitter) / 2
+
+    def _on_commands(self, event: CommandsReceived, now: float, effects: list[WorkerEffect]) -> None:
+        for command in event.commands:
+            if event.session != self._session or self._state not in (SessionState.GREETING, SessionState.OPEN):
+                return
+            if isinstance(command, Welcome):
+                self._on_welcome(command, now, effects)
+            elif self._state is SessionState.OPEN:
+                self._on_command(command, now, effects)
+
+    def _on_command(self, command: Downward, now: float, effects: list[WorkerEffect]) -> None:
+        match command:
+            case Assign():
+                self._on_assign(command, effects)
+            case ReportAcknowledged():
+                self._on_report_acknowledged(command.sequence, effects)
+            case HeartbeatAnswered():
+                self._on_lease_confirmed(command.sequence, now, effects)
+            case Stop():
+                if keys := self._held(command.attempts):
+                    effects.append(StopAttempts(keys, command.grace))
+            case Recall():
+                if keys := tuple(k for k in self._held(command.attempts) if k in self.queued):
+                    effects.append(Withdraw(keys))
+            case Disown():
+                self._on_disown(command.attempts, effects)
+
+    def _on_welcome(self, welcome: Welcome, now: float, effects: list[WorkerEffect]) -> None:
+        if self._state is not SessionState.GREETING:
+            return
+        if welcome.epoch < self.epoch:
+            why = f"the scheduler is of epoch {welcome.epoch}, and epoch {self.epoch} has already been obeyed"
+            self._close_session(why, effects)
+            return
+        if welcome.epoch > self.epoch:
+            self.epoch = welcome.epoch
+            effects.append(SaveEpoch(welcome.epoch))
+        self._state, self._lease, self._failures = SessionState.OPEN, welcome.lease, 0
+        self._jobs.clear()
+        self._unsent, self._sent = self._sent + self._unsent, []
+        self._reported_at = now - REPORT_EVERY
+        self._heartbeat, self._heartbeat_at = 0, now + welcome.lease / 3
+        self._on_lease_confirmed(0, now, effects)
+
+    def _on_lease_confirmed(self, heartbeat: int, now: float, effects: list[WorkerEffect]) -> None:
+        asked = self._asked.get(heartbeat)
+        if asked is None:
+            return
+        self._asked = {number: at for number, at in self._asked.items() if number > heartbeat}
+        self._heard_at = now
+        effects.append(Renew(asked))
+
+    def _close_session(self, why: str, effects: list[WorkerEffect]) -> None:
+        """Nothing more is read or sent in it; the driver's SessionClosed makes it final."""
+        self._state = SessionState.CLOSING
+        effects.append(CloseSession(self._session, why))
+
+    # -- commands
+
+    def _on_assign(self, assign: Assign, effects: list[WorkerEffect]) -> None:
+        job = assign.attempts.job
+        known = self._jobs.get(job)
+        spec = assign.spec or (known[1] if known else None)
+        if spec is None:
+            self._close_session(f"the scheduler assigned tasks of job {job} without its spec", effects)
+            return
+        items = []
+        for position, key in enumerate(_keys(assign.attempts)):
+            if self.holds(key) or key in self._ended:
+                continue
+            if self._closing is not None:
+                self._refused.append(key)
+                continue
+            line = assign.lines[position] if assign.lines else None
+            number = key.index + 1 if assign.lines else spec.number_of(key.index) if spec.array else None
+            items.append(StartItem(key, number, line))
+            self.queued[key] = None
+        if items:
+            effects.append(Start(self._define(job, spec, assign.leash, effects), tuple(items)))
+
+    def _define(self, job: int, spec: JobSpec, leash: float, effects: list[WorkerEffect]) -> int:
+        """The slot of the launcher's template for this job, defined if it is not yet."""
+        known = self._jobs.get(job)
+        if known is not None and known[1:] == (spec, leash):
+            self._jobs.move_to_end(job)
+            return known[0]
+        if known is not None:
+            slot = known[0]
+        elif len(self._jobs) < DEFINED_JOBS:
+            slot = len(self._jobs)
+        else:
+            _, (slot, _, _) = self._jobs.popitem(last=False)
+        self._jobs[job] = (slot, spec, leash)
+        self._jobs.move_to_end(job)
+        effects.append(Define(slot, job, spec, leash))
+        return slot
+
+    def _held(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
+        """Which of these the launcher has."""
+        if attempts.count > len(self.queued) + len(self.running):
+            return tuple(key for key in (*self.running, *self.queued) if _among(key, attempts))
+        return tuple(key for key in _keys(attempts) if self.holds(key))
+
+    def _on_disown(self, attempts: Attempts, effects: list[WorkerEffect]) -> None:
+        if held := self._held(attempts):
+            self._disowned.update(held)
+            effects.append(StopAttempts(held))
+        # What is in flight stays until it is acknowledged: the scheduler ignores what it has disowned.
+        dropped = [entry for entry in self._unsent if _among(entry.key, attempts)]
+        if not dropped:
+            return
+        self._unsent = [entry for entry in self._unsent if not _among(entry.key, attempts)]
+        if ended := tuple(entry.key for entry in dropped if isinstance(entry.what, Ended)):
+            self._ended.difference_update(ended)
+            effects.append(RemoveOutput(ended))
+        self._acknowledge_journal(effects)
+
+    # -- reports
+
+    def _has_report(self) -> bool:
+        return bool(self._refused) or (bool(self._unsent) and not self._sent)
+
+    def _report(self, now: float, effects: list[WorkerEffect]) -> None:
+        """Everything that happened since the last report, as far as it fits into one."""
+        output, count, small = 0, 0, []
+        for entry in self._unsent[:REPORT_ENTRIES] if not self._sent else ():
+            if isinstance(entry.what, Ended) and output_is_small(entry.what):
+                output += entry.what.out + entry.what.err
+                if output > REPORT_OUTPUT and count:
+                    break
+                small.append(entry.key)
+            count += 1
+        if count:
+            self._sent, self._unsent = self._unsent[:count], self._unsent[count:]
+            sequence = self._sent[-1].what.seq
+            report = build_report(self._sent, sequence, self._refused)
+        else:
+            report = Report(0, returned=group(self._refused))
+        self._refused = []
+        self._reported_at = now
+        effects.append(SendReport(self._session, report, tuple(small)))
+
+    def _on_report_acknowledged(self, sequence: int, effects: list[WorkerEffect]) -> None:
+        if not self._sent or sequence < self._sent[-1].what.seq:
+            return
+        ends = [(e.key, e.what) for e in self._sent if isinstance(e.what, Ended)]
+        self._sent = []
+        self._ended.difference_update(key for key, _ in ends)
+        if large := tuple(key for key, end in ends if output_is_large(end)):
+            effects.append(PushOutput(large))
+        if small := tuple(key for key, end in ends if output_is_small(end)):
+            effects.append(RemoveOutput(small))
+        self._acknowledge_journal(effects)
+
+    # -- time
+
+    def _do_what_is_due(self, now: float, effects: list[WorkerEffect]) -> None:
+        if self._state is SessionState.NONE and self._may_connect():
+            if self._connect_at is not None and now >= self._connect_at:
+                self._session += 1
+                self._state = SessionState.DIALLING
+                effects.append(OpenSession(self._session))
+        elif self._state is SessionState.GREETING and now >= self._asked[0] + WELCOME_WITHIN:
+            self._close_session(f"the scheduler has not answered for {WELCOME_WITHIN:g} s", effects)
+        elif self._state is SessionState.OPEN:
+            if now >= self._heard_at + self._lease:
+                why = f"the scheduler has not answered a heartbeat for {self._lease:g} s"
+                self._close_session(why, effects)
+                return
+            if now >= self._heartbeat_at:
+                self._heartbeat += 1
+                self._heartbeat_at = now + self._lease / 3
+                self._asked[self._heartbeat] = now
+                effects.append(SendHeartbeat(self._session, self._heartbeat))
+            if self._has_report() and now >= self._reported_at + REPORT_EVERY:
+                self._report(now, effects)
+        if self._closing is not None:
+            self._finish_if_done(now, effects)
+
+    # -- the end
+
+    def _on_shutdown_requested(self, event: ShutdownRequested, now: float, effects: list[WorkerEffect]) -> None:
+        if self._closing is None:
+            self._closing = now + GOODBYE
+            if self.queued and self._launcher:
+                effects.append(Withdraw(tuple(self.queued)))
+        if event.stop_jobs:
+            self._stopping = True
+            if self.running and self._launcher:
+                effects.append(StopAttempts(tuple(self.running)))
+
+    def _finish_if_done(self, now: float, effects: list[WorkerEffect]) -> None:
+        if self._finished:
+            return
+        if self._stopping and self.running and self._launcher:
+            self._closing = now + GOODBYE  # the grace of each bounds this, and its end is to be reported too
+            return
+        settled = not (self.queued or self._sent or self._unsent or self._refused)
+        if self._state is not SessionState.OPEN or settled or now >= (self._closing or 0.0):
+            self._finished = True
+            effects.append(Finished())
+
+
+def _keys(attempts: Attempts) -> Iterator[AttemptKey]:
+    return (AttemptKey(attempts.job, index, attempts.attempt) for r in attempts.ranges for index in range(*r))
+
+
+def _among(key: AttemptKey, attempts: Attempts) -> bool:
+    same = (key.job, key.attempt) == (attempts.job, attempts.attempt)
+    return same and any(r.start <= key.index < r.stop for r in attempts.ranges)
+
+
+def _cluster_key(text: str) -> AttemptKey | None:
+    """None for a job of the worker's own API."""
+    key = AttemptKey.parse(text)
+    return None if key.job == OWN else key
+
+
+def _cluster_keys(keys: Iterable[str]) -> list[AttemptKey]:
+    return [key for key in map(_cluster_key, keys) if key is not None]

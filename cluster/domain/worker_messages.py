@@ -1,0 +1,219 @@
+"""What can happen to a worker, and what its core may ask for. `Now.mono` is CLOCK_BOOTTIME everywhere here.
+
+Job 0 of a launcher is not the cluster's, whose jobs count from 1: its tasks are the jobs of the worker's own API, each
+under its number. The core hands their reports on and otherwise lets them be.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import JobSpec
+from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.session import Downward, Hello, Report
+
+OWN = 0  # the job number under which the launcher has what the worker's own API started
+
+# ---------------------------------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherConnected:
+    """What the launcher holds. `reports`: everything nobody has acknowledged, in order."""
+
+    incarnation: str
+    running: Sequence[str]
+    backlog: Sequence[str]
+    reports: Sequence[Started | Ended]
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherReported:
+    reports: Sequence[Started | Ended]
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherLost:
+    """The connection broke. The driver makes another by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """Connected and registered: the scheduler waits for hello."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """`jitter` is a random number from 0 to 1, drawn by the driver."""
+
+    session: int
+    jitter: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandsReceived:
+    session: int
+    commands: Sequence[Downward]
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """The agent ends. Without `stop_jobs` the attempts that run go on below the launcher."""
+
+    stop_jobs: bool = False
+
+
+WorkerEvent = (
+    LauncherConnected
+    | LauncherReported
+    | LauncherLost
+    | SessionReady
+    | SessionClosed
+    | CommandsReceived
+    | ShutdownRequested
+)
+
+# --------------------------------------------------------------------------------------------------------- effects
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Dial and register; then say SessionReady, or SessionClosed."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    """Hang up, and say SessionClosed."""
+
+    session: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendHello:
+    session: int
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeartbeat:
+    session: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """`small`: attempts whose whole output is to be read from their files and added to the report."""
+
+    session: int
+    report: Report
+    small: tuple[AttemptKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SaveEpoch:
+    """To disk, before any effect that follows."""
+
+    epoch: int
+
+
+class StartItem(NamedTuple):
+    """`number` is the task's, None when the job is no array; `line` its line, of a job that has lines."""
+
+    key: AttemptKey
+    number: int | None = None
+    line: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Define:
+    """The launcher's template `slot` is from now on for this job."""
+
+    slot: int
+    job: int
+    spec: JobSpec
+    leash: float
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    slot: int
+    items: tuple[StartItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Give back those that have not started."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StopAttempts:
+    """`grace` None: as the job says."""
+
+    keys: tuple[AttemptKey, ...]
+    grace: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The scheduler has confirmed a lease that was asked for at `at`."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AckJournal:
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Reports about jobs of the worker's own API: to disk, before any effect that follows."""
+
+    reports: tuple[Started | Ended, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PushOutput:
+    """These ended with an output too large for the report: send it for keeps, then remove it."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveOutput:
+    """Nobody needs the output files of these any more."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The shutdown may go on: all that could be given back and reported has been."""
+
+
+WorkerEffect = (
+    OpenSession
+    | CloseSession
+    | SendHello
+    | SendHeartbeat
+    | SendReport
+    | SaveEpoch
+    | Define
+    | Start
+    | Withdraw
+    | StopAttempts
+    | Renew
+    | AckJournal
+    | HandOver
+    | PushOutput
+    | RemoveOutput
+    | Finished
+)

@@ -1,0 +1,451 @@
+"""The worker's decisions: events in, the exact list of effects out."""
+
+import struct
+from dataclasses import replace
+
+import pytest
+
+from cluster.domain.events import Now
+from cluster.domain.ids import AttemptKey
+from cluster.domain.intervals import Range
+from cluster.domain.job import PACKED, ArraySegment, JobSpec, OkEnds, TaskEnd
+from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.session import (
+    Assign,
+    Attempts,
+    Disown,
+    Downward,
+    HeartbeatAnswered,
+    Hello,
+    Recall,
+    Report,
+    ReportAcknowledged,
+    Stop,
+    Welcome,
+)
+from cluster.domain.states import TaskState
+from cluster.domain.worker_core import BACKOFF_FIRST, BACKOFF_MOST, GOODBYE, REPORT_EVERY, WELCOME_WITHIN, WorkerCore
+from cluster.domain.worker_messages import (
+    AckJournal,
+    CloseSession,
+    CommandsReceived,
+    Define,
+    Finished,
+    HandOver,
+    LauncherConnected,
+    LauncherLost,
+    LauncherReported,
+    OpenSession,
+    PushOutput,
+    RemoveOutput,
+    Renew,
+    SaveEpoch,
+    SendHeartbeat,
+    SendHello,
+    SendReport,
+    SessionClosed,
+    SessionReady,
+    ShutdownRequested,
+    Start,
+    StartItem,
+    StopAttempts,
+    Withdraw,
+    WorkerEffect,
+    WorkerEvent,
+)
+
+SPEC = JobSpec(argv=("true",), array=(ArraySegment(1, 1000, 2),))
+LEASE = 15.0
+NOTHING = LauncherConnected("inc", (), (), ())
+
+
+class Bench:
+    """A core with its clock, which stands still unless a test moves it."""
+
+    def __init__(self, epoch: int = 0, connect: bool = True) -> None:
+        self.core = WorkerCore(2000, epoch, connect)
+        self.now = 100.0
+
+    def turn(self, *events: WorkerEvent) -> list[WorkerEffect]:
+        return self.core.turn(events, Now(self.now, self.now))
+
+    def down(self, *commands: Downward, session: int = 1) -> list[WorkerEffect]:
+        return self.turn(CommandsReceived(session, commands))
+
+    def opened(self, held: LauncherConnected = NOTHING, epoch: int = 1) -> "Bench":
+        """With its first session open, and a moment later."""
+        self.turn(held)
+        self.turn(SessionReady(1))
+        self.down(Welcome(epoch, LEASE))
+        self.now += 1
+        return self
+
+
+def key(index: int, attempt: int = 1, job: int = 5) -> AttemptKey:
+    return AttemptKey(job, index, attempt)
+
+
+def some(start: int, stop: int, attempt: int = 1) -> Attempts:
+    return Attempts(5, attempt, (Range(start, stop),))
+
+
+def assign(start: int, stop: int, spec: JobSpec | None = SPEC, attempt: int = 1) -> Assign:
+    return Assign(some(start, stop, attempt), spec, 30.0)
+
+
+def ended(seq: int, index: int, reason: str = "ok", out: int = 0, err: int = 0) -> Ended:
+    return Ended(seq, str(key(index)), reason, 0, None, 1_000_000, 2_000, 300, 40, out, err)
+
+
+def ok(index: int, count: int = 1, waiting: int = 0) -> OkEnds:
+    return OkEnds(5, 1, index, count, struct.pack(PACKED, 1.0, 2000, 300, 40, waiting) * count)
+
+
+# -- sessions
+
+
+def test_connects_when_the_launcher_is_there_and_says_what_it_holds() -> None:
+    bench = Bench(epoch=3)
+    assert bench.turn() == []
+    reports = (Started(1, "5.0#1", 77, 1), ended(2, 0))
+    held = LauncherConnected("inc", ["5.3#2"], ["5.1#1", "5.2#1", "0.9#1"], reports)
+    assert bench.turn(held) == [OpenSession(1)]
+    hello = Hello("inc", 2000, 3, queued=(some(1, 3),), running=(some(3, 4, 2),), ended=(some(0, 1),))
+    assert bench.turn(SessionReady(1)) == [SendHello(1, hello)]
+    asked = bench.now
+    bench.now += 0.5
+    assert bench.down(Welcome(4, LEASE)) == [
+        SaveEpoch(4),
+        Renew(asked),  # as old as the question
+        SendReport(1, Report(2, ok=(ok(0),))),
+    ]
+
+
+def test_a_scheduler_of_an_older_epoch_commands_nothing() -> None:
+    bench = Bench(epoch=7)
+    bench.turn(NOTHING)
+    bench.turn(SessionReady(1))
+    [close] = bench.down(Welcome(6, LEASE), assign(0, 9))
+    assert isinstance(close, CloseSession)
+    assert "epoch 6" in close.why
+    assert bench.core.epoch == 7
+
+
+@pytest.mark.parametrize("epoch", [7, 8])
+def test_a_scheduler_of_the_same_or_a_newer_epoch_is_obeyed(epoch: int) -> None:
+    bench = Bench(epoch=7)
+    bench.turn(NOTHING)
+    bench.turn(SessionReady(1))
+    saved = [SaveEpoch(8)] if epoch == 8 else []
+    assert bench.down(Welcome(epoch, LEASE)) == [*saved, Renew(bench.now)]
+
+
+def test_backs_off_longer_each_time_up_to_a_bound_and_starts_over_once_welcomed() -> None:
+    bench = Bench()
+    bench.turn(NOTHING)
+    waits = []
+    for session in range(1, 10):
+        bench.turn(SessionClosed(session, jitter=1.0))
+        deadline = bench.core.next_deadline()
+        assert deadline is not None
+        waits.append(deadline - bench.now)
+        bench.now = deadline
+        assert bench.turn() == [OpenSession(session + 1)]
+    assert waits == pytest.approx([min(BACKOFF_MOST, BACKOFF_FIRST * 2**n) for n in range(9)])
+    bench.turn(SessionReady(10))
+    bench.down(Welcome(1, LEASE), session=10)
+    bench.turn(SessionClosed(10, jitter=0.0))
+    assert bench.core.next_deadline() == pytest.approx(bench.now + BACKOFF_FIRST / 2)
+
+
+def test_what_comes_from_another_session_is_not_read() -> None:
+    bench = Bench().opened()
+    assert bench.down(assign(0, 1), session=0) == []
+    assert bench.turn(SessionClosed(0, 0.0), SessionReady(1), SessionReady(0)) == []
+    assert bench.core.connected
+
+
+def test_without_a_launcher_there_is_no_session() -> None:
+    bench = Bench().opened()
+    assert bench.turn(LauncherLost()) == [CloseSession(1, "the launcher does not answer")]
+    assert bench.down(assign(0, 1)) == []
+    bench.turn(SessionClosed(1, 1.0))
+    bench.now += 60
+    assert bench.core.next_deadline() is None
+    assert bench.turn() == []
+    assert bench.turn(replace(NOTHING, incarnation="other")) == [OpenSession(2)]
+
+
+def test_a_scheduler_that_says_nothing_after_hello_is_tried_anew() -> None:
+    bench = Bench()
+    bench.turn(NOTHING)
+    bench.turn(SessionReady(1))
+    bench.now += WELCOME_WITHIN
+    assert bench.core.next_deadline() == bench.now
+    assert bench.turn() == [CloseSession(1, "the scheduler has not answered for 10 s")]
+
+
+def test_a_worker_that_stands_alone_never_connects() -> None:
+    bench = Bench(connect=False)
+    assert bench.turn(NOTHING) == []
+    assert bench.core.next_deadline() is None
+
+
+# -- leases
+
+
+def test_heartbeats_go_out_every_third_of_the_lease_and_renew_from_when_they_were_sent() -> None:
+    bench = Bench().opened()
+    bench.now = 105.0
+    assert bench.core.next_deadline() == bench.now
+    assert bench.turn() == [SendHeartbeat(1, 1)]
+    bench.now = 106.0
+    assert bench.down(HeartbeatAnswered(1)) == [Renew(105.0)]
+    assert bench.down(HeartbeatAnswered(1)) == []  # said twice
+    assert bench.down(HeartbeatAnswered(9)) == []  # never asked
+    bench.now = 110.0
+    assert bench.turn() == [SendHeartbeat(1, 2)]
+
+
+def test_a_scheduler_that_answers_no_heartbeat_for_a_whole_lease_is_hung_up_on() -> None:
+    bench = Bench().opened()
+    for bench.now in (105.0, 110.0):
+        bench.turn()
+    bench.now = 115.0
+    assert bench.turn() == [CloseSession(1, "the scheduler has not answered a heartbeat for 15 s")]
+    assert bench.down(HeartbeatAnswered(2)) == []
+
+
+# -- commands
+
+
+def test_an_assign_goes_straight_into_the_backlog_with_the_numbers_of_the_tasks() -> None:
+    bench = Bench().opened()
+    start = Start(0, (StartItem(key(2), 5), StartItem(key(3), 7)))
+    assert bench.down(assign(2, 4)) == [Define(0, 5, SPEC, 30.0), start]
+    assert bench.down(assign(2, 4)) == []  # said twice
+    assert bench.down(assign(4, 5, spec=None)) == [Start(0, (StartItem(key(4), 9),))]
+    assert bench.down(assign(3, 6)) == [Start(0, (StartItem(key(5), 11),))]
+
+
+def test_lines_come_with_their_tasks() -> None:
+    bench = Bench().opened()
+    spec = JobSpec(argv=("echo", "{}"))
+    command = Assign(some(4, 6), spec, 30.0, (b"a b", b""))
+    items = (StartItem(key(4), 5, b"a b"), StartItem(key(5), 6, b""))
+    assert bench.down(command) == [Define(0, 5, spec, 30.0), Start(0, items)]
+
+
+def test_the_task_of_a_job_that_is_no_array_has_no_number() -> None:
+    bench = Bench().opened()
+    spec = JobSpec(argv=("true",))
+    assert bench.down(assign(0, 1, spec)) == [Define(0, 5, spec, 30.0), Start(0, (StartItem(key(0)),))]
+
+
+def test_an_assign_without_a_spec_makes_both_sides_start_afresh() -> None:
+    bench = Bench().opened()
+    assert bench.down(assign(0, 1, spec=None), assign(1, 2)) == [
+        CloseSession(1, "the scheduler assigned tasks of job 5 without its spec")
+    ]
+
+
+def test_an_attempt_that_ended_is_not_started_again_while_its_report_is_under_way() -> None:
+    bench = Bench().opened(LauncherConnected("inc", (), (), (ended(1, 0),)))
+    assert bench.down(assign(0, 1)) == []
+
+
+def test_stop_and_recall_touch_only_what_is_held() -> None:
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1", "5.2#2"], ()))
+    assert bench.down(Stop(some(0, 1000), 3.0)) == [StopAttempts((key(0), key(1)), 3.0)]
+    assert bench.down(Stop(some(1, 2), 3.0), Stop(some(7, 9), 3.0)) == [StopAttempts((key(1),), 3.0)]
+    assert bench.down(Recall(some(0, 3))) == [Withdraw((key(1),))]
+    assert bench.down(Recall(some(0, 1))) == []
+    bench.turn(LauncherReported([Ended(1, "5.1#1", "withdrawn")]))
+    assert bench.down(Recall(some(1, 2))) == []
+
+
+def test_what_could_be_withdrawn_is_reported_as_returned() -> None:
+    bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1", "5.2#1"], ()))
+    reports = [Ended(1, "5.1#1", "withdrawn"), Ended(2, "5.2#1", "withdrawn")]
+    assert bench.turn(LauncherReported(reports)) == [SendReport(1, Report(2, returned=(some(1, 3),)))]
+
+
+def test_a_disowned_attempt_is_stopped_and_never_spoken_of_again() -> None:
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], (), ()))
+    assert bench.down(Disown(some(0, 3))) == [StopAttempts((key(0),))]
+    assert bench.turn(LauncherReported([ended(1, 0, "cancelled", out=3)])) == [RemoveOutput((key(0),)), AckJournal(1)]
+    assert bench.down(Disown(some(0, 3))) == []
+
+
+def test_the_end_of_a_disowned_attempt_that_was_not_told_yet_stays_untold() -> None:
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1", "5.1#1"], (), ()))
+    bench.turn(LauncherReported([ended(1, 0)]))
+    assert bench.turn(LauncherReported([ended(2, 1)])) == []  # the first report is under way
+    assert bench.down(Disown(some(1, 2))) == [RemoveOutput((key(1),))]
+    assert bench.down(ReportAcknowledged(1)) == [AckJournal(2)]
+
+
+# -- reports
+
+
+def test_the_first_event_goes_at_once_and_under_load_a_report_carries_all_that_gathered() -> None:
+    bench = Bench().opened()
+    bench.down(assign(0, 4))
+    assert bench.turn(LauncherReported([Started(1, "5.0#1", 9, 1)])) == [SendReport(1, Report(1, (some(0, 1),)))]
+    assert bench.turn(LauncherReported([ended(2, 0)])) == []  # one report under way
+    assert bench.down(ReportAcknowledged(1)) == [AckJournal(1)]  # and not two within REPORT_EVERY
+    assert bench.turn(LauncherReported([Started(3, "5.1#1", 9, 1), ended(4, 1), Started(5, "5.2#1", 9, 1)])) == []
+    bench.now += REPORT_EVERY
+    assert bench.core.next_deadline() == pytest.approx(bench.now)
+    assert bench.turn() == [SendReport(1, Report(5, (some(2, 3),), (ok(0, 2),)))]
+    assert bench.down(ReportAcknowledged(4)) == []  # an older acknowledgement says nothing of this one
+    assert bench.down(ReportAcknowledged(5)) == [AckJournal(5)]
+    assert bench.down(ReportAcknowledged(5)) == []
+
+
+def test_successes_are_packed_in_runs_of_consecutive_tasks() -> None:
+    bench = Bench().opened()
+    reports = [ended(1, 3), ended(2, 1), ended(3, 2), ended(4, 7, out=9000)]
+    report = Report(4, ok=(ok(1, 3), ok(7, waiting=9000)))
+    assert bench.turn(LauncherReported(reports)) == [SendReport(1, report)]
+    assert bench.down(ReportAcknowledged(4)) == [PushOutput((key(7),)), AckJournal(4)]
+
+
+def test_small_outputs_ride_along_and_are_removed_once_acknowledged() -> None:
+    bench = Bench().opened()
+    assert bench.turn(LauncherReported([ended(1, 3, out=4096), ended(2, 4)])) == [
+        SendReport(1, Report(2, ok=(ok(3, 2),)), small=(key(3),))
+    ]
+    assert bench.down(ReportAcknowledged(2)) == [RemoveOutput((key(3),)), AckJournal(2)]
+
+
+def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:
+    bench = Bench().opened()
+    reports = [ended(n + 1, n, out=4096, err=4096) for n in range(200)]
+    [first] = bench.turn(LauncherReported(reports))
+    assert isinstance(first, SendReport)
+    assert first.report.sequence == len(first.small) == 128
+    bench.now += REPORT_EVERY
+    second = bench.down(ReportAcknowledged(128))[-1]
+    assert isinstance(second, SendReport)
+    assert (second.report.sequence, len(second.small)) == (200, 72)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (
+            Ended(1, "5.0#1", "exit:3", 3, None, 1_000_000, 500_000, 250_000, 2, 5000, 1),
+            TaskEnd(5, 0, 1, TaskState.FAILED, "exit:3", 3, "", "", "", 1.0, 1.5, 0.25, 2048, 5001),
+        ),
+        (
+            Ended(1, "5.0#1", "signal:SIGKILL", None, "SIGKILL"),
+            TaskEnd(5, 0, 1, TaskState.FAILED, "signal:SIGKILL", 137, "SIGKILL"),
+        ),
+        (
+            Ended(1, "5.0#1", "timeout:run", 0, "SIGTERM"),
+            TaskEnd(5, 0, 1, TaskState.FAILED, "timeout:run", 143, "SIGTERM"),
+        ),
+        (
+            Ended(1, "5.0#1", "cancelled", None, "SIGTERM"),
+            TaskEnd(5, 0, 1, TaskState.CANCELLED, "cancelled", 143, "SIGTERM"),
+        ),
+        (
+            Ended(1, "5.0#1", "launch_failed", 127, text="no such file"),
+            TaskEnd(5, 0, 1, TaskState.FAILED, "launch_failed", 127, "", "no such file"),
+        ),
+        (Ended(1, "5.0#1", "launch_failed"), TaskEnd(5, 0, 1, TaskState.FAILED, "launch_failed", 126)),
+        (Ended(1, "5.0#1", "lost"), TaskEnd(5, 0, 1, TaskState.FAILED, "lost")),
+        (
+            Ended(1, "5.0#1", "lease", None, "SIGKILL"),
+            TaskEnd(
+                5,
+                0,
+                1,
+                TaskState.FAILED,
+                "lost",
+                137,
+                "SIGKILL",
+                "it was killed because the lease of its worker ran out",
+            ),
+        ),
+    ],
+)
+def test_an_abnormal_end_is_told_in_full(end: Ended, expected: TaskEnd) -> None:
+    bench = Bench().opened()
+    assert bench.turn(LauncherReported([end])) == [SendReport(1, Report(1, ended=(expected,)))]
+
+
+def test_everything_unacknowledged_is_told_again_in_the_next_session() -> None:
+    bench = Bench().opened()
+    bench.turn(LauncherReported([ended(1, 0)]))
+    assert bench.turn(LauncherReported([ended(2, 1)])) == []
+    bench.turn(SessionClosed(1, 0.0))
+    assert bench.turn(LauncherReported([Started(3, "5.2#1", 9, 1)])) == []
+    bench.now += 10
+    assert bench.turn() == [OpenSession(2)]
+    hello = Hello("inc", 2000, 1, running=(some(2, 3),), ended=(some(0, 2),))
+    assert bench.turn(SessionReady(2)) == [SendHello(2, hello)]
+    assert bench.down(Welcome(1, LEASE), session=2) == [
+        Renew(bench.now),
+        SendReport(2, Report(3, (some(2, 3),), (ok(0, 2),))),
+    ]
+
+
+def test_a_killed_agent_learns_everything_from_the_launcher() -> None:
+    """The second core stands for the agent that was started again: same launcher, nothing else."""
+    bench = Bench().opened()
+    bench.down(assign(0, 3))
+    reports = (Started(1, "5.0#1", 9, 1), ended(2, 0), Started(3, "5.1#1", 9, 1))
+    bench.turn(LauncherReported(reports))
+    again = Bench(epoch=1)
+    again.turn(LauncherConnected("inc", ["5.1#1"], ["5.2#1"], reports))
+    hello = Hello("inc", 2000, 1, (some(2, 3),), (some(1, 2),), (some(0, 1),))
+    assert again.turn(SessionReady(1)) == [SendHello(1, hello)]
+    assert again.down(Welcome(1, LEASE)) == [
+        Renew(again.now),
+        SendReport(1, Report(3, (some(1, 2),), (ok(0),))),
+    ]
+
+
+# -- the worker's own jobs
+
+
+def test_reports_about_own_jobs_are_handed_over_and_never_overtake_those_of_the_cluster() -> None:
+    bench = Bench().opened()
+    start, end = Started(1, "0.9#1", 9, 1), Ended(3, "0.9#1", "ok")
+    assert bench.turn(LauncherReported([start])) == [HandOver((start,)), AckJournal(1)]
+    assert bench.turn(LauncherReported([ended(2, 0), end])) == [HandOver((end,)), SendReport(1, Report(2, ok=(ok(0),)))]
+    assert bench.down(ReportAcknowledged(2)) == [AckJournal(3)]
+
+
+# -- the end
+
+
+def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running() -> None:
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
+    assert bench.turn(ShutdownRequested()) == [Withdraw((key(1),))]
+    assert bench.down(assign(8, 9)) == [SendReport(1, Report(0, returned=(some(8, 9),)))]
+    bench.now += REPORT_EVERY
+    assert bench.turn(LauncherReported([Ended(1, "5.1#1", "withdrawn")])) == [
+        SendReport(1, Report(1, returned=(some(1, 2),)))
+    ]
+    assert bench.down(ReportAcknowledged(1)) == [AckJournal(1), Finished()]
+    assert bench.turn() == []
+
+
+def test_a_shutdown_waits_for_no_scheduler_that_does_not_answer() -> None:
+    bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1"], ()))
+    bench.turn(ShutdownRequested())
+    bench.now += GOODBYE
+    assert bench.core.next_deadline() is not None
+    assert bench.turn()[-1] == Finished()
+    assert Bench().turn(ShutdownRequested()) == [Finished()]
+
+
+def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], (), ()))
+    assert bench.turn(ShutdownRequested(stop_jobs=True)) == [StopAttempts((key(0),))]
+    report = bench.turn(LauncherReported([Ended(1, "5.0#1", "cancelled", None, "SIGTERM")]))
+    assert len(report) == 1
+    assert bench.down(ReportAcknowledged(1)) == [AckJournal(1), Finished()]
