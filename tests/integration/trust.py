@@ -12,12 +12,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import Conflict
 from cluster.domain.identity import Identity, Kind, Peer, Role
-from cluster.pki.authority import create_authority
+from cluster.domain.tokens import JoinToken, TokenRecord, admit
+from cluster.pki.authority import Authority, create_authority
+from cluster.pki.enrol import hash_secret, join, new_token, renew
 from cluster.pki.peers import parse_peer
 from cluster.rpc.channel import dial
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import Gate, current_caller
+from cluster.rpc.joining import join_server
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 
@@ -47,7 +50,14 @@ class Jobs(jobs_pb2_grpc.JobsServicer):
 
 
 class Scheduler(scheduler_pb2_grpc.SchedulerServicer):
-    """Echoes heartbeats."""
+    """Echoes heartbeats and renews certificates."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+
+    async def Renew(self, request: scheduler_pb2.RenewRequest, context: Context) -> scheduler_pb2.RenewResponse:
+        issued = renew(self._authority, current_caller().identity, request.csr, time.time())
+        return scheduler_pb2.RenewResponse(certificate=issued.certificate_pem, ca_certificate=self._authority.ca_pem)
 
     async def Session(self, requests: object, context: Context) -> None:
         while (request := await context.read()) is not grpc.aio.EOF:
@@ -72,7 +82,9 @@ class SmallCluster:
             revoked=lambda peer: peer.serial in self.revoked,
             now=lambda: self.now,
         )
+        self.tokens: dict[str, TokenRecord] = {}
         self.address = ""
+        self.join_address = ""
 
     def _role_of(self, identity: Identity) -> Role | None:
         return Role.WORKER if identity.kind is Kind.WORKER else self.roles.get(identity.name)
@@ -96,13 +108,39 @@ class SmallCluster:
             [
                 lambda s: health_pb2_grpc.add_HealthServicer_to_server(servicer, s),
                 lambda s: jobs_pb2_grpc.add_JobsServicer_to_server(self.jobs, s),
-                lambda s: scheduler_pb2_grpc.add_SchedulerServicer_to_server(Scheduler(), s),
+                lambda s: scheduler_pb2_grpc.add_SchedulerServicer_to_server(Scheduler(self.authority), s),
             ],
         )
         self.address = f"127.0.0.1:{listen(server, '127.0.0.1:0', self.serving.mutual())}"
+        door = join_server(self._join, lambda: self.now)
+        self.join_address = f"127.0.0.1:{listen(door, '127.0.0.1:0', self.serving.for_joining())}"
         await server.start()
+        await door.start()
         try:
             yield self
         finally:
             self.gate.close()
             await server.stop(0)
+            await door.stop(0)
+
+    def token(self, role: Role = Role.WORKER, uses: int | None = 1, user: str = "") -> JoinToken:
+        token, record = new_token(self.join_address, self.authority.pin, role, self.now, 60, uses, user)
+        self.tokens[record.secret_hash] = record
+        return token
+
+    def record(self, token: JoinToken) -> TokenRecord:
+        return self.tokens[hash_secret(token.secret)]
+
+    async def _join(self, request: scheduler_pb2.JoinRequest) -> scheduler_pb2.JoinResponse:
+        issued = await join(self.authority, request.secret, request.csr, self._admit, self.start)
+        return scheduler_pb2.JoinResponse(
+            certificate=issued.certificate_pem,
+            ca_certificate=self.authority.ca_pem,
+            cluster_id=CLUSTER,
+            identity=issued.identity.uri,
+            scheduler_address=f":{self.address.rpartition(':')[2]}",
+        )
+
+    async def _admit(self, secret_hash: str) -> TokenRecord:
+        self.tokens[secret_hash] = admit(self.tokens, secret_hash, self.now)
+        return self.tokens[secret_hash]
