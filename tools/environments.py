@@ -15,6 +15,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 BUILD = REPOSITORY / ".build"
 
 
+# Only what the lock's hashes allow, and only wheels: nothing that we install may run code while being installed.
+# A lock may name an exception; that is then built by what is installed already, not by the newest setuptools around.
+PIP_OPTIONS = ["--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
+PIP_OPTIONS += ["--only-binary=:all:", "--no-build-isolation"]
+# Locks that an environment needs installed before its own: requirements/build.lock has the setuptools for sslyze.
+FIRST = {"checks": ["build"]}
+
+
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """Holds the lock `.build/NAME.lock`, so that two runs of `build.py` at once do not make the same thing."""
@@ -38,23 +46,23 @@ def environment(name: str) -> Path:
     place = BUILD / name
     python = place / "bin" / "python"
     stamp = place / "made-from"
-    wanted = hashlib.sha256(lock_file(name).read_bytes() + sys.version.encode() + sys.base_prefix.encode())
+    locks = [lock_file(lock) for lock in [*FIRST.get(name, []), name]]
+    made_from = [sys.version.encode(), sys.base_prefix.encode(), *(lock.read_bytes() for lock in locks)]
+    key = hashlib.sha256(b"\0".join(made_from)).hexdigest()
     with locked(name):
-        if not stamp.exists() or stamp.read_text() != wanted.hexdigest():
+        if not stamp.exists() or stamp.read_text() != key:
             print(f"build: making the environment .build/{name}", file=sys.stderr, flush=True)
             shutil.rmtree(place, ignore_errors=True)
-            install = [*_new_environment(place), "install", *PIP_OPTIONS, "--no-deps"]
-            # A fixed umask: shiv copies modes from here into the file, whose bytes may not depend on it.
-            subprocess.run([*install, "-r", lock_file(name)], check=True, env=clean_environ(), umask=0o022)
-            stamp.write_text(wanted.hexdigest())
+            pip = _new_environment(place)
+            for lock in locks:
+                # A fixed umask: shiv copies modes from here into the file, whose bytes may not depend on it.
+                install = [*pip, "install", *PIP_OPTIONS, "-r", lock]
+                subprocess.run(install, check=True, env=clean_environ(), umask=0o022)
+            stamp.write_text(key)
     return python
 
 
-# Quiet, only wheels (nothing that we install may run code while being installed), only what the lock's hashes allow.
-PIP_OPTIONS = ["--quiet", "--no-input", "--disable-pip-version-check", "--only-binary=:all:", "--require-hashes"]
-
-
-def _new_environment(place: Path) -> list[str]:
+def _new_environment(place: Path) -> list[str | Path]:
     """Makes an empty environment and returns the start of the command line of a pip that installs into it."""
     if importlib.util.find_spec("ensurepip") is not None:
         subprocess.run([sys.executable, "-m", "venv", place], check=True)

@@ -10,7 +10,7 @@ from tools.environments import BUILD, REPOSITORY, clean_environ, lock_file
 
 UV = "uv==0.13.8"  # the resolver; it makes the locks and is used for nothing else
 OPTIONS = ["--universal", "--python-version=3.11", "--generate-hashes", "--upgrade", "--quiet"]
-PLAIN = ["--no-header", "--no-annotate", "--no-emit-index-url"]
+PLAIN = ["--no-header", "--no-annotate", "--no-emit-index-url", "--emit-build-options"]
 
 
 def make() -> None:
@@ -22,7 +22,7 @@ def make() -> None:
     # What is tested must be what runs: the same versions in both.
     _lock("dev", "pyproject.toml", "--group=dev", f"--constraint={lock_file('run')}")
     _lock("build", "--group=build")
-    _lock("checks", "--group=checks")
+    _lock("checks", "--group=checks", "--no-binary=sslyze")  # published as source alone
 
 
 def _lock(name: str, *sources: str) -> None:

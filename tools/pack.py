@@ -92,7 +92,7 @@ def _installed(machine: str) -> list[Path]:
 def _install(machine: str, lock: Path, place: Path, python: str) -> None:
     platforms = [f"--platform={manylinux}_{machine}" for manylinux in MANYLINUX]
     wanted = ["--implementation=cp", f"--python-version={python}", *platforms]
-    target = ["--no-deps", "--no-compile", f"--target={place / python}"]
+    target = ["--no-compile", f"--target={place / python}"]
     pip = [sys.executable, "-m", "pip", "install", *PIP_OPTIONS]
     subprocess.run([*pip, *wanted, *target, "-r", lock], check=True, env=clean_environ())
 

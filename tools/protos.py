@@ -46,13 +46,14 @@ def buf() -> Path | None:
     if npm is None:
         return None
     place = BUILD / "buf"
-    stamp = place / "package-lock.json"
-    if not stamp.exists() or stamp.read_bytes() != (BUF / "package-lock.json").read_bytes():
+    stamp = place / "made-from"
+    lock = (BUF / "package-lock.json").read_text()
+    if not stamp.exists() or stamp.read_text() != lock:
         shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        shutil.copy(BUF / "package.json", place)
-        shutil.copy(BUF / "package-lock.json", place)
-        # By their hashes, and without running anything that they bring.
-        install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        shutil.copytree(BUF, place)
+        # By its hash, and without running anything that it brings.
+        install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
         subprocess.run(install, check=True, cwd=place)
-    return place / "node_modules" / ".bin" / "buf"
+        stamp.write_text(lock)
+    (program,) = place.glob("node_modules/@bufbuild/buf-linux-*/bin/buf")
+    return program
