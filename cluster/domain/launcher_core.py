@@ -252,10 +252,12 @@ class LauncherCore:
                 backlog.popleft()
                 continue
             cpus = attempt.template.cpus
+            text = attempt.template.refusal
             if cpus > self.capacity:
+                text = text or f"it needs {cpus} millicpus and this worker has {self.capacity}"
+            if text:
                 backlog.popleft()
                 self._forget(attempt)
-                text = f"it needs {cpus} millicpus and this worker has {self.capacity}"
                 ended = Ended(self._next_seq(), attempt.item.key, "launch_failed", text=text)
                 self._report(ended, effects)
                 continue

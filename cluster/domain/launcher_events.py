@@ -22,6 +22,7 @@ class Template:
     grace: seconds between the first signal of a stop and SIGKILL.
     leash: seconds it may outlive the last renewal of the lease, None: for ever.
     uid, gid: run as this user (needs root); None: as the launcher itself.
+    refusal: why none of them can be started, in words; empty: they can.
     """
 
     argv: tuple[str, ...]
@@ -35,6 +36,7 @@ class Template:
     leash: float | None = None
     uid: int | None = None
     gid: int | None = None
+    refusal: str = ""
 
 
 class Item(NamedTuple):

@@ -361,7 +361,8 @@ class SchedulerCore:
         worker.known_specs.add(job.number)
         attempts = Attempts(job.number, attempt, ranges)
         sent_spec = spec.without_lines() if first else None
-        self.send(worker, Assign(attempts, sent_spec, LEASH * spec.lost_after, job.lines_of(ranges)))
+        job_id = job.record.id if first else ""
+        self.send(worker, Assign(attempts, sent_spec, LEASH * spec.lost_after, job.lines_of(ranges), job_id))
 
     def _commit(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""

@@ -21,8 +21,9 @@ The life of a session; `launcher` means that the launcher is connected:
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from enum import Enum
+from typing import NamedTuple
 
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
@@ -89,6 +90,15 @@ class SessionState(Enum):
     CLOSING = "closing"
 
 
+class _Known(NamedTuple):
+    """A job that the launcher has a template of, in `slot`."""
+
+    slot: int
+    job_id: str
+    spec: JobSpec
+    leash: float
+
+
 class WorkerCore:
     """The worker's decisions. Feed it what happened, perform what it answers, in order."""
 
@@ -119,7 +129,7 @@ class WorkerCore:
         self._asked: dict[int, float] = {}  # heartbeat -> when it was sent; 0 is the hello
         self._heard_at = 0.0
         self._reported_at = -REPORT_EVERY
-        self._jobs: OrderedDict[int, tuple[int, JobSpec, float]] = OrderedDict()  # job -> slot, spec, leash
+        self._jobs: OrderedDict[int, _Known] = OrderedDict()
         self._closing: float | None = None  # when the goodbye is over at the latest
         self._stopping = False
         self._finished = False
@@ -174,9 +184,9 @@ class WorkerCore:
         return self._state is SessionState.OPEN
 
     @property
-    def unacknowledged(self) -> set[AttemptKey]:
-        """Attempts whose journal entries the scheduler has not acknowledged yet."""
-        return {entry.key for entry in (*self._sent, *self._unsent)}
+    def ended(self) -> Set[AttemptKey]:
+        """Attempts whose end the scheduler has not acknowledged yet."""
+        return self._ended
 
     # -- launcher
 
@@ -320,11 +330,14 @@ class WorkerCore:
     def _on_assign(self, assign: Assign, effects: list[WorkerEffect]) -> None:
         job = assign.attempts.job
         known = self._jobs.get(job)
-        spec = assign.spec or (known[1] if known else None)
-        if spec is None:
+        if assign.spec is not None:
+            wanted = _Known(0, assign.job_id, assign.spec, assign.leash)
+        elif known is not None:
+            wanted = known._replace(leash=assign.leash)
+        else:
             self._close_session(f"the scheduler assigned tasks of job {job} without its spec", effects)
             return
-        items = []
+        spec, items = wanted.spec, []
         for position, key in enumerate(_keys(assign.attempts)):
             if self.holds(key) or key in self._ended:
                 continue
@@ -336,23 +349,22 @@ class WorkerCore:
             items.append(StartItem(key, number, line))
             self.queued[key] = None
         if items:
-            effects.append(Start(self._define(job, spec, assign.leash, effects), tuple(items)))
+            effects.append(Start(self._define(job, wanted, effects), tuple(items)))
 
-    def _define(self, job: int, spec: JobSpec, leash: float, effects: list[WorkerEffect]) -> int:
-        """The slot of the launcher's template for this job, defined if it is not yet."""
+    def _define(self, job: int, wanted: _Known, effects: list[WorkerEffect]) -> int:
+        """The slot of the launcher's template for this job, defined if it is not yet. `wanted.slot` says nothing."""
         known = self._jobs.get(job)
-        if known is not None and known[1:] == (spec, leash):
-            self._jobs.move_to_end(job)
-            return known[0]
         if known is not None:
-            slot = known[0]
+            slot = known.slot
         elif len(self._jobs) < DEFINED_JOBS:
             slot = len(self._jobs)
         else:
-            _, (slot, _, _) = self._jobs.popitem(last=False)
-        self._jobs[job] = (slot, spec, leash)
+            slot = self._jobs.popitem(last=False)[1].slot
+        wanted = wanted._replace(slot=slot)
+        self._jobs[job] = wanted
         self._jobs.move_to_end(job)
-        effects.append(Define(slot, job, spec, leash))
+        if wanted != known:
+            effects.append(Define(slot, job, wanted.job_id, wanted.spec, wanted.leash))
         return slot
 
     def _held(self, attempts: Attempts) -> tuple[AttemptKey, ...]:

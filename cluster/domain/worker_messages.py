@@ -136,6 +136,7 @@ class Define:
 
     slot: int
     job: int
+    job_id: str
     spec: JobSpec
     leash: float
 

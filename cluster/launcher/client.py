@@ -32,12 +32,13 @@ class LauncherUnavailable(Exception):
 
 
 class Hello(NamedTuple):
-    """What a launcher holds when an agent connects. `running` and `backlog` are keys."""
+    """What a launcher holds when an agent connects. `running` and `backlog` are keys; `unacked` reports follow."""
 
     incarnation: str
     boot: str
     pid: int
     seq: int
+    unacked: int
     running: list[str]
     backlog: list[str]
 
@@ -102,6 +103,10 @@ class LauncherClient:
         self._last_template += 1
         self._protocol.send(("define", self._last_template, wire.encode_template(template)))
         return self._last_template
+
+    def redefine(self, template_id: int, template: Template) -> None:
+        """Use an id again. What was started under it is not touched."""
+        self._protocol.send(("define", template_id, wire.encode_template(template)))
 
     def start(self, template: int, items: Iterable[Item]) -> None:
         """Start these in this order as soon as there is room. Saying it twice does nothing."""

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from cluster.domain import launcher_events as ev
@@ -229,7 +230,7 @@ class Launcher:
         if self._link is not None and self._link.greeted:
             self._link.send(line)
         if isinstance(report, ev.Ended) and self._begun.pop(report.key, None) is not None:
-            del self._outputs[report.key]
+            _remove_empty(self._outputs.pop(report.key), (report.out, report.err))
             self._trees.forget(report.key)
 
     def _welcome(self, welcome: ev.Welcome) -> None:
@@ -241,6 +242,7 @@ class Launcher:
             "boot": self._boot,
             "pid": os.getpid(),
             "seq": self._core.seq,
+            "unacked": len(welcome.unacked),
             "running": welcome.running,
             "backlog": welcome.backlog,
         }
@@ -264,14 +266,16 @@ class Launcher:
 
     def _spawn_one(self, s: ev.Spawn, at: float, wall_us: int) -> ev.Event:
         key = s.item.key
+        parsed = AttemptKey.parse(key)
+        stem = spawn.output_stem(parsed, s.template)
         try:
             pid = self._spawner.spawn(s.item, s.template)
         except spawn.CannotStart as e:
+            _remove_empty(stem, (_size(stem + ".out"), _size(stem + ".err")))
             return ev.StartFailed(key, str(e), e.code)
-        parsed = AttemptKey.parse(key)
         self._trees.add(key, pid, spawn.mark(parsed, s.item.number))
         self._begun[key] = journal.Begun(key, at, wall_us, pid)
-        self._outputs[key] = spawn.output_stem(parsed, s.template)
+        self._outputs[key] = stem
         return ev.ProcessStarted(key, pid, wall_us)
 
     # -- journal and link
@@ -330,6 +334,14 @@ def log(text: str) -> None:
     """One line for the operator, into launcher.log."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     print(f"{stamp} launcher {os.getpid()}: {text}", file=sys.stderr, flush=True)
+
+
+def _remove_empty(stem: str, sizes: tuple[int, int]) -> None:
+    """Most attempts write to stdout alone, or nothing: their empty files would cost the agent more than us."""
+    for suffix, size in zip((".out", ".err"), sizes, strict=True):
+        if not size:
+            with suppress(OSError):
+                os.unlink(stem + suffix)
 
 
 def _size(path: str) -> int:

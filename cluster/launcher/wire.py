@@ -10,7 +10,8 @@ Agent to launcher; the first line of a connection must be `hello`:
     ["hello", millicpus, incarnation, acked]
                                       use so many millicpus from now on; of this incarnation (null: none
                                       known), reports up to sequence number `acked` are safe
-    ["define", id, template]          how to start attempts (fields of `Template`); known until we disconnect
+    ["define", id, template]          how to start attempts (fields of `Template`); known until we disconnect;
+                                      an id that is used again means the new one from then on
     ["start", id, [item, …]]          start these, in this order, as there is room. an item is
                                       the bare key, or [key, number, line]: line may be null
     ["withdraw", [key, …]]            give back what has not started
@@ -23,8 +24,8 @@ Agent to launcher; the first line of a connection must be `hello`:
 Launcher to agent; `hello` comes first, then every report that was not acknowledged, then reports as they
 happen:
 
-    ["hello", {version, incarnation, boot, pid, seq, running, backlog}]
-                                      running, backlog: lists of keys
+    ["hello", {version, incarnation, boot, pid, seq, unacked, running, backlog}]
+                                      unacked: how many reports follow. running, backlog: lists of keys
     ["started", seq, key, pid, at]    see `Started`
     ["ended", seq, key, reason, code, signal, started_at, duration, cpu, peak, out, err, text]
                                       see `Ended`

@@ -194,6 +194,7 @@ def assign_to_proto(assign: Assign) -> scheduler_pb2.Assign:
         spec=spec_to_proto(assign.spec, with_lines=False) if assign.spec else None,
         leash=assign.leash,
         lines=assign.lines,
+        job_id=assign.job_id,
     )
 
 
@@ -203,6 +204,7 @@ def assign_from_proto(message: scheduler_pb2.Assign) -> Assign:
         spec_from_proto(message.spec) if message.HasField("spec") else None,
         message.leash,
         tuple(message.lines),
+        message.job_id,
     )
 
 

@@ -56,6 +56,7 @@ from cluster.domain.worker_messages import (
 
 SPEC = JobSpec(argv=("true",), array=(ArraySegment(1, 1000, 2),))
 LEASE = 15.0
+ID = "0190a1b2-0000-7000-8000-000000000000"
 NOTHING = LauncherConnected("inc", (), (), ())
 
 
@@ -90,7 +91,7 @@ def some(start: int, stop: int, attempt: int = 1) -> Attempts:
 
 
 def assign(start: int, stop: int, spec: JobSpec | None = SPEC, attempt: int = 1) -> Assign:
-    return Assign(some(start, stop, attempt), spec, 30.0)
+    return Assign(some(start, stop, attempt), spec, 30.0, (), ID if spec else "")
 
 
 def ended(seq: int, index: int, reason: str = "ok", out: int = 0, err: int = 0) -> Ended:
@@ -222,7 +223,7 @@ def test_a_scheduler_that_answers_no_heartbeat_for_a_whole_lease_is_hung_up_on()
 def test_an_assign_goes_straight_into_the_backlog_with_the_numbers_of_the_tasks() -> None:
     bench = Bench().opened()
     start = Start(0, (StartItem(key(2), 5), StartItem(key(3), 7)))
-    assert bench.down(assign(2, 4)) == [Define(0, 5, SPEC, 30.0), start]
+    assert bench.down(assign(2, 4)) == [Define(0, 5, ID, SPEC, 30.0), start]
     assert bench.down(assign(2, 4)) == []  # said twice
     assert bench.down(assign(4, 5, spec=None)) == [Start(0, (StartItem(key(4), 9),))]
     assert bench.down(assign(3, 6)) == [Start(0, (StartItem(key(5), 11),))]
@@ -231,15 +232,15 @@ def test_an_assign_goes_straight_into_the_backlog_with_the_numbers_of_the_tasks(
 def test_lines_come_with_their_tasks() -> None:
     bench = Bench().opened()
     spec = JobSpec(argv=("echo", "{}"))
-    command = Assign(some(4, 6), spec, 30.0, (b"a b", b""))
+    command = Assign(some(4, 6), spec, 30.0, (b"a b", b""), ID)
     items = (StartItem(key(4), 5, b"a b"), StartItem(key(5), 6, b""))
-    assert bench.down(command) == [Define(0, 5, spec, 30.0), Start(0, items)]
+    assert bench.down(command) == [Define(0, 5, ID, spec, 30.0), Start(0, items)]
 
 
 def test_the_task_of_a_job_that_is_no_array_has_no_number() -> None:
     bench = Bench().opened()
     spec = JobSpec(argv=("true",))
-    assert bench.down(assign(0, 1, spec)) == [Define(0, 5, spec, 30.0), Start(0, (StartItem(key(0)),))]
+    assert bench.down(assign(0, 1, spec)) == [Define(0, 5, ID, spec, 30.0), Start(0, (StartItem(key(0)),))]
 
 
 def test_an_assign_without_a_spec_makes_both_sides_start_afresh() -> None:
