@@ -24,7 +24,7 @@ from cluster.launcher import wire
 from cluster.launcher.link import peer_uid
 
 Reports = list[Started | Ended]
-MOST_TRIES = 50  # of starting; each takes as long as a Python start, so a launcher that is just exiting is outwaited
+MOST_TRIES = 20  # of starting; each takes as long as a Python start, so a launcher that is just exiting is outwaited
 
 
 class LauncherUnavailable(Exception):

@@ -23,6 +23,10 @@ from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_core import LauncherCore
 from cluster.launcher import clock, journal, link, spawn, tree, wire
 
+# Seconds. Each batch wakes the agent, which costs about as much as starting a process: so while the backlog keeps
+# the machine busy anyway, reports wait this long for company. The last one never waits.
+COALESCE = 0.005
+
 
 class Launcher:
     """Runs attempts in `directory` (its own, locked by the caller) until it is told to quit."""
@@ -42,6 +46,7 @@ class Launcher:
         self._events: deque[ev.Event] = deque()
         self._link: link.Link | None = None
         self._exiting = False
+        self._flushed = 0.0
         self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
         self._take_over(memory)
         self._epoll = select.epoll()
@@ -71,14 +76,29 @@ class Launcher:
     def run(self) -> None:
         """The loop. Returns when the core says exit."""
         while not self._exiting:
-            for fd, _ in self._epoll.poll():
+            for fd, _ in self._epoll.poll(self._until_flush()):
                 handler = self._watch.get(fd)
                 if handler is not None:  # else it was closed in this turn
                     handler()
-            self._flush_journal()
-            self._flush_link()
+            if self._until_flush() == 0:
+                self._flush()
             self._timer.wake_at(self._core.next_deadline())
+        self._flush()
         os.unlink(wire.SOCKET_NAME, dir_fd=self._journal.directory)
+
+    def _until_flush(self) -> float | None:
+        """Seconds until reports are written and sent: at once, but COALESCE apart while there is more to start;
+        None when there is nothing to send."""
+        if not (self._journal.has_news or (self._link is not None and self._link.has_news)):
+            return None
+        if not self._core.backlog:
+            return 0
+        return max(0.0, self._flushed + COALESCE - time.monotonic())
+
+    def _flush(self) -> None:
+        self._flush_journal()
+        self._flush_link()
+        self._flushed = time.monotonic()
 
     # -- what happens
 
@@ -101,11 +121,12 @@ class Launcher:
         self._drop_link()
         self._link = link.Link(connection)
         self._watch[self._link.fd] = self._on_agent
-        self._epoll.register(self._link.fd, select.EPOLLIN)
+        self._epoll.register(self._link.fd, self._link.mask)
 
     def _on_agent(self) -> None:
         agent = self._link
         assert agent is not None
+        agent.stuck = False  # as far as we know: the next flush will tell
         try:
             for message in agent.read():
                 self._on_message(agent, message)
@@ -298,13 +319,14 @@ class Launcher:
         if self._link is None:
             return
         try:
-            stuck = self._link.flush()
+            self._link.flush()
         except ConnectionError:
             self._drop_link()
             return
-        if stuck != self._link.stuck:
-            self._link.stuck = stuck
-            self._epoll.modify(self._link.fd, select.EPOLLIN | (select.EPOLLOUT if stuck else 0))
+        mask = select.EPOLLIN | (select.EPOLLOUT if self._link.stuck else 0)
+        if mask != self._link.mask:
+            self._link.mask = mask
+            self._epoll.modify(self._link.fd, mask)
 
     def _drop_link(self) -> None:
         if self._link is not None:

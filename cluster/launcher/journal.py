@@ -15,7 +15,6 @@ is rewritten (beside it, then renamed), once it has doubled since the last time 
 """
 
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -55,7 +54,7 @@ def recall(directory: str) -> Memory:
     """Read what a predecessor left. With no journal, an unreadable one, or one of another boot: a new
     incarnation.
     """
-    new = Memory(uuid.uuid4().hex, boot_id(), 0, [], {})
+    new = Memory(os.urandom(16).hex(), boot_id(), 0, [], {})
     lines = _read_lines(os.path.join(directory, "journal"))
     try:
         word, version, incarnation, boot, seq = next(lines)
@@ -103,6 +102,7 @@ class Journal:
         self._identity = (incarnation, boot)
         self._pending: list[bytes] = []
         self._size = self._size_after_rewrite = 0
+        self._failed = 0  # how many of the pending lines could not be written
         self._fd = -1
 
     def begin(self, key: str, boot: float, wall_us: int) -> None:
@@ -113,6 +113,11 @@ class Journal:
         line = encode_report(report)
         self._pending.append(line)
         return line
+
+    @property
+    def has_news(self) -> bool:
+        """Was anything added since the last attempt to write?"""
+        return len(self._pending) > self._failed
 
     def write(self) -> None:
         """Write what was added. On an error (a full disk) the file is as before and the lines stay
@@ -126,14 +131,17 @@ class Journal:
             if written < len(data):
                 os.write(self._fd, data[written:])
         except OSError:
+            self._failed = len(self._pending)
             os.ftruncate(self._fd, self._size)
             raise
+        self._failed = 0
         self._size += len(data)
         self._pending.clear()
 
     def unwrite_begins(self) -> None:
         """Forget pending begins: those attempts will not be spawned."""
         self._pending = [line for line in self._pending if not line.startswith(b'["begin"')]
+        self._failed = len(self._pending)
 
     def due(self) -> bool:
         """Has enough been added since the last rewrite for another to pay?"""
@@ -159,4 +167,5 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._size, self._size_after_rewrite = fd, len(data), len(data)
+        self._failed = 0
         self._pending.clear()

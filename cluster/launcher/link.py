@@ -1,6 +1,7 @@
 """The launcher's end of the socket: lines in, lines out, never blocking, one write a turn."""
 
 import os
+import select
 import socket
 import struct
 from typing import Any
@@ -39,6 +40,7 @@ class Link:
         self.fd = connection.fileno()
         self.greeted = False
         self.stuck = False  # the agent does not read as fast as we write
+        self.mask = select.EPOLLIN  # what the loop watches
         self.templates: dict[int, Template] = {}
         self._in = bytearray()
         self._out: list[bytes] = []
@@ -67,19 +69,22 @@ class Link:
         """Queue a line for the next flush."""
         self._out.append(line)
 
-    def flush(self) -> bool:
-        """Write what is queued; True when something had to stay. Raises ConnectionError when the agent is
-        gone.
-        """
+    @property
+    def has_news(self) -> bool:
+        """Is anything queued that could be written?"""
+        return bool(self._out) and not self.stuck
+
+    def flush(self) -> None:
+        """Write what is queued; `stuck` says that some had to stay. Raises ConnectionError when the agent is gone."""
         if not self._out:
-            return False
+            return
         data = b"".join(self._out)
         try:
             sent = self._socket.send(data, socket.MSG_NOSIGNAL)
         except BlockingIOError:
             sent = 0
         self._out = [data[sent:]] if sent < len(data) else []
-        return bool(self._out)
+        self.stuck = bool(self._out)
 
     def refuse(self, text: str) -> None:
         """Say what was wrong, as far as that is possible without waiting."""

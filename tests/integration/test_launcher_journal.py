@@ -1,0 +1,73 @@
+"""The launcher's journal by itself: what is written is remembered, and a full disk breaks nothing."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.launcher_events import Ended, Started
+from cluster.launcher.journal import Begun, Journal, boot_id, recall
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    journal = Journal(str(tmp_path), "incarnation", boot_id())
+    journal.rewrite(7, [], [])
+    return journal
+
+
+@contextmanager
+def no_file_may_exceed(size: int) -> Iterator[None]:
+    """As good as a full disk: a write stops short there, the next one fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_was_written_is_remembered(journal: Journal, tmp_path: Path) -> None:
+    started, ended = Started(8, "1.0#1", 42, 99), Ended(9, "1.0#1", "exit:1", 1, text="grüß\udcff")
+    journal.begin("1.0#1", 1.5, 99)
+    journal.report(started)
+    journal.report(ended)
+    journal.begin("1.1#1", 2.5, 100)
+    journal.report(Started(10, "1.1#1", 43, 100))
+    journal.begin("1.2#1", 3.5, 101)
+    journal.write()
+    memory = recall(str(tmp_path))
+    assert (memory.incarnation, memory.boot_id, memory.seq) == ("incarnation", boot_id(), 10)
+    assert memory.unacked == [started, ended, Started(10, "1.1#1", 43, 100)]
+    assert memory.begun == {"1.1#1": Begun("1.1#1", 2.5, 100, 43), "1.2#1": Begun("1.2#1", 3.5, 101)}
+
+
+def test_a_rewrite_keeps_only_what_is_needed(journal: Journal, tmp_path: Path) -> None:
+    running, last = Begun("1.1#1", 2.5, 100, 43), Ended(12, "1.2#1", "ok", 0)
+    journal.report(Ended(8, "1.0#1", "ok", 0))
+    journal.write()
+    journal.rewrite(12, [running], [last])
+    memory = recall(str(tmp_path))
+    assert (memory.seq, memory.unacked, memory.begun) == (12, [last], {"1.1#1": running})
+    journal.report(Ended(13, "1.1#1", "ok", 0))
+    journal.write()
+    assert recall(str(tmp_path)).begun == {}
+
+
+def test_a_full_disk_leaves_the_journal_whole(journal: Journal, tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    before = path.read_bytes()
+    journal.report(Ended(8, "1.0#1", "ok", 0))
+    journal.begin("1.1#1", 2.5, 100)
+    with no_file_may_exceed(len(before) + 10), pytest.raises(OSError, match="File too large"):
+        journal.write()
+    assert path.read_bytes() == before
+    assert not journal.has_news
+    journal.unwrite_begins()
+    journal.report(Ended(9, "1.1#1", "launch_failed"))
+    assert journal.has_news
+    journal.write()
+    assert [r.seq for r in recall(str(tmp_path)).unacked] == [8, 9]
+    assert recall(str(tmp_path)).begun == {}
