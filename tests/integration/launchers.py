@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.domain.ids import AttemptKey
+from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.launcher import tree
 from cluster.launcher.client import LauncherClient
 from cluster.launcher.driver import identity
