@@ -109,6 +109,10 @@ class SchedulerCore:
         """When a turn is due even if nothing happens, on the monotonic clock."""
         return self._timers.next()
 
+    def number_of(self, job_id: str) -> int | None:
+        """The job with that UUID."""
+        return self._numbers.get(job_id)
+
     def unfinished(self) -> Iterable[Job]:
         """In the order of their numbers."""
         return self._unfinished.values()

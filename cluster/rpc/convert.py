@@ -22,7 +22,8 @@ from cluster.domain.session import (
     Welcome,
 )
 from cluster.domain.states import TaskState
-from cluster.v1 import job_pb2, scheduler_pb2
+from cluster.domain.views import JobView, WorkerView
+from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 
 DEFAULT_MILLICPUS = 1000
 
@@ -209,8 +210,8 @@ def assign_from_proto(message: scheduler_pb2.Assign) -> Assign:
 
 
 def response_to_proto(messages: Sequence[Downward]) -> scheduler_pb2.SessionResponse:
-    """Joins messages into one. Their order is lost, and need not be kept: an attempt is assigned once, and only after
-    that stopped, recalled or disowned; `messages_from_response` gives them back in that order."""
+    """Joins messages into one. Their order is lost, and need not be kept: within one turn of the core an attempt is
+    first disowned, then assigned, then stopped or recalled; `messages_from_response` gives them back in that order."""
     response = scheduler_pb2.SessionResponse()
     for message in messages:
         match message:
@@ -236,12 +237,51 @@ def messages_from_response(response: scheduler_pb2.SessionResponse) -> list[Down
     messages: list[Downward] = []
     if response.HasField("welcome"):
         messages.append(Welcome(response.welcome.epoch, response.welcome.lease))
+    messages += [Disown(attempts_from_proto(m)) for m in response.disown]
     messages += [assign_from_proto(m) for m in response.assign]
     messages += [Stop(attempts_from_proto(m.attempts), m.grace) for m in response.stop]
     messages += [Recall(attempts_from_proto(m)) for m in response.recall]
-    messages += [Disown(attempts_from_proto(m)) for m in response.disown]
     if response.report_acknowledged:
         messages.append(ReportAcknowledged(response.report_acknowledged))
     if response.heartbeat:
         messages.append(HeartbeatAnswered(response.heartbeat))
     return messages
+
+
+def job_to_proto(view: JobView) -> job_pb2.Job:
+    """The spec comes without its lines: as an array of as many tasks."""
+    record, counts = view.record, view.counts
+    return job_pb2.Job(
+        number=record.number,
+        id=record.id,
+        owner=record.owner,
+        spec=spec_to_proto(record.spec.without_lines()),
+        state=view.state.value,  # type: ignore[arg-type]  # the numbers are the same
+        reason=view.reason,
+        counts=job_pb2.TaskCounts(**{state.word: count for state, count in counts.items()}),
+        submitted_at=record.submitted_at,
+        started_at=view.started_at,
+        ended_at=view.ended_at,
+        exit_code=view.exit_code,
+        pending_because=view.pending_because,
+        cancelled_by=view.cancelled_by,
+        cancel_reason=view.cancel_reason,
+    )
+
+
+def worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
+    """`now` is the wall clock, Unix seconds."""
+    record = view.record
+    return jobs_pb2.WorkerInfo(
+        id=record.id,
+        name=record.name,
+        state=view.state.value,  # type: ignore[arg-type]  # the numbers are the same
+        capacity_millicpus=record.millicpus,
+        used_millicpus=view.used_millicpus,
+        running=view.running,
+        assigned=view.assigned,
+        address=record.address,
+        version=record.version,
+        registered_at=record.registered_at,
+        last_heard_at=now - view.silent_for,
+    )

@@ -76,11 +76,11 @@ def test_hello_comes_back_as_it_was() -> None:
 def test_one_response_carries_all_messages_of_a_turn() -> None:
     messages: list[Downward] = [
         Welcome(4, 15.0),
+        Disown(SOME),
         Assign(SOME, JobSpec(argv=("true",)), 55.0, (b"one", b"two")),
         Assign(Attempts(4, 1, (Range(0, 1),)), None, 55.0),
         Stop(SOME, 0.0),
         Recall(SOME),
-        Disown(SOME),
         ReportAcknowledged(9),
         HeartbeatAnswered(8),
     ]

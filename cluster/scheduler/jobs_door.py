@@ -1,0 +1,123 @@
+"""The door for users, the `Jobs` service: finds out what is meant and who may, asks the core, shows the answer."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
+
+from cluster.domain.errors import InvalidInput
+from cluster.domain.events import CancelRequested, JobSubmitted, Target
+from cluster.domain.identity import Caller, is_uuid
+from cluster.domain.intervals import Range
+from cluster.domain.job import validate
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.states import TaskState
+from cluster.domain.views import JobView, job_view, worker_view
+from cluster.rpc.convert import job_to_proto, spec_from_proto, worker_to_proto
+from cluster.rpc.errors import Context
+from cluster.rpc.gate import current_caller
+from cluster.scheduler.access import VisibleJobs, select
+from cluster.scheduler.checks import check_seconds, check_text
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.reading import OutputReader, Wish
+from cluster.scheduler.tasks_shown import tasks_shown
+from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
+
+
+class JobsDoor(jobs_pb2_grpc.JobsServicer):
+    def __init__(self, driver: Driver, outputs: OutputReader) -> None:
+        self._driver = driver
+        self._outputs = outputs
+
+    async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
+        if not is_uuid(request.id):
+            raise InvalidInput(f"job id {request.id[:60]!r} is no lower-case UUID")
+        spec = spec_from_proto(request.spec)
+        validate(spec)
+        owner = current_caller().identity.name
+        number = await self._driver.ask(lambda ask: JobSubmitted(ask, request.id, owner, spec))
+        return jobs_pb2.SubmitResponse(job=await self._job(number))
+
+    async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:
+        caller, texts = current_caller(), [s.text for s in request.selectors]
+        states = {TaskState(state) for state in request.states if state}
+
+        def view(core: SchedulerCore) -> list[job_pb2.Job]:
+            numbers = _distinct(select(core, caller, texts)) if texts else VisibleJobs(core, caller).numbers()
+            jobs: list[job_pb2.Job] = []
+            for number in reversed(numbers):  # newest first
+                if request.limit and len(jobs) == request.limit:
+                    break
+                job = job_view(core, number)
+                if not states or job.state in states:
+                    jobs.append(job_to_proto(job))
+            return jobs
+
+        return jobs_pb2.ListResponse(jobs=await self._driver.read(view))
+
+    async def Get(self, request: jobs_pb2.GetRequest, context: Context) -> jobs_pb2.GetResponse:
+        target = await self._one_target(current_caller(), request.selector.text)
+        tasks = await tasks_shown(self._driver, target.job, target.ranges, request.max_tasks)
+        return jobs_pb2.GetResponse(job=await self._job(target.job), tasks=tasks)
+
+    async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
+        numbers = _distinct(await self._targets([s.text for s in request.selectors]))
+        async with aclosing(self._driver.watchers.changes(numbers)) as changes:
+            async for _ in changes:
+                views = await self._views(numbers)
+                yield jobs_pb2.WaitResponse(jobs=map(job_to_proto, views))
+                if all(view.state.ended for view in views):
+                    return
+
+    async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:
+        grace = request.grace if request.HasField("grace") else None
+        if grace is not None:
+            check_seconds("a grace of", grace)
+        check_text("the reason", request.reason)
+        targets, by = await self._targets([s.text for s in request.selectors]), current_caller().identity.name
+        cancelled = await self._driver.ask(lambda ask: CancelRequested(ask, tuple(targets), by, grace, request.reason))
+        views = await self._views(_distinct(targets))
+        return jobs_pb2.CancelResponse(jobs=map(job_to_proto, views), cancelled=cancelled)
+
+    async def ReadOutput(
+        self, request: jobs_pb2.ReadOutputRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
+        tail = request.tail_lines if request.HasField("tail_lines") else None
+        wish = Wish(request.stdout, request.stderr, request.follow, tail)
+        for target in await self._targets([request.selector.text]):
+            (view,) = await self._views([target.job])
+            spec = view.record.spec
+            ranges = target.ranges or (Range(0, spec.task_count),)
+            async with aclosing(self._outputs.read(target.job, spec, ranges, wish)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:
+        def view(core: SchedulerCore) -> list[jobs_pb2.WorkerInfo]:
+            now = self._driver.clock().wall
+            workers = sorted(core.workers.values(), key=lambda worker: worker.record.name)
+            return [worker_to_proto(worker_view(core, worker), now) for worker in workers]
+
+        return jobs_pb2.ListWorkersResponse(workers=await self._driver.read(view))
+
+    async def _job(self, number: int) -> job_pb2.Job:
+        return job_to_proto((await self._views([number]))[0])
+
+    async def _views(self, numbers: Iterable[int]) -> list[JobView]:
+        return await self._driver.read(lambda core: [job_view(core, number) for number in numbers])
+
+    async def _targets(self, selectors: Sequence[str]) -> list[Target]:
+        if not selectors:
+            raise InvalidInput("which job? Give its number, name or UUID, last or all")
+        caller = current_caller()
+        return await self._driver.read(lambda core: select(core, caller, selectors))
+
+    async def _one_target(self, caller: Caller, selector: str) -> Target:
+        targets = await self._driver.read(lambda core: select(core, caller, [selector]))
+        if len(targets) != 1:
+            numbers = ", ".join(str(target.job) for target in targets[:5]) or "none"
+            raise InvalidInput(f"{selector!r} selects {len(targets)} jobs ({numbers}): give the number of one")
+        return targets[0]
+
+
+def _distinct(targets: Iterable[Target]) -> list[int]:
+    """The jobs, each once."""
+    return list(dict.fromkeys(target.job for target in targets))

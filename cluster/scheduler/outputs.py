@@ -1,0 +1,182 @@
+"""Output files: what attempts wrote, kept by the scheduler so that it outlives the worker.
+
+    outputs/<job>/<index>.<attempt>.out and .err        one file for each stream; none: the stream was empty
+
+Small outputs are not here: they are in the store, with the end that they came with. A file appears whole or not at
+all. Of a stream beyond CAP bytes the first and the last half are kept, and a line between them says what is missing.
+"""
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from cluster.domain.errors import Exhausted
+from cluster.domain.ids import AttemptKey
+
+CAP = 64 * 1024 * 1024  # bytes kept of one stream
+CHUNK = 64 * 1024  # bytes read at once: about what gRPC sends before it waits for the reader
+_SUFFIXES = {False: "out", True: "err"}
+
+
+class OutputFiles:
+    def __init__(self, directory: Path, cap: int = CAP) -> None:
+        self._directory = directory
+        self._cap = cap
+
+    def has(self, key: AttemptKey) -> bool:
+        """Whether the attempt's output was taken in."""
+        return any(self._path(key, stderr).exists() for stderr in (False, True))
+
+    def new(self, key: AttemptKey) -> "NewOutput":
+        """To be filled. Exhausted when the disk is full."""
+        self._path(key, False).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return NewOutput({stderr: self._path(key, stderr) for stderr in (False, True)}, self._cap)
+
+    def read(self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0) -> Iterator[bytes]:
+        """The stream in pieces, from byte `skip` or only its last lines. Nothing if it was empty. Blocks."""
+        try:
+            file = self._path(key, stderr).open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            file.seek(skip if tail_lines is None else tail_start(file, tail_lines))
+            while piece := file.read(CHUNK):
+                yield piece
+
+    def _path(self, key: AttemptKey, stderr: bool) -> Path:
+        return self._directory / str(key.job) / f"{key.index}.{key.attempt}.{_SUFFIXES[stderr]}"
+
+
+class NewOutput:
+    """The output of one attempt as it comes in. Use it in `with`: what was not kept is gone afterwards."""
+
+    def __init__(self, paths: dict[bool, Path], cap: int) -> None:
+        self._paths = paths
+        self._cap = cap
+        self._streams: dict[bool, _Capped] = {}
+
+    def __enter__(self) -> "NewOutput":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in self._streams.values():
+            stream.discard()
+
+    def write(self, stderr: bool, data: bytes) -> None:
+        """Blocks. Exhausted when the disk is full."""
+        with _full_disk_explained(self._paths[stderr]):
+            if stderr not in self._streams:
+                self._streams[stderr] = _Capped(self._paths[stderr].parent, self._cap)
+            self._streams[stderr].write(data)
+
+    def keep(self) -> None:
+        """Makes all of it durable under its names, stdout too when it is empty: that is how it is known to be here."""
+        self.write(False, b"")
+        for stderr, stream in sorted(self._streams.items(), reverse=True):  # stdout last: its file says "complete"
+            with _full_disk_explained(self._paths[stderr]):
+                stream.keep(self._paths[stderr])
+        self._streams = {}
+
+
+class _Capped:
+    """One stream in a temporary file, and when it is long, its end in a second one that is overwritten in a circle."""
+
+    def __init__(self, directory: Path, cap: int) -> None:
+        self._head: IO[bytes] = tempfile.NamedTemporaryFile(dir=directory, prefix=".new-", delete=False)  # noqa: SIM115
+        self._tail: IO[bytes] | None = None
+        self._head_left = cap // 2
+        self._tail_size = cap - cap // 2
+        self._tail_written = 0
+
+    def write(self, data: bytes) -> None:
+        head, rest = data[: self._head_left], data[self._head_left :]
+        self._head.write(head)
+        self._head_left -= len(head)
+        while rest:
+            if self._tail is None:
+                self._tail = tempfile.TemporaryFile(dir=Path(self._head.name).parent)  # noqa: SIM115
+            at = self._tail_written % self._tail_size
+            piece, rest = rest[: self._tail_size - at], rest[self._tail_size - at :]
+            self._tail.seek(at)
+            self._tail.write(piece)
+            self._tail_written += len(piece)
+
+    def keep(self, path: Path) -> None:
+        if self._tail:
+            self._append_tail(self._tail)
+        self._head.flush()
+        os.fsync(self._head.fileno())
+        os.rename(self._head.name, path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)  # or a power cut could undo the rename
+        finally:
+            os.close(directory)
+        self._close()
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            os.unlink(self._head.name)
+        self._close()
+
+    def _append_tail(self, tail: IO[bytes]) -> None:
+        left_out = self._tail_written - self._tail_size
+        if left_out > 0:
+            self._head.write(b"\n[cluster: %d bytes left out here]\n" % left_out)
+            tail.seek(self._tail_written % self._tail_size)
+            shutil.copyfileobj(tail, self._head)
+        tail.seek(0)
+        until = self._tail_written % self._tail_size if left_out > 0 else self._tail_written
+        while until > 0 and (piece := tail.read(min(CHUNK, until))):
+            self._head.write(piece)
+            until -= len(piece)
+
+    def _close(self) -> None:
+        with suppress(OSError):
+            self._head.close()
+        if self._tail:
+            self._tail.close()
+
+
+@contextmanager
+def _full_disk_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Exhausted(f"output cannot be kept at {path}: {error.strerror}; its worker keeps it") from error
+
+
+def tail_start(file: IO[bytes], lines: int) -> int:
+    """Where the last `lines` lines of a file begin. A last line without an end counts as one."""
+    at = file.seek(0, os.SEEK_END)
+    wanted = lines + 1  # line ends to go back over; the one at the very end of the file closes the last line
+    if at and lines:
+        file.seek(at - 1)
+        if file.read(1) != b"\n":
+            wanted -= 1
+    while lines and at:
+        start = max(0, at - CHUNK)
+        file.seek(start)
+        piece = file.read(at - start)
+        while (found := piece.rfind(b"\n")) >= 0:
+            wanted -= 1
+            if not wanted:
+                return start + found + 1
+            piece = piece[:found]
+        at = start
+    return at
+
+
+def tail_of(data: bytes, lines: int | None) -> bytes:
+    """The last lines of a small output; all of it for None."""
+    if lines is None:
+        return data
+    return data[tail_start(io.BytesIO(data), lines) :]

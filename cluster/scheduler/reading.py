@@ -1,0 +1,176 @@
+"""Output of tasks for a reader, wherever it is: in the store, in the scheduler's files, or still on a worker.
+
+Tasks come one after another in order of index, and of each task the attempts in order: a reader who follows a task that
+is tried again sees the end of the first attempt, then the next. With `tail_lines` a task's reading begins with its last
+attempt. Followers wait for tasks that have not started, and end when the task has.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from cluster.domain.errors import NotFound, Unreachable
+from cluster.domain.ids import AttemptKey
+from cluster.domain.intervals import Range
+from cluster.domain.job import JobSpec, TaskEnd
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.states import TaskState
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.outputs import OutputFiles, tail_of
+from cluster.scheduler.relay import Relay
+from cluster.scheduler.sessions import Sessions
+from cluster.v1 import jobs_pb2, scheduler_pb2
+
+Piece = tuple[bool, bytes]  # (stderr, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a reader asked for."""
+
+    stdout: bool
+    stderr: bool
+    follow: bool
+    tail_lines: int | None
+
+    def streams(self) -> list[bool]:
+        """As `stderr` flags."""
+        return [flag for flag, wanted in ((False, self.stdout), (True, self.stderr)) if wanted]
+
+
+class OutputReader:
+    """Finds output. One for all readers."""
+
+    def __init__(self, driver: Driver, files: OutputFiles, relay: Relay, sessions: Sessions) -> None:
+        self.driver = driver
+        self._files = files
+        self._relay = relay
+        self._sessions = sessions
+
+    async def read(
+        self, job: int, spec: JobSpec, ranges: tuple[Range, ...], wish: Wish
+    ) -> AsyncGenerator[jobs_pb2.ReadOutputResponse, None]:
+        """The output of these tasks of a job."""
+        for index in (index for piece in ranges for index in range(*piece)):
+            number = spec.number_of(index)
+            async with aclosing(_TaskReader(self, job, index, wish).read()) as pieces:
+                async for attempt, stderr, data in pieces:
+                    yield jobs_pb2.ReadOutputResponse(
+                        job=job, task_number=number, attempt=attempt, stderr=stderr, data=data
+                    )
+
+    async def ended(self, end: TaskEnd, wish: Wish, skip: Mapping[bool, int]) -> AsyncIterator[Piece]:
+        """The whole output of an attempt that has ended, without the first `skip` bytes of each stream."""
+        key = AttemptKey(end.job, end.index, end.attempt)
+        small = await self.driver.fetch(lambda store: store.small_output(key))
+        if small:
+            for stderr in wish.streams():
+                data = small.stderr if stderr else small.stdout
+                yield stderr, tail_of(data, wish.tail_lines)[skip[stderr] :]
+        elif self._files.has(key):
+            async for piece in self._from_files(key, wish, skip):
+                yield piece
+        elif end.output_bytes:
+            try:
+                async for piece in self.live(key, end.worker_id, wish, skip):
+                    yield piece
+            except NotFound:
+                if not self._files.has(key):  # or it was taken in at this very moment
+                    raise
+                async for piece in self._from_files(key, wish, skip):
+                    yield piece
+
+    async def live(self, key: AttemptKey, worker_id: str, wish: Wish, skip: Mapping[bool, int]) -> AsyncIterator[Piece]:
+        """As the worker sends it. NotFound when it has no such output, Unreachable when it cannot be asked."""
+        line = self._sessions.line_of(worker_id)
+        if line is None:
+            name = await self.driver.read(lambda core: core.workers[worker_id].record.name)
+            raise Unreachable(
+                f"the output of {key} is on worker {name}, which is not connected; try again when it is back"
+            )
+        wanted = scheduler_pb2.OpenOutput(
+            job=key.job,
+            index=key.index,
+            attempt=key.attempt,
+            stdout=wish.stdout,
+            stderr=wish.stderr,
+            follow=wish.follow,
+            tail_lines=wish.tail_lines,
+        )
+        left = dict(skip)
+        with self._relay.transfer(line, wanted) as transfer:
+            async for stderr, data in transfer.pieces():
+                skipped = min(left[stderr], len(data))
+                left[stderr] -= skipped
+                if skipped < len(data):
+                    yield stderr, data[skipped:]
+
+    async def _from_files(self, key: AttemptKey, wish: Wish, skip: Mapping[bool, int]) -> AsyncIterator[Piece]:
+        for stderr in wish.streams():
+            pieces = self._files.read(key, stderr, wish.tail_lines, skip[stderr])
+            while data := await asyncio.to_thread(next, pieces, b""):
+                yield stderr, data
+
+
+class _TaskReader:
+    """Reads one task's attempts one after another."""
+
+    def __init__(self, output: OutputReader, job: int, index: int, wish: Wish) -> None:
+        self._output = output
+        self._driver = output.driver
+        self._job = job
+        self._index = index
+        self._wish = wish
+        self._shown = 0  # the last attempt that was given in full
+        self._given = {False: 0, True: 0}  # bytes of the attempt after that
+        self._over = False
+
+    async def read(self) -> AsyncGenerator[tuple[int, bool, bytes], None]:
+        """(attempt, stderr, data)"""
+        async with aclosing(self._driver.watchers.changes([self._job])) as changes:
+            async for _ in changes:
+                async for piece in self._read_on():
+                    yield piece
+                if self._over or not self._wish.follow:
+                    return
+
+    async def _read_on(self) -> AsyncIterator[tuple[int, bool, bytes]]:
+        """All that is to be had before the task changes again."""
+        self._driver.check()
+        self._over, worker_id, attempt = await self._driver.read(self._where)
+        # Asked after the core, so that every end that the core knows of is among them.
+        ends = await self._driver.fetch(lambda store: store.ends_of_task(self._job, self._index))
+        if self._wish.tail_lines is not None:
+            ends = [] if worker_id else ends[-1:]
+        for end in ends:
+            if end.attempt > self._shown:
+                async for stderr, data in self._output.ended(end, self._wish, self._given):
+                    yield end.attempt, stderr, data
+                self._next_attempt(end.attempt)
+        if worker_id and attempt > self._shown:
+            key = AttemptKey(self._job, self._index, attempt)
+            try:
+                async for stderr, data in self._output.live(key, worker_id, self._wish, dict(self._given)):
+                    self._given[stderr] += len(data)
+                    yield attempt, stderr, data
+                self._next_attempt(attempt)
+            except NotFound:
+                pass  # it has not begun, or has just ended: either will be a change
+            except Unreachable:
+                resumable = self._wish.tail_lines is None or not any(self._given.values())
+                if not (self._wish.follow and resumable):
+                    raise
+                # Goes on when the worker is back, or the attempt lost.
+
+    def _next_attempt(self, shown: int) -> None:
+        self._shown = shown
+        self._given = {False: 0, True: 0}
+
+    def _where(self, core: SchedulerCore) -> tuple[bool, str, int]:
+        """(whether the task has ended, the worker that holds it, in which attempt)"""
+        job = core.jobs[self._job]
+        for (worker_id, attempt), tasks in job.held.items():
+            if self._index in tasks:
+                return False, worker_id, attempt
+        return any(self._index in job.sets[state] for state in TaskState if state.ended), "", 0

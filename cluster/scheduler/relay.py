@@ -1,0 +1,120 @@
+"""Live output: asking a worker to push the output of one attempt, and handing it on as fast as the reader reads.
+
+Nothing is stored here. Between the worker's stream and the reader's lie a few messages at most: when the reader stalls,
+the worker's stream stalls by HTTP/2 flow control, and nobody else's.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound, Unreachable
+from cluster.scheduler.sessions import Line
+from cluster.v1 import scheduler_pb2
+
+QUEUED = 4  # messages between worker and reader
+MAX_PIECE = 1024 * 1024  # bytes in one message
+
+
+def check_piece(data: bytes) -> None:
+    """InvalidInput for a message that is too large to be one of several in a queue."""
+    if len(data) > MAX_PIECE:
+        raise InvalidInput(f"{len(data)} bytes of output in one message: the limit is {MAX_PIECE}")
+
+
+class Transfer:
+    """One reader's wish for the output of one attempt, from one worker."""
+
+    def __init__(self, worker_id: str) -> None:
+        self.worker_id = worker_id
+        self._pieces: deque[tuple[bool, bytes]] = deque()
+        self._readable, self._writable = asyncio.Event(), asyncio.Event()
+        self._begun = self._ended = self._abandoned = False
+        self._error: ClusterError | None = None
+
+    async def fill(self, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
+        """Takes what the worker pushes, until it is complete or the reader has gone."""
+        if self._begun:
+            raise Conflict("this transfer has begun already")
+        self._begun = True
+        error: ClusterError | None = Unreachable("the connection to its worker broke")
+        try:
+            async for request in requests:
+                if request.error:
+                    error = NotFound(request.error)
+                    return
+                check_piece(request.data)
+                if not await self._put(request.stderr, request.data):
+                    return
+            error = None
+        finally:
+            self._end(error)
+
+    async def _put(self, stderr: bool, data: bytes) -> bool:
+        """Waits for room. Whether there is still a reader."""
+        while len(self._pieces) >= QUEUED and not self._abandoned:
+            self._writable.clear()
+            await self._writable.wait()
+        self._pieces.append((stderr, data))
+        self._readable.set()
+        return not self._abandoned
+
+    async def pieces(self) -> AsyncIterator[tuple[bool, bytes]]:
+        """(stderr, data) as they come. NotFound when the worker has no such output, Unreachable when it breaks off."""
+        while True:
+            while self._pieces:
+                piece = self._pieces.popleft()
+                self._writable.set()
+                yield piece
+            if self._ended:
+                if self._error:
+                    raise self._error
+                return
+            self._readable.clear()
+            await self._readable.wait()
+
+    def worker_gone(self) -> None:
+        """Its session is over. What has begun goes on: it has a stream of its own."""
+        if not self._begun:
+            self._end(Unreachable("its worker is not connected"))
+
+    def abandon(self) -> None:
+        """The reader has gone."""
+        self._abandoned = True
+        self._writable.set()
+
+    def _end(self, error: ClusterError | None) -> None:
+        if not self._ended:
+            self._ended, self._error = True, error
+            self._readable.set()
+
+
+class Relay:
+    """The transfers under way."""
+
+    def __init__(self) -> None:
+        self._transfers: dict[str, Transfer] = {}
+
+    @contextmanager
+    def transfer(self, line: Line, wanted: scheduler_pb2.OpenOutput) -> Iterator[Transfer]:
+        """Asks the worker for `wanted`, whose transfer_id is filled in here; read it in the body."""
+        transfer = Transfer(line.worker_id)
+        wanted.transfer_id = secrets.token_hex(16)
+        self._transfers[wanted.transfer_id] = transfer
+        line.transfers.add(transfer)
+        try:
+            line.open_output(wanted)
+            yield transfer
+        finally:
+            transfer.abandon()
+            line.transfers.discard(transfer)
+            del self._transfers[wanted.transfer_id]
+
+    def find(self, transfer_id: str, worker_id: str) -> Transfer:
+        """NotFound when nobody waits for it, or it is another worker's."""
+        transfer = self._transfers.get(transfer_id)
+        if transfer is None or transfer.worker_id != worker_id:
+            raise NotFound("nobody waits for this output any more")
+        return transfer

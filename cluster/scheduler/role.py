@@ -1,0 +1,168 @@
+"""The scheduler as a process: opens its directory, serves, renews its own certificate, stops in order.
+
+ca.pem scheduler.pem admin.pem    the cluster's keys (cluster.pki.authority)
+cluster.db                        the store
+outputs/                          output of attempts
+scheduler.lock                    held by the one scheduler that uses this directory
+scheduler.json                    where the running scheduler is, for clients and workers on this machine
+join-token                        lets workers on this machine join without pasting; good while this process lives
+"""
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import ClusterError, Conflict
+from cluster.domain.identity import Role
+from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
+from cluster.domain.scheduler_core import LEASE
+from cluster.pki.authority import CA_FILE, Authority, open_authority, refresh_credentials
+from cluster.pki.files import private_directory, write_private
+from cluster.rpc.credentials import ServingCredentials
+from cluster.scheduler.addresses import join_up, split_listen
+from cluster.scheduler.service import Addresses, Service
+from cluster.store.interface import StoreFailed
+from cluster.store.sqlite import SqliteStore, stored_cluster_id
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LISTEN = "0.0.0.0:50000"
+DATABASE, LOCK, STATUS, TOKEN, OUTPUTS = "cluster.db", "scheduler.lock", "scheduler.json", "join-token", "outputs"
+
+# The line that is printed on the first start: time enough to paste it on a rack of machines.
+FIRST_TOKEN_LIFE = 3600.0  # seconds
+FIRST_TOKEN_USES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerOptions:
+    directory: Path  # of the scheduler alone, such as ~/.local/state/cluster/scheduler
+    listen: str = DEFAULT_LISTEN  # host:port; port 0: any that is free
+    join_listen: str = ""  # where machines join; empty: the port after the other
+    advertise: str = ""  # host by which other machines reach this one; empty: worked out
+    lease: float = LEASE  # seconds without a word after which a worker is unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What there is to know of a scheduler that serves. `scheduler.json` holds all of it but the join line's token."""
+
+    address: str  # host:port by which this machine reaches it
+    join_address: str
+    pid: int
+    cluster_id: str
+    join_token: str = ""  # on the very first start: to be pasted on other machines
+
+
+async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> int:
+    """Runs a scheduler until SIGTERM or SIGINT; `ready` is called once, when it serves. Returns the exit code: 0, or
+    that of StoreFailed if the store failed meanwhile. Raises ClusterError for what keeps it from starting."""
+    addresses = _addresses(options)
+    directory = private_directory(options.directory)
+    with _the_only_one(directory):
+        first_start = not (directory / CA_FILE).exists()
+        authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
+        credentials = refresh_credentials(authority, directory, time.time(), _some_fraction())
+        store = SqliteStore(directory / DATABASE, authority.cluster_id)
+        service = Service(authority, credentials, store, directory / OUTPUTS, options.lease)
+        renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
+        stop = _stop_signal()
+        try:
+            await service.start(addresses)
+            await _announce(service, authority, directory, first_start, ready)
+            await stop.wait()
+            logger.info("stopping: nothing new is taken; running jobs go on, and report when the scheduler is back")
+        finally:
+            renewing.cancel()
+            for name in (STATUS, TOKEN):
+                (directory / name).unlink(missing_ok=True)
+            await service.stop()
+        return StoreFailed.exit_code if service.driver.failure else 0
+
+
+def _addresses(options: SchedulerOptions) -> Addresses:
+    host, port = split_listen(options.listen)
+    join_listen = options.join_listen or join_up(host, port + 1 if port else 0)
+    split_listen(join_listen)
+    return Addresses(options.listen, join_listen, options.advertise)
+
+
+async def _announce(
+    service: Service, authority: Authority, directory: Path, first_start: bool, ready: Callable[[Ready], None]
+) -> None:
+    """Lets this machine know where we are, and the caller that we serve."""
+    write_private(directory / TOKEN, f"{service.new_local_token()}\n".encode())
+    status = Ready(service.address, service.join_address, os.getpid(), authority.cluster_id)
+    fields = asdict(status)
+    del fields["join_token"]
+    write_private(directory / STATUS, json.dumps(fields).encode() + b"\n")
+    if first_start:
+        token, record = service.new_token(Role.WORKER, FIRST_TOKEN_LIFE, FIRST_TOKEN_USES)
+        await service.admission.add(record)
+        status = Ready(status.address, status.join_address, status.pid, status.cluster_id, str(token))
+    logger.info("serving cluster %s on %s, joining on %s", authority.cluster_id, service.address, service.join_address)
+    ready(status)
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@contextmanager
+def _the_only_one(directory: Path) -> Iterator[None]:
+    """Holds the directory. Conflict when another scheduler does."""
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
+            raise Conflict(
+                f"a scheduler (pid {pid}) already uses {directory}: stop it first, or give another directory"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)  # which gives the lock back
+
+
+async def _keep_renewed(
+    authority: Authority, directory: Path, credentials: Credentials, serving: ServingCredentials
+) -> None:
+    """Replaces the certificates in the directory when they are due, for as long as this runs."""
+    fraction = _some_fraction()
+    while True:
+        due = renewal_time(credentials.not_before, credentials.not_after, fraction)
+        await asyncio.sleep(min(max(due - time.time(), 1.0), _LONGEST_NAP))
+        try:
+            fresh = refresh_credentials(authority, directory, time.time(), fraction)
+        except ClusterError as error:
+            logger.error("the certificate could not be renewed, and ends in a while: %s", error)
+            await asyncio.sleep(_RETRY)
+            continue
+        if fresh is not credentials:
+            serving.replace(fresh)
+            credentials, fraction = fresh, _some_fraction()
+
+
+_LONGEST_NAP = 3600.0  # seconds; the wall clock, by which certificates end, may be set meanwhile
+_RETRY = 60.0
+
+
+def _some_fraction() -> float:
+    return random.uniform(EARLIEST, LATEST)  # noqa: S311 (spreads load, keeps no secret)

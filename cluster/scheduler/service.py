@@ -1,0 +1,133 @@
+"""A scheduler that serves: the driver, the doors and the two listeners, wired together."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.identity import Role
+from cluster.domain.scheduler_core import LEASE, SchedulerCore
+from cluster.domain.tokens import JoinToken, TokenRecord
+from cluster.pki import enrol
+from cluster.pki.authority import Authority
+from cluster.pki.peers import parse_peer
+from cluster.rpc.credentials import ServingCredentials
+from cluster.rpc.gate import Gate
+from cluster.rpc.joining import join_server
+from cluster.rpc.server import listen, mutual_tls_server
+from cluster.scheduler.addresses import from_elsewhere, from_here, join_up, split_listen
+from cluster.scheduler.admission import Admission
+from cluster.scheduler.driver import Driver, system_clock
+from cluster.scheduler.jobs_door import JobsDoor
+from cluster.scheduler.outputs import OutputFiles
+from cluster.scheduler.reading import OutputReader
+from cluster.scheduler.relay import Relay
+from cluster.scheduler.sessions import Sessions
+from cluster.scheduler.tokens_door import TokensDoor
+from cluster.scheduler.worker_door import WorkerDoor
+from cluster.store.interface import Store
+from cluster.v1 import admin_pb2_grpc, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+
+_FOR_EVER = 100 * 365 * 86400.0  # seconds; of a token that is forgotten when this process ends
+LAST_WORDS = 1.0  # seconds that calls under way get to end by themselves when we stop
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where to listen and how others find us, each as host:port; port 0: any that is free."""
+
+    listen: str
+    join_listen: str
+    advertise: str = ""  # host by which other machines reach us; empty: worked out
+
+
+class Service:
+    """Make it inside the event loop, `start`, and `stop` in any case."""
+
+    def __init__(
+        self, authority: Authority, credentials: Credentials, store: Store, outputs: Path, lease: float = LEASE
+    ) -> None:
+        """Loads all there is. StoreFailed when the store cannot be read."""
+        loaded = store.load()
+        core = SchedulerCore(loaded.epoch, lease)
+        core.restore(loaded, system_clock())
+        self.driver = Driver(core, store)
+        self.serving = ServingCredentials(credentials)
+        self.admission = Admission(store)
+        self._authority = authority
+        self._store = store
+        self._health = health.HealthServicer()
+        self._gate = Gate(
+            parse=lambda pem: parse_peer(pem, authority.cluster_id),
+            role_of=self.admission.role_of,
+            revoked=self.admission.is_revoked,
+            now=time.time,
+        )
+        relay, sessions, files = Relay(), Sessions(self.driver), OutputFiles(outputs)
+        jobs = JobsDoor(self.driver, OutputReader(self.driver, files, relay, sessions))
+        workers = WorkerDoor(self.driver, sessions, relay, files, authority)
+        tokens = TokensDoor(self.admission, self.new_token)
+        self._server = mutual_tls_server(
+            self._gate,
+            [
+                lambda server: jobs_pb2_grpc.add_JobsServicer_to_server(jobs, server),
+                lambda server: scheduler_pb2_grpc.add_SchedulerServicer_to_server(workers, server),
+                lambda server: admin_pb2_grpc.add_TokensServicer_to_server(tokens, server),
+                lambda server: health_pb2_grpc.add_HealthServicer_to_server(self._health, server),
+            ],
+        )
+        self._join_server = join_server(self._join, time.monotonic)
+        self.address = self.join_address = ""  # by which this machine reaches us, once started
+        self._told_address = self._told_join_address = ""  # by which others do
+
+    async def start(self, addresses: Addresses) -> None:
+        """Binds both ports, then serves. Conflict when one is taken."""
+        port = listen(self._server, addresses.listen, self.serving.mutual())
+        join_port = listen(self._join_server, addresses.join_listen, self.serving.for_joining())
+        host, join_host = split_listen(addresses.listen)[0], split_listen(addresses.join_listen)[0]
+        self.address, self.join_address = join_up(from_here(host), port), join_up(from_here(join_host), join_port)
+        # An empty host means: the one that the joiner has dialled, which surely reached us.
+        self._told_address = join_up(addresses.advertise, port)
+        self._told_join_address = join_up(addresses.advertise or from_elsewhere(join_host), join_port)
+        self._running = asyncio.create_task(self._run())
+        await self.admission.begin(self.driver)
+        await self._server.start()
+        await self._join_server.start()
+
+    async def stop(self) -> None:
+        """In order: nothing new, the last commit, the calls under way, the store."""
+        self.driver.stop()
+        await self._health.enter_graceful_shutdown()
+        if self.address:
+            await self._running
+        await self._join_server.stop(0)
+        await self._server.stop(LAST_WORDS)
+        self._gate.close()
+        await asyncio.to_thread(self._store.close)
+
+    def new_token(
+        self, role: Role, life: float, uses: int | None = None, user: str = ""
+    ) -> tuple[JoinToken, TokenRecord]:
+        """A join token for other machines; whoever asks for it stores the record."""
+        now = self.driver.clock().wall
+        return enrol.new_token(self._told_join_address, self._authority.pin, role, now, life, uses, user)
+
+    def new_local_token(self) -> JoinToken:
+        """For workers on this machine, as many as like, as long as this process lives."""
+        now = self.driver.clock().wall
+        token, record = enrol.new_token(self.join_address, self._authority.pin, Role.WORKER, now, _FOR_EVER)
+        self.admission.add_ours(record)
+        return token
+
+    async def _run(self) -> None:
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self.driver.run()
+        if self.driver.failure:
+            await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def _join(self, request: scheduler_pb2.JoinRequest) -> scheduler_pb2.JoinResponse:
+        return await self.admission.join(self._authority, self._told_address, request)

@@ -1,0 +1,155 @@
+"""The scheduler's side of worker sessions: one stream up, one down, for each worker that is connected."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInput
+from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
+from cluster.domain.session import Downward
+from cluster.rpc.convert import hello_from_proto, report_from_proto, response_to_proto
+from cluster.scheduler.checks import check_hello, check_report
+from cluster.scheduler.driver import Driver
+from cluster.v1 import scheduler_pb2
+
+logger = logging.getLogger(__name__)
+
+# Messages that may wait for a worker that reads slowly. A turn makes a few for each session, and a worker that reads
+# at all empties the line with every response.
+MOST_WAITING = 10_000
+
+
+class Listener(Protocol):
+    """Whoever waits for something from a worker."""
+
+    def worker_gone(self) -> None: ...
+
+
+class Line:
+    """What waits to go down to one worker."""
+
+    def __init__(self, worker_id: str) -> None:
+        self.worker_id = worker_id
+        self.transfers: set[Listener] = set()  # asked for in this session
+        self._messages: list[Downward] = []
+        self._open: list[scheduler_pb2.OpenOutput] = []
+        self._end: ClusterError | None = None
+        self._closed = False
+        self._wake = asyncio.Event()
+
+    def send(self, messages: Sequence[Downward]) -> None:
+        self._messages += messages
+        if len(self._messages) > MOST_WAITING:
+            self._messages.clear()
+            self._finish(Exhausted(f"the worker reads too slowly: {MOST_WAITING} messages wait for it"))
+        self._wake.set()
+
+    def open_output(self, message: scheduler_pb2.OpenOutput) -> None:
+        """Asks the worker to push output."""
+        self._open.append(message)
+        self._wake.set()
+
+    def close(self, why: str) -> None:
+        """Ends the session with an error that tells the worker why."""
+        self._finish(Conflict(why))
+
+    def hang_up(self, error: ClusterError | None) -> None:
+        """Ends the session because its other direction has ended."""
+        self._finish(error)
+
+    def _finish(self, error: ClusterError | None) -> None:
+        if not self._closed:
+            self._closed, self._end = True, error
+            self._wake.set()
+
+    async def responses(self) -> AsyncIterator[scheduler_pb2.SessionResponse]:
+        """All that waits, joined into one message each time the worker is ready for more."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._messages or self._open:
+                response = response_to_proto(self._messages)
+                response.open_output.extend(self._open)
+                self._messages, self._open = [], []
+                yield response
+            elif self._closed:
+                if self._end:
+                    raise self._end
+                return
+            if self._closed:
+                self._wake.set()
+
+
+class Sessions:
+    """All workers that are connected."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._lines: dict[str, Line] = {}  # by worker id: the newest session of each
+
+    def line_of(self, worker_id: str) -> Line | None:
+        return self._lines.get(worker_id)
+
+    async def serve(
+        self, worker_id: str, requests: AsyncIterator[scheduler_pb2.SessionRequest]
+    ) -> AsyncIterator[scheduler_pb2.SessionResponse]:
+        """One session from hello to its end. Raises what ended it, if it was not the worker's wish."""
+        first = await anext(requests, None)
+        if first is None or not first.HasField("hello"):
+            raise InvalidInput("a session begins with hello")
+        hello = hello_from_proto(first.hello)
+        check_hello(hello)
+        line = Line(worker_id)
+        number = self._driver.open_session(line)
+        listening = asyncio.create_task(self._listen(number, line, first, requests))
+        try:
+            await self._driver.tell(SessionOpened(number, worker_id, hello))
+            self._lines[worker_id] = line
+            self._driver.watchers.all_changed()
+            logger.info("worker %s is connected", worker_id)
+            async for response in line.responses():
+                yield response
+        finally:
+            listening.cancel()
+            for transfer in line.transfers:
+                transfer.worker_gone()
+            if self._lines.get(worker_id) is line:
+                del self._lines[worker_id]
+            self._driver.close_session(number)
+            logger.info("worker %s is cut off: it gets nothing new until it is back", worker_id)
+            with suppress(ClusterError):  # a driver that has stopped needs to know no more
+                self._driver.put(SessionClosed(number))
+
+    async def _listen(
+        self,
+        number: int,
+        line: Line,
+        first: scheduler_pb2.SessionRequest,
+        requests: AsyncIterator[scheduler_pb2.SessionRequest],
+    ) -> None:
+        """Takes in what the worker says. The next message is read only when all that follows from this one is on disk,
+        so a worker that says much waits in its own stream and not in our memory."""
+        error: ClusterError | None = None
+        try:
+            await self._take(number, first)
+            async for request in requests:
+                await self._take(number, request)
+        except ClusterError as caught:
+            error = caught
+            logger.warning("the session of worker %s ends: %s", line.worker_id, caught)
+        except Exception:  # the stream broke: gRPC has ended the call, and says so to whoever writes to it
+            logger.debug("the stream of worker %s broke", line.worker_id, exc_info=True)
+        line.hang_up(error)
+
+    async def _take(self, number: int, request: scheduler_pb2.SessionRequest) -> None:
+        events: list[Event] = []
+        if request.HasField("report"):
+            report = report_from_proto(request.report)
+            check_report(report)
+            events.append(ReportReceived(number, report))
+        if request.heartbeat:
+            events.append(HeartbeatReceived(number, request.heartbeat))
+        if events:
+            await self._driver.tell(*events)

@@ -1,0 +1,62 @@
+"""Telling those who watch jobs that there is something new, without drowning them."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable
+
+# A job of one short task changes a few times within milliseconds, and a person waits for the last of it: the first
+# changes are told at once. An array that changes hundreds of times a second is told of 20 times.
+BURST = 6
+PER_SECOND = 20.0
+
+
+class Watchers:
+    def __init__(self) -> None:
+        self._events: defaultdict[int, set[asyncio.Event]] = defaultdict(set)
+
+    def changed(self, job: int) -> None:
+        for event in self._events.get(job, ()):
+            event.set()
+
+    def all_changed(self) -> None:
+        """For what concerns every job: a worker has come, or nothing can be asked any more."""
+        for events in self._events.values():
+            for event in events:
+                event.set()
+
+    async def changes(self, jobs: Iterable[int]) -> AsyncGenerator[None, None]:
+        """Yields at once, and again after every change of one of the jobs; fast ones are joined. Never ends: close it
+        (contextlib.aclosing). A change between two yields is never missed."""
+        event = asyncio.Event()
+        watched = list(jobs)
+        for job in watched:
+            self._events[job].add(event)
+        pace = _Pace()
+        try:
+            while True:
+                event.clear()
+                yield
+                await event.wait()
+                await asyncio.sleep(pace.delay())
+        finally:
+            for job in watched:
+                self._events[job].discard(event)
+                if not self._events[job]:
+                    del self._events[job]
+
+
+class _Pace:
+    """A token bucket: BURST at once, PER_SECOND in the long run."""
+
+    def __init__(self) -> None:
+        self._tokens = float(BURST)
+        self._at = time.monotonic()
+
+    def delay(self) -> float:
+        """Seconds to wait before the next; takes its token."""
+        now = time.monotonic()
+        self._tokens = min(BURST, self._tokens + (now - self._at) * PER_SECOND)
+        self._at = now
+        self._tokens -= 1
+        return max(0.0, -self._tokens / PER_SECOND)

@@ -1,0 +1,104 @@
+"""The door for workers: the `Scheduler` service, but for Join, which has a listener of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from cluster.domain.errors import InvalidInput, NotFound
+from cluster.domain.events import WorkerDeregistered, WorkerRegistered
+from cluster.domain.identity import check_name
+from cluster.domain.ids import AttemptKey
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.pki import enrol
+from cluster.pki.authority import Authority
+from cluster.rpc.errors import Context
+from cluster.rpc.gate import current_caller
+from cluster.scheduler.checks import check_text
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.outputs import NewOutput, OutputFiles
+from cluster.scheduler.relay import Relay, check_piece
+from cluster.scheduler.sessions import Sessions
+from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
+
+
+class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
+    """Who calls is who its certificate says: a worker's id never comes from a message."""
+
+    def __init__(
+        self, driver: Driver, sessions: Sessions, relay: Relay, files: OutputFiles, authority: Authority
+    ) -> None:
+        self._driver = driver
+        self._sessions = sessions
+        self._relay = relay
+        self._files = files
+        self._authority = authority
+
+    async def Renew(self, request: scheduler_pb2.RenewRequest, context: Context) -> scheduler_pb2.RenewResponse:
+        issued = enrol.renew(self._authority, current_caller().identity, request.csr, self._driver.clock().wall)
+        return scheduler_pb2.RenewResponse(certificate=issued.certificate_pem, ca_certificate=self._authority.ca_pem)
+
+    async def Register(
+        self, request: scheduler_pb2.RegisterRequest, context: Context
+    ) -> scheduler_pb2.RegisterResponse:
+        if not request.capacity_millicpus:
+            raise InvalidInput("a worker without cpus can run nothing")
+        check_name(request.name)
+        check_text("the address", request.address)
+        check_text("the version", request.version)
+        worker_id = current_caller().identity.name
+        name = await self._driver.ask(
+            lambda ask: WorkerRegistered(
+                ask, worker_id, request.name, request.capacity_millicpus, request.address, request.version
+            )
+        )
+        return scheduler_pb2.RegisterResponse(worker_id=worker_id, name=name)
+
+    async def Deregister(
+        self, request: scheduler_pb2.DeregisterRequest, context: Context
+    ) -> scheduler_pb2.DeregisterResponse:
+        check_text("the reason", request.reason)
+        worker_id = current_caller().identity.name
+        await self._driver.ask(lambda ask: WorkerDeregistered(ask, worker_id, request.reason))
+        return scheduler_pb2.DeregisterResponse()
+
+    async def Session(
+        self, requests: AsyncIterator[scheduler_pb2.SessionRequest], context: Context
+    ) -> AsyncIterator[scheduler_pb2.SessionResponse]:
+        async for response in self._sessions.serve(current_caller().identity.name, requests):
+            yield response
+
+    async def PushOutput(
+        self, requests: AsyncIterator[scheduler_pb2.PushOutputRequest], context: Context
+    ) -> scheduler_pb2.PushOutputResponse:
+        worker_id = current_caller().identity.name
+        first = await anext(aiter(requests), None)
+        if first is None:
+            raise InvalidInput("the first message says what output this is")
+        if first.transfer_id:
+            await self._relay.find(first.transfer_id, worker_id).fill(requests)
+        else:
+            key = AttemptKey(first.job, first.index, first.attempt)
+            await self._check_is_its_own(key, worker_id)
+            with self._files.new(key) as output:
+                await self._take_in(output, requests)
+        return scheduler_pb2.PushOutputResponse()
+
+    async def _take_in(self, output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
+        """Returns when all of it is on disk, so that the worker may forget it."""
+        async for request in requests:
+            check_piece(request.data)
+            await asyncio.to_thread(output.write, request.stderr, request.data)
+        await asyncio.to_thread(output.keep)
+
+    async def _check_is_its_own(self, key: AttemptKey, worker_id: str) -> None:
+        """NotFound unless that attempt is, or was, this worker's."""
+
+        def holds(core: SchedulerCore) -> bool:
+            job = core.jobs.get(key.job)
+            held = job.held.get((worker_id, key.attempt)) if job else None
+            return held is not None and key.index in held
+
+        if await self._driver.read(holds):
+            return
+        ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
+        if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
+            raise NotFound(f"attempt {key} is not known as yours")

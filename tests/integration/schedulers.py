@@ -1,0 +1,251 @@
+"""A real scheduler in this process, over real connections, and workers that tests play by hand."""
+
+import asyncio
+import struct
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.identity import Kind, scheduler_server_name
+from cluster.domain.intervals import Range
+from cluster.domain.job import PACKED, JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.session import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged
+from cluster.domain.states import TaskState
+from cluster.pki.authority import Authority, open_authority, refresh_credentials
+from cluster.rpc.channel import dial
+from cluster.rpc.convert import (
+    hello_to_proto,
+    messages_from_response,
+    report_to_proto,
+    spec_to_proto,
+)
+from cluster.rpc.errors import calling
+from cluster.scheduler.service import Addresses, Service
+from cluster.store.sqlite import SqliteStore
+from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+
+ANYWHERE = "127.0.0.1:0"
+W1 = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
+W2 = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e12"
+
+
+class Cluster:
+    """A scheduler and who talks to it. `restart` is what a new process on the same directory would be."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        directory.chmod(0o700)
+        self.directory = directory
+        self.authority: Authority = open_authority(directory, time.time())
+        self._channels: list[grpc.aio.Channel] = []
+
+    async def start(self) -> None:
+        credentials = refresh_credentials(self.authority, self.directory, time.time(), 0.6)
+        self.store = SqliteStore(self.directory / "cluster.db", self.authority.cluster_id)
+        self.service = Service(self.authority, credentials, self.store, self.directory / "outputs")
+        await self.service.start(Addresses(ANYWHERE, ANYWHERE))
+
+    async def stop(self) -> None:
+        for channel in self._channels:
+            await channel.close()
+        self._channels = []
+        await self.service.stop()
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    def credentials(self, kind: Kind, name: str) -> Credentials:
+        return self.authority.issue(self.authority.identity(kind, name), time.time())
+
+    def channel(self, kind: Kind, name: str) -> grpc.aio.Channel:
+        server_name = scheduler_server_name(self.authority.cluster_id)
+        channel = dial(self.service.address, self.credentials(kind, name), server_name)
+        self._channels.append(channel)
+        return channel
+
+    def user(self, name: str = "admin") -> "User":
+        return User(self.channel(Kind.USER, name), self.service.address)
+
+    def worker(self, worker_id: str = W1, name: str = "box", millicpus: int = 2000) -> "Worker":
+        return Worker(self.channel(Kind.WORKER, worker_id), self.service.address, name, millicpus)
+
+
+class User:
+    """Calls the `Jobs` service. Its methods raise the ClusterError that a call answers."""
+
+    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+        self.channel = channel
+        self.address = address
+        self.stub: Any = jobs_pb2_grpc.JobsStub(channel)
+
+    async def submit(self, *argv: str, job_id: str = "", **fields: Any) -> job_pb2.Job:
+        spec = spec_to_proto(JobSpec(argv=argv or ("true",), **fields))
+        request = jobs_pb2.SubmitRequest(id=job_id or str(uuid.uuid4()), spec=spec)
+        with calling(self.address):
+            answer: jobs_pb2.SubmitResponse = await self.stub.Submit(request)
+        return answer.job
+
+    async def jobs(self, *selectors: str, **fields: Any) -> list[job_pb2.Job]:
+        request = jobs_pb2.ListRequest(selectors=[jobs_pb2.Selector(text=s) for s in selectors], **fields)
+        with calling(self.address):
+            return list((await self.stub.List(request)).jobs)
+
+    async def workers(self) -> list[jobs_pb2.WorkerInfo]:
+        with calling(self.address):
+            return list((await self.stub.ListWorkers(jobs_pb2.ListWorkersRequest())).workers)
+
+    async def get(self, selector: str, max_tasks: int = 100) -> jobs_pb2.GetResponse:
+        request = jobs_pb2.GetRequest(selector=jobs_pb2.Selector(text=selector), max_tasks=max_tasks)
+        with calling(self.address):
+            answer: jobs_pb2.GetResponse = await self.stub.Get(request)
+        return answer
+
+    async def wait(self, *selectors: str) -> list[job_pb2.Job]:
+        """The jobs when all have ended."""
+        request = jobs_pb2.WaitRequest(selectors=[jobs_pb2.Selector(text=s) for s in selectors])
+        jobs: list[job_pb2.Job] = []
+        with calling(self.address):
+            async for answer in self.stub.Wait(request):
+                jobs = list(answer.jobs)
+        return jobs
+
+    async def cancel(self, *selectors: str, **fields: Any) -> jobs_pb2.CancelResponse:
+        request = jobs_pb2.CancelRequest(selectors=[jobs_pb2.Selector(text=s) for s in selectors], **fields)
+        with calling(self.address):
+            answer: jobs_pb2.CancelResponse = await self.stub.Cancel(request)
+        return answer
+
+    async def output(
+        self, selector: str, stdout: bool = True, stderr: bool = True, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
+        request = jobs_pb2.ReadOutputRequest(
+            selector=jobs_pb2.Selector(text=selector), stdout=stdout, stderr=stderr, follow=follow, tail_lines=tail
+        )
+        with calling(self.address):
+            async for piece in self.stub.ReadOutput(request):
+                yield piece
+
+    async def text(self, selector: str, **fields: Any) -> bytes:
+        """All of the output in one."""
+        return b"".join([piece.data async for piece in self.output(selector, **fields)])
+
+
+class Worker:
+    """A worker played by hand: says what it is told to say, and remembers what it hears."""
+
+    def __init__(self, channel: grpc.aio.Channel, address: str, name: str, millicpus: int) -> None:
+        self.stub: Any = scheduler_pb2_grpc.SchedulerStub(channel)
+        self.address = address
+        self.name = name
+        self.millicpus = millicpus
+        self._sequence = 0
+
+    async def register(self) -> scheduler_pb2.RegisterResponse:
+        request = scheduler_pb2.RegisterRequest(name=self.name, capacity_millicpus=self.millicpus, version="test")
+        with calling(self.address):
+            answer: scheduler_pb2.RegisterResponse = await self.stub.Register(request)
+        return answer
+
+    async def connect(
+        self, queued: Sequence[Attempts] = (), running: Sequence[Attempts] = (), incarnation: str = "one"
+    ) -> None:
+        """Registers and opens a session."""
+        await self.register()
+        self.stream = self.stub.Session()
+        hello = Hello(incarnation, self.millicpus, 0, tuple(queued), tuple(running))
+        await self.stream.write(scheduler_pb2.SessionRequest(hello=hello_to_proto(hello)))
+        self.heard: list[Downward] = []
+        self.asked: list[scheduler_pb2.OpenOutput] = []
+
+    async def deregister(self, reason: str) -> None:
+        with calling(self.address):
+            await self.stub.Deregister(scheduler_pb2.DeregisterRequest(reason=reason))
+
+    async def hear(self, kind: type[Any]) -> Any:
+        """The next message of that kind; others before it stay in `heard`."""
+        while True:
+            for message in self.heard:
+                if isinstance(message, kind):
+                    self.heard.remove(message)
+                    return message
+            await self._read()
+
+    async def asked_for(self) -> scheduler_pb2.OpenOutput:
+        while not self.asked:
+            await self._read()
+        return self.asked.pop(0)
+
+    async def _read(self) -> None:
+        with calling(self.address):
+            response = await self.stream.read()
+        assert response is not grpc.aio.EOF, "the session has ended"
+        self.heard += messages_from_response(response)
+        self.asked += response.open_output
+
+    async def end_of_session(self) -> None:
+        """Raises what the scheduler ended the session with."""
+        while True:
+            await self._read()
+
+    async def report(self, **fields: Any) -> None:
+        """Returns when it is acknowledged."""
+        self._sequence += 1
+        report = report_to_proto(Report(self._sequence, **fields))
+        await self.stream.write(scheduler_pb2.SessionRequest(report=report))
+        assert (await self.hear(ReportAcknowledged)).sequence == self._sequence
+
+    async def finish(self, assign: Assign, *outputs: SmallOutput) -> None:
+        """All of these tasks have succeeded."""
+        a = assign.attempts
+        await self.report(
+            ok=tuple(OkEnds(a.job, a.attempt, r.start, r.size, packed(r.size)) for r in a.ranges), outputs=outputs
+        )
+
+    async def fail(self, assign: Assign, exit_code: int = 3, reason: str = "", **fields: Any) -> None:
+        a = assign.attempts
+        why = reason or f"exit:{exit_code}"
+        ends = [
+            TaskEnd(a.job, i, a.attempt, TaskState.FAILED, why, exit_code, started_at=1.0, ended_at=2.0, **fields)
+            for r in a.ranges
+            for i in range(*r)
+        ]
+        await self.report(ended=tuple(ends))
+
+    async def push(self, *messages: scheduler_pb2.PushOutputRequest) -> None:
+        with calling(self.address):
+            await self.stub.PushOutput(iter(messages))
+
+
+def packed(count: int, output_bytes: int = 0) -> bytes:
+    return struct.pack(PACKED, 1000.0, 2_000_000, 500_000, 64, output_bytes) * count
+
+
+def one(job: int, index: int = 0, attempt: int = 1) -> Attempts:
+    return Attempts(job, attempt, (Range(index, index + 1),))
+
+
+@asynccontextmanager
+async def running(directory: Path) -> AsyncIterator[Cluster]:
+    cluster = Cluster(directory)
+    await cluster.start()
+    try:
+        yield cluster
+    finally:
+        await cluster.stop()
+
+
+def in_cluster(directory: Path, body: Callable[[Cluster], Awaitable[None]], seconds: float = 20) -> None:
+    """Runs the test's body beside a scheduler. A test that hangs fails."""
+
+    async def run() -> None:
+        async with running(directory) as cluster, asyncio.timeout(seconds):
+            await body(cluster)
+
+    asyncio.run(run())
