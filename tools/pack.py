@@ -26,6 +26,7 @@ from tools.environments import BUILD, PIP_OPTIONS, REPOSITORY, clean_environ, lo
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # The C library that the file needs at least: glibc 2.28 (RHEL 8, Debian 10, Ubuntu 20.04). Wheels for an older one run
 # there too; the one for 2.17 has two names.
+GLIBC = (2, 28)
 MANYLINUX = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of every entry: the earliest that a zip file can say
 
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def pack(machine: str, stage: Path, output: Path) -> None:
-    """Puts the file for that machine together in the empty directory `stage` and renames it to `output`."""
+    """Puts the file for that machine together in the empty directory `stage` and moves it to `output`."""
     tree, licences = stage / "tree", stage / "licences"
     for wheels in _installed(machine):
         _merge(wheels, tree, [file for file in _files(wheels) if file.suffix in (".py", ".so")])
@@ -55,18 +56,24 @@ def pack(machine: str, stage: Path, output: Path) -> None:
     shiv = Environment(built_at=built_at, shiv_version=shiv_version, compile_pyc=False, reproducible=True)
     create_archive([tree], made, "/usr/bin/env python3", "boot:main", shiv)
     assert shiv.build_id is not None, "create_archive names the build after what it packed"
-    contents = {
-        "ID": shiv.build_id,
-        "MADE_FOR": f"CPython {PYTHONS[0]} to {PYTHONS[-1]} on {machine} Linux with glibc",
-        "SUFFIXES": tuple(sorted({file.name[file.name.index(".") :] for file in modules})),
-    }
-    assert len(contents["SUFFIXES"]) == len(PYTHONS), f"one extension module suffix for each Python: {contents}"
     with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as archive:
-        _add_boot(archive, contents)
+        _add_boot(archive, _contents(machine, shiv.build_id, modules))
         for file in _files(licences):
             _add(archive, f"licences/{file}", (licences / file).read_bytes())
     output.parent.mkdir(parents=True, exist_ok=True)
-    made.rename(output)
+    # Whoever runs the old file meanwhile keeps it whole; `stage` may lie on another file system, hence the two steps.
+    fresh = output.with_name(f".{output.name}.{os.getpid()}")
+    shutil.move(made, fresh)
+    fresh.rename(output)
+
+
+def _contents(machine: str, build_id: str, modules: list[Path]) -> dict[str, object]:
+    """The values of `boot/contents.py`, which says what each is for."""
+    suffixes = {file.name[file.name.index(".") :] for file in modules}
+    assert len(suffixes) == len(PYTHONS), f"extension modules for each Python should end in one suffix: {suffixes}"
+    pythons, glibc = f"{PYTHONS[0]} to {PYTHONS[-1]}", ".".join(map(str, GLIBC))
+    made_for = f"CPython {pythons} on {machine} Linux with glibc {glibc} or newer"
+    return {"ID": build_id, "MADE_FOR": made_for, "GLIBC": GLIBC, "SUFFIXES": tuple(sorted(suffixes))}
 
 
 def _installed(machine: str) -> list[Path]:

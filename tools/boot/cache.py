@@ -53,6 +53,9 @@ def location() -> str:
 
 
 def _fill(cache: str, place: str) -> None:
+    libc = os.confstr("CS_GNU_LIBC_VERSION") or ""  # such as "glibc 2.36"
+    if tuple(map(int, libc.removeprefix("glibc ").split("."))) < contents.GLIBC:
+        raise Unusable(f"this file is for {contents.MADE_FOR}, but this machine has {libc}")
     try:
         os.makedirs(cache, exist_ok=True)
         _check(cache)

@@ -4,5 +4,7 @@
 ID = ""
 # For people: the Pythons and the machine that the file was made for.
 MADE_FOR = ""
+# The version of the C library that its extension modules need at least.
+GLIBC: tuple[int, int] = (0, 0)
 # The file name suffix of extension modules for each of these Pythons.
 SUFFIXES: tuple[str, ...] = ()
