@@ -47,6 +47,7 @@ def pack(machine: str, stage: Path, output: Path) -> None:
     for wheels in _installed(machine):
         _merge(wheels, tree, [file for file in _files(wheels) if file.suffix in (".py", ".so")])
         _merge(wheels, licences, [file for file in _files(wheels) if _is_licence(file)])
+    _merge(REPOSITORY, licences, [Path("LICENSE")])
     _merge(REPOSITORY, tree, [Path("cluster", file) for file in _files(REPOSITORY / "cluster")])
     modules = [file for file in _files(tree) if _is_for_one_python(file)]
     _compress([tree / file for file in modules])

@@ -14,14 +14,13 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from cluster.domain import launcher_events as ev
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_core import LauncherCore
-from cluster.launcher import clock, journal, link, spawn, tree, wire
+from cluster.launcher import cgroup, clock, journal, link, spawn, tree, wire
 
 # Seconds. Each batch wakes the agent, which costs about as much as starting a process: so while the backlog keeps
 # the machine busy anyway, reports wait this long for company. The last one never waits.
@@ -40,6 +39,7 @@ class Launcher:
         self._journal = journal.Journal(directory, self.incarnation, self._boot)
         self._spawner = spawn.Spawner(self._identity)
         self._trees = tree.Trees()
+        self._group = cgroup.Group(directory, self._identity)
         self._begun: dict[str, journal.Begun] = {}
         self._outputs: dict[str, str] = {}  # key -> stem of its output files
         self._sweeping: set[str] = set()
@@ -63,15 +63,16 @@ class Launcher:
     def _take_over(self, memory: journal.Memory) -> None:
         """Settle what a predecessor left: nothing of it may run on, and how it ended cannot be known."""
         leaders = [(b.pid, b.boot) for b in memory.begun.values() if b.pid and memory.boot_id == self._boot]
-        killed = tree.kill_remains(self._identity, leaders)
+        killed = self._group.kill_remains()
+        killed = tree.kill_remains(self._identity, leaders) > 0 or killed
+        self._group.enter()
         tree.become_subreaper()
         self._write_journal_anew(memory.begun.values())
         for begun in memory.begun.values():
             self._feed(ev.FoundUnfinished(begun.key, begun.wall_us))
         self._flush_journal()
         if memory.begun or killed:
-            text = f"an earlier launcher died: {len(memory.begun)} attempts are lost, {killed} processes were killed"
-            log(text)
+            log(f"an earlier launcher died: {len(memory.begun)} attempts are lost, what they left was killed")
 
     def run(self) -> None:
         """The loop. Returns when the core says exit."""
@@ -84,6 +85,7 @@ class Launcher:
                 self._flush()
             self._timer.wake_at(self._core.next_deadline())
         self._flush()
+        self._group.leave()
         os.unlink(wire.SOCKET_NAME, dir_fd=self._journal.directory)
 
     def _until_flush(self) -> float | None:
@@ -114,66 +116,35 @@ class Launcher:
         self._feed(ev.Tick())
 
     def _on_connect(self) -> None:
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # it hung up already
+            return
         if link.peer_uid(connection) not in (os.geteuid(), 0):
             connection.close()
             return
         self._drop_link()
-        self._link = link.Link(connection)
+        self._link = link.Link(connection, self.incarnation)
         self._watch[self._link.fd] = self._on_agent
         self._epoll.register(self._link.fd, self._link.mask)
 
     def _on_agent(self) -> None:
         agent = self._link
         assert agent is not None
-        agent.stuck = False  # as far as we know: the next flush will tell
         try:
-            for message in agent.read():
-                self._on_message(agent, message)
+            events = agent.read()
         except ConnectionError:
             self._drop_link()
-        except (wire.WireError, TypeError, ValueError, KeyError) as e:
+            return
+        except wire.WireError as e:
             log(f"the agent was disconnected, it sent something wrong: {e}")
             agent.refuse(str(e))
             self._drop_link()
-
-    def _on_message(self, agent: link.Link, message: list[Any]) -> None:
-        word, *arguments = message
-        if word != "hello" and not agent.greeted:
-            raise wire.WireError("the first message must be hello")
-        handler = self._WORDS.get(word)
-        if handler is None:
-            raise wire.WireError(f"unknown word {word!r}")
-        event = handler(self, agent, *arguments)
-        if event is not None:
+            return
+        for event in events:
             self._feed(event)
-        if word == "ack" and self._journal.due():
+        if self._journal.due():
             self._write_journal_anew(self._begun.values())
-
-    def _on_hello(self, agent: link.Link, capacity: int, incarnation: str | None, acked: int) -> ev.Event:
-        agent.greeted = True
-        return ev.AgentConnected(acked if incarnation == self.incarnation else 0, capacity)
-
-    def _on_define(self, agent: link.Link, id_: int, template: dict[str, Any]) -> None:
-        agent.templates[id_] = wire.decode_template(template)
-
-    def _on_start(self, agent: link.Link, id_: int, items: list[Any]) -> ev.Event:
-        if id_ not in agent.templates:
-            raise wire.WireError(f"template {id_} was not defined on this connection")
-        return ev.StartRequested(agent.templates[id_], list(map(wire.decode_item, items)))
-
-    _WORDS: dict[str, Callable[..., ev.Event | None]] = {  # noqa: RUF012 (constant)
-        "hello": _on_hello,
-        "define": _on_define,
-        "start": _on_start,
-        "withdraw": lambda self, agent, keys: ev.WithdrawRequested(keys),
-        "stop": lambda self, agent, keys, reason, grace, name: ev.StopRequested(
-            keys, reason, grace, signal.Signals[name].name
-        ),
-        "renew": lambda self, agent, at: ev.RenewReceived(float(at)),
-        "ack": lambda self, agent, acked: ev.AgentAcked(int(acked)),
-        "quit": lambda self, agent, kill: ev.QuitRequested(bool(kill)),
-    }
 
     def _reap(self) -> None:
         ended = []
@@ -211,8 +182,8 @@ class Launcher:
         if not strays:
             self._sweeping.discard(key)
             self._feed(ev.TreeGone(key, self._sizes(key)))
-        elif not all(self._trees.is_dying(pid, key) for pid in strays):
-            self._trees.kill(key)
+        elif not self._trees.are_dying(strays):
+            self._trees.kill([key])
 
     def _sizes(self, key: str) -> tuple[int, int]:
         stem = self._outputs[key]
@@ -228,7 +199,10 @@ class Launcher:
             self._perform(self._core.handle(event, clock.now()))
 
     def _perform(self, effects: list[ev.Effect]) -> None:
+        """Do what the core asks. Signals go out together, because each look at the process table costs milliseconds."""
         spawns: list[ev.Spawn] = []
+        kills: list[str] = []
+        signals: dict[str, list[str]] = {}
         for effect in effects:
             match effect:
                 case ev.Report(report):
@@ -236,13 +210,17 @@ class Launcher:
                 case ev.Spawn():
                     spawns.append(effect)
                 case ev.Signal(key, name):
-                    self._trees.signal(key, signal.Signals[name])
+                    signals.setdefault(name, []).append(key)
                 case ev.Kill(key):
-                    self._trees.kill(key)
+                    kills.append(key)
                 case ev.Welcome():
                     self._welcome(effect)
                 case ev.Exit():
                     self._exiting = True
+        for name, keys in signals.items():
+            self._trees.signal(keys, signal.Signals[name])
+        if kills:
+            self._trees.kill(kills)
         if spawns:
             self._spawn(spawns)
 

@@ -2,12 +2,23 @@
 
 import os
 import select
+import signal
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
+from cluster.domain import launcher_events as ev
 from cluster.domain.launcher_events import Template
-from cluster.launcher.wire import LONGEST_LINE, SOCKET_NAME, WireError, decode, encode
+from cluster.launcher.wire import (
+    LONGEST_LINE,
+    SOCKET_NAME,
+    WireError,
+    decode,
+    decode_item,
+    decode_template,
+    encode,
+)
 
 READ_SIZE = 1 << 18  # bytes; a batch of some thousand starts in one read
 
@@ -32,23 +43,24 @@ def peer_uid(connection: socket.socket) -> int:
 
 
 class Link:
-    """A connected agent. `templates`: what it defined on this connection."""
+    """A connected agent: events in, lines out. It may start nothing before it said hello."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, incarnation: str) -> None:
         connection.setblocking(False)
         self._socket = connection
+        self._incarnation = incarnation
+        self._templates: dict[int, Template] = {}
+        self._in = bytearray()
+        self._out: list[bytes] = []
         self.fd = connection.fileno()
         self.greeted = False
         self.stuck = False  # the agent does not read as fast as we write
         self.mask = select.EPOLLIN  # what the loop watches
-        self.templates: dict[int, Template] = {}
-        self._in = bytearray()
-        self._out: list[bytes] = []
 
-    def read(self) -> list[list[Any]]:
-        """Messages that arrived. Raises ConnectionError when the agent is gone, WireError when it talks
-        nonsense.
-        """
+    def read(self) -> list[ev.Event]:
+        """What the agent asks for. Raises ConnectionError when it is gone, WireError when it talks nonsense: then
+        nothing of what came with the nonsense is done."""
+        self.stuck = False  # as far as we know: the next flush will tell
         try:
             data = self._socket.recv(READ_SIZE)
         except BlockingIOError:
@@ -57,13 +69,50 @@ class Link:
             raise ConnectionResetError("the agent closed the connection")
         self._in += data
         end = self._in.rfind(b"\n") + 1
-        if not end:
-            if len(self._in) > LONGEST_LINE:
-                raise WireError(f"a line of more than {LONGEST_LINE} bytes")
-            return []
+        if not end and len(self._in) > LONGEST_LINE:
+            raise WireError(f"a line of more than {LONGEST_LINE} bytes")
         lines = bytes(self._in[:end]).splitlines()
         del self._in[:end]
-        return [_decode(line) for line in lines]
+        events = (self._parse(line) for line in lines)
+        return [event for event in events if event is not None]
+
+    def _parse(self, line: bytes) -> ev.Event | None:
+        try:
+            word, *arguments = decode(line)
+            if word != "hello" and not self.greeted:
+                raise WireError("the first message must be hello")
+            if word not in self._WORDS:
+                raise WireError(f"unknown word {word!r}")
+            return self._WORDS[word](self, *arguments)
+        except (TypeError, ValueError, KeyError) as e:
+            raise WireError(f"not a message: {e}") from e
+
+    def _on_hello(self, capacity: int, incarnation: str | None, acked: int) -> ev.Event:
+        self.greeted = True
+        return ev.AgentConnected(int(acked) if incarnation == self._incarnation else 0, int(capacity))
+
+    def _on_define(self, id_: int, template: dict[str, Any]) -> None:
+        self._templates[id_] = decode_template(template)
+
+    def _on_start(self, id_: int, items: list[Any]) -> ev.Event:
+        if id_ not in self._templates:
+            raise WireError(f"template {id_} was not defined on this connection")
+        return ev.StartRequested(self._templates[id_], list(map(decode_item, items)))
+
+    def _on_stop(self, keys: list[str], reason: str, grace: float | None, name: str) -> ev.Event:
+        grace = None if grace is None else float(grace)
+        return ev.StopRequested(list(keys), str(reason), grace, signal.Signals[name].name)
+
+    _WORDS: dict[str, Callable[..., ev.Event | None]] = {  # noqa: RUF012 (constant)
+        "hello": _on_hello,
+        "define": _on_define,
+        "start": _on_start,
+        "withdraw": lambda self, keys: ev.WithdrawRequested(list(keys)),
+        "stop": _on_stop,
+        "renew": lambda self, at: ev.RenewReceived(float(at)),
+        "ack": lambda self, acked: ev.AgentAcked(int(acked)),
+        "quit": lambda self, kill: ev.QuitRequested(bool(kill)),
+    }
 
     def send(self, line: bytes) -> None:
         """Queue a line for the next flush."""
@@ -96,13 +145,3 @@ class Link:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def _decode(line: bytes) -> list[Any]:
-    try:
-        message = decode(line)
-    except ValueError as e:
-        raise WireError(f"not JSON: {e}") from None
-    if not isinstance(message, list) or not message:
-        raise WireError("a message is an array that begins with a word")
-    return message

@@ -213,7 +213,7 @@ class Trees:
         self._owners: dict[int, str] = {}  # stray, our child -> key
         self._suspects: dict[int, set[str]] = {}  # stray -> keys of which one is its owner's
         self._out_of_reach: set[int] = set()  # strays that we may not signal (setuid programs)
-        self._killed: dict[str, set[tuple[int, int]]] = {}  # (pid, start) of what was sent SIGKILL
+        self._killed: dict[int, int] = {}  # pid -> start of what was sent SIGKILL
         self._children = _open_children()
 
     def add(self, key: str, pid: int, mark: str) -> None:
@@ -228,6 +228,7 @@ class Trees:
             self._owners.pop(pid, None)
             self._suspects.pop(pid, None)
             self._out_of_reach.discard(pid)
+            self._killed.pop(pid, None)
         return key
 
     def forget(self, key: str) -> None:
@@ -236,7 +237,6 @@ class Trees:
         if self._sessions[pid] == key:  # else the pid was used again: its session is another attempt's
             del self._sessions[pid]
         del self._marks[self._mark_of.pop(key)]
-        self._killed.pop(key, None)
 
     def strays(self, key: str) -> list[int]:
         """Our children that are left over from this attempt, whose leader has been reaped."""
@@ -248,34 +248,34 @@ class Trees:
                 del self._suspects[pid]
         return [pid for pid, k in self._owners.items() if k == key and pid not in self._out_of_reach]
 
-    def signal(self, key: str, number: int) -> None:
-        """Send a signal to every process of the tree; stopped ones are continued so that they can act on
-        it.
-        """
-        for process in self._members(key).values():
+    def signal(self, keys: Iterable[str], number: int) -> None:
+        """Send a signal to every process of these trees; stopped ones are continued, so that they can act on it."""
+        for process in self._members(keys).values():
             send(process, number)
             send(process, signal.SIGCONT)
 
-    def kill(self, key: str) -> None:
-        """SIGKILL the tree."""
-        killed, refused = kill_all(lambda: self._members(key))
-        self._killed.setdefault(key, set()).update((p.pid, p.start) for p in killed)
-        self._out_of_reach.update(process.pid for process in refused)
+    def kill(self, keys: list[str]) -> None:
+        """SIGKILL these trees."""
+        killed, refused = kill_all(lambda: self._members(keys))
+        self._killed.update((p.pid, p.start) for p in killed)
+        self._out_of_reach.update(p.pid for p in refused)
 
-    def is_dying(self, pid: int, key: str) -> bool:
-        """Was this stray sent SIGKILL already?"""
-        process = read_process(pid)
-        return process is None or (pid, process.start) in self._killed.get(key, ())
+    def are_dying(self, strays: Iterable[int]) -> bool:
+        """Was each of these sent SIGKILL already?"""
+        found = filter(None, map(read_process, strays))
+        return all(self._killed.get(p.pid) == p.start for p in found)
 
-    def _members(self, key: str) -> dict[int, Process]:
+    def _members(self, keys: Iterable[str]) -> dict[int, Process]:
         table = read_all()
         self._find_owners()
-        leader = self._pids[key]
-        roots = [pid for pid, k in self._owners.items() if k == key]
-        if self._sessions[leader] == key:
-            roots += [pid for pid, process in table.items() if process.session == leader]
-        if leader in self.leaders:
-            roots.append(leader)
+        wanted = set(keys)
+        leaders = {self._pids[key]: key for key in wanted}
+        roots = [pid for pid, key in self._owners.items() if key in wanted]
+        for pid, process in table.items():
+            leader = process.session
+            if leader in leaders and self._sessions[leader] == leaders[leader]:
+                roots.append(pid)
+        roots += [pid for pid in leaders if pid in self.leaders]
         return descendants(roots, table)
 
     def _find_owners(self) -> None:

@@ -97,6 +97,9 @@ def decode_template(fields: dict[str, Any]) -> Template:
         env = tuple((str(k), str(v)) for k, v in fields.pop("env"))
         if not argv:
             raise WireError("a template needs a command")
+        for name in ("timeout", "grace", "leash"):
+            if fields.get(name) is not None:
+                fields[name] = float(fields[name])
         return Template(argv=argv, env=env, **fields)
     except (TypeError, KeyError, ValueError, AttributeError) as e:
         raise WireError(f"a bad template: {e}") from None

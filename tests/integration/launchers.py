@@ -14,6 +14,22 @@ from cluster.launcher import tree
 from cluster.launcher.client import LauncherClient
 from cluster.launcher.driver import identity
 
+# Forks twice, leaves the session, closes everything: what daemons do. Ignores SIGTERM, tells its pid.
+DAEMON = """
+import os, signal, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for fd in range(3):
+            os.close(fd)
+        with open(sys.argv[1], "w") as f:
+            f.write(str(os.getpid()))
+        signal.pause()
+    os._exit(0)
+os.wait()
+"""
+
 LONGEST = 30  # seconds that any of these tests may take before it counts as hanging; nothing waits for it
 
 
@@ -134,3 +150,15 @@ class Watched:
 
     async def gone(self) -> bool:
         return await asyncio.to_thread(self.is_gone, LONGEST)
+
+
+async def leave_daemon(
+    lab: Lab, agent: Agent, then: str, hidden: bool = False, **changes: Any
+) -> tuple[str, Watched]:
+    """An attempt that left a daemon behind and goes on with `then`. hidden: its environment is empty, too."""
+    fifo = lab.fifo()
+    script = lab.root / "daemon.py"
+    script.write_text(DAEMON)
+    python = "env -i $(command -v python3)" if hidden else "python3"
+    key = one(agent, lab.shell(f"{python} {script} {fifo}; {then}", **changes))
+    return key, Watched(await read(fifo))

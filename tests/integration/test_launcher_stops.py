@@ -8,25 +8,9 @@ from pathlib import Path
 import pytest
 
 from cluster.launcher import clock
-from tests.integration.launchers import Agent, Lab, Watched, one, read, run
+from tests.integration.launchers import Lab, Watched, leave_daemon, one, read, run
 
 pytestmark = pytest.mark.slow
-
-# Forks twice, leaves the session, closes everything: what daemons do. Ignores SIGTERM, tells its pid.
-DAEMON = """
-import os, signal, sys
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        for fd in range(3):
-            os.close(fd)
-        with open(sys.argv[1], "w") as f:
-            f.write(str(os.getpid()))
-        signal.pause()
-    os._exit(0)
-os.wait()
-"""
 
 # Every generation forks the next and dies: by the time a pid is read it is gone. Signals are ignored.
 RUNNER = """
@@ -45,15 +29,6 @@ signal.pause()
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
-
-
-async def running_daemon(lab: Lab, agent: Agent, then: str, **changes: object) -> tuple[str, Watched]:
-    """An attempt that left a daemon behind and goes on with `then`."""
-    fifo = lab.fifo()
-    (lab.root / "daemon.py").write_text(DAEMON)
-    script = f"python3 daemon.py {fifo}; {then}"
-    key = one(agent, lab.shell(script, **changes))
-    return key, Watched(await read(fifo))
 
 
 def test_stop_ends_it_with_sigterm(lab: Lab) -> None:  # S2.11
@@ -98,7 +73,7 @@ def test_who_ignores_sigterm_is_killed_after_the_grace(lab: Lab) -> None:  # S2.
 def test_a_daemon_that_ignores_sigterm_dies_with_its_attempt(lab: Lab) -> None:  # S2.11
     async def main() -> None:
         async with lab.agent() as agent:
-            key, daemon = await running_daemon(lab, agent, "exec sleep 1000", grace=0.01)
+            key, daemon = await leave_daemon(lab, agent, "exec sleep 1000", grace=0.01)
             agent.client.stop([key])
             await agent.end_of(key)
             assert daemon.is_gone()
@@ -109,7 +84,7 @@ def test_a_daemon_that_ignores_sigterm_dies_with_its_attempt(lab: Lab) -> None: 
 def test_nothing_outlives_the_leader(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent() as agent:
-            key, daemon = await running_daemon(lab, agent, "exit 4")
+            key, daemon = await leave_daemon(lab, agent, "exit 4")
             end = await agent.end_of(key)
             assert (end.reason, end.code, end.signal) == ("exit:4", 4, None)
             assert daemon.is_gone()
@@ -120,11 +95,9 @@ def test_nothing_outlives_the_leader(lab: Lab) -> None:
 def test_a_daemon_that_hides_dies_with_the_last_attempt_it_may_belong_to(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent() as agent:
-            (lab.root / "daemon.py").write_text(DAEMON)
-            fifo, gate = lab.fifo(), lab.fifo()
+            gate = lab.fifo()
             other = one(agent, lab.template("sleep", "1000"), "1.1#1")
-            key = one(agent, lab.shell(f"env -i $(command -v python3) daemon.py {fifo}; read x < {gate}"))
-            daemon = Watched(await read(fifo))
+            key, daemon = await leave_daemon(lab, agent, f"read x < {gate}", hidden=True)
             gate.write_text("go\n")
             assert (await agent.end_of(key)).reason == "ok"
             assert not daemon.is_gone()
@@ -138,7 +111,7 @@ def test_a_daemon_that_hides_dies_with_the_last_attempt_it_may_belong_to(lab: La
 def test_another_attempts_daemon_is_left_alone(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent() as agent:
-            key, daemon = await running_daemon(lab, agent, "exec sleep 1000")
+            key, daemon = await leave_daemon(lab, agent, "exec sleep 1000")
             assert (await agent.end_of(one(agent, lab.template("true"), "1.1#1"))).reason == "ok"
             assert not daemon.is_gone()
             agent.client.stop([key], grace=0)
@@ -210,6 +183,23 @@ def test_stopping_what_ended_or_never_was_does_nothing(lab: Lab) -> None:  # S2.
             agent.client.stop([key, "9.9#9"])
             assert (await agent.end_of(one(agent, lab.template("true"), "1.1#1"))).reason == "ok"
             assert len(agent.reports) == 4
+
+    run(main())
+
+
+def test_many_are_stopped_together(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            fifo = lab.fifo()
+            template = lab.shell(f"trap '' TERM; sleep 1000 & echo > {fifo}; wait; sleep 1000", cpus=0, grace=0.01)
+            keys = []
+            for i in range(30):
+                keys.append(one(agent, template, f"1.{i}#1"))
+                await read(fifo)
+            agent.client.stop(keys)
+            await agent.until(lambda: len(agent.ends()) == 30)
+            assert {(e.reason, e.signal) for e in agent.ends().values()} == {("cancelled", "SIGKILL")}
+            assert not lab.processes()
 
     run(main())
 

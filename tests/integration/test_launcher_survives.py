@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.launcher_events import Item
+from cluster.launcher import cgroup
 from cluster.launcher.client import LauncherClient
-from tests.integration.launchers import Lab, Watched, one, read, run
+from tests.integration.launchers import Lab, Watched, leave_daemon, one, read, run
 
 pytestmark = pytest.mark.slow
 
 AGENT = """
 import asyncio, os, sys
 from cluster.domain.launcher_events import Item, Template
+from cluster.launcher import cgroup
 from cluster.launcher.client import LauncherClient
 
 async def main(directory, outputs, started, gate):
@@ -144,6 +146,20 @@ def test_what_cleared_its_environment_is_found_by_its_session(lab: Lab) -> None:
         async with lab.agent():
             assert leader.is_gone()
             assert child.is_gone()
+
+    run(main())
+
+
+@pytest.mark.skipif(cgroup.own_group() is None or os.getuid() != 0, reason="needs cgroup v2 that we may write")
+def test_not_even_a_daemon_that_hides_outlives_a_launcher_that_is_killed(lab: Lab) -> None:
+    async def main() -> None:
+        agent = await lab.connect(1000)
+        _, daemon = await leave_daemon(lab, agent, "exec sleep 1000", hidden=True)
+        os.kill(agent.hello.pid, signal.SIGKILL)
+        await agent.until_gone()
+        assert not daemon.is_gone()
+        async with lab.agent():
+            assert daemon.is_gone()
 
     run(main())
 
