@@ -18,7 +18,8 @@ from cluster.domain.states import TaskEvent, TaskState
 from cluster.domain.tasks import Job
 from cluster.domain.worker import Worker
 
-LOST_EXIT = 70  # EX_SOFTWARE: what `wait` returns for a task whose end nobody knows
+LOST_EXIT = 70  # EX_SOFTWARE: what `wait` returns for a failed task that left no code, such as one that is lost
+CANCELLED_EXIT = 143  # 128 + SIGTERM: the same for one that was cancelled and left no code, or never ran
 FIRST_PAUSE = 1.0  # seconds between a failed attempt and the next; doubles with each
 LONGEST_PAUSE = 60.0
 _RECENT = 0.2  # weight of the newest report in the mean run time
@@ -77,13 +78,13 @@ class Reports:
             for cancelled in job.cancelling.overlap(*piece):
                 job.cancel_unassigned(cancelled)
                 job.cancelling.discard(*cancelled)
+                job.note_abnormal_end("cancelled", CANCELLED_EXIT)
         self._core.touch(job)
 
     def lost(self, worker: Worker, job: Job, attempt: int, tasks: Range, why: str) -> None:
         """Nobody can know how these ended."""
         for index in range(*tasks):
-            end = TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", exit_code=LOST_EXIT, detail=why)
-            self._ended(worker, end)
+            self._ended(worker, TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", detail=why))
 
     def _succeeded(self, worker: Worker, ok: OkEnds) -> list[Range]:
         job = self._core.jobs.get(ok.job)
@@ -104,12 +105,12 @@ class Reports:
         event = _event_of(job, end)
         if not self._core.release(worker, job, end.attempt, Range(end.index, end.index + 1), event):
             return False
-        self._core.emit(replace(end, worker_id=worker.id))
+        code = end.exit_code or (CANCELLED_EXIT if event is TaskEvent.CANCELLED else LOST_EXIT)
+        self._core.emit(replace(end, worker_id=worker.id, exit_code=code))
         if event is TaskEvent.RETRIED:
             self._core.retry_at(job, end.index, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (end.attempt - 1)))
         else:
-            job.exit_code = max(job.exit_code, end.exit_code)
-            job.reason = job.reason or end.reason
+            job.note_abnormal_end(end.reason, code)
         job.note_start(end.started_at)
         return True
 

@@ -33,7 +33,7 @@ from cluster.domain.events import (
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobRecord
 from cluster.domain.loaded import Loaded
-from cluster.domain.reports import Reports
+from cluster.domain.reports import CANCELLED_EXIT, Reports
 from cluster.domain.session import (
     Assign,
     Attempts,
@@ -51,7 +51,6 @@ from cluster.domain.tasks import Job
 from cluster.domain.timers import Timers
 from cluster.domain.worker import Worker, WorkerRecord
 
-CANCELLED_EXIT = 143  # 128 + SIGTERM: what `wait` returns for a task that was cancelled before it ran
 LEASE = 15.0  # seconds without a word after which a worker is unreachable
 # The part of `lost_after` after which a worker without a confirmed lease kills an attempt by itself. The rest is the
 # margin for clocks that run apart and for the kill itself, so that two attempts of a task never run at once.
@@ -188,8 +187,7 @@ class SchedulerCore:
             job.cancelled_by, job.cancel_reason = event.by, event.reason
             job.cancel_grace = job.record.spec.grace if event.grace is None else event.grace
             if ended:
-                job.exit_code = max(job.exit_code, CANCELLED_EXIT)
-                job.reason = job.reason or "cancelled"
+                job.note_abnormal_end("cancelled", CANCELLED_EXIT)
             self._send_stops(job, asked, self.workers.values())
             self.touch(job)
         return ended + len(asked)

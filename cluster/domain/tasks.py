@@ -86,6 +86,11 @@ class Job:
         if at and (not self.started_at or at < self.started_at):
             self.started_at = at
 
+    def note_abnormal_end(self, reason: str, exit_code: int) -> None:
+        """A task ended for good, and not well: the job shows the first reason and the highest code."""
+        self.reason = self.reason or reason
+        self.exit_code = max(self.exit_code, exit_code)
+
     # ── what happens to its tasks ─────────────────────────────────────────────────────────────────────────────────
 
     def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:

@@ -79,6 +79,8 @@ def _remember(line: list[Any], seq: int, unacked: list[Started | Ended], begun: 
         begun.pop(report.key, None)
     elif report.key in begun:
         begun[report.key] = begun[report.key]._replace(pid=report.pid)
+    else:  # its end stood further down in a file that was written anew, and a power cut took that part
+        begun[report.key] = Begun(report.key, 0.0, report.at)
     return max(seq, report.seq)
 
 

@@ -71,3 +71,13 @@ def test_a_full_disk_leaves_the_journal_whole(journal: Journal, tmp_path: Path) 
     journal.write()
     assert [r.seq for r in recall(str(tmp_path)).unacked] == [8, 9]
     assert recall(str(tmp_path)).begun == {}
+
+
+def test_a_start_whose_end_was_cut_off_is_unfinished(journal: Journal, tmp_path: Path) -> None:
+    """Found by the simulation: written anew, a file has starts without their begins; a power cut took the ends."""
+    started = Started(8, "1.0#1", 42, 99)
+    journal.rewrite(9, [], [started, Ended(9, "1.0#1", "ok", 0)])
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal").write_bytes(b"".join(lines[:-1]))
+    memory = recall(str(tmp_path))
+    assert (memory.unacked, list(memory.begun)) == ([started], ["1.0#1"])

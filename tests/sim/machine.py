@@ -1,0 +1,200 @@
+"""A simulated machine: its clock, its processes, its disk, and the agent and launcher on it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from cluster.domain import launcher_events as lev
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import SmallOutput
+from tests.sim.agent import Agent
+from tests.sim.launcher import JournalLine, Launcher, Process
+from tests.sim.network import Connection, Link
+from tests.sim.truth import Truth
+from tests.sim.world import World
+
+if TYPE_CHECKING:
+    from tests.sim.scheduler import SchedulerHost
+
+
+class Machine:
+    def __init__(
+        self, world: World, truth: Truth, scheduler: "SchedulerHost", name: str, millicpus: int, launch_failures: float
+    ) -> None:
+        self.world, self.truth, self.scheduler = world, truth, scheduler
+        self.id = self.name = name  # one name is enough here
+        self.millicpus = millicpus
+        self.launch_failures = launch_failures
+        self.compacts = world.random.choice((0.0, 0.1, 1.0))  # how often an acknowledgement makes the journal short
+        self.link = Link()
+        self.dialled: list[Connection] = []
+        self._rate = world.between(0.995, 1.005)  # of its clock
+        self._booted = world.now - world.between(10, 1e6)
+        # On its disk. The journal's tail is lost in a reboot.
+        self.epoch = 0
+        self.journal: list[JournalLine] = []
+        self.journal_base = 0
+        self.journal_readable = False
+        self.incarnation = ""
+        self.rebooted = False
+        self.outputs: dict[AttemptKey, tuple[bytes, bytes]] = {}
+        self.processes: dict[str, Process] = {}
+        self.launcher: Launcher | None = None
+        self.agent: Agent | None = Agent(self)
+        truth.capacity[name] = millicpus
+
+    # ── clock ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def boot_clock(self) -> float:
+        return (self.world.now - self._booted) * self._rate
+
+    def until_boot_clock(self, at: float) -> float:
+        """True seconds until the machine's clock shows `at`, and not a tick before."""
+        return (at - self.boot_clock) / self._rate + 1e-9
+
+    # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def starts(self, key: AttemptKey) -> None:
+        """A process; its life is drawn by lot."""
+        world, name = self.world, str(key)
+        run = self.truth.starts(key, self.name, world.now)
+        world.tell(self.name, f"{key} runs")
+        length = world.random.choice((0.0, 0.002, 0.02, 0.2, 1.0, 5.0, 40.0)) * world.between(0.5, 1.5)
+        how = world.random.choices(("exit:0", "exit:1", "exit:7", "signal:SIGSEGV"), (16, 2, 1, 1))[0]
+        strays = world.between(0.0, 20.0) if world.chance(0.05) else 0.0
+        process = self.processes[name] = Process(name, run, obeys=world.chance(0.8), strays=strays)
+        sizes = world.random.choices(((0, 0), (9, 0), (9, 4), (5000, 1)), (3, 3, 1, 1))[0]
+        self.outputs[key] = (b"o" * sizes[0], b"e" * sizes[1])
+        world.at(length, lambda: self._leader_ends(process, how))
+
+    def _leader_ends(self, process: Process, how: str) -> None:
+        if not (process.alive and process.leader):
+            return
+        process.leader = False
+        process.run.how = how
+        if not process.strays:
+            self.ends(process, how)
+        self.world.tell(self.name, f"{process.key} ends: {how}{', others of its tree go on' * bool(process.strays)}")
+        word, _, value = how.partition(":")
+        code, name = (int(value), None) if word == "exit" else (None, value)
+        self._reap(lev.ProcessEnded(process.key, code, name, 10, 20, self._sizes(process.key), bool(process.strays)))
+        if process.strays and process.alive:
+            self.world.at(process.strays, lambda: self._strays_end(process))
+
+    def _strays_end(self, process: Process) -> None:
+        if process.alive:
+            self.ends(process, process.run.how)
+            self._reap(lev.TreeGone(process.key, self._sizes(process.key)))
+
+    def ends(self, process: Process, how: str) -> None:
+        """Nothing of it runs any more, whether anybody sees that or not."""
+        process.alive = False
+        del self.processes[process.key]
+        self.truth.ends(process.run, how, self.world.now)
+
+    def _reap(self, event: lev.ProcessEnded | lev.TreeGone) -> None:
+        if self.launcher and self.launcher.alive:
+            self.launcher.feed(event)
+
+    def signal(self, key: str, name: str) -> None:
+        process = self.processes.get(key)
+        if process and process.leader and process.obeys:
+            how = "exit:0" if self.world.chance(0.2) else f"signal:{name}"
+            self.world.at(self.world.between(0.0, 0.5), lambda: self._leader_ends(process, how))
+
+    def kill(self, key: str) -> None:
+        process = self.processes.get(key)
+        if process is None:
+            return
+        if process.leader:
+            process.strays = 0.0
+            self.world.at(self.world.between(0.0, 0.01), lambda: self._leader_ends(process, "signal:SIGKILL"))
+        else:
+            self.world.at(self.world.between(0.0, 0.01), lambda: self._strays_end(process))
+
+    def _sizes(self, key: str) -> tuple[int, int]:
+        out, err = self.outputs.get(AttemptKey.parse(key), (b"", b""))
+        return len(out), len(err)
+
+    def small_output(self, key: AttemptKey) -> SmallOutput | None:
+        """None when it was removed, which is right only when the scheduler has it. (Both may happen when the agent
+        dies before its launcher has read the acknowledgement: the new agent reports the end again.)"""
+        if key in self.outputs:
+            return SmallOutput(*key, *self.outputs[key])
+        assert self.scheduler.has_end_of(key), f"{self.name}: the output of {key} was removed too early"
+        return None
+
+    # ── agent and launcher ──────────────────────────────────────────────────────────────────────────────────────
+
+    def living_launcher(self) -> Launcher:
+        if self.launcher is None or not self.launcher.alive:
+            self.launcher = Launcher(self)
+        return self.launcher
+
+    def new_incarnation(self) -> None:
+        self.incarnation = str(UUID(int=self.world.random.getrandbits(128)))
+        self.journal_readable, self.rebooted = True, False
+
+    def launcher_died(self, launcher: Launcher) -> None:
+        if self.agent and self.launcher is launcher:
+            self.agent.launcher_died()
+
+    def dial(self, agent: Agent, session: int) -> None:
+        self.world.at(self.world.between(*self.link.latency), lambda: self.scheduler.dialled(self, agent, session))
+
+    def crash_agent(self, back_after: float) -> None:
+        if self.agent:
+            self.world.tell(self.name, f"the agent dies, for {back_after:.3f} s")
+            self.agent.crash()
+            self.agent = None
+            self.world.at(back_after, self._start_agent)
+
+    def agent_finished(self, agent: Agent) -> None:
+        """A clean end: it said goodbye."""
+        if self.agent is agent:
+            self.scheduler.deregister(self)
+            self.crash_agent(self.world.between(0.1, 30.0))
+
+    def _start_agent(self) -> None:
+        if self.agent is None and not self._down:
+            self.agent = Agent(self)
+
+    _down = False
+
+    def reboot(self, back_after: float) -> None:
+        """Power off: nobody is told, and what was not synced is gone."""
+        world = self.world
+        world.tell(self.name, f"power off, for {back_after:.3f} s")
+        self._down = True
+        if self.agent:
+            self.agent.alive = False
+            if self.agent.connection:
+                self.agent.connection.up.cut = self.agent.connection.down.cut = True
+            self.agent = None
+        if self.launcher:
+            self.launcher.alive = False
+            self.launcher = None
+        for process in list(self.processes.values()):
+            self.ends(process, "reboot")
+        del self.journal[len(self.journal) - world.random.randint(0, len(self.journal)) :]
+        self.truth.reboots[self.name] = world.now
+        world.at(back_after, self._boot)
+
+    def _boot(self) -> None:
+        self._down = False
+        self.rebooted = True
+        self._booted = self.world.now
+        self._start_agent()
+
+    def resume_connections(self) -> None:
+        """The link is free again: what waited arrives."""
+        for connection in self.dialled:
+            connection.up.resume()
+            connection.down.resume()
+        self.dialled = [c for c in self.dialled if c.worker_open or c.scheduler_open]
+
+    def when_up(self, action: Callable[["Machine"], None]) -> None:
+        """Faults of the agent or launcher make sense only when both are there."""
+        if self.agent and not self.agent.frozen and self.launcher and self.launcher.alive:
+            action(self)

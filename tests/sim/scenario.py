@@ -1,0 +1,344 @@
+"""One simulated cluster with its users and its bad luck, drawn from a seed."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from uuid import UUID
+
+from cluster.domain.errors import ClusterError
+from cluster.domain.events import CancelRequested, JobSubmitted, Target
+from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.job import ArraySegment, JobSpec
+from cluster.domain.views import job_view, worker_view
+from cluster.domain.worker_messages import ShutdownRequested
+from cluster.store.interface import Store
+from cluster.store.memory import Disk, MemoryStore
+from tests.sim.machine import Machine
+from tests.sim.scheduler import SchedulerHost
+from tests.sim.truth import Truth
+from tests.sim.world import World
+
+LEASE = 15.0
+TROUBLE = 150.0  # seconds in which faults happen
+PATIENCE = 4000.0  # seconds without faults in which everything must have ended
+QUIET = 100.0  # seconds after the last end, in which nothing may be left over
+
+
+class Scenario:
+    def __init__(self, seed: int, *, loud: bool = False, open_store: Callable[[], Store] | None = None) -> None:
+        self.world = World(seed, loud=loud)
+        self.truth = Truth()
+        disk = Disk()
+        self.scheduler = SchedulerHost(self.world, self.truth, open_store or (lambda: MemoryStore(disk)), LEASE)
+        world = self.world
+        launch_failures = world.random.choice((0.0, 0.0, 0.05))
+        self.machines = [
+            Machine(
+                world, self.truth, self.scheduler, f"m{n}", world.random.choice((1000, 2000, 4000)), launch_failures
+            )
+            for n in range(world.random.randint(1, 4))
+        ]
+        self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
+        self._healed = False
+        self._submitted = 0
+        self._acknowledged = 0
+
+    def run(self) -> None:
+        """Trouble, then peace; AssertionError when anything is not as it must be."""
+        self.scheduler.start()
+        for _ in range(self.world.random.randint(1, 6)):
+            self.world.at(self.world.between(0.0, self._trouble_ends), self._user_submits)
+        self._next_fault()
+        self.world.run(self._trouble_ends)
+        self._heal()
+        deadline = self.world.now + PATIENCE
+        while not self._all_ended():
+            assert self.world.now < deadline, f"no end after {PATIENCE} s without faults: {self._unfinished()}"
+            self.world.run(self.world.now + 20.0)
+        self.world.run(self.world.now + QUIET)
+        self._check_nothing_is_left()
+
+    # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _user_submits(self) -> None:
+        self._submitted += 1
+        spec = self._draw_spec()
+        job_id = str(UUID(int=self.world.random.getrandbits(128)))
+        self._submit(job_id, spec)
+        for _ in range(self.world.random.choice((0, 0, 0, 1, 2))):
+            self.world.at(self.world.between(0.0, 60.0), lambda: self._user_cancels(job_id))
+
+    def _draw_spec(self) -> JobSpec:
+        random = self.world.random
+        count = random.choice((1, 1, 2, 5, 20, 60))
+        array: tuple[ArraySegment, ...] = ()
+        lines = b""
+        match random.randint(0, 3):
+            case 0:
+                array = (ArraySegment(1, count),)
+            case 1:
+                array = (ArraySegment(5, 5 + 3 * (count - 1), 3), ArraySegment(1, 2))
+            case 2:
+                lines = b"\n".join(b"line %d" % n for n in range(count))
+        return JobSpec(
+            argv=("work",),
+            array=array,
+            lines=lines,
+            millicpus=random.choice((1000, 1000, 1000, 500, 300, 2000, 64_000)),
+            timeout=random.choice((0.0, 0.0, 3.0)),
+            grace=random.choice((0.0, 0.1, 10.0)),
+            worker=random.choice(("", "", "", "", self.machines[0].name)),
+            lost_after=random.choice((60.0, 60.0, 30.0, 20.0)),
+            retries=random.choice((0, 0, 1, 3)),
+        )
+
+    def _submit(self, job_id: str, spec: JobSpec) -> None:
+        """Again and again with the same id until it is acknowledged, and sometimes once more."""
+
+        def answer(value: int | str | ClusterError) -> None:
+            assert isinstance(value, int), value
+            known = self.scheduler.acknowledged.setdefault(job_id, value)
+            assert known == value, f"job {job_id} was acknowledged as {known}, and now as {value}"
+            self._acknowledged = len(self.scheduler.acknowledged)
+
+        self.scheduler.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
+        if self.world.chance(0.1):
+            self.scheduler.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
+
+        def again() -> None:
+            if job_id not in self.scheduler.acknowledged:
+                self._submit(job_id, spec)
+
+        self.world.at(self.world.between(1.0, 5.0), again)
+
+    def _user_cancels(self, job_id: str) -> None:
+        number = self.scheduler.acknowledged.get(job_id)
+        if number is None or self.scheduler.core is None:
+            return
+        count = self.truth.specs[number].task_count
+        ranges: tuple[Range, ...] | None = None
+        if self.world.chance(0.5):
+            start = self.world.random.randrange(count)
+            ranges = (Range(start, self.world.random.randint(start, count - 1) + 1),)
+        self.world.tell("user", f"cancels {number} {ranges}")
+        self.truth.cancelled.setdefault(number, IntervalSet()).update(ranges or [(0, count)])
+        grace = self.world.random.choice((None, 0.0, 1.0))
+        self.scheduler.ask(
+            lambda ask: CancelRequested(ask, (Target(number, ranges),), "alice", grace), lambda value: None
+        )
+
+    # ── bad luck ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _next_fault(self) -> None:
+        wait = self.world.random.expovariate(1 / self.world.random.choice((2.0, 10.0, 30.0)))
+        if self.world.now + wait < self._trouble_ends:
+            self.world.at(wait, self._fault)
+
+    def _fault(self) -> None:
+        self._next_fault()
+        machine = self.world.random.choice(self.machines)
+        fault = self.world.random.choice(
+            (
+                self._scheduler_dies,
+                self._scheduler_dies,
+                self._store_is_slow,
+                partial(self._connection_breaks, machine),
+                partial(self._connection_breaks, machine),
+                partial(self._link_is_blocked, machine),
+                partial(self._link_is_slow, machine),
+                partial(self._agent_dies, machine),
+                partial(self._agent_freezes, machine),
+                partial(self._agent_is_asked_to_end, machine),
+                partial(self._launcher_dies, machine),
+                partial(self._machine_reboots, machine),
+            )
+        )
+        fault()
+
+    def _long(self) -> float:
+        """Seconds: a blink, shorter than a lease, longer than a lease, longer than any `lost_after`."""
+        return self.world.random.choice((0.05, 1.0, 5.0, 20.0, 50.0, 90.0)) * self.world.between(0.5, 1.5)
+
+    def _scheduler_dies(self) -> None:
+        self.scheduler.crash(power=self.world.chance(0.3))
+        self.world.at(self._long(), self.scheduler.start)
+
+    def _store_is_slow(self) -> None:
+        self.scheduler.slow = self.world.random.choice(((0.0, 0.001), (0.0, 0.01), (0.1, 0.5), (1.0, 3.0)))
+
+    def _connection_breaks(self, machine: Machine) -> None:
+        for connection in self.scheduler.connections():
+            if connection.machine_id == machine.id:
+                self.world.tell(machine.name, f"its connection {connection.number} breaks")
+                connection.break_off()
+
+    def _link_is_blocked(self, machine: Machine) -> None:
+        self.world.tell(machine.name, "its link is blocked")
+        both = self.world.chance(0.5)
+        machine.link.blocked_up = both or self.world.chance(0.5)
+        machine.link.blocked_down = both or not machine.link.blocked_up
+        self.world.at(self._long(), lambda: self._link_is_free(machine))
+
+    def _link_is_free(self, machine: Machine) -> None:
+        if machine.link.blocked:
+            self.world.tell(machine.name, "its link is free again")
+            machine.link.blocked_up = machine.link.blocked_down = False
+            machine.resume_connections()
+
+    def _link_is_slow(self, machine: Machine) -> None:
+        machine.link.latency = self.world.random.choice(((0.0005, 0.04), (0.0, 0.001), (0.5, 3.0)))
+
+    def _agent_dies(self, machine: Machine) -> None:
+        machine.when_up(lambda m: m.crash_agent(self._long()))
+
+    def _agent_is_asked_to_end(self, machine: Machine) -> None:
+        def ask(m: Machine) -> None:
+            self.world.tell(m.name, "the agent is asked to end")
+            assert m.agent
+            m.agent.feed(ShutdownRequested())
+
+        machine.when_up(ask)
+
+    def _agent_freezes(self, machine: Machine) -> None:
+        def freeze(m: Machine) -> None:
+            agent = m.agent
+            assert agent
+            self.world.tell(m.name, "the agent freezes")
+            agent.freeze()
+            self.world.at(self._long(), agent.thaw)
+
+        machine.when_up(freeze)
+
+    def _launcher_dies(self, machine: Machine) -> None:
+        """Its agent is there to start another: children that nobody watches for long are not what is promised."""
+
+        def die(m: Machine) -> None:
+            assert m.launcher
+            point = self.world.random.choice(("", "begun", "spawned"))
+            if point:
+                m.launcher.dies_at_spawn = point
+            else:
+                m.launcher.die()
+
+        machine.when_up(die)
+
+    def _machine_reboots(self, machine: Machine) -> None:
+        if machine.agent:
+            machine.reboot(self._long())
+
+    def _heal(self) -> None:
+        """From here on nothing goes wrong any more. What can never run is cancelled."""
+        self.world.tell("world", "no more faults")
+        self._healed = True
+        self.scheduler.slow = (0.0, 0.01)
+        self.scheduler.start()
+        for machine in self.machines:
+            machine.link.latency = (0.0005, 0.04)
+            self._link_is_free(machine)
+            if machine.agent and machine.agent.frozen:
+                machine.agent.thaw()
+            if machine.launcher:
+                machine.launcher.dies_at_spawn = ""
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _all_ended(self) -> bool:
+        core = self.scheduler.core
+        assert core is not None
+        if len(self.scheduler.acknowledged) < self._submitted or not all(m.agent and m.launcher for m in self.machines):
+            return False
+        unfinished = list(core.unfinished())
+        largest = max(m.millicpus for m in self.machines)
+        for job in unfinished:
+            if job.record.spec.millicpus > largest or job.record.spec.millicpus > self._largest_of(job.record.spec):
+                why = job_view(core, job.number).pending_because
+                assert not job.ready or why, f"job {job.number} can never run, and nothing says why"
+                self._cancel_all(job.number)
+        return not unfinished
+
+    def _largest_of(self, spec: JobSpec) -> int:
+        return max(m.millicpus for m in self.machines if not spec.worker or spec.worker == m.name)
+
+    def _cancel_all(self, number: int) -> None:
+        count = self.truth.specs[number].task_count
+        self.truth.cancelled.setdefault(number, IntervalSet()).update([(0, count)])
+        self.scheduler.ask(lambda ask: CancelRequested(ask, (Target(number),), "alice"), lambda _: None)
+
+    def _unfinished(self) -> str:
+        core = self.scheduler.core
+        assert core is not None
+        return "; ".join(
+            f"job {job.number}: { {s.word: list(map(tuple, t.ranges())) for s, t in job.sets.items() if t} }"
+            f" held {job.held} cancelling {job.cancelling}"
+            for job in core.unfinished()
+        )
+
+    def _check_nothing_is_left(self) -> None:
+        core = self.scheduler.core
+        assert core is not None
+        assert not self.truth.running, "processes still run"
+        for worker in core.workers.values():
+            assert worker.committed == 0, f"{worker.id} still has {worker.committed} millicpus committed"
+            assert not worker.jobs
+            worker_view(core, worker)
+        for job in core.jobs.values():
+            assert not job.live
+            view = job_view(core, job.number)
+            assert view.reason, f"job {job.number} is {view.state.word} for no reason"
+            assert (view.exit_code == 0) == (view.reason == "ok"), f"job {job.number}: {view.exit_code}, {view.reason}"
+            self._check_tasks(job.number)
+        for machine in self.machines:
+            self._check_machine(machine)
+        deadline = core.next_deadline()
+        assert deadline is None or deadline > 0
+
+    def _check_tasks(self, number: int) -> None:
+        """Every task's last word in the store is its state."""
+        core, store = self.scheduler.core, self.scheduler.store
+        assert core is not None
+        sets = core.jobs[number].sets
+        count = core.jobs[number].record.spec.task_count
+        for state, tasks in sets.items():
+            for index in tasks:
+                ends = store.ends_of_task(number, index)
+                if ends:
+                    assert state.word == "cancelled" or ends[-1].state is state, f"{number}.{index}: {state}, {ends}"
+                else:
+                    assert state.word == "cancelled", f"{number}.{index} is {state.word}, no end is in the store"
+                if state.word == "cancelled":
+                    assert index in self.truth.cancelled[number]
+        assert sum(map(len, sets.values())) == count
+
+    def _check_machine(self, machine: Machine) -> None:
+        agent, launcher = machine.agent, machine.launcher
+        assert agent is not None
+        assert launcher is not None
+        assert agent.core.connected, f"{machine.name} is not connected"
+        assert not launcher.core.attempts, f"{machine.name}: its launcher holds {list(launcher.core.attempts)}"
+        assert launcher.core.used == 0
+        assert not launcher.core.unacked, f"{machine.name}: never acknowledged: {launcher.core.unacked}"
+        left = (agent.core.queued, agent.core.running, agent.core.ended)
+        assert not any(left), f"{machine.name}: its agent holds {left}"
+        assert machine.epoch == self.scheduler.epoch
+
+
+def simulate(seed: int, *, loud: bool = False) -> Scenario:
+    """Runs one seed. AssertionError names the seed, and tells the last events."""
+    scenario = Scenario(seed, loud=loud)
+    try:
+        scenario.run()
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise AssertionError(
+            f"seed {seed}, {scenario.world.now:.4f} s: {what}\n{scenario.world.story()}\n"
+            f"replay with CLUSTER_SIM_SEED={seed} (pytest -s tests/sim)"
+        ) from error
+    return scenario
+
+
+def seeds(default: int) -> range:
+    """Which seeds to run: CLUSTER_SIM_SEEDS=N for 0 … N-1, CLUSTER_SIM_SEED=K for that one alone."""
+    one = os.environ.get("CLUSTER_SIM_SEED")
+    if one is not None:
+        return range(int(one), int(one) + 1)
+    return range(int(os.environ.get("CLUSTER_SIM_SEEDS", default)))

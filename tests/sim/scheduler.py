@@ -1,0 +1,312 @@
+"""The simulated scheduler: the real core between a store that survives crashes and connections that do not.
+
+Its driver is the real one's order: turn, commit, then perform. Commit and perform take time, so a crash falls before,
+between or after them by chance.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from cluster.domain import invariants
+from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send
+from cluster.domain.errors import ClusterError
+from cluster.domain.events import (
+    Event,
+    HeartbeatReceived,
+    Now,
+    ReportReceived,
+    SessionClosed,
+    SessionOpened,
+    WorkerDeregistered,
+    WorkerRegistered,
+)
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import JobRecord, OkEnds, TaskEnd
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.session import Assign, Hello, Report, ReportAcknowledged
+from cluster.domain.worker_messages import SessionReady
+from cluster.store.interface import Store
+from tests.sim.network import Connection
+from tests.sim.truth import Truth
+from tests.sim.world import World
+
+if TYPE_CHECKING:
+    from tests.sim.agent import Agent
+    from tests.sim.machine import Machine
+
+DIAL_WITHIN = 10.0  # seconds; what a call to register may take
+
+Answer = Callable[[int | str | ClusterError], None]
+
+
+class SchedulerHost:
+    commits_first = True  # a switch for the test of the simulation itself
+
+    def __init__(self, world: World, truth: Truth, open_store: Callable[[], Store], lease: float) -> None:
+        self.world, self.truth, self.lease = world, truth, lease
+        self._open_store = open_store
+        self.core: SchedulerCore | None = None
+        self.store: Store
+        self.slow = (0.0, 0.01)  # seconds that a commit takes
+        self._inbox: list[Event] = []
+        self._turn_is_set = self._busy = False
+        self._wake_at: float | None = None
+        self._life = 0  # counts starts: what an earlier life had planned does not happen
+        self._asks: dict[int, Answer] = {}
+        self._last_ask = 0
+        self._last_connection = 0
+        self._connections: dict[int, Connection] = {}
+        self._agents: dict[int, Agent] = {}
+        self._reports: dict[int, list[Report]] = {}  # connection: handed to the core, not acknowledged
+        self._ends: set[AttemptKey] = set()  # committed
+        self.acknowledged: dict[str, int] = {}  # job UUID: number that a client was told
+
+    # ── its life ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        if self.core is not None:
+            return
+        self.store = self._open_store()
+        loaded = self.store.load()
+        known = {record.id: record.number for record, _ in loaded.jobs}
+        for job_id, number in self.acknowledged.items():
+            assert known.get(job_id) == number, f"job {number} was acknowledged, and is not in the store"
+        self.core = SchedulerCore(loaded.epoch, self.lease)
+        self.core.restore(loaded, self._now())
+        invariants.check(self.core)
+        self.world.tell("scheduler", f"starts, epoch {loaded.epoch}")
+        self._soon()
+
+    def crash(self, *, power: bool = False) -> None:
+        """`power`: not even its kernel lives to say that connections are gone."""
+        if self.core is None:
+            return
+        self.world.tell("scheduler", "dies")
+        self.core = None
+        self._life += 1
+        self._inbox, self._asks, self._reports = [], {}, {}
+        self._turn_is_set = self._busy = False
+        self._wake_at = None
+        self.store.close()
+        connections, self._connections, self._agents = self._connections, {}, {}
+        for connection in connections.values():
+            if power:
+                connection.scheduler_open = False
+                connection.up.cut = connection.down.cut = True
+            else:
+                connection.close_by_scheduler()
+
+    def _now(self) -> Now:
+        return Now(1000.0 * self._life + self.world.now, self.world.wall)
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        life = self._life
+        self.world.at(delay, lambda: action() if life == self._life else None)
+
+    # ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def feed(self, event: Event) -> None:
+        if self.core is not None:
+            self._inbox.append(event)
+            self._soon()
+
+    def _soon(self) -> None:
+        if not self._turn_is_set and not self._busy:
+            self._turn_is_set = True
+            self._later(self.world.between(0.0, 0.002), self._turn)
+
+    def _turn(self) -> None:
+        assert self.core is not None
+        self._turn_is_set, self._busy = False, True
+        events, self._inbox = self._inbox, []
+        for event in events:
+            self._note(event)
+        effects = self.core.turn(events, self._now())
+        invariants.check(self.core)
+        first, second = (self._commit, self._perform) if self.commits_first else (self._perform, self._commit)
+        wait = self.world.between(*self.slow)
+        self._later(wait, lambda: first(effects))
+        self._later(wait + self.world.between(0.0, 0.001), lambda: self._finish(second, effects))
+
+    def _finish(self, last: Callable[[Sequence[Effect]], None], effects: Sequence[Effect]) -> None:
+        last(effects)
+        self._busy = False
+        if self._inbox:
+            self._soon()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        assert self.core is not None
+        due = self.core.next_deadline()
+        if due is not None and due != self._wake_at:
+            self._wake_at = due
+            self._later(max(0.0, due - self._now().mono), lambda: self._wake(due))
+
+    def _wake(self, due: float) -> None:
+        if self._wake_at == due:
+            self._wake_at = None
+            self._soon()
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case HeartbeatReceived(session=number) | ReportReceived(session=number) | SessionOpened(session=number):
+                if connection := self._connections.get(number):
+                    self.truth.heard[connection.machine_id] = self.world.now
+
+    # ── effects ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _commit(self, effects: Sequence[Effect]) -> None:
+        saves = [e for e in effects if not isinstance(e, Send | CloseSession | Reply | Notify)]
+        for save in saves:
+            self._check_save(save)
+        if saves:
+            self.store.commit(saves)
+
+    def _check_save(self, save: Effect) -> None:
+        match save:
+            case JobRecord():
+                self.truth.specs[save.number] = save.spec
+            case OkEnds():
+                self.truth.check_success(save)
+                self._ends.update(AttemptKey(save.job, i, save.attempt) for i in range(save.first, save.stop))
+            case TaskEnd():
+                self.world.tell("scheduler", f"{save.job}.{save.index}#{save.attempt} {save.reason} {save.detail}")
+                self.truth.check_end(save, self.world.now)
+                self._ends.add(AttemptKey(save.job, save.index, save.attempt))
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(number, message):
+                    if connection := self._connections.get(number):
+                        self._send(connection, message)
+                case CloseSession(number, why):
+                    self.world.tell("scheduler", f"closes {number}: {why}")
+                    if connection := self._connections.pop(number, None):
+                        connection.close_by_scheduler()
+                case Reply(ask, value):
+                    if answer := self._asks.pop(ask, None):
+                        answer(value)
+                case _:
+                    pass
+
+    def _send(self, connection: Connection, message: object) -> None:
+        match message:
+            case Assign():
+                self.world.tell("scheduler", f"assigns {_short(message)} to {connection.machine_id}")
+                since = self.truth.greeted[connection.machine_id]
+                for key in _keys(message):
+                    self.truth.assigned[key] = since
+            case ReportAcknowledged(sequence):
+                self._check_acknowledged(connection.number, sequence)
+        agent = self._agents[connection.number]
+        connection.send_down(lambda: agent.commands(connection.session, message))  # type: ignore[arg-type]
+
+    def _check_acknowledged(self, number: int, sequence: int) -> None:
+        """Whatever an acknowledged report says about an end is in the store: as it says, or as lost long before."""
+        reports = self._reports.get(number, [])
+        while reports and reports[0].sequence <= sequence:
+            report = reports.pop(0)
+            keys = [AttemptKey(e.job, e.index, e.attempt) for e in report.ended]
+            keys += [AttemptKey(o.job, i, o.attempt) for o in report.ok for i in range(o.first, o.stop)]
+            for key in keys:
+                assert key in self._ends, f"the report of the end of {key} was acknowledged, and is not in the store"
+
+    # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def ask(self, make: Callable[[int], Event], answer: Answer) -> None:
+        """A unary call; never answered when the scheduler dies before."""
+        if self.core is None:
+            return
+        self._last_ask += 1
+        self._asks[self._last_ask] = answer
+        self.feed(make(self._last_ask))
+
+    def dialled(self, machine: "Machine", agent: "Agent", session: int) -> None:
+        """A connection is asked for; first of all the worker registers."""
+        if not agent.alive:
+            return
+        if machine.link.blocked or self.core is None:
+            wait = self.world.between(0.5, 5.0) if machine.link.blocked else 0.001
+            self.world.at(wait, lambda: agent.session_closed(session))
+            return
+        self._last_connection += 1
+        connection = Connection(
+            self._last_connection,
+            machine.id,
+            session,
+            self.world,
+            machine.link,
+            on_worker_closed=lambda: agent.session_closed(session),
+            on_scheduler_closed=lambda: self._learns(connection),
+        )
+        agent.connection = connection
+        machine.dialled.append(connection)
+        self._connections[connection.number] = connection
+        self._agents[connection.number] = agent
+        self.ask(
+            lambda ask: WorkerRegistered(ask, machine.id, machine.name, machine.millicpus),
+            lambda _: connection.send_down(lambda: self._registered(connection, agent)),
+        )
+        self.world.at(DIAL_WITHIN, connection.give_up)
+
+    def _registered(self, connection: Connection, agent: "Agent") -> None:
+        connection.ready = True
+        agent.feed(SessionReady(connection.session))
+
+    def deregister(self, machine: "Machine") -> None:
+        if not machine.link.blocked:
+            self.ask(lambda ask: WorkerDeregistered(ask, machine.id), lambda _: None)
+
+    def hello(self, connection: Connection, hello: Hello) -> None:
+        sent = self.world.now
+
+        def arrives() -> None:
+            self.truth.greeted[connection.machine_id] = sent
+            self.world.tell("scheduler", f"{connection.machine_id} opens {connection.number}: {_short_hello(hello)}")
+            self.feed(SessionOpened(connection.number, connection.machine_id, hello))
+
+        connection.send_up(arrives)
+
+    def heartbeat(self, connection: Connection, sequence: int) -> None:
+        connection.send_up(lambda: self.feed(HeartbeatReceived(connection.number, sequence)))
+
+    def report(self, connection: Connection, report: Report) -> None:
+        def arrives() -> None:
+            if report.sequence:
+                self._reports.setdefault(connection.number, []).append(report)
+            self.feed(ReportReceived(connection.number, report))
+
+        connection.send_up(arrives)
+
+    @property
+    def epoch(self) -> int:
+        assert self.core is not None
+        return self.core.epoch
+
+    def has_end_of(self, key: AttemptKey) -> bool:
+        return key in self._ends
+
+    def connections(self) -> list[Connection]:
+        return list(self._connections.values())
+
+    def _learns(self, connection: Connection) -> None:
+        if self._connections.pop(connection.number, None) is not None:
+            self.feed(SessionClosed(connection.number, "the connection broke"))
+
+
+def _keys(assign: Assign) -> list[AttemptKey]:
+    attempts = assign.attempts
+    return [AttemptKey(attempts.job, i, attempts.attempt) for r in attempts.ranges for i in range(*r)]
+
+
+def _short(assign: Assign) -> str:
+    a = assign.attempts
+    return f"{a.job}.{','.join(f'{r.start}-{r.stop - 1}' for r in a.ranges)}#{a.attempt}"
+
+
+def _short_hello(hello: Hello) -> str:
+    parts = []
+    for word, held in (("queued", hello.queued), ("running", hello.running), ("ended", hello.ended)):
+        parts += [f"{word} {a.job}.{list(map(tuple, a.ranges))}#{a.attempt}" for a in held]
+    return f"epoch {hello.epoch}, launcher {hello.incarnation[:4]}, {'; '.join(parts) or 'empty'}"

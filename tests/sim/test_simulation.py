@@ -1,0 +1,15 @@
+"""The three real cores, hundreds of unlucky lives: nothing is lost, nothing runs twice, everything ends."""
+
+import os
+
+import pytest
+
+from tests.sim.scenario import seeds, simulate
+
+NORMAL = 320
+
+
+@pytest.mark.slow
+def test_every_seed() -> None:
+    steps = sum(simulate(seed, loud="CLUSTER_SIM_SEED" in os.environ).world.steps for seed in seeds(NORMAL))
+    print(f"{steps} steps")

@@ -1,0 +1,109 @@
+"""What really happened in the simulated world, whatever anybody in it believes; and what must therefore never be shown.
+
+Machines write here when a process starts and ends. What the scheduler commits is held against it.
+"""
+
+from dataclasses import dataclass, field
+
+from cluster.domain.ids import AttemptKey
+from cluster.domain.intervals import IntervalSet
+from cluster.domain.job import JobSpec, OkEnds, TaskEnd
+from cluster.domain.states import TaskState
+
+
+@dataclass(slots=True)
+class Run:
+    """The process tree of one attempt. `how`: exit:N or signal:NAME of its leader, `reboot`."""
+
+    key: AttemptKey
+    machine: str
+    millicpus: int
+    started: float
+    how: str = ""
+    ended: float | None = None
+
+
+@dataclass(slots=True)
+class Truth:
+    capacity: dict[str, int] = field(default_factory=dict)  # machine: millicpus
+    specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
+    runs: dict[AttemptKey, Run] = field(default_factory=dict)
+    launch_failures: set[AttemptKey] = field(default_factory=set)
+    orphans: set[AttemptKey] = field(default_factory=set)  # their launcher died before it could see their end
+    reboots: dict[str, float] = field(default_factory=dict)  # machine: when it last forgot
+    cancelled: dict[int, IntervalSet] = field(default_factory=dict)  # job: tasks that somebody wanted cancelled
+    heard: dict[str, float] = field(default_factory=dict)  # machine: when the scheduler last heard from it
+    greeted: dict[str, float] = field(default_factory=dict)  # machine: when it sent the last hello that arrived
+    assigned: dict[AttemptKey, float] = field(default_factory=dict)  # `greeted` of its machine when it was sent there
+    _active: dict[tuple[int, int], Run] = field(default_factory=dict)
+    _used: dict[str, int] = field(default_factory=dict)
+
+    # ── what machines say ───────────────────────────────────────────────────────────────────────────────────────
+
+    def starts(self, key: AttemptKey, machine: str, now: float) -> Run:
+        """A process of this attempt begins to run."""
+        earlier = self.runs.get(key)
+        assert earlier is None, f"{key} was started on {earlier and earlier.machine}, and now again on {machine}"
+        assert key not in self.launch_failures, f"{key} could not be started, and is now started on {machine}"
+        other = self._active.get(key[:2])
+        assert other is None, f"{key} starts on {machine} while {other and other.key} runs on {other and other.machine}"
+        spec = self.specs[key.job]
+        assert key.attempt <= spec.retries + 1, f"{key}: job {key.job} allows {spec.retries} retries"
+        assert not spec.worker or spec.worker == machine, f"{key} starts on {machine}, it is for {spec.worker}"
+        run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, now)
+        self._used[machine] = self._used.get(machine, 0) + run.millicpus
+        assert self._used[machine] <= self.capacity[machine], f"{machine} runs {self._used[machine]} millicpus"
+        return run
+
+    def ends(self, run: Run, how: str, now: float) -> None:
+        """Nothing of that attempt runs any more."""
+        run.how, run.ended = how, now
+        del self._active[run.key[:2]]
+        self._used[run.machine] -= run.millicpus
+
+    @property
+    def running(self) -> int:
+        return len(self._active)
+
+    # ── what the scheduler commits ──────────────────────────────────────────────────────────────────────────────
+
+    def check_success(self, ok: OkEnds) -> None:
+        for index in range(ok.first, ok.stop):
+            key = AttemptKey(ok.job, index, ok.attempt)
+            run = self.runs.get(key)
+            assert run is not None, f"{key} is shown as succeeded, it never ran"
+            assert run.ended is not None, f"{key} is shown as succeeded, it still runs"
+            assert run.how == "exit:0", f"{key} is shown as succeeded, it ended with {run.how}"
+
+    def check_end(self, end: TaskEnd, now: float) -> None:
+        key = AttemptKey(end.job, end.index, end.attempt)
+        if end.reason == "lost":
+            self._check_lost(key, end, now)
+            return
+        run = self.runs.get(key)
+        if end.reason == "launch_failed":
+            assert key in self.launch_failures, f"{key} is shown as launch_failed, nobody tried"
+            return
+        assert run is not None, f"{key} is shown as {end.reason}, it never ran"
+        assert run.ended is not None, f"{key} is shown as {end.reason}, it still runs"
+        if end.reason == "cancelled":
+            assert end.index in self.cancelled.get(end.job, ()), f"{key} is shown as cancelled, nobody wished that"
+            assert end.state is TaskState.CANCELLED
+        elif end.reason == "timeout:run":
+            allowed = self.specs[end.job].timeout
+            took = run.ended - run.started
+            assert 0 < allowed * 0.98 <= took, f"{key} is shown as {end.reason}, it ran {took:.2f} s"
+        else:
+            assert end.reason == run.how, f"{key} is shown as {end.reason}, it ended with {run.how}"
+
+    def _check_lost(self, key: AttemptKey, end: TaskEnd, now: float) -> None:
+        """Only what could not be known, or what died of its leash, may be called so."""
+        run, machine = self.runs.get(key), end.worker_id
+        silent = now - self.heard.get(machine, 0.0)
+        unreachable = silent >= self.specs[key.job].lost_after * 0.98  # clocks run apart
+        forgotten = self.reboots.get(machine, -1.0) >= self.assigned.get(key, 0.0)
+        orphaned = key in self.orphans
+        leashed = run is not None and run.ended is not None and "lease" in end.detail
+        assert unreachable or forgotten or orphaned or leashed, (
+            f"{key} is shown as lost: {end.detail}; {machine} was heard {silent:.2f} s ago, {run}"
+        )

@@ -1,0 +1,64 @@
+"""One virtual clock, one seeded random source, and the story of what happened: all that a simulation runs on.
+
+Nothing else may be random or know the time, so a seed gives the same run again, to the last event.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import Random
+
+Action = Callable[[], None]
+
+EPOCH = 1_700_000_000.0  # wall-clock time (Unix seconds) at which every simulation begins
+REMEMBERED = 60  # events that a failure tells
+
+
+class World:
+    """Time is in seconds since the simulation began: the true time, which no clock inside it shows exactly."""
+
+    def __init__(self, seed: int, *, loud: bool = False) -> None:
+        self.random = Random(seed)
+        self.now = 0.0
+        self.steps = 0
+        self._heap: list[tuple[float, int, Action]] = []
+        self._order = 0
+        self._loud = loud
+        self._story: deque[tuple[float, str, object]] = deque(maxlen=REMEMBERED)
+
+    @property
+    def wall(self) -> float:
+        return EPOCH + self.now
+
+    def at(self, delay: float, action: Action) -> None:
+        """Lets `action` happen `delay` seconds from now. Of two at one time the one that was set first comes first."""
+        self._order += 1
+        heappush(self._heap, (self.now + delay, self._order, action))
+
+    def between(self, least: float, most: float) -> float:
+        return self.random.uniform(least, most)
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def run(self, until: float) -> None:
+        """Lets everything happen that is due before `until`."""
+        while self._heap and self._heap[0][0] <= until:
+            self.now, _, action = heappop(self._heap)
+            self.steps += 1
+            action()
+        self.now = until
+
+    def tell(self, who: str, what: object) -> None:
+        """One event of the story."""
+        self._story.append((self.now, who, what))
+        if self._loud:
+            print(_line(self.now, who, what))
+
+    def story(self) -> str:
+        """The last events, one a line."""
+        return "\n".join(_line(*event) for event in self._story)
+
+
+def _line(at: float, who: str, what: object) -> str:
+    return f"{at:10.4f} {who:<10} {what}"
