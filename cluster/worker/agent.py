@@ -1,0 +1,380 @@
+"""The loop around the worker's core: what happens goes in, what it decides is done. No decisions here.
+
+    events  = everything that has happened since the last turn
+    effects = core.turn(events, now)
+    do them, in order
+
+All that effects ask for is quick (a message queued, a small file written), so they are done right in the loop.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import ClusterError, Unreachable
+from cluster.domain.events import Now
+from cluster.domain.ids import AttemptKey
+from cluster.domain.launcher_events import Ended, Item, Started, Template
+from cluster.domain.session import Downward
+from cluster.domain.worker_core import WorkerCore
+from cluster.domain.worker_messages import (
+    OWN,
+    AckJournal,
+    CloseSession,
+    CommandsReceived,
+    Define,
+    Finished,
+    HandOver,
+    LauncherConnected,
+    LauncherReported,
+    OpenSession,
+    PushOutput,
+    RemoveOutput,
+    Renew,
+    SaveEpoch,
+    SendHeartbeat,
+    SendHello,
+    SendReport,
+    SessionClosed,
+    SessionReady,
+    ShutdownRequested,
+    Start,
+    StartItem,
+    StopAttempts,
+    Withdraw,
+    WorkerEffect,
+    WorkerEvent,
+)
+from cluster.rpc.convert import hello_to_proto, report_to_proto
+from cluster.rpc.errors import calling
+from cluster.v1 import scheduler_pb2
+from cluster.worker.launching import Connect, Launcher, keep_launcher
+from cluster.worker.outputs import Outputs
+from cluster.worker.pushing import Keeping, LivePushes
+from cluster.worker.readers import Phase, Readers
+from cluster.worker.session import Listener, Session
+from cluster.worker.templates import Templates
+from cluster.worker.watch import Watcher
+
+logger = logging.getLogger(__name__)
+
+GOODBYE = 2.0  # seconds for the scheduler to hear that we go
+UNKNOWN_LEASH = 45.0  # seconds; of jobs that were adopted and not assigned since: the usual one
+
+_OWN_SLOT = -1  # beside the slots of the core, for jobs of the worker's own API
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduler:
+    """Whom to connect to, and as whom; asked anew for each session, because certificates are renewed and a scheduler
+    on the same machine may come back at another port."""
+
+    address: Callable[[], str]
+    credentials: Callable[[], Credentials]
+    registration: Callable[[], scheduler_pb2.RegisterRequest]
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What the rest of the worker wants to know. Each is called in the loop and must be quick."""
+
+    handed_over: Callable[[Sequence[Started | Ended]], None]  # about jobs of the worker's own API; on disk on return
+    launcher_held: Callable[[str, set[AttemptKey]], None]  # incarnation, and which own jobs it has or has reported
+    save_epoch: Callable[[int], None]
+    registered: Callable[[str], None]  # the name in force
+    welcomed: Callable[[], None]
+    refused: Callable[[ClusterError], None]  # a session ended, or never came to be
+
+
+@dataclass(slots=True)
+class _Story:
+    """What the log has last said about the connection, so that each change is told once, and not each try."""
+
+    told: str = ""
+
+    def tell(self, level: int, text: str) -> None:
+        if text != self.told:
+            self.told = text
+            logger.log(level, "%s", text)
+
+
+@dataclass(slots=True)
+class Agent:
+    core: WorkerCore
+    connect: Connect
+    templates: Templates
+    outputs: Outputs
+    scheduler: Scheduler | None
+    hooks: Hooks
+    readers: Readers = field(init=False)
+    launcher: Launcher | None = field(default=None, init=False)
+    launcher_gone: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _session: Session | None = field(default=None, init=False)
+    _inbox: list[WorkerEvent] = field(default_factory=list, init=False)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+    _defined: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)  # slot: job, launcher's template
+    _fresh: set[int] = field(default_factory=set, init=False)  # jobs whose attempts get a directory of their own
+    _story: _Story = field(default_factory=_Story, init=False)
+    finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
+    _leashes: dict[int, float] = field(default_factory=dict, init=False)  # job: seconds
+    _live: LivePushes = field(init=False)
+    _keeping: Keeping = field(init=False)
+    _watcher: Watcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._watcher = Watcher()
+        self.readers = Readers(self.outputs, self._watcher, self._phase_of)
+        self._live = LivePushes(self.readers)
+        self._keeping = Keeping(self.readers, self.outputs, self._open_session)
+
+    def put(self, event: WorkerEvent) -> None:
+        """Something happened. It is taken up in the next turn."""
+        self._inbox.append(event)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. LauncherUnavailable when no launcher can be had."""
+        wanted = lambda: not self.finished.is_set()  # noqa: E731
+        keeper = asyncio.create_task(keep_launcher(self.connect, self._adopt, self.put, wanted))
+        keeper.add_done_callback(lambda _: self._wake.set())
+        try:
+            while True:
+                await self._wake.wait()
+                if keeper.done():
+                    keeper.result()
+                self._turn()
+        finally:
+            keeper.cancel()
+            await asyncio.wait([keeper])
+
+    def shut_down(self, stop_jobs: bool) -> None:
+        """Begin to end: give back what has not started, report, and with `stop_jobs` stop what runs. `finished` is set
+        when that is done, or cannot be."""
+        self.put(ShutdownRequested(stop_jobs))
+
+    async def quit_launcher(self, patience: float) -> None:
+        """To be called after `finished`, when nothing is to run on: ends the launcher, and waits until it has gone."""
+        if self.launcher is None:
+            return
+        self.launcher.quit(kill=True)
+        try:
+            async with asyncio.timeout(patience):
+                await self.launcher_gone.wait()
+        except TimeoutError:
+            logger.error("the launcher has not ended within %g s", patience)
+
+    async def goodbye(self, reason: str) -> None:
+        """Tell the scheduler that this worker goes offline, and hang up."""
+        session = self._session
+        if session is not None and self.core.connected:
+            try:
+                with calling(session.address):
+                    await session.stub.Deregister(scheduler_pb2.DeregisterRequest(reason=reason), timeout=GOODBYE)
+            except ClusterError as error:
+                logger.warning("the scheduler was not told that this worker goes, and will miss it: %s", error)
+        if session is not None:
+            session.close(reason)
+            await session.finished()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watcher.close()
+
+    def shortest_leash(self) -> float:
+        """Seconds from now for which every running attempt may go on without this agent, as far as is known."""
+        known = [self._leashes[key.job] for key in self.core.running if key.job in self._leashes]
+        return min(known, default=UNKNOWN_LEASH)
+
+    # -- one turn
+
+    def _turn(self) -> None:
+        self._wake.clear()
+        events, self._inbox = self._inbox, []
+        for effect in self.core.turn(events, _now()):
+            self._perform(effect)
+        for event in events:
+            if isinstance(event, LauncherReported):
+                self._after_reports(event.reports)
+            elif isinstance(event, LauncherConnected):
+                self._after_connect(event)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.core.next_deadline()
+        if deadline is not None:
+            delay = max(0.0, deadline - _now().mono)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+    def _perform(self, effect: WorkerEffect) -> None:
+        match effect:
+            case SendReport():
+                report = replace(effect.report, outputs=tuple(map(self.outputs.read_small, effect.small)))
+                self._send(scheduler_pb2.SessionRequest(report=report_to_proto(report)))
+            case SendHeartbeat():
+                self._send(scheduler_pb2.SessionRequest(heartbeat=effect.sequence))
+            case SendHello():
+                self._send(scheduler_pb2.SessionRequest(hello=hello_to_proto(effect.hello)))
+            case OpenSession():
+                self._open(effect.session)
+            case CloseSession():
+                if self._session is not None:
+                    self._session.close(effect.why)
+            case SaveEpoch():
+                self.hooks.save_epoch(effect.epoch)
+            case HandOver():
+                self.hooks.handed_over(effect.reports)
+            case PushOutput():
+                self._keeping.add(effect.keys)
+            case RemoveOutput():
+                self.outputs.remove(effect.keys)
+            case Finished():
+                self.finished.set()
+            case _:
+                self._command(effect)
+
+    def _command(self, effect: WorkerEffect) -> None:
+        """The effects that are the launcher's. While there is none they have no meaning: it will say what it holds."""
+        launcher = self.launcher
+        if launcher is None:
+            return
+        match effect:
+            case Define(slot, job, job_id, spec, leash):
+                self._leashes[job] = leash
+                self._define(launcher, slot, job, self.templates.make(job, job_id, spec, leash))
+            case Start():
+                launcher.start(self._defined[effect.slot][1], map(_item, effect.items))
+            case AckJournal():
+                launcher.ack(effect.sequence)
+            case Renew():
+                launcher.renew(effect.at)
+            case StopAttempts():
+                launcher.stop(map(str, effect.keys), "cancelled", effect.grace)
+            case Withdraw():
+                launcher.withdraw(map(str, effect.keys))
+
+    def _define(self, launcher: Launcher, slot: int, job: int, template: Template) -> None:
+        """Uses the launcher's template ids over and over: it would keep each for as long as we are connected."""
+        if template.fresh_cwd:
+            self._fresh.add(job)
+        before = self._defined.get(slot)
+        if before is None:
+            self._defined[slot] = job, launcher.define(template)
+            return
+        launcher.redefine(before[1], template)
+        self._defined[slot] = job, before[1]
+        if before[0] != job and not any(key.job == before[0] for key in (*self.core.running, *self.core.queued)):
+            self.outputs.remove_job(before[0])
+            self._fresh.discard(before[0])
+            self._leashes.pop(before[0], None)
+
+    def start_own(self, key: AttemptKey, template: Template) -> None:
+        """Start a job of the worker's own API. Unreachable while there is no launcher."""
+        launcher = self.launcher_or_error()
+        self._define(launcher, _OWN_SLOT, OWN, template)
+        launcher.start(self._defined[_OWN_SLOT][1], [Item(str(key), key.index)])
+
+    def launcher_or_error(self) -> Launcher:
+        """Unreachable while there is none."""
+        if self.launcher is None:
+            raise Unreachable("the worker's launcher does not answer; try again in a moment")
+        return self.launcher
+
+    # -- launcher
+
+    def _adopt(self, launcher: Launcher | None) -> None:
+        self.launcher = launcher
+        if launcher is None:
+            self.launcher_gone.set()
+        else:
+            self.launcher_gone.clear()
+        self._defined.clear()
+
+    def _after_reports(self, reports: Sequence[Started | Ended]) -> None:
+        """For those who follow output, and the directories that nobody needs any more."""
+        if self.readers.any:
+            for report in reports:
+                self.readers.changed(AttemptKey.parse(report.key))
+        if self._fresh:
+            ended = [AttemptKey.parse(r.key) for r in reports if isinstance(r, Ended)]
+            if gone := [key for key in ended if key.job in self._fresh]:
+                self.outputs.remove_work(gone)
+
+    def _after_connect(self, event: LauncherConnected) -> None:
+        self._after_reports(event.reports)
+        keys = {AttemptKey.parse(k) for k in (*event.running, *event.backlog, *(r.key for r in event.reports))}
+        self.hooks.launcher_held(event.incarnation, {key for key in keys if key.job == OWN})
+        self._keeping.add(self.outputs.ended_before(keys.__contains__))
+        self._fresh.update(key.job for key in keys)
+        adopted = len(self.core.running)
+        if adopted:
+            logger.info("adopted %d running attempts from the launcher", adopted)
+
+    def _phase_of(self, key: AttemptKey) -> Phase:
+        if key in self.core.running:
+            return Phase.RUNNING
+        if key in self.core.queued:
+            return Phase.QUEUED
+        return Phase.ENDED if key in self.core.ended else Phase.UNKNOWN
+
+    # -- scheduler
+
+    def _open_session(self) -> Session | None:
+        return self._session if self.core.connected else None
+
+    def _send(self, message: scheduler_pb2.SessionRequest) -> None:
+        if self._session is not None:
+            self._session.send(message)
+
+    def _open(self, number: int) -> None:
+        scheduler = self.scheduler
+        assert scheduler is not None, "a core that stands alone opens no session"
+        listener = Listener(self._on_ready, self._on_received, self._on_asked_for_output, self._on_closed)
+        self._session = Session(
+            number, scheduler.address(), scheduler.credentials(), scheduler.registration(), listener
+        )
+
+    def _on_ready(self, number: int, name: str) -> None:
+        self.put(SessionReady(number))
+        self.hooks.registered(name)
+
+    def _on_received(self, number: int, commands: Sequence[Downward]) -> None:
+        before = self.core.connected
+        self.put(CommandsReceived(number, commands))
+        if not before:
+            # The welcome: taken up now, so that what follows it finds an open session.
+            self._turn()
+            if self.core.connected and self._session is not None:
+                self._story.tell(logging.INFO, f"connected to the scheduler at {self._session.address}")
+                self._keeping.resume()
+                self.hooks.welcomed()
+
+    def _on_asked_for_output(self, asked: scheduler_pb2.OpenOutput) -> None:
+        if (session := self._open_session()) is not None:
+            self._live.open(session, asked)
+
+    def _on_closed(self, number: int, why: ClusterError) -> None:
+        self._live.cancel()
+        self._keeping.cancel()
+        self._session = None
+        self.put(SessionClosed(number, random.random()))  # noqa: S311 (spreads reconnects, keeps no secret)
+        if not self.finished.is_set():
+            running = len(self.core.running)
+            goes_on = f"{running} running attempts go on; " if running else ""
+            self._story.tell(logging.WARNING, f"not connected: {why}; {goes_on}trying again until it works")
+            self.hooks.refused(why)
+
+
+def _now() -> Now:
+    return Now(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+
+
+def _item(item: StartItem) -> Item:
+    return Item(str(item.key), item.number, None if item.line is None else os.fsdecode(item.line))

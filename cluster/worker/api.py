@@ -1,0 +1,148 @@
+"""The worker's own gRPC door, the service `Worker` (S2.5): start, stop, status, wait, output. Mutual TLS."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from cluster.domain.errors import InvalidInput, NotFound
+from cluster.domain.identity import ADMIN_NAME, Caller, Identity, Kind, Role, is_uuid
+from cluster.domain.job import JobRecord
+from cluster.domain.selectors import parse_selector, resolve
+from cluster.domain.states import TaskState
+from cluster.rpc.convert import spec_from_proto, spec_to_proto
+from cluster.rpc.errors import Context
+from cluster.rpc.gate import current_caller
+from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
+from cluster.worker.own_jobs import OwnJobs, key_of
+from cluster.worker.own_store import OwnJob, OwnStore
+from cluster.worker.readers import Readers, Wanted
+
+_SEE_ALL = (Role.ADMIN, Role.VIEWER)
+_MOST_TEXT = 1000  # characters of a reason
+
+
+def role_of(identity: Identity) -> Role | None:
+    """In what right somebody acts here. The list of users is the scheduler's; the admin is known without it, and
+    everybody else has no right at this door."""
+    if identity.kind is Kind.USER and identity.name == ADMIN_NAME:
+        return Role.ADMIN
+    return None
+
+
+class _Visible:
+    """The `Directory` of what a caller may see: its own jobs, or all of them."""
+
+    def __init__(self, store: OwnStore, caller: Caller) -> None:
+        owner = None if caller.role in _SEE_ALL else caller.identity.name
+        self.jobs = {job.number: job for job in store.all() if owner in (None, job.owner)}
+
+    def numbers(self) -> Sequence[int]:
+        return list(self.jobs)
+
+    def record(self, number: int) -> JobRecord | None:
+        job = self.jobs.get(number)
+        return job.record if job else None
+
+    def number_of_id(self, job_id: str) -> int | None:
+        return next((job.number for job in self.jobs.values() if job.id == job_id), None)
+
+    def numbers_of_name(self, name: str) -> Sequence[int]:
+        return [job.number for job in self.jobs.values() if job.spec.name == name]
+
+
+class OwnDoor(worker_pb2_grpc.WorkerServicer):
+    def __init__(self, jobs: OwnJobs, readers: Readers, worker_id: str, worker_name: str) -> None:
+        self._jobs = jobs
+        self._readers = readers
+        self._worker = (worker_id, worker_name)
+
+    async def StartJob(self, request: worker_pb2.StartJobRequest, context: Context) -> worker_pb2.StartJobResponse:
+        if not is_uuid(request.id):
+            raise InvalidInput(f"job id {request.id[:60]!r} is no lower-case UUID")
+        spec = spec_from_proto(request.spec)
+        if spec.worker and spec.worker not in self._worker:
+            raise InvalidInput(f"--worker {spec.worker!r} is another worker than this, {self._worker[1]!r}")
+        job = self._jobs.start(request.id, current_caller().identity.name, spec)
+        return worker_pb2.StartJobResponse(job=_job(job), task=self._task(job))
+
+    async def StopJob(self, request: worker_pb2.StopJobRequest, context: Context) -> worker_pb2.StopJobResponse:
+        grace = request.grace if request.HasField("grace") else None
+        if grace is not None and not 0 <= grace < 1e9:
+            raise InvalidInput(f"a grace of {grace:g} s: use 0 or more")
+        if len(request.reason) > _MOST_TEXT:
+            raise InvalidInput(f"the reason has {len(request.reason)} characters: the limit is {_MOST_TEXT}")
+        found = self._select(request.selector)
+        for job in found:
+            self._jobs.stop(job, grace, current_caller().identity.name, request.reason)
+        return worker_pb2.StopJobResponse(jobs=[_job(self._present(job)) for job in found])
+
+    async def GetJobs(self, request: worker_pb2.GetJobsRequest, context: Context) -> worker_pb2.GetJobsResponse:
+        selector = request.selector if request.HasField("selector") else jobs_pb2.Selector(text="all")
+        found = self._select(selector)
+        return worker_pb2.GetJobsResponse(jobs=map(_job, found), tasks=map(self._task, found))
+
+    async def WaitJob(self, request: worker_pb2.WaitJobRequest, context: Context) -> worker_pb2.WaitJobResponse:
+        job = await self._jobs.ended(self._one(request.selector).number)
+        if job is None:
+            raise NotFound("the job is no longer kept")
+        return worker_pb2.WaitJobResponse(job=_job(job), task=self._task(job))
+
+    async def ReadJobOutput(
+        self, request: worker_pb2.ReadJobOutputRequest, context: Context
+    ) -> AsyncIterator[worker_pb2.ReadJobOutputResponse]:
+        tail = request.tail_lines if request.HasField("tail_lines") else None
+        wanted = Wanted(request.stdout, request.stderr, request.follow, tail)
+        async for chunk in self._readers.read(key_of(self._one(request.selector).number), wanted):
+            yield worker_pb2.ReadJobOutputResponse(stderr=chunk.stderr, data=chunk.data)
+
+    def _select(self, selector: jobs_pb2.Selector) -> list[OwnJob]:
+        """What is selected of what the caller may see. InvalidInput or NotFound."""
+        visible = _Visible(self._jobs.store, current_caller())
+        return [visible.jobs[target.job] for target in resolve(parse_selector(selector.text), visible)]
+
+    def _one(self, selector: jobs_pb2.Selector) -> OwnJob:
+        found = self._select(selector)
+        if len(found) != 1:
+            raise InvalidInput(f"{selector.text!r} selects {len(found)} jobs: give one")
+        return found[0]
+
+    def _present(self, job: OwnJob) -> OwnJob:
+        return self._jobs.store.get(job.number) or job
+
+    def _task(self, job: OwnJob) -> job_pb2.Task:
+        return job_pb2.Task(
+            state=_state(job),
+            attempt=1,
+            reason=job.reason,
+            exit_code=job.exit_code,
+            signal=job.signal,
+            worker_id=self._worker[0],
+            worker_name=self._worker[1],
+            started_at=job.started_at,
+            ended_at=job.ended_at,
+            cpu_seconds=job.cpu_seconds,
+            peak_memory_bytes=job.peak_memory,
+            detail=job.detail,
+        )
+
+
+def _job(job: OwnJob) -> job_pb2.Job:
+    counts = job_pb2.TaskCounts(**{job.state.word: 1})
+    return job_pb2.Job(
+        number=job.number,
+        id=job.id,
+        owner=job.owner,
+        spec=spec_to_proto(job.spec),
+        state=_state(job),
+        reason=job.reason,
+        counts=counts,
+        submitted_at=job.submitted_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        exit_code=job.exit_code,
+        pending_because=["the worker's cpus are in use"] if job.state is TaskState.READY else [],
+        cancelled_by=job.cancelled_by,
+        cancel_reason=job.cancel_reason,
+    )
+
+
+def _state(job: OwnJob) -> job_pb2.TaskState:
+    return job.state.value  # type: ignore[return-value]  # the numbers are the same

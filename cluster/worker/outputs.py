@@ -1,0 +1,129 @@
+"""The files that attempts write into: `<jobs>/<job>/<index>.<attempt>.out` and `.err`, and their own directories.
+
+The launcher makes them, and removes a file that stayed empty. From the end of the attempt they are the agent's: small
+ones ride along with the report, large ones are pushed (`cluster.worker.keeping`), and then they are removed, by a
+thread, because nobody waits for that.
+"""
+
+import logging
+import os
+import queue
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import SmallOutput
+
+logger = logging.getLogger(__name__)
+
+STREAMS = (".out", ".err")
+_FILE = re.compile(r"(\d+)\.(\d+)\.(?:out|err)")
+_DIRECTORY = re.compile(r"(\d+)\.(\d+)")
+
+
+class Outputs:
+    """All output files of one worker, and the directories `<work>/<job>/<index>.<attempt>` that attempts ran in."""
+
+    def __init__(self, jobs: Path, work: Path) -> None:
+        self._jobs = str(jobs)
+        self._work = str(work)
+        self._chores: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._do_chores, name="outputs", daemon=True)
+        self._thread.start()
+
+    def path(self, key: AttemptKey, suffix: str) -> str:
+        """Of one stream; `suffix` is one of STREAMS."""
+        return f"{self._jobs}/{key.job}/{key.index}.{key.attempt}{suffix}"
+
+    def read_small(self, key: AttemptKey) -> SmallOutput:
+        """The whole output of an attempt that is known to be small."""
+        return SmallOutput(*key, *(_contents(self.path(key, suffix)) for suffix in STREAMS))
+
+    def remove(self, keys: tuple[AttemptKey, ...]) -> None:
+        """The files of these, in the background."""
+        self._chores.put(lambda: self._remove(keys))
+
+    def remove_work(self, keys: list[AttemptKey]) -> None:
+        """The directories that these ran in, with all that is in them, in the background."""
+        self._chores.put(lambda: self._remove_work(keys))
+
+    def remove_job(self, job: int) -> None:
+        """The job's directories, if they are empty, in the background."""
+        self._chores.put(lambda: self._remove_job(job))
+
+    def ended_before(self, held: Callable[[AttemptKey], bool]) -> list[AttemptKey]:
+        """What an earlier agent left of attempts of the cluster that nobody holds: their output files are still to be
+        kept, so these keys are answered. The directories they ran in are removed."""
+        work = [key for key in _found(self._work, _DIRECTORY) if not held(key)]
+        if work:
+            self.remove_work(work)
+        return sorted({key for key in _found(self._jobs, _FILE) if key.job and not held(key)})
+
+    def close(self) -> None:
+        """Finishes what there is to do."""
+        self._chores.put(None)
+        self._thread.join()
+
+    def _do_chores(self) -> None:
+        while chore := self._chores.get():
+            try:
+                chore()
+            except OSError as error:
+                logger.warning("cannot tidy up, so it takes space until the next start: %s", error)
+
+    def _remove(self, keys: tuple[AttemptKey, ...]) -> None:
+        for key in keys:
+            for suffix in STREAMS:
+                _unlink(self.path(key, suffix))
+
+    def _remove_work(self, keys: list[AttemptKey]) -> None:
+        for key in keys:
+            path = f"{self._work}/{key.job}/{key.index}.{key.attempt}"
+            try:
+                os.rmdir(path)  # most jobs leave nothing behind
+            except FileNotFoundError:
+                continue
+            except OSError:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _remove_job(self, job: int) -> None:
+        for parent in (self._jobs, self._work):
+            try:
+                os.rmdir(f"{parent}/{job}")
+            except OSError:
+                continue  # not empty: something of it is still to be pushed
+
+
+def _found(top: str, pattern: re.Pattern[str]) -> Iterator[AttemptKey]:
+    for job in _entries(top):
+        if not job.isdigit():
+            continue
+        for name in _entries(f"{top}/{job}"):
+            if match := pattern.fullmatch(name):
+                yield AttemptKey(int(job), int(match[1]), int(match[2]))
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _contents(path: str) -> bytes:
+    """Nothing for a file that is not there: one that stayed empty has been removed."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
+    except FileNotFoundError:
+        return b""
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

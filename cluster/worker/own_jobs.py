@@ -1,0 +1,161 @@
+"""Jobs that were started on this worker itself (S2.5): same launcher, same outputs, no scheduler and no lease.
+
+A job is on disk before the launcher hears of it, and its launcher's incarnation with it. So after a crash in between
+it is known whether it can have run: with the same incarnation, a job that the launcher does not know never started.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+from cluster.domain.errors import Conflict, InvalidInput
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import JobSpec, validate
+from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.reporting import exit_code
+from cluster.domain.states import TaskState
+from cluster.domain.worker_messages import OWN
+from cluster.worker.agent import Agent
+from cluster.worker.own_store import OwnJob, OwnStore
+from cluster.worker.templates import Templates
+
+logger = logging.getLogger(__name__)
+
+LOST_EXIT = 70  # EX_SOFTWARE, as the scheduler says it of a task whose end nobody knows
+_SPECIAL_EXITS = {"lost": LOST_EXIT, "withdrawn": 143}  # stopped before it ran: 128 + SIGTERM, as if it had begun
+
+
+def key_of(number: int) -> AttemptKey:
+    """The launcher's key of a job: it is a task of job 0, in its first and only attempt."""
+    return AttemptKey(OWN, number, 1)
+
+
+class OwnJobs:
+    """Starts, stops and remembers them. `agent` is asked for because the two need each other."""
+
+    def __init__(self, store: OwnStore, templates: Templates, agent: Callable[[], Agent]) -> None:
+        self._store = store
+        self._templates = templates
+        self._agent = agent
+        self._waiting: dict[int, set[asyncio.Event]] = {}
+
+    @property
+    def store(self) -> OwnStore:
+        """To read from."""
+        return self._store
+
+    def start(self, job_id: str, owner: str, spec: JobSpec) -> OwnJob:
+        """Accept a job; the same id again answers the same job. InvalidInput, Conflict, or Unreachable (no launcher,
+        and nothing was accepted)."""
+        known = self._store.by_id(job_id)
+        if known is not None:
+            if known.owner != owner:
+                raise Conflict(f"job id {job_id} is taken: make a new UUID for each job")
+            return known
+        validate(spec)
+        if spec.is_array:
+            raise InvalidInput("an array needs a scheduler to spread it: a worker's own job has one task")
+        launcher = self._agent().launcher_or_error()
+        incarnation = launcher.hello.incarnation
+        job = OwnJob(self._store.next_number(), job_id, owner, spec, time.time(), incarnation)
+        self._store.save([job])
+        logger.info("job %d: accepted from %s", job.number, owner)
+        self._launch(job)
+        if gone := self._store.forget_old(job.number):
+            self._agent().outputs.remove(tuple(key_of(number) for number in gone))
+        return job
+
+    def stop(self, job: OwnJob, grace: float | None, by: str, reason: str) -> None:
+        """Stop a job and its whole tree. One that has ended stays as it is (S2.11)."""
+        if job.state.ended:
+            return
+        self._store.save([replace(job, cancelled_by=by, cancel_reason=reason)])
+        self._agent().launcher_or_error().stop([str(key_of(job.number))], "cancelled", grace)
+        logger.info("job %d: stopping, as %s asked%s", job.number, by, f": {reason}" if reason else "")
+
+    async def stop_all(self) -> None:
+        """The worker ends and takes its jobs along: returns when all have ended."""
+        unfinished = self._store.unfinished()
+        if unfinished:
+            keys = [str(key_of(job.number)) for job in unfinished]
+            self._agent().launcher_or_error().stop(keys, "cancelled", None)
+        for job in unfinished:
+            await self.ended(job.number)
+
+    async def ended(self, number: int) -> OwnJob | None:
+        """Waits for the job's end. None when there is no such job (any more)."""
+        event = asyncio.Event()
+        waiting = self._waiting.setdefault(number, set())
+        waiting.add(event)
+        try:
+            while (job := self._store.get(number)) is not None and not job.state.ended:
+                event.clear()
+                await event.wait()
+            return job
+        finally:
+            waiting.discard(event)
+            if not waiting:
+                self._waiting.pop(number, None)
+
+    # -- what the agent tells
+
+    def handed_over(self, reports: Sequence[Started | Ended]) -> None:
+        """Reports of the launcher, in order. On disk when this returns. Said twice they change nothing."""
+        changed: dict[int, OwnJob] = {}
+        for report in reports:
+            number = AttemptKey.parse(report.key).index
+            job = changed.get(number) or self._store.get(number)
+            if job is not None and not job.state.ended:
+                changed[number] = _after(job, report)
+        self._save(changed.values())
+
+    def launcher_held(self, incarnation: str, held: set[AttemptKey]) -> None:
+        """A launcher is there, and this is all it has or has reported: settle what it does not know."""
+        lost = []
+        for job in self._store.unfinished():
+            if key_of(job.number) in held:
+                continue
+            if job.incarnation == incarnation and job.state is TaskState.READY:
+                self._launch(job)
+            else:
+                logger.warning("job %d: lost, its launcher died and nobody knows how it ended", job.number)
+                now = time.time()
+                lost.append(replace(job, state=TaskState.FAILED, reason="lost", exit_code=LOST_EXIT, ended_at=now))
+        self._save(lost)
+
+    def _launch(self, job: OwnJob) -> None:
+        template = self._templates.make(OWN, job.id, job.spec, None, shown=job.number)
+        self._agent().start_own(key_of(job.number), template)
+
+    def _save(self, jobs: Collection[OwnJob]) -> None:
+        if jobs:
+            self._store.save(jobs)
+        for job in jobs:
+            for event in self._waiting.get(job.number, ()):
+                event.set()
+
+
+def _after(job: OwnJob, report: Started | Ended) -> OwnJob:
+    if isinstance(report, Started):
+        return replace(job, state=TaskState.RUNNING, started_at=report.at / 1e6)
+    if report.reason == "ok":
+        state, reason = TaskState.SUCCEEDED, "ok"
+    elif report.reason in ("cancelled", "withdrawn"):
+        state, reason = TaskState.CANCELLED, "cancelled"
+    else:
+        state, reason = TaskState.FAILED, report.reason
+    ended_at = (report.started_at + report.duration) / 1e6 or time.time()
+    return replace(
+        job,
+        state=state,
+        reason=reason,
+        exit_code=_SPECIAL_EXITS.get(report.reason) or exit_code(report),
+        signal=report.signal or "",
+        detail=report.text,
+        started_at=report.started_at / 1e6,
+        ended_at=ended_at,
+        cpu_seconds=report.cpu / 1e6,
+        peak_memory=report.peak * 1024,
+    )

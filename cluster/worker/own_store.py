@@ -1,0 +1,129 @@
+"""The jobs of the worker's own API, past ones included, in `worker.db` (S2.10). SQLite, one row for each job.
+
+Written in the event loop: one job is one small commit at its start and one at its end, and nobody starts thousands a
+second through this door. `synchronous=FULL`, because a job that was acknowledged must not be forgotten.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from cluster.domain.errors import ClusterError
+from cluster.domain.job import JobRecord, JobSpec
+from cluster.domain.states import TaskState
+from cluster.rpc.convert import spec_from_proto, spec_to_proto
+from cluster.v1 import job_pb2
+
+VERSION = 1
+KEPT = 10_000  # ended jobs; the oldest go first, with their output
+
+
+@dataclass(frozen=True, slots=True)
+class OwnJob:
+    """One row. Times are Unix seconds, 0: not yet. `incarnation`: of the launcher that was to start it."""
+
+    number: int
+    id: str
+    owner: str
+    spec: JobSpec
+    submitted_at: float
+    incarnation: str
+    state: TaskState = TaskState.READY
+    reason: str = ""
+    exit_code: int = 0
+    signal: str = ""
+    detail: str = ""
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0  # bytes
+    cancelled_by: str = ""
+    cancel_reason: str = ""
+
+    @property
+    def record(self) -> JobRecord:
+        return JobRecord(self.number, self.id, self.owner, self.spec, self.submitted_at)
+
+
+_COLUMNS = tuple(f.name for f in fields(OwnJob))
+_SCHEMA = """
+create table if not exists jobs (
+  number integer primary key, id text not null unique, owner text not null, spec blob not null,
+  submitted_at real not null, incarnation text not null, state integer not null, reason text not null,
+  exit_code integer not null, signal text not null, detail text not null, started_at real not null, ended_at real not null,
+  cpu_seconds real not null, peak_memory integer not null, cancelled_by text not null, cancel_reason text not null
+) strict;
+create index if not exists jobs_by_state on jobs (state);
+"""
+_SAVE = f"insert or replace into jobs ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_LOAD = f"select {', '.join(_COLUMNS)} from jobs"  # noqa: S608 (names of our own fields)
+_ENDED = tuple(int(state) for state in TaskState if state.ended)
+
+
+class OwnStore:
+    """Raises ClusterError for a file that is not ours to read."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            path.chmod(0o600)
+            version = self._db.execute("pragma user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                raise ClusterError(f"{path} is of version {version}, this program knows {VERSION}: use a newer one")
+            self._db.execute("pragma journal_mode=wal")
+            self._db.execute("pragma synchronous=full")
+            self._db.executescript(_SCHEMA)
+            self._db.execute(f"pragma user_version={VERSION}")
+        except sqlite3.Error as error:
+            raise ClusterError(f"{path} cannot be used: {error}; move it away to start without past jobs") from None
+
+    def save(self, jobs: Iterable[OwnJob]) -> None:
+        """All of them in one commit."""
+        rows = [_row(job) for job in jobs]
+        with self._db:
+            self._db.execute("begin immediate")
+            self._db.executemany(_SAVE, rows)
+
+    def get(self, number: int) -> OwnJob | None:
+        return next(iter(self._load("where number = ?", (number,))), None)
+
+    def by_id(self, job_id: str) -> OwnJob | None:
+        return next(iter(self._load("where id = ?", (job_id,))), None)
+
+    def all(self) -> list[OwnJob]:
+        """Ascending by number."""
+        return self._load("order by number")
+
+    def unfinished(self) -> list[OwnJob]:
+        return self._load(f"where state not in {_ENDED} order by number")
+
+    def next_number(self) -> int:
+        highest: int | None = self._db.execute("select max(number) from jobs").fetchone()[0]
+        return (highest or 0) + 1
+
+    def forget_old(self, newest: int) -> list[int]:
+        """Drops ended jobs so far below number `newest` that they are no longer kept, and answers which."""
+        where = f"where number <= ? and state in {_ENDED}"
+        rows = self._db.execute(f"delete from jobs {where} returning number", (newest - KEPT,)).fetchall()  # noqa: S608
+        return [row[0] for row in rows]
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _load(self, where: str, values: Sequence[int | str] = ()) -> list[OwnJob]:
+        return [_job(row) for row in self._db.execute(f"{_LOAD} {where}", values)]
+
+
+def _row(job: OwnJob) -> list[object]:
+    values = {name: getattr(job, name) for name in _COLUMNS}
+    values["spec"] = spec_to_proto(job.spec).SerializeToString()
+    values["state"] = int(job.state)
+    return list(values.values())
+
+
+def _job(row: Sequence[object]) -> OwnJob:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["spec"] = spec_from_proto(job_pb2.JobSpec.FromString(values["spec"]))  # type: ignore[arg-type]
+    values["state"] = TaskState(values["state"])  # type: ignore[arg-type]
+    return OwnJob(**values)  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""Sending output to the scheduler: to readers who follow it live, and for keeps after the end of an attempt."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound, Unreachable
+from cluster.domain.ids import AttemptKey
+from cluster.rpc.errors import calling
+from cluster.v1 import scheduler_pb2
+from cluster.worker.outputs import Outputs
+from cluster.worker.readers import Readers, Wanted
+from cluster.worker.session import Session
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 4  # pushes for keeps; more would only share the same link
+RETRY = 5.0  # seconds until a scheduler whose disk is full is asked again
+
+
+class LivePushes:
+    """Answers the scheduler's OpenOutput, each by a stream of its own."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self, session: Session, asked: scheduler_pb2.OpenOutput) -> None:
+        task = asyncio.create_task(self._push(session, asked))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cancel(self) -> None:
+        """The session is over, and so are its streams."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _push(self, session: Session, asked: scheduler_pb2.OpenOutput) -> None:
+        try:
+            with calling(session.address):
+                await session.stub.PushOutput(self._messages(asked))
+        except ClusterError as error:
+            # The reader has gone, or will be told by the scheduler that the worker is.
+            logger.debug("job %d: the output that somebody read was cut off: %s", asked.job, error)
+
+    async def _messages(self, asked: scheduler_pb2.OpenOutput) -> AsyncIterator[scheduler_pb2.PushOutputRequest]:
+        key = AttemptKey(asked.job, asked.index, asked.attempt)
+        tail = asked.tail_lines if asked.HasField("tail_lines") else None
+        yield _first(key, asked.transfer_id)
+        try:
+            async for chunk in self._readers.read(key, Wanted(asked.stdout, asked.stderr, asked.follow, tail)):
+                yield scheduler_pb2.PushOutputRequest(stderr=chunk.stderr, data=chunk.data)
+        except ClusterError as error:
+            yield scheduler_pb2.PushOutputRequest(error=str(error))
+        except OSError as error:
+            yield scheduler_pb2.PushOutputRequest(error=f"the output of {key} cannot be read: {error.strerror}")
+
+
+class Keeping:
+    """Pushes the output of ended attempts for keeps, then removes it here. What waits survives a restart as files."""
+
+    def __init__(self, readers: Readers, outputs: Outputs, session: Callable[[], Session | None]) -> None:
+        """`session` answers the open session, None when there is none."""
+        self._readers = readers
+        self._outputs = outputs
+        self._session = session
+        self._waiting: deque[AttemptKey] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, keys: Iterable[AttemptKey]) -> None:
+        self._waiting.extend(keys)
+        self.resume()
+
+    def resume(self) -> None:
+        """To be called when a session has opened."""
+        while self._session() is not None and len(self._tasks) < min(AT_ONCE, len(self._waiting)):
+            task = asyncio.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def cancel(self) -> None:
+        """The session is over; `resume` goes on in the next."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _work(self) -> None:
+        while self._waiting and (session := self._session()) is not None:
+            key = self._waiting.popleft()
+            settled = False
+            try:
+                settled = await self._push(session, key)
+            finally:
+                if settled:
+                    self._outputs.remove((key,))
+                else:
+                    self._waiting.append(key)
+            if not settled:
+                await asyncio.sleep(RETRY)
+
+    async def _push(self, session: Session, key: AttemptKey) -> bool:
+        """Whether the files may go: the scheduler has them, or will never want them."""
+        try:
+            with calling(session.address):
+                await session.stub.PushOutput(self._messages(key))
+        except (NotFound, Conflict, InvalidInput) as error:
+            logger.warning("job %d: the scheduler refused the output of %s, which is gone now: %s", key.job, key, error)
+        except Unreachable:
+            return False  # the session says why
+        except ClusterError as error:
+            logger.warning("job %d: the output of %s stays here for now: %s", key.job, key, error)
+            return False
+        return True
+
+    async def _messages(self, key: AttemptKey) -> AsyncIterator[scheduler_pb2.PushOutputRequest]:
+        yield _first(key)
+        async for chunk in self._readers.read(key, Wanted(follow=False)):
+            yield scheduler_pb2.PushOutputRequest(stderr=chunk.stderr, data=chunk.data)
+
+
+def _first(key: AttemptKey, transfer_id: str = "") -> scheduler_pb2.PushOutputRequest:
+    return scheduler_pb2.PushOutputRequest(transfer_id=transfer_id, job=key.job, index=key.index, attempt=key.attempt)

@@ -1,0 +1,131 @@
+"""The worker as a process: opens its directory, joins its cluster once, works, and ends in order.
+
+worker.json worker.pem    who it is (cluster.worker.membership)
+worker.db                 jobs of its own API
+launcher/                 the launcher's socket, journal and log
+jobs/ work/               outputs of attempts, and the directories that they run in
+worker.lock               held by the one agent that uses this directory
+"""
+
+import asyncio
+import fcntl
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.domain.errors import Conflict
+from cluster.domain.identity import MAX_NAME_LENGTH, check_name
+from cluster.domain.tokens import check_address
+from cluster.pki.files import private_directory
+from cluster.worker.membership import enter_cluster, local_address
+from cluster.worker.standalone import Standalone
+from cluster.worker.worker import Worker
+
+DEFAULT_LISTEN = "0.0.0.0:30000"
+NO_LISTENER = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    directory: Path  # of this worker alone, such as ~/.local/state/cluster/worker
+    name: str = ""  # empty: as before, at first the host's
+    join: str = ""  # a join token; needed once, unless the scheduler is on this machine
+    scheduler: str = ""  # host:port; empty: where it was joined
+    local_scheduler: Path | None = None  # directory of a scheduler on this machine, whose join-token may be used
+    listen: str = DEFAULT_LISTEN  # host:port of its own API, or the next free port; `none`: it has no API
+    millicpus: int | None = None  # None: what this process may use
+    scripts: Path | None = None  # folder that jobs may take scripts from
+    run_as: str | None = None  # user that jobs run as; None: the agent's own, or nobody when that is root
+    standalone: bool = False  # without a scheduler
+    stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted
+    null_launcher: bool = False  # a measuring tool: every attempt ends at once, and nothing runs
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What there is to know of a worker that can take jobs."""
+
+    id: str
+    name: str
+    address: str  # host:port of its own API; empty: none
+    pid: int
+
+
+async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
+    """Runs a worker until SIGTERM or SIGINT; `ready` is called once, when it can take jobs: connected to its scheduler,
+    if it has one. Returns the exit code. Raises ClusterError, in one line, for what keeps it from working."""
+    directory = private_directory(options.directory)
+    with _the_only_one(directory):
+        stop = _stop_signal()
+        worker = await _enter(options, directory)
+        await worker.start(stop.set)
+        waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(worker.usable.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if worker.usable.is_set():
+                state = worker.membership.state
+                ready(Ready(state.id, state.name, state.api, os.getpid()))
+            await stop.wait()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await worker.end(stop_jobs=options.stop_jobs)
+        return 0
+
+
+async def _enter(options: WorkerOptions, directory: Path) -> Worker:
+    """Finds out who this worker is, joining a cluster if need be."""
+    name = check_name(options.name) if options.name else ""
+    if options.scheduler:
+        check_address(options.scheduler)
+    if options.standalone:
+        alone = Standalone(directory, name or _host_name())
+        return Worker(options, directory, alone.membership, alone, lambda: "")
+    local = options.local_scheduler
+    membership = await enter_cluster(directory, name, _host_name(), options.join, local)
+
+    def address() -> str:
+        """Asked at each try: a scheduler on this machine may be back at another port."""
+        known = options.scheduler or local_address(local, membership.state.cluster_id) or membership.state.scheduler
+        membership.amend(scheduler=known)
+        return known
+
+    return Worker(options, directory, membership, None, address)
+
+
+def _host_name() -> str:
+    """The host's, as far as a name may look like it."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-")
+    return name[:MAX_NAME_LENGTH] or "worker"
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+@contextmanager
+def _the_only_one(directory: Path) -> Iterator[None]:
+    """Holds the directory. Conflict when another worker does."""
+    descriptor = os.open(directory / "worker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
+            raise Conflict(
+                f"a worker (pid {pid}) already uses {directory}: stop it first, or give this one another directory"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)  # which gives the lock back

@@ -1,0 +1,61 @@
+"""The server of the worker's own API, on a port of its own."""
+
+import time
+
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import Conflict
+from cluster.domain.tokens import split_address
+from cluster.pki.peers import parse_peer
+from cluster.rpc.credentials import ServingCredentials
+from cluster.rpc.gate import Gate
+from cluster.rpc.server import listen, mutual_tls_server
+from cluster.v1 import worker_pb2_grpc
+from cluster.worker.api import OwnDoor, role_of
+
+MORE_PORTS = 100  # tried after the one that was asked for
+
+
+class OwnServer:
+    """Serves from `start` to `stop`. `port` is the one it listens on."""
+
+    def __init__(self, credentials: Credentials, door: OwnDoor) -> None:
+        cluster_id = credentials.identity.cluster_id
+        self.serving = ServingCredentials(credentials)
+        self.port = 0
+        self._health = health.HealthServicer()
+        # Revoked users are the scheduler's to know; here a certificate that was revoked ends with its life.
+        self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), role_of, lambda peer: False, time.time)
+        self._server = mutual_tls_server(
+            self._gate,
+            [
+                lambda server: worker_pb2_grpc.add_WorkerServicer_to_server(door, server),
+                lambda server: health_pb2_grpc.add_HealthServicer_to_server(self._health, server),
+            ],
+        )
+
+    async def start(self, address: str) -> None:
+        """Listen on `host:port`, or on the next free port. Conflict when none of a hundred is."""
+        self.port = self._bind(address)
+        await self._server.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Ends the calls under way: who follows output asks again when the worker is back."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace=None)
+        self._gate.close()
+
+    def _bind(self, address: str) -> int:
+        if address.endswith(":0"):
+            return listen(self._server, address, self.serving.mutual())
+        _, first = split_address(address)
+        host = address.rpartition(":")[0]
+        for port in range(first, min(first + MORE_PORTS, 65535) + 1):
+            try:
+                return listen(self._server, f"{host}:{port}", self.serving.mutual())
+            except Conflict as error:
+                refusal = error
+        raise refusal

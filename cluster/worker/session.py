@@ -1,0 +1,113 @@
+"""One session with the scheduler, from dialling to its end. Reconnecting is the core's business.
+
+It owns the channel, over which output is pushed as well: each push is an HTTP/2 stream with a flow control of its own,
+so a reader that has stalled holds up neither the session nor anybody else.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import grpc.aio
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import ClusterError, Unreachable
+from cluster.domain.identity import scheduler_server_name
+from cluster.domain.session import Downward
+from cluster.rpc.channel import dial
+from cluster.rpc.convert import messages_from_response
+from cluster.rpc.errors import calling
+from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
+
+REGISTER_TIMEOUT = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What a session tells, each with the session's number."""
+
+    ready: Callable[[int, str], None]  # and the name that the worker has from now on
+    received: Callable[[int, Sequence[Downward]], None]
+    asked_for_output: Callable[[scheduler_pb2.OpenOutput], None]
+    closed: Callable[[int, ClusterError], None]
+
+
+class Session:
+    """Dials as soon as it is made. Says `closed` exactly once, whatever happens."""
+
+    def __init__(
+        self,
+        number: int,
+        address: str,
+        credentials: Credentials,
+        registration: scheduler_pb2.RegisterRequest,
+        listener: Listener,
+    ) -> None:
+        self.number = number
+        self.address = address
+        self._credentials = credentials
+        self._registration = registration
+        self._listener = listener
+        self._out: asyncio.Queue[scheduler_pb2.SessionRequest] = asyncio.Queue()
+        self._why: ClusterError | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._task = asyncio.create_task(self._run())
+
+    def send(self, message: scheduler_pb2.SessionRequest) -> None:
+        """Goes out in order. Nothing is dropped: the core has one report under way at a time."""
+        self._out.put_nowait(message)
+
+    @property
+    def stub(self) -> scheduler_pb2_grpc.SchedulerStub:
+        """For other calls to the scheduler. Only while the session is open."""
+        assert self._channel is not None
+        return scheduler_pb2_grpc.SchedulerStub(self._channel)
+
+    def close(self, why: str) -> None:
+        """Hang up."""
+        if self._why is None:
+            self._why = Unreachable(why)
+            self._task.cancel()
+
+    async def finished(self) -> None:
+        """Waits until `closed` was said."""
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        why: ClusterError = Unreachable(f"the scheduler at {self.address} has ended the session")
+        try:
+            server_name = scheduler_server_name(self._credentials.identity.cluster_id)
+            async with dial(self.address, self._credentials, server_name) as channel:
+                self._channel = channel
+                await self._talk(self.stub)
+        except ClusterError as error:
+            why = error
+        except asyncio.CancelledError:
+            if self._why is None:
+                raise
+        finally:
+            self._channel = None
+            self._listener.closed(self.number, self._why or why)
+
+    async def _talk(self, stub: scheduler_pb2_grpc.SchedulerStub) -> None:
+        with calling(self.address):
+            answer = await stub.Register(self._registration, timeout=REGISTER_TIMEOUT)
+            stream = stub.Session()
+            writer = asyncio.create_task(self._write(stream))
+            try:
+                self._listener.ready(self.number, answer.name)
+                while (response := await stream.read()) is not grpc.aio.EOF:
+                    if commands := messages_from_response(response):
+                        self._listener.received(self.number, commands)
+                    for wanted in response.open_output:
+                        self._listener.asked_for_output(wanted)
+            finally:
+                writer.cancel()
+                stream.cancel()
+
+    async def _write(self, stream: "grpc.aio.StreamStreamCall[scheduler_pb2.SessionRequest, object]") -> None:
+        try:
+            while True:
+                await stream.write(await self._out.get())
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # the reading side meets the same end, and says why

@@ -1,0 +1,72 @@
+"""A worker with no scheduler: a cluster of one, with a CA of its own beside it.
+
+authority/ca.pem   the CA
+worker.pem         what the worker serves with
+admin.pem          for `cluster job --at HOST:PORT` on the same machine
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import Conflict, NotFound
+from cluster.domain.identity import ADMIN_NAME, Kind
+from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
+from cluster.pki.authority import Authority, open_authority
+from cluster.pki.files import load_credentials, save_credentials
+from cluster.worker.membership import CREDENTIALS_FILE, LONGEST_NAP, Membership, State, load_state, save_state
+
+AUTHORITY_DIRECTORY, ADMIN_FILE = "authority", "admin.pem"
+
+
+class Standalone:
+    """The CA of a worker that stands alone."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        """Opens it or makes it. Conflict when this worker has joined a cluster."""
+        state = load_state(directory)
+        if state is not None and not (directory / AUTHORITY_DIRECTORY).exists():
+            raise Conflict(
+                f"{directory} belongs to a worker of cluster {state.cluster_id}: it cannot stand alone as well; "
+                "use another --directory"
+            )
+        self._directory = directory
+        self._authority = open_authority(directory / AUTHORITY_DIRECTORY, time.time())
+        state = state or State(str(uuid.uuid4()), name, self._authority.cluster_id)
+        save_state(directory, state)
+        self.membership = Membership(directory, state, self._issue(state.id))
+
+    async def keep_renewing(self, renewed: Callable[[Credentials], None]) -> None:
+        """For ever: new certificates each time the present ones are due."""
+        fraction = random.uniform(EARLIEST, LATEST)  # noqa: S311 (spreads renewals, keeps no secret)
+        while True:
+            present = self.membership.credentials
+            wait = renewal_time(present.not_before, present.not_after, fraction) - time.time()
+            await asyncio.sleep(min(max(0.0, wait), LONGEST_NAP))
+            if wait <= 0:
+                self.membership.credentials = self._issue(self.membership.state.id)
+                renewed(self.membership.credentials)
+
+    def _issue(self, worker_id: str) -> Credentials:
+        """New credentials for both. The admin's are made with them, so that they too are always fresh."""
+        _issue(self._authority, self._directory / ADMIN_FILE, Kind.USER, ADMIN_NAME)
+        return _issue(self._authority, self._directory / CREDENTIALS_FILE, Kind.WORKER, worker_id)
+
+
+def _issue(authority: Authority, path: Path, kind: Kind, name: str) -> Credentials:
+    identity = authority.identity(kind, name)
+    try:
+        present = load_credentials(path)
+        if present.identity != identity:
+            raise Conflict(f"{path} is of {present.identity.uri}, not of {identity.uri}: move it away")
+        if time.time() < renewal_time(present.not_before, present.not_after, EARLIEST):
+            return present
+    except NotFound:
+        pass  # the first start
+    fresh = authority.issue(identity, time.time())
+    save_credentials(path, fresh)
+    return fresh

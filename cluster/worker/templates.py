@@ -1,0 +1,105 @@
+"""From a job's spec to the launcher's template: command line, environment, directories, user."""
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.domain.errors import ClusterError, InvalidInput
+from cluster.domain.job import JobSpec
+from cluster.domain.launcher_events import Template
+from cluster.worker.scripts import resolve_script
+
+# What a job sees of the agent's own environment. Everything else (keys, tokens, proxies with passwords) stays here.
+_PASSED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"})
+_PASSED_PREFIX = "LC_"
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class RunAs:
+    """The user that jobs run as; `uid` None: whoever the agent is."""
+
+    uid: int | None = None
+    gid: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)  # what of its environment differs from the agent's
+
+
+def run_as(user: str | None) -> RunAs:
+    """Whom jobs run as. Without a name: as the agent, unless that is root, which jobs never are unasked.
+
+    InvalidInput for a user that does not exist, ClusterError when only root could do it.
+    """
+    me = os.geteuid()
+    name = user or (NOBODY if me == 0 else "")
+    if not name:
+        return RunAs()
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise InvalidInput(f"--run-as {name!r}: this machine has no such user") from None
+    if entry.pw_uid == me:
+        return RunAs()
+    if me != 0:
+        raise ClusterError(f"--run-as {name!r}: only a worker that runs as root can run jobs as another user")
+    shown = {"HOME": entry.pw_dir, "USER": name, "LOGNAME": name, "SHELL": entry.pw_shell}
+    return RunAs(entry.pw_uid, entry.pw_gid, shown)
+
+
+def base_environment(environ: Mapping[str, str], user: RunAs) -> dict[str, str]:
+    """What every job on this worker starts with."""
+    passed = {n: v for n, v in environ.items() if n in _PASSED or n.startswith(_PASSED_PREFIX)}
+    return {"PATH": _DEFAULT_PATH, **passed, **user.environment}
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Makes templates. `outputs` and `work` hold a directory for each job; `scripts` None: there are none here."""
+
+    outputs: Path
+    work: Path
+    scripts: Path | None
+    environment: Mapping[str, str]
+    user: RunAs
+
+    def make(self, number: int, job_id: str, spec: JobSpec, leash: float | None, shown: int | None = None) -> Template:
+        """The template of a job, its directories made. What stands in the way is in the template's `refusal`.
+
+        `number` names the directories, and is what the job sees as its own unless `shown` says otherwise.
+        """
+        outputs, work = self.outputs / str(number), self.work / str(number)
+        argv, refusal = self._command(spec)
+        try:
+            outputs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not spec.cwd:
+                # Traversable, so that another user's job finds its way to its own directory, and nothing else.
+                work.mkdir(mode=0o711, parents=True, exist_ok=True)
+        except OSError as error:
+            refusal = refusal or f"the worker cannot make the directory {error.filename}: {error.strerror}"
+        own = {"CLUSTER_JOB": str(number if shown is None else shown), "CLUSTER_JOB_ID": job_id}
+        return Template(
+            argv=argv,
+            env=tuple({**self.environment, **dict(spec.env), **own}.items()),
+            outputs=str(outputs),
+            cwd=spec.cwd or str(work),
+            fresh_cwd=not spec.cwd,
+            cpus=spec.millicpus,
+            timeout=spec.timeout or None,
+            grace=spec.grace,
+            leash=leash,
+            uid=self.user.uid,
+            gid=self.user.gid,
+            refusal=refusal,
+        )
+
+    def _command(self, spec: JobSpec) -> tuple[tuple[str, ...], str]:
+        """argv, and why it cannot be run ("" when it can)."""
+        if not spec.script:
+            return spec.argv, ""
+        try:
+            script = resolve_script(self.scripts, spec.script)
+        except ClusterError as error:
+            return (spec.script,), str(error)
+        return (*spec.argv, script, *spec.script_args), ""

@@ -1,0 +1,249 @@
+"""One worker with all its parts, put together, begun and ended in the right order."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from cluster import __version__
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, NotPermitted, Untrusted
+from cluster.domain.tokens import split_address
+from cluster.domain.worker_core import WorkerCore
+from cluster.launcher.client import LauncherUnavailable
+from cluster.v1 import scheduler_pb2
+from cluster.worker.agent import Agent, Hooks, Scheduler
+from cluster.worker.api import OwnDoor
+from cluster.worker.capacity import available_millicpus
+from cluster.worker.launching import Connect, Launcher, connector
+from cluster.worker.membership import Membership, keep_renewing
+from cluster.worker.null_launcher import NullLauncher
+from cluster.worker.outputs import Outputs
+from cluster.worker.own_jobs import OwnJobs
+from cluster.worker.own_store import OwnStore
+from cluster.worker.serving import OwnServer
+from cluster.worker.standalone import Standalone
+from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
+
+logger = logging.getLogger(__name__)
+
+NO_LISTENER = "none"
+QUIT_PATIENCE = 10.0  # seconds for the launcher to go once nothing runs
+OTHER_USERS = Path("/var/tmp")  # noqa: S108 (what is made there is checked to be ours)
+
+# What the first answer of a scheduler says about us that no further try will change.
+_HOPELESS = (Untrusted, NotAuthenticated, NotPermitted, InvalidInput)
+
+
+class Options(Protocol):
+    """What is needed of `cluster.worker.role.WorkerOptions`, which says what each means."""
+
+    @property
+    def listen(self) -> str: ...
+    @property
+    def millicpus(self) -> int | None: ...
+    @property
+    def scripts(self) -> Path | None: ...
+    @property
+    def run_as(self) -> str | None: ...
+    @property
+    def null_launcher(self) -> bool: ...
+
+
+class Worker:
+    """`usable` is set when it can take jobs for the first time."""
+
+    def __init__(
+        self,
+        options: Options,
+        directory: Path,
+        membership: Membership,
+        alone: Standalone | None,
+        address: Callable[[], str],
+    ) -> None:
+        """`address` answers where the scheduler is; it is not asked of a worker that stands alone."""
+        self.membership = membership
+        self.usable = asyncio.Event()
+        self._options = options
+        self._alone = alone
+        self._address = address
+        self._failure: ClusterError | None = None
+        self._millicpus = options.millicpus or available_millicpus()
+        user = _jobs_user(options.run_as)
+        work = directory / "work" if user.uid is None else _work_of_others(membership.state.id)
+        self._outputs = Outputs(directory / "jobs", work)
+        environment = base_environment(os.environ, user)
+        templates = Templates(directory / "jobs", work, _checked_scripts(options.scripts), environment, user)
+        self._store = OwnStore(directory / "worker.db")
+        self._own = OwnJobs(self._store, templates, lambda: self._agent)
+        self._registration = scheduler_pb2.RegisterRequest(capacity_millicpus=self._millicpus, version=__version__)
+        self._agent = Agent(
+            WorkerCore(self._millicpus, membership.state.epoch, connect=alone is None),
+            self._connector(directory / "launcher"),
+            templates,
+            self._outputs,
+            None if alone else Scheduler(address, lambda: membership.credentials, self._register),
+            Hooks(
+                handed_over=self._own.handed_over,
+                launcher_held=self._launcher_held,
+                save_epoch=lambda epoch: membership.amend(epoch=epoch),
+                registered=lambda name: membership.amend(name=name),
+                welcomed=self.usable.set,
+                refused=self._refused,
+            ),
+        )
+        self._server: OwnServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._give_up: Callable[[], None] = lambda: None
+
+    async def start(self, give_up: Callable[[], None]) -> None:
+        """Begin to work. `give_up` is called when that has become impossible; `end` then says why."""
+        self._give_up = give_up
+        await self._listen()
+        self._tasks = [asyncio.create_task(self._run_agent()), asyncio.create_task(self._renew())]
+
+    async def end(self, *, stop_jobs: bool) -> None:
+        """Give back what has not started, say goodbye, close. What runs goes on, unless `stop_jobs`. Raises what made
+        the worker give up."""
+        agent = self._agent
+        if agent.launcher is not None:
+            agent.shut_down(stop_jobs)
+            if stop_jobs:
+                await self._own.stop_all()
+            await agent.finished.wait()
+            if stop_jobs:
+                await agent.quit_launcher(QUIT_PATIENCE)
+            else:
+                self._say_what_goes_on()
+        await agent.goodbye("the worker was stopped")
+        if self._server is not None:
+            await self._server.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        self._outputs.close()
+        self._store.close()
+        self.membership.amend(pid=0, api="")
+        if self._failure is not None:
+            raise self._failure
+
+    # -- beginning
+
+    def _connector(self, directory: Path) -> Connect:
+        if not self._options.null_launcher:
+            return connector(str(directory), self._millicpus)
+
+        async def connect() -> Launcher:
+            return NullLauncher()
+
+        return connect
+
+    async def _listen(self) -> None:
+        """Open the own API, if there is to be one."""
+        listen, state = self._options.listen, self.membership.state
+        address = ""
+        if listen != NO_LISTENER:
+            door = OwnDoor(self._own, self._agent.readers, state.id, state.name)
+            self._server = OwnServer(self.membership.credentials, door)
+            await self._server.start(listen)
+            host = listen.rpartition(":")[0]
+            address = f"{_reachable(host, self._address())}:{self._server.port}"
+            logger.info("own API on %s:%d", host, self._server.port)
+        self.membership.amend(api=address, pid=os.getpid())
+
+    def _register(self) -> scheduler_pb2.RegisterRequest:
+        self._registration.name = self.membership.state.name
+        self._registration.address = self.membership.state.api
+        return self._registration
+
+    async def _run_agent(self) -> None:
+        try:
+            await self._agent.run()
+        except LauncherUnavailable as error:
+            self._fail(ClusterError(str(error)))
+
+    async def _renew(self) -> None:
+        if self._alone is not None:
+            await self._alone.keep_renewing(self._renewed)
+        else:
+            await keep_renewing(self.membership, self._address, self._renewed)
+
+    # -- what happens
+
+    def _renewed(self, credentials: Credentials) -> None:
+        if self._server is not None:
+            self._server.serving.replace(credentials)
+
+    def _launcher_held(self, incarnation: str, held: set) -> None:  # type: ignore[type-arg]
+        self._own.launcher_held(incarnation, held)
+        if self._alone is not None:
+            self.usable.set()
+
+    def _refused(self, error: ClusterError) -> None:
+        """A session ended. If there never was one, and trying again is of no use, we end too."""
+        if isinstance(error, _HOPELESS) and not self.usable.is_set():
+            self._fail(error)
+
+    def _fail(self, error: ClusterError) -> None:
+        self._failure = self._failure or error
+        self._give_up()
+
+    def _say_what_goes_on(self) -> None:
+        running = len(self._agent.core.running)
+        own = len(self._store.unfinished())
+        if running:
+            until = time.strftime("%H:%M:%S", time.localtime(time.time() + self._agent.shortest_leash()))
+            logger.info(
+                "%d attempts go on without this worker: start it again before %s, and it adopts them; later the "
+                "launcher stops them, because the scheduler gives them up",
+                running,
+                until,
+            )
+        if own:
+            logger.info("%d jobs of its own API go on: start this worker again, and it adopts them", own)
+
+
+def _jobs_user(name: str | None) -> RunAs:
+    user = run_as(name)
+    if name is None and user.uid is not None:
+        logger.warning("this worker is root, so jobs run as %s; choose another user with --run-as", NOBODY)
+    return user
+
+
+def _checked_scripts(scripts: Path | None) -> Path | None:
+    if scripts is not None and not scripts.is_dir():
+        raise InvalidInput(f"--scripts {str(scripts)!r} is no folder: make it, or name another")
+    return scripts.absolute() if scripts is not None else None
+
+
+def _work_of_others(worker_id: str) -> Path:
+    """Where attempts of another user run: our own directory is closed to them, and often everything above it. Theirs
+    alone is each attempt's own directory below this one."""
+    path = OTHER_USERS / f"cluster-{worker_id}"
+    path.mkdir(mode=0o711, exist_ok=True)
+    status = path.lstat()
+    if path.is_symlink() or not path.is_dir() or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise Conflict(f"{path} was made by somebody else: remove it")
+    path.chmod(0o711)  # whatever the umask was
+    return path
+
+
+def _reachable(host: str, scheduler: str) -> str:
+    """The host under which others reach a server that listens on `host`. If that is every interface: the one that
+    leads to the scheduler (asked of the kernel; nothing is sent)."""
+    if host not in ("0.0.0.0", "[::]"):
+        return host
+    if not scheduler:
+        return "127.0.0.1"
+    try:
+        family, kind, _, _, target = socket.getaddrinfo(*split_address(scheduler), type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(target)
+            found = str(probe.getsockname()[0])
+    except OSError:
+        return socket.gethostname()
+    return f"[{found}]" if ":" in found else found
