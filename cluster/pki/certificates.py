@@ -122,6 +122,11 @@ def spki_pin(certificate: x509.Certificate) -> str:
     return hashlib.sha256(spki).hexdigest()
 
 
+def pin_of_pem(pem: bytes) -> str:
+    """The pin of a certificate in PEM. ValueError when it is none."""
+    return spki_pin(x509.load_pem_x509_certificate(pem))
+
+
 def issued_by(leaf: x509.Certificate, ca: x509.Certificate) -> bool:
     """Whether the CA signed the leaf. Says nothing about its validity or use."""
     try:

@@ -18,7 +18,7 @@ from cluster.domain.errors import ClusterError, InvalidInput, NotFound, Untruste
 from cluster.domain.identity import Kind, scheduler_server_name
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.tokens import JoinToken, parse_join_token
-from cluster.pki.certificates import spki_pin
+from cluster.pki.certificates import pin_of_pem
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials, read_private, save_credentials, write_private
 from cluster.pki.peers import check_pinned_chain
@@ -98,7 +98,7 @@ async def enter_cluster(
         if given is None:
             given = _local_token(local_scheduler)
         return await _join(directory, name or host_name, given)
-    if given is not None and given.pin != _pin(credentials):
+    if given is not None and given.pin != pin_of_pem(credentials.ca_pem):
         raise Untrusted(
             f"{directory} belongs to a worker of cluster {credentials.identity.cluster_id}, and the join token is of "
             "another cluster: use another --directory, or remove this one to leave its cluster"
@@ -145,12 +145,6 @@ def _local_token(local_scheduler: Path | None) -> JoinToken:
         "this worker belongs to no cluster: start it once with --join TOKEN (`cluster token create` on the scheduler's "
         "machine prints one), or with --standalone"
     )
-
-
-def _pin(credentials: Credentials) -> str:
-    from cryptography.x509 import load_pem_x509_certificate
-
-    return spki_pin(load_pem_x509_certificate(credentials.ca_pem))
 
 
 async def keep_renewing(

@@ -152,9 +152,7 @@ class Watched:
         return await asyncio.to_thread(self.is_gone, LONGEST)
 
 
-async def leave_daemon(
-    lab: Lab, agent: Agent, then: str, hidden: bool = False, **changes: Any
-) -> tuple[str, Watched]:
+async def leave_daemon(lab: Lab, agent: Agent, then: str, hidden: bool = False, **changes: Any) -> tuple[str, Watched]:
     """An attempt that left a daemon behind and goes on with `then`. hidden: its environment is empty, too."""
     fifo = lab.fifo()
     script = lab.root / "daemon.py"
