@@ -49,10 +49,23 @@ class OwnJob:
 _COLUMNS = tuple(f.name for f in fields(OwnJob))
 _SCHEMA = """
 create table if not exists jobs (
-  number integer primary key, id text not null unique, owner text not null, spec blob not null,
-  submitted_at real not null, incarnation text not null, state integer not null, reason text not null,
-  exit_code integer not null, signal text not null, detail text not null, started_at real not null,
-  ended_at real not null, cpu_seconds real not null, peak_memory integer not null, cancelled_by text not null, cancel_reason text not null
+  number integer primary key,
+  id text not null unique,
+  owner text not null,
+  spec blob not null,
+  submitted_at real not null,
+  incarnation text not null,
+  state integer not null,
+  reason text not null,
+  exit_code integer not null,
+  signal text not null,
+  detail text not null,
+  started_at real not null,
+  ended_at real not null,
+  cpu_seconds real not null,
+  peak_memory integer not null,
+  cancelled_by text not null,
+  cancel_reason text not null
 ) strict;
 create index if not exists jobs_by_state on jobs (state);
 """
