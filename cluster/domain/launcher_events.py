@@ -105,9 +105,7 @@ class ProcessStarted:
 
 @dataclass(slots=True)
 class StartFailed:
-    """It could not be started. `code` is what a shell would say: 127 not found, 126 not runnable, None: our
-    fault.
-    """
+    """It could not be started. `code` as a shell would say: 127 not found, 126 not runnable, None: our fault."""
 
     key: str
     text: str
@@ -118,7 +116,8 @@ class StartFailed:
 class ProcessEnded:
     """The leader was reaped. Exactly one of `code` and `signal` is set.
 
-    sizes: bytes in stdout and stderr. strays: others of its tree still run."""
+    sizes: bytes in stdout and stderr. strays: others of its tree still run.
+    """
 
     key: str
     code: int | None
@@ -188,9 +187,8 @@ class Started(NamedTuple):
 class Ended(NamedTuple):
     """Report: it ended, and nothing of it runs.
 
-    reason: `ok`, `exit:N`, `signal:NAME`, `timeout:run`, `cancelled` (or whatever reason the stop gave),
-    `lease`
-        (the leash was over), `launch_failed`, `withdrawn` (it never started and never will), `lost` (its end
+    reason: `ok`, `exit:N`, `signal:NAME`, `timeout:run`, `lease` (the leash was over), `cancelled` or whatever
+        else the stop gave, `launch_failed`, `withdrawn` (it never started and never will), `lost` (its end
         cannot be known).
     code: exit code, or None. For `launch_failed` what a shell would say (126, 127).
     signal: what ended it; when we stopped it and it then exited by itself, the last signal that we sent.

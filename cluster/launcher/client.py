@@ -19,6 +19,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from cluster.domain.errors import Unreachable
 from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.launcher import wire
 from cluster.launcher.link import peer_uid
@@ -27,7 +28,7 @@ Reports = list[Started | Ended]
 MOST_TRIES = 20  # of starting; each takes as long as a Python start, so a launcher that is just exiting is outwaited
 
 
-class LauncherUnavailable(Exception):
+class LauncherUnavailable(Unreachable):
     """No launcher could be reached or started. The text says why and in which directory."""
 
 
@@ -223,6 +224,8 @@ def _connect(directory: str) -> socket.socket | None:
         fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
         return None
+    except OSError as e:
+        raise LauncherUnavailable(f"cannot use {directory} for a launcher: {e.strerror}") from e
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # Through the descriptor, because a socket address holds only 108 bytes of path.
@@ -244,9 +247,12 @@ def _connect(directory: str) -> socket.socket | None:
 
 def _start(directory: str, millicpus: int, command: Sequence[str]) -> None:
     """Start a launcher that outlives us and wait until it listens or says that another one does."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)
     log_path = os.path.join(directory, "launcher.log")
-    log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        log_fd = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as e:
+        raise LauncherUnavailable(f"cannot use {directory} for a launcher: {e.strerror}") from e
     try:
         process = subprocess.Popen(
             [*command, directory, str(millicpus)],

@@ -28,9 +28,10 @@ COALESCE = 0.005
 
 
 class Launcher:
-    """Runs attempts in `directory` (its own, locked by the caller) until it is told to quit."""
+    """Runs attempts in `directory` (its own, locked by the caller, and the current one) until it is told to quit."""
 
     def __init__(self, directory: str, capacity: int) -> None:
+        """Takes over from whoever was here before. Raises OSError when the directory cannot be used."""
         self._identity = identity(directory)
         memory = journal.recall(directory)
         self.incarnation = memory.incarnation
@@ -67,7 +68,7 @@ class Launcher:
         killed = tree.kill_remains(self._identity, leaders) > 0 or killed
         self._group.enter()
         tree.become_subreaper()
-        self._write_journal_anew(memory.begun.values())
+        self._journal.rewrite(memory.seq, memory.begun.values(), memory.unacked)
         for begun in memory.begun.values():
             self._feed(ev.FoundUnfinished(begun.key, begun.wall_us))
         self._flush_journal()
@@ -144,7 +145,7 @@ class Launcher:
         for event in events:
             self._feed(event)
         if self._journal.due():
-            self._write_journal_anew(self._begun.values())
+            self._shorten_journal()
 
     def _reap(self) -> None:
         ended = []
@@ -287,9 +288,9 @@ class Launcher:
             # are their attempts lost.
             log(f"cannot write the journal, an end reported now would be forgotten by a crash: {e}")
 
-    def _write_journal_anew(self, begun: Any) -> None:
+    def _shorten_journal(self) -> None:
         try:
-            self._journal.rewrite(self._core.seq, begun, self._core.unacked)
+            self._journal.rewrite(self._core.seq, self._begun.values(), self._core.unacked)
         except OSError as e:
             log(f"cannot shorten the journal, it goes on growing: {e}")
 

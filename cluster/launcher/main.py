@@ -5,14 +5,14 @@ import os
 import signal
 import sys
 
-from cluster.launcher.driver import Launcher
+from cluster.launcher.driver import Launcher, log
 
 USAGE = "usage: python -m cluster.launcher DIRECTORY MILLICPUS"
 
 
 def main(argv: list[str]) -> int:
     """Run a launcher in `DIRECTORY` (made 0700 if missing). Prints `ready` once it listens and `taken`
-    (exit code 0) when another launcher lives there.
+    (exit code 0) when another launcher lives there. Exit code 1 and a line on stderr when the directory cannot be used.
     """
     if len(argv) != 2 or not argv[1].isdigit():
         print(USAGE, file=sys.stderr)
@@ -20,16 +20,28 @@ def main(argv: list[str]) -> int:
     directory = os.path.abspath(argv[0])
     os.umask(0o077)
     _undo_inherited_signals()
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    os.chdir(directory)
-    if _lock() is None:
-        print("taken", flush=True)
-        return 0
-    launcher = Launcher(directory, int(argv[1]))
+    try:
+        _enter(directory)
+        if _lock() is None:
+            print("taken", flush=True)
+            return 0
+        launcher = Launcher(directory, int(argv[1]))
+    except OSError as e:
+        log(f"cannot start in {directory}: {e}")
+        return 1
     print("ready", flush=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever started it waits for the end of this pipe
     launcher.run()
     return 0
+
+
+def _enter(directory: str) -> None:
+    """Make it the current directory. Raises OSError, also when others could write into it."""
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    os.chdir(directory)
+    st = os.stat(".")
+    if st.st_uid != os.geteuid() or st.st_mode & 0o077:
+        raise PermissionError("it must be ours and closed to others (chmod 700)")
 
 
 def _lock() -> int | None:

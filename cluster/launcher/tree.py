@@ -1,4 +1,4 @@
-"""Whole process trees: who belongs to an attempt, and how to kill all of it without cgroups.
+"""Whole process trees: who belongs to an attempt, and how to kill all of it without a cgroup for each.
 
 The launcher is a *child subreaper*: whatever a job leaves behind (a daemon that forked twice, called setsid
 and closed everything) becomes the launcher's own child the moment its parent dies. So nothing can leave,
@@ -236,7 +236,7 @@ class Trees:
         pid = self._pids.pop(key)
         if self._sessions[pid] == key:  # else the pid was used again: its session is another attempt's
             del self._sessions[pid]
-        del self._marks[self._mark_of.pop(key)]
+        self._marks.pop(self._mark_of.pop(key), None)
 
     def strays(self, key: str) -> list[int]:
         """Our children that are left over from this attempt, whose leader has been reaped."""

@@ -81,6 +81,19 @@ def test_each_line_replaces_braces(lab: Lab) -> None:
     run(main())
 
 
+def test_a_template_can_be_replaced(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent(millicpus=1000) as agent:
+            template = agent.client.define(lab.template("echo", "old"))
+            agent.client.start(template, [Item("1.0#1", 0), Item("1.1#1", 1)])
+            agent.client.redefine(template, lab.template("echo", "new"))
+            agent.client.start(template, [Item("1.2#1", 2)])
+            await agent.end_of("1.2#1")
+            assert [lab.output(f"{i}.1") for i in range(3)] == ["old\n", "old\n", "new\n"]
+
+    run(main())
+
+
 def test_no_descriptor_leaks_and_it_has_its_own_session(lab: Lab) -> None:
     script = 'import os; print(sorted(os.listdir("/proc/self/fd"))[:-1], os.getsid(0) == os.getpid(), os.umask(0))'
 

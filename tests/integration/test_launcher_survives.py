@@ -12,7 +12,7 @@ import pytest
 
 from cluster.domain.launcher_events import Item
 from cluster.launcher import cgroup
-from cluster.launcher.client import LauncherClient
+from cluster.launcher.client import LauncherClient, LauncherUnavailable
 from tests.integration.launchers import Lab, Watched, leave_daemon, one, read, run
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ AGENT = """
 import asyncio, os, sys
 from cluster.domain.launcher_events import Item, Template
 from cluster.launcher import cgroup
-from cluster.launcher.client import LauncherClient
+from cluster.launcher.client import LauncherClient, LauncherUnavailable
 
 async def main(directory, outputs, started, gate):
     client = await LauncherClient.connect_or_start(directory, 2000)
@@ -97,6 +97,28 @@ def test_the_newest_agent_wins(lab: Lab) -> None:
             assert new.hello.pid == old.hello.pid
 
     run(main())
+
+
+def test_a_directory_that_cannot_be_used_is_named(lab: Lab) -> None:
+    Path(lab.directory).write_text("a file")
+
+    async def main() -> None:
+        with pytest.raises(LauncherUnavailable, match=r"cannot use .*launcher for a launcher: Not a directory"):
+            await lab.connect()
+
+    run(main())
+
+
+def test_a_directory_that_others_may_enter_is_refused(lab: Lab) -> None:
+    Path(lab.directory).mkdir()
+    Path(lab.directory).chmod(0o755)
+
+    async def main() -> None:
+        with pytest.raises(LauncherUnavailable, match=r"did not start .*launcher\.log"):
+            await lab.connect()
+
+    run(main())
+    assert "closed to others" in (Path(lab.directory) / "launcher.log").read_text()
 
 
 def test_two_agents_that_start_at_once_get_one_launcher(lab: Lab) -> None:
