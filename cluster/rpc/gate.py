@@ -61,10 +61,19 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def passing(self, context: Context, method: str) -> AsyncIterator[None]:
-        """Handle the call in the body of this; `current_caller` is set there. Raises what the gate decides."""
+    async def passing(self, context: Context, method: str, *, streams: bool) -> AsyncIterator[None]:
+        """Handle the call in the body of this; `current_caller` is set there.
+
+        Raises what the gate decides, before the body or, when the call is cut, out of it. `streams` says that the
+        answer is a stream; its headers are sent here.
+        """
         peer = self._peer_of(context)
         caller = self._check(peer, method)
+        if streams:
+            # gRPC sends headers along with the first message, and again with the status of a handler that was cut
+            # while that message was on its way; then nothing arrives at all. So they go first, by themselves.
+            await context.send_initial_metadata(())
+            caller = self._check(peer, method)  # something may have been revoked meanwhile
         task = asyncio.current_task()
         assert task is not None, "gRPC runs each call in a task of its own"
         call = _Call(task, peer, method)

@@ -90,7 +90,8 @@ class _Guarded:
     def _guard(self, method: str, handler: Any) -> Any:
         async def enter(stack: AsyncExitStack, context: Context) -> None:
             await stack.enter_async_context(answering_errors(context, method))
-            await stack.enter_async_context(self._gate.passing(context, method))
+            passing = self._gate.passing(context, method, streams=handler.response_streaming)
+            await stack.enter_async_context(passing)
 
         return guarded_handler(handler, enter)
 

@@ -44,6 +44,11 @@ async def submit(channel: grpc.aio.Channel) -> object:
     return await jobs_pb2_grpc.JobsStub(channel).Submit(jobs_pb2.SubmitRequest())
 
 
+async def drain(stream: Any) -> None:
+    while await stream.read():
+        pass
+
+
 async def health(channel: grpc.aio.Channel) -> object:
     return (await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())).status
 
@@ -184,6 +189,21 @@ def test_revoking_cuts_the_streams_of_that_certificate_alone(tmp_path: Path) -> 
             await cluster.jobs.cut.wait()
             assert not kept.done()
             kept.cancel()
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_stream_whose_reader_stalls_is_cut_all_the_same(tmp_path: Path) -> None:
+    async def body(cluster: SmallCluster) -> None:
+        ann = cluster.issue(Kind.USER, "ann")
+        async with cluster.dial(ann) as channel:
+            stream = jobs_pb2_grpc.JobsStub(channel).ReadOutput(jobs_pb2.ReadOutputRequest())
+            await stream.read()
+            cluster.revoked.add(cluster.peer(ann).serial)
+            cluster.gate.recheck()
+            await cluster.jobs.cut.wait()
+            with pytest.raises(NotAuthenticated, match="revoked"), calling(cluster.address):
+                await drain(stream)
 
     in_cluster(tmp_path, body)
 

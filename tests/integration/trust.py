@@ -29,7 +29,7 @@ WORKER = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
 
 
 class Jobs(jobs_pb2_grpc.JobsServicer):
-    """Answers with the caller, fails in two ways, and streams without end."""
+    """Answers with the caller, fails in two ways, and streams without end in two ways."""
 
     def __init__(self) -> None:
         self.cut = asyncio.Event()
@@ -45,6 +45,13 @@ class Jobs(jobs_pb2_grpc.JobsServicer):
         try:
             yield jobs_pb2.WaitResponse()
             await asyncio.Event().wait()
+        finally:
+            self.cut.set()
+
+    async def ReadOutput(self, request: jobs_pb2.ReadOutputRequest, context: Context) -> None:
+        try:
+            while True:
+                await context.write(jobs_pb2.ReadOutputResponse(data=bytes(65536)))
         finally:
             self.cut.set()
 
