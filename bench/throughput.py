@@ -1,0 +1,35 @@
+"""Tasks a second of /bin/true as an array on one worker, beside `xargs -P` on the same count.
+
+Everything is on: mutual TLS, commits that survive a power cut, output files, the journal.
+
+    python3 bench/throughput.py [--tasks 20000] [--cpus 2] [--rounds 3]
+"""
+
+import argparse
+import subprocess
+
+from harness import call, cluster, in_turn, show, timed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=20_000)
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    numbers = "\n".join(map(str, range(args.tasks)))
+    xargs = ["xargs", "-P", str(args.cpus), "-n1", "/bin/true"]
+    with cluster(args.cpus) as env:
+        array = ("run", "--quiet", "--array", f"1-{args.tasks}", "--", "/bin/true")
+        pairs = in_turn(
+            args.rounds,
+            lambda: args.tasks / timed(lambda: call(env, *array)),
+            lambda: args.tasks / timed(lambda: subprocess.run(xargs, input=numbers, text=True, check=True)),
+        )
+    show("cluster run --array -- /bin/true", [ours for ours, _ in pairs], "tasks/s")
+    show(f"xargs -P{args.cpus} -n1 /bin/true", [theirs for _, theirs in pairs], "tasks/s")
+    show("ratio", [ours / theirs for ours, theirs in pairs], "")
+
+
+if __name__ == "__main__":
+    main()
