@@ -24,7 +24,7 @@ from cluster.launcher import cgroup, clock, journal, link, spawn, tree, wire
 
 # Seconds. Each batch wakes the agent, which costs about as much as starting a process: so while the backlog keeps
 # the machine busy anyway, reports wait this long for company. The last one never waits.
-COALESCE = 0.005
+COALESCE = 0.010
 
 
 class Launcher:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.launcher_events import Item
-from cluster.launcher import cgroup
+from cluster.launcher import cgroup, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
 from tests.integration.launchers import Lab, Watched, leave_daemon, one, read, run
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 AGENT = """
 import asyncio, os, sys
 from cluster.domain.launcher_events import Item, Template
-from cluster.launcher import cgroup
+from cluster.launcher import cgroup, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
 
 async def main(directory, outputs, started, gate):
@@ -95,6 +96,32 @@ def test_the_newest_agent_wins(lab: Lab) -> None:
             await old.until_gone()
             assert (await new.end_of(one(new, lab.template("true")))).reason == "ok"
             assert new.hello.pid == old.hello.pid
+
+    run(main())
+
+
+def test_an_agent_that_does_not_read_stalls_nothing_and_misses_nothing(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            deaf = socket.socket(socket.AF_UNIX)
+            directory = os.open(lab.directory, os.O_PATH)  # its path may be too long for a socket address
+            await asyncio.to_thread(deaf.connect, f"/proc/self/fd/{directory}/{wire.SOCKET_NAME}")
+            os.close(directory)
+            deaf.sendall(wire.encode(("hello", 1000, None, 0)))
+            long = wire.encode_template(lab.template("x" * 5000))  # cannot be started, which takes a long text
+            deaf.sendall(wire.encode(("define", 1, long)))
+            deaf.sendall(wire.encode(("start", 1, [f"{i}.0#1" for i in range(500)])))
+            deaf.sendall(wire.encode(("define", 2, wire.encode_template(lab.shell("echo > done")))))
+            fifo = lab.root / "done"
+            os.mkfifo(fifo)
+            deaf.sendall(wire.encode(("start", 2, ["500.0#1"])))
+            await read(fifo)
+            words: list[str] = []
+            with deaf, deaf.makefile("rb") as lines:
+                while words.count("ended") < 501:
+                    words.append(wire.decode(await asyncio.to_thread(lines.readline))[0])
+            assert words[0] == "hello"
+            assert len(agent.reports) == 0
 
     run(main())
 

@@ -1,0 +1,73 @@
+"""Reading and signalling the process table. Real processes, in process."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.launcher import tree
+from cluster.launcher.tree import Process
+
+pytestmark = pytest.mark.slow
+
+SLEEP = shutil.which("sleep") or "sleep"
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    with subprocess.Popen([SLEEP, "1000"]) as process:
+        yield process
+        process.kill()
+
+
+def test_a_process_is_read(sleeper: "subprocess.Popen[bytes]") -> None:
+    process = tree.read_process(sleeper.pid)
+    assert process is not None
+    assert (process.pid, process.parent, process.session) == (sleeper.pid, os.getpid(), os.getsid(0))
+    assert tree.read_all()[sleeper.pid].start == process.start
+
+
+def test_a_name_that_looks_like_fields_confuses_nothing(tmp_path: Path) -> None:
+    odd = tmp_path / "a) R 1 (b"
+    odd.symlink_to(SLEEP)
+    with subprocess.Popen([str(odd), "1000"]) as process:
+        found = tree.read_process(process.pid)
+        process.kill()
+    assert found is not None
+    assert found.parent == os.getpid()
+
+
+def test_what_has_ended_is_not_there(sleeper: "subprocess.Popen[bytes]") -> None:
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert sleeper.pid not in tree.read_all()  # a zombie runs no more
+    sleeper.wait()
+    assert tree.read_process(sleeper.pid) is None
+
+
+def test_a_pid_that_was_used_again_is_not_signalled(sleeper: "subprocess.Popen[bytes]") -> None:
+    process = tree.read_process(sleeper.pid)
+    assert process is not None
+    assert tree.send(process._replace(start=process.start - 1), signal.SIGKILL)
+    assert sleeper.poll() is None
+    assert tree.send(process, signal.SIGKILL)
+    assert sleeper.wait() == -signal.SIGKILL
+
+
+def test_descendants_are_found_below_each_root() -> None:
+    parents = {2: 1, 3: 2, 4: 3, 5: 1, 6: 5}
+    table = {pid: Process(pid, "S", parent, 1, 0) for pid, parent in parents.items()}
+    assert set(tree.descendants([3, 5, 99], table)) == {3, 4, 5, 6}
+
+
+def test_children_are_known_without_the_kernels_list(
+    sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "_open_children", lambda: None)
+    trees = tree.Trees()
+    trees.add("1.0#1", 2**22, "1#1")  # a leader that has ended; whatever is found may be its
+    assert sleeper.pid in trees.strays("1.0#1")
