@@ -53,6 +53,10 @@ class Unreachable(ClusterError):
     exit_code = 75  # EX_TEMPFAIL
 
 
+class NotReached(Unreachable):
+    """No connection could be made: the call certainly did not happen."""
+
+
 class Untrusted(ClusterError):
     """Somebody answers, and cannot prove to be who we want, or does not believe who we are."""
 

@@ -14,7 +14,15 @@ import grpc
 import grpc.aio
 
 from cluster.domain import errors
-from cluster.domain.errors import ClusterError, Exhausted, Internal, NotAuthenticated, Unreachable, Untrusted
+from cluster.domain.errors import (
+    ClusterError,
+    Exhausted,
+    Internal,
+    NotAuthenticated,
+    NotReached,
+    Unreachable,
+    Untrusted,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +113,8 @@ def _connection_error(code: grpc.StatusCode, details: str, address: str) -> Clus
                 return Untrusted(f"the server at {address} {meaning}")
     match code:
         case grpc.StatusCode.UNAVAILABLE:
-            return Unreachable(f"{address} cannot be reached: {_reason(details)}")
+            kind = NotReached if _NO_CONNECTION in details else Unreachable
+            return kind(f"{address} cannot be reached: {_reason(details)}")
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return Unreachable(f"{address} did not answer in time")
         case grpc.StatusCode.CANCELLED:

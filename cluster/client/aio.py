@@ -1,0 +1,208 @@
+"""The client for asyncio."""
+
+import os
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from cluster.client.discovery import Place, find
+from cluster.client.door import Door
+from cluster.client.types import Job, Output, Task, Token, Worker
+from cluster.domain.arrays import parse_array
+from cluster.domain.errors import NotReached, Unreachable
+from cluster.domain.job import JobSpec, validate
+from cluster.domain.states import TaskState
+
+# A scheduler that restarts is back within seconds. Only a connection that worked before is waited for.
+PATIENCE = 30.0
+
+
+class AsyncClient:
+    """Submits jobs and asks for them. Use it as a context manager, or close it; it connects with the first call."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._opened: Door | None = None
+
+    @classmethod
+    def connect(
+        cls,
+        scheduler: str | None = None,
+        *,
+        at: str | None = None,
+        credentials: str | os.PathLike[str] | None = None,
+        home: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """A client of the scheduler at `scheduler` (host:port), or of the lone worker at `at`.
+
+        What is left out comes from CLUSTER_SCHEDULER, CLUSTER_AT, CLUSTER_CREDENTIALS and CLUSTER_HOME, then from
+        the configuration file, then from the scheduler's directory on this machine.
+        """
+        return cls(find(scheduler=scheduler, at=at, credentials=credentials, home=home))
+
+    async def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
+        """Hands a job in; once this returns it is on disk.
+
+        `command` is a JobSpec, or argv with `options` as JobSpec's fields (`array` may be text as in "1-10:2", `env`
+        a mapping). In an embedded cluster it runs in the caller's directory unless `cwd` says otherwise. If the
+        connection breaks on the way the call is repeated with the same id, which cannot submit twice.
+        """
+        spec = command if isinstance(command, JobSpec) else spec_of(command, **options)
+        if self.place.is_embedded and not spec.cwd:
+            spec = replace(spec, cwd=os.getcwd())
+        validate(spec)
+        job_id = id or new_job_id()
+        door = self._door()
+        try:
+            return await door.submit(job_id, spec, 0.0)
+        except NotReached:
+            raise  # it may come up in a second, or never: whoever waits at a prompt wants to know now
+        except Unreachable:
+            pass
+        return await door.submit(job_id, spec, PATIENCE)
+
+    async def list(self, *selectors: str, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
+        """Jobs, newest first; all of them without selectors, states and limit."""
+        return await self._door().list(selectors, states, limit)
+
+    async def get(self, selector: str, *, max_tasks: int = 100) -> tuple[Job, tuple[Task, ...]]:
+        """One job, and so many of its tasks: running and abnormal ones first."""
+        return await self._door().get(selector, max_tasks)
+
+    async def watch(self, *selectors: str) -> AsyncGenerator[tuple[Job, ...], None]:
+        """The jobs as they are, again after each change, until all have ended. Outlasts a restart of the scheduler."""
+        door, patience = self._door(), 0.0
+        while True:
+            try:
+                async for jobs in door.watch(selectors, patience):
+                    patience = PATIENCE
+                    yield jobs
+                return
+            except Unreachable:
+                if not patience:
+                    raise
+
+    async def wait(self, *selectors: str) -> tuple[Job, ...]:
+        """The jobs once all have ended."""
+        latest: tuple[Job, ...] = ()
+        async with aclosing(self.watch(*selectors)) as changes:
+            async for jobs in changes:
+                latest = jobs
+        return latest
+
+    async def logs(
+        self,
+        selector: str,
+        *,
+        follow: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        tail: int | None = None,
+    ) -> AsyncGenerator[Output, None]:
+        """Output from byte 0, or the last `tail` lines of each stream; `follow`: until the tasks have ended.
+
+        A follower from byte 0 outlasts a restart of the scheduler: it asks again and leaves out what it has had.
+        """
+        door, patience = self._door(), 0.0
+        had: dict[tuple[int, int, int, bool], int] = {}
+        while True:
+            skip = dict(had)
+            try:
+                async for piece in door.logs(selector, stdout, stderr, follow, tail, patience):
+                    patience = PATIENCE
+                    stream = (piece.job, piece.task, piece.attempt, piece.stderr)
+                    fresh = _unseen(piece, stream, skip)
+                    if fresh is not None:
+                        had[stream] = had.get(stream, 0) + len(fresh.data)
+                        yield fresh
+                return
+            except Unreachable:
+                if not patience or not follow or tail is not None:
+                    raise
+
+    async def cancel(
+        self, *selectors: str, grace: float | None = None, reason: str = ""
+    ) -> tuple[tuple[Job, ...], int]:
+        """Asks tasks to stop: SIGTERM, after `grace` seconds SIGKILL, to the whole process tree.
+
+        Answers the jobs as they are now and how many tasks were asked. Those that had ended stay as they were.
+        """
+        return await self._door().cancel(selectors, grace, reason)
+
+    async def workers(self) -> tuple[Worker, ...]:
+        """The workers that the scheduler knows."""
+        return await self._door().workers()
+
+    async def create_token(
+        self, role: str = "worker", *, life: float, uses: int = 1, user: str = ""
+    ) -> tuple[Token, str]:
+        """A join token: its record, and the text to paste. `life` in seconds; uses 0: without limit."""
+        return await self._door().create_token(role, life, uses, user)
+
+    async def tokens(self) -> tuple[Token, ...]:
+        """All join tokens, used up and revoked ones included."""
+        return await self._door().tokens()
+
+    async def revoke_token(self, token_id: str) -> None:
+        """From now on nobody can join with it."""
+        await self._door().revoke_token(token_id)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _door(self) -> Door:
+        if self._opened is None:
+            if self.place.is_worker:
+                from cluster.client.worker_door import WorkerDoor
+
+                self._opened = WorkerDoor(self.place.address, self.place.credentials)
+            else:
+                from cluster.client.scheduler_door import SchedulerDoor
+
+                self._opened = SchedulerDoor(self.place.address, self.place.credentials)
+        return self._opened
+
+
+def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
+    """A JobSpec from what is handy to write: `array` as text, `env` as a mapping, `cpus` as a number."""
+    if isinstance(options.get("array"), str):
+        options["array"] = parse_array(options["array"])
+    if isinstance(options.get("env"), Mapping):
+        options["env"] = tuple(options["env"].items())
+    if "cpus" in options:
+        options["millicpus"] = round(options.pop("cpus") * 1000)
+    return JobSpec(tuple(argv), **options)
+
+
+def new_job_id() -> str:
+    """A UUID of version 7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, the rest random. Sorts by time."""
+    millis = time.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10))
+    value = (millis << 80 | noise) & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _unseen(
+    piece: Output, stream: tuple[int, int, int, bool], skip: dict[tuple[int, int, int, bool], int]
+) -> Output | None:
+    """What of the piece comes after the bytes to skip, which it counts down; None: nothing."""
+    seen = min(skip.get(stream, 0), len(piece.data))
+    if not seen:
+        return piece
+    skip[stream] -= seen
+    rest = piece.data[seen:]
+    return Output(piece.job, piece.task, piece.attempt, piece.stderr, rest) if rest else None

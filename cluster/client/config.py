@@ -1,0 +1,81 @@
+"""Where state and configuration live on this machine, and what the configuration file says.
+
+The file is TOML (S2.13):
+
+    [client]
+    scheduler = "head.example:50000"
+    [scheduler]
+    listen = "0.0.0.0:50000"
+    [worker]
+    cpus = 4
+
+[client] is read here; the keys of the roles' sections are their commands' options, checked by the command line.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from cluster.domain.errors import InvalidInput
+
+SECTIONS = ("client", "scheduler", "worker")
+CLIENT_KEYS = {
+    "scheduler": "host:port of the scheduler",
+    "credentials": "file with key, certificate and CA of the user",
+    "at": "host:port of a single worker to talk to instead",
+}
+
+Sections = dict[str, dict[str, Any]]
+
+
+def state_root(home: str | os.PathLike[str] | None = None) -> Path:
+    """The directory that everything is kept below: `home`, $CLUSTER_HOME, or the user's XDG state directory."""
+    if chosen := home or os.environ.get("CLUSTER_HOME"):
+        return Path(chosen).absolute()
+    state = os.environ.get("XDG_STATE_HOME", "")
+    # The XDG Base Directory Specification: relative paths are invalid and must be ignored.
+    return Path(state if state.startswith("/") else Path.home() / ".local" / "state") / "cluster"
+
+
+def config_path(home: str | os.PathLike[str] | None = None) -> Path:
+    """The configuration file, there or not: $CLUSTER_CONFIG, else below the chosen home, else where XDG says."""
+    if chosen := os.environ.get("CLUSTER_CONFIG"):
+        return Path(chosen).absolute()
+    if home or os.environ.get("CLUSTER_HOME"):
+        return state_root(home) / "config.toml"
+    config = os.environ.get("XDG_CONFIG_HOME", "")
+    return Path(config if config.startswith("/") else Path.home() / ".config") / "cluster" / "config.toml"
+
+
+def read_config(path: Path, required: bool = False) -> Sections:
+    """The file's sections; none when it does not exist and is not `required`. InvalidInput names file and key."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        if required:
+            raise InvalidInput(f"the configuration file {path} does not exist") from None
+        return {}
+    except OSError as error:
+        raise InvalidInput(f"the configuration file {path} cannot be read: {error.strerror}") from None
+    import tomllib  # 5 ms, where there is a file
+
+    try:
+        content = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not TOML: {error}") from None
+    for name, section in content.items():
+        if name not in SECTIONS or not isinstance(section, dict):
+            sections = ", ".join(f"[{s}]" for s in SECTIONS)
+            raise InvalidInput(f"{path}: unknown key {name!r}; there are only the sections {sections}")
+    check_keys(path, "client", content.get("client", {}), CLIENT_KEYS)
+    for key, value in content.get("client", {}).items():
+        if not isinstance(value, str):
+            raise InvalidInput(f"{path}: {key} in [client] is {value!r}; it must be text: the {CLIENT_KEYS[key]}")
+    return content
+
+
+def check_keys(path: Path, section: str, given: dict[str, Any], allowed: dict[str, str]) -> None:
+    """InvalidInput for the first key that the section does not have."""
+    for key in given:
+        if key not in allowed:
+            raise InvalidInput(f"{path}: unknown key {key!r} in [{section}]; it may have: {', '.join(sorted(allowed))}")

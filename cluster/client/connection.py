@@ -1,0 +1,19 @@
+"""What both doors do with a connection."""
+
+import asyncio
+
+import grpc.aio
+
+from cluster.domain.errors import Unreachable
+
+
+async def ready(channel: grpc.aio.Channel, address: str, patience: float) -> None:
+    """Waits up to `patience` seconds until there is a connection; Unreachable after that. 0: leaves it to the call,
+    which fails at once where nobody answers."""
+    if patience <= 0:
+        return
+    try:
+        async with asyncio.timeout(patience):
+            await channel.channel_ready()
+    except TimeoutError:
+        raise Unreachable(f"{address} cannot be reached: no connection within {patience:g} s") from None

@@ -1,0 +1,142 @@
+"""Finding the cluster: what is given, CLUSTER_ variables, the configuration file, this machine's own scheduler."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.client.config import config_path, read_config, state_root
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.tokens import check_address
+from cluster.pki.files import load_credentials
+
+Pathlike = str | os.PathLike[str]
+
+ADMIN_FILE = "admin.pem"  # beside the scheduler's or lone worker's CA: the user made on first run
+EMBEDDED_FILE = (
+    "embedded.json"  # processes that `cluster up` started: {"scheduler": {"pid", "started"}, "worker": …, "address"}
+)
+USER_FILE = "credentials.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the client's calls go, and as whom."""
+
+    address: str
+    credentials: Credentials
+    is_worker: bool = False  # a lone worker's own API
+    is_embedded: bool = False  # made by `cluster up` on this machine: jobs run in the caller's directory
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What somebody said, and where: a flag, a variable or a file."""
+
+    value: str = ""
+    source: str = ""
+
+
+def find(
+    *,
+    scheduler: str | None = None,
+    at: str | None = None,
+    credentials: Pathlike | None = None,
+    home: Pathlike | None = None,
+) -> Place:
+    """The cluster to talk to. NotConfigured when there is none, InvalidInput for what cannot be right."""
+    root = state_root(home)
+    given = choose(scheduler=scheduler, at=at, credentials=credentials, home=home)
+    if given["scheduler"].value and given["at"].value:
+        raise InvalidInput(
+            f"a scheduler ({given['scheduler'].value}) and a single worker (at {given['at'].value}) are both named: "
+            "give one"
+        )
+    if worker := given["at"].value:
+        return Place(check_address(worker), _credentials(given["credentials"].value, root), is_worker=True)
+    if address := given["scheduler"].value:
+        return Place(check_address(address), _credentials(given["credentials"].value, root))
+    return _local(root, given["credentials"].value)
+
+
+class NotConfigured(ClusterError):
+    """Nobody said which cluster, and none was ever started on this machine."""
+
+    exit_code = 75  # EX_TEMPFAIL, as for a cluster that cannot be reached
+
+
+def choose(
+    *,
+    scheduler: str | None = None,
+    at: str | None = None,
+    credentials: Pathlike | None = None,
+    home: Pathlike | None = None,
+) -> dict[str, Chosen]:
+    """Each of the client's three settings and where it comes from; empty where nobody said anything.
+
+    Of `scheduler` and `at` the one that stands higher in the order wins: a flag --at beats CLUSTER_SCHEDULER.
+    """
+    flags = {"scheduler": scheduler, "at": at, "credentials": credentials and os.fspath(credentials)}
+    variables = {key: os.environ.get(f"CLUSTER_{key.upper()}") for key in flags}
+    path = config_path(home)
+    chosen = {key: Chosen() for key in flags}
+    layers: list[tuple[dict[str, Any], str]] = [(flags, "flag"), (variables, "variable")]
+    if not (flags["scheduler"] or flags["at"]) or not flags["credentials"]:
+        section = read_config(path, required="CLUSTER_CONFIG" in os.environ).get("client", {})
+        layers.append((section, str(path)))
+    for layer, source in layers:
+        named = chosen["scheduler"].value or chosen["at"].value
+        for key, value in layer.items():
+            if value and not chosen[key].value and (key == "credentials" or not named):
+                chosen[key] = Chosen(value, f"CLUSTER_{key.upper()}" if source == "variable" else source)
+    return chosen
+
+
+def local_scheduler(root: Path) -> dict[str, Any] | None:
+    """What the scheduler of this machine last said of itself (scheduler.json); None when there was none."""
+    path = root / "scheduler" / "scheduler.json"
+    try:
+        said = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"{path} cannot be read: {error}; start the scheduler again") from None
+    if not isinstance(said, dict) or not isinstance(said.get("address"), str):
+        raise ClusterError(f"{path} names no address; start the scheduler again")
+    return said
+
+
+def _local(root: Path, credentials: str) -> Place:
+    said = local_scheduler(root)
+    if said is None:
+        raise NotConfigured(
+            "no cluster is configured: `cluster up` starts one here; or name one with --scheduler HOST:PORT, "
+            "CLUSTER_SCHEDULER, or scheduler in the configuration file's [client]"
+        )
+    path = Path(credentials) if credentials else root / "scheduler" / ADMIN_FILE
+    return Place(said["address"], load_credentials(path), is_embedded=is_embedded(root, said))
+
+
+def is_embedded(root: Path, said: dict[str, Any]) -> bool:
+    """Whether the scheduler that wrote scheduler.json is the one that `cluster up` started."""
+    try:
+        ours = json.loads((root / EMBEDDED_FILE).read_bytes())
+        return bool(ours["scheduler"]["pid"] == said["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _credentials(given: str, root: Path) -> Credentials:
+    """Those that were named, else the first of those that this user may have below the state directory."""
+    if given:
+        return load_credentials(Path(given))
+    places = [root / "user" / USER_FILE, root / "scheduler" / ADMIN_FILE, root / "worker" / ADMIN_FILE]
+    for path in places:
+        if path.exists():
+            return load_credentials(path)
+    raise NotFound(
+        f"there are no credentials below {root}: give a file with --credentials or CLUSTER_CREDENTIALS, "
+        "or join with a user's token"
+    )

@@ -1,0 +1,52 @@
+"""The one interface behind the client: a scheduler's Jobs service, or a lone worker's own.
+
+Implementations raise ClusterErrors, make one call each, and never try again: that is the client's business.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from cluster.client.types import Job, Output, Task, Token, Worker
+from cluster.domain.job import JobSpec
+from cluster.domain.states import TaskState
+
+
+class Door(Protocol):
+    """Where jobs can be submitted and asked for. Selectors are texts as people type them."""
+
+    address: str
+
+    async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
+        """The same id again answers the same job. `patience` in seconds: how long to wait for a connection; 0: not."""
+
+    async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
+        """Newest first; no selectors, no states: all; limit 0: without."""
+
+    async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
+        """One job and at most so many tasks, running and abnormal ones first."""
+
+    def watch(self, selectors: Sequence[str], patience: float) -> AsyncIterator[tuple[Job, ...]]:
+        """The jobs at once and after changes; ends when all have ended."""
+
+    def logs(
+        self, selector: str, stdout: bool, stderr: bool, follow: bool, tail: int | None, patience: float
+    ) -> AsyncIterator[Output]:
+        """Output of one or more tasks; `tail`: only that many last lines of each stream."""
+
+    async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
+        """The jobs as they are now, and how many tasks were asked to stop."""
+
+    async def workers(self) -> tuple[Worker, ...]:
+        """All workers that are known here."""
+
+    async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
+        """The token's record, and the text to paste. uses 0: without limit."""
+
+    async def tokens(self) -> tuple[Token, ...]:
+        """All tokens, used up and revoked ones included."""
+
+    async def revoke_token(self, token_id: str) -> None:
+        """From now on nobody can join with it."""
+
+    async def close(self) -> None:
+        """Closes the connection."""

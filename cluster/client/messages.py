@@ -1,0 +1,104 @@
+"""Between messages and the client's values."""
+
+from collections.abc import Sequence
+
+from cluster.client.types import Counts, Job, Task, Token, Worker
+from cluster.domain.errors import InvalidInput
+from cluster.domain.job import JobSpec
+from cluster.domain.states import TaskState
+from cluster.domain.worker import WorkerState
+from cluster.rpc.convert import spec_from_proto, spec_to_proto
+from cluster.v1 import admin_pb2, job_pb2, jobs_pb2
+
+
+def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
+    """InvalidInput for text that is not UTF-8 (bytes that Python took from the command line as they were)."""
+    try:
+        return spec_to_proto(spec)
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{error.object!r} is not UTF-8: commands, variables and paths must be") from None
+    except ValueError as error:
+        raise InvalidInput(f"a number in the job is out of range: {error}") from None
+
+
+def selectors_of(texts: Sequence[str]) -> list[jobs_pb2.Selector]:
+    """InvalidInput for text that is not UTF-8."""
+    try:
+        return [jobs_pb2.Selector(text=text) for text in texts]
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"the selector {error.object!r} is not UTF-8") from None
+
+
+def job_of(message: job_pb2.Job) -> Job:
+    counts = message.counts
+    return Job(
+        number=message.number,
+        id=message.id,
+        owner=message.owner,
+        spec=spec_from_proto(message.spec),
+        state=TaskState(message.state),
+        reason=message.reason,
+        counts=Counts(
+            counts.ready,
+            counts.assigned,
+            counts.running,
+            counts.backoff,
+            counts.succeeded,
+            counts.failed,
+            counts.cancelled,
+        ),
+        submitted_at=message.submitted_at,
+        started_at=message.started_at,
+        ended_at=message.ended_at,
+        exit_code=message.exit_code,
+        pending_because=tuple(message.pending_because),
+        cancelled_by=message.cancelled_by,
+        cancel_reason=message.cancel_reason,
+    )
+
+
+def task_of(message: job_pb2.Task) -> Task:
+    return Task(
+        index=message.index,
+        number=message.number,
+        state=TaskState(message.state),
+        attempt=message.attempt,
+        reason=message.reason,
+        exit_code=message.exit_code,
+        signal=message.signal,
+        detail=message.detail,
+        worker_id=message.worker_id,
+        worker_name=message.worker_name,
+        started_at=message.started_at,
+        ended_at=message.ended_at,
+        cpu_seconds=message.cpu_seconds,
+        peak_memory=message.peak_memory_bytes,
+    )
+
+
+def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
+    return Worker(
+        id=message.id,
+        name=message.name,
+        state=WorkerState(message.state),
+        millicpus=message.capacity_millicpus,
+        used_millicpus=message.used_millicpus,
+        running=message.running,
+        assigned=message.assigned,
+        address=message.address,
+        version=message.version,
+        registered_at=message.registered_at,
+        last_heard_at=message.last_heard_at,
+    )
+
+
+def token_of(message: admin_pb2.Token) -> Token:
+    return Token(
+        id=message.id,
+        role=message.role,
+        user=message.user,
+        created_at=message.created_at,
+        expires_at=message.expires_at,
+        uses_left=None if message.unlimited else message.uses_left,
+        revoked=message.revoked,
+    )

@@ -1,0 +1,101 @@
+"""The client's verbs on a scheduler."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from cluster.client.connection import ready
+from cluster.client.messages import job_of, selectors_of, spec_message, task_of, token_of, worker_of
+from cluster.client.types import Job, Output, Task, Token, Worker
+from cluster.domain.credentials import Credentials
+from cluster.domain.identity import scheduler_server_name
+from cluster.domain.job import JobSpec
+from cluster.domain.states import TaskState
+from cluster.rpc.channel import dial
+from cluster.rpc.errors import calling
+from cluster.v1 import jobs_pb2, jobs_pb2_grpc
+
+
+class SchedulerDoor:
+    """One channel to one scheduler. Make it inside a running event loop."""
+
+    def __init__(self, address: str, credentials: Credentials) -> None:
+        self.address = address
+        name = scheduler_server_name(credentials.identity.cluster_id)
+        self._channel = dial(address, credentials, name)
+        self._jobs: Any = jobs_pb2_grpc.JobsStub(self._channel)  # the generated stubs know no asyncio
+
+    async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
+        request = jobs_pb2.SubmitRequest(id=job_id, spec=spec_message(spec))
+        with calling(self.address):
+            await ready(self._channel, self.address, patience)
+            return job_of((await self._jobs.Submit(request)).job)
+
+    async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
+        request = jobs_pb2.ListRequest(
+            selectors=selectors_of(selectors), states=[f"TASK_STATE_{s.name}" for s in states], limit=limit
+        )
+        with calling(self.address):
+            return tuple(map(job_of, (await self._jobs.List(request)).jobs))
+
+    async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
+        request = jobs_pb2.GetRequest(selector=selectors_of([selector])[0], max_tasks=max_tasks)
+        with calling(self.address):
+            answer = await self._jobs.Get(request)
+        return job_of(answer.job), tuple(map(task_of, answer.tasks))
+
+    async def watch(self, selectors: Sequence[str], patience: float) -> AsyncIterator[tuple[Job, ...]]:
+        request = jobs_pb2.WaitRequest(selectors=selectors_of(selectors))
+        with calling(self.address):
+            await ready(self._channel, self.address, patience)
+            async for answer in self._jobs.Wait(request):
+                yield tuple(map(job_of, answer.jobs))
+
+    async def logs(
+        self, selector: str, stdout: bool, stderr: bool, follow: bool, tail: int | None, patience: float
+    ) -> AsyncIterator[Output]:
+        request = jobs_pb2.ReadOutputRequest(
+            selector=selectors_of([selector])[0], stdout=stdout, stderr=stderr, follow=follow, tail_lines=tail
+        )
+        with calling(self.address):
+            await ready(self._channel, self.address, patience)
+            async for piece in self._jobs.ReadOutput(request):
+                yield Output(piece.job, piece.task_number, piece.attempt, piece.stderr, piece.data)
+
+    async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
+        request = jobs_pb2.CancelRequest(selectors=selectors_of(selectors), grace=grace, reason=reason)
+        with calling(self.address):
+            answer = await self._jobs.Cancel(request)
+        return tuple(map(job_of, answer.jobs)), answer.cancelled
+
+    async def workers(self) -> tuple[Worker, ...]:
+        with calling(self.address):
+            return tuple(map(worker_of, (await self._jobs.ListWorkers(jobs_pb2.ListWorkersRequest())).workers))
+
+    async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
+        from cluster.v1 import admin_pb2
+
+        request = admin_pb2.CreateTokenRequest(role=role, life=life, uses=uses, user=user)
+        with calling(self.address):
+            answer = await self._tokens().CreateToken(request)
+        return token_of(answer.token), answer.join_token
+
+    async def tokens(self) -> tuple[Token, ...]:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            return tuple(map(token_of, (await self._tokens().ListTokens(admin_pb2.ListTokensRequest())).tokens))
+
+    async def revoke_token(self, token_id: str) -> None:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            await self._tokens().RevokeToken(admin_pb2.RevokeTokenRequest(id=token_id))
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    def _tokens(self) -> Any:
+        """The stub of the service for admins: loaded only for them."""
+        from cluster.v1 import admin_pb2_grpc
+
+        return admin_pb2_grpc.TokensStub(self._channel)

@@ -1,0 +1,136 @@
+"""The client for programs without asyncio: the same verbs, each waiting for its answer."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from cluster.client.aio import AsyncClient
+from cluster.client.types import Job, Output, Task, Token, Worker
+from cluster.domain.job import JobSpec
+from cluster.domain.states import TaskState
+
+T = TypeVar("T")
+
+
+class Client:
+    """AsyncClient on an event loop in a thread of its own, so that it works inside notebooks too. Thread-safe."""
+
+    def __init__(self, inner: AsyncClient) -> None:
+        self._inner = inner
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cluster-client", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def connect(
+        cls,
+        scheduler: str | None = None,
+        *,
+        at: str | None = None,
+        credentials: str | os.PathLike[str] | None = None,
+        home: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """As AsyncClient.connect."""
+        return cls(AsyncClient.connect(scheduler, at=at, credentials=credentials, home=home))
+
+    def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
+        """Hands a job in; once this returns it is on disk. See AsyncClient.submit."""
+        return self._do(self._inner.submit(command, id=id, **options))
+
+    def list(self, *selectors: str, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
+        """Jobs, newest first."""
+        return self._do(self._inner.list(*selectors, states=states, limit=limit))
+
+    def get(self, selector: str, *, max_tasks: int = 100) -> tuple[Job, tuple[Task, ...]]:
+        """One job, and so many of its tasks: running and abnormal ones first."""
+        return self._do(self._inner.get(selector, max_tasks=max_tasks))
+
+    def watch(self, *selectors: str) -> Iterator[tuple[Job, ...]]:
+        """The jobs as they are, again after each change, until all have ended."""
+        return self._each(lambda: self._inner.watch(*selectors))
+
+    def wait(self, *selectors: str) -> tuple[Job, ...]:
+        """The jobs once all have ended."""
+        return self._do(self._inner.wait(*selectors))
+
+    def logs(
+        self,
+        selector: str,
+        *,
+        follow: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+        tail: int | None = None,
+    ) -> Iterator[Output]:
+        """Output from byte 0, or the last `tail` lines of each stream; `follow`: until the tasks have ended."""
+        return self._each(lambda: self._inner.logs(selector, follow=follow, stdout=stdout, stderr=stderr, tail=tail))
+
+    def cancel(self, *selectors: str, grace: float | None = None, reason: str = "") -> tuple[tuple[Job, ...], int]:
+        """Asks tasks to stop; the jobs as they are now, and how many tasks were asked."""
+        return self._do(self._inner.cancel(*selectors, grace=grace, reason=reason))
+
+    def workers(self) -> tuple[Worker, ...]:
+        """The workers that the scheduler knows."""
+        return self._do(self._inner.workers())
+
+    def create_token(self, role: str = "worker", *, life: float, uses: int = 1, user: str = "") -> tuple[Token, str]:
+        """A join token: its record, and the text to paste. `life` in seconds; uses 0: without limit."""
+        return self._do(self._inner.create_token(role, life=life, uses=uses, user=user))
+
+    def tokens(self) -> tuple[Token, ...]:
+        """All join tokens, used up and revoked ones included."""
+        return self._do(self._inner.tokens())
+
+    def revoke_token(self, token_id: str) -> None:
+        """From now on nobody can join with it."""
+        self._do(self._inner.revoke_token(token_id))
+
+    def close(self) -> None:
+        """Closes the connection and ends the thread. Twice does no harm."""
+        if self._loop.is_closed():
+            return
+        self._do(self._inner.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs it on the loop's thread; Ctrl-C in the caller's cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _each(self, start: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
+        """The items of an asynchronous generator, which is closed with this one."""
+        items = start()
+        try:
+            while (item := self._do(_next(items))) is not _END:
+                yield cast(T, item)
+        finally:
+            self._do(_closed(items))
+
+
+_END = object()
+
+
+async def _next(items: AsyncGenerator[T, None]) -> T | object:
+    """The next item, or _END: StopAsyncIteration does not pass through a task."""
+    return await anext(items, _END)
+
+
+async def _closed(items: AsyncGenerator[T, None]) -> None:
+    await items.aclose()

@@ -1,0 +1,113 @@
+"""What the client's verbs answer: plain frozen values. Times are Unix seconds, durations seconds; 0 means not yet."""
+
+from dataclasses import dataclass
+
+from cluster.domain.job import JobSpec
+from cluster.domain.states import TaskState
+from cluster.domain.worker import WorkerState
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many tasks of a job are in each state."""
+
+    ready: int = 0
+    assigned: int = 0
+    running: int = 0
+    backoff: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def ended(self) -> int:
+        return self.succeeded + self.failed + self.cancelled
+
+    @property
+    def total(self) -> int:
+        return self.ready + self.assigned + self.running + self.backoff + self.ended
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it was at one moment."""
+
+    number: int
+    id: str
+    owner: str
+    spec: JobSpec  # lists leave out the lines of --each-line
+    state: TaskState
+    reason: str  # why it ended; of an array: the first abnormal task's
+    counts: Counts
+    submitted_at: float
+    started_at: float
+    ended_at: float
+    exit_code: int  # once ended: the highest of its tasks, 128 + signal number for a signal
+    pending_because: tuple[str, ...]
+    cancelled_by: str
+    cancel_reason: str
+
+    @property
+    def is_array(self) -> bool:
+        return self.spec.is_array or self.counts.total > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it was at one moment: its last attempt."""
+
+    index: int
+    number: int
+    state: TaskState
+    attempt: int
+    reason: str
+    exit_code: int
+    signal: str
+    detail: str
+    worker_id: str
+    worker_name: str
+    started_at: float
+    ended_at: float
+    cpu_seconds: float
+    peak_memory: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Some bytes that a task wrote, in the order in which it wrote them to that stream."""
+
+    job: int
+    task: int  # its number
+    attempt: int
+    stderr: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker as the scheduler knows it."""
+
+    id: str
+    name: str
+    state: WorkerState
+    millicpus: int
+    used_millicpus: int
+    running: int
+    assigned: int
+    address: str
+    version: str
+    registered_at: float
+    last_heard_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A join token as the scheduler keeps it: without its secret."""
+
+    id: str
+    role: str
+    user: str
+    created_at: float
+    expires_at: float
+    uses_left: int | None  # None: without limit
+    revoked: bool
