@@ -1,11 +1,140 @@
-"""The command line's entry point."""
+"""The command line's entry point: loads the command that was named, and turns every error into one line."""
+
+import os
+import sys
+from typing import Any, NoReturn
 
 import click
 
 from cluster import __version__
+from cluster.cli.lazy import LazyGroup
+from cluster.domain.errors import ClusterError
+
+INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+BUG = 70  # EX_SOFTWARE of sysexits.h
+
+COMMANDS = {
+    "run": ("cluster.cli.submit:run", "Run a command on the cluster as if it ran here."),
+    "job": ("cluster.cli.jobs:job", "Submit jobs, look at them, wait for them, cancel them."),
+    "worker": ("cluster.cli.workers:worker", "Make this machine a worker, or list the workers."),
+    "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),
+    "up": ("cluster.cli.up:up", "Start a cluster on this machine, in the background."),
+    "down": ("cluster.cli.up:down", "Stop the cluster that `up` started."),
+    "token": ("cluster.cli.tokens:token", "Let workers and people join: create, list, revoke."),
+    "config": ("cluster.cli.config:config", "Show what is configured, and where."),
+    "completion": ("cluster.cli.completion:completion", "Print the completion script of a shell."),
+}
+
+WELCOME = """cluster turns Linux machines into one secure computer for running commands.
+
+To begin:
+  cluster run -- echo hello             run a command (starts a cluster here if there is none)
+  cluster job                           see what runs and what ran
+  cluster run --array 1-10 -- sh -c 'echo task $CLUSTER_TASK'
+
+`cluster --help` lists all commands, `cluster COMMAND --help` explains one.
+"""
 
 
-@click.group()
-@click.version_option(__version__)
-def main() -> None:
-    """Turn Linux machines into one secure computer for running commands."""
+def _export(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Flags stand above variables: what a flag names is put where every later reader looks."""
+    if value:
+        os.environ[f"CLUSTER_{str(param.name).upper()}"] = os.path.abspath(value)
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"auto_envvar_prefix": "CLUSTER", "help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--home",
+    metavar="DIR",
+    expose_value=False,
+    callback=_export,
+    help="Keep all state below DIR (CLUSTER_HOME; default: the XDG state directory).",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    expose_value=False,
+    callback=_export,
+    help="Read the configuration from FILE (CLUSTER_CONFIG).",
+)
+@click.version_option(__version__, message="cluster %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Turn Linux machines into one secure computer for running commands.
+
+    Every option can also be set by a variable, CLUSTER_COMMAND_OPTION (as in CLUSTER_RUN_CPUS), or in the
+    configuration file; `cluster config show` tells what is in force. Exit codes: the job's own for run and wait, 2 for
+    wrong usage, 75 when the cluster cannot be reached, 77 when it does not let you in.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(WELCOME, nl=False)
+
+
+def main() -> NoReturn:
+    """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _broken_pipe()
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line, tells its error if it has one, and answers the exit code."""
+    try:
+        result: Any = cli.main(arguments, prog_name="cluster", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.UsageError as error:
+        return _tell(arguments, _usage(error), error.exit_code)
+    except click.ClickException as error:
+        return _tell(arguments, error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _broken_pipe()
+    except ClusterError as error:
+        if os.environ.get("CLUSTER_DEBUG"):
+            raise
+        return _tell(arguments, str(error), error.exit_code)
+    except Exception as error:
+        if os.environ.get("CLUSTER_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}".replace("\n", " ")
+        return _tell(arguments, f"internal error: {what} (CLUSTER_DEBUG=1 shows the traceback)", BUG)
+
+
+def _usage(error: click.UsageError) -> str:
+    message = error.format_message().rstrip(".")
+    where = error.ctx.command_path if error.ctx else "cluster"
+    return f"{message}; see `{where} --help`"
+
+
+def _tell(arguments: list[str], message: str, code: int) -> int:
+    """One line on stderr; where --json was asked for, one JSON document on stdout instead.
+
+    A program that asked for JSON reads stdout, and finds one document there whatever happens.
+    """
+    message = " ".join(message.splitlines())
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--json" in own:
+        import json
+
+        print(json.dumps({"error": {"message": message, "exit_code": code}}))
+    else:
+        print(f"cluster: {message}", file=sys.stderr)
+    return code
+
+
+def _broken_pipe() -> int:
+    """Whoever read our output has had enough. Nothing more can be said, and Python must not try at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE

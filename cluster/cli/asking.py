@@ -1,0 +1,16 @@
+"""The one question that destructive commands ask, and only on a terminal."""
+
+import sys
+
+import click
+
+
+def is_terminal() -> bool:
+    """Whether somebody is there to be asked. In a pipe or a script commands do what they were told."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> None:
+    """click.Abort unless the answer is yes, where there is somebody to give one."""
+    if is_terminal():
+        click.confirm(question, abort=True, err=True)

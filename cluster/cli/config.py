@@ -1,0 +1,88 @@
+"""`cluster config show`: what is in force, and who said so."""
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from cluster.cli.options import as_json
+from cluster.cli.roles import keys_of
+from cluster.client.config import CLIENT_KEYS, config_path, state_root
+from cluster.client.discovery import choose, local_scheduler
+
+
+@click.group()
+def config() -> None:
+    """Show what is configured, and where."""
+
+
+@config.command()
+@as_json
+@click.pass_context
+def show(ctx: click.Context, /, as_json: bool) -> None:
+    """Print every setting, its value, and where the value comes from.
+
+    First come flags, then CLUSTER_ variables, then the configuration file (TOML, with the sections [client],
+    [scheduler] and [worker]), then defaults.
+    """
+    from cluster.cli.render import print_json, print_table
+
+    rows = [*_places(ctx), *_client(), *_role(ctx, "scheduler"), *_role(ctx, "worker")]
+    if as_json:
+        print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
+    else:
+        shown = [(key, "-" if value in (None, "") else str(value), source) for key, value, source in rows]
+        print_table(("KEY", "VALUE", "SOURCE"), shown)
+
+
+Row = tuple[str, Any, str]
+
+
+def _places(ctx: click.Context) -> list[Row]:
+    """The home and the file, whether it is there or not."""
+    root = ctx.find_root()
+    path = config_path()
+    return [
+        ("home", str(state_root()), _source(root, "home", "CLUSTER_HOME")),
+        ("config", str(path), _source(root, "config", "CLUSTER_CONFIG") + ("" if path.exists() else " (no such file)")),
+    ]
+
+
+def _client() -> list[Row]:
+    """The client's three settings; the scheduler of this machine where nobody named one."""
+    chosen = choose()
+    rows: list[Row] = []
+    for key in CLIENT_KEYS:
+        value, source = chosen[key].value, chosen[key].source or "default"
+        if key == "scheduler" and not value and not chosen["at"].value and (local := local_scheduler(state_root())):
+            value, source = local["address"], "this machine's scheduler"
+        rows.append((f"client.{key}", value or None, source))
+    return rows
+
+
+def _role(ctx: click.Context, name: str) -> list[Row]:
+    """A role's options as its command would see them without flags."""
+    root = ctx.find_root()
+    assert isinstance(root.command, click.Group)
+    command = root.command.get_command(root, name)
+    assert command is not None, "both roles are commands"
+    role = command.make_context(name, [], parent=root, resilient_parsing=True)
+    path = str(config_path())
+    rows: list[Row] = []
+    for key, option in keys_of(command).items():
+        source = role.get_parameter_source(key)
+        variable = option.resolve_envvar_value(role)
+        if source is ParameterSource.ENVIRONMENT or variable is not None:
+            words = f"{role.auto_envvar_prefix}_{key.upper()}"
+        else:
+            words = path if source is ParameterSource.DEFAULT_MAP else "default"
+        value = role.params.get(key)
+        rows.append((f"{name}.{key}", value / 1000 if key == "cpus" and value else value, words))
+    return rows
+
+
+def _source(root: click.Context, key: str, variable: str) -> str:
+    source = root.get_parameter_source(key)
+    if source is ParameterSource.COMMANDLINE:
+        return f"--{key}"
+    return variable if source is ParameterSource.ENVIRONMENT else "default"

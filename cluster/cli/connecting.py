@@ -1,0 +1,41 @@
+"""From the connection options to a client."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster.client.config import state_root
+from cluster.client.discovery import NotConfigured, Place, find
+
+if TYPE_CHECKING:
+    from cluster.client.aio import AsyncClient
+
+
+def client(ctx: click.Context, start: bool = False) -> "AsyncClient":
+    """A client of the cluster that was named, or found. `start`: an embedded one is started where none is."""
+    from cluster.client.aio import AsyncClient  # gRPC: 100 ms
+
+    return AsyncClient(place(ctx, start))
+
+
+def place(ctx: click.Context, start: bool = False) -> Place:
+    """Where the calls go. Without a cluster: NotConfigured, or with `start` a new one on this machine."""
+    from cluster.cli import embedded
+
+    given = ctx.ensure_object(dict)
+    options = {key: given.get(key) for key in ("scheduler", "at", "credentials")}
+    root = state_root()
+    try:
+        found = find(**options)
+    except NotConfigured:
+        if not start:
+            raise
+    else:
+        if not found.is_embedded or embedded.is_running(root):
+            return found
+        if not start:
+            raise NotConfigured("the cluster of this machine is stopped: `cluster up` starts it, with all its jobs")
+    for line in embedded.up(root):
+        print(f"cluster: {line}", file=sys.stderr)
+    return find(**options)

@@ -1,0 +1,148 @@
+"""The embedded cluster: a scheduler and a worker of this machine in the background, on loopback only.
+
+Which processes they are stands in embedded.json; whatever else there is to know, they know themselves. Everything
+happens under a lock, so that ten first `cluster run` at once start one cluster.
+"""
+
+import fcntl
+import json
+import os
+import pwd
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cluster.cli import processes
+from cluster.cli.processes import DidNotStart, Process
+from cluster.client.discovery import EMBEDDED_FILE, local_scheduler
+from cluster.domain.errors import ClusterError, Conflict
+from cluster.domain.tokens import split_address
+from cluster.pki.files import private_directory, write_private
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT, DEFAULT_JOIN_PORT = 50000, 50001
+STOP_PATIENCE = 60.0  # seconds: a worker first gives its jobs their grace
+
+ROLES = ("scheduler", "worker")
+
+
+def is_running(root: Path) -> bool:
+    """Whether both processes are alive."""
+    return all(_alive(root).values())
+
+
+def up(root: Path, millicpus: int | None = None) -> list[str]:
+    """Starts what does not run of the two, and answers in lines for people what it did; none when both run.
+
+    Conflict where somebody's own scheduler runs in this directory, ClusterError with the reason when one of the
+    two does not start.
+    """
+    private_directory(root)
+    with _locked(root):
+        running = _alive(root)
+        if all(running.values()):
+            return []
+        _refuse_foreign(root, running["scheduler"])
+        if running["scheduler"] is None:
+            running["scheduler"] = _start(root, "scheduler", _scheduler_arguments(root))
+            _save(root, running)
+        if running["worker"] is None:
+            running["worker"] = _start(root, "worker", _worker_arguments(millicpus))
+            _save(root, running)
+    address = (local_scheduler(root) or {}).get("address", "")
+    return [f"started a cluster on this machine ({address}); `cluster down` stops it"]
+
+
+def down(root: Path) -> list[str]:
+    """Stops worker, launcher and scheduler, in this order, and answers in lines what it did; none when nothing ran."""
+    if not root.exists():
+        return []
+    with _locked(root):
+        running = _alive(root)
+        said = []
+        for role in reversed(ROLES):  # the worker first: it still has ends to report
+            process = running[role]
+            if process is None:
+                continue
+            if not processes.stop(process, STOP_PATIENCE):
+                raise ClusterError(f"the {role} (process {process.pid}) did not stop within {STOP_PATIENCE:g} s")
+            said.append(f"stopped the {role}{' and its jobs' if role == 'worker' else ''}")
+        return said
+
+
+def _start(root: Path, role: str, arguments: list[str]) -> Process:
+    try:
+        return processes.start([role, *arguments], root, root / f"{role}.log")
+    except DidNotStart as error:
+        raise ClusterError(f"the {role} did not start: {error}") from None
+
+
+def _scheduler_arguments(root: Path) -> list[str]:
+    """The address it had before, so that whoever knows it finds it again; else the usual one, else any."""
+    before = _said(root).get("address")
+    usual = [split_address(before)[1]] if before else []
+    port = next((port for port in [*usual, DEFAULT_PORT] if _is_free(port)), 0)
+    join_port = DEFAULT_JOIN_PORT if _is_free(DEFAULT_JOIN_PORT) else 0
+    return ["--listen", f"{LOOPBACK}:{port}", "--join-listen", f"{LOOPBACK}:{join_port}"]
+
+
+def _worker_arguments(millicpus: int | None) -> list[str]:
+    """It runs jobs as whoever started the cluster, root included: on one's own machine that is what one expects."""
+    arguments = ["--stop-jobs", "--listen", f"{LOOPBACK}:30000", "--run-as", pwd.getpwuid(os.geteuid()).pw_name]
+    return arguments if millicpus is None else [*arguments, "--cpus", f"{millicpus / 1000:g}"]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _refuse_foreign(root: Path, ours: Process | None) -> None:
+    """Somebody's own `cluster scheduler` in this directory is not ours to mix with."""
+    said = local_scheduler(root)
+    if ours is None and said and (other := processes.find(int(said.get("pid", 0)))):
+        raise Conflict(
+            f"a scheduler that `cluster up` did not start runs already (process {other.pid}, {said['address']}): "
+            "use that one, or another directory with --home"
+        )
+
+
+def _alive(root: Path) -> dict[str, Process | None]:
+    """The processes that embedded.json names, where they still run."""
+    said = _said(root)
+    named = {role: Process(**said[role]) for role in ROLES if said.get(role)}
+    return {role: named[role] if role in named and processes.is_alive(named[role]) else None for role in ROLES}
+
+
+def _said(root: Path) -> dict[str, Any]:
+    """What embedded.json says; nothing where it is missing or makes no sense: it only saves looking for processes."""
+    try:
+        said = json.loads((root / EMBEDDED_FILE).read_bytes())
+        return said if isinstance(said, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _save(root: Path, running: dict[str, Process | None]) -> None:
+    content: dict[str, Any] = {role: asdict(process) for role, process in running.items() if process}
+    content["address"] = (local_scheduler(root) or {}).get("address")
+    write_private(root / EMBEDDED_FILE, json.dumps(content).encode())
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """One start or stop at a time. Others wait: it takes a second."""
+    descriptor = os.open(root / "embedded.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,146 @@
+"""`cluster run`: a job's output as it comes, Ctrl-C, and the job's exit code."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cluster.cli.asking import is_terminal
+from cluster.cli.outlet import Outlet
+from cluster.cli.progress import Progress, progress
+from cluster.client.aio import AsyncClient
+from cluster.client.types import Job
+from cluster.domain.states import TaskState
+
+INTERRUPTED = 130  # 128 + SIGINT
+PATIENCE_BEFORE_WHY = 1.0  # seconds that a job may wait before we say why: most start sooner
+
+
+def exit_code(jobs: Sequence[Job]) -> int:
+    """The highest of the jobs' own; 1 for one that did not succeed and has none (it never ran)."""
+    return max((0 if job.state is TaskState.SUCCEEDED else job.exit_code or 1 for job in jobs), default=0)
+
+
+class Follower:
+    """Follows one job to its end. Signals: the first Ctrl-C on a terminal asks, the next cancels, one more leaves.
+
+    Elsewhere, and for SIGTERM, the first cancels. A reader of our output who goes away cancels too, as SIGPIPE would
+    have ended the command here.
+    """
+
+    def __init__(self, client: AsyncClient, job: Job, quiet: bool = False) -> None:
+        self._client = client
+        self._job = job
+        self._latest = job
+        self._progress: Progress | None = progress() if job.is_array and not quiet else None
+        self._flowing = asyncio.Event()  # cleared while a question stands on the terminal
+        self._flowing.set()
+        self._cancelling: asyncio.Task[object] | None = None
+        self._asking = False
+        self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def follow(self) -> int:
+        """The exit code to leave with."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        loop.add_signal_handler(signal.SIGTERM, self._terminated)
+        why = loop.call_later(PATIENCE_BEFORE_WHY, self._say_why)
+        work = asyncio.gather(self._copy(), self._watch())
+        try:
+            futures: list[asyncio.Future[Any]] = [self._left, work]
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                return self._leave()
+            work.result()
+        except BrokenPipeError:
+            await self._client.cancel(self._job.id, reason="the reader of its output has gone")
+            raise
+        finally:
+            why.cancel()
+            work.cancel()
+            if self._progress:
+                self._progress.close()
+        await self._say_how_it_ended()
+        return INTERRUPTED if self._never_ran() else exit_code([self._latest])
+
+    async def _copy(self) -> None:
+        """Output to where it belongs, as bytes."""
+        outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
+        async for piece in self._client.logs(self._job.id, follow=True):
+            await self._flowing.wait()
+            await outlets[piece.stderr].write(piece.data)
+
+    async def _watch(self) -> None:
+        async for jobs in self._client.watch(self._job.id):
+            self._latest = jobs[0]
+            if self._progress:
+                self._progress.update(jobs)
+        if not self._left.done() and self._latest.state.ended and self._asking:
+            self._answered("g")
+
+    def _say_why(self) -> None:
+        """A job that no worker can take would otherwise just hang there."""
+        if self._latest.state is TaskState.READY and self._latest.pending_because:
+            print(f"cluster: job {self._job.number} waits: {self._latest.pending_because[0]}", file=sys.stderr)
+
+    async def _say_how_it_ended(self) -> None:
+        """Whatever an exit code does not say by itself: a signal, a limit, a worker that is lost."""
+        job = self._latest
+        if job.state is TaskState.SUCCEEDED or job.reason.startswith("exit:"):
+            return
+        detail = ""
+        if not job.is_array:
+            _, tasks = await self._client.get(job.id, max_tasks=1)
+            detail = f": {tasks[0].detail}" if tasks and tasks[0].detail else ""
+        print(f"cluster: job {job.number} {job.state.word} ({job.reason}{detail})", file=sys.stderr)
+
+    def _interrupted(self) -> None:
+        if self._cancelling:
+            self._give_up()
+        elif self._asking or not is_terminal():
+            self._answered("c")
+        else:
+            self._ask()
+
+    def _terminated(self) -> None:
+        if self._cancelling:
+            self._give_up()
+        else:
+            self._answered("c")
+
+    def _ask(self) -> None:
+        self._asking = True
+        self._flowing.clear()
+        sys.stderr.write(f"\ncluster: job {self._job.number} goes on. [c]ancel it, [l]eave it running, [g]o on here? ")
+        sys.stderr.flush()
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._read_answer)
+
+    def _read_answer(self) -> None:
+        line = os.read(sys.stdin.fileno(), 1024)
+        self._answered(line.decode(errors="replace").strip().lower()[:1] or ("g" if line else "c"))
+
+    def _answered(self, word: str) -> None:
+        """c: cancel, l: leave, anything else: go on."""
+        if self._asking:
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._asking = False
+            self._flowing.set()
+        if word == "c":
+            print(f"cluster: cancelling job {self._job.number}", file=sys.stderr)
+            self._cancelling = asyncio.create_task(self._client.cancel(self._job.id))
+        elif word == "l":
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if not self._left.done():
+            self._left.set_result(None)
+
+    def _leave(self) -> int:
+        number = self._job.number
+        print(f"cluster: job {number} goes on; `cluster job logs -f {number}` shows its output", file=sys.stderr)
+        return INTERRUPTED
+
+    def _never_ran(self) -> bool:
+        return self._latest.state is TaskState.CANCELLED and not self._latest.exit_code

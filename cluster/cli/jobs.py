@@ -1,0 +1,272 @@
+"""`cluster job`: list, show, logs, wait, cancel. Submitting is in submit.py."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from cluster.cli.lazy import LazyGroup
+from cluster.cli.options import DURATION, as_json, connection, quiet, yes
+from cluster.client.types import Job, Task
+from cluster.domain.quantities import format_cpus, format_duration, format_size
+from cluster.domain.states import TaskState
+
+COMMANDS = {
+    "submit": ("cluster.cli.submit:submit", "Hand in a job and return."),
+    "run": ("cluster.cli.submit:run", "Submit, follow the output, return the exit code."),
+    "list": ("cluster.cli.jobs:list_jobs", "List jobs, newest first."),
+    "show": ("cluster.cli.jobs:show", "Tell all about a job, and why it waits or failed."),
+    "logs": ("cluster.cli.jobs:logs", "Print what a job has written."),
+    "wait": ("cluster.cli.jobs:wait", "Wait until jobs have ended."),
+    "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
+}
+
+STATES = [s.word for s in TaskState]
+
+
+@click.group(cls=LazyGroup, commands_at=COMMANDS, invoke_without_command=True)
+@connection
+@click.pass_context
+def job(ctx: click.Context) -> None:
+    """Submit jobs, look at them, wait for them, cancel them. Alone it lists them.
+
+    \b
+    Jobs and tasks are named by SELECTORs:
+      5        job 5                    5.17, 5.1-10   tasks of job 5
+      last     the newest job           all            every job
+      NAME     all jobs of that name    UUID           a job by its id
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_jobs)
+
+
+@click.command("list")
+@click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only jobs in this state.")
+@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="At most so many; 0: all.")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def list_jobs(
+    ctx: click.Context, selectors: tuple[str, ...], states: tuple[str, ...], limit: int, as_json: bool, quiet: bool
+) -> None:
+    """List jobs, newest first."""
+    from cluster.cli.connecting import client
+    from cluster.cli.render import ago, command_of, job_json, print_json, print_table, state_of, took
+
+    async def work() -> tuple[Job, ...]:
+        async with client(ctx) as cluster:
+            wanted = [TaskState[word.upper()] for word in states]
+            return await cluster.list(*selectors, states=wanted, limit=limit + 1 if limit else 0)
+
+    jobs = asyncio.run(work())
+    more = bool(limit) and len(jobs) > limit
+    jobs = jobs[:limit] if limit else jobs
+    now = time.time()
+    if as_json:
+        print_json([job_json(job) for job in jobs])
+    elif quiet:
+        print("".join(f"{job.number}\n" for job in jobs), end="")
+    else:
+        rows = [
+            (
+                str(job.number),
+                state_of(job),
+                job.reason if job.state.ended else "",
+                ago(job.submitted_at, now),
+                took(job.started_at, job.ended_at, now),
+                job.spec.name,
+                command_of(job.spec),
+            )
+            for job in jobs
+        ]
+        print_table(("JOB", "STATE", "REASON", "SUBMITTED", "TOOK", "NAME", "COMMAND"), rows)
+    if more:
+        print(f"cluster: these are the newest {limit}; --limit 0 lists all", file=sys.stderr)
+
+
+@click.command("show")
+@click.argument("selector")
+@click.option("--tasks", "max_tasks", type=click.IntRange(0), default=20, show_default=True, help="So many tasks.")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet: bool) -> None:
+    """Tell all about a job, or about tasks of it (5.17): why it waits, how each ended, and where."""
+    from cluster.cli.connecting import client
+    from cluster.cli.render import job_json, print_json, task_json
+
+    async def work() -> tuple[Job, tuple[Task, ...]]:
+        async with client(ctx) as cluster:
+            return await cluster.get(selector, max_tasks=max_tasks)
+
+    job, tasks = asyncio.run(work())
+    if as_json:
+        print_json({**job_json(job), "task_details": [task_json(task) for task in tasks]})
+    elif quiet:
+        print(job.id)
+    else:
+        _print_job(job, tasks)
+
+
+def _print_job(job: Job, tasks: Sequence[Task]) -> None:
+    from cluster.cli.render import command_of, iso, print_table, state_of, took
+
+    now = time.time()
+    facts: list[tuple[str, Any]] = [
+        ("job", f"{job.number}  {job.id}"),
+        ("name", job.spec.name),
+        ("owner", job.owner),
+        ("command", command_of(job.spec)),
+        ("state", state_of(job) + (f" ({job.reason})" if job.reason not in ("", "ok") else "")),
+        ("exit code", job.exit_code if job.state.ended else ""),
+        *(("waits", why) for why in job.pending_because),
+        ("cancelled by", job.cancelled_by + (f": {job.cancel_reason}" if job.cancel_reason else "")),
+        ("cpus", format_cpus(job.spec.millicpus)),
+        ("worker", job.spec.worker),
+        ("cwd", job.spec.cwd),
+        ("submitted", iso(job.submitted_at)),
+        ("started", iso(job.started_at)),
+        ("ended", iso(job.ended_at)),
+        ("took", took(job.started_at, job.ended_at, now) if job.started_at else ""),
+    ]
+    for name, value in facts:
+        if value not in ("", None):
+            print(f"{name:<13} {value}")
+    if not tasks:
+        return
+    rows = [
+        (
+            f"{job.number}.{task.number}" if job.is_array else str(job.number),
+            task.state.word,
+            _how_it_ended(task),
+            str(task.attempt or "-"),
+            task.worker_name or task.worker_id or "-",
+            took(task.started_at, task.ended_at, now),
+            format_duration(task.cpu_seconds) if task.state.ended else "-",
+            format_size(task.peak_memory) if task.peak_memory else "-",
+        )
+        for task in tasks
+    ]
+    print()
+    print_table(("TASK", "STATE", "REASON", "ATTEMPT", "WORKER", "TOOK", "CPU", "MEMORY"), rows)
+    if len(tasks) < job.counts.total and job.is_array:
+        print(f"cluster: these are {len(tasks)} of {job.counts.total} tasks; --tasks N shows more", file=sys.stderr)
+
+
+def _how_it_ended(task: Task) -> str:
+    words = task.reason
+    if task.signal and task.signal not in words:
+        words += f" by {task.signal}"
+    return f"{words}: {task.detail}" if task.detail else words
+
+
+@click.command("logs")
+@click.argument("selector")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each stream.")
+@click.option("--stdout", "only", flag_value="stdout", help="Standard output only.")
+@click.option("--stderr", "only", flag_value="stderr", help="Standard error only.")
+@connection
+@click.pass_context
+def logs(ctx: click.Context, selector: str, follow: bool, tail: int | None, only: str | None) -> None:
+    """Print what a job has written, from its first byte: stdout to stdout, stderr to stderr.
+
+    Arrays come in the order of their tasks.
+    """
+    from cluster.cli.connecting import client
+    from cluster.cli.outlet import Outlet
+
+    async def work() -> None:
+        outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
+        async with client(ctx) as cluster:
+            pieces = cluster.logs(selector, follow=follow, stdout=only != "stderr", stderr=only != "stdout", tail=tail)
+            async for piece in pieces:
+                await outlets[piece.stderr and only is None].write(piece.data)
+
+    asyncio.run(work())
+
+
+@click.command("wait")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: bool) -> int:
+    """Wait until jobs have ended, and return their exit code (the highest)."""
+    from cluster.cli.connecting import client
+    from cluster.cli.follow import exit_code
+    from cluster.cli.progress import progress
+    from cluster.cli.render import job_json, print_json
+
+    async def work() -> tuple[Job, ...]:
+        shown = None if quiet else progress()
+        latest: tuple[Job, ...] = ()
+        try:
+            async with client(ctx) as cluster:
+                async for jobs in cluster.watch(*selectors):
+                    latest = jobs
+                    if shown:
+                        shown.update(jobs)
+        finally:
+            if shown:
+                shown.close()
+        return latest
+
+    jobs = asyncio.run(work())
+    if as_json:
+        print_json([job_json(job) for job in jobs])
+    elif quiet:
+        print("".join(f"{job.number}\n" for job in jobs), end="")
+    else:
+        for job in jobs:
+            print(f"job {job.number} {job.state.word}{f' ({job.reason})' if job.reason not in ('', 'ok') else ''}")
+    return exit_code(jobs)
+
+
+@click.command("cancel")
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.option("--grace", type=DURATION, help="From SIGTERM to SIGKILL (default: the job's own).")
+@click.option("--reason", default="", help="Why, for whoever looks at the job later.")
+@yes
+@as_json
+@quiet
+@connection
+@click.pass_context
+def cancel(
+    ctx: click.Context,
+    selectors: tuple[str, ...],
+    grace: float | None,
+    reason: str,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Stop jobs or tasks: SIGTERM, then SIGKILL, to each whole process tree.
+
+    What has ended already stays as it is, and that is no error.
+    """
+    from cluster.cli.asking import confirm
+    from cluster.cli.connecting import client
+    from cluster.cli.render import job_json, print_json
+
+    if "all" in selectors and not yes:
+        confirm("Cancel all jobs?")
+
+    async def work() -> tuple[tuple[Job, ...], int]:
+        async with client(ctx) as cluster:
+            return await cluster.cancel(*selectors, grace=grace, reason=reason)
+
+    jobs, count = asyncio.run(work())
+    if as_json:
+        print_json({"cancelled_tasks": count, "jobs": [job_json(job) for job in jobs]})
+    elif quiet:
+        print("".join(f"{job.number}\n" for job in jobs), end="")
+    else:
+        print(f"cancelling {count} task{'' if count == 1 else 's'}" if count else "nothing to cancel: all had ended")

@@ -1,0 +1,35 @@
+"""Groups whose commands are imported when they are run, so that no command pays for another's imports."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+# Name of a command → where it is (`package.module:attribute`) and its line in the group's help.
+Commands = Mapping[str, tuple[str, str]]
+
+
+class LazyGroup(click.Group):
+    """A group that knows names and one line of help of its commands, and loads each when it is asked for."""
+
+    def __init__(self, *args: Any, commands_at: Commands | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._commands_at = commands_at or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table, which is that in which people need them."""
+        return list(self._commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._commands_at:
+            return None
+        module, attribute = self._commands_at[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table alone: help must not load every command there is."""
+        if self._commands_at:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, line) for name, (_, line) in self._commands_at.items()])

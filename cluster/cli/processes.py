@@ -1,0 +1,139 @@
+"""Background processes: started so that they outlive us, told apart from whoever has their number later, waited for."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+START_PATIENCE = 60.0  # seconds until a process must be ready; a first start on a slow disk takes a few
+LOG_TAIL = 4096  # bytes of a log in which to look for the reason of a failed start
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process, for good: `started` (clock ticks since boot) and `boot` make a number that is used again another."""
+
+    pid: int
+    started: int
+    boot: str
+
+
+class DidNotStart(Exception):
+    """The process ended, or said nothing in time. The message is the last thing in its log."""
+
+
+def find(pid: int) -> Process | None:
+    """The process that has this number now; None when there is none, or only its remains."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    # proc(5): the name, in parentheses, may hold anything; after it come state (3rd field) … starttime (22nd).
+    fields = stat[stat.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else Process(pid, int(fields[19]), boot)
+
+
+def is_alive(process: Process) -> bool:
+    """Whether it still runs."""
+    return find(process.pid) == process
+
+
+def program() -> list[str]:
+    """How to start ourselves again: the packed file, or the package that runs now, and nothing from where we are."""
+    boot = sys.modules.get("boot.cache")
+    if boot is not None:
+        return [sys.executable, os.path.abspath(boot.ARCHIVE)]
+    root = str(Path(__file__).parents[2])
+    code = f"import sys; sys.path.insert(0, {root!r}); from cluster.cli.main import main; main()"
+    return [sys.executable, "-P", "-c", code]
+
+
+def start(arguments: Sequence[str], root: Path, log: Path) -> Process:
+    """Starts `cluster ARGUMENTS --ready-fd N` in the background, and returns once it says that it is ready.
+
+    DidNotStart when it ends before. Its output goes to the end of `log`.
+    """
+    ready, write_end = os.pipe()
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with open(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as output:
+            before = os.fstat(output.fileno()).st_size
+            child = subprocess.Popen(
+                [*program(), *arguments, "--ready-fd", str(write_end)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=root,
+                env={**os.environ, "CLUSTER_HOME": str(root)},
+                pass_fds=[write_end],
+                start_new_session=True,
+            )
+        os.close(write_end)
+        write_end = -1
+        if not _said_ready(ready):
+            child.terminate()
+            child.wait()
+            raise DidNotStart(_reason(log, before))
+    finally:
+        os.close(ready)
+        if write_end >= 0:
+            os.close(write_end)
+    process = find(child.pid)
+    child.returncode = 0  # it is not ours to wait for: this keeps Popen from complaining that it still runs
+    if process is None:
+        raise DidNotStart(_reason(log, before))
+    return process
+
+
+def stop(process: Process, patience: float) -> bool:
+    """SIGTERM, and waits for its end; False when it goes on after `patience` seconds."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if not is_alive(process):
+            return True  # its number has gone to another, whom we leave alone
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        return _wait(pidfd, patience)
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(pidfd)
+
+
+def wait_for_end(process: Process, patience: float) -> bool:
+    """Waits for its end; False when it goes on after `patience` seconds."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return not is_alive(process) or _wait(pidfd, patience)
+    finally:
+        os.close(pidfd)
+
+
+def _wait(fd: int, patience: float) -> bool:
+    """Whether the descriptor becomes readable in time: a pidfd at its process's end, a pipe when something is said."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(patience * 1000))
+
+
+def _said_ready(pipe: int) -> bool:
+    return _wait(pipe, START_PATIENCE) and bool(os.read(pipe, 1))
+
+
+def _reason(log: Path, before: int) -> str:
+    """The last line that was written to the log after `before`."""
+    with open(log, "rb") as file:
+        file.seek(max(before, file.seek(0, os.SEEK_END) - LOG_TAIL))
+        lines = file.read().decode(errors="replace").split("\n")
+    said = [line.strip().removeprefix("cluster: ") for line in lines if line.strip()]
+    return f"{said[-1] if said else 'it ended without a word'} (its log: {log})"

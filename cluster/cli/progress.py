@@ -1,0 +1,92 @@
+"""How far jobs are, on stderr: a bar on a terminal, now and then a line elsewhere."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from cluster.client.types import Job
+from cluster.domain.quantities import format_duration
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+PLAIN_INTERVAL = 10.0  # seconds between two lines in a pipe
+
+
+class Progress(Protocol):
+    """Something that shows progress until it is closed."""
+
+    def update(self, jobs: Sequence[Job]) -> None:
+        """Shows how far they are now."""
+
+    def close(self) -> None:
+        """Leaves the terminal as it should be."""
+
+
+def progress() -> Progress:
+    """The kind that suits stderr."""
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def summary(jobs: Sequence[Job]) -> str:
+    """`3 running, 10/100 ended, 1 failed`."""
+    total = sum(job.counts.total for job in jobs)
+    ended = sum(job.counts.ended for job in jobs)
+    others = {word: sum(getattr(job.counts, word) for job in jobs) for word in ("running", "failed", "cancelled")}
+    return ", ".join([f"{ended}/{total} ended", *(f"{count} {word}" for word, count in others.items() if count)])
+
+
+class Lines:
+    """A line at most every PLAIN_INTERVAL seconds, and one at the end if there was any before."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+        self._latest: Sequence[Job] = ()
+        self._said = False
+
+    def update(self, jobs: Sequence[Job]) -> None:
+        self._latest = jobs
+        if time.monotonic() - self._last >= PLAIN_INTERVAL:
+            self._say()
+
+    def close(self) -> None:
+        if self._said:
+            self._say()
+
+    def _say(self) -> None:
+        self._last = time.monotonic()
+        self._said = True
+        took = format_duration(self._last - self._start)
+        print(f"cluster: {summary(self._latest)} after {took}", file=sys.stderr)
+
+
+class Bar:
+    """A bar that redraws itself."""
+
+    def __init__(self) -> None:
+        from rich import progress as rich  # 90 ms, for terminals only
+        from rich.console import Console
+
+        self._bar = rich.Progress(
+            rich.BarColumn(),
+            rich.TaskProgressColumn(),
+            rich.TextColumn("{task.description}"),
+            rich.TimeElapsedColumn(),
+            rich.TextColumn("eta"),
+            rich.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def update(self, jobs: Sequence[Job]) -> None:
+        total = sum(job.counts.total for job in jobs)
+        ended = sum(job.counts.ended for job in jobs)
+        if self._task is None:
+            self._task = self._bar.add_task("", total=total)
+            self._bar.start()
+        self._bar.update(self._task, completed=ended, total=total, description=summary(jobs))
+
+    def close(self) -> None:
+        self._bar.stop()

@@ -1,0 +1,159 @@
+"""Results for people and for programs: tables on a terminal, tab-separated lines in a pipe, JSON when asked for."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from cluster.client.types import Job, Task, Token, Worker
+from cluster.domain.arrays import format_array
+from cluster.domain.job import JobSpec
+from cluster.domain.quantities import format_duration
+
+
+def print_json(value: Any) -> None:
+    """One document, indented on a terminal only."""
+    print(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns on a terminal; in a pipe one line each with tabs between, heads first."""
+    if not sys.stdout.isatty():
+        for row in [heads, *rows]:
+            print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+        return
+    from rich.console import Console  # 90 ms, for terminals only
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for head in heads:
+        table.add_column(head, overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
+
+
+def iso(seconds: float) -> str | None:
+    """ISO 8601 in UTC with milliseconds; None for a time that has not come."""
+    if not seconds:
+        return None
+    millis = round(seconds * 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(millis // 1000))}.{millis % 1000:03}Z"
+
+
+def ago(seconds: float, now: float) -> str:
+    """How long ago, for people; `-` for a time that has not come."""
+    return f"{format_duration(now - seconds)} ago" if seconds else "-"
+
+
+def took(started: float, ended: float, now: float) -> str:
+    """How long it ran, or has been running."""
+    return format_duration((ended or now) - started) if started else "-"
+
+
+def command_of(spec: JobSpec) -> str:
+    """The command as one would type it."""
+    import shlex
+
+    words = [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
+    return shlex.join(words)
+
+
+def state_of(job: Job) -> str:
+    """The state, and of an array how far it is."""
+    if not job.is_array or job.state.ended:
+        return job.state.word
+    return f"{job.state.word} {job.counts.ended}/{job.counts.total}"
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """A job as JSON shows it."""
+    spec, counts = job.spec, job.counts
+    return {
+        "number": job.number,
+        "id": job.id,
+        "name": spec.name or None,
+        "owner": job.owner,
+        "state": job.state.word,
+        "reason": job.reason or None,
+        "exit_code": job.exit_code if job.state.ended else None,
+        "command": list(spec.argv),
+        "script": spec.script or None,
+        "script_args": list(spec.script_args),
+        "env": dict(spec.env),
+        "cwd": spec.cwd or None,
+        "cpus": spec.millicpus / 1000,
+        "array": format_array(spec.array) or None,
+        "worker": spec.worker or None,
+        "timeout": spec.timeout or None,
+        "grace": spec.grace,
+        "lost_after": spec.lost_after,
+        "retries": spec.retries,
+        "tasks": {
+            "total": counts.total,
+            "ready": counts.ready,
+            "assigned": counts.assigned,
+            "running": counts.running,
+            "backoff": counts.backoff,
+            "succeeded": counts.succeeded,
+            "failed": counts.failed,
+            "cancelled": counts.cancelled,
+        },
+        "submitted_at": iso(job.submitted_at),
+        "started_at": iso(job.started_at),
+        "ended_at": iso(job.ended_at),
+        "pending_because": list(job.pending_because),
+        "cancelled_by": job.cancelled_by or None,
+        "cancel_reason": job.cancel_reason or None,
+    }
+
+
+def task_json(task: Task) -> dict[str, Any]:
+    """A task as JSON shows it."""
+    return {
+        "task": task.number,
+        "state": task.state.word,
+        "attempt": task.attempt,
+        "reason": task.reason or None,
+        "exit_code": task.exit_code if task.state.ended else None,
+        "signal": task.signal or None,
+        "detail": task.detail or None,
+        "worker_id": task.worker_id or None,
+        "worker": task.worker_name or None,
+        "started_at": iso(task.started_at),
+        "ended_at": iso(task.ended_at),
+        "cpu_seconds": task.cpu_seconds,
+        "peak_memory_bytes": task.peak_memory,
+    }
+
+
+def worker_json(worker: Worker) -> dict[str, Any]:
+    """A worker as JSON shows it."""
+    return {
+        "id": worker.id,
+        "name": worker.name,
+        "state": worker.state.word,
+        "cpus": worker.millicpus / 1000,
+        "cpus_used": worker.used_millicpus / 1000,
+        "running": worker.running,
+        "assigned": worker.assigned,
+        "address": worker.address or None,
+        "version": worker.version,
+        "registered_at": iso(worker.registered_at),
+        "last_heard_at": iso(worker.last_heard_at),
+    }
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    """A join token's record as JSON shows it."""
+    return {
+        "id": token.id,
+        "role": token.role,
+        "user": token.user or None,
+        "created_at": iso(token.created_at),
+        "expires_at": iso(token.expires_at),
+        "uses_left": token.uses_left,
+        "revoked": token.revoked,
+    }

@@ -1,0 +1,55 @@
+"""What the two role commands share: their section of the configuration file, and saying that they are ready."""
+
+import os
+from typing import Any
+
+import click
+
+from cluster.client.config import check_keys, config_path, read_config
+from cluster.domain.errors import InvalidInput
+
+# Options that say how this one start goes, and have no place in a file.
+NOT_CONFIGURED = {"help", "version", "ready_fd", "join"}
+
+
+class RoleCommand(click.Command):
+    """A command whose options may also stand in the configuration file, in the section of its name."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        return super().make_context(info_name, args, parent, default_map=configured(self), **extra)
+
+
+def keys_of(command: click.Command) -> dict[str, click.Option]:
+    """The keys that the command's section may have: its long options, with _ for -."""
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    return {str(option.name): option for option in options if option.name not in NOT_CONFIGURED}
+
+
+def configured(command: click.Command) -> dict[str, Any]:
+    """What the file says for the command. InvalidInput for a key or a type that it does not take."""
+    path = config_path()
+    section = str(command.name)
+    values = read_config(path, required="CLUSTER_CONFIG" in os.environ).get(section, {})
+    keys = keys_of(command)
+    check_keys(path, section, values, dict.fromkeys(keys, ""))
+    for key, value in values.items():
+        option = keys[key]
+        if isinstance(value, bool) != option.is_flag or not isinstance(value, str | int | float):
+            wanted = "true or false" if option.is_flag else f"{option.type.name}: {option.help}"
+            raise InvalidInput(f"{path}: {key} in [{section}] is {value!r}; it must be {wanted}")
+        if not isinstance(value, str) and not option.is_flag and option.type is click.STRING:
+            raise InvalidInput(f"{path}: {key} in [{section}] is {value!r}; it must be text: {option.help}")
+        try:
+            option.type.convert(value, option, None)
+        except click.UsageError as error:
+            raise InvalidInput(f"{path}: {key} in [{section}]: {error.message}") from None
+    return values
+
+
+def say_ready(ready_fd: int | None) -> None:
+    """Tells whoever started us in the background that we serve, through the pipe that it gave us."""
+    if ready_fd is not None:
+        os.write(ready_fd, b"ready\n")
+        os.close(ready_fd)

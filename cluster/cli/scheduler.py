@@ -1,0 +1,70 @@
+"""`cluster scheduler`: the scheduler role."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster.cli.logging import log_options, start_logging
+from cluster.cli.options import DURATION
+from cluster.cli.roles import RoleCommand, say_ready
+from cluster.client.config import state_root
+
+if TYPE_CHECKING:
+    from cluster.scheduler.role import Ready
+
+
+@click.command(cls=RoleCommand)
+@click.option(
+    "--listen", default="0.0.0.0:50000", show_default=True, metavar="HOST:PORT", help="Serve here; port 0: any free."
+)
+@click.option("--join-listen", default="", metavar="HOST:PORT", help="Let machines join here (default: the next port).")
+@click.option("--advertise", default="", metavar="HOST", help="What others call this machine (default: worked out).")
+@click.option(
+    "--directory", default="", metavar="DIR", help="Keys, certificates and data (default: scheduler, below the home)."
+)
+@click.option(
+    "--lease", type=DURATION, default="15", show_default=True, help="Silence that makes a worker unreachable."
+)
+@log_options
+@click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
+def scheduler(
+    listen: str,
+    join_listen: str,
+    advertise: str,
+    directory: str,
+    lease: float,
+    log_format: str,
+    log_level: str,
+    ready_fd: int | None,
+) -> int:
+    """Run the scheduler of a cluster, until Ctrl-C or SIGTERM.
+
+    The first start makes the cluster: its CA, its certificates and, for the other machines, the line to paste there.
+    Jobs that run go on while it is away.
+
+    \b
+    Examples:
+      cluster scheduler
+      cluster scheduler --listen 10.0.0.1:50000 --advertise head.example
+    """
+    from cluster.scheduler.role import SchedulerOptions, serve
+
+    def ready(status: "Ready") -> None:
+        if ready_fd is None:
+            _announce(status)
+        say_ready(ready_fd)
+
+    start_logging(log_format, log_level)
+    place = Path(directory).absolute() if directory else state_root() / "scheduler"
+    return asyncio.run(serve(SchedulerOptions(place, listen, join_listen, advertise, lease), ready))
+
+
+def _announce(status: "Ready") -> None:
+    print(f"cluster {status.cluster_id} serves on {status.address}", flush=True)
+    if status.join_token:
+        print("on each machine that is to work, within the hour:", flush=True)
+        print(f"  cluster worker --join {status.join_token}", flush=True)
+    else:
+        print("`cluster token create` makes a line that adds a worker", flush=True)

@@ -1,0 +1,105 @@
+"""`cluster token`: who may join."""
+
+import asyncio
+import time
+
+import click
+
+from cluster.cli.options import DURATION, as_json, connection, quiet
+from cluster.client.types import Token
+
+ROLES = ["worker", "user", "viewer", "admin"]
+
+
+@click.group()
+def token() -> None:
+    """Let workers and people join: whoever holds a token may join once, while it lives."""
+
+
+@token.command("create")
+@click.option("--role", type=click.Choice(ROLES), default="worker", show_default=True, help="What its bearer becomes.")
+@click.option("--user", default="", metavar="NAME", help="Whom it is for, where the role is a person's.")
+@click.option("--life", type=DURATION, default="1h", show_default=True, help="How long it is good, as in 10m or 1d.")
+@click.option("--uses", type=click.IntRange(0), default=1, show_default=True, help="How often; 0: without limit.")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def create(ctx: click.Context, role: str, user: str, life: float, uses: int, as_json: bool, quiet: bool) -> None:
+    """Make a token and print the line to paste. It is shown once: only its hash is kept.
+
+    \b
+    Examples:
+      cluster token create                       for one worker, within the hour
+      cluster token create --uses 20 --life 1d   for a rack
+    """
+    from cluster.cli.connecting import client
+    from cluster.cli.render import print_json, token_json
+
+    async def work() -> tuple[Token, str]:
+        async with client(ctx) as cluster:
+            return await cluster.create_token(role, life=life, uses=uses, user=user)
+
+    record, text = asyncio.run(work())
+    if as_json:
+        print_json({**token_json(record), "token": text})
+    elif quiet:
+        print(text)
+    else:
+        print(f"cluster {'worker --join' if role == 'worker' else 'login'} {text}")
+
+
+@token.command("list")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def list_tokens(ctx: click.Context, as_json: bool, quiet: bool) -> None:
+    """List tokens, used up and revoked ones included."""
+    from cluster.cli.connecting import client
+    from cluster.cli.render import ago, iso, print_json, print_table, token_json
+
+    async def work() -> tuple[Token, ...]:
+        async with client(ctx) as cluster:
+            return await cluster.tokens()
+
+    tokens = asyncio.run(work())
+    now = time.time()
+    if as_json:
+        print_json([token_json(token) for token in tokens])
+    elif quiet:
+        print("".join(f"{token.id}\n" for token in tokens), end="")
+    else:
+        rows = [
+            (t.id, t.role, t.user, _state(t, now), ago(t.created_at, now), iso(t.expires_at) or "-", _uses(t))
+            for t in tokens
+        ]
+        print_table(("TOKEN", "ROLE", "USER", "STATE", "CREATED", "EXPIRES", "USES LEFT"), rows)
+
+
+def _uses(token: Token) -> str:
+    return "no limit" if token.uses_left is None else str(token.uses_left)
+
+
+def _state(token: Token, now: float) -> str:
+    if token.revoked:
+        return "revoked"
+    if token.expires_at <= now:
+        return "expired"
+    return "used up" if token.uses_left == 0 else "good"
+
+
+@token.command("revoke")
+@click.argument("id")
+@connection
+@click.pass_context
+def revoke(ctx: click.Context, id: str) -> None:
+    """Let nobody join with a token any more. Who joined with it stays."""
+    from cluster.cli.connecting import client
+
+    async def work() -> None:
+        async with client(ctx) as cluster:
+            await cluster.revoke_token(id)
+
+    asyncio.run(work())
+    print(f"token {id} revoked")

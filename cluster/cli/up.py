@@ -1,0 +1,49 @@
+"""`cluster up` and `cluster down`: the embedded cluster."""
+
+import asyncio
+
+import click
+
+from cluster.cli.options import CPUS, yes
+from cluster.client.config import state_root
+
+
+@click.command()
+@click.option("--cpus", type=CPUS, help="CPUs that its worker offers (default: all that there are).")
+def up(cpus: int | None) -> None:
+    """Start a scheduler and a worker on this machine, in the background.
+
+    They listen on this machine only. Doing it twice does no harm. `cluster run` does it by itself when no cluster is
+    configured.
+    """
+    from cluster.cli import embedded
+
+    lines = embedded.up(state_root(), cpus)
+    print("\n".join(lines) or "the cluster on this machine runs already")
+
+
+@click.command()
+@yes
+@click.pass_context
+def down(ctx: click.Context, /, yes: bool) -> None:
+    """Stop the cluster that `up` or `run` started here, with the jobs that run on it.
+
+    Jobs that wait are kept: they go on after the next `up`.
+    """
+    from cluster.cli import embedded
+    from cluster.cli.asking import confirm, is_terminal
+
+    root = state_root()
+    if not yes and is_terminal() and embedded.is_running(root) and (running := asyncio.run(_running(ctx))):
+        confirm(f"{running} job{'s' if running > 1 else ''} running here will be killed. Stop?")
+    lines = embedded.down(root)
+    print("\n".join(lines) or "no cluster that `cluster up` started runs here")
+
+
+async def _running(ctx: click.Context) -> int:
+    """How many jobs run."""
+    from cluster.client.aio import AsyncClient
+    from cluster.domain.states import TaskState
+
+    async with AsyncClient.connect() as client:
+        return len(await client.list(states=[TaskState.RUNNING]))

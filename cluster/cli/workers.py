@@ -1,0 +1,128 @@
+"""`cluster worker`: the worker role; and `cluster worker list`."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster.cli.logging import log_options, start_logging
+from cluster.cli.options import CPUS, as_json, connection, quiet
+from cluster.cli.roles import RoleCommand, say_ready
+from cluster.client.config import state_root
+from cluster.client.types import Worker
+
+
+class WorkerGroup(RoleCommand, click.Group):
+    """Both a role, when it stands alone, and a group."""
+
+
+@click.group(cls=WorkerGroup, invoke_without_command=True)
+@click.option("--join", default="", metavar="TOKEN", help="Join the cluster of this token; needed once.")
+@click.option(
+    "--scheduler", default="", metavar="HOST:PORT", help="Its scheduler (default: as joined, or on this machine)."
+)
+@click.option(
+    "--standalone", is_flag=True, help="Work without a scheduler: `cluster job --at HOST:PORT` gives it jobs."
+)
+@click.option("--name", default="", help="What people call this worker (default: the host's name).")
+@click.option("--cpus", type=CPUS, help="CPUs to offer (default: all that there are).")
+@click.option("--scripts", default="", metavar="DIR", help="The folder of the scripts that --script may name.")
+@click.option(
+    "--listen",
+    default="0.0.0.0:30000",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Its own API, there or on the next free port; none: without.",
+)
+@click.option(
+    "--run-as", default="", metavar="USER", help="Whose rights jobs have (default: its own; of root: nobody)."
+)
+@click.option("--stop-jobs", is_flag=True, help="Stop its jobs when it ends (default: they go on, and are adopted).")
+@click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
+@log_options
+@click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
+@click.pass_context
+def worker(ctx: click.Context, /, **options: Any) -> int:
+    """Make this machine a worker, until Ctrl-C or SIGTERM; or list the workers.
+
+    On the scheduler's own machine it needs no token.
+
+    \b
+    Examples:
+      cluster worker --join C1.head.example:50001.…
+      cluster worker --cpus 4 --scripts /srv/scripts
+      cluster worker --standalone --listen 127.0.0.1:30000
+      cluster worker list
+    """
+    return 0 if ctx.invoked_subcommand else _serve(options)
+
+
+def _serve(options: dict[str, Any]) -> int:
+    from cluster.worker.role import Ready, WorkerOptions, serve
+
+    root = state_root()
+
+    def ready(status: Ready) -> None:
+        if options["ready_fd"] is None:
+            where = f", its own API on {status.address}" if status.address else ""
+            print(f"worker {status.name} ({status.id}) takes jobs{where}", flush=True)
+        say_ready(options["ready_fd"])
+
+    start_logging(options["log_format"], options["log_level"])
+    chosen = WorkerOptions(
+        directory=Path(options["directory"]).absolute() if options["directory"] else root / "worker",
+        name=options["name"],
+        join=options["join"],
+        scheduler=options["scheduler"],
+        local_scheduler=root / "scheduler",
+        listen=options["listen"],
+        millicpus=options["cpus"],
+        scripts=Path(options["scripts"]).absolute() if options["scripts"] else None,
+        run_as=options["run_as"] or None,
+        standalone=options["standalone"],
+        stop_jobs=options["stop_jobs"],
+    )
+    return asyncio.run(serve(chosen, ready))
+
+
+@worker.command("list")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
+    """List the workers: state, capacity, use."""
+    from cluster.cli.connecting import client
+    from cluster.cli.render import print_json, print_table, worker_json
+
+    async def work() -> tuple[Worker, ...]:
+        async with client(ctx) as cluster:
+            return await cluster.workers()
+
+    workers = asyncio.run(work())
+    if as_json:
+        print_json([worker_json(worker) for worker in workers])
+    elif quiet:
+        print("".join(f"{worker.id}\n" for worker in workers), end="")
+    else:
+        heads = ("WORKER", "STATE", "CPUS", "USED", "RUNNING", "ASSIGNED", "HEARD", "ADDRESS", "ID")
+        print_table(heads, [_row(worker, time.time()) for worker in workers])
+
+
+def _row(worker: Worker, now: float) -> tuple[str, ...]:
+    from cluster.cli.render import ago
+    from cluster.domain.quantities import format_cpus
+
+    return (
+        worker.name,
+        worker.state.word,
+        format_cpus(worker.millicpus),
+        format_cpus(worker.used_millicpus),
+        str(worker.running),
+        str(worker.assigned),
+        ago(worker.last_heard_at, now),
+        worker.address or "-",
+        worker.id,
+    )
