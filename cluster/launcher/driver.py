@@ -184,7 +184,7 @@ class Launcher:
             self._sweeping.discard(key)
             self._feed(ev.TreeGone(key, self._sizes(key)))
         elif not self._trees.are_dying(strays):
-            self._trees.kill([key])
+            self._kill([key])
 
     def _sizes(self, key: str) -> tuple[int, int]:
         stem = self._outputs[key]
@@ -221,9 +221,14 @@ class Launcher:
         for name, keys in signals.items():
             self._trees.signal(keys, signal.Signals[name])
         if kills:
-            self._trees.kill(kills)
+            self._kill(kills)
         if spawns:
             self._spawn(spawns)
+
+    def _kill(self, keys: list[str]) -> None:
+        refused = self._trees.kill(keys)
+        if refused:
+            log(f"{refused} processes of {', '.join(keys)} run on: they belong to another user, we may not kill them")
 
     def _report(self, report: ev.Started | ev.Ended) -> None:
         line = self._journal.report(report)

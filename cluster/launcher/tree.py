@@ -14,7 +14,8 @@ reuse. Others are signalled through a pidfd after their start time was compared.
 
 Killing: stop (SIGSTOP) everything found and look again until nothing new is there, so that forks cannot
 outrun it; then SIGKILL all. What is left shows up as strays when the leader has been reaped, and is killed
-the same way.
+the same way. One thing is out of reach unless the launcher is root: a program that a job started as another
+user (setuid). It is logged, and the attempt's end does not wait for it once its leader has ended.
 """
 
 import ctypes
@@ -254,11 +255,12 @@ class Trees:
             send(process, number)
             send(process, signal.SIGCONT)
 
-    def kill(self, keys: list[str]) -> None:
-        """SIGKILL these trees."""
+    def kill(self, keys: list[str]) -> int:
+        """SIGKILL these trees; answers how many processes of them we may not signal."""
         killed, refused = kill_all(lambda: self._members(keys))
         self._killed.update((p.pid, p.start) for p in killed)
         self._out_of_reach.update(p.pid for p in refused)
+        return len(refused)
 
     def are_dying(self, strays: Iterable[int]) -> bool:
         """Was each of these sent SIGKILL already?"""
