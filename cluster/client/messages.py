@@ -7,7 +7,7 @@ from cluster.domain.errors import InvalidInput
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
 from cluster.domain.worker import WorkerState
-from cluster.rpc.convert import spec_from_proto, spec_to_proto
+from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import admin_pb2, job_pb2, jobs_pb2
 
 

@@ -11,9 +11,10 @@ from cluster.domain.job import validate
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.domain.views import JobView, job_view, worker_view
-from cluster.rpc.convert import job_to_proto, spec_from_proto, worker_to_proto
+from cluster.rpc.convert import job_to_proto, worker_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
+from cluster.rpc.specs import spec_from_proto
 from cluster.scheduler.access import VisibleJobs, select
 from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver

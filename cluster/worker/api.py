@@ -7,9 +7,9 @@ from cluster.domain.identity import ADMIN_NAME, Caller, Identity, Kind, Role, is
 from cluster.domain.job import JobRecord
 from cluster.domain.selectors import parse_selector, resolve
 from cluster.domain.states import TaskState
-from cluster.rpc.convert import spec_from_proto, spec_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
+from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
 from cluster.worker.own_jobs import OwnJobs, key_of
 from cluster.worker.own_store import OwnJob, OwnStore

@@ -12,7 +12,7 @@ from pathlib import Path
 from cluster.domain.errors import ClusterError
 from cluster.domain.job import JobRecord, JobSpec
 from cluster.domain.states import TaskState
-from cluster.rpc.convert import spec_from_proto, spec_to_proto
+from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2
 
 VERSION = 1

@@ -18,7 +18,7 @@ from cluster.domain.session import (
     Welcome,
 )
 from cluster.domain.states import TaskState
-from cluster.rpc import convert
+from cluster.rpc import convert, specs
 from cluster.v1 import job_pb2, scheduler_pb2
 
 SPEC = JobSpec(
@@ -42,12 +42,12 @@ SOME = Attempts(3, 2, (Range(0, 5), Range(9, 10)))
 
 @pytest.mark.parametrize("spec", [SPEC, WITH_LINES])
 def test_spec_comes_back_as_it_was(spec: JobSpec) -> None:
-    wire = convert.spec_to_proto(spec).SerializeToString()
-    assert convert.spec_from_proto(job_pb2.JobSpec.FromString(wire)) == spec
+    wire = specs.spec_to_proto(spec).SerializeToString()
+    assert specs.spec_from_proto(job_pb2.JobSpec.FromString(wire)) == spec
 
 
 def test_what_cannot_be_zero_is_filled_in_for_callers_that_leave_it_out() -> None:
-    spec = convert.spec_from_proto(job_pb2.JobSpec(argv=["true"], array=[job_pb2.ArraySegment(first=1, last=2)]))
+    spec = specs.spec_from_proto(job_pb2.JobSpec(argv=["true"], array=[job_pb2.ArraySegment(first=1, last=2)]))
     assert (spec.millicpus, spec.lost_after, spec.array[0].step) == (1000, 60.0, 1)
 
 

@@ -23,9 +23,9 @@ from cluster.rpc.convert import (
     hello_to_proto,
     messages_from_response,
     report_to_proto,
-    spec_to_proto,
 )
 from cluster.rpc.errors import calling
+from cluster.rpc.specs import spec_to_proto
 from cluster.scheduler.service import Addresses, Service
 from cluster.store.sqlite import SqliteStore
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
