@@ -8,11 +8,16 @@ import pytest
 from grpc.aio import Metadata
 
 from cluster.domain import errors
-from cluster.domain.errors import ClusterError, Exhausted, Internal, Unreachable, Untrusted
+from cluster.domain.errors import ClusterError, Exhausted, Internal, NotReached, Unreachable, Untrusted
 from cluster.rpc.errors import HEADER, MAX_DETAILS, abort, error_of
 
 ADDRESS = "box:50000"
-TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ClusterError)]
+# All but NotReached: no server can say of a call that it answers that it never happened.
+TREE = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ClusterError) and kind is not NotReached
+]
 
 
 class FakeContext:
@@ -44,6 +49,7 @@ def test_a_subclass_arrives_as_the_parent_that_both_sides_know() -> None:
         pass
 
     assert type(sent_and_received(NoSuchJob("no job 5"))) is errors.NotFound
+    assert type(sent_and_received(NotReached("worker 7"))) is Unreachable
 
 
 def test_a_message_without_end_is_cut() -> None:
@@ -54,9 +60,9 @@ def test_a_message_without_end_is_cut() -> None:
     ("code", "details", "kind", "said"),
     [
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.3.4:5: Failed to connect "
-         "to remote host: Connection refused", Unreachable, "cannot be reached: Connection refused"),
+         "to remote host: Connection refused", NotReached, "cannot be reached: Connection refused"),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5: Handshake read "
-         "failed (Endpoint closing)", Unreachable, "nobody answered in time"),
+         "failed (Endpoint closing)", NotReached, "nobody answered in time"),
         ("UNAVAILABLE", "Socket closed", Unreachable, "the connection broke"),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5: Socket closed",
          Untrusted, "does not accept our certificate"),
