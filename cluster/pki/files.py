@@ -33,6 +33,8 @@ def check_private(path: Path) -> None:
         status = path.stat()
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
+    except OSError as error:
+        raise ClusterError(f"{path} cannot be used: {error.strerror}") from None
     if status.st_uid != os.geteuid():
         raise ClusterError(
             f"{path} belongs to user {status.st_uid}, not to us (user {os.geteuid()}); give another directory"
@@ -93,7 +95,10 @@ def save_credentials(path: Path, credentials: Credentials) -> None:
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the directory's lock. Waits for another holder: making keys takes milliseconds."""
-    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ClusterError(f"{directory / _LOCK} cannot be used: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

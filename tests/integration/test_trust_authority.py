@@ -125,6 +125,16 @@ def test_keys_of_another_user_are_refused(tmp_path: Path) -> None:
         open_authority(tmp_path, NOW)
 
 
+def test_what_the_system_refuses_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "file").chmod(0o600)
+    with pytest.raises(ClusterError, match=r"file/ca\.pem cannot be used: Not a directory"):
+        check_private(tmp_path / "file" / "ca.pem")
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(ClusterError, match=r"\.lock cannot be used: Is a directory"):
+        open_authority(tmp_path, NOW)
+
+
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         check_private(tmp_path / "nothing")
