@@ -35,7 +35,9 @@ class OutputFiles:
 
     def new(self, key: AttemptKey) -> "NewOutput":
         """To be filled. Exhausted when the disk is full."""
-        self._path(key, False).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory = self._path(key, False).parent
+        with _full_disk_explained(directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return NewOutput({stderr: self._path(key, stderr) for stderr in (False, True)}, self._cap)
 
     def read(self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0) -> Iterator[bytes]:

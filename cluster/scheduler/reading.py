@@ -67,7 +67,8 @@ class OutputReader:
         if small:
             for stderr in wish.streams():
                 data = small.stderr if stderr else small.stdout
-                yield stderr, tail_of(data, wish.tail_lines)[skip[stderr] :]
+                if rest := tail_of(data, wish.tail_lines)[skip[stderr] :]:
+                    yield stderr, rest
         elif self._files.has(key):
             async for piece in self._from_files(key, wish, skip):
                 yield piece

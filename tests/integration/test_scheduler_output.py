@@ -1,0 +1,314 @@
+"""Output reaches readers from wherever it is: the store, the scheduler's files, or live from its worker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.errors import Exhausted, InvalidInput, NotFound, Unreachable
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import ArraySegment, OkEnds, SmallOutput
+from cluster.domain.session import Assign
+from cluster.scheduler.outputs import OutputFiles
+from cluster.v1.scheduler_pb2 import PushOutputRequest
+from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, one, packed
+
+
+async def start_one(user: User, worker: Worker, **fields: object) -> Assign:
+    """A job of one task that runs on the worker."""
+    await worker.connect()
+    await user.submit("noisy", **fields)
+    assign: Assign = await worker.hear(Assign)
+    await worker.report(started=(assign.attempts,))
+    return assign
+
+
+async def end_with_output(worker: Worker, assign: Assign, output_bytes: int) -> None:
+    """Success, with output that was too large to ride along."""
+    a = assign.attempts
+    ends = (OkEnds(a.job, a.attempt, r.start, r.size, packed(r.size, output_bytes)) for r in a.ranges)
+    await worker.report(ok=tuple(ends))
+
+
+def to_keep(stdout: bytes, stderr: bytes = b"", index: int = 0, attempt: int = 1) -> list[PushOutputRequest]:
+    first = PushOutputRequest(job=1, index=index, attempt=attempt)
+    return [first, PushOutputRequest(data=stdout), PushOutputRequest(stderr=True, data=stderr)]
+
+
+def test_pushed_output_is_kept_and_read(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        await end_with_output(worker, assign, 9000)
+        await worker.push(*to_keep(b"one\ntwo\nthree\n", b"oops\n"))
+        assert await user.text("1") == b"one\ntwo\nthree\noops\n"
+        assert await user.text("1", stdout=False) == b"oops\n"
+        assert await user.text("1", stderr=False, tail=2) == b"two\nthree\n"
+        await cluster.restart()
+        assert await cluster.user().text("1") == b"one\ntwo\nthree\noops\n"
+
+    in_cluster(tmp_path, body)
+
+
+def test_output_is_taken_only_from_the_worker_that_ran_the_attempt(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker, other = cluster.user(), cluster.worker(), cluster.worker(W2)
+        assign = await start_one(user, worker)
+        await end_with_output(worker, assign, 9000)
+        await other.register()
+        with pytest.raises(NotFound, match=r"attempt 1\.0#1 is not known as yours"):
+            await other.push(*to_keep(b"forged"))
+        for job, index, attempt in ((1, 0, 2), (1, 1, 1), (2, 0, 1)):
+            with pytest.raises(NotFound):
+                await worker.push(PushOutputRequest(job=job, index=index, attempt=attempt))
+
+    in_cluster(tmp_path, body)
+
+
+def test_followers_see_output_live_from_byte_0(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        followers = [asyncio.create_task(user.text("1", follow=True)) for _ in range(3)]
+        asked = [await worker.asked_for() for _ in followers]
+        assert [(a.job, a.index, a.attempt, a.follow) for a in asked] == [(1, 0, 1, True)] * 3
+        for a in asked:
+            await worker.push(
+                PushOutputRequest(transfer_id=a.transfer_id, job=1, attempt=1),
+                PushOutputRequest(data=b"a"),
+                PushOutputRequest(stderr=True, data=b"b"),
+            )
+        await worker.finish(assign)
+        assert await asyncio.gather(*followers) == [b"ab"] * 3
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_stalled_reader_stalls_nobody_else(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        stalled = user.output("1", follow=True)
+        pull = asyncio.create_task(anext(stalled))
+        asked = await worker.asked_for()
+        pushed = 0
+
+        async def endless() -> AsyncIterator[PushOutputRequest]:
+            nonlocal pushed
+            yield PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1)
+            while True:
+                yield PushOutputRequest(data=bytes(65536))
+                pushed += 1
+
+        push = worker.stub.PushOutput(endless())
+        await pull
+        other = asyncio.create_task(user.text("1", follow=True))
+        await worker.push(
+            PushOutputRequest(transfer_id=(await worker.asked_for()).transfer_id, job=1, attempt=1),
+            PushOutputRequest(data=b"all of it"),
+        )
+        await worker.finish(assign)
+        assert await other == b"all of it"
+        assert pushed < 200  # some 10 MB lie in the buffers of two connections; the rest waits on the worker
+        push.cancel()
+        await stalled.aclose()  # type: ignore[attr-defined]
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await user.submit("flaky", retries=1)
+        follower = asyncio.create_task(user.text("1", follow=True))
+        await worker.connect()
+        assign = await worker.hear(Assign)
+        asked = await worker.asked_for()
+        await worker.push(
+            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1), PushOutputRequest(data=b"first ")
+        )
+        await worker.fail(assign)
+        again = await worker.hear(Assign)
+        assert again.attempts == one(1, attempt=2)
+        asked = await worker.asked_for()
+        assert asked.attempt == 2
+        await worker.push(
+            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=2), PushOutputRequest(data=b"second")
+        )
+        await worker.finish(again)
+        assert await follower == b"first second"
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_follower_goes_on_where_it_was_when_the_worker_is_back(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        follower = asyncio.create_task(user.text("1", follow=True))
+        asked = await worker.asked_for()
+        reached, broken = asyncio.Event(), asyncio.Event()
+
+        async def breaks_off() -> AsyncIterator[PushOutputRequest]:
+            yield PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1)
+            yield PushOutputRequest(data=b"one ")
+            reached.set()
+            await broken.wait()
+
+        push = worker.stub.PushOutput(breaks_off())
+        await reached.wait()
+        worker.stream.cancel()
+        push.cancel()
+        await worker.connect(running=[assign.attempts])
+        asked = await worker.asked_for()
+        await worker.push(
+            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1), PushOutputRequest(data=b"one two")
+        )
+        await worker.finish(assign)
+        assert await follower == b"one two"
+
+    in_cluster(tmp_path, body)
+
+
+def test_tasks_of_an_array_come_one_after_another(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await worker.connect()
+        await user.submit("echo", array=(ArraySegment(10, 30, 10),))
+        follower = asyncio.create_task(_numbered(user, "1", follow=True))
+        for _ in range(2):
+            assign = await worker.hear(Assign)
+            indexes = [i for r in assign.attempts.ranges for i in range(*r)]
+            await worker.finish(assign, *(SmallOutput(1, i, 1, b"out%d" % i, b"") for i in indexes))
+        assert await follower == [(10, b"out0"), (20, b"out1"), (30, b"out2")]
+        assert await _numbered(user, "1.20-30") == [(20, b"out1"), (30, b"out2")]
+
+    in_cluster(tmp_path, body)
+
+
+async def _numbered(user: User, selector: str, follow: bool = False) -> list[tuple[int, bytes]]:
+    return [(piece.task_number, piece.data) async for piece in user.output(selector, follow=follow)]
+
+
+def test_what_cannot_be_read_now_says_where_it_is(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        await end_with_output(worker, assign, 9000)
+        worker.stream.cancel()
+        while (await user.workers())[0].state == 1:  # until the scheduler has noticed
+            pass
+        with pytest.raises(Unreachable, match=r"output of 1\.0#1 is on worker box, which is not connected"):
+            await user.text("1")
+        await worker.connect()
+        reading = asyncio.create_task(user.text("1"))
+        asked = await worker.asked_for()
+        await worker.push(
+            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1),
+            PushOutputRequest(error="the disk of this worker was swapped"),
+        )
+        with pytest.raises(NotFound, match="swapped"):
+            await reading
+
+    in_cluster(tmp_path, body)
+
+
+def test_readers_of_a_worker_that_goes_are_told(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await start_one(user, worker)
+        reading = asyncio.create_task(user.text("1"))
+        await worker.asked_for()
+        worker.stream.cancel()
+        with pytest.raises(Unreachable, match="its worker is not connected"):
+            await reading
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_transfer_belongs_to_its_worker_and_happens_once(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker, other = cluster.user(), cluster.worker(), cluster.worker(W2)
+        await start_one(user, worker)
+        reading = asyncio.create_task(user.text("1"))
+        asked = await worker.asked_for()
+        first = PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1)
+        await other.register()
+        with pytest.raises(NotFound, match="nobody waits"):
+            await other.push(first, PushOutputRequest(data=b"forged"))
+        with pytest.raises(InvalidInput, match="the limit is"):
+            await worker.push(first, PushOutputRequest(data=bytes(2_000_000)))
+        with pytest.raises(Unreachable):
+            await reading
+        with pytest.raises(NotFound, match="nobody waits"):
+            await worker.push(first)
+
+    in_cluster(tmp_path, body)
+
+
+def test_output_in_memory_of_a_task_that_never_ran_is_empty(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user = cluster.user()
+        await user.submit()
+        assert await user.text("1") == b""
+        await user.cancel("1")
+        assert await user.text("1", follow=True) == b""
+
+    in_cluster(tmp_path, body)
+
+
+# --- files ---
+
+
+def read(files: OutputFiles, key: AttemptKey, **fields: object) -> bytes:
+    return b"".join(files.read(key, False, **fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+@pytest.mark.parametrize("size", [0, 5, 10, 11, 16, 19, 100])
+def test_beyond_the_cap_head_and_tail_are_kept_with_a_mark(tmp_path: Path, size: int, piece: int) -> None:
+    files, key = OutputFiles(tmp_path, cap=10), AttemptKey(5, 17, 2)
+    data = bytes(48 + i % 10 for i in range(size))
+    with files.new(key) as output:
+        for at in range(0, size, piece):
+            output.write(False, data[at : at + piece])
+        output.keep()
+    marked = data[:5] + b"\n[cluster: %d bytes left out here]\n" % (size - 10) + data[-5:]
+    assert read(files, key) == (data if size <= 10 else marked)
+    assert [path.name for path in (tmp_path / "5").iterdir()] == ["17.2.out"]
+
+
+def test_output_that_was_not_complete_leaves_nothing(tmp_path: Path) -> None:
+    files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
+    with files.new(key) as output:
+        output.write(False, b"half")
+    assert not files.has(key)
+    assert list((tmp_path / "5").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "lines", "tail"),
+    [
+        (b"a\nb\nc\n", 2, b"b\nc\n"),
+        (b"a\nb\nc", 2, b"b\nc"),
+        (b"a\nb\n", 5, b"a\nb\n"),
+        (b"a\n", 0, b""),
+        (b"", 3, b""),
+        (b"\n\n\n", 2, b"\n\n"),
+        (b"x" * 200_000 + b"\nlast\n", 1, b"last\n"),
+        (b"y" * 70_000 + b"\n" + b"x" * 200_000 + b"\nlast\n", 2, b"x" * 200_000 + b"\nlast\n"),
+    ],
+)
+def test_tail_begins_with_a_whole_line(tmp_path: Path, data: bytes, lines: int, tail: bytes) -> None:
+    files, key = OutputFiles(tmp_path), AttemptKey(1, 0, 1)
+    with files.new(key) as output:
+        output.write(False, data)
+        output.keep()
+    assert read(files, key, tail_lines=lines) == tail
+
+
+def test_a_disk_that_takes_no_output_is_said(tmp_path: Path) -> None:
+    files = OutputFiles(Path("/dev/null/outputs"))
+    with pytest.raises(Exhausted, match="Not a directory"):
+        files.new(AttemptKey(1, 0, 1))

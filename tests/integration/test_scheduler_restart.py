@@ -1,0 +1,197 @@
+"""What outlives a scheduler, and what happens when its store fails."""
+
+import asyncio
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from cluster.domain.errors import Conflict, Exhausted, InvalidInput, Unreachable
+from cluster.domain.identity import Kind
+from cluster.domain.intervals import Range
+from cluster.domain.job import ArraySegment, OkEnds, TaskEnd
+from cluster.domain.session import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Welcome
+from cluster.domain.states import TaskState
+from cluster.rpc.convert import hello_to_proto
+from cluster.scheduler.sessions import MOST_WAITING, Line
+from cluster.store.interface import Item, StoreFailed
+from cluster.v1 import job_pb2, scheduler_pb2
+from tests.integration.schedulers import Cluster, User, in_cluster, one, packed
+
+
+def test_a_restart_loses_no_job_and_adopts_what_runs(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        worker = cluster.worker(millicpus=4000)
+        await worker.connect()
+        await cluster.user().submit("work", array=(ArraySegment(1, 10),))
+        assign = await worker.hear(Assign)
+        assert assign.attempts.ranges == (Range(0, 4),)
+        await worker.report(started=(assign.attempts,), ok=(OkEnds(1, 1, 0, 1, packed(1)),), ended=(failed(1),))
+        await cluster.restart()
+
+        worker = cluster.worker(millicpus=4000)
+        stranger = one(1, 9)
+        await worker.connect(running=[Attempts(1, 1, (Range(2, 3),)), stranger])
+        assert (await worker.hear(Welcome)).epoch == 2
+        assert await worker.hear(Disown) == Disown(stranger)
+        # It did not list task 3, and its launcher is the one that would know: that one never started.
+        again = await worker.hear(Assign)
+        assert again.spec is not None
+        assert again.attempts.ranges[0].start == 3
+        (job,) = await cluster.user().jobs("1")
+        counts = job.counts
+        assert (counts.succeeded, counts.failed, counts.running, job.state) == (1, 1, 1, job_pb2.TASK_STATE_RUNNING)
+        await worker.report(ok=(OkEnds(1, 1, 2, 1, packed(1)),))
+        await worker.finish(again)
+        while (await cluster.user().jobs("1"))[0].counts.succeeded < 9:
+            await worker.finish(await worker.hear(Assign))
+        (job,) = await cluster.user().wait("1")
+        assert (job.counts.succeeded, job.counts.failed, job.exit_code) == (9, 1, 3)
+
+    in_cluster(tmp_path, body)
+
+
+def failed(index: int) -> TaskEnd:
+    return TaskEnd(1, index, 1, TaskState.FAILED, "exit:3", 3, started_at=1.0, ended_at=2.0)
+
+
+def test_numbers_and_ids_of_jobs_outlive_a_restart(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        job = await cluster.user().submit()
+        await cluster.restart()
+        user = cluster.user()
+        assert (await user.submit(job_id=job.id)).number == 1
+        assert (await user.submit()).number == 2
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_second_session_replaces_the_first(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        first, second = cluster.worker(), cluster.worker()
+        await first.connect()
+        await first.hear(Welcome)
+        await second.connect()
+        await second.hear(Welcome)
+        with pytest.raises(Conflict, match="replaced by a newer session"):
+            await first.end_of_session()
+        await cluster.user().submit()
+        assert (await second.hear(Assign)).attempts == one(1)
+
+    in_cluster(tmp_path, body)
+
+
+def test_heartbeats_are_answered(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        worker = cluster.worker()
+        await worker.connect()
+        await worker.stream.write(scheduler_pb2.SessionRequest(heartbeat=7))
+        assert (await worker.hear(HeartbeatAnswered)).sequence == 7
+
+    in_cluster(tmp_path, body)
+
+
+def test_sessions_that_make_no_sense_end_with_the_reason(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        worker = cluster.worker()
+        hello = scheduler_pb2.SessionRequest(hello=hello_to_proto(Hello("one", 2000, 0)))
+        for request, kind, why in (
+            (hello, Conflict, "not registered"),
+            (scheduler_pb2.SessionRequest(heartbeat=1), InvalidInput, "begins with hello"),
+        ):
+            worker.stream = worker.stub.Session()
+            await worker.stream.write(request)
+            with pytest.raises(kind, match=why):
+                await worker.end_of_session()
+
+        nan = float("nan")
+        for report, why in (
+            (scheduler_pb2.Report(ok=[scheduler_pb2.OkEnds(job=1, attempt=1, count=2, packed=packed(1))]), "2 ends in"),
+            (scheduler_pb2.Report(ended=[scheduler_pb2.End(job=1, reason="ok", started_at=nan)]), "is no number"),
+            (scheduler_pb2.Report(ended=[scheduler_pb2.End(job=1, reason="x", output_bytes=2**64 - 1)]), "beyond"),
+            (scheduler_pb2.Report(started=[scheduler_pb2.Attempts(indexes=[job_pb2.IndexRange()])]), "empty"),
+        ):
+            await worker.connect()
+            await worker.stream.write(scheduler_pb2.SessionRequest(report=report))
+            with pytest.raises(InvalidInput, match=why):
+                await worker.end_of_session()
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_worker_that_does_not_read_is_cut_off() -> None:
+    async def body() -> None:
+        line = Line("w")
+        for number in range(MOST_WAITING + 1):
+            line.send([ReportAcknowledged(number)])
+        with pytest.raises(Exhausted, match="reads too slowly"):
+            async for _ in line.responses():
+                pass
+
+    asyncio.run(body())
+
+
+def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker(millicpus=1000)
+        await worker.connect()
+        await user.submit("kept")
+        assign = await worker.hear(Assign)
+        waiting = asyncio.create_task(user.wait("1"))
+        assert await _health(cluster) == health_pb2.HealthCheckResponse.SERVING
+
+        def full(items: list[Item]) -> None:
+            raise StoreFailed("the database cannot be written: the disk is full; make room and start again")
+
+        commit, cluster.store.commit = cluster.store.commit, full  # type: ignore[method-assign, assignment]
+        why = "has stopped taking work and must be started again: .* the disk is full"
+        with pytest.raises(Unreachable, match=why):
+            await user.submit("refused")
+        for call in (user.submit(), user.jobs(), user.get("1"), user.cancel("1"), user.text("1"), waiting):
+            with pytest.raises(Unreachable, match=why):
+                await call
+        with pytest.raises(Conflict, match=why):
+            await worker.end_of_session()
+        with pytest.raises(Unreachable, match=why):
+            await worker.register()
+        assert await _health(cluster) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert cluster.service.driver.failure
+
+        cluster.store.commit = commit  # type: ignore[method-assign]
+        await cluster.restart()
+        user, worker = cluster.user(), cluster.worker(millicpus=1000)
+        await worker.connect(running=[assign.attempts])
+        await worker.finish(assign)
+        assert [job.spec.argv[0] for job in await user.jobs()] == ["kept"]
+        assert (await user.wait("1"))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+
+    in_cluster(tmp_path, body)
+
+
+async def _health(cluster: Cluster) -> int:
+    channel: grpc.aio.Channel = cluster.channel(Kind.USER, "admin")
+    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    status: int = answer.status
+    return status
+
+
+def test_a_stop_ends_open_calls_with_the_reason(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user: User = cluster.user()
+        worker = cluster.worker()
+        await worker.connect()
+        await worker.hear(Welcome)
+        await user.submit(worker="nowhere")
+        waiting = asyncio.create_task(user.wait("1"))
+        following = asyncio.create_task(user.text("1", follow=True))
+        await user.jobs()  # by its answer both streams have begun
+        await cluster.service.stop()
+        for stream in (waiting, following):
+            with pytest.raises(Unreachable, match="the scheduler is stopping"):
+                await stream
+        with pytest.raises(Conflict, match="the scheduler is stopping"):
+            await worker.end_of_session()
+        await cluster.start()
+
+    in_cluster(tmp_path, body)
