@@ -3,10 +3,13 @@
 Tasks come one after another in order of index, and of each task the attempts in order: a reader who follows a task that
 is tried again sees the end of the first attempt, then the next. With `tail_lines` a task's reading begins with its last
 attempt. Followers wait for tasks that have not started, and end when the task has.
+
+Every generator is closed where it is used (aclosing), not when it happens to be collected: a reader who leaves must
+give back its transfer at once.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -60,7 +63,7 @@ class OutputReader:
                         job=job, task_number=number, attempt=attempt, stderr=stderr, data=data
                     )
 
-    async def ended(self, end: TaskEnd, wish: Wish, skip: Mapping[bool, int]) -> AsyncIterator[Piece]:
+    async def ended(self, end: TaskEnd, wish: Wish, skip: Mapping[bool, int]) -> AsyncGenerator[Piece, None]:
         """The whole output of an attempt that has ended, without the first `skip` bytes of each stream."""
         key = AttemptKey(end.job, end.index, end.attempt)
         small = await self.driver.fetch(lambda store: store.small_output(key))
@@ -69,20 +72,25 @@ class OutputReader:
                 data = small.stderr if stderr else small.stdout
                 if rest := tail_of(data, wish.tail_lines)[skip[stderr] :]:
                     yield stderr, rest
-        elif self._files.has(key):
-            async for piece in self._from_files(key, wish, skip):
-                yield piece
-        elif end.output_bytes:
+            return
+        if not end.output_bytes:
+            return
+        if not self._files.has(key):
             try:
-                async for piece in self.live(key, end.worker_id, wish, skip):
-                    yield piece
+                async with aclosing(self.live(key, end.worker_id, wish, skip)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
             except NotFound:
-                if not self._files.has(key):  # or it was taken in at this very moment
+                if not self._files.has(key):  # else it was taken in at this very moment
                     raise
-                async for piece in self._from_files(key, wish, skip):
-                    yield piece
+        async with aclosing(self._from_files(key, wish, skip)) as pieces:
+            async for piece in pieces:
+                yield piece
 
-    async def live(self, key: AttemptKey, worker_id: str, wish: Wish, skip: Mapping[bool, int]) -> AsyncIterator[Piece]:
+    async def live(
+        self, key: AttemptKey, worker_id: str, wish: Wish, skip: Mapping[bool, int]
+    ) -> AsyncGenerator[Piece, None]:
         """As the worker sends it. NotFound when it has no such output, Unreachable when it cannot be asked."""
         line = self._sessions.line_of(worker_id)
         if line is None:
@@ -107,7 +115,7 @@ class OutputReader:
                 if skipped < len(data):
                     yield stderr, data[skipped:]
 
-    async def _from_files(self, key: AttemptKey, wish: Wish, skip: Mapping[bool, int]) -> AsyncIterator[Piece]:
+    async def _from_files(self, key: AttemptKey, wish: Wish, skip: Mapping[bool, int]) -> AsyncGenerator[Piece, None]:
         for stderr in wish.streams():
             pieces = self._files.read(key, stderr, wish.tail_lines, skip[stderr])
             while data := await asyncio.to_thread(next, pieces, b""):
@@ -131,12 +139,13 @@ class _TaskReader:
         """(attempt, stderr, data)"""
         async with aclosing(self._driver.watchers.changes([self._job])) as changes:
             async for _ in changes:
-                async for piece in self._read_on():
-                    yield piece
+                async with aclosing(self._read_on()) as pieces:
+                    async for piece in pieces:
+                        yield piece
                 if self._over or not self._wish.follow:
                     return
 
-    async def _read_on(self) -> AsyncIterator[tuple[int, bool, bytes]]:
+    async def _read_on(self) -> AsyncGenerator[tuple[int, bool, bytes], None]:
         """All that is to be had before the task changes again."""
         self._driver.check()
         self._over, worker_id, attempt = await self._driver.read(self._where)
@@ -146,15 +155,17 @@ class _TaskReader:
             ends = [] if worker_id else ends[-1:]
         for end in ends:
             if end.attempt > self._shown:
-                async for stderr, data in self._output.ended(end, self._wish, self._given):
-                    yield end.attempt, stderr, data
+                async with aclosing(self._output.ended(end, self._wish, self._given)) as pieces:
+                    async for stderr, data in pieces:
+                        yield end.attempt, stderr, data
                 self._next_attempt(end.attempt)
         if worker_id and attempt > self._shown:
             key = AttemptKey(self._job, self._index, attempt)
             try:
-                async for stderr, data in self._output.live(key, worker_id, self._wish, dict(self._given)):
-                    self._given[stderr] += len(data)
-                    yield attempt, stderr, data
+                async with aclosing(self._output.live(key, worker_id, self._wish, dict(self._given))) as pieces:
+                    async for stderr, data in pieces:
+                        self._given[stderr] += len(data)
+                        yield attempt, stderr, data
                 self._next_attempt(attempt)
             except NotFound:
                 pass  # it has not begun, or has just ended: either will be a change

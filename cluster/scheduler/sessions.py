@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -94,7 +94,7 @@ class Sessions:
 
     async def serve(
         self, worker_id: str, requests: AsyncIterator[scheduler_pb2.SessionRequest]
-    ) -> AsyncIterator[scheduler_pb2.SessionResponse]:
+    ) -> AsyncGenerator[scheduler_pb2.SessionResponse, None]:
         """One session from hello to its end. Raises what ended it, if it was not the worker's wish."""
         first = await anext(requests, None)
         if first is None or not first.HasField("hello"):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from cluster.domain.errors import InvalidInput, NotFound
 from cluster.domain.events import WorkerDeregistered, WorkerRegistered
@@ -63,8 +64,9 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
     async def Session(
         self, requests: AsyncIterator[scheduler_pb2.SessionRequest], context: Context
     ) -> AsyncIterator[scheduler_pb2.SessionResponse]:
-        async for response in self._sessions.serve(current_caller().identity.name, requests):
-            yield response
+        async with aclosing(self._sessions.serve(current_caller().identity.name, requests)) as responses:
+            async for response in responses:
+                yield response
 
     async def PushOutput(
         self, requests: AsyncIterator[scheduler_pb2.PushOutputRequest], context: Context

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from cluster.v1.scheduler_pb2 import PushOutputRequest
 from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, one, packed
 
 
-async def start_one(user: User, worker: Worker, **fields: object) -> Assign:
+async def start_one(user: User, worker: Worker, **fields: Any) -> Assign:
     """A job of one task that runs on the worker."""
     await worker.connect()
     await user.submit("noisy", **fields)
@@ -90,7 +91,7 @@ def test_a_stalled_reader_stalls_nobody_else(tmp_path: Path) -> None:
         user, worker = cluster.user(), cluster.worker()
         assign = await start_one(user, worker)
         stalled = user.output("1", follow=True)
-        pull = asyncio.create_task(anext(stalled))
+        pull: asyncio.Task[Any] = asyncio.create_task(stalled.__anext__())  # type: ignore[arg-type]
         asked = await worker.asked_for()
         pushed = 0
 
