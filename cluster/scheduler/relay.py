@@ -46,9 +46,11 @@ class Transfer:
                     error = NotFound(request.error)
                     return
                 check_piece(request.data)
-                if not await self._put(request.stderr, request.data):
+                if request.data and not await self._put(request.stderr, request.data):
                     return
-            error = None
+                if request.complete:
+                    error = None
+                    return
         finally:
             self._end(error)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from cluster.domain.errors import InvalidInput, NotFound
+from cluster.domain.errors import InvalidInput, NotFound, Unreachable
 from cluster.domain.events import WorkerDeregistered, WorkerRegistered
 from cluster.domain.identity import check_name
 from cluster.domain.ids import AttemptKey
@@ -88,8 +88,13 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         """Returns when all of it is on disk, so that the worker may forget it."""
         async for request in requests:
             check_piece(request.data)
-            await asyncio.to_thread(output.write, request.stderr, request.data)
-        await asyncio.to_thread(output.keep)
+            if request.data:
+                await asyncio.to_thread(output.write, request.stderr, request.data)
+            if request.complete:
+                await asyncio.to_thread(output.keep)
+                return
+        # A connection that breaks looks to gRPC's handlers like a stream that ends.
+        raise Unreachable("the output broke off; push it again")
 
     async def _check_is_its_own(self, key: AttemptKey, worker_id: str) -> None:
         """NotFound unless that attempt is, or was, this worker's."""

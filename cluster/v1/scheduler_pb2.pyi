@@ -258,7 +258,7 @@ class OpenOutput(_message.Message):
     def __init__(self, transfer_id: _Optional[str] = ..., job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ...) -> None: ...
 
 class PushOutputRequest(_message.Message):
-    __slots__ = ("transfer_id", "job", "index", "attempt", "stderr", "data", "error")
+    __slots__ = ("transfer_id", "job", "index", "attempt", "stderr", "data", "error", "complete")
     TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -266,6 +266,7 @@ class PushOutputRequest(_message.Message):
     STDERR_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
     transfer_id: str
     job: int
     index: int
@@ -273,7 +274,8 @@ class PushOutputRequest(_message.Message):
     stderr: bool
     data: bytes
     error: str
-    def __init__(self, transfer_id: _Optional[str] = ..., job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., error: _Optional[str] = ...) -> None: ...
+    complete: bool
+    def __init__(self, transfer_id: _Optional[str] = ..., job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., error: _Optional[str] = ..., complete: _Optional[bool] = ...) -> None: ...
 
 class PushOutputResponse(_message.Message):
     __slots__ = ()

@@ -51,6 +51,7 @@ class LivePushes:
         try:
             async for chunk in self._readers.read(key, Wanted(asked.stdout, asked.stderr, asked.follow, tail)):
                 yield scheduler_pb2.PushOutputRequest(stderr=chunk.stderr, data=chunk.data)
+            yield scheduler_pb2.PushOutputRequest(complete=True)
         except ClusterError as error:
             yield scheduler_pb2.PushOutputRequest(error=str(error))
         except OSError as error:
@@ -116,6 +117,7 @@ class Keeping:
         yield _first(key)
         async for chunk in self._readers.read(key, Wanted(follow=False)):
             yield scheduler_pb2.PushOutputRequest(stderr=chunk.stderr, data=chunk.data)
+        yield scheduler_pb2.PushOutputRequest(complete=True)
 
 
 def _first(key: AttemptKey, transfer_id: str = "") -> scheduler_pb2.PushOutputRequest:

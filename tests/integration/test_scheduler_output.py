@@ -15,6 +15,8 @@ from cluster.scheduler.outputs import OutputFiles
 from cluster.v1.scheduler_pb2 import PushOutputRequest
 from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, one, packed
 
+COMPLETE = PushOutputRequest(complete=True)
+
 
 async def start_one(user: User, worker: Worker, **fields: Any) -> Assign:
     """A job of one task that runs on the worker."""
@@ -34,7 +36,7 @@ async def end_with_output(worker: Worker, assign: Assign, output_bytes: int) -> 
 
 def to_keep(stdout: bytes, stderr: bytes = b"", index: int = 0, attempt: int = 1) -> list[PushOutputRequest]:
     first = PushOutputRequest(job=1, index=index, attempt=attempt)
-    return [first, PushOutputRequest(data=stdout), PushOutputRequest(stderr=True, data=stderr)]
+    return [first, PushOutputRequest(data=stdout), PushOutputRequest(stderr=True, data=stderr), COMPLETE]
 
 
 def test_pushed_output_is_kept_and_read(tmp_path: Path) -> None:
@@ -48,6 +50,19 @@ def test_pushed_output_is_kept_and_read(tmp_path: Path) -> None:
         assert await user.text("1", stderr=False, tail=2) == b"two\nthree\n"
         await cluster.restart()
         assert await cluster.user().text("1") == b"one\ntwo\nthree\noops\n"
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_push_that_breaks_off_keeps_nothing(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        await end_with_output(worker, assign, 9000)
+        with pytest.raises(Unreachable, match="broke off"):
+            await worker.push(*to_keep(b"half")[:-1])
+        await worker.push(*to_keep(b"whole"))
+        assert await user.text("1") == b"whole"
 
     in_cluster(tmp_path, body)
 
@@ -79,6 +94,7 @@ def test_followers_see_output_live_from_byte_0(tmp_path: Path) -> None:
                 PushOutputRequest(transfer_id=a.transfer_id, job=1, attempt=1),
                 PushOutputRequest(data=b"a"),
                 PushOutputRequest(stderr=True, data=b"b"),
+                COMPLETE,
             )
         await worker.finish(assign)
         assert await asyncio.gather(*followers) == [b"ab"] * 3
@@ -108,6 +124,7 @@ def test_a_stalled_reader_stalls_nobody_else(tmp_path: Path) -> None:
         await worker.push(
             PushOutputRequest(transfer_id=(await worker.asked_for()).transfer_id, job=1, attempt=1),
             PushOutputRequest(data=b"all of it"),
+            COMPLETE,
         )
         await worker.finish(assign)
         assert await other == b"all of it"
@@ -127,7 +144,9 @@ def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(tmp_pa
         assign = await worker.hear(Assign)
         asked = await worker.asked_for()
         await worker.push(
-            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1), PushOutputRequest(data=b"first ")
+            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1),
+            PushOutputRequest(data=b"first "),
+            COMPLETE,
         )
         await worker.fail(assign)
         again = await worker.hear(Assign)
@@ -135,7 +154,9 @@ def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(tmp_pa
         asked = await worker.asked_for()
         assert asked.attempt == 2
         await worker.push(
-            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=2), PushOutputRequest(data=b"second")
+            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=2),
+            PushOutputRequest(data=b"second"),
+            COMPLETE,
         )
         await worker.finish(again)
         assert await follower == b"first second"
@@ -164,7 +185,9 @@ def test_a_follower_goes_on_where_it_was_when_the_worker_is_back(tmp_path: Path)
         await worker.connect(running=[assign.attempts])
         asked = await worker.asked_for()
         await worker.push(
-            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1), PushOutputRequest(data=b"one two")
+            PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1),
+            PushOutputRequest(data=b"one two"),
+            COMPLETE,
         )
         await worker.finish(assign)
         assert await follower == b"one two"
