@@ -63,6 +63,7 @@ from cluster.worker.watch import Watcher
 
 logger = logging.getLogger(__name__)
 
+KEEPING = 5.0  # seconds for output that is to be kept to reach the scheduler before we go
 GOODBYE = 2.0  # seconds for the scheduler to hear that we go
 UNKNOWN_LEASH = 45.0  # seconds; of jobs that were adopted and not assigned since: the usual one
 
@@ -85,6 +86,7 @@ class Hooks:
 
     handed_over: Callable[[Sequence[Started | Ended]], None]  # about jobs of the worker's own API; on disk on return
     launcher_held: Callable[[str, set[AttemptKey]], None]  # incarnation, and which own jobs it has or has reported
+    own_phase: Callable[[int], Phase]  # of a job of the own API, by its number
     save_epoch: Callable[[int], None]
     registered: Callable[[str], None]  # the name in force
     welcomed: Callable[[], None]
@@ -171,6 +173,7 @@ class Agent:
 
     async def goodbye(self, reason: str) -> None:
         """Tell the scheduler that this worker goes offline, and hang up."""
+        await self._keeping.settle(KEEPING)
         session = self._session
         if session is not None and self.core.connected:
             try:
@@ -181,6 +184,9 @@ class Agent:
         if session is not None:
             session.close(reason)
             await session.finished()
+
+    def close(self) -> None:
+        """The very last."""
         if self._timer is not None:
             self._timer.cancel()
         self._watcher.close()
@@ -318,6 +324,8 @@ class Agent:
             logger.info("adopted %d running attempts from the launcher", adopted)
 
     def _phase_of(self, key: AttemptKey) -> Phase:
+        if key.job == OWN:
+            return self.hooks.own_phase(key.index)
         if key in self.core.running:
             return Phase.RUNNING
         if key in self.core.queued:

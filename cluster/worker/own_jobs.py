@@ -19,9 +19,12 @@ from cluster.domain.states import TaskState
 from cluster.domain.worker_messages import OWN
 from cluster.worker.agent import Agent
 from cluster.worker.own_store import OwnJob, OwnStore
+from cluster.worker.readers import Phase
 from cluster.worker.templates import Templates
 
 logger = logging.getLogger(__name__)
+
+_PHASES = {TaskState.READY: Phase.QUEUED, TaskState.RUNNING: Phase.RUNNING}
 
 LOST_EXIT = 70  # EX_SOFTWARE, as the scheduler says it of a task whose end nobody knows
 _SPECIAL_EXITS = {"lost": LOST_EXIT, "withdrawn": 143}  # stopped before it ran: 128 + SIGTERM, as if it had begun
@@ -99,7 +102,14 @@ class OwnJobs:
             if not waiting:
                 self._waiting.pop(number, None)
 
-    # -- what the agent tells
+    # -- what the agent asks and tells
+
+    def phase_of(self, number: int) -> Phase:
+        """How far a job is, for whoever reads its output."""
+        job = self._store.get(number)
+        if job is None:
+            return Phase.UNKNOWN
+        return _PHASES.get(job.state, Phase.ENDED)
 
     def handed_over(self, reports: Sequence[Started | Ended]) -> None:
         """Reports of the launcher, in order. On disk when this returns. Said twice they change nothing."""

@@ -80,6 +80,13 @@ class Keeping:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def settle(self, patience: float) -> None:
+        """Waits until all has been pushed, if the scheduler takes it, but not for ever."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience)
+        if self._waiting:
+            logger.info("the output of %d attempts waits here until this worker is back", len(self._waiting))
+
     def cancel(self) -> None:
         """The session is over; `resume` goes on in the next."""
         for task in self._tasks:

@@ -63,9 +63,9 @@ async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
     with _the_only_one(directory):
         stop = _stop_signal()
         worker = await _enter(options, directory)
-        await worker.start(stop.set)
         waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(worker.usable.wait())]
         try:
+            await worker.start(stop.set)
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if worker.usable.is_set():
                 state = worker.membership.state

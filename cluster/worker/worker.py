@@ -90,6 +90,7 @@ class Worker:
             Hooks(
                 handed_over=self._own.handed_over,
                 launcher_held=self._launcher_held,
+                own_phase=self._own.phase_of,
                 save_epoch=lambda epoch: membership.amend(epoch=epoch),
                 registered=lambda name: membership.amend(name=name),
                 welcomed=self.usable.set,
@@ -115,16 +116,18 @@ class Worker:
             if stop_jobs:
                 await self._own.stop_all()
             await agent.finished.wait()
-            if stop_jobs:
-                await agent.quit_launcher(QUIT_PATIENCE)
-            else:
+            if not stop_jobs:
                 self._say_what_goes_on()
         await agent.goodbye("the worker was stopped")
+        if stop_jobs:
+            await agent.quit_launcher(QUIT_PATIENCE)  # last, because without a launcher there is no session
         if self._server is not None:
             await self._server.stop()
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        agent.close()
         self._outputs.close()
         self._store.close()
         self.membership.amend(pid=0, api="")

@@ -1,0 +1,140 @@
+"""Jobs on a real worker: real scheduler, real agent, real launcher, real processes."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.job import ArraySegment
+from tests.integration.workers import Site, at_site, fifo, let_go, reach
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_job_runs_with_its_own_environment_and_directory(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        job = await site.user.submit(
+            "sh", "-c", "env | sort; echo =$(pwd); touch left-behind; exit 3", env=(("A", "b"),)
+        )
+        text = (await site.user.text(str(job.number), follow=True)).decode()
+        [ended] = await site.user.wait(str(job.number))
+        assert (ended.reason, ended.exit_code) == ("exit:3", 3)
+        lines = text.splitlines()
+        names = {line.partition("=")[0] for line in lines[:-1]}
+        ours = {name for name in names if name.startswith("CLUSTER_")}
+        assert ours == {"CLUSTER_JOB", "CLUSTER_JOB_ID", "CLUSTER_TASK", "CLUSTER_ATTEMPT", "CLUSTER_LAUNCHER"}
+        assert {"A=b", f"CLUSTER_JOB={job.number}", f"CLUSTER_JOB_ID={job.id}"} <= set(lines)
+        assert lines[-1] == f"={worker.directory}/work/{job.number}/0.1"
+        await worker.stop()
+        assert worker.files() == []  # output and directory are gone from here
+
+    os.environ["CLUSTER_SECRET"] = "x"
+    try:
+        at_site(tmp_path, body)
+    finally:
+        del os.environ["CLUSTER_SECRET"]
+
+
+def test_arrays_and_lines_reach_their_tasks(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        await site.worker().started()
+        show = 'echo "$CLUSTER_TASK $CLUSTER_LINE {}"'
+        array = await site.user.submit("sh", "-c", show, array=(ArraySegment(3, 7, 2),))
+        lines = await site.user.submit("sh", "-c", show, lines=b"a b\nc")
+        await site.user.wait(str(array.number), str(lines.number))
+        assert await site.user.text(f"{array.number}.5") == b"5  {}\n"
+        assert await site.user.text(f"{lines.number}.1") == b"1 a b a b\n"
+        assert await site.user.text(f"{lines.number}.2") == b"2 c c\n"
+
+    at_site(tmp_path, body)
+
+
+def test_large_output_is_kept_by_the_scheduler_and_leaves_the_worker(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        job = await site.user.submit("sh", "-c", "seq 100000; seq 3 >&2")
+        await site.user.wait(str(job.number))
+        kept = site.cluster.directory / "outputs" / str(job.number)
+        expected = "".join(f"{n}\n" for n in range(1, 100001)).encode()
+        await worker.stop()
+        assert worker.files() == []
+        assert (kept / "0.1.out").read_bytes() == expected
+        assert await site.user.text(str(job.number), stderr=False) == expected
+        assert await site.user.text(str(job.number), stdout=False) == b"1\n2\n3\n"
+
+    at_site(tmp_path, body)
+
+
+def test_several_followers_read_a_running_job_from_byte_0_or_its_tail(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        await site.worker().started()
+        began, gate = fifo(tmp_path / "began"), fifo(tmp_path / "gate")
+        script = f"echo one; echo two; echo > {began}; read x < {gate}; echo three"
+        job = await site.user.submit("sh", "-c", script)
+        await reach(began)
+
+        async def follow(tail: int | None) -> bytes:
+            return await site.user.text(str(job.number), follow=True, tail=tail)
+
+        followers = [asyncio.create_task(follow(tail)) for tail in (None, 1, None, 0)]
+        before = await site.user.text(str(job.number))
+        assert before == b"one\ntwo\n"
+        await let_go(gate)
+        everything = b"one\ntwo\nthree\n"
+        first, tail, second, nothing = [await follower for follower in followers]
+        assert first == second == everything
+        assert everything.endswith(tail)
+        assert everything.endswith(nothing)
+
+    at_site(tmp_path, body)
+
+
+def test_a_cancelled_job_says_which_signal_ended_it(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        await site.worker().started()
+        began = fifo(tmp_path / "began")
+        job = await site.user.submit("sh", "-c", f"echo > {began}; exec sleep 1000")
+        await reach(began)
+        await site.user.cancel(str(job.number))
+        [ended] = await site.user.wait(str(job.number))
+        assert (ended.reason, ended.exit_code) == ("cancelled", 143)
+        [task] = (await site.user.get(str(job.number))).tasks
+        assert task.signal == "SIGTERM"  # S2.11
+
+    at_site(tmp_path, body)
+
+
+def test_scripts_come_from_the_folder_and_never_from_elsewhere(tmp_path: Path) -> None:  # S2.7, S2.8, S2.9
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    (scripts / "count.sh").write_text("echo counted $1\n")
+    (tmp_path / "secret.sh").write_text("echo secret\n")
+    (scripts / "out.sh").symlink_to(tmp_path / "secret.sh")
+
+    async def body(site: Site) -> None:
+        await site.worker(scripts=str(scripts)).started()
+        good = await site.user.submit("bash", script="count.sh", script_args=("3",))
+        link = await site.user.submit("bash", script="out.sh")
+        missing = await site.user.submit("bash", script="none.sh")
+        jobs = await site.user.wait(*(str(job.number) for job in (good, link, missing)))
+        assert [job.reason for job in jobs] == ["ok", "launch_failed", "launch_failed"]
+        assert await site.user.text(str(good.number)) == b"counted 3\n"
+        details = [(await site.user.get(str(job.number))).tasks[0].detail for job in (link, missing)]
+        assert details == [
+            "script 'out.sh' leaves the scripts folder: it is a link that leads outside",
+            "there is no script 'none.sh' in the worker's scripts folder",
+        ]
+
+    at_site(tmp_path, body)
+
+
+def test_the_null_launcher_ends_everything_at_once(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        await site.worker(null_launcher=True).started()
+        job = await site.user.submit("false", array=(ArraySegment(1, 5000),))
+        [ended] = await site.user.wait(str(job.number))
+        assert (ended.reason, ended.counts.succeeded) == ("ok", 5000)
+
+    at_site(tmp_path, body)

@@ -1,0 +1,210 @@
+"""The worker's own door (S2.5, S2.10, S2.11), with a scheduler and without."""
+
+import asyncio
+import json
+import os
+import signal
+import uuid
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound
+from cluster.domain.job import ArraySegment, JobSpec
+from cluster.pki.files import load_credentials
+from cluster.rpc.channel import dial
+from cluster.rpc.convert import spec_to_proto
+from cluster.rpc.errors import calling
+from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
+from tests.integration.workers import LONGEST, Site, WorkerProcess, at_site, fifo, let_go, reach
+
+pytestmark = pytest.mark.slow
+
+
+class Own:
+    """Calls on one worker. They raise the ClusterError that they answer."""
+
+    def __init__(self, stub: Any) -> None:
+        self.stub = stub
+
+    async def start(self, *argv: str, job_id: str = "", **fields: Any) -> job_pb2.Job:
+        request = worker_pb2.StartJobRequest(
+            id=job_id or str(uuid.uuid4()), spec=spec_to_proto(JobSpec(argv, **fields))
+        )
+        with calling("worker"):
+            answer: worker_pb2.StartJobResponse = await self.stub.StartJob(request)
+        return answer.job
+
+    async def wait(self, selector: str) -> worker_pb2.WaitJobResponse:
+        with calling("worker"):
+            answer: worker_pb2.WaitJobResponse = await self.stub.WaitJob(
+                worker_pb2.WaitJobRequest(selector=jobs_pb2.Selector(text=selector))
+            )
+        return answer
+
+    async def stop(self, selector: str, **fields: Any) -> list[job_pb2.Job]:
+        with calling("worker"):
+            request = worker_pb2.StopJobRequest(selector=jobs_pb2.Selector(text=selector), **fields)
+            return list((await self.stub.StopJob(request)).jobs)
+
+    async def jobs(self, selector: str = "") -> list[job_pb2.Job]:
+        request = worker_pb2.GetJobsRequest(selector=jobs_pb2.Selector(text=selector) if selector else None)
+        with calling("worker"):
+            return list((await self.stub.GetJobs(request)).jobs)
+
+    async def text(self, selector: str, **fields: Any) -> bytes:
+        options = {"stdout": True, "stderr": True, "follow": True, **fields}
+        request = worker_pb2.ReadJobOutputRequest(selector=jobs_pb2.Selector(text=selector), **options)
+        with calling("worker"):
+            return b"".join([piece.data async for piece in self.stub.ReadJobOutput(request)])
+
+
+def test_start_stop_status_and_output(tmp_path: Path) -> None:  # S2.5
+    began, gate = fifo(tmp_path / "began"), fifo(tmp_path / "gate")
+
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        async with site.own_api(worker) as stub:
+            own = Own(stub)
+            job_id = str(uuid.uuid4())
+            script = f"echo out; echo err >&2; echo > {began}; read x < {gate}; exit 4"
+            job = await own.start("sh", "-c", script, job_id=job_id, name="mine")
+            assert (job.number, job.id, job.owner) == (1, job_id, "admin")
+            assert (await own.start("sh", "-c", script, job_id=job_id)).number == 1  # a repeated call starts nothing
+            followers = [asyncio.create_task(own.text("mine")), asyncio.create_task(own.text("1", stderr=False))]
+            await reach(began)
+            assert [j.state for j in await own.jobs()] == [job_pb2.TASK_STATE_RUNNING]
+            await let_go(gate)
+            ended = await own.wait(job_id)
+            assert (ended.job.reason, ended.job.exit_code, ended.task.worker_id) == ("exit:4", 4, worker.ready["id"])
+            assert sorted((await followers[0]).splitlines()) == [b"err", b"out"]
+            assert await followers[1] == b"out\n"
+
+    at_site(tmp_path, body)
+
+
+def test_past_jobs_and_those_that_run_outlive_the_agent(tmp_path: Path) -> None:  # S2.10
+    began, gate = fifo(tmp_path / "began"), fifo(tmp_path / "gate")
+
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        async with site.own_api(worker) as stub:
+            own = Own(stub)
+            await own.start("sh", "-c", "echo past; exit 5")
+            await own.wait("1")
+            await own.start("sh", "-c", f"echo > {began}; read x < {gate}; echo done")
+            await reach(began)
+        await worker.stop(signal.SIGKILL)
+        await worker.started()
+        async with site.own_api(worker) as stub:
+            own = Own(stub)
+            past, running = await own.jobs()
+            assert (past.reason, past.exit_code, list(past.spec.argv)) == (
+                "exit:5",
+                5,
+                ["sh", "-c", "echo past; exit 5"],
+            )
+            assert running.state == job_pb2.TASK_STATE_RUNNING
+            assert await own.text("1") == b"past\n"
+            await let_go(gate)
+            assert (await own.wait("2")).job.reason == "ok"
+            assert await own.text("2") == b"done\n"
+
+    at_site(tmp_path, body)
+
+
+def test_stopping_takes_the_whole_tree_and_is_idempotent(tmp_path: Path) -> None:  # S2.11
+    pids = tmp_path / "pids"
+    began = fifo(tmp_path / "began")
+
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        async with site.own_api(worker) as stub:
+            own = Own(stub)
+            await own.start("sh", "-c", f"sleep 1000 & echo $! > {pids}; echo > {began}; wait")
+            await reach(began)
+            await own.stop("1", reason="enough")
+            ended = await own.wait("1")
+            assert (ended.job.reason, ended.task.signal, ended.job.exit_code) == ("cancelled", "SIGTERM", 143)
+            assert (ended.job.cancelled_by, ended.job.cancel_reason) == ("admin", "enough")
+            [again] = await own.stop("1")
+            assert again == ended.job
+
+    at_site(tmp_path, body)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids.read_text()), 0)
+
+
+WRONG: list[tuple[Callable[[Own], Coroutine[Any, Any, object]], type[ClusterError], str]] = [
+    (lambda own: own.start("true", array=(ArraySegment(1, 2),)), InvalidInput, "an array needs a scheduler"),
+    (lambda own: own.start("true", worker="another"), InvalidInput, "'another' is another worker"),
+    (lambda own: own.start(), InvalidInput, "the command is empty"),
+    (lambda own: own.start("true", job_id="x"), InvalidInput, "no lower-case UUID"),
+    (lambda own: own.wait("7"), NotFound, "no job 7"),
+    (lambda own: own.stop("1", grace=-1), InvalidInput, "a grace of -1 s"),
+    (lambda own: own.text("nobody"), NotFound, "no job 'nobody'"),
+]
+
+
+def test_bad_input_gets_one_clear_line(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker(null_launcher=True).started()
+        async with site.own_api(worker) as stub:
+            for call, error, words in WRONG:
+                with pytest.raises(error, match=words):
+                    await call(Own(stub))
+
+    at_site(tmp_path, body)
+
+
+def test_whoever_has_no_right_here_gets_in_nowhere(tmp_path: Path) -> None:  # S2.3
+    async def body(site: Site) -> None:
+        worker = await site.worker(null_launcher=True).started()
+        async with site.own_api(worker, user="mallory") as stub:
+            with pytest.raises(NotAuthenticated, match="user/mallory is not, or no longer, known"):
+                await Own(stub).jobs()
+
+    at_site(tmp_path, body)
+
+
+def test_a_worker_alone_serves_its_machine_without_a_scheduler(tmp_path: Path) -> None:
+    directory = tmp_path / "worker"
+
+    async def run() -> None:
+        worker = WorkerProcess(directory, standalone=True)
+        try:
+            async with asyncio.timeout(LONGEST):
+                await worker.started()
+                first = worker.ready
+                said = json.loads((directory / "worker.json").read_text())
+                assert said["api"] == first["address"]
+                assert await use(worker, "echo alone") == b"alone\n"
+                await worker.stop()
+                await worker.started()  # the same worker, with the same past
+                assert worker.ready["id"] == first["id"]
+                assert await use(worker, "echo again") == b"again\n"
+                assert len((await get(worker)).jobs) == 2
+        finally:
+            await worker.clean_up()
+
+    async def get(worker: WorkerProcess) -> worker_pb2.GetJobsResponse:
+        async with door(worker) as channel:
+            answer: worker_pb2.GetJobsResponse = await worker_pb2_grpc.WorkerStub(channel).GetJobs(
+                worker_pb2.GetJobsRequest()
+            )
+            return answer
+
+    async def use(worker: WorkerProcess, script: str) -> bytes:
+        async with door(worker) as channel:
+            own = Own(worker_pb2_grpc.WorkerStub(channel))
+            job = await own.start("sh", "-c", script)
+            return await own.text(job.id)
+
+    def door(worker: WorkerProcess) -> Any:
+        admin = load_credentials(directory / "admin.pem")
+        name = f"{worker.ready['id']}.worker.{admin.identity.cluster_id}.cluster.internal"
+        return dial(worker.ready["address"], admin, name)
+
+    asyncio.run(run())

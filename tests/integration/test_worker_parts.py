@@ -1,0 +1,258 @@
+"""The small parts of the agent that touch the system: scripts, capacity, environment, following files."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.errors import InvalidInput, NotFound
+from cluster.domain.ids import AttemptKey
+from cluster.domain.job import JobSpec
+from cluster.worker.capacity import available_millicpus
+from cluster.worker.outputs import Outputs
+from cluster.worker.readers import Phase, Readers, Wanted
+from cluster.worker.scripts import resolve_script
+from cluster.worker.templates import RunAs, Templates, base_environment
+from cluster.worker.watch import Watcher
+
+KEY = AttemptKey(5, 0, 1)
+
+
+# -- scripts (S2.9)
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    folder = tmp_path / "scripts"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "count.sh").touch()
+    (folder / "sub" / "deep.sh").touch()
+    (tmp_path / "outside.sh").touch()
+    (tmp_path / "scripts-too").mkdir()
+    (tmp_path / "scripts-too" / "near.sh").touch()
+    (folder / "inner.sh").symlink_to("sub/deep.sh")
+    (folder / "out.sh").symlink_to("../outside.sh")
+    (folder / "near.sh").symlink_to("../scripts-too/near.sh")
+    (folder / "up").symlink_to("..")
+    (folder / "loop").symlink_to("loop")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("count.sh", "count.sh"), ("sub/deep.sh", "sub/deep.sh"), ("./count.sh", "count.sh"), ("inner.sh", "sub/deep.sh")],
+)
+def test_a_script_inside_is_found(scripts: Path, path: str, found: str) -> None:
+    assert resolve_script(scripts, path) == str(scripts / found)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("../outside.sh", "leaves the scripts folder"),
+        ("sub/../../outside.sh", "leaves the scripts folder"),
+        ("sub/../count.sh", "leaves the scripts folder"),
+        ("/etc/passwd", "leaves the scripts folder"),
+        ("out.sh", "is a link that leads outside"),
+        ("near.sh", "is a link that leads outside"),
+        ("up/outside.sh", "is a link that leads outside"),
+        (".", "leads outside"),
+        ("loop", "cannot be followed"),
+        ("count.sh/x", "cannot be followed"),
+    ],
+)
+def test_a_script_outside_is_refused(scripts: Path, path: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        resolve_script(scripts, path)
+
+
+def test_a_script_that_is_not_there_is_said_to_be_missing(scripts: Path) -> None:
+    with pytest.raises(NotFound, match=r"no script 'none\.sh'"):
+        resolve_script(scripts, "none.sh")
+    with pytest.raises(NotFound, match="start it with --scripts"):
+        resolve_script(None, "count.sh")
+
+
+# -- templates
+
+
+def test_a_template_is_the_command_in_an_allow_listed_environment(tmp_path: Path, scripts: Path) -> None:
+    environ = {"PATH": "/bin", "LC_ALL": "C", "CLUSTER_JOB": "9", "AWS_SECRET_ACCESS_KEY": "x", "HOME": "/root"}
+    base = base_environment(environ, RunAs(12, 13, {"HOME": "/home/x"}))
+    templates = Templates(tmp_path / "jobs", tmp_path / "work", scripts, base, RunAs(12, 13))
+    spec = JobSpec(("bash",), script="count.sh", script_args=("3",), env=(("A", "1"), ("CLUSTER_JOB", "8")), timeout=2)
+    template = templates.make(5, "uuid", spec, 45.0)
+    assert template.argv == ("bash", str(scripts / "count.sh"), "3")
+    assert dict(template.env) == {
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "HOME": "/home/x",
+        "A": "1",
+        "CLUSTER_JOB": "5",
+        "CLUSTER_JOB_ID": "uuid",
+    }
+    assert (template.outputs, template.cwd) == (str(tmp_path / "jobs/5"), str(tmp_path / "work/5"))
+    assert (template.fresh_cwd, template.timeout, template.leash, template.uid) == (True, 2, 45.0, 12)
+    assert template.refusal == ""
+    assert not templates.make(5, "uuid", JobSpec(("ls",), cwd="/tmp"), None).fresh_cwd
+    assert "leads outside" in templates.make(5, "uuid", JobSpec((), script="out.sh"), None).refusal
+
+
+# -- capacity
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "most"),
+    [
+        ("0::/\n", {}, None),
+        ("0::/a/b\n", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 1500),
+        ("0::/a/b\n", {"a/cpu.max": "400000 100000", "a/b/cpu.max": "50000 100000"}, 500),
+        ("4:cpu,cpuacct:/x\n0::/\n", {"cpu/x/cpu.cfs_quota_us": "25000", "cpu/x/cpu.cfs_period_us": "100000"}, 250),
+        ("4:cpu:/x\n", {"cpu/x/cpu.cfs_quota_us": "-1", "cpu/x/cpu.cfs_period_us": "100000"}, None),
+        ("4:memory:/x\n", {"x/cpu.max": "1000 100000"}, None),
+    ],
+)
+def test_capacity_is_what_the_kernel_grants(tmp_path: Path, own: str, files: dict[str, str], most: int | None) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content + "\n")
+    (tmp_path / "own").write_text(own)
+    granted = len(os.sched_getaffinity(0)) * 1000
+    assert available_millicpus(tmp_path, tmp_path / "own") == min(granted, most or granted)
+
+
+# -- readers
+
+
+class Desk:
+    """Readers of one attempt, whose phase the test sets."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "jobs" / "5").mkdir(parents=True)
+        self.out = root / "jobs" / "5" / "0.1.out"
+        self.phase = Phase.RUNNING
+        self.outputs = Outputs(root / "jobs", root / "work")
+        self.watcher = Watcher()
+        self.readers = Readers(self.outputs, self.watcher, lambda key: self.phase)
+
+    def write(self, data: bytes) -> None:
+        with self.out.open("ab") as file:
+            file.write(data)
+
+    def becomes(self, phase: Phase) -> None:
+        self.phase = phase
+        self.readers.changed(KEY)
+
+    async def read(self, **wanted: object) -> bytes:
+        return b"".join([chunk.data async for chunk in self.readers.read(KEY, Wanted(**wanted))])  # type: ignore[arg-type]
+
+
+def at_desk(root: Path, body: Callable[[Desk], "asyncio.Future[None] | object"]) -> None:
+    async def run() -> None:
+        desk = Desk(root)
+        try:
+            async with asyncio.timeout(10):
+                await body(desk)  # type: ignore[misc]
+        finally:
+            desk.watcher.close()
+            desk.outputs.close()
+
+    asyncio.run(run())
+
+
+def test_a_follower_sees_each_write_and_stops_at_the_end(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        desk.write(b"one\n")
+        chunks = desk.readers.read(KEY, Wanted())
+        assert (await anext(chunks)).data == b"one\n"
+        following = asyncio.ensure_future(anext(chunks))
+        desk.write(b"two\n")  # only inotify tells
+        assert (await following).data == b"two\n"
+        desk.write(b"three\n")
+        desk.becomes(Phase.ENDED)
+        assert [chunk.data async for chunk in chunks] == [b"three\n"]
+        assert not desk.readers.any
+
+    at_desk(tmp_path, body)
+
+
+def test_a_follower_waits_for_what_has_not_started(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        desk.phase = Phase.QUEUED
+        following = asyncio.ensure_future(desk.read())
+        await asyncio.sleep(0)
+        desk.write(b"late\n")
+        desk.becomes(Phase.ENDED)
+        assert await following == b"late\n"
+
+    at_desk(tmp_path, body)
+
+
+def test_files_may_go_while_somebody_reads_them(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        desk.write(b"x" * 200_000)
+        desk.phase = Phase.ENDED
+        chunks = desk.readers.read(KEY, Wanted())
+        size = len((await anext(chunks)).data)
+        desk.out.unlink()
+        async for chunk in chunks:
+            size += len(chunk.data)
+        assert size == 200_000
+
+    at_desk(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("content", "tail", "expected"),
+    [
+        (b"a\nb\nc\n", 2, b"b\nc\n"),
+        (b"a\nb\nc", 2, b"b\nc"),
+        (b"a\nb\nc\n", 0, b""),
+        (b"a\nb\nc\n", 9, b"a\nb\nc\n"),
+        (b"\n\n\n", 1, b"\n"),
+        (b"", 3, b""),
+        (b"x" * 200_000 + b"\nlast\n", 1, b"last\n"),
+        (b"x" * 200_000 + b"\nlast\n", 2, b"x" * 200_000 + b"\nlast\n"),
+        (b"first\n" + b"x" * 200_000, 1, b"x" * 200_000),
+    ],
+)
+def test_the_tail_is_the_last_lines(tmp_path: Path, content: bytes, tail: int, expected: bytes) -> None:
+    async def body(desk: Desk) -> None:
+        desk.write(content)
+        desk.phase = Phase.ENDED
+        assert await desk.read(tail=tail, stderr=False) == expected
+
+    at_desk(tmp_path, body)
+
+
+def test_an_attempt_that_is_not_here_has_no_output(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        desk.phase = Phase.UNKNOWN
+        with pytest.raises(NotFound, match="no output of attempt"):
+            await desk.read()
+        desk.phase = Phase.ENDED
+        assert await desk.read() == b""  # it was empty, and so it was removed
+
+    at_desk(tmp_path, body)
+
+
+def test_what_an_earlier_agent_left_is_found_and_its_directories_are_removed(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    for name in (
+        "jobs/5/0.1.out",
+        "jobs/5/0.1.err",
+        "jobs/5/3.2.out",
+        "jobs/0/1.1.out",
+        "work/5/0.1/x",
+        "work/5/3.2/x",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    held = {AttemptKey(5, 3, 2)}
+    assert outputs.ended_before(held.__contains__) == [KEY]  # jobs of the own API keep theirs
+    outputs.remove((KEY,))
+    outputs.close()
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
+    assert left == ["jobs/0/1.1.out", "jobs/5/3.2.out", "work/5/3.2"]

@@ -1,0 +1,144 @@
+"""Agents that die, are stopped, or lose their scheduler: what runs goes on, and nothing is told wrongly."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.job import ArraySegment
+from tests.integration.workers import Site, at_site, fifo, let_go, reach
+
+pytestmark = pytest.mark.slow
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_killed_agent_loses_nothing(tmp_path: Path) -> None:
+    """Two attempts run, one waits in the backlog; one of the running ends while no agent is there."""
+
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        began, ended, gate = fifo(tmp_path / "began"), fifo(tmp_path / "ended"), fifo(tmp_path / "gate")
+        script = f"""
+            echo before $CLUSTER_TASK
+            echo >> {tmp_path}/ran-$CLUSTER_TASK
+            case $CLUSTER_TASK in
+              1) trap 'echo > {ended}' EXIT; echo > {began}; read x < {gate}; echo after; exit 7;;
+              2) read x < {gate}.2; seq 3000; exit 0;;
+            esac
+        """
+        gate2 = fifo(tmp_path / "gate.2")
+        job = await site.user.submit("sh", "-c", script, array=(ArraySegment(1, 3),))
+        await reach(began)
+        await worker.stop(signal.SIGKILL)
+        await let_go(gate)
+        await reach(ended)
+        await worker.started()
+        assert "adopted" in worker.log()
+        await let_go(gate2)
+        [done] = await site.user.wait(str(job.number))
+        assert (done.counts.succeeded, done.counts.failed, done.exit_code) == (2, 1, 7)
+        assert await site.user.text(f"{job.number}.1") == b"before 1\nafter\n"
+        second = "before 2\n" + "".join(f"{n}\n" for n in range(1, 3001))
+        assert await site.user.text(f"{job.number}.2", follow=True) == second.encode()
+
+    at_site(tmp_path, body)
+    assert [path.read_text() for path in tmp_path.glob("ran-*")] == ["\n"] * 3  # each ran once
+
+
+def test_a_stopped_agent_gives_back_what_has_not_started_and_adopts_the_rest_later(tmp_path: Path) -> None:  # S2.2
+    async def body(site: Site) -> None:
+        worker = await site.worker(millicpus=1000).started()
+        began, gate = fifo(tmp_path / "began"), fifo(tmp_path / "gate")
+        script = f"test $CLUSTER_TASK != 1 || {{ echo > {began}; read x < {gate}; }}"
+        job = await site.user.submit("sh", "-c", script, array=(ArraySegment(1, 3),))
+        await reach(began)
+        assert await worker.stop() == 0
+        [info] = await site.user.workers()
+        assert info.state == 3  # offline: it has said goodbye
+        [stopped] = await site.user.jobs(str(job.number))
+        assert (stopped.counts.running, stopped.counts.ready) == (1, 2)
+        assert "1 attempts go on without this worker" in worker.log()
+        first = worker.ready
+        await worker.started()
+        assert (worker.ready["id"], worker.ready["name"]) == (first["id"], first["name"])  # S2.4, S2.6
+        await let_go(gate)
+        [done] = await site.user.wait(str(job.number))
+        assert done.counts.succeeded == 3
+
+    at_site(tmp_path, body)
+
+
+def test_a_worker_that_is_to_stop_its_jobs_leaves_nothing_running(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker(stop_jobs=True).started()
+        began = fifo(tmp_path / "began")
+        job = await site.user.submit("sh", "-c", f"echo > {began}; exec sleep 1000")
+        await reach(began)
+        launcher = worker.launcher_pid
+        assert await worker.stop(signal.SIGINT) == 0
+        [ended] = await site.user.wait(str(job.number))
+        assert ended.reason == "cancelled"
+        assert not is_alive(launcher)
+
+    at_site(tmp_path, body)
+
+
+def test_a_scheduler_that_comes_back_finds_its_workers_and_their_ends(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        began, ended, gate = fifo(tmp_path / "began"), fifo(tmp_path / "ended"), fifo(tmp_path / "gate")
+        script = f"trap 'echo > {ended}' EXIT; echo > {began}; read x < {gate}; echo done"
+        job = await site.user.submit("sh", "-c", script)
+        await reach(began)
+        await site.cluster.stop()
+        await let_go(gate)
+        await reach(ended)
+        await site.cluster.start()
+        site.announce()  # at another port
+        user = site.cluster.user()
+        [done] = await user.wait(str(job.number))
+        assert done.reason == "ok"
+        assert await user.text(str(job.number)) == b"done\n"
+        assert worker.log().count("not connected") == 1  # told once, however often it was tried
+
+    at_site(tmp_path, body)
+
+
+def test_a_launcher_that_dies_takes_its_attempts_along_and_another_takes_over(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        began = fifo(tmp_path / "began")
+        job = await site.user.submit("sh", "-c", f"echo > {began}; exec sleep 1000")
+        await reach(began)
+        os.kill(worker.launcher_pid, signal.SIGKILL)
+        [lost] = await site.user.wait(str(job.number))
+        assert lost.reason == "lost"
+        after = await site.user.submit("true")
+        [ended] = await site.user.wait(str(after.number))
+        assert ended.reason == "ok"
+
+    at_site(tmp_path, body)
+
+
+def test_two_workers_share_the_work(tmp_path: Path) -> None:  # S2.1
+    async def body(site: Site) -> None:
+        await asyncio.gather(site.worker("one").started(), site.worker("two").started())
+        gates = [fifo(tmp_path / f"gate{n}") for n in range(4)]
+        began = [fifo(tmp_path / f"began{n}") for n in range(4)]
+        script = f"echo > {tmp_path}/began$CLUSTER_TASK; read x < {tmp_path}/gate$CLUSTER_TASK"
+        job = await site.user.submit("sh", "-c", script, array=(ArraySegment(0, 3),))
+        await asyncio.gather(*map(reach, began))  # all four at once: two on each
+        assert {info.running for info in await site.user.workers()} == {2}
+        await asyncio.gather(*map(let_go, gates))
+        [ended] = await site.user.wait(str(job.number))
+        assert ended.counts.succeeded == 4
+
+    at_site(tmp_path, body)

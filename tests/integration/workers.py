@@ -1,0 +1,169 @@
+"""Real workers, each a process with a launcher of its own, beside a scheduler in the process of the test."""
+
+import asyncio
+import json
+import os
+import pwd
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cluster.domain.identity import Kind
+from cluster.launcher.client import LauncherClient
+from cluster.pki.files import write_private
+from cluster.rpc.channel import dial
+from cluster.v1 import worker_pb2_grpc
+from tests.integration.schedulers import Cluster, running
+
+LONGEST = 15  # seconds that any of these tests may take before it counts as hanging; nothing waits for it
+
+_RUN = """
+import asyncio, dataclasses, json, logging, sys
+from pathlib import Path
+from cluster.domain.errors import ClusterError
+from cluster.worker.role import WorkerOptions, serve
+
+logging.basicConfig(level=logging.INFO)
+fields = json.loads(sys.argv[1])
+fields |= {n: Path(fields[n]) for n in ("directory", "local_scheduler", "scripts") if n in fields}
+try:
+    code = asyncio.run(serve(WorkerOptions(**fields), lambda r: print(json.dumps(dataclasses.asdict(r)), flush=True)))
+except ClusterError as error:
+    print(f"cluster: {error}", file=sys.stderr)
+    code = error.exit_code
+sys.exit(code)
+"""
+
+
+class WorkerProcess:
+    """A worker in `directory`, which outlives its processes."""
+
+    def __init__(self, directory: Path, **options: Any) -> None:
+        self.directory = directory
+        me = pwd.getpwuid(os.geteuid()).pw_name
+        self._options = {
+            "directory": str(directory),
+            "listen": "127.0.0.1:0",
+            "run_as": me,
+            "millicpus": 2000,
+            **options,
+        }
+        self.ready: dict[str, Any] = {}
+
+    async def start(self, **options: Any) -> None:
+        """Returns when it can take jobs, or has given up: then `ready` is empty."""
+        fields = {name: value for name, value in {**self._options, **options}.items() if value is not None}
+        log = os.open(f"{self.directory}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        command = [sys.executable, "-c", _RUN, json.dumps(fields)]
+        self.process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=log)
+        os.close(log)
+        assert self.process.stdout is not None
+        line = await self.process.stdout.readline()
+        self.ready = json.loads(line) if line else {}
+
+    async def started(self, **options: Any) -> "WorkerProcess":
+        await self.start(**options)
+        assert self.ready, self.log()
+        return self
+
+    async def refused(self, **options: Any) -> tuple[int, str]:
+        """The exit code of one that does not start, and the line that says why."""
+        await self.start(**options)
+        assert not self.ready
+        return await self.process.wait(), self.log().splitlines()[-1]
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return await self.process.wait()
+
+    def log(self) -> str:
+        return Path(f"{self.directory}.log").read_text()
+
+    @property
+    def launcher_pid(self) -> int:
+        return int((self.directory / "launcher" / "launcher.lock").read_text())
+
+    def files(self) -> list[str]:
+        """What it keeps of outputs and working directories."""
+        return sorted(
+            str(path.relative_to(self.directory))
+            for top in ("jobs", "work")
+            for path in (self.directory / top).glob("*/*")
+        )
+
+    async def clean_up(self) -> None:
+        """Ends what still runs: the agent, then the launcher with all its processes."""
+        if self.process.returncode is None:
+            await self.stop(signal.SIGKILL)
+        if (self.directory / "launcher" / "launcher.sock").exists():
+            client = await LauncherClient.connect_or_start(str(self.directory / "launcher"), 1000)
+            client.quit(kill=True)
+            async for _ in client.batches():
+                pass
+            await client.close()
+
+
+class Site:
+    """A scheduler and its workers."""
+
+    def __init__(self, root: Path, cluster: Cluster) -> None:
+        self.root = root
+        self.cluster = cluster
+        self.user = cluster.user()
+        self.workers: list[WorkerProcess] = []
+
+    def announce(self) -> None:
+        """What a scheduler's process leaves for workers on its machine."""
+        service, directory = self.cluster.service, self.cluster.directory
+        write_private(directory / "join-token", str(service.new_local_token()).encode())
+        said = {"address": service.address, "cluster_id": self.cluster.authority.cluster_id}
+        write_private(directory / "scheduler.json", json.dumps(said).encode())
+
+    def worker(self, name: str = "worker", **options: Any) -> WorkerProcess:
+        worker = WorkerProcess(self.root / name, local_scheduler=str(self.cluster.directory), **options)
+        self.workers.append(worker)
+        return worker
+
+    @asynccontextmanager
+    async def own_api(self, worker: WorkerProcess, user: str = "admin") -> AsyncIterator[Any]:
+        """A stub of the worker's own API."""
+        identity = self.cluster.authority.identity(Kind.WORKER, worker.ready["id"])
+        assert identity.server_name is not None
+        credentials = self.cluster.credentials(Kind.USER, user)
+        async with dial(worker.ready["address"], credentials, identity.server_name) as channel:
+            yield worker_pb2_grpc.WorkerStub(channel)
+
+
+def at_site(root: Path, body: Callable[[Site], Awaitable[None]]) -> None:
+    """Runs the test's body beside a scheduler, and ends all workers that it started."""
+
+    async def run() -> None:
+        async with running(root / "scheduler") as cluster:
+            site = Site(root, cluster)
+            site.announce()
+            try:
+                async with asyncio.timeout(LONGEST):
+                    await body(site)
+            finally:
+                for worker in site.workers:
+                    await worker.clean_up()
+
+    asyncio.run(run())
+
+
+async def reach(fifo: Path) -> None:
+    """Waits until something has the other end open for writing, and takes what it says."""
+    await asyncio.to_thread(fifo.read_bytes)
+
+
+async def let_go(fifo: Path) -> None:
+    """Lets whoever reads from the fifo go on."""
+    await asyncio.to_thread(fifo.write_text, "go\n")
+
+
+def fifo(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
