@@ -40,7 +40,10 @@ def cluster(cpus: int = 2, **variables: str) -> Iterator[Mapping[str, str]]:
 
 def call(env: Mapping[str, str], *args: str) -> str:
     """Runs `cluster ARGS` and returns what it printed. Anything but success ends the benchmark."""
-    done = subprocess.run([*command(), *args], env=env, cwd=env["CLUSTER_HOME"], capture_output=True, text=True)
+    argv = [*command(), *args]
+    done = subprocess.run(argv, env=env, cwd=env["CLUSTER_HOME"], capture_output=True, text=True, check=False)
+        [*command(), *args], env=env, cwd=env["CLUSTER_HOME"], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(f"cluster {' '.join(args)}: exit {done.returncode}\n{done.stderr}")
     return done.stdout

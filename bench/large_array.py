@@ -2,14 +2,13 @@
 
 Beside it: the same for an array of one task, over the same connection.
 
-    python3 bench/large_array.py [--tasks 1000000] [--rounds 5]
+    python3 -m bench.large_array [--tasks 1000000] [--rounds 5]
 """
 
 import argparse
 import os
 
-from harness import cluster, in_turn, resident_mib, scheduler_pid, show, timed
-
+from bench.harness import cluster, in_turn, resident_mib, scheduler_pid, show, timed
 from cluster.client import Client
 
 

@@ -1,14 +1,13 @@
 """From submit to the first byte of output through the client library, beside a plain child process on this machine.
 
-    python3 bench/latency.py [--rounds 100]
+python3 -m bench.latency [--rounds 100]
 """
 
 import argparse
 import os
 import subprocess
 
-from harness import cluster, in_turn, show, timed
-
+from bench.harness import cluster, in_turn, show, timed
 from cluster.client import Client
 
 
@@ -28,7 +27,7 @@ def main() -> None:
             pairs = in_turn(
                 args.rounds,
                 lambda: timed(first_byte) * 1e3,
-                lambda: timed(lambda: subprocess.run(["echo", "hello"], capture_output=True)) * 1e3,
+                lambda: timed(lambda: subprocess.run(["echo", "hello"], capture_output=True, check=True)) * 1e3,
             )
     show("submit to first output byte", [ours for ours, _ in pairs], "ms")
     show("a child process's output", [theirs for _, theirs in pairs], "ms")

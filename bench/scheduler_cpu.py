@@ -1,9 +1,9 @@
-"""CPU that the scheduler spends on a task: a worker with a launcher that ends each start at once, so nothing else counts.
+"""CPU that the scheduler spends on a task, with a launcher that ends each start at once so that nothing else counts.
 
 Beside it: what the same process time is for committing one row a task to SQLite in batches of 1,000, which is what a
 scheduler with a record for each task could not do without.
 
-    python3 bench/scheduler_cpu.py [--tasks 200000] [--rounds 3]
+    python3 -m bench.scheduler_cpu [--tasks 200000] [--rounds 3]
 """
 
 import argparse
@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import time
 
-from harness import call, cluster, cpu_seconds, in_turn, scheduler_pid, show
+from bench.harness import call, cluster, cpu_seconds, in_turn, scheduler_pid, show
 
 
 def rows(tasks: int) -> float:
@@ -40,7 +40,8 @@ def main() -> None:
         def ours() -> float:
             before = cpu_seconds(pid)
             call(env, "run", "--quiet", "--array", f"1-{args.tasks}", "--", "/bin/true")
-            return (cpu_seconds(pid) - before) / args.tasks * 1e6
+            used = cpu_seconds(pid) - before
+            return used / int(args.tasks) * 1e6
 
         pairs = in_turn(args.rounds, ours, lambda: rows(args.tasks))
     show("scheduler CPU a task", [ours for ours, _ in pairs], "µs")

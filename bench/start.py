@@ -1,13 +1,13 @@
 """`cluster run -- true` and `cluster --version` as whole processes, beside Python importing gRPC.
 
-    python3 bench/start.py [--rounds 20]
+python3 -m bench.start [--rounds 20]
 """
 
 import argparse
 import subprocess
 import sys
 
-from harness import call, cluster, in_turn, show, timed
+from bench.harness import call, cluster, in_turn, show, timed
 
 
 def main() -> None:

@@ -2,13 +2,13 @@
 
 Everything is on: mutual TLS, commits that survive a power cut, output files, the journal.
 
-    python3 bench/throughput.py [--tasks 20000] [--cpus 2] [--rounds 3]
+    python3 -m bench.throughput [--tasks 20000] [--cpus 2] [--rounds 3]
 """
 
 import argparse
 import subprocess
 
-from harness import call, cluster, in_turn, show, timed
+from bench.harness import call, cluster, in_turn, show, timed
 
 
 def main() -> None:

@@ -12,18 +12,23 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
+from struct import iter_unpack
 
 from cluster.domain.errors import NotFound, Unreachable
 from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import Range
-from cluster.domain.job import JobSpec, TaskEnd
+from cluster.domain.job import PACKED, JobSpec, SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.outputs import OutputFiles, tail_of
 from cluster.scheduler.relay import Relay
 from cluster.scheduler.sessions import Sessions
+from cluster.store.interface import Store
 from cluster.v1 import jobs_pb2, scheduler_pb2
+
+STRETCH = 4096  # tasks whose small outputs are fetched together: at most 32 MiB of them
 
 Piece = tuple[bool, bytes]  # (stderr, data)
 
@@ -55,13 +60,37 @@ class OutputReader:
         self, job: int, spec: JobSpec, ranges: tuple[Range, ...], wish: Wish
     ) -> AsyncGenerator[jobs_pb2.ReadOutputResponse, None]:
         """The output of these tasks of a job."""
-        for index in (index for piece in ranges for index in range(*piece)):
-            number = spec.number_of(index)
-            async with aclosing(_TaskReader(self, job, index, wish).read()) as pieces:
-                async for attempt, stderr, data in pieces:
-                    yield jobs_pb2.ReadOutputResponse(
-                        job=job, task_number=number, attempt=attempt, stderr=stderr, data=data
-                    )
+        async with aclosing(self._read(job, ranges, wish)) as found:
+            async for index, attempt, stderr, data in found:
+                number = spec.number_of(index)
+                yield jobs_pb2.ReadOutputResponse(
+                    job=job, task_number=number, attempt=attempt, stderr=stderr, data=data
+                )
+
+    async def _read(
+        self, job: int, ranges: tuple[Range, ...], wish: Wish
+    ) -> AsyncGenerator[tuple[int, int, bool, bytes], None]:
+        """(index, attempt, stderr, data). Stretches of plain successes are read at once, other tasks one by one."""
+        for tasks in ranges:
+            index = tasks.start
+            while index < tasks.stop:
+                stop = await self.driver.read(partial(_succeeded_until, job, index, min(tasks.stop, index + STRETCH)))
+                if stop == index:
+                    stop += 1
+                    special, outputs = {index}, dict[int, SmallOutput]()
+                else:
+                    special, outputs = await self.driver.fetch(partial(_stretch, job, index, stop))
+                for index in sorted({*special, *outputs}):
+                    if index not in special:
+                        for stderr in wish.streams():
+                            data = outputs[index].stderr if stderr else outputs[index].stdout
+                            if data:
+                                yield index, 1, stderr, tail_of(data, wish.tail_lines)
+                        continue
+                    async with aclosing(_TaskReader(self, job, index, wish).read()) as pieces:
+                        async for attempt, stderr, data in pieces:
+                            yield index, attempt, stderr, data
+                index = stop
 
     async def ended(self, end: TaskEnd, wish: Wish, skip: Mapping[bool, int]) -> AsyncGenerator[Piece, None]:
         """The whole output of an attempt that has ended, without the first `skip` bytes of each stream."""
@@ -120,6 +149,25 @@ class OutputReader:
             pieces = self._files.read(key, stderr, wish.tail_lines, skip[stderr])
             while data := await asyncio.to_thread(next, pieces, b""):
                 yield stderr, data
+
+
+def _succeeded_until(job: int, start: int, stop: int, core: SchedulerCore) -> int:
+    """The end of the stretch of successes that begins at `start`; `start` itself if there is none."""
+    stretch = core.jobs[job].sets[TaskState.SUCCEEDED].overlap(start, stop)
+    return stretch[0].stop if stretch and stretch[0].start == start else start
+
+
+def _stretch(job: int, start: int, stop: int, store: Store) -> tuple[set[int], dict[int, SmallOutput]]:
+    """Of tasks that all have succeeded: those that need a closer look (large output, several attempts), and the small
+    outputs of the others. Whoever is in neither has written nothing."""
+    outputs = {output.index: output for output in store.small_outputs(job, start, stop)}
+    special = set[int]()
+    for ok in store.ok_ends(job, start, stop, stop - start):
+        part = ok.part(max(start, ok.first), min(stop, ok.stop))
+        waiting = (bytes_waiting for *_, bytes_waiting in iter_unpack(PACKED, part.packed))
+        tasks = zip(range(part.first, part.stop), waiting, strict=True)
+        special.update(index for index, large in tasks if large or ok.attempt > 1)
+    return special, outputs
 
 
 class _TaskReader:

@@ -155,7 +155,7 @@ async def _keep_renewed(
             logger.error("the certificate could not be renewed, and ends in a while: %s", error)
             await asyncio.sleep(_RETRY)
             continue
-        if fresh is not credentials:
+        if fresh != credentials:
             serving.replace(fresh)
             credentials, fraction = fresh, _some_fraction()
 

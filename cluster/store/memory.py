@@ -89,6 +89,10 @@ class MemoryStore:
     def small_output(self, key: AttemptKey) -> SmallOutput | None:
         return self._disk.outputs.get(key)
 
+    def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
+        keys = sorted(key for key in self._disk.outputs if key.job == job and start <= key.index < stop)
+        return [self._disk.outputs[key] for key in keys]
+
     def tokens(self) -> list[TokenRecord]:
         return sorted(self._disk.tokens.values(), key=lambda token: (token.created, token.id))
 

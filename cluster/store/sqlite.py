@@ -85,6 +85,9 @@ class SqliteStore:
         found = self._read(sql.GET_OUTPUT, tuple(key))
         return SmallOutput(*key, *found[0]) if found else None
 
+    def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
+        return [SmallOutput(job, *row) for row in self._read(sql.GET_OUTPUTS, (job, start, stop))]
+
     def tokens(self) -> list[TokenRecord]:
         return [rows.token_from_row(row) for row in self._read(sql.LOAD_TOKENS)]
 

@@ -130,6 +130,11 @@ GET_LAST_ENDS = f"""
 
 PUT_OUTPUT = _upsert("small_outputs", "job", "task", "attempt", "stdout", "stderr", keys=3)
 GET_OUTPUT = "SELECT stdout, stderr FROM small_outputs WHERE job = ? AND task = ? AND attempt = ?"
+# All of some tasks of a job.
+GET_OUTPUTS = """
+    SELECT task, attempt, stdout, stderr FROM small_outputs WHERE job = ? AND task >= ? AND task < ?
+    ORDER BY task, attempt
+"""
 
 WORKER_COLUMNS = ("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline")
 PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)

@@ -193,6 +193,15 @@ def test_small_outputs_are_found_by_attempt(open_store: Opener) -> None:
     assert store.small_output(AttemptKey(1, 4, 1)) is None
 
 
+def test_small_outputs_of_many_tasks_come_at_once_in_order(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    outputs = [SmallOutput(1, index, 1, str(index).encode(), b"") for index in (3, 1, 2, 9)]
+    store.commit([*outputs, SmallOutput(2, 2, 1, b"another job's", b"")])
+    assert [output.index for output in store.small_outputs(1, 1, 4)] == [1, 2, 3]
+    assert store.small_outputs(1, 4, 9) == []
+
+
 def test_tokens_and_users_are_replaced_by_key(open_store: Opener) -> None:
     store = open_store()
     store.load()

@@ -15,8 +15,8 @@ from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, 
 from cluster.domain.job import ArraySegment, JobSpec
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
-from cluster.rpc.convert import spec_to_proto
 from cluster.rpc.errors import calling
+from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
 from tests.integration.workers import LONGEST, Site, WorkerProcess, at_site, fifo, let_go, reach
 
