@@ -60,19 +60,22 @@ class Launcher:
         self._tick_at: float | None = None
         self._take_over()
 
-    def _take_over(self) -> None:
-        """As `journal.recall` and `Launcher._take_over`."""
+    def _recall(self) -> tuple[list[str], list[ev.Started | ev.Ended]]:
+        """As `journal.recall`: what the journal says has begun and not ended, and all its reports."""
         begun: dict[str, None] = {}
-        unacked: list[ev.Started | ev.Ended] = []
+        reports: list[ev.Started | ev.Ended] = []
         for line in self.machine.journal:
-            if isinstance(line, Begin):
-                begun[line.key] = None
-                continue
-            unacked.append(line)
             if isinstance(line, ev.Ended):
                 begun.pop(line.key, None)
             else:
                 begun[line.key] = None
+            if not isinstance(line, Begin):
+                reports.append(line)
+        return list(begun), reports
+
+    def _take_over(self) -> None:
+        """As `cluster.launcher.driver.Launcher._take_over`: nothing of a predecessor's runs on."""
+        begun, unacked = self._recall()
         if self.machine.rebooted or not self.machine.journal_readable:
             self.machine.new_incarnation()
         for process in list(self.machine.processes.values()):
@@ -122,7 +125,8 @@ class Launcher:
     def die(self) -> None:
         """Its processes run on, for nobody."""
         self.alive = False
-        self.machine.truth.orphans.update(p.run.key for p in self.machine.processes.values())
+        begun, _ = self._recall()
+        self.machine.truth.orphans.update(map(AttemptKey.parse, begun))
         self.world.tell(self.machine.name, "the launcher dies")
         self.machine.launcher_died(self)
 
@@ -147,13 +151,13 @@ class Launcher:
         self._check_item(key, spawn.item)
         self._pending.append(Begin(spawn.item.key))
         self._write_journal()
-        self._die_at("begun", key)
+        self._die_at("begun")
         if self.world.chance(self.machine.launch_failures):
             self.machine.truth.launch_failures.add(key)
             self._events.append(ev.StartFailed(spawn.item.key, "no such file", 127))
             return
         self.machine.starts(key)
-        self._die_at("spawned", key)
+        self._die_at("spawned")
         self._events.append(ev.ProcessStarted(spawn.item.key, 4711, round(self.world.wall * 1e6)))
 
     def _check_item(self, key: AttemptKey, item: ev.Item) -> None:
@@ -163,9 +167,8 @@ class Launcher:
         line = spec.lines.split(b"\n")[key.index].decode() if spec.lines else None
         assert item.line == line, f"{key} should get line {line!r}, gets {item.line!r}"
 
-    def _die_at(self, point: str, key: AttemptKey) -> None:
+    def _die_at(self, point: str) -> None:
         if self.dies_at_spawn == point:
-            self.machine.truth.orphans.add(key)
             raise LauncherCrash
 
     def _flush(self) -> None:

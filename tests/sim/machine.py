@@ -7,6 +7,7 @@ from uuid import UUID
 from cluster.domain import launcher_events as lev
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
+from cluster.domain.reporting import SMALL_OUTPUT
 from tests.sim.agent import Agent
 from tests.sim.launcher import JournalLine, Launcher, Process
 from tests.sim.network import Connection, Link
@@ -15,6 +16,14 @@ from tests.sim.world import World
 
 if TYPE_CHECKING:
     from tests.sim.scheduler import SchedulerHost
+
+# Seconds that an attempt may run when nobody stops it, by the name of its job.
+LENGTHS = {
+    "brief": (0.0, 0.002, 0.02),
+    "mixed": (0.0, 0.002, 0.02, 0.2, 1.0, 5.0, 40.0),
+    "long": (40.0, 80.0, 160.0),
+    "endless": (1e9,),
+}
 
 
 class Machine:
@@ -26,6 +35,7 @@ class Machine:
         self.millicpus = millicpus
         self.launch_failures = launch_failures
         self.compacts = world.random.choice((0.0, 0.1, 1.0))  # how often an acknowledgement makes the journal short
+        self.hurries = False  # what starts from now on takes a hundredth of its time
         self.link = Link()
         self.dialled: list[Connection] = []
         self._rate = world.between(0.995, 1.005)  # of its clock
@@ -60,12 +70,16 @@ class Machine:
         world, name = self.world, str(key)
         run = self.truth.starts(key, self.name, world.now)
         world.tell(self.name, f"{key} runs")
-        length = world.random.choice((0.0, 0.002, 0.02, 0.2, 1.0, 5.0, 40.0)) * world.between(0.5, 1.5)
+        length = world.random.choice(LENGTHS[self.truth.specs[key.job].name]) * world.between(0.5, 1.5)
+        if self.hurries and length < 1e6:
+            length /= 100
         how = world.random.choices(("exit:0", "exit:1", "exit:7", "signal:SIGSEGV"), (16, 2, 1, 1))[0]
         strays = world.between(0.0, 20.0) if world.chance(0.05) else 0.0
         process = self.processes[name] = Process(name, run, obeys=world.chance(0.8), strays=strays)
         sizes = world.random.choices(((0, 0), (9, 0), (9, 4), (5000, 1)), (3, 3, 1, 1))[0]
         self.outputs[key] = (b"o" * sizes[0], b"e" * sizes[1])
+        if 0 < max(sizes) <= SMALL_OUTPUT:
+            self.truth.small_outputs[key] = SmallOutput(*key, *self.outputs[key])
         world.at(length, lambda: self._leader_ends(process, how))
 
     def _leader_ends(self, process: Process, how: str) -> None:

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Callable
-from functools import partial
 from uuid import UUID
 
+from cluster.domain import worker_core
 from cluster.domain.errors import ClusterError
 from cluster.domain.events import CancelRequested, JobSubmitted, Target
 from cluster.domain.intervals import IntervalSet, Range
@@ -14,6 +14,7 @@ from cluster.domain.worker_messages import ShutdownRequested
 from cluster.store.interface import Store
 from cluster.store.memory import Disk, MemoryStore
 from tests.sim.machine import Machine
+from tests.sim.network import LATENCY
 from tests.sim.scheduler import SchedulerHost
 from tests.sim.truth import Truth
 from tests.sim.world import World
@@ -39,9 +40,24 @@ class Scenario:
             for n in range(world.random.randint(1, 4))
         ]
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
-        self._healed = False
         self._submitted = 0
-        self._acknowledged = 0
+        self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
+        faults = (
+            self._scheduler_dies,
+            self._store_is_slow,
+            self._connection_breaks,
+            self._link_is_blocked,
+            self._link_is_slow,
+            self._agent_dies,
+            self._agent_freezes,
+            self._agent_is_asked_to_end,
+            self._launcher_dies,
+            self._machine_reboots,
+        )
+        # A few kinds of fault in each life find more than a little of everything in all. (Groce et al., "Swarm
+        # Testing", ISSTA 2012.)
+        self._climate = world.random.sample(faults, world.random.randint(1, 6))
+        self._pause = world.random.choice((3.0, 10.0, 30.0))  # mean seconds between two faults
 
     def run(self) -> None:
         """Trouble, then peace; AssertionError when anything is not as it must be."""
@@ -82,6 +98,7 @@ class Scenario:
                 lines = b"\n".join(b"line %d" % n for n in range(count))
         return JobSpec(
             argv=("work",),
+            name=random.choice(("brief", "mixed", "mixed", "long", "endless")),
             array=array,
             lines=lines,
             millicpus=random.choice((1000, 1000, 1000, 500, 300, 2000, 64_000)),
@@ -99,7 +116,6 @@ class Scenario:
             assert isinstance(value, int), value
             known = self.scheduler.acknowledged.setdefault(job_id, value)
             assert known == value, f"job {job_id} was acknowledged as {known}, and now as {value}"
-            self._acknowledged = len(self.scheduler.acknowledged)
 
         self.scheduler.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
         if self.world.chance(0.1):
@@ -121,49 +137,36 @@ class Scenario:
             start = self.world.random.randrange(count)
             ranges = (Range(start, self.world.random.randint(start, count - 1) + 1),)
         self.world.tell("user", f"cancels {number} {ranges}")
-        self.truth.cancelled.setdefault(number, IntervalSet()).update(ranges or [(0, count)])
-        grace = self.world.random.choice((None, 0.0, 1.0))
+        self._cancel(number, ranges, self.world.random.choice((None, 0.0, 1.0)))
+
+    def _cancel(self, number: int, ranges: tuple[Range, ...] | None = None, grace: float | None = None) -> None:
+        tasks = ranges or (Range(0, self.truth.specs[number].task_count),)
+        self.truth.cancelled.setdefault(number, IntervalSet()).update(tasks)
         self.scheduler.ask(
-            lambda ask: CancelRequested(ask, (Target(number, ranges),), "alice", grace), lambda value: None
+            lambda ask: CancelRequested(ask, (Target(number, ranges),), "alice", grace),
+            lambda _: self._cancelled.setdefault(number, IntervalSet()).update(tasks),
         )
 
     # ── bad luck ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _next_fault(self) -> None:
-        wait = self.world.random.expovariate(1 / self.world.random.choice((2.0, 10.0, 30.0)))
+        wait = self.world.random.expovariate(1 / self._pause)
         if self.world.now + wait < self._trouble_ends:
             self.world.at(wait, self._fault)
 
     def _fault(self) -> None:
         self._next_fault()
-        machine = self.world.random.choice(self.machines)
-        fault = self.world.random.choice(
-            (
-                self._scheduler_dies,
-                self._scheduler_dies,
-                self._store_is_slow,
-                partial(self._connection_breaks, machine),
-                partial(self._connection_breaks, machine),
-                partial(self._link_is_blocked, machine),
-                partial(self._link_is_slow, machine),
-                partial(self._agent_dies, machine),
-                partial(self._agent_freezes, machine),
-                partial(self._agent_is_asked_to_end, machine),
-                partial(self._launcher_dies, machine),
-                partial(self._machine_reboots, machine),
-            )
-        )
-        fault()
+        self.world.random.choice(self._climate)(self.world.random.choice(self.machines))
 
     def _long(self) -> float:
         """Seconds: a blink, shorter than a lease, longer than a lease, longer than any `lost_after`."""
         return self.world.random.choice((0.05, 1.0, 5.0, 20.0, 50.0, 90.0)) * self.world.between(0.5, 1.5)
 
-    def _scheduler_dies(self) -> None:
+    def _scheduler_dies(self, _: Machine) -> None:
         self.scheduler.crash(power=self.world.chance(0.3))
         self.world.at(self._long(), self.scheduler.start)
 
-    def _store_is_slow(self) -> None:
+    def _store_is_slow(self, _: Machine) -> None:
         self.scheduler.slow = self.world.random.choice(((0.0, 0.001), (0.0, 0.01), (0.1, 0.5), (1.0, 3.0)))
 
     def _connection_breaks(self, machine: Machine) -> None:
@@ -229,11 +232,11 @@ class Scenario:
     def _heal(self) -> None:
         """From here on nothing goes wrong any more. What can never run is cancelled."""
         self.world.tell("world", "no more faults")
-        self._healed = True
         self.scheduler.slow = (0.0, 0.01)
         self.scheduler.start()
         for machine in self.machines:
-            machine.link.latency = (0.0005, 0.04)
+            machine.hurries = True
+            machine.link.latency = LATENCY
             self._link_is_free(machine)
             if machine.agent and machine.agent.frozen:
                 machine.agent.thaw()
@@ -248,21 +251,20 @@ class Scenario:
         if len(self.scheduler.acknowledged) < self._submitted or not all(m.agent and m.launcher for m in self.machines):
             return False
         unfinished = list(core.unfinished())
-        largest = max(m.millicpus for m in self.machines)
         for job in unfinished:
-            if job.record.spec.millicpus > largest or job.record.spec.millicpus > self._largest_of(job.record.spec):
-                why = job_view(core, job.number).pending_because
-                assert not job.ready or why, f"job {job.number} can never run, and nothing says why"
-                self._cancel_all(job.number)
+            hopeless = job.record.spec.millicpus > self._largest_for(job.record.spec)
+            if hopeless:
+                assert not job.ready or job_view(core, job.number).pending_because, (
+                    f"nothing says why {job.number} waits"
+                )
+            # Once acknowledged, a cancel works, whatever happens then.
+            cancelled = self._cancelled.get(job.number, IntervalSet()).covers(0, job.record.spec.task_count)
+            if (hopeless or job.record.spec.name == "endless") and not cancelled:
+                self._cancel(job.number)
         return not unfinished
 
-    def _largest_of(self, spec: JobSpec) -> int:
+    def _largest_for(self, spec: JobSpec) -> int:
         return max(m.millicpus for m in self.machines if not spec.worker or spec.worker == m.name)
-
-    def _cancel_all(self, number: int) -> None:
-        count = self.truth.specs[number].task_count
-        self.truth.cancelled.setdefault(number, IntervalSet()).update([(0, count)])
-        self.scheduler.ask(lambda ask: CancelRequested(ask, (Target(number),), "alice"), lambda _: None)
 
     def _unfinished(self) -> str:
         core = self.scheduler.core
@@ -325,7 +327,9 @@ class Scenario:
 def simulate(seed: int, *, loud: bool = False) -> Scenario:
     """Runs one seed. AssertionError names the seed, and tells the last events."""
     scenario = Scenario(seed, loud=loud)
+    entries = worker_core.REPORT_ENTRIES
     try:
+        worker_core.REPORT_ENTRIES = scenario.world.random.choice((1, 3, entries))
         scenario.run()
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
@@ -333,6 +337,8 @@ def simulate(seed: int, *, loud: bool = False) -> Scenario:
             f"seed {seed}, {scenario.world.now:.4f} s: {what}\n{scenario.world.story()}\n"
             f"replay with CLUSTER_SIM_SEED={seed} (pytest -s tests/sim)"
         ) from error
+    finally:
+        worker_core.REPORT_ENTRIES = entries
     return scenario
 
 

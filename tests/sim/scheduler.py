@@ -4,7 +4,7 @@ Its driver is the real one's order: turn, commit, then perform. Commit and perfo
 between or after them by chance.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from cluster.domain import invariants
@@ -21,7 +21,7 @@ from cluster.domain.events import (
     WorkerRegistered,
 )
 from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobRecord, OkEnds, TaskEnd
+from cluster.domain.job import JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import Assign, Hello, Report, ReportAcknowledged
 from cluster.domain.worker_messages import SessionReady
@@ -57,6 +57,7 @@ class SchedulerHost:
         self._last_connection = 0
         self._connections: dict[int, Connection] = {}
         self._agents: dict[int, Agent] = {}
+        self._hello_sent: dict[int, float] = {}  # connection: when
         self._reports: dict[int, list[Report]] = {}  # connection: handed to the core, not acknowledged
         self._ends: set[AttemptKey] = set()  # committed
         self.acknowledged: dict[str, int] = {}  # job UUID: number that a client was told
@@ -152,27 +153,34 @@ class SchedulerHost:
             case HeartbeatReceived(session=number) | ReportReceived(session=number) | SessionOpened(session=number):
                 if connection := self._connections.get(number):
                     self.truth.heard[connection.machine_id] = self.world.now
+                    if isinstance(event, SessionOpened):
+                        self.truth.greeted[connection.machine_id] = self._hello_sent[number]
 
     # ── effects ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _commit(self, effects: Sequence[Effect]) -> None:
         saves = [e for e in effects if not isinstance(e, Send | CloseSession | Reply | Notify)]
+        outputs = [save for save in saves if isinstance(save, SmallOutput)]
         for save in saves:
-            self._check_save(save)
+            match save:
+                case JobRecord():
+                    self.truth.specs[save.number] = save.spec
+                case OkEnds() | TaskEnd():
+                    self._check_end(save, outputs)
         if saves:
             self.store.commit(saves)
 
-    def _check_save(self, save: Effect) -> None:
-        match save:
-            case JobRecord():
-                self.truth.specs[save.number] = save.spec
-            case OkEnds():
-                self.truth.check_success(save)
-                self._ends.update(AttemptKey(save.job, i, save.attempt) for i in range(save.first, save.stop))
-            case TaskEnd():
-                self.world.tell("scheduler", f"{save.job}.{save.index}#{save.attempt} {save.reason} {save.detail}")
-                self.truth.check_end(save, self.world.now)
-                self._ends.add(AttemptKey(save.job, save.index, save.attempt))
+    def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
+        if isinstance(end, OkEnds):
+            self.truth.check_success(end)
+            keys = [AttemptKey(end.job, index, end.attempt) for index in range(end.first, end.stop)]
+        else:
+            self.world.tell("scheduler", f"{end.job}.{end.index}#{end.attempt} {end.reason} {end.detail}")
+            self.truth.check_end(end, self.world.now)
+            keys = [AttemptKey(end.job, end.index, end.attempt)]
+        if not isinstance(end, TaskEnd) or end.reason != "lost":
+            self.truth.check_outputs(keys, outputs)
+        self._ends.update(keys)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -262,7 +270,7 @@ class SchedulerHost:
         sent = self.world.now
 
         def arrives() -> None:
-            self.truth.greeted[connection.machine_id] = sent
+            self._hello_sent[connection.number] = sent
             self.world.tell("scheduler", f"{connection.machine_id} opens {connection.number}: {_short_hello(hello)}")
             self.feed(SessionOpened(connection.number, connection.machine_id, hello))
 

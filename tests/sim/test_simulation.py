@@ -6,7 +6,7 @@ import pytest
 
 from tests.sim.scenario import seeds, simulate
 
-NORMAL = 320
+NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
 
 
 @pytest.mark.slow

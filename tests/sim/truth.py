@@ -3,11 +3,12 @@
 Machines write here when a process starts and ends. What the scheduler commits is held against it.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import IntervalSet
-from cluster.domain.job import JobSpec, OkEnds, TaskEnd
+from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.states import TaskState
 
 
@@ -28,6 +29,7 @@ class Truth:
     capacity: dict[str, int] = field(default_factory=dict)  # machine: millicpus
     specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
     runs: dict[AttemptKey, Run] = field(default_factory=dict)
+    small_outputs: dict[AttemptKey, SmallOutput] = field(default_factory=dict)  # that must be kept with the end
     launch_failures: set[AttemptKey] = field(default_factory=set)
     orphans: set[AttemptKey] = field(default_factory=set)  # their launcher died before it could see their end
     reboots: dict[str, float] = field(default_factory=dict)  # machine: when it last forgot
@@ -66,6 +68,12 @@ class Truth:
         return len(self._active)
 
     # ── what the scheduler commits ──────────────────────────────────────────────────────────────────────────────
+
+    def check_outputs(self, ends: Iterable[AttemptKey], outputs: Collection[SmallOutput]) -> None:
+        """Of ends, and what is committed with them."""
+        for key in ends:
+            output = self.small_outputs.get(key)
+            assert output is None or output in outputs, f"{key} ended, and its output is not kept"
 
     def check_success(self, ok: OkEnds) -> None:
         for index in range(ok.first, ok.stop):

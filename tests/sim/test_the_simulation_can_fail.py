@@ -1,0 +1,184 @@
+"""Broken cores must be caught by the same seeds that the real ones pass: else those prove nothing."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cluster.domain import scheduler_core
+from cluster.domain.intervals import Range
+from cluster.domain.launcher_core import LauncherCore
+from cluster.domain.reports import Reports
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.states import TaskEvent
+from cluster.domain.tasks import Job
+from cluster.domain.worker_core import WorkerCore
+from cluster.domain.worker_messages import AckJournal
+from tests.sim import agent
+from tests.sim.scenario import simulate
+from tests.sim.scheduler import SchedulerHost
+from tests.sim.test_simulation import NORMAL
+
+Patch = pytest.MonkeyPatch
+Method = Callable[..., Any]
+
+
+def stale_reports_count(patch: Patch) -> None:
+    """No fence: a report ends a task whoever holds it, and in whatever attempt."""
+    release: Method = Job.release
+
+    def from_anybody(self: Job, worker_id: str, attempt: int, tasks: Range, *rest: Any) -> Any:
+        for holder, held in self.held.items():
+            if held.overlap(*tasks):
+                return release(self, *holder, tasks, *rest)
+        return []
+
+    patch.setattr(Job, "release", from_anybody)
+
+
+def assignments_are_not_persisted(patch: Patch) -> None:
+    progress: Method = Job.progress
+
+    def without_holders(self: Job) -> Any:
+        saved = progress(self)
+        ready = self.ready.copy()
+        for tasks in self.held.values():
+            ready.update(tasks.ranges())
+        return replace(saved, held=(), ready=tuple(ready.flat()))
+
+    patch.setattr(Job, "progress", without_holders)
+
+
+def acts_come_before_the_commit(patch: Patch) -> None:
+    patch.setattr(SchedulerHost, "commits_first", False)
+
+
+def the_leash_is_ignored(patch: Patch) -> None:
+    template: Method = agent._template
+    patch.setattr(agent, "_template", lambda spec, leash: replace(template(spec, leash), leash=None))
+
+
+def the_leash_is_longer_than_lost_after(patch: Patch) -> None:
+    patch.setattr(scheduler_core, "LEASH", 1.5)
+
+
+def the_journal_is_acknowledged_before_the_commit(patch: Patch) -> None:
+    def at_once(self: WorkerCore, effects: list[Any]) -> None:
+        if self._sequence > self._acked and self._launcher:
+            self._acked = self._sequence
+            effects.append(AckJournal(self._sequence))
+
+    patch.setattr(WorkerCore, "_acknowledge_journal", at_once)
+
+
+def attempts_are_not_counted(patch: Patch) -> None:
+    def always_the_first(self: Job, tasks: Range) -> Iterator[tuple[int, Range]]:
+        yield 1, tasks
+
+    patch.setattr(Job, "_next_attempts", always_the_first)
+
+
+def a_launcher_that_forgot_is_believed(patch: Patch) -> None:
+    compare: Method = SchedulerCore._compare
+
+    def trusting(self: SchedulerCore, worker: Any, hello: Any) -> None:
+        compare(self, worker, replace(hello, incarnation=worker.record.incarnation))
+
+    patch.setattr(SchedulerCore, "_compare", trusting)
+
+
+def hello_does_not_say_what_ended(patch: Patch) -> None:
+    compare: Method = SchedulerCore._compare
+
+    def deaf(self: SchedulerCore, worker: Any, hello: Any) -> None:
+        compare(self, worker, replace(hello, ended=()))
+
+    patch.setattr(SchedulerCore, "_compare", deaf)
+
+
+def job_ids_are_forgotten(patch: Patch) -> None:
+    turn: Method = SchedulerCore.turn
+
+    def forgetful(self: SchedulerCore, *args: Any) -> Any:
+        self._numbers.clear()
+        return turn(self, *args)
+
+    patch.setattr(SchedulerCore, "turn", forgetful)
+
+
+def reports_are_sent_only_once(patch: Patch) -> None:
+    on_welcome: Method = WorkerCore._on_welcome
+
+    def once(self: WorkerCore, *args: Any) -> None:
+        self._sent = []
+        on_welcome(self, *args)
+
+    patch.setattr(WorkerCore, "_on_welcome", once)
+
+
+def stops_are_not_repeated(patch: Patch) -> None:
+    compare: Method = SchedulerCore._compare
+
+    def without_stops(self: SchedulerCore, worker: Any, hello: Any) -> None:
+        send_stops, self._send_stops = self._send_stops, lambda *_: None  # type: ignore[method-assign]
+        compare(self, worker, hello)
+        self._send_stops = send_stops  # type: ignore[method-assign]
+
+    patch.setattr(SchedulerCore, "_compare", without_stops)
+
+
+def too_much_is_started(patch: Patch) -> None:
+    admit: Method = LauncherCore._admit
+
+    def generous(self: LauncherCore, *args: Any) -> None:
+        used, self.used = self.used, -(10**9)
+        admit(self, *args)
+        self.used += used + 10**9
+
+    patch.setattr(LauncherCore, "_admit", generous)
+
+
+def outputs_are_dropped(patch: Patch) -> None:
+    received: Method = Reports.received
+
+    def careless(self: Reports, worker: Any, report: Any) -> None:
+        received(self, worker, replace(report, outputs=()))
+
+    patch.setattr(Reports, "received", careless)
+
+
+def retries_never_end(patch: Patch) -> None:
+    patch.setattr("cluster.domain.reports._event_of", lambda job, end: TaskEvent.RETRIED)
+
+
+BROKEN: Sequence[Callable[[Patch], None]] = (
+    stale_reports_count,
+    assignments_are_not_persisted,
+    acts_come_before_the_commit,
+    the_leash_is_ignored,
+    the_leash_is_longer_than_lost_after,
+    the_journal_is_acknowledged_before_the_commit,
+    attempts_are_not_counted,
+    a_launcher_that_forgot_is_believed,
+    hello_does_not_say_what_ended,
+    job_ids_are_forgotten,
+    reports_are_sent_only_once,
+    stops_are_not_repeated,
+    too_much_is_started,
+    outputs_are_dropped,
+    retries_never_end,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("break_it", BROKEN, ids=lambda f: f.__name__)
+def test_a_broken_core_is_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        _simulate_all()
+
+
+def _simulate_all() -> None:
+    for seed in range(NORMAL):
+        simulate(seed)
