@@ -42,8 +42,6 @@ def call(env: Mapping[str, str], *args: str) -> str:
     """Runs `cluster ARGS` and returns what it printed. Anything but success ends the benchmark."""
     argv = [*command(), *args]
     done = subprocess.run(argv, env=env, cwd=env["CLUSTER_HOME"], capture_output=True, text=True, check=False)
-        [*command(), *args], env=env, cwd=env["CLUSTER_HOME"], capture_output=True, text=True, check=False
-    )
     if done.returncode:
         sys.exit(f"cluster {' '.join(args)}: exit {done.returncode}\n{done.stderr}")
     return done.stdout
