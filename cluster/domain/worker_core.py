@@ -454,17 +454,19 @@ class WorkerCore:
     def _on_shutdown_requested(self, event: ShutdownRequested, now: float, effects: list[WorkerEffect]) -> None:
         if self._closing is None:
             self._closing = now + GOODBYE
-            if self.queued and self._launcher:
-                effects.append(Withdraw(tuple(self.queued)))
-        if event.stop_jobs:
-            self._stopping = True
-            if self.running and self._launcher:
-                effects.append(StopAttempts(tuple(self.running)))
+        self._stopping = self._stopping or event.stop_jobs
+        if not self._launcher:
+            return
+        if event.stop_jobs and (held := (*self.running, *self.queued)):
+            # Of these some may have started meanwhile; a stop withdraws those that have not.
+            effects.append(StopAttempts(held))
+        elif self.queued:
+            effects.append(Withdraw(tuple(self.queued)))
 
     def _finish_if_done(self, now: float, effects: list[WorkerEffect]) -> None:
         if self._finished:
             return
-        if self._stopping and self.running and self._launcher:
+        if self._stopping and (self.running or self.queued) and self._launcher:
             self._closing = now + GOODBYE  # the grace of each bounds this, and its end is to be reported too
             return
         settled = not (self.queued or self._sent or self._unsent or self._refused)

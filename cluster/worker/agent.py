@@ -181,6 +181,10 @@ class Agent:
                     await session.stub.Deregister(scheduler_pb2.DeregisterRequest(reason=reason), timeout=GOODBYE)
             except ClusterError as error:
                 logger.warning("the scheduler was not told that this worker goes, and will miss it: %s", error)
+            except asyncio.CancelledError:
+                # So gRPC says that the channel was closed: the scheduler, now told, was quicker to end the session.
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
         if session is not None:
             session.close(reason)
             await session.finished()
@@ -201,8 +205,11 @@ class Agent:
     def _turn(self) -> None:
         self._wake.clear()
         events, self._inbox = self._inbox, []
+        was_connected = self.core.connected
         for effect in self.core.turn(events, _now()):
             self._perform(effect)
+        if self.core.connected and not was_connected:
+            self._after_welcome()
         for event in events:
             if isinstance(event, LauncherReported):
                 self._after_reports(event.reports)
@@ -276,7 +283,8 @@ class Agent:
             return
         launcher.redefine(before[1], template)
         self._defined[slot] = job, before[1]
-        if before[0] != job and not any(key.job == before[0] for key in (*self.core.running, *self.core.queued)):
+        used = {job for job, _ in self._defined.values()}
+        if before[0] not in used and not any(key.job == before[0] for key in (*self.core.running, *self.core.queued)):
             self.outputs.remove_job(before[0])
             self._fresh.discard(before[0])
             self._leashes.pop(before[0], None)
@@ -317,7 +325,7 @@ class Agent:
         self._after_reports(event.reports)
         keys = {AttemptKey.parse(k) for k in (*event.running, *event.backlog, *(r.key for r in event.reports))}
         self.hooks.launcher_held(event.incarnation, {key for key in keys if key.job == OWN})
-        self._keeping.add(self.outputs.ended_before(keys.__contains__))
+        self._keeping.add(self.outputs.ended_before(keys))
         self._fresh.update(key.job for key in keys)
         adopted = len(self.core.running)
         if adopted:
@@ -333,6 +341,12 @@ class Agent:
         return Phase.ENDED if key in self.core.ended else Phase.UNKNOWN
 
     # -- scheduler
+
+    def _after_welcome(self) -> None:
+        if self._session is not None:
+            self._story.tell(logging.INFO, f"connected to the scheduler at {self._session.address}")
+        self._keeping.resume()
+        self.hooks.welcomed()
 
     def _open_session(self) -> Session | None:
         return self._session if self.core.connected else None
@@ -354,19 +368,11 @@ class Agent:
         self.hooks.registered(name)
 
     def _on_received(self, number: int, commands: Sequence[Downward]) -> None:
-        before = self.core.connected
         self.put(CommandsReceived(number, commands))
-        if not before:
-            # The welcome: taken up now, so that what follows it finds an open session.
-            self._turn()
-            if self.core.connected and self._session is not None:
-                self._story.tell(logging.INFO, f"connected to the scheduler at {self._session.address}")
-                self._keeping.resume()
-                self.hooks.welcomed()
 
     def _on_asked_for_output(self, asked: scheduler_pb2.OpenOutput) -> None:
-        if (session := self._open_session()) is not None:
-            self._live.open(session, asked)
+        if self._session is not None:
+            self._live.open(self._session, asked)
 
     def _on_closed(self, number: int, why: ClusterError) -> None:
         self._live.cancel()

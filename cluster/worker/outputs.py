@@ -11,7 +11,8 @@ import queue
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cluster.domain.ids import AttemptKey
@@ -38,6 +39,10 @@ class Outputs:
         """Of one stream; `suffix` is one of STREAMS."""
         return f"{self._jobs}/{key.job}/{key.index}.{key.attempt}{suffix}"
 
+    def exist(self, key: AttemptKey) -> bool:
+        """Whether there is any output of it."""
+        return any(os.path.exists(self.path(key, suffix)) for suffix in STREAMS)
+
     def read_small(self, key: AttemptKey) -> SmallOutput:
         """The whole output of an attempt that is known to be small."""
         return SmallOutput(*key, *(_contents(self.path(key, suffix)) for suffix in STREAMS))
@@ -51,16 +56,22 @@ class Outputs:
         self._chores.put(lambda: self._remove_work(keys))
 
     def remove_job(self, job: int) -> None:
-        """The job's directories, if they are empty, in the background."""
-        self._chores.put(lambda: self._remove_job(job))
+        """The job's directories, if they are empty. At once: later they might be wanted again."""
+        for parent in (self._jobs, self._work):
+            with suppress(OSError):  # not empty: something of it is still to be pushed
+                os.rmdir(f"{parent}/{job}")
 
-    def ended_before(self, held: Callable[[AttemptKey], bool]) -> list[AttemptKey]:
+    def ended_before(self, held: Collection[AttemptKey]) -> list[AttemptKey]:
         """What an earlier agent left of attempts of the cluster that nobody holds: their output files are still to be
-        kept, so these keys are answered. The directories they ran in are removed."""
-        work = [key for key in _found(self._work, _DIRECTORY) if not held(key)]
+        kept, so these keys are answered. The directories they ran in are removed, and empty ones of jobs."""
+        used = {key.job for key in held}
+        work = [key for key in _found(self._work, _DIRECTORY) if key not in held]
         if work:
             self.remove_work(work)
-        return sorted({key for key in _found(self._jobs, _FILE) if key.job and not held(key)})
+        for job in {*_entries(self._jobs), *_entries(self._work)}:
+            if job.isdigit() and int(job) not in used:
+                self.remove_job(int(job))
+        return sorted({key for key in _found(self._jobs, _FILE) if key.job and key not in held})
 
     def close(self) -> None:
         """Finishes what there is to do."""
@@ -88,13 +99,6 @@ class Outputs:
                 continue
             except OSError:
                 shutil.rmtree(path, ignore_errors=True)
-
-    def _remove_job(self, job: int) -> None:
-        for parent in (self._jobs, self._work):
-            try:
-                os.rmdir(f"{parent}/{job}")
-            except OSError:
-                continue  # not empty: something of it is still to be pushed
 
 
 def _found(top: str, pattern: re.Pattern[str]) -> Iterator[AttemptKey]:

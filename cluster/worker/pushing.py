@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound, Unreachable
@@ -33,7 +32,8 @@ class LivePushes:
 
     def cancel(self) -> None:
         """The session is over, and so are its streams."""
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
             task.cancel()
 
     async def _push(self, session: Session, asked: scheduler_pb2.OpenOutput) -> None:
@@ -66,11 +66,13 @@ class Keeping:
         self._readers = readers
         self._outputs = outputs
         self._session = session
-        self._waiting: deque[AttemptKey] = deque()
+        self._waiting: dict[AttemptKey, None] = {}
+        self._pushing: set[AttemptKey] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, keys: Iterable[AttemptKey]) -> None:
-        self._waiting.extend(keys)
+        """Said twice is pushed once."""
+        self._waiting.update(dict.fromkeys(key for key in keys if key not in self._pushing))
         self.resume()
 
     def resume(self) -> None:
@@ -84,25 +86,29 @@ class Keeping:
         """Waits until all has been pushed, if the scheduler takes it, but not for ever."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=patience)
-        if self._waiting:
-            logger.info("the output of %d attempts waits here until this worker is back", len(self._waiting))
+        if left := len(self._waiting) + len(self._pushing):
+            logger.info("the output of %d attempts waits here until this worker is back", left)
 
     def cancel(self) -> None:
         """The session is over; `resume` goes on in the next."""
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
             task.cancel()
 
     async def _work(self) -> None:
         while self._waiting and (session := self._session()) is not None:
-            key = self._waiting.popleft()
+            key = next(iter(self._waiting))
+            del self._waiting[key]
+            self._pushing.add(key)
             settled = False
             try:
-                settled = await self._push(session, key)
+                settled = not self._outputs.exist(key) or await self._push(session, key)
             finally:
+                self._pushing.discard(key)
                 if settled:
                     self._outputs.remove((key,))
                 else:
-                    self._waiting.append(key)
+                    self._waiting[key] = None
             if not settled:
                 await asyncio.sleep(RETRY)
 

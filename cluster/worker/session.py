@@ -5,6 +5,7 @@ so a reader that has stalled holds up neither the session nor anybody else.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from cluster.rpc.channel import dial
 from cluster.rpc.convert import messages_from_response
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
+
+logger = logging.getLogger(__name__)
 
 REGISTER_TIMEOUT = 10.0  # seconds
 
@@ -52,6 +55,7 @@ class Session:
         self._why: ClusterError | None = None
         self._channel: grpc.aio.Channel | None = None
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._done)
 
     def send(self, message: scheduler_pb2.SessionRequest) -> None:
         """Goes out in order. Nothing is dropped: the core has one report under way at a time."""
@@ -59,8 +63,9 @@ class Session:
 
     @property
     def stub(self) -> scheduler_pb2_grpc.SchedulerStub:
-        """For other calls to the scheduler. Only while the session is open."""
-        assert self._channel is not None
+        """For other calls to the scheduler. Unreachable when the session is over."""
+        if self._channel is None:
+            raise Unreachable(f"the session with the scheduler at {self.address} is over")
         return scheduler_pb2_grpc.SchedulerStub(self._channel)
 
     def close(self, why: str) -> None:
@@ -70,24 +75,27 @@ class Session:
             self._task.cancel()
 
     async def finished(self) -> None:
-        """Waits until `closed` was said."""
+        """Waits for its end."""
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        why: ClusterError = Unreachable(f"the scheduler at {self.address} has ended the session")
-        try:
-            server_name = scheduler_server_name(self._credentials.identity.cluster_id)
-            async with dial(self.address, self._credentials, server_name) as channel:
-                self._channel = channel
+        server_name = scheduler_server_name(self._credentials.identity.cluster_id)
+        async with dial(self.address, self._credentials, server_name) as channel:
+            self._channel = channel
+            try:
                 await self._talk(self.stub)
-        except ClusterError as error:
+            finally:
+                self._channel = None
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        """In a callback, because a task that is cancelled before its first step runs none of its own code."""
+        why = self._why or Unreachable(f"the scheduler at {self.address} has ended the session")
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ClusterError):
             why = error
-        except asyncio.CancelledError:
-            if self._why is None:
-                raise
-        finally:
-            self._channel = None
-            self._listener.closed(self.number, self._why or why)
+        elif error is not None:
+            logger.error("the session ends by a fault of ours", exc_info=error)
+        self._listener.closed(self.number, why)
 
     async def _talk(self, stub: scheduler_pb2_grpc.SchedulerStub) -> None:
         with calling(self.address):

@@ -11,7 +11,15 @@ from typing import Protocol
 
 from cluster import __version__
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, NotPermitted, Untrusted
+from cluster.domain.errors import (
+    ClusterError,
+    Conflict,
+    Internal,
+    InvalidInput,
+    NotAuthenticated,
+    NotPermitted,
+    Untrusted,
+)
 from cluster.domain.tokens import split_address
 from cluster.domain.worker_core import WorkerCore
 from cluster.launcher.client import LauncherUnavailable
@@ -111,7 +119,7 @@ class Worker:
         """Give back what has not started, say goodbye, close. What runs goes on, unless `stop_jobs`. Raises what made
         the worker give up."""
         agent = self._agent
-        if agent.launcher is not None:
+        if agent.launcher is not None and self._failure is None:
             agent.shut_down(stop_jobs)
             if stop_jobs:
                 await self._own.stop_all()
@@ -168,6 +176,9 @@ class Worker:
             await self._agent.run()
         except LauncherUnavailable as error:
             self._fail(ClusterError(str(error)))
+        except Exception:
+            logger.exception("the worker stops by a fault of ours; what runs goes on, and the next start adopts it")
+            self._fail(Internal("the worker stopped by a fault of its own; its log says more"))
 
     async def _renew(self) -> None:
         if self._alone is not None:

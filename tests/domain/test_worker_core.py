@@ -445,8 +445,15 @@ def test_a_shutdown_waits_for_no_scheduler_that_does_not_answer() -> None:
 
 
 def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
-    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], (), ()))
-    assert bench.turn(ShutdownRequested(stop_jobs=True)) == [StopAttempts((key(0),))]
-    report = bench.turn(LauncherReported([Ended(1, "5.0#1", "cancelled", None, "SIGTERM")]))
-    assert len(report) == 1
-    assert bench.down(ReportAcknowledged(1)) == [AckJournal(1), Finished()]
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
+    # The launcher may have started 5.1 meanwhile, so a withdrawal would not do.
+    assert bench.turn(ShutdownRequested(stop_jobs=True)) == [StopAttempts((key(0), key(1)))]
+    assert len(bench.turn(LauncherReported([Ended(1, "5.0#1", "cancelled", None, "SIGTERM")]))) == 1
+    bench.down(ReportAcknowledged(1))
+    bench.now += GOODBYE  # however long the grace of the other is
+    assert bench.turn(LauncherReported([Started(2, "5.1#1", 9, 1)])) != [Finished()]
+    assert len(bench.turn(LauncherReported([Ended(3, "5.1#1", "cancelled", None, "SIGTERM")]))) == 0
+    bench.down(ReportAcknowledged(2))
+    bench.now += REPORT_EVERY
+    bench.turn()
+    assert bench.down(ReportAcknowledged(3)) == [AckJournal(3), Finished()]

@@ -251,7 +251,7 @@ def test_what_an_earlier_agent_left_is_found_and_its_directories_are_removed(tmp
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     held = {AttemptKey(5, 3, 2)}
-    assert outputs.ended_before(held.__contains__) == [KEY]  # jobs of the own API keep theirs
+    assert outputs.ended_before(held) == [KEY]  # jobs of the own API keep theirs
     outputs.remove((KEY,))
     outputs.close()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
