@@ -8,6 +8,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ def test_it_runs_under_every_python_found_here(python: str, cluster_file: Path, 
     assert second.stdout == first.stdout
     (tree,) = cache.glob("*/site-packages")
     subprocess.run([python, "-c", USE_ALL, tree], check=True)
+
+
+@pytest.mark.parametrize("python", interpreters(11, 14))
+def test_a_job_runs_on_a_cluster_of_it_under_every_python_found_here(
+    python: str, cluster_file: Path, cache: Path, tmp_path: Path
+) -> None:
+    environ = {"PATH": os.environ["PATH"], "CLUSTER_CACHE": str(cache), "CLUSTER_HOME": str(tmp_path / "home")}
+    program = [python, str(cluster_file)]
+    try:
+        job = [*program, "run", "--", "sh", "-c", "echo here; exit 3"]
+        done = subprocess.run(job, env=environ, capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run([*program, "down", "--yes"], env=environ, capture_output=True, check=True)
+    assert (done.stdout, done.returncode) == ("here\n", 3), done.stderr
 
 
 @pytest.mark.parametrize("python", interpreters(6, 10))
@@ -220,8 +235,8 @@ class TestOtherUsers:
         too_old = "import sys; sys.exit(sys.version_info < (3, 11))"
         if subprocess.run(["python3", "-c", too_old], env=environ, check=False).returncode:
             pytest.skip("the python3 that all users have is too old")
-        done = subprocess.run(
-            ["./cluster", "--version"],
+        as_nobody = partial(
+            subprocess.run,
             cwd=copy.parent,
             env=environ,
             user=NOBODY,
@@ -231,7 +246,11 @@ class TestOtherUsers:
             text=True,
             check=False,
         )
-        assert __version__ in done.stdout, done.stderr
+        try:
+            done = as_nobody(["./cluster", "run", "--", "id", "-u"])
+        finally:
+            as_nobody(["./cluster", "down", "--yes"])
+        assert done.stdout == f"{NOBODY}\n", done.stderr
         (tree,) = (home / ".cache" / "cluster").glob("*/site-packages")
         assert tree.stat().st_uid == NOBODY
 
