@@ -41,7 +41,7 @@ class WorkerGroup(RoleCommand, click.Group):
 )
 @click.option("--stop-jobs", is_flag=True, help="Stop its jobs when it ends (default: they go on, and are adopted).")
 @click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
-@click.option("--null-launcher", is_flag=True, hidden=True, allow_from_autoenv=False)  # a measuring tool
+@click.option("--null-launcher", is_flag=True, hidden=True)  # a measuring tool
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
 @click.pass_context
