@@ -102,6 +102,10 @@ class Reports:
         job = self._core.jobs.get(end.job)
         if job is None:
             return False
+        if end.state is TaskState.CANCELLED and end.index not in job.cancelling:
+            # Nobody wished that: its worker was told to end its jobs. To us it was ended by a signal, as by anybody.
+            reason = f"signal:{end.signal or 'SIGTERM'}"
+            end = replace(end, state=TaskState.FAILED, reason=reason, detail="it was stopped on its worker")
         event = _event_of(job, end)
         if not self._core.release(worker, job, end.attempt, Range(end.index, end.index + 1), event):
             return False

@@ -176,7 +176,7 @@ class SchedulerCore:
         job = self.jobs[target.job]
         if not job.live:
             return 0
-        ranges = target.ranges or (Range(0, job.record.spec.task_count),)
+        ranges = (Range(0, job.record.spec.task_count),) if target.ranges is None else target.ranges
         ended = sum(job.cancel_unassigned(tasks) for tasks in ranges)
         wanted = IntervalSet(ranges)
         asked = IntervalSet()
@@ -188,7 +188,7 @@ class SchedulerCore:
             job.cancel_grace = job.record.spec.grace if event.grace is None else event.grace
             if ended:
                 job.note_abnormal_end("cancelled", CANCELLED_EXIT)
-            self._send_stops(job, asked, self.workers.values())
+            self._send_stops(job, asked, [self.workers[w] for w in sorted({holder for holder, _ in job.held})])
             self.touch(job)
         return ended + len(asked)
 
@@ -273,8 +273,8 @@ class SchedulerCore:
                 for tasks in missing.ranges():
                     if remembers:
                         self._reports.unstarted(worker, job, attempt, tasks)
-                    else:
-                        self._reports.lost(worker, job, attempt, tasks, "its worker cannot say how it ended")
+                    # What is held even now had been started, or may have been.
+                    self._reports.lost(worker, job, attempt, tasks, "its worker cannot say how it ended")
         for attempts in hello.running:
             self._reports.started(worker, attempts)
         for attempts in (*hello.queued, *hello.running):
@@ -306,8 +306,11 @@ class SchedulerCore:
 
     def _expect_back(self, worker: Worker) -> None:
         for number in worker.jobs:
-            lost_after = self.jobs[number].record.spec.lost_after
-            self._timers.set(("lost", worker.id, number), worker.last_heard + lost_after)
+            self._timers.set(("lost", worker.id, number), worker.last_heard + self._lost_after(self.jobs[number]))
+
+    def _lost_after(self, job: Job) -> float:
+        """Never so short that its leash ends before a worker that is well has confirmed its lease again."""
+        return max(job.record.spec.lost_after, self.lease / LEASH)
 
     # ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -336,7 +339,7 @@ class SchedulerCore:
     def _lost_due(self, worker: Worker, job: Job) -> None:
         if worker.session is not None:
             return  # it came back in time
-        why = f"worker {worker.record.name} was unreachable for {job.record.spec.lost_after:g} s"
+        why = f"worker {worker.record.name} was unreachable for {self._lost_after(job):g} s"
         for attempt, held in list(job.held_by(worker.id)):
             for tasks in list(held.ranges()):
                 self._reports.lost(worker, job, attempt, tasks, why)
@@ -364,7 +367,7 @@ class SchedulerCore:
         attempts = Attempts(job.number, attempt, ranges)
         sent_spec = spec.without_lines() if first else None
         job_id = job.record.id if first else ""
-        self.send(worker, Assign(attempts, sent_spec, LEASH * spec.lost_after, job.lines_of(ranges), job_id))
+        self.send(worker, Assign(attempts, sent_spec, LEASH * self._lost_after(job), job.lines_of(ranges), job_id))
 
     def _commit(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""
@@ -379,8 +382,8 @@ class SchedulerCore:
         pieces = job.release(worker.id, attempt, tasks, event)
         if pieces:
             self._commit(worker, job, -sum(p.size for p in pieces))
-            if not any(True for _ in job.held_by(worker.id)):
-                worker.jobs.discard(job.number)
+            if not job.is_held_by(worker.id):
+                worker.forget(job.number)
             self.touch(job)
         return pieces
 

@@ -21,6 +21,7 @@ class Job:
     """A job in the scheduler's memory: its record, the sets, and what is measured as it goes."""
 
     __slots__ = (
+        "_attempts_held",
         "_lines",
         "attempts",
         "cancel_grace",
@@ -42,6 +43,7 @@ class Job:
         self.sets = {state: IntervalSet() for state in TaskState}
         self.sets[TaskState.READY].add(0, record.spec.task_count)
         self.held: dict[Holder, IntervalSet] = {}
+        self._attempts_held: dict[str, set[int]] = {}  # worker id: the attempts in `held`, to find them at once
         self.attempts: dict[int, IntervalSet] = {}  # n: tasks whose n-th attempt ended without ending the task
         self.cancelling = IntervalSet()
         self.cancel_grace = 0.0
@@ -71,7 +73,10 @@ class Job:
 
     def held_by(self, worker_id: str) -> Iterator[tuple[int, IntervalSet]]:
         """(attempt, tasks) of one worker."""
-        return ((attempt, tasks) for (holder, attempt), tasks in self.held.items() if holder == worker_id)
+        return ((attempt, self.held[worker_id, attempt]) for attempt in sorted(self._attempts_held.get(worker_id, ())))
+
+    def is_held_by(self, worker_id: str) -> bool:
+        return worker_id in self._attempts_held
 
     def lines_of(self, ranges: Iterable[Range]) -> tuple[bytes, ...]:
         """The lines of these tasks in order; none for a job without lines."""
@@ -100,8 +105,20 @@ class Job:
             self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].add(*taken)
             for attempt, piece in self._next_attempts(taken):
                 by_attempt.setdefault(attempt, []).append(piece)
-                self.held.setdefault((worker_id, attempt), IntervalSet()).add(*piece)
+                self._hold(worker_id, attempt).add(*piece)
         return [(attempt, tuple(ranges)) for attempt, ranges in sorted(by_attempt.items())]
+
+    def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
+        """What the worker holds in that attempt, to be added to."""
+        self._attempts_held.setdefault(worker_id, set()).add(attempt)
+        return self.held.setdefault((worker_id, attempt), IntervalSet())
+
+    def _drop_if_empty(self, worker_id: str, attempt: int) -> None:
+        if not self.held.get((worker_id, attempt), True):
+            del self.held[worker_id, attempt]
+            self._attempts_held[worker_id].discard(attempt)
+            if not self._attempts_held[worker_id]:
+                del self._attempts_held[worker_id]
 
     def _next_attempts(self, tasks: Range) -> Iterator[tuple[int, Range]]:
         """Splits a range by the number of the attempt that comes next."""
@@ -139,8 +156,7 @@ class Job:
             self._move_held(event, piece)
             self.held[holder].discard(*piece)
             self._note_attempt(event, attempt, piece)
-        if holder in self.held and not self.held[holder]:
-            del self.held[holder]
+        self._drop_if_empty(*holder)
         return pieces
 
     def cancel_unassigned(self, tasks: Range) -> int:
@@ -226,8 +242,8 @@ class Job:
         ):
             job.sets[state] = IntervalSet.from_flat(flat)
         for held in progress.held:
-            tasks = IntervalSet.from_flat(held.flat)
-            job.held[held.worker_id, held.attempt] = tasks
+            tasks = job._hold(held.worker_id, held.attempt)
+            tasks.update(IntervalSet.from_flat(held.flat).ranges())
             job.sets[TaskState.ASSIGNED].update(tasks.ranges())
         job.attempts = {n: IntervalSet.from_flat(flat) for n, flat in progress.attempts}
         job.cancelling = IntervalSet.from_flat(progress.cancelling)

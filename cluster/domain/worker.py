@@ -62,6 +62,11 @@ class Worker:
         """Millicpus that no attempt claims; negative when it has work in advance."""
         return self.record.millicpus - self.committed
 
+    def forget(self, job: int) -> None:
+        """It holds nothing of the job any more. (Its spec it may still know.)"""
+        self.jobs.discard(job)
+        self.recalled.pop(job, None)
+
     def is_called(self, name: str) -> bool:
         """Whether people mean this worker by `name`: its UUID or its name."""
         return name in (self.record.id, self.record.name)

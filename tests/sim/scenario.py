@@ -105,7 +105,7 @@ class Scenario:
             timeout=random.choice((0.0, 0.0, 3.0)),
             grace=random.choice((0.0, 0.1, 10.0)),
             worker=random.choice(("", "", "", "", self.machines[0].name)),
-            lost_after=random.choice((60.0, 60.0, 30.0, 20.0)),
+            lost_after=random.choice((60.0, 60.0, 30.0, 2.0)),
             retries=random.choice((0, 0, 1, 3)),
         )
 
@@ -196,9 +196,12 @@ class Scenario:
 
     def _agent_is_asked_to_end(self, machine: Machine) -> None:
         def ask(m: Machine) -> None:
-            self.world.tell(m.name, "the agent is asked to end")
+            with_jobs = self.world.chance(0.5)
+            self.world.tell(m.name, f"the agent is asked to end{', with its jobs' * with_jobs}")
+            if with_jobs:
+                self.truth.stopping.add(m.name)
             assert m.agent
-            m.agent.feed(ShutdownRequested())
+            m.agent.feed(ShutdownRequested(stop_jobs=with_jobs))
 
         machine.when_up(ask)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.scheduler_core import LEASE, LEASH
 from cluster.domain.states import TaskState
 
 
@@ -34,6 +35,7 @@ class Truth:
     orphans: set[AttemptKey] = field(default_factory=set)  # their launcher died before it could see their end
     reboots: dict[str, float] = field(default_factory=dict)  # machine: when it last forgot
     cancelled: dict[int, IntervalSet] = field(default_factory=dict)  # job: tasks that somebody wanted cancelled
+    stopping: set[str] = field(default_factory=set)  # machines whose agent was told to end its jobs with itself
     heard: dict[str, float] = field(default_factory=dict)  # machine: when the scheduler last heard from it
     greeted: dict[str, float] = field(default_factory=dict)  # machine: when it sent the last hello that arrived
     assigned: dict[AttemptKey, float] = field(default_factory=dict)  # `greeted` of its machine when it was sent there
@@ -97,6 +99,8 @@ class Truth:
         if end.reason == "cancelled":
             assert end.index in self.cancelled.get(end.job, ()), f"{key} is shown as cancelled, nobody wished that"
             assert end.state is TaskState.CANCELLED
+        elif "stopped on its worker" in end.detail:
+            assert run.machine in self.stopping, f"{key}: {end.detail}, nobody did that on {run.machine}"
         elif end.reason == "timeout:run":
             allowed = self.specs[end.job].timeout
             took = run.ended - run.started
@@ -108,7 +112,8 @@ class Truth:
         """Only what could not be known, or what died of its leash, may be called so."""
         run, machine = self.runs.get(key), end.worker_id
         silent = now - self.heard.get(machine, 0.0)
-        unreachable = silent >= self.specs[key.job].lost_after * 0.98  # clocks run apart
+        lost_after = max(self.specs[key.job].lost_after, LEASE / LEASH)
+        unreachable = silent >= lost_after * 0.98  # clocks run apart
         forgotten = self.reboots.get(machine, -1.0) >= self.assigned.get(key, 0.0)
         orphaned = key in self.orphans
         leashed = run is not None and run.ended is not None and "lease" in end.detail

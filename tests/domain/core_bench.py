@@ -1,0 +1,114 @@
+"""A scheduler's core to test with: workers that say hello, jobs, and what the core answered."""
+
+import struct
+
+from cluster.domain import invariants
+from cluster.domain.effects import Effect, Send
+from cluster.domain.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
+from cluster.domain.intervals import Range
+from cluster.domain.job import PACKED, ArraySegment, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
+from cluster.domain.loaded import Loaded
+from cluster.domain.scheduler_core import LEASH, SchedulerCore
+from cluster.domain.session import Assign, Attempts, Downward, Hello, Report
+from cluster.domain.states import TaskState
+from cluster.domain.worker import WorkerRecord
+
+WALL = 1_700_000_000.0
+
+
+def spec(tasks: int = 1, **fields: object) -> JobSpec:
+    """A job of that many tasks; each needs one cpu unless `millicpus` says otherwise."""
+    array = (ArraySegment(1, tasks),) if tasks > 1 else ()
+    return JobSpec(argv=("true",), array=array, **fields)  # type: ignore[arg-type]
+
+
+def attempts(job: int, attempt: int, *ranges: tuple[int, int]) -> Attempts:
+    return Attempts(job, attempt, tuple(Range(*r) for r in ranges))
+
+
+def assign(
+    job: int, attempt: int, *ranges: tuple[int, int], first: JobSpec | None = None, lost_after: float = 60.0
+) -> Assign:
+    """`first`: the spec that goes with the job's first assign in a session."""
+    return Assign(attempts(job, attempt, *ranges), first, LEASH * lost_after, (), uuid(job) if first else "")
+
+
+def ok(job: int, start: int, stop: int, attempt: int = 1, run: float = 1.0, worker: str = "") -> OkEnds:
+    packed = struct.pack(PACKED, WALL, int(run * 1e6), 0, 0, 0) * (stop - start)
+    return OkEnds(job, attempt, start, stop - start, packed, worker)
+
+
+def failed(job: int, index: int, attempt: int = 1, reason: str = "exit:3", code: int = 3, worker: str = "") -> TaskEnd:
+    state = TaskState.CANCELLED if reason == "cancelled" else TaskState.FAILED
+    return TaskEnd(job, index, attempt, state, reason, exit_code=code, worker_id=worker)
+
+
+def uuid(job: int) -> str:
+    return f"uuid-{job}"
+
+
+class Bench:
+    """Every turn checks the invariants, and keeps what the store would keep."""
+
+    def __init__(self, core: SchedulerCore | None = None) -> None:
+        self.core = core or SchedulerCore(epoch=1)
+        self.mono = 100.0
+        self.records: dict[int, JobRecord] = {}
+        self.progress: dict[int, JobProgress] = {}
+        self.workers: dict[str, WorkerRecord] = {}
+        self._session = 0
+
+    @property
+    def now(self) -> Now:
+        return Now(self.mono, WALL + self.mono)
+
+    def turn(self, *events: Event, after: float = 0.0) -> list[Effect]:
+        self.mono += after
+        effects = self.core.turn(events, self.now)
+        invariants.check(self.core)
+        for effect in effects:
+            match effect:
+                case JobRecord():
+                    self.records[effect.number] = effect
+                case JobProgress():
+                    self.progress[effect.number] = effect
+                case WorkerRecord():
+                    self.workers[effect.id] = effect
+        return effects
+
+    def sent(self, *events: Event, after: float = 0.0) -> list[tuple[int, Downward]]:
+        """Only what is sent."""
+        return [(e.session, e.message) for e in self.turn(*events, after=after) if isinstance(e, Send)]
+
+    def submit(self, what: JobSpec) -> list[Effect]:
+        return self.turn(JobSubmitted(7, uuid(self.core._next_number), "alice", what))
+
+    def register(self, worker: str, millicpus: int = 2000) -> None:
+        self.turn(WorkerRegistered(8, worker, worker, millicpus))
+
+    def hello(self, worker: str, hello: Hello | None = None) -> list[Effect]:
+        """A session, numbered from 1."""
+        self._session += 1
+        millicpus = self.core.workers[worker].record.millicpus
+        return self.turn(SessionOpened(self._session, worker, hello or Hello("inc", millicpus, 1)))
+
+    def worker(self, worker: str, millicpus: int = 2000) -> int:
+        """A worker with a session, whose number is returned."""
+        self.register(worker, millicpus)
+        self.hello(worker)
+        return self._session
+
+    def report(self, session: int, sequence: int = 0, **parts: object) -> list[Effect]:
+        return self.turn(ReportReceived(session, Report(sequence, **parts)))  # type: ignore[arg-type]
+
+    def restart(self, after: float = 0.0) -> None:
+        """The scheduler dies; another takes up what the store has."""
+        self.mono += after
+        jobs = [(self.records[n], self.progress[n]) for n in sorted(self.records)]
+        loaded = Loaded(self.core.epoch + 1, len(jobs) + 1, jobs, list(self.workers.values()))
+        self.core = SchedulerCore(loaded.epoch, self.core.lease)
+        self.core.restore(loaded, self.now)
+        invariants.check(self.core)
+
+    def state(self, job: int, index: int = 0) -> str:
+        return next(state.word for state, tasks in self.core.jobs[job].sets.items() if index in tasks)
