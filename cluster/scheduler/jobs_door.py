@@ -18,15 +18,16 @@ from cluster.rpc.specs import spec_from_proto
 from cluster.scheduler.access import VisibleJobs, select
 from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
-from cluster.scheduler.reading import OutputReader, Wish
+from cluster.scheduler.following import read_tasks
+from cluster.scheduler.reading import Sources, Wish
 from cluster.scheduler.tasks_shown import tasks_shown
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
 
 
 class JobsDoor(jobs_pb2_grpc.JobsServicer):
-    def __init__(self, driver: Driver, outputs: OutputReader) -> None:
+    def __init__(self, driver: Driver, sources: Sources) -> None:
         self._driver = driver
-        self._outputs = outputs
+        self._sources = sources
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         if not is_uuid(request.id):
@@ -86,10 +87,13 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         for target in await self._targets([request.selector.text]):
             (view,) = await self._views([target.job])
             spec = view.record.spec
-            ranges = target.ranges or (Range(0, spec.task_count),)
-            async with aclosing(self._outputs.read(target.job, spec, ranges, wish)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            for tasks in target.ranges or (Range(0, spec.task_count),):
+                async with aclosing(read_tasks(self._driver, self._sources, target.job, tasks, wish)) as pieces:
+                    async for index, attempt, stderr, data in pieces:
+                        number = spec.number_of(index)
+                        yield jobs_pb2.ReadOutputResponse(
+                            job=target.job, task_number=number, attempt=attempt, stderr=stderr, data=data
+                        )
 
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:
         def view(core: SchedulerCore) -> list[jobs_pb2.WorkerInfo]:

@@ -24,7 +24,7 @@ from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver, system_clock
 from cluster.scheduler.jobs_door import JobsDoor
 from cluster.scheduler.outputs import OutputFiles
-from cluster.scheduler.reading import OutputReader
+from cluster.scheduler.reading import Sources
 from cluster.scheduler.relay import Relay
 from cluster.scheduler.sessions import Sessions
 from cluster.scheduler.tokens_door import TokensDoor
@@ -68,7 +68,7 @@ class Service:
             now=time.time,
         )
         relay, sessions, files = Relay(), Sessions(self.driver), OutputFiles(outputs)
-        jobs = JobsDoor(self.driver, OutputReader(self.driver, files, relay, sessions))
+        jobs = JobsDoor(self.driver, Sources(self.driver, files, relay, sessions))
         workers = WorkerDoor(self.driver, sessions, relay, files, authority)
         tokens = TokensDoor(self.admission, self.new_token)
         self._server = mutual_tls_server(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 
 # A job of one short task changes a few times within milliseconds, and a person waits for the last of it: the first
 # changes are told at once. An array that changes hundreds of times a second is told of 20 times.
@@ -25,9 +26,9 @@ class Watchers:
             for event in events:
                 event.set()
 
-    async def changes(self, jobs: Iterable[int]) -> AsyncGenerator[None, None]:
-        """Yields at once, and again after every change of one of the jobs; fast ones are joined. Never ends: close it
-        (contextlib.aclosing). A change between two yields is never missed."""
+    async def changes(self, jobs: Iterable[int], patience: float | None = None) -> AsyncGenerator[None, None]:
+        """Yields at once, and again after every change of one of the jobs, or after `patience` seconds without; fast
+        ones are joined. Never ends: close it (contextlib.aclosing). A change between two yields is never missed."""
         event = asyncio.Event()
         watched = list(jobs)
         for job in watched:
@@ -37,7 +38,9 @@ class Watchers:
             while True:
                 event.clear()
                 yield
-                await event.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        await event.wait()
                 await asyncio.sleep(pace.delay())
         finally:
             for job in watched:

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from cluster.domain.effects import Save
 from cluster.domain.errors import ClusterError
-from cluster.domain.ids import AttemptKey
 from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
@@ -53,10 +52,12 @@ class Store(Protocol):
         in order of index, at most `limit` records."""
         ...
 
-    def small_output(self, key: AttemptKey) -> SmallOutput | None: ...
-
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
-        """All of tasks start … stop-1, in order of index and attempt."""
+        """Of all attempts of tasks start … stop-1, in order of index and attempt."""
+        ...
+
+    def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
+        """The ends of tasks start … stop-1 whose output was too large to ride along, in order of index and attempt."""
         ...
 
     def tokens(self) -> list[TokenRecord]: ...

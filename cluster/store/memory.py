@@ -13,7 +13,7 @@ from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
 from cluster.domain.worker import WorkerRecord
 from cluster.store.interface import Item, StoreFailed
-from cluster.store.packing import unpack_ok
+from cluster.store.packing import large_among, unpack_ok
 
 
 @dataclass(slots=True)
@@ -86,12 +86,15 @@ class MemoryStore:
         records = (self._disk.ok_ends[key] for key in sorted(self._disk.ok_ends) if key[0] == job)
         return [ok for ok in records if ok.first < stop and ok.stop > start][:limit]
 
-    def small_output(self, key: AttemptKey) -> SmallOutput | None:
-        return self._disk.outputs.get(key)
-
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
         keys = sorted(key for key in self._disk.outputs if key.job == job and start <= key.index < stop)
         return [self._disk.outputs[key] for key in keys]
+
+    def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
+        ends = [end for end in self._disk.ends.values() if end.job == job and start <= end.index < stop]
+        ends = [end for end in ends if end.output_bytes]
+        ends += [end for ok in self.ok_ends(job, start, stop, stop - start) for end in large_among(ok, start, stop)]
+        return sorted(ends, key=lambda end: (end.index, end.attempt))
 
     def tokens(self) -> list[TokenRecord]:
         return sorted(self._disk.tokens.values(), key=lambda token: (token.created, token.id))

@@ -9,7 +9,7 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 from cluster.domain.job import PACKED, ArraySegment, Held, JobSpec, OkEnds, TaskEnd
@@ -85,6 +85,15 @@ def unpack_spec(text: str, lines: bytes) -> JobSpec:
     values["env"] = tuple((name, value) for name, value in values["env"])
     values["array"] = tuple(ArraySegment(*segment) for segment in values["array"])
     return JobSpec(**values, lines=lines)
+
+
+def large_among(ends: OkEnds, start: int, stop: int) -> Iterator[TaskEnd]:
+    """Those of tasks start … stop-1 with output that was too large to ride along."""
+    first, last = max(start, ends.first), min(stop, ends.stop)
+    piece = ends.packed[(first - ends.first) * _OK.size : (last - ends.first) * _OK.size]
+    for index, (*_, output) in enumerate(_OK.iter_unpack(piece), first):
+        if output:
+            yield unpack_ok(ends, index)
 
 
 def unpack_ok(ends: OkEnds, index: int) -> TaskEnd:

@@ -4,13 +4,13 @@ WAL with synchronous=FULL: a commit that returned survives a power cut (NORMAL w
 Two connections, because one thread writes and another may read: the reader sees the last commit, never a part of one.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cluster.domain.ids import AttemptKey
 from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
@@ -18,7 +18,7 @@ from cluster.domain.users import UserRecord
 from cluster.store import rows
 from cluster.store import statements as sql
 from cluster.store.interface import Item, StoreFailed
-from cluster.store.packing import unpack_ok
+from cluster.store.packing import large_among, unpack_ok
 
 _BUSY_TIMEOUT = 5.0  # seconds to wait for another process's transaction, such as a backup's
 
@@ -32,6 +32,9 @@ class SqliteStore:
         self._epoch = -1  # of our load(); no epoch is negative, so nothing can be committed before it
         self._read_lock = threading.Lock()
         with self._doing("opened"):
+            # Jobs' environments and outputs are in it: 0600, which SQLite gives to the files beside it, too.
+            with suppress(OSError):  # SQLite will say it in its own words
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._writer = _connect(path)
             try:
                 self._writer.execute("PRAGMA journal_mode = WAL")
@@ -81,12 +84,13 @@ class SqliteStore:
         arguments = {"job": job, "start": start, "stop": stop, "limit": limit}
         return [rows.ok_ends_from_row(row) for row in self._read(sql.GET_OK_ENDS, arguments)]
 
-    def small_output(self, key: AttemptKey) -> SmallOutput | None:
-        found = self._read(sql.GET_OUTPUT, tuple(key))
-        return SmallOutput(*key, *found[0]) if found else None
-
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
-        return [SmallOutput(job, *row) for row in self._read(sql.GET_OUTPUTS, (job, start, stop))]
+        return [SmallOutput(*row) for row in self._read(sql.GET_OUTPUTS, (job, start, stop))]
+
+    def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
+        ends = [rows.end_from_row(row) for row in self._read(sql.GET_LARGE, (job, start, stop))]
+        ends += [end for ok in self.ok_ends(job, start, stop, stop - start) for end in large_among(ok, start, stop)]
+        return sorted(ends, key=lambda end: (end.index, end.attempt))
 
     def tokens(self) -> list[TokenRecord]:
         return [rows.token_from_row(row) for row in self._read(sql.LOAD_TOKENS)]

@@ -128,12 +128,17 @@ GET_LAST_ENDS = f"""
     WHERE job = ? AND task >= ? AND task < ? GROUP BY job, task ORDER BY task LIMIT ?
 """  # noqa: S608 (no input)
 
+# Ends that are no plain success, with output that was too large to ride along.
+GET_LARGE = f"""
+    SELECT {", ".join(END_COLUMNS)} FROM task_ends
+    WHERE job = ? AND task >= ? AND task < ? AND output_bytes > 0 ORDER BY task, attempt
+"""  # noqa: S608 (no input)
+
 PUT_OUTPUT = _upsert("small_outputs", "job", "task", "attempt", "stdout", "stderr", keys=3)
-GET_OUTPUT = "SELECT stdout, stderr FROM small_outputs WHERE job = ? AND task = ? AND attempt = ?"
 # All of some tasks of a job.
 GET_OUTPUTS = """
-    SELECT task, attempt, stdout, stderr FROM small_outputs WHERE job = ? AND task >= ? AND task < ?
-    ORDER BY task, attempt
+    SELECT job, task, attempt, stdout, stderr FROM small_outputs
+    WHERE job = ? AND task >= ? AND task < ? ORDER BY task, attempt
 """
 
 WORKER_COLUMNS = ("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline")

@@ -2,12 +2,12 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.identity import Role
-from cluster.domain.ids import AttemptKey
 from cluster.domain.job import (
     PACKED,
     ArraySegment,
@@ -185,21 +185,26 @@ def test_successes_are_found_by_any_of_their_tasks(open_store: Opener) -> None:
     assert store.ok_ends(1, 21, 100, 9) == []
 
 
-def test_small_outputs_are_found_by_attempt(open_store: Opener) -> None:
+def test_small_outputs_come_in_order_of_tasks_and_attempts(open_store: Opener) -> None:
     store = open_store()
     store.load()
-    store.commit([SmallOutput(1, 4, 2, b"out\0\xff", b"err")])
-    assert store.small_output(AttemptKey(1, 4, 2)) == SmallOutput(1, 4, 2, b"out\0\xff", b"err")
-    assert store.small_output(AttemptKey(1, 4, 1)) is None
+    first, second, other = (
+        SmallOutput(1, task, attempt, b"out\0\xff", b"") for task, attempt in [(4, 1), (4, 2), (5, 1)]
+    )
+    store.commit([other, second, first, SmallOutput(2, 4, 1, b"", b"err"), SmallOutput(1, 6, 1, b"", b"")])
+    assert store.small_outputs(1, 4, 6) == [first, second, other]
+    assert store.small_outputs(1, 5, 6) == [other]
+    assert store.small_outputs(1, 7, 100) == []
 
 
-def test_small_outputs_of_many_tasks_come_at_once_in_order(open_store: Opener) -> None:
+def test_large_outputs_are_those_that_ends_tell_of(open_store: Opener) -> None:
     store = open_store()
     store.load()
-    outputs = [SmallOutput(1, index, 1, str(index).encode(), b"") for index in (3, 1, 2, 9)]
-    store.commit([*outputs, SmallOutput(2, 2, 1, b"another job's", b"")])
-    assert [output.index for output in store.small_outputs(1, 1, 4)] == [1, 2, 3]
-    assert store.small_outputs(1, 4, 9) == []
+    store.commit([end(4, 1), ok(3, 3), replace(end(5, 1), output_bytes=0), end(8)])  # ok has output_bytes 0, 1, 2
+    found = [(e.index, e.attempt, e.output_bytes) for e in store.large_outputs(1, 4, 8)]
+    assert found == [(4, 1, 9), (4, 2, 1), (5, 2, 2)]
+    assert [e.index for e in store.large_outputs(1, 0, 4)] == []
+    assert [e.index for e in store.large_outputs(1, 5, 100)] == [5, 8]
 
 
 def test_tokens_and_users_are_replaced_by_key(open_store: Opener) -> None:

@@ -1,6 +1,7 @@
 """What goes wrong with a database file: each gives one line that says which file, what, and what to do."""
 
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_data_of_another_cluster_is_refused(path: Path) -> None:
     with pytest.raises(StoreFailed, match=f"is of cluster {CLUSTER}, not of {OTHER}"):
         SqliteStore(path, OTHER)
     assert stored_cluster_id(path) == CLUSTER
+
+
+def test_the_database_is_its_owners_alone(path: Path) -> None:
+    store = SqliteStore(path, CLUSTER)
+    store.load()
+    files = [path, *path.parent.glob("cluster.db-*")]
+    assert len(files) == 3
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    store.close()
 
 
 def test_no_database_has_no_cluster(tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""Reading the output of tasks in order: of an array task by task, of a task attempt by attempt.
+
+A reader who follows a task that is tried again sees the first attempt to its end, then the next. With `tail_lines` a
+task's reading begins with its last attempt. Followers wait for tasks that have not started, and end with them.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+
+from cluster.domain.errors import NotFound, Unreachable
+from cluster.domain.ids import AttemptKey
+from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.job import SmallOutput, TaskEnd
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.states import TaskState
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.reading import Sources, Wish
+from cluster.store.interface import Store
+
+# Tasks of an array that have ended are read together: their outputs are small, and most have none.
+BATCH = 500
+# Seconds that a follower of an array waits for a task to end before it asks its worker for live output. Most tasks of
+# an array are short, and their output comes with their end; a stream for each would cost more than the task.
+PATIENCE = 0.25
+
+_ENDED = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
+
+Output = tuple[int, int, bool, bytes]  # (index, attempt, stderr, data)
+
+
+async def read_tasks(
+    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish
+) -> AsyncGenerator[Output, None]:
+    """The output of some tasks of a job, one after another."""
+    index, waiting_since = tasks.start, -PATIENCE  # for the first task nobody waits
+    async with aclosing(driver.watchers.changes([job], PATIENCE)) as changes:
+        while index < tasks.stop:
+            ended, untouched = await driver.read(partial(_look_ahead, job, Range(index, tasks.stop)))
+            patient = wish.follow and driver.clock().mono < waiting_since + PATIENCE
+            if ended and wish.tail_lines is None:
+                reading = _read_ended(driver, sources, job, Range(index, ended), wish)
+                index = ended
+            elif untouched and not wish.follow:
+                index = untouched
+                continue
+            elif ended or not patient:
+                reading = _TaskReader(driver, sources, job, index, wish).read()
+                index += 1
+            else:
+                await anext(changes)
+                continue
+            async with aclosing(reading):
+                async for piece in reading:
+                    yield piece
+            waiting_since = driver.clock().mono
+
+
+def _look_ahead(number: int, tasks: Range, core: SchedulerCore) -> tuple[int, int]:
+    """How far the first of these tasks are alike: (where those end that have ended, where those end that were never
+    begun), 0 for none."""
+    job = core.jobs[number]
+    stop = min(tasks.stop, tasks.start + BATCH)
+    ended = IntervalSet(piece for state in _ENDED for piece in job.sets[state].overlap(tasks.start, stop))
+    if tasks.start in ended:
+        return next(ended.ranges()).stop, 0
+    if tasks.start in job.ready and not job.attempts:
+        return 0, job.ready.overlap(*tasks)[0].stop
+    return 0, 0
+
+
+async def _read_ended(
+    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish
+) -> AsyncGenerator[Output, None]:
+    """The output of tasks that have all ended."""
+    small = await driver.fetch(lambda store: store.small_outputs(job, *tasks))
+    large = await driver.fetch(lambda store: store.large_outputs(job, *tasks))
+    outputs: list[SmallOutput | TaskEnd] = [*small, *large]
+    for item in sorted(outputs, key=lambda item: (item.index, item.attempt)):
+        if isinstance(item, SmallOutput):
+            for stderr, data in sources.small(item, wish):
+                yield item.index, item.attempt, stderr, data
+            continue
+        async with aclosing(sources.large(item, wish)) as pieces:
+            async for stderr, data in pieces:
+                yield item.index, item.attempt, stderr, data
+
+
+class _TaskReader:
+    """Reads one task's attempts one after another."""
+
+    def __init__(self, driver: Driver, sources: Sources, job: int, index: int, wish: Wish) -> None:
+        self._driver = driver
+        self._sources = sources
+        self._job = job
+        self._index = index
+        self._wish = wish
+        self._shown = 0  # the last attempt that was given in full
+        self._given = {False: 0, True: 0}  # bytes of the attempt after that
+        self._over = False
+
+    async def read(self) -> AsyncGenerator[Output, None]:
+        async with aclosing(self._driver.watchers.changes([self._job])) as changes:
+            async for _ in changes:
+                async with aclosing(self._read_on()) as pieces:
+                    async for attempt, stderr, data in pieces:
+                        yield self._index, attempt, stderr, data
+                if self._over or not self._wish.follow:
+                    return
+
+    async def _read_on(self) -> AsyncGenerator[tuple[int, bool, bytes], None]:
+        """All that is to be had before the task changes again."""
+        self._over, worker_id, attempt = await self._driver.read(self._where)
+        # Asked after the core, so that every end that the core knows of is among them.
+        ended = await self._driver.fetch(self._outputs)
+        if self._wish.tail_lines is not None:
+            ended = [] if worker_id else ended[-1:]
+        for end, small in ended:
+            if end.attempt <= self._shown:
+                continue
+            if small:
+                for stderr, data in self._sources.small(small, self._wish, self._given):
+                    yield end.attempt, stderr, data
+            elif end.output_bytes:
+                async with aclosing(self._sources.large(end, self._wish, self._given)) as pieces:
+                    async for stderr, data in pieces:
+                        yield end.attempt, stderr, data
+            self._next_attempt(end.attempt)
+        if worker_id and attempt > self._shown:
+            async with aclosing(self._read_live(worker_id, attempt)) as live:
+                async for stderr, data in live:
+                    yield attempt, stderr, data
+
+    async def _read_live(self, worker_id: str, attempt: int) -> AsyncGenerator[tuple[bool, bytes], None]:
+        key = AttemptKey(self._job, self._index, attempt)
+        try:
+            async with aclosing(self._sources.live(key, worker_id, self._wish, dict(self._given))) as pieces:
+                async for stderr, data in pieces:
+                    self._given[stderr] += len(data)
+                    yield stderr, data
+            self._next_attempt(attempt)
+        except NotFound:
+            pass  # it has not begun, or has just ended: either will be a change
+        except Unreachable:
+            resumable = self._wish.tail_lines is None or not any(self._given.values())
+            if not (self._wish.follow and resumable):
+                raise
+            # Goes on when the worker is back, or the attempt lost.
+
+    def _outputs(self, store: Store) -> list[tuple[TaskEnd, SmallOutput | None]]:
+        """The ends of the task, each with its output if it was small."""
+        small = {output.attempt: output for output in store.small_outputs(self._job, self._index, self._index + 1)}
+        return [(end, small.get(end.attempt)) for end in store.ends_of_task(self._job, self._index)]
+
+    def _next_attempt(self, shown: int) -> None:
+        self._shown = shown
+        self._given = {False: 0, True: 0}
+
+    def _where(self, core: SchedulerCore) -> tuple[bool, str, int]:
+        """(whether the task has ended, the worker that holds it, in which attempt)"""
+        job = core.jobs[self._job]
+        for (worker_id, attempt), tasks in job.held.items():
+            if self._index in tasks:
+                return False, worker_id, attempt
+        return any(self._index in job.sets[state] for state in _ENDED), "", 0
