@@ -47,7 +47,7 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
             return []
         _refuse_foreign(root, running["scheduler"])
         if running["scheduler"] is None:
-            running["scheduler"] = _start(root, "scheduler", _scheduler_arguments(root))
+            running["scheduler"] = _start_scheduler(root)
             _save(root, running)
         if running["worker"] is None:
             running["worker"] = _start(root, "worker", _worker_arguments(millicpus))
@@ -73,20 +73,29 @@ def down(root: Path) -> list[str]:
         return said
 
 
+def _start_scheduler(root: Path) -> Process:
+    """On the address it had before, so that whoever knows it finds it again; else the usual one; else any."""
+    before = _said(root).get("address")
+    usual = [split_address(before)[1]] if before else []
+    port = next((port for port in [*usual, DEFAULT_PORT] if _is_free(port)), 0)
+    join_port = DEFAULT_JOIN_PORT if _is_free(DEFAULT_JOIN_PORT) else 0
+    try:
+        return _start(root, "scheduler", _listening(port, join_port))
+    except ClusterError:
+        if (not port or _is_free(port)) and (not join_port or _is_free(join_port)):
+            raise
+    return _start(root, "scheduler", _listening(0, 0))  # somebody took the port after we looked
+
+
+def _listening(port: int, join_port: int) -> list[str]:
+    return ["--listen", f"{LOOPBACK}:{port}", "--join-listen", f"{LOOPBACK}:{join_port}"]
+
+
 def _start(root: Path, role: str, arguments: list[str]) -> Process:
     try:
         return processes.start([role, *arguments], root, root / f"{role}.log")
     except DidNotStart as error:
         raise ClusterError(f"the {role} did not start: {error}") from None
-
-
-def _scheduler_arguments(root: Path) -> list[str]:
-    """The address it had before, so that whoever knows it finds it again; else the usual one, else any."""
-    before = _said(root).get("address")
-    usual = [split_address(before)[1]] if before else []
-    port = next((port for port in [*usual, DEFAULT_PORT] if _is_free(port)), 0)
-    join_port = DEFAULT_JOIN_PORT if _is_free(DEFAULT_JOIN_PORT) else 0
-    return ["--listen", f"{LOOPBACK}:{port}", "--join-listen", f"{LOOPBACK}:{join_port}"]
 
 
 def _worker_arguments(millicpus: int | None) -> list[str]:

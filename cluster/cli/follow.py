@@ -63,7 +63,7 @@ class Follower:
             if self._progress:
                 self._progress.close()
         await self._say_how_it_ended()
-        return INTERRUPTED if self._never_ran() else exit_code([self._latest])
+        return exit_code([self._latest])
 
     async def _copy(self) -> None:
         """Output to where it belongs, as bytes."""
@@ -141,6 +141,3 @@ class Follower:
         number = self._job.number
         print(f"cluster: job {number} goes on; `cluster job logs -f {number}` shows its output", file=sys.stderr)
         return INTERRUPTED
-
-    def _never_ran(self) -> bool:
-        return self._latest.state is TaskState.CANCELLED and not self._latest.exit_code

@@ -37,6 +37,17 @@ To begin:
 """
 
 
+class Root(LazyGroup):
+    """The outermost group."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """click itself would make a reader who left an exit code of 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(_broken_pipe()) from None
+
+
 def _export(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     """Flags stand above variables: what a flag names is put where every later reader looks."""
     if value:
@@ -44,7 +55,7 @@ def _export(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=Root,
     commands_at=COMMANDS,
     invoke_without_command=True,
     context_settings={"auto_envvar_prefix": "CLUSTER", "help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -99,8 +110,6 @@ def run(arguments: list[str]) -> int:
         return _tell(arguments, error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        return _broken_pipe()
     except ClusterError as error:
         if os.environ.get("CLUSTER_DEBUG"):
             raise

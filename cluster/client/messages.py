@@ -1,6 +1,7 @@
 """Between messages and the client's values."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cluster.client.types import Counts, Job, Task, Token, Worker
 from cluster.domain.errors import InvalidInput
@@ -8,7 +9,10 @@ from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
 from cluster.domain.worker import WorkerState
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
-from cluster.v1 import admin_pb2, job_pb2, jobs_pb2
+from cluster.v1 import job_pb2, jobs_pb2
+
+if TYPE_CHECKING:
+    from cluster.v1 import admin_pb2  # for admins only
 
 
 def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
@@ -92,7 +96,7 @@ def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
     )
 
 
-def token_of(message: admin_pb2.Token) -> Token:
+def token_of(message: "admin_pb2.Token") -> Token:
     return Token(
         id=message.id,
         role=message.role,

@@ -1,11 +1,13 @@
-"""What the acceptance tests share: the one file itself, made by `build.py` as anyone would make it."""
+"""What the acceptance tests share: the one file, made by `build.py` as anyone would make it, and the command line."""
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.command import Command
 from tools.environments import REPOSITORY, locked
 
 SOURCES = ("build.py", "cluster", "tools", "requirements")
@@ -26,3 +28,18 @@ def _newest() -> float:
     paths = [REPOSITORY / name for name in SOURCES]
     files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
     return max(file.stat().st_mtime for file in files if file.is_file() and file.suffix != ".pyc")
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """`cluster` in a home where nothing ever ran."""
+    return Command(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """`cluster` with an embedded cluster of two cpus, one for all tests of a module."""
+    command = Command(tmp_path_factory.mktemp("home"))
+    command.ok("up", "--cpus", "2")
+    yield command
+    command.ok("down")

@@ -1,0 +1,77 @@
+"""The command line as a process of its own, in a home of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.environments import REPOSITORY
+
+PATIENCE = 60.0  # seconds until a command hangs: only a broken one gets there
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Command:
+    """`cluster`, with its state below `home` and none of the caller's variables."""
+
+    home: Path
+
+    def __call__(
+        self, *arguments: str, cwd: Path | None = None, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> Done:
+        """Runs it to its end."""
+        done = subprocess.run(
+            self.line(*arguments),
+            env=self.environment(env or {}),
+            cwd=cwd,
+            input=stdin,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+        return Done(done.returncode, done.stdout, done.stderr.decode())
+
+    def ok(self, *arguments: str, **options: Any) -> Done:
+        """Runs it, and expects success."""
+        done = self(*arguments, **options)
+        assert done.code == 0, done
+        return done
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Starts it with pipes; ended by force if it still runs afterwards."""
+        line, env, pipe = self.line(*arguments), self.environment({}), subprocess.PIPE
+        with subprocess.Popen(line, env=env, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def line(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "cluster", *arguments]
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLUSTER_", "XDG_"))}
+        ours = {"HOME": str(self.home), "CLUSTER_HOME": str(self.home), "PYTHONPATH": str(REPOSITORY)}
+        return {**kept, **ours, **variables}

@@ -1,0 +1,153 @@
+"""Bad input: one clear line that says what, which value and what to do; the right exit code; no traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Command, Done
+
+UNREACHABLE, WRONG_USAGE = 75, 2
+
+
+def refused(done: Done, code: int, *words: str) -> None:
+    """One line on stderr with these words, nothing on stdout, this exit code."""
+    assert (done.code, done.out) == (code, b""), done
+    assert done.err.startswith("cluster: "), done
+    assert done.err.count("\n") == 1, done
+    assert "Traceback" not in done.err
+    for word in words:
+        assert word in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nonsense"], ["'nonsense'", "cluster --help"]),
+        (["--nonsense"], ["--nonsense"]),
+        (["run", "--nonsense", "--", "true"], ["--nonsense", "cluster run --help"]),
+        (["run"], ["the command is empty", "cluster run -- echo hello"]),
+        (["run", "--", ""], ["the command is empty"]),
+        (["run", "--cpus", "many", "--", "true"], ["--cpus", "'many'", "0.5"]),
+        (["run", "--cpus", "0", "--", "true"], ["--cpus", "'0'"]),
+        (["run", "--timeout", "soon", "--", "true"], ["--timeout", "'soon'", "1h30m"]),
+        (["run", "--array", "9-1", "--", "true"], ["--array", "'9-1'", "1-1000:2"]),
+        (["run", "--array", "1-5,3", "--", "true"], ["3", "list each once"]),
+        (["run", "--array", "1-2", "--each-line", "/proc/self/stat", "--", "true"], ["exclude each other"]),
+        (["run", "--each-line", "/no/such/file", "--", "true"], ["/no/such/file", "No such file"]),
+        (["run", "--each-line", "-", "--", "true"], ["no lines"]),
+        (["run", "--env", "NO_SUCH_THING", "--", "true"], ["NO_SUCH_THING", "VALUE"]),
+        (["run", "--env", "=x", "--", "true"], ["NAME=VALUE"]),
+        (["run", "--with", "bash", "--", "true"], ["--with bash", "--script"]),
+        (["run", "--script", "../x.sh", "--with", "bash"], ["'../x.sh'", "scripts folder"]),
+        (["run", "--script", "/etc/passwd", "--with", "cat"], ["'/etc/passwd'", "scripts folder"]),
+        (["run", "--retries", "-1", "--", "true"], ["--retries", "-1"]),
+        (["job", "show"], ["SELECTOR", "cluster job show --help"]),
+        (["job", "list", "--state", "odd"], ["'odd'", "running"]),
+        (["job", "logs", "--tail", "x", "5"], ["--tail", "'x'"]),
+        (["token", "create", "--role", "king"], ["'king'", "worker"]),
+        (["completion", "tcsh"], ["'tcsh'", "bash"]),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(command: Command, arguments: list[str], words: list[str]) -> None:
+    # A scheduler is named, so that nothing is started here; it is never asked, or is not there.
+    variables = {"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": str(_credentials(command.home))}
+    refused(command(*arguments, env=variables), WRONG_USAGE, *words)
+
+
+def test_a_scheduler_that_is_not_there_is_75(command: Command) -> None:
+    credentials = str(_credentials(command.home))
+    for arguments in (["run", "--", "true"], ["job"], ["job", "wait", "1"], ["worker", "list"], ["token", "list"]):
+        done = command(*arguments, env={"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": credentials})
+        refused(done, UNREACHABLE, "127.0.0.1:1 cannot be reached", "Connection refused")
+
+
+def test_no_cluster_at_all_says_how_to_get_one(command: Command) -> None:
+    refused(command("job"), UNREACHABLE, "no cluster is configured", "cluster up", "CLUSTER_SCHEDULER")
+
+
+def test_no_credentials_says_where_they_would_be(command: Command) -> None:
+    refused(
+        command("job", env={"CLUSTER_SCHEDULER": "127.0.0.1:1"}),
+        1,
+        "no credentials",
+        str(command.home),
+        "--credentials",
+    )
+
+
+def test_addresses_that_are_none_are_named(command: Command) -> None:
+    credentials = str(_credentials(command.home))
+    done = command("job", "list", "--scheduler", "head", "--credentials", credentials)
+    refused(done, WRONG_USAGE, "'head' has no port")
+    both = ["--scheduler", "a:1", "--at", "b:2"]
+    refused(command("job", "list", *both, "--credentials", credentials), WRONG_USAGE, "a:1", "b:2", "give one")
+
+
+def test_credentials_that_others_may_read_are_refused(command: Command) -> None:
+    credentials = _credentials(command.home)
+    credentials.chmod(0o644)
+    done = command("job", env={"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": str(credentials)})
+    refused(done, 1, str(credentials), "chmod 600")
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ("nonsense", ["no join token"]),
+        ("C1.head:50001.abc", ["incomplete"]),
+        (f"C1.head:50001.{'0' * 64}.short", ["the secret", "whole and unchanged"]),
+        (f"C1.head:50001.{'x' * 64}.{'a' * 32}", ["the pin"]),
+    ],
+)
+def test_a_bad_token_is_wrong_usage(command: Command, token: str, words: list[str]) -> None:
+    done = command("worker", "--join", token, "--listen", "none")
+    refused(done, WRONG_USAGE, *words)
+    assert token.rpartition(".")[2] not in done.err or token == "nonsense"  # a secret is never repeated
+
+
+def test_a_worker_without_a_cluster_is_told_what_to_do(command: Command) -> None:
+    refused(command("worker", "--listen", "none"), 1, "--join TOKEN", "--standalone")
+
+
+def test_with_json_an_error_is_a_document_on_stdout(command: Command) -> None:
+    done = command("job", "list", "--json")
+    assert (done.code, done.err) == (UNREACHABLE, "")
+    assert done.json["error"]["exit_code"] == UNREACHABLE
+    assert "no cluster is configured" in done.json["error"]["message"]
+    wrong = command("job", "show", "--json")
+    assert (wrong.code, json.loads(wrong.out)["error"]["exit_code"]) == (WRONG_USAGE, WRONG_USAGE)
+
+
+def test_a_json_flag_of_the_jobs_command_is_not_ours(command: Command) -> None:
+    credentials = str(_credentials(command.home))
+    done = command(
+        "run", "--", "x", "--json", env={"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": credentials}
+    )
+    refused(done, UNREACHABLE, "cannot be reached")
+
+
+def test_a_bug_is_one_line_with_the_way_to_its_traceback(command: Command) -> None:
+    (command.home / "scheduler").mkdir(mode=0o700)
+    (command.home / "scheduler" / "scheduler.json").write_text('{"address": "x"}')
+    (command.home / "scheduler" / "admin.pem").mkdir()  # nothing that a person would do
+    done = command("job")
+    assert done.code in (1, 70)
+    assert done.err.count("\n") == 1
+
+
+def _credentials(home: Path) -> Path:
+    """Of some cluster or other."""
+    import time
+
+    from cluster.domain.credentials import format_credentials
+    from cluster.domain.identity import Kind
+    from cluster.pki.authority import create_authority
+
+    path = home / "someone.pem"
+    if not path.exists():
+        now = time.time()
+        authority = create_authority(home / "some-ca.pem", "0123456789abcdef", now)
+        path.touch(0o600)
+        path.write_bytes(format_credentials(authority.issue(authority.identity(Kind.USER, "ann"), now)))
+    return path

@@ -1,0 +1,198 @@
+"""`cluster run` behaves as the command itself would: output, exit code, Ctrl-C, pipes."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import PATIENCE, Command
+
+pytestmark = pytest.mark.slow
+
+
+def test_output_and_exit_code_are_the_commands_own(cluster: Command) -> None:
+    done = cluster("run", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (done.code, done.out, done.err) == (3, b"out\n", "err\n")
+
+
+def test_bytes_arrive_as_they_were_written(cluster: Command) -> None:
+    every = bytes(range(256)) * 4096  # 1 MiB, far more than rides along with a report
+    source = cluster.home / "bytes"
+    source.write_bytes(every)
+    assert cluster.ok("run", "--", "cat", str(source)).out == every
+
+
+def test_a_signals_exit_code_is_128_more(cluster: Command) -> None:
+    done = cluster("run", "--", "sh", "-c", "kill -9 $$")
+    assert done.code == 137
+    assert "SIGKILL" in done.err
+
+
+def test_an_embedded_cluster_runs_in_the_callers_directory(cluster: Command, tmp_path: Path) -> None:
+    assert cluster.ok("run", "--", "pwd", cwd=tmp_path).text == f"{tmp_path}\n"
+    assert cluster.ok("run", "--cwd", "/", "--", "pwd", cwd=tmp_path).text == "/\n"
+
+
+def test_words_after_the_first_belong_to_the_command(cluster: Command) -> None:
+    assert cluster.ok("run", "echo", "-n", "--cpus").text == "--cpus"
+
+
+def test_variables_are_given_by_value_or_by_name(cluster: Command) -> None:
+    done = cluster.ok("run", "--env", "A=1=2", "--env", "B", "--", "sh", "-c", "echo $A $B", env={"B": "from here"})
+    assert done.text == "1=2 from here\n"
+
+
+def test_an_array_comes_in_the_order_of_its_tasks_with_the_highest_code(cluster: Command) -> None:
+    done = cluster("run", "--array", "1-7:2", "--", "sh", "-c", "echo $CLUSTER_TASK; exit $CLUSTER_TASK")
+    assert (done.code, done.text) == (7, "1\n3\n5\n7\n")
+
+
+def test_each_line_is_a_task(cluster: Command) -> None:
+    done = cluster.ok("run", "--each-line", "-", "--", "echo", "<{}>", stdin=b"a\nb c\n")
+    assert done.text == "<a>\n<b c>\n"
+
+
+def test_a_timeout_says_so(cluster: Command) -> None:  # S3.12
+    done = cluster("run", "--timeout", "200ms", "--", "sleep", "1000")
+    assert done.code == 143
+    assert "timeout:run" in done.err
+
+
+def test_what_cannot_be_started_says_why(cluster: Command) -> None:
+    done = cluster("run", "--", "/no/such/program")
+    assert done.code == 127
+    assert "launch_failed" in done.err
+    assert "/no/such/program" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_script_without_a_scripts_folder_says_what_is_missing(cluster: Command) -> None:  # S2.9
+    done = cluster("run", "--script", "count.sh", "--with", "bash")
+    assert done.code == 126
+    assert "'count.sh'" in done.err
+    assert "--scripts" in done.err
+
+
+def test_a_job_that_no_worker_can_take_waits_and_says_why(cluster: Command) -> None:
+    with cluster.started("run", "--cpus", "64", "--name", "big", "--", "true") as process:
+        assert process.stderr
+        line = process.stderr.readline().decode()
+        assert "waits" in line
+        assert "64 cpus" in line
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 143
+    shown = cluster.ok("job", "show", "big", "--json").json
+    assert shown["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_without_a_terminal_a_signal_cancels_the_job(cluster: Command, number: signal.Signals) -> None:
+    with cluster.started("run", "--", "sh", "-c", "echo ready; exec sleep 1000") as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 143
+    assert cluster.ok("job", "show", "last", "--json").json["state"] == "cancelled"
+
+
+def test_a_reader_who_leaves_ends_the_job_quietly(cluster: Command) -> None:
+    with cluster.started("run", "--", "yes") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"y\n"
+        process.stdout.close()
+        assert process.wait(PATIENCE) == 141
+        assert process.stderr.read() == b""
+    assert cluster("job", "wait", "last").code == 143
+
+
+class Terminal:
+    """The other side of a pseudo terminal: reads until some words have come, types."""
+
+    def __init__(self, fd: int, process: "subprocess.Popen[bytes]") -> None:
+        self._fd = fd
+        self.process = process
+        self.seen = ""
+
+    def wait_for(self, words: str) -> None:
+        while words not in self.seen:
+            assert select.select([self._fd], [], [], PATIENCE)[0], self.seen
+            self.seen += os.read(self._fd, 4096).decode()
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+
+@contextmanager
+def on_a_terminal(cluster: Command, *arguments: str) -> Iterator[Terminal]:
+    """Runs the command with a terminal of its own, so that Ctrl-C is typed as a person types it."""
+    ours, theirs = pty.openpty()
+    try:
+        line = ["setsid", "--ctty", *cluster.line(*arguments)]
+        with subprocess.Popen(line, env=cluster.environment({}), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            try:
+                yield Terminal(ours, process)
+            finally:
+                process.kill()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+WAITING = ("run", "--", "sh", "-c", "echo ready; exec sleep 1000")
+
+
+def test_ctrl_c_on_a_terminal_asks_and_can_cancel(cluster: Command) -> None:
+    with on_a_terminal(cluster, *WAITING) as terminal:
+        terminal.wait_for("ready")
+        terminal.type("\x03")
+        terminal.wait_for("[g]o on")
+        terminal.type("c\n")
+        assert terminal.process.wait(PATIENCE) == 143
+
+
+def test_a_second_ctrl_c_cancels(cluster: Command) -> None:
+    with on_a_terminal(cluster, *WAITING) as terminal:
+        terminal.wait_for("ready")
+        terminal.type("\x03")
+        terminal.wait_for("[g]o on")
+        terminal.type("\x03")
+        assert terminal.process.wait(PATIENCE) == 143
+
+
+def test_ctrl_c_can_leave_the_job_running(cluster: Command) -> None:
+    with on_a_terminal(cluster, *WAITING) as terminal:
+        terminal.wait_for("ready")
+        terminal.type("\x03")
+        terminal.wait_for("[g]o on")
+        terminal.type("l\n")
+        terminal.wait_for("cluster job logs -f")
+        assert terminal.process.wait(PATIENCE) == 130
+    assert cluster.ok("job", "show", "last", "--json").json["state"] == "running"
+    cluster.ok("job", "cancel", "last")
+    assert cluster("job", "wait", "last").code == 143
+
+
+def test_ctrl_c_can_go_on(cluster: Command, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with on_a_terminal(cluster, "run", "--", "sh", "-c", f"echo ready; read x < {gate}; echo got $x") as terminal:
+        terminal.wait_for("ready")
+        terminal.type("\x03")
+        terminal.wait_for("[g]o on")
+        terminal.type("g\n")
+        gate.write_text("on\n")
+        terminal.wait_for("got on")
+        assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_an_array_shows_a_bar_on_a_terminal(cluster: Command) -> None:
+    with on_a_terminal(cluster, "run", "--array", "1-3", "--", "true") as terminal:
+        terminal.wait_for("3/3 ended")
+        assert terminal.process.wait(PATIENCE) == 0

@@ -1,0 +1,264 @@
+"""The client's verbs over real connections, and what it does when those break."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.client import AsyncClient, Client
+from cluster.client.aio import new_job_id
+from cluster.domain.errors import InvalidInput, NotAuthenticated, NotFound, NotReached, Unreachable, Untrusted
+from cluster.domain.job import ArraySegment, JobSpec
+from cluster.domain.states import TaskState
+from tests.integration.jobs_double import Double
+
+
+@pytest.fixture
+def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    for name in [name for name in os.environ if name.startswith("CLUSTER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CLUSTER_HOME", str(tmp_path))
+    with Double(tmp_path).serving() as double:
+        yield double
+
+
+def connect(double: Double) -> AsyncClient:
+    return AsyncClient.connect(double.address, credentials=double.credentials_file)
+
+
+def with_client(double: Double, body: Callable[[AsyncClient], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with connect(double) as client:
+            await asyncio.wait_for(body(client), 30)
+
+    asyncio.run(run())
+
+
+async def output(client: AsyncClient, selector: str, **options: bool) -> tuple[bytes, bytes]:
+    out, err = b"", b""
+    async for piece in client.logs(selector, follow=True, **options):
+        if piece.stderr:
+            err += piece.data
+        else:
+            out += piece.data
+    return out, err
+
+
+def test_submit_logs_wait_and_get_tell_one_story(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        job = await client.submit(["sh", "-c", "echo out; echo err >&2; exit 3"], name="story", env={"A": "1"})
+        assert (job.number, job.owner, job.spec.name, job.spec.env) == (1, "ann", "story", (("A", "1"),))
+        assert await output(client, job.id) == (b"out\n", b"err\n")
+        (ended,) = await client.wait("story")
+        assert (ended.state, ended.exit_code, ended.reason) == (TaskState.FAILED, 3, "exit:3")
+        found, tasks = await client.get("1")
+        assert found.id == job.id
+        assert [(task.state, task.exit_code, task.attempt) for task in tasks] == [(TaskState.FAILED, 3, 1)]
+
+    with_client(double, body)
+
+
+def test_a_submit_that_breaks_on_the_way_is_repeated_and_accepted_once(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        double.jobs.break_next = 1
+        job = await client.submit(["true"])
+        assert (double.jobs.submitted, len(double.jobs.jobs), job.number) == (2, 1, 1)
+
+    with_client(double, body)
+
+
+def test_a_submit_that_breaks_each_time_gives_up(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        double.jobs.break_next = 9
+        with pytest.raises(Unreachable):
+            await client.submit(["true"])
+        assert double.jobs.submitted == 2
+
+    with_client(double, body)
+
+
+def test_following_goes_on_after_breaks_without_a_byte_lost_or_twice(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        job = await client.submit(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do echo $i; echo -$i >&2; done"])
+        await client.wait(job.id)
+        double.jobs.break_next = 3
+        out, err = await output(client, job.id)
+        assert double.jobs.break_next == 0
+        assert out == b"".join(b"%d\n" % i for i in range(1, 10))
+        assert err == b"".join(b"-%d\n" % i for i in range(1, 10))
+
+    with_client(double, body)
+
+
+def test_waiting_goes_on_after_breaks(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        job = await client.submit(["true"])
+        double.jobs.break_next = 2
+        (ended,) = await client.wait(job.id)
+        assert ended.state is TaskState.SUCCEEDED
+
+    with_client(double, body)
+
+
+def test_watch_shows_changes_and_ends(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        await client.submit(["true"], array="1-3")
+        ended = [jobs[0].counts.ended async for jobs in client.watch("last")]
+        assert ended == sorted(ended)
+        assert ended[-1] == 3
+
+    with_client(double, body)
+
+
+def test_cancel_says_how_many_and_by_whom(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        job = await client.submit(["sleep", "1000"])
+        _, count = await client.cancel(job.id, reason="enough")
+        (ended,) = await client.wait(job.id)
+        assert count == 1
+        assert (ended.state, ended.exit_code) == (TaskState.CANCELLED, 143)
+        assert (ended.cancelled_by, ended.cancel_reason) == ("ann", "enough")
+        assert (await client.cancel(job.id))[1] == 0  # S2.11
+
+    with_client(double, body)
+
+
+def test_list_filters_and_limits(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        for code in (0, 1, 0):
+            await client.submit(["sh", "-c", f"exit {code}"])
+        await client.wait("all")
+        assert [job.number for job in await client.list()] == [3, 2, 1]
+        assert [job.number for job in await client.list(states=[TaskState.FAILED])] == [2]
+        assert [job.number for job in await client.list(limit=1)] == [3]
+        assert [job.number for job in await client.list("1", "3")] == [3, 1]
+
+    with_client(double, body)
+
+
+def test_options_are_handy_to_write(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        job = await client.submit(["true"], array="1-9:4,20", cpus=0.25)
+        assert job.spec.array == (ArraySegment(1, 9, 4), ArraySegment(20, 20))
+        assert job.spec.millicpus == 250
+        assert job.is_array
+        assert job.counts.total == 4
+
+    with_client(double, body)
+
+
+def test_workers_are_values_too(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        (worker,) = await client.workers()
+        assert (worker.name, worker.state.word, worker.millicpus, worker.used_millicpus) == (
+            "double",
+            "online",
+            2000,
+            500,
+        )
+
+    with_client(double, body)
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        (JobSpec(()), "the command is empty"),
+        (JobSpec(("cat", "\udcff")), "not UTF-8"),
+        (JobSpec(("true",), timeout=-1), "timeout"),
+    ],
+)
+def test_what_can_never_run_is_refused_before_it_is_sent(double: Double, spec: JobSpec, error: str) -> None:
+    async def body(client: AsyncClient) -> None:
+        with pytest.raises(InvalidInput, match=error):
+            await client.submit(spec)
+        assert double.jobs.submitted == 0
+
+    with_client(double, body)
+
+
+def test_the_servers_errors_arrive_as_themselves(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        with pytest.raises(NotFound, match="there is no job 7"):
+            await client.get("7")
+        with pytest.raises(NotFound, match="'nobody'"):
+            await client.wait("nobody")
+        with pytest.raises(InvalidInput):
+            await output(client, "5.")
+
+    with_client(double, body)
+
+
+def test_nobody_there_is_said_at_once(double: Double) -> None:
+    async def run() -> None:
+        async with AsyncClient.connect("127.0.0.1:1", credentials=double.credentials_file) as client:
+            with pytest.raises(NotReached, match=r"127\.0\.0\.1:1 cannot be reached"):
+                await client.submit(["true"])
+            with pytest.raises(NotReached):
+                await client.wait("last")
+
+    asyncio.run(run())
+
+
+def test_a_scheduler_is_no_worker(double: Double) -> None:
+    async def run() -> None:
+        async with AsyncClient.connect(at=double.address, credentials=double.credentials_file) as client:
+            with pytest.raises(Untrusted, match="is no worker of this cluster"):
+                await client.list()
+
+    asyncio.run(run())
+
+
+def test_the_synchronous_client_has_the_same_verbs(double: Double) -> None:
+    with Client.connect(double.address, credentials=double.credentials_file) as client:
+        job = client.submit(["sh", "-c", "echo hello"])
+        assert b"".join(piece.data for piece in client.logs(job.id, follow=True)) == b"hello\n"
+        (ended,) = client.wait(job.id)
+        assert ended.exit_code == 0
+        assert [job.number for job in client.list()] == [1]
+        assert client.get("last")[0].id == job.id
+        assert client.workers()[0].name == "double"
+        assert client.cancel("1")[1] == 0
+        with pytest.raises(NotFound):
+            client.get("9")
+        assert next(iter(client.watch("1")))[0].number == 1  # left in the middle
+    client.close()
+    assert "cluster-client" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_synchronous_client_works_inside_a_running_loop(double: Double) -> None:
+    async def notebook() -> int:
+        with Client.connect(double.address, credentials=double.credentials_file) as client:
+            return client.submit(["true"]).number
+
+    assert asyncio.run(notebook()) == 1
+
+
+def test_job_ids_are_uuids_of_version_7_that_sort_by_time() -> None:
+    import time
+    import uuid
+
+    before = time.time_ns() // 1_000_000
+    ids = [uuid.UUID(new_job_id()) for _ in range(100)]
+    after = time.time_ns() // 1_000_000
+    assert all((i.version, i.variant) == (7, uuid.RFC_4122) for i in ids)
+    assert all(before <= i.int >> 80 <= after for i in ids)
+    assert len(set(ids)) == 100
+
+
+def test_an_expired_certificate_is_named(double: Double, tmp_path: Path) -> None:
+    text = double.credentials_file.read_bytes()
+    expired = tmp_path / "expired.pem"
+    expired.touch(0o600)
+    end = next(line for line in text.splitlines() if line.startswith(b"Not-After"))
+    expired.write_bytes(text.replace(end, b"Not-After: 1000000000"))
+
+    async def run() -> None:
+        async with AsyncClient.connect(double.address, credentials=expired) as client:
+            await client.list()
+
+    with pytest.raises(NotAuthenticated, match="user/ann expired at 2001-09-09"):
+        asyncio.run(run())
