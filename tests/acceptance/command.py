@@ -39,16 +39,21 @@ class Command:
     home: Path
 
     def __call__(
-        self, *arguments: str, cwd: Path | None = None, stdin: bytes = b"", env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
     ) -> Done:
-        """Runs it to its end."""
+        """Runs it to its end, which comes within `patience` seconds."""
         done = subprocess.run(
             self.line(*arguments),
             env=self.environment(env or {}),
             cwd=cwd,
             input=stdin,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=patience,
         )
         return Done(done.returncode, done.stdout, done.stderr.decode())
 

@@ -1,0 +1,96 @@
+"""A scheduler and workers as processes of their own, to be killed and started again at will."""
+
+import getpass
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from cluster.client import Client
+from tests.acceptance.command import Command
+
+GRACE = 30  # seconds for a role to end by itself; only a broken one takes them
+
+
+class Roles:
+    """Use it in `with`: what was started is ended, launchers and jobs included."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.port = free_port()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._workers: set[str] = set()
+
+    def __enter__(self) -> "Roles":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in [*self._workers, "scheduler"]:
+            self.stop(name)
+        for name in self._workers:
+            # Only a worker can tell its launcher to go, with all that it runs.
+            self.start_worker(name, "--stop-jobs", "--scheduler", f"127.0.0.1:{self.port}", ready=False)
+            self.stop(name)
+
+    def start_scheduler(self) -> None:
+        """On the same port each time, as a service would be; returns when it is ready."""
+        self._start("scheduler", "scheduler", "--listen", f"127.0.0.1:{self.port}", "--join-listen", "127.0.0.1:0")
+
+    def start_worker(self, name: str, *options: str, ready: bool = True) -> None:
+        """In a directory of its own, kept when it is started again."""
+        self._workers.add(name)
+        place = ("--directory", str(self.command.home / name), "--listen", "127.0.0.1:0", "--name", name)
+        self._start(name, "worker", *place, "--run-as", getpass.getuser(), *options, ready=ready)
+
+    def kill(self, name: str) -> None:
+        """kill -9, and gone when this returns."""
+        process = self._running.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, and gone when this returns. Nothing if it does not run."""
+        if process := self._running.pop(name, None):
+            process.send_signal(signal.SIGTERM)
+            process.wait(GRACE)
+
+    def client(self) -> Client:
+        return Client.connect(home=self.command.home)
+
+    def _start(self, name: str, *arguments: str, ready: bool = True) -> None:
+        """Returns when it says that it is ready."""
+        with _ready_pipe() as (reader, writer), open(self.command.home / f"{name}.log", "ab") as log:
+            self._running[name] = subprocess.Popen(
+                self.command.line(*arguments, "--ready-fd", str(writer)),
+                env=self.command.environment({}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writer],
+            )
+            os.close(writer)
+            said = os.read(reader, 1) if ready else b""
+        if ready and not said:
+            raise AssertionError(f"{name} ended: {Path(log.name).read_text()}")
+
+
+@contextmanager
+def _ready_pipe() -> Iterator[tuple[int, int]]:
+    """(reader, writer); the writer is the caller's to close once a child has it."""
+    reader, writer = os.pipe()
+    with ExitStack() as cleanup:
+        cleanup.callback(os.close, reader)
+        yield reader, writer
+
+
+def free_port() -> int:
+    """One that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
