@@ -100,14 +100,19 @@ def recall(jobs: Iterable[Job], workers: Mapping[str, Worker]) -> Iterator[Recal
         if job.ready or not job.count(TaskState.ASSIGNED):
             continue
         wanted = sum(w.free // job.record.spec.millicpus for w in idle if may_run(job, w))
-        for (worker_id, attempt), held in job.held.items():
+        there: list[tuple[Worker, int, IntervalSet]] = []  # what waits in advance and was not asked back yet
+        for (worker_id, attempt), held in job.held.items() if wanted > 0 else ():
             worker = workers[worker_id]
-            if wanted < 1 or worker.session is None or worker.free >= 0:
+            if worker.session is None or worker.free >= 0:
                 continue
             waiting = held.intersection(job.sets[TaskState.ASSIGNED])
+            count = len(waiting)
             waiting.difference_update(worker.recalled.get(job.number, IntervalSet()).ranges())
+            wanted -= count - len(waiting)  # on its way back
+            there.append((worker, attempt, waiting))
+        for worker, attempt, waiting in there:
             count = min(wanted, (len(waiting) + 1) // 2)
-            if count:
+            if count > 0:
                 wanted -= count
                 yield Recall(job, worker, attempt, tuple(_last(waiting, count)))
 

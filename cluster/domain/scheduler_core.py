@@ -382,6 +382,8 @@ class SchedulerCore:
         pieces = job.release(worker.id, attempt, tasks, event)
         if pieces:
             self._commit(worker, job, -sum(p.size for p in pieces))
+            if asked := worker.recalled.get(job.number):
+                asked.difference_update(pieces)
             if not job.is_held_by(worker.id):
                 worker.forget(job.number)
             self.touch(job)

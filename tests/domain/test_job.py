@@ -1,0 +1,100 @@
+"""Task numbers and indexes, lines, what a spec must be; and that a job is the same after a restart."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.domain.errors import InvalidInput
+from cluster.domain.job import ArraySegment, JobRecord, JobSpec, LineIndex, OkEnds, validate
+from cluster.domain.tasks import Job
+from tests.domain.core_bench import Bench, attempts, failed, ok, spec
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> tuple[ArraySegment, ...]:
+    """Segments that do not overlap, in any order."""
+    segments, reached = [], 0
+    for _ in range(draw(st.integers(1, 4))):
+        first = reached + draw(st.integers(0, 5))
+        step = draw(st.integers(1, 4))
+        last = first + step * draw(st.integers(0, 6))
+        segments.append(ArraySegment(first, last, step))
+        reached = last + 1
+    return tuple(draw(st.permutations(segments)))
+
+
+@given(arrays())
+def test_every_index_has_one_number_and_back(array: tuple[ArraySegment, ...]) -> None:
+    job = JobSpec(argv=("true",), array=array)
+    validate(job)
+    numbers = [job.number_of(index) for index in range(job.task_count)]
+    assert numbers == [n for s in array for n in range(s.first, s.last + 1, s.step)]
+    assert [job.index_of(number) for number in numbers] == list(range(job.task_count))
+    for number in set(range(max(numbers) + 3)) - set(numbers):
+        assert job.index_of(number) is None
+
+
+def test_lines_are_numbered_from_one() -> None:
+    job = JobSpec(argv=("cat",), lines=b"a\n\nc")
+    assert (job.task_count, job.number_of(0), job.index_of(3), job.index_of(4), job.index_of(0)) == (
+        3,
+        1,
+        2,
+        None,
+        None,
+    )
+    assert job.without_lines() == JobSpec(argv=("cat",), array=(ArraySegment(1, 3),))
+
+
+@given(st.lists(st.binary(max_size=5).filter(lambda line: b"\n" not in line), min_size=1), st.data())
+def test_lines_are_found_by_index(lines: list[bytes], data: st.DataObject) -> None:
+    index = LineIndex(b"\n".join(lines))
+    start = data.draw(st.integers(0, len(lines) - 1))
+    stop = data.draw(st.integers(start + 1, len(lines)))
+    assert index.slice(start, stop) == lines[start:stop]
+
+
+WRONG = {
+    "empty": JobSpec(argv=()),
+    "NUL": JobSpec(argv=("a\0b",)),
+    "environment": JobSpec(argv=("a",), env=(("A=B", "c"),)),
+    "scripts folder": JobSpec(argv=("sh",), script="../x"),
+    "not absolute": JobSpec(argv=("a",), cwd="here"),
+    "at least 0.001": JobSpec(argv=("a",), millicpus=0),
+    "timeout of -1": JobSpec(argv=("a",), timeout=-1.0),
+    "lost after": JobSpec(argv=("a",), lost_after=0.5),
+    "exclude each other": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
+    "comes twice": JobSpec(argv=("a",), array=(ArraySegment(1, 5), ArraySegment(3, 4))),
+    "the limit is": JobSpec(argv=("a",), array=(ArraySegment(1, 10**9),)),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_a_spec_that_can_never_run_is_refused(message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        validate(WRONG[message])
+
+
+def test_a_part_of_many_ends() -> None:
+    ends = OkEnds(1, 1, 10, 3, b"aabbcc")
+    assert ends.part(11, 13) == replace(ends, first=11, count=2, packed=b"bbcc")
+
+
+def test_a_job_is_the_same_after_a_restart() -> None:
+    bench = Bench()
+    session = bench.worker("w", 3000)
+    bench.submit(spec(20, retries=2, millicpus=500))
+    bench.report(session, 1, ok=(ok(1, 0, 1),), ended=(failed(1, 1), failed(1, 3)), started=(attempts(1, 1, (2, 3)),))
+    job = bench.core.jobs[1]
+    again = Job.restored(job.record, job.progress())
+    assert again.progress() == job.progress()
+    assert list(again.held_by("w")) == list(job.held_by("w"))
+
+
+def test_a_million_tasks_are_a_handful_of_ranges() -> None:
+    job = Job(JobRecord(1, "id", "alice", spec(1_000_000), 0.0))
+    job.assign("w", 4096)
+    assert job.progress().ready == (4096, 1_000_000)
+    assert sum(tasks.range_count() for tasks in job.sets.values()) == 2

@@ -1,0 +1,173 @@
+"""Which tasks go where: capacity is honoured, jobs come in order, shares are even, nothing waits in the wrong place."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.domain.effects import Send
+from cluster.domain.events import HeartbeatReceived, SessionClosed
+from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.placement import AHEAD, MAX_AHEAD, ahead, may_run
+from cluster.domain.session import Assign, Recall
+from cluster.domain.states import TaskState
+from tests.domain.core_bench import Bench, attempts, ok, spec
+
+REQUESTS = (250, 500, 1000, 1500, 2000, 3000, 64_000)
+
+jobs = st.lists(
+    st.tuples(st.integers(1, 12), st.sampled_from(REQUESTS), st.sampled_from(("", "w0", "w1", "nobody"))),
+    min_size=1,
+    max_size=8,
+)
+capacities = st.lists(st.sampled_from((500, 1000, 2000, 4000, 7000)), min_size=1, max_size=4)
+
+
+def filled(capacities: list[int], jobs: list[tuple[int, int, str]]) -> Bench:
+    bench = Bench()
+    for number, (tasks, millicpus, worker) in enumerate(jobs, start=1):
+        bench.submit(spec(tasks, millicpus=millicpus, worker=worker, name=str(number)))
+    for number, capacity in enumerate(capacities):
+        bench.worker(f"w{number}", capacity)
+    return bench
+
+
+@given(capacities, jobs)
+def test_no_worker_gets_more_than_it_has(capacities: list[int], jobs: list[tuple[int, int, str]]) -> None:
+    bench = filled(capacities, jobs)
+    for worker in bench.core.workers.values():
+        assert worker.committed <= worker.record.millicpus  # no run time is measured, so no work in advance
+        for number in worker.jobs:
+            assert may_run(bench.core.jobs[number], worker)
+
+
+@given(capacities, jobs)
+def test_nothing_waits_that_would_fit_now(capacities: list[int], jobs: list[tuple[int, int, str]]) -> None:
+    bench = filled(capacities, jobs)
+    for job in bench.core.jobs.values():
+        for worker in bench.core.workers.values() if job.ready else ():
+            assert not may_run(job, worker) or worker.free < job.record.spec.millicpus
+
+
+@given(capacities, jobs)
+def test_a_job_waits_only_behind_earlier_ones_and_larger_requests(
+    capacities: list[int], jobs: list[tuple[int, int, str]]
+) -> None:
+    """A later job of the same kind never runs while an earlier one has tasks ready."""
+    bench = filled(capacities, jobs)
+    waiting: set[tuple[int, str]] = set()
+    for job in bench.core.jobs.values():
+        kind = (job.record.spec.millicpus, job.record.spec.worker)
+        assert kind not in waiting or not job.held
+        if job.ready:
+            waiting.add(kind)
+
+
+@given(st.integers(1, 40), st.integers(1, 5))
+def test_tasks_are_spread_evenly(tasks: int, workers: int) -> None:
+    bench = Bench()
+    for number in range(workers):
+        bench.worker(f"w{number}", 64_000)
+    bench.submit(spec(tasks))
+    held = [worker.committed // 1000 for worker in bench.core.workers.values()]
+    assert sum(held) == tasks
+    assert max(held) <= -(-tasks // workers)
+
+
+def test_first_come_first_served() -> None:
+    bench = Bench()
+    session = bench.worker("w", 1000)
+    for _ in range(3):
+        bench.submit(spec())
+    for number in (1, 2, 3):
+        assert [job.number for job in bench.core.jobs.values() if job.held] == [number]
+        bench.report(session, number, ok=(ok(number, 0, 1),))
+
+
+def test_what_does_not_fit_now_lets_others_pass() -> None:
+    bench = Bench()
+    bench.worker("w", 2000)
+    bench.submit(spec(millicpus=1500))
+    bench.submit(spec(millicpus=1000))
+    bench.submit(spec(millicpus=500))
+    assert [bool(job.held) for job in bench.core.jobs.values()] == [True, False, True]
+
+
+@pytest.mark.parametrize(("run", "count"), [(None, 0), (10.0, 0), (0.01, 20), (1e-9, MAX_AHEAD)])
+def test_work_in_advance_is_by_measured_run_time(run: float | None, count: int) -> None:
+    bench = Bench()
+    bench.register("w", 2000)
+    bench.submit(spec(100))
+    job = bench.core.jobs[1]
+    job.mean_run = run
+    assert ahead(job, bench.core.workers["w"]) == count
+    assert run is None or count in (MAX_AHEAD, int(2 * AHEAD / run))
+
+
+def test_a_short_tasks_end_brings_work_in_advance_for_the_first_job_alone() -> None:
+    bench = Bench()
+    session = bench.worker("w", 1000)
+    bench.submit(spec(1000))
+    bench.submit(spec(1000))
+    bench.report(session, 1, ok=(ok(1, 0, 1, run=0.01),))
+    assert bench.core.jobs[1].count(TaskState.ASSIGNED) == 1 + 10
+    assert not bench.core.jobs[2].held
+
+
+def recalls(effects: list[object]) -> Iterator[tuple[int, Recall]]:
+    return ((e.session, e.message) for e in effects if isinstance(e, Send) and isinstance(e.message, Recall))
+
+
+def test_an_idle_worker_gets_half_of_what_waits_at_another() -> None:
+    bench = Bench()
+    busy = bench.worker("busy", 1000)
+    bench.submit(spec(20))
+    bench.report(busy, 1, ok=(ok(1, 0, 1, run=0.01),))
+    bench.turn()
+    held = bench.core.jobs[1].held["busy", 1]
+    assert len(held) == 11
+    bench.report(busy, 2, started=(attempts(1, 1, (1, 2)),), ok=(ok(1, 2, 11, run=0.01),))
+    assert bench.core.jobs[1].ready.range_count() == 0
+    bench.register("idle", 4000)
+    ((session, recall),) = recalls(list(bench.hello("idle")))
+    assert (session, recall.attempts) == (busy, attempts(1, 1, (16, 20)))
+    assert not list(recalls(list(bench.turn(HeartbeatReceived(busy, 1)))))  # asked once
+    effects = bench.report(busy, 3, returned=(recall.attempts,))
+    assigned = [e.message.attempts for e in effects if isinstance(e, Send) and isinstance(e.message, Assign)]
+    assert assigned == [recall.attempts]
+    assert bench.core.jobs[1].held["idle", 1] == IntervalSet([(16, 20)])
+
+
+def test_nothing_is_recalled_for_a_worker_that_may_not_run_it() -> None:
+    bench = Bench()
+    busy = bench.worker("busy", 1000)
+    bench.submit(spec(12, worker="busy"))
+    bench.report(busy, 1, ok=(ok(1, 0, 1, run=0.01),))
+    bench.register("idle", 4000)
+    assert not list(recalls(list(bench.hello("idle"))))
+
+
+def test_what_came_back_may_be_asked_back_again() -> None:
+    bench = Bench()
+    busy = bench.worker("busy", 1000)
+    bench.submit(spec(11))
+    bench.report(busy, 1, ok=(ok(1, 0, 1, run=0.01),))
+    idle = bench.worker("idle", 1000)
+    recall = Recall(attempts(1, 1, (10, 11)))
+    bench.turn(SessionClosed(idle))
+    bench.report(busy, 2, returned=(recall.attempts,))  # it goes to the same worker again
+    assert len(bench.core.jobs[1].held["busy", 1]) == 10
+    assert next(recalls(list(bench.hello("idle"))))[1].attempts == recall.attempts
+
+
+def test_recalls_are_forgotten_with_the_job() -> None:
+    bench = Bench()
+    busy = bench.worker("busy", 1000)
+    bench.submit(spec(11))
+    bench.report(busy, 1, ok=(ok(1, 0, 1, run=0.01),))
+    bench.worker("idle", 4000)
+    assert bench.core.workers["busy"].recalled
+    rest = [Range(*r) for r in bench.core.jobs[1].held["busy", 1].ranges()]
+    bench.report(busy, 2, ok=tuple(ok(1, *r, run=0.01) for r in rest))
+    assert not bench.core.workers["busy"].recalled

@@ -1,0 +1,62 @@
+"""The table of a task's states: what may happen, and that everything else is an error that changes nothing."""
+
+from itertools import product
+
+import pytest
+
+from cluster.domain.intervals import Range
+from cluster.domain.job import JobRecord
+from cluster.domain.states import TRANSITIONS, IllegalTransition, TaskEvent, TaskState, next_state
+from cluster.domain.tasks import Job
+from tests.domain.core_bench import spec
+
+MISSING = [pair for pair in product(TaskState, TaskEvent) if pair not in TRANSITIONS]
+
+
+@pytest.mark.parametrize(("state", "event"), TRANSITIONS)
+def test_what_may_happen(state: TaskState, event: TaskEvent) -> None:
+    assert next_state(state, event) is TRANSITIONS[state, event]
+
+
+@pytest.mark.parametrize(("state", "event"), MISSING)
+def test_everything_else_is_an_error_that_names_both_and_changes_nothing(state: TaskState, event: TaskEvent) -> None:
+    job = Job(JobRecord(1, "id", "alice", spec(3), 0.0))
+    job.sets[TaskState.READY].discard(0, 3)
+    job.sets[state].add(0, 3)
+    before = job.progress()
+    with pytest.raises(IllegalTransition, match=f"{state.word} cannot be {event.value}"):
+        job._move(state, event, Range(0, 3))
+    assert job.progress() == before
+
+
+def test_ends_are_final() -> None:
+    assert not [pair for pair in TRANSITIONS if pair[0].ended]
+
+
+def test_every_state_but_waiting_can_be_reached_from_ready() -> None:
+    reached = {TaskState.READY}
+    while more := {to for (state, _), to in TRANSITIONS.items() if state in reached} - reached:
+        reached |= more
+    assert set(TaskState) - reached == {TaskState.WAITING}
+
+
+def test_every_live_state_leads_to_an_end() -> None:
+    for state in {state for state, _ in TRANSITIONS}:
+        reached = {state}
+        while more := {to for (at, _), to in TRANSITIONS.items() if at in reached} - reached:
+            reached |= more
+        assert any(other.ended for other in reached)
+
+
+def test_numbers_never_change() -> None:
+    """They are in the database and on the wire."""
+    assert {state.word: int(state) for state in TaskState} == {
+        "waiting": 1,
+        "ready": 2,
+        "assigned": 3,
+        "running": 4,
+        "backoff": 5,
+        "succeeded": 6,
+        "failed": 7,
+        "cancelled": 8,
+    }

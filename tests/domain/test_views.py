@@ -1,0 +1,93 @@
+"""Jobs and workers as people see them."""
+
+import pytest
+
+from cluster.domain.events import CancelRequested, SessionClosed, Target, WorkerDeregistered
+from cluster.domain.states import TaskState
+from cluster.domain.views import job_view, overall, worker_view
+from tests.domain.core_bench import Bench, attempts, failed, ok, spec
+
+
+def why(bench: Bench, job: int = 1) -> tuple[str, ...]:
+    return job_view(bench.core, job).pending_because
+
+
+def test_why_a_job_waits() -> None:
+    bench = Bench()
+    bench.submit(spec(millicpus=3000))
+    bench.submit(spec(worker="nobody"))
+    assert why(bench) == ("no worker has registered: start one with `cluster worker`",)
+    session = bench.worker("w", 2000)
+    assert why(bench) == ("needs 3 cpus a task; the largest worker online, w, has 2",)
+    assert why(bench, 2) == ("no worker is called 'nobody': see `cluster worker list`",)
+    bench.submit(spec(2))
+    assert why(bench, 3) == ()
+    bench.submit(spec())
+    assert why(bench, 4) == ("needs 1 cpus a task; all that fit are busy, 3 unfinished jobs come first",)
+    bench.turn(SessionClosed(session))
+    assert why(bench, 4) == ("worker w is unreachable",)
+    bench.turn(WorkerDeregistered(1, "w"))
+    assert why(bench, 4) == ("worker w is offline",)
+
+
+def test_a_job_that_goes_on_waits_for_nothing() -> None:
+    bench = Bench()
+    session = bench.worker("w", 1000)
+    bench.submit(spec(3))
+    bench.report(session, 1, started=(attempts(1, 1, (0, 1)),))
+    view = job_view(bench.core, 1)
+    assert (view.state, view.pending_because) == (TaskState.RUNNING, ())
+    assert (view.counts[TaskState.READY], view.started_at) == (2, bench.now.wall)
+
+
+def test_how_a_job_ended() -> None:
+    bench = Bench()
+    session = bench.worker("w")
+    bench.submit(spec(2))
+    bench.report(session, 1, ok=(ok(1, 0, 2),))
+    view = job_view(bench.core, 1)
+    assert (view.state, view.reason, view.exit_code) == (TaskState.SUCCEEDED, "ok", 0)
+    bench.submit(spec(2))
+    bench.report(session, 2, ended=(failed(2, 0, reason="exit:9", code=9), failed(2, 1, reason="exit:4", code=4)))
+    view = job_view(bench.core, 2)
+    assert (view.state, view.reason, view.exit_code) == (TaskState.FAILED, "exit:9", 9)
+
+
+def test_who_cancelled_a_job_and_why() -> None:
+    bench = Bench()
+    bench.submit(spec())
+    bench.turn(CancelRequested(1, (Target(1),), "bob", None, "enough"))
+    view = job_view(bench.core, 1)
+    assert (view.state, view.reason, view.cancelled_by, view.cancel_reason) == (
+        TaskState.CANCELLED,
+        "cancelled",
+        "bob",
+        "enough",
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "word"),
+    [
+        ("ready running succeeded", "running"),
+        ("ready assigned failed", "assigned"),
+        ("backoff failed", "backoff"),
+        ("succeeded failed cancelled", "failed"),
+        ("succeeded cancelled", "cancelled"),
+        ("succeeded", "succeeded"),
+    ],
+)
+def test_one_word_for_all_tasks(states: str, word: str) -> None:
+    assert overall({TaskState[state.upper()]: 1 for state in states.split()}).word == word
+
+
+def test_a_worker() -> None:
+    bench = Bench()
+    session = bench.worker("w", 2000)
+    bench.submit(spec(30))
+    bench.report(session, 1, ok=(ok(1, 0, 1, run=0.01),))
+    bench.report(session, 2, started=(attempts(1, 1, (1, 2)),))
+    bench.turn(after=3.0)
+    view = worker_view(bench.core, bench.core.workers["w"])
+    assert (view.used_millicpus, view.running, view.assigned) == (2000, 1, 21)
+    assert view.silent_for == 3.0
