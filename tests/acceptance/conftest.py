@@ -36,9 +36,9 @@ def command(tmp_path: Path) -> Command:
     return Command(tmp_path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    """`cluster` with an embedded cluster of two cpus, one for all tests of a module."""
+    """`cluster` with an embedded cluster of two cpus, the same for all tests of a process."""
     command = Command(tmp_path_factory.mktemp("home"))
     command.ok("up", "--cpus", "2")
     yield command

@@ -1,0 +1,125 @@
+"""The embedded cluster: started by the first `run`, once; found again; restarted after a crash; stopped in order."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import processes
+from tests.acceptance.command import PATIENCE, Command
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def own(command: Command) -> Iterator[Command]:
+    """A home whose embedded cluster, if the test starts one, is stopped at the end."""
+    yield command
+    command.ok("down")
+
+
+def pids(command: Command) -> dict[str, int]:
+    said = json.loads((command.home / "embedded.json").read_text())
+    return {role: said[role]["pid"] for role in ("scheduler", "worker")}
+
+
+def is_alive(pid: int) -> bool:
+    return processes.find(pid) is not None
+
+
+def test_the_first_run_starts_a_cluster_and_says_how_to_stop_it(own: Command) -> None:
+    done = own.ok("run", "--", "echo", "hello")
+    assert done.out == b"hello\n"
+    assert "started a cluster on this machine" in done.err
+    assert "cluster down" in done.err
+    again = own.ok("run", "--", "echo", "again")
+    assert (again.out, again.err) == (b"again\n", "")
+
+
+def test_first_runs_at_once_start_one_cluster(own: Command) -> None:
+    line, env = own.line("run", "--", "echo", "hello"), own.environment({})
+    runs = [subprocess.Popen(line, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    ends = [(*run.communicate(timeout=PATIENCE), run.returncode) for run in runs]
+    assert [(out, code) for out, _, code in ends] == [(b"hello\n", 0)] * 3
+    assert sum(b"started a cluster" in err for _, err, _ in ends) == 1
+    assert len(own.ok("job", "list", "--json").json) == 3
+
+
+def test_up_and_down_twice_do_no_harm(own: Command) -> None:
+    assert "started a cluster" in own.ok("up").text
+    started = pids(own)
+    assert "runs already" in own.ok("up").text
+    assert pids(own) == started
+    assert own.ok("down").text == "stopped the worker and its jobs\nstopped the scheduler\n"
+    assert not any(map(is_alive, started.values()))
+    assert "no cluster" in own.ok("down").text
+
+
+def test_nothing_but_loopback_is_listened_on(own: Command) -> None:
+    own.ok("up")
+    addresses = [address for pid in pids(own).values() for address in listening(pid)]
+    assert len(addresses) >= 3  # the scheduler's two, the worker's one
+    assert all(address.endswith("0100007F") for address in addresses)  # 127.0.0.1, as itself or mapped into IPv6
+
+
+def listening(pid: int) -> list[str]:
+    """Addresses that a process listens on, in proc(5)'s hexadecimal."""
+    sockets = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    lines = [line.split() for v in ("tcp", "tcp6") for line in Path(f"/proc/net/{v}").read_text().splitlines()[1:]]
+    return [line[1].partition(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
+
+
+def test_down_kills_running_jobs_and_keeps_the_waiting_ones(own: Command, tmp_path: Path) -> None:
+    own.ok("up", "--cpus", "1")
+    marks = tmp_path / "marks"
+    own.ok("job", "submit", "--", "sh", "-c", "echo $$ > pid; exec sleep 1000", cwd=tmp_path)
+    own.ok("job", "submit", "--name", "later", "--", "sh", "-c", f"echo ran >> {marks}")
+    with own.started("job", "logs", "-f", "1"):
+        own.ok("down")
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+    own.ok("up")
+    assert own("job", "wait", "later").code == 0
+    assert marks.read_text() == "ran\n"
+
+
+@pytest.mark.parametrize("victim", ["scheduler", "worker"])
+def test_after_a_crash_the_next_run_starts_it_again_with_all_its_jobs(own: Command, victim: str) -> None:
+    own.ok("run", "--name", "before", "--", "true")
+    pid = pids(own)[victim]
+    before = own.ok("config", "show", "--json").json
+    process = processes.find(pid)
+    assert process
+    os.kill(pid, signal.SIGKILL)
+    assert processes.wait_for_end(process, PATIENCE)
+    stopped = own("job")
+    assert stopped.code == 75
+    assert "`cluster up` starts it" in stopped.err
+    assert own.ok("run", "--", "echo", "back").out == b"back\n"
+    assert [job["name"] for job in own.ok("job", "list", "--json").json] == [None, "before"]
+    assert own.ok("config", "show", "--json").json == before  # at the same address
+
+
+def test_somebody_elses_scheduler_in_the_same_home_is_left_alone(own: Command) -> None:
+    with own.started("scheduler", "--listen", "127.0.0.1:0") as process:
+        assert process.stdout
+        assert b"serves on" in process.stdout.readline()
+        refused = own("up")
+        assert refused.code == 1
+        assert f"process {process.pid}" in refused.err
+        assert own.ok("job", "list").out.count(b"\n") == 1  # and it is found without being named
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def test_what_keeps_it_from_starting_is_said(command: Command) -> None:
+    (command.home / "scheduler").mkdir(mode=0o777)
+    (command.home / "scheduler").chmod(0o777)
+    done = command("up")
+    assert done.code == 1
+    assert "the scheduler did not start" in done.err
+    assert "chmod 700" in done.err
+    assert done.err.count("\n") == 1

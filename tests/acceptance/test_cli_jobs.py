@@ -1,0 +1,163 @@
+"""`cluster job`: list, show, logs, wait, cancel, for people and for programs."""
+
+import re
+
+import pytest
+
+from tests.acceptance.command import Command
+
+pytestmark = pytest.mark.slow
+
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def submit(cluster: Command, *arguments: str) -> str:
+    """The number of a new job."""
+    return cluster.ok("job", "submit", "--quiet", *arguments).text.strip()
+
+
+def test_submit_answers_the_number_and_wait_the_exit_code(cluster: Command) -> None:
+    number = submit(cluster, "--", "sh", "-c", "exit 4")
+    assert number.isdigit()
+    waited = cluster("job", "wait", number)
+    assert (waited.code, waited.text) == (4, f"job {number} failed (exit:4)\n")
+    assert cluster("job", "wait", number, "--quiet").text == f"{number}\n"
+
+
+def test_submit_as_json_tells_all(cluster: Command) -> None:
+    job = cluster.ok("job", "submit", "--json", "--name", "told", "--cpus", "0.5", "--timeout", "1m", "--", "true").json
+    assert UUID7.fullmatch(job["id"])
+    assert ISO.fullmatch(job["submitted_at"])
+    assert (job["name"], job["cpus"], job["timeout"], job["command"]) == ("told", 0.5, 60.0, ["true"])
+    assert cluster.ok("job", "wait", job["id"]).code == 0
+
+
+def test_bare_job_lists_newest_first_with_tabs_in_a_pipe(cluster: Command) -> None:
+    first, second = submit(cluster, "--", "true"), submit(cluster, "--", "echo", "a b")
+    cluster.ok("job", "wait", first, second)
+    heads, *rows = [line.split("\t") for line in cluster.ok("job").text.splitlines()]
+    assert heads[:3] == ["JOB", "STATE", "REASON"]
+    assert [row[0] for row in rows[:2]] == [second, first]
+    assert rows[0][1:3] == ["succeeded", "ok"]
+    assert rows[0][-1] == "echo 'a b'"
+
+
+def test_list_can_be_narrowed_and_says_when_there_is_more(cluster: Command) -> None:
+    number = submit(cluster, "--name", "narrow", "--", "false")
+    submit(cluster, "--name", "narrow", "--", "true")
+    cluster("job", "wait", "narrow")
+    assert cluster.ok("job", "list", "-q", "narrow", "--state", "failed").text == f"{number}\n"
+    few = cluster.ok("job", "list", "--limit", "1", "--json")
+    assert len(few.json) == 1
+    assert "--limit 0" in few.err
+
+
+def test_show_tells_how_each_task_ended(cluster: Command) -> None:
+    number = submit(cluster, "--array", "1-3", "--", "sh", "-c", "test $CLUSTER_TASK != 2 || kill -9 $$")
+    assert cluster("job", "wait", number).code == 137
+    job = cluster.ok("job", "show", number, "--json").json
+    assert (job["state"], job["exit_code"], job["tasks"]["succeeded"], job["tasks"]["failed"]) == ("failed", 137, 2, 1)
+    assert job["array"] == "1-3"
+    worst = job["task_details"][0]
+    assert (worst["task"], worst["reason"], worst["signal"]) == (2, "signal:SIGKILL", "SIGKILL")
+    assert worst["worker"]
+    assert ISO.fullmatch(worst["ended_at"])
+    people = cluster.ok("job", "show", number).text
+    assert f"{number}.2\tfailed\tsignal:SIGKILL" in people
+
+
+def test_show_says_why_a_job_waits(cluster: Command) -> None:
+    number = submit(cluster, "--worker", "nobody", "--", "true")
+    job = cluster.ok("job", "show", number, "--json").json
+    assert job["state"] == "ready"
+    assert "nobody" in job["pending_because"][0]
+    assert "nobody" in cluster.ok("job", "show", number).text
+    cluster.ok("job", "cancel", number)
+
+
+def test_logs_come_from_byte_0_to_where_they_belong(cluster: Command) -> None:
+    number = submit(cluster, "--", "sh", "-c", "seq 1 5; seq 6 9 >&2")
+    followed = cluster.ok("job", "logs", "-f", number)
+    assert (followed.text, followed.err) == ("1\n2\n3\n4\n5\n", "6\n7\n8\n9\n")
+    assert cluster.ok("job", "logs", number, "--tail", "2").text == "4\n5\n"
+    only = cluster.ok("job", "logs", number, "--stderr")
+    assert (only.text, only.err) == ("6\n7\n8\n9\n", "")
+    assert cluster.ok("job", "logs", number, "--stdout").err == ""
+
+
+def test_logs_of_one_task_and_of_all(cluster: Command) -> None:
+    number = submit(cluster, "--array", "10-12", "--", "sh", "-c", "echo $CLUSTER_TASK")
+    cluster.ok("job", "wait", number)
+    assert cluster.ok("job", "logs", f"{number}.11").text == "11\n"
+    assert cluster.ok("job", "logs", f"{number}.11-12").text == "11\n12\n"
+    assert cluster.ok("job", "logs", number).text == "10\n11\n12\n"
+
+
+def test_several_followers_see_everything(cluster: Command) -> None:
+    number = submit(cluster, "--", "sh", "-c", "echo begin; sleep 0.2; echo end")
+    with cluster.started("job", "logs", "-f", number) as one, cluster.started("job", "logs", "-f", number) as other:
+        assert {one.communicate()[0], other.communicate()[0]} == {b"begin\nend\n"}
+
+
+def test_cancel_stops_the_whole_tree_and_says_who_and_why(cluster: Command) -> None:  # S2.11
+    number = submit(cluster, "--", "sh", "-c", "sleep 1000 & echo started; wait")
+    with cluster.started("job", "logs", "-f", number) as logs:
+        assert logs.stdout
+        assert logs.stdout.readline() == b"started\n"
+        assert cluster.ok("job", "cancel", number, "--reason", "enough").text == "cancelling 1 task\n"
+    assert cluster("job", "wait", number).code == 143
+    job = cluster.ok("job", "show", number, "--json").json
+    assert (job["state"], job["cancelled_by"], job["cancel_reason"]) == ("cancelled", "admin", "enough")
+    assert "nothing to cancel" in cluster.ok("job", "cancel", number).text
+
+
+def test_cancel_all_does_not_ask_in_a_pipe(cluster: Command) -> None:
+    number = submit(cluster, "--", "sleep", "1000")
+    cancelled = cluster.ok("job", "cancel", "all", "--json").json
+    assert cancelled["cancelled_tasks"] >= 1
+    assert cluster("job", "wait", number).code == 143
+
+
+@pytest.mark.parametrize("verb", ["show", "logs", "wait", "cancel", "list"])
+@pytest.mark.parametrize("selector", ["4294967", "no-such-name", "01900000-0000-7000-8000-000000000000"])
+def test_a_selector_that_finds_nothing_is_named(cluster: Command, verb: str, selector: str) -> None:
+    done = cluster("job", verb, selector)
+    assert (done.code, done.out) == (1, b"")
+    assert selector in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_task_that_the_job_does_not_have_is_named(cluster: Command) -> None:
+    number = submit(cluster, "--array", "1-9:2", "--", "true")
+    done = cluster("job", "logs", f"{number}.2")
+    assert done.code == 1
+    assert "1-9:2" in done.err
+
+
+def test_workers_are_listed_with_state_capacity_and_use(cluster: Command) -> None:  # S2.2
+    (worker,) = cluster.ok("worker", "list", "--json").json
+    assert (worker["state"], worker["cpus"]) == ("online", 2.0)
+    heads, row = [line.split("\t") for line in cluster.ok("worker", "list").text.splitlines()]
+    assert heads[:4] == ["WORKER", "STATE", "CPUS", "USED"]
+    assert row[-1] == worker["id"]
+    assert cluster.ok("worker", "list", "-q").text == f"{worker['id']}\n"
+
+
+def test_tokens_are_made_listed_and_revoked(cluster: Command) -> None:
+    made = cluster.ok("token", "create", "--life", "10m", "--uses", "3", "--json").json
+    assert made["token"].startswith("C1.127.0.0.1:")
+    listed = {token["id"]: token for token in cluster.ok("token", "list", "--json").json}
+    assert (listed[made["id"]]["uses_left"], listed[made["id"]]["revoked"]) == (3, False)
+    assert "token" not in listed[made["id"]]
+    cluster.ok("token", "revoke", made["id"])
+    assert "revoked" in next(line for line in cluster.ok("token", "list").text.splitlines() if made["id"] in line)
+    unknown = cluster("token", "revoke", "nonsense")
+    assert unknown.code == 1
+    assert "nonsense" in unknown.err
+
+
+def test_waiting_for_an_array_says_nothing_in_a_pipe_when_it_is_quick(cluster: Command) -> None:
+    number = submit(cluster, "--array", "1-20", "--", "true")
+    waited = cluster.ok("job", "wait", number)
+    assert (waited.text, waited.err) == (f"job {number} succeeded\n", "")
