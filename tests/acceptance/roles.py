@@ -31,22 +31,22 @@ class Roles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in [*self._workers, "scheduler"]:
-            self.stop(name)
         for name in self._workers:
-            # Only a worker can tell its launcher to go, with all that it runs.
-            self.start_worker(name, "--stop-jobs", "--scheduler", f"127.0.0.1:{self.port}", ready=False)
             self.stop(name)
+            # Launchers outlive their agents; only one that is told so takes its launcher, and all that it runs, along.
+            self.start_worker(name, "--stop-jobs")
+            self.stop(name)
+        self.stop("scheduler")
 
     def start_scheduler(self) -> None:
         """On the same port each time, as a service would be; returns when it is ready."""
         self._start("scheduler", "scheduler", "--listen", f"127.0.0.1:{self.port}", "--join-listen", "127.0.0.1:0")
 
-    def start_worker(self, name: str, *options: str, ready: bool = True) -> None:
+    def start_worker(self, name: str, *options: str) -> None:
         """In a directory of its own, kept when it is started again."""
         self._workers.add(name)
         place = ("--directory", str(self.command.home / name), "--listen", "127.0.0.1:0", "--name", name)
-        self._start(name, "worker", *place, "--run-as", getpass.getuser(), *options, ready=ready)
+        self._start(name, "worker", *place, "--run-as", getpass.getuser(), *options)
 
     def kill(self, name: str) -> None:
         """kill -9, and gone when this returns."""
@@ -63,7 +63,7 @@ class Roles:
     def client(self) -> Client:
         return Client.connect(home=self.command.home)
 
-    def _start(self, name: str, *arguments: str, ready: bool = True) -> None:
+    def _start(self, name: str, *arguments: str) -> None:
         """Returns when it says that it is ready."""
         with _ready_pipe() as (reader, writer), open(self.command.home / f"{name}.log", "ab") as log:
             self._running[name] = subprocess.Popen(
@@ -75,8 +75,8 @@ class Roles:
                 pass_fds=[writer],
             )
             os.close(writer)
-            said = os.read(reader, 1) if ready else b""
-        if ready and not said:
+            said = os.read(reader, 1)
+        if not said:
             raise AssertionError(f"{name} ended: {Path(log.name).read_text()}")
 
 
