@@ -7,7 +7,6 @@ successor knows.
 """
 
 import os
-import resource
 import select
 import signal
 import socket
@@ -43,6 +42,7 @@ class Launcher:
         self._group = cgroup.Group(directory, self._identity)
         self._begun: dict[str, journal.Begun] = {}
         self._outputs: dict[str, str] = {}  # key -> stem of its output files
+        self._own_peak = 0  # KiB, as last read
         self._sweeping: set[str] = set()
         self._events: deque[ev.Event] = deque()
         self._link: link.Link | None = None
@@ -174,9 +174,17 @@ class Launcher:
         else:
             code = os.WEXITSTATUS(status)
         cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
-        # Linux carries the parent's peak over a vfork, so below the launcher's own a value says nothing.
-        peak = usage.ru_maxrss if usage.ru_maxrss > _own_peak() else 0
-        return ev.ProcessEnded(key, code, name, cpu_us, peak, self._sizes(key), strays)
+        return ev.ProcessEnded(key, code, name, cpu_us, self._peak(usage.ru_maxrss), self._sizes(key), strays)
+
+    def _peak(self, maxrss: int) -> int:
+        """The peak of a job that ended, in KiB; 0 when it is not known.
+
+        After a vfork Linux counts the launcher's own memory as the child's until the exec, so what is not above the
+        launcher's own peak says nothing. That peak only grows: it is read again only when it may matter.
+        """
+        if maxrss > self._own_peak:
+            self._own_peak = _own_peak()
+        return maxrss if maxrss > self._own_peak else 0
 
     def _sweep(self, key: str) -> None:
         strays = self._trees.strays(key)
@@ -358,7 +366,10 @@ def _size(path: str) -> int:
 
 
 def _own_peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """In KiB. Not ru_maxrss, which holds the peak of whoever started this process, too."""
+    with open("/proc/self/status") as file:
+        status = file.read()
+    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0])
 
 
 def _catch_signals() -> int:
