@@ -21,6 +21,7 @@ COMMANDS = {
     "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),
     "up": ("cluster.cli.up:up", "Start a cluster on this machine, in the background."),
     "down": ("cluster.cli.up:down", "Stop the cluster that `up` started."),
+    "login": ("cluster.cli.login:login", "Use a cluster from this machine, by a user's token."),
     "token": ("cluster.cli.tokens:token", "Let workers and people join: create, list, revoke."),
     "config": ("cluster.cli.config:config", "Show what is configured, and where."),
     "completion": ("cluster.cli.completion:completion", "Print the completion script of a shell."),

@@ -39,7 +39,7 @@ class AsyncClient:
         """A client of the scheduler at `scheduler` (host:port), or of the lone worker at `at`.
 
         What is left out comes from CLUSTER_SCHEDULER, CLUSTER_AT, CLUSTER_CREDENTIALS and CLUSTER_HOME, then from
-        the configuration file, then from the scheduler's directory on this machine.
+        the configuration file, then from `cluster login`, then from the scheduler's directory on this machine.
         """
         return cls(find(scheduler=scheduler, at=at, credentials=credentials, home=home))
 

@@ -1,4 +1,5 @@
-"""Finding the cluster: what is given, CLUSTER_ variables, the configuration file, this machine's own scheduler."""
+"""Finding the cluster: what is given, CLUSTER_ variables, the configuration file, where this user has logged in, and
+last this machine's own scheduler."""
 
 import json
 import os
@@ -18,7 +19,7 @@ ADMIN_FILE = "admin.pem"  # beside the scheduler's or lone worker's CA: the user
 EMBEDDED_FILE = (
     "embedded.json"  # processes that `cluster up` started: {"scheduler": {"pid", "started"}, "worker": …, "address"}
 )
-USER_FILE = "credentials.pem"
+USER_DIRECTORY, USER_FILE, USER_CLUSTER_FILE = "user", "credentials.pem", "cluster.json"  # made by `cluster login`
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,22 @@ def choose(
     if not (flags["scheduler"] or flags["at"]) or not flags["credentials"]:
         section = read_config(path, required="CLUSTER_CONFIG" in os.environ).get("client", {})
         layers.append((section, str(path)))
+    layers.append((_logged_in(state_root(home)), "cluster login"))
     for layer, source in layers:
         named = chosen["scheduler"].value or chosen["at"].value
         for key, value in layer.items():
             if value and not chosen[key].value and (key == "credentials" or not named):
                 chosen[key] = Chosen(value, f"CLUSTER_{key.upper()}" if source == "variable" else source)
     return chosen
+
+
+def _logged_in(root: Path) -> dict[str, str]:
+    """The cluster that this user has logged in to, as settings; nothing where there is none."""
+    try:
+        said = json.loads((root / USER_DIRECTORY / USER_CLUSTER_FILE).read_bytes())
+        return {"scheduler": said["scheduler"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def local_scheduler(root: Path) -> dict[str, Any] | None:
@@ -132,11 +143,11 @@ def _credentials(given: str, root: Path) -> Credentials:
     """Those that were named, else the first of those that this user may have below the state directory."""
     if given:
         return load_credentials(Path(given))
-    places = [root / "user" / USER_FILE, root / "scheduler" / ADMIN_FILE, root / "worker" / ADMIN_FILE]
+    places = [root / USER_DIRECTORY / USER_FILE, root / "scheduler" / ADMIN_FILE, root / "worker" / ADMIN_FILE]
     for path in places:
         if path.exists():
             return load_credentials(path)
     raise NotFound(
         f"there are no credentials below {root}: give a file with --credentials or CLUSTER_CREDENTIALS, "
-        "or join with a user's token"
+        "or log in: cluster login TOKEN"
     )

@@ -4,12 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.domain.identity import Kind
+from cluster.pki.authority import create_authority
+from cluster.pki.files import save_credentials
 from tools.environments import REPOSITORY
 
 PATIENCE = 60.0  # seconds until a command hangs: only a broken one gets there
@@ -80,3 +84,13 @@ class Command:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLUSTER_", "XDG_"))}
         ours = {"HOME": str(self.home), "CLUSTER_HOME": str(self.home), "PYTHONPATH": str(REPOSITORY)}
         return {**kept, **ours, **variables}
+
+
+def someones_credentials(home: Path) -> Path:
+    """A file with credentials of some user of some cluster."""
+    path = home / "someone.pem"
+    if not path.exists():
+        now = time.time()
+        authority = create_authority(home / "some-ca.pem", "0123456789abcdef", now)
+        save_credentials(path, authority.issue(authority.identity(Kind.USER, "ann"), now))
+    return path

@@ -1,11 +1,10 @@
 """Bad input: one clear line that says what, which value and what to do; the right exit code; no traceback."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import Command, Done
+from tests.acceptance.command import Command, Done, someones_credentials
 
 UNREACHABLE, WRONG_USAGE = 75, 2
 
@@ -51,12 +50,12 @@ def refused(done: Done, code: int, *words: str) -> None:
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(command: Command, arguments: list[str], words: list[str]) -> None:
     # A scheduler is named, so that nothing is started here; it is never asked, or is not there.
-    variables = {"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": str(_credentials(command.home))}
+    variables = {"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": str(someones_credentials(command.home))}
     refused(command(*arguments, env=variables), WRONG_USAGE, *words)
 
 
 def test_a_scheduler_that_is_not_there_is_75(command: Command) -> None:
-    credentials = str(_credentials(command.home))
+    credentials = str(someones_credentials(command.home))
     for arguments in (["run", "--", "true"], ["job"], ["job", "wait", "1"], ["worker", "list"], ["token", "list"]):
         done = command(*arguments, env={"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": credentials})
         refused(done, UNREACHABLE, "127.0.0.1:1 cannot be reached", "Connection refused")
@@ -77,7 +76,7 @@ def test_no_credentials_says_where_they_would_be(command: Command) -> None:
 
 
 def test_addresses_that_are_none_are_named(command: Command) -> None:
-    credentials = str(_credentials(command.home))
+    credentials = str(someones_credentials(command.home))
     done = command("job", "list", "--scheduler", "head", "--credentials", credentials)
     refused(done, WRONG_USAGE, "'head' has no port")
     both = ["--scheduler", "a:1", "--at", "b:2"]
@@ -85,7 +84,7 @@ def test_addresses_that_are_none_are_named(command: Command) -> None:
 
 
 def test_credentials_that_others_may_read_are_refused(command: Command) -> None:
-    credentials = _credentials(command.home)
+    credentials = someones_credentials(command.home)
     credentials.chmod(0o644)
     done = command("job", env={"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": str(credentials)})
     refused(done, 1, str(credentials), "chmod 600")
@@ -120,7 +119,7 @@ def test_with_json_an_error_is_a_document_on_stdout(command: Command) -> None:
 
 
 def test_a_json_flag_of_the_jobs_command_is_not_ours(command: Command) -> None:
-    credentials = str(_credentials(command.home))
+    credentials = str(someones_credentials(command.home))
     done = command(
         "run", "--", "x", "--json", env={"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": credentials}
     )
@@ -134,20 +133,3 @@ def test_a_bug_is_one_line_with_the_way_to_its_traceback(command: Command) -> No
     done = command("job")
     assert done.code in (1, 70)
     assert done.err.count("\n") == 1
-
-
-def _credentials(home: Path) -> Path:
-    """Of some cluster or other."""
-    import time
-
-    from cluster.domain.credentials import format_credentials
-    from cluster.domain.identity import Kind
-    from cluster.pki.authority import create_authority
-
-    path = home / "someone.pem"
-    if not path.exists():
-        now = time.time()
-        authority = create_authority(home / "some-ca.pem", "0123456789abcdef", now)
-        path.touch(0o600)
-        path.write_bytes(format_credentials(authority.issue(authority.identity(Kind.USER, "ann"), now)))
-    return path

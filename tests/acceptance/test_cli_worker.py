@@ -1,0 +1,125 @@
+"""`cluster worker`: alone with its own API, with scripts, and joined to a scheduler by token; and people who log in."""
+
+import re
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import PATIENCE, Command
+
+pytestmark = pytest.mark.slow
+
+COUNT = "for i in $(seq $1); do echo $i; done\n"
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[tuple[Command, str]]:
+    """A worker without a scheduler, and where it listens."""
+    scripts = tmp_path / "scripts"
+    (scripts / "deep").mkdir(parents=True)
+    (scripts / "count.sh").write_text(COUNT)
+    (scripts / "deep" / "tool").write_text("#!/bin/sh\necho tool $1\n")
+    (scripts / "deep" / "tool").chmod(0o755)
+    (scripts / "out").symlink_to("/etc")
+    command = Command(tmp_path)
+    arguments = ["--standalone", "--listen", "127.0.0.1:0", "--scripts", str(scripts), "--run-as", "root"]
+    with command.started("worker", *_as_ourselves(arguments)) as process:
+        assert process.stdout
+        address = re.search(r"its own API on (\S+)", process.stdout.readline().decode())
+        assert address
+        yield command, address[1]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+def _as_ourselves(arguments: list[str]) -> list[str]:
+    """With the rights of whoever runs the tests."""
+    import getpass
+
+    return [getpass.getuser() if word == "root" else word for word in arguments]
+
+
+def test_a_lone_worker_takes_the_same_verbs(alone: tuple[Command, str]) -> None:  # S2.5, S2.10
+    cluster, at = alone
+    done = cluster("job", "--at", at, "run", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (done.code, done.out, done.err) == (3, b"out\n", "err\n")
+    number = cluster.ok("job", "submit", "--at", at, "--quiet", "--", "sleep", "1000").text.strip()
+    assert cluster.ok("job", "cancel", "--at", at, number).text == "cancelling 1 task\n"
+    assert cluster("job", "wait", "--at", at, number).code == 143
+    assert "nothing to cancel" in cluster.ok("job", "cancel", "--at", at, number).text  # S2.11
+    shown = cluster.ok("job", "show", "--at", at, number, "--json").json
+    assert uuid.UUID(shown["id"]).version == 7
+    assert (shown["state"], shown["task_details"][0]["signal"]) == ("cancelled", "SIGTERM")
+    past = cluster.ok("job", "--at", at, "list", "--json").json
+    assert [job["exit_code"] for job in past] == [143, 3]
+    assert cluster.ok("job", "logs", past[1]["id"], env={"CLUSTER_AT": at}).text == "out\n"
+
+
+def test_scripts_run_with_any_interpreter_or_by_themselves(alone: tuple[Command, str]) -> None:  # S2.7, S2.8
+    cluster, at = alone
+    counted = cluster.ok("job", "run", "--at", at, "--script", "count.sh", "--with", "bash", "--", "3")
+    assert counted.text == "1\n2\n3\n"
+    assert cluster.ok("job", "run", "--at", at, "--script", "deep/tool", "--", "x").text == "tool x\n"
+    assert cluster.ok("job", "run", "--at", at, "--", "echo", "no script").text == "no script\n"
+
+
+@pytest.mark.parametrize(("script", "code"), [("missing.sh", 126), ("out/passwd", 126), ("deep/../../x", 2)])
+def test_a_script_that_is_not_in_the_folder_is_refused(
+    alone: tuple[Command, str], script: str, code: int
+) -> None:  # S2.9
+    cluster, at = alone
+    done = cluster("job", "run", "--at", at, "--script", script, "--with", "cat")
+    assert (done.code, done.out) == (code, b"")
+    assert script in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_lone_worker_says_what_only_a_scheduler_can(alone: tuple[Command, str]) -> None:
+    cluster, at = alone
+    assert "ask the scheduler" in cluster("worker", "list", "--at", at).err
+    array = cluster("job", "run", "--at", at, "--array", "1-2", "--", "true")
+    assert (array.code, array.err.count("\n")) == (2, 1)
+    assert "array" in array.err
+    nobody = cluster("job", "--at", "127.0.0.1:1", "list")
+    assert nobody.code == 75
+    assert "127.0.0.1:1 cannot be reached" in nobody.err
+
+
+def test_a_cluster_of_machines_is_one_pasted_line_each(tmp_path: Path) -> None:  # S2.1 to S2.4
+    """Scheduler, worker and user, each in a home of its own, with nothing in common but what is pasted."""
+    head, machine, laptop = (Command(tmp_path / name) for name in ("head", "machine", "laptop"))
+    with ExitStack() as stack:
+        scheduler = stack.enter_context(
+            head.started("scheduler", "--listen", "127.0.0.1:0", "--advertise", "127.0.0.1")
+        )
+        assert scheduler.stdout
+        lines = [scheduler.stdout.readline().decode() for _ in range(3)]
+        token = lines[2].split()[-1]
+        line = _as_ourselves(["worker", "--join", token, "--name", "one", "--listen", "none", "--run-as", "root"])
+        worker = stack.enter_context(machine.started(*line))
+        assert worker.stdout
+        assert b"worker one" in worker.stdout.readline()
+        made = head.ok("token", "create", "--role", "user", "--user", "ann", "--quiet").text.strip()
+        assert "you are ann" in laptop.ok("login", made).text
+        assert laptop.ok("run", "--", "echo", "hello").text == "hello\n"
+        assert laptop.ok("job", "list", "--json").json[0]["owner"] == "ann"
+        assert laptop("token", "create").code == 77
+        wrong = laptop("worker", "--join", made)
+        assert (wrong.code, wrong.err.count("\n")) == (wrong.code, 1)
+        assert wrong.code != 0
+        used = Command(tmp_path / "other")("login", made)
+        assert used.code == 77
+        assert "used up" in used.err
+        for process in (worker, scheduler):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+
+
+def test_the_workers_name_places_a_job(cluster: Command) -> None:  # S2.7
+    (worker,) = cluster.ok("worker", "list", "--json").json
+    for name in (worker["name"], worker["id"]):
+        assert cluster.ok("run", "--worker", name, "--", "echo", "here").text == "here\n"
