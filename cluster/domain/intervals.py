@@ -138,7 +138,9 @@ class IntervalSet:
 
     def flat(self) -> list[int]:
         """[start, stop, start, stop, …]: the form in which sets are stored."""
-        return [bound for pair in zip(self._starts, self._stops, strict=True) for bound in pair]
+        bounds = [0] * (2 * len(self._starts))
+        bounds[::2], bounds[1::2] = self._starts, self._stops
+        return bounds
 
     @classmethod
     def from_flat(cls, bounds: Iterable[int]) -> "IntervalSet":

@@ -12,6 +12,7 @@ def check(core: SchedulerCore) -> None:
         _each_task_has_one_state(job)
         _held_tasks_are_assigned_or_running(job)
         _ended_means_ended(core, job)
+        assert not job.ready or job in core.ready, f"job {job.number}: ready, and not in the ready queue"
         assert not job.cancelling or _within(job.cancelling, _held(job)), (
             f"job {job.number}: cancelling what nobody holds"
         )

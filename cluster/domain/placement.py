@@ -36,20 +36,14 @@ def ahead(job: Job, worker: Worker) -> int:
 
 def place(jobs: Iterable[Job], workers: Iterable[Worker]) -> Iterator[Placement]:
     """Yields placements one by one; the caller carries each out (which changes `ready` and `committed`) before the
-    next is computed. `jobs` in order, with ready tasks; `workers` with a session."""
+    next is computed. `jobs` is the ready queue; `workers` those with a session."""
     online = list(workers)
     open_workers = [w for w in online if w.free > 0]
-    hopeless: set[tuple[int, str]] = set()  # requests that found no room in this round: the next alike won't either
     for job in jobs:
-        spec = job.record.spec
-        kind = (spec.millicpus, spec.worker)
-        if kind in hopeless:
-            continue
         yield from _spread(job, [w for w in open_workers if may_run(job, w)], _free)
         if job.ready:
             yield from _spread(job, [w for w in online if may_run(job, w)], partial(_room_ahead, job))
         if job.ready:
-            hopeless.add(kind)
             open_workers = [w for w in open_workers if w.free > 0]
             if not open_workers:
                 return  # work in advance is for the first job in line only
@@ -91,12 +85,15 @@ class Recall(NamedTuple):
     ranges: tuple[Range, ...]
 
 
-def recall(jobs: Iterable[Job], workers: Mapping[str, Worker]) -> Iterator[Recall]:
+def recall(jobs: Mapping[int, Job], workers: Mapping[str, Worker]) -> Iterator[Recall]:
     """When nothing is ready for idle workers, asks those with work in advance for half of what waits there.
 
     Each task is asked back once in a session; the caller notes it in `worker.recalled`."""
     idle = [w for w in workers.values() if w.session is not None and w.free > 0]
-    for job in jobs if idle else ():
+    if not idle:
+        return
+    for number in sorted({n for w in workers.values() if w.session is not None and w.free < 0 for n in w.jobs}):
+        job = jobs[number]
         if job.ready or not job.count(TaskState.ASSIGNED):
             continue
         wanted = sum(w.free // job.record.spec.millicpus for w in idle if may_run(job, w))

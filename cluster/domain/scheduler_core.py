@@ -33,6 +33,7 @@ from cluster.domain.events import (
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobRecord
 from cluster.domain.loaded import Loaded
+from cluster.domain.ready import ReadyQueue
 from cluster.domain.reports import CANCELLED_EXIT, Reports
 from cluster.domain.session import (
     Assign,
@@ -67,6 +68,7 @@ class SchedulerCore:
         self._numbers: dict[str, int] = {}  # job UUID: number
         self._next_number = 1
         self._unfinished: dict[int, Job] = {}  # ascending by number, as submitted
+        self.ready = ReadyQueue()
         self._timers = Timers()
         self._reports = Reports(self)
         self._dirty: dict[int, Job] = {}  # changed in this turn
@@ -83,6 +85,8 @@ class SchedulerCore:
             job = Job.restored(record, progress)
             self._adopt(job)
             job.due(Range(0, record.spec.task_count))
+            if job.ready:
+                self.ready.add(job)
             for (worker_id, _), tasks in job.held.items():
                 self._commit(self.workers[worker_id], job, len(tasks))
         for worker in self.workers.values():
@@ -347,16 +351,15 @@ class SchedulerCore:
     # ── placement ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _place(self) -> None:
-        waiting = (job for job in self._unfinished.values() if job.ready)
         given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
-        for job, worker, share in placement.place(waiting, self.sessions.values()):
+        for job, worker, share in placement.place(self.ready, self.sessions.values()):
             for attempt, ranges in job.assign(worker.id, share):
                 given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             self._commit(worker, job, share)
             self.touch(job)
         for (worker_id, number, attempt), tasks in given.items():
             self._send_assign(self.workers[worker_id], self.jobs[number], attempt, tasks)
-        for job, worker, attempt, ranges in placement.recall(self._unfinished.values(), self.workers):
+        for job, worker, attempt, ranges in placement.recall(self.jobs, self.workers):
             worker.recalled.setdefault(job.number, IntervalSet()).update(ranges)
             self.send(worker, Recall(Attempts(job.number, attempt, ranges)))
 
@@ -395,6 +398,8 @@ class SchedulerCore:
     def touch(self, job: Job) -> None:
         """The job has changed: saved once at the end of the turn, and its watchers are told."""
         self._dirty[job.number] = job
+        if job.ready:
+            self.ready.add(job)
         if not job.live and not job.ended_at:
             job.ended_at = self.now.wall
             self._unfinished.pop(job.number, None)

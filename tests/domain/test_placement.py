@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from cluster.domain.effects import Send
 from cluster.domain.events import HeartbeatReceived, SessionClosed
 from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.job import JobRecord
 from cluster.domain.placement import AHEAD, MAX_AHEAD, ahead, may_run
+from cluster.domain.ready import ReadyQueue
 from cluster.domain.session import Assign, Recall
 from cluster.domain.states import TaskState
+from cluster.domain.tasks import Job
 from tests.domain.core_bench import Bench, attempts, ok, spec
 
 REQUESTS = (250, 500, 1000, 1500, 2000, 3000, 64_000)
@@ -73,6 +76,25 @@ def test_tasks_are_spread_evenly(tasks: int, workers: int) -> None:
     held = [worker.committed // 1000 for worker in bench.core.workers.values()]
     assert sum(held) == tasks
     assert max(held) <= -(-tasks // workers)
+
+
+def test_the_ready_queue_looks_at_one_job_of_a_kind_that_finds_no_room() -> None:
+    queue = ReadyQueue()
+    jobs = [Job(JobRecord(n, str(n), "alice", spec(millicpus=m), 0.0)) for n, m in enumerate((1, 2, 1, 2, 3, 1), 1)]
+    for job in reversed(jobs):
+        queue.add(job)
+        queue.add(job)
+    assert [job.number for job in queue] == [1, 2, 5]
+    seen = []
+    for job in queue:
+        seen.append(job.number)
+        if job.record.spec.millicpus == 1:
+            job.ready.take(1)
+    assert seen == [1, 2, 3, 5, 6]
+    assert [job.number for job in queue] == [2, 5]
+    jobs[0].ready.add(0, 1)  # it was given back
+    queue.add(jobs[0])
+    assert [job.number for job in queue] == [1, 2, 5]
 
 
 def test_first_come_first_served() -> None:
