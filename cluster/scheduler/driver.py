@@ -23,6 +23,7 @@ from cluster.domain.errors import ClusterError, Unreachable
 from cluster.domain.events import Event, Now
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import Downward
+from cluster.scheduler.telling import tell
 from cluster.scheduler.watching import Watchers
 from cluster.store.interface import Item, Store
 
@@ -187,6 +188,7 @@ class Driver:
         if saves:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._store.commit, saves)
         self._busy = False
+        tell(effects)
         self._perform(effects)
         for view, answer in batch.reads:
             self._answer(view, answer)

@@ -148,16 +148,18 @@ async def _keep_renewed(
     fraction = _some_fraction()
     while True:
         due = renewal_time(credentials.not_before, credentials.not_after, fraction)
-        await asyncio.sleep(min(max(due - time.time(), 1.0), _LONGEST_NAP))
+        if due > time.time():
+            await asyncio.sleep(min(due - time.time(), _LONGEST_NAP))
+            continue
         try:
             fresh = refresh_credentials(authority, directory, time.time(), fraction)
         except ClusterError as error:
             logger.error("the certificate could not be renewed, and ends in a while: %s", error)
             await asyncio.sleep(_RETRY)
             continue
-        if fresh != credentials:
-            serving.replace(fresh)
-            credentials, fraction = fresh, _some_fraction()
+        serving.replace(fresh)
+        logger.info("the scheduler's certificate was renewed; open connections keep the old one until it ends")
+        credentials, fraction = fresh, _some_fraction()
 
 
 _LONGEST_NAP = 3600.0  # seconds; the wall clock, by which certificates end, may be set meanwhile

@@ -36,7 +36,7 @@ class Line:
         self._messages: list[Downward] = []
         self._open: list[scheduler_pb2.OpenOutput] = []
         self._end: ClusterError | None = None
-        self._closed = False
+        self.closed = False
         self._wake = asyncio.Event()
 
     def send(self, messages: Sequence[Downward]) -> None:
@@ -60,8 +60,8 @@ class Line:
         self._finish(error)
 
     def _finish(self, error: ClusterError | None) -> None:
-        if not self._closed:
-            self._closed, self._end = True, error
+        if not self.closed:
+            self.closed, self._end = True, error
             self._wake.set()
 
     async def responses(self) -> AsyncIterator[scheduler_pb2.SessionResponse]:
@@ -74,11 +74,11 @@ class Line:
                 response.open_output.extend(self._open)
                 self._messages, self._open = [], []
                 yield response
-            elif self._closed:
+            elif self.closed:
                 if self._end:
                     raise self._end
                 return
-            if self._closed:
+            if self.closed:
                 self._wake.set()
 
 
@@ -104,11 +104,14 @@ class Sessions:
         line = Line(worker_id)
         number = self._driver.open_session(line)
         listening = asyncio.create_task(self._listen(number, line, first, requests))
+        name = worker_id
         try:
             await self._driver.tell(SessionOpened(number, worker_id, hello))
-            self._lines[worker_id] = line
-            self._driver.watchers.all_changed()
-            logger.info("worker %s is connected", worker_id)
+            if not line.closed:
+                name = await self._name(worker_id)
+                self._lines[worker_id] = line
+                self._driver.watchers.all_changed()
+                logger.info("worker %s is connected", name)
             async for response in line.responses():
                 yield response
         finally:
@@ -117,10 +120,15 @@ class Sessions:
                 transfer.worker_gone()
             if self._lines.get(worker_id) is line:
                 del self._lines[worker_id]
+                logger.info("worker %s has no session any more: it gets nothing new until it is back", name)
             self._driver.close_session(number)
-            logger.info("worker %s is cut off: it gets nothing new until it is back", worker_id)
             with suppress(ClusterError):  # a driver that has stopped needs to know no more
                 self._driver.put(SessionClosed(number))
+
+    async def _name(self, worker_id: str) -> str:
+        """As the log has it: the worker's name and id."""
+        name = await self._driver.read(lambda core: core.workers[worker_id].record.name)
+        return f"{name} ({worker_id})"
 
     async def _listen(
         self,

@@ -1,27 +1,36 @@
-"""The scheduler as a process: its directory, its ports, its signals. In this process but for the last tests."""
+"""The scheduler as a process (here: in ours): its directory, its ports, its signals."""
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
 import stat
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, Unreachable
 from cluster.domain.identity import Kind, scheduler_server_name
+from cluster.domain.job import ArraySegment, JobProgress, JobRecord, JobSpec, TaskEnd
+from cluster.domain.states import TaskState
 from cluster.domain.tokens import parse_join_token
+from cluster.pki.authority import open_authority
 from cluster.pki.enrol import KeyRequest
-from cluster.pki.files import load_credentials
+from cluster.pki.files import load_credentials, private_directory, save_credentials
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.join import Joined, join_by_token, renew
-from cluster.scheduler.role import Ready, SchedulerOptions, serve
+from cluster.scheduler.role import Ready, SchedulerOptions, _keep_renewed, serve
+from cluster.scheduler.telling import tell
+from cluster.store.interface import StoreFailed
+from cluster.store.sqlite import SqliteStore
 from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc
 from tests.integration.schedulers import ANYWHERE
 
@@ -203,3 +212,55 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
     serving(tmp_path, nothing)
     (tmp_path / "cluster.db").write_bytes(b"junk" * 5000)
     assert "damaged" in refusal(tmp_path)
+
+
+def test_its_own_certificate_is_renewed_when_due(tmp_path: Path) -> None:
+    authority = open_authority(private_directory(tmp_path), time.time())
+    worn = authority.issue(authority.identity(Kind.SCHEDULER, "main"), time.time(), life=1.0)  # most of it is backdated
+    save_credentials(tmp_path / "scheduler.pem", worn)
+
+    async def body() -> None:
+        serving = Serving()
+        renewing = asyncio.create_task(_keep_renewed(authority, tmp_path, worn, serving))  # type: ignore[arg-type]
+        async with asyncio.timeout(20):
+            fresh = await serving.replaced
+        renewing.cancel()
+        assert fresh == load_credentials(tmp_path / "scheduler.pem")
+        assert fresh.not_after > worn.not_after + 86400
+
+    asyncio.run(body())
+
+
+class Serving:
+    """Stands in for ServingCredentials."""
+
+    def __init__(self) -> None:
+        self.replaced: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()
+
+    def replace(self, credentials: Credentials) -> None:
+        self.replaced.set_result(credentials)
+
+
+def test_a_store_that_failed_shows_in_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(ready: Ready) -> None:
+        def full(store: SqliteStore, items: list[object]) -> None:
+            raise StoreFailed("the database cannot be written: the disk is full; make room and start again")
+
+        monkeypatch.setattr(SqliteStore, "commit", full)
+        with pytest.raises(Unreachable, match="the disk is full"), calling(ready.address):
+            await admin_stub(tmp_path, ready).CreateToken(admin_pb2.CreateTokenRequest(role="worker", life=60))
+
+    assert serving(tmp_path, body) == StoreFailed.exit_code
+
+
+def test_the_log_tells_of_jobs_by_their_numbers(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    record = JobRecord(5, "id", "ann", JobSpec(argv=("true",), array=(ArraySegment(1, 10),)), 1.0)
+    ended = JobProgress(5, (), (), (0, 7), (7, 9, 9, 10), (), (), (), ended_at=9.0)
+    lost = [TaskEnd(5, index, 1, TaskState.FAILED, "lost", detail="worker box is gone") for index in (7, 8)]
+    tell([record, ended, *lost, TaskEnd(5, 9, 1, TaskState.FAILED, "exit:1")])
+    assert [record.getMessage() for record in caplog.records] == [
+        "job 5: accepted from ann, tasks: 10",
+        "job 5: ended, succeeded: 7, failed: 3, cancelled: 0",
+        "job 5: 2 attempts are lost, which are tried again if the job allows it; 5.7#1: worker box is gone",
+    ]
