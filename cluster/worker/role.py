@@ -59,7 +59,7 @@ class Ready:
 async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
     """Runs a worker until SIGTERM or SIGINT; `ready` is called once, when it can take jobs: connected to its scheduler,
     if it has one. Returns the exit code. Raises ClusterError, in one line, for what keeps it from working."""
-    directory = private_directory(options.directory)
+    directory = private_directory(options.directory.absolute())  # the launcher and its jobs run elsewhere
     with _the_only_one(directory):
         stop = _stop_signal()
         worker = await _enter(options, directory)
