@@ -21,8 +21,6 @@ def tell(effects: Iterable[Effect]) -> None:
                 logger.info("job %d: accepted from %s, tasks: %d", effect.number, effect.owner, tasks)
             case JobProgress(ended_at=ended_at) if ended_at:
                 counts = map(_size, (effect.succeeded, effect.failed, effect.cancelled))
-                    sum(flat[1::2]) - sum(flat[::2]) for flat in (effect.succeeded, effect.failed, effect.cancelled)
-                ]
                 logger.info("job %d: ended, succeeded: %d, failed: %d, cancelled: %d", effect.number, *counts)
             case TaskEnd(reason="lost"):
                 lost[effect.job].append(effect)
