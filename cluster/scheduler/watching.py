@@ -10,6 +10,8 @@ from contextlib import suppress
 # changes are told at once. An array that changes hundreds of times a second is told of 20 times.
 BURST = 6
 PER_SECOND = 20.0
+# Whoever watches many jobs is shown all of them each time: a thousand jobs are shown less often than one.
+JOBS_PER_SECOND = 2000.0
 
 
 class Watchers:
@@ -33,7 +35,7 @@ class Watchers:
         watched = list(jobs)
         for job in watched:
             self._events[job].add(event)
-        pace = _Pace()
+        pace = Pace(time.monotonic(), min(PER_SECOND, JOBS_PER_SECOND / max(1, len(watched))))
         try:
             while True:
                 event.clear()
@@ -41,7 +43,7 @@ class Watchers:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(patience):
                         await event.wait()
-                await asyncio.sleep(pace.delay())
+                await asyncio.sleep(pace.delay(time.monotonic()))
         finally:
             for job in watched:
                 self._events[job].discard(event)
@@ -49,17 +51,17 @@ class Watchers:
                     del self._events[job]
 
 
-class _Pace:
-    """A token bucket: BURST at once, PER_SECOND in the long run."""
+class Pace:
+    """A token bucket: BURST at once, `per_second` in the long run. Times are monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float, per_second: float = PER_SECOND) -> None:
         self._tokens = float(BURST)
-        self._at = time.monotonic()
+        self._at = now
+        self._per_second = per_second
 
-    def delay(self) -> float:
+    def delay(self, now: float) -> float:
         """Seconds to wait before the next; takes its token."""
-        now = time.monotonic()
-        self._tokens = min(BURST, self._tokens + (now - self._at) * PER_SECOND)
+        self._tokens = min(BURST, self._tokens + (now - self._at) * self._per_second)
         self._at = now
         self._tokens -= 1
-        return max(0.0, -self._tokens / PER_SECOND)
+        return max(0.0, -self._tokens / self._per_second)
