@@ -68,9 +68,14 @@ class Follower:
     async def _copy(self) -> None:
         """Output to where it belongs, as bytes."""
         outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
+        beside_bar = {False: self._progress and sys.stdout.isatty(), True: self._progress and sys.stderr.isatty()}
         async for piece in self._client.logs(self._job.id, follow=True):
             await self._flowing.wait()
+            if self._progress and beside_bar[piece.stderr]:
+                self._progress.hide()
             await outlets[piece.stderr].write(piece.data)
+            if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
+                self._progress.show()
 
     async def _watch(self) -> None:
         async for jobs in self._client.watch(self._job.id):

@@ -93,9 +93,11 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
         code = _broken_pipe()
-    sys.exit(code)
+    # All is said and done: taking gRPC and the interpreter apart would cost 35 ms of each short command.
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -20,6 +20,12 @@ class Progress(Protocol):
     def update(self, jobs: Sequence[Job]) -> None:
         """Shows how far they are now."""
 
+    def hide(self) -> None:
+        """Makes room: something else is about to be written to the terminal."""
+
+    def show(self) -> None:
+        """Goes on after `hide`; the cursor is at the beginning of a line."""
+
     def close(self) -> None:
         """Leaves the terminal as it should be."""
 
@@ -49,6 +55,12 @@ class Lines:
         self._latest = jobs
         if time.monotonic() - self._last >= PLAIN_INTERVAL:
             self._say()
+
+    def hide(self) -> None:
+        """Lines are in nobody's way."""
+
+    def show(self) -> None:
+        """They were never hidden."""
 
     def close(self) -> None:
         if self._said:
@@ -85,8 +97,15 @@ class Bar:
         ended = sum(job.counts.ended for job in jobs)
         if self._task is None:
             self._task = self._bar.add_task("", total=total)
-            self._bar.start()
+            self.show()
         self._bar.update(self._task, completed=ended, total=total, description=summary(jobs))
+
+    def hide(self) -> None:
+        self._bar.stop()
+
+    def show(self) -> None:
+        if self._task is not None:
+            self._bar.start()
 
     def close(self) -> None:
         self._bar.stop()

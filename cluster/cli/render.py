@@ -28,8 +28,10 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for head in heads:
-        table.add_column(head, overflow="ellipsis", no_wrap=True)
+    for i, head in enumerate(heads):
+        # Only the last column, the longest, is cut where the terminal is too narrow.
+        width = max([len(head), *(len(row[i]) for row in rows)]) if i < len(heads) - 1 else None
+        table.add_column(head, overflow="ellipsis", no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*map(Text, row))
     Console(highlight=False).print(table)

@@ -9,7 +9,7 @@ from cluster.client.config import check_keys, config_path, read_config
 from cluster.domain.errors import InvalidInput
 
 # Options that say how this one start goes, and have no place in a file.
-NOT_CONFIGURED = {"help", "version", "ready_fd", "join"}
+NOT_CONFIGURED = {"help", "join"}
 
 
 class RoleCommand(click.Command):
@@ -22,8 +22,8 @@ class RoleCommand(click.Command):
 
 
 def keys_of(command: click.Command) -> dict[str, click.Option]:
-    """The keys that the command's section may have: its long options, with _ for -."""
-    options = [param for param in command.params if isinstance(param, click.Option)]
+    """The keys that the command's section may have: the options that its help shows, with _ for -."""
+    options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
     return {str(option.name): option for option in options if option.name not in NOT_CONFIGURED}
 
 

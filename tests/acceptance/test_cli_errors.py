@@ -1,10 +1,12 @@
 """Bad input: one clear line that says what, which value and what to do; the right exit code; no traceback."""
 
 import json
+import socket
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import Command, Done, someones_credentials
+from tests.acceptance.command import PATIENCE, Command, Done, someones_credentials
 
 UNREACHABLE, WRONG_USAGE = 75, 2
 
@@ -107,6 +109,44 @@ def test_a_bad_token_is_wrong_usage(command: Command, token: str, words: list[st
 
 def test_a_worker_without_a_cluster_is_told_what_to_do(command: Command) -> None:
     refused(command("worker", "--listen", "none"), 1, "--join TOKEN", "--standalone")
+
+
+def last_line(done: Done) -> str:
+    """Of a role, which logs on stderr before it gives up."""
+    assert done.code != 0
+    assert "Traceback" not in done.err
+    line = done.err.splitlines()[-1]
+    assert line.startswith("cluster: "), done
+    return line
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_named(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        line = last_line(command("scheduler", "--listen", address, "--join-listen", "127.0.0.1:0"))
+        assert address in line
+        line = last_line(command("scheduler", "--listen", "127.0.0.1:0", "--join-listen", address))
+        assert address in line
+
+
+@pytest.mark.slow
+def test_a_directory_of_two_clusters_is_refused(command: Command, tmp_path: Path) -> None:
+    other = Command(tmp_path / "other")
+    for cluster in (command, other):
+        with cluster.started("scheduler", "--listen", "127.0.0.1:0") as process:
+            assert process.stdout
+            process.stdout.readline()
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+    ours = command.home / "scheduler" / "ca.pem"
+    ours.write_bytes((other.home / "scheduler" / "ca.pem").read_bytes())
+    line = last_line(command("scheduler", "--listen", "127.0.0.1:0"))
+    assert "two clusters" in line or "another cluster" in line or "the CA beside it" in line
+
+
+def test_what_a_role_cannot_listen_on_is_wrong_usage(command: Command) -> None:
+    refused(command("scheduler", "--listen", "nonsense"), WRONG_USAGE, "'nonsense'", "host:port")
 
 
 def test_with_json_an_error_is_a_document_on_stdout(command: Command) -> None:

@@ -196,3 +196,13 @@ def test_an_array_shows_a_bar_on_a_terminal(cluster: Command) -> None:
     with on_a_terminal(cluster, "run", "--array", "1-3", "--", "true") as terminal:
         terminal.wait_for("3/3 ended")
         assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_output_and_bar_share_a_terminal_in_peace(cluster: Command) -> None:
+    words = "for i in 1 2 3; do printf 'a%s' $CLUSTER_TASK; echo b; done"
+    with on_a_terminal(cluster, "run", "--array", "1-3", "--", "sh", "-c", words) as terminal:
+        for task in (1, 2, 3):
+            for _ in range(3):
+                terminal.wait_for(f"a{task}b\r\n")
+                terminal.seen = terminal.seen.partition(f"a{task}b\r\n")[2]
+        assert terminal.process.wait(PATIENCE) == 0

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc.aio
@@ -313,7 +313,8 @@ class Double:
         for job in self.jobs.jobs.values():
             for task in job.tasks:
                 if task.process:
-                    os.killpg(task.process.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it ends by itself this very moment
+                        os.killpg(task.process.pid, signal.SIGKILL)
         await asyncio.gather(*self.jobs._work)
         gate.close()
         await server.stop(0)
