@@ -74,7 +74,11 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
         authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
         credentials = refresh_credentials(authority, directory, time.time(), _some_fraction())
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
-        service = Service(authority, credentials, store, directory / OUTPUTS, options.lease)
+        try:
+            service = Service(authority, credentials, store, directory / OUTPUTS, options.lease)
+        except BaseException:
+            store.close()
+            raise
         renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
         stop = _stop_signal()
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 # Messages that may wait for a worker that reads slowly. A turn makes a few for each session, and a worker that reads
 # at all empties the line with every response.
 MOST_WAITING = 10_000
+LAST_WORDS = 2.0  # seconds that a worker gets to read why its session ends
 
 
 class Listener(Protocol):
@@ -30,21 +31,25 @@ class Listener(Protocol):
 class Line:
     """What waits to go down to one worker."""
 
-    def __init__(self, worker_id: str) -> None:
+    def __init__(self, worker_id: str, cut: Callable[[], object]) -> None:
+        """`cut` ends the call by force; after the call has ended it does nothing."""
         self.worker_id = worker_id
         self.transfers: set[Listener] = set()  # asked for in this session
+        self.closed = False
+        self._cut = cut
         self._messages: list[Downward] = []
         self._open: list[scheduler_pb2.OpenOutput] = []
         self._end: ClusterError | None = None
-        self.closed = False
         self._wake = asyncio.Event()
 
     def send(self, messages: Sequence[Downward]) -> None:
+        if self.closed:
+            return
         self._messages += messages
+        self._wake.set()
         if len(self._messages) > MOST_WAITING:
             self._messages.clear()
             self._finish(Exhausted(f"the worker reads too slowly: {MOST_WAITING} messages wait for it"))
-        self._wake.set()
 
     def open_output(self, message: scheduler_pb2.OpenOutput) -> None:
         """Asks the worker to push output."""
@@ -63,6 +68,8 @@ class Line:
         if not self.closed:
             self.closed, self._end = True, error
             self._wake.set()
+            # A worker that reads will know why by then; one that does not would hold the call for ever.
+            asyncio.get_running_loop().call_later(LAST_WORDS, self._cut)
 
     async def responses(self) -> AsyncIterator[scheduler_pb2.SessionResponse]:
         """All that waits, joined into one message each time the worker is ready for more."""
@@ -101,7 +108,9 @@ class Sessions:
             raise InvalidInput("a session begins with hello")
         hello = hello_from_proto(first.hello)
         check_hello(hello)
-        line = Line(worker_id)
+        call = asyncio.current_task()
+        assert call is not None, "gRPC runs each call in a task of its own"
+        line = Line(worker_id, call.cancel)
         number = self._driver.open_session(line)
         listening = asyncio.create_task(self._listen(number, line, first, requests))
         name = worker_id

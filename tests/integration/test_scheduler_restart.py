@@ -122,7 +122,7 @@ def test_sessions_that_make_no_sense_end_with_the_reason(tmp_path: Path) -> None
 
 def test_a_worker_that_does_not_read_is_cut_off() -> None:
     async def body() -> None:
-        line = Line("w")
+        line = Line("w", lambda: None)
         for number in range(MOST_WAITING + 1):
             line.send([ReportAcknowledged(number)])
         with pytest.raises(Exhausted, match="reads too slowly"):
@@ -130,6 +130,23 @@ def test_a_worker_that_does_not_read_is_cut_off() -> None:
                 pass
 
     asyncio.run(body())
+
+
+def test_a_worker_that_does_not_read_at_all_loses_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.scheduler.sessions.LAST_WORDS", 0.0)
+
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await worker.connect()
+        await worker.hear(Welcome)
+        line = cluster.service.driver._sessions[1]
+        line.send([Assign(one(1), None, 1.0, (bytes(1 << 20),))])  # more than fits on the way to who does not read
+        await user.jobs()  # by its answer the call waits for room
+        line.send([ReportAcknowledged(1)] * (MOST_WAITING + 1))
+        while (await user.workers())[0].state == 1:
+            pass
+
+    in_cluster(tmp_path, body)
 
 
 def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(StoreFailed) as caught:
-        SqliteStore(path, CLUSTER).load()
+    with pytest.raises(StoreFailed) as caught, closing(SqliteStore(path, CLUSTER)) as store:
+        store.load()
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message
