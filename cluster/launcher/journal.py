@@ -60,28 +60,55 @@ def recall(directory: str) -> Memory:
         word, version, incarnation, boot, seq = next(lines)
         if (word, version) != ("journal", VERSION):
             return new
-        unacked: list[Started | Ended] = []
-        begun: dict[str, Begun] = {}
+        said = Recollection(seq)
         for line in lines:
-            seq = _remember(line, seq, unacked, begun)
+            if line[0] == "begin":
+                said.begin(Begun(*line[1:]))
+            else:
+                said.report(decode_report(line))
     except (StopIteration, WireError, ValueError, TypeError, IndexError):
         return new
-    return Memory(incarnation if boot == new.boot_id else new.incarnation, boot, seq, unacked, begun)
+    same_boot = boot == new.boot_id
+    unacked = said.unacked(whole=same_boot)
+    return Memory(incarnation if same_boot else new.incarnation, boot, said.seq, unacked, said.begun)
 
 
-def _remember(line: list[Any], seq: int, unacked: list[Started | Ended], begun: dict[str, Begun]) -> int:
-    if line[0] == "begin":
-        begun[line[1]] = Begun(*line[1:])
-        return seq
-    report = decode_report(line)
-    unacked.append(report)
-    if isinstance(report, Ended):
-        begun.pop(report.key, None)
-    elif report.key in begun:
-        begun[report.key] = begun[report.key]._replace(pid=report.pid)
-    else:  # its end stood further down in a file that was written anew, and a power cut took that part
-        begun[report.key] = Begun(report.key, 0.0, report.at)
-    return max(seq, report.seq)
+class Recollection:
+    """What the lines of a journal say together, taken one by one. `seq`: the last number that was used."""
+
+    def __init__(self, seq: int = 0) -> None:
+        self.seq = seq
+        self.begun: dict[str, Begun] = {}  # and not ended
+        self._reports: list[Started | Ended] = []
+        self._withdrawn: dict[str, Ended] = {}  # and not heard of again
+
+    def begin(self, begun: Begun) -> None:
+        self.begun[begun.key] = begun
+        self._withdrawn.pop(begun.key, None)
+
+    def report(self, report: Started | Ended) -> None:
+        self.seq = max(self.seq, report.seq)
+        self._reports.append(report)
+        self._withdrawn.pop(report.key, None)
+        if isinstance(report, Ended):
+            self.begun.pop(report.key, None)
+            if report.reason == "withdrawn":
+                self._withdrawn[report.key] = report
+        elif report.key in self.begun:
+            self.begun[report.key] = self.begun[report.key]._replace(pid=report.pid)
+        else:  # its end stood further down in a file that was written anew, and a power cut took that part
+            self.begun[report.key] = Begun(report.key, 0.0, report.at)
+
+    def unacked(self, whole: bool) -> list[Started | Ended]:
+        """The reports to repeat. An attempt that was withdrawn may be sent here again: that it was withdrawn is to be
+        repeated only if it surely did not start since, so never when the end of the journal may be missing.
+        """
+
+        def stands(report: Started | Ended) -> bool:
+            withdrawn = isinstance(report, Ended) and report.reason == "withdrawn"
+            return not withdrawn or (whole and self._withdrawn.get(report.key) is report)
+
+        return [report for report in self._reports if stands(report)]
 
 
 def _read_lines(path: str) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.launcher_events import Ended, Started
-from cluster.launcher.journal import Begun, Journal, boot_id, recall
+from cluster.launcher.journal import Begun, Journal, Recollection, boot_id, recall
 
 
 @pytest.fixture
@@ -81,3 +81,22 @@ def test_a_start_whose_end_was_cut_off_is_unfinished(journal: Journal, tmp_path:
     (tmp_path / "journal").write_bytes(b"".join(lines[:-1]))
     memory = recall(str(tmp_path))
     assert (memory.unacked, list(memory.begun)) == ([started], ["1.0#1"])
+
+
+def test_a_withdrawal_is_not_repeated_when_the_attempt_came_back_and_began(journal: Journal, tmp_path: Path) -> None:
+    """Found by the simulation: repeated, it would let the same attempt run once more."""
+    journal.report(Ended(8, "1.0#1", "withdrawn"))
+    journal.report(Ended(9, "1.1#1", "withdrawn"))
+    journal.begin("1.0#1", 1.5, 99)
+    journal.write()
+    memory = recall(str(tmp_path))
+    assert ([r.seq for r in memory.unacked], list(memory.begun)) == ([9], ["1.0#1"])
+
+
+def test_after_a_power_cut_no_withdrawal_is_repeated(journal: Journal, tmp_path: Path) -> None:
+    """The line that says it came back and began may be the one that is gone."""
+    said = Recollection()
+    for report in (Ended(8, "1.0#1", "withdrawn"), Ended(9, "1.1#1", "ok", 0)):
+        said.report(report)
+    assert [r.seq for r in said.unacked(whole=True)] == [8, 9]
+    assert [r.seq for r in said.unacked(whole=False)] == [9]

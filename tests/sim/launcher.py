@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cluster.domain import launcher_events as ev
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_core import LauncherCore
+from cluster.launcher.journal import Begun, Recollection
 from tests.sim.truth import Run
 
 if TYPE_CHECKING:
@@ -21,14 +22,7 @@ PASSING = (0.0, 0.002)  # seconds that a line between agent and launcher takes
 ToAgent = Callable[[ev.Welcome | ev.Started | ev.Ended], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """The journal's line before a process starts."""
-
-    key: str
-
-
-JournalLine = Begin | ev.Started | ev.Ended
+JournalLine = Begun | ev.Started | ev.Ended
 
 
 @dataclass(slots=True)
@@ -60,30 +54,25 @@ class Launcher:
         self._tick_at: float | None = None
         self._take_over()
 
-    def _recall(self) -> tuple[list[str], list[ev.Started | ev.Ended]]:
-        """As `journal.recall`: what the journal says has begun and not ended, and all its reports."""
-        begun: dict[str, None] = {}
-        reports: list[ev.Started | ev.Ended] = []
+    def _recall(self) -> Recollection:
+        said = Recollection(self.machine.journal_base)
         for line in self.machine.journal:
-            if isinstance(line, ev.Ended):
-                begun.pop(line.key, None)
+            if isinstance(line, Begun):
+                said.begin(line)
             else:
-                begun[line.key] = None
-            if not isinstance(line, Begin):
-                reports.append(line)
-        return list(begun), reports
+                said.report(line)
+        return said
 
     def _take_over(self) -> None:
         """As `cluster.launcher.driver.Launcher._take_over`: nothing of a predecessor's runs on."""
-        begun, unacked = self._recall()
-        if self.machine.rebooted or not self.machine.journal_readable:
+        said, same_boot = self._recall(), self.machine.journal_readable and not self.machine.rebooted
+        if not same_boot:
             self.machine.new_incarnation()
         for process in list(self.machine.processes.values()):
             self.machine.ends(process, "signal:SIGKILL")
-        seq = max((r.seq for r in unacked), default=self.machine.journal_base)
-        self.core = LauncherCore(self.machine.millicpus, seq, unacked)
-        self._journal_anew(begun)
-        for key in begun:
+        self.core = LauncherCore(self.machine.millicpus, said.seq, said.unacked(whole=same_boot))
+        self._journal_anew(said.begun)
+        for key in said.begun:
             self.feed(ev.FoundUnfinished(key, 0))
 
     def connect(self, to_agent: ToAgent, incarnation: str, acked: int) -> int:
@@ -125,8 +114,7 @@ class Launcher:
     def die(self) -> None:
         """Its processes run on, for nobody."""
         self.alive = False
-        begun, _ = self._recall()
-        self.machine.truth.orphans.update(map(AttemptKey.parse, begun))
+        self.machine.truth.orphans.update(map(AttemptKey.parse, self._recall().begun))
         self.world.tell(self.machine.name, "the launcher dies")
         self.machine.launcher_died(self)
 
@@ -149,7 +137,7 @@ class Launcher:
     def _spawn(self, spawn: ev.Spawn) -> None:
         key = AttemptKey.parse(spawn.item.key)
         self._check_item(key, spawn.item)
-        self._pending.append(Begin(spawn.item.key))
+        self._pending.append(_begun(spawn.item.key))
         self._write_journal()
         self._die_at("begun")
         if self.world.chance(self.machine.launch_failures):
@@ -184,7 +172,7 @@ class Launcher:
 
     def _journal_anew(self, begun: Iterable[str]) -> None:
         self.machine.journal_base = self.core.seq
-        self.machine.journal = [*map(Begin, begun), *self.core.unacked]
+        self.machine.journal = [*map(_begun, begun), *self.core.unacked]
         self._pending = []
 
     def _set_timer(self) -> None:
@@ -197,3 +185,7 @@ class Launcher:
         if self._tick_at == due:
             self._tick_at = None
             self.feed(ev.Tick())
+
+
+def _begun(key: str) -> Begun:
+    return Begun(key, 0.0, 0)

@@ -327,9 +327,9 @@ class Scenario:
         assert machine.epoch == self.scheduler.epoch
 
 
-def simulate(seed: int, *, loud: bool = False) -> Scenario:
+def simulate(seed: int, *, loud: bool = False, open_store: Callable[[], Store] | None = None) -> Scenario:
     """Runs one seed. AssertionError names the seed, and tells the last events."""
-    scenario = Scenario(seed, loud=loud)
+    scenario = Scenario(seed, loud=loud, open_store=open_store)
     entries = worker_core.REPORT_ENTRIES
     try:
         worker_core.REPORT_ENTRIES = scenario.world.random.choice((1, 3, entries))

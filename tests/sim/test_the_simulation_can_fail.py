@@ -15,6 +15,7 @@ from cluster.domain.states import TaskEvent
 from cluster.domain.tasks import Job
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import AckJournal
+from cluster.launcher.journal import Recollection
 from tests.sim import agent
 from tests.sim.scenario import simulate
 from tests.sim.scheduler import SchedulerHost
@@ -152,6 +153,10 @@ def retries_never_end(patch: Patch) -> None:
     patch.setattr("cluster.domain.reports._event_of", lambda job, end: TaskEvent.RETRIED)
 
 
+def starts_are_not_journalled(patch: Patch) -> None:
+    patch.setattr(Recollection, "begin", lambda self, begun: None)
+
+
 BROKEN: Sequence[Callable[[Patch], None]] = (
     stale_reports_count,
     assignments_are_not_persisted,
@@ -168,6 +173,7 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     too_much_is_started,
     outputs_are_dropped,
     retries_never_end,
+    starts_are_not_journalled,
 )
 
 
