@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
+from cluster.domain.worker_messages import OWN
 
 logger = logging.getLogger(__name__)
 
@@ -68,15 +69,23 @@ class Outputs:
         work = [key for key in _found(self._work, _DIRECTORY) if key not in held]
         if work:
             self.remove_work(work)
-        for job in {*_entries(self._jobs), *_entries(self._work)}:
-            if job.isdigit() and int(job) not in used:
-                self.remove_job(int(job))
+        for job in self._numbers() - used:
+            self.remove_job(job)
         return sorted({key for key in _found(self._jobs, _FILE) if key.job and key not in held})
 
     def close(self) -> None:
-        """Finishes what there is to do."""
+        """Finishes what there is to do, and leaves no empty directory. Jobs of the own API keep theirs: one may still
+        wait in the launcher's backlog."""
         self._chores.put(None)
         self._thread.join()
+        for job in self._numbers() - {OWN}:
+            self.remove_job(job)
+        with suppress(OSError):
+            os.rmdir(self._work)
+
+    def _numbers(self) -> set[int]:
+        """The jobs that have a directory."""
+        return {int(name) for top in (self._jobs, self._work) for name in _entries(top) if name.isdigit()}
 
     def _do_chores(self) -> None:
         while chore := self._chores.get():

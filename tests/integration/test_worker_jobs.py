@@ -138,3 +138,23 @@ def test_the_null_launcher_ends_everything_at_once(tmp_path: Path) -> None:
         assert (ended.reason, ended.counts.succeeded) == ("ok", 5000)
 
     at_site(tmp_path, body)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs as somebody else")
+def test_a_worker_of_root_runs_jobs_as_nobody_in_a_directory_of_their_own(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker(run_as=None).started()
+        job = await site.user.submit(
+            "sh", "-c", "id -un; cd $PWD && echo x > f && cat f; echo $USER; cd /; ls $OLDPWD/.."
+        )
+        await site.user.wait(str(job.number))
+        assert await site.user.text(str(job.number), stderr=False) == b"nobody\nx\nnobody\n"
+        [task] = (await site.user.get(str(job.number))).tasks
+        assert task.exit_code == 2  # the others' directories cannot be listed
+        assert "this worker is root, so jobs run as nobody" in worker.log()
+        await worker.stop()
+        ids.append(worker.ready["id"])
+
+    ids: list[str] = []
+    at_site(tmp_path, body)
+    assert not os.path.exists(f"/var/tmp/cluster-{ids[0]}")

@@ -1,0 +1,50 @@
+"""A worker renews its certificate by itself."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from cluster.domain.credentials import Credentials
+from cluster.domain.identity import Kind
+from cluster.pki.files import load_credentials
+from cluster.worker.membership import Membership, State, keep_renewing
+from cluster.worker.standalone import Standalone
+from tests.integration.schedulers import W1, Cluster, in_cluster
+
+
+def test_a_certificate_that_is_due_is_replaced_on_disk_and_in_use(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        present = cluster.credentials(Kind.WORKER, W1)
+        due = replace(present, not_before=int(time.time()) - 7000, not_after=int(time.time()) + 600)
+        membership = Membership(tmp_path, State(W1, "box", cluster.authority.cluster_id), due)
+        renewed: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()
+        renewing = asyncio.create_task(keep_renewing(membership, lambda: cluster.service.address, renewed.set_result))
+        fresh = await renewed
+        renewing.cancel()
+        assert fresh.identity == present.identity
+        assert fresh.key_pem != present.key_pem
+        assert membership.credentials == load_credentials(tmp_path / "worker.pem") == fresh
+
+    in_cluster(tmp_path / "scheduler", body)
+
+
+def test_a_worker_alone_renews_its_own(tmp_path: Path) -> None:
+    directory = tmp_path / "worker"
+    directory.mkdir(mode=0o700)
+
+    async def run() -> None:
+        alone = Standalone(directory, "box")
+        first = alone.membership.credentials
+        again = Standalone(directory, "box")
+        assert again.membership.credentials == first  # nothing is due
+        renewed: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()
+        again.membership.credentials = replace(first, not_before=0, not_after=1)
+        (directory / "worker.pem").unlink()
+        renewing = asyncio.create_task(again.keep_renewing(renewed.set_result))
+        fresh = await renewed
+        renewing.cancel()
+        assert fresh.identity == first.identity
+        assert load_credentials(directory / "worker.pem") == fresh != first
+
+    asyncio.run(run())
