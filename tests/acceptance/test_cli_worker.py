@@ -26,7 +26,16 @@ def alone(tmp_path: Path) -> Iterator[tuple[Command, str]]:
     (scripts / "deep" / "tool").chmod(0o755)
     (scripts / "out").symlink_to("/etc")
     command = Command(tmp_path)
-    arguments = ["--standalone", "--listen", "127.0.0.1:0", "--scripts", str(scripts), "--run-as", "root"]
+    arguments = [
+        "--standalone",
+        "--listen",
+        "127.0.0.1:0",
+        "--scripts",
+        str(scripts),
+        "--run-as",
+        "root",
+        "--stop-jobs",
+    ]
     with command.started("worker", *_as_ourselves(arguments)) as process:
         assert process.stdout
         address = re.search(r"its own API on (\S+)", process.stdout.readline().decode())
@@ -99,7 +108,9 @@ def test_a_cluster_of_machines_is_one_pasted_line_each(tmp_path: Path) -> None: 
         assert scheduler.stdout
         lines = [scheduler.stdout.readline().decode() for _ in range(3)]
         token = lines[2].split()[-1]
-        line = _as_ourselves(["worker", "--join", token, "--name", "one", "--listen", "none", "--run-as", "root"])
+        line = _as_ourselves(
+            ["worker", "--join", token, "--name", "one", "--listen", "none", "--run-as", "root", "--stop-jobs"]
+        )
         worker = stack.enter_context(machine.started(*line))
         assert worker.stdout
         assert b"worker one" in worker.stdout.readline()
