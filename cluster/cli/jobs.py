@@ -172,22 +172,25 @@ def _how_it_ended(task: Task) -> str:
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each stream.")
 @click.option("--stdout", "only", flag_value="stdout", help="Standard output only.")
 @click.option("--stderr", "only", flag_value="stderr", help="Standard error only.")
+@as_json
 @connection
 @click.pass_context
-def logs(ctx: click.Context, selector: str, follow: bool, tail: int | None, only: str | None) -> None:
+def logs(ctx: click.Context, selector: str, follow: bool, tail: int | None, only: str | None, as_json: bool) -> None:
     """Print what a job has written, from its first byte: stdout to stdout, stderr to stderr.
 
-    Arrays come in the order of their tasks.
+    Arrays come in the order of their tasks. With --json each piece is an object on a line of its own.
     """
     from cluster.cli.connecting import client
     from cluster.cli.outlet import Outlet
+    from cluster.cli.render import output_json
 
     async def work() -> None:
         outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
         async with client(ctx) as cluster:
             pieces = cluster.logs(selector, follow=follow, stdout=only != "stderr", stderr=only != "stdout", tail=tail)
             async for piece in pieces:
-                await outlets[piece.stderr and only is None].write(piece.data)
+                data = output_json(piece) if as_json else piece.data
+                await outlets[piece.stderr and only is None and not as_json].write(data)
 
     asyncio.run(work())
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from cluster.client.types import Job, Task, Token, Worker
+from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import format_array
 from cluster.domain.job import JobSpec
 from cluster.domain.quantities import format_duration
@@ -129,6 +129,19 @@ def task_json(task: Task) -> dict[str, Any]:
         "cpu_seconds": task.cpu_seconds,
         "peak_memory_bytes": task.peak_memory,
     }
+
+
+def output_json(piece: Output) -> bytes:
+    """A piece of output as a line of JSON; bytes that are no text are in base64, so that nothing is lost."""
+    stream = "stderr" if piece.stderr else "stdout"
+    fields: dict[str, Any] = {"job": piece.job, "task": piece.task, "attempt": piece.attempt, "stream": stream}
+    try:
+        fields["data"] = piece.data.decode()
+    except UnicodeDecodeError:
+        import base64
+
+        fields["data_base64"] = base64.b64encode(piece.data).decode()
+    return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 
 def worker_json(worker: Worker) -> dict[str, Any]:

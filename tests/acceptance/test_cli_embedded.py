@@ -103,6 +103,20 @@ def test_after_a_crash_the_next_run_starts_it_again_with_all_its_jobs(own: Comma
     assert own.ok("config", "show", "--json").json == before  # at the same address
 
 
+def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> None:
+    own.ok("up")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with own.started("run", "--", "sh", "-c", f"echo before; read x < {gate}; echo $x; exit 5") as run:
+        assert run.stdout
+        assert run.stdout.readline() == b"before\n"
+        os.kill(pids(own)["scheduler"], signal.SIGKILL)
+        own.ok("up")
+        gate.write_text("after\n")
+        assert run.stdout.read() == b"after\n"
+        assert run.wait(PATIENCE) == 5
+
+
 def test_somebody_elses_scheduler_in_the_same_home_is_left_alone(own: Command) -> None:
     with own.started("scheduler", "--listen", "127.0.0.1:0") as process:
         assert process.stdout

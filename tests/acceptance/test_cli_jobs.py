@@ -1,5 +1,6 @@
 """`cluster job`: list, show, logs, wait, cancel, for people and for programs."""
 
+import json
 import re
 
 import pytest
@@ -92,6 +93,15 @@ def test_logs_of_one_task_and_of_all(cluster: Command) -> None:
     assert cluster.ok("job", "logs", f"{number}.11").text == "11\n"
     assert cluster.ok("job", "logs", f"{number}.11-12").text == "11\n12\n"
     assert cluster.ok("job", "logs", number).text == "10\n11\n12\n"
+
+
+def test_logs_as_json_are_a_line_each_and_lose_nothing(cluster: Command) -> None:
+    number = submit(cluster, "--", "sh", "-c", r"echo ü; printf '\377' >&2")
+    done = cluster.ok("job", "logs", "-f", number, "--json")
+    pieces = {piece["stream"]: piece for piece in map(json.loads, done.text.splitlines())}
+    assert (pieces["stdout"]["data"], pieces["stderr"]["data_base64"]) == ("ü\n", "/w==")
+    assert (pieces["stdout"]["job"], pieces["stdout"]["attempt"]) == (int(number), 1)
+    assert done.err == ""
 
 
 def test_several_followers_see_everything(cluster: Command) -> None:
