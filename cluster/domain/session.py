@@ -1,7 +1,9 @@
 """What a worker and the scheduler say to each other in a session, as plain values."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
 
@@ -17,6 +19,14 @@ class Attempts:
     @property
     def count(self) -> int:
         return sum(r.size for r in self.ranges)
+
+    def __iter__(self) -> Iterator[AttemptKey]:
+        """Each of them, in order of the ranges."""
+        return (AttemptKey(self.job, index, self.attempt) for r in self.ranges for index in range(*r))
+
+    def __contains__(self, key: AttemptKey) -> bool:
+        same = (key.job, key.attempt) == (self.job, self.attempt)
+        return same and any(r.start <= key.index < r.stop for r in self.ranges)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,11 @@ The life of a session; `launcher` means that the launcher is connected:
              '------------------'--------------- SessionClosed ---------'-----------------'
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from enum import Enum
-from typing import NamedTuple
 
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobSpec
 from cluster.domain.launcher_events import Ended, Started
 from cluster.domain.reporting import Entry, build_report, group, output_is_large, output_is_small
 from cluster.domain.session import (
@@ -43,12 +40,12 @@ from cluster.domain.session import (
     Stop,
     Welcome,
 )
+from cluster.domain.slots import Known, Slots
 from cluster.domain.worker_messages import (
     OWN,
     AckJournal,
     CloseSession,
     CommandsReceived,
-    Define,
     Finished,
     HandOver,
     LauncherConnected,
@@ -77,7 +74,6 @@ REPORT_EVERY = 0.02  # seconds; one report costs the scheduler a commit, so unde
 REPORT_ENTRIES = 4096  # in one report
 REPORT_OUTPUT = 1 << 20  # bytes of small outputs in one report; a message of gRPC holds 4 MiB
 BACKOFF_FIRST, BACKOFF_MOST = 0.2, 5.0  # seconds; well below a lease, so that a scheduler's restart costs nothing
-DEFINED_JOBS = 1024  # whose specs are kept; an assign for one that was dropped makes both sides start afresh
 WELCOME_WITHIN = 10.0  # seconds after the hello; whoever says nothing for so long is tried anew
 GOODBYE = 5.0  # seconds for the scheduler to acknowledge the last reports when the agent ends
 
@@ -88,15 +84,6 @@ class SessionState(Enum):
     GREETING = "greeting"
     OPEN = "open"
     CLOSING = "closing"
-
-
-class _Known(NamedTuple):
-    """A job that the launcher has a template of, in `slot`."""
-
-    slot: int
-    job_id: str
-    spec: JobSpec
-    leash: float
 
 
 class WorkerCore:
@@ -129,7 +116,7 @@ class WorkerCore:
         self._asked: dict[int, float] = {}  # heartbeat -> when it was sent; 0 is the hello
         self._heard_at = 0.0
         self._reported_at = -REPORT_EVERY
-        self._jobs: OrderedDict[int, _Known] = OrderedDict()
+        self._slots = Slots()
         self._closing: float | None = None  # when the goodbye is over at the latest
         self._stopping = False
         self._finished = False
@@ -306,7 +293,7 @@ class WorkerCore:
             self.epoch = welcome.epoch
             effects.append(SaveEpoch(welcome.epoch))
         self._state, self._lease, self._failures = SessionState.OPEN, welcome.lease, 0
-        self._jobs.clear()
+        self._slots = Slots()
         self._unsent, self._sent = self._sent + self._unsent, []
         self._reported_at = now - REPORT_EVERY
         self._heartbeat, self._heartbeat_at = 0, now + welcome.lease / 3
@@ -329,16 +316,16 @@ class WorkerCore:
 
     def _on_assign(self, assign: Assign, effects: list[WorkerEffect]) -> None:
         job = assign.attempts.job
-        known = self._jobs.get(job)
+        known = self._slots.get(job)
         if assign.spec is not None:
-            wanted = _Known(0, assign.job_id, assign.spec, assign.leash)
+            wanted = Known(assign.job_id, assign.spec, assign.leash)
         elif known is not None:
             wanted = known._replace(leash=assign.leash)
         else:
             self._close_session(f"the scheduler assigned tasks of job {job} without its spec", effects)
             return
         spec, items = wanted.spec, []
-        for position, key in enumerate(_keys(assign.attempts)):
+        for position, key in enumerate(assign.attempts):
             if self.holds(key) or key in self._ended:
                 continue
             if self._closing is not None:
@@ -349,39 +336,23 @@ class WorkerCore:
             items.append(StartItem(key, number, line))
             self.queued[key] = None
         if items:
-            effects.append(Start(self._define(job, wanted, effects), tuple(items)))
-
-    def _define(self, job: int, wanted: _Known, effects: list[WorkerEffect]) -> int:
-        """The slot of the launcher's template for this job, defined if it is not yet. `wanted.slot` says nothing."""
-        known = self._jobs.get(job)
-        if known is not None:
-            slot = known.slot
-        elif len(self._jobs) < DEFINED_JOBS:
-            slot = len(self._jobs)
-        else:
-            slot = self._jobs.popitem(last=False)[1].slot
-        wanted = wanted._replace(slot=slot)
-        self._jobs[job] = wanted
-        self._jobs.move_to_end(job)
-        if wanted != known:
-            effects.append(Define(slot, job, wanted.job_id, wanted.spec, wanted.leash))
-        return slot
+            effects.append(Start(self._slots.use(job, wanted, effects), tuple(items)))
 
     def _held(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
         """Which of these the launcher has."""
         if attempts.count > len(self.queued) + len(self.running):
-            return tuple(key for key in (*self.running, *self.queued) if _among(key, attempts))
-        return tuple(key for key in _keys(attempts) if self.holds(key))
+            return tuple(key for key in (*self.running, *self.queued) if key in attempts)
+        return tuple(key for key in attempts if self.holds(key))
 
     def _on_disown(self, attempts: Attempts, effects: list[WorkerEffect]) -> None:
         if held := self._held(attempts):
             self._disowned.update(held)
             effects.append(StopAttempts(held))
         # What is in flight stays until it is acknowledged: the scheduler ignores what it has disowned.
-        dropped = [entry for entry in self._unsent if _among(entry.key, attempts)]
+        dropped = [entry for entry in self._unsent if entry.key in attempts]
         if not dropped:
             return
-        self._unsent = [entry for entry in self._unsent if not _among(entry.key, attempts)]
+        self._unsent = [entry for entry in self._unsent if entry.key not in attempts]
         if ended := tuple(entry.key for entry in dropped if isinstance(entry.what, Ended)):
             self._ended.difference_update(ended)
             effects.append(RemoveOutput(ended))
@@ -473,15 +444,6 @@ class WorkerCore:
         if self._state is not SessionState.OPEN or settled or now >= (self._closing or 0.0):
             self._finished = True
             effects.append(Finished())
-
-
-def _keys(attempts: Attempts) -> Iterator[AttemptKey]:
-    return (AttemptKey(attempts.job, index, attempts.attempt) for r in attempts.ranges for index in range(*r))
-
-
-def _among(key: AttemptKey, attempts: Attempts) -> bool:
-    same = (key.job, key.attempt) == (attempts.job, attempts.attempt)
-    return same and any(r.start <= key.index < r.stop for r in attempts.ranges)
 
 
 def _cluster_key(text: str) -> AttemptKey | None:
