@@ -4,6 +4,7 @@ The class travels in a trailing header, the message as the status details, so th
 raised. A status without that header comes from gRPC itself: the connection failed, and the text says how.
 """
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -76,6 +77,10 @@ async def answering_errors(context: Context, method: str) -> AsyncIterator[None]
         await abort(context, error)
     except (grpc.aio.AbortError, grpc.aio.UsageError):
         raise  # the status is sent already, or the client is gone
+    except grpc.aio.InternalError as error:
+        # Reading from or writing to the client failed: it left in the middle, which is no fault of anybody's.
+        logger.debug("%s: the client has gone: %s", method, error)
+        raise asyncio.CancelledError from None
     except Exception:
         number = secrets.token_hex(4)
         logger.exception("%s failed by a fault of ours; the caller was told the id %s", method, number)

@@ -140,13 +140,13 @@ def test_a_worker_that_does_not_read_at_all_loses_its_session(tmp_path: Path, mo
         await worker.connect()
         await worker.hear(Welcome)
         line = cluster.service.driver._sessions[1]
-        line.send([Assign(one(1), None, 1.0, (bytes(1 << 20),))])  # more than fits on the way to who does not read
+        line.send([Assign(one(1), None, 1.0, (bytes(24 << 20),))])  # more than fits on the way to who does not read
         await user.jobs()  # by its answer the call waits for room
         line.send([ReportAcknowledged(1)] * (MOST_WAITING + 1))
         while (await user.workers())[0].state == 1:
             pass
 
-    in_cluster(tmp_path, body)
+    in_cluster(tmp_path, body, seconds=10)  # less than the lease, which would end it too
 
 
 def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -212,3 +212,21 @@ def test_a_stop_ends_open_calls_with_the_reason(tmp_path: Path) -> None:
         await cluster.start()
 
     in_cluster(tmp_path, body)
+
+
+def test_a_worker_that_vanishes_in_the_middle_of_a_message_is_no_fault_of_ours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await worker.connect()
+        await worker.hear(Welcome)
+        line = cluster.service.driver._sessions[1]
+        line.send([Assign(one(1), None, 1.0, (bytes(24 << 20),))])
+        await user.jobs()
+        worker.stream.cancel()
+        while (await user.workers())[0].state == 1:
+            pass
+
+    in_cluster(tmp_path, body)
+    assert "fault" not in caplog.text
