@@ -31,21 +31,27 @@ class _Visible:
     """The `Directory` of what a caller may see: its own jobs, or all of them."""
 
     def __init__(self, store: OwnStore, caller: Caller) -> None:
-        owner = None if caller.role in _SEE_ALL else caller.identity.name
-        self.jobs = {job.number: job for job in store.all() if owner in (None, job.owner)}
+        self._store = store
+        self._owner = None if caller.role in _SEE_ALL else caller.identity.name
+
+    def job(self, number: int) -> OwnJob | None:
+        job = self._store.get(number)
+        return job if job is not None and self._owner in (None, job.owner) else None
 
     def numbers(self) -> Sequence[int]:
-        return list(self.jobs)
+        return self._store.numbers(self._owner)
 
     def record(self, number: int) -> JobRecord | None:
-        job = self.jobs.get(number)
+        job = self.job(number)
         return job.record if job else None
 
     def number_of_id(self, job_id: str) -> int | None:
-        return next((job.number for job in self.jobs.values() if job.id == job_id), None)
+        job = self._store.by_id(job_id)
+        return job.number if job is not None and self._owner in (None, job.owner) else None
 
     def numbers_of_name(self, name: str) -> Sequence[int]:
-        return [job.number for job in self.jobs.values() if job.spec.name == name]
+        jobs = map(self.job, self.numbers())
+        return [job.number for job in jobs if job is not None and job.spec.name == name]
 
 
 class OwnDoor(worker_pb2_grpc.WorkerServicer):
@@ -96,7 +102,8 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
     def _select(self, selector: jobs_pb2.Selector) -> list[OwnJob]:
         """What is selected of what the caller may see. InvalidInput or NotFound."""
         visible = _Visible(self._jobs.store, current_caller())
-        return [visible.jobs[target.job] for target in resolve(parse_selector(selector.text), visible)]
+        found = (visible.job(target.job) for target in resolve(parse_selector(selector.text), visible))
+        return [job for job in found if job is not None]
 
     def _one(self, selector: jobs_pb2.Selector) -> OwnJob:
         found = self._select(selector)

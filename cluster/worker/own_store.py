@@ -104,9 +104,10 @@ class OwnStore:
     def by_id(self, job_id: str) -> OwnJob | None:
         return next(iter(self._load("where id = ?", (job_id,))), None)
 
-    def all(self) -> list[OwnJob]:
-        """Ascending by number."""
-        return self._load("order by number")
+    def numbers(self, owner: str | None) -> list[int]:
+        """Of that owner's jobs, None: of all; ascending."""
+        query = "select number from jobs where ?1 is null or owner = ?1 order by number"
+        return [row[0] for row in self._db.execute(query, (owner,))]
 
     def unfinished(self) -> list[OwnJob]:
         return self._load(f"where state not in {_ENDED} order by number")
