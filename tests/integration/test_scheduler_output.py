@@ -135,7 +135,11 @@ def test_a_stalled_reader_stalls_nobody_else(tmp_path: Path) -> None:
     in_cluster(tmp_path, body)
 
 
-def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(tmp_path: Path) -> None:
+def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.domain.reports.FIRST_PAUSE", 0.01)
+
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
         await user.submit("flaky", retries=1)
