@@ -18,9 +18,9 @@ from typing import Any
 from cluster.cli import processes
 from cluster.cli.processes import DidNotStart, Process
 from cluster.client.discovery import EMBEDDED_FILE, local_scheduler
-from cluster.domain.errors import ClusterError, Conflict
+from cluster.domain.errors import ClusterError
 from cluster.domain.tokens import split_address
-from cluster.pki.files import private_directory, write_private
+from cluster.pki.files import write_private
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT, DEFAULT_JOIN_PORT = 50000, 50001
@@ -37,15 +37,14 @@ def is_running(root: Path) -> bool:
 def up(root: Path, millicpus: int | None = None) -> list[str]:
     """Starts what does not run of the two, and answers in lines for people what it did; none when both run.
 
-    Conflict where somebody's own scheduler runs in this directory, ClusterError with the reason when one of the
-    two does not start.
+    ClusterError with the reason when one of the two does not start: somebody's own may run in this directory.
     """
-    private_directory(root)
+    _own_directory(root)
     with _locked(root):
         running = _alive(root)
         if all(running.values()):
             return []
-        _refuse_foreign(root, running["scheduler"])
+        fresh = running["scheduler"] is None
         if running["scheduler"] is None:
             running["scheduler"] = _start_scheduler(root)
             _save(root, running)
@@ -53,7 +52,8 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
             running["worker"] = _start(root, "worker", _worker_arguments(millicpus))
             _save(root, running)
     address = (local_scheduler(root) or {}).get("address", "")
-    return [f"started a cluster on this machine ({address}); `cluster down` stops it"]
+    what = "a cluster" if fresh else "the worker of the cluster"
+    return [f"started {what} on this machine ({address}); `cluster down` stops it"]
 
 
 def down(root: Path) -> list[str]:
@@ -71,6 +71,17 @@ def down(root: Path) -> list[str]:
                 raise ClusterError(f"the {role} (process {process.pid}) did not stop within {STOP_PATIENCE:g} s")
             said.append(f"stopped the {role}{' and its jobs' if role == 'worker' else ''}")
         return said
+
+
+def _own_directory(root: Path) -> None:
+    """Makes it, or makes sure that nobody else can put anything there. What holds keys in it is private by itself."""
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = root.stat()
+    except OSError as error:
+        raise ClusterError(f"the directory {root} cannot be used: {error.strerror}") from None
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise ClusterError(f"{root} can be changed by others: chown and chmod go-w it, or choose another with --home")
 
 
 def _start_scheduler(root: Path) -> Process:
@@ -93,7 +104,9 @@ def _listening(port: int, join_port: int) -> list[str]:
 
 def _start(root: Path, role: str, arguments: list[str]) -> Process:
     try:
-        return processes.start([role, *arguments], root, root / f"{role}.log")
+        # The directory is named, because variables and the file may speak of another scheduler or worker.
+        place = ["--directory", str(root / role)]
+        return processes.start([role, *place, *arguments], root, root / f"{role}.log")
     except DidNotStart as error:
         raise ClusterError(f"the {role} did not start: {error}") from None
 
@@ -112,16 +125,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _refuse_foreign(root: Path, ours: Process | None) -> None:
-    """Somebody's own `cluster scheduler` in this directory is not ours to mix with."""
-    said = local_scheduler(root)
-    if ours is None and said and (other := processes.find(int(said.get("pid", 0)))):
-        raise Conflict(
-            f"a scheduler that `cluster up` did not start runs already (process {other.pid}, {said['address']}): "
-            "use that one, or another directory with --home"
-        )
 
 
 def _alive(root: Path) -> dict[str, Process | None]:

@@ -12,6 +12,7 @@ from cluster.cli.outlet import Outlet
 from cluster.cli.progress import Progress, progress
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job
+from cluster.domain.errors import ClusterError, Unreachable
 from cluster.domain.states import TaskState
 
 INTERRUPTED = 130  # 128 + SIGINT
@@ -37,7 +38,7 @@ class Follower:
         self._progress: Progress | None = progress() if job.is_array and not quiet else None
         self._flowing = asyncio.Event()  # cleared while a question stands on the terminal
         self._flowing.set()
-        self._cancelling: asyncio.Task[object] | None = None
+        self._cancelling: asyncio.Task[None] | None = None
         self._asking = False
         self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -69,13 +70,18 @@ class Follower:
         """Output to where it belongs, as bytes."""
         outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
         beside_bar = {False: self._progress and sys.stdout.isatty(), True: self._progress and sys.stderr.isatty()}
-        async for piece in self._client.logs(self._job.id, follow=True):
-            await self._flowing.wait()
-            if self._progress and beside_bar[piece.stderr]:
-                self._progress.hide()
-            await outlets[piece.stderr].write(piece.data)
-            if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
-                self._progress.show()
+        try:
+            async for piece in self._client.logs(self._job.id, follow=True):
+                await self._flowing.wait()
+                if self._progress and beside_bar[piece.stderr]:
+                    self._progress.hide()
+                await outlets[piece.stderr].write(piece.data)
+                if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
+                    self._progress.show()
+        except Unreachable:
+            raise
+        except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
+            print(f"cluster: output of job {self._job.number} is missing: {error}", file=sys.stderr)
 
     async def _watch(self) -> None:
         async for jobs in self._client.watch(self._job.id):
@@ -134,9 +140,15 @@ class Follower:
             self._flowing.set()
         if word == "c":
             print(f"cluster: cancelling job {self._job.number}", file=sys.stderr)
-            self._cancelling = asyncio.create_task(self._client.cancel(self._job.id))
+            self._cancelling = asyncio.create_task(self._cancel())
         elif word == "l":
             self._give_up()
+
+    async def _cancel(self) -> None:
+        try:
+            await self._client.cancel(self._job.id)
+        except ClusterError as error:
+            print(f"cluster: job {self._job.number} could not be cancelled: {error}", file=sys.stderr)
 
     def _give_up(self) -> None:
         if not self._left.done():
@@ -144,5 +156,6 @@ class Follower:
 
     def _leave(self) -> int:
         number = self._job.number
-        print(f"cluster: job {number} goes on; `cluster job logs -f {number}` shows its output", file=sys.stderr)
+        what = "is being cancelled" if self._cancelling else "goes on"
+        print(f"cluster: job {number} {what}; `cluster job logs -f {number}` shows its output", file=sys.stderr)
         return INTERRUPTED

@@ -1,6 +1,7 @@
 """`cluster run` and `cluster job submit`: the options that make a job."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from cluster.cli.options import ARRAY, CPUS, DURATION, as_json, connection, quiet
-from cluster.domain.errors import InvalidInput
+from cluster.domain.errors import ClusterError, InvalidInput
 from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, JobSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,7 +94,7 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
 
 @click.command("run", context_settings=COMMAND_LINE)
 @job_options
-@quiet
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
 def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
     """Run a command on the cluster as if it ran here.
@@ -113,9 +114,16 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
 
     async def work() -> int:
         from cluster.cli.follow import Follower
+        from cluster.client.aio import new_job_id
 
         async with client(ctx, start=True) as cluster:
-            job = await cluster.submit(spec)
+            job_id = new_job_id()
+            try:
+                job = await cluster.submit(spec, id=job_id)
+            except asyncio.CancelledError:  # Ctrl-C before we know whether it was accepted
+                with contextlib.suppress(ClusterError):
+                    await cluster.cancel(job_id)
+                raise
             return await Follower(cluster, job, quiet).follow()
 
     return asyncio.run(work())

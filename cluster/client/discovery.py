@@ -82,16 +82,17 @@ def choose(
     flags = {"scheduler": scheduler, "at": at, "credentials": credentials and os.fspath(credentials)}
     variables = {key: os.environ.get(f"CLUSTER_{key.upper()}") for key in flags}
     path = config_path(home)
+    layers: list[tuple[str, dict[str, Any]]] = [
+        ("flag", flags),
+        ("variable", variables),
+        (str(path), read_config(path, required="CLUSTER_CONFIG" in os.environ).get("client", {})),
+        ("cluster login", _logged_in(state_root(home))),
+    ]
     chosen = {key: Chosen() for key in flags}
-    layers: list[tuple[dict[str, Any], str]] = [(flags, "flag"), (variables, "variable")]
-    if not (flags["scheduler"] or flags["at"]) or not flags["credentials"]:
-        section = read_config(path, required="CLUSTER_CONFIG" in os.environ).get("client", {})
-        layers.append((section, str(path)))
-    layers.append((_logged_in(state_root(home)), "cluster login"))
-    for layer, source in layers:
-        named = chosen["scheduler"].value or chosen["at"].value
+    for source, layer in layers:
+        named_above = bool(chosen["scheduler"].value or chosen["at"].value)
         for key, value in layer.items():
-            if value and not chosen[key].value and (key == "credentials" or not named):
+            if value and not chosen[key].value and (key == "credentials" or not named_above):
                 chosen[key] = Chosen(value, f"CLUSTER_{key.upper()}" if source == "variable" else source)
     return chosen
 

@@ -123,10 +123,17 @@ def test_somebody_elses_scheduler_in_the_same_home_is_left_alone(own: Command) -
         assert b"serves on" in process.stdout.readline()
         refused = own("up")
         assert refused.code == 1
-        assert f"process {process.pid}" in refused.err
+        assert f"a scheduler (pid {process.pid}) already uses" in refused.err
         assert own.ok("job", "list").out.count(b"\n") == 1  # and it is found without being named
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
+
+
+def test_a_home_that_others_may_change_is_refused(command: Command) -> None:
+    command.home.chmod(0o770)
+    done = command("up")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert f"{command.home} can be changed by others" in done.err
 
 
 def test_what_keeps_it_from_starting_is_said(command: Command) -> None:
