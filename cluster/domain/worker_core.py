@@ -389,7 +389,8 @@ class WorkerCore:
         ends = [(e.key, e.what) for e in self._sent if isinstance(e.what, Ended)]
         self._sent = []
         self._ended.difference_update(key for key, _ in ends)
-        if large := tuple(key for key, end in ends if output_is_large(end)):
+        # Of a lost attempt nobody knows what it wrote, so whatever there is goes the same way.
+        if large := tuple(key for key, end in ends if output_is_large(end) or end.reason == "lost"):
             effects.append(PushOutput(large))
         if small := tuple(key for key, end in ends if output_is_small(end)):
             effects.append(RemoveOutput(small))

@@ -183,7 +183,7 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class PushOutput:
-    """These ended with an output too large for the report: send it for keeps, then remove it."""
+    """Of these, output may be left that was too large for the report: send it for keeps, then remove it."""
 
     keys: tuple[AttemptKey, ...]
 

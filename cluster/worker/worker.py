@@ -119,6 +119,8 @@ class Worker:
         """Give back what has not started, say goodbye, close. What runs goes on, unless `stop_jobs`. Raises what made
         the worker give up."""
         agent = self._agent
+        if self._tasks:
+            logger.info("stopping: what has not started is given back%s", ", what runs is stopped" if stop_jobs else "")
         if agent.launcher is not None and self._failure is None:
             agent.shut_down(stop_jobs)
             if stop_jobs:

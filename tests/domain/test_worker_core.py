@@ -324,6 +324,12 @@ def test_successes_are_packed_in_runs_of_consecutive_tasks() -> None:
     assert bench.down(ReportAcknowledged(4)) == [PushOutput((key(7),)), AckJournal(4)]
 
 
+def test_what_a_lost_attempt_has_written_is_kept() -> None:
+    bench = Bench().opened()
+    bench.turn(LauncherReported([Ended(1, "5.0#1", "lost")]))
+    assert bench.down(ReportAcknowledged(1)) == [PushOutput((key(0),)), AckJournal(1)]
+
+
 def test_small_outputs_ride_along_and_are_removed_once_acknowledged() -> None:
     bench = Bench().opened()
     assert bench.turn(LauncherReported([ended(1, 3, out=4096), ended(2, 4)])) == [
