@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cluster.domain.effects import Save
 from cluster.domain.errors import ClusterError
-from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job import SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
@@ -39,17 +39,6 @@ class Store(Protocol):
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         """Every end of one task, successes too, in order of attempts."""
-        ...
-
-    def abnormal_ends(self, job: int, start: int, stop: int, limit: int) -> list[TaskEnd]:
-        """Of tasks start … stop-1 the last end that is no plain success, in order of index, at most `limit`.
-
-        A task that succeeded after such an end is among them: the caller knows its state."""
-        ...
-
-    def ok_ends(self, job: int, start: int, stop: int, limit: int) -> list[OkEnds]:
-        """Plain successes among tasks start … stop-1 as they were committed (whole, so perhaps of more tasks),
-        in order of index, at most `limit` records."""
         ...
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:

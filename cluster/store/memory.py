@@ -75,16 +75,11 @@ class MemoryStore:
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         ends = [self._disk.ends[key] for key in sorted(self._disk.ends) if key[:2] == (job, index)]
-        return ends + [unpack_ok(ok, index) for ok in self.ok_ends(job, index, index + 1, 1)]
+        return ends + [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
 
-    def abnormal_ends(self, job: int, start: int, stop: int, limit: int) -> list[TaskEnd]:
-        keys = sorted(key for key in self._disk.ends if key.job == job and start <= key.index < stop)
-        last = {key.index: self._disk.ends[key] for key in keys}
-        return list(last.values())[:limit]
-
-    def ok_ends(self, job: int, start: int, stop: int, limit: int) -> list[OkEnds]:
+    def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
         records = (self._disk.ok_ends[key] for key in sorted(self._disk.ok_ends) if key[0] == job)
-        return [ok for ok in records if ok.first < stop and ok.stop > start][:limit]
+        return [ok for ok in records if ok.first < stop and ok.stop > start]
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
         keys = sorted(key for key in self._disk.outputs if key.job == job and start <= key.index < stop)
@@ -93,7 +88,7 @@ class MemoryStore:
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
         ends = [end for end in self._disk.ends.values() if end.job == job and start <= end.index < stop]
         ends = [end for end in ends if end.output_bytes]
-        ends += [end for ok in self.ok_ends(job, start, stop, stop - start) for end in large_among(ok, start, stop)]
+        ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
 
     def tokens(self) -> list[TokenRecord]:

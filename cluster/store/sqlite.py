@@ -74,14 +74,11 @@ class SqliteStore:
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         ends = [rows.end_from_row(row) for row in self._read(sql.GET_ENDS_OF_TASK, (job, index))]
-        ends += [unpack_ok(ok, index) for ok in self.ok_ends(job, index, index + 1, 1)]
+        ends += [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
         return ends  # in order: nothing follows a success
 
-    def abnormal_ends(self, job: int, start: int, stop: int, limit: int) -> list[TaskEnd]:
-        return [rows.end_from_row(row) for row in self._read(sql.GET_LAST_ENDS, (job, start, stop, limit))]
-
-    def ok_ends(self, job: int, start: int, stop: int, limit: int) -> list[OkEnds]:
-        arguments = {"job": job, "start": start, "stop": stop, "limit": limit}
+    def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
+        arguments = {"job": job, "start": start, "stop": stop}
         return [rows.ok_ends_from_row(row) for row in self._read(sql.GET_OK_ENDS, arguments)]
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
@@ -89,7 +86,7 @@ class SqliteStore:
 
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
         ends = [rows.end_from_row(row) for row in self._read(sql.GET_LARGE, (job, start, stop))]
-        ends += [end for ok in self.ok_ends(job, start, stop, stop - start) for end in large_among(ok, start, stop)]
+        ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
 
     def tokens(self) -> list[TokenRecord]:

@@ -112,7 +112,7 @@ GET_OK_ENDS = """
     SELECT job, attempt, first, count, packed, worker_id FROM ok_ends
     WHERE job = :job AND first < :stop AND first + count > :start
       AND first >= coalesce((SELECT max(first) FROM ok_ends WHERE job = :job AND first <= :start), 0)
-    ORDER BY first LIMIT :limit
+    ORDER BY first
 """
 
 END_COLUMNS = (
@@ -122,12 +122,6 @@ END_COLUMNS = (
 PUT_END = _upsert("task_ends", *END_COLUMNS, keys=3)
 # Every end of one task that is no plain success.
 GET_ENDS_OF_TASK = f"SELECT {', '.join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt"  # noqa: S608
-# The last such end of each of some tasks. (SQLite takes bare columns from the row that has the max.)
-GET_LAST_ENDS = f"""
-    SELECT {", ".join(f"max({c})" if c == "attempt" else c for c in END_COLUMNS)} FROM task_ends
-    WHERE job = ? AND task >= ? AND task < ? GROUP BY job, task ORDER BY task LIMIT ?
-"""  # noqa: S608 (no input)
-
 # Ends that are no plain success, with output that was too large to ride along.
 GET_LARGE = f"""
     SELECT {", ".join(END_COLUMNS)} FROM task_ends

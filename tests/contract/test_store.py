@@ -164,25 +164,13 @@ def test_ends_of_a_task_come_in_order_of_attempts_with_the_success_last(open_sto
     assert store.ends_of_task(2, 4) == []
 
 
-def test_of_several_abnormal_ends_of_a_task_the_last_is_shown(open_store: Opener) -> None:
-    store = open_store()
-    store.load()
-    store.commit([end(4, 1), end(4, 10, "lost"), end(4, 9), end(6), end(9)])
-    assert store.abnormal_ends(1, 0, 9, 100) == [end(4, 10, "lost"), end(6)]
-    assert store.abnormal_ends(1, 5, 100, 1) == [end(6)]
-    assert store.abnormal_ends(2, 0, 100, 100) == []
-
-
 def test_successes_are_found_by_any_of_their_tasks(open_store: Opener) -> None:
     store = open_store()
     store.load()
     store.commit([ok(0, 3), ok(10, 5), ok(20, 1), ok(12, 1, job_number=2)])
-    assert store.ok_ends(1, 2, 11, 9) == [ok(0, 3), ok(10, 5)]
-    assert store.ok_ends(1, 14, 15, 9) == [ok(10, 5)]
-    assert store.ok_ends(1, 3, 10, 9) == []
-    assert store.ok_ends(1, 15, 100, 9) == [ok(20, 1)]
-    assert store.ok_ends(1, 0, 100, 2) == [ok(0, 3), ok(10, 5)]
-    assert store.ok_ends(1, 21, 100, 9) == []
+    found = [index for index in range(30) if store.ends_of_task(1, index)]
+    assert found == [0, 1, 2, 10, 11, 12, 13, 14, 20]
+    assert [store.ends_of_task(1, index)[0].output_bytes for index in found] == [0, 1, 2, 0, 1, 2, 3, 4, 0]
 
 
 def test_small_outputs_come_in_order_of_tasks_and_attempts(open_store: Opener) -> None:
