@@ -403,6 +403,8 @@ class SchedulerCore:
         if not job.live and not job.ended_at:
             job.ended_at = self.now.wall
             self._unfinished.pop(job.number, None)
+            for worker in self.sessions.values():
+                worker.known_specs.discard(job.number)
 
     def emit(self, effect: Effect) -> None:
         self._effects.append(effect)
