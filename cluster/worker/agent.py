@@ -322,11 +322,11 @@ class Agent:
                 self.outputs.remove_work(gone)
 
     def _after_connect(self, event: LauncherConnected) -> None:
-        self._after_reports(event.reports)
         keys = {AttemptKey.parse(k) for k in (*event.running, *event.backlog, *(r.key for r in event.reports))}
         self.hooks.launcher_held(event.incarnation, {key for key in keys if key.job == OWN})
         self._keeping.add(self.outputs.ended_before(keys))
-        self._fresh.update(key.job for key in keys)
+        self._fresh.update(key.job for key in keys)  # what they run in is not known; that there is nothing costs little
+        self._after_reports(event.reports)
         adopted = len(self.core.running)
         if adopted:
             logger.info("adopted %d running attempts from the launcher", adopted)

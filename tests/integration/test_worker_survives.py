@@ -48,6 +48,8 @@ def test_a_killed_agent_loses_nothing(tmp_path: Path) -> None:
         assert await site.user.text(f"{job.number}.1") == b"before 1\nafter\n"
         second = "before 2\n" + "".join(f"{n}\n" for n in range(1, 3001))
         assert await site.user.text(f"{job.number}.2", follow=True) == second.encode()
+        await worker.stop()
+        assert worker.files() == []
 
     at_site(tmp_path, body)
     assert [path.read_text() for path in tmp_path.glob("ran-*")] == ["\n"] * 3  # each ran once
