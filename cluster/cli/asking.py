@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from cluster.domain.errors import ClusterError
+
 
 def is_terminal() -> bool:
     """Whether somebody is there to be asked. In a pipe or a script commands do what they were told."""
@@ -11,6 +13,6 @@ def is_terminal() -> bool:
 
 
 def confirm(question: str) -> None:
-    """click.Abort unless the answer is yes, where there is somebody to give one."""
-    if is_terminal():
-        click.confirm(question, abort=True, err=True)
+    """ClusterError unless the answer is yes, where there is somebody to give one."""
+    if is_terminal() and not click.confirm(question, err=True):
+        raise ClusterError("nothing was done; --yes would not have asked")

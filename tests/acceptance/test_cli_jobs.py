@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from tests.acceptance.command import Command
+from tests.acceptance.command import PATIENCE, Command
+from tests.acceptance.terminal import on_a_terminal
 
 pytestmark = pytest.mark.slow
 
@@ -127,6 +128,31 @@ def test_cancel_all_does_not_ask_in_a_pipe(cluster: Command) -> None:
     cancelled = cluster.ok("job", "cancel", "all", "--json").json
     assert cancelled["cancelled_tasks"] >= 1
     assert cluster("job", "wait", number).code == 143
+
+
+def test_cancel_all_asks_on_a_terminal_and_takes_no_for_an_answer(cluster: Command) -> None:
+    number = submit(cluster, "--worker", "nobody", "--", "true")
+    with on_a_terminal(cluster, "job", "cancel", "all") as terminal:
+        terminal.wait_for("Cancel all jobs? [y/N]")
+        terminal.type("n\n")
+        terminal.wait_for("nothing was done")
+        assert terminal.process.wait(PATIENCE) == 1
+    assert cluster.ok("job", "show", number, "--json").json["state"] == "ready"
+    with on_a_terminal(cluster, "job", "cancel", "all") as terminal:
+        terminal.wait_for("[y/N]")
+        terminal.type("y\n")
+        assert terminal.process.wait(PATIENCE) == 0
+    assert cluster.ok("job", "show", number, "--json").json["state"] == "cancelled"
+
+
+def test_a_terminal_gets_a_table(cluster: Command) -> None:
+    number = submit(cluster, "--name", "shown", "--", "true")
+    cluster.ok("job", "wait", number)
+    with on_a_terminal(cluster, "job", "list", "shown") as terminal:
+        terminal.wait_for("true")
+        assert terminal.process.wait(PATIENCE) == 0
+    assert "\t" not in terminal.seen
+    assert "succeeded" in terminal.seen
 
 
 @pytest.mark.parametrize("verb", ["show", "logs", "wait", "cancel", "list"])
