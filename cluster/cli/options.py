@@ -56,9 +56,9 @@ def _collect(ctx: click.Context, param: click.Parameter, value: str | None) -> N
 
 def as_json(command: F) -> F:
     """--json."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON: times in ISO 8601, durations in seconds.")(
-        command
-    )
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON, errors too: times in ISO 8601, durations in seconds."
+    )(command)
 
 
 def quiet(command: F) -> F:

@@ -1,11 +1,13 @@
 """`cluster up` and `cluster down`: the embedded cluster."""
 
 import asyncio
+from pathlib import Path
 
 import click
 
 from cluster.cli.options import CPUS, yes
 from cluster.client.config import state_root
+from cluster.client.discovery import local_place
 
 
 @click.command()
@@ -24,8 +26,7 @@ def up(cpus: int | None) -> None:
 
 @click.command()
 @yes
-@click.pass_context
-def down(ctx: click.Context, /, yes: bool) -> None:
+def down(yes: bool) -> None:
     """Stop the cluster that `up` or `run` started here, with the jobs that run on it.
 
     Jobs that wait are kept: they go on after the next `up`.
@@ -34,16 +35,16 @@ def down(ctx: click.Context, /, yes: bool) -> None:
     from cluster.cli.asking import confirm, is_terminal
 
     root = state_root()
-    if not yes and is_terminal() and embedded.is_running(root) and (running := asyncio.run(_running(ctx))):
+    if not yes and is_terminal() and embedded.is_running(root) and (running := asyncio.run(_running(root))):
         confirm(f"{running} job{'s' if running > 1 else ''} running here will be killed. Stop?")
     lines = embedded.down(root)
     print("\n".join(lines) or "no cluster that `cluster up` started runs here")
 
 
-async def _running(ctx: click.Context) -> int:
+async def _running(root: Path) -> int:
     """How many jobs run."""
     from cluster.client.aio import AsyncClient
     from cluster.domain.states import TaskState
 
-    async with AsyncClient.connect() as client:
+    async with AsyncClient(local_place(root)) as client:
         return len(await client.list(states=[TaskState.RUNNING]))

@@ -59,7 +59,7 @@ def find(
         return Place(check_address(worker), _credentials(given["credentials"].value, root), is_worker=True)
     if address := given["scheduler"].value:
         return Place(check_address(address), _credentials(given["credentials"].value, root))
-    return _local(root, given["credentials"].value)
+    return local_place(root, given["credentials"].value)
 
 
 class NotConfigured(ClusterError):
@@ -120,7 +120,8 @@ def local_scheduler(root: Path) -> dict[str, Any] | None:
     return said
 
 
-def _local(root: Path, credentials: str) -> Place:
+def local_place(root: Path, credentials: str = "") -> Place:
+    """The scheduler of this machine, whatever variables and the file say. NotConfigured where there is none."""
     said = local_scheduler(root)
     if said is None:
         raise NotConfigured(

@@ -11,6 +11,7 @@ import pytest
 
 from cluster.cli import processes
 from tests.acceptance.command import PATIENCE, Command
+from tests.acceptance.terminal import on_a_terminal
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +85,20 @@ def test_down_kills_running_jobs_and_keeps_the_waiting_ones(own: Command, tmp_pa
     own.ok("up")
     assert own("job", "wait", "later").code == 0
     assert marks.read_text() == "ran\n"
+
+
+def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
+    own.ok("up")
+    job = own.ok("job", "submit", "--quiet", "--", "sh", "-c", "echo started; exec sleep 1000").text.strip()
+    with own.started("job", "logs", "-f", job) as logs:
+        assert logs.stdout
+        assert logs.stdout.readline() == b"started\n"
+    with on_a_terminal(own, "down") as terminal:
+        terminal.wait_for("1 job running here will be killed. Stop? [y/N]")
+        terminal.type("n\n")
+        terminal.wait_for("nothing was done")
+        assert terminal.process.wait(PATIENCE) == 1
+    assert all(map(is_alive, pids(own).values()))
 
 
 @pytest.mark.parametrize("victim", ["scheduler", "worker"])
