@@ -11,6 +11,8 @@ import errno
 import os
 import signal
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 from cluster.domain.ids import AttemptKey
@@ -61,8 +63,10 @@ class Spawner:
         command = self._command(item, template)
         if template.fresh_cwd:
             _make_directory(command.cwd, template)
-        self._change_directory(command.cwd)
-        if template.uid is not None or template.gid is not None:
+        as_user = template.uid is not None or template.gid is not None
+        with _rights_of(template) if as_user and not template.fresh_cwd else nullcontext():
+            self._change_directory(command.cwd)
+        if as_user:
             return self._spawn_as_user(command, template)
         program = self._find(command.argv[0], command.env.get("PATH", os.defpath))
         actions = (
@@ -129,6 +133,9 @@ class Spawner:
         files = []
         try:
             files = [os.open(f, _OUTPUT, 0o600) for f in (command.outputs + ".out", command.outputs + ".err")]
+            for fd in files:
+                # Else `>/dev/stderr` would be forbidden. It still cannot reach the file by its name.
+                os.fchown(fd, _or_unchanged(template.uid), _or_unchanged(template.gid))
             process = subprocess.Popen(
                 command.argv,
                 env=command.env,
@@ -149,6 +156,26 @@ class Spawner:
                 os.close(fd)
         process.returncode = 0  # reaped by the launcher's own wait, not by Popen
         return process.pid
+
+
+@contextmanager
+def _rights_of(template: Template) -> Iterator[None]:
+    """Only what the template's user may do. A command must not begin where that user could never have gone: from
+    there it would see what a closed directory further up hides from it.
+    """
+    groups, gid, uid = os.getgroups(), os.getegid(), os.geteuid()
+    try:
+        os.setgroups([])
+        os.setegid(gid if template.gid is None else template.gid)
+        os.seteuid(uid if template.uid is None else template.uid)
+    except OSError as e:
+        raise CannotStart(f"cannot become user {template.uid}: {e.strerror}") from None
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def _make_directory(path: str, template: Template) -> None:

@@ -75,7 +75,8 @@ class Templates:
             outputs.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not spec.cwd:
                 # Traversable, so that another user's job finds its way to its own directory, and nothing else.
-                work.mkdir(mode=0o711, parents=True, exist_ok=True)
+                work.mkdir(parents=True, exist_ok=True)
+                work.chmod(0o711)  # whatever the umask was
         except OSError as error:
             refusal = refusal or f"the worker cannot make the directory {error.filename}: {error.strerror}"
         own = {"CLUSTER_JOB": str(number if shown is None else shown), "CLUSTER_JOB_ID": job_id}

@@ -225,3 +225,32 @@ def test_nonsense_is_refused_with_a_reason(lab: Lab) -> None:
                 await again.until_gone()
 
     run(main())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as somebody else")
+def test_another_user_begins_nowhere_where_it_could_not_go(lab: Lab) -> None:
+    async def main() -> None:
+        hidden = lab.root / "closed" / "open"
+        hidden.mkdir(parents=True)
+        hidden.parent.chmod(0o700)
+        hidden.chmod(0o755)
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, lab.template("ls", cwd=str(hidden), uid=65534, gid=65534)))
+            assert end.reason == "launch_failed"
+            assert end.text == f"cannot use {str(hidden)!r} as working directory: Permission denied"
+            # The launcher has all its own rights back.
+            end = await agent.end_of(one(agent, lab.template("pwd", cwd=str(hidden)), "1.1#1"))
+            assert (end.reason, lab.output("1.1")) == ("ok", f"{hidden}\n")
+
+    run(main())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as somebody else")
+def test_another_user_can_open_its_own_output(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            template = lab.template("sh", "-c", "echo x >>/dev/stdout", cwd="/", uid=65534, gid=65534)
+            end = await agent.end_of(one(agent, template))
+            assert (end.reason, lab.output("0.1")) == ("ok", "x\n")
+
+    run(main())
