@@ -13,6 +13,9 @@ from cluster.domain.states import TaskState
 
 SMALL_OUTPUT = 4096  # bytes of each stream that may ride along with an end
 
+# Characters. It may quote the command, which may be megabytes, and a scheduler takes no report with such a text.
+MAX_DETAIL = 2000
+
 _pack = struct.Struct(PACKED).pack
 _MAX_U32 = 0xFFFFFFFF
 # The same numbers on every architecture that Linux has been ported to since 2010 (signal(7)).
@@ -122,7 +125,7 @@ def _task_end(key: AttemptKey, ended: Ended) -> TaskEnd:
         reason=reason,
         exit_code=exit_code(ended),
         signal=ended.signal or "",
-        detail=ended.text
+        detail=ended.text[:MAX_DETAIL]
         or ("it was killed because the lease of its worker ran out" if ended.reason == "lease" else ""),
         started_at=ended.started_at / 1e6,
         ended_at=(ended.started_at + ended.duration) / 1e6,

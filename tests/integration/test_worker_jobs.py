@@ -158,3 +158,18 @@ def test_a_worker_of_root_runs_jobs_as_nobody_in_a_directory_of_their_own(tmp_pa
     ids: list[str] = []
     at_site(tmp_path, body)
     assert not os.path.exists(f"/var/tmp/cluster-{ids[0]}")
+
+
+def test_a_reason_of_any_length_does_not_stop_the_worker(tmp_path: Path) -> None:
+    """The scheduler takes no text of more than 10,000 characters, and a report that it refused would come again."""
+
+    async def body(site: Site) -> None:
+        await site.worker().started()
+        job = await site.user.submit("x" * 20_000)
+        [ended] = await site.user.wait(str(job.number))
+        assert ended.exit_code == 127
+        job = await site.user.submit("true")
+        [ended] = await site.user.wait(str(job.number))
+        assert ended.reason == "ok"
+
+    at_site(tmp_path, body)
