@@ -112,11 +112,17 @@ class Reports:
         code = end.exit_code or (CANCELLED_EXIT if event is TaskEvent.CANCELLED else LOST_EXIT)
         self._core.emit(replace(end, worker_id=worker.id, exit_code=code))
         if event is TaskEvent.RETRIED:
-            self._core.retry_at(job, end.index, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (end.attempt - 1)))
+            self._core.retry_at(job, end.index, pause_after(end.attempt))
         else:
             job.note_abnormal_end(end.reason, code)
         job.note_start(end.started_at)
         return True
+
+
+def pause_after(attempt: int) -> float:
+    """Seconds between the failure of the attempt-th attempt and the next."""
+    # Beyond 2**10 it is the longest anyway, and beyond 2**1023 no float: whoever asks for that many retries gets them.
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt - 1, 10))
 
 
 def _event_of(job: Job, end: TaskEnd) -> TaskEvent:
