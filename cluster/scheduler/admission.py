@@ -1,5 +1,6 @@
 """Who belongs to the cluster: its users and join tokens, in memory as they are on disk. Few of each, so lists do."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from cluster.domain.errors import Conflict, NotFound
@@ -16,7 +17,9 @@ from cluster.v1 import scheduler_pb2
 class Admission:
     """Made before the driver runs, from what the store holds."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, changed: Callable[[], None]) -> None:
+        """`changed` is called after anybody's right has changed."""
+        self._changed = changed
         self._users = {user.name: user for user in store.users()}
         self._tokens = {token.secret_hash: token for token in store.tokens()}
         self._ours: set[str] = set()  # hashes of tokens that live only as long as this process
@@ -100,6 +103,7 @@ class Admission:
 
     async def _put_user(self, user: UserRecord) -> None:
         self._users[user.name] = user
+        self._changed()
         await self._driver.save(user)
 
     async def _put_token(self, token: TokenRecord) -> None:

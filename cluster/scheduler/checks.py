@@ -3,7 +3,6 @@
 A number that the store cannot keep would fail the commit that it is part of, and with it the scheduler.
 """
 
-import math
 from collections.abc import Iterable
 from struct import Struct
 
@@ -13,6 +12,8 @@ from cluster.domain.session import Attempts, Hello, Report
 
 MAX_INTEGER = 2**63 - 1  # of SQLite
 SMALL_OUTPUT = 64 * 1024  # bytes of one stream that may ride along with an end; workers send 4 KiB
+MAX_SECONDS = 1e10  # some 300 years: more than any time that is meant, less than any clock or calendar here fails at
+MAX_EXIT = 255  # what a process can answer; 256 would be 0 again for whoever passes it on
 MAX_TEXT = 10_000  # characters of a name, reason or detail
 
 _packed = Struct(PACKED)
@@ -47,8 +48,8 @@ def check_text(what: str, text: str) -> None:
 def check_seconds(what: str, *values: float) -> None:
     """InvalidInput for what is no time."""
     for value in values:
-        if not 0 <= value < math.inf:
-            raise InvalidInput(f"{what} {value} is no number of seconds")
+        if not 0 <= value <= MAX_SECONDS:
+            raise InvalidInput(f"{what} {value:g} is no number of seconds from 0 to {MAX_SECONDS:g}")
 
 
 def _check_attempts(several: Iterable[Attempts]) -> None:
@@ -67,5 +68,7 @@ def _check_end(end: TaskEnd) -> None:
     check_seconds(f"a time of {end.job}.{end.index}", end.started_at, end.ended_at, end.cpu_seconds)
     check_text("detail", end.detail)
     check_text("reason", end.reason + end.signal)
+    if not 0 <= end.exit_code <= MAX_EXIT:
+        raise InvalidInput(f"the end of {end.job}.{end.index} has the exit code {end.exit_code}")
     if not end.reason or max(end.peak_memory, end.output_bytes) > MAX_INTEGER or end.index >= MAX_TASKS:
         raise InvalidInput(f"the end of {end.job}.{end.index} has no reason, or a number beyond all bounds")

@@ -216,7 +216,7 @@ class Driver:
     def _answer(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
         try:
             _resolve(answer, view(self._core))
-        except ClusterError as error:
+        except Exception as error:  # a view changes nothing: its fault is its caller's alone
             _resolve(answer, error)
 
     def _fail(self, batch: _Batch, why: str) -> None:
@@ -241,7 +241,7 @@ def _resolve(future: asyncio.Future[Any], value: Any) -> None:
     """The answer, unless nobody waits for it any more."""
     if future.done():
         return
-    if isinstance(value, ClusterError):
+    if isinstance(value, Exception):
         future.set_exception(value)
         future.exception()  # it counts as seen, even if its caller has gone
     else:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from cluster.domain.errors import InvalidInput, NotFound, Unreachable
 from cluster.domain.events import WorkerDeregistered, WorkerRegistered
-from cluster.domain.identity import check_name
+from cluster.domain.identity import check_name, is_uuid
 from cluster.domain.ids import AttemptKey
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.pki import enrol
@@ -42,7 +42,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
     ) -> scheduler_pb2.RegisterResponse:
         if not request.capacity_millicpus:
             raise InvalidInput("a worker without cpus can run nothing")
-        check_name(request.name)
+        _check_worker_name(request.name)
         check_text("the address", request.address)
         check_text("the version", request.version)
         worker_id = current_caller().identity.name
@@ -109,3 +109,9 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
         if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
             raise NotFound(f"attempt {key} is not known as yours")
+
+
+def _check_worker_name(name: str) -> None:
+    """A worker says itself what it is called. It may not get the jobs that somebody meant for another one's id."""
+    if is_uuid(check_name(name)):
+        raise InvalidInput(f"the name {name!r} would be taken for the id of a worker: choose another")

@@ -1,0 +1,173 @@
+"""What a user or a worker with a certificate of its own may try against the scheduler, over real connections."""
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, NotPermitted
+from cluster.domain.identity import Kind, Role
+from cluster.domain.intervals import Range
+from cluster.domain.job import OkEnds
+from cluster.domain.session import Assign, Attempts
+from cluster.domain.users import UserRecord
+from cluster.v1 import scheduler_pb2
+from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster, one, packed
+
+Push = scheduler_pb2.PushOutputRequest
+
+
+async def people(cluster: Cluster) -> tuple[User, User, User]:
+    """ann and bob, who are users, and eve, who may only look."""
+    roles = {"ann": Role.USER, "bob": Role.USER, "eve": Role.VIEWER}
+    for name, role in roles.items():
+        await cluster.service.admission._put_user(UserRecord(name, role, 1.0))
+    ann, bob, eve = map(cluster.user, roles)
+    return ann, bob, eve
+
+
+def test_a_job_of_somebody_else_is_not_there_whatever_it_is_called_by(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        ann, bob, eve = await people(cluster)
+        job_id = str(uuid.uuid4())
+        await ann.submit("sleep", job_id=job_id, name="secret", array=())
+        for selector in ("1", "1.0", job_id, f"{job_id}.0", "secret", "last"):
+            for call in (bob.get, bob.cancel, bob.wait, bob.text, bob.jobs):
+                with pytest.raises(NotFound):
+                    await call(selector)
+        assert not (await bob.cancel("all")).jobs
+        assert not await bob.text("all")
+        assert not await bob.jobs()
+        with pytest.raises(Conflict, match="is taken"):
+            await bob.submit("other", job_id=job_id)
+        assert [job.number for job in await eve.jobs()] == [1]
+        with pytest.raises(NotPermitted, match="viewer, which may not call Cancel"):
+            await eve.cancel("1")
+        assert [job.cancelled_by for job in await ann.jobs()] == [""]
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_worker_is_no_user_and_no_other_worker(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, good, bad = cluster.user(), cluster.worker(W1), cluster.worker(W2, name="bad")
+        pretender = User(cluster.channel(Kind.WORKER, W2), cluster.service.address)
+        for call in (pretender.jobs(), pretender.submit("x"), pretender.cancel("all")):
+            with pytest.raises(NotPermitted):
+                await call
+        await user.submit("sleep")
+        await good.connect()
+        assign = await good.hear(Assign)
+        await bad.connect()
+        await bad.finish(assign)  # stale to the scheduler: it changes nothing
+        await bad.report(started=(one(1),), returned=(one(1),))
+        reader = asyncio.create_task(user.text("1", follow=True))
+        await good.report(started=(one(1),))
+        asked = await good.asked_for()
+        for first in (
+            Push(job=1, attempt=1),
+            Push(job=2**32 - 1, attempt=2**32 - 1),
+            Push(transfer_id=asked.transfer_id),
+        ):
+            with pytest.raises(NotFound):
+                await bad.push(first, Push(data=b"forged"), Push(complete=True))
+        await good.push(Push(transfer_id=asked.transfer_id), Push(data=b"true"), Push(complete=True))
+        await good.finish(assign)
+        assert await reader == b"true"
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_worker_cannot_be_called_by_the_uuid_of_another(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        with pytest.raises(InvalidInput, match="would be taken for the id of a worker"):
+            await cluster.worker(W2, name=W1).register()
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ({"started_at": 1e300}, "no number of seconds"),
+        ({"ended_at": -1.0}, "no number of seconds"),
+        ({"exit_code": 256}, "exit code 256"),
+        ({"exit_code": -1}, "exit code -1"),
+    ],
+)
+def test_an_end_that_no_attempt_can_have_is_refused(tmp_path: Path, end: dict[str, float], why: str) -> None:
+    async def body(cluster: Cluster) -> None:
+        worker = cluster.worker()
+        await worker.connect()
+        report = scheduler_pb2.Report(ended=[scheduler_pb2.End(job=1, reason="exit:1", **end)])  # type: ignore[arg-type]
+        await worker.stream.write(scheduler_pb2.SessionRequest(report=report))
+        with pytest.raises(InvalidInput, match=why):
+            await worker.end_of_session()
+
+    in_cluster(tmp_path, body)
+
+
+def test_ranges_beyond_all_bounds_are_refused(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        worker = cluster.worker()
+        for report in (
+            {"ok": (OkEnds(1, 1, 2**32 - 1, 1, packed(1)),)},
+            {"ok": (OkEnds(1, 1, 0, 2**32 - 1, b""),)},
+            {"started": (Attempts(1, 1, (Range(0, 2**32 - 1),)),)},
+        ):
+            await worker.connect()
+            with pytest.raises(InvalidInput):
+                await worker.report(**report)
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_grace_without_end_is_refused(tmp_path: Path) -> None:
+    """A launcher's timer could not be set to it, and would go off at once, for ever."""
+
+    async def body(cluster: Cluster) -> None:
+        user = cluster.user()
+        await user.submit("sleep")
+        with pytest.raises(InvalidInput, match="a grace of 1e\\+300"):
+            await user.cancel("1", grace=1e300)
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_reader_whose_view_fails_takes_nobody_along(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        driver, user = cluster.service.driver, cluster.user()
+
+        def fails(core: object) -> None:
+            raise ValueError("a fault of ours")
+
+        submitting = asyncio.create_task(user.submit("true"))
+        while not (driver._busy or driver._next):
+            await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="of ours"):
+            await driver.read(fails)
+        assert (await submitting).number == 1
+        assert driver.failure is None
+
+    in_cluster(tmp_path, body)
+
+
+def test_who_is_revoked_loses_the_calls_under_way(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        ann, _, _ = await people(cluster)
+        await ann.submit("sleep")
+        waiting = asyncio.create_task(ann.wait("1"))
+        await asyncio.wait_for(_until_watched(cluster), 5)
+        await cluster.service.admission._put_user(UserRecord("ann", Role.USER, 1.0, revoked=2.0))
+        with pytest.raises(NotAuthenticated, match="user/ann was revoked"):
+            await waiting
+        with pytest.raises(NotAuthenticated, match="user/ann was revoked"):
+            await ann.jobs()
+
+    in_cluster(tmp_path, body)
+
+
+async def _until_watched(cluster: Cluster) -> None:
+    while not any(call.method.endswith("/Wait") for call in cluster.service._gate._calls):
+        await asyncio.sleep(0)
