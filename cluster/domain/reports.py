@@ -122,7 +122,7 @@ class Reports:
 def pause_after(attempt: int) -> float:
     """Seconds between the failure of the attempt-th attempt and the next."""
     # Beyond 2**10 it is the longest anyway, and beyond 2**1023 no float: whoever asks for that many retries gets them.
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt - 1, 10))
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 10))
 
 
 def _event_of(job: Job, end: TaskEnd) -> TaskEvent:

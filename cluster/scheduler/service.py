@@ -57,7 +57,7 @@ class Service:
         core.restore(loaded, system_clock())
         self.driver = Driver(core, store)
         self.serving = ServingCredentials(credentials)
-        self.admission = Admission(store, lambda: self._gate.recheck())
+        self.admission = Admission(store, lambda: self._gate.recheck())  # noqa: PLW0108 (the gate is made below)
         self._authority = authority
         self._store = store
         self._health = health.HealthServicer()

@@ -18,7 +18,7 @@ from cluster.domain.events import (
 )
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobRecord
-from cluster.domain.reports import CANCELLED_EXIT, LONGEST_PAUSE, LOST_EXIT
+from cluster.domain.reports import CANCELLED_EXIT, LOST_EXIT
 from cluster.domain.scheduler_core import LEASE, LEASH, SchedulerCore
 from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Stop, Welcome
 from cluster.domain.worker import WorkerRecord
@@ -352,12 +352,3 @@ def test_nothing_is_due_on_an_idle_core() -> None:
     core = SchedulerCore(1)
     assert core.next_deadline() is None
     assert core.turn((), Bench().now) == []
-
-
-def test_any_number_of_retries_can_be_counted(bench: Bench) -> None:
-    session = bench.worker("w")
-    bench.submit(spec(retries=2**32 - 1))
-    for attempt in range(1, 1100):
-        bench.report(session, ended=(failed(1, 0, attempt),))
-        bench.turn(after=LONGEST_PAUSE)
-    assert [attempt for attempt, _ in bench.core.jobs[1].held_by("w")] == [1100]

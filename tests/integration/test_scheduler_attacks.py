@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,12 @@ async def people(cluster: Cluster) -> tuple[User, User, User]:
         await cluster.service.admission._put_user(UserRecord(name, role, 1.0))
     ann, bob, eve = map(cluster.user, roles)
     return ann, bob, eve
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Lets everything else run until that is so."""
+    while not true():  # noqa: ASYNC110 (there is no event for it)
+        await asyncio.sleep(0)
 
 
 def test_a_job_of_somebody_else_is_not_there_whatever_it_is_called_by(tmp_path: Path) -> None:
@@ -143,8 +150,7 @@ def test_a_reader_whose_view_fails_takes_nobody_along(tmp_path: Path) -> None:
             raise ValueError("a fault of ours")
 
         submitting = asyncio.create_task(user.submit("true"))
-        while not (driver._busy or driver._next):
-            await asyncio.sleep(0)
+        await until(lambda: driver._busy or bool(driver._next))
         with pytest.raises(ValueError, match="of ours"):
             await driver.read(fails)
         assert (await submitting).number == 1
@@ -158,7 +164,7 @@ def test_who_is_revoked_loses_the_calls_under_way(tmp_path: Path) -> None:
         ann, _, _ = await people(cluster)
         await ann.submit("sleep")
         waiting = asyncio.create_task(ann.wait("1"))
-        await asyncio.wait_for(_until_watched(cluster), 5)
+        await until(lambda: any(call.method.endswith("/Wait") for call in cluster.service._gate._calls))
         await cluster.service.admission._put_user(UserRecord("ann", Role.USER, 1.0, revoked=2.0))
         with pytest.raises(NotAuthenticated, match="user/ann was revoked"):
             await waiting
@@ -166,8 +172,3 @@ def test_who_is_revoked_loses_the_calls_under_way(tmp_path: Path) -> None:
             await ann.jobs()
 
     in_cluster(tmp_path, body)
-
-
-async def _until_watched(cluster: Cluster) -> None:
-    while not any(call.method.endswith("/Wait") for call in cluster.service._gate._calls):
-        await asyncio.sleep(0)
