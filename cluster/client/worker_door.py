@@ -1,6 +1,7 @@
 """The client's verbs on a lone worker's own API (`--at HOST:PORT`)."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NoReturn
 
@@ -154,7 +155,9 @@ async def _worker_name(address: str, credentials: Credentials) -> str:
     except OSError as error:
         raise Unreachable(f"{address} cannot be reached: {error.strerror or error}") from None
     certificate: Any = writer.get_extra_info("peercert")
-    writer.close()
+    writer.transport.abort()  # a polite goodbye would wait for the other side's
+    with contextlib.suppress(OSError):  # it may have hung up already, as we showed no certificate
+        await writer.wait_closed()
     end = f".worker.{credentials.identity.cluster_id}.cluster.internal"
     for kind, name in certificate.get("subjectAltName", ()):
         if kind == "DNS" and name.endswith(end):
