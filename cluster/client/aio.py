@@ -1,5 +1,6 @@
 """The client for asyncio."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -16,8 +17,9 @@ from cluster.domain.errors import NotReached, Unreachable
 from cluster.domain.job import JobSpec, validate
 from cluster.domain.states import TaskState
 
-# A scheduler that restarts is back within seconds. Only a connection that worked before is waited for.
+# Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
 PATIENCE = 30.0
+PAUSE = 0.2  # seconds between two tries: one that serves errors only (its disk is full) must not be asked without end
 
 
 class AsyncClient:
@@ -74,16 +76,17 @@ class AsyncClient:
 
     async def watch(self, *selectors: str) -> AsyncGenerator[tuple[Job, ...], None]:
         """The jobs as they are, again after each change, until all have ended. Outlasts a restart of the scheduler."""
-        door, patience = self._door(), 0.0
+        door, patience = self._door(), _Patience()
         while True:
             try:
-                async for jobs in door.watch(selectors, patience):
-                    patience = PATIENCE
+                async for jobs in door.watch(selectors, patience.left()):
+                    patience.renew()
                     yield jobs
                 return
             except Unreachable:
-                if not patience:
+                if not patience.left():
                     raise
+                await asyncio.sleep(PAUSE)
 
     async def wait(self, *selectors: str) -> tuple[Job, ...]:
         """The jobs once all have ended."""
@@ -106,13 +109,13 @@ class AsyncClient:
 
         A follower from byte 0 outlasts a restart of the scheduler: it asks again and leaves out what it has had.
         """
-        door, patience = self._door(), 0.0
+        door, patience = self._door(), _Patience()
         had: dict[tuple[int, int, int, bool], int] = {}
         while True:
             skip = dict(had)
             try:
-                async for piece in door.logs(selector, stdout, stderr, follow, tail, patience):
-                    patience = PATIENCE
+                async for piece in door.logs(selector, stdout, stderr, follow, tail, patience.left()):
+                    patience.renew()
                     stream = (piece.job, piece.task, piece.attempt, piece.stderr)
                     fresh = _unseen(piece, stream, skip)
                     if fresh is not None:
@@ -120,8 +123,9 @@ class AsyncClient:
                         yield fresh
                 return
             except Unreachable:
-                if not patience or not follow or tail is not None:
+                if not follow or tail is not None or not patience.left():
                     raise
+                await asyncio.sleep(PAUSE)
 
     async def cancel(
         self, *selectors: str, grace: float | None = None, reason: str = ""
@@ -174,6 +178,24 @@ class AsyncClient:
 
                 self._opened = SchedulerDoor(self.place.address, self.place.credentials)
         return self._opened
+
+
+class _Patience:
+    """How long to go on trying: not at all before the first answer, PATIENCE seconds from each break after one."""
+
+    def __init__(self) -> None:
+        self._until: float | None = 0.0  # monotonic clock; None: nothing has broken since the last answer
+
+    def renew(self) -> None:
+        """There was an answer."""
+        self._until = None
+
+    def left(self) -> float:
+        """Seconds; 0 when it is over. Counts from the first time that this is asked after an answer."""
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + PATIENCE
+        return max(0.0, self._until - now)
 
 
 def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:

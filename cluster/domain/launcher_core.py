@@ -60,6 +60,8 @@ from cluster.domain.launcher_events import (
     WithdrawRequested,
 )
 
+LOST_TEXT = "the launcher that ran it died, and nobody knows how it ended"
+
 
 class Phase(Enum):
     QUEUED = "queued"
@@ -137,7 +139,8 @@ class LauncherCore:
             case QuitRequested():
                 self._on_quit_requested(event, effects)
             case FoundUnfinished():
-                self._report(Ended(self._next_seq(), event.key, "lost", started_at=event.wall_us), effects)
+                ended = Ended(self._next_seq(), event.key, "lost", started_at=event.wall_us, text=LOST_TEXT)
+                self._report(ended, effects)
             case Tick():
                 pass
         self._do_what_is_due(now, effects)

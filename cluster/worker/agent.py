@@ -31,6 +31,7 @@ from cluster.domain.worker_messages import (
     Finished,
     HandOver,
     LauncherConnected,
+    LauncherLost,
     LauncherReported,
     OpenSession,
     PushOutput,
@@ -143,7 +144,7 @@ class Agent:
     async def run(self) -> None:
         """Until cancelled. LauncherUnavailable when no launcher can be had."""
         wanted = lambda: not self.finished.is_set()  # noqa: E731
-        keeper = asyncio.create_task(keep_launcher(self.connect, self._adopt, self.put, wanted))
+        keeper = asyncio.create_task(keep_launcher(self.connect, self._adopt, self._on_launcher, wanted))
         keeper.add_done_callback(lambda _: self._wake.set())
         try:
             while True:
@@ -311,6 +312,18 @@ class Agent:
             self.launcher_gone.clear()
         self._defined.clear()
 
+    def _on_launcher(self, event: LauncherConnected | LauncherReported | LauncherLost) -> None:
+        if isinstance(event, LauncherConnected):
+            event = replace(event, reports=list(map(self._with_sizes, event.reports)))
+        self.put(event)
+
+    def _with_sizes(self, report: Started | Ended) -> Started | Ended:
+        """A launcher does not know what an attempt has written that ran under the one before it."""
+        if isinstance(report, Ended) and report.reason == "lost":
+            out, err = self.outputs.settle(AttemptKey.parse(report.key))
+            return report._replace(out=out, err=err)
+        return report
+
     def _after_reports(self, reports: Sequence[Started | Ended]) -> None:
         """For those who follow output, and the directories that nobody needs any more."""
         if self.readers.any:
@@ -381,7 +394,7 @@ class Agent:
         self.put(SessionClosed(number, random.random()))  # noqa: S311 (spreads reconnects, keeps no secret)
         if not self.finished.is_set():
             running = len(self.core.running)
-            goes_on = f"{running} running attempts go on; " if running else ""
+            goes_on = f"{running} running attempts go on; " if running and self.launcher is not None else ""
             self._story.tell(logging.WARNING, f"not connected: {why}; {goes_on}trying again until it works")
             self.hooks.refused(why)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
+from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.worker_messages import OWN
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,15 @@ class Outputs:
     def exist(self, key: AttemptKey) -> bool:
         """Whether there is any output of it."""
         return any(os.path.exists(self.path(key, suffix)) for suffix in STREAMS)
+
+    def settle(self, key: AttemptKey) -> tuple[int, int]:
+        """How much (stdout, stderr) an attempt has written whose launcher died. As that would have, removes a file
+        that stayed empty."""
+        sizes = (_size(self.path(key, ".out")), _size(self.path(key, ".err")))
+        for suffix, size in zip(STREAMS, sizes, strict=True):
+            if not size:
+                _unlink(self.path(key, suffix))
+        return sizes
 
     def read_small(self, key: AttemptKey) -> SmallOutput:
         """The whole output of an attempt that is known to be small."""
@@ -127,12 +137,26 @@ def _entries(path: str) -> list[str]:
 
 
 def _contents(path: str) -> bytes:
-    """Nothing for a file that is not there: one that stayed empty has been removed."""
+    """Nothing for a file that is not there: one that stayed empty has been removed. Jobs may do as they like with their
+    files: what they made unreadable is nothing, and what somebody has added since the end is left out."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall()
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return os.read(fd, SMALL_OUTPUT)
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        logger.warning("%s cannot be read, and counts as empty: %s", path, error.strerror)
+        return b""
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _unlink(path: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.launcher_core import IllegalTransition, LauncherCore
+from cluster.domain.launcher_core import LOST_TEXT, IllegalTransition, LauncherCore
 from cluster.domain.launcher_events import (
     AgentAcked,
     AgentConnected,
@@ -280,7 +280,8 @@ def test_a_new_agent_sets_the_capacity() -> None:
 
 def test_what_a_dead_launcher_left_is_lost() -> None:
     core = LauncherCore(1000, 5, [Ended(5, B.key, "ok", 0)])
-    assert core.handle(FoundUnfinished(A.key, WALL), NOW) == [Report(Ended(6, A.key, "lost", started_at=WALL))]
+    lost = Ended(6, A.key, "lost", started_at=WALL, text=LOST_TEXT)
+    assert core.handle(FoundUnfinished(A.key, WALL), NOW) == [Report(lost)]
     assert [r.seq for r in core.unacked] == [5, 6]
     assert core.handle(StartRequested(ONE_CPU, [A, B]), NOW) == []
 

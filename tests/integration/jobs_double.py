@@ -99,6 +99,8 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
         self.jobs: dict[int, RunningJob] = {}
         self.submitted = 0
         self.break_next = 0
+        self.stopped = False  # reading output gets errors only, as where the store has failed
+        self.refused = 0
         self.hold = False  # jobs stay ready
         self._work: set[asyncio.Task[None]] = set()
 
@@ -190,6 +192,9 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
     async def ReadOutput(
         self, request: jobs_pb2.ReadOutputRequest, context: Context
     ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
+        if self.stopped:
+            self.refused += 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the scheduler has stopped taking work")
         (target,) = resolve(parse_selector(request.selector.text), self)
         job = self.jobs[target.job]
         wanted = [i for r in target.ranges or ((0, len(job.tasks)),) for i in range(*r)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.client import AsyncClient, Client
+from cluster.client import AsyncClient, Client, aio
 from cluster.client.aio import new_job_id
 from cluster.domain.errors import InvalidInput, NotAuthenticated, NotFound, NotReached, Unreachable, Untrusted
 from cluster.domain.job import ArraySegment, JobSpec
@@ -99,6 +99,26 @@ def test_waiting_goes_on_after_breaks(double: Double) -> None:
         double.jobs.break_next = 2
         (ended,) = await client.wait(job.id)
         assert ended.state is TaskState.SUCCEEDED
+
+    with_client(double, body)
+
+
+def test_whoever_follows_gives_up_when_nothing_but_errors_comes(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aio, "PATIENCE", 0.3)
+
+    async def output_while_it_stops(client: AsyncClient, selector: str) -> None:
+        async for _ in client.logs(selector, follow=True):
+            double.jobs.stopped = True
+
+    async def body(client: AsyncClient) -> None:
+        job = await client.submit(["echo", "hello"])
+        await client.wait(job.id)
+        double.jobs.break_next = 1
+        with pytest.raises(Unreachable):
+            await output_while_it_stops(client, job.id)
+        assert 1 <= double.jobs.refused < 10, "it asked without a pause"
 
     with_client(double, body)
 

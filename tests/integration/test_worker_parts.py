@@ -10,6 +10,7 @@ import pytest
 from cluster.domain.errors import InvalidInput, NotFound
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
+from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.worker.capacity import available_millicpus
 from cluster.worker.outputs import Outputs
 from cluster.worker.readers import Phase, Readers, Wanted
@@ -256,3 +257,17 @@ def test_what_an_earlier_agent_left_is_found_and_its_directories_are_removed(tmp
     outputs.close()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
     assert left == ["jobs/0/1.1.out", "jobs/5/3.2.out", "work/5/3.2"]
+
+
+# -- small outputs
+
+
+def test_small_output_is_read_whatever_a_job_did_to_its_files(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    directory = tmp_path / "jobs" / "5"
+    directory.mkdir(parents=True)
+    (directory / "0.1.out").write_bytes(b"x" * (SMALL_OUTPUT + 1))  # somebody wrote on after the end
+    (directory / "0.1.err").mkdir()
+    small = outputs.read_small(KEY)
+    outputs.close()
+    assert (small.stdout, small.stderr) == (b"x" * SMALL_OUTPUT, b"")

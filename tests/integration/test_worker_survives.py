@@ -118,11 +118,13 @@ def test_a_launcher_that_dies_takes_its_attempts_along_and_another_takes_over(tm
     async def body(site: Site) -> None:
         worker = await site.worker().started()
         began = fifo(tmp_path / "began")
-        job = await site.user.submit("sh", "-c", f"echo > {began}; exec sleep 1000")
+        script = f"head -c 5000 /dev/zero; echo last words; echo > {began}; exec sleep 1000"
+        job = await site.user.submit("sh", "-c", script)
         await reach(began)
         os.kill(worker.launcher_pid, signal.SIGKILL)
         [lost] = await site.user.wait(str(job.number))
         assert lost.reason == "lost"
+        assert await site.user.text(str(job.number)) == bytes(5000) + b"last words\n"
         after = await site.user.submit("true")
         [ended] = await site.user.wait(str(after.number))
         assert ended.reason == "ok"
