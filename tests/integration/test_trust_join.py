@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,8 +204,10 @@ def test_who_relays_the_look_and_answers_the_call_gets_no_byte_either(tmp_path: 
     async def body(cluster: SmallCluster) -> None:
         recorder = Recorder(impostor(tmp_path)[0])
         targets = [int(cluster.join_address.rpartition(":")[2])]
+        relays: list[asyncio.Task[None] | None] = []
 
         async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            relays.append(asyncio.current_task())
             there, here = await asyncio.open_connection("127.0.0.1", targets.pop() if targets else recorder.port)
             await asyncio.gather(pump(reader, here), pump(there, writer))
 
@@ -214,6 +217,7 @@ def test_who_relays_the_look_and_answers_the_call_gets_no_byte_either(tmp_path: 
             with pytest.raises(Untrusted, match="is of another cluster"):
                 await join(token)
         seen = await asyncio.to_thread(recorder.stop)
+        await asyncio.gather(*filter(None, relays))
         assert set(seen) == {("refused", b"")}
         assert cluster.record(token).uses_left == 1
 
@@ -228,14 +232,21 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     except ConnectionError:
         pass
     finally:
-        writer.close()
+        await close(writer)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Returns when nothing of it is left to be collected later, in the midst of another test."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 def test_a_server_that_is_not_there_or_not_ours_is_one_clear_error(tmp_path: Path) -> None:
     async def run() -> None:
         async def chat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 mail.example ESMTP\r\n")
-            writer.close()
+            await close(writer)
 
         server = await asyncio.start_server(chat, "127.0.0.1", 0)
         async with server:
