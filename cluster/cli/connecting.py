@@ -21,7 +21,7 @@ def client(ctx: click.Context, start: bool = False) -> "AsyncClient":
 
 def place(ctx: click.Context, start: bool = False) -> Place:
     """Where the calls go. Without a cluster: NotConfigured, or with `start` a new one on this machine."""
-    from cluster.cli import embedded
+    from cluster.cli.embedded import is_running, up
 
     given = ctx.ensure_object(dict)
     options = {key: given.get(key) for key in ("scheduler", "at", "credentials")}
@@ -32,10 +32,10 @@ def place(ctx: click.Context, start: bool = False) -> Place:
         if not start:
             raise
     else:
-        if not found.is_embedded or embedded.is_running(root):
+        if not found.is_embedded or is_running(root):
             return found
         if not start:
             raise NotConfigured("the cluster of this machine is stopped: `cluster up` starts it, with all its jobs")
-    for line in embedded.up(root):
+    for line in up(root):
         print(f"cluster: {line}", file=sys.stderr)
     return find(**options)

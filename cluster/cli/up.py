@@ -10,34 +10,34 @@ from cluster.client.config import state_root
 from cluster.client.discovery import local_place
 
 
-@click.command()
+@click.command("up")
 @click.option("--cpus", type=CPUS, help="CPUs that its worker offers (default: all that there are).")
-def up(cpus: int | None) -> None:
+def up_command(cpus: int | None) -> None:
     """Start a scheduler and a worker on this machine, in the background.
 
     They listen on this machine only. Doing it twice does no harm. `cluster run` does it by itself when no cluster is
     configured.
     """
-    from cluster.cli import embedded
+    from cluster.cli.embedded import up
 
-    lines = embedded.up(state_root(), cpus)
+    lines = up(state_root(), cpus)
     print("\n".join(lines) or "the cluster on this machine runs already")
 
 
-@click.command()
+@click.command("down")
 @yes
-def down(yes: bool) -> None:
+def down_command(yes: bool) -> None:
     """Stop the cluster that `up` or `run` started here, with the jobs that run on it.
 
     Jobs that wait are kept: they go on after the next `up`.
     """
-    from cluster.cli import embedded
     from cluster.cli.asking import confirm, is_terminal
+    from cluster.cli.embedded import down, is_running
 
     root = state_root()
-    if not yes and is_terminal() and embedded.is_running(root) and (running := asyncio.run(_running(root))):
+    if not yes and is_terminal() and is_running(root) and (running := asyncio.run(_running(root))):
         confirm(f"{running} job{'s' if running > 1 else ''} running here will be killed. Stop?")
-    lines = embedded.down(root)
+    lines = down(root)
     print("\n".join(lines) or "no cluster that `cluster up` started runs here")
 
 
