@@ -13,6 +13,7 @@ from cluster.cli.progress import Progress, progress
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job
 from cluster.domain.errors import ClusterError, Unreachable
+from cluster.domain.printable import printable
 from cluster.domain.states import TaskState
 
 INTERRUPTED = 130  # 128 + SIGINT
@@ -81,7 +82,7 @@ class Follower:
         except Unreachable:
             raise
         except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
-            print(f"cluster: output of job {self._job.number} is missing: {error}", file=sys.stderr)
+            print(f"cluster: output of job {self._job.number} is missing: {printable(str(error))}", file=sys.stderr)
 
     async def _watch(self) -> None:
         async for jobs in self._client.watch(self._job.id):
@@ -94,7 +95,9 @@ class Follower:
     def _say_why(self) -> None:
         """A job that no worker can take would otherwise just hang there."""
         if self._latest.state is TaskState.READY and self._latest.pending_because:
-            print(f"cluster: job {self._job.number} waits: {self._latest.pending_because[0]}", file=sys.stderr)
+            print(
+                f"cluster: job {self._job.number} waits: {printable(self._latest.pending_because[0])}", file=sys.stderr
+            )
 
     async def _say_how_it_ended(self) -> None:
         """Whatever an exit code does not say by itself: a signal, a limit, a worker that is lost."""
@@ -105,7 +108,7 @@ class Follower:
         if not job.is_array:
             _, tasks = await self._client.get(job.id, max_tasks=1)
             detail = f": {tasks[0].detail}" if tasks and tasks[0].detail else ""
-        print(f"cluster: job {job.number} {job.state.word} ({job.reason}{detail})", file=sys.stderr)
+        print(f"cluster: job {job.number} {job.state.word} ({printable(job.reason + detail)})", file=sys.stderr)
 
     def _interrupted(self) -> None:
         if self._cancelling:
@@ -148,7 +151,7 @@ class Follower:
         try:
             await self._client.cancel(self._job.id)
         except ClusterError as error:
-            print(f"cluster: job {self._job.number} could not be cancelled: {error}", file=sys.stderr)
+            print(f"cluster: job {self._job.number} could not be cancelled: {printable(str(error))}", file=sys.stderr)
 
     def _give_up(self) -> None:
         if not self._left.done():

@@ -11,6 +11,7 @@ import click
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import DURATION, as_json, connection, quiet, yes
 from cluster.client.types import Job, Task
+from cluster.domain.printable import printable
 from cluster.domain.quantities import format_cpus, format_duration, format_size
 from cluster.domain.states import TaskState
 
@@ -137,7 +138,7 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
     ]
     for name, value in facts:
         if value not in ("", None):
-            print(f"{name:<13} {value}")
+            print(f"{name:<13} {printable(str(value))}")
     if not tasks:
         return
     rows = [
@@ -229,7 +230,8 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
         print("".join(f"{job.number}\n" for job in jobs), end="")
     else:
         for job in jobs:
-            print(f"job {job.number} {job.state.word}{f' ({job.reason})' if job.reason not in ('', 'ok') else ''}")
+            why = f" ({printable(job.reason)})" if job.reason not in ("", "ok") else ""
+            print(f"job {job.number} {job.state.word}{why}")
     return exit_code(jobs)
 
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from cluster.domain.printable import printable
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _JOB = re.compile(r"job (\d+)")  # how every message about a job names it
@@ -38,7 +40,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         where = record.name.removeprefix("cluster.")
-        line = f"{_time(record)} {record.levelname.lower()} {where}: {record.getMessage()}"
+        line = f"{_time(record)} {record.levelname.lower()} {where}: {printable(record.getMessage())}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

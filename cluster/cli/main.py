@@ -9,6 +9,7 @@ import click
 from cluster import __version__
 from cluster.cli.lazy import LazyGroup
 from cluster.domain.errors import ClusterError
+from cluster.domain.printable import printable
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -142,7 +143,7 @@ def _tell(arguments: list[str], message: str, code: int) -> int:
 
         print(json.dumps({"error": {"message": message, "exit_code": code}}))
     else:
-        print(f"cluster: {message}", file=sys.stderr)
+        print(f"cluster: {printable(message)}", file=sys.stderr)
     return code
 
 

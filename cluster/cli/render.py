@@ -9,20 +9,23 @@ from typing import Any
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import format_array
 from cluster.domain.job import JobSpec
+from cluster.domain.printable import printable
 from cluster.domain.quantities import format_duration
 
 
 def print_json(value: Any) -> None:
     """One document, indented on a terminal only."""
-    print(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    terminal = sys.stdout.isatty()  # on which some characters beyond ASCII would act
+    print(json.dumps(value, ensure_ascii=terminal, indent=2 if terminal else None))
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns on a terminal; in a pipe one line each with tabs between, heads first."""
     if not sys.stdout.isatty():
         for row in [heads, *rows]:
-            print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+            print("\t".join(printable(cell.replace("\t", " ").replace("\n", " ")) for cell in row))
         return
+    rows = [[printable(cell) for cell in row] for row in rows]
     from rich.console import Console  # 90 ms, for terminals only
     from rich.table import Table
     from rich.text import Text

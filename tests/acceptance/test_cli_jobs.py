@@ -197,3 +197,13 @@ def test_waiting_for_an_array_says_nothing_in_a_pipe_when_it_is_quick(cluster: C
     number = submit(cluster, "--array", "1-20", "--", "true")
     waited = cluster.ok("job", "wait", number)
     assert (waited.text, waited.err) == (f"job {number} succeeded\n", "")
+
+
+def test_no_name_or_command_acts_on_the_terminal(cluster: Command) -> None:
+    number = submit(cluster, "--name", "\x1b[2Jname", "--", "/no/\x1b]0;such\x07\r")
+    cluster("job", "wait", number)
+    failed = cluster("run", "--", "/no/\x1b]0;such\x07\r")
+    asked = cluster("job", "show", "\x1b[2Jmissing")
+    told = [cluster("job", "list"), cluster("job", "show", number), failed, asked]
+    assert not {"\x1b", "\x07", "\r"} & set("".join(answer.text + answer.err for answer in told))
+    assert "\\x1b[2Jname" in told[0].text
