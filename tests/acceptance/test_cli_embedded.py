@@ -3,13 +3,16 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from cluster.cli import processes
+from cluster.cli.embedded import DEFAULT_PORT
 from tests.acceptance.command import PATIENCE, Command
 from tests.acceptance.terminal import on_a_terminal
 
@@ -18,9 +21,15 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def own(command: Command) -> Iterator[Command]:
-    """A home whose embedded cluster, if the test starts one, is stopped at the end."""
-    yield command
-    command.ok("down")
+    """A home whose embedded cluster, if the test starts one, is stopped at the end.
+
+    The usual port is taken, so that it lies where no other cluster of these tests looks while it is down.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):  # somebody has it anyway
+            stack.enter_context(socket.create_server(("127.0.0.1", DEFAULT_PORT)))
+        yield command
+        command.ok("down")
 
 
 def pids(command: Command) -> dict[str, int]:
