@@ -31,10 +31,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from heapq import heapify, heappop, heappush
+from math import inf
 
 from cluster.domain.launcher_events import (
     AgentAcked,
     AgentConnected,
+    AgentLost,
     Effect,
     Ended,
     Event,
@@ -60,6 +62,9 @@ from cluster.domain.launcher_events import (
     WithdrawRequested,
 )
 
+# Seconds without an agent and without an attempt after which a launcher exits. An agent that is only started again is
+# back sooner; one that comes later starts another launcher, which finds in the journal what nobody has acknowledged.
+ALONE = 60.0
 LOST_TEXT = "the launcher that ran it died, and nobody knows how it ended"
 
 
@@ -114,6 +119,7 @@ class LauncherCore:
         self.backlog: deque[Attempt] = deque()  # withdrawn ones stay until they come to the head
         self.renewed = 0.0
         self.quitting = False
+        self._alone_since: float | None = None  # no agent is connected
         self._ended_unacked = {r.key for r in self.unacked if isinstance(r, Ended)}
         self._deadlines: list[tuple[float, str]] = []  # heap; entries that no longer hold are skipped
         self._leashes: dict[float, int] = {}  # leash -> how many attempts have it
@@ -134,6 +140,8 @@ class LauncherCore:
                 self._on_stop_requested(event, now, effects)
             case AgentConnected() | AgentAcked():
                 self._on_agent(event, effects)
+            case AgentLost():
+                self._alone_since = now
             case RenewReceived():
                 self.renewed = max(self.renewed, min(event.at, now))
             case QuitRequested():
@@ -145,7 +153,7 @@ class LauncherCore:
                 pass
         self._do_what_is_due(now, effects)
         self._admit(now, effects)
-        if self.quitting and not self.attempts:
+        if not self.attempts and (self.quitting or self._forgotten_at() <= now):
             effects.append(Exit())
         return effects
 
@@ -155,7 +163,13 @@ class LauncherCore:
         if self._leashes:
             leash = self.renewed + min(self._leashes)
             soonest = leash if soonest is None else min(soonest, leash)
+        if self._alone_since is not None and not self.attempts:
+            soonest = self._forgotten_at() if soonest is None else min(soonest, self._forgotten_at())
         return soonest
+
+    def _forgotten_at(self) -> float:
+        """When nobody needs us any more, if nothing runs."""
+        return inf if self._alone_since is None else self._alone_since + ALONE
 
     # -- agent
 
@@ -165,6 +179,7 @@ class LauncherCore:
             if isinstance(report, Ended):
                 self._ended_unacked.discard(report.key)
         if isinstance(event, AgentConnected):
+            self._alone_since = None
             self.capacity = event.capacity
             running = [k for k, a in self.attempts.items() if a.phase in STARTED_PHASES]
             backlog = [k for k, a in self.attempts.items() if a.phase is Phase.QUEUED]

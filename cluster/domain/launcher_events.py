@@ -60,6 +60,11 @@ class AgentConnected:
 
 
 @dataclass(slots=True)
+class AgentLost:
+    """No agent is connected any more, or none is yet."""
+
+
+@dataclass(slots=True)
 class AgentAcked:
     """Everything up to this sequence number is safe with the agent's scheduler."""
 
@@ -158,6 +163,7 @@ class QuitRequested:
 
 Event = (
     AgentConnected
+    | AgentLost
     | AgentAcked
     | StartRequested
     | WithdrawRequested

@@ -27,7 +27,8 @@ COALESCE = 0.010
 
 
 class Launcher:
-    """Runs attempts in `directory` (its own, locked by the caller, and the current one) until it is told to quit."""
+    """Runs attempts in `directory` (its own, locked by the caller, and the current one) until it is told to quit, or is
+    not needed any more."""
 
     def __init__(self, directory: str, capacity: int) -> None:
         """Takes over from whoever was here before. Raises OSError when the directory cannot be used."""
@@ -77,6 +78,7 @@ class Launcher:
 
     def run(self) -> None:
         """The loop. Returns when the core says exit."""
+        self._feed(ev.AgentLost())
         while not self._exiting:
             for fd, _ in self._epoll.poll(self._until_flush()):
                 handler = self._watch.get(fd)
@@ -326,6 +328,7 @@ class Launcher:
             del self._watch[self._link.fd]
             self._link.close()
             self._link = None
+            self._feed(ev.AgentLost())
 
 
 def identity(directory: str) -> str:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.launcher_core import LOST_TEXT, IllegalTransition, LauncherCore
+from cluster.domain.launcher_core import ALONE, LOST_TEXT, IllegalTransition, LauncherCore
 from cluster.domain.launcher_events import (
     AgentAcked,
     AgentConnected,
+    AgentLost,
     Effect,
     Ended,
     Event,
@@ -300,6 +301,28 @@ def test_quit_kills_when_told_and_the_end_is_a_plain_signal() -> None:
     effects = core.handle(ended(A, None, "SIGKILL"), NOW)
     assert end_reports(effects)[0].reason == "signal:SIGKILL"
     assert effects[1:] == [Exit()]
+
+
+def test_it_exits_when_it_is_idle_and_no_agent_comes_back() -> None:
+    core = LauncherCore(1000)
+    assert core.handle(AgentLost(), NOW) == []
+    assert core.next_deadline() == NOW + ALONE
+    assert core.handle(Tick(), NOW + ALONE - 1) == []
+    assert core.handle(Tick(), NOW + ALONE) == [Exit()]
+
+
+def test_it_does_not_exit_while_an_agent_is_there_or_anything_runs() -> None:
+    core = LauncherCore(1000)
+    core.handle(AgentLost(), NOW)
+    core.handle(AgentConnected(0, 1000), NOW + 1)
+    assert core.next_deadline() is None
+    assert core.handle(Tick(), NOW + ALONE) == []
+    core.handle(StartRequested(ONE_CPU, [A]), NOW + ALONE)
+    core.handle(started(A), NOW + ALONE)
+    core.handle(AgentLost(), NOW + ALONE)
+    assert core.next_deadline() is None
+    assert core.handle(Tick(), NOW + 3 * ALONE) == []
+    assert core.handle(ended(A), NOW + 3 * ALONE)[-1] == Exit()
 
 
 def test_quit_when_idle_exits() -> None:
