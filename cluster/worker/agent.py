@@ -161,11 +161,12 @@ class Agent:
         when that is done, or cannot be."""
         self.put(ShutdownRequested(stop_jobs))
 
-    async def quit_launcher(self, patience: float) -> None:
-        """To be called after `finished`, when nothing is to run on: ends the launcher, and waits until it has gone."""
+    async def quit_launcher(self, patience: float, *, kill: bool) -> None:
+        """To be called after `finished`, when nothing is to run on: ends the launcher, and waits until it has gone.
+        With `kill`, what runs all the same is killed."""
         if self.launcher is None:
             return
-        self.launcher.quit(kill=True)
+        self.launcher.quit(kill=kill)
         try:
             async with asyncio.timeout(patience):
                 await self.launcher_gone.wait()

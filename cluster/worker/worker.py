@@ -129,8 +129,9 @@ class Worker:
             if not stop_jobs:
                 self._say_what_goes_on()
         await agent.goodbye("the worker was stopped")
-        if stop_jobs:
-            await agent.quit_launcher(QUIT_PATIENCE)  # last, because without a launcher there is no session
+        if stop_jobs or self._is_idle():
+            # Last, because without a launcher there is no session.
+            await agent.quit_launcher(QUIT_PATIENCE, kill=stop_jobs)
         if self._server is not None:
             await self._server.stop()
         for task in self._tasks:
@@ -207,6 +208,11 @@ class Worker:
     def _fail(self, error: ClusterError) -> None:
         self._failure = self._failure or error
         self._give_up()
+
+    def _is_idle(self) -> bool:
+        """Nothing runs or waits that the next agent could adopt."""
+        core = self._agent.core
+        return not (core.running or core.queued or self._store.unfinished())
 
     def _say_what_goes_on(self) -> None:
         running = len(self._agent.core.running)

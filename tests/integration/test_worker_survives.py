@@ -93,6 +93,18 @@ def test_a_worker_that_is_to_stop_its_jobs_leaves_nothing_running(tmp_path: Path
     at_site(tmp_path, body)
 
 
+def test_a_worker_with_nothing_to_leave_behind_takes_its_launcher_along(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        job = await site.user.submit("true")
+        await site.user.wait(str(job.number))
+        launcher = worker.launcher_pid
+        assert await worker.stop() == 0
+        assert not is_alive(launcher)
+
+    at_site(tmp_path, body)
+
+
 def test_a_scheduler_that_comes_back_finds_its_workers_and_their_ends(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         worker = await site.worker().started()
@@ -140,7 +152,7 @@ def test_two_workers_share_the_work(tmp_path: Path) -> None:  # S2.1
         script = f"echo > {tmp_path}/began$CLUSTER_TASK; read x < {tmp_path}/gate$CLUSTER_TASK"
         job = await site.user.submit("sh", "-c", script, array=(ArraySegment(0, 3),))
         await asyncio.gather(*map(reach, began))  # all four at once: two on each
-        assert {info.running for info in await site.user.workers()} == {2}
+        assert {info.running + info.assigned for info in await site.user.workers()} == {2}
         await asyncio.gather(*map(let_go, gates))
         [ended] = await site.user.wait(str(job.number))
         assert ended.counts.succeeded == 4
