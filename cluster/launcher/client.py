@@ -190,11 +190,10 @@ class _Protocol(asyncio.Protocol):
         end = self._in.rfind(b"\n") + 1
         if not end:
             return
-        lines = bytes(self._in[:end]).splitlines()
+        messages = wire.decode_lines(bytes(self._in[:end]))
         del self._in[:end]
         reports: Reports = []
-        for line in lines:
-            message = wire.decode(line)
+        for message in messages:
             if message[0] == "hello":
                 self.hello.set_result(message[1])
             elif message[0] == "refused":

@@ -67,6 +67,12 @@ _dumps = json.JSONEncoder(separators=(",", ":")).encode
 decode = json.loads
 
 
+def decode_lines(data: bytes) -> list[Any]:
+    """Whole lines, all at once: that takes half the time. (JSON escapes line ends within texts.)"""
+    messages: list[Any] = decode(b"[%b]" % data.rstrip(b"\n").replace(b"\n", b","))
+    return messages
+
+
 def encode_report(report: Started | Ended) -> bytes:
     """A report as a line, for the wire and for the journal alike."""
     return encode(("started" if isinstance(report, Started) else "ended", *report))

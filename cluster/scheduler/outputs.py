@@ -2,6 +2,8 @@
 
     outputs/<job>/<index>.<attempt>.out and .err        one file for each stream; none: the stream was empty
 
+    outputs/new/                                        what is just coming in
+
 Small outputs are not here: they are in the store, with the end that they came with. A file appears whole or not at
 all. Of a stream beyond CAP bytes the first and the last half are kept, and a line between them says what is missing.
 """
@@ -28,6 +30,9 @@ class OutputFiles:
     def __init__(self, directory: Path, cap: int = CAP) -> None:
         self._directory = directory
         self._cap = cap
+        self._new = directory / "new"
+        # What was coming in when an earlier scheduler was killed: its worker pushes it again.
+        shutil.rmtree(self._new, ignore_errors=True)
 
     def has(self, key: AttemptKey) -> bool:
         """Whether the attempt's output was taken in."""
@@ -35,10 +40,10 @@ class OutputFiles:
 
     def new(self, key: AttemptKey) -> "NewOutput":
         """To be filled. Exhausted when the disk is full."""
-        directory = self._path(key, False).parent
-        with _full_disk_explained(directory):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return NewOutput({stderr: self._path(key, stderr) for stderr in (False, True)}, self._cap)
+        for directory in (self._new, self._path(key, False).parent):
+            with _full_disk_explained(directory):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return NewOutput({stderr: self._path(key, stderr) for stderr in (False, True)}, self._new, self._cap)
 
     def read(self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0) -> Iterator[bytes]:
         """The stream in pieces, from byte `skip` or only its last lines. Nothing if it was empty. Blocks."""
@@ -58,8 +63,10 @@ class OutputFiles:
 class NewOutput:
     """The output of one attempt as it comes in. Use it in `with`: what was not kept is gone afterwards."""
 
-    def __init__(self, paths: dict[bool, Path], cap: int) -> None:
+    def __init__(self, paths: dict[bool, Path], directory: Path, cap: int) -> None:
+        """`directory`: where it lies until it is kept, on the same file system."""
         self._paths = paths
+        self._directory = directory
         self._cap = cap
         self._streams: dict[bool, _Capped] = {}
 
@@ -76,7 +83,7 @@ class NewOutput:
         """Blocks. Exhausted when the disk is full."""
         with _full_disk_explained(self._paths[stderr]):
             if stderr not in self._streams:
-                self._streams[stderr] = _Capped(self._paths[stderr].parent, self._cap)
+                self._streams[stderr] = _Capped(self._directory, self._cap)
             self._streams[stderr].write(data)
 
     def keep(self) -> None:
@@ -92,7 +99,7 @@ class _Capped:
     """One stream in a temporary file, and when it is long, its end in a second one that is overwritten in a circle."""
 
     def __init__(self, directory: Path, cap: int) -> None:
-        self._head: IO[bytes] = tempfile.NamedTemporaryFile(dir=directory, prefix=".new-", delete=False)  # noqa: SIM115
+        self._head: IO[bytes] = tempfile.NamedTemporaryFile(dir=directory, delete=False)  # noqa: SIM115
         self._tail: IO[bytes] | None = None
         self._head_left = cap // 2
         self._tail_size = cap - cap // 2

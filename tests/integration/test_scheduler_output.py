@@ -340,3 +340,12 @@ def test_a_disk_that_takes_no_output_is_said(tmp_path: Path) -> None:
     files = OutputFiles(Path("/dev/null/outputs"))
     with pytest.raises(Exhausted, match="Not a directory"):
         files.new(AttemptKey(1, 0, 1))
+
+
+def test_what_was_coming_in_when_a_scheduler_died_takes_no_space_for_ever(tmp_path: Path) -> None:
+    key = AttemptKey(5, 17, 2)
+    died = OutputFiles(tmp_path).new(key)
+    died.write(False, b"half of it")
+    kept = OutputFiles(tmp_path)
+    assert not kept.has(key)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
