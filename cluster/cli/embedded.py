@@ -60,6 +60,7 @@ def down(root: Path) -> list[str]:
     """Stops worker, launcher and scheduler, in this order, and answers in lines what it did; none when nothing ran."""
     if not root.exists():
         return []
+    _own_directory(root)  # it says which processes to end
     with _locked(root):
         running = _alive(root)
         said = []

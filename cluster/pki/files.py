@@ -18,10 +18,12 @@ _LOCK = ".lock"
 
 
 def private_directory(path: Path) -> Path:
-    """Make the directory (0700) if it is missing, and check it if it is not."""
+    """Make the directory (0700) if it is missing, and check it and the way to it."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for missing in reversed([step for step in (path, *path.parents) if not step.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)  # each of them, whatever the umask lets pass
         check_private(path)
+        _check_way(path)
     except OSError as error:
         raise ClusterError(f"the directory {path} cannot be used: {error.strerror}") from error
     return path
@@ -45,6 +47,24 @@ def check_private(path: Path) -> None:
         raise ClusterError(
             f"{path} can be used by others (mode {mode:o}) and holds keys; chmod {wanted} it, if you still trust it"
         )
+
+
+def _check_way(path: Path) -> None:
+    """Raise ClusterError when somebody else could put another directory in the place of this one."""
+    links = {step for step in (path, *path.absolute().parents) if step.is_symlink()}
+    for step in (*links, *path.absolute().parents, *path.resolve().parents):
+        status = step.lstat()
+        if status.st_uid not in (0, os.geteuid()):
+            raise ClusterError(
+                f"{step} belongs to user {status.st_uid}, who could replace {path}; give another directory"
+            )
+        # Where each user has a group of its own, what it makes is often open to that.
+        others = stat.S_IWOTH if status.st_gid == os.getegid() else stat.S_IWOTH | stat.S_IWGRP
+        # In a sticky directory such as /tmp others may add entries, but not replace ours.
+        if step not in links and status.st_mode & others and not status.st_mode & stat.S_ISVTX:
+            raise ClusterError(
+                f"{step} can be changed by others, who could replace {path}; chmod go-w it, or give another directory"
+            )
 
 
 def read_private(path: Path) -> bytes:

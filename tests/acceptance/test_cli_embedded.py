@@ -168,3 +168,10 @@ def test_what_keeps_it_from_starting_is_said(command: Command) -> None:
     assert "the scheduler did not start" in done.err
     assert "chmod 700" in done.err
     assert done.err.count("\n") == 1
+
+
+def test_nobody_else_tells_down_which_processes_to_end(command: Command) -> None:
+    command.home.chmod(0o777)
+    done = command("down")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert f"{command.home} can be changed by others" in done.err

@@ -125,6 +125,34 @@ def test_keys_of_another_user_are_refused(tmp_path: Path) -> None:
         open_authority(tmp_path, NOW)
 
 
+def test_a_way_that_others_can_change_is_refused(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with pytest.raises(ClusterError, match=r"shared can be changed by others, who could replace .*/shared/a/b"):
+        private_directory(shared / "a" / "b")
+    (tmp_path / "link").symlink_to(shared / "a")
+    with pytest.raises(ClusterError, match="shared can be changed by others"):
+        private_directory(tmp_path / "link" / "b")
+    shared.chmod(0o1777)  # as /tmp is
+    assert private_directory(shared / "a" / "b").is_dir()
+    assert private_directory(tmp_path / "link" / "b").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_way_through_what_belongs_to_another_user_is_refused(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o755)
+    os.chown(theirs, 12345, 12345)
+    with pytest.raises(ClusterError, match="theirs belongs to user 12345, who could replace"):
+        private_directory(theirs / "ours")
+    (tmp_path / "ours").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "ours")
+    os.lchown(tmp_path / "link", 12345, 12345)
+    with pytest.raises(ClusterError, match="link belongs to user 12345, who could replace"):
+        private_directory(tmp_path / "link")
+
+
 def test_what_the_system_refuses_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "file").chmod(0o600)
