@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from cluster.client.discovery import Place, find
 from cluster.client.door import Door
+from cluster.client.renewing import renew_if_due
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import parse_array
 from cluster.domain.errors import NotReached, Unreachable
@@ -155,8 +156,9 @@ class AsyncClient:
         await self._door().revoke_token(token_id)
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection, and renews the caller's certificate when that is due."""
         if self._opened is not None:
+            await renew_if_due(self.place)
             await self._opened.close()
 
     async def __aenter__(self) -> Self:

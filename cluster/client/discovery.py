@@ -30,6 +30,7 @@ class Place:
     credentials: Credentials
     is_worker: bool = False  # a lone worker's own API
     is_embedded: bool = False  # made by `cluster up` on this machine: jobs run in the caller's directory
+    renewable: Path | None = None  # the file of credentials made by `cluster login`: their user's to renew
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,9 @@ def find(
     if worker := given["at"].value:
         return Place(check_address(worker), _credentials(given["credentials"].value, root), is_worker=True)
     if address := given["scheduler"].value:
-        return Place(check_address(address), _credentials(given["credentials"].value, root))
+        mine = root / USER_DIRECTORY / USER_FILE
+        renewable = mine if not given["credentials"].value and mine.exists() else None
+        return Place(check_address(address), _credentials(given["credentials"].value, root), renewable=renewable)
     return local_place(root, given["credentials"].value)
 
 

@@ -1,0 +1,51 @@
+"""A user's certificate is renewed by using it: in the middle of its life, after the calls that used it."""
+
+import logging
+import time
+from pathlib import Path
+
+from cluster.client.discovery import Place
+from cluster.domain.credentials import Credentials
+from cluster.domain.errors import ClusterError
+from cluster.domain.identity import scheduler_server_name
+from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
+
+logger = logging.getLogger(__name__)
+
+
+async def renew_if_due(place: Place) -> None:
+    """Replaces the file of the credentials that `place` was reached with, where this user may and it is time.
+
+    A failure costs nothing yet, since a fifth of its life or more is left: it is tried again by the next use."""
+    if place.renewable is None or not _is_due(place.credentials):
+        return
+    try:
+        await _renew(place, place.renewable)
+    except ClusterError as error:
+        logger.warning("your certificate was not renewed, %.0f h are left: %s", _hours_left(place), error)
+
+
+def _is_due(present: Credentials) -> bool:
+    now = time.time()
+    if now < renewal_time(present.not_before, present.not_after, EARLIEST):
+        return False
+    import random  # 5 ms, which the usual case does without
+
+    fraction = random.uniform(EARLIEST, LATEST)  # noqa: S311 (spreads renewals, keeps no secret)
+    return now >= renewal_time(present.not_before, present.not_after, fraction)
+
+
+async def _renew(place: Place, file: Path) -> None:
+    from cluster.pki.enrol import KeyRequest  # cryptography: 130 ms, twice a month
+    from cluster.pki.files import save_credentials
+    from cluster.rpc.channel import dial
+    from cluster.rpc.join import renew
+
+    present, request = place.credentials, KeyRequest()
+    async with dial(place.address, present, scheduler_server_name(present.identity.cluster_id)) as channel:
+        certificate = await renew(channel, place.address, request.request)
+    save_credentials(file, request.complete(certificate, present.ca_pem, present.identity))
+
+
+def _hours_left(place: Place) -> float:
+    return (place.credentials.not_after - time.time()) / 3600
