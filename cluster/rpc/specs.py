@@ -2,7 +2,7 @@
 they start often: what `convert` loads would cost them 30 ms.
 """
 
-from cluster.domain.job import DEFAULT_LOST_AFTER, ArraySegment, JobSpec
+from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, ArraySegment, JobSpec
 from cluster.v1 import job_pb2
 
 DEFAULT_MILLICPUS = 1000
@@ -41,7 +41,7 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
         array=tuple(ArraySegment(s.first, s.last, s.step or 1) for s in message.array),
         lines=message.lines,
         timeout=message.timeout,
-        grace=message.grace,
+        grace=message.grace if message.HasField("grace") else DEFAULT_GRACE,
         worker=message.worker,
         lost_after=message.lost_after or DEFAULT_LOST_AFTER,
         retries=message.retries,

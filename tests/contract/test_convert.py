@@ -46,9 +46,9 @@ def test_spec_comes_back_as_it_was(spec: JobSpec) -> None:
     assert specs.spec_from_proto(job_pb2.JobSpec.FromString(wire)) == spec
 
 
-def test_what_cannot_be_zero_is_filled_in_for_callers_that_leave_it_out() -> None:
+def test_what_is_left_out_is_filled_in() -> None:
     spec = specs.spec_from_proto(job_pb2.JobSpec(argv=["true"], array=[job_pb2.ArraySegment(first=1, last=2)]))
-    assert (spec.millicpus, spec.lost_after, spec.array[0].step) == (1000, 60.0, 1)
+    assert (spec.millicpus, spec.lost_after, spec.grace, spec.array[0].step) == (1000, 60.0, 10.0, 1)
 
 
 def test_report_comes_back_as_it_was() -> None:
