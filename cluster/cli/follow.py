@@ -62,6 +62,9 @@ class Follower:
         finally:
             why.cancel()
             work.cancel()
+            await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()  # asked for, or asyncio shows a traceback of what was cancelled
             if self._progress:
                 self._progress.close()
         await self._say_how_it_ended()
@@ -104,11 +107,13 @@ class Follower:
         job = self._latest
         if job.state is TaskState.SUCCEEDED or job.reason.startswith("exit:"):
             return
+        from cluster.cli.render import why_of
+
         detail = ""
         if not job.is_array:
             _, tasks = await self._client.get(job.id, max_tasks=1)
             detail = f": {tasks[0].detail}" if tasks and tasks[0].detail else ""
-        print(f"cluster: job {job.number} {job.state.word} ({printable(job.reason + detail)})", file=sys.stderr)
+        print(f"cluster: job {job.number} {job.state.word}{printable(why_of(job, detail))}", file=sys.stderr)
 
     def _interrupted(self) -> None:
         if self._cancelling:
@@ -133,10 +138,15 @@ class Follower:
 
     def _read_answer(self) -> None:
         line = os.read(sys.stdin.fileno(), 1024)
-        self._answered(line.decode(errors="replace").strip().lower()[:1] or ("g" if line else "c"))
+        word = line.decode(errors="replace").strip().lower()[:1] or ("g" if line else "c")
+        if word in "clg":
+            self._answered(word)
+        else:
+            sys.stderr.write("c, l or g? ")
+            sys.stderr.flush()
 
     def _answered(self, word: str) -> None:
-        """c: cancel, l: leave, anything else: go on."""
+        """c: cancel, l: leave, g: go on."""
         if self._asking:
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
             self._asking = False

@@ -97,6 +97,20 @@ def test_without_a_terminal_a_signal_cancels_the_job(cluster: Command, number: s
     assert cluster.ok("job", "show", "last", "--json").json["state"] == "cancelled"
 
 
+def test_whoever_is_told_to_cancel_twice_leaves_quietly(cluster: Command) -> None:
+    stubborn = ("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1000; done")
+    with cluster.started("run", "--grace", "1", "--", *stubborn) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert b"cancelling" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 130
+        assert process.stderr.read().count(b"\n") == 1
+    assert cluster("job", "wait", "last").code == 137
+
+
 def test_a_reader_who_leaves_ends_the_job_quietly(cluster: Command) -> None:
     with cluster.started("run", "--", "yes") as process:
         assert process.stdout
@@ -149,6 +163,8 @@ def test_ctrl_c_can_go_on(cluster: Command, tmp_path: Path) -> None:
         terminal.wait_for("ready")
         terminal.type("\x03")
         terminal.wait_for("[g]o on")
+        terminal.type("what?\n")
+        terminal.wait_for("c, l or g?")
         terminal.type("g\n")
         gate.write_text("on\n")
         terminal.wait_for("got on")
