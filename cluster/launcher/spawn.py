@@ -148,6 +148,10 @@ class Spawner:
                 extra_groups=[],
             )
         except OSError as e:
+            if e.errno == errno.EACCES and "/" not in command.argv[0]:
+                # Of all directories in PATH, execvp tells of one that is closed to the user, not of those without it.
+                self._programs.clear()
+                self._find(command.argv[0], command.env.get("PATH", os.defpath))
             raise _explain(e, command.argv[0], command) from None
         except ValueError as e:
             raise CannotStart(f"cannot start {command.argv[0]!r}: {e}") from None

@@ -195,6 +195,21 @@ def test_root_can_run_it_as_another_user(lab: Lab) -> None:
     run(main())
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as somebody else")
+def test_a_directory_of_path_that_is_closed_to_the_user_hides_nothing(lab: Lab, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    path = (("PATH", f"{closed}:/usr/bin:/bin"),)
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, lab.template("no-such", cwd="/", uid=65534, gid=65534, env=path)))
+            assert (end.reason, end.code) == ("launch_failed", 127)
+            assert "not found in PATH" in end.text
+
+    run(main())
+
+
 def test_a_long_backlog_runs_in_order_and_within_capacity(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent(millicpus=2000) as agent:
