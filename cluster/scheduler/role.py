@@ -26,7 +26,7 @@ from cluster.domain.errors import ClusterError, Conflict
 from cluster.domain.identity import Role
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.scheduler_core import LEASE
-from cluster.pki.authority import CA_FILE, Authority, open_authority, refresh_credentials
+from cluster.pki.authority import Authority, open_authority, refresh_credentials
 from cluster.pki.files import private_directory, write_private
 from cluster.rpc.credentials import ServingCredentials
 from cluster.scheduler.addresses import join_up, split_listen
@@ -70,7 +70,6 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
     addresses = _addresses(options)
     directory = private_directory(options.directory)
     with _the_only_one(directory):
-        first_start = not (directory / CA_FILE).exists()
         authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
         credentials = refresh_credentials(authority, directory, time.time(), _some_fraction())
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
@@ -83,7 +82,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
         stop = _stop_signal()
         try:
             await service.start(addresses)
-            await _announce(service, authority, directory, first_start, ready)
+            await _announce(service, authority, directory, ready)
             await stop.wait()
             logger.info("stopping: nothing new is taken; running jobs go on, and report when the scheduler is back")
         finally:
@@ -101,16 +100,14 @@ def _addresses(options: SchedulerOptions) -> Addresses:
     return Addresses(options.listen, join_listen, options.advertise)
 
 
-async def _announce(
-    service: Service, authority: Authority, directory: Path, first_start: bool, ready: Callable[[Ready], None]
-) -> None:
+async def _announce(service: Service, authority: Authority, directory: Path, ready: Callable[[Ready], None]) -> None:
     """Lets this machine know where we are, and the caller that we serve."""
     write_private(directory / TOKEN, f"{service.new_local_token()}\n".encode())
     status = Ready(service.address, service.join_address, os.getpid(), authority.cluster_id)
     fields = asdict(status)
     del fields["join_token"]
     write_private(directory / STATUS, json.dumps(fields).encode() + b"\n")
-    if first_start:
+    if not service.admission.tokens():  # it serves for the first time, or a start before came to nothing
         token, record = service.new_token(Role.WORKER, FIRST_TOKEN_LIFE, FIRST_TOKEN_USES)
         await service.admission.add(record)
         status = Ready(status.address, status.join_address, status.pid, status.cluster_id, str(token))

@@ -187,6 +187,18 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert "expected host:port" in refusal(tmp_path / "x", InvalidInput, listen="50000")
 
 
+def test_a_start_that_came_to_nothing_leaves_the_first_line_to_the_next(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refusal(tmp_path, Conflict, listen=f"127.0.0.1:{taken.getsockname()[1]}")
+
+    async def look(ready: Ready) -> None:
+        assert ready.join_token
+
+    assert serving(tmp_path, look) == 0
+
+
 def test_a_directory_has_one_scheduler(tmp_path: Path) -> None:
     async def body(ready: Ready) -> None:
         with pytest.raises(Conflict, match=rf"a scheduler \(pid {os.getpid()}\) already uses {tmp_path}"):
