@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from cluster.domain.errors import InvalidInput, NotFound
+from cluster.domain.errors import InvalidInput, NotFound, NotPermitted
 from cluster.domain.identity import ADMIN_NAME, Caller, Identity, Kind, Role, is_uuid
 from cluster.domain.job import JobRecord
 from cluster.domain.selectors import parse_selector, resolve
@@ -21,10 +21,12 @@ _MOST_TEXT = 1000  # characters of a reason
 
 def role_of(identity: Identity) -> Role | None:
     """In what right somebody acts here. The list of users is the scheduler's; the admin is known without it, and
-    everybody else has no right at this door."""
-    if identity.kind is Kind.USER and identity.name == ADMIN_NAME:
-        return Role.ADMIN
-    return None
+    everybody else has no right at this door, which NotPermitted says to other users."""
+    if identity.kind is not Kind.USER:
+        return None
+    if identity.name != ADMIN_NAME:
+        raise NotPermitted(f"{identity} is not the admin, who alone may use a worker's own API: ask the scheduler")
+    return Role.ADMIN
 
 
 class _Visible:

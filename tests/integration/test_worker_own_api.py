@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound
+from cluster.domain.errors import ClusterError, InvalidInput, NotFound, NotPermitted
 from cluster.domain.job import ArraySegment, JobSpec
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
@@ -163,7 +163,7 @@ def test_whoever_has_no_right_here_gets_in_nowhere(tmp_path: Path) -> None:  # S
     async def body(site: Site) -> None:
         worker = await site.worker(null_launcher=True).started()
         async with site.own_api(worker, user="mallory") as stub:
-            with pytest.raises(NotAuthenticated, match="user/mallory is not, or no longer, known"):
+            with pytest.raises(NotPermitted, match="user/mallory is not the admin"):
                 await Own(stub).jobs()
 
     at_site(tmp_path, body)
