@@ -11,6 +11,7 @@ import click
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import DURATION, as_json, connection, quiet, yes
 from cluster.client.types import Job, Task
+from cluster.domain.arrays import format_array
 from cluster.domain.printable import printable
 from cluster.domain.quantities import format_cpus, format_duration, format_size
 from cluster.domain.states import TaskState
@@ -104,19 +105,26 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
 
     async def work() -> tuple[Job, tuple[Task, ...]]:
         async with client(ctx) as cluster:
-            return await cluster.get(selector, max_tasks=max_tasks)
+            return await cluster.get(selector, max_tasks=max_tasks + 1)  # one more tells whether there are more
 
     job, tasks = asyncio.run(work())
+    more = len(tasks) > max_tasks > 0
+    tasks = tasks[:max_tasks]
     if as_json:
         print_json({**job_json(job), "task_details": [task_json(task) for task in tasks]})
     elif quiet:
         print(job.id)
     else:
         _print_job(job, tasks)
+    if more and not quiet:
+        print(
+            f"cluster: these are only {max_tasks} of its {job.counts.total} tasks; --tasks N shows more",
+            file=sys.stderr,
+        )
 
 
 def _print_job(job: Job, tasks: Sequence[Task]) -> None:
-    from cluster.cli.render import command_of, iso, print_table, state_of, took
+    from cluster.cli.render import command_of, iso, print_table, state_of, took, why_of
 
     now = time.time()
     facts: list[tuple[str, Any]] = [
@@ -124,11 +132,14 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
         ("name", job.spec.name),
         ("owner", job.owner),
         ("command", command_of(job.spec)),
-        ("state", state_of(job) + (f" ({job.reason})" if job.reason not in ("", "ok") else "")),
+        ("state", state_of(job) + why_of(job)),
         ("exit code", job.exit_code if job.state.ended else ""),
         *(("waits", why) for why in job.pending_because),
         ("cancelled by", job.cancelled_by + (f": {job.cancel_reason}" if job.cancel_reason else "")),
+        ("tasks", _tasks_of(job) if job.is_array else ""),
         ("cpus", format_cpus(job.spec.millicpus)),
+        ("timeout", format_duration(job.spec.timeout) if job.spec.timeout else ""),
+        ("retries", job.spec.retries or ""),
         ("worker", job.spec.worker),
         ("cwd", job.spec.cwd),
         ("submitted", iso(job.submitted_at)),
@@ -156,8 +167,22 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
     ]
     print()
     print_table(("TASK", "STATE", "REASON", "ATTEMPT", "WORKER", "TOOK", "CPU", "MEMORY"), rows)
-    if len(tasks) < job.counts.total and job.is_array:
-        print(f"cluster: these are {len(tasks)} of {job.counts.total} tasks; --tasks N shows more", file=sys.stderr)
+
+
+def _tasks_of(job: Job) -> str:
+    """Of an array: how many tasks are in which state, and their numbers."""
+    counts = job.counts
+    numbers = {
+        "ready": counts.ready,
+        "assigned": counts.assigned,
+        "running": counts.running,
+        "backoff": counts.backoff,
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+        "cancelled": counts.cancelled,
+    }
+    states = ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
+    return f"{counts.total}: {states}{f'; numbers {format_array(job.spec.array)}' if job.spec.array else ''}"
 
 
 def _how_it_ended(task: Task) -> str:
@@ -207,7 +232,7 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
     from cluster.cli.connecting import client
     from cluster.cli.follow import exit_code
     from cluster.cli.progress import progress
-    from cluster.cli.render import job_json, print_json
+    from cluster.cli.render import job_json, print_json, why_of
 
     async def work() -> tuple[Job, ...]:
         shown = None if quiet else progress()
@@ -230,8 +255,7 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
         print("".join(f"{job.number}\n" for job in jobs), end="")
     else:
         for job in jobs:
-            why = f" ({printable(job.reason)})" if job.reason not in ("", "ok") else ""
-            print(f"job {job.number} {job.state.word}{why}")
+            print(f"job {job.number} {job.state.word}{printable(why_of(job))}")
     return exit_code(jobs)
 
 

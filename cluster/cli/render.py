@@ -73,6 +73,12 @@ def state_of(job: Job) -> str:
     return f"{job.state.word} {job.counts.ended}/{job.counts.total}"
 
 
+def why_of(job: Job, detail: str = "") -> str:
+    """The reason in brackets with a space before; nothing where the state says it all."""
+    words = f"{job.reason}{detail}"
+    return "" if words in ("", "ok", job.state.word) else f" ({words})"
+
+
 def job_json(job: Job) -> dict[str, Any]:
     """A job as JSON shows it."""
     spec, counts = job.spec, job.counts

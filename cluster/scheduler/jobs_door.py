@@ -118,7 +118,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def _one_target(self, caller: Caller, selector: str) -> Target:
         targets = await self._driver.read(lambda core: select(core, caller, [selector]))
         if len(targets) != 1:
-            numbers = ", ".join(str(target.job) for target in targets[:5]) or "none"
+            numbers = ", ".join(str(target.job) for target in targets[:5]) + (", …" if targets[5:] else "") or "none"
             raise InvalidInput(f"{selector!r} selects {len(targets)} jobs ({numbers}): give the number of one")
         return targets[0]
 

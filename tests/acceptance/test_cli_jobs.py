@@ -65,8 +65,35 @@ def test_show_tells_how_each_task_ended(cluster: Command) -> None:
     assert (worst["task"], worst["reason"], worst["signal"]) == (2, "signal:SIGKILL", "SIGKILL")
     assert worst["worker"]
     assert ISO.fullmatch(worst["ended_at"])
-    people = cluster.ok("job", "show", number).text
-    assert f"{number}.2\tfailed\tsignal:SIGKILL" in people
+    people = cluster.ok("job", "show", number)
+    assert f"{number}.2\tfailed\tsignal:SIGKILL" in people.text
+    assert "3: 2 succeeded, 1 failed; numbers 1-3" in people.text
+    assert people.err == ""
+
+
+def test_show_says_when_there_are_more_tasks_than_it_shows(cluster: Command) -> None:
+    number = submit(cluster, "--array", "1-5", "--", "true")
+    cluster.ok("job", "wait", number)
+    assert "only 2 of its 5 tasks" in cluster.ok("job", "show", number, "--tasks", "2").err
+    assert cluster.ok("job", "show", f"{number}.1-2", "--tasks", "2").err == ""
+    assert cluster.ok("job", "show", number, "--tasks", "0").err == ""
+
+
+def test_a_name_cannot_steer_the_terminal_of_who_looks_at_it(cluster: Command) -> None:
+    number = submit(cluster, "--name", "red\x1b[31m", "--", "echo", "\x9b31m")
+    for shown in (cluster.ok("job", "list", number).text, cluster.ok("job", "show", number).text):
+        assert r"red\x1b[31m" in shown
+        assert r"\x9b31m" in shown
+        assert not {"\x1b", "\x9b"} & set(shown)
+
+
+def test_of_many_jobs_show_names_some(cluster: Command) -> None:
+    for _ in range(6):
+        submit(cluster, "--name", "six", "--", "true")
+    done = cluster("job", "show", "six")
+    assert done.code == 2
+    assert "selects 6 jobs" in done.err
+    assert ", …)" in done.err
 
 
 def test_show_says_why_a_job_waits(cluster: Command) -> None:
