@@ -28,6 +28,19 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Of a word that is no command, the error names those that are nearly it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = " or ".join(get_close_matches(args[0], self._commands_at))
+            message = error.message.removesuffix(".") + (f", did you mean {near}?" if near else "")
+            raise click.UsageError(message, ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """From the table alone: help must not load every command there is."""
         if self._commands_at:

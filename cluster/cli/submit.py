@@ -26,14 +26,20 @@ def job_options(command: F) -> F:
             "--array", type=ARRAY, help="Run once for each number, as in 1-1000:2 or 1,5,10-20 (CLUSTER_TASK)."
         ),
         click.option(
-            "--each-line", metavar="FILE", help="Run once for each line of FILE (-: stdin), for {} in the command."
+            "--each-line",
+            metavar="FILE",
+            type=click.Path(),  # which shells complete
+            help="Run once for each line of FILE (-: stdin), for {} in the command (CLUSTER_LINE).",
         ),
         click.option("--name", default="", help="A name to find the job by."),
         click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Set a variable; without value: yours."),
         click.option("--cwd", default="", metavar="DIR", help="Run in DIR (default: a fresh directory)."),
         click.option("--cpus", type=CPUS, default="1", show_default=True, help="CPUs for each task, as in 2 or 0.5."),
         click.option(
-            "--timeout", type=DURATION, default="0", help="Stop a task that runs longer, as in 90, 10m, 1h30m."
+            "--timeout",
+            type=DURATION,
+            default="0",
+            help="Stop a task that runs longer, as in 90, 10m, 1h30m; 0: never.",
         ),
         click.option(
             "--grace", type=DURATION, default=f"{DEFAULT_GRACE:g}", help="From SIGTERM to SIGKILL.", show_default=True

@@ -7,6 +7,7 @@ import click
 
 from cluster.cli.options import DURATION, as_json, connection, quiet
 from cluster.client.types import Token
+from cluster.domain.errors import InvalidInput
 
 ROLES = ["worker", "user", "viewer", "admin"]
 
@@ -35,6 +36,11 @@ def create(ctx: click.Context, role: str, user: str, life: float, uses: int, as_
     """
     from cluster.cli.connecting import client
     from cluster.cli.render import print_json, token_json
+
+    if role != "worker" and not user:
+        raise InvalidInput(f"--role {role} is a person's: say whose with --user NAME")
+    if role == "worker" and user:
+        raise InvalidInput(f"--user {user} needs a role of people: --role user, viewer or admin")
 
     async def work() -> tuple[Token, str]:
         async with client(ctx) as cluster:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NoReturn
 
@@ -153,7 +154,9 @@ async def _worker_name(address: str, credentials: Credentials) -> str:
     except TimeoutError:
         raise Unreachable(f"{address} cannot be reached: nobody answered in time") from None
     except OSError as error:
-        raise Unreachable(f"{address} cannot be reached: {error.strerror or error}") from None
+        # asyncio has words of its own in strerror
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        raise Unreachable(f"{address} cannot be reached: {why}") from None
     certificate: Any = writer.get_extra_info("peercert")
     writer.transport.abort()  # a polite goodbye would wait for the other side's
     with contextlib.suppress(OSError):  # it may have hung up already, as we showed no certificate

@@ -111,6 +111,9 @@ def validate(spec: JobSpec) -> None:
     )
     if not spec.script and not (spec.argv and spec.argv[0]):
         raise InvalidInput("the command is empty: give one after --, as in: cluster run -- echo hello")
+    if b"\0" in spec.lines:
+        line = spec.lines[: spec.lines.index(b"\0")].count(b"\n") + 1
+        raise InvalidInput(f"a NUL byte in line {line} of --each-line: no process can be given one")
     if any("\0" in text for text in texts):
         raise InvalidInput("a NUL byte in the command, environment or a path: no process can be given one")
     if spec.script:

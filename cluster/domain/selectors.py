@@ -75,6 +75,8 @@ def parse_selector(text: str) -> Selector:
     if not match:
         return Selector(Kind.NAME, text)
     head, tasks = match[1], match[2]
+    if tasks == "":
+        raise InvalidInput(f"{text!r} names no task: give its number after the dot, as in {head}.17 or {head}.1-10")
     segments = None if tasks is None else parse_array(tasks)
     if head == "last":
         return Selector(Kind.LAST, "", segments)

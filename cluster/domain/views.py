@@ -119,4 +119,5 @@ def _why_pending(core: SchedulerCore, job: Job) -> Iterator[str]:
         yield f"{needs}; the largest worker online, {largest.record.name}, has {largest.record.millicpus / 1000:g}"
         return
     before = sum(1 for other in core.unfinished() if other.number < job.number)
-    yield f"{needs}; all that fit are busy, {before} unfinished jobs come first"
+    first = f"{before} unfinished job{' comes' if before == 1 else 's come'} first"
+    yield f"{needs}; all that fit are busy, {first}"

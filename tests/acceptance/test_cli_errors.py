@@ -47,6 +47,9 @@ def refused(done: Done, code: int, *words: str) -> None:
         (["job", "list", "--state", "odd"], ["'odd'", "running"]),
         (["job", "logs", "--tail", "x", "5"], ["--tail", "'x'"]),
         (["token", "create", "--role", "king"], ["'king'", "worker"]),
+        (["token", "create", "--role", "user"], ["--user NAME"]),
+        (["token", "create", "--user", "ada"], ["ada", "--role user"]),
+        (["job", "sumbit"], ["'sumbit'", "did you mean submit?", "cluster job --help"]),
         (["completion", "tcsh"], ["'tcsh'", "bash"]),
     ],
 )

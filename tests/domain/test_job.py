@@ -59,6 +59,7 @@ def test_lines_are_found_by_index(lines: list[bytes], data: st.DataObject) -> No
 WRONG = {
     "empty": JobSpec(argv=()),
     "NUL": JobSpec(argv=("a\0b",)),
+    "NUL byte in line 2": JobSpec(argv=("a",), lines=b"x\ny\0"),
     "environment": JobSpec(argv=("a",), env=(("A=B", "c"),)),
     "scripts folder": JobSpec(argv=("sh",), script="../x"),
     "not absolute": JobSpec(argv=("a",), cwd="here"),

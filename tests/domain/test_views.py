@@ -24,6 +24,8 @@ def test_why_a_job_waits() -> None:
     assert why(bench, 3) == ()
     bench.submit(spec())
     assert why(bench, 4) == ("needs 1 cpus a task; all that fit are busy, 3 unfinished jobs come first",)
+    bench.turn(CancelRequested(0, (Target(1), Target(2)), "ann"))
+    assert why(bench, 4) == ("needs 1 cpus a task; all that fit are busy, 1 unfinished job comes first",)
     bench.turn(SessionClosed(session))
     assert why(bench, 4) == ("worker w is unreachable",)
     bench.turn(WorkerDeregistered(1, "w"))
