@@ -81,9 +81,10 @@ def _export(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 def cli(ctx: click.Context) -> None:
     """Turn Linux machines into one secure computer for running commands.
 
-    Every option can also be set by a variable, CLUSTER_COMMAND_OPTION (as in CLUSTER_RUN_CPUS), or in the
-    configuration file; `cluster config show` tells what is in force. Exit codes: the job's own for run and wait, 2 for
-    wrong usage, 75 when the cluster cannot be reached, 77 when it does not let you in.
+    Every option can also be set by a variable, CLUSTER_COMMAND_OPTION (as in CLUSTER_RUN_CPUS); those of scheduler and
+    worker, and which scheduler to use, also in the configuration file: `cluster config show` tells what is in force.
+    Exit codes: the job's own for run and wait, 2 for wrong usage, 75 when the cluster cannot be reached, 77 when it
+    does not let you in.
     """
     if ctx.invoked_subcommand is None:
         click.echo(WELCOME, nl=False)
