@@ -70,7 +70,7 @@ from cluster.domain.worker_messages import (
     WorkerEvent,
 )
 
-REPORT_EVERY = 0.02  # seconds; one report costs the scheduler a commit, so under load they carry many ends
+REPORT_EVERY = 0.03  # seconds; one report costs the scheduler a commit, so under load they carry many ends
 REPORT_ENTRIES = 4096  # in one report
 REPORT_OUTPUT = 1 << 20  # bytes of small outputs in one report; a message of gRPC holds 4 MiB
 BACKOFF_FIRST, BACKOFF_MOST = 0.2, 5.0  # seconds; well below a lease, so that a scheduler's restart costs nothing

@@ -22,8 +22,9 @@ from cluster.domain.launcher_core import LauncherCore
 from cluster.launcher import cgroup, clock, journal, link, spawn, tree, wire
 
 # Seconds. Each batch wakes the agent, which costs about as much as starting a process: so while the backlog keeps
-# the machine busy anyway, reports wait this long for company. The last one never waits.
-COALESCE = 0.010
+# the machine busy anyway, reports wait this long for company. The last one never waits. (20 ms instead of 10, and a
+# report to the scheduler every 30 ms: a third less CPU of agent and scheduler a task. Work in advance is for 100 ms.)
+COALESCE = 0.020
 
 
 class Launcher:
