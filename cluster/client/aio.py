@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from cluster.client.discovery import Place, find
 from cluster.client.door import Door
+from cluster.client.had import Had
 from cluster.client.renewing import renew_if_due
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import parse_array
@@ -111,16 +112,13 @@ class AsyncClient:
         A follower from byte 0 outlasts a restart of the scheduler: it asks again and leaves out what it has had.
         """
         door, patience = self._door(), _Patience()
-        had: dict[tuple[int, int, int, bool], int] = {}
+        had = Had()
         while True:
-            skip = dict(had)
+            had.begin()
             try:
                 async for piece in door.logs(selector, stdout, stderr, follow, tail, patience.left()):
                     patience.renew()
-                    stream = (piece.job, piece.task, piece.attempt, piece.stderr)
-                    fresh = _unseen(piece, stream, skip)
-                    if fresh is not None:
-                        had[stream] = had.get(stream, 0) + len(fresh.data)
+                    if fresh := had.rest_of(piece):
                         yield fresh
                 return
             except Unreachable:
@@ -218,15 +216,3 @@ def new_job_id() -> str:
     value = (millis << 80 | noise) & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def _unseen(
-    piece: Output, stream: tuple[int, int, int, bool], skip: dict[tuple[int, int, int, bool], int]
-) -> Output | None:
-    """What of the piece comes after the bytes to skip, which it counts down; None: nothing."""
-    seen = min(skip.get(stream, 0), len(piece.data))
-    if not seen:
-        return piece
-    skip[stream] -= seen
-    rest = piece.data[seen:]
-    return Output(piece.job, piece.task, piece.attempt, piece.stderr, rest) if rest else None
