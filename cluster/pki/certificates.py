@@ -104,7 +104,9 @@ def requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
     try:
         parsed = x509.load_der_x509_csr(request)
         key = parsed.public_key()
-        proven = parsed.is_signature_valid
+        # Anybody may send one, so keys that are slow to check are not.
+        usable = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+        proven = usable and parsed.is_signature_valid
     except Exception as error:  # the parser raises many kinds for hostile bytes, and all mean the same
         raise InvalidInput(f"the certificate request cannot be read: {type(error).__name__}") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):

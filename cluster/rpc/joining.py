@@ -22,7 +22,15 @@ SERVICE, METHOD = "cluster.v1.Scheduler", "Join"
 
 # Anybody may call this, so little is taken of each: a request is a secret, a key and a name.
 _MAX_REQUEST = 64 * 1024
-_MAX_CONCURRENT = 16
+_MAX_CONCURRENT = 512
+# A call that never sends its request counts as well, for as long as its connection lasts. So that nobody keeps others
+# from joining by a few of these, a connection has few calls and a short life: joining takes one, and milliseconds.
+_LIMITS = [
+    ("grpc.max_receive_message_length", _MAX_REQUEST),
+    ("grpc.max_concurrent_streams", 2),
+    ("grpc.max_connection_age_ms", 20_000),
+    ("grpc.max_connection_age_grace_ms", 10_000),
+]
 
 
 def join_server(join: Join, now: Callable[[], float]) -> grpc.aio.Server:
@@ -47,8 +55,7 @@ def join_server(join: Join, now: Callable[[], float]) -> grpc.aio.Server:
     handler = grpc.unary_unary_rpc_method_handler(
         answer, scheduler_pb2.JoinRequest.FromString, scheduler_pb2.JoinResponse.SerializeToString
     )
-    size = ("grpc.max_receive_message_length", _MAX_REQUEST)
-    server = grpc.aio.server(options=[*SERVER_OPTIONS, size], maximum_concurrent_rpcs=_MAX_CONCURRENT)
+    server = grpc.aio.server(options=[*SERVER_OPTIONS, *_LIMITS], maximum_concurrent_rpcs=_MAX_CONCURRENT)
     guarded = {METHOD: guarded_handler(handler, enter)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, guarded),))
     return server

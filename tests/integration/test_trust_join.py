@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, Exhausted, InvalidInput, NotAuthenticated, Unreachable, Untrusted
-from cluster.domain.identity import Kind, Role
+from cluster.domain.identity import Kind, Role, scheduler_server_name
 from cluster.domain.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import create_authority
 from cluster.pki.enrol import KeyRequest
@@ -297,5 +297,19 @@ def test_a_renewed_server_certificate_is_shown_to_the_next_connection(tmp_path: 
 def test_a_token_is_pasted_as_it_was_printed(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
         await join(parse_join_token(str(cluster.token())))
+
+    in_cluster(tmp_path, body)
+
+
+def test_calls_that_say_nothing_keep_nobody_from_joining(tmp_path: Path) -> None:
+    async def body(cluster: SmallCluster) -> None:
+        async with AsyncExitStack() as stack:
+            for _ in range(20):
+                credentials = grpc.ssl_channel_credentials(cluster.authority.ca_pem)
+                name = scheduler_server_name(CLUSTER)
+                channel = await stack.enter_async_context(secure_channel(cluster.join_address, credentials, name))
+                silent = channel.stream_unary("/cluster.v1.Scheduler/Join")()
+                await silent.wait_for_connection()
+            assert await join(cluster.token())
 
     in_cluster(tmp_path, body)
