@@ -14,6 +14,8 @@ from cluster.domain.errors import InvalidInput
 from cluster.domain.states import TaskState
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
+MAX_LINES = 2_000_000  # of one job: finding them takes 50 bytes of the scheduler's memory each
+MAX_TEXT = 2 * 1024 * 1024  # characters of command and environment: Linux starts no process with more bytes of them
 DEFAULT_GRACE = 10.0
 DEFAULT_LOST_AFTER = 60.0
 MIN_LOST_AFTER = 1.0
@@ -116,6 +118,8 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput(f"a NUL byte in line {line} of --each-line: no process can be given one")
     if any("\0" in text for text in texts):
         raise InvalidInput("a NUL byte in the command, environment or a path: no process can be given one")
+    if (size := sum(map(len, texts))) > MAX_TEXT:
+        raise InvalidInput(f"command and environment have {size} characters: the limit is {MAX_TEXT}; use a file")
     if spec.script:
         _validate_script(spec.script)
     for name, _ in spec.env:
@@ -141,6 +145,8 @@ def _validate_script(script: str) -> None:
 def _validate_array(spec: JobSpec) -> None:
     if spec.array and spec.lines:
         raise InvalidInput("--array and --each-line exclude each other: each decides what the tasks are")
+    if spec.lines and spec.task_count > MAX_LINES:
+        raise InvalidInput(f"{spec.task_count} lines in one job: the most are {MAX_LINES}; make several jobs of them")
     reached = -1
     for segment in sorted(spec.array):
         if segment.step < 1 or segment.last < segment.first or segment.first < 0:

@@ -68,6 +68,8 @@ WRONG = {
     "lost after": JobSpec(argv=("a",), lost_after=0.5),
     "exclude each other": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
     "comes twice": JobSpec(argv=("a",), array=(ArraySegment(1, 5), ArraySegment(3, 4))),
+    "command and environment have": JobSpec(argv=("a",), env=(("A", "x" * (2 * 1024 * 1024)),)),
+    "the most are": JobSpec(argv=("a",), lines=b"\n" * 2_000_000),
     "the limit is": JobSpec(argv=("a",), array=(ArraySegment(1, 10**9),)),
 }
 

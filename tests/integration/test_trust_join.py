@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -308,7 +309,7 @@ def test_calls_that_say_nothing_keep_nobody_from_joining(tmp_path: Path) -> None
                 credentials = grpc.ssl_channel_credentials(cluster.authority.ca_pem)
                 name = scheduler_server_name(CLUSTER)
                 channel = await stack.enter_async_context(secure_channel(cluster.join_address, credentials, name))
-                silent = channel.stream_unary("/cluster.v1.Scheduler/Join")()
+                silent: Any = channel.stream_unary("/cluster.v1.Scheduler/Join")()
                 await silent.wait_for_connection()
             assert await join(cluster.token())
 
