@@ -9,14 +9,28 @@ from struct import Struct
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import MAX_TASKS, PACKED, OkEnds, TaskEnd
 from cluster.domain.session import Attempts, Hello, Report
+from cluster.v1 import scheduler_pb2
 
 MAX_INTEGER = 2**63 - 1  # of SQLite
 SMALL_OUTPUT = 64 * 1024  # bytes of one stream that may ride along with an end; workers send 4 KiB
 MAX_SECONDS = 1e10  # some 300 years: more than any time that is meant, less than any clock or calendar here fails at
 MAX_EXIT = 255  # what a process can answer; 256 would be 0 again for whoever passes it on
+MOST_ENTRIES = 500_000  # in one message: some two seconds of work, in which nobody else is served
 MAX_TEXT = 10_000  # characters of a name, reason or detail
 
 _packed = Struct(PACKED)
+
+
+def check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
+    """InvalidInput if it says more than any worker that is well. To be called before anything is done with it."""
+    if isinstance(message, scheduler_pb2.Hello):
+        attempts, rest = [*message.queued, *message.running, *message.ended], 0
+    else:
+        attempts = [*message.started, *message.returned]
+        rest = len(message.ok) + len(message.ended) + len(message.outputs)
+    count = rest + len(attempts) + sum(len(a.indexes) for a in attempts)
+    if count > MOST_ENTRIES:
+        raise InvalidInput(f"{count} entries in one message: the limit is {MOST_ENTRIES}")
 
 
 def check_hello(hello: Hello) -> None:

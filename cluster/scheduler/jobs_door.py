@@ -40,7 +40,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
 
     async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:
         caller, texts = current_caller(), [s.text for s in request.selectors]
-        states = {TaskState(state) for state in request.states if state}
+        states = {_state(state) for state in request.states if state}
 
         def view(core: SchedulerCore) -> list[job_pb2.Job]:
             numbers = _distinct(select(core, caller, texts)) if texts else VisibleJobs(core, caller).numbers()
@@ -121,6 +121,12 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
             numbers = ", ".join(str(target.job) for target in targets[:5]) + (", …" if targets[5:] else "") or "none"
             raise InvalidInput(f"{selector!r} selects {len(targets)} jobs ({numbers}): give the number of one")
         return targets[0]
+
+
+def _state(number: int) -> TaskState:
+    if number not in list(TaskState):
+        raise InvalidInput(f"there is no state {number}: the client is of another version")
+    return TaskState(number)
 
 
 def _distinct(targets: Iterable[Target]) -> list[int]:

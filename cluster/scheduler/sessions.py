@@ -10,7 +10,7 @@ from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInpu
 from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
 from cluster.domain.session import Downward
 from cluster.rpc.convert import hello_from_proto, report_from_proto, response_to_proto
-from cluster.scheduler.checks import check_hello, check_report
+from cluster.scheduler.checks import check_hello, check_report, check_size
 from cluster.scheduler.driver import Driver
 from cluster.v1 import scheduler_pb2
 
@@ -106,6 +106,7 @@ class Sessions:
         first = await anext(requests, None)
         if first is None or not first.HasField("hello"):
             raise InvalidInput("a session begins with hello")
+        check_size(first.hello)
         hello = hello_from_proto(first.hello)
         check_hello(hello)
         call = asyncio.current_task()
@@ -163,6 +164,7 @@ class Sessions:
     async def _take(self, number: int, request: scheduler_pb2.SessionRequest) -> None:
         events: list[Event] = []
         if request.HasField("report"):
+            check_size(request.report)
             report = report_from_proto(request.report)
             check_report(report)
             events.append(ReportReceived(number, report))

@@ -13,7 +13,8 @@ from cluster.domain.intervals import Range
 from cluster.domain.job import OkEnds
 from cluster.domain.session import Assign, Attempts
 from cluster.domain.users import UserRecord
-from cluster.v1 import scheduler_pb2
+from cluster.scheduler.checks import MOST_ENTRIES
+from cluster.v1 import job_pb2, scheduler_pb2
 from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster, one, packed
 
 Push = scheduler_pb2.PushOutputRequest
@@ -170,5 +171,27 @@ def test_who_is_revoked_loses_the_calls_under_way(tmp_path: Path) -> None:
             await waiting
         with pytest.raises(NotAuthenticated, match="user/ann was revoked"):
             await ann.jobs()
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.slow
+def test_a_message_of_too_many_entries_ends_its_session_alone(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        worker = cluster.worker()
+        await worker.connect()
+        flood = scheduler_pb2.Attempts(job=1, attempt=1, indexes=[job_pb2.IndexRange(count=1)] * MOST_ENTRIES)
+        report = scheduler_pb2.Report(sequence=1, started=[flood])
+        await worker.stream.write(scheduler_pb2.SessionRequest(report=report))
+        with pytest.raises(InvalidInput, match="500001 entries in one message"):
+            await worker.end_of_session()
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_state_that_is_none_is_refused(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        with pytest.raises(InvalidInput, match="there is no state 99"):
+            await cluster.user().jobs(states=[99])
 
     in_cluster(tmp_path, body)
