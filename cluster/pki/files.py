@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.domain.credentials import Credentials, format_credentials, parse_credentials
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound
 
 _LOCK = ".lock"
 
@@ -121,6 +121,28 @@ def locked(directory: Path) -> Iterator[None]:
         raise ClusterError(f"{directory / _LOCK} cannot be used: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)  # which gives the lock back
+
+
+@contextmanager
+def the_only_one(role: str, lock: Path) -> Iterator[None]:
+    """Holds the lock, and with it the directory that it lies in. Conflict names the process of that role that does."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ClusterError(f"{lock} cannot be used: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
+            raise Conflict(
+                f"a {role} (pid {pid}) already uses {lock.parent}: stop it first, or give this one another directory"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)  # which gives the lock back

@@ -9,25 +9,23 @@ join-token                        lets workers on this machine join without past
 """
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Conflict
+from cluster.domain.errors import ClusterError
 from cluster.domain.identity import Role
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.scheduler_core import LEASE
 from cluster.pki.authority import Authority, open_authority, refresh_credentials
-from cluster.pki.files import private_directory, write_private
+from cluster.pki.files import private_directory, the_only_one, write_private
 from cluster.rpc.credentials import ServingCredentials
 from cluster.scheduler.addresses import join_up, split_listen
 from cluster.scheduler.service import Addresses, Service
@@ -69,7 +67,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
     that of StoreFailed if the store failed meanwhile. Raises ClusterError for what keeps it from starting."""
     addresses = _addresses(options)
     directory = private_directory(options.directory)
-    with _the_only_one(directory):
+    with the_only_one("scheduler", directory / LOCK):
         authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
         credentials = refresh_credentials(authority, directory, time.time(), _some_fraction())
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
@@ -121,25 +119,6 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-@contextmanager
-def _the_only_one(directory: Path) -> Iterator[None]:
-    """Holds the directory. Conflict when another scheduler does."""
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
-            raise Conflict(
-                f"a scheduler (pid {pid}) already uses {directory}: stop it first, or give another directory"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)  # which gives the lock back
 
 
 async def _keep_renewed(

@@ -8,20 +8,17 @@ worker.lock               held by the one agent that uses this directory
 """
 
 import asyncio
-import fcntl
 import os
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.domain.errors import Conflict
 from cluster.domain.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.tokens import check_address
-from cluster.pki.files import private_directory
+from cluster.pki.files import private_directory, the_only_one
 from cluster.worker.membership import enter_cluster, local_address
 from cluster.worker.standalone import Standalone
 from cluster.worker.worker import Worker
@@ -60,7 +57,7 @@ async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
     """Runs a worker until SIGTERM or SIGINT; `ready` is called once, when it can take jobs: connected to its scheduler,
     if it has one. Returns the exit code. Raises ClusterError, in one line, for what keeps it from working."""
     directory = private_directory(options.directory.absolute())  # the launcher and its jobs run elsewhere
-    with _the_only_one(directory):
+    with the_only_one("worker", directory / "worker.lock"):
         stop = _stop_signal()
         worker = await _enter(options, directory)
         waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(worker.usable.wait())]
@@ -110,22 +107,3 @@ def _stop_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-@contextmanager
-def _the_only_one(directory: Path) -> Iterator[None]:
-    """Holds the directory. Conflict when another worker does."""
-    descriptor = os.open(directory / "worker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
-            raise Conflict(
-                f"a worker (pid {pid}) already uses {directory}: stop it first, or give this one another directory"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)  # which gives the lock back
