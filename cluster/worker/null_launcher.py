@@ -19,7 +19,7 @@ class NullLauncher:
     def __init__(self) -> None:
         self.hello = Hello(uuid.uuid4().hex, "", 0, 0, 0, [], [])
         self._seq = 0
-        self._reports: asyncio.Queue[Reports] = asyncio.Queue()
+        self._reports: asyncio.Queue[Reports | None] = asyncio.Queue()  # None: it has quit
 
     def define(self, template: Template) -> int:
         return 0
@@ -48,11 +48,11 @@ class NullLauncher:
         pass
 
     def quit(self, kill: bool = False) -> None:
-        pass
+        self._reports.put_nowait(None)
 
     async def batches(self) -> AsyncIterator[Reports]:
-        while True:
-            yield await self._reports.get()
+        while (reports := await self._reports.get()) is not None:
+            yield reports
 
     async def close(self) -> None:
         pass
