@@ -60,6 +60,12 @@ class Spawner:
 
     def spawn(self, item: Item, template: Template) -> int:
         """Start it; answers the leader's pid. Raises CannotStart."""
+        try:
+            return self._spawn(item, template)
+        except ValueError as e:  # a NUL byte from a line, or a character that this machine's locale cannot write
+            raise CannotStart(f"cannot start {template.argv[0]!r}: {e}") from None
+
+    def _spawn(self, item: Item, template: Template) -> int:
         command = self._command(item, template)
         if template.fresh_cwd:
             _make_directory(command.cwd, template)
@@ -87,8 +93,6 @@ class Spawner:
         except OSError as e:
             self._programs.clear()
             raise _explain(e, program, command) from None
-        except ValueError as e:  # a NUL byte in an argument
-            raise CannotStart(f"cannot start {command.argv[0]!r}: {e}") from None
 
     def _command(self, item: Item, template: Template) -> Command:
         key = AttemptKey.parse(item.key)
@@ -153,8 +157,6 @@ class Spawner:
                 self._programs.clear()
                 self._find(command.argv[0], command.env.get("PATH", os.defpath))
             raise _explain(e, command.argv[0], command) from None
-        except ValueError as e:
-            raise CannotStart(f"cannot start {command.argv[0]!r}: {e}") from None
         finally:
             for fd in files:
                 os.close(fd)

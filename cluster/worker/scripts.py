@@ -33,6 +33,8 @@ def resolve_script(folder: Path | None, path: str) -> str:
                 f"script {path!r} cannot be followed inside the scripts folder: {error.strerror}"
             ) from None
         raise InvalidInput(f"script {path!r} cannot be opened: {error.strerror}") from None
+    except ValueError as error:  # a NUL byte, or a character that this machine's locale cannot write
+        raise InvalidInput(f"script {path!r} can be the name of no file: {error}") from None
     return real
 
 

@@ -269,3 +269,19 @@ def test_another_user_can_open_its_own_output(lab: Lab) -> None:
             assert (end.reason, lab.output("0.1")) == ("ok", "x\n")
 
     run(main())
+
+
+@pytest.mark.parametrize("changes", [{}, {"uid": 65534, "gid": 65534}])
+def test_what_no_process_can_be_given_ends_that_attempt_alone(lab: Lab, changes: dict[str, int]) -> None:
+    if changes and os.getuid() != 0:
+        pytest.skip("only root can run a command as somebody else")
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            for index, argv in enumerate((["{}"], ["/bin/{}"], ["echo", "{}"]), start=1):
+                template = agent.client.define(lab.template(*argv, cwd="/", **changes))
+                agent.client.start(template, [Item(f"1.{index}#1", index, "a\0b")])
+                end = await agent.end_of(f"1.{index}#1")
+                assert (end.reason, "null byte" in end.text) == ("launch_failed", True)
+
+    run(main())

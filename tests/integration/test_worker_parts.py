@@ -59,6 +59,7 @@ def test_a_script_inside_is_found(scripts: Path, path: str, found: str) -> None:
         ("out.sh", "is a link that leads outside"),
         ("near.sh", "is a link that leads outside"),
         ("up/outside.sh", "is a link that leads outside"),
+        ("count.sh\0", "the name of no file"),
         (".", "leads outside"),
         ("loop", "cannot be followed"),
         ("count.sh/x", "cannot be followed"),
