@@ -60,7 +60,6 @@ WRONG = {
     "empty": JobSpec(argv=()),
     "NUL": JobSpec(argv=("a\0b",)),
     "NUL byte in line 2": JobSpec(argv=("a",), lines=b"x\ny\0"),
-    "lines or a path": JobSpec(argv=("a",), lines=b"a\0b"),
     "environment": JobSpec(argv=("a",), env=(("A=B", "c"),)),
     "scripts folder": JobSpec(argv=("sh",), script="../x"),
     "not absolute": JobSpec(argv=("a",), cwd="here"),
