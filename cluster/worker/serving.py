@@ -26,7 +26,7 @@ class OwnServer:
         self.serving = ServingCredentials(credentials)
         self.port = 0
         self._health = health.HealthServicer()
-        # Revoked users are the scheduler's to know; here a certificate that was revoked ends with its life.
+        # Nothing revokes the one user who may call here (ARCHITECTURE.md, Trust).
         self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), role_of, lambda peer: False, time.time)
         self._server = mutual_tls_server(
             self._gate,
