@@ -166,6 +166,7 @@ class Agent:
         With `kill`, what runs all the same is killed."""
         if self.launcher is None:
             return
+        self.finished.set()  # a worker that gives up has not finished, and would start another launcher
         self.launcher.quit(kill=kill)
         try:
             async with asyncio.timeout(patience):

@@ -73,5 +73,6 @@ def test_a_worker_of_another_cluster_is_told_so(tmp_path: Path) -> None:
             code, line = await worker.refused(scheduler=other.service.address)
             assert code == 77
             assert "is of another cluster" in line
+            assert "starting another" not in worker.log()  # its launcher went because it was told to
 
     at_site(tmp_path, body)
