@@ -49,7 +49,12 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
             running["scheduler"] = _start_scheduler(root)
             _save(root, running)
         if running["worker"] is None:
-            running["worker"] = _start(root, "worker", _worker_arguments(millicpus))
+            try:
+                running["worker"] = _start(root, "worker", _worker_arguments(millicpus))
+            except ClusterError:
+                if fresh and running["scheduler"]:  # alone it is of no use, and nobody was told of it
+                    processes.stop(running["scheduler"], STOP_PATIENCE)
+                raise
             _save(root, running)
     address = (local_scheduler(root) or {}).get("address", "")
     what = "a cluster" if fresh else "the worker of the cluster"

@@ -71,6 +71,12 @@ class NotConfigured(ClusterError):
     exit_code = 75  # EX_TEMPFAIL, as for a cluster that cannot be reached
 
 
+class NotLoggedIn(ClusterError):
+    """This machine belongs to a cluster, but whoever asks is none of its users."""
+
+    exit_code = 77  # EX_NOPERM, as for a cluster that does not let one in
+
+
 def choose(
     *,
     scheduler: str | None = None,
@@ -127,12 +133,27 @@ def local_place(root: Path, credentials: str = "") -> Place:
     """The scheduler of this machine, whatever variables and the file say. NotConfigured where there is none."""
     said = local_scheduler(root)
     if said is None:
+        if address := _worked_for(root):
+            raise NotLoggedIn(
+                f"this machine is a worker of the cluster at {address}, and you are no user of it yet: paste here the "
+                "`cluster login` line that `cluster token create --role user --user NAME` prints there"
+            )
         raise NotConfigured(
             "no cluster is configured: `cluster up` starts one here; or name one with --scheduler HOST:PORT, "
             "CLUSTER_SCHEDULER, or scheduler in the configuration file's [client]"
         )
     path = Path(credentials) if credentials else root / "scheduler" / ADMIN_FILE
     return Place(said["address"], load_credentials(path), is_embedded=is_embedded(root, said))
+
+
+def _worked_for(root: Path) -> str:
+    """The address of another machine's scheduler that this one's worker has joined; empty when there is none."""
+    if (root / "scheduler").exists():
+        return ""
+    try:
+        return str(json.loads((root / "worker" / "worker.json").read_bytes())["scheduler"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def is_embedded(root: Path, said: dict[str, Any]) -> bool:

@@ -170,6 +170,15 @@ def test_what_keeps_it_from_starting_is_said(command: Command) -> None:
     assert done.err.count("\n") == 1
 
 
+def test_a_scheduler_whose_worker_does_not_start_is_stopped(command: Command) -> None:
+    (command.home / "worker").mkdir(mode=0o777)
+    (command.home / "worker").chmod(0o777)
+    done = command("up")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "the worker did not start" in done.err
+    assert "no cluster" in command.ok("down").text
+
+
 def test_nobody_else_tells_down_which_processes_to_end(command: Command) -> None:
     command.home.chmod(0o777)
     done = command("down")

@@ -114,6 +114,9 @@ def test_a_cluster_of_machines_is_one_pasted_line_each(tmp_path: Path) -> None: 
         worker = stack.enter_context(machine.started(*line))
         assert worker.stdout
         assert b"worker one" in worker.stdout.readline()
+        refused = machine("run", "--", "true")  # and starts no cluster of its own beside the worker
+        assert (refused.code, refused.err.count("\n")) == (77, 1)
+        assert "cluster login" in refused.err
         made = head.ok("token", "create", "--role", "user", "--user", "ann", "--quiet").text.strip()
         assert "you are ann" in laptop.ok("login", made).text
         assert laptop.ok("run", "--", "echo", "hello").text == "hello\n"
