@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from cluster.domain.intervals import Range
 from cluster.domain.job import OkEnds
 from cluster.domain.session import Assign, Attempts
 from cluster.domain.users import UserRecord
+from cluster.pki.enrol import KeyRequest
+from cluster.pki.peers import check_pinned_chain
+from cluster.rpc.join import Joined, join_by_token
 from cluster.scheduler.checks import MOST_ENTRIES
 from cluster.v1 import job_pb2, scheduler_pb2
 from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster, one, packed
@@ -193,5 +197,42 @@ def test_a_state_that_is_none_is_refused(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         with pytest.raises(InvalidInput, match="there is no state 99"):
             await cluster.user().jobs(states=[99])
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.parametrize("selectors", [["1"] * 10_001, ["1." + "0," * 500_000 + "0"]])
+def test_more_selectors_than_anybody_means_are_refused(tmp_path: Path, selectors: list[str]) -> None:
+    async def body(cluster: Cluster) -> None:
+        user = cluster.user()
+        await user.submit("true")
+        with pytest.raises(InvalidInput, match="too many selectors"):
+            await user.jobs(*selectors)
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_job_that_is_named_often_is_answered_once(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user = cluster.user()
+        first = await user.submit("true", name="a")
+        for _ in range(2):
+            await user.submit("true", name="b")
+        assert [job.number for job in await user.jobs("b", "a", "b", "all", "all", first.id)] == [3, 2, 1]
+
+    in_cluster(tmp_path, body)
+
+
+def test_the_last_use_of_a_token_is_one_use(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        token, record = cluster.service.new_token(Role.WORKER, 60.0, 1)
+        await cluster.service.admission.add(record)
+        token = replace(token, address=cluster.service.join_address)
+        both = [join_by_token(token, KeyRequest().request, "box", check_pinned_chain) for _ in range(2)]
+        joined, refused = sorted(
+            await asyncio.gather(*both, return_exceptions=True), key=lambda it: isinstance(it, Exception)
+        )
+        assert isinstance(joined, Joined)
+        assert isinstance(refused, NotAuthenticated)
 
     in_cluster(tmp_path, body)
