@@ -168,9 +168,24 @@ def assign_from_proto(message: scheduler_pb2.Assign) -> Assign:
     )
 
 
+def joinable(messages: Sequence[Downward]) -> int:
+    """How many of the first of these one response may carry: up to an acknowledgement that follows an assign.
+
+    A task that was given back may be assigned to the same worker again, in the same attempt, in the very turn that
+    acknowledges its return. The worker must read of the acknowledgement first, or it takes the assign for an old one.
+    """
+    assigned = False
+    for count, message in enumerate(messages):
+        if assigned and isinstance(message, ReportAcknowledged):
+            return count
+        assigned = assigned or isinstance(message, Assign)
+    return len(messages)
+
+
 def response_to_proto(messages: Sequence[Downward]) -> scheduler_pb2.SessionResponse:
-    """Joins messages into one. Their order is lost, and need not be kept: within one turn of the core an attempt is
-    first disowned, then assigned, then stopped or recalled; `messages_from_response` gives them back in that order."""
+    """Joins messages into one, as many as are `joinable`. Their order is lost, and need not be kept: within one turn of
+    the core reports are acknowledged and an attempt is first disowned, then assigned, then stopped or recalled;
+    `messages_from_response` gives them back in that order."""
     response = scheduler_pb2.SessionResponse()
     for message in messages:
         match message:
@@ -196,12 +211,12 @@ def messages_from_response(response: scheduler_pb2.SessionResponse) -> list[Down
     messages: list[Downward] = []
     if response.HasField("welcome"):
         messages.append(Welcome(response.welcome.epoch, response.welcome.lease))
+    if response.report_acknowledged:
+        messages.append(ReportAcknowledged(response.report_acknowledged))
     messages += [Disown(attempts_from_proto(m)) for m in response.disown]
     messages += [assign_from_proto(m) for m in response.assign]
     messages += [Stop(attempts_from_proto(m.attempts), m.grace) for m in response.stop]
     messages += [Recall(attempts_from_proto(m)) for m in response.recall]
-    if response.report_acknowledged:
-        messages.append(ReportAcknowledged(response.report_acknowledged))
     if response.heartbeat:
         messages.append(HeartbeatAnswered(response.heartbeat))
     return messages

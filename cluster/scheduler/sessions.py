@@ -9,7 +9,7 @@ from typing import Protocol
 from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
 from cluster.domain.session import Downward
-from cluster.rpc.convert import hello_from_proto, report_from_proto, response_to_proto
+from cluster.rpc.convert import hello_from_proto, joinable, report_from_proto, response_to_proto
 from cluster.scheduler.checks import check_hello, check_report, check_size
 from cluster.scheduler.driver import Driver
 from cluster.v1 import scheduler_pb2
@@ -77,9 +77,12 @@ class Line:
             await self._wake.wait()
             self._wake.clear()
             if self._messages or self._open:
-                response = response_to_proto(self._messages)
+                count = joinable(self._messages)
+                response = response_to_proto(self._messages[:count])
                 response.open_output.extend(self._open)
-                self._messages, self._open = [], []
+                self._messages, self._open = self._messages[count:], []
+                if self._messages:
+                    self._wake.set()
                 yield response
             elif self.closed:
                 if self._end:

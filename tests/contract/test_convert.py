@@ -76,16 +76,27 @@ def test_hello_comes_back_as_it_was() -> None:
 def test_one_response_carries_all_messages_of_a_turn() -> None:
     messages: list[Downward] = [
         Welcome(4, 15.0),
+        ReportAcknowledged(9),
         Disown(SOME),
         Assign(SOME, JobSpec(argv=("true",)), 55.0, (b"one", b"two")),
         Assign(Attempts(4, 1, (Range(0, 1),)), None, 55.0),
         Stop(SOME, 0.0),
         Recall(SOME),
-        ReportAcknowledged(9),
         HeartbeatAnswered(8),
     ]
     wire = convert.response_to_proto(messages).SerializeToString()
     assert convert.messages_from_response(scheduler_pb2.SessionResponse.FromString(wire)) == messages
+
+
+def test_an_acknowledgement_is_not_joined_with_an_assign_before_it() -> None:
+    """What was assigned before a task's return was acknowledged is stale; what is assigned with it is not."""
+    assign = Assign(SOME, None, 55.0)
+    messages: list[Downward] = [ReportAcknowledged(8), assign, Stop(SOME, 0.0), ReportAcknowledged(9), assign]
+    assert convert.joinable(messages) == 3
+    assert convert.joinable(messages[3:]) == 2
+    first = convert.messages_from_response(convert.response_to_proto(messages[:3]))
+    second = convert.messages_from_response(convert.response_to_proto(messages[3:]))
+    assert first + second == messages
 
 
 def test_assigned_specs_leave_their_lines_behind() -> None:
