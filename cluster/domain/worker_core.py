@@ -20,7 +20,7 @@ The life of a session; `launcher` means that the launcher is connected:
              '------------------'--------------- SessionClosed ---------'-----------------'
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from cluster.domain.events import Now
@@ -101,7 +101,7 @@ class WorkerCore:
         # The journal, as far as the scheduler has not acknowledged it: what was sent in this session, what was not.
         self._sent: list[Entry] = []
         self._unsent: list[Entry] = []
-        self._ended: set[AttemptKey] = set()  # in one of the two
+        self.ended: dict[AttemptKey, Ended] = {}  # those in one of the two
         self._sequence = 0  # of the last entry that was seen
         self._acked = 0  # told the launcher
         self._disowned: set[AttemptKey] = set()
@@ -170,10 +170,11 @@ class WorkerCore:
         """Whether a scheduler has welcomed this worker and the session still stands."""
         return self._state is SessionState.OPEN
 
-    @property
-    def ended(self) -> Set[AttemptKey]:
-        """Attempts whose end the scheduler has not acknowledged yet."""
-        return self._ended
+    def has_ended(self, key: AttemptKey) -> bool:
+        """Whether it ran here and ended, and the scheduler has not acknowledged that yet. One that was withdrawn never
+        ran: it may be assigned again, here or elsewhere, and its output is still to come."""
+        end = self.ended.get(key)
+        return end is not None and end.reason != "withdrawn"
 
     # -- launcher
 
@@ -182,7 +183,7 @@ class WorkerCore:
         self._incarnation = event.incarnation
         self.running = dict.fromkeys(_cluster_keys(event.running))
         self.queued = dict.fromkeys(_cluster_keys(event.backlog))
-        self._sent, self._unsent, self._ended = [], [], set()
+        self._sent, self._unsent, self.ended = [], [], {}
         self._sequence = self._acked = 0
         self._connect_at = now
         self._on_reports(event.reports, effects)
@@ -214,7 +215,7 @@ class WorkerCore:
                 continue
             self._unsent.append(Entry(key, report))
             if isinstance(report, Ended):
-                self._ended.add(key)
+                self.ended[key] = report
         if theirs:
             effects.append(HandOver(tuple(theirs)))
         self._acknowledge_journal(effects)
@@ -243,7 +244,7 @@ class WorkerCore:
             epoch=self.epoch,
             queued=group(k for k in self.queued if k not in self._disowned),
             running=group(k for k in self.running if k not in self._disowned),
-            ended=group(self._ended),
+            ended=group(self.ended),
         )
         effects.append(SendHello(self._session, hello))
 
@@ -326,7 +327,7 @@ class WorkerCore:
             return
         spec, items = wanted.spec, []
         for position, key in enumerate(assign.attempts):
-            if self.holds(key) or key in self._ended:
+            if self.holds(key) or key in self.ended:
                 continue
             if self._closing is not None:
                 self._refused.append(key)
@@ -354,9 +355,13 @@ class WorkerCore:
             return
         self._unsent = [entry for entry in self._unsent if entry.key not in attempts]
         if ended := tuple(entry.key for entry in dropped if isinstance(entry.what, Ended)):
-            self._ended.difference_update(ended)
+            self._forget_ends(ended)
             effects.append(RemoveOutput(ended))
         self._acknowledge_journal(effects)
+
+    def _forget_ends(self, keys: Iterable[AttemptKey]) -> None:
+        for key in keys:
+            self.ended.pop(key, None)
 
     # -- reports
 
@@ -388,7 +393,7 @@ class WorkerCore:
             return
         ends = [(e.key, e.what) for e in self._sent if isinstance(e.what, Ended)]
         self._sent = []
-        self._ended.difference_update(key for key, _ in ends)
+        self._forget_ends(key for key, _ in ends)
         # Of a lost attempt nobody knows what it wrote, so whatever there is goes the same way.
         if large := tuple(key for key, end in ends if output_is_large(end) or end.reason == "lost"):
             effects.append(PushOutput(large))

@@ -353,7 +353,7 @@ class Agent:
             return Phase.RUNNING
         if key in self.core.queued:
             return Phase.QUEUED
-        return Phase.ENDED if key in self.core.ended else Phase.UNKNOWN
+        return Phase.ENDED if self.core.has_ended(key) else Phase.UNKNOWN
 
     # -- scheduler
 

@@ -283,6 +283,16 @@ def test_what_could_be_withdrawn_is_reported_as_returned() -> None:
     assert bench.turn(LauncherReported(reports)) == [SendReport(1, Report(2, returned=(some(1, 3),)))]
 
 
+def test_what_was_withdrawn_never_ran_and_starts_when_it_is_assigned_again() -> None:
+    withdrawn = [Ended(1, "5.1#1", "withdrawn"), ended(2, 2)]
+    bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1"], ()))
+    bench.turn(LauncherReported(withdrawn))
+    assert [bench.core.has_ended(key(index)) for index in (1, 2, 3)] == [False, True, False]
+    effects = bench.down(ReportAcknowledged(2), assign(1, 2))
+    assert effects[0] == AckJournal(2)
+    assert [item.key for effect in effects if isinstance(effect, Start) for item in effect.items] == [key(1)]
+
+
 def test_a_disowned_attempt_is_stopped_and_never_spoken_of_again() -> None:
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], (), ()))
     assert bench.down(Disown(some(0, 3))) == [StopAttempts((key(0),))]
