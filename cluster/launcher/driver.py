@@ -89,6 +89,7 @@ class Launcher:
                 self._flush()
             self._timer.wake_at(self._core.next_deadline())
         self._flush()
+        self._shorten_journal()  # or the next launcher would repeat what was acknowledged long ago
         self._group.leave()
         os.unlink(wire.SOCKET_NAME, dir_fd=self._journal.directory)
 

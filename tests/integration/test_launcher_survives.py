@@ -292,6 +292,22 @@ def test_quit_ends_everything_and_a_new_one_can_start(lab: Lab) -> None:
     run(main())
 
 
+def test_what_was_acknowledged_does_not_come_again_after_a_quit(lab: Lab) -> None:
+    async def main() -> None:
+        agent = await lab.connect()
+        await agent.end_of(one(agent, lab.template("true"), "1.0#1"))
+        agent.client.ack(agent.reports[-1].seq)
+        await agent.end_of(one(agent, lab.template("true"), "1.1#1"))
+        agent.client.quit()
+        await agent.until_gone()
+        async with lab.agent() as later:
+            assert later.hello.incarnation == agent.hello.incarnation
+            await later.end_of("1.1#1")
+            assert "1.0#1" not in later.ends()
+
+    run(main())
+
+
 def test_sigterm_to_the_launcher_is_a_quit(lab: Lab) -> None:
     async def main() -> None:
         agent = await lab.connect()
