@@ -1,5 +1,6 @@
 """The agent of a simulated machine: the real worker's core between a simulated launcher and a simulated network."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -184,8 +185,8 @@ class Agent:
                 outputs = tuple(o for o in map(self.machine.small_output, small) if o)
                 self.machine.scheduler.report(connection, replace(report, outputs=outputs))
 
-    def commands(self, session: int, message: Downward) -> None:
-        self.feed(wm.CommandsReceived(session, (message,)))
+    def commands(self, session: int, messages: Sequence[Downward]) -> None:
+        self.feed(wm.CommandsReceived(session, tuple(messages)))
 
 
 def _template(spec: JobSpec, leash: float) -> lev.Template:

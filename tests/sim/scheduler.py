@@ -1,10 +1,12 @@
 """The simulated scheduler: the real core between a store that survives crashes and connections that do not.
 
 Its driver is the real one's order: turn, commit, then perform. Commit and perform take time, so a crash falls before,
-between or after them by chance.
+between or after them by chance. What is said in a session waits for a worker that is not ready, is joined and takes the
+form of the wire, by the functions that the real session uses: they may change order, and order matters.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.domain import invariants
@@ -23,8 +25,9 @@ from cluster.domain.events import (
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.session import Assign, Hello, Report, ReportAcknowledged
+from cluster.domain.session import Assign, Downward, Hello, Report, ReportAcknowledged
 from cluster.domain.worker_messages import SessionReady
+from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
 from cluster.store.interface import Store
 from tests.sim.network import Connection
 from tests.sim.truth import Truth
@@ -34,13 +37,15 @@ if TYPE_CHECKING:
     from tests.sim.agent import Agent
     from tests.sim.machine import Machine
 
+SLOW_READER = 0.2  # of the times that something is to be sent, the worker is not ready yet
 DIAL_WITHIN = 10.0  # seconds; what a call to register may take
 
 Answer = Callable[[int | str | ClusterError], None]
 
 
 class SchedulerHost:
-    commits_first = True  # a switch for the test of the simulation itself
+    commits_first = True  # these two are there to be broken by the test of the simulation itself
+    joinable = staticmethod(joinable)
 
     def __init__(self, world: World, truth: Truth, open_store: Callable[[], Store], lease: float) -> None:
         self.world, self.truth, self.lease = world, truth, lease
@@ -57,6 +62,7 @@ class SchedulerHost:
         self._last_connection = 0
         self._connections: dict[int, Connection] = {}
         self._agents: dict[int, Agent] = {}
+        self._waiting: dict[int, list[Downward]] = {}  # connection: said, and not yet sent
         self._hello_sent: dict[int, float] = {}  # connection: when
         self._reports: dict[int, list[Report]] = {}  # connection: handed to the core, not acknowledged
         self._ends: set[AttemptKey] = set()  # committed
@@ -85,7 +91,7 @@ class SchedulerHost:
         self.world.tell("scheduler", "dies")
         self.core = None
         self._life += 1
-        self._inbox, self._asks, self._reports = [], {}, {}
+        self._inbox, self._asks, self._reports, self._waiting = [], {}, {}, {}
         self._turn_is_set = self._busy = False
         self._wake_at = None
         self.store.close()
@@ -198,7 +204,12 @@ class SchedulerHost:
                 case _:
                     pass
 
-    def _send(self, connection: Connection, message: object) -> None:
+    def _send(self, connection: Connection, message: Downward) -> None:
+        waiting = self._waiting.setdefault(connection.number, [])
+        if not waiting:
+            ready = self.world.between(0.0, 0.05) if self.world.chance(SLOW_READER) else 0.0
+            self._later(ready, lambda: self._send_joined(connection))
+        waiting.append(message)
         match message:
             case Assign():
                 self.world.tell("scheduler", f"assigns {_short(message)} to {connection.machine_id}")
@@ -207,8 +218,18 @@ class SchedulerHost:
                     self.truth.assigned[key] = since
             case ReportAcknowledged(sequence):
                 self._check_acknowledged(connection.number, sequence)
+
+    def _send_joined(self, connection: Connection) -> None:
+        """The worker is ready for all that waits."""
+        waiting = self._waiting.pop(connection.number)
+        if connection.number not in self._connections:
+            return
         agent = self._agents[connection.number]
-        connection.send_down(lambda: agent.commands(connection.session, message))  # type: ignore[arg-type]
+        while waiting:
+            count = self.joinable(waiting)
+            commands = messages_from_response(response_to_proto(waiting[:count]))
+            connection.send_down(partial(agent.commands, connection.session, commands))
+            waiting = waiting[count:]
 
     def _check_acknowledged(self, number: int, sequence: int) -> None:
         """Whatever an acknowledged report says about an end is in the store: as it says, or as lost long before."""
