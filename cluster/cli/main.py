@@ -14,6 +14,7 @@ from cluster.domain.printable import printable
 INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 BUG = 70  # EX_SOFTWARE of sysexits.h
+IO_ERROR = 74  # EX_IOERR
 
 COMMANDS = {
     "run": ("cluster.cli.submit:run", "Run a command on the cluster as if it ran here."),
@@ -92,14 +93,24 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
+    _stand_in_for_closed_streams()
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
         code = _broken_pipe()
+    except OSError as error:
+        code = _tell([], _trouble(error), IO_ERROR)
     # All is said and done: taking gRPC and the interpreter apart would cost 35 ms of each short command.
     os._exit(code)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Whoever closed our stdout (`>&-`) wants nothing of it; Python then has None there, which cannot be written to."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for as long as we run)
 
 
 def run(arguments: list[str]) -> int:
@@ -119,11 +130,21 @@ def run(arguments: list[str]) -> int:
         if os.environ.get("CLUSTER_DEBUG"):
             raise
         return _tell(arguments, str(error), error.exit_code)
+    except OSError as error:
+        if os.environ.get("CLUSTER_DEBUG"):
+            raise
+        return _tell(arguments, _trouble(error), IO_ERROR)
     except Exception as error:
         if os.environ.get("CLUSTER_DEBUG"):
             raise
         what = f"{type(error).__name__}: {error}".replace("\n", " ")
         return _tell(arguments, f"internal error: {what} (CLUSTER_DEBUG=1 shows the traceback)", BUG)
+
+
+def _trouble(error: OSError) -> str:
+    """What this machine refused us: a full disk behind a redirection, a file that may not be read."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _usage(error: click.UsageError) -> str:

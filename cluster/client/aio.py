@@ -17,6 +17,7 @@ from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import parse_array
 from cluster.domain.errors import NotReached, Unreachable
 from cluster.domain.job import JobSpec, validate
+from cluster.domain.selectors import check_name
 from cluster.domain.states import TaskState
 
 # Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
@@ -58,6 +59,7 @@ class AsyncClient:
         if self.place.is_embedded and not spec.cwd:
             spec = replace(spec, cwd=os.getcwd())
         validate(spec)
+        check_name(spec.name)
         job_id = id or new_job_id()
         door = self._door()
         try:

@@ -19,6 +19,7 @@ from cluster.domain.events import Target
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import ArraySegment, JobRecord, JobSpec
 
+MAX_NAME = 255  # characters of a job's name
 MAX_RANGES = 100_000  # of tasks that are not next to each other, so that a selector cannot cost seconds
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -83,6 +84,14 @@ def parse_selector(text: str) -> Selector:
     if head.isdigit():
         return Selector(Kind.NUMBER, str(int(head)), segments)
     return Selector(Kind.ID, head, segments)
+
+
+def check_name(name: str) -> None:
+    """InvalidInput for a name that nobody could select the job by. The empty one is no name."""
+    if len(name) > MAX_NAME:
+        raise InvalidInput(f"a job's name of {len(name)} characters: the limit is {MAX_NAME}")
+    if name and (name != name.strip() or name == "all" or _WITH_TASKS.fullmatch(name)):
+        raise InvalidInput(f"a job cannot be called {name!r}: as a selector that means something else")
 
 
 def resolve(selector: Selector, jobs: Directory) -> list[Target]:

@@ -9,6 +9,7 @@ from cluster.domain.identity import Caller, is_uuid
 from cluster.domain.intervals import Range
 from cluster.domain.job import validate
 from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.selectors import check_name
 from cluster.domain.states import TaskState
 from cluster.domain.views import JobView, job_view, worker_view
 from cluster.rpc.convert import job_to_proto, worker_to_proto
@@ -34,6 +35,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
             raise InvalidInput(f"job id {request.id[:60]!r} is no lower-case UUID")
         spec = spec_from_proto(request.spec)
         validate(spec)
+        check_name(spec.name)
         owner = current_caller().identity.name
         number = await self._driver.ask(lambda ask: JobSubmitted(ask, request.id, owner, spec))
         return jobs_pb2.SubmitResponse(job=await self._job(number))

@@ -15,6 +15,7 @@ from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec, validate
 from cluster.domain.launcher_events import Ended, Started
 from cluster.domain.reporting import exit_code
+from cluster.domain.selectors import check_name
 from cluster.domain.states import TaskState
 from cluster.domain.worker_messages import OWN
 from cluster.worker.agent import Agent
@@ -58,6 +59,7 @@ class OwnJobs:
                 raise Conflict(f"job id {job_id} is taken: make a new UUID for each job")
             return known
         validate(spec)
+        check_name(spec.name)
         if spec.is_array:
             raise InvalidInput("an array needs a scheduler to spread it: a worker's own job has one task")
         launcher = self._agent().launcher_or_error()

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,17 @@ def test_a_bug_is_one_line_with_the_way_to_its_traceback(command: Command) -> No
     done = command("job")
     assert done.code in (1, 70)
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("stream", ["/dev/full", "&-"])
+def test_an_output_that_takes_nothing_is_no_bug_of_ours(command: Command, stream: str) -> None:
+    """A full disk behind a redirection is one line; a closed stdout is whoever closed it not wanting to know."""
+    line = f'"$@" >{stream}'
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *command.line("config", "show")],
+        env=command.environment({}),
+        capture_output=True,
+        text=True,
+    )
+    expected = (74, "cluster: No space left on device\n") if stream == "/dev/full" else (0, "")
+    assert (done.returncode, done.stderr) == expected

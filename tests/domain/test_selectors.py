@@ -12,7 +12,7 @@ from cluster.domain.errors import ClusterError, InvalidInput, NotFound
 from cluster.domain.events import Target
 from cluster.domain.intervals import Range
 from cluster.domain.job import ArraySegment, JobRecord, JobSpec
-from cluster.domain.selectors import Kind, Selector, parse_selector, resolve
+from cluster.domain.selectors import Kind, Selector, check_name, parse_selector, resolve
 
 ID = "01900000-0000-7000-8000-000000000007"
 
@@ -133,3 +133,15 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_what_takes_too_many_ranges_is_refused() -> None:
     with pytest.raises(InvalidInput, match="one job for each"):
         resolve(parse_selector("1.0-9999999:3"), Shelf(job(1, "0-9999999")))
+
+
+@pytest.mark.parametrize("name", ["5", "5.17", "last", "last.1-3", "all", ID, " padded", "x" * 256])
+def test_a_name_that_could_not_be_selected_by_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="a job"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "nightly", "build 5", "5a", "v1.2", "lasting"])
+def test_other_names_select_their_job(name: str) -> None:
+    check_name(name)
+    assert not name or parse_selector(name) == Selector(Kind.NAME, name)
