@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from cluster.cli.asking import is_terminal
@@ -28,8 +29,8 @@ def exit_code(jobs: Sequence[Job]) -> int:
 class Follower:
     """Follows one job to its end. Signals: the first Ctrl-C on a terminal asks, the next cancels, one more leaves.
 
-    Elsewhere, and for SIGTERM, the first cancels. A reader of our output who goes away cancels too, as SIGPIPE would
-    have ended the command here.
+    Elsewhere, and for SIGTERM or the end of the terminal (but not under nohup), the first cancels. So does an output
+    that takes nothing any more: a reader who goes away, a full disk. All that would have ended the command here.
     """
 
     def __init__(self, client: AsyncClient, job: Job, quiet: bool = False) -> None:
@@ -48,6 +49,8 @@ class Follower:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._interrupted)
         loop.add_signal_handler(signal.SIGTERM, self._terminated)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._terminated)
         why = loop.call_later(PATIENCE_BEFORE_WHY, self._say_why)
         work = asyncio.gather(self._copy(), self._watch())
         try:
@@ -56,8 +59,8 @@ class Follower:
             if not work.done():
                 return self._leave()
             work.result()
-        except BrokenPipeError:
-            await self._client.cancel(self._job.id, reason="the reader of its output has gone")
+        except OSError:
+            await self._client.cancel(self._job.id, reason="its output could not be written where it was to go")
             raise
         finally:
             why.cancel()
@@ -152,8 +155,9 @@ class Follower:
             self._asking = False
             self._flowing.set()
         if word == "c":
-            print(f"cluster: cancelling job {self._job.number}", file=sys.stderr)
             self._cancelling = asyncio.create_task(self._cancel())
+            with suppress(OSError):  # the terminal may be gone
+                print(f"cluster: cancelling job {self._job.number}", file=sys.stderr)
         elif word == "l":
             self._give_up()
 

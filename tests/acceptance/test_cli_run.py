@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_a_job_that_no_worker_can_take_waits_and_says_why(cluster: Command) -> N
     assert shown["state"] == "cancelled"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_without_a_terminal_a_signal_cancels_the_job(cluster: Command, number: signal.Signals) -> None:
     with cluster.started("run", "--", "sh", "-c", "echo ready; exec sleep 1000") as process:
         assert process.stdout
@@ -119,6 +120,14 @@ def test_a_reader_who_leaves_ends_the_job_quietly(cluster: Command) -> None:
         process.stdout.close()
         assert process.wait(PATIENCE) == 141
         assert process.stderr.read() == b""
+    assert cluster("job", "wait", "last").code == 143
+
+
+def test_a_full_disk_under_the_output_ends_the_job(cluster: Command) -> None:
+    line = cluster.line("run", "--", "sh", "-c", "echo hi; exec sleep 1000")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(line, env=cluster.environment({}), stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (74, b"cluster: No space left on device\n")
     assert cluster("job", "wait", "last").code == 143
 
 
