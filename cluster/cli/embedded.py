@@ -23,6 +23,7 @@ from cluster.domain.tokens import split_address
 from cluster.pki.files import write_private
 
 LOOPBACK = "127.0.0.1"
+CA_FILE = "ca.pem"  # of the scheduler's directory, from its first start on
 DEFAULT_PORT, DEFAULT_JOIN_PORT = 50000, 50001
 STOP_PATIENCE = 60.0  # seconds: a worker first gives its jobs their grace
 
@@ -46,6 +47,7 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
             return []
         fresh = running["scheduler"] is None
         if running["scheduler"] is None:
+            _claim(root)
             running["scheduler"] = _start_scheduler(root)
             _save(root, running)
         if running["worker"] is None:
@@ -88,6 +90,26 @@ def _own_directory(root: Path) -> None:
         raise ClusterError(f"the directory {root} cannot be used: {error.strerror}") from None
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise ClusterError(f"{root} can be changed by others: chown and chmod go-w it, or choose another with --home")
+
+
+def _claim(root: Path) -> None:
+    """Leaves alone a cluster that somebody made with `cluster scheduler`: while it is stopped for a moment, taking it
+    over would put it on another address and run its jobs here, as us."""
+    mark = root / EMBEDDED_FILE
+    if mark.exists():
+        return
+    if (root / "scheduler" / CA_FILE).exists():
+        raise NotOurs(
+            f"the cluster in {root / 'scheduler'} is not one that `cluster up` made: its scheduler is started with "
+            "`cluster scheduler`; or choose another place with --home"
+        )
+    write_private(mark, b"{}")
+
+
+class NotOurs(ClusterError):
+    """There is a cluster here, and it is not ours to start."""
+
+    exit_code = 75  # EX_TEMPFAIL, as for a cluster that cannot be reached
 
 
 def _start_scheduler(root: Path) -> Process:

@@ -146,8 +146,8 @@ def test_somebody_elses_scheduler_in_the_same_home_is_left_alone(own: Command) -
         assert process.stdout
         assert b"serves on" in process.stdout.readline()
         refused = own("up")
-        assert refused.code == 1
-        assert f"a scheduler (pid {process.pid}) already uses" in refused.err
+        assert refused.code == 75
+        assert "is not one that `cluster up` made" in refused.err
         assert own.ok("job", "list").out.count(b"\n") == 1  # and it is found without being named
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
@@ -184,3 +184,18 @@ def test_nobody_else_tells_down_which_processes_to_end(command: Command) -> None
     done = command("down")
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert f"{command.home} can be changed by others" in done.err
+
+
+def test_a_stopped_cluster_of_somebody_else_is_not_taken_over(command: Command) -> None:
+    """`run` starts what it made itself, never what `cluster scheduler` made and its operator stopped for a moment."""
+    listen = ("--listen", "127.0.0.1:0", "--join-listen", "127.0.0.1:0")
+    with command.started("scheduler", *listen) as scheduler:
+        assert scheduler.stdout
+        assert b"serves on" in scheduler.stdout.readline()
+        scheduler.terminate()
+        assert scheduler.wait(PATIENCE) == 0
+    for arguments in (["run", "--", "true"], ["up"]):
+        done = command(*arguments)
+        assert done.code == 75
+        assert "is not one that `cluster up` made" in done.err
+        assert done.err.count("\n") == 1
