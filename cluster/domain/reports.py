@@ -46,6 +46,7 @@ class Reports:
         self._core = core
 
     def received(self, worker: Worker, report: Report) -> None:
+        worker.draining = worker.draining or report.draining
         for attempts in report.started:
             self.started(worker, attempts)
         accepted: dict[tuple[int, int], IntervalSet] = {}

@@ -303,6 +303,7 @@ class SchedulerCore:
         worker.session = None
         worker.known_specs = set()
         worker.recalled = {}
+        worker.draining = False
         self._timers.cancel(("lease", worker.id))
         self._expect_back(worker)
         for number in worker.jobs:
@@ -352,7 +353,8 @@ class SchedulerCore:
 
     def _place(self) -> None:
         given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
-        for job, worker, share in placement.place(self.ready, self.sessions.values()):
+        takers = [worker for worker in self.sessions.values() if not worker.draining]
+        for job, worker, share in placement.place(self.ready, takers):
             for attempt, ranges in job.assign(worker.id, share):
                 given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             self._commit(worker, job, share)

@@ -51,6 +51,7 @@ class Report:
     ended: tuple[TaskEnd, ...] = ()
     returned: tuple[Attempts, ...] = ()
     outputs: tuple[SmallOutput, ...] = ()
+    draining: bool = False  # the worker is about to end: it takes nothing more in this session
 
 
 @dataclass(frozen=True, slots=True)

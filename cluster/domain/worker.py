@@ -36,7 +36,7 @@ class WorkerRecord:
 class Worker:
     """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
 
-    __slots__ = ("committed", "jobs", "known_specs", "last_heard", "recalled", "record", "session")
+    __slots__ = ("committed", "draining", "jobs", "known_specs", "last_heard", "recalled", "record", "session")
 
     def __init__(self, record: WorkerRecord, now: float) -> None:
         self.record = record
@@ -45,6 +45,7 @@ class Worker:
         self.committed = 0  # millicpus of everything it holds, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
         self.known_specs: set[int] = set()  # jobs whose spec this session has sent
+        self.draining = False  # it said in this session that it is about to end: it gets nothing more
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
 
     @property
@@ -54,7 +55,7 @@ class Worker:
     @property
     def state(self) -> WorkerState:
         if self.session is not None:
-            return WorkerState.ONLINE
+            return WorkerState.DRAINING if self.draining else WorkerState.ONLINE
         return WorkerState.OFFLINE if self.record.offline else WorkerState.UNREACHABLE
 
     @property

@@ -21,6 +21,7 @@ The life of a session; `launcher` means that the launcher is connected:
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from enum import Enum
 
 from cluster.domain.events import Now
@@ -118,6 +119,7 @@ class WorkerCore:
         self._reported_at = -REPORT_EVERY
         self._slots = Slots()
         self._closing: float | None = None  # when the goodbye is over at the latest
+        self._farewell: int | None = None  # the heartbeat after the last report that said that this worker drains
         self._stopping = False
         self._finished = False
 
@@ -297,7 +299,7 @@ class WorkerCore:
         self._slots = Slots()
         self._unsent, self._sent = self._sent + self._unsent, []
         self._reported_at = now - REPORT_EVERY
-        self._heartbeat, self._heartbeat_at = 0, now + welcome.lease / 3
+        self._heartbeat, self._heartbeat_at, self._farewell = 0, now + welcome.lease / 3, None
         self._on_lease_confirmed(0, now, effects)
 
     def _on_lease_confirmed(self, heartbeat: int, now: float, effects: list[WorkerEffect]) -> None:
@@ -366,7 +368,8 @@ class WorkerCore:
     # -- reports
 
     def _has_report(self) -> bool:
-        return bool(self._refused) or (bool(self._unsent) and not self._sent)
+        drains_unsaid = self._closing is not None and self._farewell is None
+        return drains_unsaid or bool(self._refused) or (bool(self._unsent) and not self._sent)
 
     def _report(self, now: float, effects: list[WorkerEffect]) -> None:
         """Everything that happened since the last report, as far as it fits into one."""
@@ -386,7 +389,11 @@ class WorkerCore:
             report = Report(0, returned=group(self._refused))
         self._refused = []
         self._reported_at = now
-        effects.append(SendReport(self._session, report, tuple(small)))
+        draining = self._closing is not None
+        effects.append(SendReport(self._session, replace(report, draining=draining), tuple(small)))
+        if draining:
+            self._send_heartbeat(now, effects)
+            self._farewell = self._heartbeat
 
     def _on_report_acknowledged(self, sequence: int, effects: list[WorkerEffect]) -> None:
         if not self._sent or sequence < self._sent[-1].what.seq:
@@ -417,14 +424,17 @@ class WorkerCore:
                 self._close_session(why, effects)
                 return
             if now >= self._heartbeat_at:
-                self._heartbeat += 1
-                self._heartbeat_at = now + self._lease / 3
-                self._asked[self._heartbeat] = now
-                effects.append(SendHeartbeat(self._session, self._heartbeat))
+                self._send_heartbeat(now, effects)
             if self._has_report() and now >= self._reported_at + REPORT_EVERY:
                 self._report(now, effects)
         if self._closing is not None:
             self._finish_if_done(now, effects)
+
+    def _send_heartbeat(self, now: float, effects: list[WorkerEffect]) -> None:
+        self._heartbeat += 1
+        self._heartbeat_at = now + self._lease / 3
+        self._asked[self._heartbeat] = now
+        effects.append(SendHeartbeat(self._session, self._heartbeat))
 
     # -- the end
 
@@ -446,7 +456,9 @@ class WorkerCore:
         if self._stopping and (self.running or self.queued) and self._launcher:
             self._closing = now + GOODBYE  # the grace of each bounds this, and its end is to be reported too
             return
-        settled = not (self.queued or self._sent or self._unsent or self._refused)
+        # Once the scheduler has answered the farewell it assigns nothing more, and knows of all that was refused.
+        answered = self._farewell is not None and self._farewell not in self._asked
+        settled = answered and not (self.queued or self._sent or self._unsent or self._refused)
         if self._state is not SessionState.OPEN or settled or now >= (self._closing or 0.0):
             self._finished = True
             effects.append(Finished())

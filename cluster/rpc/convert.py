@@ -132,6 +132,7 @@ def report_to_proto(report: Report) -> scheduler_pb2.Report:
         ended=map(task_end_to_proto, report.ended),
         returned=map(attempts_to_proto, report.returned),
         outputs=map(small_output_to_proto, report.outputs),
+        draining=report.draining,
     )
 
 
@@ -143,6 +144,7 @@ def report_from_proto(message: scheduler_pb2.Report) -> Report:
         ended=tuple(task_end_from_proto(m) for m in message.ended),
         returned=_several_from_proto(message.returned),
         outputs=tuple(small_output_from_proto(m) for m in message.outputs),
+        draining=message.draining,
     )
 
 

@@ -112,20 +112,22 @@ class Hello(_message.Message):
     def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., queued: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs")
+    __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs", "draining")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     OK_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
     RETURNED_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     started: _containers.RepeatedCompositeFieldContainer[Attempts]
     ok: _containers.RepeatedCompositeFieldContainer[OkEnds]
     ended: _containers.RepeatedCompositeFieldContainer[End]
     returned: _containers.RepeatedCompositeFieldContainer[Attempts]
     outputs: _containers.RepeatedCompositeFieldContainer[SmallOutput]
-    def __init__(self, sequence: _Optional[int] = ..., started: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ok: _Optional[_Iterable[_Union[OkEnds, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[End, _Mapping]]] = ..., returned: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[SmallOutput, _Mapping]]] = ...) -> None: ...
+    draining: bool
+    def __init__(self, sequence: _Optional[int] = ..., started: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ok: _Optional[_Iterable[_Union[OkEnds, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[End, _Mapping]]] = ..., returned: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[SmallOutput, _Mapping]]] = ..., draining: _Optional[bool] = ...) -> None: ...
 
 class OkEnds(_message.Message):
     __slots__ = ("job", "attempt", "first", "count", "packed")

@@ -21,7 +21,7 @@ from cluster.domain.job import JobRecord
 from cluster.domain.reports import CANCELLED_EXIT, LOST_EXIT
 from cluster.domain.scheduler_core import LEASE, LEASH, SchedulerCore
 from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Stop, Welcome
-from cluster.domain.worker import WorkerRecord
+from cluster.domain.worker import WorkerRecord, WorkerState
 from tests.domain.core_bench import Bench, assign, attempts, failed, ok, spec, uuid
 
 
@@ -352,3 +352,14 @@ def test_nothing_is_due_on_an_idle_core() -> None:
     core = SchedulerCore(1)
     assert core.next_deadline() is None
     assert core.turn((), Bench().now) == []
+
+
+def test_a_worker_that_drains_gets_nothing_more_in_its_session(bench: Bench) -> None:
+    """Else what it gives back comes to it again, and is lost with its goodbye."""
+    session = bench.worker("w")
+    bench.submit(spec(4))
+    answer = bench.report(session, 0, draining=True, returned=(attempts(1, 1, (0, 2)),))
+    assert answer == [bench.core.jobs[1].progress(), Notify(1)]
+    assert bench.core.workers["w"].state is WorkerState.DRAINING
+    bench.turn(SessionClosed(session))
+    assert any(isinstance(e, Send) and isinstance(e.message, Assign) for e in bench.hello("w"))

@@ -453,13 +453,27 @@ def test_reports_about_own_jobs_are_handed_over_and_never_overtake_those_of_the_
 
 def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running() -> None:
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
-    assert bench.turn(ShutdownRequested()) == [Withdraw((key(1),))]
-    assert bench.down(assign(8, 9)) == [SendReport(1, Report(0, returned=(some(8, 9),)))]
+    said = bench.now
+    assert bench.turn(ShutdownRequested()) == [
+        Withdraw((key(1),)),
+        SendReport(1, Report(0, draining=True)),
+        SendHeartbeat(1, 1),
+    ]
     bench.now += REPORT_EVERY
     assert bench.turn(LauncherReported([Ended(1, "5.1#1", "withdrawn")])) == [
-        SendReport(1, Report(1, returned=(some(1, 2),)))
+        SendReport(1, Report(1, returned=(some(1, 2),), draining=True)),
+        SendHeartbeat(1, 2),
     ]
-    assert bench.down(ReportAcknowledged(1)) == [AckJournal(1), Finished()]
+    bench.now += REPORT_EVERY
+    # Assigned before the scheduler knew: it is given back, and the answer to that is waited for as well.
+    assert bench.down(HeartbeatAnswered(1), assign(8, 9), ReportAcknowledged(1)) == [
+        Renew(said),
+        AckJournal(1),
+        SendReport(1, Report(0, returned=(some(8, 9),), draining=True)),
+        SendHeartbeat(1, 3),
+    ]
+    assert bench.down(HeartbeatAnswered(2)) == [Renew(said + REPORT_EVERY)]
+    assert bench.down(HeartbeatAnswered(3)) == [Renew(bench.now), Finished()]
     assert bench.turn() == []
 
 
@@ -475,8 +489,13 @@ def test_a_shutdown_waits_for_no_scheduler_that_does_not_answer() -> None:
 def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
     # The launcher may have started 5.1 meanwhile, so a withdrawal would not do.
-    assert bench.turn(ShutdownRequested(stop_jobs=True)) == [StopAttempts((key(0), key(1)))]
-    assert len(bench.turn(LauncherReported([Ended(1, "5.0#1", "cancelled", None, "SIGTERM")]))) == 1
+    assert bench.turn(ShutdownRequested(stop_jobs=True)) == [
+        StopAttempts((key(0), key(1))),
+        SendReport(1, Report(0, draining=True)),
+        SendHeartbeat(1, 1),
+    ]
+    bench.now += REPORT_EVERY
+    assert len(bench.turn(LauncherReported([Ended(1, "5.0#1", "cancelled", None, "SIGTERM")]))) == 2
     bench.down(ReportAcknowledged(1))
     bench.now += GOODBYE  # however long the grace of the other is
     assert bench.turn(LauncherReported([Started(2, "5.1#1", 9, 1)])) != [Finished()]
@@ -484,4 +503,5 @@ def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
     bench.down(ReportAcknowledged(2))
     bench.now += REPORT_EVERY
     bench.turn()
-    assert bench.down(ReportAcknowledged(3)) == [AckJournal(3), Finished()]
+    assert bench.down(ReportAcknowledged(3)) == [AckJournal(3)]
+    assert bench.down(HeartbeatAnswered(bench.core._heartbeat))[-1] == Finished()
