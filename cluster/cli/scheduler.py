@@ -42,7 +42,7 @@ def scheduler(
     """Run the scheduler of a cluster, until Ctrl-C or SIGTERM.
 
     The first start makes the cluster: its CA, its certificates and, for the other machines, the line to paste there.
-    Jobs that run go on while it is away.
+    Jobs that run go on while it is away, for three quarters of their --lost-after (60 s unless given).
 
     \b
     Examples:

@@ -5,6 +5,8 @@
                  │◄─returned┘           │
                  └──── backoff ◄────────┘  (a failed or lost attempt that may be tried again)
 
+Nothing waits yet: the state is kept for tasks that wait for a time or for other jobs.
+
 The table is the rule: an event that has no entry for a state is an error of ours, and nothing changes.
 """
 
