@@ -93,6 +93,24 @@ def test_a_worker_that_is_to_stop_its_jobs_leaves_nothing_running(tmp_path: Path
     at_site(tmp_path, body)
 
 
+def test_a_worker_that_ends_leaves_nothing_assigned_to_it(tmp_path: Path) -> None:
+    """It holds work in advance, and is the only one that what it gives back could go to."""
+
+    async def body(site: Site) -> None:
+        worker = await site.worker(stop_jobs=True).started()
+        began = fifo(tmp_path / "began")
+        script = f"test $CLUSTER_TASK -le 100 && exit; test $CLUSTER_TASK = 101 && echo > {began}; exec sleep 1000"
+        job = await site.user.submit("sh", "-c", script, array=(ArraySegment(1, 300),))
+        await reach(began)
+        assert await worker.stop() == 0
+        [left] = await site.user.jobs(str(job.number))
+        assert (left.counts.assigned, left.counts.running) == (0, 0)
+        assert left.counts.succeeded + left.counts.failed + left.counts.ready == 300
+        assert left.counts.failed <= 2  # what ran: one on each cpu
+
+    at_site(tmp_path, body)
+
+
 def test_a_worker_with_nothing_to_leave_behind_takes_its_launcher_along(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         worker = await site.worker().started()
