@@ -31,6 +31,8 @@ class Follower:
 
     Elsewhere, and for SIGTERM or the end of the terminal (but not under nohup), the first cancels. So does an output
     that takes nothing any more: a reader who goes away, a full disk. All that would have ended the command here.
+    Who leaves after cancelling waits for the scheduler's answer, or the job would go on unseen; the next signal leaves
+    without it.
     """
 
     def __init__(self, client: AsyncClient, job: Job, quiet: bool = False) -> None:
@@ -40,9 +42,10 @@ class Follower:
         self._progress: Progress | None = progress() if job.is_array and not quiet else None
         self._flowing = asyncio.Event()  # cleared while a question stands on the terminal
         self._flowing.set()
-        self._cancelling: asyncio.Task[None] | None = None
+        self._cancelling: asyncio.Task[bool] | None = None  # True: the scheduler has it
         self._asking = False
         self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left_at_once: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def follow(self) -> int:
         """The exit code to leave with."""
@@ -57,7 +60,7 @@ class Follower:
             futures: list[asyncio.Future[Any]] = [self._left, work]
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                return self._leave()
+                return await self._leave()
             work.result()
         except OSError:
             await self._client.cancel(self._job.id, reason="its output could not be written where it was to go")
@@ -161,18 +164,36 @@ class Follower:
         elif word == "l":
             self._give_up()
 
-    async def _cancel(self) -> None:
+    async def _cancel(self) -> bool:
         try:
             await self._client.cancel(self._job.id)
         except ClusterError as error:
             print(f"cluster: job {self._job.number} could not be cancelled: {printable(str(error))}", file=sys.stderr)
+            return False
+        return True
 
     def _give_up(self) -> None:
-        if not self._left.done():
-            self._left.set_result(None)
+        for leaving in (self._left, self._left_at_once):
+            if not leaving.done():
+                leaving.set_result(None)
+                return
 
-    def _leave(self) -> int:
+    async def _leave(self) -> int:
         number = self._job.number
-        what = "is being cancelled" if self._cancelling else "goes on"
+        what = "goes on"
+        if self._cancelling:
+            await self._wait_for_the_answer(self._cancelling)
+            if not self._cancelling.done():
+                what = "may go on: the scheduler has not answered"
+            elif self._cancelling.result():
+                what = "is being cancelled"
         print(f"cluster: job {number} {what}; `cluster job logs -f {number}` shows its output", file=sys.stderr)
         return INTERRUPTED
+
+    async def _wait_for_the_answer(self, cancelling: asyncio.Task[bool]) -> None:
+        """Until the scheduler has taken the cancellation or refused it, or somebody will not wait for that."""
+        either: list[asyncio.Future[Any]] = [cancelling, self._left_at_once]
+        done, _ = await asyncio.wait(either, timeout=PATIENCE_BEFORE_WHY, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            print("cluster: waiting for the scheduler to answer; once more leaves without", file=sys.stderr)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

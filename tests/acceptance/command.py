@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +77,21 @@ class Command:
                 yield process
             finally:
                 process.kill()
+
+    def pids(self) -> dict[str, int]:
+        """The processes of its embedded cluster: `scheduler` and `worker`."""
+        said = json.loads((self.home / "embedded.json").read_text())
+        return {role: said[role]["pid"] for role in ("scheduler", "worker")}
+
+    @contextmanager
+    def frozen(self, role: str) -> Iterator[None]:
+        """One of those processes keeps its connections and answers nothing."""
+        pid = self.pids()[role]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def line(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "cluster", *arguments]

@@ -1,6 +1,5 @@
 """The embedded cluster: started by the first `run`, once; found again; restarted after a crash; stopped in order."""
 
-import json
 import os
 import signal
 import socket
@@ -32,11 +31,6 @@ def own(command: Command) -> Iterator[Command]:
         command.ok("down")
 
 
-def pids(command: Command) -> dict[str, int]:
-    said = json.loads((command.home / "embedded.json").read_text())
-    return {role: said[role]["pid"] for role in ("scheduler", "worker")}
-
-
 def is_alive(pid: int) -> bool:
     return processes.find(pid) is not None
 
@@ -61,9 +55,9 @@ def test_first_runs_at_once_start_one_cluster(own: Command) -> None:
 
 def test_up_and_down_twice_do_no_harm(own: Command) -> None:
     assert "started a cluster" in own.ok("up").text
-    started = pids(own)
+    started = own.pids()
     assert "runs already" in own.ok("up").text
-    assert pids(own) == started
+    assert own.pids() == started
     assert own.ok("down").text == "stopped the worker and its jobs\nstopped the scheduler\n"
     assert not any(map(is_alive, started.values()))
     assert "no cluster" in own.ok("down").text
@@ -71,7 +65,7 @@ def test_up_and_down_twice_do_no_harm(own: Command) -> None:
 
 def test_nothing_but_loopback_is_listened_on(own: Command) -> None:
     own.ok("up")
-    addresses = [address for pid in pids(own).values() for address in listening(pid)]
+    addresses = [address for pid in own.pids().values() for address in listening(pid)]
     assert len(addresses) >= 3  # the scheduler's two, the worker's one
     assert all(address.endswith("0100007F") for address in addresses)  # 127.0.0.1, as itself or mapped into IPv6
 
@@ -107,13 +101,13 @@ def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
         terminal.type("n\n")
         terminal.wait_for("nothing was done")
         assert terminal.process.wait(PATIENCE) == 1
-    assert all(map(is_alive, pids(own).values()))
+    assert all(map(is_alive, own.pids().values()))
 
 
 @pytest.mark.parametrize("victim", ["scheduler", "worker"])
 def test_after_a_crash_the_next_run_starts_it_again_with_all_its_jobs(own: Command, victim: str) -> None:
     own.ok("run", "--name", "before", "--", "true")
-    pid = pids(own)[victim]
+    pid = own.pids()[victim]
     before = own.ok("config", "show", "--json").json
     process = processes.find(pid)
     assert process
@@ -134,7 +128,7 @@ def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> 
     with own.started("run", "--", "sh", "-c", f"echo before; read x < {gate}; echo $x; exit 5") as run:
         assert run.stdout
         assert run.stdout.readline() == b"before\n"
-        os.kill(pids(own)["scheduler"], signal.SIGKILL)
+        os.kill(own.pids()["scheduler"], signal.SIGKILL)
         own.ok("up")
         gate.write_text("after\n")
         assert run.stdout.read() == b"after\n"

@@ -108,8 +108,38 @@ def test_whoever_is_told_to_cancel_twice_leaves_quietly(cluster: Command) -> Non
         assert b"cancelling" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 130
-        assert process.stderr.read().count(b"\n") == 1
+        *waiting, last = process.stderr.read().splitlines()
+        assert b"is being cancelled" in last
+        assert all(b"waiting for the scheduler" in line for line in waiting)  # at most that, where all is slow
     assert cluster("job", "wait", "last").code == 137
+
+
+def test_nobody_leaves_before_the_scheduler_has_the_cancellation(cluster: Command) -> None:
+    with cluster.started("run", "--", "sh", "-c", "echo ready; exec sleep 1000") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"ready\n"
+        with cluster.frozen("scheduler"):
+            process.send_signal(signal.SIGTERM)
+            assert b"cancelling" in process.stderr.readline()
+            process.send_signal(signal.SIGTERM)
+            assert b"waiting for the scheduler to answer" in process.stderr.readline()
+        assert process.wait(PATIENCE) == 130
+        assert b"is being cancelled" in process.stderr.read()
+    assert cluster("job", "wait", "last").code == 143
+
+
+def test_whoever_will_not_wait_for_the_scheduler_hears_that_the_job_may_go_on(cluster: Command) -> None:
+    with cluster.started("run", "--", "sh", "-c", "echo ready; exec sleep 1000") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"ready\n"
+        with cluster.frozen("scheduler"):
+            for said in (b"cancelling", b"waiting for the scheduler to answer", b"may go on"):
+                process.send_signal(signal.SIGTERM)
+                assert said in process.stderr.readline()
+            assert process.wait(PATIENCE) == 130
+    cluster("job", "cancel", "last")
 
 
 def test_a_reader_who_leaves_ends_the_job_quietly(cluster: Command) -> None:
