@@ -27,6 +27,7 @@ from enum import Enum
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.outbox import Outbox
 from cluster.domain.reporting import Entry, build_report, group, output_is_large, output_is_small
 from cluster.domain.session import (
     Assign,
@@ -36,7 +37,6 @@ from cluster.domain.session import (
     HeartbeatAnswered,
     Hello,
     Recall,
-    Report,
     ReportAcknowledged,
     Stop,
     Welcome,
@@ -72,8 +72,6 @@ from cluster.domain.worker_messages import (
 )
 
 REPORT_EVERY = 0.03  # seconds; one report costs the scheduler a commit, so under load they carry many ends
-REPORT_ENTRIES = 4096  # in one report
-REPORT_OUTPUT = 1 << 20  # bytes of small outputs in one report; a message of gRPC holds 4 MiB
 BACKOFF_FIRST, BACKOFF_MOST = 0.2, 5.0  # seconds; well below a lease, so that a scheduler's restart costs nothing
 WELCOME_WITHIN = 10.0  # seconds after the hello; whoever says nothing for so long is tried anew
 GOODBYE = 5.0  # seconds for the scheduler to acknowledge the last reports when the agent ends
@@ -99,12 +97,7 @@ class WorkerCore:
         self._connect = connect
         self._launcher = False
         self._incarnation = ""
-        # The journal, as far as the scheduler has not acknowledged it: what was sent in this session, what was not.
-        self._sent: list[Entry] = []
-        self._unsent: list[Entry] = []
-        self.ended: dict[AttemptKey, Ended] = {}  # those in one of the two
-        self._sequence = 0  # of the last entry that was seen
-        self._acked = 0  # told the launcher
+        self.outbox = Outbox()
         self._disowned: set[AttemptKey] = set()
         self._refused: list[AttemptKey] = []  # assigned while the agent ends
         self._session = 0
@@ -175,7 +168,7 @@ class WorkerCore:
     def has_ended(self, key: AttemptKey) -> bool:
         """Whether it ran here and ended, and the scheduler has not acknowledged that yet. One that was withdrawn never
         ran: it may be assigned again, here or elsewhere, and its output is still to come."""
-        end = self.ended.get(key)
+        end = self.outbox.ended.get(key)
         return end is not None and end.reason != "withdrawn"
 
     # -- launcher
@@ -185,8 +178,7 @@ class WorkerCore:
         self._incarnation = event.incarnation
         self.running = dict.fromkeys(_cluster_keys(event.running))
         self.queued = dict.fromkeys(_cluster_keys(event.backlog))
-        self._sent, self._unsent, self.ended = [], [], {}
-        self._sequence = self._acked = 0
+        self.outbox = Outbox()
         self._connect_at = now
         self._on_reports(event.reports, effects)
 
@@ -199,7 +191,7 @@ class WorkerCore:
     def _on_reports(self, reports: Iterable[Started | Ended], effects: list[WorkerEffect]) -> None:
         theirs: list[Started | Ended] = []
         for report in reports:
-            self._sequence = report.seq
+            self.outbox.saw(report.seq)
             key = _cluster_key(report.key)
             if key is None:
                 theirs.append(report)
@@ -215,19 +207,14 @@ class WorkerCore:
                     self._disowned.discard(key)
                     effects.append(RemoveOutput((key,)))
                 continue
-            self._unsent.append(Entry(key, report))
-            if isinstance(report, Ended):
-                self.ended[key] = report
+            self.outbox.add(Entry(key, report))
         if theirs:
             effects.append(HandOver(tuple(theirs)))
         self._acknowledge_journal(effects)
 
     def _acknowledge_journal(self, effects: list[WorkerEffect]) -> None:
-        """Everything before the first entry that the scheduler does not have yet is settled."""
-        oldest = self._sent or self._unsent
-        settled = oldest[0].what.seq - 1 if oldest else self._sequence
-        if settled > self._acked and self._launcher:
-            self._acked = settled
+        """The launcher may forget what the scheduler has, or does not care about."""
+        if self._launcher and (settled := self.outbox.newly_settled()) is not None:
             effects.append(AckJournal(settled))
 
     # -- session
@@ -246,7 +233,7 @@ class WorkerCore:
             epoch=self.epoch,
             queued=group(k for k in self.queued if k not in self._disowned),
             running=group(k for k in self.running if k not in self._disowned),
-            ended=group(self.ended),
+            ended=group(self.outbox.ended),
         )
         effects.append(SendHello(self._session, hello))
 
@@ -297,7 +284,7 @@ class WorkerCore:
             effects.append(SaveEpoch(welcome.epoch))
         self._state, self._lease, self._failures = SessionState.OPEN, welcome.lease, 0
         self._slots = Slots()
-        self._unsent, self._sent = self._sent + self._unsent, []
+        self.outbox.take_back()
         self._reported_at = now - REPORT_EVERY
         self._heartbeat, self._heartbeat_at, self._farewell = 0, now + welcome.lease / 3, None
         self._on_lease_confirmed(0, now, effects)
@@ -329,7 +316,7 @@ class WorkerCore:
             return
         spec, items = wanted.spec, []
         for position, key in enumerate(assign.attempts):
-            if self.holds(key) or key in self.ended:
+            if self.holds(key) or key in self.outbox.ended:
                 continue
             if self._closing is not None:
                 self._refused.append(key)
@@ -351,56 +338,32 @@ class WorkerCore:
         if held := self._held(attempts):
             self._disowned.update(held)
             effects.append(StopAttempts(held))
-        # What is in flight stays until it is acknowledged: the scheduler ignores what it has disowned.
-        dropped = [entry for entry in self._unsent if entry.key in attempts]
-        if not dropped:
-            return
-        self._unsent = [entry for entry in self._unsent if entry.key not in attempts]
-        if ended := tuple(entry.key for entry in dropped if isinstance(entry.what, Ended)):
-            self._forget_ends(ended)
+        if ended := self.outbox.drop(attempts):
             effects.append(RemoveOutput(ended))
         self._acknowledge_journal(effects)
-
-    def _forget_ends(self, keys: Iterable[AttemptKey]) -> None:
-        for key in keys:
-            self.ended.pop(key, None)
 
     # -- reports
 
     def _has_report(self) -> bool:
         drains_unsaid = self._closing is not None and self._farewell is None
-        return drains_unsaid or bool(self._refused) or (bool(self._unsent) and not self._sent)
+        return drains_unsaid or bool(self._refused) or self.outbox.may_report
 
     def _report(self, now: float, effects: list[WorkerEffect]) -> None:
         """Everything that happened since the last report, as far as it fits into one."""
-        output, count, small = 0, 0, []
-        for entry in self._unsent[:REPORT_ENTRIES] if not self._sent else ():
-            if isinstance(entry.what, Ended) and output_is_small(entry.what):
-                output += entry.what.out + entry.what.err
-                if output > REPORT_OUTPUT and count:
-                    break
-                small.append(entry.key)
-            count += 1
-        if count:
-            self._sent, self._unsent = self._unsent[:count], self._unsent[count:]
-            sequence = self._sent[-1].what.seq
-            report = build_report(self._sent, sequence, self._refused)
-        else:
-            report = Report(0, returned=group(self._refused))
+        entries = self.outbox.take()
+        small = tuple(e.key for e in entries if isinstance(e.what, Ended) and output_is_small(e.what))
+        sequence = entries[-1].what.seq if entries else 0
+        report = build_report(entries, sequence, self._refused)
         self._refused = []
         self._reported_at = now
         draining = self._closing is not None
-        effects.append(SendReport(self._session, replace(report, draining=draining), tuple(small)))
+        effects.append(SendReport(self._session, replace(report, draining=draining), small))
         if draining:
             self._send_heartbeat(now, effects)
             self._farewell = self._heartbeat
 
     def _on_report_acknowledged(self, sequence: int, effects: list[WorkerEffect]) -> None:
-        if not self._sent or sequence < self._sent[-1].what.seq:
-            return
-        ends = [(e.key, e.what) for e in self._sent if isinstance(e.what, Ended)]
-        self._sent = []
-        self._forget_ends(key for key, _ in ends)
+        ends = self.outbox.acknowledge(sequence)
         # Of a lost attempt nobody knows what it wrote, so whatever there is goes the same way.
         if large := tuple(key for key, end in ends if output_is_large(end) or end.reason == "lost"):
             effects.append(PushOutput(large))
@@ -458,7 +421,7 @@ class WorkerCore:
             return
         # Once the scheduler has answered the farewell it assigns nothing more, and knows of all that was refused.
         answered = self._farewell is not None and self._farewell not in self._asked
-        settled = answered and not (self.queued or self._sent or self._unsent or self._refused)
+        settled = answered and self.outbox.is_empty and not (self.queued or self._refused)
         if self._state is not SessionState.OPEN or settled or now >= (self._closing or 0.0):
             self._finished = True
             effects.append(Finished())

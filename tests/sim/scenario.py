@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from uuid import UUID
 
-from cluster.domain import worker_core
+from cluster.domain import outbox
 from cluster.domain.errors import ClusterError
 from cluster.domain.events import CancelRequested, JobSubmitted, Target
 from cluster.domain.intervals import IntervalSet, Range
@@ -322,7 +322,7 @@ class Scenario:
         assert not launcher.core.attempts, f"{machine.name}: its launcher holds {list(launcher.core.attempts)}"
         assert launcher.core.used == 0
         assert not launcher.core.unacked, f"{machine.name}: never acknowledged: {launcher.core.unacked}"
-        left = (agent.core.queued, agent.core.running, agent.core.ended)
+        left = (agent.core.queued, agent.core.running, agent.core.outbox.ended)
         assert not any(left), f"{machine.name}: its agent holds {left}"
         assert machine.epoch == self.scheduler.epoch
 
@@ -330,9 +330,9 @@ class Scenario:
 def simulate(seed: int, *, loud: bool = False, open_store: Callable[[], Store] | None = None) -> Scenario:
     """Runs one seed. AssertionError names the seed, and tells the last events."""
     scenario = Scenario(seed, loud=loud, open_store=open_store)
-    entries = worker_core.REPORT_ENTRIES
+    entries = outbox.REPORT_ENTRIES
     try:
-        worker_core.REPORT_ENTRIES = scenario.world.random.choice((1, 3, entries))
+        outbox.REPORT_ENTRIES = scenario.world.random.choice((1, 3, entries))
         scenario.run()
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
@@ -341,7 +341,7 @@ def simulate(seed: int, *, loud: bool = False, open_store: Callable[[], Store] |
             f"replay with CLUSTER_SIM_SEED={seed} (pytest -s tests/sim)"
         ) from error
     finally:
-        worker_core.REPORT_ENTRIES = entries
+        outbox.REPORT_ENTRIES = entries
     return scenario
 
 

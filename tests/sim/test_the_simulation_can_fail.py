@@ -9,13 +9,13 @@ import pytest
 from cluster.domain import scheduler_core
 from cluster.domain.intervals import Range
 from cluster.domain.launcher_core import LauncherCore
+from cluster.domain.outbox import Outbox
 from cluster.domain.reports import Reports
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import ReportAcknowledged
 from cluster.domain.states import TaskEvent
 from cluster.domain.tasks import Job
 from cluster.domain.worker_core import WorkerCore
-from cluster.domain.worker_messages import AckJournal
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
 from tests.sim import agent
@@ -67,12 +67,11 @@ def the_leash_is_longer_than_lost_after(patch: Patch) -> None:
 
 
 def the_journal_is_acknowledged_before_the_commit(patch: Patch) -> None:
-    def at_once(self: WorkerCore, effects: list[Any]) -> None:
-        if self._sequence > self._acked and self._launcher:
-            self._acked = self._sequence
-            effects.append(AckJournal(self._sequence))
+    def all_that_was_seen(self: Outbox) -> int | None:
+        settled, self._settled = self._settled, self._last
+        return self._last if self._last > settled else None
 
-    patch.setattr(WorkerCore, "_acknowledge_journal", at_once)
+    patch.setattr(Outbox, "newly_settled", all_that_was_seen)
 
 
 def attempts_are_not_counted(patch: Patch) -> None:
@@ -114,7 +113,7 @@ def reports_are_sent_only_once(patch: Patch) -> None:
     on_welcome: Method = WorkerCore._on_welcome
 
     def once(self: WorkerCore, *args: Any) -> None:
-        self._sent = []
+        self.outbox._sent = []
         on_welcome(self, *args)
 
     patch.setattr(WorkerCore, "_on_welcome", once)
