@@ -181,6 +181,8 @@ class WorkerCore:
         self.outbox = Outbox()
         self._connect_at = now
         self._on_reports(event.reports, effects)
+        if self._closing is not None:
+            self._let_go(effects)  # it has not heard of that, or is another one
 
     def _on_launcher_lost(self, effects: list[WorkerEffect]) -> None:
         """Nothing can be obeyed now, so nobody is listened to until it is known what the next launcher holds."""
@@ -405,9 +407,12 @@ class WorkerCore:
         if self._closing is None:
             self._closing = now + GOODBYE
         self._stopping = self._stopping or event.stop_jobs
-        if not self._launcher:
-            return
-        if event.stop_jobs and (held := (*self.running, *self.queued)):
+        if self._launcher:
+            self._let_go(effects)
+
+    def _let_go(self, effects: list[WorkerEffect]) -> None:
+        """Of what the launcher holds."""
+        if self._stopping and (held := (*self.running, *self.queued)):
             # Of these some may have started meanwhile; a stop withdraws those that have not.
             effects.append(StopAttempts(held))
         elif self.queued:
@@ -416,9 +421,13 @@ class WorkerCore:
     def _finish_if_done(self, now: float, effects: list[WorkerEffect]) -> None:
         if self._finished:
             return
-        if self._stopping and (self.running or self.queued) and self._launcher:
-            self._closing = now + GOODBYE  # the grace of each bounds this, and its end is to be reported too
-            return
+        unknown = not self._incarnation  # what a launcher holds that an earlier agent has left
+        if self._stopping and (self.running or self.queued or unknown):
+            if self._launcher:
+                self._closing = now + GOODBYE  # the grace of each bounds this, and its end is to be reported too
+                return
+            if now < (self._closing or 0.0):
+                return  # the launcher has died: only the next one can kill what that left, and say what is lost
         # Once the scheduler has answered the farewell it assigns nothing more, and knows of all that was refused.
         answered = self._farewell is not None and self._farewell not in self._asked
         settled = answered and self.outbox.is_empty and not (self.queued or self._refused)

@@ -125,6 +125,7 @@ class Agent:
     _fresh: set[int] = field(default_factory=set, init=False)  # jobs whose attempts get a directory of their own
     _story: _Story = field(default_factory=_Story, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
+    _quitting: bool = field(default=False, init=False)  # no other launcher is wanted after this one
     _leashes: dict[int, float] = field(default_factory=dict, init=False)  # job: seconds
     _live: LivePushes = field(init=False)
     _keeping: Keeping = field(init=False)
@@ -143,7 +144,7 @@ class Agent:
 
     async def run(self) -> None:
         """Until cancelled. LauncherUnavailable when no launcher can be had."""
-        wanted = lambda: not self.finished.is_set()  # noqa: E731
+        wanted = lambda: not self._quitting  # noqa: E731
         keeper = asyncio.create_task(keep_launcher(self.connect, self._adopt, self._on_launcher, wanted))
         keeper.add_done_callback(lambda _: self._wake.set())
         try:
@@ -164,9 +165,9 @@ class Agent:
     async def quit_launcher(self, patience: float, *, kill: bool) -> None:
         """To be called after `finished`, when nothing is to run on: ends the launcher, and waits until it has gone.
         With `kill`, what runs all the same is killed."""
+        self._quitting = True
         if self.launcher is None:
             return
-        self.finished.set()  # a worker that gives up has not finished, and would start another launcher
         self.launcher.quit(kill=kill)
         try:
             async with asyncio.timeout(patience):

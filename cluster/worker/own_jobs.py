@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from cluster.domain.errors import Conflict, InvalidInput
+from cluster.domain.errors import Conflict, InvalidInput, Unreachable
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec, validate
 from cluster.domain.launcher_events import Ended, Started
@@ -44,6 +44,7 @@ class OwnJobs:
         self._templates = templates
         self._agent = agent
         self._waiting: dict[int, set[asyncio.Event]] = {}
+        self._closed = self._stopping = False
 
     @property
     def store(self) -> OwnStore:
@@ -51,8 +52,8 @@ class OwnJobs:
         return self._store
 
     def start(self, job_id: str, owner: str, spec: JobSpec) -> OwnJob:
-        """Accept a job; the same id again answers the same job. InvalidInput, Conflict, or Unreachable (no launcher,
-        and nothing was accepted)."""
+        """Accept a job; the same id again answers the same job. InvalidInput, Conflict, or Unreachable (no launcher, or
+        the worker ends, and nothing was accepted)."""
         known = self._store.by_id(job_id)
         if known is not None:
             if known.owner != owner:
@@ -62,6 +63,8 @@ class OwnJobs:
         check_name(spec.name)
         if spec.is_array:
             raise InvalidInput("an array needs a scheduler to spread it: a worker's own job has one task")
+        if self._closed:
+            raise Unreachable("this worker is being stopped, and takes no more jobs; try again when it is back")
         launcher = self._agent().launcher_or_error()
         incarnation = launcher.hello.incarnation
         job = OwnJob(self._store.next_number(), job_id, owner, spec, time.time(), incarnation)
@@ -80,14 +83,22 @@ class OwnJobs:
         self._agent().launcher_or_error().stop([str(key_of(job.number))], "cancelled", grace)
         logger.info("job %d: stopping, as %s asked%s", job.number, by, f": {reason}" if reason else "")
 
+    def close(self) -> None:
+        """Accept no more: the launcher is about to go, and would take them along."""
+        self._closed = True
+
     async def stop_all(self) -> None:
         """The worker ends and takes its jobs along: returns when all have ended."""
-        unfinished = self._store.unfinished()
-        if unfinished:
-            keys = [str(key_of(job.number)) for job in unfinished]
-            self._agent().launcher_or_error().stop(keys, "cancelled", None)
-        for job in unfinished:
+        self._stopping = True
+        self._stop_unfinished()
+        for job in self._store.unfinished():
             await self.ended(job.number)
+
+    def _stop_unfinished(self) -> None:
+        """Without a launcher it is for the next one, which is told as soon as it is there."""
+        launcher, unfinished = self._agent().launcher, self._store.unfinished()
+        if launcher is not None and unfinished:
+            launcher.stop([str(key_of(job.number)) for job in unfinished], "cancelled", None)
 
     async def ended(self, number: int) -> OwnJob | None:
         """Waits for the job's end. None when there is no such job (any more)."""
@@ -136,6 +147,8 @@ class OwnJobs:
                 now = time.time()
                 lost.append(replace(job, state=TaskState.FAILED, reason="lost", exit_code=LOST_EXIT, ended_at=now))
         self._save(lost)
+        if self._stopping:
+            self._stop_unfinished()
 
     def _launch(self, job: OwnJob) -> None:
         template = self._templates.make(OWN, job.id, job.spec, None, shown=job.number)

@@ -5,9 +5,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cluster import __version__
 from cluster.domain.credentials import Credentials
@@ -119,13 +119,14 @@ class Worker:
         """Give back what has not started, say goodbye, close. What runs goes on, unless `stop_jobs`. Raises what made
         the worker give up."""
         agent = self._agent
+        self._own.close()
         if self._tasks:
             logger.info("stopping: what has not started is given back%s", ", what runs is stopped" if stop_jobs else "")
-        if agent.launcher is not None and self._failure is None:
+        if self._tasks and self._failure is None:
             agent.shut_down(stop_jobs)
             if stop_jobs:
-                await self._own.stop_all()
-            await agent.finished.wait()
+                await self._unless_it_fails(self._own.stop_all())
+            await self._unless_it_fails(agent.finished.wait())
             if not stop_jobs:
                 self._say_what_goes_on()
         await agent.goodbye("the worker was stopped")
@@ -144,6 +145,12 @@ class Worker:
         self.membership.amend(pid=0, api="")
         if self._failure is not None:
             raise self._failure
+
+    async def _unless_it_fails(self, waiting: Coroutine[Any, Any, object]) -> None:
+        """Waits for what only a living agent can bring about."""
+        waiter = asyncio.create_task(waiting)
+        await asyncio.wait([waiter, self._tasks[0]], return_when=asyncio.FIRST_COMPLETED)
+        waiter.cancel()
 
     # -- beginning
 
