@@ -16,6 +16,7 @@ from cluster.v1 import scheduler_pb2
 
 QUEUED = 4  # messages between worker and reader
 MAX_PIECE = 1024 * 1024  # bytes in one message
+NOBODY = "nobody waits for this output any more"
 
 
 def check_piece(data: bytes) -> None:
@@ -33,12 +34,22 @@ class Transfer:
         self._readable, self._writable = asyncio.Event(), asyncio.Event()
         self._begun = self._ended = self._abandoned = False
         self._error: ClusterError | None = None
+        self._filling = asyncio.timeout(None)
 
     async def fill(self, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
-        """Takes what the worker pushes, until it is complete or the reader has gone."""
+        """Takes what the worker pushes, until it is complete or the reader has gone (NotFound)."""
         if self._begun:
             raise Conflict("this transfer has begun already")
+        if self._abandoned:
+            raise NotFound(NOBODY)
         self._begun = True
+        try:
+            async with self._filling:
+                await self._fill(requests)
+        except TimeoutError:
+            raise NotFound(NOBODY) from None
+
+    async def _fill(self, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
         error: ClusterError | None = Unreachable("the connection to its worker broke")
         try:
             async for request in requests:
@@ -46,22 +57,21 @@ class Transfer:
                     error = NotFound(request.error)
                     return
                 check_piece(request.data)
-                if request.data and not await self._put(request.stderr, request.data):
-                    return
+                if request.data:
+                    await self._put(request.stderr, request.data)
                 if request.complete:
                     error = None
                     return
         finally:
             self._end(error)
 
-    async def _put(self, stderr: bool, data: bytes) -> bool:
-        """Waits for room. Whether there is still a reader."""
-        while len(self._pieces) >= QUEUED and not self._abandoned:
+    async def _put(self, stderr: bool, data: bytes) -> None:
+        """Waits for room."""
+        while len(self._pieces) >= QUEUED:
             self._writable.clear()
             await self._writable.wait()
         self._pieces.append((stderr, data))
         self._readable.set()
-        return not self._abandoned
 
     async def pieces(self) -> AsyncIterator[tuple[bool, bytes]]:
         """(stderr, data) as they come. NotFound when the worker has no such output, Unreachable when it breaks off."""
@@ -83,9 +93,10 @@ class Transfer:
             self._end(Unreachable("its worker is not connected"))
 
     def abandon(self) -> None:
-        """The reader has gone."""
+        """The reader has gone. Nobody waits for what the worker would say next, which may be hours away."""
         self._abandoned = True
-        self._writable.set()
+        if self._begun and not self._ended:
+            self._filling.reschedule(0.0)
 
     def _end(self, error: ClusterError | None) -> None:
         if not self._ended:
@@ -118,5 +129,5 @@ class Relay:
         """NotFound when nobody waits for it, or it is another worker's."""
         transfer = self._transfers.get(transfer_id)
         if transfer is None or transfer.worker_id != worker_id:
-            raise NotFound("nobody waits for this output any more")
+            raise NotFound(NOBODY)
         return transfer

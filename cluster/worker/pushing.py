@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from typing import Any
+
+import grpc.aio
 
 from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound, Unreachable
 from cluster.domain.ids import AttemptKey
@@ -13,6 +17,8 @@ from cluster.worker.readers import Readers, Wanted
 from cluster.worker.session import Session
 
 logger = logging.getLogger(__name__)
+
+Messages = AsyncGenerator[scheduler_pb2.PushOutputRequest, None]
 
 AT_ONCE = 4  # pushes for keeps; more would only share the same link
 RETRY = 5.0  # seconds until a scheduler whose disk is full is asked again
@@ -38,13 +44,12 @@ class LivePushes:
 
     async def _push(self, session: Session, asked: scheduler_pb2.OpenOutput) -> None:
         try:
-            with calling(session.address):
-                await session.stub.PushOutput(self._messages(asked))
+            await _push(session, self._messages(asked))
         except ClusterError as error:
             # The reader has gone, or will be told by the scheduler that the worker is.
             logger.debug("job %d: the output that somebody read was cut off: %s", asked.job, error)
 
-    async def _messages(self, asked: scheduler_pb2.OpenOutput) -> AsyncIterator[scheduler_pb2.PushOutputRequest]:
+    async def _messages(self, asked: scheduler_pb2.OpenOutput) -> Messages:
         key = AttemptKey(asked.job, asked.index, asked.attempt)
         tail = asked.tail_lines if asked.HasField("tail_lines") else None
         yield _first(key, asked.transfer_id)
@@ -115,8 +120,7 @@ class Keeping:
     async def _push(self, session: Session, key: AttemptKey) -> bool:
         """Whether the files may go: the scheduler has them, or will never want them."""
         try:
-            with calling(session.address):
-                await session.stub.PushOutput(self._messages(key))
+            await _push(session, self._messages(key))
         except (NotFound, Conflict, InvalidInput) as error:
             logger.warning("job %d: the scheduler refused the output of %s, which is gone now: %s", key.job, key, error)
         except Unreachable:
@@ -126,11 +130,40 @@ class Keeping:
             return False
         return True
 
-    async def _messages(self, key: AttemptKey) -> AsyncIterator[scheduler_pb2.PushOutputRequest]:
+    async def _messages(self, key: AttemptKey) -> Messages:
         yield _first(key)
         async for chunk in self._readers.read(key, Wanted(follow=False)):
             yield scheduler_pb2.PushOutputRequest(stderr=chunk.stderr, data=chunk.data)
         yield scheduler_pb2.PushOutputRequest(complete=True)
+
+
+async def _push(session: Session, messages: Messages) -> None:
+    """One call. An iterator gRPC would leave waiting for more output after the call has ended, with its files open; and
+    an error in it would look as if we had cancelled the call."""
+    with calling(session.address):
+        call = session.stub.PushOutput()
+        writing = asyncio.create_task(_write(call, messages))
+        try:
+            await call
+        except asyncio.CancelledError:
+            if writing.done() and not writing.cancelled() and (error := writing.exception()):
+                raise error from None
+            raise
+        finally:
+            writing.cancel()
+
+
+async def _write(call: Any, messages: Messages) -> None:
+    try:
+        async with aclosing(messages):
+            async for message in messages:
+                await call.write(message)
+        await call.done_writing()
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        return  # the call has ended, and says why
+    except Exception:
+        call.cancel()
+        raise
 
 
 def _first(key: AttemptKey, transfer_id: str = "") -> scheduler_pb2.PushOutputRequest:

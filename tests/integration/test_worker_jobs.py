@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.job import ArraySegment
-from tests.integration.workers import Site, at_site, fifo, let_go, reach
+from cluster.v1 import jobs_pb2
+from tests.integration.workers import Site, WorkerProcess, at_site, fifo, let_go, reach
 
 pytestmark = pytest.mark.slow
 
@@ -171,5 +172,29 @@ def test_a_reason_of_any_length_does_not_stop_the_worker(tmp_path: Path) -> None
         job = await site.user.submit("true")
         [ended] = await site.user.wait(str(job.number))
         assert ended.reason == "ok"
+
+    at_site(tmp_path, body)
+
+
+def test_a_reader_who_leaves_leaves_nothing_open(tmp_path: Path) -> None:
+    """However long the job is silent: each of those who looked at it would cost the worker two descriptors."""
+
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        job = await site.user.submit("sh", "-c", "echo out; echo err >&2; exec sleep 1000")
+        request = jobs_pb2.ReadOutputRequest(
+            selector=jobs_pb2.Selector(text=str(job.number)), stdout=True, stderr=True, follow=True
+        )
+        follower = site.user.stub.ReadOutput(request)
+        assert {(await follower.read()).data for _ in range(2)} == {b"out\n", b"err\n"}
+        assert len(opened(worker)) == 2
+        follower.cancel()
+        while opened(worker):  # noqa: ASYNC110 (there is no event for it)
+            await asyncio.sleep(0)
+
+    def opened(worker: WorkerProcess) -> list[str]:
+        """The output files that the agent has open."""
+        links = Path(f"/proc/{worker.process.pid}/fd").iterdir()
+        return [link for link in map(os.readlink, links) if link.startswith(f"{worker.directory}/jobs/")]
 
     at_site(tmp_path, body)
