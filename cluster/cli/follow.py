@@ -4,16 +4,17 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from cluster.cli.asking import is_terminal
 from cluster.cli.outlet import Outlet
 from cluster.cli.progress import Progress, progress
-from cluster.client.aio import AsyncClient
+from cluster.client.aio import AsyncClient, new_job_id
 from cluster.client.types import Job
-from cluster.domain.errors import ClusterError, Unreachable
+from cluster.domain.errors import ClusterError, NotFound, Unreachable
+from cluster.domain.job import JobSpec
 from cluster.domain.printable import printable
 from cluster.domain.states import TaskState
 
@@ -24,6 +25,39 @@ PATIENCE_BEFORE_WHY = 1.0  # seconds that a job may wait before we say why: most
 def exit_code(jobs: Sequence[Job]) -> int:
     """The highest of the jobs' own; 1 for one that did not succeed and has none (it never ran)."""
     return max((0 if job.state is TaskState.SUCCEEDED else job.exit_code or 1 for job in jobs), default=0)
+
+
+def on_signals(interrupted: Callable[[], object], terminated: Callable[[], object]) -> None:
+    """Calls these in the event loop: one for Ctrl-C, the other for SIGTERM and the end of the terminal, but not under
+    nohup. Each time anew, they take the place of whatever was called before."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    loop.add_signal_handler(signal.SIGTERM, terminated)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, terminated)
+
+
+async def hand_in(client: AsyncClient, spec: JobSpec) -> Job | None:
+    """Submits the job that is to be followed. A signal before the answer takes it back, and there is None; one more
+    does not wait until the scheduler has that."""
+    task, job_id = asyncio.current_task(), new_job_id()
+    assert task is not None
+    on_signals(task.cancel, task.cancel)
+    try:
+        return await client.submit(spec, id=job_id)
+    except asyncio.CancelledError:
+        pass
+    try:
+        (job,), _ = await client.cancel(job_id)
+        said = f"job {job.number} is being cancelled"
+    except NotFound:
+        return None  # it has never got there
+    except (ClusterError, asyncio.CancelledError) as error:
+        why = printable(str(error)) or "the scheduler has not answered"
+        said = f"the job may go on: {why}; `cluster job cancel {job_id}` stops it"
+    with suppress(OSError):  # the terminal may be gone
+        print(f"cluster: {said}", file=sys.stderr)
+    return None
 
 
 class Follower:
@@ -49,12 +83,8 @@ class Follower:
 
     async def follow(self) -> int:
         """The exit code to leave with."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._interrupted)
-        loop.add_signal_handler(signal.SIGTERM, self._terminated)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            loop.add_signal_handler(signal.SIGHUP, self._terminated)
-        why = loop.call_later(PATIENCE_BEFORE_WHY, self._say_why)
+        on_signals(self._interrupted, self._terminated)
+        why = asyncio.get_running_loop().call_later(PATIENCE_BEFORE_WHY, self._say_why)
         work = asyncio.gather(self._copy(), self._watch())
         try:
             futures: list[asyncio.Future[Any]] = [self._left, work]

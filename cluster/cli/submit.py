@@ -1,7 +1,6 @@
 """`cluster run` and `cluster job submit`: the options that make a job."""
 
 import asyncio
-import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from cluster.cli.options import ARRAY, CPUS, DURATION, as_json, connection, quiet
-from cluster.domain.errors import ClusterError, InvalidInput
+from cluster.domain.errors import InvalidInput
 from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, JobSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,18 +118,11 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
     spec = spec_of(options)
 
     async def work() -> int:
-        from cluster.cli.follow import Follower
-        from cluster.client.aio import new_job_id
+        from cluster.cli.follow import INTERRUPTED, Follower, hand_in
 
         async with client(ctx, start=True) as cluster:
-            job_id = new_job_id()
-            try:
-                job = await cluster.submit(spec, id=job_id)
-            except asyncio.CancelledError:  # Ctrl-C before we know whether it was accepted
-                with contextlib.suppress(ClusterError):
-                    await cluster.cancel(job_id)
-                raise
-            return await Follower(cluster, job, quiet).follow()
+            job = await hand_in(cluster, spec)
+            return await Follower(cluster, job, quiet).follow() if job else INTERRUPTED
 
     return asyncio.run(work())
 

@@ -68,7 +68,10 @@ class AsyncClient:
             raise  # it may come up in a second, or never: whoever waits at a prompt wants to know now
         except Unreachable:
             pass
-        return await door.submit(job_id, spec, PATIENCE)
+        try:
+            return await door.submit(job_id, spec, PATIENCE)
+        except Unreachable as error:
+            raise Unreachable(f"{error}; job {job_id} may have been accepted all the same") from None
 
     async def list(self, *selectors: str, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first; all of them without selectors, states and limit."""

@@ -5,6 +5,7 @@ For tests of the client and the command line that need answers and failures at a
 
 import asyncio
 import os
+import queue
 import signal
 import threading
 import time
@@ -102,6 +103,8 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
         self.stopped = False  # reading output gets errors only, as where the store has failed
         self.refused = 0
         self.hold = False  # jobs stay ready
+        self.silent: set[str] = set()  # calls that take effect and are not answered
+        self.unanswered: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._work: set[asyncio.Task[None]] = set()
 
     # the directory that selectors are looked up in
@@ -127,6 +130,11 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
             self.break_next -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Connection reset by peer")
 
+    async def _maybe_say_nothing(self, call: str) -> None:
+        if call in self.silent:
+            self.unanswered.put(call)
+            await asyncio.Event().wait()
+
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         self.submitted += 1
         number = self.number_of_id(request.id)
@@ -138,6 +146,7 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
                 task = asyncio.create_task(self._run(job))
                 self._work.add(task)
                 task.add_done_callback(self._work.discard)
+        await self._maybe_say_nothing("Submit")
         await self._maybe_break(context)
         return jobs_pb2.SubmitResponse(job=self.jobs[number].message())
 
@@ -187,6 +196,7 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
                     else:
                         task.state = TaskState.CANCELLED
             job.change()
+        await self._maybe_say_nothing("Cancel")
         return jobs_pb2.CancelResponse(jobs=[job.message() for job in jobs], cancelled=count)
 
     async def ReadOutput(

@@ -73,9 +73,10 @@ def test_a_submit_that_breaks_on_the_way_is_repeated_and_accepted_once(double: D
 def test_a_submit_that_breaks_each_time_gives_up(double: Double) -> None:
     async def body(client: AsyncClient) -> None:
         double.jobs.break_next = 9
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable) as caught:
             await client.submit(["true"])
         assert double.jobs.submitted == 2
+        assert f"job {double.jobs.jobs[1].record.id} may have been accepted" in str(caught.value)
 
     with_client(double, body)
 
