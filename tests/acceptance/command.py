@@ -15,9 +15,8 @@ from typing import Any
 from cluster.domain.identity import Kind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import save_credentials
+from tests.patience import PATIENCE
 from tools.environments import REPOSITORY
-
-PATIENCE = 60.0  # seconds until a command hangs: only a broken one gets there
 
 
 @dataclass(frozen=True)

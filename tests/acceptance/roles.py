@@ -12,8 +12,7 @@ from types import TracebackType
 
 from cluster.client import Client
 from tests.acceptance.command import Command
-
-GRACE = 30  # seconds for a role to end by itself; only a broken one takes them
+from tests.patience import PATIENCE
 
 
 class Roles:
@@ -58,7 +57,7 @@ class Roles:
         """SIGTERM, and gone when this returns. Nothing if it does not run."""
         if process := self._running.pop(name, None):
             process.send_signal(signal.SIGTERM)
-            process.wait(GRACE)
+            process.wait(PATIENCE)
 
     def client(self) -> Client:
         return Client.connect(home=self.command.home)

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.acceptance.command import PATIENCE, Command
+from tests.acceptance.command import Command
+from tests.patience import PATIENCE
 
 
 class Terminal:

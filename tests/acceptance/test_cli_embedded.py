@@ -12,8 +12,9 @@ import pytest
 
 from cluster.cli import processes
 from cluster.cli.embedded import DEFAULT_PORT
-from tests.acceptance.command import PATIENCE, Command
+from tests.acceptance.command import Command
 from tests.acceptance.terminal import on_a_terminal
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 

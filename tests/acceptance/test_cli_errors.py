@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import PATIENCE, Command, Done, someones_credentials
+from tests.acceptance.command import Command, Done, someones_credentials
+from tests.patience import PATIENCE
 
 UNREACHABLE, WRONG_USAGE = 75, 2
 

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from tests.acceptance.command import PATIENCE, Command
+from tests.acceptance.command import Command
 from tests.acceptance.terminal import on_a_terminal
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import PATIENCE, Command
+from tests.acceptance.command import Command
 from tests.acceptance.terminal import on_a_terminal
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 

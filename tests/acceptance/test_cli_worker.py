@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command import PATIENCE, Command
+from tests.acceptance.command import Command
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 

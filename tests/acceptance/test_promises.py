@@ -11,6 +11,7 @@ import pytest
 from cluster.client import Client
 from tests.acceptance.command import Command
 from tests.acceptance.roles import Roles
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +84,7 @@ def test_two_workers_compress_the_standard_library_as_a_loop_does(roles: Roles, 
     listed.write_text("\n".join(files) + "\n")
     compress = 'xz -9 -k -c "$1" | sha256sum'
     with_cluster = roles.command.ok(
-        "run", "--quiet", "--each-line", str(listed), "--", "sh", "-c", compress, "sh", "{}", patience=300
+        "run", "--quiet", "--each-line", str(listed), "--", "sh", "-c", compress, "sh", "{}", patience=2 * PATIENCE
     )
     loop = f"while read -r f; do sh -c '{compress}' sh \"$f\"; done < {listed}"
     plain = subprocess.run(["sh", "-c", loop], capture_output=True, check=True)

@@ -13,6 +13,7 @@ from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.launcher import tree
 from cluster.launcher.client import LauncherClient
 from cluster.launcher.driver import identity
+from tests.patience import PATIENCE
 
 # Forks twice, leaves the session, closes everything: what daemons do. Ignores SIGTERM, tells its pid.
 DAEMON = """
@@ -29,8 +30,6 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-
-LONGEST = 30  # seconds that any of these tests may take before it counts as hanging; nothing waits for it
 
 
 class Agent:
@@ -121,7 +120,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     """asyncio.run, but a test that hangs fails."""
 
     async def guarded() -> None:
-        async with asyncio.timeout(LONGEST):
+        async with asyncio.timeout(PATIENCE):
             await main
 
     asyncio.run(guarded())
@@ -149,7 +148,7 @@ class Watched:
         return bool(select.select([self._fd], [], [], within)[0])
 
     async def gone(self) -> bool:
-        return await asyncio.to_thread(self.is_gone, LONGEST)
+        return await asyncio.to_thread(self.is_gone, PATIENCE)
 
 
 async def leave_daemon(lab: Lab, agent: Agent, then: str, hidden: bool = False, **changes: Any) -> tuple[str, Watched]:

@@ -15,6 +15,7 @@ from cluster.domain.credentials import Credentials
 from cluster.domain.identity import Kind, scheduler_server_name
 from cluster.domain.intervals import Range
 from cluster.domain.job import PACKED, JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.scheduler_core import LEASE
 from cluster.domain.session import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged
 from cluster.domain.states import TaskState
 from cluster.pki.authority import Authority, open_authority, refresh_credentials
@@ -29,6 +30,7 @@ from cluster.rpc.specs import spec_to_proto
 from cluster.scheduler.service import Addresses, Service
 from cluster.store.sqlite import SqliteStore
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+from tests.patience import PATIENCE
 
 ANYWHERE = "127.0.0.1:0"
 W1 = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
@@ -38,17 +40,18 @@ W2 = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e12"
 class Cluster:
     """A scheduler and who talks to it. `restart` is what a new process on the same directory would be."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, lease: float) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         directory.chmod(0o700)
         self.directory = directory
+        self._lease = lease
         self.authority: Authority = open_authority(directory, time.time())
         self._channels: list[grpc.aio.Channel] = []
 
     async def start(self) -> None:
         credentials = refresh_credentials(self.authority, self.directory, time.time(), 0.6)
         self.store = SqliteStore(self.directory / "cluster.db", self.authority.cluster_id)
-        self.service = Service(self.authority, credentials, self.store, self.directory / "outputs")
+        self.service = Service(self.authority, credentials, self.store, self.directory / "outputs", self._lease)
         await self.service.start(Addresses(ANYWHERE, ANYWHERE))
 
     async def stop(self) -> None:
@@ -232,8 +235,8 @@ def one(job: int, index: int = 0, attempt: int = 1) -> Attempts:
 
 
 @asynccontextmanager
-async def running(directory: Path) -> AsyncIterator[Cluster]:
-    cluster = Cluster(directory)
+async def running(directory: Path, lease: float = LEASE) -> AsyncIterator[Cluster]:
+    cluster = Cluster(directory, lease)
     await cluster.start()
     try:
         yield cluster
@@ -241,11 +244,14 @@ async def running(directory: Path) -> AsyncIterator[Cluster]:
         await cluster.stop()
 
 
-def in_cluster(directory: Path, body: Callable[[Cluster], Awaitable[None]], seconds: float = 20) -> None:
-    """Runs the test's body beside a scheduler. A test that hangs fails."""
+def in_cluster(directory: Path, body: Callable[[Cluster], Awaitable[None]]) -> None:
+    """Runs the test's body beside a scheduler. A test that hangs fails.
+
+    Workers that are played by hand send no heartbeats, so the lease is longer than any test.
+    """
 
     async def run() -> None:
-        async with running(directory) as cluster, asyncio.timeout(seconds):
+        async with running(directory, lease=2 * PATIENCE) as cluster, asyncio.timeout(PATIENCE):
             await body(cluster)
 
     asyncio.run(run())

@@ -14,6 +14,7 @@ from cluster.domain.errors import InvalidInput, NotAuthenticated, NotFound, NotR
 from cluster.domain.job import ArraySegment, JobSpec
 from cluster.domain.states import TaskState
 from tests.integration.jobs_double import Double
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def connect(double: Double) -> AsyncClient:
 def with_client(double: Double, body: Callable[[AsyncClient], Awaitable[None]]) -> None:
     async def run() -> None:
         async with connect(double) as client:
-            await asyncio.wait_for(body(client), 30)
+            await asyncio.wait_for(body(client), PATIENCE)
 
     asyncio.run(run())
 

@@ -146,7 +146,7 @@ def test_a_worker_that_does_not_read_at_all_loses_its_session(tmp_path: Path, mo
         while (await user.workers())[0].state == 1:
             pass
 
-    in_cluster(tmp_path, body, seconds=10)  # less than the lease, which would end it too
+    in_cluster(tmp_path, body)  # whose lease, which would end the session too, is longer than any test
 
 
 def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from cluster.store.interface import StoreFailed
 from cluster.store.sqlite import SqliteStore
 from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc
 from tests.integration.schedulers import ANYWHERE
+from tests.patience import PATIENCE
 
 
 def serving(directory: Path, body: Callable[[Ready], Awaitable[None]], **options: str) -> int:
@@ -41,7 +42,7 @@ def serving(directory: Path, body: Callable[[Ready], Awaitable[None]], **options
     async def main() -> int:
         ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         wanted = SchedulerOptions(directory, **({"listen": ANYWHERE} | options))  # type: ignore[arg-type]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             running = asyncio.create_task(serve(wanted, ready.set_result))
             either: list[asyncio.Future[Any]] = [running, ready]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -234,7 +235,7 @@ def test_its_own_certificate_is_renewed_when_due(tmp_path: Path) -> None:
     async def body() -> None:
         serving = Serving()
         renewing = asyncio.create_task(_keep_renewed(authority, tmp_path, worn, serving))  # type: ignore[arg-type]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             fresh = await serving.replaced
         renewing.cancel()
         assert fresh == load_credentials(tmp_path / "scheduler.pem")

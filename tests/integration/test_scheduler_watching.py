@@ -4,6 +4,7 @@ import asyncio
 from contextlib import aclosing
 
 from cluster.scheduler.watching import BURST, Pace, Watchers
+from tests.patience import PATIENCE
 
 
 def test_the_first_changes_are_told_at_once_and_then_so_many_a_second() -> None:
@@ -17,7 +18,7 @@ def test_the_first_changes_are_told_at_once_and_then_so_many_a_second() -> None:
 def test_a_change_while_the_watcher_looks_is_not_missed() -> None:
     async def body() -> None:
         watchers = Watchers()
-        async with aclosing(watchers.changes([1, 2])) as changes, asyncio.timeout(10):
+        async with aclosing(watchers.changes([1, 2])) as changes, asyncio.timeout(PATIENCE):
             await anext(changes)  # at once
             watchers.changed(2)
             watchers.changed(1)
@@ -44,7 +45,7 @@ def test_who_leaves_is_forgotten() -> None:
 
 def test_patience_ends_a_wait_without_change() -> None:
     async def body() -> None:
-        async with aclosing(Watchers().changes([1], patience=0.0)) as changes, asyncio.timeout(10):
+        async with aclosing(Watchers().changes([1], patience=0.0)) as changes, asyncio.timeout(PATIENCE):
             await anext(changes)
             await anext(changes)
 

@@ -26,12 +26,13 @@ from cluster.rpc.errors import calling
 from cluster.rpc.join import Joined, fetch_chain, join_by_token, renew
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.integration.trust import CLUSTER, WORKER, SmallCluster
+from tests.patience import PATIENCE
 
 
 def in_cluster(directory: Path, body: Callable[[SmallCluster], Awaitable[None]]) -> None:
     async def run() -> None:
         async with SmallCluster(directory).running() as cluster:
-            await asyncio.wait_for(body(cluster), 30)
+            await asyncio.wait_for(body(cluster), PATIENCE)
 
     asyncio.run(run())
 

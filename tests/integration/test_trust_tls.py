@@ -23,13 +23,14 @@ from cluster.rpc.join import fetch_chain
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
 from tests.integration.trust import CLUSTER, WORKER, SmallCluster
+from tests.patience import PATIENCE
 from tools.environments import REPOSITORY, clean_environ, environment
 
 
 def in_cluster(directory: Path, body: Callable[[SmallCluster], Awaitable[None]]) -> None:
     async def run() -> None:
         async with SmallCluster(directory).running() as cluster:
-            await asyncio.wait_for(body(cluster), 60)
+            await asyncio.wait_for(body(cluster), PATIENCE)
 
     asyncio.run(run())
 
@@ -166,7 +167,7 @@ def test_without_a_certificate_or_with_tls_1_2_nobody_gets_in(tmp_path: Path) ->
                 file.write_bytes(credentials.key_pem + credentials.certificate_pem)
                 context.load_cert_chain(file)
             host, port = address.split(":")
-            with socket.create_connection((host, int(port)), 10) as connection:
+            with socket.create_connection((host, int(port)), PATIENCE) as connection:
                 try:
                     with context.wrap_socket(connection) as tls:
                         return tls.recv(9)
@@ -223,7 +224,7 @@ def test_strict_verification_takes_our_chain(tmp_path: Path) -> None:
             context.verify_flags |= ssl.VERIFY_X509_STRICT
             host, port = cluster.join_address.split(":")
             with (
-                socket.create_connection((host, int(port)), 10) as connection,
+                socket.create_connection((host, int(port)), PATIENCE) as connection,
                 context.wrap_socket(connection, server_hostname=name_of(cluster)) as tls,
             ):
                 return tls.version()

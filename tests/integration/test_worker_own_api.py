@@ -18,7 +18,8 @@ from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
-from tests.integration.workers import LONGEST, Site, WorkerProcess, at_site, fifo, let_go, reach
+from tests.integration.workers import Site, WorkerProcess, at_site, fifo, let_go, reach
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -175,7 +176,7 @@ def test_a_worker_alone_serves_its_machine_without_a_scheduler(tmp_path: Path) -
     async def run() -> None:
         worker = WorkerProcess(directory, standalone=True)
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(PATIENCE):
                 await worker.started()
                 first = worker.ready
                 said = json.loads((directory / "worker.json").read_text())

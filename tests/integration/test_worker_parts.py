@@ -17,6 +17,7 @@ from cluster.worker.readers import Phase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
 from cluster.worker.templates import RunAs, Templates, base_environment
 from cluster.worker.watch import Watcher
+from tests.patience import PATIENCE
 
 KEY = AttemptKey(5, 0, 1)
 
@@ -155,7 +156,7 @@ def at_desk(root: Path, body: Callable[[Desk], "asyncio.Future[None] | object"])
     async def run() -> None:
         desk = Desk(root)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await body(desk)  # type: ignore[misc]
         finally:
             desk.watcher.close()

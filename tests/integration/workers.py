@@ -17,8 +17,7 @@ from cluster.pki.files import write_private
 from cluster.rpc.channel import dial
 from cluster.v1 import worker_pb2_grpc
 from tests.integration.schedulers import Cluster, running
-
-LONGEST = 15  # seconds that any of these tests may take before it counts as hanging; nothing waits for it
+from tests.patience import PATIENCE
 
 _RUN = """
 import asyncio, dataclasses, json, logging, sys
@@ -145,7 +144,7 @@ def at_site(root: Path, body: Callable[[Site], Awaitable[None]]) -> None:
             site = Site(root, cluster)
             site.announce()
             try:
-                async with asyncio.timeout(LONGEST):
+                async with asyncio.timeout(PATIENCE):
                     await body(site)
             finally:
                 for worker in site.workers:
