@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.launcher import clock
-from tests.integration.launchers import Lab, Watched, leave_daemon, one, read, run
+from tests.integration.launchers import Agent, Lab, Watched, leave_daemon, one, read, run
 
 pytestmark = pytest.mark.slow
 
@@ -148,10 +148,13 @@ def test_a_run_that_takes_too_long_is_stopped(lab: Lab) -> None:  # S3.12
 def test_the_leash_ends_it_without_an_agent(lab: Lab) -> None:
     async def main() -> None:
         agent = await lab.connect()
-        agent.client.renew(clock.now())
-        fifo = lab.fifo()
-        key = one(agent, lab.shell(f"trap '' TERM; echo $$ > {fifo}; while :; do sleep 1000; done", leash=0.5))
-        job = Watched(await read(fifo))
+        for index, leash in enumerate((0.5, 5.0, 50.0)):  # the longer ones where even a start takes longer
+            agent.client.renew(clock.now())
+            stubborn = lab.shell("trap '' TERM; while :; do sleep 1000; done", leash=leash)
+            key = one(agent, stubborn, f"1.{index}#1")
+            if (job := await begun(agent, key)) is not None:
+                break
+        assert job is not None
         await agent.client.close()
         assert await job.gone()
         async with lab.agent() as later:
@@ -159,6 +162,15 @@ def test_the_leash_ends_it_without_an_agent(lab: Lab) -> None:
             assert (end.reason, end.signal) == ("lease", "SIGKILL")
 
     run(main())
+
+
+async def begun(agent: Agent, key: str) -> Watched | None:
+    """The leader of an attempt that has started; None when it has ended by then."""
+    await agent.until(lambda: key in agent.starts() or key in agent.ends())
+    try:
+        return Watched(agent.starts()[key].pid)
+    except (KeyError, ProcessLookupError):
+        return None
 
 
 def test_a_renewed_leash_holds(lab: Lab) -> None:

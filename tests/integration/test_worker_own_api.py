@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import uuid
 from collections.abc import Callable, Coroutine
@@ -18,6 +17,7 @@ from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
+from tests.integration.launchers import Watched
 from tests.integration.workers import Site, WorkerProcess, at_site, fifo, let_go, reach
 from tests.patience import PATIENCE
 
@@ -61,6 +61,15 @@ class Own:
         with calling("worker"):
             return b"".join([piece.data async for piece in self.stub.ReadJobOutput(request)])
 
+    async def first_of(self, selector: str) -> bytes:
+        """The first piece of stdout of one that runs."""
+        request = worker_pb2.ReadJobOutputRequest(selector=jobs_pb2.Selector(text=selector), stdout=True, follow=True)
+        stream = self.stub.ReadJobOutput(request)
+        with calling("worker"):
+            piece: worker_pb2.ReadJobOutputResponse = await stream.read()
+        stream.cancel()
+        return piece.data
+
 
 def test_start_stop_status_and_output(tmp_path: Path) -> None:  # S2.5
     began, gate = fifo(tmp_path / "began"), fifo(tmp_path / "gate")
@@ -76,6 +85,7 @@ def test_start_stop_status_and_output(tmp_path: Path) -> None:  # S2.5
             assert (await own.start("sh", "-c", script, job_id=job_id)).number == 1  # a repeated call starts nothing
             followers = [asyncio.create_task(own.text("mine")), asyncio.create_task(own.text("1", stderr=False))]
             await reach(began)
+            assert await own.first_of("1") == b"out\n"  # a reader is let in when the worker knows that it runs
             assert [j.state for j in await own.jobs()] == [job_pb2.TASK_STATE_RUNNING]
             await let_go(gate)
             ended = await own.wait(job_id)
@@ -126,16 +136,16 @@ def test_stopping_takes_the_whole_tree_and_is_idempotent(tmp_path: Path) -> None
             own = Own(stub)
             await own.start("sh", "-c", f"sleep 1000 & echo $! > {pids}; echo > {began}; wait")
             await reach(began)
+            child = Watched(pids.read_text())
             await own.stop("1", reason="enough")
             ended = await own.wait("1")
+            assert child.is_gone()
             assert (ended.job.reason, ended.task.signal, ended.job.exit_code) == ("cancelled", "SIGTERM", 143)
             assert (ended.job.cancelled_by, ended.job.cancel_reason) == ("admin", "enough")
             [again] = await own.stop("1")
             assert again == ended.job
 
     at_site(tmp_path, body)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pids.read_text()), 0)
 
 
 WRONG: list[tuple[Callable[[Own], Coroutine[Any, Any, object]], type[ClusterError], str]] = [
