@@ -1,5 +1,6 @@
 """A terminal for a command, and somebody who types on it."""
 
+import codecs
 import os
 import pty
 import select
@@ -18,11 +19,12 @@ class Terminal:
         self._fd = fd
         self.process = process
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def wait_for(self, words: str) -> None:
         while words not in self.seen:
             assert select.select([self._fd], [], [], PATIENCE)[0], self.seen
-            self.seen += os.read(self._fd, 4096).decode()
+            self.seen += self._decoder.decode(os.read(self._fd, 4096))
 
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())

@@ -101,7 +101,7 @@ def test_without_a_terminal_a_signal_cancels_the_job(cluster: Command, number: s
 
 def test_whoever_is_told_to_cancel_twice_leaves_quietly(cluster: Command) -> None:
     stubborn = ("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1000; done")
-    with cluster.started("run", "--grace", "1", "--", *stubborn) as process:
+    with cluster.started("run", "--grace", "1000", "--", *stubborn) as process:
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline() == b"ready\n"
@@ -112,6 +112,7 @@ def test_whoever_is_told_to_cancel_twice_leaves_quietly(cluster: Command) -> Non
         *waiting, last = process.stderr.read().splitlines()
         assert b"is being cancelled" in last
         assert all(b"waiting for the scheduler" in line for line in waiting)  # at most that, where all is slow
+    cluster.ok("job", "cancel", "--grace", "0", "last")
     assert cluster("job", "wait", "last").code == 137
 
 
@@ -140,7 +141,8 @@ def test_whoever_will_not_wait_for_the_scheduler_hears_that_the_job_may_go_on(cl
                 process.send_signal(signal.SIGTERM)
                 assert said in process.stderr.readline()
             assert process.wait(PATIENCE) == 130
-    cluster("job", "cancel", "last")
+    cluster.ok("job", "cancel", "last")
+    assert cluster("job", "wait", "last").code == 143
 
 
 def test_a_reader_who_leaves_ends_the_job_quietly(cluster: Command) -> None:
