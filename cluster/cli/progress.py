@@ -91,19 +91,23 @@ class Bar:
             transient=True,
         )
         self._task: TaskID | None = None
+        self._hidden = False
 
     def update(self, jobs: Sequence[Job]) -> None:
         total = sum(job.counts.total for job in jobs)
         ended = sum(job.counts.ended for job in jobs)
         if self._task is None:
             self._task = self._bar.add_task("", total=total)
-            self.show()
+            if not self._hidden:  # else some output came first, and has not ended its line
+                self._bar.start()
         self._bar.update(self._task, completed=ended, total=total, description=summary(jobs))
 
     def hide(self) -> None:
+        self._hidden = True
         self._bar.stop()
 
     def show(self) -> None:
+        self._hidden = False
         if self._task is not None:
             self._bar.start()
 
