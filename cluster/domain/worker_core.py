@@ -74,7 +74,9 @@ from cluster.domain.worker_messages import (
 REPORT_EVERY = 0.03  # seconds; one report costs the scheduler a commit, so under load they carry many ends
 BACKOFF_FIRST, BACKOFF_MOST = 0.2, 5.0  # seconds; well below a lease, so that a scheduler's restart costs nothing
 WELCOME_WITHIN = 10.0  # seconds after the hello; whoever says nothing for so long is tried anew
-GOODBYE = 5.0  # seconds for the scheduler to acknowledge the last reports when the agent ends
+# Seconds for the scheduler to acknowledge the last reports when the agent ends. Its disk may be slow, and what it has
+# not heard of stays assigned here until it is given up.
+GOODBYE = 10.0
 
 
 class SessionState(Enum):

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MOST_ROUNDS = 100  # of stopping; a fork bomb is caught within a few, whoever needs more is swept again later
+LATEST_START = 10.0  # seconds after the journal says that an attempt begins: a disk may take long to write that
 LONGEST_DEATH = 10  # seconds to wait for a killed process that is not our child
 
 
@@ -165,7 +166,7 @@ def kill_remains(identity: str, begun: Iterable[tuple[int, float]]) -> int:
     leaders = dict(begun)
 
     def is_leader(p: Process) -> bool:
-        return p.pid == p.session and p.pid in leaders and -0.1 < p.start / tick - leaders[p.pid] < 1.0
+        return p.pid == p.session and p.pid in leaders and -0.1 < p.start / tick - leaders[p.pid] < LATEST_START
 
     # Sessions outlive their leaders, so a leader that was once recognised keeps its session marked.
     sessions: set[int] = set()

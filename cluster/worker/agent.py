@@ -65,7 +65,7 @@ from cluster.worker.watch import Watcher
 logger = logging.getLogger(__name__)
 
 KEEPING = 5.0  # seconds for output that is to be kept to reach the scheduler before we go
-GOODBYE = 2.0  # seconds for the scheduler to hear that we go
+GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that to a disk which may be slow
 UNKNOWN_LEASH = 45.0  # seconds; of jobs that were adopted and not assigned since: the usual one
 
 _OWN_SLOT = -1  # beside the slots of the core, for jobs of the worker's own API

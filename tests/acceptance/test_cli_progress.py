@@ -1,4 +1,4 @@
-"""How far jobs are, beside their output: nothing is drawn where a line has not ended, nothing is said when all is quick."""
+"""How far jobs are: nothing is drawn into a line that has not ended, and nothing is said when all is quick."""
 
 import pytest
 

@@ -58,6 +58,17 @@ def test_a_pid_that_was_used_again_is_not_signalled(sleeper: "subprocess.Popen[b
     assert sleeper.wait() == -signal.SIGKILL
 
 
+@pytest.mark.parametrize(("early", "killed"), [(0, 1), (tree.LATEST_START - 1, 1), (tree.LATEST_START + 1, 0), (-1, 0)])
+def test_a_leader_that_hides_is_known_by_when_it_was_begun(early: float, killed: int) -> None:
+    """The journal is written before the start, which may take a while; what started at another time is another's."""
+    with subprocess.Popen([SLEEP, "1000"], start_new_session=True) as process:
+        found = tree.read_process(process.pid)
+        assert found is not None
+        begun = found.start / os.sysconf("SC_CLK_TCK") - early
+        assert tree.kill_remains("of no launcher", [(process.pid, begun)]) == killed
+        process.kill()
+
+
 def test_descendants_are_found_below_each_root() -> None:
     parents = {2: 1, 3: 2, 4: 3, 5: 1, 6: 5}
     table = {pid: Process(pid, "S", parent, 1, 0) for pid, parent in parents.items()}

@@ -18,6 +18,7 @@ from cluster.scheduler.sessions import MOST_WAITING, Line
 from cluster.store.interface import Item, StoreFailed
 from cluster.v1 import job_pb2, scheduler_pb2
 from tests.integration.schedulers import Cluster, User, in_cluster, one, packed
+from tests.patience import PATIENCE
 
 
 def test_a_restart_loses_no_job_and_adopts_what_runs(tmp_path: Path) -> None:
@@ -193,7 +194,9 @@ async def _health(cluster: Cluster) -> int:
     return status
 
 
-def test_a_stop_ends_open_calls_with_the_reason(tmp_path: Path) -> None:
+def test_a_stop_ends_open_calls_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.scheduler.service.LAST_WORDS", PATIENCE)  # however slow this machine is
+
     async def body(cluster: Cluster) -> None:
         user: User = cluster.user()
         worker = cluster.worker()

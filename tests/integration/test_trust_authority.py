@@ -2,9 +2,10 @@
 
 import asyncio
 import datetime
-import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from cluster.pki.authority import Authority, create_authority, open_authority, r
 from cluster.pki.enrol import KeyRequest, hash_secret, join, new_token, renew
 from cluster.pki.files import check_private, load_credentials, private_directory, save_credentials
 from cluster.pki.peers import check_pinned_chain, parse_peer
+from tools.environments import REPOSITORY
 
 NOW = 1_790_000_000.0
 CLUSTER = "0123456789abcdef"
@@ -58,20 +60,23 @@ def test_a_second_start_finds_the_same_cluster(tmp_path: Path) -> None:
     assert (again.cluster_id, again.pin, again.ca_pem) == (first.cluster_id, first.pin, first.ca_pem)
 
 
-def open_and_tell(directory: Path, answers: "multiprocessing.SimpleQueue[str]") -> None:
-    answers.put(open_authority(directory, NOW).pin)
-
-
 def test_first_starts_at_once_make_one_cluster(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    starts = [context.Process(target=open_and_tell, args=(tmp_path, answers)) for _ in range(4)]
+    program = (
+        "import sys, pathlib\nfrom cluster.pki.authority import open_authority\n"
+        "print('loaded', flush=True)\nsys.stdin.readline()\n"
+        f"print(open_authority(pathlib.Path(sys.argv[1]), {NOW}).pin)"
+    )
+    command, pipe = [sys.executable, "-c", program, str(tmp_path)], subprocess.PIPE
+    starts = [subprocess.Popen(command, cwd=REPOSITORY, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
     for start in starts:
-        start.start()
-    pins = {answers.get() for _ in starts}
+        assert start.stdout
+        assert start.stdout.readline() == "loaded\n"
     for start in starts:
-        start.join()
-    assert len(pins) == 1
+        assert start.stdin
+        start.stdin.write("go\n")
+        start.stdin.flush()
+    (pin,) = {start.communicate()[0] for start in starts}
+    assert len(pin.strip()) == 64
 
 
 def test_a_directory_of_another_cluster_is_refused(tmp_path: Path) -> None:
