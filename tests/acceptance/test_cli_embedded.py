@@ -1,5 +1,6 @@
 """The embedded cluster: started by the first `run`, once; found again; restarted after a crash; stopped in order."""
 
+import json
 import os
 import signal
 import socket
@@ -12,7 +13,9 @@ import pytest
 
 from cluster.cli import processes
 from cluster.cli.embedded import DEFAULT_PORT
+from cluster.pki.files import write_private
 from tests.acceptance.command import Command
+from tests.acceptance.roles import free_port
 from tests.acceptance.terminal import on_a_terminal
 from tests.patience import PATIENCE
 
@@ -110,8 +113,14 @@ def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
     assert all(map(is_alive, own.pids().values()))
 
 
+def lie_at_a_port_of_its_own(own: Command) -> None:
+    """As if it had lain there before: at a port that nobody else is given while it is down."""
+    write_private(own.home / "embedded.json", json.dumps({"address": f"127.0.0.1:{free_port()}"}).encode())
+
+
 @pytest.mark.parametrize("victim", ["scheduler", "worker"])
 def test_after_a_crash_the_next_run_starts_it_again_with_all_its_jobs(own: Command, victim: str) -> None:
+    lie_at_a_port_of_its_own(own)
     own.ok("run", "--name", "before", "--", "true")
     pid = own.pids()[victim]
     before = own.ok("config", "show", "--json").json
@@ -128,6 +137,7 @@ def test_after_a_crash_the_next_run_starts_it_again_with_all_its_jobs(own: Comma
 
 
 def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> None:
+    lie_at_a_port_of_its_own(own)
     own.ok("up")
     gate = tmp_path / "gate"
     os.mkfifo(gate)
