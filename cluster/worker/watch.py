@@ -1,4 +1,8 @@
-"""Knowing when a file grows, without looking again and again: inotify(7), which Python has no module for."""
+"""Knowing when a file grows, without looking again and again: inotify(7), which Python has no module for.
+
+The system has few instances and watches for each user, and others may have taken them all. Then we do look again and
+again: slow output is better than none.
+"""
 
 import asyncio
 import ctypes
@@ -8,26 +12,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _IN_MODIFY = 0x2
+LOOK_EVERY = 0.2  # seconds, where inotify has nothing left for us
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None)
 
 
 class Watcher:
     """Sets events when files are written to. One for each event loop; close it at the end."""
 
     def __init__(self) -> None:
-        self._fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)  # -1: there was none left
         self._events: dict[int, set[asyncio.Event]] = {}
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._readable)
+        if self._fd >= 0:
+            self._loop.add_reader(self._fd, self._readable)
 
     @contextmanager
     def growth(self, fd: int, event: asyncio.Event) -> Iterator[None]:
-        """Set `event` at each write to the open file, from now to the end of the block. OSError when the system has
-        no watch left (fs.inotify.max_user_watches)."""
+        """Set `event` at each write to the open file, from now to the end of the block."""
         # By descriptor, because the path may meanwhile be gone, or be another file.
         path = os.fsencode(f"/proc/self/fd/{fd}")
-        watch = _checked(_libc.inotify_add_watch(self._fd, path, _IN_MODIFY))
+        watch = _libc.inotify_add_watch(self._fd, path, _IN_MODIFY)
+        if watch < 0:
+            with self._now_and_then(event):
+                yield
+            return
         events = self._events.setdefault(watch, set())  # several readers of one file share a watch
         events.add(event)
         try:
@@ -38,9 +47,26 @@ class Watcher:
                 del self._events[watch]
                 _libc.inotify_rm_watch(self._fd, watch)
 
+    @contextmanager
+    def _now_and_then(self, event: asyncio.Event) -> Iterator[None]:
+        """Set `event` every LOOK_EVERY seconds."""
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal timer
+            event.set()
+            timer = self._loop.call_later(LOOK_EVERY, look)
+
+        timer = self._loop.call_later(LOOK_EVERY, look)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def close(self) -> None:
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
 
     def _readable(self) -> None:
         data = os.read(self._fd, 65536)
@@ -50,10 +76,3 @@ class Watcher:
             at += _EVENT.size + length
             for event in self._events.get(watch, ()):
                 event.set()
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"inotify: {os.strerror(number)}")
-    return result

@@ -11,6 +11,7 @@ from cluster.domain.errors import InvalidInput, NotFound
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
 from cluster.domain.reporting import SMALL_OUTPUT
+from cluster.worker import watch
 from cluster.worker.capacity import available_millicpus
 from cluster.worker.outputs import Outputs
 from cluster.worker.readers import Phase, Readers, Wanted
@@ -177,6 +178,30 @@ def test_a_follower_sees_each_write_and_stops_at_the_end(tmp_path: Path) -> None
         desk.becomes(Phase.ENDED)
         assert [chunk.data async for chunk in chunks] == [b"three\n"]
         assert not desk.readers.any
+
+    at_desk(tmp_path, body)
+
+
+@pytest.mark.parametrize("call", ["inotify_init1", "inotify_add_watch"])
+def test_a_follower_sees_each_write_where_inotify_has_nothing_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    class Exhausted:
+        def __getattr__(self, name: str) -> Callable[..., int]:
+            return (lambda *_: -1) if name == call else getattr(libc, name)
+
+    libc = watch._libc
+    monkeypatch.setattr(watch, "_libc", Exhausted())
+
+    async def body(desk: Desk) -> None:
+        desk.write(b"one\n")
+        chunks = desk.readers.read(KEY, Wanted())
+        assert (await anext(chunks)).data == b"one\n"
+        following = asyncio.ensure_future(anext(chunks))
+        desk.write(b"two\n")  # nobody tells
+        assert (await following).data == b"two\n"
+        desk.becomes(Phase.ENDED)
+        assert [chunk.data async for chunk in chunks] == []
 
     at_desk(tmp_path, body)
 
