@@ -9,7 +9,7 @@ OUT/worker-box1/        worker.pem: what a worker has after joining
 Carry each directory to its machine by a way that you trust (they hold keys), and start there
 
     cluster scheduler --directory scheduler
-    cluster worker --directory worker-box1 --scheduler HOST:PORT
+    cluster worker --directory worker-box1 --name box1 --scheduler HOST:PORT
 
 Run it again with the same OUT to add workers; nothing that is there is replaced. A running scheduler's own directory
 does as well: `--scheduler-directory DIR`. From its first contact on a worker renews its certificate by itself, so

@@ -25,12 +25,12 @@ def login(token: str) -> None:
     from cluster.pki.peers import check_pinned_chain
     from cluster.rpc.join import join_by_token
 
-    request = KeyRequest()
-    joined = asyncio.run(join_by_token(parse_join_token(token), request.request, getpass.getuser(), check_pinned_chain))
+    place = private_directory(state_root() / USER_DIRECTORY)  # first: what follows spends the token
+    request, user = KeyRequest(), getpass.getuser()
+    joined = asyncio.run(join_by_token(parse_join_token(token), request.request, user, check_pinned_chain, Kind.USER))
     if joined.identity.kind is not Kind.USER:
         raise InvalidInput("this join token is for a worker: `cluster worker --join` takes it")
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
-    place = private_directory(state_root() / USER_DIRECTORY)
     save_credentials(place / USER_FILE, credentials)
     write_private(place / USER_CLUSTER_FILE, json.dumps({"scheduler": joined.scheduler_address}).encode())
     print(f"you are {joined.identity.name} of the cluster at {joined.scheduler_address}")

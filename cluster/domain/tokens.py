@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cluster.domain.errors import InvalidInput, NotAuthenticated
-from cluster.domain.identity import Role, check_name
+from cluster.domain.identity import Kind, Role, check_name
 
 VERSION = "C1"
 SECRET_BYTES = 24  # 192 random bits, which base64url writes without padding
@@ -107,6 +107,14 @@ class TokenRecord:
             check_name(self.user)
         elif self.user:
             raise InvalidInput(f"a token for workers cannot name a user: {self.user!r}")
+
+
+def check_kind(record: TokenRecord, kind: str) -> None:
+    """Raises InvalidInput when the token's bearer can only be a `kind` (worker, user), and the token makes another."""
+    if kind == Kind.WORKER and record.role is not Role.WORKER:
+        raise InvalidInput(f"this join token is for the user {record.user}: `cluster login` takes it")
+    if kind == Kind.USER and record.role is Role.WORKER:
+        raise InvalidInput("this join token is for a worker: `cluster worker --join` takes it")
 
 
 def admit(records: Mapping[str, TokenRecord], secret_hash: str, now: float) -> TokenRecord:

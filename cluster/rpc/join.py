@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from cluster.domain.errors import InvalidInput, Unreachable, Untrusted
-from cluster.domain.identity import Identity, parse_identity, scheduler_server_name
+from cluster.domain.identity import Identity, Kind, parse_identity, scheduler_server_name
 from cluster.domain.tokens import JoinToken, split_address
 from cluster.rpc.channel import CONNECT_TIMEOUT, secure_channel
 from cluster.rpc.errors import calling
@@ -38,16 +38,19 @@ class Joined:
     scheduler_address: str
 
 
-async def join_by_token(token: JoinToken, request: bytes, name: str, check_chain: CheckChain) -> Joined:
+async def join_by_token(
+    token: JoinToken, request: bytes, name: str, check_chain: CheckChain, kind: Kind | None = None
+) -> Joined:
     """Exchange a token for a certificate for the key of a PKCS #10 request (DER).
 
-    `name` is what the joiner would like to be called. Raises Unreachable, Untrusted, or the scheduler's refusal.
+    `name` is what the joiner would like to be called, `kind` all that it can be: a token for another is refused, and
+    keeps its use. Raises Unreachable, Untrusted, or the scheduler's refusal.
     """
     chain = await asyncio.to_thread(fetch_chain, token.address)
     ca_pem, cluster_id = check_chain(chain, token.pin)
     credentials = grpc.ssl_channel_credentials(ca_pem)
     async with secure_channel(token.address, credentials, scheduler_server_name(cluster_id)) as channel:
-        message = scheduler_pb2.JoinRequest(secret=token.secret, csr=request, name=name)
+        message = scheduler_pb2.JoinRequest(secret=token.secret, csr=request, name=name, kind=kind or "")
         with calling(token.address):
             answer = await scheduler_pb2_grpc.SchedulerStub(channel).Join(message, timeout=ANSWER_TIMEOUT)
     try:

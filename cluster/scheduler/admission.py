@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from cluster.domain.errors import Conflict, NotFound
 from cluster.domain.identity import ADMIN_NAME, Identity, Kind, Peer, Role
-from cluster.domain.tokens import TokenRecord, admit
+from cluster.domain.tokens import TokenRecord, admit, check_kind
 from cluster.domain.users import UserRecord
 from cluster.pki import enrol
 from cluster.pki.authority import Authority
@@ -50,7 +51,8 @@ class Admission:
         self, authority: Authority, address: str, request: scheduler_pb2.JoinRequest
     ) -> scheduler_pb2.JoinResponse:
         """A certificate for the bearer of a token. `address` is where our main listener is, as JoinResponse says it."""
-        issued = await enrol.join(authority, request.secret, request.csr, self._admit, self._driver.clock().wall)
+        admit = partial(self._admit, request.kind)
+        issued = await enrol.join(authority, request.secret, request.csr, admit, self._driver.clock().wall)
         return scheduler_pb2.JoinResponse(
             certificate=issued.certificate_pem,
             ca_certificate=authority.ca_pem,
@@ -59,16 +61,17 @@ class Admission:
             scheduler_address=address,
         )
 
-    async def _admit(self, secret_hash: str) -> TokenRecord:
-        """Spends one use of a token, on disk before it returns."""
+    async def _admit(self, kind: str, secret_hash: str) -> TokenRecord:
+        """Spends one use of a token, on disk before it returns; none if its bearer cannot become what it says."""
         now = self._driver.clock().wall
         record = admit(self._tokens, secret_hash, now)
-        if secret_hash not in self._ours:
-            await self._put_token(record)
+        check_kind(record, kind)
         if record.role is not Role.WORKER:
             self._check_user(record.user, record.role)
-            if record.user not in self._users:
-                await self._put_user(UserRecord(record.user, record.role, now))
+        if secret_hash not in self._ours:
+            await self._put_token(record)
+        if record.role is not Role.WORKER and record.user not in self._users:
+            await self._put_user(UserRecord(record.user, record.role, now))
         return record
 
     def add_ours(self, record: TokenRecord) -> None:

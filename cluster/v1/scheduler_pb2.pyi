@@ -8,14 +8,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class JoinRequest(_message.Message):
-    __slots__ = ("secret", "csr", "name")
+    __slots__ = ("secret", "csr", "name", "kind")
     SECRET_FIELD_NUMBER: _ClassVar[int]
     CSR_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     secret: str
     csr: bytes
     name: str
-    def __init__(self, secret: _Optional[str] = ..., csr: _Optional[bytes] = ..., name: _Optional[str] = ...) -> None: ...
+    kind: str
+    def __init__(self, secret: _Optional[str] = ..., csr: _Optional[bytes] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
     __slots__ = ("certificate", "ca_certificate", "cluster_id", "identity", "scheduler_address")

@@ -120,7 +120,7 @@ def local_address(local_scheduler: Path | None, cluster_id: str) -> str | None:
 
 async def _join(directory: Path, name: str, token: JoinToken) -> Membership:
     request = KeyRequest()
-    joined = await join_by_token(token, request.request, name, check_pinned_chain)
+    joined = await join_by_token(token, request.request, name, check_pinned_chain, Kind.WORKER)
     if joined.identity.kind is not Kind.WORKER:
         raise InvalidInput(f"this join token is for a {joined.identity.kind}: ask for one with the role worker")
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.domain.errors import InvalidInput
 from cluster.domain.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
@@ -81,6 +82,8 @@ async def _enter(options: WorkerOptions, directory: Path) -> Worker:
     if options.scheduler:
         check_address(options.scheduler)
     if options.standalone:
+        if options.join:
+            raise InvalidInput("--join and --standalone exclude each other: with a scheduler, or without?")
         alone = Standalone(directory, name or _host_name())
         return Worker(options, directory, alone.membership, alone, lambda: "")
     local = options.local_scheduler
@@ -92,6 +95,8 @@ async def _enter(options: WorkerOptions, directory: Path) -> Worker:
         membership.amend(scheduler=known)
         return known
 
+    if not address():
+        raise InvalidInput("nothing says where this worker's scheduler is: name it with --scheduler HOST:PORT")
     return Worker(options, directory, membership, None, address)
 
 

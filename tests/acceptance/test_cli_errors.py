@@ -3,10 +3,15 @@
 import json
 import socket
 import subprocess
+import time
+import uuid
 from pathlib import Path
 
 import pytest
 
+from cluster.domain.identity import Kind
+from cluster.pki.authority import create_authority
+from cluster.pki.files import private_directory, save_credentials
 from tests.acceptance.command import Command, Done, someones_credentials
 from tests.patience import PATIENCE
 
@@ -114,6 +119,17 @@ def test_a_bad_token_is_wrong_usage(command: Command, token: str, words: list[st
 
 def test_a_worker_without_a_cluster_is_told_what_to_do(command: Command) -> None:
     refused(command("worker", "--listen", "none"), 1, "--join TOKEN", "--standalone")
+    done = command("worker", "--listen", "none", "--join", f"C1.head:50001.{'0' * 64}.{'a' * 32}", "--standalone")
+    refused(done, WRONG_USAGE, "--join and --standalone exclude each other")
+
+
+def test_a_worker_that_never_joined_must_be_told_where_its_scheduler_is(command: Command) -> None:
+    now = time.time()
+    authority = create_authority(command.home / "some-ca.pem", "0123456789abcdef", now)
+    identity = authority.identity(Kind.WORKER, str(uuid.uuid4()))
+    directory = private_directory(command.home / "worker")  # as certs/gen.py makes it
+    save_credentials(directory / "worker.pem", authority.issue(identity, now))
+    refused(command("worker", "--listen", "none"), WRONG_USAGE, "--scheduler HOST:PORT")
 
 
 def last_line(done: Done) -> str:

@@ -119,13 +119,15 @@ def test_a_cluster_of_machines_is_one_pasted_line_each(tmp_path: Path) -> None: 
         assert (refused.code, refused.err.count("\n")) == (77, 1)
         assert "cluster login" in refused.err
         made = head.ok("token", "create", "--role", "user", "--user", "ann", "--quiet").text.strip()
-        assert "you are ann" in laptop.ok("login", made).text
+        wrong = laptop("worker", "--join", made)
+        assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+        assert "user ann: `cluster login` takes it" in wrong.err
+        (tmp_path / "file").touch()
+        assert Command(tmp_path / "file")("login", made).code != 0
+        assert "you are ann" in laptop.ok("login", made).text  # neither of the two has used it up
         assert laptop.ok("run", "--", "echo", "hello").text == "hello\n"
         assert laptop.ok("job", "list", "--json").json[0]["owner"] == "ann"
         assert laptop("token", "create").code == 77
-        wrong = laptop("worker", "--join", made)
-        assert (wrong.code, wrong.err.count("\n")) == (wrong.code, 1)
-        assert wrong.code != 0
         used = Command(tmp_path / "other")("login", made)
         assert used.code == 77
         assert "used up" in used.err

@@ -223,6 +223,23 @@ def test_a_job_that_is_named_often_is_answered_once(tmp_path: Path) -> None:
     in_cluster(tmp_path, body)
 
 
+def test_a_token_that_is_shown_at_the_wrong_door_keeps_its_use(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        for role, user, right, wrong in [
+            (Role.WORKER, "", Kind.WORKER, Kind.USER),
+            (Role.VIEWER, "ada", Kind.USER, Kind.WORKER),
+        ]:
+            token, record = cluster.service.new_token(role, 60.0, 1, user)
+            await cluster.service.admission.add(record)
+            token = replace(token, address=cluster.service.join_address)
+            with pytest.raises(InvalidInput, match="this join token is for "):
+                await join_by_token(token, KeyRequest().request, "box", check_pinned_chain, wrong)
+            joined = await join_by_token(token, KeyRequest().request, "box", check_pinned_chain, right)
+            assert joined.identity.kind is right
+
+    in_cluster(tmp_path, body)
+
+
 def test_the_last_use_of_a_token_is_one_use(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         token, record = cluster.service.new_token(Role.WORKER, 60.0, 1)
