@@ -139,17 +139,20 @@ class Follower:
             )
 
     async def _say_how_it_ended(self) -> None:
-        """Whatever an exit code does not say by itself: a signal, a limit, a worker that is lost."""
+        """Whatever an exit code does not say by itself: a signal, a limit, a lost worker, how many of an array."""
         job = self._latest
-        if job.state is TaskState.SUCCEEDED or job.reason.startswith("exit:"):
+        if job.state is TaskState.SUCCEEDED or (job.reason.startswith("exit:") and not job.is_array):
             return
         from cluster.cli.render import why_of
 
-        detail = ""
-        if not job.is_array:
-            _, tasks = await self._client.get(job.id, max_tasks=1)
-            detail = f": {tasks[0].detail}" if tasks and tasks[0].detail else ""
-        print(f"cluster: job {job.number} {job.state.word}{printable(why_of(job, detail))}", file=sys.stderr)
+        _, tasks = await self._client.get(job.id, max_tasks=1)  # of an array one that did not succeed
+        detail = f": {tasks[0].detail}" if tasks and tasks[0].detail and tasks[0].reason == job.reason else ""
+        line = f"cluster: job {job.number} {job.state.word}{printable(why_of(job, detail))}"
+        if job.is_array:
+            ends = [(job.counts.failed, "failed"), (job.counts.cancelled, "cancelled")]
+            counts = " and ".join(f"{count} {word}" for count, word in ends if count)
+            line += f": of {job.spec.task_count} tasks {counts}; `cluster job show {job.number}` tells which"
+        print(line, file=sys.stderr)
 
     def _interrupted(self) -> None:
         if self._cancelling:

@@ -196,12 +196,14 @@ def _how_it_ended(task: Task) -> str:
 @click.argument("selector")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each stream.")
-@click.option("--stdout", "only", flag_value="stdout", help="Standard output only.")
-@click.option("--stderr", "only", flag_value="stderr", help="Standard error only.")
+@click.option("--stdout", is_flag=True, help="Standard output only.")
+@click.option("--stderr", is_flag=True, help="Standard error only.")
 @as_json
 @connection
 @click.pass_context
-def logs(ctx: click.Context, selector: str, follow: bool, tail: int | None, only: str | None, as_json: bool) -> None:
+def logs(
+    ctx: click.Context, selector: str, follow: bool, tail: int | None, stdout: bool, stderr: bool, as_json: bool
+) -> None:
     """Print what a job has written, from its first byte: stdout to stdout, stderr to stderr.
 
     Arrays come in the order of their tasks. With --json each piece is an object on a line of its own.
@@ -210,13 +212,15 @@ def logs(ctx: click.Context, selector: str, follow: bool, tail: int | None, only
     from cluster.cli.outlet import Outlet
     from cluster.cli.render import output_json
 
+    both = stdout == stderr  # given both, or none
+
     async def work() -> None:
         outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
         async with client(ctx) as cluster:
-            pieces = cluster.logs(selector, follow=follow, stdout=only != "stderr", stderr=only != "stdout", tail=tail)
+            pieces = cluster.logs(selector, follow=follow, stdout=stdout or both, stderr=stderr or both, tail=tail)
             async for piece in pieces:
                 data = output_json(piece) if as_json else piece.data
-                await outlets[piece.stderr and only is None and not as_json].write(data)
+                await outlets[piece.stderr and both and not as_json].write(data)
 
     asyncio.run(work())
 

@@ -1,8 +1,9 @@
 """The command line's entry point: loads the command that was named, and turns every error into one line."""
 
+import io
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import click
 
@@ -94,6 +95,9 @@ def cli(ctx: click.Context) -> None:
 def main() -> NoReturn:
     """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
     _stand_in_for_closed_streams()
+    # What the encoding here cannot write (a job's name, a path) is shown as an escape; it is no reason to end.
+    for stream in (sys.stdout, sys.stderr):
+        cast(io.TextIOWrapper, stream).reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -15,7 +15,7 @@ from cluster.client.had import Had
 from cluster.client.renewing import renew_if_due
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import parse_array
-from cluster.domain.errors import NotReached, Unreachable
+from cluster.domain.errors import InvalidInput, NotReached, Unreachable
 from cluster.domain.job import JobSpec, validate
 from cluster.domain.selectors import check_name
 from cluster.domain.states import TaskState
@@ -205,6 +205,8 @@ class _Patience:
 
 def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
     """A JobSpec from what is handy to write: `array` as text, `env` as a mapping, `cpus` as a number."""
+    if isinstance(argv, str):
+        raise InvalidInput(f"the command {argv!r} is one text: give a list of words, as in ['sh', '-c', {argv!r}]")
     if isinstance(options.get("array"), str):
         options["array"] = parse_array(options["array"])
     if isinstance(options.get("env"), Mapping):

@@ -16,6 +16,8 @@ from cluster.domain.states import TaskState
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_LINES = 2_000_000  # of one job: finding them takes 50 bytes of the scheduler's memory each
 MAX_TEXT = 2 * 1024 * 1024  # characters of command and environment: Linux starts no process with more bytes of them
+MAX_RETRIES = 1_000_000  # of one task: as good as for ever
+MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 DEFAULT_GRACE = 10.0
 DEFAULT_LOST_AFTER = 60.0
 MIN_LOST_AFTER = 1.0
@@ -130,10 +132,14 @@ def validate(spec: JobSpec) -> None:
     if spec.millicpus < 1:
         raise InvalidInput(f"{spec.millicpus / 1000:g} cpus: a task needs at least 0.001")
     for what, seconds in (("timeout", spec.timeout), ("grace", spec.grace)):
-        if not 0 <= seconds < 1e9:
-            raise InvalidInput(f"a {what} of {seconds:g} s: use 0 or more")
-    if not MIN_LOST_AFTER <= spec.lost_after < 1e9:
-        raise InvalidInput(f"lost after {spec.lost_after:g} s: use {MIN_LOST_AFTER:g} or more")
+        if not 0 <= seconds < MAX_SECONDS:
+            raise InvalidInput(f"a {what} of {seconds:g} s: use 0 or more, and less than {MAX_SECONDS:g}")
+    if not MIN_LOST_AFTER <= spec.lost_after < MAX_SECONDS:
+        raise InvalidInput(
+            f"lost after {spec.lost_after:g} s: use {MIN_LOST_AFTER:g} or more, and less than {MAX_SECONDS:g}"
+        )
+    if not 0 <= spec.retries <= MAX_RETRIES:
+        raise InvalidInput(f"{spec.retries} retries: use 0 to {MAX_RETRIES}")
     _validate_array(spec)
 
 

@@ -5,9 +5,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
-
 from cluster.domain.credentials import Credentials
 from cluster.domain.identity import Role
 from cluster.domain.scheduler_core import LEASE, SchedulerCore
@@ -17,6 +14,7 @@ from cluster.pki.authority import Authority
 from cluster.pki.peers import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
+from cluster.rpc.health import Health
 from cluster.rpc.joining import join_server
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.scheduler.addresses import from_elsewhere, from_here, join_up, split_listen
@@ -30,7 +28,7 @@ from cluster.scheduler.sessions import Sessions
 from cluster.scheduler.tokens_door import TokensDoor
 from cluster.scheduler.worker_door import WorkerDoor
 from cluster.store.interface import Store
-from cluster.v1 import admin_pb2_grpc, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 
 _FOR_EVER = 100 * 365 * 86400.0  # seconds; of a token that is forgotten when this process ends
 LAST_WORDS = 1.0  # seconds that calls under way get to end by themselves when we stop
@@ -60,7 +58,10 @@ class Service:
         self.admission = Admission(store, lambda: self._gate.recheck())  # noqa: PLW0108 (the gate is made below)
         self._authority = authority
         self._store = store
-        self._health = health.HealthServicer()
+        self._health = Health(
+            file.DESCRIPTOR.services_by_name[name]
+            for file, name in ((jobs_pb2, "Jobs"), (scheduler_pb2, "Scheduler"), (admin_pb2, "Tokens"))
+        )
         self._gate = Gate(
             parse=lambda pem: parse_peer(pem, authority.cluster_id),
             role_of=self.admission.role_of,
@@ -77,7 +78,7 @@ class Service:
                 lambda server: jobs_pb2_grpc.add_JobsServicer_to_server(jobs, server),
                 lambda server: scheduler_pb2_grpc.add_SchedulerServicer_to_server(workers, server),
                 lambda server: admin_pb2_grpc.add_TokensServicer_to_server(tokens, server),
-                lambda server: health_pb2_grpc.add_HealthServicer_to_server(self._health, server),
+                self._health.add_to,
             ],
         )
         self._join_server = join_server(self._join, time.monotonic)
@@ -101,7 +102,7 @@ class Service:
     async def stop(self) -> None:
         """In order: nothing new, the last commit, the calls under way, the store."""
         self.driver.stop()
-        await self._health.enter_graceful_shutdown()
+        await self._health.shut_down()
         if self.address:
             await self._running
         await self._join_server.stop(0)
@@ -124,10 +125,10 @@ class Service:
         return token
 
     async def _run(self) -> None:
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self._health.tell(serving=True)
         await self.driver.run()
         if self.driver.failure:
-            await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+            await self._health.tell(serving=False)
 
     async def _join(self, request: scheduler_pb2.JoinRequest) -> scheduler_pb2.JoinResponse:
         return await self.admission.join(self._authority, self._told_address, request)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 from cluster.domain.errors import InvalidInput, NotFound
@@ -22,7 +23,7 @@ def resolve_script(folder: Path | None, path: str) -> str:
     try:
         root = os.path.realpath(folder, strict=True)
         real = os.path.realpath(os.path.join(root, path), strict=True)
-        if os.path.commonpath((root, real)) != root or real == root:
+        if os.path.commonpath((root, real)) != root:
             raise InvalidInput(f"script {path!r} leaves the scripts folder: it is a link that leads outside")
         _open_beneath(root, os.path.relpath(real, root))
     except FileNotFoundError:
@@ -39,7 +40,8 @@ def resolve_script(folder: Path | None, path: str) -> str:
 
 
 def _open_beneath(root: str, path: str) -> None:
-    """Walks from directory to directory without following any link. OSError when something is not what it was."""
+    """Walks from directory to directory without following any link. OSError when something is not what it was, or no
+    file: an interpreter would wait at a named pipe for ever."""
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY)
     try:
         *folders, name = path.split("/")
@@ -47,6 +49,10 @@ def _open_beneath(root: str, path: str) -> None:
             inner = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             os.close(directory)
             directory = inner
-        os.close(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory))
+        script = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        regular = stat.S_ISREG(os.fstat(script).st_mode)
+        os.close(script)
+        if not regular:
+            raise OSError(errno.EINVAL, "it is no regular file")
     finally:
         os.close(directory)

@@ -2,17 +2,15 @@
 
 import time
 
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
-
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import Conflict
 from cluster.domain.tokens import split_address
 from cluster.pki.peers import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
+from cluster.rpc.health import Health
 from cluster.rpc.server import listen, mutual_tls_server
-from cluster.v1 import worker_pb2_grpc
+from cluster.v1 import worker_pb2, worker_pb2_grpc
 from cluster.worker.api import OwnDoor, role_of
 
 MORE_PORTS = 100  # tried after the one that was asked for
@@ -25,14 +23,14 @@ class OwnServer:
         cluster_id = credentials.identity.cluster_id
         self.serving = ServingCredentials(credentials)
         self.port = 0
-        self._health = health.HealthServicer()
+        self._health = Health([worker_pb2.DESCRIPTOR.services_by_name["Worker"]])
         # Nothing revokes the one user who may call here (ARCHITECTURE.md, Trust).
         self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), role_of, lambda peer: False, time.time)
         self._server = mutual_tls_server(
             self._gate,
             [
                 lambda server: worker_pb2_grpc.add_WorkerServicer_to_server(door, server),
-                lambda server: health_pb2_grpc.add_HealthServicer_to_server(self._health, server),
+                self._health.add_to,
             ],
         )
 
@@ -40,11 +38,11 @@ class OwnServer:
         """Listen on `host:port`, or on the next free port. Conflict when none of a hundred is."""
         self.port = self._bind(address)
         await self._server.start()
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self._health.tell(serving=True)
 
     async def stop(self) -> None:
         """Ends the calls under way: who follows output asks again when the worker is back."""
-        await self._health.enter_graceful_shutdown()
+        await self._health.shut_down()
         await self._server.stop(grace=None)
         self._gate.close()
 

@@ -114,6 +114,15 @@ def test_logs_come_from_byte_0_to_where_they_belong(cluster: Command) -> None:
     only = cluster.ok("job", "logs", number, "--stderr")
     assert (only.text, only.err) == ("6\n7\n8\n9\n", "")
     assert cluster.ok("job", "logs", number, "--stdout").err == ""
+    both = cluster.ok("job", "logs", number, "--stdout", "--stderr")
+    assert (both.text, both.err) == (followed.text, followed.err)
+
+
+def test_a_name_that_the_output_cannot_spell_is_escaped(cluster: Command) -> None:
+    number = submit(cluster, "--name", "naïve", "--", "true")
+    for arguments in (["job", "list"], ["job", "show", number], ["job", "show", number, "--json"]):
+        shown = cluster.ok(*arguments, env={"PYTHONIOENCODING": "ascii"})
+        assert "na\\xefve" in shown.text
 
 
 def test_logs_of_one_task_and_of_all(cluster: Command) -> None:

@@ -49,6 +49,15 @@ def test_variables_are_given_by_value_or_by_name(cluster: Command) -> None:
 def test_an_array_comes_in_the_order_of_its_tasks_with_the_highest_code(cluster: Command) -> None:
     done = cluster("run", "--array", "1-7:2", "--", "sh", "-c", "echo $CLUSTER_TASK; exit $CLUSTER_TASK")
     assert (done.code, done.text) == (7, "1\n3\n5\n7\n")
+    assert ": of 4 tasks 4 failed; `cluster job show" in done.err
+
+
+def test_an_array_that_could_not_start_says_why(cluster: Command) -> None:
+    done = cluster("run", "--each-line", "-", "--", "{}", stdin=b"true\n/no/such/program\n")
+    assert done.code == 127
+    assert "cannot start '/no/such/program': " in done.err
+    assert "of 2 tasks 1 failed" in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_each_line_is_a_task(cluster: Command) -> None:

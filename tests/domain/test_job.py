@@ -66,6 +66,8 @@ WRONG = {
     "at least 0.001": JobSpec(argv=("a",), millicpus=0),
     "timeout of -1": JobSpec(argv=("a",), timeout=-1.0),
     "lost after": JobSpec(argv=("a",), lost_after=0.5),
+    "use 0 or more, and less than 1e\\+09": JobSpec(argv=("a",), timeout=8e15),
+    "99999999999 retries: use 0 to 1000000": JobSpec(argv=("a",), retries=99999999999),
     "exclude each other": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
     "comes twice": JobSpec(argv=("a",), array=(ArraySegment(1, 5), ArraySegment(3, 4))),
     "command and environment have": JobSpec(argv=("a",), env=(("A", "x" * (2 * 1024 * 1024)),)),

@@ -189,6 +189,7 @@ def test_workers_are_values_too(double: Double) -> None:
     ("spec", "error"),
     [
         (JobSpec(()), "the command is empty"),
+        ("echo hello", r"the command 'echo hello' is one text: give a list of words"),
         (JobSpec(("cat", "\udcff")), "not UTF-8"),
         (JobSpec(("true",), timeout=-1), "timeout"),
     ],

@@ -157,7 +157,7 @@ def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: P
         await user.submit("kept")
         assign = await worker.hear(Assign)
         waiting = asyncio.create_task(user.wait("1"))
-        assert await _health(cluster) == health_pb2.HealthCheckResponse.SERVING
+        assert await _health(cluster) == {health_pb2.HealthCheckResponse.SERVING}
 
         def full(items: list[Item]) -> None:
             raise StoreFailed("the database cannot be written: the disk is full; make room and start again")
@@ -173,7 +173,7 @@ def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: P
             await worker.end_of_session()
         with pytest.raises(Unreachable, match=why):
             await worker.register()
-        assert await _health(cluster) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await _health(cluster) == {health_pb2.HealthCheckResponse.NOT_SERVING}
         assert cluster.service.driver.failure
 
         cluster.store.commit = commit  # type: ignore[method-assign]
@@ -187,11 +187,12 @@ def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: P
     in_cluster(tmp_path, body)
 
 
-async def _health(cluster: Cluster) -> int:
+async def _health(cluster: Cluster) -> set[int]:
+    """Of the whole, and of each service: they share one driver."""
     channel: grpc.aio.Channel = cluster.channel(Kind.USER, "admin")
-    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-    status: int = answer.status
-    return status
+    names = ("", "cluster.v1.Jobs", "cluster.v1.Scheduler", "cluster.v1.Tokens")
+    asked = (health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name)) for name in names)
+    return {(await answer).status for answer in asked}
 
 
 def test_a_stop_ends_open_calls_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.domain.errors import ClusterError, InvalidInput, NotFound, NotPermitted
 from cluster.domain.job import ArraySegment, JobSpec
@@ -192,6 +193,7 @@ def test_a_worker_alone_serves_its_machine_without_a_scheduler(tmp_path: Path) -
                 said = json.loads((directory / "worker.json").read_text())
                 assert said["api"] == first["address"]
                 assert await use(worker, "echo alone") == b"alone\n"
+                assert await health(worker, "", "cluster.v1.Worker") == {health_pb2.HealthCheckResponse.SERVING}
                 await worker.stop()
                 await worker.started()  # the same worker, with the same past
                 assert worker.ready["id"] == first["id"]
@@ -212,6 +214,14 @@ def test_a_worker_alone_serves_its_machine_without_a_scheduler(tmp_path: Path) -
             own = Own(worker_pb2_grpc.WorkerStub(channel))
             job = await own.start("sh", "-c", script)
             return await own.text(job.id)
+
+    async def health(worker: WorkerProcess, *services: str) -> set[int]:
+        async with door(worker) as channel:
+            asked = (
+                health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name))
+                for name in services
+            )
+            return {(await answer).status for answer in asked}
 
     def door(worker: WorkerProcess) -> Any:
         admin = load_credentials(directory / "admin.pem")

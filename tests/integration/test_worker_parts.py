@@ -40,6 +40,7 @@ def scripts(tmp_path: Path) -> Path:
     (folder / "near.sh").symlink_to("../scripts-too/near.sh")
     (folder / "up").symlink_to("..")
     (folder / "loop").symlink_to("loop")
+    os.mkfifo(folder / "pipe")
     return folder
 
 
@@ -62,7 +63,9 @@ def test_a_script_inside_is_found(scripts: Path, path: str, found: str) -> None:
         ("near.sh", "is a link that leads outside"),
         ("up/outside.sh", "is a link that leads outside"),
         ("count.sh\0", "the name of no file"),
-        (".", "leads outside"),
+        (".", "no regular file"),
+        ("sub", "no regular file"),
+        ("pipe", "no regular file"),
         ("loop", "cannot be followed"),
         ("count.sh/x", "cannot be followed"),
     ],
