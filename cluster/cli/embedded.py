@@ -48,16 +48,14 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
         fresh = running["scheduler"] is None
         if running["scheduler"] is None:
             _claim(root)
-            running["scheduler"] = _start_scheduler(root)
-            _save(root, running)
+            _start_scheduler(root, running)
         if running["worker"] is None:
             try:
-                running["worker"] = _start(root, "worker", _worker_arguments(millicpus))
+                _start(root, running, "worker", _worker_arguments(millicpus))
             except ClusterError:
                 if fresh and running["scheduler"]:  # alone it is of no use, and nobody was told of it
                     processes.stop(running["scheduler"], STOP_PATIENCE)
                 raise
-            _save(root, running)
     address = (local_scheduler(root) or {}).get("address", "")
     what = "a cluster" if fresh else "the worker of the cluster"
     return [f"started {what} on this machine ({address}); `cluster down` stops it"]
@@ -112,31 +110,36 @@ class NotOurs(ClusterError):
     exit_code = 75  # EX_TEMPFAIL, as for a cluster that cannot be reached
 
 
-def _start_scheduler(root: Path) -> Process:
+def _start_scheduler(root: Path, running: dict[str, Process | None]) -> None:
     """On the address it had before, so that whoever knows it finds it again; else the usual one; else any."""
     before = _said(root).get("address")
     usual = [split_address(before)[1]] if before else []
     port = next((port for port in [*usual, DEFAULT_PORT] if _is_free(port)), 0)
     join_port = DEFAULT_JOIN_PORT if _is_free(DEFAULT_JOIN_PORT) else 0
     try:
-        return _start(root, "scheduler", _listening(port, join_port))
+        _start(root, running, "scheduler", _listening(port, join_port))
     except ClusterError:
         if (not port or _is_free(port)) and (not join_port or _is_free(join_port)):
             raise
-    return _start(root, "scheduler", _listening(0, 0))  # somebody took the port after we looked
+        _start(root, running, "scheduler", _listening(0, 0))  # somebody took the port after we looked
 
 
 def _listening(port: int, join_port: int) -> list[str]:
     return ["--listen", f"{LOOPBACK}:{port}", "--join-listen", f"{LOOPBACK}:{join_port}"]
 
 
-def _start(root: Path, role: str, arguments: list[str]) -> Process:
+def _start(root: Path, running: dict[str, Process | None], role: str, arguments: list[str]) -> None:
+    """Starts one of the two, which is known to `down` from its first moment: we may be killed before it is ready."""
+    # The directory is named, because variables and the file may speak of another scheduler or worker.
+    place = ["--directory", str(root / role)]
+    log = root / f"{role}.log"
     try:
-        # The directory is named, because variables and the file may speak of another scheduler or worker.
-        place = ["--directory", str(root / role)]
-        return processes.start([role, *place, *arguments], root, root / f"{role}.log")
+        running[role] = processes.start(
+            [role, *place, *arguments], root, log, lambda process: _save(root, {**running, role: process})
+        )
     except DidNotStart as error:
         raise ClusterError(f"the {role} did not start: {error}") from None
+    _save(root, running)
 
 
 def _worker_arguments(millicpus: int | None) -> list[str]:
@@ -173,7 +176,7 @@ def _said(root: Path) -> dict[str, Any]:
 
 def _save(root: Path, running: dict[str, Process | None]) -> None:
     content: dict[str, Any] = {role: asdict(process) for role, process in running.items() if process}
-    content["address"] = (local_scheduler(root) or {}).get("address")
+    content["address"] = (local_scheduler(root) or _said(root)).get("address")
     write_private(root / EMBEDDED_FILE, json.dumps(content).encode())
 
 

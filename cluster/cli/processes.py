@@ -5,7 +5,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +53,11 @@ def program() -> list[str]:
     return [sys.executable, "-P", "-c", code]
 
 
-def start(arguments: Sequence[str], root: Path, log: Path) -> Process:
+def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Process], None]) -> Process:
     """Starts `cluster ARGUMENTS --ready-fd N` in the background, and returns once it says that it is ready.
 
-    DidNotStart when it ends before. Its output goes to the end of `log`.
+    `born` is called as soon as there is a process: whoever starts it may be gone before it is ready, and it ends by
+    itself only until then. DidNotStart when it ends before. Its output goes to the end of `log`.
     """
     ready, write_end = os.pipe()
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,6 +76,8 @@ def start(arguments: Sequence[str], root: Path, log: Path) -> Process:
             )
         os.close(write_end)
         write_end = -1
+        if (process := find(child.pid)) is not None:
+            born(process)
         if not _said_ready(ready):
             child.terminate()
             child.wait()
@@ -83,9 +86,8 @@ def start(arguments: Sequence[str], root: Path, log: Path) -> Process:
         os.close(ready)
         if write_end >= 0:
             os.close(write_end)
-    process = find(child.pid)
     child.returncode = 0  # it is not ours to wait for: this keeps Popen from complaining that it still runs
-    if process is None:
+    if process is None or not is_alive(process):
         raise DidNotStart(_reason(log, before))
     return process
 

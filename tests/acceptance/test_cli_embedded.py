@@ -2,18 +2,19 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from cluster.cli import processes
 from cluster.cli.embedded import DEFAULT_PORT
-from cluster.pki.files import write_private
+from cluster.pki.files import locked, write_private
 from tests.acceptance.command import Command
 from tests.acceptance.roles import free_port
 from tests.acceptance.terminal import on_a_terminal
@@ -116,6 +117,50 @@ def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
 def lie_at_a_port_of_its_own(own: Command) -> None:
     """As if it had lain there before: at a port that nobody else is given while it is down."""
     write_private(own.home / "embedded.json", json.dumps({"address": f"127.0.0.1:{free_port()}"}).encode())
+
+
+@contextmanager
+def held_up(own: Command, role: str) -> Iterator[None]:
+    """That one, if it is started in the body, does not become ready there."""
+    if role == "scheduler":
+        (own.home / role).mkdir(mode=0o700)
+        with locked(own.home / role):
+            yield
+        return
+    own.ok("up")
+    worker = processes.find(own.pids()["worker"])
+    assert worker
+    os.kill(worker.pid, signal.SIGKILL)
+    assert processes.wait_for_end(worker, PATIENCE)
+    (own.home / role / f"{role}.lock").unlink()
+    with own.frozen("scheduler"):
+        yield
+
+
+@pytest.mark.parametrize("role", ["scheduler", "worker"])
+def test_whoever_is_killed_while_starting_one_leaves_no_process_that_nobody_knows(own: Command, role: str) -> None:
+    with ExitStack() as stack:
+        with held_up(own, role):
+            line, env = own.line("up"), own.environment({})
+            starter = stack.enter_context(subprocess.Popen(line, env=env, stdout=subprocess.DEVNULL))
+            stack.callback(starter.kill)
+            lock = own.home / role / f"{role}.lock"
+            while not lock.exists() or not lock.read_text():
+                assert starter.poll() is None
+            starter.send_signal(signal.SIGSTOP)
+            pipe = stack.enter_context(ready_pipe(starter.pid).open("rb"))
+        assert select.select([pipe], [], [], PATIENCE)[0]  # it is ready, and its starter will never hear of it
+    assert is_alive(int(lock.read_text()))
+    own.ok("up")
+    own.ok("down")
+    assert not is_alive(int(lock.read_text()))
+
+
+def ready_pipe(pid: int) -> Path:
+    """The only pipe that process has."""
+    links = Path(f"/proc/{pid}/fd")
+    [pipe] = [link for link in links.iterdir() if int(link.name) > 2 and os.readlink(link).startswith("pipe:")]
+    return pipe
 
 
 @pytest.mark.parametrize("victim", ["scheduler", "worker"])
