@@ -86,9 +86,10 @@ class AsyncClient:
         door, patience = self._door(), _Patience()
         while True:
             try:
-                async for jobs in door.watch(selectors, patience.left()):
-                    patience.renew()
-                    yield jobs
+                async with aclosing(door.watch(selectors, patience.left())) as changes:
+                    async for jobs in changes:
+                        patience.renew()
+                        yield jobs
                 return
             except Unreachable:
                 if not patience.left():
@@ -121,10 +122,12 @@ class AsyncClient:
         while True:
             had.begin()
             try:
-                async for piece in door.logs(selector, stdout, stderr, follow, tail, patience.left()):
-                    patience.renew()
-                    if fresh := had.rest_of(piece):
-                        yield fresh
+                asked = door.logs(selector, stdout, stderr, follow, tail, patience.left())
+                async with aclosing(asked) as pieces:
+                    async for piece in pieces:
+                        patience.renew()
+                        if fresh := had.rest_of(piece):
+                            yield fresh
                 return
             except Unreachable:
                 if not follow or tail is not None or not patience.left():

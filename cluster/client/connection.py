@@ -1,6 +1,9 @@
 """What both doors do with a connection."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import grpc.aio
 
@@ -17,3 +20,13 @@ async def ready(channel: grpc.aio.Channel, address: str, patience: float) -> Non
             await channel.channel_ready()
     except TimeoutError:
         raise Unreachable(f"{address} cannot be reached: no connection within {patience:g} s") from None
+
+
+@contextmanager
+def ended(call: Any) -> Iterator[Any]:
+    """A call that is over with the body of this, also when the reader of its answers has had enough: gRPC would go on
+    with it until somebody collects the garbage."""
+    try:
+        yield call
+    finally:
+        call.cancel()

@@ -3,7 +3,7 @@
 Implementations raise ClusterErrors, make one call each, and never try again: that is the client's business.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from cluster.client.types import Job, Output, Task, Token, Worker
@@ -25,12 +25,12 @@ class Door(Protocol):
     async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
         """One job and at most so many tasks, running and abnormal ones first."""
 
-    def watch(self, selectors: Sequence[str], patience: float) -> AsyncIterator[tuple[Job, ...]]:
+    def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         """The jobs at once and after changes; ends when all have ended."""
 
     def logs(
         self, selector: str, stdout: bool, stderr: bool, follow: bool, tail: int | None, patience: float
-    ) -> AsyncIterator[Output]:
+    ) -> AsyncGenerator[Output, None]:
         """Output of one or more tasks; `tail`: only that many last lines of each stream."""
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:

@@ -1,9 +1,9 @@
 """The client's verbs on a scheduler."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from cluster.client.connection import ready
+from cluster.client.connection import ended, ready
 from cluster.client.messages import job_of, selectors_of, spec_message, task_of, token_of, worker_of
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.credentials import Credentials
@@ -43,23 +43,25 @@ class SchedulerDoor:
             answer = await self._jobs.Get(request)
         return job_of(answer.job), tuple(map(task_of, answer.tasks))
 
-    async def watch(self, selectors: Sequence[str], patience: float) -> AsyncIterator[tuple[Job, ...]]:
+    async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         request = jobs_pb2.WaitRequest(selectors=selectors_of(selectors))
         with calling(self.address):
             await ready(self._channel, self.address, patience)
-            async for answer in self._jobs.Wait(request):
-                yield tuple(map(job_of, answer.jobs))
+            with ended(self._jobs.Wait(request)) as call:
+                async for answer in call:
+                    yield tuple(map(job_of, answer.jobs))
 
     async def logs(
         self, selector: str, stdout: bool, stderr: bool, follow: bool, tail: int | None, patience: float
-    ) -> AsyncIterator[Output]:
+    ) -> AsyncGenerator[Output, None]:
         request = jobs_pb2.ReadOutputRequest(
             selector=selectors_of([selector])[0], stdout=stdout, stderr=stderr, follow=follow, tail_lines=tail
         )
         with calling(self.address):
             await ready(self._channel, self.address, patience)
-            async for piece in self._jobs.ReadOutput(request):
-                yield Output(piece.job, piece.task_number, piece.attempt, piece.stderr, piece.data)
+            with ended(self._jobs.ReadOutput(request)) as call:
+                async for piece in call:
+                    yield Output(piece.job, piece.task_number, piece.attempt, piece.stderr, piece.data)
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         request = jobs_pb2.CancelRequest(selectors=selectors_of(selectors), grace=grace, reason=reason)

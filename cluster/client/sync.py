@@ -4,15 +4,19 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job, Output, Task, Token, Worker
+from cluster.domain.errors import ClusterError
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
 
 T = TypeVar("T")
+
+CLOSED = "this client was closed"
 
 
 class Client:
@@ -20,6 +24,8 @@ class Client:
 
     def __init__(self, inner: AsyncClient) -> None:
         self._inner = inner
+        self._closed = False
+        self._entering = threading.Lock()  # who comes before the end is seen by it
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cluster-client", daemon=True)
         self._thread.start()
@@ -90,9 +96,11 @@ class Client:
 
     def close(self) -> None:
         """Closes the connection and ends the thread. Twice does no harm."""
-        if self._loop.is_closed():
-            return
-        self._do(self._inner.close())
+        with self._entering:
+            if self._closed:
+                return
+            self._closed = True
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -105,32 +113,50 @@ class Client:
     ) -> None:
         self.close()
 
+    async def _close(self) -> None:
+        """Lets nobody wait whom another thread has left waiting."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._inner.close()
+
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs it on the loop's thread; Ctrl-C in the caller's cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Runs it on the loop's thread; Ctrl-C in the caller's cancels it. ClusterError when the client is closed."""
+        with self._entering:
+            if self._closed:
+                work.close()
+                raise ClusterError(CLOSED)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise ClusterError(CLOSED) from None
         except BaseException:
             future.cancel()
             raise
 
     def _each(self, start: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
         """The items of an asynchronous generator, which is closed with this one."""
-        items = start()
+        items, turn = start(), asyncio.Lock()
         try:
-            while (item := self._do(_next(items))) is not _END:
+            while (item := self._do(_next(items, turn))) is not _END:
                 yield cast(T, item)
         finally:
-            self._do(_closed(items))
+            if not self._closed:
+                self._do(_close(items, turn))
 
 
 _END = object()
 
 
-async def _next(items: AsyncGenerator[T, None]) -> T | object:
+async def _next(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> T | object:
     """The next item, or _END: StopAsyncIteration does not pass through a task."""
-    return await anext(items, _END)
+    async with turn:
+        return await anext(items, _END)
 
 
-async def _closed(items: AsyncGenerator[T, None]) -> None:
-    await items.aclose()
+async def _close(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> None:
+    """After a Ctrl-C the last turn is not over yet."""
+    async with turn:
+        await items.aclose()

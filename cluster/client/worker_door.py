@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, NoReturn
 
 import grpc.aio
 
-from cluster.client.connection import ready
+from cluster.client.connection import ended, ready
 from cluster.client.messages import job_of, selectors_of, spec_message, task_of
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.credentials import Credentials
@@ -61,31 +61,33 @@ class WorkerDoor:
             answer = await worker.GetJobs(request)
         return tuple((job_of(j), task_of(t)) for j, t in zip(answer.jobs, answer.tasks, strict=True))
 
-    async def watch(self, selectors: Sequence[str], patience: float) -> AsyncIterator[tuple[Job, ...]]:
+    async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         """The worker answers when a job has ended, and says nothing in between."""
         worker = await self._worker(patience)
         jobs = {job.id: job for job in await self.list(selectors, (), 0)}
         yield tuple(jobs.values())
-        requests = [
-            worker_pb2.WaitJobRequest(selector=selectors_of([job.id])[0])
-            for job in jobs.values()
-            if not job.state.ended
-        ]
-        with calling(self.address):
-            for ended in asyncio.as_completed([_answer(worker.WaitJob(request)) for request in requests]):
-                job = job_of((await ended).job)
+        with calling(self.address), contextlib.ExitStack() as stack:
+            calls = [
+                stack.enter_context(
+                    ended(worker.WaitJob(worker_pb2.WaitJobRequest(selector=selectors_of([job.id])[0])))
+                )
+                for job in jobs.values()
+                if not job.state.ended
+            ]
+            for answer in asyncio.as_completed(map(_answer, calls)):
+                job = job_of((await answer).job)
                 jobs[job.id] = job
                 yield tuple(jobs.values())
 
     async def logs(
         self, selector: str, stdout: bool, stderr: bool, follow: bool, tail: int | None, patience: float
-    ) -> AsyncIterator[Output]:
+    ) -> AsyncGenerator[Output, None]:
         request = worker_pb2.ReadJobOutputRequest(
             selector=selectors_of([selector])[0], stdout=stdout, stderr=stderr, follow=follow, tail_lines=tail
         )
         worker = await self._worker(patience)
-        with calling(self.address):
-            async for piece in worker.ReadJobOutput(request):
+        with calling(self.address), ended(worker.ReadJobOutput(request)) as call:
+            async for piece in call:
                 yield Output(0, 0, 1, piece.stderr, piece.data)
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:

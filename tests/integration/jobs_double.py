@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc.aio
 
 from cluster.domain.credentials import format_credentials
+from cluster.domain.events import Target
 from cluster.domain.identity import Kind, Role
 from cluster.domain.job import JobRecord, JobSpec
 from cluster.domain.selectors import parse_selector, resolve
@@ -105,6 +106,7 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
         self.hold = False  # jobs stay ready
         self.silent: set[str] = set()  # calls that take effect and are not answered
         self.unanswered: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.left: queue.SimpleQueue[int] = queue.SimpleQueue()  # jobs that somebody has stopped reading
         self._work: set[asyncio.Task[None]] = set()
 
     # the directory that selectors are looked up in
@@ -175,6 +177,7 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
         jobs = self._select(request.selectors)
+        await self._maybe_say_nothing("Wait")
         while True:
             changes = [asyncio.ensure_future(job.changed.wait()) for job in jobs if not job.ended]
             yield jobs_pb2.WaitResponse(jobs=[job.message() for job in jobs])
@@ -207,6 +210,16 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the scheduler has stopped taking work")
         (target,) = resolve(parse_selector(request.selector.text), self)
         job = self.jobs[target.job]
+        await self._maybe_say_nothing("ReadOutput")
+        try:
+            async for piece in self._read_output(job, target, request, context):
+                yield piece
+        finally:
+            self.left.put(job.record.number)
+
+    async def _read_output(
+        self, job: RunningJob, target: Target, request: jobs_pb2.ReadOutputRequest, context: Context
+    ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
         wanted = [i for r in target.ranges or ((0, len(job.tasks)),) for i in range(*r)]
         for task in (job.tasks[i] for i in wanted):
             sent = 0

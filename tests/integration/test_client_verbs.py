@@ -2,15 +2,27 @@
 
 import asyncio
 import os
+import queue
+import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from cluster.client import AsyncClient, Client, aio
 from cluster.client.aio import new_job_id
-from cluster.domain.errors import InvalidInput, NotAuthenticated, NotFound, NotReached, Unreachable, Untrusted
+from cluster.client.types import Output
+from cluster.domain.errors import (
+    ClusterError,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    NotReached,
+    Unreachable,
+    Untrusted,
+)
 from cluster.domain.job import ArraySegment, JobSpec
 from cluster.domain.states import TaskState
 from tests.integration.jobs_double import Double
@@ -258,6 +270,67 @@ def test_the_synchronous_client_works_inside_a_running_loop(double: Double) -> N
             return client.submit(["true"]).number
 
     assert asyncio.run(notebook()) == 1
+
+
+def test_a_client_that_is_closed_lets_nobody_wait(double: Double) -> None:
+    double.jobs.silent = {"Wait"}
+    said: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def wait(client: Client) -> None:
+        try:
+            said.put(client.wait("last"))
+        except ClusterError as error:
+            said.put(str(error))
+
+    with Client.connect(double.address, credentials=double.credentials_file) as client:
+        client.submit(["true"])
+        threading.Thread(target=wait, args=[client], daemon=True).start()
+        assert double.jobs.unanswered.get(timeout=30) == "Wait"
+    assert said.get(timeout=30) == "this client was closed"
+    with pytest.raises(ClusterError, match="was closed"):
+        client.list()
+
+
+class SlowToEnd:
+    """In place of an AsyncClient: reads output that never comes, and needs a while to stop it."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    async def logs(self, selector: str, **options: object) -> AsyncIterator[Output]:
+        try:
+            self.begun.set()
+            await asyncio.Event().wait()
+            yield Output(1, 0, 1, False, b"")
+        finally:
+            for _ in range(9):
+                await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_ctrl_c_ends_the_synchronous_reading_of_output() -> None:
+    inner = SlowToEnd()
+
+    def interrupt() -> None:
+        inner.begun.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with Client(cast(AsyncClient, inner)) as client:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            next(iter(client.logs("last", follow=True)))
+
+
+def test_whoever_stops_reading_ends_the_call(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        job = await client.submit(["sh", "-c", "echo hello; exec sleep 1000"])
+        async for _ in client.logs(job.id, follow=True):
+            break
+        assert await asyncio.to_thread(double.jobs.left.get, timeout=20) == job.number
+
+    with_client(double, body)
 
 
 def test_job_ids_are_uuids_of_version_7_that_sort_by_time() -> None:
