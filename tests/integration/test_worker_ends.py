@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.errors import Unreachable
+from tests.integration.launchers import Watched
 from tests.integration.test_worker_own_api import Own
-from tests.integration.test_worker_survives import is_alive
 from tests.integration.workers import Site, at_site, fifo, let_go, reach
 
 pytestmark = pytest.mark.slow
@@ -28,12 +28,13 @@ def test_jobs_that_are_being_stopped_do_not_outlive_a_launcher_that_dies(tmp_pat
         worker = await site.worker(stop_jobs=True).started()
         job = await site.user.submit("sh", "-c", stubborn(began, stopped, pid), grace=1000.0)
         await reach(began)
+        leader = Watched(pid.read_text())
         worker.process.send_signal(signal.SIGTERM)
         await reach(stopped)
         os.kill(worker.launcher_pid, signal.SIGKILL)
         assert await worker.process.wait() == 0
-        assert not is_alive(int(pid.read_text()))
-        assert not is_alive(worker.launcher_pid)
+        assert leader.is_gone()
+        assert not (worker.directory / "launcher" / "launcher.sock").exists()  # the next launcher has quit
         await worker.started()
         [ended] = await site.user.wait(str(job.number))
         assert ended.reason == "lost"
@@ -49,12 +50,13 @@ def test_own_jobs_that_are_being_stopped_do_not_outlive_a_launcher_that_dies(tmp
         async with site.own_api(worker) as stub:
             await Own(stub).start("sh", "-c", stubborn(began, stopped, pid), grace=1000.0)
             await reach(began)
+            leader = Watched(pid.read_text())
             worker.process.send_signal(signal.SIGTERM)
             await reach(stopped)
             os.kill(worker.launcher_pid, signal.SIGKILL)
             assert await worker.process.wait() == 0
-        assert not is_alive(int(pid.read_text()))
-        assert not is_alive(worker.launcher_pid)
+        assert leader.is_gone()
+        assert not (worker.directory / "launcher" / "launcher.sock").exists()  # the next launcher has quit
         await worker.started()
         async with site.own_api(worker) as stub:
             assert (await Own(stub).wait("1")).job.reason == "lost"
