@@ -4,7 +4,7 @@ import asyncio
 import os
 import select
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +139,15 @@ def one(agent: Agent, template: Template, key: str = "1.0#1", **item: Any) -> st
 
 
 class Watched:
-    """A process that is watched from now on, whatever becomes of its pid."""
+    """A process that is watched from now on, whatever becomes of its pid. There may be none any more."""
 
     def __init__(self, pid: int | str) -> None:
-        self._fd = os.pidfd_open(int(pid))
+        self._fd: int | None = None
+        with suppress(ProcessLookupError):
+            self._fd = os.pidfd_open(int(pid))
 
     def is_gone(self, within: float = 0) -> bool:
-        return bool(select.select([self._fd], [], [], within)[0])
+        return self._fd is None or bool(select.select([self._fd], [], [], within)[0])
 
     async def gone(self) -> bool:
         return await asyncio.to_thread(self.is_gone, PATIENCE)
