@@ -9,6 +9,7 @@ from cluster.cli.options import as_json
 from cluster.cli.roles import keys_of
 from cluster.client.config import CLIENT_KEYS, config_path, state_root
 from cluster.client.discovery import choose, local_scheduler
+from cluster.domain.errors import InvalidInput
 
 
 @click.group()
@@ -74,11 +75,20 @@ def _role(ctx: click.Context, name: str) -> list[Row]:
         variable = option.resolve_envvar_value(role)
         if source is ParameterSource.ENVIRONMENT or variable is not None:
             words = f"{role.auto_envvar_prefix}_{key.upper()}"
+            _check(role, option, words, variable)
         else:
             words = path if source is ParameterSource.DEFAULT_MAP else "default"
         value = role.params.get(key)
         rows.append((f"{name}.{key}", value / 1000 if key == "cpus" and value else value, words))
     return rows
+
+
+def _check(role: click.Context, option: click.Option, name: str, variable: str | None) -> None:
+    """What the role would refuse is not in force."""
+    try:
+        option.type.convert(variable, option, role)
+    except click.UsageError as error:
+        raise InvalidInput(f"{name}: {error.message}") from None
 
 
 def _source(root: click.Context, key: str, variable: str) -> str:

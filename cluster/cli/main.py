@@ -152,7 +152,7 @@ def _trouble(error: OSError) -> str:
 
 
 def _usage(error: click.UsageError) -> str:
-    message = error.format_message().rstrip(".")
+    message = error.format_message().replace("\n\t", " ").rstrip(".")  # choices come in lines of their own
     where = error.ctx.command_path if error.ctx else "cluster"
     return f"{message}; see `{where} --help`"
 

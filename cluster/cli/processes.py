@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.domain.quantities import format_size
+
 START_PATIENCE = 60.0  # seconds until a process must be ready; a first start on a slow disk takes a few
+LITTLE = 1 << 20  # bytes free on a disk; below that a start or its log may well have failed for want of room
 LOG_TAIL = 4096  # bytes of a log in which to look for the reason of a failed start
 
 
@@ -138,4 +142,8 @@ def _reason(log: Path, before: int) -> str:
         file.seek(max(before, file.seek(0, os.SEEK_END) - LOG_TAIL))
         lines = file.read().decode(errors="replace").split("\n")
     said = [line.strip().removeprefix("cluster: ") for line in lines if line.strip()]
-    return f"{said[-1] if said else 'it ended without a word'} (its log: {log})"
+    if said:
+        return f"{said[-1]} (its log: {log})"
+    free = shutil.disk_usage(log.parent).free
+    why = f": its disk is full, {format_size(free)} are left" if free < LITTLE else ""
+    return f"it ended without a word{why} (its log: {log})"

@@ -150,7 +150,7 @@ class SchedulerCore:
     def _heard_from(self, session: int) -> Worker | None:
         worker = self.sessions.get(session)
         if worker:
-            worker.last_heard = self.now.mono
+            worker.hear(self.now.mono)
         return worker
 
     def _job_submitted(self, event: JobSubmitted) -> None:
@@ -222,6 +222,7 @@ class SchedulerCore:
             known.record = record
         else:
             self.workers[record.id] = Worker(record, self.now.mono)
+            self.workers[record.id].hear(self.now.mono)
         self._effects += [record, Reply(event.ask, name)]
 
     def _worker_deregistered(self, event: WorkerDeregistered) -> None:
@@ -255,7 +256,7 @@ class SchedulerCore:
             self._effects.append(CloseSession(worker.session, "replaced by a newer session of the same worker"))
             self._close(worker)
         worker.session = event.session
-        worker.last_heard = self.now.mono
+        worker.hear(self.now.mono)
         self.sessions[event.session] = worker
         self.send(worker, Welcome(self.epoch, self.lease))
         self._compare(worker, hello)

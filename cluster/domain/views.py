@@ -42,7 +42,7 @@ class WorkerView:
     used_millicpus: int  # at most its capacity, work in advance left out
     running: int
     assigned: int
-    silent_for: float  # seconds since it was last heard
+    silent_for: float | None  # seconds since it was last heard; None: not since the scheduler started
 
 
 def job_view(core: SchedulerCore, number: int) -> JobView:
@@ -91,7 +91,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
         used_millicpus=min(worker.committed, worker.record.millicpus),
         running=running,
         assigned=assigned,
-        silent_for=max(0.0, core.now.mono - worker.last_heard),
+        silent_for=max(0.0, core.now.mono - worker.last_heard) if worker.heard else None,
     )
 
 

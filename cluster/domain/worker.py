@@ -36,17 +36,23 @@ class WorkerRecord:
 class Worker:
     """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
 
-    __slots__ = ("committed", "draining", "jobs", "known_specs", "last_heard", "recalled", "record", "session")
+    __slots__ = ("committed", "draining", "heard", "jobs", "known_specs", "last_heard", "recalled", "record", "session")
 
     def __init__(self, record: WorkerRecord, now: float) -> None:
         self.record = record
         self.session: int | None = None
-        self.last_heard = now  # on the monotonic clock
+        self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
+        self.heard = False  # whether it has been heard since this scheduler started
         self.committed = 0  # millicpus of everything it holds, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
         self.known_specs: set[int] = set()  # jobs whose spec this session has sent
         self.draining = False  # it said in this session that it is about to end: it gets nothing more
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
+
+    def hear(self, now: float) -> None:
+        """It has said something."""
+        self.last_heard = now
+        self.heard = True
 
     @property
     def id(self) -> str:

@@ -259,5 +259,5 @@ def worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
         address=record.address,
         version=record.version,
         registered_at=record.registered_at,
-        last_heard_at=now - view.silent_for,
+        last_heard_at=0.0 if view.silent_for is None else now - view.silent_for,
     )

@@ -100,7 +100,7 @@ class Worker:
                 launcher_held=self._launcher_held,
                 own_phase=self._own.phase_of,
                 save_epoch=lambda epoch: membership.amend(epoch=epoch),
-                registered=lambda name: membership.amend(name=name),
+                registered=self._registered,
                 welcomed=self.usable.set,
                 refused=self._refused,
             ),
@@ -206,6 +206,12 @@ class Worker:
         self._own.launcher_held(incarnation, held)
         if self._alone is not None:
             self.usable.set()
+
+    def _registered(self, name: str) -> None:
+        """The name in force: the scheduler gives each once."""
+        if name != (wished := self.membership.state.name):
+            logger.warning("another worker is called %s, so this one is %s; --name gives it another", wished, name)
+        self.membership.amend(name=name)
 
     def _refused(self, error: ClusterError) -> None:
         """A session ended. If there never was one, and trying again is of no use, we end too."""

@@ -44,6 +44,12 @@ def test_the_files_place_comes_from_a_flag_a_variable_or_the_home(command: Comma
     assert "/no/such.toml does not exist" in missing.err
 
 
+def test_a_variable_that_its_role_would_refuse_is_not_shown_as_in_force(command: Command) -> None:
+    done = command("config", "show", env={"CLUSTER_WORKER_CPUS": "many"})
+    assert (done.code, done.out) == (2, b"")
+    assert "CLUSTER_WORKER_CPUS: 'many' is no number of cpus" in done.err
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,6 +57,19 @@ def test_first_runs_at_once_start_one_cluster(own: Command) -> None:
     assert [(out, code) for out, _, code in ends] == [(b"hello\n", 0)] * 3
     assert sum(b"started a cluster" in err for _, err, _ in ends) == 1
     assert len(own.ok("job", "list", "--json").json) == 3
+
+
+def test_a_start_that_failed_without_a_word_tells_of_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "program", lambda: ["false"])
+    for free, words in [
+        (4096, r"without a word: its disk is full, 4\.0 KiB are left \("),
+        (1 << 30, r"without a word \("),
+    ]:
+        monkeypatch.setattr("shutil.disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        with pytest.raises(processes.DidNotStart, match=words):
+            processes.start([], tmp_path, tmp_path / "log", lambda process: None)
 
 
 def test_up_and_down_twice_do_no_harm(own: Command) -> None:

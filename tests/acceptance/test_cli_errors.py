@@ -58,6 +58,7 @@ def refused(done: Done, code: int, *words: str) -> None:
         (["token", "create", "--user", "ada"], ["ada", "--role user"]),
         (["job", "sumbit"], ["'sumbit'", "did you mean submit?", "cluster job --help"]),
         (["completion", "tcsh"], ["'tcsh'", "bash"]),
+        (["completion"], ["Choose from: bash, zsh, fish;"]),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(command: Command, arguments: list[str], words: list[str]) -> None:

@@ -93,3 +93,5 @@ def test_a_worker() -> None:
     view = worker_view(bench.core, bench.core.workers["w"])
     assert (view.used_millicpus, view.running, view.assigned) == (2000, 1, 21)
     assert view.silent_for == 3.0
+    bench.restart()
+    assert worker_view(bench.core, bench.core.workers["w"]).silent_for is None  # nobody knows since when

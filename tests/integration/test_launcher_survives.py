@@ -14,8 +14,7 @@ import pytest
 from cluster.domain.launcher_events import Item
 from cluster.launcher import cgroup, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
-from tests.integration.fifos import reach
-from tests.integration.launchers import Lab, Watched, leave_daemon, one, run
+from tests.integration.launchers import Lab, Watched, leave_daemon, one, read, run
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +45,7 @@ def test_jobs_outlive_an_agent_that_is_killed(lab: Lab) -> None:
         fifo, gate = lab.fifo(), lab.fifo()
         argv = [sys.executable, "-c", AGENT, lab.directory, str(lab.outputs), str(fifo), str(gate)]
         agent = await asyncio.create_subprocess_exec(*argv)
-        job = Watched(await reach(fifo))
+        job = Watched(await read(fifo))
         agent.kill()
         await agent.wait()
         assert not job.is_gone()
@@ -116,7 +115,7 @@ def test_an_agent_that_does_not_read_stalls_nothing_and_misses_nothing(lab: Lab)
             fifo = lab.root / "done"
             os.mkfifo(fifo)
             deaf.sendall(wire.encode(("start", 2, ["500.0#1"])))
-            await reach(fifo)
+            await read(fifo)
             words: list[str] = []
             with deaf, deaf.makefile("rb") as lines:
                 while words.count("ended") < 501:
@@ -168,7 +167,7 @@ def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_it_openly(la
         await agent.end_of(one(agent, lab.template("true"), "1.0#1"))
         key = one(agent, lab.shell(f"trap '' TERM; setsid sleep 1000 & echo $! > {fifo}; exec sleep 1000"), "1.1#1")
         one(agent, lab.template("true"), "1.2#1")
-        daemon = Watched(await reach(fifo))
+        daemon = Watched(await read(fifo))
         leader = Watched((await agent.start_of(key)).pid)
         os.kill(agent.hello.pid, signal.SIGKILL)
         await agent.until_gone()
@@ -189,7 +188,7 @@ def test_what_cleared_its_environment_is_found_by_its_session(lab: Lab) -> None:
         agent = await lab.connect(1000)
         fifo = lab.fifo()
         key = one(agent, lab.shell(f"exec env -i sh -c 'sleep 1000 & echo $! > {fifo}; exec sleep 1000'"))
-        child = Watched(await reach(fifo))
+        child = Watched(await read(fifo))
         leader = Watched((await agent.start_of(key)).pid)
         os.kill(agent.hello.pid, signal.SIGKILL)
         await agent.until_gone()

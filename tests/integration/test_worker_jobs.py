@@ -8,8 +8,7 @@ import pytest
 
 from cluster.domain.job import ArraySegment
 from cluster.v1 import jobs_pb2
-from tests.integration.fifos import fifo, let_go, reach
-from tests.integration.workers import Site, WorkerProcess, at_site
+from tests.integration.workers import Site, WorkerProcess, at_site, fifo, let_go, reach
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.job import ArraySegment
-from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched
-from tests.integration.workers import Site, at_site
+from tests.integration.workers import Site, at_site, fifo, let_go, reach
 
 pytestmark = pytest.mark.slow
 
@@ -154,6 +153,16 @@ def test_a_launcher_that_dies_takes_its_attempts_along_and_another_takes_over(tm
         after = await site.user.submit("true")
         [ended] = await site.user.wait(str(after.number))
         assert ended.reason == "ok"
+
+    at_site(tmp_path, body)
+
+
+def test_a_worker_whose_name_is_taken_says_how_it_is_called(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        await site.worker("one").started(name="box")
+        second = await site.worker("two").started(name="box")
+        assert second.ready["name"] == "box-2"
+        assert "another worker is called box, so this one is box-2" in second.log()
 
     at_site(tmp_path, body)
 
