@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.states import TaskState
-from tests.acceptance.command import PATIENCE, Command
+from tests.acceptance.command import Command
 from tests.integration.jobs_double import Double
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import select
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.launcher import tree
 from cluster.launcher.client import LauncherClient
 from cluster.launcher.driver import identity
+from tests.integration.fifos import reach
 from tests.patience import PATIENCE
 
 # Forks twice, leaves the session, closes everything: what daemons do. Ignores SIGTERM, tells its pid.
@@ -126,11 +127,6 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     asyncio.run(guarded())
 
 
-async def read(fifo: Path) -> str:
-    """What the next writer of a fifo writes."""
-    return (await asyncio.to_thread(fifo.read_text)).strip()
-
-
 def one(agent: Agent, template: Template, key: str = "1.0#1", **item: Any) -> str:
     """Start one attempt; answers its key."""
     number = AttemptKey.parse(key).index or None
@@ -139,13 +135,15 @@ def one(agent: Agent, template: Template, key: str = "1.0#1", **item: Any) -> st
 
 
 class Watched:
-    """A process that is watched from now on, whatever becomes of its pid."""
+    """A process that is watched from now on, whatever becomes of its pid. There may be none any more."""
 
     def __init__(self, pid: int | str) -> None:
-        self._fd = os.pidfd_open(int(pid))
+        self._fd: int | None = None
+        with suppress(ProcessLookupError):
+            self._fd = os.pidfd_open(int(pid))
 
     def is_gone(self, within: float = 0) -> bool:
-        return bool(select.select([self._fd], [], [], within)[0])
+        return self._fd is None or bool(select.select([self._fd], [], [], within)[0])
 
     async def gone(self) -> bool:
         return await asyncio.to_thread(self.is_gone, PATIENCE)
@@ -158,4 +156,4 @@ async def leave_daemon(lab: Lab, agent: Agent, then: str, hidden: bool = False, 
     script.write_text(DAEMON)
     python = "env -i $(command -v python3)" if hidden else "python3"
     key = one(agent, lab.shell(f"{python} {script} {fifo}; {then}", **changes))
-    return key, Watched(await read(fifo))
+    return key, Watched(await reach(fifo))

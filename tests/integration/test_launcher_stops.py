@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.launcher import clock
-from tests.integration.launchers import Agent, Lab, Watched, leave_daemon, one, read, run
+from tests.integration.fifos import reach
+from tests.integration.launchers import Agent, Lab, Watched, leave_daemon, one, run
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +49,7 @@ def test_a_job_may_handle_the_signal_and_exit_by_itself(lab: Lab) -> None:
         async with lab.agent() as agent:
             fifo = lab.fifo()
             key = one(agent, lab.shell(f"trap 'echo bye; exit 7' INT; echo > {fifo}; sleep 1000 & wait"))
-            await read(fifo)
+            await reach(fifo)
             agent.client.stop([key], signal="SIGINT")
             end = await agent.end_of(key)
             assert (end.reason, end.code, end.signal) == ("cancelled", 7, "SIGINT")
@@ -62,7 +63,7 @@ def test_who_ignores_sigterm_is_killed_after_the_grace(lab: Lab) -> None:  # S2.
         async with lab.agent() as agent:
             fifo = lab.fifo()
             key = one(agent, lab.shell(f"trap '' TERM; echo > {fifo}; while :; do sleep 1000; done", grace=0.01))
-            await read(fifo)
+            await reach(fifo)
             agent.client.stop([key])
             end = await agent.end_of(key)
             assert (end.reason, end.signal) == ("cancelled", "SIGKILL")
@@ -127,7 +128,7 @@ def test_a_process_that_always_forks_away_is_caught(lab: Lab) -> None:
             fifo = lab.fifo()
             (lab.root / "runner.py").write_text(RUNNER)
             key = one(agent, lab.template("python3", "runner.py", str(fifo)))
-            await read(fifo)
+            await reach(fifo)
             agent.client.stop([key], grace=0)
             end = await agent.end_of(key)
             assert end.reason == "cancelled"
@@ -152,9 +153,9 @@ def test_the_leash_ends_it_without_an_agent(lab: Lab) -> None:
             agent.client.renew(clock.now())
             stubborn = lab.shell("trap '' TERM; while :; do sleep 1000; done", leash=leash)
             key = one(agent, stubborn, f"1.{index}#1")
-            if (job := await begun(agent, key)) is not None:
+            await begun_or_ended(agent, key)
+            if key in agent.starts() and not (job := Watched(agent.starts()[key].pid)).is_gone():
                 break
-        assert job is not None
         await agent.client.close()
         assert await job.gone()
         async with lab.agent() as later:
@@ -164,13 +165,8 @@ def test_the_leash_ends_it_without_an_agent(lab: Lab) -> None:
     run(main())
 
 
-async def begun(agent: Agent, key: str) -> Watched | None:
-    """The leader of an attempt that has started; None when it has ended by then."""
+async def begun_or_ended(agent: Agent, key: str) -> None:
     await agent.until(lambda: key in agent.starts() or key in agent.ends())
-    try:
-        return Watched(agent.starts()[key].pid)
-    except (KeyError, ProcessLookupError):
-        return None
 
 
 def test_a_renewed_leash_holds(lab: Lab) -> None:
@@ -207,7 +203,7 @@ def test_many_are_stopped_together(lab: Lab) -> None:
             keys = []
             for i in range(30):
                 keys.append(one(agent, template, f"1.{i}#1"))
-                await read(fifo)
+                await reach(fifo)
             agent.client.stop(keys)
             await agent.until(lambda: len(agent.ends()) == 30)
             assert {(e.reason, e.signal) for e in agent.ends().values()} == {("cancelled", "SIGKILL")}

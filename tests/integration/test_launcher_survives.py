@@ -14,7 +14,8 @@ import pytest
 from cluster.domain.launcher_events import Item
 from cluster.launcher import cgroup, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
-from tests.integration.launchers import Lab, Watched, leave_daemon, one, read, run
+from tests.integration.fifos import reach
+from tests.integration.launchers import Lab, Watched, leave_daemon, one, run
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +46,7 @@ def test_jobs_outlive_an_agent_that_is_killed(lab: Lab) -> None:
         fifo, gate = lab.fifo(), lab.fifo()
         argv = [sys.executable, "-c", AGENT, lab.directory, str(lab.outputs), str(fifo), str(gate)]
         agent = await asyncio.create_subprocess_exec(*argv)
-        job = Watched(await read(fifo))
+        job = Watched(await reach(fifo))
         agent.kill()
         await agent.wait()
         assert not job.is_gone()
@@ -115,7 +116,7 @@ def test_an_agent_that_does_not_read_stalls_nothing_and_misses_nothing(lab: Lab)
             fifo = lab.root / "done"
             os.mkfifo(fifo)
             deaf.sendall(wire.encode(("start", 2, ["500.0#1"])))
-            await read(fifo)
+            await reach(fifo)
             words: list[str] = []
             with deaf, deaf.makefile("rb") as lines:
                 while words.count("ended") < 501:
@@ -167,7 +168,7 @@ def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_it_openly(la
         await agent.end_of(one(agent, lab.template("true"), "1.0#1"))
         key = one(agent, lab.shell(f"trap '' TERM; setsid sleep 1000 & echo $! > {fifo}; exec sleep 1000"), "1.1#1")
         one(agent, lab.template("true"), "1.2#1")
-        daemon = Watched(await read(fifo))
+        daemon = Watched(await reach(fifo))
         leader = Watched((await agent.start_of(key)).pid)
         os.kill(agent.hello.pid, signal.SIGKILL)
         await agent.until_gone()
@@ -188,7 +189,7 @@ def test_what_cleared_its_environment_is_found_by_its_session(lab: Lab) -> None:
         agent = await lab.connect(1000)
         fifo = lab.fifo()
         key = one(agent, lab.shell(f"exec env -i sh -c 'sleep 1000 & echo $! > {fifo}; exec sleep 1000'"))
-        child = Watched(await read(fifo))
+        child = Watched(await reach(fifo))
         leader = Watched((await agent.start_of(key)).pid)
         os.kill(agent.hello.pid, signal.SIGKILL)
         await agent.until_gone()

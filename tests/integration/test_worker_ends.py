@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.errors import Unreachable
+from tests.integration.fifos import fifo, let_go, reach
+from tests.integration.launchers import Watched
 from tests.integration.test_worker_own_api import Own
-from tests.integration.test_worker_survives import is_alive
-from tests.integration.workers import Site, at_site, fifo, let_go, reach
+from tests.integration.workers import Site, at_site
 
 pytestmark = pytest.mark.slow
 
@@ -28,12 +29,13 @@ def test_jobs_that_are_being_stopped_do_not_outlive_a_launcher_that_dies(tmp_pat
         worker = await site.worker(stop_jobs=True).started()
         job = await site.user.submit("sh", "-c", stubborn(began, stopped, pid), grace=1000.0)
         await reach(began)
+        leader = Watched(pid.read_text())
         worker.process.send_signal(signal.SIGTERM)
         await reach(stopped)
         os.kill(worker.launcher_pid, signal.SIGKILL)
         assert await worker.process.wait() == 0
-        assert not is_alive(int(pid.read_text()))
-        assert not is_alive(worker.launcher_pid)
+        assert leader.is_gone()
+        assert not (worker.directory / "launcher" / "launcher.sock").exists()  # the next launcher has quit
         await worker.started()
         [ended] = await site.user.wait(str(job.number))
         assert ended.reason == "lost"
@@ -49,12 +51,13 @@ def test_own_jobs_that_are_being_stopped_do_not_outlive_a_launcher_that_dies(tmp
         async with site.own_api(worker) as stub:
             await Own(stub).start("sh", "-c", stubborn(began, stopped, pid), grace=1000.0)
             await reach(began)
+            leader = Watched(pid.read_text())
             worker.process.send_signal(signal.SIGTERM)
             await reach(stopped)
             os.kill(worker.launcher_pid, signal.SIGKILL)
             assert await worker.process.wait() == 0
-        assert not is_alive(int(pid.read_text()))
-        assert not is_alive(worker.launcher_pid)
+        assert leader.is_gone()
+        assert not (worker.directory / "launcher" / "launcher.sock").exists()  # the next launcher has quit
         await worker.started()
         async with site.own_api(worker) as stub:
             assert (await Own(stub).wait("1")).job.reason == "lost"
@@ -84,13 +87,15 @@ def test_a_worker_that_ends_accepts_no_job_that_it_would_not_run(tmp_path: Path)
 
 def test_a_worker_whose_disk_fails_as_it_ends_does_not_hang(tmp_path: Path) -> None:
     began, gate = fifo(tmp_path / "began"), fifo(tmp_path / "gate")
-    script = f"trap 'read x < {gate}; exit' TERM; echo > {began}; while :; do sleep 1000 & wait; done"
+    script = f"trap 'read x < {gate}; exit' TERM; echo runs; echo > {began}; while :; do sleep 1000 & wait; done"
 
     async def body(site: Site) -> None:
         worker = await site.worker(stop_jobs=True).started()
         async with site.own_api(worker) as stub:
-            await Own(stub).start("sh", "-c", script, grace=1000.0)
-        await reach(began)
+            own = Own(stub)
+            await own.start("sh", "-c", script, grace=1000.0)
+            await reach(began)
+            await own.first_of("1")  # the worker has it on disk that it runs
         worker.process.send_signal(signal.SIGTERM)
         with closing(sqlite3.connect(worker.directory / "worker.db", isolation_level=None)) as database:
             database.execute("begin immediate")  # the end of the job cannot be saved

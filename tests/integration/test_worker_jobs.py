@@ -8,7 +8,8 @@ import pytest
 
 from cluster.domain.job import ArraySegment
 from cluster.v1 import jobs_pb2
-from tests.integration.workers import Site, WorkerProcess, at_site, fifo, let_go, reach
+from tests.integration.fifos import fifo, let_go, reach
+from tests.integration.workers import Site, WorkerProcess, at_site
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,9 @@ from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
+from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched
-from tests.integration.workers import Site, WorkerProcess, at_site, fifo, let_go, reach
+from tests.integration.workers import Site, WorkerProcess, at_site
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -63,7 +64,7 @@ class Own:
             return b"".join([piece.data async for piece in self.stub.ReadJobOutput(request)])
 
     async def first_of(self, selector: str) -> bytes:
-        """The first piece of stdout of one that runs."""
+        """The first piece of stdout. It comes when the worker has on disk that the job runs."""
         request = worker_pb2.ReadJobOutputRequest(selector=jobs_pb2.Selector(text=selector), stdout=True, follow=True)
         stream = self.stub.ReadJobOutput(request)
         with calling("worker"):
@@ -86,7 +87,7 @@ def test_start_stop_status_and_output(tmp_path: Path) -> None:  # S2.5
             assert (await own.start("sh", "-c", script, job_id=job_id)).number == 1  # a repeated call starts nothing
             followers = [asyncio.create_task(own.text("mine")), asyncio.create_task(own.text("1", stderr=False))]
             await reach(began)
-            assert await own.first_of("1") == b"out\n"  # a reader is let in when the worker knows that it runs
+            assert await own.first_of("1") == b"out\n"
             assert [j.state for j in await own.jobs()] == [job_pb2.TASK_STATE_RUNNING]
             await let_go(gate)
             ended = await own.wait(job_id)

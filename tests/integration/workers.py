@@ -151,18 +151,3 @@ def at_site(root: Path, body: Callable[[Site], Awaitable[None]]) -> None:
                     await worker.clean_up()
 
     asyncio.run(run())
-
-
-async def reach(fifo: Path) -> None:
-    """Waits until something has the other end open for writing, and takes what it says."""
-    await asyncio.to_thread(fifo.read_bytes)
-
-
-async def let_go(fifo: Path) -> None:
-    """Lets whoever reads from the fifo go on."""
-    await asyncio.to_thread(fifo.write_text, "go\n")
-
-
-def fifo(path: Path) -> Path:
-    os.mkfifo(path)
-    return path
