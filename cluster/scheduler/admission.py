@@ -70,8 +70,9 @@ class Admission:
             self._check_user(record.user, record.role)
         if secret_hash not in self._ours:
             await self._put_token(record)
-        if record.role is not Role.WORKER and record.user not in self._users:
-            await self._put_user(UserRecord(record.user, record.role, now))
+        if record.role is not Role.WORKER:
+            # Known already, it may still be on its way to the disk, by somebody who joins at the same time.
+            await self._put_user(self._users.get(record.user) or UserRecord(record.user, record.role, now))
         return record
 
     def add_ours(self, record: TokenRecord) -> None:
@@ -94,7 +95,8 @@ class Admission:
         if token is None:
             raise NotFound(f"there is no token {token_id!r}; `cluster token list` shows those there are")
         if token.revoked is None:
-            await self._put_token(replace(token, revoked=self._driver.clock().wall))
+            token = replace(token, revoked=self._driver.clock().wall)
+        await self._put_token(token)  # again, if need be: whoever revoked it before may still wait for the disk
 
     def _check_user(self, name: str, role: Role) -> None:
         """Whether a token may make someone this user."""

@@ -1,18 +1,23 @@
 """What outlives a scheduler, and what happens when its store fails."""
 
 import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.domain.errors import Conflict, Exhausted, InvalidInput, Unreachable
-from cluster.domain.identity import Kind
+from cluster.domain.identity import Kind, Role
 from cluster.domain.intervals import Range
 from cluster.domain.job import ArraySegment, OkEnds, TaskEnd
 from cluster.domain.session import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Welcome
 from cluster.domain.states import TaskState
+from cluster.domain.tokens import TokenRecord
+from cluster.domain.users import UserRecord
 from cluster.rpc.convert import hello_to_proto
 from cluster.scheduler.sessions import MOST_WAITING, Line
 from cluster.store.interface import Item, StoreFailed
@@ -148,6 +153,53 @@ def test_a_worker_that_does_not_read_at_all_loses_its_session(tmp_path: Path, mo
             pass
 
     in_cluster(tmp_path, body)  # whose lease, which would end the session too, is longer than any test
+
+
+class SlowDisk:
+    """In place of a store's commit: what it lets wait is not on disk before `done` is set."""
+
+    def __init__(self, cluster: Cluster, kind: type[Item]) -> None:
+        self.reached, self.done = threading.Event(), threading.Event()
+        self._commit, self._kind = cluster.store.commit, kind
+        cluster.store.commit = self  # type: ignore[method-assign]
+
+    def __call__(self, items: Sequence[Item]) -> None:
+        if any(isinstance(item, self._kind) for item in items):
+            self.reached.set()
+            self.done.wait(PATIENCE)
+        self._commit(items)
+
+    async def let_both_wait(self, *calls: Coroutine[Any, Any, object]) -> None:
+        """None of these may return before what it has done is on disk."""
+        tasks = [asyncio.create_task(call) for call in calls]
+        await asyncio.to_thread(self.reached.wait, PATIENCE)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        early = [task.done() for task in tasks]
+        self.done.set()
+        await asyncio.gather(*tasks)
+        assert not any(early)
+
+
+def test_a_token_is_revoked_on_disk_for_everybody_who_is_told_so(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        admission = cluster.service.admission
+        _, record = cluster.service.new_token(Role.WORKER, 60.0, 1)
+        await admission.add(record)
+        await SlowDisk(cluster, TokenRecord).let_both_wait(admission.revoke(record.id), admission.revoke(record.id))
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_user_who_joins_twice_at_once_is_on_disk_for_both(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        admission = cluster.service.admission
+        _, record = cluster.service.new_token(Role.USER, 60.0, 2, "ann")
+        await admission.add(record)
+        joins = [admission._admit(Kind.USER, record.secret_hash) for _ in range(2)]
+        await SlowDisk(cluster, UserRecord).let_both_wait(*joins)
+
+    in_cluster(tmp_path, body)
 
 
 def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
