@@ -1,6 +1,6 @@
 """Output files: what attempts wrote, kept by the scheduler so that it outlives the worker.
 
-    outputs/<job>/<index>.<attempt>.out and .err        one file for each stream; none: the stream was empty
+    outputs/<job>/<index>.<attempt>.out and .err        one file for each stream; no .err: that stream was empty
 
     outputs/new/                                        what is just coming in
 
@@ -35,8 +35,8 @@ class OutputFiles:
         shutil.rmtree(self._new, ignore_errors=True)
 
     def has(self, key: AttemptKey) -> bool:
-        """Whether the attempt's output was taken in."""
-        return any(self._path(key, stderr).exists() for stderr in (False, True))
+        """Whether the attempt's output was taken in. An .err alone is of a push that broke off: the rest is to come."""
+        return self._path(key, False).exists()
 
     def new(self, key: AttemptKey) -> "NewOutput":
         """To be filled. Exhausted when the disk is full."""

@@ -307,6 +307,18 @@ def test_beyond_the_cap_head_and_tail_are_kept_with_a_mark(tmp_path: Path, size:
     assert [path.name for path in (tmp_path / "5").iterdir()] == ["17.2.out"]
 
 
+def test_half_of_what_was_to_be_kept_does_not_count(tmp_path: Path) -> None:
+    """As a scheduler that was killed between the two leaves it; its worker pushes both again."""
+    files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
+    with files.new(key) as output:
+        output.write(False, b"out")
+        output.write(True, b"err")
+        output.keep()
+    assert files.has(key)
+    (tmp_path / "5" / "17.2.out").unlink()
+    assert not files.has(key)
+
+
 def test_output_that_was_not_complete_leaves_nothing(tmp_path: Path) -> None:
     files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
     with files.new(key) as output:
