@@ -125,6 +125,7 @@ class Agent:
     _fresh: set[int] = field(default_factory=set, init=False)  # jobs whose attempts get a directory of their own
     _story: _Story = field(default_factory=_Story, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
+    _known: bool = field(default=False, init=False)  # what the launcher holds
     _quitting: bool = field(default=False, init=False)  # no other launcher is wanted after this one
     _leashes: dict[int, float] = field(default_factory=dict, init=False)  # job: seconds
     _live: LivePushes = field(init=False)
@@ -300,15 +301,16 @@ class Agent:
         launcher.start(self._defined[_OWN_SLOT][1], [Item(str(key), key.index)])
 
     def launcher_or_error(self) -> Launcher:
-        """Unreachable while there is none."""
-        if self.launcher is None:
+        """Unreachable while there is none, or it is not known yet what it holds: what is started meanwhile would be
+        taken for something that an earlier one lost."""
+        if self.launcher is None or not self._known:
             raise Unreachable("the worker's launcher does not answer; try again in a moment")
         return self.launcher
 
     # -- launcher
 
     def _adopt(self, launcher: Launcher | None) -> None:
-        self.launcher = launcher
+        self.launcher, self._known = launcher, False
         if launcher is None:
             self.launcher_gone.set()
         else:
@@ -338,6 +340,7 @@ class Agent:
                 self.outputs.remove_work(gone)
 
     def _after_connect(self, event: LauncherConnected) -> None:
+        self._known = True
         keys = {AttemptKey.parse(k) for k in (*event.running, *event.backlog, *(r.key for r in event.reports))}
         self.hooks.launcher_held(event.incarnation, {key for key in keys if key.job == OWN})
         self._keeping.add(self.outputs.ended_before(keys))

@@ -5,19 +5,29 @@ import json
 import signal
 import uuid
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound, NotPermitted
+from cluster.domain.errors import ClusterError, InvalidInput, NotFound, NotPermitted, Unreachable
+from cluster.domain.ids import AttemptKey
 from cluster.domain.job import ArraySegment, JobSpec
+from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.worker_core import WorkerCore
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
+from cluster.worker.agent import Agent, Hooks
+from cluster.worker.null_launcher import NullLauncher
+from cluster.worker.outputs import Outputs
+from cluster.worker.own_jobs import OwnJobs
+from cluster.worker.own_store import OwnStore
+from cluster.worker.templates import RunAs, Templates
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched
 from tests.integration.workers import Site, WorkerProcess, at_site
@@ -228,5 +238,46 @@ def test_a_worker_alone_serves_its_machine_without_a_scheduler(tmp_path: Path) -
         admin = load_credentials(directory / "admin.pem")
         name = f"{worker.ready['id']}.worker.{admin.identity.cluster_id}.cluster.internal"
         return dial(worker.ready["address"], admin, name)
+
+    asyncio.run(run())
+
+
+def test_a_job_is_accepted_only_when_it_is_known_what_the_launcher_holds(tmp_path: Path) -> None:
+    """Else it is no part of that, and counts as lost when it has started before the agent looks."""
+    launcher = NullLauncher()
+    launcher.hello = launcher.hello._replace(unacked=1)
+    launcher.start = lambda template, items: None  # type: ignore[method-assign]
+
+    async def run() -> None:
+        connected, held = asyncio.Event(), asyncio.Event()
+
+        async def connect() -> NullLauncher:
+            connected.set()
+            return launcher
+
+        def hold(incarnation: str, keys: set[AttemptKey]) -> None:
+            own.launcher_held(incarnation, keys)
+            held.set()
+
+        store = OwnStore(tmp_path / "worker.db")
+        templates = Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs())
+        own = OwnJobs(store, templates, lambda: agent)
+        nothing: Any = lambda *_: None  # noqa: E731
+        hooks = Hooks(own.handed_over, hold, own.phase_of, nothing, nothing, nothing, nothing)
+        outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+        agent = Agent(WorkerCore(1000, connect=False), connect, templates, outputs, None, hooks)
+        running = asyncio.create_task(agent.run())
+        await connected.wait()
+        await asyncio.sleep(0)
+        with suppress(Unreachable):
+            own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
+        launcher._reports.put_nowait([Ended(1, "0.9#1", "ok")])
+        launcher._reports.put_nowait([Started(2, "0.1#1", 77, 1)])
+        await held.wait()
+        own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
+        assert len(store.unfinished()) == len(store.numbers(None))
+        running.cancel()
+        await asyncio.wait([running])
+        agent.close()
 
     asyncio.run(run())
