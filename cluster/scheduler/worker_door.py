@@ -75,13 +75,14 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         first = await anext(aiter(requests), None)
         if first is None:
             raise InvalidInput("the first message says what output this is")
+        everything = _with_first(first, requests)
         if first.transfer_id:
-            await self._relay.find(first.transfer_id, worker_id).fill(requests)
+            await self._relay.find(first.transfer_id, worker_id).fill(everything)
         else:
             key = AttemptKey(first.job, first.index, first.attempt)
             await self._check_is_its_own(key, worker_id)
             with self._files.new(key) as output:
-                await self._take_in(output, requests)
+                await self._take_in(output, everything)
         return scheduler_pb2.PushOutputResponse()
 
     async def _take_in(self, output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
@@ -109,6 +110,15 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
         if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
             raise NotFound(f"attempt {key} is not known as yours")
+
+
+async def _with_first(
+    first: scheduler_pb2.PushOutputRequest, rest: AsyncIterator[scheduler_pb2.PushOutputRequest]
+) -> AsyncIterator[scheduler_pb2.PushOutputRequest]:
+    """The first message says what the stream is, and may carry bytes or be the last at once."""
+    yield first
+    async for request in rest:
+        yield request
 
 
 def _check_worker_name(name: str) -> None:

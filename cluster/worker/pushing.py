@@ -131,10 +131,15 @@ class Keeping:
         return True
 
     async def _messages(self, key: AttemptKey) -> Messages:
-        yield _first(key)
+        """Each a little late, so that the last one can say that it is: most outputs are one message."""
+        message = _first(key)
         async for chunk in self._readers.read(key, Wanted(follow=False)):
-            yield scheduler_pb2.PushOutputRequest(stderr=chunk.stderr, data=chunk.data)
-        yield scheduler_pb2.PushOutputRequest(complete=True)
+            if message.data:
+                yield message
+                message = scheduler_pb2.PushOutputRequest()
+            message.stderr, message.data = chunk
+        message.complete = True
+        yield message
 
 
 async def _push(session: Session, messages: Messages) -> None:

@@ -67,6 +67,21 @@ def test_a_push_that_breaks_off_keeps_nothing(tmp_path: Path) -> None:
     in_cluster(tmp_path, body)
 
 
+def test_an_output_may_be_one_message(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        follower = asyncio.create_task(user.text("1", follow=True))
+        asked = await worker.asked_for()
+        await worker.push(PushOutputRequest(transfer_id=asked.transfer_id, data=b"live", complete=True))
+        await end_with_output(worker, assign, 9000)
+        assert await follower == b"live"
+        await worker.push(PushOutputRequest(job=1, index=0, attempt=1, data=b"kept", complete=True))
+        assert await user.text("1") == b"kept"
+
+    in_cluster(tmp_path, body)
+
+
 def test_output_is_taken_only_from_the_worker_that_ran_the_attempt(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, worker, other = cluster.user(), cluster.worker(), cluster.worker(W2)
