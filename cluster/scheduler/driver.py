@@ -123,6 +123,15 @@ class Driver:
     async def read(self, view: Callable[[SchedulerCore], T]) -> T:
         """What `view` sees in the core at a moment when all that it shows is on disk. It must not change anything."""
         self.check()
+        return await self._read(view)
+
+    async def read_after(self, view: Callable[[SchedulerCore], T]) -> T:
+        """As `read`, for the answer to an `ask`: also while we stop, because what was asked is done, and on disk."""
+        if self.failure:
+            raise self.failure
+        return await self._read(view)
+
+    async def _read(self, view: Callable[[SchedulerCore], T]) -> T:
         if not self._busy and not self._next:
             return view(self._core)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -1,6 +1,6 @@
 """The door for users, the `Jobs` service: finds out what is meant and who may, asks the core, shows the answer."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 
 from cluster.domain.errors import InvalidInput
@@ -38,7 +38,8 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         check_name(spec.name)
         owner = current_caller().identity.name
         number = await self._driver.ask(lambda ask: JobSubmitted(ask, request.id, owner, spec))
-        return jobs_pb2.SubmitResponse(job=await self._job(number))
+        (view,) = await self._driver.read_after(_views_of([number]))
+        return jobs_pb2.SubmitResponse(job=job_to_proto(view))
 
     async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:
         caller, texts = current_caller(), [s.text for s in request.selectors]
@@ -78,7 +79,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         check_text("the reason", request.reason)
         targets, by = await self._targets([s.text for s in request.selectors]), current_caller().identity.name
         cancelled = await self._driver.ask(lambda ask: CancelRequested(ask, tuple(targets), by, grace, request.reason))
-        views = await self._views(_distinct(targets))
+        views = await self._driver.read_after(_views_of(_distinct(targets)))
         return jobs_pb2.CancelResponse(jobs=map(job_to_proto, views), cancelled=cancelled)
 
     async def ReadOutput(
@@ -109,7 +110,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         return job_to_proto((await self._views([number]))[0])
 
     async def _views(self, numbers: Iterable[int]) -> list[JobView]:
-        return await self._driver.read(lambda core: [job_view(core, number) for number in numbers])
+        return await self._driver.read(_views_of(numbers))
 
     async def _targets(self, selectors: Sequence[str]) -> list[Target]:
         if not selectors:
@@ -123,6 +124,10 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
             numbers = ", ".join(str(target.job) for target in targets[:5]) + (", …" if targets[5:] else "") or "none"
             raise InvalidInput(f"{selector!r} selects {len(targets)} jobs ({numbers}): give the number of one")
         return targets[0]
+
+
+def _views_of(numbers: Iterable[int]) -> Callable[[SchedulerCore], list[JobView]]:
+    return lambda core: [job_view(core, number) for number in numbers]
 
 
 def _state(number: int) -> TaskState:

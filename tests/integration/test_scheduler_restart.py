@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 import pytest
@@ -13,17 +13,20 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from cluster.domain.errors import Conflict, Exhausted, InvalidInput, Unreachable
 from cluster.domain.identity import Kind, Role
 from cluster.domain.intervals import Range
-from cluster.domain.job import ArraySegment, OkEnds, TaskEnd
+from cluster.domain.job import ArraySegment, JobProgress, JobRecord, OkEnds, TaskEnd
 from cluster.domain.session import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Welcome
 from cluster.domain.states import TaskState
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
 from cluster.rpc.convert import hello_to_proto
+from cluster.scheduler.service import Service
 from cluster.scheduler.sessions import MOST_WAITING, Line
 from cluster.store.interface import Item, StoreFailed
 from cluster.v1 import job_pb2, scheduler_pb2
 from tests.integration.schedulers import Cluster, User, in_cluster, one, packed
 from tests.patience import PATIENCE
+
+T = TypeVar("T")
 
 
 def test_a_restart_loses_no_job_and_adopts_what_runs(tmp_path: Path) -> None:
@@ -180,6 +183,17 @@ class SlowDisk:
         await asyncio.gather(*tasks)
         assert not any(early)
 
+    async def let_it_stop(self, call: Coroutine[Any, Any, T], service: Service) -> T:
+        """What the call answers when the scheduler is told to stop before what it has done is on disk."""
+        task = asyncio.create_task(call)
+        await asyncio.to_thread(self.reached.wait, PATIENCE)
+        stopping = asyncio.create_task(service.stop())
+        await asyncio.sleep(0)
+        self.done.set()
+        answer = await task
+        await stopping
+        return answer
+
 
 def test_a_token_is_revoked_on_disk_for_everybody_who_is_told_so(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
@@ -198,6 +212,20 @@ def test_a_user_who_joins_twice_at_once_is_on_disk_for_both(tmp_path: Path) -> N
         await admission.add(record)
         joins = [admission._admit(Kind.USER, record.secret_hash) for _ in range(2)]
         await SlowDisk(cluster, UserRecord).let_both_wait(*joins)
+
+    in_cluster(tmp_path, body)
+
+
+def test_what_was_done_before_a_stop_is_answered(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        job = await SlowDisk(cluster, JobRecord).let_it_stop(cluster.user().submit("kept"), cluster.service)
+        assert job.number == 1
+        await cluster.start()
+        cancelled = cluster.user().cancel("1")
+        assert (await SlowDisk(cluster, JobProgress).let_it_stop(cancelled, cluster.service)).cancelled == 1
+        await cluster.start()
+        [job] = await cluster.user().jobs()
+        assert job.state == job_pb2.TASK_STATE_CANCELLED
 
     in_cluster(tmp_path, body)
 
