@@ -51,6 +51,7 @@ from cluster.domain.worker_messages import (
     WorkerEffect,
     WorkerEvent,
 )
+from cluster.launcher.client import LauncherUnavailable
 from cluster.rpc.convert import hello_to_proto, report_to_proto
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2
@@ -126,6 +127,7 @@ class Agent:
     _story: _Story = field(default_factory=_Story, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
     _known: bool = field(default=False, init=False)  # what the launcher holds
+    _stopping_jobs: bool = field(default=False, init=False)
     _quitting: bool = field(default=False, init=False)  # no other launcher is wanted after this one
     _leashes: dict[int, float] = field(default_factory=dict, init=False)  # job: seconds
     _live: LivePushes = field(init=False)
@@ -161,20 +163,34 @@ class Agent:
     def shut_down(self, stop_jobs: bool) -> None:
         """Begin to end: give back what has not started, report, and with `stop_jobs` stop what runs. `finished` is set
         when that is done, or cannot be."""
+        self._stopping_jobs = stop_jobs
         self.put(ShutdownRequested(stop_jobs))
 
     async def quit_launcher(self, patience: float, *, kill: bool) -> None:
         """To be called after `finished`, when nothing is to run on: ends the launcher, and waits until it has gone.
         With `kill`, what runs all the same is killed."""
         self._quitting = True
-        if self.launcher is None:
-            return
-        self.launcher.quit(kill=kill)
         try:
             async with asyncio.timeout(patience):
-                await self.launcher_gone.wait()
+                if self.launcher is not None:
+                    self.launcher.quit(kill=kill)
+                    await self.launcher_gone.wait()
+                elif self._stopping_jobs:
+                    await self._quit_another()
         except TimeoutError:
             logger.error("the launcher has not ended within %g s", patience)
+
+    async def _quit_another(self) -> None:
+        """The jobs may still run that we were to stop: of a launcher that has died, or that a fault of ours let go."""
+        try:
+            launcher = await self.connect()
+        except LauncherUnavailable as error:
+            logger.error("what runs goes on: %s", error)
+            return
+        launcher.quit(kill=True)
+        async for _ in launcher.batches():
+            pass
+        await launcher.close()
 
     async def goodbye(self, reason: str) -> None:
         """Tell the scheduler that this worker goes offline, and hang up."""

@@ -130,7 +130,7 @@ class Worker:
             if not stop_jobs:
                 self._say_what_goes_on()
         await agent.goodbye("the worker was stopped")
-        if stop_jobs or self._is_idle():
+        if self._tasks and (stop_jobs or self._is_idle()):
             # Last, because without a launcher there is no session.
             await agent.quit_launcher(QUIT_PATIENCE, kill=stop_jobs)
         if self._server is not None:
@@ -187,7 +187,9 @@ class Worker:
         except LauncherUnavailable as error:
             self._fail(ClusterError(str(error)))
         except Exception:
-            logger.exception("the worker stops by a fault of ours; what runs goes on, and the next start adopts it")
+            logger.exception(
+                "the worker stops by a fault of ours; what it is not to stop goes on, and the next start adopts it"
+            )
             self._fail(Internal("the worker stopped by a fault of its own; its log says more"))
 
     async def _renew(self) -> None:

@@ -87,6 +87,7 @@ def test_a_worker_that_ends_accepts_no_job_that_it_would_not_run(tmp_path: Path)
 
 def test_a_worker_whose_disk_fails_as_it_ends_does_not_hang(tmp_path: Path) -> None:
     began, gate = fifo(tmp_path / "began"), fifo(tmp_path / "gate")
+    another, stopped, pid = fifo(tmp_path / "another"), fifo(tmp_path / "stopped"), tmp_path / "pid"
     script = f"trap 'read x < {gate}; exit' TERM; echo runs; echo > {began}; while :; do sleep 1000 & wait; done"
 
     async def body(site: Site) -> None:
@@ -96,11 +97,15 @@ def test_a_worker_whose_disk_fails_as_it_ends_does_not_hang(tmp_path: Path) -> N
             await own.start("sh", "-c", script, grace=1000.0)
             await reach(began)
             await own.first_of("1")  # the worker has it on disk that it runs
+            await own.start("sh", "-c", stubborn(another, stopped, pid), grace=1000.0)
+            await reach(another)
+            leader = Watched(pid.read_text())
         worker.process.send_signal(signal.SIGTERM)
         with closing(sqlite3.connect(worker.directory / "worker.db", isolation_level=None)) as database:
             database.execute("begin immediate")  # the end of the job cannot be saved
             await let_go(gate)
             assert await worker.process.wait() == 70
         assert "stopped by a fault of its own" in worker.log()
+        assert leader.is_gone()  # all the same
 
     at_site(tmp_path, body)
