@@ -93,7 +93,7 @@ class Follower:
                 return await self._leave()
             work.result()
         except OSError:
-            await self._client.cancel(self._job.id, reason="its output could not be written where it was to go")
+            await self._cancel_unheard()
             raise
         finally:
             why.cancel()
@@ -154,8 +154,19 @@ class Follower:
             line += f": of {job.spec.task_count} tasks {counts}; `cluster job show {job.number}` tells which"
         print(line, file=sys.stderr)
 
+    async def _cancel_unheard(self) -> None:
+        """The job has nobody to write to. As after a signal: the next one leaves without the scheduler's answer."""
+        if not self._left.done():
+            self._left.set_result(None)
+        if not self._cancelling:
+            reason = "its output could not be written where it was to go"
+            self._cancelling = asyncio.create_task(self._cancel(reason))
+        await self._wait_for_the_answer(self._cancelling)
+        if not self._cancelling.done():
+            print(f"cluster: job {self._job.number} may go on: the scheduler has not answered", file=sys.stderr)
+
     def _interrupted(self) -> None:
-        if self._cancelling:
+        if self._cancelling or self._latest.state.ended:
             self._give_up()
         elif self._asking or not is_terminal():
             self._answered("c")
@@ -163,7 +174,7 @@ class Follower:
             self._ask()
 
     def _terminated(self) -> None:
-        if self._cancelling:
+        if self._cancelling or self._latest.state.ended:
             self._give_up()
         else:
             self._answered("c")
@@ -197,9 +208,9 @@ class Follower:
         elif word == "l":
             self._give_up()
 
-    async def _cancel(self) -> bool:
+    async def _cancel(self, reason: str = "") -> bool:
         try:
-            await self._client.cancel(self._job.id)
+            await self._client.cancel(self._job.id, reason=reason)
         except ClusterError as error:
             print(f"cluster: job {self._job.number} could not be cancelled: {printable(str(error))}", file=sys.stderr)
             return False
@@ -213,7 +224,7 @@ class Follower:
 
     async def _leave(self) -> int:
         number = self._job.number
-        what = "goes on"
+        what = "has ended" if self._latest.state.ended else "goes on"
         if self._cancelling:
             await self._wait_for_the_answer(self._cancelling)
             if not self._cancelling.done():

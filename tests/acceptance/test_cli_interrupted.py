@@ -1,14 +1,22 @@
 """Signals that come while the command line waits for an answer. The scheduler is a double that gives none."""
 
+import asyncio
+import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from cluster.cli.follow import Follower
+from cluster.client.aio import AsyncClient
+from cluster.client.messages import job_of
+from cluster.client.types import Job, Output
 from cluster.domain.states import TaskState
+from cluster.v1 import job_pb2
 from tests.acceptance.command import Command
 from tests.integration.jobs_double import Double
 from tests.patience import PATIENCE
@@ -26,7 +34,8 @@ def double(tmp_path: Path) -> Iterator[Double]:
 @contextmanager
 def started(command: Command, double: Double, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
     line, env = command.line(*arguments), command.environment(double.environment)
-    with subprocess.Popen(line, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
         try:
             yield process
         finally:
@@ -56,3 +65,47 @@ def test_whoever_waits_for_neither_answer_hears_that_the_job_may_go_on(command: 
         assert process.wait(PATIENCE) == 130
         assert process.stderr
         assert f"cluster job cancel {double.jobs.jobs[1].record.id}".encode() in process.stderr.read()
+
+
+def test_who_has_no_output_any_more_need_not_wait_for_the_scheduler(command: Command, double: Double) -> None:
+    double.jobs.hold, double.jobs.silent = False, {"Cancel"}
+    with started(command, double, "run", "yes") as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"y\n"
+        process.stdout.close()
+        assert double.jobs.unanswered.get(timeout=PATIENCE) == "Cancel"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 141  # 128 + SIGPIPE
+        assert b"job 1 may go on" in process.stderr.read()
+
+
+class Ended:
+    """In place of an AsyncClient: a job that has ended, and output that is still to come."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.known = asyncio.Event()
+
+    async def watch(self, selector: str) -> AsyncIterator[tuple[Job, ...]]:
+        yield (self.job,)
+        self.known.set()
+
+    async def logs(self, selector: str, **options: object) -> AsyncIterator[Output]:
+        await asyncio.Event().wait()
+        yield Output(1, 0, 1, False, b"")
+
+
+def test_of_a_job_that_has_ended_nobody_says_that_it_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+    job = job_of(job_pb2.Job(number=1, id="x", state=job_pb2.TASK_STATE_SUCCEEDED, reason="ok"))
+
+    async def follow() -> int:
+        client = Ended(job)
+        following = asyncio.create_task(Follower(cast(AsyncClient, client), job).follow())
+        await client.known.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            return await following
+
+    assert asyncio.run(follow()) == 130
+    assert capfd.readouterr().err == "cluster: job 1 has ended; `cluster job logs -f 1` shows its output\n"
