@@ -121,7 +121,8 @@ def _start_scheduler(root: Path, running: dict[str, Process | None]) -> None:
     except ClusterError:
         if (not port or _is_free(port)) and (not join_port or _is_free(join_port)):
             raise
-        _start(root, running, "scheduler", _listening(0, 0))  # somebody took the port after we looked
+        # Somebody took one of the ports after we looked. The other stays, or whoever follows a job there would lose us.
+        _start(root, running, "scheduler", _listening(port if _is_free(port) else 0, 0))
 
 
 def _listening(port: int, join_port: int) -> list[str]:

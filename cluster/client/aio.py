@@ -57,7 +57,7 @@ class AsyncClient:
         """
         spec = command if isinstance(command, JobSpec) else spec_of(command, **options)
         if self.place.is_embedded and not spec.cwd:
-            spec = replace(spec, cwd=os.getcwd())
+            spec = replace(spec, cwd=_here())
         validate(spec)
         check_name(spec.name)
         job_id = id or new_job_id()
@@ -217,6 +217,16 @@ def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
     if "cpus" in options:
         options["millicpus"] = round(options.pop("cpus") * 1000)
     return JobSpec(tuple(argv), **options)
+
+
+def _here() -> str:
+    """The directory that we are in, by its absolute path."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise InvalidInput(
+            f"the current directory cannot be used ({error.strerror}): go to another, or give cwd"
+        ) from None
 
 
 def new_job_id() -> str:

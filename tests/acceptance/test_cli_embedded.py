@@ -13,8 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster.cli import processes
+from cluster.cli import embedded, processes
 from cluster.cli.embedded import DEFAULT_PORT
+from cluster.domain.errors import ClusterError
 from cluster.pki.files import locked, write_private
 from tests.acceptance.command import Command
 from tests.acceptance.roles import free_port
@@ -70,6 +71,38 @@ def test_a_start_that_failed_without_a_word_tells_of_a_full_disk(
         monkeypatch.setattr("shutil.disk_usage", lambda path, free=free: SimpleNamespace(free=free))
         with pytest.raises(processes.DidNotStart, match=words):
             processes.start([], tmp_path, tmp_path / "log", lambda process: None)
+
+
+def test_who_takes_the_port_for_joining_does_not_move_the_scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    taken: set[int] = set()
+
+    def start(root: Path, running: dict[str, processes.Process | None], role: str, arguments: list[str]) -> None:
+        asked.append(arguments)
+        if not taken:  # between our look and the scheduler's
+            taken.add(embedded.DEFAULT_JOIN_PORT)
+            raise ClusterError("cannot listen")
+
+    monkeypatch.setattr(embedded, "_start", start)
+    monkeypatch.setattr(embedded, "_is_free", lambda port: port not in taken)
+    write_private(tmp_path / "embedded.json", b'{"address": "127.0.0.1:18000"}')
+    embedded._start_scheduler(tmp_path, {})
+    assert [(words[1], words[3]) for words in asked] == [
+        ("127.0.0.1:18000", f"127.0.0.1:{embedded.DEFAULT_JOIN_PORT}"),
+        ("127.0.0.1:18000", "127.0.0.1:0"),
+    ]
+
+
+def test_a_current_directory_that_is_gone_is_named(own: Command, tmp_path: Path) -> None:
+    own.ok("up")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = ["sh", "-c", 'rmdir "$1" && shift && exec "$@"', "sh", str(gone), *own.line("run", "--", "true")]
+    done = subprocess.run(line, cwd=gone, env=own.environment({}), capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "the current directory cannot be used (No such file or directory)" in done.stderr
 
 
 def test_up_and_down_twice_do_no_harm(own: Command) -> None:
