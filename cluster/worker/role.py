@@ -72,7 +72,8 @@ async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
         finally:
             for task in waiting:
                 task.cancel()
-            await worker.end(stop_jobs=options.stop_jobs)
+            # Who only has nobody to tell that it is ready is not told to end: what it has adopted goes on.
+            await worker.end(stop_jobs=options.stop_jobs and stop.is_set())
         return 0
 
 

@@ -184,6 +184,14 @@ def held_up(own: Command, role: str) -> Iterator[None]:
         yield
 
 
+def lock_of(own: Command, role: str, starter: "subprocess.Popen[bytes]") -> Path:
+    """Holds its pid, as soon as it has begun."""
+    lock = own.home / role / f"{role}.lock"
+    while not lock.exists() or not lock.read_text():
+        assert starter.poll() is None
+    return lock
+
+
 @pytest.mark.parametrize("role", ["scheduler", "worker"])
 def test_whoever_is_killed_while_starting_one_leaves_no_process_that_nobody_knows(own: Command, role: str) -> None:
     with ExitStack() as stack:
@@ -191,9 +199,7 @@ def test_whoever_is_killed_while_starting_one_leaves_no_process_that_nobody_know
             line, env = own.line("up"), own.environment({})
             starter = stack.enter_context(subprocess.Popen(line, env=env, stdout=subprocess.DEVNULL))
             stack.callback(starter.kill)
-            lock = own.home / role / f"{role}.lock"
-            while not lock.exists() or not lock.read_text():
-                assert starter.poll() is None
+            lock = lock_of(own, role, starter)
             starter.send_signal(signal.SIGSTOP)
             pipe = stack.enter_context(ready_pipe(starter.pid).open("rb"))
         assert select.select([pipe], [], [], PATIENCE)[0]  # it is ready, and its starter will never hear of it
@@ -201,6 +207,26 @@ def test_whoever_is_killed_while_starting_one_leaves_no_process_that_nobody_know
     own.ok("up")
     own.ok("down")
     assert not is_alive(int(lock.read_text()))
+
+
+def test_a_worker_whose_start_is_interrupted_leaves_alone_what_it_has_adopted(own: Command, tmp_path: Path) -> None:
+    own.ok("up")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with own.started("run", "--", "sh", "-c", f"echo before; read x < {gate}; echo $x") as run:
+        assert run.stdout
+        assert run.stdout.readline() == b"before\n"
+        with held_up(own, "worker"), own.started("up") as starter:
+            worker = processes.find(int(lock_of(own, "worker", starter).read_text()))
+            assert worker
+            starter.send_signal(signal.SIGINT)
+            assert starter.wait(PATIENCE) == 130
+        assert processes.wait_for_end(worker, PATIENCE)  # nobody waits for it any more
+        own.ok("up")
+        assert own.ok("job", "show", "last", "--json").json["state"] == "running"
+        gate.write_text("after\n")
+        assert run.stdout.read() == b"after\n"
+        assert run.wait(PATIENCE) == 0
 
 
 def ready_pipe(pid: int) -> Path:
@@ -238,6 +264,7 @@ def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> 
         assert run.stdout.readline() == b"before\n"
         os.kill(own.pids()["scheduler"], signal.SIGKILL)
         own.ok("up")
+        assert own.ok("job", "show", "last", "--json").json["state"] == "running"
         gate.write_text("after\n")
         assert run.stdout.read() == b"after\n"
         assert run.wait(PATIENCE) == 5
