@@ -12,6 +12,7 @@ from cluster.domain.ids import AttemptKey
 from cluster.domain.job import ArraySegment, OkEnds, SmallOutput
 from cluster.domain.session import Assign
 from cluster.scheduler.outputs import OutputFiles
+from cluster.v1.jobs_pb2 import ReadOutputResponse
 from cluster.v1.scheduler_pb2 import PushOutputRequest
 from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, one, packed
 
@@ -135,19 +136,28 @@ def test_a_stalled_reader_stalls_nobody_else(tmp_path: Path) -> None:
 
         push = worker.stub.PushOutput(endless())
         await pull
-        other = asyncio.create_task(user.text("1", follow=True))
+        other = asyncio.create_task(_size(user.output("1", follow=True)))
         await worker.push(
             PushOutputRequest(transfer_id=(await worker.asked_for()).transfer_id, job=1, attempt=1),
-            PushOutputRequest(data=b"all of it"),
+            *[PushOutputRequest(data=bytes(65536))] * 1500,
             COMPLETE,
         )
         await worker.finish(assign)
-        assert await other == b"all of it"
-        assert pushed < 200  # some 10 MB lie in the buffers of two connections; the rest waits on the worker
+        assert await other == 1500 * 65536
+        # As much as lies in the buffers of two connections, some 10 MB; the rest waits on the worker. Else it would be
+        # as far as the other.
+        assert pushed < 750
         push.cancel()
         await stalled.aclose()  # type: ignore[attr-defined]
 
     in_cluster(tmp_path, body)
+
+
+async def _size(output: AsyncIterator[ReadOutputResponse]) -> int:
+    size = 0
+    async for piece in output:
+        size += len(piece.data)
+    return size
 
 
 def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(
