@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -123,12 +123,13 @@ class Client:
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs it on the loop's thread; Ctrl-C in the caller's cancels it. ClusterError when the client is closed."""
-        with self._entering:
-            if self._closed:
-                work.close()
-                raise ClusterError(CLOSED)
-            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future: Future[T] = Future()
         try:
+            with self._entering:
+                if self._closed:
+                    work.close()
+                    raise ClusterError(CLOSED)
+                self._loop.call_soon_threadsafe(_begin, work, future)
             return future.result()
         except CancelledError:
             raise ClusterError(CLOSED) from None
@@ -145,6 +146,30 @@ class Client:
         finally:
             if not self._closed:
                 self._do(_close(items, turn))
+
+
+def _begin(work: Coroutine[Any, Any, T], future: "Future[T]") -> None:
+    """In the loop. As asyncio.run_coroutine_threadsafe does it, but for a future that the caller has had before: Ctrl-C
+    may come at any moment, and what it could not cancel would go on for ever."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+
+    def cancelled(_: "Future[T]") -> None:
+        if future.cancelled():
+            loop.call_soon_threadsafe(task.cancel)
+
+    def done(_: "asyncio.Task[T]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            future.cancel()
+        elif not future.set_running_or_notify_cancel():
+            return  # nobody waits for it any more
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(task.result())
+
+    future.add_done_callback(cancelled)
+    task.add_done_callback(done)
 
 
 _END = object()

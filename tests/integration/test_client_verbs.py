@@ -3,15 +3,15 @@
 import asyncio
 import os
 import queue
-import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from cluster.client import AsyncClient, Client, aio
+from cluster.client import AsyncClient, Client, aio, sync
 from cluster.client.aio import new_job_id
 from cluster.client.types import Output
 from cluster.domain.errors import (
@@ -285,8 +285,8 @@ def test_a_client_that_is_closed_lets_nobody_wait(double: Double) -> None:
     with Client.connect(double.address, credentials=double.credentials_file) as client:
         client.submit(["true"])
         threading.Thread(target=wait, args=[client], daemon=True).start()
-        assert double.jobs.unanswered.get(timeout=30) == "Wait"
-    assert said.get(timeout=30) == "this client was closed"
+        assert double.jobs.unanswered.get(timeout=PATIENCE) == "Wait"
+    assert said.get(timeout=PATIENCE) == "this client was closed"
     with pytest.raises(ClusterError, match="was closed"):
         client.list()
 
@@ -296,6 +296,13 @@ class SlowToEnd:
 
     def __init__(self) -> None:
         self.begun = threading.Event()
+        self._interrupts = [KeyboardInterrupt()]
+
+    def interrupt_once(self) -> None:
+        """As Ctrl-C does in the main thread, when the reading has begun in another."""
+        if self._interrupts:
+            self.begun.wait(PATIENCE)
+            raise self._interrupts.pop()
 
     async def logs(self, selector: str, **options: object) -> AsyncIterator[Output]:
         try:
@@ -310,15 +317,31 @@ class SlowToEnd:
         """Nothing is open."""
 
 
-def test_ctrl_c_ends_the_synchronous_reading_of_output() -> None:
+def test_ctrl_c_ends_the_synchronous_reading_of_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a signal: Python may take one up only when the wait is over that it should have ended."""
     inner = SlowToEnd()
 
-    def interrupt() -> None:
-        inner.begun.wait(30)
-        os.kill(os.getpid(), signal.SIGINT)
+    class Interrupted(Future[object]):
+        def result(self, timeout: float | None = None) -> object:
+            inner.interrupt_once()
+            return super().result(timeout)
 
     with Client(cast(AsyncClient, inner)) as client:
-        threading.Thread(target=interrupt).start()
+        monkeypatch.setattr(sync, "Future", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(iter(client.logs("last", follow=True)))
+
+
+def test_ctrl_c_before_the_wait_for_an_answer_begins_leaves_nothing_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = SlowToEnd()
+    with Client(cast(AsyncClient, inner)) as client:
+        hand_over = client._loop.call_soon_threadsafe
+
+        def interrupted(*arguments: Any) -> None:
+            hand_over(*arguments)
+            inner.interrupt_once()
+
+        monkeypatch.setattr(client._loop, "call_soon_threadsafe", interrupted)
         with pytest.raises(KeyboardInterrupt):
             next(iter(client.logs("last", follow=True)))
 
@@ -328,7 +351,7 @@ def test_whoever_stops_reading_ends_the_call(double: Double) -> None:
         job = await client.submit(["sh", "-c", "echo hello; exec sleep 1000"])
         async for _ in client.logs(job.id, follow=True):
             break
-        assert await asyncio.to_thread(double.jobs.left.get, timeout=20) == job.number
+        assert await asyncio.to_thread(double.jobs.left.get, timeout=PATIENCE) == job.number
 
     with_client(double, body)
 
