@@ -118,9 +118,9 @@ class Follower:
                 await outlets[piece.stderr].write(piece.data)
                 if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
                     self._progress.show()
-        except Unreachable:
-            raise
         except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
+            if isinstance(error, Unreachable) and not self._latest.state.ended:
+                raise
             print(f"cluster: output of job {self._job.number} is missing: {printable(str(error))}", file=sys.stderr)
 
     async def _watch(self) -> None:

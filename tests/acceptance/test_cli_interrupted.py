@@ -15,6 +15,7 @@ from cluster.cli.follow import Follower
 from cluster.client.aio import AsyncClient
 from cluster.client.messages import job_of
 from cluster.client.types import Job, Output
+from cluster.domain.errors import ClusterError, Unreachable
 from cluster.domain.states import TaskState
 from cluster.v1 import job_pb2
 from tests.acceptance.command import Command
@@ -86,12 +87,16 @@ class Ended:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.known = asyncio.Event()
+        self.error: ClusterError | None = None
 
     async def watch(self, selector: str) -> AsyncIterator[tuple[Job, ...]]:
         yield (self.job,)
         self.known.set()
 
     async def logs(self, selector: str, **options: object) -> AsyncIterator[Output]:
+        await self.known.wait()
+        if self.error:
+            raise self.error
         await asyncio.Event().wait()
         yield Output(1, 0, 1, False, b"")
 
@@ -109,3 +114,18 @@ def test_of_a_job_that_has_ended_nobody_says_that_it_goes_on(capfd: pytest.Captu
 
     assert asyncio.run(follow()) == 130
     assert capfd.readouterr().err == "cluster: job 1 has ended; `cluster job logs -f 1` shows its output\n"
+
+
+def test_a_job_that_has_ended_has_its_exit_code_also_where_its_output_is_out_of_reach(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    job = job_of(job_pb2.Job(number=1, id="x", state=job_pb2.TASK_STATE_FAILED, reason="exit:3", exit_code=3))
+
+    async def follow() -> int:
+        client = Ended(job)
+        client.error = Unreachable("the output of 1#1 is on worker w1, which is not connected")
+        async with asyncio.timeout(PATIENCE):
+            return await Follower(cast(AsyncClient, client), job).follow()
+
+    assert asyncio.run(follow()) == 3
+    assert "output of job 1 is missing: the output of 1#1 is on worker w1" in capfd.readouterr().err
