@@ -79,8 +79,9 @@ class OwnJobs:
         """Stop a job and its whole tree. One that has ended stays as it is (S2.11)."""
         if job.state.ended:
             return
+        launcher = self._agent().launcher_or_error()  # before anything is written down that does not happen then
         self._store.save([replace(job, cancelled_by=by, cancel_reason=reason)])
-        self._agent().launcher_or_error().stop([str(key_of(job.number))], "cancelled", grace)
+        launcher.stop([str(key_of(job.number))], "cancelled", grace)
         logger.info("job %d: stopping, as %s asked%s", job.number, by, f": {reason}" if reason else "")
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from cluster.worker.agent import Agent, Hooks
 from cluster.worker.null_launcher import NullLauncher
 from cluster.worker.outputs import Outputs
 from cluster.worker.own_jobs import OwnJobs
-from cluster.worker.own_store import OwnStore
+from cluster.worker.own_store import OwnJob, OwnStore
 from cluster.worker.templates import RunAs, Templates
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched
@@ -271,11 +271,16 @@ def test_a_job_is_accepted_only_when_it_is_known_what_the_launcher_holds(tmp_pat
         await asyncio.sleep(0)
         with suppress(Unreachable):
             own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
+        before = OwnJob(9, str(uuid.uuid4()), "admin", JobSpec(("true",)), 1.0, launcher.hello.incarnation)
+        store.save([before])
+        with pytest.raises(Unreachable):
+            own.stop(before, None, "admin", "")
+        assert store.get(9) == before  # not cancelled by anybody
         launcher._reports.put_nowait([Ended(1, "0.9#1", "ok")])
         launcher._reports.put_nowait([Started(2, "0.1#1", 77, 1)])
         await held.wait()
         own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
-        assert len(store.unfinished()) == len(store.numbers(None))
+        assert {job.number for job in store.unfinished()} == set(store.numbers(None)) - {9}
         running.cancel()
         await asyncio.wait([running])
         agent.close()
