@@ -12,6 +12,7 @@ import logging
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -362,9 +363,8 @@ class Agent:
         self._keeping.add(self.outputs.ended_before(keys))
         self._fresh.update(key.job for key in keys)  # what they run in is not known; that there is nothing costs little
         self._after_reports(event.reports)
-        adopted = len(self.core.running)
-        if adopted:
-            logger.info("adopted %d running attempts from the launcher", adopted)
+        for job, adopted in Counter(key.job for key in self.core.running).items():
+            logger.info("job %d: adopted %d running attempts from the launcher", job, adopted)
 
     def _phase_of(self, key: AttemptKey) -> Phase:
         if key.job == OWN:

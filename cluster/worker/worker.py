@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
@@ -230,18 +231,17 @@ class Worker:
         return not (core.running or core.queued or self._store.unfinished())
 
     def _say_what_goes_on(self) -> None:
-        running = len(self._agent.core.running)
-        own = len(self._store.unfinished())
-        if running:
-            until = time.strftime("%H:%M:%S", time.localtime(time.time() + self._agent.shortest_leash()))
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + self._agent.shortest_leash()))
+        for number, running in Counter(key.job for key in self._agent.core.running).items():
             logger.info(
-                "%d attempts go on without this worker: start it again before %s, and it adopts them; later the "
-                "launcher stops them, because the scheduler gives them up",
+                "job %d: %d attempts go on without this worker: start it again before %s, and it adopts them; later "
+                "the launcher stops them, because the scheduler gives them up",
+                number,
                 running,
                 until,
             )
-        if own:
-            logger.info("%d jobs of its own API go on: start this worker again, and it adopts them", own)
+        for job in self._store.unfinished():
+            logger.info("job %d: goes on, of this worker's own API: start it again, and it adopts it", job.number)
 
 
 def _jobs_user(name: str | None) -> RunAs:

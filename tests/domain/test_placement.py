@@ -161,6 +161,15 @@ def test_an_idle_worker_gets_half_of_what_waits_at_another() -> None:
     assert bench.core.jobs[1].held["idle", 1] == IntervalSet([(16, 20)])
 
 
+def test_a_job_for_one_worker_goes_to_no_other() -> None:  # S2.7
+    bench = Bench()
+    bench.worker("small", 1000)
+    bench.worker("idle", 4000)
+    effects = bench.submit(spec(12, worker="small"))
+    assert {e.session for e in effects if isinstance(e, Send) and isinstance(e.message, Assign)} == {1}
+    assert {worker for worker, _ in bench.core.jobs[1].held} == {"small"}
+
+
 def test_nothing_is_recalled_for_a_worker_that_may_not_run_it() -> None:
     bench = Bench()
     busy = bench.worker("busy", 1000)

@@ -36,7 +36,7 @@ def test_a_killed_agent_loses_nothing(tmp_path: Path) -> None:
         await let_go(gate)
         await reach(ended)
         await worker.started()
-        assert "adopted" in worker.log()
+        assert f"job {job.number}: adopted " in worker.log()
         await let_go(gate2)
         [done] = await site.user.wait(str(job.number))
         assert (done.counts.succeeded, done.counts.failed, done.exit_code) == (2, 1, 7)
@@ -62,7 +62,7 @@ def test_a_stopped_agent_gives_back_what_has_not_started_and_adopts_the_rest_lat
         assert info.state == 3  # offline: it has said goodbye
         [stopped] = await site.user.jobs(str(job.number))
         assert (stopped.counts.running, stopped.counts.ready) == (1, 2)
-        assert "1 attempts go on without this worker" in worker.log()
+        assert f"job {job.number}: 1 attempts go on without this worker" in worker.log()
         first = worker.ready
         await worker.started()
         assert (worker.ready["id"], worker.ready["name"]) == (first["id"], first["name"])  # S2.4, S2.6
