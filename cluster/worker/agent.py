@@ -363,6 +363,7 @@ class Agent:
         self._keeping.add(self.outputs.ended_before(keys))
         self._fresh.update(key.job for key in keys)  # what they run in is not known; that there is nothing costs little
         self._after_reports(event.reports)
+        self.readers.all_changed()
         for job, adopted in Counter(key.job for key in self.core.running).items():
             logger.info("job %d: adopted %d running attempts from the launcher", job, adopted)
 

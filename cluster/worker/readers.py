@@ -62,6 +62,11 @@ class Readers:
         for event in self._waiting.get(key, ()):
             event.set()
 
+    def all_changed(self) -> None:
+        """Any attempt may have ended without a word: its launcher died, and has left no journal."""
+        for key in self._waiting:
+            self.changed(key)
+
     @property
     def any(self) -> bool:
         """Whether somebody reads at all."""

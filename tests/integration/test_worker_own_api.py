@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import uuid
 from collections.abc import Callable, Coroutine
@@ -156,6 +157,23 @@ def test_stopping_takes_the_whole_tree_and_is_idempotent(tmp_path: Path) -> None
             assert (ended.job.cancelled_by, ended.job.cancel_reason) == ("admin", "enough")
             [again] = await own.stop("1")
             assert again == ended.job
+
+    at_site(tmp_path, body)
+
+
+def test_readers_of_jobs_that_are_lost_without_a_word_are_not_left_waiting(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker(millicpus=1000).started()
+        async with site.own_api(worker) as stub:
+            own = Own(stub)
+            for _ in range(2):  # one runs, one waits for its cpu
+                await own.start("sh", "-c", "echo out; exec sleep 1000")
+            assert await own.first_of("1") == b"out\n"
+            readers = [asyncio.create_task(own.text(selector)) for selector in ("1", "2")]
+            (worker.directory / "launcher" / "journal").unlink()
+            os.kill(worker.launcher_pid, signal.SIGKILL)
+            assert [(await own.wait(selector)).job.reason for selector in ("1", "2")] == ["lost", "lost"]
+            assert await asyncio.gather(*readers) == [b"out\n", b""]
 
     at_site(tmp_path, body)
 
