@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import TaskEnd
+from cluster.domain.reports import CANCELLED_EXIT
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.domain.tasks import Job
@@ -78,7 +79,7 @@ def _task(core: SchedulerCore, number: int, shown: _Shown, end: TaskEnd | None =
         task.cpu_seconds, task.peak_memory_bytes = end.cpu_seconds, end.peak_memory
         task.worker_id = end.worker_id
     elif shown.state is TaskState.CANCELLED:
-        task.reason = "cancelled"  # before it ever ran
+        task.reason, task.exit_code = "cancelled", CANCELLED_EXIT  # before it ever ran
     elif shown.state is TaskState.RUNNING and not job.record.spec.is_array:
         task.started_at = job.started_at
     if task.worker_id in core.workers:

@@ -104,6 +104,9 @@ def test_show_says_why_a_job_waits(cluster: Command) -> None:
     assert "nobody" in job["pending_because"][0]
     assert "nobody" in cluster.ok("job", "show", number).text
     cluster.ok("job", "cancel", number)
+    job = cluster.ok("job", "show", number, "--json").json
+    (task,) = job["task_details"]
+    assert (task["reason"], task["exit_code"], job["exit_code"]) == ("cancelled", 143, 143)  # though it never ran
 
 
 def test_logs_come_from_byte_0_to_where_they_belong(cluster: Command) -> None:
