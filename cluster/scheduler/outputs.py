@@ -10,6 +10,7 @@ all. Of a stream beyond CAP bytes the first and the last half are kept, and a li
 
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from cluster.domain.ids import AttemptKey
 
 CAP = 64 * 1024 * 1024  # bytes kept of one stream
 CHUNK = 64 * 1024  # bytes read at once: about what gRPC sends before it waits for the reader
+_MARK = re.compile(rb"\n\[cluster: (\d+) bytes left out here\]\n")
+_LONGEST_MARK = 80  # bytes
 _SUFFIXES = {False: "out", True: "err"}
 
 
@@ -46,15 +49,28 @@ class OutputFiles:
         return NewOutput({stderr: self._path(key, stderr) for stderr in (False, True)}, self._new, self._cap)
 
     def read(self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0) -> Iterator[bytes]:
-        """The stream in pieces, from byte `skip` or only its last lines. Nothing if it was empty. Blocks."""
+        """The stream in pieces, from byte `skip` (as it was written) or only its last lines. Nothing if it was empty.
+        Blocks."""
         try:
             file = self._path(key, stderr).open("rb")
         except FileNotFoundError:
             return
         with file:
-            file.seek(skip if tail_lines is None else tail_start(file, tail_lines))
+            file.seek(self._position(file, skip) if tail_lines is None else tail_start(file, tail_lines))
             while piece := file.read(CHUNK):
                 yield piece
+
+    def _position(self, file: IO[bytes], skip: int) -> int:
+        """Where byte `skip` of a stream is, or the line that says that it is missing."""
+        head = self._cap // 2
+        if skip <= head or os.fstat(file.fileno()).st_size <= self._cap:
+            return skip
+        file.seek(head)
+        mark = _MARK.match(file.read(_LONGEST_MARK))
+        if mark is None:  # of a program with another cap
+            return skip
+        left_out = int(mark[1])
+        return head if skip < head + left_out else skip - left_out + mark.end()
 
     def _path(self, key: AttemptKey, stderr: bool) -> Path:
         return self._directory / str(key.job) / f"{key.index}.{key.attempt}.{_SUFFIXES[stderr]}"

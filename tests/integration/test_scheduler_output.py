@@ -332,6 +332,20 @@ def test_beyond_the_cap_head_and_tail_are_kept_with_a_mark(tmp_path: Path, size:
     assert [path.name for path in (tmp_path / "5").iterdir()] == ["17.2.out"]
 
 
+@pytest.mark.parametrize("size", [8, 10, 11, 30])
+def test_who_has_had_a_part_gets_the_rest_of_what_is_kept(tmp_path: Path, size: int) -> None:
+    """A follower, whose worker went away in the middle and came back when the job had ended."""
+    files, key = OutputFiles(tmp_path, cap=10), AttemptKey(5, 17, 2)
+    data = bytes(48 + i for i in range(size))
+    with files.new(key) as output:
+        output.write(False, data)
+        output.keep()
+    mark = b"\n[cluster: %d bytes left out here]\n" % (size - 10)
+    for had in range(size + 1):
+        rest = data[had:] if size <= 10 or had >= size - 5 else data[had:5] + mark + data[-5:]
+        assert b"".join(files.read(key, False, skip=had)) == rest
+
+
 def test_half_of_what_was_to_be_kept_does_not_count(tmp_path: Path) -> None:
     """As a scheduler that was killed between the two leaves it; its worker pushes both again."""
     files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
