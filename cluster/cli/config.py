@@ -8,7 +8,7 @@ from click.core import ParameterSource
 from cluster.cli.options import as_json
 from cluster.cli.roles import keys_of
 from cluster.client.config import CLIENT_KEYS, config_path, state_root
-from cluster.client.discovery import choose, local_scheduler
+from cluster.client.discovery import choose, found_credentials, local_scheduler
 from cluster.domain.errors import InvalidInput
 
 
@@ -50,13 +50,17 @@ def _places(ctx: click.Context) -> list[Row]:
 
 
 def _client() -> list[Row]:
-    """The client's three settings; the scheduler of this machine where nobody named one."""
+    """The client's three settings; the scheduler of this machine, and what was found below the home, where nobody named
+    one."""
     chosen = choose()
+    named = bool(chosen["scheduler"].value or chosen["at"].value)
     rows: list[Row] = []
     for key in CLIENT_KEYS:
         value, source = chosen[key].value, chosen[key].source or "default"
-        if key == "scheduler" and not value and not chosen["at"].value and (local := local_scheduler(state_root())):
+        if key == "scheduler" and not named and (local := local_scheduler(state_root())):
             value, source = local["address"], "this machine's scheduler"
+        if key == "credentials" and not value and (found := found_credentials(state_root(), named=named)):
+            value, source = str(found), "found below the home"
         rows.append((f"client.{key}", value or None, source))
     return rows
 

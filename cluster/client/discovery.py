@@ -165,14 +165,21 @@ def is_embedded(root: Path, said: dict[str, Any]) -> bool:
         return False
 
 
+def found_credentials(root: Path, *, named: bool) -> Path | None:
+    """The file below the state directory that tells who we are where nobody names one. `named`: for a scheduler or
+    worker that somebody named, else for this machine's scheduler."""
+    places = [root / "scheduler" / ADMIN_FILE]
+    if named:
+        places = [root / USER_DIRECTORY / USER_FILE, *places, root / "worker" / ADMIN_FILE]
+    return next((path for path in places if path.exists()), None)
+
+
 def _credentials(given: str, root: Path) -> Credentials:
     """Those that were named, else the first of those that this user may have below the state directory."""
     if given:
         return load_credentials(Path(given))
-    places = [root / USER_DIRECTORY / USER_FILE, root / "scheduler" / ADMIN_FILE, root / "worker" / ADMIN_FILE]
-    for path in places:
-        if path.exists():
-            return load_credentials(path)
+    if path := found_credentials(root, named=True):
+        return load_credentials(path)
     raise NotFound(
         f"there are no credentials below {root}: give a file with --credentials or CLUSTER_CREDENTIALS, "
         "or log in: cluster login TOKEN"

@@ -44,6 +44,19 @@ def test_the_files_place_comes_from_a_flag_a_variable_or_the_home(command: Comma
     assert "/no/such.toml does not exist" in missing.err
 
 
+def test_the_credentials_in_force_are_shown(command: Command, tmp_path: Path) -> None:
+    assert shown(command)["client.credentials"] == (None, "default")
+    for place in ("scheduler/admin.pem", "user/credentials.pem"):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).touch()
+    found = "found below the home"
+    assert shown(command)["client.credentials"] == (str(tmp_path / "scheduler" / "admin.pem"), found)
+    rows = shown(command, env={"CLUSTER_SCHEDULER": "head:1"})
+    assert rows["client.credentials"] == (str(tmp_path / "user" / "credentials.pem"), found)
+    rows = shown(command, env={"CLUSTER_CREDENTIALS": "/mine.pem"})
+    assert rows["client.credentials"] == ("/mine.pem", "CLUSTER_CREDENTIALS")
+
+
 def test_a_variable_that_its_role_would_refuse_is_not_shown_as_in_force(command: Command) -> None:
     done = command("config", "show", env={"CLUSTER_WORKER_CPUS": "many"})
     assert (done.code, done.out) == (2, b"")
