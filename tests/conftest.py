@@ -1,16 +1,30 @@
 """Loaded before every test module: `cluster` must be imported before gRPC is, and linters sort it behind."""
 
 import signal
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import cluster  # noqa: F401
+from cluster.cli.embedded import DEFAULT_JOIN_PORT, DEFAULT_PORT
 
 # The same examples everywhere, as the simulation has the same seeds; and no machine is too slow for them: by itself
 # hypothesis fails an example that took more than 200 ms.
 settings.register_profile("ours", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_ports_are_taken() -> Iterator[None]:
+    """By one of the processes that run the tests, so that no two clusters of theirs look at them at the same time."""
+    with ExitStack() as stack:
+        for port in (DEFAULT_PORT, DEFAULT_JOIN_PORT):
+            with suppress(OSError):  # somebody has it anyway
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

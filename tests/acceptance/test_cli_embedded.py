@@ -4,22 +4,24 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cluster.cli import embedded, processes
-from cluster.cli.embedded import DEFAULT_PORT
+from cluster.client import Client
 from cluster.domain.errors import ClusterError
+from cluster.domain.states import TaskState
 from cluster.pki.files import locked, write_private
 from tests.acceptance.command import Command
 from tests.acceptance.roles import free_port
 from tests.acceptance.terminal import on_a_terminal
+from tests.descriptors import open_files
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -27,15 +29,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def own(command: Command) -> Iterator[Command]:
-    """A home whose embedded cluster, if the test starts one, is stopped at the end.
-
-    The usual port is taken, so that it lies where no other cluster of these tests looks while it is down.
-    """
-    with ExitStack() as stack:
-        with suppress(OSError):  # somebody has it anyway
-            stack.enter_context(socket.create_server(("127.0.0.1", DEFAULT_PORT)))
-        yield command
-        command.ok("down")
+    """A home whose embedded cluster, if the test starts one, is stopped at the end."""
+    yield command
+    command.ok("down")
 
 
 def is_alive(pid: int) -> bool:
@@ -124,10 +120,7 @@ def test_nothing_but_loopback_is_listened_on(own: Command) -> None:
 
 def listening(pid: int) -> list[str]:
     """Addresses that a process listens on, in proc(5)'s hexadecimal."""
-    sockets = set()
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # of a file that is closed meanwhile
-            sockets.add(os.readlink(fd))
+    sockets = set(open_files(pid))
     lines = [line.split() for v in ("tcp", "tcp6") for line in Path(f"/proc/net/{v}").read_text().splitlines()[1:]]
     return [line[1].partition(":")[0] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
 
@@ -192,6 +185,12 @@ def lock_of(own: Command, role: str, starter: "subprocess.Popen[bytes]") -> Path
     return lock
 
 
+def written_down(own: Command, role: str, pid: int) -> bool:
+    """Whether `up` has noted that process."""
+    said = json.loads((own.home / "embedded.json").read_text())
+    return bool(said.get(role, {}).get("pid") == pid)
+
+
 @pytest.mark.parametrize("role", ["scheduler", "worker"])
 def test_whoever_is_killed_while_starting_one_leaves_no_process_that_nobody_knows(own: Command, role: str) -> None:
     with ExitStack() as stack:
@@ -200,6 +199,9 @@ def test_whoever_is_killed_while_starting_one_leaves_no_process_that_nobody_know
             starter = stack.enter_context(subprocess.Popen(line, env=env, stdout=subprocess.DEVNULL))
             stack.callback(starter.kill)
             lock = lock_of(own, role, starter)
+            deadline = time.monotonic() + PATIENCE  # for a disk that takes long
+            while not written_down(own, role, int(lock.read_text())):
+                assert time.monotonic() < deadline
             starter.send_signal(signal.SIGSTOP)
             pipe = stack.enter_context(ready_pipe(starter.pid).open("rb"))
         assert select.select([pipe], [], [], PATIENCE)[0]  # it is ready, and its starter will never hear of it
@@ -223,7 +225,7 @@ def test_a_worker_whose_start_is_interrupted_leaves_alone_what_it_has_adopted(ow
             assert starter.wait(PATIENCE) == 130
         assert processes.wait_for_end(worker, PATIENCE)  # nobody waits for it any more
         own.ok("up")
-        assert own.ok("job", "show", "last", "--json").json["state"] == "running"
+        wait_until_running(own, "last")
         gate.write_text("after\n")
         assert run.stdout.read() == b"after\n"
         assert run.wait(PATIENCE) == 0
@@ -254,6 +256,12 @@ def test_after_a_crash_the_next_run_starts_it_again_with_all_its_jobs(own: Comma
     assert own.ok("config", "show", "--json").json == before  # at the same address
 
 
+def wait_until_running(own: Command, job: str) -> None:
+    """Returns when its worker has said so: after a restart the scheduler knows only whose the job is."""
+    with Client.connect(home=own.home) as client:
+        assert any(jobs[0].state is TaskState.RUNNING for jobs in client.watch(job))
+
+
 def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> None:
     lie_at_a_port_of_its_own(own)
     own.ok("up")
@@ -264,7 +272,7 @@ def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> 
         assert run.stdout.readline() == b"before\n"
         os.kill(own.pids()["scheduler"], signal.SIGKILL)
         own.ok("up")
-        assert own.ok("job", "show", "last", "--json").json["state"] == "running"
+        wait_until_running(own, "last")
         gate.write_text("after\n")
         assert run.stdout.read() == b"after\n"
         assert run.wait(PATIENCE) == 5

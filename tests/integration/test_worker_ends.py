@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 
 def stubborn(began: Path, stopped: Path, pid: Path) -> str:
     """A script that says when it runs and when it is asked to stop, and does not."""
-    return f"echo $$ > {pid}; trap 'echo > {stopped}' TERM; echo > {began}; while :; do sleep 1000 & wait; done"
+    return (
+        f"echo runs; echo $$ > {pid}; trap 'echo > {stopped}' TERM; echo > {began}; while :; do sleep 1000 & wait; done"
+    )
 
 
 def test_jobs_that_are_being_stopped_do_not_outlive_a_launcher_that_dies(tmp_path: Path) -> None:
@@ -99,6 +101,7 @@ def test_a_worker_whose_disk_fails_as_it_ends_does_not_hang(tmp_path: Path) -> N
             await own.first_of("1")  # the worker has it on disk that it runs
             await own.start("sh", "-c", stubborn(another, stopped, pid), grace=1000.0)
             await reach(another)
+            await own.first_of("2")
             leader = Watched(pid.read_text())
         worker.process.send_signal(signal.SIGTERM)
         with closing(sqlite3.connect(worker.directory / "worker.db", isolation_level=None)) as database:

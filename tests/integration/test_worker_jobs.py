@@ -8,6 +8,7 @@ import pytest
 
 from cluster.domain.job import ArraySegment
 from cluster.v1 import jobs_pb2
+from tests.descriptors import open_files
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.workers import Site, WorkerProcess, at_site
 
@@ -195,7 +196,6 @@ def test_a_reader_who_leaves_leaves_nothing_open(tmp_path: Path) -> None:
 
     def opened(worker: WorkerProcess) -> list[str]:
         """The output files that the agent has open."""
-        links = Path(f"/proc/{worker.process.pid}/fd").iterdir()
-        return [link for link in map(os.readlink, links) if link.startswith(f"{worker.directory}/jobs/")]
+        return [name for name in open_files(worker.process.pid) if name.startswith(f"{worker.directory}/jobs/")]
 
     at_site(tmp_path, body)
