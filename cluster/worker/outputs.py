@@ -9,7 +9,7 @@ import logging
 import os
 import queue
 import re
-import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -110,6 +110,7 @@ class Outputs:
                 _unlink(self.path(key, suffix))
 
     def _remove_work(self, keys: list[AttemptKey]) -> None:
+        full = []
         for key in keys:
             path = f"{self._work}/{key.job}/{key.index}.{key.attempt}"
             try:
@@ -117,7 +118,10 @@ class Outputs:
             except FileNotFoundError:
                 continue
             except OSError:
-                shutil.rmtree(path, ignore_errors=True)
+                full.append(path)
+        if full:
+            # Not shutil: it opens a descriptor for each level, and jobs may nest directories deeper than we may open.
+            subprocess.run(["rm", "-rf", "--", *full], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _found(top: str, pattern: re.Pattern[str]) -> Iterator[AttemptKey]:

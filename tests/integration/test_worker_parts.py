@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -287,6 +289,20 @@ def test_what_an_earlier_agent_left_is_found_and_its_directories_are_removed(tmp
     outputs.close()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
     assert left == ["jobs/0/1.1.out", "jobs/5/3.2.out", "work/5/3.2"]
+
+
+def test_no_directory_that_a_job_leaves_ends_the_tidying_up(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    directory = tmp_path / "work" / "5" / "0.1"
+    directory.mkdir(parents=True)
+    nested = f"for n in range({2 * sys.getrecursionlimit()}): os.mkdir('d'); os.chdir('d')"
+    subprocess.run([sys.executable, "-c", f"import os\n{nested}"], cwd=directory, check=True)
+    (tmp_path / "jobs" / "5").mkdir(parents=True)
+    (tmp_path / "jobs" / "5" / "0.1.out").touch()
+    outputs.remove_work([KEY])
+    outputs.remove((KEY,))
+    outputs.close()
+    assert list(tmp_path.glob("*/*/*")) == []
 
 
 # -- small outputs
