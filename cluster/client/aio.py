@@ -210,6 +210,8 @@ def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
     """A JobSpec from what is handy to write: `array` as text, `env` as a mapping, `cpus` as a number."""
     if isinstance(argv, str):
         raise InvalidInput(f"the command {argv!r} is one text: give a list of words, as in ['sh', '-c', {argv!r}]")
+    if wrong := [word for word in argv if not isinstance(word, str)]:
+        raise InvalidInput(f"the command's word {wrong[0]!r} is no text: give str({wrong[0]!r})")
     if isinstance(options.get("array"), str):
         options["array"] = parse_array(options["array"])
     if isinstance(options.get("env"), Mapping):

@@ -202,6 +202,7 @@ def test_workers_are_values_too(double: Double) -> None:
     [
         (JobSpec(()), "the command is empty"),
         ("echo hello", r"the command 'echo hello' is one text: give a list of words"),
+        (["cat", Path("/x")], r"the command's word PosixPath\('/x'\) is no text"),
         (JobSpec(("cat", "\udcff")), "not UTF-8"),
         (JobSpec(("true",), timeout=-1), "timeout"),
     ],
