@@ -103,7 +103,10 @@ class Follower:
                 work.exception()  # asked for, or asyncio shows a traceback of what was cancelled
             if self._progress:
                 self._progress.close()
-        await self._say_how_it_ended()
+        telling = asyncio.create_task(self._say_how_it_ended())
+        await asyncio.wait([telling, self._left], return_when=asyncio.FIRST_COMPLETED)
+        if not telling.cancel():
+            telling.result()
         return exit_code([self._latest])
 
     async def _copy(self) -> None:
@@ -145,8 +148,11 @@ class Follower:
             return
         from cluster.cli.render import why_of
 
-        _, tasks = await self._client.get(job.id, max_tasks=1)  # of an array one that did not succeed
-        detail = f": {tasks[0].detail}" if tasks and tasks[0].detail and tasks[0].reason == job.reason else ""
+        detail = ""
+        with suppress(ClusterError):  # the end itself is known, with or without more words
+            _, tasks = await self._client.get(job.id, max_tasks=1)  # of an array one that did not succeed
+            if tasks and tasks[0].detail and tasks[0].reason == job.reason:
+                detail = f": {tasks[0].detail}"
         line = f"cluster: job {job.number} {job.state.word}{printable(why_of(job, detail))}"
         if job.is_array:
             ends = [(job.counts.failed, "failed"), (job.counts.cancelled, "cancelled")]

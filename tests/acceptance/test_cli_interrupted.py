@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 
@@ -81,13 +81,18 @@ def test_who_has_no_output_any_more_need_not_wait_for_the_scheduler(command: Com
         assert b"job 1 may go on" in process.stderr.read()
 
 
+KILLED = job_of(job_pb2.Job(number=1, id="x", state=job_pb2.TASK_STATE_FAILED, reason="signal:SIGKILL", exit_code=137))
+
+
 class Ended:
-    """In place of an AsyncClient: a job that has ended, and output that is still to come."""
+    """In place of an AsyncClient: a job that has ended, while more of it is still to come."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.known = asyncio.Event()
+        self.asked = asyncio.Event()
         self.error: ClusterError | None = None
+        self.output_ends = False
 
     async def watch(self, selector: str) -> AsyncIterator[tuple[Job, ...]]:
         yield (self.job,)
@@ -97,8 +102,16 @@ class Ended:
         await self.known.wait()
         if self.error:
             raise self.error
-        await asyncio.Event().wait()
+        if not self.output_ends:
+            await asyncio.Event().wait()
         yield Output(1, 0, 1, False, b"")
+
+    async def get(self, selector: str, **options: object) -> NoReturn:
+        self.asked.set()
+        if self.error:
+            raise self.error
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 def test_of_a_job_that_has_ended_nobody_says_that_it_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
@@ -119,13 +132,26 @@ def test_of_a_job_that_has_ended_nobody_says_that_it_goes_on(capfd: pytest.Captu
 def test_a_job_that_has_ended_has_its_exit_code_also_where_its_output_is_out_of_reach(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    job = job_of(job_pb2.Job(number=1, id="x", state=job_pb2.TASK_STATE_FAILED, reason="exit:3", exit_code=3))
-
     async def follow() -> int:
-        client = Ended(job)
+        client = Ended(KILLED)
         client.error = Unreachable("the output of 1#1 is on worker w1, which is not connected")
         async with asyncio.timeout(PATIENCE):
-            return await Follower(cast(AsyncClient, client), job).follow()
+            return await Follower(cast(AsyncClient, client), KILLED).follow()
 
-    assert asyncio.run(follow()) == 3
-    assert "output of job 1 is missing: the output of 1#1 is on worker w1" in capfd.readouterr().err
+    assert asyncio.run(follow()) == 137
+    missing, ended = capfd.readouterr().err.splitlines()
+    assert "output of job 1 is missing: the output of 1#1 is on worker w1" in missing
+    assert ended == "cluster: job 1 failed (signal:SIGKILL)"  # more words are not to be had
+
+
+def test_a_signal_leaves_where_the_scheduler_does_not_tell_more_about_an_end() -> None:
+    async def follow() -> int:
+        client = Ended(KILLED)
+        client.output_ends = True
+        following = asyncio.create_task(Follower(cast(AsyncClient, client), KILLED).follow())
+        await client.asked.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            return await following
+
+    assert asyncio.run(follow()) == 137
