@@ -23,6 +23,7 @@ from cluster.domain.worker_messages import OWN
 logger = logging.getLogger(__name__)
 
 STREAMS = (".out", ".err")
+AT_ONCE = 100  # directories for one `rm`: Linux starts no process with more than 2 MB of arguments, or even fewer
 _FILE = re.compile(r"(\d+)\.(\d+)\.(?:out|err)")
 _DIRECTORY = re.compile(r"(\d+)\.(\d+)")
 
@@ -101,7 +102,7 @@ class Outputs:
         while chore := self._chores.get():
             try:
                 chore()
-            except OSError as error:
+            except Exception as error:  # whatever one chore meets, the next ones are still to be done
                 logger.warning("cannot tidy up, so it takes space until the next start: %s", error)
 
     def _remove(self, keys: tuple[AttemptKey, ...]) -> None:
@@ -119,9 +120,10 @@ class Outputs:
                 continue
             except OSError:
                 full.append(path)
-        if full:
+        for first in range(0, len(full), AT_ONCE):
             # Not shutil: it opens a descriptor for each level, and jobs may nest directories deeper than we may open.
-            subprocess.run(["rm", "-rf", "--", *full], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            command = ["rm", "-rf", "--", *full[first : first + AT_ONCE]]
+            subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _found(top: str, pattern: re.Pattern[str]) -> Iterator[AttemptKey]:

@@ -305,6 +305,21 @@ def test_no_directory_that_a_job_leaves_ends_the_tidying_up(tmp_path: Path) -> N
     assert list(tmp_path.glob("*/*/*")) == []
 
 
+def test_what_cannot_be_removed_keeps_nothing_else_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(subprocess, "run", fails)
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    for path in ("work/5/0.1/left", "jobs/5/0.1.out"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    outputs.remove_work([KEY])
+    outputs.remove((KEY,))
+    outputs.close()
+    assert [path.name for path in tmp_path.glob("*/5/*")] == ["0.1"]
+
+
 # -- small outputs
 
 
