@@ -32,7 +32,7 @@ class Transfer:
         self.worker_id = worker_id
         self._pieces: deque[tuple[bool, bytes]] = deque()
         self._readable, self._writable = asyncio.Event(), asyncio.Event()
-        self._begun = self._ended = self._abandoned = False
+        self._begun = self._ended = False
         self._error: ClusterError | None = None
         self._filling = asyncio.timeout(None)
 
@@ -40,7 +40,7 @@ class Transfer:
         """Takes what the worker pushes, until it is complete or the reader has gone (NotFound)."""
         if self._begun:
             raise Conflict("this transfer has begun already")
-        if self._abandoned:
+        if self._ended:
             raise NotFound(NOBODY)
         self._begun = True
         try:
@@ -94,9 +94,9 @@ class Transfer:
 
     def abandon(self) -> None:
         """The reader has gone. Nobody waits for what the worker would say next, which may be hours away."""
-        self._abandoned = True
         if self._begun and not self._ended:
             self._filling.reschedule(0.0)
+        self._end(NotFound(NOBODY))
 
     def _end(self, error: ClusterError | None) -> None:
         if not self._ended:

@@ -12,6 +12,7 @@ from cluster.domain.ids import AttemptKey
 from cluster.domain.job import ArraySegment, OkEnds, SmallOutput
 from cluster.domain.session import Assign
 from cluster.scheduler.outputs import OutputFiles
+from cluster.scheduler.relay import Transfer
 from cluster.v1.jobs_pb2 import ReadOutputResponse
 from cluster.v1.scheduler_pb2 import PushOutputRequest
 from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, one, packed
@@ -81,6 +82,22 @@ def test_an_output_may_be_one_message(tmp_path: Path) -> None:
         assert await user.text("1") == b"kept"
 
     in_cluster(tmp_path, body)
+
+
+def test_a_push_for_a_reader_who_was_told_that_the_worker_is_gone_is_refused() -> None:
+    """It came late: nobody would read it, and nobody end it."""
+
+    async def nothing() -> AsyncIterator[PushOutputRequest]:
+        await asyncio.Event().wait()
+        yield COMPLETE
+
+    async def body() -> None:
+        transfer = Transfer(W2)
+        transfer.worker_gone()
+        with pytest.raises(NotFound, match="nobody waits"):
+            await transfer.fill(nothing())
+
+    asyncio.run(body())
 
 
 def test_output_is_taken_only_from_the_worker_that_ran_the_attempt(tmp_path: Path) -> None:
