@@ -151,7 +151,8 @@ class Worker:
         """Waits for what only a living agent can bring about."""
         waiter = asyncio.create_task(waiting)
         await asyncio.wait([waiter, self._tasks[0]], return_when=asyncio.FIRST_COMPLETED)
-        waiter.cancel()
+        if not waiter.cancel() and (error := waiter.exception()):
+            logger.error("a fault of ours, but the worker ends all the same", exc_info=error)
 
     # -- beginning
 
