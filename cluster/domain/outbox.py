@@ -40,7 +40,8 @@ class Outbox:
         return bool(self._unsent) and not self._sent
 
     def take(self) -> list[Entry]:
-        """The entries of the next report, which is now under way: as many as fit into one. None while another is."""
+        """The entries of the next report, which is now under way: as many as fit into one. While another is under way
+        there are none."""
         if self._sent:
             return []
         output = count = 0

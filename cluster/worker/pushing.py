@@ -131,7 +131,8 @@ class Keeping:
         return True
 
     async def _messages(self, key: AttemptKey) -> Messages:
-        """Each a little late, so that the last one can say that it is: most outputs are one message."""
+        """Each message waits for the next piece of output, because the last one says that it is the last: so most
+        outputs are one message."""
         message = _first(key)
         async for chunk in self._readers.read(key, Wanted(follow=False)):
             if message.data:
@@ -143,8 +144,8 @@ class Keeping:
 
 
 async def _push(session: Session, messages: Messages) -> None:
-    """One call. An iterator gRPC would leave waiting for more output after the call has ended, with its files open; and
-    an error in it would look as if we had cancelled the call."""
+    """One call. We write the messages ourselves: had gRPC the iterator, it would leave it waiting for more output after
+    the call has ended, with its files open, and an error in it would look as if we had cancelled the call."""
     with calling(session.address):
         call = session.stub.PushOutput()
         writing = asyncio.create_task(_write(call, messages))

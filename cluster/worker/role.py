@@ -72,7 +72,8 @@ async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
         finally:
             for task in waiting:
                 task.cancel()
-            # Who only has nobody to tell that it is ready is not told to end: what it has adopted goes on.
+            # Only who was told to end stops jobs. `ready` raises where nobody is left to hear it: then we end as well,
+            # but what we have adopted goes on.
             await worker.end(stop_jobs=options.stop_jobs and stop.is_set())
         return 0
 
