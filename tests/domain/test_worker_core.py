@@ -1,20 +1,16 @@
 """The worker's decisions: events in, the exact list of effects out."""
 
-import struct
 from dataclasses import replace
 
 import pytest
 
-from cluster.domain.events import Now
-from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import Range
-from cluster.domain.job import PACKED, ArraySegment, JobSpec, OkEnds, TaskEnd
+from cluster.domain.job import JobSpec, TaskEnd
 from cluster.domain.launcher_events import Ended, Started
 from cluster.domain.session import (
     Assign,
     Attempts,
     Disown,
-    Downward,
     HeartbeatAnswered,
     Hello,
     Recall,
@@ -25,13 +21,11 @@ from cluster.domain.session import (
 )
 from cluster.domain.slots import SLOTS
 from cluster.domain.states import TaskState
-from cluster.domain.worker_core import BACKOFF_FIRST, BACKOFF_MOST, GOODBYE, REPORT_EVERY, WELCOME_WITHIN, WorkerCore
+from cluster.domain.worker_core import BACKOFF_FIRST, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
 from cluster.domain.worker_messages import (
     AckJournal,
     CloseSession,
-    CommandsReceived,
     Define,
-    Finished,
     HandOver,
     LauncherConnected,
     LauncherLost,
@@ -46,62 +40,12 @@ from cluster.domain.worker_messages import (
     SendReport,
     SessionClosed,
     SessionReady,
-    ShutdownRequested,
     Start,
     StartItem,
     StopAttempts,
     Withdraw,
-    WorkerEffect,
-    WorkerEvent,
 )
-
-SPEC = JobSpec(argv=("true",), array=(ArraySegment(1, 1000, 2),))
-LEASE = 15.0
-ID = "0190a1b2-0000-7000-8000-000000000000"
-NOTHING = LauncherConnected("inc", (), (), ())
-
-
-class Bench:
-    """A core with its clock, which stands still unless a test moves it."""
-
-    def __init__(self, epoch: int = 0, connect: bool = True) -> None:
-        self.core = WorkerCore(2000, epoch, connect)
-        self.now = 100.0
-
-    def turn(self, *events: WorkerEvent) -> list[WorkerEffect]:
-        return self.core.turn(events, Now(self.now, self.now))
-
-    def down(self, *commands: Downward, session: int = 1) -> list[WorkerEffect]:
-        return self.turn(CommandsReceived(session, commands))
-
-    def opened(self, held: LauncherConnected = NOTHING, epoch: int = 1) -> "Bench":
-        """With its first session open, and a moment later."""
-        self.turn(held)
-        self.turn(SessionReady(1))
-        self.down(Welcome(epoch, LEASE))
-        self.now += 1
-        return self
-
-
-def key(index: int, attempt: int = 1, job: int = 5) -> AttemptKey:
-    return AttemptKey(job, index, attempt)
-
-
-def some(start: int, stop: int, attempt: int = 1) -> Attempts:
-    return Attempts(5, attempt, (Range(start, stop),))
-
-
-def assign(start: int, stop: int, spec: JobSpec | None = SPEC, attempt: int = 1) -> Assign:
-    return Assign(some(start, stop, attempt), spec, 30.0, (), ID if spec else "")
-
-
-def ended(seq: int, index: int, reason: str = "ok", out: int = 0, err: int = 0) -> Ended:
-    return Ended(seq, str(key(index)), reason, 0, None, 1_000_000, 2_000, 300, 40, out, err)
-
-
-def ok(index: int, count: int = 1, waiting: int = 0) -> OkEnds:
-    return OkEnds(5, 1, index, count, struct.pack(PACKED, 1.0, 2000, 300, 40, waiting) * count)
-
+from tests.domain.worker_bench import ID, LEASE, NOTHING, SPEC, Bench, assign, ended, key, ok, some
 
 # -- sessions
 
@@ -446,62 +390,3 @@ def test_reports_about_own_jobs_are_handed_over_and_never_overtake_those_of_the_
     assert bench.turn(LauncherReported([start])) == [HandOver((start,)), AckJournal(1)]
     assert bench.turn(LauncherReported([ended(2, 0), end])) == [HandOver((end,)), SendReport(1, Report(2, ok=(ok(0),)))]
     assert bench.down(ReportAcknowledged(2)) == [AckJournal(3)]
-
-
-# -- the end
-
-
-def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running() -> None:
-    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
-    said = bench.now
-    assert bench.turn(ShutdownRequested()) == [
-        Withdraw((key(1),)),
-        SendReport(1, Report(0, draining=True)),
-        SendHeartbeat(1, 1),
-    ]
-    bench.now += REPORT_EVERY
-    assert bench.turn(LauncherReported([Ended(1, "5.1#1", "withdrawn")])) == [
-        SendReport(1, Report(1, returned=(some(1, 2),), draining=True)),
-        SendHeartbeat(1, 2),
-    ]
-    bench.now += REPORT_EVERY
-    # Assigned before the scheduler knew: it is given back, and the answer to that is waited for as well.
-    assert bench.down(HeartbeatAnswered(1), assign(8, 9), ReportAcknowledged(1)) == [
-        Renew(said),
-        AckJournal(1),
-        SendReport(1, Report(0, returned=(some(8, 9),), draining=True)),
-        SendHeartbeat(1, 3),
-    ]
-    assert bench.down(HeartbeatAnswered(2)) == [Renew(said + REPORT_EVERY)]
-    assert bench.down(HeartbeatAnswered(3)) == [Renew(bench.now), Finished()]
-    assert bench.turn() == []
-
-
-def test_a_shutdown_waits_for_no_scheduler_that_does_not_answer() -> None:
-    bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1"], ()))
-    bench.turn(ShutdownRequested())
-    bench.now += GOODBYE
-    assert bench.core.next_deadline() is not None
-    assert bench.turn()[-1] == Finished()
-    assert Bench().turn(ShutdownRequested()) == [Finished()]
-
-
-def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
-    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
-    # The launcher may have started 5.1 meanwhile, so a withdrawal would not do.
-    assert bench.turn(ShutdownRequested(stop_jobs=True)) == [
-        StopAttempts((key(0), key(1))),
-        SendReport(1, Report(0, draining=True)),
-        SendHeartbeat(1, 1),
-    ]
-    bench.now += REPORT_EVERY
-    assert len(bench.turn(LauncherReported([Ended(1, "5.0#1", "cancelled", None, "SIGTERM")]))) == 2
-    bench.down(ReportAcknowledged(1))
-    bench.now += GOODBYE  # however long the grace of the other is
-    assert bench.turn(LauncherReported([Started(2, "5.1#1", 9, 1)])) != [Finished()]
-    assert len(bench.turn(LauncherReported([Ended(3, "5.1#1", "cancelled", None, "SIGTERM")]))) == 0
-    bench.down(ReportAcknowledged(2))
-    bench.now += REPORT_EVERY
-    bench.turn()
-    assert bench.down(ReportAcknowledged(3)) == [AckJournal(3)]
-    assert bench.down(HeartbeatAnswered(bench.core._heartbeat))[-1] == Finished()

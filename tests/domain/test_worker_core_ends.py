@@ -1,0 +1,113 @@
+"""How a worker ends: what it gives back, stops, waits for and says, and when it has done so."""
+
+import pytest
+
+from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.session import (
+    HeartbeatAnswered,
+    Report,
+    ReportAcknowledged,
+)
+from cluster.domain.worker_core import GOODBYE, REPORT_EVERY
+from cluster.domain.worker_messages import (
+    AckJournal,
+    CloseSession,
+    Finished,
+    LauncherConnected,
+    LauncherLost,
+    LauncherReported,
+    Renew,
+    SendHeartbeat,
+    SendReport,
+    SessionClosed,
+    ShutdownRequested,
+    StopAttempts,
+    Withdraw,
+)
+from tests.domain.worker_bench import Bench, assign, key, some
+
+
+def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running() -> None:
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
+    said = bench.now
+    assert bench.turn(ShutdownRequested()) == [
+        Withdraw((key(1),)),
+        SendReport(1, Report(0, draining=True)),
+        SendHeartbeat(1, 1),
+    ]
+    bench.now += REPORT_EVERY
+    assert bench.turn(LauncherReported([Ended(1, "5.1#1", "withdrawn")])) == [
+        SendReport(1, Report(1, returned=(some(1, 2),), draining=True)),
+        SendHeartbeat(1, 2),
+    ]
+    bench.now += REPORT_EVERY
+    # Assigned before the scheduler knew: it is given back, and the answer to that is waited for as well.
+    assert bench.down(HeartbeatAnswered(1), assign(8, 9), ReportAcknowledged(1)) == [
+        Renew(said),
+        AckJournal(1),
+        SendReport(1, Report(0, returned=(some(8, 9),), draining=True)),
+        SendHeartbeat(1, 3),
+    ]
+    assert bench.down(HeartbeatAnswered(2)) == [Renew(said + REPORT_EVERY)]
+    assert bench.down(HeartbeatAnswered(3)) == [Renew(bench.now), Finished()]
+    assert bench.turn() == []
+
+
+def test_a_shutdown_waits_for_no_scheduler_that_does_not_answer() -> None:
+    bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1"], ()))
+    bench.turn(ShutdownRequested())
+    bench.now += GOODBYE
+    assert bench.core.next_deadline() is not None
+    assert bench.turn()[-1] == Finished()
+    assert Bench().turn(ShutdownRequested()) == [Finished()]
+
+
+def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
+    # The launcher may have started 5.1 meanwhile, so a withdrawal would not do.
+    assert bench.turn(ShutdownRequested(stop_jobs=True)) == [
+        StopAttempts((key(0), key(1))),
+        SendReport(1, Report(0, draining=True)),
+        SendHeartbeat(1, 1),
+    ]
+    bench.now += REPORT_EVERY
+    assert len(bench.turn(LauncherReported([Ended(1, "5.0#1", "cancelled", None, "SIGTERM")]))) == 2
+    bench.down(ReportAcknowledged(1))
+    bench.now += GOODBYE  # however long the grace of the other is
+    assert bench.turn(LauncherReported([Started(2, "5.1#1", 9, 1)])) != [Finished()]
+    assert len(bench.turn(LauncherReported([Ended(3, "5.1#1", "cancelled", None, "SIGTERM")]))) == 0
+    bench.down(ReportAcknowledged(2))
+    bench.now += REPORT_EVERY
+    bench.turn()
+    assert bench.down(ReportAcknowledged(3)) == [AckJournal(3)]
+    assert bench.down(HeartbeatAnswered(bench.core._heartbeat))[-1] == Finished()
+
+
+def test_a_launcher_that_comes_while_the_agent_ends_is_told_what_the_one_before_was() -> None:
+    for stop_jobs, told in [(True, StopAttempts((key(0), key(1)))), (False, Withdraw((key(1),)))]:
+        bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
+        bench.turn(ShutdownRequested(stop_jobs))
+        assert bench.turn(LauncherConnected("another", ["5.0#1"], ["5.1#1"], ()))[0] == told
+
+
+def test_jobs_that_are_to_be_stopped_wait_for_the_launcher_after_one_that_died() -> None:
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], (), ()))
+    bench.turn(ShutdownRequested(stop_jobs=True))
+    assert [type(effect) for effect in bench.turn(LauncherLost())] == [CloseSession]
+    assert bench.turn(SessionClosed(1, 0.0)) == []
+    lost = Ended(1, "5.0#1", "lost")
+    assert bench.turn(LauncherConnected("another", (), (), [lost]))[-1] == Finished()
+
+
+@pytest.mark.parametrize("held", [LauncherConnected("inc", ["5.0#1"], (), ()), None])
+def test_they_do_not_wait_for_a_launcher_for_ever(held: LauncherConnected | None) -> None:
+    """`held` None: nobody knows yet what an earlier agent has left."""
+    bench = Bench()
+    if held:
+        bench.turn(held)
+        bench.turn(LauncherLost())
+    assert bench.turn(ShutdownRequested(stop_jobs=True)) == []
+    bench.now += GOODBYE
+    assert bench.core.next_deadline() == bench.now
+    assert bench.turn() == [Finished()]
+    assert bench.core.next_deadline() is None

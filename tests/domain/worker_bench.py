@@ -1,0 +1,70 @@
+"""A worker's core to test with, and short words for what it is told."""
+
+import struct
+
+from cluster.domain.events import Now
+from cluster.domain.ids import AttemptKey
+from cluster.domain.intervals import Range
+from cluster.domain.job import PACKED, ArraySegment, JobSpec, OkEnds
+from cluster.domain.launcher_events import Ended
+from cluster.domain.session import (
+    Assign,
+    Attempts,
+    Downward,
+    Welcome,
+)
+from cluster.domain.worker_core import WorkerCore
+from cluster.domain.worker_messages import (
+    CommandsReceived,
+    LauncherConnected,
+    SessionReady,
+    WorkerEffect,
+    WorkerEvent,
+)
+
+SPEC = JobSpec(argv=("true",), array=(ArraySegment(1, 1000, 2),))
+LEASE = 15.0
+ID = "0190a1b2-0000-7000-8000-000000000000"
+NOTHING = LauncherConnected("inc", (), (), ())
+
+
+class Bench:
+    """A core with its clock, which stands still unless a test moves it."""
+
+    def __init__(self, epoch: int = 0, connect: bool = True) -> None:
+        self.core = WorkerCore(2000, epoch, connect)
+        self.now = 100.0
+
+    def turn(self, *events: WorkerEvent) -> list[WorkerEffect]:
+        return self.core.turn(events, Now(self.now, self.now))
+
+    def down(self, *commands: Downward, session: int = 1) -> list[WorkerEffect]:
+        return self.turn(CommandsReceived(session, commands))
+
+    def opened(self, held: LauncherConnected = NOTHING, epoch: int = 1) -> "Bench":
+        """With its first session open, and a moment later."""
+        self.turn(held)
+        self.turn(SessionReady(1))
+        self.down(Welcome(epoch, LEASE))
+        self.now += 1
+        return self
+
+
+def key(index: int, attempt: int = 1, job: int = 5) -> AttemptKey:
+    return AttemptKey(job, index, attempt)
+
+
+def some(start: int, stop: int, attempt: int = 1) -> Attempts:
+    return Attempts(5, attempt, (Range(start, stop),))
+
+
+def assign(start: int, stop: int, spec: JobSpec | None = SPEC, attempt: int = 1) -> Assign:
+    return Assign(some(start, stop, attempt), spec, 30.0, (), ID if spec else "")
+
+
+def ended(seq: int, index: int, reason: str = "ok", out: int = 0, err: int = 0) -> Ended:
+    return Ended(seq, str(key(index)), reason, 0, None, 1_000_000, 2_000, 300, 40, out, err)
+
+
+def ok(index: int, count: int = 1, waiting: int = 0) -> OkEnds:
+    return OkEnds(5, 1, index, count, struct.pack(PACKED, 1.0, 2000, 300, 40, waiting) * count)
