@@ -8,7 +8,6 @@ import click
 
 from cluster.client.config import state_root
 from cluster.client.discovery import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
-from cluster.domain.errors import InvalidInput
 from cluster.domain.identity import Kind
 from cluster.domain.tokens import parse_join_token
 
@@ -28,8 +27,6 @@ def login(token: str) -> None:
     place = private_directory(state_root() / USER_DIRECTORY)  # first: what follows spends the token
     request, user = KeyRequest(), getpass.getuser()
     joined = asyncio.run(join_by_token(parse_join_token(token), request.request, user, check_pinned_chain, Kind.USER))
-    if joined.identity.kind is not Kind.USER:
-        raise InvalidInput("this join token is for a worker: `cluster worker --join` takes it")
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
     save_credentials(place / USER_FILE, credentials)
     write_private(place / USER_CLUSTER_FILE, json.dumps({"scheduler": joined.scheduler_address}).encode())

@@ -59,6 +59,8 @@ async def join_by_token(
         raise Untrusted(f"the scheduler at {token.address} answered no identity: {error}") from None
     if identity.cluster_id != cluster_id:
         raise Untrusted(f"the scheduler at {token.address} answered an identity of cluster {identity.cluster_id}")
+    if kind and identity.kind is not kind:
+        raise Untrusted(f"the scheduler at {token.address} made a {identity.kind} of what can only be a {kind}")
     return Joined(identity, answer.certificate, ca_pem, _scheduler_address(answer.scheduler_address, token.address))
 
 

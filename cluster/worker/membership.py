@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound, Untrusted
+from cluster.domain.errors import ClusterError, NotFound, Untrusted
 from cluster.domain.identity import Kind, scheduler_server_name
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.tokens import JoinToken, parse_join_token
@@ -121,8 +121,6 @@ def local_address(local_scheduler: Path | None, cluster_id: str) -> str | None:
 async def _join(directory: Path, name: str, token: JoinToken) -> Membership:
     request = KeyRequest()
     joined = await join_by_token(token, request.request, name, check_pinned_chain, Kind.WORKER)
-    if joined.identity.kind is not Kind.WORKER:
-        raise InvalidInput(f"this join token is for a {joined.identity.kind}: ask for one with the role worker")
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
     save_credentials(directory / CREDENTIALS_FILE, credentials)
     state = replace(_new_state(credentials, name), scheduler=joined.scheduler_address)

@@ -37,6 +37,14 @@ def in_cluster(directory: Path, body: Callable[[SmallCluster], Awaitable[None]])
     asyncio.run(run())
 
 
+def test_a_scheduler_that_makes_something_else_of_the_joiner_is_not_believed(tmp_path: Path) -> None:
+    async def body(cluster: SmallCluster) -> None:  # it takes no notice of what kind is asked for
+        with pytest.raises(Untrusted, match="made a worker of what can only be a user"):
+            await join_by_token(cluster.token(), KeyRequest().request, "box", check_pinned_chain, Kind.USER)
+
+    in_cluster(tmp_path, body)
+
+
 async def join(token: JoinToken) -> Credentials:
     request = KeyRequest()
     joined: Joined = await join_by_token(token, request.request, "box", check_pinned_chain)
