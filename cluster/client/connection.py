@@ -23,7 +23,7 @@ async def ready(channel: grpc.aio.Channel, address: str, patience: float) -> Non
 
 
 @contextmanager
-def ended(call: Any) -> Iterator[Any]:
+def hanging_up(call: Any) -> Iterator[Any]:
     """A call that is over with the body of this, also when the reader of its answers has had enough: gRPC would go on
     with it until somebody collects the garbage."""
     try:

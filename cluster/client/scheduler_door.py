@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from cluster.client.connection import ended, ready
+from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import job_of, selectors_of, spec_message, task_of, token_of, worker_of
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.credentials import Credentials
@@ -47,7 +47,7 @@ class SchedulerDoor:
         request = jobs_pb2.WaitRequest(selectors=selectors_of(selectors))
         with calling(self.address):
             await ready(self._channel, self.address, patience)
-            with ended(self._jobs.Wait(request)) as call:
+            with hanging_up(self._jobs.Wait(request)) as call:
                 async for answer in call:
                     yield tuple(map(job_of, answer.jobs))
 
@@ -59,7 +59,7 @@ class SchedulerDoor:
         )
         with calling(self.address):
             await ready(self._channel, self.address, patience)
-            with ended(self._jobs.ReadOutput(request)) as call:
+            with hanging_up(self._jobs.ReadOutput(request)) as call:
                 async for piece in call:
                     yield Output(piece.job, piece.task_number, piece.attempt, piece.stderr, piece.data)
 

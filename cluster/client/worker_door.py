@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import grpc.aio
 
-from cluster.client.connection import ended, ready
+from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import job_of, selectors_of, spec_message, task_of
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.credentials import Credentials
@@ -66,14 +66,10 @@ class WorkerDoor:
         worker = await self._worker(patience)
         jobs = {job.id: job for job in await self.list(selectors, (), 0)}
         yield tuple(jobs.values())
+        unended = selectors_of([job.id for job in jobs.values() if not job.state.ended])
+        requests = [worker_pb2.WaitJobRequest(selector=selector) for selector in unended]
         with calling(self.address), contextlib.ExitStack() as stack:
-            calls = [
-                stack.enter_context(
-                    ended(worker.WaitJob(worker_pb2.WaitJobRequest(selector=selectors_of([job.id])[0])))
-                )
-                for job in jobs.values()
-                if not job.state.ended
-            ]
+            calls = [stack.enter_context(hanging_up(worker.WaitJob(request))) for request in requests]
             for answer in asyncio.as_completed(map(_answer, calls)):
                 job = job_of((await answer).job)
                 jobs[job.id] = job
@@ -86,7 +82,7 @@ class WorkerDoor:
             selector=selectors_of([selector])[0], stdout=stdout, stderr=stderr, follow=follow, tail_lines=tail
         )
         worker = await self._worker(patience)
-        with calling(self.address), ended(worker.ReadJobOutput(request)) as call:
+        with calling(self.address), hanging_up(worker.ReadJobOutput(request)) as call:
             async for piece in call:
                 yield Output(0, 0, 1, piece.stderr, piece.data)
 
