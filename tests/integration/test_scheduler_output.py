@@ -1,6 +1,7 @@
 """Output reaches readers from wherever it is: the store, the scheduler's files, or live from its worker."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -363,16 +364,28 @@ def test_who_has_had_a_part_gets_the_rest_of_what_is_kept(tmp_path: Path, size: 
         assert b"".join(files.read(key, False, skip=had)) == rest
 
 
-def test_half_of_what_was_to_be_kept_does_not_count(tmp_path: Path) -> None:
-    """As a scheduler that was killed between the two leaves it; its worker pushes both again."""
+def test_half_of_what_was_to_be_kept_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler is killed after one of two streams got its name; the worker pushes both again."""
     files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
-    with files.new(key) as output:
-        output.write(False, b"out")
-        output.write(True, b"err")
-        output.keep()
-    assert files.has(key)
-    (tmp_path / "5" / "17.2.out").unlink()
+    rename = os.rename
+
+    def renamed_and_killed(*names: str | Path) -> None:
+        rename(*names)
+        raise KeyboardInterrupt
+
+    def keep() -> None:
+        with files.new(key) as output:
+            output.write(False, b"out")
+            output.write(True, b"err")
+            output.keep()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", renamed_and_killed)
+        with pytest.raises(KeyboardInterrupt):
+            keep()
     assert not files.has(key)
+    keep()
+    assert files.has(key)
 
 
 def test_output_that_was_not_complete_leaves_nothing(tmp_path: Path) -> None:
