@@ -189,7 +189,7 @@ def test_a_follower_sees_each_write_and_stops_at_the_end(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("call", ["inotify_init1", "inotify_add_watch"])
 def test_a_follower_sees_each_write_where_inotify_has_nothing_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     class Exhausted:
         def __getattr__(self, name: str) -> Callable[..., int]:
@@ -209,6 +209,7 @@ def test_a_follower_sees_each_write_where_inotify_has_nothing_left(
         assert [chunk.data async for chunk in chunks] == []
 
     at_desk(tmp_path, body)
+    assert [record.message.partition(" (")[0] for record in caplog.records] == ["inotify refused"]
 
 
 def test_a_follower_waits_for_what_has_not_started(tmp_path: Path) -> None:
