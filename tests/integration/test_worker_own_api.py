@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -304,3 +305,26 @@ def test_a_job_is_accepted_only_when_it_is_known_what_the_launcher_holds(tmp_pat
         agent.close()
 
     asyncio.run(run())
+
+
+def test_jobs_that_are_to_be_stopped_are_when_there_is_a_launcher(tmp_path: Path) -> None:
+    """The worker was told to end before it had found the one that holds them."""
+    launcher, stopped = NullLauncher(), list[str]()
+    launcher.stop = lambda keys, *_: stopped.extend(keys)  # type: ignore[method-assign]
+    agent: Any = SimpleNamespace(launcher=None)
+    store = OwnStore(tmp_path / "worker.db")
+    own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
+    store.save([OwnJob(9, str(uuid.uuid4()), "admin", JobSpec(("true",)), 1.0, "inc")])
+
+    async def run() -> None:
+        stopping = asyncio.create_task(own.stop_all())
+        await asyncio.sleep(0)
+        agent.launcher = launcher
+        own.launcher_held("inc", {AttemptKey.parse("0.9#1")})
+        assert stopped == ["0.9#1"]
+        assert not stopping.done()
+        own.handed_over([Ended(1, "0.9#1", "cancelled")])
+        await stopping
+
+    asyncio.run(run())
+    store.close()
