@@ -1,6 +1,5 @@
 """The CA's directory, the certificates it issues, and how client certificates are read."""
 
-import asyncio
 import datetime
 import os
 import stat
@@ -16,11 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
-from cluster.domain.identity import Identity, Kind, Role
-from cluster.domain.tokens import TokenRecord, admit
+from cluster.domain.identity import Identity, Kind
 from cluster.pki import certificates
 from cluster.pki.authority import Authority, create_authority, open_authority, refresh_credentials
-from cluster.pki.enrol import KeyRequest, hash_secret, join, new_token, renew
+from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import check_private, load_credentials, private_directory, save_credentials
 from cluster.pki.peers import check_pinned_chain, parse_peer
 from tools.environments import REPOSITORY
@@ -387,73 +385,3 @@ def test_other_chains_are_not(tmp_path: Path, authority: Authority) -> None:
         check_pinned_chain([], authority.pin)
     with pytest.raises(Untrusted, match="cannot be used"):
         check_pinned_chain([b"hello"], authority.pin)
-
-
-# --- both sides of joining and renewing, without the wire ---
-
-
-def joined(authority: Authority, record: TokenRecord, secret: str, request: bytes, now: float = NOW) -> Identity:
-    records = {record.secret_hash: record}
-
-    async def spend(secret_hash: str) -> TokenRecord:
-        records[secret_hash] = admit(records, secret_hash, now)
-        return records[secret_hash]
-
-    return asyncio.run(join(authority, secret, request, spend, now)).identity
-
-
-def test_a_worker_gets_a_uuid_and_a_user_the_name_in_the_token(authority: Authority) -> None:  # S2.6
-    token, record = new_token("box:1", authority.pin, Role.WORKER, NOW, 60)
-    first = joined(authority, record, token.secret, KeyRequest().request)
-    second = joined(authority, record, token.secret, KeyRequest().request)
-    assert first.kind is second.kind is Kind.WORKER
-    assert first != second
-    token, record = new_token("box:1", authority.pin, Role.VIEWER, NOW, 60, user="ann")
-    assert joined(authority, record, token.secret, KeyRequest().request) == authority.identity(Kind.USER, "ann")
-
-
-def test_a_token_is_kept_hashed_and_works_until_it_expires(authority: Authority) -> None:
-    token, record = new_token("box:1", authority.pin, Role.WORKER, NOW, 60, uses=1)
-    assert token.secret not in repr(record)
-    assert record.secret_hash == hash_secret(token.secret)
-    with pytest.raises(NotAuthenticated, match="expired"):
-        joined(authority, record, token.secret, KeyRequest().request, NOW + 60)
-    with pytest.raises(NotAuthenticated, match="not known"):
-        joined(authority, record, token.secret[::-1], KeyRequest().request)
-
-
-def test_a_bad_request_costs_no_use(authority: Authority) -> None:
-    async def spend(_: str) -> TokenRecord:
-        raise AssertionError("spent")
-
-    with pytest.raises(InvalidInput):
-        asyncio.run(join(authority, "secret", b"hello", spend, NOW))
-
-
-@pytest.mark.parametrize(("life", "uses"), [(0, None), (-1, 1), (60, 0)])
-def test_a_token_that_could_never_work_is_not_made(authority: Authority, life: float, uses: int | None) -> None:
-    with pytest.raises(InvalidInput, match="token cannot"):
-        new_token("box:1", authority.pin, Role.WORKER, NOW, life, uses)
-
-
-def test_renewing_keeps_the_identity_and_may_change_the_key(authority: Authority) -> None:
-    identity = authority.identity(Kind.WORKER, WORKER)
-    request = KeyRequest()
-    issued = renew(authority, identity, request.request, NOW + 5)
-    credentials = request.complete(issued.certificate_pem, authority.ca_pem, identity)
-    assert (credentials.identity, credentials.not_after) == (identity, NOW + 5 + 7 * 86400)
-
-
-def test_an_answer_for_another_key_or_identity_is_not_taken(tmp_path: Path, authority: Authority) -> None:
-    identity = authority.identity(Kind.USER, "ann")
-    request = KeyRequest()
-    answer = authority.certify(identity, request.request, NOW)
-    other = create_authority(tmp_path / "other.pem", authority.cluster_id, NOW)
-    for certificate, ca, expected in [
-        (authority.certify(identity, KeyRequest().request, NOW), authority.ca_pem, identity),
-        (answer, authority.ca_pem, authority.identity(Kind.USER, "bob")),
-        (answer, other.ca_pem, identity),
-        (b"hello", authority.ca_pem, identity),
-    ]:
-        with pytest.raises(Untrusted):
-            request.complete(certificate, ca, expected)
