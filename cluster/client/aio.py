@@ -22,6 +22,7 @@ from cluster.domain.states import TaskState
 
 # Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
 PATIENCE = 30.0
+STOOD = 1.0  # seconds beyond those for connecting that a call has not been refused for
 PAUSE = 0.2  # seconds between two tries: one that serves errors only (its disk is full) must not be asked without end
 
 
@@ -31,6 +32,7 @@ class AsyncClient:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._opened: Door | None = None
+        self._patience = _Patience()  # of all calls, for what answers one is there for the others
 
     @classmethod
     def connect(
@@ -63,15 +65,16 @@ class AsyncClient:
         job_id = id or new_job_id()
         door = self._door()
         try:
-            return await door.submit(job_id, spec, 0.0)
+            job = await door.submit(job_id, spec, 0.0)
         except NotReached:
             raise  # it may come up in a second, or never: whoever waits at a prompt wants to know now
         except Unreachable:
-            pass
-        try:
-            return await door.submit(job_id, spec, PATIENCE)
-        except Unreachable as error:
-            raise Unreachable(f"{error}; job {job_id} may have been accepted all the same") from None
+            try:
+                job = await door.submit(job_id, spec, PATIENCE)
+            except Unreachable as error:
+                raise Unreachable(f"{error}; job {job_id} may have been accepted all the same") from None
+        self._patience.renew()
+        return job
 
     async def list(self, *selectors: str, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first; all of them without selectors, states and limit."""
@@ -83,7 +86,7 @@ class AsyncClient:
 
     async def watch(self, *selectors: str) -> AsyncGenerator[tuple[Job, ...], None]:
         """The jobs as they are, again after each change, until all have ended. Outlasts a restart of the scheduler."""
-        door, patience = self._door(), _Patience()
+        door, patience = self._door(), self._patience
         while True:
             try:
                 async with aclosing(door.watch(selectors, patience.left())) as changes:
@@ -117,19 +120,23 @@ class AsyncClient:
 
         A follower from byte 0 outlasts a restart of the scheduler: it asks again and leaves out what it has had.
         """
-        door, patience = self._door(), _Patience()
+        door, patience = self._door(), self._patience
         had = Had()
         while True:
             had.begin()
+            began, given = time.monotonic(), patience.left()
             try:
-                asked = door.logs(selector, stdout, stderr, follow, tail, patience.left())
+                asked = door.logs(selector, stdout, stderr, follow, tail, given)
                 async with aclosing(asked) as pieces:
                     async for piece in pieces:
                         patience.renew()
                         if fresh := had.rest_of(piece):
                             yield fresh
                 return
-            except Unreachable:
+            except Unreachable as error:
+                # A task that waits, or is quiet, has no output to answer with: a call that stood was answered too.
+                if not isinstance(error, NotReached) and time.monotonic() - began > given + STOOD:
+                    patience.renew()
                 if not follow or tail is not None or not patience.left():
                     raise
                 await asyncio.sleep(PAUSE)

@@ -66,6 +66,7 @@ _REASONS = {
     "Socket closed": "the connection broke",
 }
 _NO_CONNECTION = "failed to connect to all addresses"
+_CUT_OFF = "Internal error from Core"  # grpc.aio's own words, of a stream whose connection breaks while it begins
 
 
 @asynccontextmanager
@@ -120,6 +121,8 @@ def _connection_error(code: grpc.StatusCode, details: str, address: str) -> Clus
         case grpc.StatusCode.UNAVAILABLE:
             kind = NotReached if _NO_CONNECTION in details else Unreachable
             return kind(f"{address} cannot be reached: {_reason(details)}")
+        case grpc.StatusCode.INTERNAL if details == _CUT_OFF:
+            return Unreachable(f"{address} cannot be reached: the connection broke")
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return Unreachable(f"{address} did not answer in time")
         case grpc.StatusCode.CANCELLED:

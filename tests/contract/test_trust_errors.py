@@ -66,6 +66,8 @@ def test_a_message_without_end_is_cut() -> None:
         ("UNAVAILABLE", "Socket closed", Unreachable, "the connection broke"),
         ("UNAVAILABLE", "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:5: Socket closed",
          Untrusted, "does not accept our certificate"),
+        ("INTERNAL", "Internal error from Core", Unreachable, "the connection broke"),
+        ("INTERNAL", "Received RST_STREAM with error code 2", Internal, "RST_STREAM"),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", Unreachable, "did not answer in time"),
         ("CANCELLED", "", Unreachable, "was cut off"),
         ("UNIMPLEMENTED", "Method not found!", ClusterError, "does not offer this"),

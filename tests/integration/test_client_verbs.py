@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -115,6 +116,42 @@ def test_waiting_goes_on_after_breaks(double: Double) -> None:
         assert ended.state is TaskState.SUCCEEDED
 
     with_client(double, body)
+
+
+def test_who_has_submitted_a_job_follows_it_over_a_break_before_its_first_output(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        job = await client.submit(["echo", "hello"])
+        double.jobs.stopped = True
+        asked = asyncio.create_task(output(client, job.id))
+        while not double.jobs.refused and not asked.done():
+            await client.get(job.id)  # which lets the other call go on
+        double.jobs.stopped = False
+        assert await asked == (b"hello\n", b"")
+
+    with_client(double, body)
+
+
+def test_each_break_is_outlasted_however_long_nothing_was_written(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    class Quiet:
+        """A door whose scheduler goes away three times, hours apart, before there is a byte of output."""
+
+        calls = 0
+
+        async def logs(self, *_: object) -> AsyncIterator[Output]:
+            self.calls += 1
+            if self.calls <= 3:
+                clock[0] += 3600
+                raise Unreachable("the connection broke")
+            yield Output(1, 0, 1, False, b"late\n")
+
+    monkeypatch.setattr(aio, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    client = connect(double)
+    client._opened = cast(Any, Quiet())
+    assert asyncio.run(output(client, "1")) == (b"late\n", b"")
 
 
 def test_whoever_follows_gives_up_when_nothing_but_errors_comes(
