@@ -122,7 +122,10 @@ class Keeping:
         try:
             await _push(session, self._messages(key))
         except (NotFound, Conflict, InvalidInput) as error:
-            logger.warning("job %d: the scheduler refused the output of %s, which is gone now: %s", key.job, key, error)
+            if self._outputs.exist(key):  # else its report came meanwhile and took it along, being small
+                logger.warning(
+                    "job %d: the scheduler refused the output of %s, which is gone now: %s", key.job, key, error
+                )
         except Unreachable:
             return False  # the session says why
         except ClusterError as error:

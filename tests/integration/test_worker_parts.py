@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -13,9 +14,10 @@ from cluster.domain.errors import InvalidInput, NotFound
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
 from cluster.domain.reporting import SMALL_OUTPUT
-from cluster.worker import watch
+from cluster.worker import pushing, watch
 from cluster.worker.capacity import available_millicpus
 from cluster.worker.outputs import Outputs
+from cluster.worker.pushing import Keeping
 from cluster.worker.readers import Phase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
 from cluster.worker.templates import RunAs, Templates, base_environment
@@ -333,3 +335,31 @@ def test_small_output_is_read_whatever_a_job_did_to_its_files(tmp_path: Path) ->
     small = outputs.read_small(KEY)
     outputs.close()
     assert (small.stdout, small.stderr) == (b"x" * SMALL_OUTPUT, b"")
+
+
+# -- keeping output
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_output_is_called_refused_only_where_no_report_took_it_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refused: bool
+) -> None:
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    file = Path(outputs.path(KEY, ".out"))
+    file.parent.mkdir(parents=True)
+    file.touch()
+
+    async def push(*_: object) -> None:
+        if not refused:
+            os.unlink(file)
+        raise NotFound("no such output")
+
+    async def body() -> None:
+        keeping = Keeping(cast(Readers, None), outputs, lambda: cast(Any, object()))
+        keeping.add((KEY,))
+        await keeping.settle(PATIENCE)
+
+    monkeypatch.setattr(pushing, "_push", push)
+    asyncio.run(body())
+    outputs.close()
+    assert ["refused" in message for message in caplog.messages] == [True] * refused
