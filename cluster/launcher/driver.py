@@ -65,7 +65,7 @@ class Launcher:
 
     def _take_over(self, memory: journal.Memory) -> None:
         """Settle what a predecessor left: nothing of it may run on, and how it ended cannot be known."""
-        leaders = [(b.pid, b.boot) for b in memory.begun.values() if b.pid and memory.boot_id == self._boot]
+        leaders = [(b.pid, b.boot) for b in memory.begun.values() if b.pid]
         killed = self._group.kill_remains()
         killed = tree.kill_remains(self._identity, leaders) > 0 or killed
         self._group.enter()

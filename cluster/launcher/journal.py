@@ -16,6 +16,7 @@ is rewritten (beside it, then renamed), once it has doubled since the last time 
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from cluster.domain.launcher_events import Ended, Started
@@ -35,10 +36,9 @@ class Begun(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What a journal tells a new launcher. `seq`: the last number that was used."""
+    """What a journal tells a new launcher. `seq`: the last number that was used. Pids are of this boot, or 0."""
 
     incarnation: str
-    boot_id: str
     seq: int
     unacked: list[Started | Ended]
     begun: dict[str, Begun]
@@ -54,7 +54,7 @@ def recall(directory: str) -> Memory:
     """Read what a predecessor left. With no journal, an unreadable one, or one of another boot: a new
     incarnation.
     """
-    new = Memory(os.urandom(16).hex(), boot_id(), 0, [], {})
+    new = Memory(os.urandom(16).hex(), 0, [], {})
     lines = _read_lines(os.path.join(directory, "journal"))
     try:
         word, version, incarnation, boot, seq = next(lines)
@@ -68,9 +68,12 @@ def recall(directory: str) -> Memory:
                 said.report(decode_report(line))
     except (StopIteration, WireError, ValueError, TypeError, IndexError):
         return new
-    same_boot = boot == new.boot_id
+    same_boot = boot == boot_id()
     unacked = said.unacked(whole=same_boot)
-    return Memory(incarnation if same_boot else new.incarnation, boot, said.seq, unacked, said.begun)
+    if not same_boot:  # its pids are other processes' now
+        begun = {key: b._replace(pid=0) for key, b in said.begun.items()}
+        return Memory(new.incarnation, said.seq, unacked, begun)
+    return Memory(incarnation, said.seq, unacked, said.begun)
 
 
 class Recollection:
@@ -132,6 +135,7 @@ class Journal:
         self._pending: list[bytes] = []
         self._size = self._size_after_rewrite = 0
         self._failed = 0  # how many of the pending lines could not be written
+        self._torn = False  # the file goes on after `_size` with a part of these
         self._fd = -1
 
     def begin(self, key: str, boot: float, wall_us: int) -> None:
@@ -156,16 +160,22 @@ class Journal:
             return
         data = b"".join(self._pending)
         try:
-            written = os.write(self._fd, data)
-            if written < len(data):
-                os.write(self._fd, data[written:])
+            if self._torn:
+                self._cut()
+            _write_all(self._fd, data)
         except OSError:
             self._failed = len(self._pending)
-            os.ftruncate(self._fd, self._size)
+            self._torn = True
+            with suppress(OSError):  # then before the next write
+                self._cut()
             raise
         self._failed = 0
         self._size += len(data)
         self._pending.clear()
+
+    def _cut(self) -> None:
+        os.ftruncate(self._fd, self._size)
+        self._torn = False
 
     def unwrite_begins(self) -> None:
         """Forget pending begins: those attempts will not be spawned."""
@@ -187,8 +197,7 @@ class Journal:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         fd = os.open("journal.new", flags, 0o600, dir_fd=self.directory)
         try:
-            with open(fd, "wb", closefd=False) as f:
-                f.write(data)
+            _write_all(fd, data)
             os.replace("journal.new", "journal", src_dir_fd=self.directory, dst_dir_fd=self.directory)
         except OSError:
             os.close(fd)
@@ -196,5 +205,12 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._size, self._size_after_rewrite = fd, len(data), len(data)
-        self._failed = 0
+        self._failed, self._torn = 0, False
         self._pending.clear()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """However many writes it takes: one may stop short, as on a disk that is just getting full."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]

@@ -1,19 +1,26 @@
 """The launcher's journal by itself: what is written is remembered, and a full disk breaks nothing."""
 
+import os
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.launcher_events import Ended, Started
 from cluster.launcher.journal import Begun, Journal, Recollection, boot_id, recall
+from tests.faults import BAD_DAYS, Fault, bad_days
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    journal = Journal(str(tmp_path), "incarnation", boot_id())
+    return new_journal(tmp_path)
+
+
+def new_journal(directory: Path) -> Journal:
+    journal = Journal(str(directory), "incarnation", boot_id())
     journal.rewrite(7, [], [])
     return journal
 
@@ -39,7 +46,7 @@ def test_what_was_written_is_remembered(journal: Journal, tmp_path: Path) -> Non
     journal.begin("1.2#1", 3.5, 101)
     journal.write()
     memory = recall(str(tmp_path))
-    assert (memory.incarnation, memory.boot_id, memory.seq) == ("incarnation", boot_id(), 10)
+    assert (memory.incarnation, memory.seq) == ("incarnation", 10)
     assert memory.unacked == [started, ended, Started(10, "1.1#1", 43, 100)]
     assert memory.begun == {"1.1#1": Begun("1.1#1", 2.5, 100, 43), "1.2#1": Begun("1.2#1", 3.5, 101)}
 
@@ -100,3 +107,72 @@ def test_after_a_power_cut_no_withdrawal_is_repeated(journal: Journal, tmp_path:
         said.report(report)
     assert [r.seq for r in said.unacked(whole=True)] == [8, 9]
     assert [r.seq for r in said.unacked(whole=False)] == [9]
+
+
+@dataclass
+class Told:
+    """`reports`: those that were written, and `said`: all there were."""
+
+    spawned: set[str] = field(default_factory=set)
+    reports: list[Started | Ended] = field(default_factory=list)
+    said: list[Started | Ended] = field(default_factory=list)
+
+
+def live(journal: Journal, told: Told) -> None:
+    """As a launcher does: nothing is spawned whose begin is not written; if a report is not, it goes out all the same,
+    but need not be remembered."""
+    seq = 7
+    for number in range(4):
+        key = f"1.{number}#1"
+        journal.begin(key, 1.5, 99)
+        try:
+            journal.write()
+        except OSError:
+            journal.unwrite_begins()
+        else:
+            told.spawned.add(key)
+            reports = [Started(seq + 1, key, 42, 99), Ended(seq + 2, key, "ok", 0)]
+            seq += 2
+            told.said += reports
+            for report in reports:
+                journal.report(report)
+            with suppress(OSError):
+                journal.write()
+                told.reports = list(told.said)
+        if number == 1:
+            with suppress(OSError):
+                journal.rewrite(seq, [], told.said)
+                told.reports = list(told.said)
+
+
+@pytest.mark.parametrize("faults", BAD_DAYS)
+def test_whatever_the_system_does_no_attempt_is_forgotten_that_was_begun(
+    tmp_path: Path, faults: Sequence[Fault]
+) -> None:
+    told = Told()
+
+    def day() -> None:
+        nonlocal told
+        told = Told()
+        live(journal, told)
+
+    journal = new_journal(tmp_path)
+    for first in bad_days(faults, day):
+        memory = recall(str(tmp_path))
+        known = {r.key for r in memory.unacked} | memory.begun.keys()
+        assert memory.incarnation == "incarnation", f"{faults} from call {first} on"
+        assert told.spawned <= known, f"{faults} from call {first} on"
+        assert [r for r in told.reports if r not in memory.unacked] == [], f"{faults} from call {first} on"
+        for descriptor in (journal.directory, journal._fd):
+            os.close(descriptor)
+        journal = new_journal(tmp_path)
+
+
+def test_pids_of_another_boot_are_forgotten(tmp_path: Path) -> None:
+    """A successor that is killed itself, before it could say that they are lost, must not lead the next to kill
+    whoever has these pids now."""
+    Journal(str(tmp_path), "incarnation", "another boot").rewrite(7, [Begun("1.0#1", 30.0, 99, 4711)], [])
+    memory = recall(str(tmp_path))
+    assert (memory.incarnation != "incarnation", memory.begun["1.0#1"].pid) == (True, 0)
+    Journal(str(tmp_path), memory.incarnation, boot_id()).rewrite(memory.seq, memory.begun.values(), memory.unacked)
+    assert recall(str(tmp_path)).begun["1.0#1"].pid == 0
