@@ -30,6 +30,9 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MOST_ROUNDS = 100  # of stopping; a fork bomb is caught within a few, whoever needs more is swept again later
 LATEST_START = 10.0  # seconds after the journal says that an attempt begins: a disk may take long to write that
 LONGEST_DEATH = 10  # seconds to wait for a killed process that is not our child
+# What says that a process is gone or hidden. Anything else (no descriptor or memory left for us) says nothing about it:
+# taken for gone, it would run on after its lease. Then this launcher ends, and the next one kills all there is.
+_OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Process(NamedTuple):
@@ -51,14 +54,14 @@ def become_subreaper() -> None:
 
 
 def read_process(pid: int) -> Process | None:
-    """What /proc says of a process, or None when there is none."""
+    """What /proc says of a process, or None when there is none. OSError when we cannot look."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-    except OSError:
+    except _OUT_OF_SIGHT:
         return None
     try:
         data = os.read(fd, 4096)
-    except OSError:
+    except _OUT_OF_SIGHT:
         return None
     finally:
         os.close(fd)
@@ -80,12 +83,12 @@ def read_all() -> dict[int, Process]:
 
 def read_environment(pid: int, name: str) -> str | None:
     """The value of one variable in the environment that a process was started with; None when absent or
-    hidden.
+    hidden. OSError when we cannot look.
     """
     try:
         with open(f"/proc/{pid}/environ", "rb") as f:
             data = f.read()
-    except OSError:
+    except _OUT_OF_SIGHT:
         return None
     prefix = name.encode() + b"="
     for entry in data.split(b"\0"):

@@ -1,10 +1,12 @@
 """Reading and signalling the process table. Real processes, in process."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,28 @@ def test_children_are_known_without_the_kernels_list(
     trees = tree.Trees()
     trees.add("1.0#1", 2**22, "1#1")  # a leader that has ended; whatever is found may be its
     assert sleeper.pid in trees.strays("1.0#1")
+
+
+def test_who_cannot_look_does_not_say_that_nobody_is_there(sleeper: "subprocess.Popen[bytes]") -> None:
+    """Else what is to be killed would count as gone, and run on after its lease."""
+    process = tree.read_process(sleeper.pid)
+    assert process is not None
+    with no_descriptor_left():
+        for look in (
+            lambda: tree.read_process(sleeper.pid),
+            lambda: tree.read_environment(sleeper.pid, "PATH"),
+            lambda: tree.send(process, signal.SIGKILL),
+            tree.read_all,
+        ):
+            with pytest.raises(OSError, match="Too many open files"):
+                look()
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # 0, 1 and 2 are surely in use
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
