@@ -251,8 +251,7 @@ class Agent:
     def _perform(self, effect: WorkerEffect) -> None:
         match effect:
             case SendReport():
-                report = replace(effect.report, outputs=tuple(map(self.outputs.read_small, effect.small)))
-                self._send(scheduler_pb2.SessionRequest(report=report_to_proto(report)))
+                self._report(effect)
             case SendHeartbeat():
                 self._send(scheduler_pb2.SessionRequest(heartbeat=effect.sequence))
             case SendHello():
@@ -274,6 +273,15 @@ class Agent:
                 self.finished.set()
             case _:
                 self._command(effect)
+
+    def _report(self, effect: SendReport) -> None:
+        try:
+            outputs = tuple(map(self.outputs.read_small, effect.small))
+        except OSError as error:  # reported as empty it would be lost; the next session reports all of it again
+            if self._session is not None:
+                self._session.close(f"no output can be read for a report: {error.strerror}")
+            return
+        self._send(scheduler_pb2.SessionRequest(report=report_to_proto(replace(effect.report, outputs=outputs))))
 
     def _command(self, effect: WorkerEffect) -> None:
         """The effects that are the launcher's. While there is none they have no meaning: it will say what it holds."""

@@ -158,12 +158,12 @@ async def keep_renewing(
             continue
         try:
             fresh = await _renew(present, address())
+            membership.renewed(fresh)
         except ClusterError as error:
             left = max(0.0, present.not_after - time.time()) / 3600
             logger.warning("the certificate was not renewed, %.0f h are left: %s", left, error)
             await asyncio.sleep(RETRY)
             continue
-        membership.renewed(fresh)
         renewed(fresh)
         logger.info("the certificate was renewed")
 

@@ -5,6 +5,7 @@ ones ride along with the report, large ones are pushed (`cluster.worker.pushing`
 thread, because nobody waits for that.
 """
 
+import errno
 import logging
 import os
 import queue
@@ -56,7 +57,7 @@ class Outputs:
         return sizes
 
     def read_small(self, key: AttemptKey) -> SmallOutput:
-        """The whole output of an attempt that is known to be small."""
+        """The whole output of an attempt that is known to be small. OSError when it cannot be read just now."""
         return SmallOutput(*key, *(_contents(self.path(key, suffix)) for suffix in STREAMS))
 
     def remove(self, keys: tuple[AttemptKey, ...]) -> None:
@@ -144,7 +145,8 @@ def _entries(path: str) -> list[str]:
 
 def _contents(path: str) -> bytes:
     """Nothing for a file that is not there: one that stayed empty has been removed. Jobs may do as they like with their
-    files: what they made unreadable is nothing, and what somebody has added since the end is left out."""
+    files: what they made unreadable is nothing, and what somebody has added since the end is left out. OSError when it
+    is we who lack something: the output is still there."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -154,6 +156,8 @@ def _contents(path: str) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
         logger.warning("%s cannot be read, and counts as empty: %s", path, error.strerror)
         return b""
 

@@ -131,6 +131,9 @@ class Keeping:
         except ClusterError as error:
             logger.warning("job %d: the output of %s stays here for now: %s", key.job, key, error)
             return False
+        except OSError as error:
+            logger.warning("job %d: the output of %s cannot be read now: %s", key.job, key, error.strerror)
+            return False
         return True
 
     async def _messages(self, key: AttemptKey) -> Messages:

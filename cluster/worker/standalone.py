@@ -6,6 +6,7 @@ admin.pem          for `cluster job --at HOST:PORT` on the same machine
 """
 
 import asyncio
+import logging
 import random
 import time
 import uuid
@@ -13,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import Conflict, NotFound
+from cluster.domain.errors import ClusterError, Conflict, NotFound
 from cluster.domain.identity import ADMIN_NAME, Kind
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import Authority, open_authority
 from cluster.pki.files import load_credentials, save_credentials
-from cluster.worker.membership import CREDENTIALS_FILE, LONGEST_NAP, Membership, State, load_state, save_state
+from cluster.worker.membership import CREDENTIALS_FILE, LONGEST_NAP, RETRY, Membership, State, load_state, save_state
+
+logger = logging.getLogger(__name__)
 
 AUTHORITY_DIRECTORY, ADMIN_FILE = "authority", "admin.pem"
 
@@ -47,9 +50,15 @@ class Standalone:
             present = self.membership.credentials
             wait = renewal_time(present.not_before, present.not_after, fraction) - time.time()
             await asyncio.sleep(min(max(0.0, wait), LONGEST_NAP))
-            if wait <= 0:
+            if wait > 0:
+                continue
+            try:
                 self.membership.credentials = self._issue(self.membership.state.id)
-                renewed(self.membership.credentials)
+            except ClusterError as error:
+                logger.warning("the certificate was not renewed: %s", error)
+                await asyncio.sleep(RETRY)
+                continue
+            renewed(self.membership.credentials)
 
     def _issue(self, worker_id: str) -> Credentials:
         """New credentials for both. The admin's are made with them, so that they too are always fresh."""

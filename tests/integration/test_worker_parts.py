@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,7 +16,11 @@ from cluster.domain.errors import InvalidInput, NotFound
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
 from cluster.domain.reporting import SMALL_OUTPUT
+from cluster.domain.session import Report
+from cluster.domain.worker_core import WorkerCore
+from cluster.domain.worker_messages import SendReport
 from cluster.worker import pushing, watch
+from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
 from cluster.worker.outputs import Outputs
 from cluster.worker.pushing import Keeping
@@ -22,6 +28,7 @@ from cluster.worker.readers import Phase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
 from cluster.worker.templates import RunAs, Templates, base_environment
 from cluster.worker.watch import Watcher
+from tests.faults import no_descriptor_left
 from tests.patience import PATIENCE
 
 KEY = AttemptKey(5, 0, 1)
@@ -363,3 +370,51 @@ def test_output_is_called_refused_only_where_no_report_took_it_along(
     asyncio.run(body())
     outputs.close()
     assert ["refused" in message for message in caplog.messages] == [True] * refused
+
+
+def test_small_output_that_cannot_be_read_just_now_is_reported_by_the_next_session(tmp_path: Path) -> None:
+    """Reported as empty it would be removed once the report was acknowledged."""
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    (tmp_path / "jobs" / "5").mkdir(parents=True)
+    (tmp_path / "jobs" / "5" / "0.1.out").write_bytes(b"said")
+    session = Mock()
+
+    async def body() -> None:
+        agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, None, Mock())
+        agent._session = session
+        with no_descriptor_left():
+            agent._perform(SendReport(1, Report(sequence=7), (KEY,)))
+        agent.close()
+
+    asyncio.run(body())
+    outputs.close()
+    session.close.assert_called_once_with("no output can be read for a report: Too many open files")
+    session.send.assert_not_called()
+
+
+def test_output_that_cannot_be_read_just_now_is_pushed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    path = tmp_path / "jobs" / "5" / "0.1.out"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"said")
+    pushed: list[bytes] = []
+    tries = 0
+
+    async def push(_: object, messages: pushing.Messages) -> None:
+        nonlocal tries
+        tries += 1
+        with no_descriptor_left() if tries == 1 else nullcontext():
+            pushed.extend([message.data async for message in messages])
+
+    async def body() -> None:
+        readers = Readers(outputs, Watcher(), lambda _: Phase.ENDED)
+        keeping = pushing.Keeping(readers, outputs, Mock())
+        keeping.add([KEY])
+        await keeping.settle(PATIENCE)
+        readers.watcher.close()
+
+    monkeypatch.setattr(pushing, "RETRY", 0.0)
+    monkeypatch.setattr(pushing, "_push", push)
+    asyncio.run(body())
+    outputs.close()
+    assert (tries, pushed, path.exists()) == (2, [b"said"], False)
