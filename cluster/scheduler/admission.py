@@ -68,11 +68,17 @@ class Admission:
         check_kind(record, kind)
         if record.role is not Role.WORKER:
             self._check_user(record.user, record.role)
+        items: list[TokenRecord | UserRecord] = []  # in one commit: a use that is spent has made its user
         if secret_hash not in self._ours:
-            await self._put_token(record)
+            self._tokens[secret_hash] = record  # first in memory: two uses at once must not both see the last one
+            items.append(record)
         if record.role is not Role.WORKER:
             # Known already, it may still be on its way to the disk, by somebody who joins at the same time.
-            await self._put_user(self._users.get(record.user) or UserRecord(record.user, record.role, now))
+            self._users[record.user] = user = self._users.get(record.user) or UserRecord(record.user, record.role, now)
+            self._changed()
+            items.append(user)
+        if items:
+            await self._driver.save(*items)
         return record
 
     def add_ours(self, record: TokenRecord) -> None:

@@ -105,8 +105,8 @@ class Service:
         await self._health.shut_down()
         if self.address:
             await self._running
-        await self._join_server.stop(0)
-        await self._server.stop(LAST_WORDS)
+        # Also of joining: a token's use has been spent for these.
+        await asyncio.gather(self._join_server.stop(LAST_WORDS), self._server.stop(LAST_WORDS))
         self._gate.close()
         await asyncio.to_thread(self._store.close)
 

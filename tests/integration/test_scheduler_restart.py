@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,10 @@ from cluster.domain.session import Assign, Attempts, Disown, HeartbeatAnswered, 
 from cluster.domain.states import TaskState
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
+from cluster.pki.enrol import KeyRequest
+from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.convert import hello_to_proto
+from cluster.rpc.join import join_by_token
 from cluster.scheduler.service import Service
 from cluster.scheduler.sessions import MOST_WAITING, Line
 from cluster.store.interface import Item, StoreFailed
@@ -226,6 +230,23 @@ def test_what_was_done_before_a_stop_is_answered(tmp_path: Path) -> None:
         await cluster.start()
         [job] = await cluster.user().jobs()
         assert job.state == job_pb2.TASK_STATE_CANCELLED
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.parametrize(("role", "user"), [(Role.WORKER, ""), (Role.USER, "ann")])
+def test_who_has_spent_a_token_gets_the_certificate_although_the_scheduler_stops(
+    tmp_path: Path, role: Role, user: str
+) -> None:
+    async def body(cluster: Cluster) -> None:
+        token, record = cluster.service.new_token(role, 60.0, 1, user)
+        token = replace(token, address=cluster.service.join_address)
+        await cluster.service.admission.add(record)
+        joining = join_by_token(token, KeyRequest().request, "box", check_pinned_chain)
+        joined = await SlowDisk(cluster, TokenRecord).let_it_stop(joining, cluster.service)
+        assert joined.identity.name == user or role is Role.WORKER
+        await cluster.start()
+        assert user in ("", *(record.name for record in cluster.store.users()))
 
     in_cluster(tmp_path, body)
 
