@@ -2,10 +2,12 @@
 
 import errno
 import os
+import resource
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,3 +86,36 @@ def bad_days(faults: Sequence[Fault], day: Callable[[], None]) -> Iterator[int]:
         if not bad.struck:
             return
         yield first
+
+
+def no_file_may_exceed(size: int) -> AbstractContextManager[None]:
+    """As good as a full disk: a write stops short there, the next one fails."""
+    return _limited(resource.RLIMIT_FSIZE, size)
+
+
+def no_descriptor_left() -> AbstractContextManager[None]:
+    """Nothing can be opened."""
+    return _limited(resource.RLIMIT_NOFILE, 3)  # 0, 1 and 2 are surely in use
+
+
+@contextmanager
+def _limited(what: int, limit: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, (soft, hard))
+
+
+def record_syncs(patch: pytest.MonkeyPatch) -> list[Path]:
+    """What is synced from now on."""
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    patch.setattr(os, "fsync", record)
+    return synced

@@ -22,6 +22,7 @@ def private_directory(path: Path) -> Path:
     try:
         for missing in reversed([step for step in (path, *path.parents) if not step.exists()]):
             missing.mkdir(mode=0o700, exist_ok=True)  # each of them, whatever the umask lets pass
+            _sync_directory(missing.parent)  # or a power cut could take it, and all that was synced within
         check_private(path)
         _check_way(path)
     except OSError as error:
@@ -141,8 +142,11 @@ def the_only_one(role: str, lock: Path) -> Iterator[None]:
             raise Conflict(
                 f"a {role} (pid {pid}) already uses {lock.parent}: stop it first, or give this one another directory"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise ClusterError(f"{lock} cannot be written: {error.strerror}") from None
         yield
     finally:
         os.close(descriptor)  # which gives the lock back

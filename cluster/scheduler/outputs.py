@@ -36,6 +36,9 @@ class OutputFiles:
         self._new = directory / "new"
         # What was coming in when an earlier scheduler was killed: its worker pushes it again.
         shutil.rmtree(self._new, ignore_errors=True)
+        with suppress(OSError):  # `new` says it
+            directory.mkdir(mode=0o700, exist_ok=True)
+            _sync(directory.parent)
 
     def has(self, key: AttemptKey) -> bool:
         """Whether the attempt's output was taken in. An .err alone is of a push that broke off: the rest is to come."""
@@ -109,6 +112,10 @@ class NewOutput:
             with _full_disk_explained(self._paths[stderr]):
                 stream.keep(self._paths[stderr])
         self._streams = {}
+        job = self._paths[False].parent
+        with _full_disk_explained(job):
+            for directory in (job, job.parent):  # or a power cut could undo the renames, or take the job's directory
+                _sync(directory)
 
 
 class _Capped:
@@ -140,11 +147,6 @@ class _Capped:
         self._head.flush()
         os.fsync(self._head.fileno())
         os.rename(self._head.name, path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)  # or a power cut could undo the rename
-        finally:
-            os.close(directory)
         self._close()
 
     def discard(self) -> None:
@@ -165,10 +167,19 @@ class _Capped:
             until -= len(piece)
 
     def _close(self) -> None:
-        with suppress(OSError):
-            self._head.close()
-        if self._tail:
-            self._tail.close()
+        for file in (self._head, self._tail):
+            with suppress(OSError):  # of a full disk, to which something was still to be written
+                if file:
+                    file.close()
+
+
+def _sync(directory: Path) -> None:
+    """Makes its entries survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """The door for workers: the `Scheduler` service, but for Join, which has a listener of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 
 from cluster.domain.errors import InvalidInput, NotFound, Unreachable
 from cluster.domain.events import WorkerDeregistered, WorkerRegistered
@@ -82,20 +83,8 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
             key = AttemptKey(first.job, first.index, first.attempt)
             await self._check_is_its_own(key, worker_id)
             with self._files.new(key) as output:
-                await self._take_in(output, everything)
+                await take_in(output, everything)
         return scheduler_pb2.PushOutputResponse()
-
-    async def _take_in(self, output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
-        """Returns when all of it is on disk, so that the worker may forget it."""
-        async for request in requests:
-            check_piece(request.data)
-            if request.data:
-                await asyncio.to_thread(output.write, request.stderr, request.data)
-            if request.complete:
-                await asyncio.to_thread(output.keep)
-                return
-        # A connection that breaks looks to gRPC's handlers like a stream that ends.
-        raise Unreachable("the output broke off; push it again")
 
     async def _check_is_its_own(self, key: AttemptKey, worker_id: str) -> None:
         """NotFound unless that attempt is, or was, this worker's."""
@@ -110,6 +99,29 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
         if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
             raise NotFound(f"attempt {key} is not known as yours")
+
+
+async def take_in(output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
+    """Returns when all of it is on disk, so that the worker may forget it."""
+    async for request in requests:
+        check_piece(request.data)
+        if request.data:
+            await _to_its_end(partial(output.write, request.stderr, request.data))
+        if request.complete:
+            await _to_its_end(output.keep)
+            return
+    # A connection that breaks looks to gRPC's handlers like a stream that ends.
+    raise Unreachable("the output broke off; push it again")
+
+
+async def _to_its_end(work: Callable[[], None]) -> None:
+    """In a thread. Returns not before it is done, even if the call is cut: what it makes is to be removed then."""
+    working = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 async def _with_first(

@@ -1,9 +1,8 @@
 """The launcher's journal by itself: what is written is remembered, and a full disk breaks nothing."""
 
 import os
-import resource
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import pytest
 
 from cluster.domain.launcher_events import Ended, Started
 from cluster.launcher.journal import Begun, Journal, Recollection, boot_id, recall
-from tests.faults import BAD_DAYS, Fault, bad_days
+from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
+@pytest.fixture(name="journal")
+def _journal(tmp_path: Path) -> Journal:
     return new_journal(tmp_path)
 
 
@@ -23,17 +22,6 @@ def new_journal(directory: Path) -> Journal:
     journal = Journal(str(directory), "incarnation", boot_id())
     journal.rewrite(7, [], [])
     return journal
-
-
-@contextmanager
-def no_file_may_exceed(size: int) -> Iterator[None]:
-    """As good as a full disk: a write stops short there, the next one fails."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_was_written_is_remembered(journal: Journal, tmp_path: Path) -> None:
@@ -131,7 +119,7 @@ def live(journal: Journal, told: Told) -> None:
             journal.unwrite_begins()
         else:
             told.spawned.add(key)
-            reports = [Started(seq + 1, key, 42, 99), Ended(seq + 2, key, "ok", 0)]
+            reports: list[Started | Ended] = [Started(seq + 1, key, 42, 99), Ended(seq + 2, key, "ok", 0)]
             seq += 2
             told.said += reports
             for report in reports:

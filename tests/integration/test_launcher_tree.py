@@ -1,18 +1,17 @@
 """Reading and signalling the process table. Real processes, in process."""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cluster.launcher import tree
 from cluster.launcher.tree import Process
+from tests.faults import no_descriptor_left
 
 pytestmark = pytest.mark.slow
 
@@ -99,13 +98,3 @@ def test_who_cannot_look_does_not_say_that_nobody_is_there(sleeper: "subprocess.
         ):
             with pytest.raises(OSError, match="Too many open files"):
                 look()
-
-
-@contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # 0, 1 and 2 are surely in use
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

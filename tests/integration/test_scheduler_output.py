@@ -2,7 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,12 @@ from cluster.domain.job import ArraySegment, OkEnds, SmallOutput
 from cluster.domain.session import Assign
 from cluster.scheduler.outputs import OutputFiles
 from cluster.scheduler.relay import Transfer
+from cluster.scheduler.worker_door import take_in
 from cluster.v1.jobs_pb2 import ReadOutputResponse
 from cluster.v1.scheduler_pb2 import PushOutputRequest
+from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed, record_syncs
 from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, one, packed
+from tests.patience import PATIENCE
 
 COMPLETE = PushOutputRequest(complete=True)
 
@@ -430,3 +436,87 @@ def test_what_was_coming_in_when_a_scheduler_died_takes_no_space_for_ever(tmp_pa
     kept = OutputFiles(tmp_path)
     assert not kept.has(key)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_push_that_is_cut_amid_a_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that makes its file goes on when the call has ended."""
+    writing, go_on = threading.Event(), threading.Event()
+    make = tempfile.NamedTemporaryFile
+
+    def make_slowly(**options: Any) -> Any:
+        writing.set()
+        assert go_on.wait(PATIENCE)
+        return make(**options)
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", make_slowly)
+
+    async def pieces() -> AsyncIterator[PushOutputRequest]:
+        yield PushOutputRequest(data=b"half")
+
+    async def push() -> None:
+        with OutputFiles(tmp_path).new(AttemptKey(5, 17, 2)) as output:
+            await take_in(output, pieces())
+
+    async def body() -> None:
+        call = asyncio.create_task(push())
+        assert await asyncio.to_thread(writing.wait, PATIENCE)
+        call.cancel()
+        for _ in range(5):  # whoever does not wait for the thread is through by then
+            await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait([call])
+        assert call.cancelled()
+
+    asyncio.run(body())
+    assert files_in(tmp_path) == []
+
+
+def files_in(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_keeps_nothing_of_what_was_coming_in(tmp_path: Path) -> None:
+    files, key = OutputFiles(tmp_path, cap=20), AttemptKey(5, 17, 2)
+
+    def take_in_both() -> None:
+        with files.new(key) as output:
+            output.write(False, b"x" * 30)
+            output.write(True, b"x" * 30)
+            output.keep()
+
+    with no_file_may_exceed(0), pytest.raises(Exhausted, match="File too large"):
+        take_in_both()
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("faults", BAD_DAYS)
+def test_whatever_the_system_does_output_is_kept_whole_or_not_at_all(tmp_path: Path, faults: Sequence[Fault]) -> None:
+    key = AttemptKey(5, 17, 2)
+    kept = False
+
+    def day() -> None:
+        nonlocal kept
+        kept = False
+        with suppress(Exhausted), OutputFiles(tmp_path).new(key) as output:
+            output.write(False, b"out")
+            output.write(True, b"err")
+            output.keep()
+            kept = True
+
+    for first in bad_days(faults, day):
+        files = OutputFiles(tmp_path)
+        assert files.has(key) or not kept, f"{faults} from call {first} on"
+        if files.has(key):
+            streams = [b"".join(files.read(key, stderr)) for stderr in (False, True)]
+            assert streams == [b"out", b"err"], f"{faults} from call {first} on"
+        for path in files_in(tmp_path):
+            path.unlink()
+
+
+def test_a_power_cut_takes_no_directory_with_output_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = record_syncs(monkeypatch)
+    files = OutputFiles(tmp_path / "outputs")
+    with files.new(AttemptKey(5, 17, 2)) as output:
+        output.write(False, b"out")
+        output.keep()
+    assert {tmp_path, tmp_path / "outputs", tmp_path / "outputs" / "5"} <= set(synced)
