@@ -31,8 +31,19 @@ def job_options(command: F) -> F:
             help="Run once for each line of FILE (-: stdin), for {} in the command (CLUSTER_LINE).",
         ),
         click.option("--name", default="", help="A name to find the job by."),
-        click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="Set a variable; without value: yours."),
-        click.option("--cwd", default="", metavar="DIR", help="Run in DIR (default: a fresh directory)."),
+        click.option(
+            "--env",
+            multiple=True,
+            metavar="NAME[=VALUE]",
+            help="Set a variable; without value: yours. No others of yours are passed.",
+        ),
+        click.option(
+            "--cwd",
+            default="",
+            metavar="DIR",
+            help="Run in DIR, an absolute path on the worker (default: an empty directory, deleted with its files when "
+            "the task ends; on a cluster that `cluster up` or `run` started: yours).",
+        ),
         click.option("--cpus", type=CPUS, default="1", show_default=True, help="CPUs for each task, as in 2 or 0.5."),
         click.option(
             "--timeout",
@@ -48,7 +59,7 @@ def job_options(command: F) -> F:
             "--lost-after",
             type=DURATION,
             default=f"{DEFAULT_LOST_AFTER:g}",
-            help="Give a task up when its worker is silent for so long.",
+            help="Give a task up when its worker is silent for so long; no less than 4/3 of --lease (20 s).",
             show_default=True,
         ),
         click.option("--worker", default="", metavar="ID|NAME", help="Run on this worker only."),
@@ -104,8 +115,9 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
 def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
     """Run a command on the cluster as if it ran here.
 
-    Its output comes here as it is written, its exit code becomes ours (of an array: the highest). Ctrl-C asks what to
-    do. Without a cluster, one is started on this machine.
+    Its output comes here as it is written, its exit code becomes ours (of an array: the highest). Its stdin is empty.
+    Ctrl-C asks what to do, twice cancels, and so does closing the terminal: `cluster job submit` outlives it. Without a
+    cluster, one is started on this machine.
 
     \b
     Examples:

@@ -82,12 +82,12 @@ def test_two_workers_compress_the_standard_library_as_a_loop_does(roles: Roles, 
     files = sorted(str(f) for f in library.rglob("*.py") if not {"test", "tests", "site-packages"} & set(f.parts))
     listed = tmp_path / "files.txt"
     listed.write_text("\n".join(files) + "\n")
-    compress = 'xz -9 -k -c "$1" | sha256sum'
+    compress = ["bash", "-o", "pipefail", "-c", 'xz -9 -k -c "$1" | sha256sum']
     with_cluster = roles.command.ok(
-        "run", "--quiet", "--each-line", str(listed), "--", "sh", "-c", compress, "sh", "{}", patience=2 * PATIENCE
+        "run", "--quiet", "--each-line", str(listed), "--", *compress, "bash", "{}", patience=2 * PATIENCE
     )
-    loop = f"while read -r f; do sh -c '{compress}' sh \"$f\"; done < {listed}"
-    plain = subprocess.run(["sh", "-c", loop], capture_output=True, check=True)
+    loop = f'set -o pipefail; while read -r f; do xz -9 -k -c "$f" | sha256sum || break; done < {listed}'
+    plain = subprocess.run(["bash", "-c", loop], capture_output=True, check=True)
     assert plain.stdout.count(b"\n") == len(files)
     assert with_cluster.out == plain.stdout
     with roles.client() as client:
