@@ -92,6 +92,9 @@ class Follower:
             if not work.done():
                 return await self._leave()
             work.result()
+        except Unreachable as error:
+            number = self._job.number
+            raise Unreachable(f"{error}; job {number} may go on: `cluster job logs -f {number}` follows it") from None
         except OSError:
             await self._cancel_unheard()
             raise

@@ -22,6 +22,9 @@ from cluster.domain.states import TaskState
 
 # Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
 PATIENCE = 30.0
+# Whoever follows a job waits longer: running jobs outlive an absence of 45 s (three quarters of --lost-after, which is
+# 60 s unless given); the rest is for the workers, which must find the scheduler again and report.
+FOLLOW_PATIENCE = 60.0
 STOOD = 1.0  # seconds beyond those for connecting that a call has not been refused for
 PAUSE = 0.2  # seconds between two tries: one that serves errors only (its disk is full) must not be asked without end
 
@@ -196,7 +199,8 @@ class AsyncClient:
 
 
 class _Patience:
-    """How long to go on trying: not at all before the first answer, PATIENCE seconds from each break after one."""
+    """How long to go on trying: not at all before the first answer, FOLLOW_PATIENCE seconds from each break after
+    one."""
 
     def __init__(self) -> None:
         self._until: float | None = 0.0  # monotonic clock; None: nothing has broken since the last answer
@@ -209,7 +213,7 @@ class _Patience:
         """Seconds; 0 when it is over. Counts from the first time that this is asked after an answer."""
         now = time.monotonic()
         if self._until is None:
-            self._until = now + PATIENCE
+            self._until = now + FOLLOW_PATIENCE
         return max(0.0, self._until - now)
 
 

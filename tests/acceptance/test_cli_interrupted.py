@@ -155,3 +155,25 @@ def test_a_signal_leaves_where_the_scheduler_does_not_tell_more_about_an_end() -
             return await following
 
     assert asyncio.run(follow()) == 137
+
+
+class Away:
+    """In place of an AsyncClient: its scheduler has gone, and has been waited for long enough."""
+
+    async def watch(self, selector: str) -> AsyncIterator[tuple[Job, ...]]:
+        raise Unreachable("head:50000 cannot be reached")
+        yield ()
+
+    async def logs(self, selector: str, **options: object) -> AsyncIterator[Output]:
+        raise Unreachable("head:50000 cannot be reached")
+        yield Output(16, 0, 1, False, b"")
+
+
+def test_who_gives_up_on_the_scheduler_says_which_job_may_go_on_and_how_to_follow_it() -> None:
+    job = job_of(job_pb2.Job(number=16, id="x", state=job_pb2.TASK_STATE_RUNNING))
+
+    async def follow() -> int:
+        return await Follower(cast(AsyncClient, Away()), job).follow()
+
+    with pytest.raises(Unreachable, match=r"cannot be reached; job 16 may go on: `cluster job logs -f 16` follows it"):
+        asyncio.run(follow())

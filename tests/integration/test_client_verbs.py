@@ -157,7 +157,7 @@ def test_each_break_is_outlasted_however_long_nothing_was_written(
 def test_whoever_follows_gives_up_when_nothing_but_errors_comes(
     double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aio, "PATIENCE", 0.3)
+    monkeypatch.setattr(aio, "FOLLOW_PATIENCE", 0.3)
 
     async def output_while_it_stops(client: AsyncClient, selector: str) -> None:
         async for _ in client.logs(selector, follow=True):
