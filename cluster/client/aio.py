@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from cluster.client.discovery import Place, find
 from cluster.client.door import Door
-from cluster.client.had import Had
 from cluster.client.renewing import renew_if_due
+from cluster.client.so_far import ReadSoFar, read_on
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import parse_array
 from cluster.domain.errors import InvalidInput, NotReached, Unreachable
@@ -121,20 +121,19 @@ class AsyncClient:
     ) -> AsyncGenerator[Output, None]:
         """Output from byte 0, or the last `tail` lines of each stream; `follow`: until the tasks have ended.
 
-        A follower from byte 0 outlasts a restart of the scheduler: it asks again and leaves out what it has had.
+        A follower from byte 0 outlasts a restart of the scheduler: it goes on where it was.
         """
         door, patience = self._door(), self._patience
-        had = Had()
+        so_far: ReadSoFar | None = None
         while True:
-            had.begin()
             began, given = time.monotonic(), patience.left()
             try:
-                asked = door.logs(selector, stdout, stderr, follow, tail, given)
+                asked = door.logs(selector, stdout, stderr, follow, tail, so_far, given)
                 async with aclosing(asked) as pieces:
                     async for piece in pieces:
                         patience.renew()
-                        if fresh := had.rest_of(piece):
-                            yield fresh
+                        so_far = read_on(so_far, piece)
+                        yield piece
                 return
             except Unreachable as error:
                 # A task that waits, or is quiet, has no output to answer with: a call that stood was answered too.

@@ -6,6 +6,7 @@ Implementations raise ClusterErrors, make one call each, and never try again: th
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
+from cluster.client.so_far import ReadSoFar
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
@@ -29,9 +30,16 @@ class Door(Protocol):
         """The jobs at once and after changes; ends when all have ended."""
 
     def logs(
-        self, selector: str, stdout: bool, stderr: bool, follow: bool, tail: int | None, patience: float
+        self,
+        selector: str,
+        stdout: bool,
+        stderr: bool,
+        follow: bool,
+        tail: int | None,
+        so_far: ReadSoFar | None,
+        patience: float,
     ) -> AsyncGenerator[Output, None]:
-        """Output of one or more tasks; `tail`: only that many last lines of each stream."""
+        """Output of one or more tasks; `tail`: only that many last lines of each stream; `so_far`: what comes after."""
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         """The jobs as they are now, and how many tasks were asked to stop."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cluster.client.so_far import ReadSoFar
 from cluster.client.types import Counts, Job, Task, Token, Worker
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import JobSpec
@@ -31,6 +32,14 @@ def selectors_of(texts: Sequence[str]) -> list[jobs_pb2.Selector]:
         return [jobs_pb2.Selector(text=text) for text in texts]
     except UnicodeEncodeError as error:
         raise InvalidInput(f"the selector {error.object!r} is not UTF-8") from None
+
+
+def so_far_message(place: ReadSoFar | None) -> jobs_pb2.ReadSoFar | None:
+    if place is None:
+        return None
+    return jobs_pb2.ReadSoFar(
+        job=place.job, task_number=place.task, attempt=place.attempt, stdout=place.stdout, stderr=place.stderr
+    )
 
 
 def job_of(message: job_pb2.Job) -> Job:

@@ -4,8 +4,9 @@ A reader who follows a task that is tried again sees the first attempt to its en
 task's reading begins with its last attempt. Followers wait for tasks that have not started, and end with them.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 
 from cluster.domain.errors import NotFound, Unreachable
@@ -15,7 +16,7 @@ from cluster.domain.job import SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.scheduler.driver import Driver
-from cluster.scheduler.reading import Sources, Wish
+from cluster.scheduler.reading import FROM_THE_START, Sources, Wish
 from cluster.store.interface import Store
 
 # Tasks of an array that have ended are read together: their outputs are small, and most have none.
@@ -29,11 +30,26 @@ _ENDED = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
 Output = tuple[int, int, bool, bytes]  # (index, attempt, stderr, data)
 
 
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """How far a reader of a job has come: so many bytes of an attempt's streams, and all that comes before it."""
+
+    index: int
+    attempt: int
+    given: Mapping[bool, int]  # stderr or stdout: bytes, as they were written
+
+
 async def read_tasks(
-    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish
+    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish, so_far: SoFar | None = None
 ) -> AsyncGenerator[Output, None]:
-    """The output of some tasks of a job, one after another."""
+    """The output of some tasks of a job, one after another; what comes after `so_far`."""
     index, waiting_since = tasks.start, -PATIENCE  # for the first task nobody waits
+    if so_far and so_far.index >= index:
+        index = so_far.index + 1
+        if so_far.index < tasks.stop:
+            async with aclosing(_TaskReader(driver, sources, job, wish, so_far).read()) as reading:
+                async for piece in reading:
+                    yield piece
     async with aclosing(driver.watchers.changes([job], PATIENCE)) as changes:
         while index < tasks.stop:
             ended, untouched = await driver.read(partial(_look_ahead, job, Range(index, tasks.stop)))
@@ -45,7 +61,7 @@ async def read_tasks(
                 index = untouched
                 continue
             elif ended or not patient:
-                reading = _TaskReader(driver, sources, job, index, wish).read()
+                reading = _TaskReader(driver, sources, job, wish, SoFar(index, 1, FROM_THE_START)).read()
                 index += 1
             else:
                 await anext(changes)
@@ -89,14 +105,14 @@ async def _read_ended(
 class _TaskReader:
     """Reads one task's attempts one after another."""
 
-    def __init__(self, driver: Driver, sources: Sources, job: int, index: int, wish: Wish) -> None:
+    def __init__(self, driver: Driver, sources: Sources, job: int, wish: Wish, so_far: SoFar) -> None:
         self._driver = driver
         self._sources = sources
         self._job = job
-        self._index = index
+        self._index = so_far.index
         self._wish = wish
-        self._shown = 0  # the last attempt that was given in full
-        self._given = {False: 0, True: 0}  # bytes of the attempt after that
+        self._shown = so_far.attempt - 1  # the last attempt that was given in full
+        self._given = dict(so_far.given)  # bytes of the attempt after that
         self._over = False
 
     async def read(self) -> AsyncGenerator[Output, None]:
@@ -154,7 +170,7 @@ class _TaskReader:
 
     def _next_attempt(self, shown: int) -> None:
         self._shown = shown
-        self._given = {False: 0, True: 0}
+        self._given = dict(FROM_THE_START)
 
     def _where(self, core: SchedulerCore) -> tuple[bool, str, int]:
         """(whether the task has ended, the worker that holds it, in which attempt)"""

@@ -7,7 +7,7 @@ from cluster.domain.errors import InvalidInput
 from cluster.domain.events import CancelRequested, JobSubmitted, Target
 from cluster.domain.identity import Caller, is_uuid
 from cluster.domain.intervals import Range
-from cluster.domain.job import validate
+from cluster.domain.job import JobSpec, validate
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.selectors import check_name
 from cluster.domain.states import TaskState
@@ -19,7 +19,7 @@ from cluster.rpc.specs import spec_from_proto
 from cluster.scheduler.access import VisibleJobs, select
 from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
-from cluster.scheduler.following import read_tasks
+from cluster.scheduler.following import SoFar, read_tasks
 from cluster.scheduler.reading import Sources, Wish
 from cluster.scheduler.tasks_shown import tasks_shown
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
@@ -87,11 +87,13 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
         tail = request.tail_lines if request.HasField("tail_lines") else None
         wish = Wish(request.stdout, request.stderr, request.follow, tail)
-        for target in await self._targets([request.selector.text]):
+        for target in _from_there_on(await self._targets([request.selector.text]), request.so_far.job):
             (view,) = await self._views([target.job])
             spec = view.record.spec
+            so_far = _so_far(request.so_far, spec) if request.so_far.job == target.job else None
             for tasks in target.ranges or (Range(0, spec.task_count),):
-                async with aclosing(read_tasks(self._driver, self._sources, target.job, tasks, wish)) as pieces:
+                reading = read_tasks(self._driver, self._sources, target.job, tasks, wish, so_far)
+                async with aclosing(reading) as pieces:
                     async for index, attempt, stderr, data in pieces:
                         number = spec.number_of(index)
                         yield jobs_pb2.ReadOutputResponse(
@@ -128,6 +130,18 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
 
 def _views_of(numbers: Iterable[int]) -> Callable[[SchedulerCore], list[JobView]]:
     return lambda core: [job_view(core, number) for number in numbers]
+
+
+def _from_there_on(targets: list[Target], job: int) -> list[Target]:
+    """Those from that job on; all if it is not among them."""
+    return targets[next((place for place, target in enumerate(targets) if target.job == job), 0) :]
+
+
+def _so_far(message: jobs_pb2.ReadSoFar, spec: JobSpec) -> SoFar:
+    index = spec.index_of(message.task_number) if spec.is_array else 0
+    if index is None or not message.attempt:
+        raise InvalidInput(f"the job has no task {message.task_number}#{message.attempt} to go on from")
+    return SoFar(index, message.attempt, {False: message.stdout, True: message.stderr})
 
 
 def _state(number: int) -> TaskState:

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from cluster.v1 import job_pb2 as cluster_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63luster/v1/jobs.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\"\x18\n\x08Selector\x12\x0c\n\x04text\x18\x01 \x01(\t\">\n\rSubmitRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.cluster.v1.JobSpec\".\n\x0eSubmitResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\"l\n\x0bListRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12%\n\x06states\x18\x02 \x03(\x0e\x32\x15.cluster.v1.TaskState\x12\r\n\x05limit\x18\x03 \x01(\r\"-\n\x0cListResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\"G\n\nGetRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x11\n\tmax_tasks\x18\x02 \x01(\r\"L\n\x0bGetResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1f\n\x05tasks\x18\x02 \x03(\x0b\x32\x10.cluster.v1.Task\"6\n\x0bWaitRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\"-\n\x0cWaitResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\"f\n\rCancelRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12\x12\n\x05grace\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x08\n\x06_grace\"B\n\x0e\x43\x61ncelResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x11\n\tcancelled\x18\x02 \x01(\r\"\x93\x01\n\x11ReadOutputRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x17\n\ntail_lines\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\r\n\x0b_tail_lines\"e\n\x12ReadOutputResponse\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stderr\x18\x04 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"\xf5\x01\n\nWorkerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.cluster.v1.WorkerState\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x04 \x01(\r\x12\x16\n\x0eused_millicpus\x18\x05 \x01(\r\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x10\n\x08\x61ssigned\x18\x07 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\x12\x15\n\rregistered_at\x18\n \x01(\x01\x12\x15\n\rlast_heard_at\x18\x0b \x01(\x01\"\x14\n\x12ListWorkersRequest\">\n\x13ListWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo*\x97\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13WORKER_STATE_ONLINE\x10\x01\x12\x1c\n\x18WORKER_STATE_UNREACHABLE\x10\x02\x12\x18\n\x14WORKER_STATE_OFFLINE\x10\x03\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x04\x32\xd7\x03\n\x04Jobs\x12?\n\x06Submit\x12\x19.cluster.v1.SubmitRequest\x1a\x1a.cluster.v1.SubmitResponse\x12\x39\n\x04List\x12\x17.cluster.v1.ListRequest\x1a\x18.cluster.v1.ListResponse\x12\x36\n\x03Get\x12\x16.cluster.v1.GetRequest\x1a\x17.cluster.v1.GetResponse\x12;\n\x04Wait\x12\x17.cluster.v1.WaitRequest\x1a\x18.cluster.v1.WaitResponse0\x01\x12?\n\x06\x43\x61ncel\x12\x19.cluster.v1.CancelRequest\x1a\x1a.cluster.v1.CancelResponse\x12M\n\nReadOutput\x12\x1d.cluster.v1.ReadOutputRequest\x1a\x1e.cluster.v1.ReadOutputResponse0\x01\x12N\n\x0bListWorkers\x12\x1e.cluster.v1.ListWorkersRequest\x1a\x1f.cluster.v1.ListWorkersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63luster/v1/jobs.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\"\x18\n\x08Selector\x12\x0c\n\x04text\x18\x01 \x01(\t\">\n\rSubmitRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.cluster.v1.JobSpec\".\n\x0eSubmitResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\"l\n\x0bListRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12%\n\x06states\x18\x02 \x03(\x0e\x32\x15.cluster.v1.TaskState\x12\r\n\x05limit\x18\x03 \x01(\r\"-\n\x0cListResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\"G\n\nGetRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x11\n\tmax_tasks\x18\x02 \x01(\r\"L\n\x0bGetResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1f\n\x05tasks\x18\x02 \x03(\x0b\x32\x10.cluster.v1.Task\"6\n\x0bWaitRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\"-\n\x0cWaitResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\"f\n\rCancelRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12\x12\n\x05grace\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x08\n\x06_grace\"B\n\x0e\x43\x61ncelResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x11\n\tcancelled\x18\x02 \x01(\r\"\xba\x01\n\x11ReadOutputRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x17\n\ntail_lines\x18\x05 \x01(\rH\x00\x88\x01\x01\x12%\n\x06so_far\x18\x06 \x01(\x0b\x32\x15.cluster.v1.ReadSoFarB\r\n\x0b_tail_lines\"^\n\tReadSoFar\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stdout\x18\x04 \x01(\x04\x12\x0e\n\x06stderr\x18\x05 \x01(\x04\"e\n\x12ReadOutputResponse\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stderr\x18\x04 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"\xf5\x01\n\nWorkerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.cluster.v1.WorkerState\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x04 \x01(\r\x12\x16\n\x0eused_millicpus\x18\x05 \x01(\r\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x10\n\x08\x61ssigned\x18\x07 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\x12\x15\n\rregistered_at\x18\n \x01(\x01\x12\x15\n\rlast_heard_at\x18\x0b \x01(\x01\"\x14\n\x12ListWorkersRequest\">\n\x13ListWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo*\x97\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13WORKER_STATE_ONLINE\x10\x01\x12\x1c\n\x18WORKER_STATE_UNREACHABLE\x10\x02\x12\x18\n\x14WORKER_STATE_OFFLINE\x10\x03\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x04\x32\xd7\x03\n\x04Jobs\x12?\n\x06Submit\x12\x19.cluster.v1.SubmitRequest\x1a\x1a.cluster.v1.SubmitResponse\x12\x39\n\x04List\x12\x17.cluster.v1.ListRequest\x1a\x18.cluster.v1.ListResponse\x12\x36\n\x03Get\x12\x16.cluster.v1.GetRequest\x1a\x17.cluster.v1.GetResponse\x12;\n\x04Wait\x12\x17.cluster.v1.WaitRequest\x1a\x18.cluster.v1.WaitResponse0\x01\x12?\n\x06\x43\x61ncel\x12\x19.cluster.v1.CancelRequest\x1a\x1a.cluster.v1.CancelResponse\x12M\n\nReadOutput\x12\x1d.cluster.v1.ReadOutputRequest\x1a\x1e.cluster.v1.ReadOutputResponse0\x01\x12N\n\x0bListWorkers\x12\x1e.cluster.v1.ListWorkersRequest\x1a\x1f.cluster.v1.ListWorkersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.v1.jobs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKERSTATE']._serialized_start=1368
-  _globals['_WORKERSTATE']._serialized_end=1519
+  _globals['_WORKERSTATE']._serialized_start=1503
+  _globals['_WORKERSTATE']._serialized_end=1654
   _globals['_SELECTOR']._serialized_start=59
   _globals['_SELECTOR']._serialized_end=83
   _globals['_SUBMITREQUEST']._serialized_start=85
@@ -57,15 +57,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELRESPONSE']._serialized_start=712
   _globals['_CANCELRESPONSE']._serialized_end=778
   _globals['_READOUTPUTREQUEST']._serialized_start=781
-  _globals['_READOUTPUTREQUEST']._serialized_end=928
-  _globals['_READOUTPUTRESPONSE']._serialized_start=930
-  _globals['_READOUTPUTRESPONSE']._serialized_end=1031
-  _globals['_WORKERINFO']._serialized_start=1034
-  _globals['_WORKERINFO']._serialized_end=1279
-  _globals['_LISTWORKERSREQUEST']._serialized_start=1281
-  _globals['_LISTWORKERSREQUEST']._serialized_end=1301
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1303
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1365
-  _globals['_JOBS']._serialized_start=1522
-  _globals['_JOBS']._serialized_end=1993
+  _globals['_READOUTPUTREQUEST']._serialized_end=967
+  _globals['_READSOFAR']._serialized_start=969
+  _globals['_READSOFAR']._serialized_end=1063
+  _globals['_READOUTPUTRESPONSE']._serialized_start=1065
+  _globals['_READOUTPUTRESPONSE']._serialized_end=1166
+  _globals['_WORKERINFO']._serialized_start=1169
+  _globals['_WORKERINFO']._serialized_end=1414
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1416
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1436
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1438
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1500
+  _globals['_JOBS']._serialized_start=1657
+  _globals['_JOBS']._serialized_end=2128
 # @@protoc_insertion_point(module_scope)

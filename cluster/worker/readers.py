@@ -33,12 +33,13 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a reader asks for. `tail` None: from byte 0."""
+    """What a reader asks for. `tail` None: from the byte of each stream that `start` says."""
 
     stdout: bool = True
     stderr: bool = True
     follow: bool = True
     tail: int | None = None
+    start: tuple[int, int] = (0, 0)  # of stdout and stderr
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ class Readers:
     def _open(self, key: AttemptKey, wanted: Wanted, stack: ExitStack) -> list[_Stream]:
         """The files that are wanted. One that is not there was empty, as long as the attempt is known."""
         streams = []
-        for suffix, asked in zip(STREAMS, (wanted.stdout, wanted.stderr), strict=True):
+        for suffix, asked, first in zip(STREAMS, (wanted.stdout, wanted.stderr), wanted.start, strict=True):
             if not asked:
                 continue
             try:
@@ -117,7 +118,7 @@ class Readers:
             except FileNotFoundError:
                 continue
             stack.callback(os.close, fd)
-            start = 0 if wanted.tail is None else _start_of_tail(fd, wanted.tail)
+            start = first if wanted.tail is None else _start_of_tail(fd, wanted.tail)
             streams.append(_Stream(fd, suffix == ".err", start))
         if not streams and self.phase_of(key) is Phase.UNKNOWN:
             raise NotFound(f"this worker has no output of attempt {key}")

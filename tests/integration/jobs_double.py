@@ -221,13 +221,21 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
         self, job: RunningJob, target: Target, request: jobs_pb2.ReadOutputRequest, context: Context
     ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
         wanted = [i for r in target.ranges or ((0, len(job.tasks)),) for i in range(*r)]
-        for task in (job.tasks[i] for i in wanted):
-            sent = 0
+        had = request.so_far
+        numbers = [job.tasks[i].number for i in wanted]
+        first = numbers.index(had.task_number) if had.job == job.record.number else 0
+        for task in (job.tasks[i] for i in wanted[first:]):
+            sent, skip = 0, {False: 0, True: 0}
+            if had.job == job.record.number and task.number == had.task_number:
+                skip = {False: had.stdout, True: had.stderr}
             while True:
                 changed = job.changed
                 for stderr, data in task.written[sent:]:
                     sent += 1
-                    if request.stderr if stderr else request.stdout:
+                    skipped = min(skip[stderr], len(data))
+                    skip[stderr] -= skipped
+                    data = data[skipped:]
+                    if data and (request.stderr if stderr else request.stdout):
                         if request.HasField("tail_lines"):
                             data = b"".join(data.splitlines(keepends=True)[-request.tail_lines :])
                         yield jobs_pb2.ReadOutputResponse(

@@ -126,10 +126,21 @@ class User:
         return answer
 
     async def output(
-        self, selector: str, stdout: bool = True, stderr: bool = True, follow: bool = False, tail: int | None = None
+        self,
+        selector: str,
+        stdout: bool = True,
+        stderr: bool = True,
+        follow: bool = False,
+        tail: int | None = None,
+        so_far: jobs_pb2.ReadSoFar | None = None,
     ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
         request = jobs_pb2.ReadOutputRequest(
-            selector=jobs_pb2.Selector(text=selector), stdout=stdout, stderr=stderr, follow=follow, tail_lines=tail
+            selector=jobs_pb2.Selector(text=selector),
+            stdout=stdout,
+            stderr=stderr,
+            follow=follow,
+            tail_lines=tail,
+            so_far=so_far,
         )
         with calling(self.address):
             async for piece in self.stub.ReadOutput(request):

@@ -18,7 +18,7 @@ from cluster.domain.session import Assign
 from cluster.scheduler.outputs import OutputFiles
 from cluster.scheduler.relay import Transfer
 from cluster.scheduler.worker_door import take_in
-from cluster.v1.jobs_pb2 import ReadOutputResponse
+from cluster.v1.jobs_pb2 import ReadOutputResponse, ReadSoFar
 from cluster.v1.scheduler_pb2 import PushOutputRequest
 from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed, record_syncs
 from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, one, packed
@@ -59,6 +59,38 @@ def test_pushed_output_is_kept_and_read(tmp_path: Path) -> None:
         assert await user.text("1", stderr=False, tail=2) == b"two\nthree\n"
         await cluster.restart()
         assert await cluster.user().text("1") == b"one\ntwo\nthree\noops\n"
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_reader_whose_call_broke_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await worker.connect()
+        await user.submit("noisy", array=(ArraySegment(10, 30, 10),))
+        left = {0, 1, 2}
+        while left:
+            assign = await worker.hear(Assign)
+            indexes = {i for r in assign.attempts.ranges for i in range(*r)}
+            left -= indexes
+            await worker.report(
+                ok=tuple(OkEnds(1, 1, i, 1, packed(1, 9000 if i == 1 else 0)) for i in indexes),
+                outputs=tuple(SmallOutput(1, i, 1, b"small%d" % i, b"") for i in indexes if i != 1),
+            )
+        await worker.push(*to_keep(b"large", b"!", index=1))
+
+        async def rest(selector: str, **place: int) -> bytes:
+            return await user.text(selector, so_far=ReadSoFar(**place))
+
+        assert await rest("1", job=1, task_number=10, attempt=1, stdout=5) == b"0large!small2"
+        assert await rest("1", job=1, task_number=20, attempt=1, stdout=1) == b"arge!small2"
+        assert await rest("1", job=1, task_number=20, attempt=1, stdout=5, stderr=1) == b"small2"
+        assert await rest("1", job=1, task_number=20, attempt=2) == b"small2"
+        assert await rest("1.30", job=1, task_number=20, attempt=1) == b"small2"
+        assert await rest("1.10", job=1, task_number=20, attempt=1) == b""
+        assert await rest("1", job=7, attempt=1) == b"small0large!small2"
+        with pytest.raises(InvalidInput, match=r"no task 25#1"):
+            await rest("1", job=1, task_number=25, attempt=1)
 
     in_cluster(tmp_path, body)
 

@@ -270,6 +270,16 @@ def test_the_tail_is_the_last_lines(tmp_path: Path, content: bytes, tail: int, e
     at_desk(tmp_path, body)
 
 
+def test_a_reader_may_begin_in_the_middle(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        desk.write(b"one two")
+        desk.phase = Phase.ENDED
+        assert await desk.read(start=(4, 0)) == b"two"
+        assert await desk.read(start=(7, 0)) == await desk.read(start=(9, 0)) == b""
+
+    at_desk(tmp_path, body)
+
+
 def test_an_attempt_that_is_not_here_has_no_output(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         desk.phase = Phase.UNKNOWN
