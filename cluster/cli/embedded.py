@@ -145,7 +145,8 @@ def _start(root: Path, running: dict[str, Process | None], role: str, arguments:
 
 def _worker_arguments(millicpus: int | None) -> list[str]:
     """It runs jobs as whoever started the cluster, root included: on one's own machine that is what one expects."""
-    arguments = ["--stop-jobs", "--listen", f"{LOOPBACK}:30000", "--run-as", pwd.getpwuid(os.geteuid()).pw_name]
+    place = ["--listen", f"{LOOPBACK}:30000", "--or-next-port"]
+    arguments = ["--stop-jobs", *place, "--run-as", pwd.getpwuid(os.geteuid()).pw_name]
     return arguments if millicpus is None else [*arguments, "--cpus", f"{millicpus / 1000:g}"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, as_json, connection, quiet
@@ -34,8 +35,9 @@ class WorkerGroup(RoleCommand, click.Group):
     default="0.0.0.0:30000",
     show_default=True,
     metavar="HOST:PORT",
-    help="Its own API, there or on the next free port; none: without.",
+    help="Its own API; none: without. Left out, it moves on to the next free port.",
 )
+@click.option("--or-next-port", is_flag=True, hidden=True, allow_from_autoenv=False)  # `cluster up`'s
 @click.option(
     "--run-as", default="", metavar="USER", help="Whose rights jobs have (default: its own; of root: nobody)."
 )
@@ -57,6 +59,8 @@ def worker(ctx: click.Context, /, **options: Any) -> int:
       cluster worker --standalone --listen 127.0.0.1:30000
       cluster worker list
     """
+    # Whoever named a port, by flag, variable or file, will look for the worker there.
+    options["or_next_port"] |= ctx.get_parameter_source("listen") is ParameterSource.DEFAULT
     return 0 if ctx.invoked_subcommand else _serve(options)
 
 
@@ -79,6 +83,7 @@ def _serve(options: dict[str, Any]) -> int:
         scheduler=options["scheduler"],
         local_scheduler=root / "scheduler",
         listen=options["listen"],
+        or_next_port=options["or_next_port"],
         millicpus=options["cpus"],
         scripts=Path(options["scripts"]).absolute() if options["scripts"] else None,
         run_as=options["run_as"] or None,

@@ -47,15 +47,16 @@ def mutual_tls_server(gate: Gate, services: Iterable[AddServices]) -> grpc.aio.S
     return server
 
 
-def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
-    """Bind the server to `host:port` and answer the port (0 asks for a free one). Conflict says why it cannot."""
+def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials, option: str = "--listen") -> int:
+    """Bind the server to `host:port` and answer the port (0 asks for a free one). Conflict says why it cannot, and by
+    which `option` of the command line another address is chosen."""
     try:
         return server.add_secure_port(address, credentials)
     except RuntimeError:
-        raise Conflict(f"cannot listen on {address}: {_why_not(address)}") from None
+        raise Conflict(f"cannot listen on {address}: {_why_not(address, option)}") from None
 
 
-def _why_not(address: str) -> str:
+def _why_not(address: str, option: str) -> str:
     """gRPC does not tell why a bind failed; the system does when asked once more."""
     try:
         host, port = split_address(address)
@@ -65,7 +66,9 @@ def _why_not(address: str) -> str:
             probe.bind(target)
             probe.listen()
     except (OSError, ClusterError) as error:
-        return f"{error.strerror}; choose another" if isinstance(error, OSError) else str(error)
+        if isinstance(error, OSError):
+            return f"{error.strerror}; choose another with {option} HOST:PORT"
+        return str(error)
     return "the port was taken for a moment; try again"
 
 

@@ -88,7 +88,7 @@ class Service:
     async def start(self, addresses: Addresses) -> None:
         """Binds both ports, then serves. Conflict when one is taken."""
         port = listen(self._server, addresses.listen, self.serving.mutual())
-        join_port = listen(self._join_server, addresses.join_listen, self.serving.for_joining())
+        join_port = listen(self._join_server, addresses.join_listen, self.serving.for_joining(), "--join-listen")
         host, join_host = split_listen(addresses.listen)[0], split_listen(addresses.join_listen)[0]
         self.address, self.join_address = join_up(from_here(host), port), join_up(from_here(join_host), join_port)
         # An empty host means: the one that the joiner has dialled, which surely reached us.

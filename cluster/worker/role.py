@@ -35,7 +35,8 @@ class WorkerOptions:
     join: str = ""  # a join token; needed once, unless the scheduler is on this machine
     scheduler: str = ""  # host:port; empty: where it was joined
     local_scheduler: Path | None = None  # directory of a scheduler on this machine, whose join-token may be used
-    listen: str = DEFAULT_LISTEN  # host:port of its own API, or the next free port; `none`: it has no API
+    listen: str = DEFAULT_LISTEN  # host:port of its own API; `none`: it has no API
+    or_next_port: bool = False  # when that port is taken: what nobody has named may give way
     millicpus: int | None = None  # None: what this process may use
     scripts: Path | None = None  # folder that jobs may take scripts from
     run_as: str | None = None  # user that jobs run as; None: the agent's own, or nobody when that is root

@@ -13,7 +13,7 @@ from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import worker_pb2, worker_pb2_grpc
 from cluster.worker.api import OwnDoor, role_of
 
-MORE_PORTS = 100  # tried after the one that was asked for
+MORE_PORTS = 100  # tried after the usual one
 
 
 class OwnServer:
@@ -34,9 +34,9 @@ class OwnServer:
             ],
         )
 
-    async def start(self, address: str) -> None:
-        """Listen on `host:port`, or on the next free port. Conflict when none of a hundred is."""
-        self.port = self._bind(address)
+    async def start(self, address: str, or_next_port: bool) -> None:
+        """Listen on `host:port`. Conflict when that is taken; with `or_next_port`, when the hundred after it are."""
+        self.port = self._bind(address, MORE_PORTS if or_next_port else 0)
         await self._server.start()
         await self._health.tell(serving=True)
 
@@ -46,14 +46,14 @@ class OwnServer:
         await self._server.stop(grace=None)
         self._gate.close()
 
-    def _bind(self, address: str) -> int:
+    def _bind(self, address: str, more_ports: int) -> int:
         if address.endswith(":0"):
             return listen(self._server, address, self.serving.mutual())
         _, first = split_address(address)
         host = address.rpartition(":")[0]
-        for port in range(first, min(first + MORE_PORTS, 65535) + 1):
+        for port in range(first, min(first + more_ports, 65535) + 1):
             try:
                 return listen(self._server, f"{host}:{port}", self.serving.mutual())
             except Conflict as error:
                 refusal = error
-        raise refusal
+        raise refusal if more_ports else Conflict(f"{refusal}, or leave --listen out")

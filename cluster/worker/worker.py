@@ -54,6 +54,8 @@ class Options(Protocol):
     @property
     def listen(self) -> str: ...
     @property
+    def or_next_port(self) -> bool: ...
+    @property
     def millicpus(self) -> int | None: ...
     @property
     def scripts(self) -> Path | None: ...
@@ -172,7 +174,7 @@ class Worker:
         if listen != NO_LISTENER:
             door = OwnDoor(self._own, self._agent.readers, state.id, state.name)
             self._server = OwnServer(self.membership.credentials, door)
-            await self._server.start(listen)
+            await self._server.start(listen, self._options.or_next_port)
             host = listen.rpartition(":")[0]
             address = f"{_reachable(host, self._address())}:{self._server.port}"
             logger.info("own API on %s:%d", host, self._server.port)

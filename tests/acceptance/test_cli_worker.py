@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.cli.main import run
 from tests.acceptance.command import Command
 from tests.patience import PATIENCE
 
@@ -140,3 +141,15 @@ def test_the_workers_name_places_a_job(cluster: Command) -> None:  # S2.7
     (worker,) = cluster.ok("worker", "list", "--json").json
     for name in (worker["name"], worker["id"]):
         assert cluster.ok("run", "--worker", name, "--", "echo", "here").text == "here\n"
+
+
+def test_only_a_port_that_nobody_named_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("cluster.cli.workers._serve", lambda options: asked.append(options["or_next_port"]))
+    monkeypatch.setenv("CLUSTER_CONFIG", str(tmp_path / "config.toml"))
+    for said, words in [("", []), ("", ["--listen", "127.0.0.1:30000"]), ('[worker]\nlisten = "127.0.0.1:30000"', [])]:
+        (tmp_path / "config.toml").write_text(said)
+        assert run(["worker", *words]) == 0
+    monkeypatch.setenv("CLUSTER_WORKER_LISTEN", "127.0.0.1:30000")
+    assert run(["worker"]) == 0
+    assert asked == [True, False, False, False]

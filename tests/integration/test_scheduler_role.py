@@ -182,9 +182,10 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for option in ("listen", "join_listen"):
+        for option, flag in (("listen", "--listen"), ("join_listen", "--join-listen")):
             message = refusal(tmp_path / option, Conflict, **{option: f"127.0.0.1:{port}"})
-            assert message == f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another"
+            why = f"Address already in use; choose another with {flag} HOST:PORT"
+            assert message == f"cannot listen on 127.0.0.1:{port}: {why}"
     assert "expected host:port" in refusal(tmp_path / "x", InvalidInput, listen="50000")
 
 

@@ -46,13 +46,17 @@ def test_one_directory_is_for_one_worker(tmp_path: Path) -> None:
     at_site(tmp_path, body)
 
 
-def test_a_port_that_is_taken_gives_way_to_the_next(tmp_path: Path) -> None:  # S2.5
+def test_a_port_that_is_taken_gives_way_to_the_next_unless_somebody_named_it(tmp_path: Path) -> None:  # S2.5
     async def body(site: Site) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            worker = await site.worker(null_launcher=True, listen=f"127.0.0.1:{port}").started()
+            worker = site.worker(null_launcher=True, listen=f"127.0.0.1:{port}")
+            code, line = await worker.refused()
+            assert (code, f"cannot listen on 127.0.0.1:{port}: Address already in use" in line) == (1, True)
+            assert line.endswith("choose another with --listen HOST:PORT, or leave --listen out")
+            await worker.started(or_next_port=True)
             assert int(worker.ready["address"].rpartition(":")[2]) > port
             await worker.stop()
         await worker.started(listen="none")
