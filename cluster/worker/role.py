@@ -22,7 +22,7 @@ from cluster.domain.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
 from cluster.worker.membership import enter_cluster, local_address
 from cluster.worker.standalone import Standalone
-from cluster.worker.worker import Worker
+from cluster.worker.worker import Worker, check_jobs_options
 
 DEFAULT_LISTEN = "0.0.0.0:30000"
 NO_LISTENER = "none"
@@ -84,6 +84,7 @@ async def _enter(options: WorkerOptions, directory: Path) -> Worker:
     name = check_name(options.name) if options.name else ""
     if options.scheduler:
         check_address(options.scheduler)
+    check_jobs_options(options)  # before a token is spent
     if options.standalone:
         if options.join:
             raise InvalidInput("--join and --standalone exclude each other: with a scheduler, or without?")

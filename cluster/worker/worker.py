@@ -247,6 +247,12 @@ class Worker:
             logger.info("job %d: goes on, of this worker's own API: start it again, and it adopts it", job.number)
 
 
+def check_jobs_options(options: Options) -> None:
+    """ClusterError for what no worker could run jobs with: a user or a folder that is not there."""
+    run_as(options.run_as)
+    _checked_scripts(options.scripts)
+
+
 def _jobs_user(name: str | None) -> RunAs:
     user = run_as(name)
     if name is None and user.uid is not None:

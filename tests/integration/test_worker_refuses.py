@@ -37,6 +37,19 @@ def test_bad_options_are_refused_in_one_line(
     at_site(tmp_path, body)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"), [({"run_as": "nosuchuser"}, "no such user"), ({"scripts": "/no/such/folder"}, "is no folder")]
+)
+def test_a_worker_that_could_run_no_jobs_spends_no_token(tmp_path: Path, option: dict[str, Any], words: str) -> None:
+    async def body(site: Site) -> None:
+        worker = site.worker(null_launcher=True)
+        code, line = await worker.refused(**option)
+        assert (code, words in line) == (2, True), line
+        assert not (worker.directory / "worker.pem").exists()  # it did not join
+
+    at_site(tmp_path, body)
+
+
 def test_one_directory_is_for_one_worker(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         first = await site.worker(null_launcher=True).started()
