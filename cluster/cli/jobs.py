@@ -30,9 +30,11 @@ STATES = [s.word for s in TaskState]
 
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS, invoke_without_command=True)
+@as_json
+@quiet
 @connection
 @click.pass_context
-def job(ctx: click.Context) -> None:
+def job(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     """Submit jobs, look at them, wait for them, cancel them. Alone it lists them.
 
     \b
@@ -42,7 +44,9 @@ def job(ctx: click.Context) -> None:
       NAME     all jobs of that name    UUID           a job by its id
     """
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_jobs)
+        ctx.invoke(list_jobs, as_json=as_json, quiet=quiet)
+    elif as_json or quiet:  # `cluster job --json show 5` is `cluster job show --json 5`
+        ctx.default_map = {ctx.invoked_subcommand: {"as_json": as_json, "quiet": quiet}}
 
 
 @click.command("list")

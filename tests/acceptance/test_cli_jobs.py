@@ -248,3 +248,10 @@ def test_no_name_or_command_acts_on_the_terminal(cluster: Command) -> None:
     told = [cluster("job", "list"), cluster("job", "show", number), failed, asked]
     assert not {"\x1b", "\x07", "\r"} & set("".join(answer.text + answer.err for answer in told))
     assert "\\x1b[2Jname" in told[0].text
+
+
+def test_the_flags_of_the_list_need_no_verb(cluster: Command) -> None:
+    number = cluster.ok("job", "submit", "--quiet", "--", "true").text.strip()
+    assert str(cluster.ok("job", "--json").json[0]["number"]) == number
+    assert cluster.ok("job", "-q").text.splitlines()[0] == number
+    assert str(cluster.ok("job", "--json", "show", number).json["number"]) == number
