@@ -4,9 +4,9 @@
 
     with Client.connect() as client:
         job = client.submit(["sh", "-c", "echo hello"])
-        for piece in client.logs(str(job.number), follow=True):
+        for piece in client.logs(job.number, follow=True):
             print(piece.data)
-        (job,) = client.wait(str(job.number))
+        (job,) = client.wait(job.number)
         print(job.exit_code)
 
 `AsyncClient` has the same verbs for asyncio. Whatever goes wrong is raised as a `cluster.domain.errors.ClusterError`.

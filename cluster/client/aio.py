@@ -1,11 +1,12 @@
 """The client for asyncio."""
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,20 +80,20 @@ class AsyncClient:
         self._patience.renew()
         return job
 
-    async def list(self, *selectors: str, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
+    async def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first; all of them without selectors, states and limit."""
-        return await self._door().list(selectors, states, limit)
+        return await self._door().list(_texts(selectors), states, limit)
 
-    async def get(self, selector: str, *, max_tasks: int = 100) -> tuple[Job, tuple[Task, ...]]:
+    async def get(self, selector: str | int, *, max_tasks: int = 100) -> tuple[Job, tuple[Task, ...]]:
         """One job, and so many of its tasks: running and abnormal ones first."""
-        return await self._door().get(selector, max_tasks)
+        return await self._door().get(_text(selector), max_tasks)
 
-    async def watch(self, *selectors: str) -> AsyncGenerator[tuple[Job, ...], None]:
+    async def watch(self, *selectors: str | int) -> AsyncGenerator[tuple[Job, ...], None]:
         """The jobs as they are, again after each change, until all have ended. Outlasts a restart of the scheduler."""
         door, patience = self._door(), self._patience
         while True:
             try:
-                async with aclosing(door.watch(selectors, patience.left())) as changes:
+                async with aclosing(door.watch(_texts(selectors), patience.left())) as changes:
                     async for jobs in changes:
                         patience.renew()
                         yield jobs
@@ -102,7 +103,7 @@ class AsyncClient:
                     raise
                 await asyncio.sleep(PAUSE)
 
-    async def wait(self, *selectors: str) -> tuple[Job, ...]:
+    async def wait(self, *selectors: str | int) -> tuple[Job, ...]:
         """The jobs once all have ended."""
         latest: tuple[Job, ...] = ()
         async with aclosing(self.watch(*selectors)) as changes:
@@ -112,7 +113,7 @@ class AsyncClient:
 
     async def logs(
         self,
-        selector: str,
+        selector: str | int,
         *,
         follow: bool = False,
         stdout: bool = True,
@@ -128,7 +129,7 @@ class AsyncClient:
         while True:
             began, given = time.monotonic(), patience.left()
             try:
-                asked = door.logs(selector, stdout, stderr, follow, tail, so_far, given)
+                asked = door.logs(_text(selector), stdout, stderr, follow, tail, so_far, given)
                 async with aclosing(asked) as pieces:
                     async for piece in pieces:
                         patience.renew()
@@ -144,13 +145,13 @@ class AsyncClient:
                 await asyncio.sleep(PAUSE)
 
     async def cancel(
-        self, *selectors: str, grace: float | None = None, reason: str = ""
+        self, *selectors: str | int, grace: float | None = None, reason: str = ""
     ) -> tuple[tuple[Job, ...], int]:
         """Asks tasks to stop: SIGTERM, after `grace` seconds SIGKILL, to the whole process tree.
 
         Answers the jobs as they are now and how many tasks were asked. Those that had ended stay as they were.
         """
-        return await self._door().cancel(selectors, grace, reason)
+        return await self._door().cancel(_texts(selectors), grace, reason)
 
     async def workers(self) -> tuple[Worker, ...]:
         """The workers that the scheduler knows."""
@@ -216,12 +217,31 @@ class _Patience:
         return max(0.0, self._until - now)
 
 
+def _text(selector: str | int) -> str:
+    """A selector as people type it; a number is a job's."""
+    if isinstance(selector, str | int):
+        return str(selector)
+    raise InvalidInput(f"a {type(selector).__name__} selects no job: give a job's number, name or UUID")
+
+
+def _texts(selectors: Sequence[str | int]) -> tuple[str, ...]:
+    return tuple(map(_text, selectors))
+
+
+# What the options of `submit` may be called, and which of them are numbers.
+_OPTIONS = [field.name for field in fields(JobSpec) if field.init and field.name != "argv"] + ["cpus"]
+_NUMBERS = ("cpus", "millicpus", "timeout", "grace", "lost_after", "retries")
+
+
 def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
     """A JobSpec from what is handy to write: `array` as text, `env` as a mapping, `cpus` as a number."""
     if isinstance(argv, str):
         raise InvalidInput(f"the command {argv!r} is one text: give a list of words, as in ['sh', '-c', {argv!r}]")
     if wrong := [word for word in argv if not isinstance(word, str)]:
         raise InvalidInput(f"the command's word {wrong[0]!r} is no text: give str({wrong[0]!r})")
+    _check_options(options)
+    if not options.get("script") and not (argv and argv[0]):
+        raise InvalidInput(f"the command {argv!r} is empty: give a list of words, as in ['echo', 'hello']")
     if isinstance(options.get("array"), str):
         options["array"] = parse_array(options["array"])
     if isinstance(options.get("env"), Mapping):
@@ -229,6 +249,15 @@ def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
     if "cpus" in options:
         options["millicpus"] = round(options.pop("cpus") * 1000)
     return JobSpec(tuple(argv), **options)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """InvalidInput for an option that there is not, and for a number that is none."""
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise InvalidInput(f"there is no option {name!r}; there are {', '.join(sorted(_OPTIONS))}")
+        if name in _NUMBERS and not (isinstance(value, int | float) and math.isfinite(value)):
+            raise InvalidInput(f"{name}={value!r} is no number: give one, as in {name}=2")
 
 
 def _here() -> str:

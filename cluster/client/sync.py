@@ -46,25 +46,25 @@ class Client:
         """Hands a job in; once this returns it is on disk. See AsyncClient.submit."""
         return self._do(self._inner.submit(command, id=id, **options))
 
-    def list(self, *selectors: str, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
+    def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first."""
         return self._do(self._inner.list(*selectors, states=states, limit=limit))
 
-    def get(self, selector: str, *, max_tasks: int = 100) -> tuple[Job, tuple[Task, ...]]:
+    def get(self, selector: str | int, *, max_tasks: int = 100) -> tuple[Job, tuple[Task, ...]]:
         """One job, and so many of its tasks: running and abnormal ones first."""
         return self._do(self._inner.get(selector, max_tasks=max_tasks))
 
-    def watch(self, *selectors: str) -> Iterator[tuple[Job, ...]]:
+    def watch(self, *selectors: str | int) -> Iterator[tuple[Job, ...]]:
         """The jobs as they are, again after each change, until all have ended."""
         return self._each(lambda: self._inner.watch(*selectors))
 
-    def wait(self, *selectors: str) -> tuple[Job, ...]:
+    def wait(self, *selectors: str | int) -> tuple[Job, ...]:
         """The jobs once all have ended."""
         return self._do(self._inner.wait(*selectors))
 
     def logs(
         self,
-        selector: str,
+        selector: str | int,
         *,
         follow: bool = False,
         stdout: bool = True,
@@ -74,7 +74,9 @@ class Client:
         """Output from byte 0, or the last `tail` lines of each stream; `follow`: until the tasks have ended."""
         return self._each(lambda: self._inner.logs(selector, follow=follow, stdout=stdout, stderr=stderr, tail=tail))
 
-    def cancel(self, *selectors: str, grace: float | None = None, reason: str = "") -> tuple[tuple[Job, ...], int]:
+    def cancel(
+        self, *selectors: str | int, grace: float | None = None, reason: str = ""
+    ) -> tuple[tuple[Job, ...], int]:
         """Asks tasks to stop; the jobs as they are now, and how many tasks were asked."""
         return self._do(self._inner.cancel(*selectors, grace=grace, reason=reason))
 

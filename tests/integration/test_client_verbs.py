@@ -242,6 +242,7 @@ def test_workers_are_values_too(double: Double) -> None:
         (["cat", Path("/x")], r"the command's word PosixPath\('/x'\) is no text"),
         (JobSpec(("cat", "\udcff")), "not UTF-8"),
         (JobSpec(("true",), timeout=-1), "timeout"),
+        ([], r"the command \[\] is empty: give a list of words"),
     ],
 )
 def test_what_can_never_run_is_refused_before_it_is_sent(double: Double, spec: JobSpec, error: str) -> None:
@@ -249,6 +250,36 @@ def test_what_can_never_run_is_refused_before_it_is_sent(double: Double, spec: J
         with pytest.raises(InvalidInput, match=error):
             await client.submit(spec)
         assert double.jobs.submitted == 0
+
+    with_client(double, body)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"cpus": "two"}, "cpus='two' is no number"),
+        ({"timeout": "1h"}, "timeout='1h' is no number"),
+        ({"cpu": 1}, "there is no option 'cpu'; there are array, cpus, cwd"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(double: Double, options: dict[str, Any], error: str) -> None:
+    async def body(client: AsyncClient) -> None:
+        with pytest.raises(InvalidInput, match=error):
+            await client.submit(["true"], **options)
+
+    with_client(double, body)
+
+
+def test_a_number_selects_a_job(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        number = (await client.submit(["echo", "hello"])).number
+        assert [job.number for job in await client.wait(number)] == [number]
+        assert [job.number for job in await client.list(number)] == [number]
+        assert (await client.get(number))[0].number == number
+        assert [piece.data async for piece in client.logs(number)] == [b"hello\n"]
+        assert (await client.cancel(number))[1] == 0
+        with pytest.raises(InvalidInput, match="a float selects no job"):
+            await client.wait(cast(int, 1.5))
 
     with_client(double, body)
 
