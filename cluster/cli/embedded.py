@@ -17,10 +17,10 @@ from typing import Any
 
 from cluster.cli import processes
 from cluster.cli.processes import DidNotStart, Process
-from cluster.client.discovery import EMBEDDED_FILE, local_scheduler
-from cluster.domain.errors import ClusterError
+from cluster.client.discovery import ADMIN_FILE, EMBEDDED_FILE, local_scheduler
+from cluster.domain.errors import ClusterError, NotFound
 from cluster.domain.tokens import split_address
-from cluster.pki.files import write_private
+from cluster.pki.files import load_credentials, write_private
 
 LOOPBACK = "127.0.0.1"
 CA_FILE = "ca.pem"  # of the scheduler's directory, from its first start on
@@ -45,6 +45,7 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
         running = _alive(root)
         if all(running.values()):
             return []
+        _check_worker(root)
         fresh = running["scheduler"] is None
         if running["scheduler"] is None:
             _claim(root)
@@ -102,6 +103,25 @@ def _claim(root: Path) -> None:
             "`cluster scheduler`; or choose another place with --home"
         )
     write_private(mark, b"{}")
+
+
+def _check_worker(root: Path) -> None:
+    """Leaves alone a worker of another cluster: it would go there, and this one would have no worker at all."""
+    directory = root / "worker"
+    theirs = _cluster_of(directory / "worker.pem")
+    if theirs and theirs != _cluster_of(root / "scheduler" / ADMIN_FILE):
+        raise NotOurs(
+            f"the worker in {directory} belongs to another cluster ({theirs}): use that one with --scheduler or "
+            "`cluster login`; or keep a cluster of your own elsewhere with --home DIR (CLUSTER_HOME)"
+        )
+
+
+def _cluster_of(credentials: Path) -> str:
+    """The cluster that they are of; empty where there are none."""
+    try:
+        return load_credentials(credentials).identity.cluster_id
+    except NotFound:
+        return ""
 
 
 class NotOurs(ClusterError):

@@ -16,8 +16,10 @@ import pytest
 from cluster.cli import embedded, processes
 from cluster.client import Client
 from cluster.domain.errors import ClusterError
+from cluster.domain.identity import Kind
 from cluster.domain.states import TaskState
-from cluster.pki.files import locked, write_private
+from cluster.pki.authority import create_authority
+from cluster.pki.files import locked, private_directory, save_credentials, write_private
 from tests.acceptance.command import Command
 from tests.acceptance.roles import free_port
 from tests.acceptance.terminal import on_a_terminal
@@ -336,3 +338,17 @@ def test_a_stopped_cluster_of_somebody_else_is_not_taken_over(command: Command) 
         assert done.code == 75
         assert "is not one that `cluster up` made" in done.err
         assert done.err.count("\n") == 1
+
+
+def test_a_worker_of_another_cluster_is_left_alone(command: Command) -> None:
+    """`up` said that it had started a cluster, whose worker had gone to the other one; jobs waited for ever."""
+    now, other = time.time(), "0123456789abcdef"
+    authority = create_authority(command.home / "other-ca.pem", other, now)
+    identity = authority.identity(Kind.WORKER, "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11")
+    save_credentials(private_directory(command.home / "worker") / "worker.pem", authority.issue(identity, now))
+    for arguments in (["up"], ["run", "--", "true"]):
+        done = command(*arguments)
+        assert (done.code, done.out, done.err.count("\n")) == (75, b"", 1)
+        assert f"belongs to another cluster ({other})" in done.err
+        assert "--home DIR" in done.err
+    assert not (command.home / "scheduler").exists()
