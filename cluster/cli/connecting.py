@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster.client.config import state_root
-from cluster.client.discovery import NotConfigured, Place, find
+from cluster.client.discovery import STOPPED, NotConfigured, Place, find
 
 if TYPE_CHECKING:
     from cluster.client.aio import AsyncClient
@@ -35,7 +35,7 @@ def place(ctx: click.Context, start: bool = False) -> Place:
         if not found.is_embedded or is_running(root):
             return found
         if not start:
-            raise NotConfigured("the cluster of this machine is stopped: `cluster up` starts it, with all its jobs")
+            raise NotConfigured(STOPPED)
     for line in up(root):
         print(f"cluster: {line}", file=sys.stderr)
     return find(**options)

@@ -22,6 +22,10 @@ EMBEDDED_FILE = (
 USER_DIRECTORY, USER_FILE, USER_CLUSTER_FILE = "user", "credentials.pem", "cluster.json"  # made by `cluster login`
 
 
+STOPPED = "the cluster on this machine is stopped: `cluster up` starts it again, with all its jobs"
+NOT_RUNNING = "this machine's scheduler is not running: `cluster scheduler` starts it again, with all its jobs"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the client's calls go, and as whom."""
@@ -66,7 +70,7 @@ def find(
 
 
 class NotConfigured(ClusterError):
-    """Nobody said which cluster, and none was ever started on this machine."""
+    """Nobody said which cluster, and none runs on this machine."""
 
     exit_code = 75  # EX_TEMPFAIL, as for a cluster that cannot be reached
 
@@ -138,6 +142,8 @@ def local_place(root: Path, credentials: str = "") -> Place:
                 f"this machine is a worker of the cluster at {address}, and you are no user of it yet: paste here the "
                 "`cluster login` line that `cluster token create --role user --user NAME` prints there"
             )
+        if (root / "scheduler" / ADMIN_FILE).exists():
+            raise NotConfigured(STOPPED if (root / EMBEDDED_FILE).exists() else NOT_RUNNING)
         raise NotConfigured(
             "no cluster is configured: `cluster up` starts one here; or name one with --scheduler HOST:PORT, "
             "CLUSTER_SCHEDULER, or scheduler in the configuration file's [client]"

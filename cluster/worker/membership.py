@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, NotFound, Untrusted
+from cluster.domain.errors import ClusterError, NotFound, Unreachable, Untrusted
 from cluster.domain.identity import Kind, scheduler_server_name
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.tokens import JoinToken, parse_join_token
@@ -138,7 +138,11 @@ def _local_token(local_scheduler: Path | None) -> JoinToken:
         if local_scheduler is not None:
             return parse_join_token(read_private(local_scheduler / TOKEN_FILE).decode())
     except NotFound:
-        pass  # no scheduler was ever started here
+        if local_scheduler is not None and local_scheduler.is_dir():
+            raise Unreachable(
+                f"the scheduler of this machine, in {local_scheduler}, is not running: start it first; or join another "
+                "cluster with --join TOKEN"
+            ) from None
     raise NotFound(
         "this worker belongs to no cluster: start it once with --join TOKEN (`cluster token create` on the scheduler's "
         "machine prints one), or with --standalone"

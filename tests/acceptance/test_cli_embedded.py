@@ -113,6 +113,14 @@ def test_up_and_down_twice_do_no_harm(own: Command) -> None:
     assert "no cluster" in own.ok("down").text
 
 
+def test_a_cluster_that_is_stopped_is_said_to_be(own: Command) -> None:
+    own.ok("up")
+    own.ok("down")
+    done = own("job")
+    assert (done.code, done.err.count("\n")) == (75, 1)
+    assert "the cluster on this machine is stopped: `cluster up` starts it again" in done.err
+
+
 def test_nothing_but_loopback_is_listened_on(own: Command) -> None:
     own.ok("up")
     addresses = [address for pid in own.pids().values() for address in listening(pid)]
@@ -333,6 +341,12 @@ def test_a_stopped_cluster_of_somebody_else_is_not_taken_over(command: Command) 
         assert b"serves on" in scheduler.stdout.readline()
         scheduler.terminate()
         assert scheduler.wait(PATIENCE) == 0
+    done = command("job")
+    assert (done.code, done.err.count("\n")) == (75, 1)
+    assert "scheduler is not running: `cluster scheduler` starts it" in done.err
+    done = command("worker", "--listen", "none", "--directory", str(command.home / "new"))
+    assert (done.code, done.err.count("\n")) == (75, 1)
+    assert f"in {command.home / 'scheduler'}, is not running: start it first" in done.err
     for arguments in (["run", "--", "true"], ["up"]):
         done = command(*arguments)
         assert done.code == 75
