@@ -13,10 +13,19 @@ from cluster.cli.options import CPUS, as_json, connection, quiet
 from cluster.cli.roles import RoleCommand, say_ready
 from cluster.client.config import state_root
 from cluster.client.types import Worker
+from cluster.domain.tokens import VERSION
 
 
 class WorkerGroup(RoleCommand, click.Group):
     """Both a role, when it stands alone, and a group."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Whoever forgot --join must not find the token's secret in an error, which goes into logs."""
+        if args[0] == "join" or args[0].startswith(f"{VERSION}."):
+            raise click.UsageError("a token is given with --join, as in: cluster worker --join TOKEN", ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=WorkerGroup, invoke_without_command=True)

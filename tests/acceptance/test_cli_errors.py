@@ -118,6 +118,14 @@ def test_a_bad_token_is_wrong_usage(command: Command, token: str, words: list[st
     assert token.rpartition(".")[2] not in done.err or token == "nonsense"  # a secret is never repeated
 
 
+@pytest.mark.parametrize("words", [[], ["join"]])
+def test_a_token_without_its_flag_is_not_repeated(command: Command, words: list[str]) -> None:
+    secret = "a" * 32
+    done = command("worker", *words, f"C1.head:50001.{'0' * 64}.{secret}")
+    refused(done, WRONG_USAGE, "cluster worker --join TOKEN")
+    assert secret not in done.err
+
+
 def test_a_worker_without_a_cluster_is_told_what_to_do(command: Command) -> None:
     refused(command("worker", "--listen", "none"), 1, "--join TOKEN", "--standalone")
     done = command("worker", "--listen", "none", "--join", f"C1.head:50001.{'0' * 64}.{'a' * 32}", "--standalone")
