@@ -285,12 +285,21 @@ class Trees:
         return descendants(roots, table)
 
     def _find_owners(self) -> None:
+        """Until nobody has died on the way: what such a one started last became our child after we had looked."""
+        before: set[int] = set()
+        while not (dead := self._find_owners_once()) <= before:
+            before = dead
+
+    def _find_owners_once(self) -> set[int]:
+        """Answers the children that were dead before we got to them, and are still to be reaped."""
+        dead = set()
         for pid in self._read_children():
             if pid in self.leaders or pid in self._owners or pid in self._suspects:
                 continue
             process = read_process(pid)
             if process is None or process.state in "ZX":
-                continue  # about to be reaped
+                dead.add(pid)
+                continue
             key = self._sessions.get(process.session)
             if key is None:
                 key = self._marks.get(read_environment(pid, "CLUSTER_ATTEMPT") or "")
@@ -298,6 +307,7 @@ class Trees:
                 self._owners[pid] = key
             else:
                 self._suspects[pid] = set(self._pids)
+        return dead
 
     def _read_children(self) -> Iterator[int]:
         if self._children is None:  # a kernel without CONFIG_PROC_CHILDREN

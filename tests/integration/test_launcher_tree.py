@@ -98,3 +98,16 @@ def test_who_cannot_look_does_not_say_that_nobody_is_there(sleeper: "subprocess.
         ):
             with pytest.raises(OSError, match="Too many open files"):
                 look()
+
+
+def test_the_child_of_one_that_died_while_we_looked_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of processes that each start the next and end, of which the kernel's list shows the last but one."""
+    lists = iter([[11], [11, 12], [11, 12, 13], [11, 12, 13]])
+    alive = {13: Process(13, "R", os.getpid(), 12, 700)}
+    monkeypatch.setattr(tree, "read_process", lambda pid: alive.get(pid, Process(pid, "Z", os.getpid(), 12, 600)))
+    monkeypatch.setattr(tree, "read_environment", lambda pid, name: "the mark")
+    trees = tree.Trees()
+    monkeypatch.setattr(trees, "_read_children", lambda: next(lists))
+    trees.add("5#1", 10, "the mark")
+    assert trees.reaped(10) == "5#1"
+    assert trees.strays("5#1") == [13]
