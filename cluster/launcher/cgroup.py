@@ -54,6 +54,13 @@ class Group:
             return
         self._path = path
 
+    def step_out(self) -> None:
+        """Move the caller alone out of the launcher's group, should it be in there: a watchdog that kills the group
+        must not be."""
+        if self._parent is not None and os.path.basename(self._parent).startswith(self._prefix):
+            with suppress(OSError):
+                _write(os.path.dirname(self._parent), "cgroup.procs", "0")
+
     def leave(self) -> None:
         """Move back out and remove the group: nothing is left in it."""
         if self._path is not None and self._parent is not None:

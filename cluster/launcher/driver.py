@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections import deque
 from contextlib import suppress
@@ -19,7 +18,9 @@ from typing import Any
 from cluster.domain import launcher_events as ev
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_core import LauncherCore
-from cluster.launcher import cgroup, clock, journal, link, spawn, tree, wire
+from cluster.launcher import cgroup, clock, journal, link, remains, spawn, tree, wire
+from cluster.launcher.log import log
+from cluster.launcher.watchdog import Watchdog
 
 # Seconds. Each batch wakes the agent, which costs about as much as starting a process: so while the backlog keeps
 # the machine busy anyway, reports wait this long for company. The last one never waits. (20 ms instead of 10, and a
@@ -31,16 +32,17 @@ class Launcher:
     """Runs attempts in `directory` (its own, locked by the caller, and the current one) until it is told to quit, or is
     not needed any more."""
 
-    def __init__(self, directory: str, capacity: int) -> None:
+    def __init__(self, directory: str, capacity: int, watchdog: Watchdog) -> None:
         """Takes over from whoever was here before. Raises OSError when the directory cannot be used."""
-        self._identity = identity(directory)
+        self._identity = remains.identity(directory)
+        self._watchdog = watchdog
         memory = journal.recall(directory)
         self.incarnation = memory.incarnation
         self._boot = journal.boot_id()
         self._core = LauncherCore(capacity, memory.seq, memory.unacked)
         self._journal = journal.Journal(directory, self.incarnation, self._boot)
         self._spawner = spawn.Spawner(self._identity)
-        self._trees = tree.Trees()
+        self._trees = tree.Trees(lambda: watchdog.pid)
         self._group = cgroup.Group(directory, self._identity)
         self._begun: dict[str, journal.Begun] = {}
         self._outputs: dict[str, str] = {}  # key -> stem of its output files
@@ -65,9 +67,7 @@ class Launcher:
 
     def _take_over(self, memory: journal.Memory) -> None:
         """Settle what a predecessor left: nothing of it may run on, and how it ended cannot be known."""
-        leaders = [(b.pid, b.boot) for b in memory.begun.values() if b.pid]
-        killed = self._group.kill_remains()
-        killed = tree.kill_remains(self._identity, leaders) > 0 or killed
+        killed = remains.kill(self._group, self._identity, memory)
         self._group.enter()
         tree.become_subreaper()
         self._journal.rewrite(memory.seq, memory.begun.values(), memory.unacked)
@@ -92,6 +92,7 @@ class Launcher:
         self._shorten_journal()  # or the next launcher would repeat what was acknowledged long ago
         self._group.leave()
         os.unlink(wire.SOCKET_NAME, dir_fd=self._journal.directory)
+        self._watchdog.dismiss()
 
     def _until_flush(self) -> float | None:
         """Seconds until reports are written and sent: at once, but COALESCE apart while there is more to start;
@@ -160,6 +161,9 @@ class Launcher:
                 break
             if pid == 0:
                 break
+            if pid == self._watchdog.pid:
+                self._restart_watchdog()
+                continue
             key = self._trees.reaped(pid)
             if key is not None:
                 ended.append((key, status, usage))
@@ -170,6 +174,13 @@ class Launcher:
             self._feed(self._process_ended(key, status, usage, strays))
         for key in list(self._sweeping):
             self._sweep(key)
+
+    def _restart_watchdog(self) -> None:
+        try:
+            self._watchdog.start()
+            log("the watchdog was killed; it has been started again")
+        except OSError as e:
+            log(f"the watchdog was killed, and there is no other: {e.strerror}")
 
     def _process_ended(self, key: str, status: int, usage: Any, strays: bool) -> ev.ProcessEnded:
         code, name = None, None
@@ -333,26 +344,12 @@ class Launcher:
             self._feed(ev.AgentLost())
 
 
-def identity(directory: str) -> str:
-    """What marks processes as started from this directory, whichever launcher it was: its device and
-    inode.
-    """
-    st = os.stat(directory)
-    return f"{st.st_dev:x}-{st.st_ino:x}"
-
-
 def signal_name(number: int) -> str:
     """SIGKILL for 9; real-time signals have no name in Python but the first and last."""
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"SIG{number}"
-
-
-def log(text: str) -> None:
-    """One line for the operator, into launcher.log."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    print(f"{stamp} launcher {os.getpid()}: {text}", file=sys.stderr, flush=True)
 
 
 def _remove_empty(stem: str, sizes: tuple[int, int]) -> None:

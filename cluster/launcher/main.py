@@ -1,11 +1,13 @@
-"""Entry of the launcher process: take the directory's lock, say `ready` on stdout, run."""
+"""Entry of the launcher process: take the directory's lock, start the watchdog, say `ready` on stdout, run."""
 
 import fcntl
 import os
 import signal
 import sys
 
-from cluster.launcher.driver import Launcher, log
+from cluster.launcher.driver import Launcher
+from cluster.launcher.log import log
+from cluster.launcher.watchdog import Watchdog
 
 USAGE = "usage: python -m cluster.launcher DIRECTORY MILLICPUS"
 
@@ -25,7 +27,8 @@ def main(argv: list[str]) -> int:
         if _lock() is None:
             print("taken", flush=True)
             return 0
-        launcher = Launcher(directory, int(argv[1]))
+        watchdog = Watchdog(directory)  # before there is much to fork, and before anything could be left
+        launcher = Launcher(directory, int(argv[1]), watchdog)
     except OSError as e:
         log(f"cannot start in {directory}: {e}")
         return 1

@@ -31,7 +31,7 @@ MOST_ROUNDS = 100  # of stopping; a fork bomb is caught within a few, whoever ne
 LATEST_START = 10.0  # seconds after the journal says that an attempt begins: a disk may take long to write that
 LONGEST_DEATH = 10  # seconds to wait for a killed process that is not our child
 # What says that a process is gone or hidden. Anything else (no descriptor or memory left for us) says nothing about it:
-# taken for gone, it would run on after its lease. Then this launcher ends, and the next one kills all there is.
+# taken for gone, it would run on after its lease. Then this launcher ends, and its watchdog kills all there is.
 _OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -207,9 +207,10 @@ def _wait_until_gone(process: Process) -> None:
 
 
 class Trees:
-    """Which process belongs to which attempt."""
+    """Which process belongs to which attempt. `watchdog` answers the pid of the one child that is no attempt's."""
 
-    def __init__(self) -> None:
+    def __init__(self, watchdog: Callable[[], int]) -> None:
+        self._watchdog = watchdog
         self.leaders: dict[int, str] = {}  # pid of a leader that was not reaped -> key
         self._sessions: dict[int, str] = {}  # pid of every leader whose attempt has not ended -> key
         self._marks: dict[str, str] = {}  # CLUSTER_ATTEMPT -> key
@@ -294,7 +295,7 @@ class Trees:
         """Answers the children that were dead before we got to them, and are still to be reaped."""
         dead = set()
         for pid in self._read_children():
-            if pid in self.leaders or pid in self._owners or pid in self._suspects:
+            if pid in self.leaders or pid in self._owners or pid in self._suspects or pid == self._watchdog():
                 continue
             process = read_process(pid)
             if process is None or process.state in "ZX":

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import select
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_events import Ended, Item, Started, Template
-from cluster.launcher import tree
+from cluster.launcher import tree, watchdog
 from cluster.launcher.client import LauncherClient
-from cluster.launcher.driver import identity
+from cluster.launcher.remains import identity
 from tests.integration.fifos import reach
 from tests.patience import PATIENCE
 
@@ -102,6 +103,22 @@ class Lab:
     async def connect(self, millicpus: int = 2000, **more: Any) -> Agent:
         return Agent(await LauncherClient.connect_or_start(self.directory, millicpus, **more))
 
+    def watchdog(self) -> "Watched":
+        """The one that is there now."""
+        return Watched((Path(self.directory) / watchdog.LOCK).read_text())
+
+    async def kill_launcher(self, agent: Agent, alone: bool = True) -> None:
+        """SIGKILL, and wait until it is gone. Not alone: its watchdog is killed first, when it cannot start another."""
+        launcher = Watched(agent.hello.pid)
+        if not alone:
+            os.kill(agent.hello.pid, signal.SIGSTOP)
+            guard = self.watchdog()
+            os.kill(guard.pid, signal.SIGKILL)
+            assert await guard.gone()
+        os.kill(agent.hello.pid, signal.SIGKILL)
+        await agent.until_gone()
+        assert await launcher.gone()
+
     @asynccontextmanager
     async def agent(self, millicpus: int = 2000) -> AsyncIterator[Agent]:
         """A launcher with an agent; ended with everything it runs at the end."""
@@ -138,9 +155,10 @@ class Watched:
     """A process that is watched from now on, whatever becomes of its pid. There may be none any more."""
 
     def __init__(self, pid: int | str) -> None:
+        self.pid = int(pid)
         self._fd: int | None = None
         with suppress(ProcessLookupError):
-            self._fd = os.pidfd_open(int(pid))
+            self._fd = os.pidfd_open(self.pid)
 
     def is_gone(self, within: float = 0) -> bool:
         return self._fd is None or bool(select.select([self._fd], [], [], within)[0])

@@ -161,7 +161,11 @@ def test_two_agents_that_start_at_once_get_one_launcher(lab: Lab) -> None:
     run(main())
 
 
-def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_it_openly(lab: Lab) -> None:
+by_watchdog_and_by_successor = pytest.mark.parametrize("alone", [True, False], ids=["watchdog", "successor"])
+
+
+@by_watchdog_and_by_successor
+def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_it_openly(lab: Lab, alone: bool) -> None:
     async def main() -> None:
         agent = await lab.connect(1000)
         fifo = lab.fifo()
@@ -170,8 +174,7 @@ def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_it_openly(la
         one(agent, lab.template("true"), "1.2#1")
         daemon = Watched(await reach(fifo))
         leader = Watched((await agent.start_of(key)).pid)
-        os.kill(agent.hello.pid, signal.SIGKILL)
-        await agent.until_gone()
+        await lab.kill_launcher(agent, alone)
         async with lab.agent() as later:
             assert leader.is_gone()
             assert daemon.is_gone()
@@ -184,15 +187,15 @@ def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_it_openly(la
     run(main())
 
 
-def test_what_cleared_its_environment_is_found_by_its_session(lab: Lab) -> None:
+@by_watchdog_and_by_successor
+def test_what_cleared_its_environment_is_found_by_its_session(lab: Lab, alone: bool) -> None:
     async def main() -> None:
         agent = await lab.connect(1000)
         fifo = lab.fifo()
         key = one(agent, lab.shell(f"exec env -i sh -c 'sleep 1000 & echo $! > {fifo}; exec sleep 1000'"))
         child = Watched(await reach(fifo))
         leader = Watched((await agent.start_of(key)).pid)
-        os.kill(agent.hello.pid, signal.SIGKILL)
-        await agent.until_gone()
+        await lab.kill_launcher(agent, alone)
         async with lab.agent():
             assert leader.is_gone()
             assert child.is_gone()
@@ -201,13 +204,13 @@ def test_what_cleared_its_environment_is_found_by_its_session(lab: Lab) -> None:
 
 
 @pytest.mark.skipif(cgroup.own_group() is None or os.getuid() != 0, reason="needs cgroup v2 that we may write")
-def test_not_even_a_daemon_that_hides_outlives_a_launcher_that_is_killed(lab: Lab) -> None:
+@by_watchdog_and_by_successor
+def test_not_even_a_daemon_that_hides_outlives_a_launcher_that_is_killed(lab: Lab, alone: bool) -> None:
     async def main() -> None:
         agent = await lab.connect(1000)
         _, daemon = await leave_daemon(lab, agent, "exec sleep 1000", hidden=True)
-        os.kill(agent.hello.pid, signal.SIGKILL)
-        await agent.until_gone()
-        assert not daemon.is_gone()
+        await lab.kill_launcher(agent, alone)
+        assert alone or not daemon.is_gone()
         async with lab.agent():
             assert daemon.is_gone()
 
@@ -240,8 +243,7 @@ def test_a_launcher_that_may_have_forgotten_says_so(lab: Lab, damage: str) -> No
         gate = lab.fifo()
         key = one(agent, lab.shell(f"read x < {gate}"))
         job = Watched((await agent.start_of(key)).pid)
-        os.kill(agent.hello.pid, signal.SIGKILL)
-        await agent.until_gone()
+        await lab.kill_launcher(agent, alone=False)
         journal = Path(lab.directory) / "journal"
         header, *lines = journal.read_text().splitlines(keepends=True)
         if damage == "none":

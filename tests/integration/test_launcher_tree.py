@@ -80,7 +80,7 @@ def test_children_are_known_without_the_kernels_list(
     sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tree, "_open_children", lambda: None)
-    trees = tree.Trees()
+    trees = tree.Trees(lambda: 0)
     trees.add("1.0#1", 2**22, "1#1")  # a leader that has ended; whatever is found may be its
     assert sleeper.pid in trees.strays("1.0#1")
 
@@ -106,7 +106,7 @@ def test_the_child_of_one_that_died_while_we_looked_is_found(monkeypatch: pytest
     alive = {13: Process(13, "R", os.getpid(), 12, 700)}
     monkeypatch.setattr(tree, "read_process", lambda pid: alive.get(pid, Process(pid, "Z", os.getpid(), 12, 600)))
     monkeypatch.setattr(tree, "read_environment", lambda pid, name: "the mark")
-    trees = tree.Trees()
+    trees = tree.Trees(lambda: 0)
     monkeypatch.setattr(trees, "_read_children", lambda: next(lists))
     trees.add("5#1", 10, "the mark")
     assert trees.reaped(10) == "5#1"
