@@ -8,7 +8,11 @@ from cluster.client.types import Output
 @dataclass(frozen=True, slots=True)
 class ReadSoFar:
     """Output comes job by job, task by task and attempt by attempt, in the same order each time that it is asked for.
-    So one place in it, with the bytes of its two streams, says what was had: however large the array is."""
+    So one place in it, with the bytes of its two streams, says what was had: however large the array is.
+
+    Counted is what came. Of a kept stream without its middle that is not where it was written, so a break behind the
+    gap brings the line about the gap, and what follows it, once more; nothing is missing.
+    """
 
     job: int
     task: int  # its number
