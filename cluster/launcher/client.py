@@ -93,7 +93,11 @@ class LauncherClient:
         loop = asyncio.get_running_loop()
         _, protocol = await loop.create_unix_connection(_Protocol, sock=connection)
         protocol.send(("hello", millicpus, incarnation, acked))
-        fields = await protocol.hello
+        try:
+            fields = await protocol.hello
+        except asyncio.CancelledError:
+            protocol.close()
+            raise
         if fields.pop("version") != wire.VERSION:
             protocol.close()
             raise LauncherUnavailable("a launcher of another version runs: tell it to quit with its own version")
@@ -195,7 +199,8 @@ class _Protocol(asyncio.Protocol):
         reports: Reports = []
         for message in messages:
             if message[0] == "hello":
-                self.hello.set_result(message[1])
+                if not self.hello.done():  # else nobody waits for it any more
+                    self.hello.set_result(message[1])
             elif message[0] == "refused":
                 self.refused = message[1]
             else:

@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from cluster.domain import launcher_events as ev
@@ -49,7 +50,8 @@ class Launcher:
         self._own_peak = 0  # KiB, as last read
         self._sweeping: set[str] = set()
         self._events: deque[ev.Event] = deque()
-        self._link: link.Link | None = None
+        self._link: link.Link | None = None  # the agent's
+        self._callers: dict[int, link.Link] = {}  # by descriptor: connected, but they have not said hello
         self._exiting = False
         self._flushed = 0.0
         self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
@@ -129,28 +131,40 @@ class Launcher:
         if link.peer_uid(connection) not in (os.geteuid(), 0):
             connection.close()
             return
-        self._drop_link()
-        self._link = link.Link(connection, self.incarnation)
-        self._watch[self._link.fd] = self._on_agent
-        self._epoll.register(self._link.fd, self._link.mask)
+        caller = link.Link(connection, self.incarnation)
+        self._callers[caller.fd] = caller
+        self._watch[caller.fd] = partial(self._on_message, caller)
+        self._epoll.register(caller.fd, caller.mask)
 
-    def _on_agent(self) -> None:
-        agent = self._link
-        assert agent is not None
+    def _on_message(self, sender: link.Link) -> None:
         try:
-            events = agent.read()
+            events = sender.read()
         except ConnectionError:
-            self._drop_link()
+            self._drop(sender)
             return
         except wire.WireError as e:
             log(f"the agent was disconnected, it sent something wrong: {e}")
-            agent.refuse(str(e))
-            self._drop_link()
+            sender.refuse(str(e))
+            self._drop(sender)
             return
+        if sender.greeted and sender is not self._link:
+            self._take(sender)
         for event in events:
             self._feed(event)
         if self._journal.due():
             self._shorten_journal()
+
+    def _take(self, caller: link.Link) -> None:
+        """The last one that said hello is the agent.
+
+        Not the last one that connected, and the one before gets its answers first: or agents that come at once would
+        drop each other before either was greeted, and again with each new try.
+        """
+        if self._link is not None:
+            self._flush()
+        if self._link is not None:  # still
+            self._drop(self._link)
+        self._link = self._callers.pop(caller.fd)
 
     def _reap(self) -> None:
         ended = []
@@ -255,7 +269,7 @@ class Launcher:
 
     def _report(self, report: ev.Started | ev.Ended) -> None:
         line = self._journal.report(report)
-        if self._link is not None and self._link.greeted:
+        if self._link is not None:
             self._link.send(line)
         if isinstance(report, ev.Ended) and self._begun.pop(report.key, None) is not None:
             _remove_empty(self._outputs.pop(report.key), (report.out, report.err))
@@ -328,20 +342,22 @@ class Launcher:
         try:
             self._link.flush()
         except ConnectionError:
-            self._drop_link()
+            self._drop(self._link)
             return
         mask = select.EPOLLIN | (select.EPOLLOUT if self._link.stuck else 0)
         if mask != self._link.mask:
             self._link.mask = mask
             self._epoll.modify(self._link.fd, mask)
 
-    def _drop_link(self) -> None:
-        if self._link is not None:
-            self._epoll.unregister(self._link.fd)
-            del self._watch[self._link.fd]
-            self._link.close()
+    def _drop(self, sender: link.Link) -> None:
+        self._epoll.unregister(sender.fd)
+        del self._watch[sender.fd]
+        sender.close()
+        if sender is self._link:
             self._link = None
             self._feed(ev.AgentLost())
+        else:
+            del self._callers[sender.fd]
 
 
 def signal_name(number: int) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import select
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_events import Ended, Item, Started, Template
-from cluster.launcher import tree, watchdog
+from cluster.launcher import tree, watchdog, wire
 from cluster.launcher.client import LauncherClient
 from cluster.launcher.remains import identity
 from tests.integration.fifos import reach
@@ -102,6 +103,14 @@ class Lab:
 
     async def connect(self, millicpus: int = 2000, **more: Any) -> Agent:
         return Agent(await LauncherClient.connect_or_start(self.directory, millicpus, **more))
+
+    async def dial(self) -> socket.socket:
+        """A bare connection to the launcher, over which nothing was said yet."""
+        connection = socket.socket(socket.AF_UNIX)
+        directory = os.open(self.directory, os.O_PATH)  # its path may be too long for a socket address
+        await asyncio.to_thread(connection.connect, f"/proc/self/fd/{directory}/{wire.SOCKET_NAME}")
+        os.close(directory)
+        return connection
 
     def watchdog(self) -> "Watched":
         """The one that is there now."""

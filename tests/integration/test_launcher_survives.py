@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +21,7 @@ pytestmark = pytest.mark.slow
 AGENT = """
 import asyncio, os, sys
 from cluster.domain.launcher_events import Item, Template
-from cluster.launcher import cgroup, wire
-from cluster.launcher.client import LauncherClient, LauncherUnavailable
+from cluster.launcher.client import LauncherClient
 
 async def main(directory, outputs, started, gate):
     client = await LauncherClient.connect_or_start(directory, 2000)
@@ -104,10 +102,7 @@ def test_the_newest_agent_wins(lab: Lab) -> None:
 def test_an_agent_that_does_not_read_stalls_nothing_and_misses_nothing(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent() as agent:
-            deaf = socket.socket(socket.AF_UNIX)
-            directory = os.open(lab.directory, os.O_PATH)  # its path may be too long for a socket address
-            await asyncio.to_thread(deaf.connect, f"/proc/self/fd/{directory}/{wire.SOCKET_NAME}")
-            os.close(directory)
+            deaf = await lab.dial()
             deaf.sendall(wire.encode(("hello", 1000, None, 0)))
             long = wire.encode_template(lab.template("x" * 5000))  # cannot be started, which takes a long text
             deaf.sendall(wire.encode(("define", 1, long)))
@@ -147,6 +142,24 @@ def test_a_directory_that_others_may_enter_is_refused(lab: Lab) -> None:
 
     run(main())
     assert "closed to others" in (Path(lab.directory) / "launcher.log").read_text()
+
+
+def test_only_a_greeted_agent_takes_the_place_of_another(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            with await lab.dial() as silent, await lab.dial() as first, await lab.dial() as second:
+                one(agent, lab.shell("echo still heard"))
+                assert (await agent.end_of("1.0#1")).code == 0
+                for caller in (first, second):
+                    caller.sendall(wire.encode(("hello", 1000, None, 0)))
+                for caller in (first, second):  # greeted, even if another came before the answer had gone out
+                    assert wire.decode(await asyncio.to_thread(caller.makefile("rb").readline))[0] == "hello"
+                await agent.until_gone()
+                silent.sendall(wire.encode(("start", 1, ["2.0#1"])))
+                refusal = await asyncio.to_thread(silent.makefile("rb").readline)
+                assert wire.decode(refusal) == ["refused", "not a message: the first message must be hello"]
+
+    run(main())
 
 
 def test_two_agents_that_start_at_once_get_one_launcher(lab: Lab) -> None:
