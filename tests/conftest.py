@@ -1,5 +1,6 @@
 """Loaded before every test module: `cluster` must be imported before gRPC is, and linters sort it behind."""
 
+import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -34,3 +35,12 @@ def signals_reach_what_tests_start() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def events_of_closed_loops_are_no_news() -> None:
+    """gRPC has one queue of events a process, and whichever loop runs sees to all of them. Of one that comes late, for
+    the closed loop of an earlier test, asyncio logs an error: in the middle of another test, that may look for such."""
+    logging.getLogger("asyncio").addFilter(
+        lambda record: not ("PollerCompletionQueue" in record.msg and "Event loop is closed" in str(record.exc_info))
+    )
