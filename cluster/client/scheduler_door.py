@@ -74,7 +74,7 @@ class SchedulerDoor:
             await ready(self._channel, self.address, patience)
             with hanging_up(self._jobs.ReadOutput(request)) as call:
                 async for piece in call:
-                    yield Output(piece.job, piece.task_number, piece.attempt, piece.stderr, piece.data)
+                    yield Output(piece.job, piece.task_number, piece.attempt, piece.stderr, piece.data, piece.end)
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         request = jobs_pb2.CancelRequest(selectors=selectors_of(selectors), grace=grace, reason=reason)

@@ -97,7 +97,7 @@ class WorkerDoor:
         worker = await self._worker(patience)
         with calling(self.address), hanging_up(worker.ReadJobOutput(request)) as call:
             async for piece in call:
-                yield Output(0, 0, 1, piece.stderr, piece.data)
+                yield Output(0, 0, 1, piece.stderr, piece.data, piece.end)
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         running = {job.id for job in await self.list(selectors, (), 0) if not job.state.ended}

@@ -16,7 +16,7 @@ from cluster.domain.job import SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.scheduler.driver import Driver
-from cluster.scheduler.reading import FROM_THE_START, Sources, Wish
+from cluster.scheduler.reading import FROM_THE_START, Piece, Sources, Wish
 from cluster.store.interface import Store
 
 # Tasks of an array that have ended are read together: their outputs are small, and most have none.
@@ -27,12 +27,12 @@ PATIENCE = 0.25
 
 _ENDED = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
 
-Output = tuple[int, int, bool, bytes]  # (index, attempt, stderr, data)
+Output = tuple[int, int, Piece]  # (index, attempt, piece)
 
 
 @dataclass(frozen=True, slots=True)
 class SoFar:
-    """How far a reader of a job has come: so many bytes of an attempt's streams, and all that comes before it."""
+    """How far a reader of a job has come: to a place in an attempt's streams, and through all that comes before it."""
 
     index: int
     attempt: int
@@ -94,12 +94,12 @@ async def _read_ended(
     outputs: list[SmallOutput | TaskEnd] = [*small, *large]
     for item in sorted(outputs, key=lambda item: (item.index, item.attempt)):
         if isinstance(item, SmallOutput):
-            for stderr, data in sources.small(item, wish):
-                yield item.index, item.attempt, stderr, data
+            for piece in sources.small(item, wish):
+                yield item.index, item.attempt, piece
             continue
         async with aclosing(sources.large(item, wish)) as pieces:
-            async for stderr, data in pieces:
-                yield item.index, item.attempt, stderr, data
+            async for piece in pieces:
+                yield item.index, item.attempt, piece
 
 
 class _TaskReader:
@@ -112,19 +112,19 @@ class _TaskReader:
         self._index = so_far.index
         self._wish = wish
         self._shown = so_far.attempt - 1  # the last attempt that was given in full
-        self._given = dict(so_far.given)  # bytes of the attempt after that
+        self._given = dict(so_far.given)  # where its streams were read to in the attempt after that
         self._over = False
 
     async def read(self) -> AsyncGenerator[Output, None]:
         async with aclosing(self._driver.watchers.changes([self._job])) as changes:
             async for _ in changes:
                 async with aclosing(self._read_on()) as pieces:
-                    async for attempt, stderr, data in pieces:
-                        yield self._index, attempt, stderr, data
+                    async for attempt, piece in pieces:
+                        yield self._index, attempt, piece
                 if self._over or not self._wish.follow:
                     return
 
-    async def _read_on(self) -> AsyncGenerator[tuple[int, bool, bytes], None]:
+    async def _read_on(self) -> AsyncGenerator[tuple[int, Piece], None]:
         """All that is to be had before the task changes again."""
         self._over, worker_id, attempt = await self._driver.read(self._where)
         # Asked after the core, so that every end that the core knows of is among them.
@@ -135,25 +135,25 @@ class _TaskReader:
             if end.attempt <= self._shown:
                 continue
             if small:
-                for stderr, data in self._sources.small(small, self._wish, self._given):
-                    yield end.attempt, stderr, data
+                for piece in self._sources.small(small, self._wish, self._given):
+                    yield end.attempt, piece
             elif end.output_bytes:
                 async with aclosing(self._sources.large(end, self._wish, self._given)) as pieces:
-                    async for stderr, data in pieces:
-                        yield end.attempt, stderr, data
+                    async for piece in pieces:
+                        yield end.attempt, piece
             self._next_attempt(end.attempt)
         if worker_id and attempt > self._shown:
             async with aclosing(self._read_live(worker_id, attempt)) as live:
-                async for stderr, data in live:
-                    yield attempt, stderr, data
+                async for piece in live:
+                    yield attempt, piece
 
-    async def _read_live(self, worker_id: str, attempt: int) -> AsyncGenerator[tuple[bool, bytes], None]:
+    async def _read_live(self, worker_id: str, attempt: int) -> AsyncGenerator[Piece, None]:
         key = AttemptKey(self._job, self._index, attempt)
         try:
             async with aclosing(self._sources.live(key, worker_id, self._wish, dict(self._given))) as pieces:
-                async for stderr, data in pieces:
-                    self._given[stderr] += len(data)
-                    yield stderr, data
+                async for piece in pieces:
+                    self._given[piece.stderr] = piece.end
+                    yield piece
             self._next_attempt(attempt)
         except NotFound:
             pass  # it has not begun, or has just ended: either will be a change

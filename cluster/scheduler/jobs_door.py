@@ -94,10 +94,14 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
             for tasks in target.ranges or (Range(0, spec.task_count),):
                 reading = read_tasks(self._driver, self._sources, target.job, tasks, wish, so_far)
                 async with aclosing(reading) as pieces:
-                    async for index, attempt, stderr, data in pieces:
-                        number = spec.number_of(index)
+                    async for index, attempt, piece in pieces:
                         yield jobs_pb2.ReadOutputResponse(
-                            job=target.job, task_number=number, attempt=attempt, stderr=stderr, data=data
+                            job=target.job,
+                            task_number=spec.number_of(index),
+                            attempt=attempt,
+                            stderr=piece.stderr,
+                            data=piece.data,
+                            end=piece.end,
                         )
 
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, NamedTuple
 
 from cluster.domain.errors import Exhausted
 from cluster.domain.ids import AttemptKey
@@ -51,32 +51,51 @@ class OutputFiles:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return NewOutput({stderr: self._path(key, stderr) for stderr in (False, True)}, self._new, self._cap)
 
-    def read(self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0) -> Iterator[bytes]:
-        """The stream in pieces, from byte `skip` (as it was written) or only its last lines. Nothing if it was empty.
-        Blocks."""
+    def read(
+        self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0
+    ) -> Iterator[tuple[bytes, int]]:
+        """The stream in pieces, each with where it ends, from byte `skip` or only its last lines. Nothing if it was
+        empty. Places are as the stream was written. Blocks."""
         try:
             file = self._path(key, stderr).open("rb")
         except FileNotFoundError:
             return
         with file:
-            file.seek(self._position(file, skip) if tail_lines is None else tail_start(file, tail_lines))
-            while piece := file.read(CHUNK):
-                yield piece
+            gap = self._gap(file)
+            at = file.seek(gap.kept(skip) if tail_lines is None else tail_start(file, tail_lines))
+            while piece := file.read(min(CHUNK, gap.at - at) if at < gap.at else CHUNK):
+                at += len(piece)
+                yield piece, gap.written(at)
 
-    def _position(self, file: IO[bytes], skip: int) -> int:
-        """Where byte `skip` of a stream is, or the line that says that it is missing."""
+    def _gap(self, file: IO[bytes]) -> "_Gap":
         head = self._cap // 2
-        if skip <= head or os.fstat(file.fileno()).st_size <= self._cap:
-            return skip
         file.seek(head)
-        mark = _MARK.match(file.read(_LONGEST_MARK))
-        if mark is None:  # of a program with another cap
-            return skip
-        left_out = int(mark[1])
-        return head if skip < head + left_out else skip - left_out + mark.end()
+        mark = _MARK.match(file.read(_LONGEST_MARK)) if os.fstat(file.fileno()).st_size > self._cap else None
+        return _Gap(head, mark.end(), int(mark[1])) if mark else _NO_GAP  # not its end: of a program with another cap
 
     def _path(self, key: AttemptKey, stderr: bool) -> Path:
         return self._directory / str(key.job) / f"{key.index}.{key.attempt}.{_SUFFIXES[stderr]}"
+
+
+class _Gap(NamedTuple):
+    """What is missing in a kept stream, and the line that stands there. In bytes."""
+
+    at: int
+    line: int
+    left_out: int
+
+    def kept(self, written: int) -> int:
+        """Where in the file this byte of the stream is, or else the line that says that it is missing."""
+        if written <= self.at:
+            return written
+        return self.at if written < self.at + self.left_out else written - self.left_out + self.line
+
+    def written(self, kept: int) -> int:
+        """Where in the stream this byte of the file was. Of the line's: before what is missing."""
+        return min(kept, self.at) if kept < self.at + self.line else kept - self.line + self.left_out
+
+
+_NO_GAP = _Gap(0, 0, 0)
 
 
 class NewOutput:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cluster.domain.errors import NotFound, Unreachable
 from cluster.domain.ids import AttemptKey
@@ -18,8 +19,15 @@ from cluster.scheduler.relay import Relay
 from cluster.scheduler.sessions import Sessions
 from cluster.v1 import scheduler_pb2
 
-Piece = tuple[bool, bytes]  # (stderr, data)
 FROM_THE_START: Mapping[bool, int] = {False: 0, True: 0}  # bytes to skip of stdout and stderr
+
+
+class Piece(NamedTuple):
+    """Some bytes of one of an attempt's streams."""
+
+    stderr: bool
+    data: bytes
+    end: int  # where they end in that stream, in bytes as they were written; says nothing of the last lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +55,12 @@ class Sources:
 
     def small(self, output: SmallOutput, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START) -> list[Piece]:
         """What is wanted of it, without the first `skip` bytes of each stream."""
-        streams = {False: output.stdout, True: output.stderr}
-        pieces = [(flag, tail_of(streams[flag], wish.tail_lines)[skip[flag] :]) for flag in wish.streams()]
-        return [(stderr, data) for stderr, data in pieces if data]
+        pieces = []
+        for stderr in wish.streams():
+            written = output.stderr if stderr else output.stdout
+            if data := tail_of(written, wish.tail_lines)[skip[stderr] :]:
+                pieces.append(Piece(stderr, data, len(written)))
+        return pieces
 
     async def large(
         self, end: TaskEnd, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START
@@ -67,8 +78,8 @@ class Sources:
                     raise
         for stderr in wish.streams():
             stored = self._files.read(key, stderr, wish.tail_lines, skip[stderr])
-            while data := await asyncio.to_thread(next, stored, b""):
-                yield stderr, data
+            while (part := await asyncio.to_thread(next, stored, None)) is not None:
+                yield Piece(stderr, *part)
 
     async def live(
         self, key: AttemptKey, worker_id: str, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START
@@ -89,10 +100,9 @@ class Sources:
             follow=wish.follow,
             tail_lines=wish.tail_lines,
         )
-        left = dict(skip)
+        ends = dict(FROM_THE_START)
         with self._relay.transfer(line, wanted) as transfer:
             async for stderr, data in transfer.pieces():
-                skipped = min(left[stderr], len(data))
-                left[stderr] -= skipped
-                if skipped < len(data):
-                    yield stderr, data[skipped:]
+                begin, ends[stderr] = ends[stderr], ends[stderr] + len(data)
+                if ends[stderr] > skip[stderr]:
+                    yield Piece(stderr, data[max(0, skip[stderr] - begin) :], ends[stderr])

@@ -85,9 +85,11 @@ class ReadJobOutputRequest(_message.Message):
     def __init__(self, selector: _Optional[_Union[_jobs_pb2.Selector, _Mapping]] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., so_far: _Optional[_Union[_jobs_pb2.ReadSoFar, _Mapping]] = ...) -> None: ...
 
 class ReadJobOutputResponse(_message.Message):
-    __slots__ = ("stderr", "data")
+    __slots__ = ("stderr", "data", "end")
     STDERR_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     stderr: bool
     data: bytes
-    def __init__(self, stderr: _Optional[bool] = ..., data: _Optional[bytes] = ...) -> None: ...
+    end: int
+    def __init__(self, stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., end: _Optional[int] = ...) -> None: ...

@@ -100,7 +100,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         start = (request.so_far.stdout, request.so_far.stderr)
         wanted = Wanted(request.stdout, request.stderr, request.follow, tail, start)
         async for chunk in self._readers.read(key_of(self._one(request.selector).number), wanted):
-            yield worker_pb2.ReadJobOutputResponse(stderr=chunk.stderr, data=chunk.data)
+            yield worker_pb2.ReadJobOutputResponse(stderr=chunk.stderr, data=chunk.data, end=chunk.end)
 
     def _select(self, selector: jobs_pb2.Selector) -> list[OwnJob]:
         """What is selected of what the caller may see. InvalidInput or NotFound."""

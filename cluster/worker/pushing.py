@@ -144,7 +144,7 @@ class Keeping:
             if message.data:
                 yield message
                 message = scheduler_pb2.PushOutputRequest()
-            message.stderr, message.data = chunk
+            message.stderr, message.data = chunk.stderr, chunk.data
         message.complete = True
         yield message
 

@@ -29,6 +29,7 @@ class Phase(Enum):
 class Chunk(NamedTuple):
     stderr: bool
     data: bytes
+    end: int  # where it ends in its stream, in bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Readers:
                         if data := os.pread(stream.fd, CHUNK, stream.at):
                             stream.at += len(data)
                             found = True
-                            yield Chunk(stream.stderr, data)
+                            yield Chunk(stream.stderr, data, stream.at)
                     if found:
                         continue
                     if ended:

@@ -104,7 +104,7 @@ class Ended:
             raise self.error
         if not self.output_ends:
             await asyncio.Event().wait()
-        yield Output(1, 0, 1, False, b"")
+        yield Output(1, 0, 1, False, b"", 0)
 
     async def get(self, selector: str, **options: object) -> NoReturn:
         self.asked.set()
@@ -166,7 +166,7 @@ class Away:
 
     async def logs(self, selector: str, **options: object) -> AsyncIterator[Output]:
         raise Unreachable("head:50000 cannot be reached")
-        yield Output(16, 0, 1, False, b"")
+        yield Output(16, 0, 1, False, b"", 0)
 
 
 def test_who_gives_up_on_the_scheduler_says_which_job_may_go_on_and_how_to_follow_it() -> None:

@@ -225,13 +225,14 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
         numbers = [job.tasks[i].number for i in wanted]
         first = numbers.index(had.task_number) if had.job == job.record.number else 0
         for task in (job.tasks[i] for i in wanted[first:]):
-            sent, skip = 0, {False: 0, True: 0}
+            sent, skip, ends = 0, {False: 0, True: 0}, {False: 0, True: 0}
             if had.job == job.record.number and task.number == had.task_number:
                 skip = {False: had.stdout, True: had.stderr}
             while True:
                 changed = job.changed
                 for stderr, data in task.written[sent:]:
                     sent += 1
+                    ends[stderr] += len(data)
                     skipped = min(skip[stderr], len(data))
                     skip[stderr] -= skipped
                     data = data[skipped:]
@@ -239,7 +240,12 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
                         if request.HasField("tail_lines"):
                             data = b"".join(data.splitlines(keepends=True)[-request.tail_lines :])
                         yield jobs_pb2.ReadOutputResponse(
-                            job=job.record.number, task_number=task.number, attempt=1, stderr=stderr, data=data
+                            job=job.record.number,
+                            task_number=task.number,
+                            attempt=1,
+                            stderr=stderr,
+                            data=data,
+                            end=ends[stderr],
                         )
                         await self._maybe_break(context)
                 if task.state.ended or not request.follow:

@@ -146,7 +146,7 @@ def test_each_break_is_outlasted_however_long_nothing_was_written(
             if self.calls <= 3:
                 clock[0] += 3600
                 raise Unreachable("the connection broke")
-            yield Output(1, 0, 1, False, b"late\n")
+            yield Output(1, 0, 1, False, b"late\n", 5)
 
     monkeypatch.setattr(aio, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     client = connect(double)
@@ -377,7 +377,7 @@ class SlowToEnd:
         try:
             self.begun.set()
             await asyncio.Event().wait()
-            yield Output(1, 0, 1, False, b"")
+            yield Output(1, 0, 1, False, b"", 0)
         finally:
             for _ in range(9):
                 await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from cluster.domain.errors import Exhausted, InvalidInput, NotFound, Unreachable
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import ArraySegment, OkEnds, SmallOutput
 from cluster.domain.session import Assign
+from cluster.scheduler import outputs
 from cluster.scheduler.outputs import OutputFiles
 from cluster.scheduler.relay import Transfer
 from cluster.scheduler.worker_door import take_in
@@ -34,6 +35,10 @@ async def start_one(user: User, worker: Worker, **fields: Any) -> Assign:
     assign: Assign = await worker.hear(Assign)
     await worker.report(started=(assign.attempts,))
     return assign
+
+
+async def with_ends(pieces: AsyncIterator[ReadOutputResponse]) -> list[tuple[bytes, int]]:
+    return [(piece.data, piece.end) async for piece in pieces]
 
 
 async def end_with_output(worker: Worker, assign: Assign, output_bytes: int) -> None:
@@ -82,6 +87,7 @@ def test_a_reader_whose_call_broke_goes_on_where_it_was(tmp_path: Path) -> None:
         async def rest(selector: str, **place: int) -> bytes:
             return await user.text(selector, so_far=ReadSoFar(**place))
 
+        assert await with_ends(user.output("1")) == [(b"small0", 6), (b"large", 5), (b"!", 1), (b"small2", 6)]
         assert await rest("1", job=1, task_number=10, attempt=1, stdout=5) == b"0large!small2"
         assert await rest("1", job=1, task_number=20, attempt=1, stdout=1) == b"arge!small2"
         assert await rest("1", job=1, task_number=20, attempt=1, stdout=5, stderr=1) == b"small2"
@@ -112,11 +118,11 @@ def test_an_output_may_be_one_message(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
         assign = await start_one(user, worker)
-        follower = asyncio.create_task(user.text("1", follow=True))
+        follower = asyncio.create_task(with_ends(user.output("1", follow=True)))
         asked = await worker.asked_for()
         await worker.push(PushOutputRequest(transfer_id=asked.transfer_id, data=b"live", complete=True))
         await end_with_output(worker, assign, 9000)
-        assert await follower == b"live"
+        assert await follower == [(b"live", 4)]
         await worker.push(PushOutputRequest(job=1, index=0, attempt=1, data=b"kept", complete=True))
         assert await user.text("1") == b"kept"
 
@@ -379,7 +385,7 @@ def test_output_in_memory_of_a_task_that_never_ran_is_empty(tmp_path: Path) -> N
 
 
 def read(files: OutputFiles, key: AttemptKey, **fields: object) -> bytes:
-    return b"".join(files.read(key, False, **fields))  # type: ignore[arg-type]
+    return b"".join(data for data, _ in files.read(key, False, **fields))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("piece", [1, 7, 1000])
@@ -407,7 +413,26 @@ def test_who_has_had_a_part_gets_the_rest_of_what_is_kept(tmp_path: Path, size: 
     mark = b"\n[cluster: %d bytes left out here]\n" % (size - 10)
     for had in range(size + 1):
         rest = data[had:] if size <= 10 or had >= size - 5 else data[had:5] + mark + data[-5:]
-        assert b"".join(files.read(key, False, skip=had)) == rest
+        assert read(files, key, skip=had) == rest
+
+
+@pytest.mark.parametrize("size", [8, 10, 11, 30])
+def test_wherever_a_reader_breaks_off_what_follows_comes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Even behind what is missing, where the places in the file are not those in the stream."""
+    files, key = OutputFiles(tmp_path, cap=10), AttemptKey(5, 17, 2)
+    with files.new(key) as output:
+        output.write(False, bytes(48 + i for i in range(size)))
+        output.keep()
+    whole = read(files, key)
+    for chunk in range(35, 45):  # the line about what is missing, alone and with more and more behind it
+        monkeypatch.setattr(outputs, "CHUNK", chunk)
+        had = b""
+        for data, end in files.read(key, False):
+            had += data
+            assert had + read(files, key, skip=end) == whole
+        assert end == size
 
 
 def test_half_of_what_was_to_be_kept_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -547,7 +572,7 @@ def test_whatever_the_system_does_output_is_kept_whole_or_not_at_all(tmp_path: P
         files = OutputFiles(tmp_path)
         assert files.has(key) or not kept, f"{faults} from call {first} on"
         if files.has(key):
-            streams = [b"".join(files.read(key, stderr)) for stderr in (False, True)]
+            streams = [b"".join(data for data, _ in files.read(key, stderr)) for stderr in (False, True)]
             assert streams == [b"out", b"err"], f"{faults} from call {first} on"
         for path in files_in(tmp_path):
             path.unlink()
