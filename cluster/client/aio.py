@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from cluster.client.discovery import Place, find
-from cluster.client.door import Door
+from cluster.client.door import Door, WantedOutput
 from cluster.client.renewing import renew_if_due
-from cluster.client.so_far import ReadSoFar, read_on
+from cluster.client.so_far import read_on
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import parse_array
 from cluster.domain.errors import InvalidInput, NotReached, Unreachable
@@ -125,15 +125,14 @@ class AsyncClient:
         A follower from byte 0 outlasts a restart of the scheduler: it goes on where it was.
         """
         door, patience = self._door(), self._patience
-        so_far: ReadSoFar | None = None
+        wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail)
         while True:
             began, given = time.monotonic(), patience.left()
             try:
-                asked = door.logs(_text(selector), stdout, stderr, follow, tail, so_far, given)
-                async with aclosing(asked) as pieces:
+                async with aclosing(door.logs(wanted, given)) as pieces:
                     async for piece in pieces:
                         patience.renew()
-                        so_far = read_on(so_far, piece)
+                        wanted = replace(wanted, so_far=read_on(wanted.so_far, piece))
                         yield piece
                 return
             except Unreachable as error:

@@ -4,12 +4,25 @@ Implementations raise ClusterErrors, make one call each, and never try again: th
 """
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.client.so_far import ReadSoFar
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class WantedOutput:
+    """What a reader asks for: of each stream that is wanted all, its last lines, or what comes after `so_far`."""
+
+    selector: str
+    stdout: bool
+    stderr: bool
+    follow: bool
+    tail: int | None
+    so_far: ReadSoFar | None = None
 
 
 class Door(Protocol):
@@ -29,17 +42,8 @@ class Door(Protocol):
     def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         """The jobs at once and after changes; ends when all have ended."""
 
-    def logs(
-        self,
-        selector: str,
-        stdout: bool,
-        stderr: bool,
-        follow: bool,
-        tail: int | None,
-        so_far: ReadSoFar | None,
-        patience: float,
-    ) -> AsyncGenerator[Output, None]:
-        """Output of one or more tasks; `tail`: only that many last lines of each stream; `so_far`: what comes after."""
+    def logs(self, wanted: WantedOutput, patience: float) -> AsyncGenerator[Output, None]:
+        """Output of one or more tasks."""
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         """The jobs as they are now, and how many tasks were asked to stop."""

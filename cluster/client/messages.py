@@ -1,9 +1,9 @@
 """Between messages and the client's values."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cluster.client.so_far import ReadSoFar
+from cluster.client.door import WantedOutput
 from cluster.client.types import Counts, Job, Task, Token, Worker
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import JobSpec
@@ -34,12 +34,20 @@ def selectors_of(texts: Sequence[str]) -> list[jobs_pb2.Selector]:
         raise InvalidInput(f"the selector {error.object!r} is not UTF-8") from None
 
 
-def so_far_message(place: ReadSoFar | None) -> jobs_pb2.ReadSoFar | None:
-    if place is None:
-        return None
-    return jobs_pb2.ReadSoFar(
-        job=place.job, task_number=place.task, attempt=place.attempt, stdout=place.stdout, stderr=place.stderr
-    )
+def output_fields(wanted: WantedOutput) -> dict[str, Any]:
+    """Those of a request for output, which are the same at both doors."""
+    place = wanted.so_far
+    return {
+        "selector": selectors_of([wanted.selector])[0],
+        "stdout": wanted.stdout,
+        "stderr": wanted.stderr,
+        "follow": wanted.follow,
+        "tail_lines": wanted.tail,
+        "so_far": place
+        and jobs_pb2.ReadSoFar(
+            job=place.job, task_number=place.task, attempt=place.attempt, stdout=place.stdout, stderr=place.stderr
+        ),
+    }
 
 
 def job_of(message: job_pb2.Job) -> Job:

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from cluster.client.connection import hanging_up, ready
-from cluster.client.messages import job_of, selectors_of, so_far_message, spec_message, task_of, token_of, worker_of
-from cluster.client.so_far import ReadSoFar
+from cluster.client.door import WantedOutput
+from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of, token_of, worker_of
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.credentials import Credentials
 from cluster.domain.identity import scheduler_server_name
@@ -52,24 +52,8 @@ class SchedulerDoor:
                 async for answer in call:
                     yield tuple(map(job_of, answer.jobs))
 
-    async def logs(
-        self,
-        selector: str,
-        stdout: bool,
-        stderr: bool,
-        follow: bool,
-        tail: int | None,
-        so_far: ReadSoFar | None,
-        patience: float,
-    ) -> AsyncGenerator[Output, None]:
-        request = jobs_pb2.ReadOutputRequest(
-            selector=selectors_of([selector])[0],
-            stdout=stdout,
-            stderr=stderr,
-            follow=follow,
-            tail_lines=tail,
-            so_far=so_far_message(so_far),
-        )
+    async def logs(self, wanted: WantedOutput, patience: float) -> AsyncGenerator[Output, None]:
+        request = jobs_pb2.ReadOutputRequest(**output_fields(wanted))
         with calling(self.address):
             await ready(self._channel, self.address, patience)
             with hanging_up(self._jobs.ReadOutput(request)) as call:

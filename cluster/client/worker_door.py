@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import grpc.aio
 
 from cluster.client.connection import hanging_up, ready
-from cluster.client.messages import job_of, selectors_of, so_far_message, spec_message, task_of
-from cluster.client.so_far import ReadSoFar
+from cluster.client.door import WantedOutput
+from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import InvalidInput, Unreachable, Untrusted
@@ -76,24 +76,8 @@ class WorkerDoor:
                 jobs[job.id] = job
                 yield tuple(jobs.values())
 
-    async def logs(
-        self,
-        selector: str,
-        stdout: bool,
-        stderr: bool,
-        follow: bool,
-        tail: int | None,
-        so_far: ReadSoFar | None,
-        patience: float,
-    ) -> AsyncGenerator[Output, None]:
-        request = worker_pb2.ReadJobOutputRequest(
-            selector=selectors_of([selector])[0],
-            stdout=stdout,
-            stderr=stderr,
-            follow=follow,
-            tail_lines=tail,
-            so_far=so_far_message(so_far),
-        )
+    async def logs(self, wanted: WantedOutput, patience: float) -> AsyncGenerator[Output, None]:
+        request = worker_pb2.ReadJobOutputRequest(**output_fields(wanted))
         worker = await self._worker(patience)
         with calling(self.address), hanging_up(worker.ReadJobOutput(request)) as call:
             async for piece in call:
