@@ -16,7 +16,7 @@ from cluster.domain.identity import Kind, scheduler_server_name
 from cluster.domain.intervals import Range
 from cluster.domain.job import PACKED, JobSpec, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import LEASE
-from cluster.domain.session import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged
+from cluster.domain.session import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
 from cluster.domain.states import TaskState
 from cluster.pki.authority import Authority, open_authority, refresh_credentials
 from cluster.rpc.channel import dial
@@ -170,13 +170,14 @@ class Worker:
     async def connect(
         self, queued: Sequence[Attempts] = (), running: Sequence[Attempts] = (), incarnation: str = "one"
     ) -> None:
-        """Registers and opens a session."""
+        """Registers and opens a session. By its `welcome` the scheduler knows it."""
         await self.register()
         self.stream = self.stub.Session()
         hello = Hello(incarnation, self.millicpus, 0, tuple(queued), tuple(running))
         await self.stream.write(scheduler_pb2.SessionRequest(hello=hello_to_proto(hello)))
         self.heard: list[Downward] = []
         self.asked: list[scheduler_pb2.OpenOutput] = []
+        self.welcome: Welcome = await self.hear(Welcome)
 
     async def deregister(self, reason: str) -> None:
         with calling(self.address):

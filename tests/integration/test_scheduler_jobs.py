@@ -10,7 +10,7 @@ from cluster.domain.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from cluster.domain.identity import Role
 from cluster.domain.intervals import Range
 from cluster.domain.job import ArraySegment, SmallOutput
-from cluster.domain.session import Assign, Stop, Welcome
+from cluster.domain.session import Assign, Stop
 from cluster.domain.users import UserRecord
 from cluster.v1 import job_pb2
 from tests.integration.schedulers import W2, Cluster, in_cluster, one
@@ -23,7 +23,7 @@ def test_a_job_runs_and_ends(tmp_path: Path) -> None:  # S2.1 S2.2
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
         await worker.connect()
-        assert (await worker.hear(Welcome)).epoch == 1
+        assert worker.welcome.epoch == 1
         job = await user.submit("echo", "hi", name="greeting")
         assert (job.number, job.owner, list(job.spec.argv)) == (1, "admin", ["echo", "hi"])
         waiting = asyncio.create_task(user.wait("1"))
@@ -110,7 +110,6 @@ def test_a_job_that_no_worker_fits_waits_and_says_why(tmp_path: Path) -> None:
         user, worker = cluster.user(), cluster.worker()
         assert "no worker has registered" in (await user.submit()).pending_because[0]
         await worker.connect()
-        await worker.hear(Welcome)
         job = await user.submit(millicpus=64_000)
         assert "needs 64 cpus a task; the largest worker online, box, has 2" in job.pending_because[0]
         job = await user.submit(worker="nowhere")
@@ -200,7 +199,6 @@ def test_workers_register_with_names_of_their_own_and_deregister(tmp_path: Path)
         assert (answer.worker_id, answer.name) == (W2, "box-2")
         assert (await first.register()).name == "box"
         await first.connect()
-        await first.hear(Welcome)
         states = [(w.name, w.state) for w in await cluster.user().workers()]
         assert states == [("box", 1), ("box-2", 2)]
         await first.deregister("SIGTERM")

@@ -15,7 +15,7 @@ from cluster.domain.errors import Conflict, Exhausted, InvalidInput, Unreachable
 from cluster.domain.identity import Kind, Role
 from cluster.domain.intervals import Range
 from cluster.domain.job import ArraySegment, JobProgress, JobRecord, OkEnds, TaskEnd
-from cluster.domain.session import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Welcome
+from cluster.domain.session import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged
 from cluster.domain.states import TaskState
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
@@ -46,7 +46,7 @@ def test_a_restart_loses_no_job_and_adopts_what_runs(tmp_path: Path) -> None:
         worker = cluster.worker(millicpus=4000)
         stranger = one(1, 9)
         await worker.connect(running=[Attempts(1, 1, (Range(2, 3),)), stranger])
-        assert (await worker.hear(Welcome)).epoch == 2
+        assert worker.welcome.epoch == 2
         assert await worker.hear(Disown) == Disown(stranger)
         # It did not list task 3, and its launcher is the one that would know: that one never started.
         again = await worker.hear(Assign)
@@ -84,9 +84,7 @@ def test_a_second_session_replaces_the_first(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         first, second = cluster.worker(), cluster.worker()
         await first.connect()
-        await first.hear(Welcome)
         await second.connect()
-        await second.hear(Welcome)
         with pytest.raises(Conflict, match="replaced by a newer session"):
             await first.end_of_session()
         await cluster.user().submit()
@@ -151,7 +149,6 @@ def test_a_worker_that_does_not_read_at_all_loses_its_session(tmp_path: Path, mo
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
         await worker.connect()
-        await worker.hear(Welcome)
         line = cluster.service.driver._sessions[1]
         line.send([Assign(one(1), None, 1.0, (bytes(24 << 20),))])  # more than fits on the way to who does not read
         await user.jobs()  # by its answer the call waits for room
@@ -303,11 +300,11 @@ def test_a_stop_ends_open_calls_with_the_reason(tmp_path: Path, monkeypatch: pyt
         user: User = cluster.user()
         worker = cluster.worker()
         await worker.connect()
-        await worker.hear(Welcome)
         await user.submit(worker="nowhere")
         waiting = asyncio.create_task(user.wait("1"))
         following = asyncio.create_task(user.text("1", follow=True))
-        await user.jobs()  # by its answer both streams have begun
+        while not {"Wait", "ReadOutput"} <= {call.method.rpartition("/")[2] for call in cluster.service._gate._calls}:
+            await user.jobs()
         await cluster.service.stop()
         for stream in (waiting, following):
             with pytest.raises(Unreachable, match="the scheduler is stopping"):
@@ -325,7 +322,6 @@ def test_a_worker_that_vanishes_in_the_middle_of_a_message_is_no_fault_of_ours(
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
         await worker.connect()
-        await worker.hear(Welcome)
         line = cluster.service.driver._sessions[1]
         line.send([Assign(one(1), None, 1.0, (bytes(24 << 20),))])
         await user.jobs()
