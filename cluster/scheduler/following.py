@@ -165,8 +165,9 @@ class _TaskReader:
 
     def _outputs(self, store: Store) -> list[tuple[TaskEnd, SmallOutput | None]]:
         """The ends of the task, each with its output if it was small."""
+        ends = store.ends_of_task(self._job, self._index)  # first: there may be a commit before the next question
         small = {output.attempt: output for output in store.small_outputs(self._job, self._index, self._index + 1)}
-        return [(end, small.get(end.attempt)) for end in store.ends_of_task(self._job, self._index)]
+        return [(end, small.get(end.attempt)) for end in ends]
 
     def _next_attempt(self, shown: int) -> None:
         self._shown = shown

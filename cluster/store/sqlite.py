@@ -73,9 +73,10 @@ class SqliteStore:
                 self._writer.executemany(statement, batch)
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
-        ends = [rows.end_from_row(row) for row in self._read(sql.GET_ENDS_OF_TASK, (job, index))]
-        ends += [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
-        return ends  # in order: nothing follows a success
+        # In order, because nothing follows a success. It is asked for first, because there may be a commit before the
+        # next question: none of the attempts before it can be missing then.
+        success = [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
+        return [rows.end_from_row(row) for row in self._read(sql.GET_ENDS_OF_TASK, (job, index))] + success
 
     def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
         arguments = {"job": job, "start": start, "stop": stop}

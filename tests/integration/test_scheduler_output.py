@@ -4,7 +4,7 @@ import asyncio
 import os
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -366,6 +366,39 @@ def test_a_transfer_belongs_to_its_worker_and_happens_once(tmp_path: Path) -> No
             await reading
         with pytest.raises(NotFound, match="nobody waits"):
             await worker.push(first)
+
+    in_cluster(tmp_path, body)
+
+
+def test_an_end_that_comes_while_the_store_is_asked_is_read_with_its_output(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        store, asked, committed = cluster.store, threading.Event(), threading.Event()
+
+        def paused(query: Callable[..., Any]) -> Callable[..., Any]:
+            def answer(*arguments: int) -> Any:
+                found = query(*arguments)
+                asked.set()
+                committed.wait(PATIENCE)
+                return found
+
+            return answer
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("ends_of_task", "small_outputs"):
+                patch.setattr(store, name, paused(getattr(store, name)))
+            follower = asyncio.create_task(user.text("1", follow=True))
+            await asyncio.to_thread(asked.wait, PATIENCE)
+            await worker.finish(assign, SmallOutput(1, 0, 1, b"small", b""))
+            committed.set()
+            asking = asyncio.create_task(worker.asked_for())
+            await asyncio.wait([asking, follower], return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                gone = PushOutputRequest(transfer_id=asking.result().transfer_id, error="it has ended")
+                await worker.push(gone)
+            assert await follower == b"small"
+            asking.cancel()
 
     in_cluster(tmp_path, body)
 
