@@ -147,7 +147,8 @@ class LauncherCore:
             case QuitRequested():
                 self._on_quit_requested(event, effects)
             case FoundUnfinished():
-                ended = Ended(self._next_seq(), event.key, "lost", started_at=event.wall_us, text=LOST_TEXT)
+                took = max(0, event.found_us - event.begun_us)  # the wall clock may have been set back
+                ended = Ended(self._next_seq(), event.key, "lost", None, None, event.begun_us, took, text=LOST_TEXT)
                 self._report(ended, effects)
             case Tick():
                 pass

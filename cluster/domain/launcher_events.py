@@ -143,10 +143,11 @@ class TreeGone:
 
 @dataclass(slots=True)
 class FoundUnfinished:
-    """A dead launcher had begun this attempt; what became of it cannot be known."""
+    """A dead launcher had begun this attempt; what became of it cannot be known. Microseconds since the Unix epoch."""
 
     key: str
-    wall_us: int
+    begun_us: int
+    found_us: int
 
 
 @dataclass(slots=True)
@@ -198,7 +199,8 @@ class Ended(NamedTuple):
         cannot be known).
     code: exit code, or None. For `launch_failed` what a shell would say (126, 127).
     signal: what ended it; when we stopped it and it then exited by itself, the last signal that we sent.
-    started_at: microseconds since the Unix epoch. duration, cpu: microseconds. 0 when it never started.
+    started_at: microseconds since the Unix epoch. duration, cpu: microseconds. 0 when it never started. One that is
+        lost counts until that was found.
     peak: KiB of the largest process, 0: unknown. out, err: bytes of stdout and stderr.
     text: what went wrong, for people.
     """

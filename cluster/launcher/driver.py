@@ -73,8 +73,9 @@ class Launcher:
         self._group.enter()
         tree.become_subreaper()
         self._journal.rewrite(memory.seq, memory.begun.values(), memory.unacked)
+        found_us = time.time_ns() // 1000
         for begun in memory.begun.values():
-            self._feed(ev.FoundUnfinished(begun.key, begun.wall_us))
+            self._feed(ev.FoundUnfinished(begun.key, begun.wall_us, found_us))
         self._flush_journal()
         if memory.begun or killed:
             log(f"an earlier launcher died: {len(memory.begun)} attempts are lost, what they left was killed")

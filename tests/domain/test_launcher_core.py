@@ -281,8 +281,8 @@ def test_a_new_agent_sets_the_capacity() -> None:
 
 def test_what_a_dead_launcher_left_is_lost() -> None:
     core = LauncherCore(1000, 5, [Ended(5, B.key, "ok", 0)])
-    lost = Ended(6, A.key, "lost", started_at=WALL, text=LOST_TEXT)
-    assert core.handle(FoundUnfinished(A.key, WALL), NOW) == [Report(lost)]
+    lost = Ended(6, A.key, "lost", started_at=WALL, duration=3_000_000, text=LOST_TEXT)
+    assert core.handle(FoundUnfinished(A.key, WALL, WALL + 3_000_000), NOW) == [Report(lost)]
     assert [r.seq for r in core.unacked] == [5, 6]
     assert core.handle(StartRequested(ONE_CPU, [A, B]), NOW) == []
 

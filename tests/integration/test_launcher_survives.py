@@ -191,7 +191,8 @@ def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_it_openly(la
         async with lab.agent() as later:
             assert leader.is_gone()
             assert daemon.is_gone()
-            assert (await later.end_of(key)).reason == "lost"
+            lost = await later.end_of(key)
+            assert (lost.reason, lost.duration > 0) == ("lost", True)
             assert later.hello.incarnation == agent.hello.incarnation
             assert later.hello.backlog == later.hello.running == []
             assert later.reports[:-1] == agent.reports

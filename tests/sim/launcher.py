@@ -73,7 +73,7 @@ class Launcher:
         self.core = LauncherCore(self.machine.millicpus, said.seq, said.unacked(whole=same_boot))
         self._journal_anew(said.begun)
         for key in said.begun:
-            self.feed(ev.FoundUnfinished(key, 0))
+            self.feed(ev.FoundUnfinished(key, 0, 0))
 
     def connect(self, to_agent: ToAgent, incarnation: str, acked: int) -> int:
         """An agent says hello. What an earlier one had sent and was not read yet is gone. Answers its line."""
