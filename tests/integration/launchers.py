@@ -18,9 +18,11 @@ from cluster.launcher.remains import identity
 from tests.integration.fifos import reach
 from tests.patience import PATIENCE
 
-# Forks twice, leaves the session, closes everything: what daemons do. Ignores SIGTERM, tells its pid.
+# Forks twice, leaves the session, closes everything: what daemons do. Ignores SIGTERM, tells its pid; who started it goes
+# on when it has, because whatever that leaves behind is killed at once.
 DAEMON = """
 import os, signal, sys
+told, tell = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
@@ -29,9 +31,11 @@ if os.fork() == 0:
             os.close(fd)
         with open(sys.argv[1], "w") as f:
             f.write(str(os.getpid()))
+        os.write(tell, b"!")
         signal.pause()
     os._exit(0)
 os.wait()
+os.read(told, 1)
 """
 
 
