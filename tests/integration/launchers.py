@@ -18,8 +18,8 @@ from cluster.launcher.remains import identity
 from tests.integration.fifos import reach
 from tests.patience import PATIENCE
 
-# Forks twice, leaves the session, closes everything: what daemons do. Ignores SIGTERM, tells its pid; who started it goes
-# on when it has, because whatever that leaves behind is killed at once.
+# Forks twice, leaves the session, closes everything: what daemons do. Ignores SIGTERM, tells its pid. Who started it
+# goes on only then, because what an attempt leaves behind is killed at once.
 DAEMON = """
 import os, signal, sys
 told, tell = os.pipe()
