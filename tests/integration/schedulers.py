@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import pytest
 
 from cluster.domain.credentials import Credentials
 from cluster.domain.identity import Kind, scheduler_server_name
@@ -259,11 +260,15 @@ async def running(directory: Path, lease: float = LEASE) -> AsyncIterator[Cluste
 def in_cluster(directory: Path, body: Callable[[Cluster], Awaitable[None]]) -> None:
     """Runs the test's body beside a scheduler. A test that hangs fails.
 
-    Workers that are played by hand send no heartbeats, so the lease is longer than any test.
+    Workers that are played by hand send no heartbeats, so the lease is longer than any test. So is the time in which
+    whoever is cut off must have read why: this machine may take longer for that than a person would wait.
     """
 
     async def run() -> None:
         async with running(directory, lease=2 * PATIENCE) as cluster, asyncio.timeout(PATIENCE):
             await body(cluster)
 
-    asyncio.run(run())
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("service", "sessions"):
+            patch.setattr(f"cluster.scheduler.{module}.LAST_WORDS", PATIENCE)
+        asyncio.run(run())

@@ -144,9 +144,8 @@ def test_a_worker_that_does_not_read_is_cut_off() -> None:
 
 
 def test_a_worker_that_does_not_read_at_all_loses_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.scheduler.sessions.LAST_WORDS", 0.0)
-
     async def body(cluster: Cluster) -> None:
+        monkeypatch.setattr("cluster.scheduler.sessions.LAST_WORDS", 0.0)
         user, worker = cluster.user(), cluster.worker()
         await worker.connect()
         line = cluster.service.driver._sessions[1]
@@ -293,9 +292,7 @@ async def _health(cluster: Cluster) -> set[int]:
     return {(await answer).status for answer in asked}
 
 
-def test_a_stop_ends_open_calls_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.scheduler.service.LAST_WORDS", PATIENCE)  # however slow this machine is
-
+def test_a_stop_ends_open_calls_with_the_reason(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user: User = cluster.user()
         worker = cluster.worker()
