@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.client import Client
 from cluster.domain.identity import Kind
+from cluster.domain.states import TaskState
 from cluster.pki.authority import create_authority
 from cluster.pki.files import save_credentials
 from tests.patience import PATIENCE
@@ -91,6 +93,12 @@ class Command:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def wait_until_running(self, job: str) -> None:
+        """Returns when its worker has said so. Its output comes another way, and may be here before; and after a
+        restart the scheduler knows only whose the job is."""
+        with Client.connect(home=self.home) as client:
+            assert any(jobs[0].state is TaskState.RUNNING for jobs in client.watch(job))
 
     def line(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "cluster", *arguments]

@@ -14,10 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from cluster.cli import embedded, processes
-from cluster.client import Client
 from cluster.domain.errors import ClusterError
 from cluster.domain.identity import Kind
-from cluster.domain.states import TaskState
 from cluster.pki.authority import create_authority
 from cluster.pki.files import locked, private_directory, save_credentials, write_private
 from tests.acceptance.command import Command
@@ -156,6 +154,7 @@ def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
     with own.started("job", "logs", "-f", job) as logs:
         assert logs.stdout
         assert logs.stdout.readline() == b"started\n"
+    own.wait_until_running(job)
     with on_a_terminal(own, "down") as terminal:
         terminal.wait_for("1 job running here will be killed. Stop? [y/N]")
         terminal.type("n\n")
@@ -235,7 +234,7 @@ def test_a_worker_whose_start_is_interrupted_leaves_alone_what_it_has_adopted(ow
             assert starter.wait(PATIENCE) == 130
         assert processes.wait_for_end(worker, PATIENCE)  # nobody waits for it any more
         own.ok("up")
-        wait_until_running(own, "last")
+        own.wait_until_running("last")
         gate.write_text("after\n")
         assert run.stdout.read() == b"after\n"
         assert run.wait(PATIENCE) == 0
@@ -266,12 +265,6 @@ def test_after_a_crash_the_next_run_starts_it_again_with_all_its_jobs(own: Comma
     assert own.ok("config", "show", "--json").json == before  # at the same address
 
 
-def wait_until_running(own: Command, job: str) -> None:
-    """Returns when its worker has said so: after a restart the scheduler knows only whose the job is."""
-    with Client.connect(home=own.home) as client:
-        assert any(jobs[0].state is TaskState.RUNNING for jobs in client.watch(job))
-
-
 def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> None:
     lie_at_a_port_of_its_own(own)
     own.ok("up")
@@ -282,7 +275,7 @@ def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> 
         assert run.stdout.readline() == b"before\n"
         os.kill(own.pids()["scheduler"], signal.SIGKILL)
         own.ok("up")
-        wait_until_running(own, "last")
+        own.wait_until_running("last")
         gate.write_text("after\n")
         assert run.stdout.read() == b"after\n"
         assert run.wait(PATIENCE) == 5

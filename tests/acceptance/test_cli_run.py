@@ -161,7 +161,7 @@ def test_a_reader_who_leaves_ends_the_job_quietly(cluster: Command) -> None:
         assert process.stdout.readline() == b"y\n"
         process.stdout.close()
         assert process.wait(PATIENCE) == 141
-        assert process.stderr.read() == b""
+        assert all(b"waiting for the scheduler" in line for line in process.stderr)  # at most that, where all is slow
     assert cluster("job", "wait", "last").code == 143
 
 
@@ -169,7 +169,9 @@ def test_a_full_disk_under_the_output_ends_the_job(cluster: Command) -> None:
     line = cluster.line("run", "--", "sh", "-c", "echo hi; exec sleep 1000")
     with open("/dev/full", "wb") as full:
         done = subprocess.run(line, env=cluster.environment({}), stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
-    assert (done.returncode, done.stderr) == (74, b"cluster: No space left on device\n")
+    *waiting, last = done.stderr.splitlines()
+    assert (done.returncode, last) == (74, b"cluster: No space left on device")
+    assert all(b"waiting for the scheduler" in line for line in waiting)  # at most that, where all is slow
     assert cluster("job", "wait", "last").code == 143
 
 
@@ -202,7 +204,7 @@ def test_ctrl_c_can_leave_the_job_running(cluster: Command) -> None:
         terminal.type("l\n")
         terminal.wait_for("cluster job logs -f")
         assert terminal.process.wait(PATIENCE) == 130
-    assert cluster.ok("job", "show", "last", "--json").json["state"] == "running"
+    cluster.wait_until_running("last")
     cluster.ok("job", "cancel", "last")
     assert cluster("job", "wait", "last").code == 143
 
