@@ -163,7 +163,9 @@ def test_a_watchdog_that_is_killed_is_replaced(lab: Lab) -> None:
 def test_a_watchdog_is_not_in_the_group_that_it_kills(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent() as agent:
-            os.kill(lab.watchdog().pid, signal.SIGKILL)
+            first = lab.watchdog()
+            os.kill(first.pid, signal.SIGKILL)
+            assert await first.gone()
             await agent.end_of(one(agent, lab.template("true"), "1.1#1"))
             _, daemon = await leave_daemon(lab, agent, "exec sleep 1000", hidden=True)
             group = Path((Path(lab.directory) / "group").read_text())
