@@ -114,18 +114,22 @@ class _TaskReader:
         self._shown = so_far.attempt - 1  # the last attempt that was given in full
         self._given = dict(so_far.given)  # where its streams were read to in the attempt after that
         self._over = False
+        self._moved = False  # the task is not where it was any more when its worker had nothing of it
 
     async def read(self) -> AsyncGenerator[Output, None]:
         async with aclosing(self._driver.watchers.changes([self._job])) as changes:
             async for _ in changes:
-                async with aclosing(self._read_on()) as pieces:
-                    async for attempt, piece in pieces:
-                        yield self._index, attempt, piece
+                self._moved = True
+                while self._moved:
+                    async with aclosing(self._read_on()) as pieces:
+                        async for attempt, piece in pieces:
+                            yield self._index, attempt, piece
                 if self._over or not self._wish.follow:
                     return
 
     async def _read_on(self) -> AsyncGenerator[tuple[int, Piece], None]:
         """All that is to be had before the task changes again."""
+        self._moved = False
         self._over, worker_id, attempt = await self._driver.read(self._where)
         # Asked after the core, so that every end that the core knows of is among them.
         ended = await self._driver.fetch(self._outputs)
@@ -155,8 +159,9 @@ class _TaskReader:
                     self._given[piece.stderr] = piece.end
                     yield piece
             self._next_attempt(attempt)
-        except NotFound:
-            pass  # it has not begun, or has just ended: either will be a change
+        except NotFound:  # it has not begun, or has just ended
+            # Either is a change, for which only a follower waits: others would take one that has ended for silent.
+            self._moved = await self._driver.read(self._where) != (False, worker_id, attempt)
         except Unreachable:
             resumable = self._wish.tail_lines is None or not any(self._given.values())
             if not (self._wish.follow and resumable):
