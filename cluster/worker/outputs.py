@@ -35,6 +35,7 @@ class Outputs:
     def __init__(self, jobs: Path, work: Path) -> None:
         self._jobs = str(jobs)
         self._work = str(work)
+        self._going: set[AttemptKey] = set()  # the files of these are to be removed, or some of them are already
         self._chores: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._do_chores, name="outputs", daemon=True)
         self._thread.start()
@@ -44,8 +45,12 @@ class Outputs:
         return f"{self._jobs}/{key.job}/{key.index}.{key.attempt}{suffix}"
 
     def exist(self, key: AttemptKey) -> bool:
-        """Whether there is any output of it."""
-        return any(os.path.exists(self.path(key, suffix)) for suffix in STREAMS)
+        """Whether there is any output of it that is to stay for now."""
+        return not self.are_going(key) and any(os.path.exists(self.path(key, suffix)) for suffix in STREAMS)
+
+    def are_going(self, key: AttemptKey) -> bool:
+        """Whether its files are just being removed: what is there may be one stream of two."""
+        return key in self._going
 
     def settle(self, key: AttemptKey) -> tuple[int, int]:
         """How much (stdout, stderr) an attempt has written whose launcher died. As that would have, removes a file
@@ -62,6 +67,7 @@ class Outputs:
 
     def remove(self, keys: tuple[AttemptKey, ...]) -> None:
         """The files of these, in the background."""
+        self._going.update(keys)
         self._chores.put(lambda: self._remove(keys))
 
     def remove_work(self, keys: list[AttemptKey]) -> None:
@@ -110,6 +116,7 @@ class Outputs:
         for key in keys:
             for suffix in STREAMS:
                 _unlink(self.path(key, suffix))
+            self._going.discard(key)
 
     def _remove_work(self, keys: list[AttemptKey]) -> None:
         full = []

@@ -110,6 +110,9 @@ class Readers:
 
     def _open(self, key: AttemptKey, wanted: Wanted, stack: ExitStack) -> list[_Stream]:
         """The files that are wanted. One that is not there was empty, as long as the attempt is known."""
+        missing = NotFound(f"this worker has no output of attempt {key}")
+        if self.outputs.are_going(key):  # asked once: only this thread begins to remove anything
+            raise missing
         streams = []
         for suffix, asked, first in zip(STREAMS, (wanted.stdout, wanted.stderr), wanted.start, strict=True):
             if not asked:
@@ -122,7 +125,7 @@ class Readers:
             start = first if wanted.tail is None else _start_of_tail(fd, wanted.tail)
             streams.append(_Stream(fd, suffix == ".err", start))
         if not streams and self.phase_of(key) is Phase.UNKNOWN:
-            raise NotFound(f"this worker has no output of attempt {key}")
+            raise missing
         return streams
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -243,6 +244,35 @@ def test_files_may_go_while_somebody_reads_them(tmp_path: Path) -> None:
         async for chunk in chunks:
             size += len(chunk.data)
         assert size == 200_000
+
+    at_desk(tmp_path, body)
+
+
+def test_output_that_is_just_being_removed_is_read_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its report has taken it along: a reader of the one stream that is left would take the other for empty."""
+    removed, go_on = threading.Event(), threading.Event()
+
+    def unlink_slowly(path: str) -> None:
+        os.unlink(path)
+        removed.set()
+        go_on.wait(PATIENCE)
+
+    async def body(desk: Desk) -> None:
+        desk.write(b"out")
+        desk.out.with_suffix(".err").write_bytes(b"err")
+        desk.phase = Phase.UNKNOWN
+        with monkeypatch.context() as patch:
+            patch.setattr("cluster.worker.outputs._unlink", unlink_slowly)
+            desk.outputs.remove((KEY,))
+            await asyncio.to_thread(removed.wait, PATIENCE)
+            try:
+                with pytest.raises(NotFound):
+                    await desk.read()
+                assert not desk.outputs.exist(KEY)  # nor is what is left to be pushed
+            finally:
+                go_on.set()
 
     at_desk(tmp_path, body)
 
