@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import grpc.aio
 
@@ -83,9 +83,7 @@ class Keeping:
     def resume(self) -> None:
         """To be called when a session has opened."""
         while self._session() is not None and len(self._tasks) < min(AT_ONCE, len(self._waiting)):
-            task = asyncio.create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.add(asyncio.create_task(self._work()))
 
     async def settle(self, patience: float) -> None:
         """Waits until all has been pushed, if the scheduler takes it, but not for ever."""
@@ -101,6 +99,13 @@ class Keeping:
             task.cancel()
 
     async def _work(self) -> None:
+        try:
+            await self._push_what_waits()
+        finally:
+            # Not by a callback, which comes a moment after the last look: what was added then would wait for ever.
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _push_what_waits(self) -> None:
         while self._waiting and (session := self._session()) is not None:
             key = next(iter(self._waiting))
             del self._waiting[key]

@@ -412,6 +412,36 @@ def test_output_is_called_refused_only_where_no_report_took_it_along(
     assert ["refused" in message for message in caplog.messages] == [True] * refused
 
 
+def test_output_that_ends_just_when_all_other_is_pushed_is_pushed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who pushed has looked for more, and not been taken from the list yet."""
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    late = KEY._replace(index=1)
+    for key in (KEY, late):
+        file = Path(outputs.path(key, ".out"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    pushed = []
+
+    async def push(_: Keeping, __: object, key: AttemptKey) -> bool:
+        pushed.append(key)
+        if key == KEY:
+            asyncio.get_running_loop().call_soon(keeping.add, (late,))
+        return True
+
+    async def body() -> None:
+        keeping.add((KEY,))
+        await keeping.settle(PATIENCE)
+        await keeping.settle(PATIENCE)
+
+    keeping = Keeping(cast(Readers, None), outputs, Mock())
+    monkeypatch.setattr(Keeping, "_push", push)
+    asyncio.run(body())
+    outputs.close()
+    assert pushed == [KEY, late]
+
+
 def test_small_output_that_cannot_be_read_just_now_is_reported_by_the_next_session(tmp_path: Path) -> None:
     """Reported as empty it would be removed once the report was acknowledged."""
     outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
