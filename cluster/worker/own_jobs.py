@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from cluster.domain.errors import Conflict, InvalidInput, Unreachable
@@ -137,17 +138,22 @@ class OwnJobs:
 
     def launcher_held(self, incarnation: str, held: set[AttemptKey]) -> None:
         """A launcher is there, and this is all it has or has reported: settle what it does not know."""
-        lost = []
+        now, settled = time.time(), []
         for job in self._store.unfinished():
             if key_of(job.number) in held:
                 continue
-            if job.incarnation == incarnation and job.state is TaskState.READY:
-                self._launch(job)
-            else:
+            if job.incarnation != incarnation or job.state is not TaskState.READY:
                 logger.warning("job %d: lost, its launcher died and nobody knows how it ended", job.number)
-                now = time.time()
-                lost.append(replace(job, state=TaskState.FAILED, reason="lost", exit_code=LOST_EXIT, ended_at=now))
-        self._save(lost)
+                end = replace(job, state=TaskState.FAILED, reason="lost", exit_code=LOST_EXIT, ended_at=now)
+                settled.append(end)
+            elif job.cancelled_by:  # the launcher that was to stop it was dead, and nobody had noticed
+                code = _SPECIAL_EXITS["withdrawn"]
+                end = replace(job, state=TaskState.CANCELLED, reason="cancelled", exit_code=code, ended_at=now)
+                settled.append(end)
+            else:
+                with suppress(Unreachable):  # this one has died as well: then the next one starts it
+                    self._launch(job)
+        self._save(settled)
         if self._stopping:
             self._stop_unfinished()
 

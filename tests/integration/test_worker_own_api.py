@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,6 +19,7 @@ from cluster.domain.errors import ClusterError, InvalidInput, NotFound, NotPermi
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import ArraySegment, JobSpec
 from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.states import TaskState
 from cluster.domain.worker_core import WorkerCore
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
@@ -27,7 +29,7 @@ from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
 from cluster.worker.agent import Agent, Hooks
 from cluster.worker.null_launcher import NullLauncher
 from cluster.worker.outputs import Outputs
-from cluster.worker.own_jobs import OwnJobs
+from cluster.worker.own_jobs import OwnJobs, key_of
 from cluster.worker.own_store import OwnJob, OwnStore
 from cluster.worker.templates import RunAs, Templates
 from tests.integration.fifos import fifo, let_go, reach
@@ -328,3 +330,62 @@ def test_jobs_that_are_to_be_stopped_are_when_there_is_a_launcher(tmp_path: Path
 
     asyncio.run(run())
     store.close()
+
+
+def test_a_job_that_was_stopped_when_its_launcher_had_just_died_is_not_started_by_the_next(tmp_path: Path) -> None:
+    """It was in the backlog, which died too, and whoever stopped it was told that it is being stopped."""
+    agent: Any = Mock()
+    agent.launcher_or_error.return_value.hello.incarnation = "inc"
+    store = OwnStore(tmp_path / "worker.db")
+    own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
+    kept, stopped = (own.start(str(uuid.uuid4()), "admin", JobSpec((name,))) for name in ("kept", "stopped"))
+    own.stop(stopped, None, "admin", "a mistake")
+    agent.start_own.reset_mock()
+    own.launcher_held("inc", set())
+    assert [call.args[0] for call in agent.start_own.call_args_list] == [key_of(kept.number)]
+    ended = store.get(stopped.number)
+    assert ended is not None
+    assert (ended.state, ended.reason, ended.exit_code) == (TaskState.CANCELLED, "cancelled", 143)
+    assert ended.cancel_reason == "a mistake"
+    store.close()
+
+
+def test_a_launcher_that_dies_as_soon_as_it_was_found_leaves_what_is_to_be_started_to_the_next(tmp_path: Path) -> None:
+    died, next_one, started = NullLauncher(), NullLauncher(), asyncio.Event()
+    next_one.hello = died.hello
+    died.quit()
+    next_one.start = lambda template, items: started.set()  # type: ignore[method-assign]
+
+    async def run() -> None:
+        found, looked = asyncio.Event(), asyncio.Event()
+
+        async def connect() -> NullLauncher:
+            if not found.is_set():
+                found.set()
+                return died
+            await looked.wait()
+            return next_one
+
+        def hold(incarnation: str, keys: set[AttemptKey]) -> None:
+            looked.set()
+            own.launcher_held(incarnation, keys)
+
+        store = OwnStore(tmp_path / "worker.db")
+        store.save([OwnJob(9, str(uuid.uuid4()), "admin", JobSpec(("true",)), 1.0, died.hello.incarnation)])
+        templates = Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs())
+        own = OwnJobs(store, templates, lambda: agent)
+        nothing: Any = lambda *_: None  # noqa: E731
+        hooks = Hooks(own.handed_over, hold, own.phase_of, nothing, nothing, nothing, nothing)
+        outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+        agent = Agent(WorkerCore(1000, connect=False), connect, templates, outputs, None, hooks)
+        running = asyncio.create_task(agent.run())
+        waiting = asyncio.create_task(started.wait())
+        await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
+        assert waiting.done()
+        running.cancel()
+        await asyncio.wait([running])
+        agent.close()
+        outputs.close()
+        store.close()
+
+    asyncio.run(run())
