@@ -240,7 +240,7 @@ class Trees:
     def forget(self, key: str) -> None:
         """The attempt ended: nothing of it runs."""
         pid = self._pids.pop(key)
-        if self._sessions[pid] == key:  # else the pid was used again: its session is another attempt's
+        if self._sessions.get(pid) == key:  # else the pid was used again: its session is another attempt's
             del self._sessions[pid]
         self._marks.pop(self._mark_of.pop(key), None)
 
@@ -276,11 +276,11 @@ class Trees:
         table = read_all()
         self._find_owners()
         wanted = set(keys)
-        leaders = {self._pids[key]: key for key in wanted}
+        # Of these alone: a leader that has been reaped may have left its pid to another attempt's.
+        leaders = {self._pids[key]: key for key in wanted if self._sessions.get(self._pids[key]) == key}
         roots = [pid for pid, key in self._owners.items() if key in wanted]
         for pid, process in table.items():
-            leader = process.session
-            if leader in leaders and self._sessions[leader] == leaders[leader]:
+            if process.session in leaders:
                 roots.append(pid)
         roots += [pid for pid in leaders if pid in self.leaders]
         return descendants(roots, table)

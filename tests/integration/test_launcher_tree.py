@@ -111,3 +111,19 @@ def test_the_child_of_one_that_died_while_we_looked_is_found(monkeypatch: pytest
     trees.add("5#1", 10, "the mark")
     assert trees.reaped(10) == "5#1"
     assert trees.strays("5#1") == [13]
+
+
+def test_an_attempt_whose_leaders_pid_is_anothers_now_takes_nothing_of_that() -> None:
+    """Its leader has been reaped, and something that it left hangs in the kernel, while the pids go round."""
+    trees = tree.Trees(lambda: 0)
+    with subprocess.Popen([SLEEP, "1000"], start_new_session=True) as process:
+        trees.add("5.0#1", process.pid, "5.1#1")
+        assert trees.reaped(process.pid) == "5.0#1"
+        trees.add("5.1#1", process.pid, "5.2#1")
+        trees.kill(["5.0#1"])
+        process.terminate()
+    assert process.returncode == -signal.SIGTERM
+    assert trees.reaped(process.pid) == "5.1#1"
+    trees.forget("5.1#1")
+    assert trees.kill(["5.0#1"]) == 0
+    trees.forget("5.0#1")
