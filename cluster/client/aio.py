@@ -89,14 +89,22 @@ class AsyncClient:
         return await self._door().get(_text(selector), max_tasks)
 
     async def watch(self, *selectors: str | int) -> AsyncGenerator[tuple[Job, ...], None]:
-        """The jobs as they are, again after each change, until all have ended. Outlasts a restart of the scheduler."""
-        door, patience = self._door(), self._patience
+        """The jobs as they are, again after each change, until all have ended. Outlasts a restart of the scheduler.
+
+        They are those that the selectors mean at first, whatever is submitted later."""
+        door, patience, texts = self._door(), self._patience, list(_texts(selectors))
+        numbers: set[int] | None = None
         while True:
             try:
-                async with aclosing(door.watch(_texts(selectors), patience.left())) as changes:
+                texts = [await self._lasting(text) for text in texts]
+                async with aclosing(door.watch(texts, patience.left())) as changes:
                     async for jobs in changes:
                         patience.renew()
-                        yield jobs
+                        numbers = {job.number for job in jobs} if numbers is None else numbers
+                        same = tuple(job for job in jobs if job.number in numbers)
+                        yield same
+                        if len(same) < len(jobs) and all(job.state.ended for job in same):
+                            return  # the scheduler would go on for the others
                 return
             except Unreachable:
                 if not patience.left():
@@ -129,6 +137,8 @@ class AsyncClient:
         while True:
             began, given = time.monotonic(), patience.left()
             try:
+                if follow:
+                    wanted = replace(wanted, selector=await self._lasting(wanted.selector))
                 async with aclosing(door.logs(wanted, given)) as pieces:
                     async for piece in pieces:
                         patience.renew()
@@ -183,6 +193,14 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _lasting(self, selector: str) -> str:
+        """The same by number where it is of the `last` job, which after a break may be another one."""
+        head, dot, tasks = selector.strip().partition(".")
+        if head != "last":
+            return selector
+        (job,) = await self._door().list((head,), (), 1)
+        return f"{job.number}{dot}{tasks}"
 
     def _door(self) -> Door:
         if self._opened is None:

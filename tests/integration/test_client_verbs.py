@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import aclosing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,7 +27,7 @@ from cluster.domain.errors import (
 )
 from cluster.domain.job import ArraySegment, JobSpec
 from cluster.domain.states import TaskState
-from tests.integration.jobs_double import Double
+from tests.integration.jobs_double import Double, RunningJob
 from tests.patience import PATIENCE
 
 
@@ -114,6 +115,41 @@ def test_waiting_goes_on_after_breaks(double: Double) -> None:
         double.jobs.break_next = 2
         (ended,) = await client.wait(job.id)
         assert ended.state is TaskState.SUCCEEDED
+
+    with_client(double, body)
+
+
+@pytest.mark.parametrize("selector", ["last", "same", "all"])
+def test_waiting_goes_on_with_the_same_jobs_whatever_came_meanwhile(double: Double, selector: str) -> None:
+    async def body(client: AsyncClient) -> None:
+        double.jobs.hold = True
+        await client.submit(["true"], name="same")
+        double.jobs.break_next = 1
+        async with aclosing(client.watch(selector)) as changes:
+            shown = [[job.number for job in await anext(changes)]]
+            double.jobs.jobs[2] = RunningJob(2, new_job_id(), JobSpec(("true",), name="same"), "ann")
+            shown.append([job.number for job in await anext(changes)])
+            await client.cancel(1)
+            shown += [[job.number for job in jobs] async for jobs in changes]
+        assert shown == [[1]] * 3
+
+    with_client(double, body)
+
+
+def test_following_the_last_job_goes_on_with_it_whatever_came_meanwhile(double: Double) -> None:
+    async def body(client: AsyncClient) -> None:
+        double.jobs.hold = True
+        await client.submit(["true"])
+        (task,) = double.jobs.jobs[1].tasks
+        task.written.append((False, b"one "))
+        double.jobs.break_next = 1
+        async with aclosing(client.logs("last", follow=True)) as pieces:
+            assert (await anext(pieces)).data == b"one "
+            double.jobs.jobs[2] = RunningJob(2, new_job_id(), JobSpec(("true",)), "ann")
+            task.written.append((False, b"two"))
+            for job in double.jobs.jobs.values():
+                job.tasks[0].state = TaskState.SUCCEEDED
+            assert [(piece.job, piece.data) async for piece in pieces] == [(1, b"two")]
 
     with_client(double, body)
 
