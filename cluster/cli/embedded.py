@@ -10,7 +10,7 @@ import os
 import pwd
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from cluster.cli.processes import DidNotStart, Process
 from cluster.client.discovery import ADMIN_FILE, EMBEDDED_FILE, local_scheduler
 from cluster.domain.errors import ClusterError, NotFound
 from cluster.domain.tokens import split_address
-from cluster.pki.files import load_credentials, write_private
+from cluster.pki.files import load_credentials, the_only_one, write_private
 
 LOOPBACK = "127.0.0.1"
 CA_FILE = "ca.pem"  # of the scheduler's directory, from its first start on
@@ -49,6 +49,7 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
         fresh = running["scheduler"] is None
         if running["scheduler"] is None:
             _claim(root)
+            _forget_killed(root / "scheduler")
             _start_scheduler(root, running)
         if running["worker"] is None:
             try:
@@ -103,6 +104,15 @@ def _claim(root: Path) -> None:
             "`cluster scheduler`; or choose another place with --home"
         )
     write_private(mark, b"{}")
+
+
+def _forget_killed(directory: Path) -> None:
+    """Removes what a scheduler that was killed says of itself: beside the next one's process in embedded.json it would
+    pass for somebody's own, where jobs do not run in the caller's directory."""
+    status = directory / "scheduler.json"
+    if status.exists():
+        with suppress(ClusterError), the_only_one("scheduler", directory / "scheduler.lock"):  # else it lives
+            status.unlink()
 
 
 def _check_worker(root: Path) -> None:

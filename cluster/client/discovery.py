@@ -148,8 +148,11 @@ def local_place(root: Path, credentials: str = "") -> Place:
             "no cluster is configured: `cluster up` starts one here; or name one with --scheduler HOST:PORT, "
             "CLUSTER_SCHEDULER, or scheduler in the configuration file's [client]"
         )
+    embedded = is_embedded(root, said)
+    if local_scheduler(root) != said:  # another one has started between our looks at the two files
+        return local_place(root, credentials)
     path = Path(credentials) if credentials else root / "scheduler" / ADMIN_FILE
-    return Place(said["address"], load_credentials(path), is_embedded=is_embedded(root, said))
+    return Place(said["address"], load_credentials(path), is_embedded=embedded)
 
 
 def _worked_for(root: Path) -> str:

@@ -6,14 +6,16 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from cluster.cli import embedded, processes
+from cluster.client import discovery
 from cluster.domain.errors import ClusterError
 from cluster.domain.identity import Kind
 from cluster.pki.authority import create_authority
@@ -54,6 +56,62 @@ def test_first_runs_at_once_start_one_cluster(own: Command) -> None:
     assert [(out, code) for out, _, code in ends] == [(b"hello\n", 0)] * 3
     assert sum(b"started a cluster" in err for _, err, _ in ends) == 1
     assert len(own.ok("job", "list", "--json").json) == 3
+
+
+def say(root: Path, pid: int, port: int) -> None:
+    """What a scheduler with that pid says of itself, and `up` of the one that it has started."""
+    write_private(root / "scheduler" / "scheduler.json", json.dumps({"address": f"a:{port}", "pid": pid}).encode())
+    process = {"pid": pid, "started": 1, "boot": ""}
+    write_private(root / "embedded.json", json.dumps({"scheduler": process}).encode())
+
+
+def killed(root: Path) -> None:
+    """An embedded cluster whose processes were killed."""
+    authority = create_authority(private_directory(root / "scheduler") / "ca.pem", "0123456789abcdef", time.time())
+    admin = authority.issue(authority.identity(Kind.USER, "admin"), time.time())
+    save_credentials(root / "scheduler" / "admin.pem", admin)
+    say(root, 1, 1)
+
+
+def test_who_looks_while_the_cluster_is_started_anew_finds_the_new_one_and_that_it_is_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a job would not run in the caller's directory, and its files would be deleted."""
+    killed(tmp_path)
+    is_embedded = discovery.is_embedded
+
+    def is_embedded_meanwhile(root: Path, said: dict[str, Any]) -> bool:
+        if said["pid"] == 1:
+            say(tmp_path, 2, 2)
+        return is_embedded(root, said)
+
+    monkeypatch.setattr(discovery, "is_embedded", is_embedded_meanwhile)
+    place = discovery.local_place(tmp_path)
+    assert (place.address, place.is_embedded) == ("a:2", True)
+
+
+def test_what_a_killed_scheduler_said_of_itself_is_not_taken_for_somebody_elses_while_another_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(tmp_path)
+    process = processes.find(os.getpid())
+    assert process
+
+    def start(
+        arguments: list[str], root: Path, log: Path, born: Callable[[processes.Process], None]
+    ) -> processes.Process:
+        born(process)
+        if arguments[0] == "scheduler":
+            with pytest.raises(discovery.NotConfigured, match="`cluster up` starts it again"):
+                discovery.local_place(root)
+            status = json.dumps({"address": "a:2", "pid": process.pid}).encode()
+            write_private(root / "scheduler" / "scheduler.json", status)
+        place = discovery.local_place(root)
+        assert (place.address, place.is_embedded) == ("a:2", True)
+        return process
+
+    monkeypatch.setattr(processes, "start", start)
+    assert embedded.up(tmp_path)
 
 
 def test_a_start_that_failed_without_a_word_tells_of_a_full_disk(
