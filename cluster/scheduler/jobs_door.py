@@ -60,8 +60,8 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
 
     async def Get(self, request: jobs_pb2.GetRequest, context: Context) -> jobs_pb2.GetResponse:
         target = await self._one_target(current_caller(), request.selector.text)
-        tasks = await tasks_shown(self._driver, target.job, target.ranges, request.max_tasks)
-        return jobs_pb2.GetResponse(job=await self._job(target.job), tasks=tasks)
+        job, tasks = await tasks_shown(self._driver, target.job, target.ranges, request.max_tasks)
+        return jobs_pb2.GetResponse(job=job_to_proto(job), tasks=tasks)
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
         numbers = _distinct(await self._targets([s.text for s in request.selectors]))
@@ -111,9 +111,6 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
             return [worker_to_proto(worker_view(core, worker), now) for worker in workers]
 
         return jobs_pb2.ListWorkersResponse(workers=await self._driver.read(view))
-
-    async def _job(self, number: int) -> job_pb2.Job:
-        return job_to_proto((await self._views([number]))[0])
 
     async def _views(self, numbers: Iterable[int]) -> list[JobView]:
         return await self._driver.read(_views_of(numbers))

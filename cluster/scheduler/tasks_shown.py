@@ -9,7 +9,10 @@ from cluster.domain.reports import CANCELLED_EXIT
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.domain.tasks import Job
+from cluster.domain.views import JobView, job_view
+from cluster.scheduler.checks import MAX_INTEGER
 from cluster.scheduler.driver import Driver
+from cluster.store.interface import Store
 from cluster.v1 import job_pb2
 
 MOST = 10_000  # in one answer, whatever was asked
@@ -33,16 +36,19 @@ class _Shown(NamedTuple):
     state: TaskState
     attempt: int  # 0: none is under way
     worker_id: str
+    ended: int  # the last attempt whose end is to be shown; 0: none
 
 
-async def tasks_shown(driver: Driver, number: int, ranges: Sequence[Range] | None, most: int) -> list[job_pb2.Task]:
-    """At most `most` tasks of the job, of `ranges` only unless that is None."""
-    shown = await driver.read(lambda core: _pick(core.jobs[number], ranges, min(most, MOST)))
-    # Asked after the core, so that every end that the core knows of is there.
-    ends = await driver.fetch(
-        lambda store: [store.ends_of_task(number, task.index)[-1:] if not task.worker_id else [] for task in shown]
+async def tasks_shown(
+    driver: Driver, number: int, ranges: Sequence[Range] | None, most: int
+) -> tuple[JobView, list[job_pb2.Task]]:
+    """The job and at most `most` of its tasks, of `ranges` only unless that is None, all as they are at one moment."""
+    job, shown = await driver.read(
+        lambda core: (job_view(core, number), _pick(core.jobs[number], ranges, min(most, MOST)))
     )
-    return await driver.read(
+    # Asked after the core, so that every end that the core knew of is there.
+    ends = await driver.fetch(lambda store: [_last_end(store, number, task) for task in shown])
+    return job, await driver.read(
         lambda core: [_task(core, number, task, *end) for task, end in zip(shown, ends, strict=True)]
     )
 
@@ -53,14 +59,25 @@ def _pick(job: Job, ranges: Sequence[Range] | None, most: int) -> list[_Shown]:
     for state in _ORDER:
         for start, stop in job.sets[state].intersection(wanted).ranges():
             room = most - len(picked)
-            picked += [_Shown(index, state, *_holder(job, index)) for index in range(start, min(stop, start + room))]
+            picked += [_shown(job, index, state) for index in range(start, min(stop, start + room))]
             if len(picked) >= most:
                 return picked
     return picked
 
 
-def _holder(job: Job, index: int) -> tuple[int, str]:
-    return next(((attempt, worker) for (worker, attempt), tasks in job.held.items() if index in tasks), (0, ""))
+def _shown(job: Job, index: int, state: TaskState) -> _Shown:
+    for (worker, attempt), tasks in job.held.items():
+        if index in tasks:
+            return _Shown(index, state, attempt, worker, 0)
+    if state.ended:
+        return _Shown(index, state, 0, "", MAX_INTEGER)
+    return _Shown(index, state, 0, "", next((n for n, tasks in job.attempts.items() if index in tasks), 0))
+
+
+def _last_end(store: Store, number: int, task: _Shown) -> list[TaskEnd]:
+    """At most one, and none that came after we looked at the core."""
+    ends = store.ends_of_task(number, task.index) if task.ended else []
+    return [end for end in ends if end.attempt <= task.ended][-1:]
 
 
 def _task(core: SchedulerCore, number: int, shown: _Shown, end: TaskEnd | None = None) -> job_pb2.Task:

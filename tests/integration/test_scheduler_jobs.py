@@ -2,7 +2,9 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from cluster.domain.intervals import Range
 from cluster.domain.job import ArraySegment, SmallOutput
 from cluster.domain.session import Assign, Stop
 from cluster.domain.users import UserRecord
+from cluster.store.interface import Store
 from cluster.v1 import job_pb2
 from tests.integration.schedulers import W2, Cluster, in_cluster, one
 
@@ -38,6 +41,37 @@ def test_a_job_runs_and_ends(tmp_path: Path) -> None:  # S2.1 S2.2
         (task,) = (await user.get("1")).tasks
         assert (task.state, task.reason, task.worker_name, task.ended_at) == (SUCCEEDED, "ok", "box", 1002.0)
         assert await user.text("1") == b"hi\n"
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_job_that_ends_while_the_store_is_asked_is_shown_as_it_was_before(tmp_path: Path) -> None:
+    """And not as one that has succeeded, of a task that is ready, for the reason ok."""
+
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await user.submit("true")
+        driver, asked, committed = cluster.service.driver, asyncio.Event(), asyncio.Event()
+        fetch = driver.fetch
+
+        async def paused(query: Callable[[Store], Any]) -> Any:
+            asked.set()
+            await committed.wait()
+            return await fetch(query)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "fetch", paused)
+            shown = asyncio.create_task(user.get("1"))
+            await asked.wait()
+            await worker.connect()
+            await worker.finish(await worker.hear(Assign))
+            committed.set()
+            answer = await shown
+        (task,) = answer.tasks
+        assert (answer.job.state, task.state) == (READY, READY)
+        assert (task.attempt, task.reason, task.worker_name, task.ended_at) == (0, "", "", 0)
+        (task,) = (await user.get("1")).tasks
+        assert (task.state, task.attempt, task.reason) == (SUCCEEDED, 1, "ok")
 
     in_cluster(tmp_path, body)
 
