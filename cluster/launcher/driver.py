@@ -50,8 +50,7 @@ class Launcher:
         self._own_peak = 0  # KiB, as last read
         self._sweeping: set[str] = set()
         self._events: deque[ev.Event] = deque()
-        self._link: link.Link | None = None  # the agent's
-        self._callers: dict[int, link.Link] = {}  # by descriptor: connected, but they have not said hello
+        self._link: link.Link | None = None  # the agent's; who has not said hello yet is in `_watch` alone
         self._exiting = False
         self._flushed = 0.0
         self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
@@ -133,7 +132,6 @@ class Launcher:
             connection.close()
             return
         caller = link.Link(connection, self.incarnation)
-        self._callers[caller.fd] = caller
         self._watch[caller.fd] = partial(self._on_message, caller)
         self._epoll.register(caller.fd, caller.mask)
 
@@ -161,11 +159,10 @@ class Launcher:
         Not the last one that connected, and the one before gets its answers first: or agents that come at once would
         drop each other before either was greeted, and again with each new try.
         """
+        self._flush()
         if self._link is not None:
-            self._flush()
-        if self._link is not None:  # still
             self._drop(self._link)
-        self._link = self._callers.pop(caller.fd)
+        self._link = caller
 
     def _reap(self) -> None:
         ended = []
@@ -357,8 +354,6 @@ class Launcher:
         if sender is self._link:
             self._link = None
             self._feed(ev.AgentLost())
-        else:
-            del self._callers[sender.fd]
 
 
 def signal_name(number: int) -> str:

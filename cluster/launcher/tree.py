@@ -276,8 +276,8 @@ class Trees:
         table = read_all()
         self._find_owners()
         wanted = set(keys)
-        # Of these alone: a leader that has been reaped may have left its pid to another attempt's.
-        leaders = {self._pids[key]: key for key in wanted if self._sessions.get(self._pids[key]) == key}
+        # A leader that has been reaped may have left its pid to another attempt's.
+        leaders = {self._pids[key] for key in wanted if self._sessions.get(self._pids[key]) == key}
         roots = [pid for pid, key in self._owners.items() if key in wanted]
         for pid, process in table.items():
             if process.session in leaders:

@@ -2,8 +2,8 @@
 
 A line is `[word, argument…]`. Either side may put any number of lines into one write; each does one write a
 turn. The socket lies in the launcher's own directory (0700) and its peer must have the same user id. The
-newest connection wins: an older one is closed. Text that is not UTF-8 travels as lone surrogates
-(`os.fsdecode`), escaped by JSON.
+newest `hello` wins: the connection of an earlier one is closed. Text that is not UTF-8 travels as lone
+surrogates (`os.fsdecode`), escaped by JSON.
 
 Agent to launcher; the first line of a connection must be `hello`:
 
