@@ -114,7 +114,7 @@ class _TaskReader:
         self._shown = so_far.attempt - 1  # the last attempt that was given in full
         self._given = dict(so_far.given)  # where its streams were read to in the attempt after that
         self._over = False
-        self._moved = False  # the task is not where it was any more when its worker had nothing of it
+        self._moved = False  # the task is not where it was any more when its worker had nothing of it, or had gone
 
     async def read(self) -> AsyncGenerator[Output, None]:
         async with aclosing(self._driver.watchers.changes([self._job])) as changes:
@@ -159,14 +159,14 @@ class _TaskReader:
                     self._given[piece.stderr] = piece.end
                     yield piece
             self._next_attempt(attempt)
-        except NotFound:  # it has not begun, or has just ended
-            # Either is a change, for which only a follower waits: others would take one that has ended for silent.
+        except (NotFound, Unreachable) as error:
+            # It has not begun or has just ended, or its worker is away. What follows is a change, for which only a
+            # follower waits; others would take one that has ended for silent, or for out of reach.
             self._moved = await self._driver.read(self._where) != (False, worker_id, attempt)
-        except Unreachable:
             resumable = self._wish.tail_lines is None or not any(self._given.values())
-            if not (self._wish.follow and resumable):
+            if isinstance(error, Unreachable) and not (resumable and (self._moved or self._wish.follow)):
                 raise
-            # Goes on when the worker is back, or the attempt lost.
+            # Goes on where it is now, or when the worker is back, or the attempt lost.
 
     def _outputs(self, store: Store) -> list[tuple[TaskEnd, SmallOutput | None]]:
         """The ends of the task, each with its output if it was small."""

@@ -419,6 +419,22 @@ def test_a_task_that_ends_while_its_worker_is_asked_is_read_with_its_output(tmp_
     in_cluster(tmp_path, body)
 
 
+@pytest.mark.parametrize("tail", [None, 1])
+def test_a_task_whose_worker_reports_its_end_and_goes_while_it_is_asked_is_read_with_its_output(
+    tmp_path: Path, tail: int | None
+) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        reading = asyncio.create_task(user.text("1", tail=tail))
+        await worker.asked_for()
+        await worker.finish(assign, SmallOutput(1, 0, 1, b"small", b""))
+        worker.stream.cancel()
+        assert await reading == b"small"
+
+    in_cluster(tmp_path, body)
+
+
 def test_output_in_memory_of_a_task_that_never_ran_is_empty(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user = cluster.user()
