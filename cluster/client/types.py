@@ -81,7 +81,7 @@ class Output:
     attempt: int
     stderr: bool
     data: bytes
-    end: int  # where `data` ends in its stream, in bytes as they were written; says nothing of the last lines
+    end: int  # where `data` ends in its stream, in bytes as they were written; means nothing where `tail` was given
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Piece(NamedTuple):
 
     stderr: bool
     data: bytes
-    end: int  # where they end in that stream, in bytes as they were written; says nothing of the last lines
+    end: int  # where they end in that stream, in bytes as they were written; means nothing with `tail_lines`
 
 
 @dataclass(frozen=True, slots=True)
