@@ -6,7 +6,7 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,10 @@ from unittest.mock import Mock
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from cluster.client.aio import AsyncClient
+from cluster.client.discovery import Place
 from cluster.domain.errors import ClusterError, InvalidInput, NotFound, NotPermitted, Unreachable
+from cluster.domain.identity import Kind
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import ArraySegment, JobSpec
 from cluster.domain.launcher_events import Ended, Started
@@ -138,6 +141,24 @@ def test_past_jobs_and_those_that_run_outlive_the_agent(tmp_path: Path) -> None:
             await let_go(gate)
             assert (await own.wait("2")).job.reason == "ok"
             assert await own.text("2") == b"done\n"
+
+    at_site(tmp_path, body)
+
+
+def test_a_follower_outlasts_a_crash_of_the_agent_without_a_byte_lost_or_twice(tmp_path: Path) -> None:
+    gate = fifo(tmp_path / "gate")
+
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        admin = site.cluster.credentials(Kind.USER, "admin")
+        async with AsyncClient(Place(worker.ready["address"], admin, is_worker=True)) as client:
+            await client.submit(["sh", "-c", f"echo one; read x < {gate}; echo two"])
+            async with aclosing(client.logs("last", follow=True)) as pieces:
+                assert (await anext(pieces)).data == b"one\n"
+                await worker.stop(signal.SIGKILL)
+                await worker.started(listen=worker.ready["address"])
+                await let_go(gate)
+                assert [piece.data async for piece in pieces] == [b"two\n"]
 
     at_site(tmp_path, body)
 
