@@ -18,7 +18,7 @@ from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import parse_array
 from cluster.domain.errors import InvalidInput, NotReached, Unreachable
 from cluster.domain.job import JobSpec, validate
-from cluster.domain.selectors import check_name
+from cluster.domain.selectors import Kind, check_name, parse_selector
 from cluster.domain.states import TaskState
 
 # Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
@@ -195,12 +195,13 @@ class AsyncClient:
         await self.close()
 
     async def _lasting(self, selector: str) -> str:
-        """The same by number where it is of the `last` job, which after a break may be another one."""
-        head, dot, tasks = selector.strip().partition(".")
-        if head != "last":
+        """The same by number where it is of `last` or a name, and means one job: after a break that may be another one,
+        or more of them."""
+        parsed = parse_selector(selector)
+        if parsed.kind not in (Kind.LAST, Kind.NAME):
             return selector
-        (job,) = await self._door().list((head,), (), 1)
-        return f"{job.number}{dot}{tasks}"
+        jobs = await self._door().list((str(replace(parsed, tasks=None)),), (), 2)
+        return str(replace(parsed, value=str(jobs[0].number))) if len(jobs) == 1 else selector
 
     def _door(self) -> Door:
         if self._opened is None:

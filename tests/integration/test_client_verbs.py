@@ -136,16 +136,17 @@ def test_waiting_goes_on_with_the_same_jobs_whatever_came_meanwhile(double: Doub
     with_client(double, body)
 
 
-def test_following_the_last_job_goes_on_with_it_whatever_came_meanwhile(double: Double) -> None:
+@pytest.mark.parametrize("selector", ["last", "last.0", "same"])
+def test_following_goes_on_with_the_same_job_whatever_came_meanwhile(double: Double, selector: str) -> None:
     async def body(client: AsyncClient) -> None:
         double.jobs.hold = True
-        await client.submit(["true"])
+        await client.submit(["true"], name="same")
         (task,) = double.jobs.jobs[1].tasks
         task.written.append((False, b"one "))
         double.jobs.break_next = 1
-        async with aclosing(client.logs("last", follow=True)) as pieces:
+        async with aclosing(client.logs(selector, follow=True)) as pieces:
             assert (await anext(pieces)).data == b"one "
-            double.jobs.jobs[2] = RunningJob(2, new_job_id(), JobSpec(("true",)), "ann")
+            double.jobs.jobs[2] = RunningJob(2, new_job_id(), JobSpec(("true",), name="same"), "ann")
             task.written.append((False, b"two"))
             for job in double.jobs.jobs.values():
                 job.tasks[0].state = TaskState.SUCCEEDED
