@@ -12,11 +12,13 @@ is bounded by how much the agent starts.
 """
 
 import asyncio
+import logging
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from cluster.domain.errors import Unreachable
@@ -24,8 +26,14 @@ from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.launcher import wire
 from cluster.launcher.link import peer_uid
 
+logger = logging.getLogger(__name__)
+
 Reports = list[Started | Ended]
-MOST_TRIES = 20  # of starting; each takes as long as a Python start, so a launcher that is just exiting is outwaited
+# A launcher that is just exiting has gone at the next try. One that has just begun first waits until what an earlier
+# one left is dead, which takes 10 s and more where something hangs in the kernel: the tries take a minute in all.
+MOST_TRIES = 30
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.5  # seconds between two tries; each is twice the one before
+TELL_AFTER = 5  # tries, somewhat more than a second, after which somebody may wonder why nothing happens
 
 
 class LauncherUnavailable(Unreachable):
@@ -76,14 +84,18 @@ class LauncherClient:
         everything is safe; without them every report that was not acknowledged comes again. Raises
         LauncherUnavailable.
         """
-        for _ in range(MOST_TRIES):
+        pause = FIRST_PAUSE
+        for tries in range(1, MOST_TRIES + 1):
             connection = _connect(directory)
             if connection is not None:
-                try:
+                with suppress(ConnectionError):  # it exited, or another agent came
                     return await cls._greet(connection, millicpus, incarnation, acked)
-                except ConnectionError:
-                    continue  # it exited, or another agent came
-            await asyncio.to_thread(_start, directory, millicpus, command or default_command())
+            elif await asyncio.to_thread(_start, directory, millicpus, command or default_command()):
+                continue
+            if tries == TELL_AFTER:
+                logger.warning("another launcher holds %s and does not answer yet: waiting for it", directory)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, 2 * pause)
         raise LauncherUnavailable(f"the launcher in {directory} neither answers nor goes away")
 
     @classmethod
@@ -221,8 +233,8 @@ class _Protocol(asyncio.Protocol):
 
 
 def _connect(directory: str) -> socket.socket | None:
-    """A connection to the launcher that listens in this directory; None when none does. Raises
-    LauncherUnavailable.
+    """A connection to the launcher that listens in this directory; None when none does, or takes another one just now.
+    Raises LauncherUnavailable.
     """
     try:
         fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
@@ -230,27 +242,28 @@ def _connect(directory: str) -> socket.socket | None:
         return None
     except OSError as e:
         raise LauncherUnavailable(f"cannot use {directory} for a launcher: {e.strerror}") from e
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = None
     try:
+        # Not blocking: that would be for ever, where a launcher is stopped and has more callers than it listens for.
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         # Through the descriptor, because a socket address holds only 108 bytes of path.
         connection.connect(f"/proc/self/fd/{fd}/{wire.SOCKET_NAME}")
-    except (FileNotFoundError, ConnectionRefusedError):
-        connection.close()
-        return None
     except OSError as e:
-        connection.close()
+        if connection is not None:
+            connection.close()
+        if isinstance(e, FileNotFoundError | ConnectionRefusedError | BlockingIOError):
+            return None
         raise LauncherUnavailable(f"cannot connect to the launcher in {directory}: {e.strerror}") from e
     finally:
         os.close(fd)
     if peer_uid(connection) != os.geteuid():
         connection.close()
         raise LauncherUnavailable(f"the launcher in {directory} belongs to another user")
-    connection.setblocking(False)
     return connection
 
 
-def _start(directory: str, millicpus: int, command: Sequence[str]) -> None:
-    """Start a launcher that outlives us and wait until it listens or says that another one does."""
+def _start(directory: str, millicpus: int, command: Sequence[str]) -> bool:
+    """Start a launcher that outlives us and wait until it listens. False when another one holds the directory."""
     log_path = os.path.join(directory, "launcher.log")
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -275,8 +288,10 @@ def _start(directory: str, millicpus: int, command: Sequence[str]) -> None:
         answer = process.stdout.read()
     if answer == b"ready\n":
         _keep(process)
-    elif process.wait() != 0:
+        return True
+    if process.wait() != 0:
         raise LauncherUnavailable(f"the launcher did not start (exit code {process.returncode}), see {log_path}")
+    return False
 
 
 _started: list["subprocess.Popen[bytes]"] = []

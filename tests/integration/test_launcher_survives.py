@@ -1,20 +1,26 @@
 """Agents and launchers that die: nothing is lost, nothing runs twice, nothing runs on unseen. Real processes."""
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from cluster.domain.launcher_events import Item
-from cluster.launcher import cgroup, wire
+from cluster.launcher import cgroup, client, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
+from tests.descriptors import open_files
 from tests.integration.fifos import reach
 from tests.integration.launchers import Lab, Watched, leave_daemon, one, run
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -172,6 +178,61 @@ def test_two_agents_that_start_at_once_get_one_launcher(lab: Lab) -> None:
         await lab.quit()
 
     run(main())
+
+
+def test_a_launcher_that_waits_for_an_earlier_ones_watchdog_is_waited_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it holds its lock and does not listen."""
+    Path(lab.directory).mkdir(mode=0o700)
+    lock = os.open(Path(lab.directory) / "launcher.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if sum(pauses) > 30:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+
+    async def main() -> None:
+        async with lab.agent():
+            assert pauses[0] < 0.1  # one that is just ending keeps nobody waiting
+            assert pauses == sorted(pauses)
+
+    run(main())
+    os.close(lock)
+
+
+def test_a_launcher_that_is_stopped_and_has_more_callers_than_it_listens_for_stalls_no_agent(lab: Lab) -> None:
+    Path(lab.directory).mkdir(mode=0o700)
+    found: list[socket.socket | None] = []
+    with socket.socket(socket.AF_UNIX) as launcher, socket.socket(socket.AF_UNIX) as caller:
+        directory = os.open(lab.directory, os.O_PATH)
+        address = f"/proc/self/fd/{directory}/{wire.SOCKET_NAME}"
+        launcher.bind(address)
+        launcher.listen(0)
+        caller.connect(address)
+        os.close(directory)
+        asking = Thread(target=lambda: found.append(client._connect(lab.directory)), daemon=True)
+        asking.start()
+        asking.join(PATIENCE)
+    assert found == [None]
+
+
+def test_an_agent_without_a_descriptor_for_its_launcher_says_so_and_tries_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_socket(*_: int) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    Path(lab.directory).mkdir(mode=0o700)
+    before = open_files(os.getpid())
+    monkeypatch.setattr(socket, "socket", no_socket)
+    with pytest.raises(LauncherUnavailable, match="Too many open files"):
+        client._connect(lab.directory)
+    assert open_files(os.getpid()) == before
 
 
 by_watchdog_and_by_successor = pytest.mark.parametrize("alone", [True, False], ids=["watchdog", "successor"])
