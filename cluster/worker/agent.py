@@ -21,7 +21,7 @@ from cluster.domain.errors import ClusterError, Unreachable
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_events import Ended, Item, Started, Template
-from cluster.domain.session import Downward
+from cluster.domain.session import Downward, Welcome
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import (
     OWN,
@@ -403,15 +403,23 @@ class Agent:
         scheduler = self.scheduler
         assert scheduler is not None, "a core that stands alone opens no session"
         listener = Listener(self._on_ready, self._on_received, self._on_asked_for_output, self._on_closed)
-        self._session = Session(
-            number, scheduler.address(), scheduler.credentials(), scheduler.registration(), listener
-        )
+        try:
+            address, credentials = scheduler.address(), scheduler.credentials()
+        except ClusterError as error:  # the disk is full, and it has moved: not for ever, as of any other session
+            self._on_closed(number, error)
+            return
+        self._session = Session(number, address, credentials, scheduler.registration(), listener)
 
     def _on_ready(self, number: int, name: str) -> None:
         self.put(SessionReady(number))
         self.hooks.registered(name)
 
     def _on_received(self, number: int, commands: Sequence[Downward]) -> None:
+        """Raises what ends the session, whose next one may go better."""
+        for command in commands:
+            if isinstance(command, Welcome) and command.epoch > self.core.epoch:
+                # Before the core hears of it, which obeys at once: a full disk must not be the end of this worker.
+                self.hooks.save_epoch(command.epoch)
         self.put(CommandsReceived(number, commands))
 
     def _on_asked_for_output(self, asked: scheduler_pb2.OpenOutput) -> None:

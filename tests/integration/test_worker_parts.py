@@ -13,13 +13,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from cluster.domain.errors import InvalidInput, NotFound
+from cluster.domain.errors import ClusterError, InvalidInput, NotFound
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
 from cluster.domain.reporting import SMALL_OUTPUT
-from cluster.domain.session import Report
+from cluster.domain.session import Report, Welcome
 from cluster.domain.worker_core import WorkerCore
-from cluster.domain.worker_messages import SendReport
+from cluster.domain.worker_messages import OpenSession, SendReport, SessionClosed
 from cluster.worker import pushing, watch
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
@@ -27,6 +27,7 @@ from cluster.worker.outputs import Outputs
 from cluster.worker.pushing import Keeping
 from cluster.worker.readers import Phase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
+from cluster.worker.session import Session
 from cluster.worker.templates import RunAs, Templates, base_environment
 from cluster.worker.watch import Watcher
 from tests.faults import no_descriptor_left
@@ -460,6 +461,29 @@ def test_small_output_that_cannot_be_read_just_now_is_reported_by_the_next_sessi
     outputs.close()
     session.close.assert_called_once_with("no output can be read for a report: Too many open files")
     session.send.assert_not_called()
+
+
+def test_a_scheduler_whose_epoch_cannot_be_saved_just_now_is_not_obeyed_but_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(session: Session) -> None:
+        session._listener.received(session.number, [Welcome(7, 15.0)])
+
+    async def body() -> None:
+        hooks = Mock()
+        hooks.save_epoch.side_effect = full = ClusterError("worker.json cannot be written: No space left on device")
+        agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, Mock(), hooks)
+        agent._perform(OpenSession(1))
+        assert agent._session
+        await agent._session.finished()
+        assert [type(event) for event in agent._inbox] == [SessionClosed]
+        hooks.refused.assert_called_once_with(full)
+        agent.close()
+
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    monkeypatch.setattr(Session, "_run", run)
+    asyncio.run(body())
+    outputs.close()
 
 
 def test_output_that_cannot_be_read_just_now_is_pushed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

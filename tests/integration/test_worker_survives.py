@@ -140,6 +140,28 @@ def test_a_scheduler_that_comes_back_finds_its_workers_and_their_ends(tmp_path: 
     at_site(tmp_path, body)
 
 
+def test_a_worker_that_can_write_nothing_just_when_its_scheduler_moves_goes_there_later(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        state, aside = worker.directory / "worker.json", worker.directory / "aside"
+        await site.cluster.stop()
+        state.rename(aside)
+        state.mkdir()  # as good as a full disk
+        await site.cluster.start()
+        site.announce()  # at another port
+        while "worker.json cannot be written" not in worker.log():
+            assert "stops by a fault" not in worker.log()
+            await asyncio.sleep(0)
+        state.rmdir()
+        aside.rename(state)
+        user = site.cluster.user()
+        job = await user.submit("true")
+        [done] = await user.wait(str(job.number))
+        assert done.reason == "ok"
+
+    at_site(tmp_path, body)
+
+
 def test_a_launcher_that_dies_takes_its_attempts_along_and_another_takes_over(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         worker = await site.worker().started()
