@@ -118,7 +118,7 @@ class Agent:
     hooks: Hooks
     readers: Readers = field(init=False)
     launcher: Launcher | None = field(default=None, init=False)
-    launcher_gone: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    launcher_gone: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # set while there is none
     _session: Session | None = field(default=None, init=False)
     _inbox: list[WorkerEvent] = field(default_factory=list, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -136,6 +136,7 @@ class Agent:
     _watcher: Watcher = field(init=False)
 
     def __post_init__(self) -> None:
+        self.launcher_gone.set()
         self._watcher = Watcher()
         self.readers = Readers(self.outputs, self._watcher, self._phase_of)
         self._live = LivePushes(self.readers)
@@ -180,6 +181,14 @@ class Agent:
                     await self._quit_another()
         except TimeoutError:
             logger.error("the launcher has not ended within %g s", patience)
+
+    async def no_launcher_for(self, patience: float) -> None:
+        """Returns when there is none so many seconds after one has gone."""
+        while True:
+            await self.launcher_gone.wait()
+            await asyncio.sleep(patience)
+            if self.launcher is None:
+                return
 
     async def _quit_another(self) -> None:
         """The jobs may still run that we were to stop: of a launcher that has died, or that a fault of ours let go."""

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 NO_LISTENER = "none"
 QUIT_PATIENCE = 10.0  # seconds for the launcher to go once nothing runs
+# Seconds that a worker which ends waits for the next launcher, when it has jobs to stop and the last one has died.
+LAUNCHER_PATIENCE = 10.0
 OTHER_USERS = Path("/var/tmp")  # noqa: S108 (what is made there is checked to be ours)
 
 # What the first answer of a scheduler says about us that no further try will change.
@@ -128,7 +130,7 @@ class Worker:
         if self._tasks and self._failure is None:
             agent.shut_down(stop_jobs)
             if stop_jobs:
-                await self._unless_it_fails(self._own.stop_all())
+                await self._unless_it_fails(self._own.stop_all(), agent.no_launcher_for(LAUNCHER_PATIENCE))
             await self._unless_it_fails(agent.finished.wait())
             if not stop_jobs:
                 self._say_what_goes_on()
@@ -149,12 +151,13 @@ class Worker:
         if self._failure is not None:
             raise self._failure
 
-    async def _unless_it_fails(self, waiting: Coroutine[Any, Any, object]) -> None:
-        """Waits for what only a living agent can bring about."""
-        waiter = asyncio.create_task(waiting)
-        await asyncio.wait([waiter, self._tasks[0]], return_when=asyncio.FIRST_COMPLETED)
-        if not waiter.cancel() and (error := waiter.exception()):
-            logger.error("a fault of ours, but the worker ends all the same", exc_info=error)
+    async def _unless_it_fails(self, *waiting: Coroutine[Any, Any, object]) -> None:
+        """Waits for the first of these, which only a living agent can bring about."""
+        waiters = [asyncio.create_task(each) for each in waiting]
+        await asyncio.wait([*waiters, self._tasks[0]], return_when=asyncio.FIRST_COMPLETED)
+        for waiter in waiters:
+            if not waiter.cancel() and (error := waiter.exception()):
+                logger.error("a fault of ours, but the worker ends all the same", exc_info=error)
 
     # -- beginning
 

@@ -67,6 +67,24 @@ def test_own_jobs_that_are_being_stopped_do_not_outlive_a_launcher_that_dies(tmp
     at_site(tmp_path, body)
 
 
+def test_a_worker_with_own_jobs_to_stop_ends_where_no_launcher_can_be_had(tmp_path: Path) -> None:
+    began, stopped, pid = fifo(tmp_path / "began"), fifo(tmp_path / "stopped"), tmp_path / "pid"
+
+    async def body(site: Site) -> None:
+        worker = await site.worker(stop_jobs=True).started()
+        async with site.own_api(worker) as stub:
+            await Own(stub).start("sh", "-c", stubborn(began, stopped, pid), grace=1000.0)
+            await reach(began)
+        (worker.directory / "launcher").chmod(0o755)  # the next one refuses to start
+        os.kill(worker.launcher_pid, signal.SIGKILL)
+        worker.process.send_signal(signal.SIGTERM)
+        assert await worker.process.wait() == 0
+        assert "what runs goes on: the launcher did not start" in worker.log()
+        (worker.directory / "launcher").chmod(0o700)
+
+    at_site(tmp_path, body)
+
+
 def test_a_worker_that_ends_accepts_no_job_that_it_would_not_run(tmp_path: Path) -> None:
     began, stopped, pid = fifo(tmp_path / "began"), fifo(tmp_path / "stopped"), tmp_path / "pid"
 
