@@ -23,6 +23,9 @@ from cluster.domain.states import TaskState
 
 # Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
 PATIENCE = 30.0
+# For so long after a call has broken another one that breaks, too, is repeated: a scheduler that is just stopping
+# answers errors until its last commit is done. One that does so for longer has failed, which is to be known soon.
+STOPPING = 5.0
 # Whoever follows a job waits longer: running jobs outlive an absence of 45 s (three quarters of --lost-after, which is
 # 60 s unless given); the rest is for the workers, which must find the scheduler again and report.
 FOLLOW_PATIENCE = 60.0
@@ -73,12 +76,20 @@ class AsyncClient:
         except NotReached:
             raise  # it may come up in a second, or never: whoever waits at a prompt wants to know now
         except Unreachable:
-            try:
-                job = await door.submit(job_id, spec, PATIENCE)
-            except Unreachable as error:
-                raise Unreachable(f"{error}; job {job_id} may have been accepted all the same") from None
+            job = await self._submit_again(job_id, spec)
         self._patience.renew()
         return job
+
+    async def _submit_again(self, job_id: str, spec: JobSpec) -> Job:
+        """After a break. Unreachable where that goes on."""
+        until = time.monotonic() + STOPPING
+        while True:
+            try:
+                return await self._door().submit(job_id, spec, PATIENCE)
+            except Unreachable as error:
+                if time.monotonic() >= until:
+                    raise Unreachable(f"{error}; job {job_id} may have been accepted all the same") from None
+            await asyncio.sleep(PAUSE)
 
     async def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first; all of them without selectors, states and limit."""

@@ -85,7 +85,23 @@ def test_a_submit_that_breaks_on_the_way_is_repeated_and_accepted_once(double: D
     with_client(double, body)
 
 
-def test_a_submit_that_breaks_each_time_gives_up(double: Double) -> None:
+def test_a_submit_outlasts_a_scheduler_that_answers_errors_while_it_stops(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aio, "STOPPING", PATIENCE)
+    monkeypatch.setattr(aio, "PAUSE", 0.0)
+
+    async def body(client: AsyncClient) -> None:
+        double.jobs.break_next = 5
+        job = await client.submit(["true"])
+        assert (double.jobs.submitted, len(double.jobs.jobs), job.number) == (6, 1, 1)
+
+    with_client(double, body)
+
+
+def test_a_submit_that_breaks_each_time_gives_up(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aio, "STOPPING", 0.0)
+
     async def body(client: AsyncClient) -> None:
         double.jobs.break_next = 9
         with pytest.raises(Unreachable) as caught:
