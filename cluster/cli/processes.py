@@ -13,6 +13,9 @@ from pathlib import Path
 from cluster.domain.quantities import format_size
 
 START_PATIENCE = 60.0  # seconds until a process must be ready; a first start on a slow disk takes a few
+# Seconds to end for one that was not ready in time; a worker gives back what it has taken. Then it is killed, which
+# loses nothing: whatever keeps it from ending may last, and nobody else starts or stops a cluster meanwhile.
+END_PATIENCE = 60.0
 LITTLE = 1 << 20  # bytes free on a disk; below that a start or its log may well have failed for want of room
 LOG_TAIL = 4096  # bytes of a log in which to look for the reason of a failed start
 
@@ -83,8 +86,7 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
         if (process := find(child.pid)) is not None:
             born(process)
         if not _said_ready(ready):
-            child.terminate()
-            child.wait()
+            _end(child)
             raise DidNotStart(_reason(log, before))
     finally:
         os.close(ready)
@@ -94,6 +96,15 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
     if process is None or not is_alive(process):
         raise DidNotStart(_reason(log, before))
     return process
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(END_PATIENCE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def stop(process: Process, patience: float) -> bool:
