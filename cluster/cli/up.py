@@ -8,6 +8,8 @@ import click
 from cluster.cli.options import CPUS, yes
 from cluster.client.config import state_root
 from cluster.client.discovery import local_place
+from cluster.domain.errors import ClusterError
+from cluster.domain.printable import printable
 
 
 @click.command("up")
@@ -35,14 +37,20 @@ def down_command(yes: bool) -> None:
     from cluster.cli.embedded import down, is_running
 
     root = state_root()
-    if not yes and is_terminal() and is_running(root) and (running := asyncio.run(_running(root))):
-        confirm(f"{running} job{'s' if running > 1 else ''} running here will be killed. Stop?")
+    if not yes and is_terminal() and is_running(root):
+        try:
+            running = asyncio.run(_running(root))
+        except ClusterError as error:  # one that has failed is stopped in order to be started again
+            confirm(f"{printable(str(error))}. Jobs that run here will be killed. Stop all the same?")
+        else:
+            if running:
+                confirm(f"{running} job{'s' if running > 1 else ''} running here will be killed. Stop?")
     lines = down(root)
     print("\n".join(lines) or "no cluster that `cluster up` started runs here")
 
 
 async def _running(root: Path) -> int:
-    """How many jobs run."""
+    """How many jobs run. ClusterError when the scheduler does not say."""
     from cluster.client.aio import AsyncClient
     from cluster.domain.states import TaskState
 

@@ -13,10 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from cluster.cli import embedded, processes
+from cluster.cli import asking, embedded, processes, up
 from cluster.client import discovery
-from cluster.domain.errors import ClusterError
+from cluster.domain.errors import ClusterError, Unreachable
 from cluster.domain.identity import Kind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import locked, private_directory, save_credentials, write_private
@@ -127,6 +128,25 @@ def test_a_start_that_failed_without_a_word_tells_of_a_full_disk(
             processes.start([], tmp_path, tmp_path / "log", lambda process: None)
 
 
+def test_who_does_not_become_ready_and_does_not_end_either_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = tmp_path / "deaf"
+    os.mkfifo(deaf)
+    monkeypatch.setattr(processes, "program", lambda: ["sh", "-c", f"trap '' TERM; echo > {deaf}; exec sleep 1000"])
+    monkeypatch.setattr(processes, "START_PATIENCE", 0.0)
+    monkeypatch.setattr(processes, "END_PATIENCE", 0.0)
+    started: list[processes.Process] = []
+
+    def born(process: processes.Process) -> None:
+        started.append(process)
+        deaf.read_text()
+
+    with pytest.raises(processes.DidNotStart):
+        processes.start([], tmp_path, tmp_path / "log", born)
+    assert not processes.is_alive(started[0])
+
+
 def test_who_takes_the_port_for_joining_does_not_move_the_scheduler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +239,24 @@ def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
         terminal.wait_for("nothing was done")
         assert terminal.process.wait(PATIENCE) == 1
     assert all(map(is_alive, own.pids().values()))
+
+
+def test_a_scheduler_that_has_failed_can_be_stopped_on_a_terminal_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failed(_: Path) -> int:
+        raise Unreachable("the scheduler has stopped taking work and must be started again")
+
+    asked: list[str] = []
+    monkeypatch.setenv("CLUSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(up, "_running", failed)
+    monkeypatch.setattr(asking, "is_terminal", lambda: True)
+    monkeypatch.setattr(asking, "confirm", asked.append)
+    monkeypatch.setattr(embedded, "is_running", lambda root: True)
+    monkeypatch.setattr(embedded, "down", lambda root: ["stopped the scheduler"])
+    done = CliRunner().invoke(up.down_command)
+    assert (done.exception, done.output) == (None, "stopped the scheduler\n")
+    assert [question.startswith("the scheduler has stopped taking work") for question in asked] == [True]
 
 
 def lie_at_a_port_of_its_own(own: Command) -> None:
