@@ -27,6 +27,9 @@ from cluster.launcher.watchdog import Watchdog
 # the machine busy anyway, reports wait this long for company. The last one never waits. (20 ms instead of 10, and a
 # report to the scheduler every 30 ms: a third less CPU of agent and scheduler a task. Work in advance is for 100 ms.)
 COALESCE = 0.020
+# Seconds until a watchdog that could not be started is tried again; each pause is twice the one before. What kills one
+# (no memory is left) often leaves no room for the next.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 class Launcher:
@@ -53,6 +56,8 @@ class Launcher:
         self._link: link.Link | None = None  # the agent's; who has not said hello yet is in `_watch` alone
         self._exiting = False
         self._flushed = 0.0
+        self._watchdog_at: float | None = None  # boot clock: when it is tried again to start one; None: there is one
+        self._watchdog_pause = FIRST_PAUSE
         self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
         self._take_over(memory)
         self._epoll = select.epoll()
@@ -89,7 +94,8 @@ class Launcher:
                     handler()
             if self._until_flush() == 0:
                 self._flush()
-            self._timer.wake_at(self._core.next_deadline())
+            for deadline in (self._core.next_deadline(), self._watchdog_at):
+                self._timer.wake_at(deadline)
         self._flush()
         self._shorten_journal()  # or the next launcher would repeat what was acknowledged long ago
         self._group.leave()
@@ -122,6 +128,8 @@ class Launcher:
     def _on_timer(self) -> None:
         self._timer.fired()
         self._feed(ev.Tick())
+        if self._watchdog_at is not None and clock.now() >= self._watchdog_at:
+            self._restart_watchdog()
 
     def _on_connect(self) -> None:
         try:
@@ -190,9 +198,13 @@ class Launcher:
     def _restart_watchdog(self) -> None:
         try:
             self._watchdog.start()
-            log("the watchdog was killed; it has been started again")
         except OSError as e:
-            log(f"the watchdog was killed, and there is no other: {e.strerror}")
+            pause, self._watchdog_pause = self._watchdog_pause, min(LONGEST_PAUSE, 2 * self._watchdog_pause)
+            self._watchdog_at = clock.now() + pause
+            log(f"the watchdog was killed, and there is no other: {e.strerror}; trying again in {pause:g} s")
+            return
+        self._watchdog_at, self._watchdog_pause = None, FIRST_PAUSE
+        log("the watchdog was killed; it has been started again")
 
     def _process_ended(self, key: str, status: int, usage: Any, strays: bool) -> ev.ProcessEnded:
         code, name = None, None

@@ -19,6 +19,7 @@ because the launcher that gets the same signal may yet die of another one.
 import fcntl
 import os
 import signal
+from contextlib import suppress
 from typing import NoReturn
 
 from cluster.launcher import cgroup, journal, remains
@@ -47,6 +48,7 @@ class Watchdog:
         self.pid = 0
         if self._writer >= 0:
             os.close(self._writer)
+            self._writer = -1
         reader, self._writer = os.pipe()
         try:
             self.pid = os.fork()
@@ -54,8 +56,9 @@ class Watchdog:
                 self._watch(reader)
         finally:
             os.close(reader)
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, b"%d\n" % self.pid, 0)
+        with suppress(OSError):  # for whoever wonders who holds the lock; it watches all the same
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, b"%d\n" % self.pid, 0)
 
     def dismiss(self) -> None:
         """The launcher ends and leaves nothing: it is not needed any more. Answers when it is gone."""

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -157,6 +158,35 @@ def test_a_watchdog_that_is_killed_is_replaced(lab: Lab) -> None:
 
     run(main())
     assert "the watchdog was killed; it has been started again" in (Path(lab.directory) / "launcher.log").read_text()
+
+
+def test_a_watchdog_that_cannot_be_replaced_at_once_is_replaced_later(lab: Lab) -> None:
+    log = Path(lab.directory) / "launcher.log"
+
+    async def until_it_says(words: str, launcher: Watched) -> None:
+        while words not in log.read_text():
+            assert not launcher.is_gone()
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        agent = await lab.connect()
+        launcher = Watched(agent.hello.pid)
+        await agent.end_of(one(agent, lab.template("true"), "1.1#1"))  # Python loads a module to reap its first child
+        leader = Watched((await agent.start_of(one(agent, lab.template("sleep", "1000")))).pid)
+        first = lab.watchdog()
+        before = resource.prlimit(agent.hello.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(agent.hello.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        os.kill(first.pid, signal.SIGKILL)
+        await until_it_says("the watchdog was killed, and there is no other: Too many open files", launcher)
+        resource.prlimit(agent.hello.pid, resource.RLIMIT_NOFILE, before)
+        await until_it_says("the watchdog was killed; it has been started again", launcher)
+        assert not leader.is_gone()
+        await lab.kill_launcher(agent)
+        assert await leader.gone()
+        async with lab.agent():
+            pass
+
+    run(main())
 
 
 @pytest.mark.skipif(cgroup.own_group() is None or os.getuid() != 0, reason="needs cgroup v2 that we may write")
