@@ -23,13 +23,14 @@ import errno
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MOST_ROUNDS = 100  # of stopping; a fork bomb is caught within a few, whoever needs more is swept again later
 LATEST_START = 10.0  # seconds after the journal says that an attempt begins: a disk may take long to write that
-LONGEST_DEATH = 10  # seconds to wait for a killed process that is not our child
+LONGEST_DEATH = 10.0  # seconds to wait for all killed processes that are not our children
 # What says that a process is gone or hidden. Anything else (no descriptor or memory left for us) says nothing about it:
 # taken for gone, it would run on after its lease. Then this launcher ends, and its watchdog kills all there is.
 _OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
@@ -181,8 +182,9 @@ def kill_remains(identity: str, begun: Iterable[tuple[int, float]]) -> int:
         return descendants(roots, table)
 
     killed, _ = kill_all(find)
+    until = time.monotonic() + LONGEST_DEATH
     for process in killed:
-        _wait_until_gone(process)
+        _wait_until_gone(process, max(0.0, until - time.monotonic()))
     return len(killed)
 
 
@@ -190,8 +192,8 @@ def _is_of(identity: str, pid: int) -> bool:
     return pid != os.getpid() and read_environment(pid, "CLUSTER_LAUNCHER") == identity
 
 
-def _wait_until_gone(process: Process) -> None:
-    """It was killed and is somebody else's child. Not for ever: it may hang in the kernel."""
+def _wait_until_gone(process: Process, patience: float) -> None:
+    """It was killed and is somebody else's child. Not for ever: it may hang in the kernel. `patience` in seconds."""
     try:
         fd = os.pidfd_open(process.pid)
     except OSError:
@@ -201,7 +203,7 @@ def _wait_until_gone(process: Process) -> None:
         if now is not None and now.start == process.start:
             poll = select.poll()
             poll.register(fd, select.POLLIN)
-            poll.poll(LONGEST_DEATH * 1000)
+            poll.poll(patience * 1000)
     finally:
         os.close(fd)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -111,6 +112,27 @@ def test_the_child_of_one_that_died_while_we_looked_is_found(monkeypatch: pytest
     trees.add("5#1", 10, "the mark")
     assert trees.reaped(10) == "5#1"
     assert trees.strays("5#1") == [13]
+
+
+def test_processes_that_hang_in_the_kernel_keep_a_launcher_waiting_no_longer_than_one(
+    sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each for itself, a hundred would keep the watchdog, and then the next launcher, for a quarter of an hour."""
+    clock = [0.0]
+
+    class Poll:
+        def register(self, *_: int) -> None:
+            pass
+
+        def poll(self, milliseconds: float) -> None:
+            clock[0] += milliseconds / 1000
+
+    hanging = {process for process in map(tree.read_process, (sleeper.pid, os.getpid())) if process}
+    monkeypatch.setattr(tree, "kill_all", lambda find: (hanging, set()))
+    monkeypatch.setattr(tree, "select", SimpleNamespace(poll=Poll, POLLIN=1))
+    monkeypatch.setattr(tree, "time", SimpleNamespace(monotonic=lambda: clock[0]), raising=False)
+    assert tree.kill_remains("nobody's", []) == 2
+    assert clock[0] == tree.LONGEST_DEATH
 
 
 def test_an_attempt_whose_leaders_pid_is_anothers_now_takes_nothing_of_that() -> None:
