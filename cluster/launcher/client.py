@@ -33,6 +33,7 @@ Reports = list[Started | Ended]
 # one left is dead, which takes 10 s and more where something hangs in the kernel: the tries take a minute in all.
 MOST_TRIES = 30
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.5  # seconds between two tries; each is twice the one before
+LAST_WORDS = 5.0  # seconds for a launcher to read what was sent before the connection is closed
 TELL_AFTER = 5  # tries, somewhat more than a second, after which somebody may wonder why nothing happens
 
 
@@ -169,9 +170,13 @@ class LauncherClient:
             raise wire.WireError(self._protocol.refused)
 
     async def close(self) -> None:
-        """Disconnect; the launcher and its attempts go on."""
+        """Disconnect; the launcher and its attempts go on. One that has stopped reading is not waited for for ever."""
         self._protocol.close()
-        await self._protocol.closed.wait()
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await self._protocol.closed.wait()
+        except TimeoutError:
+            self._protocol.abort()
 
 
 class _Protocol(asyncio.Protocol):
@@ -227,9 +232,14 @@ class _Protocol(asyncio.Protocol):
         self.closed.set()
 
     def close(self) -> None:
+        """When all has gone out that was sent."""
         if self._transport is not None:
             self._flush()
             self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def _connect(directory: str) -> socket.socket | None:

@@ -221,6 +221,24 @@ def test_a_launcher_that_is_stopped_and_has_more_callers_than_it_listens_for_sta
     assert found == [None]
 
 
+def test_an_agent_ends_although_its_launcher_is_stopped_and_reads_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LAST_WORDS", 0.0)
+
+    async def main() -> None:
+        async with lab.agent():
+            agent = await lab.connect()
+            os.kill(agent.hello.pid, signal.SIGSTOP)
+            try:
+                agent.client.withdraw(["1.0#1" * 1_000_000])  # more than a socket takes
+                await agent.client.close()
+            finally:
+                os.kill(agent.hello.pid, signal.SIGCONT)
+
+    run(main())
+
+
 def test_an_agent_without_a_descriptor_for_its_launcher_says_so_and_tries_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
