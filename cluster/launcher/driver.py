@@ -7,6 +7,7 @@ successor knows.
 """
 
 import os
+import resource  # noqa: F401 (else loaded by the first os.wait4, when there may be no descriptor left to do so)
 import select
 import signal
 import socket
