@@ -122,7 +122,8 @@ def _check_worker(root: Path) -> None:
     if theirs and theirs != _cluster_of(root / "scheduler" / ADMIN_FILE):
         raise NotOurs(
             f"the worker in {directory} belongs to another cluster ({theirs}): use that one with --scheduler or "
-            "`cluster login`; or keep a cluster of your own elsewhere with --home DIR (CLUSTER_HOME)"
+            "`cluster login`, or with --at if it stands alone; or keep a cluster of your own elsewhere with --home DIR "
+            "(CLUSTER_HOME)"
         )
 
 

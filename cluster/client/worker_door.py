@@ -13,7 +13,7 @@ from cluster.client.door import WantedOutput
 from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import InvalidInput, Unreachable, Untrusted
+from cluster.domain.errors import InvalidInput, NotReached, Untrusted
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
 from cluster.domain.tokens import split_address
@@ -147,11 +147,11 @@ async def _worker_name(address: str, credentials: Credentials) -> str:
     except ssl.SSLError:
         raise Untrusted(f"the server at {address} does not speak TLS 1.3; it is something else than cluster") from None
     except TimeoutError:
-        raise Unreachable(f"{address} cannot be reached: nobody answered in time") from None
+        raise NotReached(f"{address} cannot be reached: nobody answered in time") from None
     except OSError as error:
         # asyncio has words of its own in strerror
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
-        raise Unreachable(f"{address} cannot be reached: {why}") from None
+        raise NotReached(f"{address} cannot be reached: {why}") from None
     certificate: Any = writer.get_extra_info("peercert")
     writer.transport.abort()  # a polite goodbye would wait for the other side's
     with contextlib.suppress(OSError):  # it may have hung up already, as we showed no certificate

@@ -63,7 +63,10 @@ def check_pinned_chain(chain: list[bytes], pin: str) -> tuple[bytes, str]:
         certificates = [x509.load_der_x509_certificate(der) for der in chain]
         pinned = [c for c in certificates if spki_pin(c) == pin]
         if not pinned:
-            raise Untrusted("the server is not of the cluster that made this join token: its CA is another one")
+            raise Untrusted(
+                "the server is not of the cluster that made this join token: its CA is another one, or this is another "
+                "port of it than the one for joining, which the token names"
+            )
         ca = pinned[0]
         if not issued_by(ca, ca) or not issued_by(certificates[0], ca):
             raise Untrusted("the server's certificate was not issued by the CA that the join token names")

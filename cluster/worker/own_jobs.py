@@ -64,6 +64,8 @@ class OwnJobs:
         check_name(spec.name)
         if spec.is_array:
             raise InvalidInput("an array needs a scheduler to spread it: a worker's own job has one task")
+        if spec.retries:
+            raise InvalidInput(f"{spec.retries} retries need a scheduler: a worker's own job is tried once")
         if self._closed:
             raise Unreachable("this worker is being stopped, and takes no more jobs; try again when it is back")
         launcher = self._agent().launcher_or_error()

@@ -98,6 +98,9 @@ def test_a_lone_worker_says_what_only_a_scheduler_can(alone: tuple[Command, str]
     nobody = cluster("job", "--at", "127.0.0.1:1", "list")
     assert nobody.code == 75
     assert "127.0.0.1:1 cannot be reached: Connection refused" in nobody.err
+    unheard = cluster("run", "--at", "127.0.0.1:1", "--", "true")
+    assert unheard.code == 75
+    assert "accepted" not in unheard.err
 
 
 def test_a_cluster_of_machines_is_one_pasted_line_each(tmp_path: Path) -> None:  # S2.1 to S2.4
