@@ -38,6 +38,21 @@ os.wait()
 os.read(told, 1)
 """
 
+# An agent in a process of its own, to be killed: starts one attempt of a script. Arguments: directory, outputs, script.
+AGENT = """
+import asyncio, os, sys
+from cluster.domain.launcher_events import Item, Template
+from cluster.launcher.client import LauncherClient
+
+async def main(directory, outputs, script):
+    client = await LauncherClient.connect_or_start(directory, 2000)
+    command = Template(("sh", "-c", script), (("PATH", os.environ["PATH"]),), outputs)
+    client.start(client.define(command), [Item("1.0#1")])
+    await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
 
 class Agent:
     """A connected client that remembers every report."""

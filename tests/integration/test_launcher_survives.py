@@ -19,25 +19,10 @@ from cluster.launcher import cgroup, client, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
 from tests.descriptors import open_files
 from tests.integration.fifos import reach
-from tests.integration.launchers import Lab, Watched, leave_daemon, one, run
+from tests.integration.launchers import AGENT, Lab, Watched, leave_daemon, one, run
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
-
-AGENT = """
-import asyncio, os, sys
-from cluster.domain.launcher_events import Item, Template
-from cluster.launcher.client import LauncherClient
-
-async def main(directory, outputs, started, gate):
-    client = await LauncherClient.connect_or_start(directory, 2000)
-    script = f"echo $$ > {started}; read x < {gate}; exit 5"
-    command = Template(("sh", "-c", script), (("PATH", os.environ["PATH"]),), outputs)
-    client.start(client.define(command), [Item("1.0#1")])
-    await asyncio.Event().wait()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 
 
 @pytest.fixture
@@ -48,7 +33,8 @@ def lab(tmp_path: Path) -> Lab:
 def test_jobs_outlive_an_agent_that_is_killed(lab: Lab) -> None:
     async def main() -> None:
         fifo, gate = lab.fifo(), lab.fifo()
-        argv = [sys.executable, "-c", AGENT, lab.directory, str(lab.outputs), str(fifo), str(gate)]
+        script = f"echo $$ > {fifo}; read x < {gate}; exit 5"
+        argv = [sys.executable, "-c", AGENT, lab.directory, str(lab.outputs), script]
         agent = await asyncio.create_subprocess_exec(*argv)
         job = Watched(await reach(fifo))
         agent.kill()

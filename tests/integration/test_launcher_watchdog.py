@@ -13,23 +13,9 @@ import pytest
 
 from cluster.launcher import cgroup, tree, watchdog
 from tests.integration.fifos import let_go, reach
-from tests.integration.launchers import Agent, Lab, Watched, leave_daemon, one, run
+from tests.integration.launchers import AGENT, Agent, Lab, Watched, leave_daemon, one, run
 
 pytestmark = pytest.mark.slow
-
-AGENT = """
-import asyncio, os, sys
-from cluster.domain.launcher_events import Item, Template
-from cluster.launcher.client import LauncherClient
-
-async def main(directory, outputs, script):
-    client = await LauncherClient.connect_or_start(directory, 2000)
-    command = Template(("sh", "-c", script), (("PATH", os.environ["PATH"]),), outputs)
-    client.start(client.define(command), [Item("1.0#1")])
-    await asyncio.Event().wait()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 
 
 @pytest.fixture
