@@ -1,0 +1,41 @@
+"""Whether a worker has room for more work: it takes nothing while a file system that its jobs need is nearly full.
+
+What is kept free is for what runs already, for its output, and for the journals that make sure of its end.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cluster.domain.quantities import format_size
+
+SHARE, MOST = 0.05, 1 << 30  # kept free unless somebody says otherwise: so much of its size, but no more bytes
+MOST_FILES = 1000  # inodes that are kept free, where a file system counts them; again no more than SHARE of them
+AGAIN = 1.25  # times the reserve that must be free before a worker that had no room takes work again
+
+
+class Space(NamedTuple):
+    """One file system, in bytes and in inodes, as they are left to those who are not root."""
+
+    path: str  # something on it, for people
+    size: int
+    free: int
+    files: int = 0  # 0: it does not count them
+    files_free: int = 0
+
+
+def reserve_of(space: Space, reserve: int | None) -> int:
+    """Bytes to be kept free on it. `reserve`: what the operator wants; None: the usual."""
+    return min(int(space.size * SHARE), MOST) if reserve is None else reserve
+
+
+def shortage(spaces: Iterable[Space], reserve: int | None, had_room: bool = True) -> str:
+    """Why there is no room, in words; "" when there is. Who had none before needs a little more, so that nobody changes
+    his mind at every block that comes and goes."""
+    for space in spaces:
+        least, factor = reserve_of(space, reserve), 1.0 if had_room else AGAIN
+        if space.free < least * factor:
+            return f"{space.path} has {format_size(space.free)} free, and {format_size(least)} are kept free"
+        files = min(int(space.files * SHARE), MOST_FILES) if reserve != 0 else 0
+        if space.files_free < files * factor:
+            return f"{space.path} has room for {space.files_free} more files, and {files} are kept free"
+    return ""
