@@ -7,7 +7,7 @@ import click
 
 from cluster.domain.arrays import parse_array
 from cluster.domain.errors import InvalidInput
-from cluster.domain.quantities import parse_cpus, parse_duration
+from cluster.domain.quantities import parse_cpus, parse_duration, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +31,7 @@ class Parsed(click.ParamType[Any]):
 
 DURATION = Parsed("duration", parse_duration)
 CPUS = Parsed("cpus", parse_cpus)
+SIZE = Parsed("size", parse_size)
 ARRAY = Parsed("numbers", parse_array)
 
 

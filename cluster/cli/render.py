@@ -102,6 +102,8 @@ def job_json(job: Job) -> dict[str, Any]:
         "grace": spec.grace,
         "lost_after": spec.lost_after,
         "retries": spec.retries,
+        "merge_output": spec.merge_output,
+        "max_output": spec.max_output,
         "tasks": {
             "total": counts.total,
             "ready": counts.ready,

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from cluster.cli.options import ARRAY, CPUS, DURATION, as_json, connection, quiet
+from cluster.cli.options import ARRAY, CPUS, DURATION, SIZE, as_json, connection, quiet
 from cluster.domain.errors import InvalidInput
-from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, JobSpec
+from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,6 +60,14 @@ def job_options(command: F) -> F:
             type=DURATION,
             default=f"{DEFAULT_LOST_AFTER:g}",
             help="Give a task up when its worker is silent for so long; no less than 4/3 of --lease (20 s).",
+            show_default=True,
+        ),
+        click.option("--merge-output", is_flag=True, help="Keep stderr in stdout, both in the order written."),
+        click.option(
+            "--max-output",
+            type=SIZE,
+            default=f"{DEFAULT_MAX_OUTPUT >> 20}M",
+            help="Keep so much of each stream, its beginning and its end, as in 500k, 64M, 2G.",
             show_default=True,
         ),
         click.option("--worker", default="", metavar="ID|NAME", help="Run on this worker only."),
@@ -165,6 +173,8 @@ def spec_of(options: dict[str, Any]) -> JobSpec:
         worker=options["worker"],
         lost_after=options["lost_after"],
         retries=options["retries"],
+        merge_output=options["merge_output"],
+        max_output=options["max_output"],
     )
 
 

@@ -259,7 +259,7 @@ def _texts(selectors: Sequence[str | int]) -> tuple[str, ...]:
 
 # What the options of `submit` may be called, and which of them are numbers.
 _OPTIONS = [field.name for field in fields(JobSpec) if field.init and field.name != "argv"] + ["cpus"]
-_NUMBERS = ("cpus", "millicpus", "timeout", "grace", "lost_after", "retries")
+_NUMBERS = ("cpus", "millicpus", "timeout", "grace", "lost_after", "retries", "max_output")
 
 
 def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from cluster.domain.errors import InvalidInput
+from cluster.domain.quantities import format_size
 from cluster.domain.states import TaskState
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
@@ -21,6 +22,8 @@ MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 DEFAULT_GRACE = 10.0
 DEFAULT_LOST_AFTER = 60.0
 MIN_LOST_AFTER = 1.0
+DEFAULT_MAX_OUTPUT = 64 << 20  # bytes kept of each stream
+LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT = 64 << 10, 64 << 30  # what a user may make of that
 
 
 class ArraySegment(NamedTuple):
@@ -53,6 +56,8 @@ class JobSpec:
     worker: str = ""  # UUID or name of the only worker that may run it
     lost_after: float = DEFAULT_LOST_AFTER
     retries: int = 0
+    merge_output: bool = False  # both streams into one file, stdout's, in the order in which they are written
+    max_output: int = DEFAULT_MAX_OUTPUT  # bytes of each stream that are kept: its beginning and its end
     task_count: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -140,6 +145,9 @@ def validate(spec: JobSpec) -> None:
         )
     if not 0 <= spec.retries <= MAX_RETRIES:
         raise InvalidInput(f"{spec.retries} retries: use 0 to {MAX_RETRIES}")
+    if not LEAST_MAX_OUTPUT <= spec.max_output <= MOST_MAX_OUTPUT:
+        least, most = format_size(LEAST_MAX_OUTPUT), format_size(MOST_MAX_OUTPUT)
+        raise InvalidInput(f"{spec.max_output} bytes of output are to be kept: use {least} to {most}")
     _validate_array(spec)
 
 

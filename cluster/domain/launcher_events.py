@@ -22,6 +22,7 @@ class Template:
     grace: seconds between the first signal of a stop and SIGKILL.
     leash: seconds it may outlive the last renewal of the lease, None: for ever.
     uid, gid: run as this user (needs root); None: as the launcher itself.
+    merge_output: both streams are one open file, the `.out` one; there is no `.err`.
     refusal: why none of them can be started, in words; empty: they can.
     """
 
@@ -37,6 +38,7 @@ class Template:
     uid: int | None = None
     gid: int | None = None
     refusal: str = ""
+    merge_output: bool = False
 
 
 class Item(NamedTuple):

@@ -7,6 +7,7 @@ from cluster.domain.errors import InvalidInput
 
 _UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)(?:i?b)?")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -52,6 +53,15 @@ def parse_cpus(text: str) -> int:
 def format_cpus(millicpus: int) -> str:
     """`2`, `0.5`."""
     return f"{millicpus / 1000:g}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `500`, `64k`, `64M`, `1.5GiB`: binary units, with or without `iB`. InvalidInput for anything else."""
+    found = _SIZE.fullmatch(text.strip().lower())
+    size = Decimal(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else Decimal("0.5")
+    if size != int(size) or size >= 2**63:
+        raise InvalidInput(f"{text!r} is no size: use bytes, or units as in 500k, 64M, 2G")
+    return int(size)
 
 
 def format_size(size: int) -> str:

@@ -78,7 +78,9 @@ class Spawner:
         actions = (
             (os.POSIX_SPAWN_DUP2, self._null, 0),
             (os.POSIX_SPAWN_OPEN, 1, command.outputs + ".out", _OUTPUT, 0o600),
-            (os.POSIX_SPAWN_OPEN, 2, command.outputs + ".err", _OUTPUT, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2)
+            if template.merge_output
+            else (os.POSIX_SPAWN_OPEN, 2, command.outputs + ".err", _OUTPUT, 0o600),
         )
         try:
             return os.posix_spawn(
@@ -92,7 +94,7 @@ class Spawner:
             )
         except OSError as e:
             self._programs.clear()
-            raise _explain(e, program, command) from None
+            raise _explain(e, program, command, template) from None
 
     def _command(self, item: Item, template: Template) -> Command:
         key = AttemptKey.parse(item.key)
@@ -136,7 +138,7 @@ class Spawner:
 
         files = []
         try:
-            files = [os.open(f, _OUTPUT, 0o600) for f in (command.outputs + ".out", command.outputs + ".err")]
+            files = [os.open(file, _OUTPUT, 0o600) for file in _output_files(command, template)]
             for fd in files:
                 # Else `>/dev/stderr` would be forbidden. It still cannot reach the file by its name.
                 os.fchown(fd, _or_unchanged(template.uid), _or_unchanged(template.gid))
@@ -145,7 +147,7 @@ class Spawner:
                 env=command.env,
                 stdin=self._null,
                 stdout=files[0],
-                stderr=files[1],
+                stderr=files[-1],
                 start_new_session=True,
                 user=template.uid,
                 group=template.gid,
@@ -156,7 +158,7 @@ class Spawner:
                 # Of all directories in PATH, execvp tells of one that is closed to the user, not of those without it.
                 self._programs.clear()
                 self._find(command.argv[0], command.env.get("PATH", os.defpath))
-            raise _explain(e, command.argv[0], command) from None
+            raise _explain(e, command.argv[0], command, template) from None
         finally:
             for fd in files:
                 os.close(fd)
@@ -193,13 +195,17 @@ def _make_directory(path: str, template: Template) -> None:
         raise CannotStart(f"cannot make the working directory {path!r}: {e.strerror}") from None
 
 
+def _output_files(command: Command, template: Template) -> list[str]:
+    return [command.outputs + suffix for suffix in ((".out",) if template.merge_output else (".out", ".err"))]
+
+
 def _or_unchanged(id_: int | None) -> int:
     return -1 if id_ is None else id_
 
 
-def _explain(error: OSError, program: str, command: Command) -> CannotStart:
+def _explain(error: OSError, program: str, command: Command, template: Template) -> CannotStart:
     """Which of the three steps failed (two output files, the program) is not told: look at what is there."""
-    for path in (command.outputs + ".out", command.outputs + ".err"):
+    for path in _output_files(command, template):
         if not os.path.exists(path):
             return CannotStart(f"cannot write output to {path!r}: {error.strerror}")
     name = command.argv[0]

@@ -2,7 +2,7 @@
 they start often: what `convert` loads would cost them 30 ms.
 """
 
-from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, ArraySegment, JobSpec
+from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, ArraySegment, JobSpec
 from cluster.v1 import job_pb2
 
 DEFAULT_MILLICPUS = 1000
@@ -25,11 +25,13 @@ def spec_to_proto(spec: JobSpec, *, with_lines: bool = True) -> job_pb2.JobSpec:
         worker=spec.worker,
         lost_after=spec.lost_after,
         retries=spec.retries,
+        merge_output=spec.merge_output,
+        max_output=spec.max_output,
     )
 
 
 def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
-    """Zero where zero can never be right (cpus, step, lost_after) means that the caller left it to us."""
+    """Zero where zero can never be right (cpus, step, lost_after, max_output) means that the caller left it to us."""
     return JobSpec(
         argv=tuple(message.argv),
         name=message.name,
@@ -45,4 +47,6 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
         worker=message.worker,
         lost_after=message.lost_after or DEFAULT_LOST_AFTER,
         retries=message.retries,
+        merge_output=message.merge_output,
+        max_output=message.max_output or DEFAULT_MAX_OUTPUT,
     )

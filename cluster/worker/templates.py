@@ -93,6 +93,7 @@ class Templates:
             uid=self.user.uid,
             gid=self.user.gid,
             refusal=refusal,
+            merge_output=spec.merge_output,
         )
 
     def _command(self, spec: JobSpec) -> tuple[tuple[str, ...], str]:

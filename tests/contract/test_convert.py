@@ -35,6 +35,8 @@ SPEC = JobSpec(
     worker="w1",
     lost_after=30.0,
     retries=2,
+    merge_output=True,
+    max_output=1 << 20,
 )
 WITH_LINES = JobSpec(argv=("xz", "{}"), lines=b"a\n\xff b\n")
 SOME = Attempts(3, 2, (Range(0, 5), Range(9, 10)))
@@ -49,6 +51,7 @@ def test_spec_comes_back_as_it_was(spec: JobSpec) -> None:
 def test_what_is_left_out_is_filled_in() -> None:
     spec = specs.spec_from_proto(job_pb2.JobSpec(argv=["true"], array=[job_pb2.ArraySegment(first=1, last=2)]))
     assert (spec.millicpus, spec.lost_after, spec.grace, spec.array[0].step) == (1000, 60.0, 10.0, 1)
+    assert spec.max_output == 64 << 20
 
 
 def test_report_comes_back_as_it_was() -> None:

@@ -68,6 +68,7 @@ WRONG = {
     "lost after": JobSpec(argv=("a",), lost_after=0.5),
     "use 0 or more, and less than 1e\\+09": JobSpec(argv=("a",), timeout=8e15),
     "99999999999 retries: use 0 to 1000000": JobSpec(argv=("a",), retries=99999999999),
+    "1000 bytes of output are to be kept: use 64.0 KiB to 64.0 GiB": JobSpec(argv=("a",), max_output=1000),
     "exclude each other": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
     "comes twice": JobSpec(argv=("a",), array=(ArraySegment(1, 5), ArraySegment(3, 4))),
     "command and environment have": JobSpec(argv=("a",), env=(("A", "x" * (2 * 1024 * 1024)),)),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.domain.errors import InvalidInput
-from cluster.domain.quantities import format_cpus, format_duration, format_size, parse_cpus, parse_duration
+from cluster.domain.quantities import format_cpus, format_duration, format_size, parse_cpus, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,20 @@ def test_shows_cpus(millicpus: int, text: str) -> None:
 def test_refuses_other_cpus(text: str) -> None:
     with pytest.raises(InvalidInput, match="cpus"):
         parse_cpus(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("500", 500), ("64k", 65536), ("64M", 64 << 20), ("1.5GiB", 3 << 29), ("2 TB", 2 << 40), ("7 B", 7)],
+)
+def test_reads_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "x", "1.5", "0.3k", "nan", "1e9", "9P", "9999999999T"])
+def test_refuses_other_sizes(text: str) -> None:
+    with pytest.raises(InvalidInput, match="no size"):
+        parse_size(text)
 
 
 @pytest.mark.parametrize(

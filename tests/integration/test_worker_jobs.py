@@ -70,6 +70,19 @@ def test_large_output_is_kept_by_the_scheduler_and_leaves_the_worker(tmp_path: P
     at_site(tmp_path, body)
 
 
+def test_merged_output_is_one_stream_in_the_order_written(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        await site.worker().started()
+        job = await site.user.submit(
+            "sh", "-c", "for i in 1 3 5; do echo $i; echo $((i + 1)) >&2; done", merge_output=True
+        )
+        await site.user.wait(str(job.number))
+        assert await site.user.text(str(job.number), stderr=False) == b"1\n2\n3\n4\n5\n6\n"
+        assert await site.user.text(str(job.number), stdout=False) == b""
+
+    at_site(tmp_path, body)
+
+
 def test_several_followers_read_a_running_job_from_byte_0_or_its_tail(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         await site.worker().started()
