@@ -22,9 +22,7 @@ def check(core: SchedulerCore) -> None:
         assert worker.committed == committed, f"worker {worker.id}: {worker.committed} committed, holds {committed}"
         assert worker.jobs == {n for n, count in holds.items() if count}, f"worker {worker.id}: jobs {worker.jobs}"
         assert worker.session is None or core.sessions[worker.session] is worker, f"worker {worker.id}: stray session"
-        assert worker.known_specs.isdisjoint(n for n, job in core.jobs.items() if job.ended_at), (
-            f"worker {worker.id}: remembers that it knows jobs that have ended"
-        )
+        assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
     for session, worker in core.sessions.items():
         assert worker.session == session, f"session {session} is not its worker's"
 

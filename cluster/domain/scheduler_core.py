@@ -47,6 +47,7 @@ from cluster.domain.session import (
     Stop,
     Welcome,
 )
+from cluster.domain.spec_memory import SpecMemory
 from cluster.domain.states import TaskEvent
 from cluster.domain.tasks import Job
 from cluster.domain.timers import Timers
@@ -302,7 +303,7 @@ class SchedulerCore:
         if worker.session is not None:
             del self.sessions[worker.session]
         worker.session = None
-        worker.known_specs = set()
+        worker.specs = SpecMemory()
         worker.recalled = {}
         worker.draining = False
         self._timers.cancel(("lease", worker.id))
@@ -328,8 +329,8 @@ class SchedulerCore:
                 self._lost_due(self.workers[worker_id], self.jobs[number])
             case ("retry", int(number), int(index)):
                 job = self.jobs[number]
-                job.due(Range(index, index + 1))
-                self.touch(job)
+                if job.due(Range(index, index + 1)):  # else it was cancelled meanwhile
+                    self.touch(job)
 
     def _lease_due(self, worker: Worker) -> None:
         """The timer is not moved by every word of the worker: it looks, when due, when that last was."""
@@ -368,10 +369,11 @@ class SchedulerCore:
 
     def _send_assign(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
         spec, ranges = job.record.spec, tuple(tasks.ranges())
-        first = job.number not in worker.known_specs
-        worker.known_specs.add(job.number)
+        first = worker.specs.recall(job.number) is None
         attempts = Attempts(job.number, attempt, ranges)
         sent_spec = spec.without_lines() if first else None
+        if sent_spec is not None:
+            worker.specs.remember(job.number, sent_spec, None)
         job_id = job.record.id if first else ""
         self.send(worker, Assign(attempts, sent_spec, LEASH * self._lost_after(job), job.lines_of(ranges), job_id))
 
@@ -406,8 +408,6 @@ class SchedulerCore:
         if not job.live and not job.ended_at:
             job.ended_at = self.now.wall
             self._unfinished.pop(job.number, None)
-            for worker in self.sessions.values():
-                worker.known_specs.discard(job.number)
 
     def emit(self, effect: Effect) -> None:
         self._effects.append(effect)

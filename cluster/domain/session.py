@@ -62,7 +62,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Run these. `spec` comes with the job's first assign in a session, without its lines."""
+    """Run these. `spec` comes, without its lines, unless the worker remembers it."""
 
     attempts: Attempts
     spec: JobSpec | None

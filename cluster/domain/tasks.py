@@ -169,10 +169,12 @@ class Job:
                 cancelled += piece.size
         return cancelled
 
-    def due(self, tasks: Range) -> None:
-        """The pause between two attempts is over for those of `tasks` that are in one."""
-        for piece in self.sets[TaskState.BACKOFF].overlap(*tasks):
+    def due(self, tasks: Range) -> bool:
+        """The pause between two attempts is over for those of `tasks` that are in one. Whether any was."""
+        waiting = self.sets[TaskState.BACKOFF].overlap(*tasks)
+        for piece in waiting:
             self._move(TaskState.BACKOFF, TaskEvent.DUE, piece)
+        return bool(waiting)
 
     def _of(self, worker_id: str, attempt: int, tasks: Range) -> list[Range]:
         held = self.held.get((worker_id, attempt))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from cluster.domain.intervals import IntervalSet
+from cluster.domain.spec_memory import SpecMemory
 
 
 class WorkerState(IntEnum):
@@ -36,7 +37,7 @@ class WorkerRecord:
 class Worker:
     """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
 
-    __slots__ = ("committed", "draining", "heard", "jobs", "known_specs", "last_heard", "recalled", "record", "session")
+    __slots__ = ("committed", "draining", "heard", "jobs", "last_heard", "recalled", "record", "session", "specs")
 
     def __init__(self, record: WorkerRecord, now: float) -> None:
         self.record = record
@@ -45,7 +46,7 @@ class Worker:
         self.heard = False  # whether it has been heard since this scheduler started
         self.committed = 0  # millicpus of everything it holds, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
-        self.known_specs: set[int] = set()  # jobs whose spec this session has sent
+        self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
         self.draining = False  # it said in this session that it is about to end: it gets nothing more
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
 

@@ -26,6 +26,7 @@ from enum import Enum
 
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
+from cluster.domain.job import JobSpec
 from cluster.domain.launcher_events import Ended, Started
 from cluster.domain.outbox import Outbox
 from cluster.domain.reporting import Entry, build_report, group, output_is_large, output_is_small
@@ -41,12 +42,13 @@ from cluster.domain.session import (
     Stop,
     Welcome,
 )
-from cluster.domain.slots import Known, Slots
+from cluster.domain.spec_memory import SpecMemory
 from cluster.domain.worker_messages import (
     OWN,
     AckJournal,
     CloseSession,
     CommandsReceived,
+    Define,
     Finished,
     HandOver,
     LauncherConnected,
@@ -112,7 +114,7 @@ class WorkerCore:
         self._asked: dict[int, float] = {}  # heartbeat -> when it was sent; 0 is the hello
         self._heard_at = 0.0
         self._reported_at = -REPORT_EVERY
-        self._slots = Slots()
+        self._specs: SpecMemory[JobSpec] = SpecMemory()
         self._closing: float | None = None  # when the goodbye is over at the latest
         self._farewell: int | None = None  # the heartbeat after the last report that said that this worker drains
         self._stopping = False
@@ -287,7 +289,7 @@ class WorkerCore:
             self.epoch = welcome.epoch
             effects.append(SaveEpoch(welcome.epoch))
         self._state, self._lease, self._failures = SessionState.OPEN, welcome.lease, 0
-        self._slots = Slots()
+        self._specs = SpecMemory()
         self.outbox.take_back()
         self._reported_at = now - REPORT_EVERY
         self._heartbeat, self._heartbeat_at, self._farewell = 0, now + welcome.lease / 3, None
@@ -310,15 +312,17 @@ class WorkerCore:
 
     def _on_assign(self, assign: Assign, effects: list[WorkerEffect]) -> None:
         job = assign.attempts.job
-        known = self._slots.get(job)
-        if assign.spec is not None:
-            wanted = Known(assign.job_id, assign.spec, assign.leash)
-        elif known is not None:
-            wanted = known._replace(leash=assign.leash)
+        remembered = self._specs.recall(job)
+        if assign.spec is not None and (remembered is None or remembered.what != assign.spec):
+            template = self._specs.remember(job, assign.spec, assign.spec)
+            effects.append(Define(template, job, assign.job_id, assign.spec, assign.leash))
+            spec = assign.spec
+        elif remembered is not None:
+            template, spec = remembered.number, remembered.what
         else:
             self._close_session(f"the scheduler assigned tasks of job {job} without its spec", effects)
             return
-        spec, items = wanted.spec, []
+        items = []
         for position, key in enumerate(assign.attempts):
             if self.holds(key) or key in self.outbox.ended:
                 continue
@@ -330,7 +334,7 @@ class WorkerCore:
             items.append(StartItem(key, number, line))
             self.queued[key] = None
         if items:
-            effects.append(Start(self._slots.use(job, wanted, effects), tuple(items)))
+            effects.append(Start(template, tuple(items)))
 
     def _held(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
         """Which of these the launcher has."""

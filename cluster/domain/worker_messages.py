@@ -132,9 +132,9 @@ class StartItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Define:
-    """The launcher's template `slot` is from now on for this job."""
+    """The launcher's template of that number is from now on for this job."""
 
-    slot: int
+    template: int
     job: int
     job_id: str
     spec: JobSpec
@@ -143,7 +143,7 @@ class Define:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    slot: int
+    template: int
     items: tuple[StartItem, ...]
 
 

@@ -70,7 +70,7 @@ KEEPING = 5.0  # seconds for output that is to be kept to reach the scheduler be
 GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that to a disk which may be slow
 UNKNOWN_LEASH = 45.0  # seconds; of jobs that were adopted and not assigned since: the usual one
 
-_OWN_SLOT = -1  # beside the slots of the core, for jobs of the worker's own API
+_OWN_TEMPLATE = -1  # beside those that the core numbers, for jobs of the worker's own API
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Agent:
     _inbox: list[WorkerEvent] = field(default_factory=list, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
-    _defined: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)  # slot: job, launcher's template
+    _defined: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)  # core's number: job, launcher's
     _fresh: set[int] = field(default_factory=set, init=False)  # jobs whose attempts get a directory of their own
     _story: _Story = field(default_factory=_Story, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
@@ -298,11 +298,11 @@ class Agent:
         if launcher is None:
             return
         match effect:
-            case Define(slot, job, job_id, spec, leash):
+            case Define(number, job, job_id, spec, leash):
                 self._leashes[job] = leash
-                self._define(launcher, slot, job, self.templates.make(job, job_id, spec, leash))
+                self._define(launcher, number, job, self.templates.make(job, job_id, spec, leash))
             case Start():
-                launcher.start(self._defined[effect.slot][1], map(_item, effect.items))
+                launcher.start(self._defined[effect.template][1], map(_item, effect.items))
             case AckJournal():
                 launcher.ack(effect.sequence)
             case Renew():
@@ -312,16 +312,16 @@ class Agent:
             case Withdraw():
                 launcher.withdraw(map(str, effect.keys))
 
-    def _define(self, launcher: Launcher, slot: int, job: int, template: Template) -> None:
+    def _define(self, launcher: Launcher, number: int, job: int, template: Template) -> None:
         """Uses the launcher's template ids over and over: it would keep each for as long as we are connected."""
         if template.fresh_cwd:
             self._fresh.add(job)
-        before = self._defined.get(slot)
+        before = self._defined.get(number)
         if before is None:
-            self._defined[slot] = job, launcher.define(template)
+            self._defined[number] = job, launcher.define(template)
             return
         launcher.redefine(before[1], template)
-        self._defined[slot] = job, before[1]
+        self._defined[number] = job, before[1]
         used = {job for job, _ in self._defined.values()}
         if before[0] not in used and not any(key.job == before[0] for key in (*self.core.running, *self.core.queued)):
             self.outputs.remove_job(before[0])
@@ -331,8 +331,8 @@ class Agent:
     def start_own(self, key: AttemptKey, template: Template) -> None:
         """Start a job of the worker's own API. Unreachable while there is no launcher."""
         launcher = self.launcher_or_error()
-        self._define(launcher, _OWN_SLOT, OWN, template)
-        launcher.start(self._defined[_OWN_SLOT][1], [Item(str(key), key.index)])
+        self._define(launcher, _OWN_TEMPLATE, OWN, template)
+        launcher.start(self._defined[_OWN_TEMPLATE][1], [Item(str(key), key.index)])
 
     def launcher_or_error(self) -> Launcher:
         """Unreachable while there is none, or it is not known yet what it holds: what is started meanwhile would be

@@ -138,6 +138,16 @@ def test_no_plain_end_is_without_a_code(bench: Bench) -> None:
     assert bench.core.jobs[1].exit_code == LOST_EXIT
 
 
+def test_the_end_of_a_pause_leaves_alone_what_was_cancelled_in_it(bench: Bench) -> None:
+    """A job that has ended is neither saved again nor do its watchers hear of it."""
+    session = bench.worker("w", 1000)
+    bench.submit(spec(retries=2))
+    bench.report(session, 1, ended=(failed(1, 0),))
+    bench.turn(CancelRequested(9, (Target(1),), "alice"))
+    assert bench.state(1) == "cancelled"
+    assert bench.turn(HeartbeatReceived(session, 1), after=2.0) == [Send(session, HeartbeatAnswered(1))]
+
+
 # ── cancel ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

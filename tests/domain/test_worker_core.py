@@ -19,7 +19,7 @@ from cluster.domain.session import (
     Stop,
     Welcome,
 )
-from cluster.domain.slots import SLOTS
+from cluster.domain.spec_memory import MOST_SPECS
 from cluster.domain.states import TaskState
 from cluster.domain.worker_core import BACKOFF_FIRST, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
 from cluster.domain.worker_messages import (
@@ -195,20 +195,21 @@ def test_an_assign_without_a_spec_makes_both_sides_start_afresh() -> None:
     ]
 
 
-def test_a_job_that_was_dropped_for_others_comes_back_with_a_fresh_session() -> None:
+def test_a_job_that_was_forgotten_for_others_needs_its_spec_again() -> None:
     bench = Bench().opened()
-    for job in range(6, 6 + SLOTS):
+    for job in range(6, 6 + MOST_SPECS):
         [define, _] = bench.down(Assign(Attempts(job, 1, (Range(0, 1),)), SPEC, 30.0, (), ID))
         assert define == Define(job - 6, job, ID, SPEC, 30.0)
     assert bench.down(Assign(Attempts(6, 1, (Range(1, 2),)), None, 30.0)) == [Start(0, (StartItem(key(1, job=6), 3),))]
-    assert bench.down(assign(0, 1))[0] == Define(1, 5, ID, SPEC, 30.0)  # of 7, which was used longest ago
+    assert bench.down(assign(0, 1))[0] == Define(1, 5, ID, SPEC, 30.0)  # of 7, which was assigned longest ago
     [close] = bench.down(Assign(Attempts(7, 1, (Range(1, 2),)), None, 30.0))
     assert isinstance(close, CloseSession)
 
 
 def test_an_attempt_that_ended_is_not_started_again_while_its_report_is_under_way() -> None:
     bench = Bench().opened(LauncherConnected("inc", (), (), (ended(1, 0),)))
-    assert bench.down(assign(0, 1)) == []
+    assert bench.down(assign(0, 1)) == [Define(0, 5, ID, SPEC, 30.0)]
+    assert bench.down(assign(0, 1, spec=None)) == []
 
 
 def test_stop_and_recall_touch_only_what_is_held() -> None:

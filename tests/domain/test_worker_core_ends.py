@@ -12,6 +12,7 @@ from cluster.domain.worker_core import GOODBYE, REPORT_EVERY
 from cluster.domain.worker_messages import (
     AckJournal,
     CloseSession,
+    Define,
     Finished,
     LauncherConnected,
     LauncherLost,
@@ -24,7 +25,7 @@ from cluster.domain.worker_messages import (
     StopAttempts,
     Withdraw,
 )
-from tests.domain.worker_bench import Bench, assign, key, some
+from tests.domain.worker_bench import ID, SPEC, Bench, assign, key, some
 
 
 def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running() -> None:
@@ -44,6 +45,7 @@ def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running(
     # Assigned before the scheduler knew: it is given back, and the answer to that is waited for as well.
     assert bench.down(HeartbeatAnswered(1), assign(8, 9), ReportAcknowledged(1)) == [
         Renew(said),
+        Define(0, 5, ID, SPEC, 30.0),
         AckJournal(1),
         SendReport(1, Report(0, returned=(some(8, 9),), draining=True)),
         SendHeartbeat(1, 3),

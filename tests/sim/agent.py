@@ -143,13 +143,13 @@ class Agent:
 
     def _perform_below(self, effect: wm.WorkerEffect) -> None:
         match effect:
-            case wm.Define(slot=slot, spec=spec, leash=leash):
-                self._templates[slot] = _template(spec, leash)
-            case wm.Start(slot, items):
+            case wm.Define(template=number, spec=spec, leash=leash):
+                self._templates[number] = _template(spec, leash)
+            case wm.Start(number, items):
                 wanted = [
                     lev.Item(str(i.key), i.number, i.line.decode() if i.line is not None else None) for i in items
                 ]
-                self._tell_launcher(lev.StartRequested(self._templates[slot], wanted))
+                self._tell_launcher(lev.StartRequested(self._templates[number], wanted))
             case wm.Withdraw(keys):
                 self._tell_launcher(lev.WithdrawRequested([str(k) for k in keys]))
             case wm.StopAttempts(keys, grace):
