@@ -15,6 +15,7 @@ from cluster.domain.quantities import format_size
 from cluster.domain.states import TaskState
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
+MAX_LINES_BYTES = 32 * 1024 * 1024  # of all lines of one job, which are handed in as one message
 MAX_LINES = 2_000_000  # of one job: finding them takes 50 bytes of the scheduler's memory each
 MAX_TEXT = 2 * 1024 * 1024  # characters of command and environment: Linux starts no process with more bytes of them
 MAX_RETRIES = 1_000_000  # of one task: as good as for ever

@@ -13,6 +13,7 @@ import grpc.aio
 from cluster.domain.errors import NotAuthenticated
 from cluster.domain.throttle import FailureThrottle
 from cluster.rpc.errors import Context, answering_errors
+from cluster.rpc.intake import Intake
 from cluster.rpc.server import SERVER_OPTIONS, guarded_handler
 from cluster.v1 import scheduler_pb2
 
@@ -23,6 +24,7 @@ SERVICE, METHOD = "cluster.v1.Scheduler", "Join"
 # Anybody may call this, so little is taken of each: a request is a secret, a key and a name.
 _MAX_REQUEST = 64 * 1024
 _MAX_CONCURRENT = 512
+_BODY = 5.0  # seconds for a request to arrive, of which there are a few hundred bytes
 # A call that never sends its request counts as well, for as long as its connection lasts. So that nobody keeps others
 # from joining by a few of these, a connection has few calls and a short life: joining takes one, and milliseconds.
 _LIMITS = [
@@ -41,11 +43,12 @@ def join_server(join: Join, now: Callable[[], float]) -> grpc.aio.Server:
     throttle = FailureThrottle()
 
     async def answer(request: scheduler_pb2.JoinRequest, context: Context) -> scheduler_pb2.JoinResponse:
-        source = _host_of(context.peer())
-        throttle.check(source, now())
         try:
             return await join(request)
         except NotAuthenticated:
+            # Only now: whoever shows a secret that is right gets in, whatever others at his address have tried.
+            source = _host_of(context.peer())
+            throttle.check(source, now())
             throttle.failed(source, now())
             raise
 
@@ -56,7 +59,8 @@ def join_server(join: Join, now: Callable[[], float]) -> grpc.aio.Server:
         answer, scheduler_pb2.JoinRequest.FromString, scheduler_pb2.JoinResponse.SerializeToString
     )
     server = grpc.aio.server(options=[*SERVER_OPTIONS, *_LIMITS], maximum_concurrent_rpcs=_MAX_CONCURRENT)
-    guarded = {METHOD: guarded_handler(handler, enter)}
+    intake = Intake(f"/{SERVICE}/{METHOD}", scheduler_pb2.JoinRequest.FromString, _BODY)
+    guarded = {METHOD: guarded_handler(handler, intake, enter)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, guarded),))
     return server
 

@@ -11,9 +11,11 @@ import grpc.aio
 
 from cluster.domain.errors import ClusterError, Conflict
 from cluster.domain.tokens import split_address
+from cluster.rpc.bounds import LARGEST
 from cluster.rpc.channel import MAX_MESSAGE
 from cluster.rpc.errors import Context, answering_errors
 from cluster.rpc.gate import Gate
+from cluster.rpc.intake import Intake
 from cluster.rpc.roles import ROLES
 
 Handler = Callable[..., Any]
@@ -39,7 +41,7 @@ def mutual_tls_server(gate: Gate, services: Iterable[AddServices]) -> grpc.aio.S
     Handlers must be coroutines or async generators. Bind it with `listen`, then start it, in the
     event loop that it was made in.
     """
-    size = [("grpc.max_send_message_length", MAX_MESSAGE), ("grpc.max_receive_message_length", MAX_MESSAGE)]
+    size = [("grpc.max_send_message_length", MAX_MESSAGE), ("grpc.max_receive_message_length", LARGEST)]
     server = grpc.aio.server(options=[*SERVER_OPTIONS, *size])
     guarded = _Guarded(gate, server)
     for add in services:
@@ -96,23 +98,31 @@ class _Guarded:
             passing = self._gate.passing(context, method, streams=handler.response_streaming)
             await stack.enter_async_context(passing)
 
-        return guarded_handler(handler, enter)
+        return guarded_handler(handler, Intake(method, handler.request_deserializer), enter)
 
 
-def guarded_handler(handler: Any, enter: Callable[[AsyncExitStack, Context], Awaitable[None]]) -> Any:
-    """The same gRPC method handler, run after `enter` has put what is to surround it on the stack."""
+def guarded_handler(handler: Any, intake: Intake, enter: Callable[[AsyncExitStack, Context], Awaitable[None]]) -> Any:
+    """The same gRPC method handler, run after `enter` has put what is to surround it on the stack.
+
+    To gRPC its requests are a stream of bytes: of such a call it takes in nothing before the handler asks, and on the
+    wire a stream of one request is the same."""
     behaviour = _behaviour(handler)
     if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
         raise TypeError(f"{behaviour} is neither a coroutine function nor an async generator function")
 
-    async def single(request: object, context: Context) -> object:
-        async with AsyncExitStack() as stack:
-            await enter(stack, context)
-            return await behaviour(request, context)
+    async def argument(requests: AsyncIterator[bytes]) -> Any:
+        """What the handler expects: its request, or an iterator of them."""
+        return intake.each(requests) if handler.request_streaming else await intake.one(requests)
 
-    async def stream(request: object, context: Context) -> None:
+    async def single(requests: AsyncIterator[bytes], context: Context) -> object:
         async with AsyncExitStack() as stack:
             await enter(stack, context)
+            return await behaviour(await argument(requests), context)
+
+    async def stream(requests: AsyncIterator[bytes], context: Context) -> None:
+        async with AsyncExitStack() as stack:
+            await enter(stack, context)
+            request = await argument(requests)
             if inspect.iscoroutinefunction(behaviour):
                 await behaviour(request, context)
                 return
@@ -120,9 +130,9 @@ def guarded_handler(handler: Any, enter: Callable[[AsyncExitStack, Context], Awa
             async for message in messages:
                 await context.write(message)
 
-    make = _MAKERS[handler.request_streaming, handler.response_streaming]
-    guarded = stream if handler.response_streaming else single
-    return make(guarded, handler.request_deserializer, handler.response_serializer)
+    if handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(stream, None, handler.response_serializer)
+    return grpc.stream_unary_rpc_method_handler(single, None, handler.response_serializer)
 
 
 def _behaviour(handler: Any) -> Handler:
@@ -136,11 +146,3 @@ def _behaviour(handler: Any) -> Handler:
 async def _not_offered(request: object, context: Context) -> None:
     """In place of generated code's answer for a method that the servicer does not have, which is not asynchronous."""
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not offered here")
-
-
-_MAKERS: dict[tuple[bool, bool], Callable[..., Any]] = {
-    (False, False): grpc.unary_unary_rpc_method_handler,
-    (False, True): grpc.unary_stream_rpc_method_handler,
-    (True, False): grpc.stream_unary_rpc_method_handler,
-    (True, True): grpc.stream_stream_rpc_method_handler,
-}

@@ -17,18 +17,9 @@ from cluster.rpc.errors import calling
 from cluster.rpc.roles import ROLES, allowed
 from cluster.rpc.server import mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
-from tests.integration.trust import WORKER, SmallCluster
-from tests.patience import PATIENCE
+from tests.integration.trust import WORKER, SmallCluster, in_cluster
 
 Call = Callable[[grpc.aio.Channel], Awaitable[Any]]
-
-
-def in_cluster(directory: Path, body: Callable[[SmallCluster], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with SmallCluster(directory).running() as cluster:
-            await asyncio.wait_for(body(cluster), PATIENCE)
-
-    asyncio.run(run())
 
 
 async def call(cluster: SmallCluster, credentials: Credentials, make: Call) -> Any:

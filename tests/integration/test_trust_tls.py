@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -22,17 +21,9 @@ from cluster.rpc.errors import calling
 from cluster.rpc.join import fetch_chain
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
-from tests.integration.trust import CLUSTER, WORKER, SmallCluster
+from tests.integration.trust import CLUSTER, WORKER, SmallCluster, in_cluster
 from tests.patience import PATIENCE
 from tools.environments import REPOSITORY, clean_environ, environment
-
-
-def in_cluster(directory: Path, body: Callable[[SmallCluster], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with SmallCluster(directory).running() as cluster:
-            await asyncio.wait_for(body(cluster), PATIENCE)
-
-    asyncio.run(run())
 
 
 async def call(address: str, credentials: Credentials, server_name: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from cluster.rpc.gate import Gate, current_caller
 from cluster.rpc.joining import join_server
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+from tests.patience import PATIENCE
 
 CLUSTER = "0123456789abcdef"
 WORKER = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
@@ -66,8 +67,8 @@ class Scheduler(scheduler_pb2_grpc.SchedulerServicer):
         issued = renew(self._authority, current_caller().identity, request.csr, time.time())
         return scheduler_pb2.RenewResponse(certificate=issued.certificate_pem, ca_certificate=self._authority.ca_pem)
 
-    async def Session(self, requests: object, context: Context) -> None:
-        while (request := await context.read()) is not grpc.aio.EOF:
+    async def Session(self, requests: AsyncIterator[scheduler_pb2.SessionRequest], context: Context) -> None:
+        async for request in requests:
             await context.write(scheduler_pb2.SessionResponse(heartbeat=request.heartbeat))
 
 
@@ -151,3 +152,13 @@ class SmallCluster:
     async def _admit(self, secret_hash: str) -> TokenRecord:
         self.tokens[secret_hash] = admit(self.tokens, secret_hash, self.now)
         return self.tokens[secret_hash]
+
+
+def in_cluster(directory: Path, body: Callable[[SmallCluster], Awaitable[None]]) -> None:
+    """Runs the test's body beside a small cluster. A test that hangs fails."""
+
+    async def run() -> None:
+        async with SmallCluster(directory).running() as cluster:
+            await asyncio.wait_for(body(cluster), PATIENCE)
+
+    asyncio.run(run())

@@ -1,0 +1,42 @@
+"""How large a request may be, in bytes and in fields, by its method: the one table. What is not in it gets DEFAULT.
+
+Fields are counted before anything is parsed, because a message may be small on the wire and large in memory: two bytes
+make an empty argument, which costs a hundred here.
+"""
+
+from typing import NamedTuple
+
+from cluster.domain.job import MAX_LINES_BYTES
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Bound(NamedTuple):
+    size: int  # bytes of one message
+    fields: int  # in one message, those of messages within it included
+
+
+DEFAULT = Bound(64 * KIB, 1000)
+_SPEC = Bound(4 * MIB, 120_000)  # a command of as many arguments and variables as job.validate lets pass, and more
+_SELECTORS = Bound(2 * MIB, 25_000)
+
+BOUNDS = {
+    "/cluster.v1.Jobs/Submit": Bound(MAX_LINES_BYTES + _SPEC.size, _SPEC.fields),
+    "/cluster.v1.Jobs/List": _SELECTORS,
+    "/cluster.v1.Jobs/Wait": _SELECTORS,
+    "/cluster.v1.Jobs/Cancel": _SELECTORS,
+    "/cluster.v1.Jobs/Get": _SELECTORS,
+    "/cluster.v1.Jobs/ReadOutput": _SELECTORS,
+    # A hello lists all that a worker holds, at worst each task apart (placement.MOST_HELD).
+    "/cluster.v1.Scheduler/Session": Bound(8 * MIB, 300_000),
+    "/cluster.v1.Scheduler/PushOutput": Bound(2 * MIB, 100),
+    "/cluster.v1.Worker/StartJob": _SPEC,
+    "/cluster.v1.Worker/StopJob": _SELECTORS,
+    "/cluster.v1.Worker/GetJobs": _SELECTORS,
+}
+LARGEST = max(bound.size for bound in BOUNDS.values())  # what gRPC takes in at all
+
+
+def bound_of(method: str) -> Bound:
+    """Of one message that calls the method (`/package.Service/Method`)."""
+    return BOUNDS.get(method, DEFAULT)

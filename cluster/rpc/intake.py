@@ -1,0 +1,80 @@
+"""Taking in requests: after the gate, within the method's bounds, and without holding up anybody else.
+
+gRPC parses a message before it calls the handler. Here handlers get its bytes, and only when they ask for them: so
+whoever may not call costs nothing, and what is too large is refused unparsed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from cluster.domain.errors import InvalidInput, Unreachable
+from cluster.rpc.bounds import bound_of
+from cluster.rpc.wire import count_fields
+
+Parse = Callable[[bytes], Any]  # a message class's FromString
+
+PATIENCE = 60.0  # seconds for the one request of a call to arrive, from when it is asked for
+_QUICK = 16 * 1024  # bytes that are counted and parsed at once; what is larger would hold the event loop
+
+# One for all: large messages are parsed one after another, so what they take of memory does not add up.
+_parser = ThreadPoolExecutor(1, "intake")
+
+
+class Intake:
+    """Of one method."""
+
+    def __init__(self, method: str, parse: Parse, patience: float = PATIENCE) -> None:
+        self._name = method.rpartition("/")[2]
+        self._bound = bound_of(method)
+        self._parse = parse
+        self._descriptor = parse.__self__.DESCRIPTOR  # type: ignore[attr-defined]  # FromString is the class's
+        self._patience = patience
+
+    async def one(self, requests: AsyncIterator[bytes]) -> Any:
+        """The request of a call that has one. InvalidInput for one that is too large or no message."""
+        try:
+            async with asyncio.timeout(self._patience):
+                data = await anext(requests, None)
+        except TimeoutError:
+            raise Unreachable(f"the request did not arrive within {self._patience:g} s") from None
+        if data is None:
+            raise InvalidInput(f"{self._name} was called without a request")
+        return await self._message(data)
+
+    def each(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        """The requests of a call that has many, as they come."""
+        return _Each(requests, self._message)
+
+    async def _message(self, data: bytes) -> Any:
+        if len(data) > self._bound.size:
+            raise InvalidInput(f"{self._name}: a request of {len(data)} bytes; the limit is {self._bound.size}")
+        if len(data) <= _QUICK:
+            return self._checked(data)
+        return await asyncio.get_running_loop().run_in_executor(_parser, self._checked, data)
+
+    def _checked(self, data: bytes) -> Any:
+        # Two bytes are the shortest field, and one byte an entry of a packed one.
+        if len(data) > self._bound.fields and count_fields(data, self._descriptor, self._bound.fields) is None:
+            raise InvalidInput(f"{self._name}: a request of more than {self._bound.fields} fields")
+        try:
+            return self._parse(data)
+        except DecodeError:
+            raise InvalidInput(f"{self._name}: the request is damaged, or text in it is not UTF-8") from None
+
+
+class _Each:
+    """No generator, which could not be closed while another task waits for its next."""
+
+    def __init__(self, requests: AsyncIterator[bytes], message: Callable[[bytes], Awaitable[Any]]) -> None:
+        self._requests = requests
+        self._message = message
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._message(await anext(self._requests))

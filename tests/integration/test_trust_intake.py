@@ -1,0 +1,131 @@
+"""Requests are taken in only after the gate, and only within the bounds of their method."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.domain.errors import InvalidInput, NotPermitted, Unreachable
+from cluster.domain.identity import Kind
+from cluster.domain.job import MAX_LINES_BYTES
+from cluster.rpc import intake
+from cluster.rpc.bounds import BOUNDS, DEFAULT
+from cluster.rpc.errors import calling
+from cluster.rpc.intake import Intake
+from cluster.rpc.roles import ROLES
+from cluster.v1 import job_pb2, jobs_pb2
+from tests.integration.trust import SmallCluster, in_cluster
+
+
+async def call(cluster: SmallCluster, name: str, method: str, data: bytes) -> bytes:
+    async with cluster.dial(cluster.issue(Kind.USER, name)) as channel:
+        with calling(cluster.address):
+            method_of: Any = channel.unary_unary(method)
+            answer: bytes = await method_of(data)
+    return answer
+
+
+def test_a_request_that_may_not_be_made_is_never_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    monkeypatch.setattr(Intake, "_checked", lambda self, data: parsed.append(len(data)))
+    many = jobs_pb2.SubmitRequest(spec=job_pb2.JobSpec(argv=[""] * 200_000)).SerializeToString()
+
+    async def body(cluster: SmallCluster) -> None:
+        with pytest.raises(NotPermitted, match="viewer, which may not call Submit"):
+            await call(cluster, "eve", "/cluster.v1.Jobs/Submit", many)
+        assert not parsed
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\x12\x02\x12\x00" * 200_000, "a request of more than 120000 fields"),
+        (jobs_pb2.SubmitRequest(id="x" * (MAX_LINES_BYTES + 2**22)).SerializeToString(), "went beyond a limit"),
+        (b"\x0a\x04abc", "Submit: the request is damaged"),
+        (b"\x0a\x02\xff\xfe", "text in it is not UTF-8"),
+    ],
+)
+def test_a_request_beyond_its_bounds_or_damaged_is_refused_in_words(tmp_path: Path, data: bytes, why: str) -> None:
+    async def body(cluster: SmallCluster) -> None:
+        with pytest.raises(Exception, match=why):
+            await call(cluster, "ann", "/cluster.v1.Jobs/Submit", data)
+
+    in_cluster(tmp_path, body)
+
+
+def test_each_method_has_its_own_bound_of_bytes(tmp_path: Path) -> None:
+    async def body(cluster: SmallCluster) -> None:
+        for method in ("/cluster.v1.Jobs/ListWorkers", "/cluster.v1.Scheduler/Renew"):
+            with pytest.raises(
+                InvalidInput, match=f"a request of {DEFAULT.size + 1} bytes; the limit is {DEFAULT.size}"
+            ):
+                await call(cluster, "ann", method, bytes(DEFAULT.size + 1))
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_request_that_never_arrives_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async def nothing() -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    async def body() -> None:
+        with pytest.raises(Unreachable, match="did not arrive within 0 s"):
+            await Intake("/cluster.v1.Jobs/List", jobs_pb2.ListRequest.FromString, patience=0).one(never())
+        with pytest.raises(InvalidInput, match="List was called without a request"):
+            await Intake("/cluster.v1.Jobs/List", jobs_pb2.ListRequest.FromString).one(nothing())
+
+    asyncio.run(body())
+
+
+def test_large_requests_are_parsed_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = jobs_pb2.SubmitRequest(id="x" * (intake._QUICK + 1)).SerializeToString()
+
+    async def one() -> AsyncIterator[bytes]:
+        yield large
+
+    async def body() -> None:
+        intake_ = Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString)
+        checking = asyncio.Event()
+        loop, real = asyncio.get_running_loop(), intake_._checked
+
+        def checked(data: bytes) -> object:
+            asyncio.run_coroutine_threadsafe(_set(checking), loop).result()  # waits for the event loop, if that is free
+            return real(data)
+
+        monkeypatch.setattr(intake_, "_checked", checked)
+        assert (await intake_.one(one())).id == "x" * (intake._QUICK + 1)
+        assert checking.is_set()
+
+    asyncio.run(body())
+
+
+async def _set(event: asyncio.Event) -> None:
+    event.set()
+
+
+def test_bounds_are_of_methods_that_there_are() -> None:
+    assert set(BOUNDS) <= set(ROLES)
+
+
+def test_a_stream_of_requests_has_the_bound_for_each(tmp_path: Path) -> None:
+    async def body(cluster: SmallCluster) -> None:
+        worker = cluster.dial(cluster.issue(Kind.WORKER, "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"))
+        async with worker as channel:
+            session: Any = channel.stream_stream("/cluster.v1.Scheduler/Session")
+            call = session()
+            await call.write(b"\x18\x05")
+            assert await call.read() == b"\x30\x05"
+            await call.write(b"\x18\x05" * 300_001)
+            with pytest.raises(InvalidInput, match="Session: a request of more than 300000 fields"), calling("x"):
+                await call.read()
+
+    in_cluster(tmp_path, body)
