@@ -7,8 +7,16 @@ from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, Task
 from cluster.domain.session import Downward
 from cluster.domain.worker import WorkerRecord
 
+
+@dataclass(frozen=True, slots=True)
+class WorkerForgotten:
+    """Its record is deleted. What is told of its attempts goes on naming it by its id."""
+
+    worker_id: str
+
+
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
-Save = JobRecord | JobProgress | OkEnds | TaskEnd | SmallOutput | WorkerRecord
+Save = JobRecord | JobProgress | OkEnds | TaskEnd | SmallOutput | WorkerRecord | WorkerForgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ class CloseSession:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one ask: a number (of the job, or of tasks cancelled), the worker's name, or an error."""
+    """The answer to one ask: a number (of the job, or of tasks), the worker's name, or an error."""
 
     ask: int
     value: int | str | ClusterError

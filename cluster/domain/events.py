@@ -59,6 +59,15 @@ class WorkerDeregistered:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRemoved:
+    """Somebody wants it off the list. `expelled`: it can't come back, so even one that is connected goes."""
+
+    ask: int
+    worker_id: str
+    expelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOpened:
     """`session` numbers are the driver's, never used twice in one process."""
 
@@ -90,6 +99,7 @@ Event = (
     | CancelRequested
     | WorkerRegistered
     | WorkerDeregistered
+    | WorkerRemoved
     | SessionOpened
     | HeartbeatReceived
     | ReportReceived

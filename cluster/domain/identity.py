@@ -94,6 +94,7 @@ class Peer:
     serial: int
     not_before: int
     not_after: int
+    enrolment: int = 0  # which its serial number tells (cluster.domain.enrolments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Caller:
 
     identity: Identity
     role: Role
+    enrolment: int = 0  # of the certificate that was shown (cluster.domain.enrolments)
 
 
 def parse_identity(uri: str) -> Identity:

@@ -15,8 +15,8 @@ from dataclasses import replace
 from itertools import count
 
 from cluster.domain import placement
-from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send
-from cluster.domain.errors import Conflict
+from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send, WorkerForgotten
+from cluster.domain.errors import Conflict, NotFound
 from cluster.domain.events import (
     CancelRequested,
     Event,
@@ -29,6 +29,7 @@ from cluster.domain.events import (
     Target,
     WorkerDeregistered,
     WorkerRegistered,
+    WorkerRemoved,
 )
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobRecord
@@ -70,6 +71,7 @@ class SchedulerCore:
         self._next_number = 1
         self._unfinished: dict[int, Job] = {}  # ascending by number, as submitted
         self.ready = ReadyQueue()
+        self._leaving: set[str] = set()  # workers to be forgotten once they hold nothing
         self._timers = Timers()
         self._reports = Reports(self)
         self._dirty: dict[int, Job] = {}  # changed in this turn
@@ -82,6 +84,8 @@ class SchedulerCore:
         self._next_number = loaded.next_job_number
         for worker_record in loaded.workers:
             self.workers[worker_record.id] = Worker(worker_record, now.mono)
+            if worker_record.removed:
+                self._leaving.add(worker_record.id)
         for record, progress in loaded.jobs:
             job = Job.restored(record, progress)
             self._adopt(job)
@@ -102,6 +106,7 @@ class SchedulerCore:
         for key in self._timers.due(now.mono):
             self._due(key)
         self._place()
+        self._forget_who_left()
         for job in self._dirty.values():
             self._effects.append(job.progress())
             self._effects.append(Notify(job.number))
@@ -142,6 +147,8 @@ class SchedulerCore:
                 self._worker_registered(event)
             case WorkerDeregistered():
                 self._worker_deregistered(event)
+            case WorkerRemoved():
+                self._worker_removed(event)
             case SessionOpened():
                 self._session_opened(event)
             case SessionClosed():
@@ -208,6 +215,9 @@ class SchedulerCore:
 
     def _worker_registered(self, event: WorkerRegistered) -> None:
         known = self.workers.get(event.worker_id)
+        if known is None:
+            self._give_up_name(event.name)
+        self._leaving.discard(event.worker_id)
         others = {w.record.name for w in self.workers.values() if w is not known}
         name = next(n for n in _names_like(event.name) if n not in others)
         record = WorkerRecord(
@@ -234,6 +244,45 @@ class SchedulerCore:
                 self._effects.append(CloseSession(worker.session, event.reason or "the worker goes offline"))
                 self._close(worker)
         self._effects.append(Reply(event.ask, event.worker_id))
+
+    def _worker_removed(self, event: WorkerRemoved) -> None:
+        worker = self.workers.get(event.worker_id)
+        if worker is None:
+            error: NotFound | Conflict = NotFound(f"there is no worker {event.worker_id}; see `cluster worker list`")
+            self._effects.append(Reply(event.ask, error))
+            return
+        if worker.session is not None:
+            if not event.expelled:
+                error = Conflict(f"worker {worker.record.name} is connected: stop it first, or expel it with --revoke")
+                self._effects.append(Reply(event.ask, error))
+                return
+            self._effects.append(CloseSession(worker.session, "the worker was expelled"))
+            self._close(worker)
+        self._remove(worker, worker.record.name)
+        held = sum(len(tasks) for number in worker.jobs for _, tasks in self.jobs[number].held_by(worker.id))
+        self._effects.append(Reply(event.ask, held))
+
+    def _give_up_name(self, name: str) -> None:
+        """A machine that was installed anew joins as a new worker, by its old name. Who was called so and is gone gives
+        it up and leaves the list; what that one holds is lost no sooner than it would have been."""
+        names = {worker.record.name for worker in self.workers.values()}
+        for worker in self.workers.values():
+            silent = self.now.mono >= worker.last_heard + self.lease
+            if worker.record.name == name and worker.session is None and (worker.record.offline or silent):
+                self._remove(worker, next(n for n in _names_like(f"{name}-old") if n not in names))
+                return
+
+    def _remove(self, worker: Worker, name: str) -> None:
+        """Forgets it as soon as it holds nothing, which may be now. Until then it is called `name`."""
+        worker.record = replace(worker.record, name=name, removed=True)
+        self._leaving.add(worker.id)
+        self._effects.append(worker.record)
+
+    def _forget_who_left(self) -> None:
+        for worker_id in sorted(w for w in self._leaving if not self.workers[w].jobs):
+            self._leaving.remove(worker_id)
+            del self.workers[worker_id]
+            self._effects.append(WorkerForgotten(worker_id))
 
     def _amend(self, worker: Worker, *, offline: bool = False, hello: Hello | None = None) -> None:
         """Saves the worker's record if it changes."""
@@ -325,7 +374,7 @@ class SchedulerCore:
         match key:
             case ("lease", str(worker_id)):
                 self._lease_due(self.workers[worker_id])
-            case ("lost", str(worker_id), int(number)):
+            case ("lost", str(worker_id), int(number)) if worker_id in self.workers:
                 self._lost_due(self.workers[worker_id], self.jobs[number])
             case ("retry", int(number), int(index)):
                 job = self.jobs[number]

@@ -101,7 +101,8 @@ def _why_pending(core: SchedulerCore, job: Job) -> Iterator[str]:
         return
     spec = job.record.spec
     needs = f"needs {spec.millicpus / 1000:g} cpus a task"
-    workers = [w for w in core.workers.values() if not spec.worker or w.is_called(spec.worker)]
+    present = [w for w in core.workers.values() if not w.record.removed]
+    workers = [w for w in present if not spec.worker or w.is_called(spec.worker)]
     if not workers:
         if spec.worker:
             yield f"no worker is called {spec.worker!r}: see `cluster worker list`"

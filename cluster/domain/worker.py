@@ -14,6 +14,7 @@ class WorkerState(IntEnum):
     UNREACHABLE = 2  # its lease ran out or its session is cut; it may come back
     OFFLINE = 3  # it said goodbye
     DRAINING = 4
+    REMOVED = 5  # it leaves the list when what it holds has been given up
 
     @property
     def word(self) -> str:
@@ -32,6 +33,7 @@ class WorkerRecord:
     registered_at: float
     incarnation: str = ""  # of the launcher it last said hello with
     offline: bool = False
+    removed: bool = False  # forgotten once it holds nothing, unless it registers again
 
 
 class Worker:
@@ -63,6 +65,8 @@ class Worker:
     def state(self) -> WorkerState:
         if self.session is not None:
             return WorkerState.DRAINING if self.draining else WorkerState.ONLINE
+        if self.record.removed:
+            return WorkerState.REMOVED
         return WorkerState.OFFLINE if self.record.offline else WorkerState.UNREACHABLE
 
     @property

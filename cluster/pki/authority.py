@@ -16,13 +16,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.enrolments import BY_HAND
+from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
 from cluster.domain.identity import (
     ADMIN_NAME,
     CLUSTER_ID_LENGTH,
     SCHEDULER_NAME,
     Identity,
     Kind,
+    Peer,
     check_cluster_id,
     parse_cluster_uri,
 )
@@ -36,6 +38,7 @@ from cluster.pki.files import (
     save_credentials,
     write_private,
 )
+from cluster.pki.peers import parse_peer
 
 CA_FILE, SCHEDULER_FILE, ADMIN_FILE = "ca.pem", "scheduler.pem", "admin.pem"
 
@@ -57,26 +60,47 @@ class Authority:
         """An identity of this cluster."""
         return Identity(self.cluster_id, kind, name)
 
-    def certify(self, identity: Identity, request: bytes, now: float) -> bytes:
+    def certify(self, identity: Identity, request: bytes, now: float, enrolment: int) -> bytes:
         """Issue the certificate (PEM) of an identity for the key of a PKCS #10 request (DER).
 
         Of the request only the key counts, and it must be proven; InvalidInput otherwise.
         """
         key = certificates.requested_key(request)
-        return certificates.certificate_pem(self._leaf(identity, key, now))
+        return certificates.certificate_pem(self._leaf(identity, key, now, None, enrolment))
 
-    def issue(self, identity: Identity, now: float, life: float | None = None) -> Credentials:
+    def issue(self, identity: Identity, now: float, life: float | None = None, enrolment: int = BY_HAND) -> Credentials:
         """Make key and certificate of an identity that lives on this machine, or is carried to its own by hand."""
         key = certificates.new_key()
-        leaf = self._leaf(identity, key.public_key(), now, life)
+        leaf = self._leaf(identity, key.public_key(), now, life, enrolment)
         return certificates.credentials_of(identity, key, leaf, self._certificate)
 
+    def reissue(self, present: Credentials, now: float) -> Credentials:
+        """The same identity and enrolment once more, with a new key. Untrusted for credentials of another CA."""
+        peer = self.recognise(present.certificate_pem)
+        if peer is None or peer.identity != present.identity:
+            raise Untrusted(f"the certificate of {present.identity} is not from the CA of cluster {self.cluster_id}")
+        return self.issue(peer.identity, now, enrolment=peer.enrolment)
+
+    def recognise(self, pem: bytes, request: bytes | None = None) -> Peer | None:
+        """Who holds a certificate that we have issued, however long ago; None when we have not, or when it is for
+        another key than the PKCS #10 request (DER)."""
+        try:
+            peer = parse_peer(pem, self.cluster_id)
+        except NotAuthenticated:
+            return None
+        certificate = x509.load_pem_x509_certificate(pem)
+        if not certificates.issued_by(certificate, self._certificate):
+            return None
+        if request is not None and certificates.requested_key(request) != certificate.public_key():
+            return None
+        return peer
+
     def _leaf(
-        self, identity: Identity, key: ec.EllipticCurvePublicKey, now: float, life: float | None = None
+        self, identity: Identity, key: ec.EllipticCurvePublicKey, now: float, life: float | None, enrolment: int
     ) -> x509.Certificate:
         if identity.cluster_id != self.cluster_id:
             raise InvalidInput(f"the CA of cluster {self.cluster_id} cannot certify {identity.uri}")
-        return certificates.new_leaf(self._certificate, self._key, identity, key, now, life)
+        return certificates.new_leaf(self._certificate, self._key, identity, key, now, life, enrolment)
 
 
 def open_authority(directory: Path, now: float, cluster_id: str | None = None) -> Authority:
@@ -110,6 +134,18 @@ def refresh_credentials(authority: Authority, directory: Path, now: float, fract
     return scheduler
 
 
+def issue_admin(authority: Authority, directory: Path, now: float, enrolment: int) -> None:
+    """Replace what lies beside the CA for the first user, by a certificate of another enrolment."""
+    credentials = authority.issue(authority.identity(Kind.USER, ADMIN_NAME), now, enrolment=enrolment)
+    with locked(directory):
+        save_credentials(directory / ADMIN_FILE, credentials)
+
+
+def admin_of(authority: Authority, directory: Path) -> Peer | None:
+    """What lies beside the CA for the first user; None when it is not of this CA."""
+    return authority.recognise(load_credentials(directory / ADMIN_FILE).certificate_pem)
+
+
 def _refresh(authority: Authority, path: Path, kind: Kind, name: str, now: float, fraction: float) -> Credentials:
     """Load the credentials at `path`; new ones when there are none or they are due.
 
@@ -125,11 +161,18 @@ def _refresh(authority: Authority, path: Path, kind: Kind, name: str, now: float
                 f"{path} is of {present.identity.uri}, the CA beside it of cluster {authority.cluster_id}; "
                 "remove the one that does not belong there"
             )
-        if now < renewal_time(present.not_before, present.not_after, fraction):
+        if _is_fresh(present, now, fraction):
             return present
-    credentials = authority.issue(authority.identity(kind, name), now)
+        credentials = authority.reissue(present, now)
+    else:
+        credentials = authority.issue(authority.identity(kind, name), now)
     save_credentials(path, credentials)
     return credentials
+
+
+def _is_fresh(present: Credentials, now: float, fraction: float) -> bool:
+    """Valid, and not due. One from the future is not: a clock that was wrong has made it."""
+    return present.not_before <= now < renewal_time(present.not_before, present.not_after, fraction)
 
 
 def load_authority(path: Path) -> Authority:

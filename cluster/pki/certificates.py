@@ -6,6 +6,7 @@ seconds. Importing this costs 130 ms (`cryptography.x509`); the client that only
 
 import datetime
 import hashlib
+import secrets
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -14,11 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cluster.domain.credentials import Credentials
+from cluster.domain.enrolments import BY_HAND, serial_number
 from cluster.domain.errors import InvalidInput
 from cluster.domain.identity import Identity, Kind, cluster_uri
 
 HOUR, DAY = 3600, 86400
 BACKDATE = HOUR  # so that machines whose clocks are behind ours by less accept a new certificate
+_NOISE_BITS = 120  # random bits of a serial number, of which those of an enrolment use fewer
 CA_LIFE = 3650 * DAY
 LEAF_LIFE = {Kind.SCHEDULER: 7 * DAY, Kind.WORKER: 7 * DAY, Kind.USER: 30 * DAY}
 
@@ -43,6 +46,17 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
+def key_of_pem(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    """What `key_pem` has written. InvalidInput for anything else."""
+    try:
+        key = serialization.load_pem_private_key(pem, None)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"the key cannot be read: {error}") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise InvalidInput("the key is not an elliptic curve key")
+    return key
+
+
 def certificate_pem(certificate: x509.Certificate) -> bytes:
     """A certificate as PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM)
@@ -65,11 +79,12 @@ def new_leaf(
     public_key: ec.EllipticCurvePublicKey,
     now: float,
     life: float | None = None,
+    enrolment: int = BY_HAND,
 ) -> x509.Certificate:
     """Certify that the key is the identity's, for `life` seconds (the kind's usual life when None)."""
     ends = min(now + (LEAF_LIFE[identity.kind] if life is None else life), ca.not_valid_after_utc.timestamp())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{identity.kind} {identity.name}")])
-    builder = _builder(subject, ca.subject, public_key, ca_key.public_key(), now, ends)
+    builder = _builder(subject, ca.subject, public_key, ca_key.public_key(), now, ends, enrolment)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage("digital_signature"), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(_USAGES[identity.kind]), critical=False)
@@ -154,14 +169,15 @@ def _builder(
     issuer_key: ec.EllipticCurvePublicKey,
     now: float,
     ends: float,
+    enrolment: int = BY_HAND,
 ) -> x509.CertificateBuilder:
-    """What every certificate of ours has: names, validity, random serial, key identifiers."""
+    """What every certificate of ours has: names, validity, serial number, key identifiers."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial_number(enrolment, secrets.randbits(_NOISE_BITS)))
         .not_valid_before(_utc(now - BACKDATE))
         .not_valid_after(_utc(ends))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)

@@ -6,15 +6,15 @@ wire).
 
 import hashlib
 import secrets
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cryptography import x509
 
 from cluster.domain.credentials import Credentials
+from cluster.domain.enrolments import ID_BITS, Enrolment
 from cluster.domain.errors import InvalidInput, Untrusted
-from cluster.domain.identity import Identity, Kind, Role
+from cluster.domain.identity import Caller, Identity, Peer, Role
 from cluster.domain.tokens import SECRET_BYTES, JoinToken, TokenRecord
 from cluster.pki import certificates
 from cluster.pki.authority import Authority
@@ -53,34 +53,42 @@ async def join(
     authority: Authority,
     secret: str,
     request: bytes,
-    admit: Callable[[str], Awaitable[TokenRecord]],
+    admit: Callable[[str, Peer | None], Awaitable[Enrolment]],
     now: float,
+    previous: bytes = b"",
 ) -> Issued:
     """Turn a token's secret and a PKCS #10 request into an identity and its certificate.
 
-    `admit` takes the secret's hash, spends one use (on disk before it returns) and answers the token's
-    record, or raises NotAuthenticated. The request is read first, so that a bad one costs no use. A worker
-    gets a fresh UUID.
+    `admit` takes the secret's hash and who the joiner was before, spends one use (on disk before it returns) and
+    answers who joins, or raises NotAuthenticated. `previous` is a certificate (PEM) that the joiner had, valid or not:
+    it says who it was if we have issued it, and for the request's own key. The request is read first, so that a bad
+    one costs no use.
     """
     certificates.requested_key(request)
-    record = await admit(hash_secret(secret))
-    if record.role is Role.WORKER:
-        identity = authority.identity(Kind.WORKER, str(uuid.uuid4()))
-    else:
-        identity = authority.identity(Kind.USER, record.user)
-    return Issued(identity, authority.certify(identity, request, now))
+    before = authority.recognise(previous, request) if previous else None
+    enrolment = await admit(hash_secret(secret), before)
+    identity = authority.identity(enrolment.kind, enrolment.name)
+    return Issued(identity, authority.certify(identity, request, now, enrolment.id))
 
 
-def renew(authority: Authority, caller: Identity, request: bytes, now: float) -> Issued:
+def renew(authority: Authority, caller: Caller, request: bytes, now: float) -> Issued:
     """A new certificate for the identity that calls; the key may be a new one."""
-    return Issued(caller, authority.certify(caller, request, now))
+    return Issued(caller.identity, authority.certify(caller.identity, request, now, caller.enrolment))
+
+
+def new_enrolment_id() -> int:
+    """Random, so that nobody has to count them."""
+    return secrets.randbelow((1 << ID_BITS) - 1) + 1
 
 
 class KeyRequest:
-    """The joiner's or renewer's side: a fresh key that never leaves this machine, and the request for it."""
+    """The joiner's or renewer's side: a key that never leaves this machine, and the request for it.
 
-    def __init__(self) -> None:
-        self._key = certificates.new_key()
+    A fresh one, unless the joiner is to be known by the key of the certificate that it had.
+    """
+
+    def __init__(self, key_pem: bytes | None = None) -> None:
+        self._key = certificates.new_key() if key_pem is None else certificates.key_of_pem(key_pem)
         self.request = certificates.new_request(self._key)  # PKCS #10, DER
 
     def complete(self, certificate_pem: bytes, ca_pem: bytes, identity: Identity) -> Credentials:

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from cluster.domain.enrolments import enrolment_of
 from cluster.domain.errors import InvalidInput, NotAuthenticated, Untrusted
 from cluster.domain.identity import Peer, parse_cluster_uri, parse_identity
 from cluster.pki.certificates import certificate_pem, issued_by, spki_pin, uris_of
@@ -49,6 +50,7 @@ def parse_peer(pem: bytes, cluster_id: str) -> Peer:
         certificate.serial_number,
         int(certificate.not_valid_before_utc.timestamp()),
         int(certificate.not_valid_after_utc.timestamp()),
+        enrolment_of(certificate.serial_number),
     )
 
 

@@ -92,8 +92,13 @@ class Gate:
             _caller.reset(token)
 
     def recheck(self) -> None:
-        """Cut the calls under way that would not be let in now. To be called after a role or revocation changed."""
+        """Cut the calls under way that would not be let in now. To be called after a role or revocation changed.
+
+        The call that changes it, if it is one, gets to its end: whoever expels itself is told so."""
+        present = asyncio.current_task()
         for call in list(self._calls):
+            if call.task is present:
+                continue
             try:
                 self._check(call.peer, call.method)
             except ClusterError as error:
@@ -123,13 +128,15 @@ class Gate:
         if now > peer.not_after:
             raise NotAuthenticated(f"the certificate of {peer.identity} has expired; renew it, or join again")
         if self._revoked(peer):
-            raise NotAuthenticated(f"the certificate of {peer.identity} was revoked")
+            raise NotAuthenticated(
+                f"the certificate of {peer.identity} was revoked, or is not known here; join again by a new token"
+            )
         role = self._role_of(peer.identity)
         if role is None:
             raise NotAuthenticated(f"{peer.identity} is not, or no longer, known to this cluster")
         if not allowed(method, role):
             raise NotPermitted(f"{peer.identity} has the role {role}, which may not call {method.rpartition('/')[2]}")
-        return Caller(peer.identity, role)
+        return Caller(peer.identity, role, peer.enrolment)
 
     def _wake_at(self, not_after: float) -> None:
         """See to it that `_expired` runs right after this moment (Unix seconds), or earlier."""

@@ -35,7 +35,7 @@ from cluster.store.sqlite import SqliteStore, stored_cluster_id
 logger = logging.getLogger(__name__)
 
 DEFAULT_LISTEN = "0.0.0.0:50000"
-DATABASE, LOCK, STATUS, TOKEN, OUTPUTS = "cluster.db", "scheduler.lock", "scheduler.json", "join-token", "outputs"
+DATABASE, LOCK, STATUS, TOKEN = "cluster.db", "scheduler.lock", "scheduler.json", "join-token"
 
 # The line that is printed on the first start: time enough to paste it on a rack of machines.
 FIRST_TOKEN_LIFE = 3600.0  # seconds
@@ -72,7 +72,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
         credentials = refresh_credentials(authority, directory, time.time(), _some_fraction())
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
         try:
-            service = Service(authority, credentials, store, directory / OUTPUTS, options.lease)
+            service = Service(authority, credentials, store, directory, options.lease)
         except BaseException:
             store.close()
             raise
@@ -105,7 +105,7 @@ async def _announce(service: Service, authority: Authority, directory: Path, rea
     fields = asdict(status)
     del fields["join_token"]
     write_private(directory / STATUS, json.dumps(fields).encode() + b"\n")
-    if not service.admission.tokens():  # it serves for the first time, or a start before came to nothing
+    if not service.admission.members.tokens():  # it serves for the first time, or a start before came to nothing
         token, record = service.new_token(Role.WORKER, FIRST_TOKEN_LIFE, FIRST_TOKEN_USES)
         await service.admission.add(record)
         status = Ready(status.address, status.join_address, status.pid, status.cluster_id, str(token))

@@ -10,7 +10,7 @@ from cluster.domain.identity import Role
 from cluster.domain.scheduler_core import LEASE, SchedulerCore
 from cluster.domain.tokens import JoinToken, TokenRecord
 from cluster.pki import enrol
-from cluster.pki.authority import Authority
+from cluster.pki.authority import Authority, admin_of, issue_admin
 from cluster.pki.peers import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
@@ -18,19 +18,21 @@ from cluster.rpc.health import Health
 from cluster.rpc.joining import join_server
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.scheduler.addresses import from_elsewhere, from_here, join_up, split_listen
+from cluster.scheduler.admin_doors import TokensDoor, UsersDoor, WorkersDoor
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver, system_clock
+from cluster.scheduler.expelling import Expelling
 from cluster.scheduler.jobs_door import JobsDoor
 from cluster.scheduler.outputs import OutputFiles
 from cluster.scheduler.reading import Sources
 from cluster.scheduler.relay import Relay
 from cluster.scheduler.sessions import Sessions
-from cluster.scheduler.tokens_door import TokensDoor
 from cluster.scheduler.worker_door import WorkerDoor
 from cluster.store.interface import Store
 from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 
 _FOR_EVER = 100 * 365 * 86400.0  # seconds; of a token that is forgotten when this process ends
+OUTPUTS = "outputs"  # in the directory
 LAST_WORDS = 1.0  # seconds that calls under way get to end by themselves when we stop
 
 
@@ -47,9 +49,9 @@ class Service:
     """Make it inside the event loop, `start`, and `stop` in any case."""
 
     def __init__(
-        self, authority: Authority, credentials: Credentials, store: Store, outputs: Path, lease: float = LEASE
+        self, authority: Authority, credentials: Credentials, store: Store, directory: Path, lease: float = LEASE
     ) -> None:
-        """Loads all there is. StoreFailed when the store cannot be read."""
+        """`directory` holds the CA, and all but the store. Loads all there is. StoreFailed when that cannot be read."""
         loaded = store.load()
         core = SchedulerCore(loaded.epoch, lease)
         core.restore(loaded, system_clock())
@@ -57,27 +59,37 @@ class Service:
         self.serving = ServingCredentials(credentials)
         self.admission = Admission(store, lambda: self._gate.recheck())  # noqa: PLW0108 (the gate is made below)
         self._authority = authority
+        self._directory = directory
         self._store = store
         self._health = Health(
             file.DESCRIPTOR.services_by_name[name]
-            for file, name in ((jobs_pb2, "Jobs"), (scheduler_pb2, "Scheduler"), (admin_pb2, "Tokens"))
+            for file, names in (
+                (jobs_pb2, ("Jobs",)),
+                (scheduler_pb2, ("Scheduler",)),
+                (admin_pb2, ("Tokens", "Users", "Workers")),
+            )
+            for name in names
         )
         self._gate = Gate(
             parse=lambda pem: parse_peer(pem, authority.cluster_id),
-            role_of=self.admission.role_of,
-            revoked=self.admission.is_revoked,
+            role_of=self.admission.members.role_of,
+            revoked=self.admission.members.is_expelled,
             now=time.time,
         )
-        relay, sessions, files = Relay(), Sessions(self.driver), OutputFiles(outputs)
+        relay, sessions, files = Relay(), Sessions(self.driver), OutputFiles(directory / OUTPUTS)
         jobs = JobsDoor(self.driver, Sources(self.driver, files, relay, sessions))
         workers = WorkerDoor(self.driver, sessions, relay, files, authority)
-        tokens = TokensDoor(self.admission, self.new_token)
+        expelling = Expelling(self.driver, self.admission, self._renew_admin)
+        tokens = TokensDoor(self.driver, self.admission, expelling, self.new_token)
+        users, machines = UsersDoor(self.admission, expelling), WorkersDoor(self.admission, expelling)
         self._server = mutual_tls_server(
             self._gate,
             [
                 lambda server: jobs_pb2_grpc.add_JobsServicer_to_server(jobs, server),
                 lambda server: scheduler_pb2_grpc.add_SchedulerServicer_to_server(workers, server),
                 lambda server: admin_pb2_grpc.add_TokensServicer_to_server(tokens, server),
+                lambda server: admin_pb2_grpc.add_UsersServicer_to_server(users, server),
+                lambda server: admin_pb2_grpc.add_WorkersServicer_to_server(machines, server),
                 self._health.add_to,
             ],
         )
@@ -96,6 +108,7 @@ class Service:
         self._told_join_address = join_up(addresses.advertise or from_elsewhere(join_host), join_port)
         self._running = asyncio.create_task(self._run())
         await self.admission.begin(self.driver)
+        await self._heal_admin()
         await self._server.start()
         await self._join_server.start()
 
@@ -121,8 +134,19 @@ class Service:
         """For workers on this machine, as many as like, as long as this process lives."""
         now = self.driver.clock().wall
         token, record = enrol.new_token(self.join_address, self._authority.pin, Role.WORKER, now, _FOR_EVER)
-        self.admission.add_ours(record)
+        self.admission.members.add_ours(record)
         return token
+
+    async def _renew_admin(self) -> None:
+        """In the place of a certificate that is refused from now on, for whoever may read this machine's files."""
+        enrolment = await self.admission.enrol_admin()
+        await asyncio.to_thread(issue_admin, self._authority, self._directory, self.driver.clock().wall, enrolment)
+
+    async def _heal_admin(self) -> None:
+        """A start before may have ended between expelling the first user and giving it a new certificate."""
+        present = admin_of(self._authority, self._directory)
+        if present is not None and self.admission.members.is_expelled(present):
+            await self._renew_admin()
 
     async def _run(self) -> None:
         await self._health.tell(serving=True)

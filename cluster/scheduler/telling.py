@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from cluster.domain.effects import Effect
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobProgress, JobRecord, TaskEnd
+from cluster.domain.worker import WorkerRecord
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ def tell(effects: Iterable[Effect]) -> None:
             case JobProgress(ended_at=ended_at) if ended_at:
                 counts = map(_size, (effect.succeeded, effect.failed, effect.cancelled))
                 logger.info("job %d: ended, succeeded: %d, failed: %d, cancelled: %d", effect.number, *counts)
+            case WorkerRecord(removed=True):
+                logger.info("worker %s (%s) leaves the list once nothing is held by it", effect.name, effect.id)
             case TaskEnd(reason="lost"):
                 lost[effect.job].append(effect)
     for job, ends in lost.items():

@@ -35,7 +35,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         self._authority = authority
 
     async def Renew(self, request: scheduler_pb2.RenewRequest, context: Context) -> scheduler_pb2.RenewResponse:
-        issued = enrol.renew(self._authority, current_caller().identity, request.csr, self._driver.clock().wall)
+        issued = enrol.renew(self._authority, current_caller(), request.csr, self._driver.clock().wall)
         return scheduler_pb2.RenewResponse(certificate=issued.certificate_pem, ca_certificate=self._authority.ca_pem)
 
     async def Register(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cluster.domain.effects import Save
+from cluster.domain.enrolments import Enrolment
 from cluster.domain.errors import ClusterError
 from cluster.domain.job import SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
@@ -15,7 +16,7 @@ from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
 
 # Each value is its own instruction: insert the record, or replace the one with its key.
-Item = Save | TokenRecord | UserRecord
+Item = Save | TokenRecord | UserRecord | Enrolment
 
 
 class StoreFailed(ClusterError):
@@ -52,6 +53,8 @@ class Store(Protocol):
     def tokens(self) -> list[TokenRecord]: ...
 
     def users(self) -> list[UserRecord]: ...
+
+    def enrolments(self) -> list[Enrolment]: ...
 
     def close(self) -> None:
         """Ends the use of this object. What was committed stays."""

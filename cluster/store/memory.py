@@ -6,6 +6,9 @@ What is durable is the `Disk`: dropping a MemoryStore and making another on the 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cluster.domain.effects import WorkerForgotten
+from cluster.domain.enrolments import Enrolment
+from cluster.domain.identity import Kind
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
@@ -30,6 +33,7 @@ class Disk:
     workers: dict[str, WorkerRecord] = field(default_factory=dict)
     users: dict[str, UserRecord] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
+    enrolments: dict[tuple[Kind, str, int], Enrolment] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -68,10 +72,14 @@ class MemoryStore:
                 disk.outputs[AttemptKey(item.job, item.index, item.attempt)] = item
             case WorkerRecord():
                 disk.workers[item.id] = item
+            case WorkerForgotten():
+                disk.workers.pop(item.worker_id, None)
             case UserRecord():
                 disk.users[item.name] = item
             case TokenRecord():
                 disk.tokens[item.id] = item
+            case Enrolment():
+                disk.enrolments[item.kind, item.name, item.id] = item
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         ends = [self._disk.ends[key] for key in sorted(self._disk.ends) if key[:2] == (job, index)]
@@ -96,6 +104,9 @@ class MemoryStore:
 
     def users(self) -> list[UserRecord]:
         return sorted(self._disk.users.values(), key=lambda user: (user.created, user.name))
+
+    def enrolments(self) -> list[Enrolment]:
+        return sorted(self._disk.enrolments.values(), key=lambda e: (e.joined, e.kind, e.name, e.id))
 
     def close(self) -> None:
         self._epoch = -1

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cluster.domain.identity import Role
+from cluster.domain.effects import WorkerForgotten
+from cluster.domain.enrolments import Enrolment
+from cluster.domain.identity import Kind, Role
 from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.states import TaskState
 from cluster.domain.tokens import TokenRecord
@@ -53,8 +55,12 @@ def _output(o: SmallOutput) -> Iterator[tuple[str, Row]]:
 
 
 def _worker(w: WorkerRecord) -> Iterator[tuple[str, Row]]:
-    row = (w.id, w.name, w.millicpus, w.address, w.version, w.registered_at, w.incarnation, w.offline)
+    row = (w.id, w.name, w.millicpus, w.address, w.version, w.registered_at, w.incarnation, w.offline, w.removed)
     yield sql.PUT_WORKER, row
+
+
+def _forgotten(f: WorkerForgotten) -> Iterator[tuple[str, Row]]:
+    yield sql.DROP_WORKER, (f.worker_id,)
 
 
 def _user(u: UserRecord) -> Iterator[tuple[str, Row]]:
@@ -66,6 +72,10 @@ def _token(t: TokenRecord) -> Iterator[tuple[str, Row]]:
     yield sql.PUT_TOKEN, row
 
 
+def _enrolment(e: Enrolment) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_ENROLMENT, (e.kind.value, e.name, e.id, e.token, e.joined, e.revoked)
+
+
 # What to execute for each kind of record: statements and their rows.
 TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
@@ -74,8 +84,10 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     TaskEnd: _end,
     SmallOutput: _output,
     WorkerRecord: _worker,
+    WorkerForgotten: _forgotten,
     UserRecord: _user,
     TokenRecord: _token,
+    Enrolment: _enrolment,
 }
 
 
@@ -112,8 +124,9 @@ def ok_ends_from_row(row: Row) -> OkEnds:
 
 def worker_from_row(row: Row) -> WorkerRecord:
     """One row of LOAD_WORKERS."""
-    worker_id, name, millicpus, address, version, registered_at, incarnation, offline = row
-    return WorkerRecord(worker_id, name, millicpus, address, version, registered_at, incarnation, bool(offline))
+    *rest, offline, removed = row
+    values: list[Any] = [*rest, bool(offline), bool(removed)]
+    return WorkerRecord(*values)
 
 
 def user_from_row(row: Row) -> UserRecord:
@@ -126,3 +139,9 @@ def token_from_row(row: Row) -> TokenRecord:
     """One row of LOAD_TOKENS."""
     token_id, secret_hash, role, *rest = row
     return TokenRecord(token_id, secret_hash, Role(role), *rest)
+
+
+def enrolment_from_row(row: Row) -> Enrolment:
+    """One row of LOAD_ENROLMENTS."""
+    kind, *rest = row
+    return Enrolment(Kind(kind), *rest)

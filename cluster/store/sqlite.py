@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cluster.domain.enrolments import Enrolment
 from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
@@ -95,6 +96,9 @@ class SqliteStore:
 
     def users(self) -> list[UserRecord]:
         return [rows.user_from_row(row) for row in self._read(sql.LOAD_USERS)]
+
+    def enrolments(self) -> list[Enrolment]:
+        return [rows.enrolment_from_row(row) for row in self._read(sql.LOAD_ENROLMENTS)]
 
     def close(self) -> None:
         with self._read_lock:

@@ -67,6 +67,16 @@ MIGRATIONS = (
 
     INSERT INTO meta VALUES ('epoch', 0), ('next_job_number', 1);
     """,
+    """
+    -- Who has joined, by which token (empty: none that is kept), and who was expelled. id: as in serial numbers.
+    CREATE TABLE enrolments (
+        kind TEXT NOT NULL, name TEXT NOT NULL, id INTEGER NOT NULL, token TEXT NOT NULL, joined REAL NOT NULL,
+        revoked REAL, PRIMARY KEY (kind, name, id)
+    ) WITHOUT ROWID;
+
+    -- Whether it is to be forgotten once it holds nothing.
+    ALTER TABLE workers ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 
@@ -135,8 +145,9 @@ GET_OUTPUTS = """
     WHERE job = ? AND task >= ? AND task < ? ORDER BY task, attempt
 """
 
-WORKER_COLUMNS = ("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline")
+WORKER_COLUMNS = ("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline", "removed")
 PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)
+DROP_WORKER = "DELETE FROM workers WHERE id = ?"
 LOAD_WORKERS = f"SELECT {', '.join(WORKER_COLUMNS)} FROM workers ORDER BY id"  # noqa: S608 (no input)
 
 PUT_USER = _upsert("users", "name", "role", "created", "revoked", keys=1)
@@ -145,3 +156,7 @@ LOAD_USERS = "SELECT name, role, created, revoked FROM users ORDER BY created, n
 TOKEN_COLUMNS = ("id", "secret_hash", "role", "user", "created", "expires", "uses_left", "revoked")
 PUT_TOKEN = _upsert("tokens", *TOKEN_COLUMNS, keys=1)
 LOAD_TOKENS = f"SELECT {', '.join(TOKEN_COLUMNS)} FROM tokens ORDER BY created, id"  # noqa: S608 (no input)
+
+ENROLMENT_COLUMNS = ("kind", "name", "id", "token", "joined", "revoked")
+PUT_ENROLMENT = _upsert("enrolments", *ENROLMENT_COLUMNS, keys=3)
+LOAD_ENROLMENTS = f"SELECT {', '.join(ENROLMENT_COLUMNS)} FROM enrolments ORDER BY joined, kind, name, id"  # noqa: S608

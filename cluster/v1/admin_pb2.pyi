@@ -27,7 +27,7 @@ class CreateTokenResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[Token, _Mapping]] = ..., join_token: _Optional[str] = ...) -> None: ...
 
 class Token(_message.Message):
-    __slots__ = ("id", "role", "created_at", "expires_at", "uses_left", "unlimited", "revoked", "user")
+    __slots__ = ("id", "role", "created_at", "expires_at", "uses_left", "unlimited", "revoked", "user", "joined")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class Token(_message.Message):
     UNLIMITED_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     created_at: float
@@ -44,7 +45,18 @@ class Token(_message.Message):
     unlimited: bool
     revoked: bool
     user: str
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., uses_left: _Optional[int] = ..., unlimited: _Optional[bool] = ..., revoked: _Optional[bool] = ..., user: _Optional[str] = ...) -> None: ...
+    joined: _containers.RepeatedCompositeFieldContainer[Member]
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., uses_left: _Optional[int] = ..., unlimited: _Optional[bool] = ..., revoked: _Optional[bool] = ..., user: _Optional[str] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+
+class Member(_message.Message):
+    __slots__ = ("kind", "id", "name")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    id: str
+    name: str
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class ListTokensRequest(_message.Message):
     __slots__ = ()
@@ -57,11 +69,77 @@ class ListTokensResponse(_message.Message):
     def __init__(self, tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ...) -> None: ...
 
 class RevokeTokenRequest(_message.Message):
-    __slots__ = ("id",)
+    __slots__ = ("id", "and_joined", "keep_jobs")
     ID_FIELD_NUMBER: _ClassVar[int]
+    AND_JOINED_FIELD_NUMBER: _ClassVar[int]
+    KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
     id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
+    and_joined: bool
+    keep_jobs: bool
+    def __init__(self, id: _Optional[str] = ..., and_joined: _Optional[bool] = ..., keep_jobs: _Optional[bool] = ...) -> None: ...
 
 class RevokeTokenResponse(_message.Message):
+    __slots__ = ("expelled", "cancelled")
+    EXPELLED_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    expelled: _containers.RepeatedCompositeFieldContainer[Member]
+    cancelled: int
+    def __init__(self, expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., cancelled: _Optional[int] = ...) -> None: ...
+
+class User(_message.Message):
+    __slots__ = ("name", "role", "created_at", "revoked_at", "joined")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    created_at: float
+    revoked_at: float
+    joined: int
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., revoked_at: _Optional[float] = ..., joined: _Optional[int] = ...) -> None: ...
+
+class ListUsersRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ListUsersResponse(_message.Message):
+    __slots__ = ("users",)
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedCompositeFieldContainer[User]
+    def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ...) -> None: ...
+
+class RevokeUserRequest(_message.Message):
+    __slots__ = ("name", "keep_jobs")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    keep_jobs: bool
+    def __init__(self, name: _Optional[str] = ..., keep_jobs: _Optional[bool] = ...) -> None: ...
+
+class RevokeUserResponse(_message.Message):
+    __slots__ = ("cancelled",)
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    cancelled: int
+    def __init__(self, cancelled: _Optional[int] = ...) -> None: ...
+
+class RemoveWorkerRequest(_message.Message):
+    __slots__ = ("worker", "revoke")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    REVOKE_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    revoke: bool
+    def __init__(self, worker: _Optional[str] = ..., revoke: _Optional[bool] = ...) -> None: ...
+
+class RemoveWorkerResponse(_message.Message):
+    __slots__ = ("id", "name", "held", "tokens")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    held: int
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., held: _Optional[int] = ..., tokens: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -181,3 +181,192 @@ class Tokens:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class UsersStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListUsers = channel.unary_unary(
+                '/cluster.v1.Users/ListUsers',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.RevokeUser = channel.unary_unary(
+                '/cluster.v1.Users/RevokeUser',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.RevokeUserRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.RevokeUserResponse.FromString,
+                _registered_method=True)
+
+
+class UsersServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def ListUsers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeUser(self, request, context):
+        """From its answer on no certificate of the user lets anybody in, and calls under way are cut.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_UsersServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.ListUsersRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'RevokeUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeUser,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.RevokeUserRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.RevokeUserResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cluster.v1.Users', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cluster.v1.Users', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Users:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Users/ListUsers',
+            cluster_dot_v1_dot_admin__pb2.ListUsersRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Users/RevokeUser',
+            cluster_dot_v1_dot_admin__pb2.RevokeUserRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.RevokeUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class WorkersStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.RemoveWorker = channel.unary_unary(
+                '/cluster.v1.Workers/RemoveWorker',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.RemoveWorkerRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.RemoveWorkerResponse.FromString,
+                _registered_method=True)
+
+
+class WorkersServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def RemoveWorker(self, request, context):
+        """Takes a worker off the list; with `revoke` no certificate of it lets anybody in from then on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_WorkersServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'RemoveWorker': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveWorker,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.RemoveWorkerRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.RemoveWorkerResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cluster.v1.Workers', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cluster.v1.Workers', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Workers:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def RemoveWorker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Workers/RemoveWorker',
+            cluster_dot_v1_dot_admin__pb2.RemoveWorkerRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.RemoveWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -15,11 +15,13 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_UNREACHABLE: _ClassVar[WorkerState]
     WORKER_STATE_OFFLINE: _ClassVar[WorkerState]
     WORKER_STATE_DRAINING: _ClassVar[WorkerState]
+    WORKER_STATE_REMOVED: _ClassVar[WorkerState]
 WORKER_STATE_UNSPECIFIED: WorkerState
 WORKER_STATE_ONLINE: WorkerState
 WORKER_STATE_UNREACHABLE: WorkerState
 WORKER_STATE_OFFLINE: WorkerState
 WORKER_STATE_DRAINING: WorkerState
+WORKER_STATE_REMOVED: WorkerState
 
 class Selector(_message.Message):
     __slots__ = ("text",)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cluster.v1 import job_pb2 as cluster_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63luster/v1/scheduler.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\"F\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\"|\n\x0cJoinResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12\x10\n\x08identity\x18\x04 \x01(\t\x12\x19\n\x11scheduler_address\x18\x05 \x01(\t\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"<\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\"]\n\x0fRegisterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x02 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"3\n\x10RegisterResponse\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"#\n\x11\x44\x65registerRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x14\n\x12\x44\x65registerResponse\"Q\n\x08\x41ttempts\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\'\n\x07indexes\x18\x03 \x03(\x0b\x32\x16.cluster.v1.IndexRange\"i\n\x0eSessionRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.cluster.v1.Hello\x12\"\n\x06report\x18\x02 \x01(\x0b\x32\x12.cluster.v1.Report\x12\x11\n\theartbeat\x18\x03 \x01(\x04\"\xb9\x01\n\x05Hello\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x02 \x01(\r\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12$\n\x06queued\x18\x04 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12%\n\x07running\x18\x05 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12#\n\x05\x65nded\x18\x06 \x03(\x0b\x32\x14.cluster.v1.Attempts\"\xe5\x01\n\x06Report\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x07started\x18\x02 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12\x1e\n\x02ok\x18\x03 \x03(\x0b\x32\x12.cluster.v1.OkEnds\x12\x1e\n\x05\x65nded\x18\x04 \x03(\x0b\x32\x0f.cluster.v1.End\x12&\n\x08returned\x18\x05 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12(\n\x07outputs\x18\x06 \x03(\x0b\x32\x17.cluster.v1.SmallOutput\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\"T\n\x06OkEnds\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\r\n\x05\x66irst\x18\x03 \x01(\r\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12\x0e\n\x06packed\x18\x05 \x01(\x0c\"\xe1\x01\n\x03\x45nd\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\texit_code\x18\x05 \x01(\x05\x12\x0e\n\x06signal\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x12\n\nstarted_at\x18\x08 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\t \x01(\x01\x12\x13\n\x0b\x63pu_seconds\x18\n \x01(\x01\x12\x19\n\x11peak_memory_bytes\x18\x0b \x01(\x04\x12\x14\n\x0coutput_bytes\x18\x0c \x01(\x04\"Z\n\x0bSmallOutput\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stdout\x18\x04 \x01(\x0c\x12\x0e\n\x06stderr\x18\x05 \x01(\x0c\"\xa4\x02\n\x0fSessionResponse\x12$\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.cluster.v1.Welcome\x12\"\n\x06\x61ssign\x18\x02 \x03(\x0b\x32\x12.cluster.v1.Assign\x12\x1e\n\x04stop\x18\x03 \x03(\x0b\x32\x10.cluster.v1.Stop\x12$\n\x06recall\x18\x04 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12\x1b\n\x13report_acknowledged\x18\x05 \x01(\x04\x12\x11\n\theartbeat\x18\x06 \x01(\x04\x12+\n\x0bopen_output\x18\x07 \x03(\x0b\x32\x16.cluster.v1.OpenOutput\x12$\n\x06\x64isown\x18\x08 \x03(\x0b\x32\x14.cluster.v1.Attempts\"\'\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05lease\x18\x02 \x01(\x01\"\xa0\x01\n\x06\x41ssign\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\'\n\x07indexes\x18\x03 \x03(\x0b\x32\x16.cluster.v1.IndexRange\x12!\n\x04spec\x18\x04 \x01(\x0b\x32\x13.cluster.v1.JobSpec\x12\r\n\x05leash\x18\x05 \x01(\x01\x12\r\n\x05lines\x18\x06 \x03(\x0c\x12\x0e\n\x06job_id\x18\x07 \x01(\t\"=\n\x04Stop\x12&\n\x08\x61ttempts\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Attempts\x12\r\n\x05grace\x18\x02 \x01(\x01\"\xa6\x01\n\nOpenOutput\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0b\n\x03job\x18\x02 \x01(\r\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12\x0e\n\x06stdout\x18\x05 \x01(\x08\x12\x0e\n\x06stderr\x18\x06 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x07 \x01(\x08\x12\x17\n\ntail_lines\x18\x08 \x01(\rH\x00\x88\x01\x01\x42\r\n\x0b_tail_lines\"\x94\x01\n\x11PushOutputRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0b\n\x03job\x18\x02 \x01(\r\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12\x0e\n\x06stderr\x18\x05 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x10\n\x08\x63omplete\x18\x08 \x01(\x08\"\x14\n\x12PushOutputResponse2\xaf\x03\n\tScheduler\x12\x39\n\x04Join\x12\x17.cluster.v1.JoinRequest\x1a\x18.cluster.v1.JoinResponse\x12<\n\x05Renew\x12\x18.cluster.v1.RenewRequest\x1a\x19.cluster.v1.RenewResponse\x12\x45\n\x08Register\x12\x1b.cluster.v1.RegisterRequest\x1a\x1c.cluster.v1.RegisterResponse\x12K\n\nDeregister\x12\x1d.cluster.v1.DeregisterRequest\x1a\x1e.cluster.v1.DeregisterResponse\x12\x46\n\x07Session\x12\x1a.cluster.v1.SessionRequest\x1a\x1b.cluster.v1.SessionResponse(\x01\x30\x01\x12M\n\nPushOutput\x12\x1d.cluster.v1.PushOutputRequest\x1a\x1e.cluster.v1.PushOutputResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63luster/v1/scheduler.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\"X\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x10\n\x08previous\x18\x05 \x01(\x0c\"|\n\x0cJoinResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12\x10\n\x08identity\x18\x04 \x01(\t\x12\x19\n\x11scheduler_address\x18\x05 \x01(\t\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"<\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\"]\n\x0fRegisterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x02 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"3\n\x10RegisterResponse\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"#\n\x11\x44\x65registerRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x14\n\x12\x44\x65registerResponse\"Q\n\x08\x41ttempts\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\'\n\x07indexes\x18\x03 \x03(\x0b\x32\x16.cluster.v1.IndexRange\"i\n\x0eSessionRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.cluster.v1.Hello\x12\"\n\x06report\x18\x02 \x01(\x0b\x32\x12.cluster.v1.Report\x12\x11\n\theartbeat\x18\x03 \x01(\x04\"\xb9\x01\n\x05Hello\x12\x13\n\x0bincarnation\x18\x01 \x01(\t\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x02 \x01(\r\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12$\n\x06queued\x18\x04 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12%\n\x07running\x18\x05 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12#\n\x05\x65nded\x18\x06 \x03(\x0b\x32\x14.cluster.v1.Attempts\"\xe5\x01\n\x06Report\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x07started\x18\x02 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12\x1e\n\x02ok\x18\x03 \x03(\x0b\x32\x12.cluster.v1.OkEnds\x12\x1e\n\x05\x65nded\x18\x04 \x03(\x0b\x32\x0f.cluster.v1.End\x12&\n\x08returned\x18\x05 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12(\n\x07outputs\x18\x06 \x03(\x0b\x32\x17.cluster.v1.SmallOutput\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\"T\n\x06OkEnds\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\r\n\x05\x66irst\x18\x03 \x01(\r\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12\x0e\n\x06packed\x18\x05 \x01(\x0c\"\xe1\x01\n\x03\x45nd\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\texit_code\x18\x05 \x01(\x05\x12\x0e\n\x06signal\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x12\n\nstarted_at\x18\x08 \x01(\x01\x12\x10\n\x08\x65nded_at\x18\t \x01(\x01\x12\x13\n\x0b\x63pu_seconds\x18\n \x01(\x01\x12\x19\n\x11peak_memory_bytes\x18\x0b \x01(\x04\x12\x14\n\x0coutput_bytes\x18\x0c \x01(\x04\"Z\n\x0bSmallOutput\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stdout\x18\x04 \x01(\x0c\x12\x0e\n\x06stderr\x18\x05 \x01(\x0c\"\xd1\x02\n\x0fSessionResponse\x12$\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.cluster.v1.Welcome\x12\"\n\x06\x61ssign\x18\x02 \x03(\x0b\x32\x12.cluster.v1.Assign\x12\x1e\n\x04stop\x18\x03 \x03(\x0b\x32\x10.cluster.v1.Stop\x12$\n\x06recall\x18\x04 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12\x1b\n\x13report_acknowledged\x18\x05 \x01(\x04\x12\x11\n\theartbeat\x18\x06 \x01(\x04\x12+\n\x0bopen_output\x18\x07 \x03(\x0b\x32\x16.cluster.v1.OpenOutput\x12$\n\x06\x64isown\x18\x08 \x03(\x0b\x32\x14.cluster.v1.Attempts\x12+\n\x08\x65xpelled\x18\t \x01(\x0b\x32\x19.cluster.v1.ExpelledUsers\"8\n\rExpelledUsers\x12\'\n\x05users\x18\x01 \x03(\x0b\x32\x18.cluster.v1.ExpelledUser\"/\n\x0c\x45xpelledUser\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tenrolment\x18\x02 \x01(\x04\"\'\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05lease\x18\x02 \x01(\x01\"\xa0\x01\n\x06\x41ssign\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\'\n\x07indexes\x18\x03 \x03(\x0b\x32\x16.cluster.v1.IndexRange\x12!\n\x04spec\x18\x04 \x01(\x0b\x32\x13.cluster.v1.JobSpec\x12\r\n\x05leash\x18\x05 \x01(\x01\x12\r\n\x05lines\x18\x06 \x03(\x0c\x12\x0e\n\x06job_id\x18\x07 \x01(\t\"=\n\x04Stop\x12&\n\x08\x61ttempts\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Attempts\x12\r\n\x05grace\x18\x02 \x01(\x01\"\xa6\x01\n\nOpenOutput\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0b\n\x03job\x18\x02 \x01(\r\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12\x0e\n\x06stdout\x18\x05 \x01(\x08\x12\x0e\n\x06stderr\x18\x06 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x07 \x01(\x08\x12\x17\n\ntail_lines\x18\x08 \x01(\rH\x00\x88\x01\x01\x42\r\n\x0b_tail_lines\"\x94\x01\n\x11PushOutputRequest\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0b\n\x03job\x18\x02 \x01(\r\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\x12\x0e\n\x06stderr\x18\x05 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x10\n\x08\x63omplete\x18\x08 \x01(\x08\"\x14\n\x12PushOutputResponse2\xaf\x03\n\tScheduler\x12\x39\n\x04Join\x12\x17.cluster.v1.JoinRequest\x1a\x18.cluster.v1.JoinResponse\x12<\n\x05Renew\x12\x18.cluster.v1.RenewRequest\x1a\x19.cluster.v1.RenewResponse\x12\x45\n\x08Register\x12\x1b.cluster.v1.RegisterRequest\x1a\x1c.cluster.v1.RegisterResponse\x12K\n\nDeregister\x12\x1d.cluster.v1.DeregisterRequest\x1a\x1e.cluster.v1.DeregisterResponse\x12\x46\n\x07Session\x12\x1a.cluster.v1.SessionRequest\x1a\x1b.cluster.v1.SessionResponse(\x01\x30\x01\x12M\n\nPushOutput\x12\x1d.cluster.v1.PushOutputRequest\x1a\x1e.cluster.v1.PushOutputResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,49 +33,53 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.v1.scheduler_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOINREQUEST']._serialized_start=64
-  _globals['_JOINREQUEST']._serialized_end=134
-  _globals['_JOINRESPONSE']._serialized_start=136
-  _globals['_JOINRESPONSE']._serialized_end=260
-  _globals['_RENEWREQUEST']._serialized_start=262
-  _globals['_RENEWREQUEST']._serialized_end=289
-  _globals['_RENEWRESPONSE']._serialized_start=291
-  _globals['_RENEWRESPONSE']._serialized_end=351
-  _globals['_REGISTERREQUEST']._serialized_start=353
-  _globals['_REGISTERREQUEST']._serialized_end=446
-  _globals['_REGISTERRESPONSE']._serialized_start=448
-  _globals['_REGISTERRESPONSE']._serialized_end=499
-  _globals['_DEREGISTERREQUEST']._serialized_start=501
-  _globals['_DEREGISTERREQUEST']._serialized_end=536
-  _globals['_DEREGISTERRESPONSE']._serialized_start=538
-  _globals['_DEREGISTERRESPONSE']._serialized_end=558
-  _globals['_ATTEMPTS']._serialized_start=560
-  _globals['_ATTEMPTS']._serialized_end=641
-  _globals['_SESSIONREQUEST']._serialized_start=643
-  _globals['_SESSIONREQUEST']._serialized_end=748
-  _globals['_HELLO']._serialized_start=751
-  _globals['_HELLO']._serialized_end=936
-  _globals['_REPORT']._serialized_start=939
-  _globals['_REPORT']._serialized_end=1168
-  _globals['_OKENDS']._serialized_start=1170
-  _globals['_OKENDS']._serialized_end=1254
-  _globals['_END']._serialized_start=1257
-  _globals['_END']._serialized_end=1482
-  _globals['_SMALLOUTPUT']._serialized_start=1484
-  _globals['_SMALLOUTPUT']._serialized_end=1574
-  _globals['_SESSIONRESPONSE']._serialized_start=1577
-  _globals['_SESSIONRESPONSE']._serialized_end=1869
-  _globals['_WELCOME']._serialized_start=1871
-  _globals['_WELCOME']._serialized_end=1910
-  _globals['_ASSIGN']._serialized_start=1913
-  _globals['_ASSIGN']._serialized_end=2073
-  _globals['_STOP']._serialized_start=2075
-  _globals['_STOP']._serialized_end=2136
-  _globals['_OPENOUTPUT']._serialized_start=2139
-  _globals['_OPENOUTPUT']._serialized_end=2305
-  _globals['_PUSHOUTPUTREQUEST']._serialized_start=2308
-  _globals['_PUSHOUTPUTREQUEST']._serialized_end=2456
-  _globals['_PUSHOUTPUTRESPONSE']._serialized_start=2458
-  _globals['_PUSHOUTPUTRESPONSE']._serialized_end=2478
-  _globals['_SCHEDULER']._serialized_start=2481
-  _globals['_SCHEDULER']._serialized_end=2912
+  _globals['_JOINREQUEST']._serialized_end=152
+  _globals['_JOINRESPONSE']._serialized_start=154
+  _globals['_JOINRESPONSE']._serialized_end=278
+  _globals['_RENEWREQUEST']._serialized_start=280
+  _globals['_RENEWREQUEST']._serialized_end=307
+  _globals['_RENEWRESPONSE']._serialized_start=309
+  _globals['_RENEWRESPONSE']._serialized_end=369
+  _globals['_REGISTERREQUEST']._serialized_start=371
+  _globals['_REGISTERREQUEST']._serialized_end=464
+  _globals['_REGISTERRESPONSE']._serialized_start=466
+  _globals['_REGISTERRESPONSE']._serialized_end=517
+  _globals['_DEREGISTERREQUEST']._serialized_start=519
+  _globals['_DEREGISTERREQUEST']._serialized_end=554
+  _globals['_DEREGISTERRESPONSE']._serialized_start=556
+  _globals['_DEREGISTERRESPONSE']._serialized_end=576
+  _globals['_ATTEMPTS']._serialized_start=578
+  _globals['_ATTEMPTS']._serialized_end=659
+  _globals['_SESSIONREQUEST']._serialized_start=661
+  _globals['_SESSIONREQUEST']._serialized_end=766
+  _globals['_HELLO']._serialized_start=769
+  _globals['_HELLO']._serialized_end=954
+  _globals['_REPORT']._serialized_start=957
+  _globals['_REPORT']._serialized_end=1186
+  _globals['_OKENDS']._serialized_start=1188
+  _globals['_OKENDS']._serialized_end=1272
+  _globals['_END']._serialized_start=1275
+  _globals['_END']._serialized_end=1500
+  _globals['_SMALLOUTPUT']._serialized_start=1502
+  _globals['_SMALLOUTPUT']._serialized_end=1592
+  _globals['_SESSIONRESPONSE']._serialized_start=1595
+  _globals['_SESSIONRESPONSE']._serialized_end=1932
+  _globals['_EXPELLEDUSERS']._serialized_start=1934
+  _globals['_EXPELLEDUSERS']._serialized_end=1990
+  _globals['_EXPELLEDUSER']._serialized_start=1992
+  _globals['_EXPELLEDUSER']._serialized_end=2039
+  _globals['_WELCOME']._serialized_start=2041
+  _globals['_WELCOME']._serialized_end=2080
+  _globals['_ASSIGN']._serialized_start=2083
+  _globals['_ASSIGN']._serialized_end=2243
+  _globals['_STOP']._serialized_start=2245
+  _globals['_STOP']._serialized_end=2306
+  _globals['_OPENOUTPUT']._serialized_start=2309
+  _globals['_OPENOUTPUT']._serialized_end=2475
+  _globals['_PUSHOUTPUTREQUEST']._serialized_start=2478
+  _globals['_PUSHOUTPUTREQUEST']._serialized_end=2626
+  _globals['_PUSHOUTPUTRESPONSE']._serialized_start=2628
+  _globals['_PUSHOUTPUTRESPONSE']._serialized_end=2648
+  _globals['_SCHEDULER']._serialized_start=2651
+  _globals['_SCHEDULER']._serialized_end=3082
 # @@protoc_insertion_point(module_scope)

@@ -8,16 +8,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class JoinRequest(_message.Message):
-    __slots__ = ("secret", "csr", "name", "kind")
+    __slots__ = ("secret", "csr", "name", "kind", "previous")
     SECRET_FIELD_NUMBER: _ClassVar[int]
     CSR_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     secret: str
     csr: bytes
     name: str
     kind: str
-    def __init__(self, secret: _Optional[str] = ..., csr: _Optional[bytes] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
+    previous: bytes
+    def __init__(self, secret: _Optional[str] = ..., csr: _Optional[bytes] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., previous: _Optional[bytes] = ...) -> None: ...
 
 class JoinResponse(_message.Message):
     __slots__ = ("certificate", "ca_certificate", "cluster_id", "identity", "scheduler_address")
@@ -188,7 +190,7 @@ class SmallOutput(_message.Message):
     def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown")
+    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown", "expelled")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ASSIGN_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +199,7 @@ class SessionResponse(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     OPEN_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     DISOWN_FIELD_NUMBER: _ClassVar[int]
+    EXPELLED_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     assign: _containers.RepeatedCompositeFieldContainer[Assign]
     stop: _containers.RepeatedCompositeFieldContainer[Stop]
@@ -205,7 +208,22 @@ class SessionResponse(_message.Message):
     heartbeat: int
     open_output: _containers.RepeatedCompositeFieldContainer[OpenOutput]
     disown: _containers.RepeatedCompositeFieldContainer[Attempts]
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
+    expelled: ExpelledUsers
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., expelled: _Optional[_Union[ExpelledUsers, _Mapping]] = ...) -> None: ...
+
+class ExpelledUsers(_message.Message):
+    __slots__ = ("users",)
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedCompositeFieldContainer[ExpelledUser]
+    def __init__(self, users: _Optional[_Iterable[_Union[ExpelledUser, _Mapping]]] = ...) -> None: ...
+
+class ExpelledUser(_message.Message):
+    __slots__ = ("name", "enrolment")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ENROLMENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    enrolment: int
+    def __init__(self, name: _Optional[str] = ..., enrolment: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("epoch", "lease")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.identity import Role
+from cluster.domain.effects import WorkerForgotten
+from cluster.domain.enrolments import Enrolment
+from cluster.domain.identity import Kind, Role
 from cluster.domain.job import (
     PACKED,
     ArraySegment,
@@ -105,6 +107,7 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
     workers = [
         WorkerRecord("w1", "box", 2000, "h:1", "0.1", 5.0, "inc"),
         WorkerRecord("w2", "b", 1, "", "", 1.0, "", True),
+        WorkerRecord("w3", "c", 1, "", "", 1.0, "", False, True),
     ]
     store.commit([job(1), state, lines, progress(2), *workers])
     store.close()
@@ -193,6 +196,27 @@ def test_large_outputs_are_those_that_ends_tell_of(open_store: Opener) -> None:
     assert found == [(4, 1, 9), (4, 2, 1), (5, 2, 2)]
     assert [e.index for e in store.large_outputs(1, 0, 4)] == []
     assert [e.index for e in store.large_outputs(1, 5, 100)] == [5, 8]
+
+
+def test_a_worker_that_is_forgotten_is_gone(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    workers = [WorkerRecord(worker, worker, 1000, "", "", 1.0) for worker in ("w1", "w2")]
+    store.commit([*workers, WorkerForgotten("w1")])
+    store.commit([WorkerForgotten("w3")])  # nobody
+    assert open_store().load().workers == workers[1:]
+
+
+def test_enrolments_are_replaced_by_key_and_come_in_order_of_joining(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    late = Enrolment(Kind.WORKER, "w1", (1 << 63) - 1, "t1", 5.0)
+    early = Enrolment(Kind.USER, "ann", 0, "", 2.0)
+    other = Enrolment(Kind.USER, "ann", 7, "t2", 3.0)
+    store.commit([late, early, other])
+    revoked = replace(early, revoked=9.0)
+    store.commit([revoked])
+    assert open_store().enrolments() == [revoked, other, late]
 
 
 def test_tokens_and_users_are_replaced_by_key(open_store: Opener) -> None:

@@ -3,7 +3,7 @@
 import struct
 
 from cluster.domain import invariants
-from cluster.domain.effects import Effect, Send
+from cluster.domain.effects import Effect, Send, WorkerForgotten
 from cluster.domain.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.intervals import Range
 from cluster.domain.job import PACKED, ArraySegment, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
@@ -74,6 +74,8 @@ class Bench:
                     self.progress[effect.number] = effect
                 case WorkerRecord():
                     self.workers[effect.id] = effect
+                case WorkerForgotten():
+                    del self.workers[effect.worker_id]
         return effects
 
     def sent(self, *events: Event, after: float = 0.0) -> list[tuple[int, Downward]]:

@@ -13,12 +13,13 @@ import grpc.aio
 import pytest
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.identity import Kind, scheduler_server_name
+from cluster.domain.identity import Kind, Role, scheduler_server_name
 from cluster.domain.intervals import Range
 from cluster.domain.job import PACKED, JobSpec, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import LEASE
 from cluster.domain.session import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
 from cluster.domain.states import TaskState
+from cluster.domain.users import UserRecord
 from cluster.pki.authority import Authority, open_authority, refresh_credentials
 from cluster.rpc.channel import dial
 from cluster.rpc.convert import (
@@ -52,7 +53,7 @@ class Cluster:
     async def start(self) -> None:
         credentials = refresh_credentials(self.authority, self.directory, time.time(), 0.6)
         self.store = SqliteStore(self.directory / "cluster.db", self.authority.cluster_id)
-        self.service = Service(self.authority, credentials, self.store, self.directory / "outputs", self._lease)
+        self.service = Service(self.authority, credentials, self.store, self.directory, self._lease)
         await self.service.start(Addresses(ANYWHERE, ANYWHERE))
 
     async def stop(self) -> None:
@@ -64,6 +65,11 @@ class Cluster:
     async def restart(self) -> None:
         await self.stop()
         await self.start()
+
+    async def people(self, **roles: Role) -> None:
+        """Makes users known by their names, as joining by a token does; their certificates are made by hand."""
+        admission = self.service.admission
+        await admission._save(admission.members._kept([UserRecord(name, role, 1.0) for name, role in roles.items()]))
 
     def credentials(self, kind: Kind, name: str) -> Credentials:
         return self.authority.issue(self.authority.identity(kind, name), time.time())

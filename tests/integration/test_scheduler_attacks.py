@@ -13,7 +13,6 @@ from cluster.domain.identity import Kind, Role
 from cluster.domain.intervals import Range
 from cluster.domain.job import OkEnds
 from cluster.domain.session import Assign, Attempts
-from cluster.domain.users import UserRecord
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.join import Joined, join_by_token
@@ -27,8 +26,7 @@ Push = scheduler_pb2.PushOutputRequest
 async def people(cluster: Cluster) -> tuple[User, User, User]:
     """ann and bob, who are users, and eve, who may only look."""
     roles = {"ann": Role.USER, "bob": Role.USER, "eve": Role.VIEWER}
-    for name, role in roles.items():
-        await cluster.service.admission._put_user(UserRecord(name, role, 1.0))
+    await cluster.people(**roles)
     ann, bob, eve = map(cluster.user, roles)
     return ann, bob, eve
 
@@ -170,7 +168,7 @@ def test_who_is_revoked_loses_the_calls_under_way(tmp_path: Path) -> None:
         await ann.submit("sleep")
         waiting = asyncio.create_task(ann.wait("1"))
         await until(lambda: any(call.method.endswith("/Wait") for call in cluster.service._gate._calls))
-        await cluster.service.admission._put_user(UserRecord("ann", Role.USER, 1.0, revoked=2.0))
+        await cluster.service.admission.expel(lambda members, now: members.revoke_user("ann", now))
         with pytest.raises(NotAuthenticated, match="user/ann was revoked"):
             await waiting
         with pytest.raises(NotAuthenticated, match="user/ann was revoked"):

@@ -13,7 +13,6 @@ from cluster.domain.identity import Role
 from cluster.domain.intervals import Range
 from cluster.domain.job import ArraySegment, SmallOutput
 from cluster.domain.session import Assign, Stop
-from cluster.domain.users import UserRecord
 from cluster.store.interface import Store
 from cluster.v1 import job_pb2
 from tests.integration.schedulers import W2, Cluster, in_cluster, one
@@ -170,8 +169,7 @@ def test_list_shows_the_newest_first_and_filters(tmp_path: Path) -> None:
 
 def test_somebody_elses_job_answers_like_a_missing_one(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
-        for name, role in (("ann", Role.USER), ("bob", Role.USER), ("eve", Role.VIEWER)):
-            await cluster.service.admission._put_user(UserRecord(name, role, 1.0))
+        await cluster.people(ann=Role.USER, bob=Role.USER, eve=Role.VIEWER)
         ann, bob, eve = cluster.user("ann"), cluster.user("bob"), cluster.user("eve")
         job = await ann.submit(name="secret")
         for call in (

@@ -200,7 +200,8 @@ def test_a_token_is_revoked_on_disk_for_everybody_who_is_told_so(tmp_path: Path)
         admission = cluster.service.admission
         _, record = cluster.service.new_token(Role.WORKER, 60.0, 1)
         await admission.add(record)
-        await SlowDisk(cluster, TokenRecord).let_both_wait(admission.revoke(record.id), admission.revoke(record.id))
+        revokes = [admission.expel(lambda m, now: m.revoke_token(record.id, False, now)) for _ in range(2)]
+        await SlowDisk(cluster, TokenRecord).let_both_wait(*revokes)
 
     in_cluster(tmp_path, body)
 
@@ -210,7 +211,7 @@ def test_a_user_who_joins_twice_at_once_is_on_disk_for_both(tmp_path: Path) -> N
         admission = cluster.service.admission
         _, record = cluster.service.new_token(Role.USER, 60.0, 2, "ann")
         await admission.add(record)
-        joins = [admission._admit(Kind.USER, record.secret_hash) for _ in range(2)]
+        joins = [admission._admit(Kind.USER, record.secret_hash, None) for _ in range(2)]
         await SlowDisk(cluster, UserRecord).let_both_wait(*joins)
 
     in_cluster(tmp_path, body)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cluster.domain.enrolments import BY_HAND
 from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
 from cluster.domain.identity import Identity, Kind
 from cluster.pki import certificates
@@ -278,7 +279,7 @@ def signed_request(key: "ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey"
 def test_only_the_key_of_a_request_counts(authority: Authority) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     identity = authority.identity(Kind.USER, "ann")
-    leaf = x509.load_pem_x509_certificate(authority.certify(identity, signed_request(key), NOW))
+    leaf = x509.load_pem_x509_certificate(authority.certify(identity, signed_request(key), NOW, BY_HAND))
     assert leaf.public_key() == key.public_key()
     assert leaf.subject.rfc4514_string() == "CN=user ann"
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca

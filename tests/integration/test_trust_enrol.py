@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from cluster.domain.enrolments import BY_HAND, Enrolment
 from cluster.domain.errors import InvalidInput, NotAuthenticated, Untrusted
-from cluster.domain.identity import Identity, Kind, Role
+from cluster.domain.identity import Caller, Identity, Kind, Peer, Role
 from cluster.domain.tokens import TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority, open_authority
 from cluster.pki.enrol import KeyRequest, hash_secret, join, new_token, renew
+from tests.integration.trust import enrolment_by
 
 NOW = 1_790_000_000.0
 WORKER = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
@@ -23,9 +25,9 @@ def authority(tmp_path: Path) -> Authority:
 def joined(authority: Authority, record: TokenRecord, secret: str, request: bytes, now: float = NOW) -> Identity:
     records = {record.secret_hash: record}
 
-    async def spend(secret_hash: str) -> TokenRecord:
+    async def spend(secret_hash: str, before: Peer | None) -> Enrolment:
         records[secret_hash] = admit(records, secret_hash, now)
-        return records[secret_hash]
+        return enrolment_by(records[secret_hash])
 
     return asyncio.run(join(authority, secret, request, spend, now)).identity
 
@@ -51,7 +53,7 @@ def test_a_token_is_kept_hashed_and_works_until_it_expires(authority: Authority)
 
 
 def test_a_bad_request_costs_no_use(authority: Authority) -> None:
-    async def spend(_: str) -> TokenRecord:
+    async def spend(_: str, before: Peer | None) -> Enrolment:
         raise AssertionError("spent")
 
     with pytest.raises(InvalidInput):
@@ -65,20 +67,23 @@ def test_a_token_that_could_never_work_is_not_made(authority: Authority, life: f
 
 
 def test_renewing_keeps_the_identity_and_may_change_the_key(authority: Authority) -> None:
-    identity = authority.identity(Kind.WORKER, WORKER)
+    caller = Caller(authority.identity(Kind.WORKER, WORKER), Role.WORKER, enrolment=77)
     request = KeyRequest()
-    issued = renew(authority, identity, request.request, NOW + 5)
-    credentials = request.complete(issued.certificate_pem, authority.ca_pem, identity)
-    assert (credentials.identity, credentials.not_after) == (identity, NOW + 5 + 7 * 86400)
+    issued = renew(authority, caller, request.request, NOW + 5)
+    credentials = request.complete(issued.certificate_pem, authority.ca_pem, caller.identity)
+    assert (credentials.identity, credentials.not_after) == (caller.identity, NOW + 5 + 7 * 86400)
+    peer = authority.recognise(credentials.certificate_pem)
+    assert peer is not None
+    assert peer.enrolment == 77
 
 
 def test_an_answer_for_another_key_or_identity_is_not_taken(tmp_path: Path, authority: Authority) -> None:
     identity = authority.identity(Kind.USER, "ann")
     request = KeyRequest()
-    answer = authority.certify(identity, request.request, NOW)
+    answer = authority.certify(identity, request.request, NOW, BY_HAND)
     other = create_authority(tmp_path / "other.pem", authority.cluster_id, NOW)
     for certificate, ca, expected in [
-        (authority.certify(identity, KeyRequest().request, NOW), authority.ca_pem, identity),
+        (authority.certify(identity, KeyRequest().request, NOW, BY_HAND), authority.ca_pem, identity),
         (answer, authority.ca_pem, authority.identity(Kind.USER, "bob")),
         (answer, other.ca_pem, identity),
         (b"hello", authority.ca_pem, identity),

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +11,12 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from cluster.domain.credentials import Credentials
+from cluster.domain.enrolments import Enrolment
 from cluster.domain.errors import Conflict
 from cluster.domain.identity import Identity, Kind, Peer, Role
 from cluster.domain.tokens import JoinToken, TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority
-from cluster.pki.enrol import hash_secret, join, new_token, renew
+from cluster.pki.enrol import hash_secret, join, new_enrolment_id, new_token, renew
 from cluster.pki.peers import parse_peer
 from cluster.rpc.channel import dial
 from cluster.rpc.credentials import ServingCredentials
@@ -64,7 +66,7 @@ class Scheduler(scheduler_pb2_grpc.SchedulerServicer):
         self._authority = authority
 
     async def Renew(self, request: scheduler_pb2.RenewRequest, context: Context) -> scheduler_pb2.RenewResponse:
-        issued = renew(self._authority, current_caller().identity, request.csr, time.time())
+        issued = renew(self._authority, current_caller(), request.csr, time.time())
         return scheduler_pb2.RenewResponse(certificate=issued.certificate_pem, ca_certificate=self._authority.ca_pem)
 
     async def Session(self, requests: AsyncIterator[scheduler_pb2.SessionRequest], context: Context) -> None:
@@ -149,9 +151,16 @@ class SmallCluster:
             scheduler_address=f":{self.address.rpartition(':')[2]}",
         )
 
-    async def _admit(self, secret_hash: str) -> TokenRecord:
-        self.tokens[secret_hash] = admit(self.tokens, secret_hash, self.now)
-        return self.tokens[secret_hash]
+    async def _admit(self, secret_hash: str, before: Peer | None) -> Enrolment:
+        self.tokens[secret_hash] = token = admit(self.tokens, secret_hash, self.now)
+        return enrolment_by(token)
+
+
+def enrolment_by(token: TokenRecord) -> Enrolment:
+    """Who joins by the token, as somebody new."""
+    if token.role is Role.WORKER:
+        return Enrolment(Kind.WORKER, str(uuid.uuid4()), new_enrolment_id(), token.id, token.created)
+    return Enrolment(Kind.USER, token.user, new_enrolment_id(), token.id, token.created)
 
 
 def in_cluster(directory: Path, body: Callable[[SmallCluster], Awaitable[None]]) -> None:

@@ -1,0 +1,223 @@
+"""Who belongs to the cluster: its users, join tokens and enrolments, who is let in, and who is expelled.
+
+Pure: whoever calls keeps the records that a method answers, in one commit, before it lets anybody know.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from cluster.domain.enrolments import BY_HAND, Enrolment
+from cluster.domain.errors import Conflict, NotFound
+from cluster.domain.identity import ADMIN_NAME, Identity, Kind, Peer, Role
+from cluster.domain.tokens import TokenRecord, admit, check_kind
+from cluster.domain.users import UserRecord
+
+Record = UserRecord | TokenRecord | Enrolment
+
+
+@dataclass(frozen=True, slots=True)
+class Expelled:
+    """What an expulsion changes, and whom it leaves without any valid certificate: names of users, ids of workers."""
+
+    records: tuple[Record, ...]
+    users: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
+
+
+class Members:
+    """In memory as on disk. Few of each, so that lists do."""
+
+    def __init__(
+        self,
+        users: Iterable[UserRecord] = (),
+        tokens: Iterable[TokenRecord] = (),
+        enrolments: Iterable[Enrolment] = (),
+    ) -> None:
+        self._users = {user.name: user for user in users}
+        self._tokens = {token.secret_hash: token for token in tokens}
+        self._enrolments: dict[tuple[Kind, str], dict[int, Enrolment]] = {}
+        for enrolment in enrolments:
+            self._keep(enrolment)
+        self._ours: set[str] = set()  # hashes of tokens that are not kept
+
+    # ── who is it, and may it still come in ────────────────────────────────────────────────────────────────────
+
+    def role_of(self, identity: Identity) -> Role | None:
+        """In what right it acts; None: in none."""
+        match identity.kind:
+            case Kind.SCHEDULER:
+                return Role.SCHEDULER
+            case Kind.WORKER:
+                return Role.WORKER
+            case Kind.USER:
+                user = self._users.get(identity.name)
+                return user.role if user else None
+
+    def is_expelled(self, peer: Peer) -> bool:
+        """Whether this certificate is refused: its joining is not known, or was revoked, or its user was."""
+        identity = peer.identity
+        if identity.kind is Kind.SCHEDULER:
+            return False
+        user = self._users.get(identity.name) if identity.kind is Kind.USER else None
+        if user is not None and user.revoked is not None:
+            return True
+        enrolment = self._of(identity.kind, identity.name).get(peer.enrolment)
+        return enrolment.revoked is not None if enrolment else peer.enrolment != BY_HAND
+
+    def expelled_users(self) -> list[tuple[str, int]]:
+        """Names and enrolments of users that are refused, for those who cannot ask."""
+        return [(e.name, e.id) for e in self._all() if e.kind is Kind.USER and e.revoked is not None]
+
+    # ── coming in ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def admit(
+        self, secret_hash: str, kind: str, before: Peer | None, worker_id: str, enrolment_id: int, now: float
+    ) -> tuple[Enrolment, list[Record]]:
+        """Spends one use of a token for somebody who can only become a `kind` (empty: anything).
+
+        A worker that was one `before`, and was not expelled, stays who it was; else it becomes `worker_id`. Raises
+        NotAuthenticated, InvalidInput or Conflict, and has changed nothing then."""
+        token = admit(self._tokens, secret_hash, now)
+        check_kind(token, kind)
+        records: list[Record] = []
+        if secret_hash not in self._ours:
+            records.append(token)
+        if token.role is Role.WORKER:
+            known = before is not None and before.identity.kind is Kind.WORKER and not self.is_expelled(before)
+            name, of = before.identity.name if before and known else worker_id, Kind.WORKER
+        else:
+            self.check_user(token.user, token.role)
+            name, of = token.user, Kind.USER
+            present = self._users.get(name)
+            # Known already, it may still be on its way to the disk, by somebody who joins at the same time.
+            records.append(present if present and present.revoked is None else UserRecord(name, token.role, now))
+        by = "" if secret_hash in self._ours else token.id
+        enrolment = Enrolment(of, name, enrolment_id, by, now)
+        # First in memory: two uses at once must not both see the last one.
+        self._tokens[secret_hash] = token
+        for record in (*records, enrolment):
+            self._keep(record)
+        return enrolment, [*records, enrolment]
+
+    def enrol_admin(self, enrolment_id: int, now: float) -> list[Record]:
+        """A new joining of the first user, whose certificate lies beside the CA: without any token."""
+        enrolment = Enrolment(Kind.USER, ADMIN_NAME, enrolment_id, "", now)
+        self._keep(enrolment)
+        return [enrolment]
+
+    def begin(self, now: float) -> list[Record]:
+        """Makes the first user known, on the first start."""
+        return [] if ADMIN_NAME in self._users else self._kept([UserRecord(ADMIN_NAME, Role.ADMIN, now)])
+
+    def add_ours(self, token: TokenRecord) -> None:
+        """A token that is not kept: it ends with this process."""
+        self._tokens[token.secret_hash] = token
+        self._ours.add(token.secret_hash)
+
+    def add(self, token: TokenRecord) -> list[Record]:
+        """Conflict when it would make of a user somebody else."""
+        if token.role is not Role.WORKER:
+            self.check_user(token.user, token.role)
+        return self._kept([token])
+
+    def check_user(self, name: str, role: Role) -> None:
+        """Whether a token may make someone this user; of one who was revoked somebody new may have the name."""
+        user = self._users.get(name)
+        if user and user.revoked is None and user.role is not role:
+            raise Conflict(f"user {name!r} has the role {user.role}, not {role}: choose another name, or revoke it")
+
+    # ── lists ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tokens(self) -> list[TokenRecord]:
+        """Those that were made for people, oldest first."""
+        return [token for token in self._tokens.values() if token.secret_hash not in self._ours]
+
+    def users(self) -> list[UserRecord]:
+        """Oldest first, revoked ones included."""
+        return list(self._users.values())
+
+    def joined_by(self) -> dict[str, list[Enrolment]]:
+        """Who has joined by each token, and was not expelled; by the token's id."""
+        found: dict[str, list[Enrolment]] = {}
+        for enrolment in self._all():
+            if enrolment.revoked is None:
+                found.setdefault(enrolment.token, []).append(enrolment)
+        return found
+
+    def live_enrolments(self, kind: Kind, name: str) -> list[Enrolment]:
+        """Those joinings of a worker or user that are not revoked."""
+        return [e for e in self._of(kind, name).values() if e.revoked is None]
+
+    def tokens_open_to(self, worker_id: str, now: float) -> tuple[str, ...]:
+        """Ids of the tokens that the worker has joined by and that are still good: who knows them may join again."""
+        joined_by = {enrolment.token for enrolment in self.live_enrolments(Kind.WORKER, worker_id)}
+        good = [t.id for t in self.tokens() if t.revoked is None and now < t.expires and t.uses_left != 0]
+        return tuple(token_id for token_id in good if token_id in joined_by)
+
+    # ── expelling ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def revoke_user(self, name: str, now: float) -> Expelled:
+        """Every certificate of the user is refused from now on, and every token that makes somebody this user.
+
+        Of the first user, whose certificate lies beside the CA, too; but that one gets a new one (`enrol_admin`).
+        NotFound when there is none of the name. Doing it again changes nothing."""
+        user = self._users.get(name)
+        if user is None:
+            raise NotFound(f"there is no user {name!r}; `cluster user list` shows those there are")
+        records: list[Record] = self._expel(Kind.USER, name, now)
+        if name != ADMIN_NAME:
+            records.append(user if user.revoked is not None else replace(user, revoked=now))
+        records += [replace(t, revoked=now) for t in self.tokens() if t.user == name and t.revoked is None]
+        return Expelled(tuple(self._kept(records)), users=(name,))
+
+    def revoke_worker(self, worker_id: str, now: float) -> Expelled:
+        """Every certificate of the worker is refused from now on."""
+        return Expelled(tuple(self._kept(self._expel(Kind.WORKER, worker_id, now))), workers=(worker_id,))
+
+    def revoke_token(self, token_id: str, and_joined: bool, now: float) -> Expelled:
+        """Nobody joins by the token any more; with `and_joined`, who has joined by it is expelled.
+
+        A user who has joined by another one as well keeps that. NotFound when there is no such token. Doing it again
+        changes nothing."""
+        token = next((token for token in self.tokens() if token.id == token_id), None)
+        if token is None:
+            raise NotFound(f"there is no token {token_id!r}; `cluster token list` shows those there are")
+        records = self._kept([token if token.revoked is not None else replace(token, revoked=now)])
+        users, workers = list[str](), list[str]()
+        for enrolment in [e for e in self._all() if e.token == token_id] if and_joined else ():
+            if enrolment.kind is Kind.WORKER:
+                records += self.revoke_worker(enrolment.name, now).records
+                workers.append(enrolment.name)
+                continue
+            records += self._kept([enrolment if enrolment.revoked is not None else replace(enrolment, revoked=now)])
+            if enrolment.name != ADMIN_NAME and not self.live_enrolments(Kind.USER, enrolment.name):
+                records += self.revoke_user(enrolment.name, now).records
+                users.append(enrolment.name)
+        return Expelled(tuple(records), tuple(dict.fromkeys(users)), tuple(dict.fromkeys(workers)))
+
+    def _expel(self, kind: Kind, name: str, now: float) -> list[Record]:
+        """All its joinings, and what was made by hand."""
+        present = {BY_HAND: Enrolment(kind, name, BY_HAND, "", now), **self._of(kind, name)}
+        return [e if e.revoked is not None else replace(e, revoked=now) for e in present.values()]
+
+    # ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _of(self, kind: Kind, name: str) -> dict[int, Enrolment]:
+        return self._enrolments.get((kind, name), {})
+
+    def _all(self) -> Iterator[Enrolment]:
+        return (enrolment for several in self._enrolments.values() for enrolment in several.values())
+
+    def _kept(self, records: list[Record]) -> list[Record]:
+        for record in records:
+            self._keep(record)
+        return records
+
+    def _keep(self, record: Record) -> None:
+        match record:
+            case UserRecord():
+                self._users[record.name] = record
+            case TokenRecord():
+                self._tokens[record.secret_hash] = record
+            case Enrolment():
+                self._enrolments.setdefault((record.kind, record.name), {})[record.id] = record

@@ -1,0 +1,87 @@
+"""Expelling users and workers: their certificates are refused, their calls cut, their jobs cancelled."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from cluster.domain.errors import NotFound
+from cluster.domain.events import CancelRequested, Target, WorkerRemoved
+from cluster.domain.identity import ADMIN_NAME, Caller, Kind
+from cluster.domain.members import Expelled
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.scheduler.admission import Admission
+from cluster.scheduler.driver import Driver
+
+
+class Removed(NamedTuple):
+    """A worker that leaves the list, when it holds no tasks any more; and tokens that let its machine join again."""
+
+    id: str
+    name: str
+    held: int
+    tokens: tuple[str, ...] = ()
+
+
+class Expelling:
+    """What admins may do to members; each returns when it is on disk."""
+
+    def __init__(self, driver: Driver, admission: Admission, renew_admin: Callable[[], Awaitable[None]]) -> None:
+        """`renew_admin` gives the first user, on this machine, a certificate of a new enrolment."""
+        self._driver = driver
+        self._admission = admission
+        self._renew_admin = renew_admin
+
+    async def revoke_user(self, name: str, keep_jobs: bool, by: Caller) -> int:
+        """Answers how many tasks of its jobs were asked to stop. NotFound."""
+        expelled = await self._admission.expel(lambda members, now: members.revoke_user(name, now))
+        return await self._follow_up(expelled, keep_jobs, by)
+
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool, by: Caller) -> tuple[Expelled, int]:
+        """Answers also whom it expelled. NotFound."""
+        expelled = await self._admission.expel(lambda members, now: members.revoke_token(token_id, and_joined, now))
+        return expelled, await self._follow_up(expelled, keep_jobs, by)
+
+    async def remove_worker(self, worker: str, revoke: bool) -> "Removed":
+        """Takes the worker of that id or name off the list. With `revoke` every certificate of it is refused.
+
+        NotFound, or Conflict for one that is connected and is not revoked."""
+        worker_id, name = await self._driver.read(lambda core: _find(core, worker))
+        if not worker_id:
+            if not self._admission.members.live_enrolments(Kind.WORKER, worker):
+                raise NotFound(f"there is no worker {worker!r}; `cluster worker list` shows those there are")
+            worker_id = worker  # it has joined, and never registered
+        if revoke:
+            tokens = self._admission.members.tokens_open_to(worker_id, self._driver.clock().wall)
+            await self._admission.expel(lambda members, now: members.revoke_worker(worker_id, now))
+            return Removed(worker_id, name, await self._take_off(worker_id) if name else 0, tokens)
+        held: int = await self._driver.ask(lambda ask: WorkerRemoved(ask, worker_id))
+        return Removed(worker_id, name, held)
+
+    async def _follow_up(self, expelled: Expelled, keep_jobs: bool, by: Caller) -> int:
+        if ADMIN_NAME in expelled.users:
+            await self._renew_admin()
+        for worker_id in expelled.workers:
+            with suppress(NotFound):  # it has joined, and never registered
+                await self._take_off(worker_id)
+        return 0 if keep_jobs else sum([await self._cancel_jobs_of(name, by) for name in expelled.users])
+
+    async def _take_off(self, worker_id: str) -> int:
+        held: int = await self._driver.ask(lambda ask: WorkerRemoved(ask, worker_id, expelled=True))
+        return held
+
+    async def _cancel_jobs_of(self, name: str, by: Caller) -> int:
+        """Of all that was submitted before: nothing is accepted from the user any more when this is called."""
+        targets = await self._driver.read(
+            lambda core: tuple(Target(job.number) for job in core.unfinished() if job.record.owner == name)
+        )
+        if not targets:
+            return 0
+        why = f"user {name} was revoked"
+        cancelled: int = await self._driver.ask(lambda ask: CancelRequested(ask, targets, by.identity.name, reason=why))
+        return cancelled
+
+
+def _find(core: SchedulerCore, text: str) -> tuple[str, str]:
+    """Id and name of the worker that is meant; both empty where there is none."""
+    found = [w for w in core.workers.values() if w.is_called(text)]
+    return (found[0].id, found[0].record.name) if found else ("", "")

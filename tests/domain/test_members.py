@@ -1,0 +1,197 @@
+"""Who is let in and who is expelled, as records and certificates come and go."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from cluster.domain.enrolments import BY_HAND, Enrolment, enrolment_of, serial_number
+from cluster.domain.errors import Conflict, NotAuthenticated, NotFound
+from cluster.domain.identity import Identity, Kind, Peer, Role
+from cluster.domain.members import Members, Record
+from cluster.domain.tokens import TokenRecord
+from cluster.domain.users import UserRecord
+
+CLUSTER = "0123456789abcdef"
+W1 = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
+W2 = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e12"
+
+
+class Disk:
+    """Members with all that they wanted kept, so that they can be made again from it."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, UserRecord] = {}
+        self.tokens: dict[str, TokenRecord] = {}
+        self.enrolments: dict[tuple[Kind, str, int], Enrolment] = {}
+        self.members = Members()
+        self.keep(self.members.begin(1))
+
+    def keep(self, records: Sequence[Record]) -> None:
+        for record in records:
+            match record:
+                case UserRecord():
+                    self.users[record.name] = record
+                case TokenRecord():
+                    self.tokens[record.id] = record
+                case Enrolment():
+                    self.enrolments[record.kind, record.name, record.id] = record
+
+    def restart(self) -> Members:
+        self.members = Members(self.users.values(), self.tokens.values(), self.enrolments.values())
+        return self.members
+
+    def token(self, token_id: str, role: Role = Role.WORKER, user: str = "", uses: int | None = None) -> None:
+        self.keep(self.members.add(TokenRecord(token_id, f"hash-{token_id}", role, user, 10, 1000, uses)))
+
+    def join(self, token_id: str, enrolment: int, worker: str = W1, before: Peer | None = None) -> Peer:
+        joined, records = self.members.admit(f"hash-{token_id}", "", before, worker, enrolment, 20)
+        self.keep(records)
+        return peer(joined.kind, joined.name, enrolment)
+
+
+def peer(kind: Kind, name: str, enrolment: int = BY_HAND) -> Peer:
+    """Whoever shows a certificate of that enrolment."""
+    serial = serial_number(enrolment, 12345)
+    return Peer(Identity(CLUSTER, kind, name), serial, 0, 100, enrolment_of(serial))
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+@pytest.mark.parametrize("enrolment", [1, 77, (1 << 63) - 1, BY_HAND])
+@pytest.mark.parametrize("noise", [0, (1 << 120) - 1])
+def test_a_serial_number_tells_the_enrolment_and_fits_a_certificate(enrolment: int, noise: int) -> None:
+    serial = serial_number(enrolment, noise)
+    assert enrolment_of(serial) == enrolment
+    assert 0 < serial.bit_length() < 160
+
+
+def test_serial_numbers_from_before_are_of_no_joining() -> None:
+    assert enrolment_of(int("7" + "ab" * 19, 16)) == BY_HAND
+
+
+def test_a_revoked_user_stays_out_whatever_certificate_it_shows_and_its_next_joining_is_let_in(disk: Disk) -> None:
+    disk.token("t1", Role.USER, "ada")
+    first, by_hand = disk.join("t1", 1), peer(Kind.USER, "ada")
+    assert not disk.members.is_expelled(first)
+    assert not disk.members.is_expelled(by_hand)
+    expelled = disk.members.revoke_user("ada", 30)
+    assert (expelled.users, expelled.workers) == (("ada",), ())
+    disk.keep(expelled.records)
+    for members in (disk.members, disk.restart()):
+        assert members.is_expelled(first)
+        assert members.is_expelled(by_hand)
+    with pytest.raises(NotAuthenticated, match="t1 was revoked"):
+        disk.join("t1", 2)  # it was good for more, and named her
+    disk.token("t2", Role.VIEWER, "ada")  # another role than before
+    second = disk.join("t2", 2)
+    for members in (disk.members, disk.restart()):
+        assert members.role_of(second.identity) is Role.VIEWER
+        assert [members.is_expelled(p) for p in (first, by_hand, second)] == [True, True, False]
+    disk.keep(disk.members.revoke_user("ada", 40).records)
+    assert disk.restart().is_expelled(second)
+
+
+def test_what_the_store_does_not_know_is_refused(disk: Disk) -> None:
+    """A store that was brought back from a backup lets nobody in of whom it cannot tell whether they were expelled."""
+    disk.token("t1", Role.USER, "ada")
+    disk.join("t1", 1)
+    assert disk.members.is_expelled(peer(Kind.USER, "ada", 2))
+    assert disk.members.is_expelled(peer(Kind.WORKER, W1, 1))
+    assert not disk.members.is_expelled(peer(Kind.WORKER, W1))
+    assert not disk.members.is_expelled(peer(Kind.SCHEDULER, "main", 2))
+
+
+def test_a_revoked_worker_stays_out_and_joins_as_another(disk: Disk) -> None:
+    disk.token("t1")
+    first = disk.join("t1", 1)
+    assert disk.members.tokens_open_to(W1, 30) == ("t1",)
+    assert disk.members.tokens_open_to(W1, 1000) == ()  # it has expired
+    disk.keep(disk.members.revoke_worker(W1, 30).records)
+    assert disk.restart().is_expelled(first)
+    assert disk.members.is_expelled(peer(Kind.WORKER, W1))
+    again = disk.join("t1", 2, W2, before=first)
+    assert again.identity.name == W2
+    assert not disk.members.is_expelled(again)
+
+
+def test_a_worker_that_joins_again_stays_who_it_was(disk: Disk) -> None:
+    disk.token("t1")
+    disk.token("t2")
+    first = disk.join("t1", 1)
+    second = disk.join("t2", 2, W2, before=first)
+    assert second.identity == first.identity
+    by_hand = disk.join("t2", 3, W2, before=peer(Kind.WORKER, W1))
+    assert by_hand.identity == first.identity
+    user = disk.join("t2", 4, W2, before=peer(Kind.USER, "admin"))
+    assert user.identity.name == W2
+
+
+def test_a_token_is_revoked_with_those_who_joined_by_it_and_nobody_else(disk: Disk) -> None:
+    disk.token("t1")
+    disk.token("t2")
+    first, second = disk.join("t1", 1, W1), disk.join("t2", 2, W2)
+    assert {t: [e.name for e in several] for t, several in disk.members.joined_by().items()} == {"t1": [W1], "t2": [W2]}
+    assert disk.members.revoke_token("t1", False, 30).workers == ()
+    expelled = disk.members.revoke_token("t1", True, 31)
+    assert (expelled.users, expelled.workers) == ((), (W1,))
+    disk.keep(expelled.records)
+    assert disk.tokens["t1"].revoked == 30
+    for members in (disk.members, disk.restart()):
+        assert [members.is_expelled(p) for p in (first, second)] == [True, False]
+        assert "t1" not in members.joined_by()
+    assert disk.members.revoke_token("t1", True, 40).records  # once more: still there to be kept, for who waits for it
+
+
+def test_a_user_who_joined_by_two_tokens_keeps_what_the_other_gave(disk: Disk) -> None:
+    disk.token("t1", Role.USER, "ada")
+    disk.token("t2", Role.USER, "ada")
+    laptop, desk = disk.join("t1", 1), disk.join("t2", 2)
+    expelled = disk.members.revoke_token("t1", True, 30)
+    assert expelled.users == ()
+    disk.keep(expelled.records)
+    assert [disk.restart().is_expelled(p) for p in (laptop, desk)] == [True, False]
+    expelled = disk.members.revoke_token("t2", True, 31)
+    assert expelled.users == ("ada",)
+    disk.keep(expelled.records)
+    assert disk.restart().users()[-1].revoked == 31
+
+
+def test_the_first_user_can_be_given_another_certificate(disk: Disk) -> None:
+    stolen = peer(Kind.USER, "admin")
+    disk.keep(disk.members.revoke_user("admin", 30).records)
+    disk.keep(disk.members.enrol_admin(9, 30))
+    members = disk.restart()
+    assert members.role_of(stolen.identity) is Role.ADMIN
+    assert [members.is_expelled(p) for p in (stolen, peer(Kind.USER, "admin", 9))] == [True, False]
+    assert members.expelled_users() == [("admin", BY_HAND)]
+
+
+def test_tokens_that_are_not_kept_are_not_listed_and_cost_nothing(disk: Disk) -> None:
+    disk.members.add_ours(TokenRecord("ours", "hash-ours", Role.WORKER, "", 1, 1000, None))
+    _, records = disk.members.admit("hash-ours", "worker", None, W1, 1, 20)
+    assert records == [Enrolment(Kind.WORKER, W1, 1, "", 20)]
+    assert disk.members.tokens() == []
+
+
+def test_whom_nobody_knows_cannot_be_revoked(disk: Disk) -> None:
+    with pytest.raises(NotFound, match="no user 'bob'"):
+        disk.members.revoke_user("bob", 30)
+    with pytest.raises(NotFound, match="no token 't9'"):
+        disk.members.revoke_token("t9", True, 30)
+
+
+def test_a_token_cannot_change_a_users_role(disk: Disk) -> None:
+    disk.token("t1", Role.USER, "ada")
+    disk.join("t1", 1)
+    with pytest.raises(Conflict, match="has the role user, not admin"):
+        disk.token("t2", Role.ADMIN, "ada")
+    # made before somebody else became ada
+    disk.keep([early := TokenRecord("t3", "hash-t3", Role.ADMIN, "ada", 5, 1000, 1)])
+    members = disk.restart()
+    with pytest.raises(Conflict):
+        members.admit("hash-t3", "", None, W1, 2, 20)
+    assert replace(early) in members.tokens()  # its use is not spent
