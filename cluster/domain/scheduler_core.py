@@ -33,6 +33,7 @@ from cluster.domain.events import (
 )
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobRecord
+from cluster.domain.leashes import leash_of, lost_after_in_force
 from cluster.domain.loaded import Loaded
 from cluster.domain.ready import ReadyQueue
 from cluster.domain.reports import CANCELLED_EXIT, Reports
@@ -55,9 +56,6 @@ from cluster.domain.timers import Timers
 from cluster.domain.worker import Worker, WorkerRecord
 
 LEASE = 15.0  # seconds without a word after which a worker is unreachable
-# The part of `lost_after` after which a worker without a confirmed lease kills an attempt by itself. The rest is the
-# margin for clocks that run apart and for the kill itself, so that two attempts of a task never run at once.
-LEASH = 0.75
 
 
 class SchedulerCore:
@@ -365,8 +363,7 @@ class SchedulerCore:
             self._timers.set(("lost", worker.id, number), worker.last_heard + self._lost_after(self.jobs[number]))
 
     def _lost_after(self, job: Job) -> float:
-        """Never so short that its leash ends before a worker that is well has confirmed its lease again."""
-        return max(job.record.spec.lost_after, self.lease / LEASH)
+        return lost_after_in_force(job.record.spec.lost_after, self.lease)
 
     # ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -424,7 +421,7 @@ class SchedulerCore:
         if sent_spec is not None:
             worker.specs.remember(job.number, sent_spec, None)
         job_id = job.record.id if first else ""
-        self.send(worker, Assign(attempts, sent_spec, LEASH * self._lost_after(job), job.lines_of(ranges), job_id))
+        self.send(worker, Assign(attempts, sent_spec, leash_of(self._lost_after(job)), job.lines_of(ranges), job_id))
 
     def _commit(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""

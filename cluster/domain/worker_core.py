@@ -28,6 +28,7 @@ from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
 from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.leashes import HEARTBEATS
 from cluster.domain.outbox import Outbox
 from cluster.domain.reporting import Entry, build_report, group, output_is_large, output_is_small
 from cluster.domain.session import (
@@ -74,7 +75,9 @@ from cluster.domain.worker_messages import (
 )
 
 REPORT_EVERY = 0.03  # seconds; one report costs the scheduler a commit, so under load they carry many ends
-BACKOFF_FIRST, BACKOFF_MOST = 0.2, 5.0  # seconds; well below a lease, so that a scheduler's restart costs nothing
+# Seconds. As long as anything runs, the next try comes soon, so that an absence of the scheduler costs nothing (see
+# domain.leashes). With nothing to lose it may take longer.
+BACKOFF_FIRST, BACKOFF_MOST, BACKOFF_IDLE = 0.2, 1.0, 5.0
 WELCOME_WITHIN = 10.0  # seconds after the hello; whoever says nothing for so long is tried anew
 # Seconds for the scheduler to acknowledge the last reports when the agent ends. Its disk may be slow, and what it has
 # not heard of stays assigned here until it is given up.
@@ -96,6 +99,7 @@ class WorkerCore:
         """`epoch`: the highest ever obeyed. `connect` False: there is no scheduler (a worker that stands alone)."""
         self.millicpus = millicpus
         self.epoch = epoch
+        self.renewed: float | None = None  # when the last word was sent that a scheduler has confirmed to this agent
         self.running: dict[AttemptKey, None] = {}
         self.queued: dict[AttemptKey, None] = {}
         self._connect = connect
@@ -247,7 +251,8 @@ class WorkerCore:
         if event.session != self._session:
             return
         self._state = SessionState.NONE
-        longest = min(BACKOFF_MOST, BACKOFF_FIRST * 2**self._failures)
+        most = BACKOFF_MOST if self.running or self.queued else BACKOFF_IDLE
+        longest = min(most, BACKOFF_FIRST * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         # Half fixed, half by chance: a thousand workers that lost one scheduler do not come back at one moment.
         self._connect_at = now + longest * (1 + event.jitter) / 2
@@ -292,7 +297,7 @@ class WorkerCore:
         self._specs = SpecMemory()
         self.outbox.take_back()
         self._reported_at = now - REPORT_EVERY
-        self._heartbeat, self._heartbeat_at, self._farewell = 0, now + welcome.lease / 3, None
+        self._heartbeat, self._heartbeat_at, self._farewell = 0, now + welcome.lease / HEARTBEATS, None
         self._on_lease_confirmed(0, now, effects)
 
     def _on_lease_confirmed(self, heartbeat: int, now: float, effects: list[WorkerEffect]) -> None:
@@ -301,6 +306,7 @@ class WorkerCore:
             return
         self._asked = {number: at for number, at in self._asked.items() if number > heartbeat}
         self._heard_at = now
+        self.renewed = asked
         effects.append(Renew(asked))
 
     def _close_session(self, why: str, effects: list[WorkerEffect]) -> None:
@@ -403,7 +409,7 @@ class WorkerCore:
 
     def _send_heartbeat(self, now: float, effects: list[WorkerEffect]) -> None:
         self._heartbeat += 1
-        self._heartbeat_at = now + self._lease / 3
+        self._heartbeat_at = now + self._lease / HEARTBEATS
         self._asked[self._heartbeat] = now
         effects.append(SendHeartbeat(self._session, self._heartbeat))
 

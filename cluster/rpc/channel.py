@@ -26,6 +26,8 @@ _OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # Who dials a second time, because the first hangs, wants another connection.
+    ("grpc.use_local_subchannel_pool", 1),
     # A proxy for the web that is set in the environment is not the way to the machine next door.
     ("grpc.enable_http_proxy", 0),
 ]

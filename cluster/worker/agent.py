@@ -20,7 +20,9 @@ from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, Unreachable
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
+from cluster.domain.job import DEFAULT_LOST_AFTER
 from cluster.domain.launcher_events import Ended, Item, Started, Template
+from cluster.domain.leashes import leash_of
 from cluster.domain.session import Downward, Welcome
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import (
@@ -68,7 +70,7 @@ logger = logging.getLogger(__name__)
 
 KEEPING = 5.0  # seconds for output that is to be kept to reach the scheduler before we go
 GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that to a disk which may be slow
-UNKNOWN_LEASH = 45.0  # seconds; of jobs that were adopted and not assigned since: the usual one
+UNKNOWN_LEASH = leash_of(DEFAULT_LOST_AFTER)  # of jobs that were adopted and not assigned since: the usual one
 
 _OWN_TEMPLATE = -1  # beside those that the core numbers, for jobs of the worker's own API
 
@@ -229,7 +231,8 @@ class Agent:
     def shortest_leash(self) -> float:
         """Seconds from now for which every running attempt may go on without this agent, as far as is known."""
         known = [self._leashes[key.job] for key in self.core.running if key.job in self._leashes]
-        return min(known, default=UNKNOWN_LEASH)
+        age = _now().mono - self.core.renewed if self.core.renewed is not None else 0.0
+        return max(0.0, min(known, default=UNKNOWN_LEASH) - age)
 
     # -- one turn
 

@@ -6,7 +6,7 @@ so a reader that has stalled holds up neither the session nor anybody else.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
@@ -23,6 +23,13 @@ from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
 logger = logging.getLogger(__name__)
 
 REGISTER_TIMEOUT = 10.0  # seconds
+# Seconds. A connection that is asked for while the network swallows everything, or the scheduler is stopped, may take
+# long to find out that all is well again. So another is tried beside it soon; the first that is answered counts.
+DIAL_AGAIN = 1.5
+MOST_DIALS = 6
+
+
+_Registered = tuple[grpc.aio.Channel, scheduler_pb2.RegisterResponse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +86,38 @@ class Session:
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        server_name = scheduler_server_name(self._credentials.identity.cluster_id)
-        async with dial(self.address, self._credentials, server_name) as channel:
-            self._channel = channel
+        with calling(self.address):
+            self._channel, answer = await self._register()
             try:
-                await self._talk(self.stub)
+                await self._talk(self.stub, answer.name)
             finally:
-                self._channel = None
+                channel, self._channel = self._channel, None
+                await channel.close()
+
+    async def _register(self) -> _Registered:
+        """Dials until somebody answers, or says no."""
+        dials: set[asyncio.Task[_Registered]] = set()
+        try:
+            while True:
+                if len(dials) < MOST_DIALS:
+                    dials.add(asyncio.create_task(self._dial()))
+                done, _ = await asyncio.wait(dials, timeout=DIAL_AGAIN, return_when=asyncio.FIRST_COMPLETED)
+                if done:
+                    first = min(done, key=lambda dial: dial.exception() is not None)
+                    dials.discard(first)
+                    return first.result()
+        finally:
+            await _hang_up(dials)
+
+    async def _dial(self) -> _Registered:
+        server_name = scheduler_server_name(self._credentials.identity.cluster_id)
+        channel = dial(self.address, self._credentials, server_name)
+        try:
+            stub = scheduler_pb2_grpc.SchedulerStub(channel)
+            return channel, await stub.Register(self._registration, timeout=REGISTER_TIMEOUT)
+        except BaseException:
+            await channel.close()
+            raise
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         """In a callback, because a task that is cancelled before its first step runs none of its own code."""
@@ -97,21 +129,19 @@ class Session:
             logger.error("the session ends by a fault of ours", exc_info=error)
         self._listener.closed(self.number, why)
 
-    async def _talk(self, stub: scheduler_pb2_grpc.SchedulerStub) -> None:
-        with calling(self.address):
-            answer = await stub.Register(self._registration, timeout=REGISTER_TIMEOUT)
-            stream = stub.Session()
-            writer = asyncio.create_task(self._write(stream))
-            try:
-                self._listener.ready(self.number, answer.name)
-                while (response := await stream.read()) is not grpc.aio.EOF:
-                    if commands := messages_from_response(response):
-                        self._listener.received(self.number, commands)
-                    for wanted in response.open_output:
-                        self._listener.asked_for_output(wanted)
-            finally:
-                writer.cancel()
-                stream.cancel()
+    async def _talk(self, stub: scheduler_pb2_grpc.SchedulerStub, name: str) -> None:
+        stream = stub.Session()
+        writer = asyncio.create_task(self._write(stream))
+        try:
+            self._listener.ready(self.number, name)
+            while (response := await stream.read()) is not grpc.aio.EOF:
+                if commands := messages_from_response(response):
+                    self._listener.received(self.number, commands)
+                for wanted in response.open_output:
+                    self._listener.asked_for_output(wanted)
+        finally:
+            writer.cancel()
+            stream.cancel()
 
     async def _write(self, stream: "grpc.aio.StreamStreamCall[scheduler_pb2.SessionRequest, object]") -> None:
         try:
@@ -119,3 +149,12 @@ class Session:
                 await stream.write(await self._out.get())
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the reading side meets the same end, and says why
+
+
+async def _hang_up(dials: Iterable["asyncio.Task[_Registered]"]) -> None:
+    """Of those that are not needed: another was answered, even if at the same moment."""
+    for each in dials:
+        each.cancel()
+    for outcome in await asyncio.gather(*dials, return_exceptions=True):
+        if not isinstance(outcome, BaseException):
+            await outcome[0].close()

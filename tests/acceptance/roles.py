@@ -38,9 +38,10 @@ class Roles:
             self.stop(name)
         self.stop("scheduler")
 
-    def start_scheduler(self) -> None:
+    def start_scheduler(self, *options: str) -> None:
         """On the same port each time, as a service would be; returns when it is ready."""
-        self._start("scheduler", "scheduler", "--listen", f"127.0.0.1:{self.port}", "--join-listen", "127.0.0.1:0")
+        listen = ("--listen", f"127.0.0.1:{self.port}", "--join-listen", "127.0.0.1:0")
+        self._start("scheduler", "scheduler", *listen, *options)
 
     def start_worker(self, name: str, *options: str) -> None:
         """In a directory of its own, kept when it is started again."""

@@ -7,8 +7,9 @@ from cluster.domain.effects import Effect, Send, WorkerForgotten
 from cluster.domain.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.intervals import Range
 from cluster.domain.job import PACKED, ArraySegment, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
+from cluster.domain.leashes import leash_of
 from cluster.domain.loaded import Loaded
-from cluster.domain.scheduler_core import LEASH, SchedulerCore
+from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import Assign, Attempts, Downward, Hello, Report
 from cluster.domain.states import TaskState
 from cluster.domain.worker import WorkerRecord
@@ -30,7 +31,7 @@ def assign(
     job: int, attempt: int, *ranges: tuple[int, int], first: JobSpec | None = None, lost_after: float = 60.0
 ) -> Assign:
     """`first`: the spec that goes with the job's first assign in a session."""
-    return Assign(attempts(job, attempt, *ranges), first, LEASH * lost_after, (), uuid(job) if first else "")
+    return Assign(attempts(job, attempt, *ranges), first, leash_of(lost_after), (), uuid(job) if first else "")
 
 
 def ok(job: int, start: int, stop: int, attempt: int = 1, run: float = 1.0, worker: str = "") -> OkEnds:

@@ -18,8 +18,9 @@ from cluster.domain.events import (
 )
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobRecord
+from cluster.domain.leashes import WATCHDOG_MARGIN
 from cluster.domain.reports import CANCELLED_EXIT, LOST_EXIT
-from cluster.domain.scheduler_core import LEASE, LEASH, SchedulerCore
+from cluster.domain.scheduler_core import LEASE, SchedulerCore
 from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Stop, Welcome
 from cluster.domain.worker import WorkerRecord, WorkerState
 from tests.domain.core_bench import Bench, assign, attempts, failed, ok, spec, uuid
@@ -280,7 +281,7 @@ def test_a_leash_never_ends_before_a_healthy_worker_could_renew_it(bench: Bench)
     assert isinstance(message, Assign)
     assert message.leash >= LEASE
     bench.turn(SessionClosed(1))
-    bench.turn(after=message.leash / LEASH - 0.1)
+    bench.turn(after=message.leash + WATCHDOG_MARGIN)
     assert bench.state(1) == "assigned"
 
 

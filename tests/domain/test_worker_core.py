@@ -21,7 +21,7 @@ from cluster.domain.session import (
 )
 from cluster.domain.spec_memory import MOST_SPECS
 from cluster.domain.states import TaskState
-from cluster.domain.worker_core import BACKOFF_FIRST, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
+from cluster.domain.worker_core import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
 from cluster.domain.worker_messages import (
     AckJournal,
     CloseSession,
@@ -86,9 +86,15 @@ def test_a_scheduler_of_the_same_or_a_newer_epoch_is_obeyed(epoch: int) -> None:
     assert bench.down(Welcome(epoch, LEASE)) == [*saved, Renew(bench.now)]
 
 
-def test_backs_off_longer_each_time_up_to_a_bound_and_starts_over_once_welcomed() -> None:
+@pytest.mark.parametrize(
+    ("held", "most"), [(NOTHING, BACKOFF_IDLE), (LauncherConnected("inc", ["5.1#1"], (), ()), BACKOFF_MOST)]
+)
+def test_backs_off_longer_each_time_up_to_a_bound_and_starts_over_once_welcomed(
+    held: LauncherConnected, most: float
+) -> None:
+    """The bound is lower when something runs whose leash may end."""
     bench = Bench()
-    bench.turn(NOTHING)
+    bench.turn(held)
     waits = []
     for session in range(1, 10):
         bench.turn(SessionClosed(session, jitter=1.0))
@@ -97,7 +103,7 @@ def test_backs_off_longer_each_time_up_to_a_bound_and_starts_over_once_welcomed(
         waits.append(deadline - bench.now)
         bench.now = deadline
         assert bench.turn() == [OpenSession(session + 1)]
-    assert waits == pytest.approx([min(BACKOFF_MOST, BACKOFF_FIRST * 2**n) for n in range(9)])
+    assert waits == pytest.approx([min(most, BACKOFF_FIRST * 2**n) for n in range(9)])
     bench.turn(SessionReady(10))
     bench.down(Welcome(1, LEASE), session=10)
     bench.turn(SessionClosed(10, jitter=0.0))

@@ -63,7 +63,7 @@ def the_leash_is_ignored(patch: Patch) -> None:
 
 
 def the_leash_is_longer_than_lost_after(patch: Patch) -> None:
-    patch.setattr(scheduler_core, "LEASH", 1.5)
+    patch.setattr(scheduler_core, "leash_of", lambda lost_after: 1.5 * lost_after)
 
 
 def the_journal_is_acknowledged_before_the_commit(patch: Patch) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.scheduler_core import LEASE, LEASH
+from cluster.domain.leashes import lost_after_in_force
+from cluster.domain.scheduler_core import LEASE
 from cluster.domain.states import TaskState
 
 
@@ -112,7 +113,7 @@ class Truth:
         """Only what could not be known, or what died of its leash, may be called so."""
         run, machine = self.runs.get(key), end.worker_id
         silent = now - self.heard.get(machine, 0.0)
-        lost_after = max(self.specs[key.job].lost_after, LEASE / LEASH)
+        lost_after = lost_after_in_force(self.specs[key.job].lost_after, LEASE)
         unreachable = silent >= lost_after * 0.98  # clocks run apart
         forgotten = self.reboots.get(machine, -1.0) >= self.assigned.get(key, 0.0)
         orphaned = key in self.orphans

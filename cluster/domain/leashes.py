@@ -1,0 +1,50 @@
+"""How long attempts live without a confirmed lease, and who cuts their leash when. Seconds everywhere.
+
+A worker's attempts live from its last *confirmed* word: from when the heartbeat (or hello) was sent that the scheduler
+has answered, on the boot clock of the worker's machine. The scheduler gives them up `lost_after` from when it heard
+that word or a later one, so never sooner than this:
+
+    renewed                                   leash   +0.5    +1             lost_after
+    |-------------------------------------------|------|------|------------------|
+                                           launcher   slot  watchdog        given up by the scheduler
+
+Each of the three cuts what it finds, and any one of them is enough: the others may be stopped, hang or be dead. What is
+left until the end is for the kill itself, and for clocks that run apart.
+"""
+
+LEASH = 7 / 8  # of lost_after
+LEAST_MARGIN = 2.0  # from the end of the leash until the scheduler gives up
+SLOT_MARGIN = 0.5  # so long after the leash an attempt's own slot cuts it, if nobody has
+WATCHDOG_MARGIN = 1.0  # and so long after it the watchdog
+HEARTBEATS = 3  # in the time of a lease
+RECONNECTED_WITHIN = 2.0  # from when a scheduler serves again until a worker that runs something has been heard
+
+
+def lost_after_in_force(wished: float, lease: float) -> float:
+    """What a job wished, but so much at least that no leash ends before a worker that is well has confirmed its lease
+    again: a heartbeat may be lost and the session with it, and be made anew."""
+    return max(wished, lease * 4 / 3, lease + LEAST_MARGIN + 1.0)
+
+
+def leash_of(lost_after: float) -> float:
+    """Of attempts that the scheduler gives up after `lost_after` (in force)."""
+    return min(LEASH * lost_after, lost_after - LEAST_MARGIN)
+
+
+def survived_absence(lost_after: float, lease: float) -> float:
+    """How long a scheduler, or the agent, may be away without an attempt being cut. The last confirmed word is up to a
+    heartbeat's interval old when it goes, and when it is back the two must find each other."""
+    return leash_of(lost_after) - lease / HEARTBEATS - RECONNECTED_WITHIN
+
+
+def cut_at(renewed: float, leash: float, margin: float = 0.0) -> float:
+    """The boot clock at which who has this margin cuts."""
+    return renewed + leash + margin
+
+
+def is_out(now: float, renewed: float, leash: float, margin: float = 0.0) -> bool:
+    """Whether who has this margin is to cut. Nothing may be started any more when it is out without a margin.
+
+    Whoever asks must have read first what renews: a process that was stopped finds the renewals that came meanwhile
+    waiting for it."""
+    return now >= cut_at(renewed, leash, margin)

@@ -1,0 +1,35 @@
+"""What the README promises of a scheduler that is away for a while, on real processes and real time."""
+
+import time
+
+import pytest
+
+from cluster.domain.leashes import survived_absence
+from tests.acceptance.command import Command
+from tests.acceptance.roles import Roles
+
+pytestmark = pytest.mark.slow
+
+LEASE, LOST_AFTER = 3.0, 18.0  # seconds: an absence of 13 s is outlived
+
+
+def test_jobs_outlive_an_absence_of_the_scheduler_that_is_just_shorter_than_promised(command: Command) -> None:
+    """Six tasks run on two workers all the time. (With a fixed leash and slow reconnects all of them were lost.)"""
+    with Roles(command) as roles:
+        before = time.monotonic()
+        roles.start_scheduler("--lease", str(LEASE))
+        takes = time.monotonic() - before
+        for name in ("w1", "w2"):
+            roles.start_worker(name, "--cpus", "3")
+        with roles.client() as client:
+            job = client.submit(["sleep", "25"], array="1-6", lost_after=LOST_AFTER)
+            for (seen,) in client.watch(str(job.number)):
+                if seen.counts.running == 6:
+                    break
+        roles.kill("scheduler")
+        # So much earlier that it serves before the time is out, with something to spare on a machine that is busy.
+        time.sleep(survived_absence(LOST_AFTER, LEASE) - max(2.0, 1.5 * takes))
+        roles.start_scheduler("--lease", str(LEASE))
+        with roles.client() as client:
+            (ended,) = client.wait(str(job.number))
+    assert (ended.counts.succeeded, ended.reason) == (6, "ok")
