@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
-    """InvalidInput for text that is not UTF-8 (bytes that Python took from the command line as they were)."""
+    """InvalidInput for a name that is not UTF-8, and for a number out of range."""
     try:
         return spec_to_proto(spec)
     except UnicodeEncodeError as error:
-        raise InvalidInput(f"{error.object!r} is not UTF-8: commands, variables and paths must be") from None
+        raise InvalidInput(f"{error.object!r} is not UTF-8: names must be, and no text may have half a pair") from None
     except ValueError as error:
         raise InvalidInput(f"a number in the job is out of range: {error}") from None
 

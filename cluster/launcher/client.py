@@ -55,10 +55,10 @@ class Hello(NamedTuple):
 
 def default_command() -> list[str]:
     """Start the launcher by its file, with nothing but the standard library: sooner, and without the
-    agent's paths.
+    agent's paths. It speaks UTF-8 whatever the locale: what jobs are given is that.
     """
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
-    return [sys.executable, "-I", "-S", script]
+    return [sys.executable, "-I", "-S", "-X", "utf8", script]
 
 
 class LauncherClient:

@@ -54,8 +54,22 @@ class EnvVar(_message.Message):
     value: str
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
+class RawTexts(_message.Message):
+    __slots__ = ("argv", "script", "script_args", "env", "cwd")
+    ARGV_FIELD_NUMBER: _ClassVar[int]
+    SCRIPT_FIELD_NUMBER: _ClassVar[int]
+    SCRIPT_ARGS_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    CWD_FIELD_NUMBER: _ClassVar[int]
+    argv: _containers.RepeatedScalarFieldContainer[bytes]
+    script: bytes
+    script_args: _containers.RepeatedScalarFieldContainer[bytes]
+    env: _containers.RepeatedScalarFieldContainer[bytes]
+    cwd: bytes
+    def __init__(self, argv: _Optional[_Iterable[bytes]] = ..., script: _Optional[bytes] = ..., script_args: _Optional[_Iterable[bytes]] = ..., env: _Optional[_Iterable[bytes]] = ..., cwd: _Optional[bytes] = ...) -> None: ...
+
 class JobSpec(_message.Message):
-    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "lost_after", "retries", "merge_output", "max_output")
+    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "lost_after", "retries", "merge_output", "max_output", "raw")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +86,7 @@ class JobSpec(_message.Message):
     RETRIES_FIELD_NUMBER: _ClassVar[int]
     MERGE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     MAX_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
     name: str
     argv: _containers.RepeatedScalarFieldContainer[str]
     script: str
@@ -88,7 +103,8 @@ class JobSpec(_message.Message):
     retries: int
     merge_output: bool
     max_output: int
-    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ...) -> None: ...
+    raw: RawTexts
+    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ...) -> None: ...
 
 class TaskCounts(_message.Message):
     __slots__ = ("ready", "assigned", "running", "backoff", "succeeded", "failed", "cancelled")

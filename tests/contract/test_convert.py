@@ -39,10 +39,14 @@ SPEC = JobSpec(
     max_output=1 << 20,
 )
 WITH_LINES = JobSpec(argv=("xz", "{}"), lines=b"a\n\xff b\n")
+# Bytes that are no UTF-8, as Python takes them from a command line.
+WITH_BYTES = JobSpec(
+    ("cat", "\udce9"), script="\udcff", script_args=("ü\udce9",), env=(("\udce8", "=\udce9"), ("B", "")), cwd="/\udce9"
+)
 SOME = Attempts(3, 2, (Range(0, 5), Range(9, 10)))
 
 
-@pytest.mark.parametrize("spec", [SPEC, WITH_LINES])
+@pytest.mark.parametrize("spec", [SPEC, WITH_LINES, WITH_BYTES])
 def test_spec_comes_back_as_it_was(spec: JobSpec) -> None:
     wire = specs.spec_to_proto(spec).SerializeToString()
     assert specs.spec_from_proto(job_pb2.JobSpec.FromString(wire)) == spec

@@ -31,7 +31,7 @@ from cluster.store.sqlite import SqliteStore
 
 CLUSTER = "0123456789abcdef"
 SPEC = JobSpec(
-    argv=("sh", "-c", "echo ü"),
+    argv=("sh", "-c", "echo ü", "\udce9"),  # the last a byte that is no UTF-8
     name="nightly",
     script_args=("x",),
     env=(("A", "1"),),

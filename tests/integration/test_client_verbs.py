@@ -293,7 +293,8 @@ def test_workers_are_values_too(double: Double) -> None:
         (JobSpec(()), "the command is empty"),
         ("echo hello", r"the command 'echo hello' is one text: give a list of words"),
         (["cat", Path("/x")], r"the command's word PosixPath\('/x'\) is no text"),
-        (JobSpec(("cat", "\udcff")), "not UTF-8"),
+        (JobSpec(("cat",), worker="\udcff"), "not UTF-8"),
+        (JobSpec(("cat", "\ud800")), "not UTF-8"),  # half a pair: no byte of a command line
         (JobSpec(("true",), timeout=-1), "timeout"),
         ([], r"the command \[\] is empty: give a list of words"),
     ],
