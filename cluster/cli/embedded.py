@@ -7,7 +7,6 @@ happens under a lock, so that ten first `cluster run` at once start one cluster.
 import fcntl
 import json
 import os
-import pwd
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -170,14 +169,16 @@ def _start(root: Path, running: dict[str, Process | None], role: str, arguments:
             [role, *place, *arguments], root, log, lambda process: _save(root, {**running, role: process})
         )
     except DidNotStart as error:
-        raise ClusterError(f"the {role} did not start: {error}") from None
+        failure = ClusterError(f"the {role} did not start: {error}")
+        failure.exit_code = error.code or failure.exit_code
+        raise failure from None
     _save(root, running)
 
 
 def _worker_arguments(millicpus: int | None) -> list[str]:
     """It runs jobs as whoever started the cluster, root included: on one's own machine that is what one expects."""
     place = ["--listen", f"{LOOPBACK}:30000", "--or-next-port"]
-    arguments = ["--stop-jobs", *place, "--run-as", pwd.getpwuid(os.geteuid()).pw_name]
+    arguments = ["--stop-jobs", *place, "--run-as", str(os.geteuid())]
     return arguments if millicpus is None else [*arguments, "--cpus", f"{millicpus / 1000:g}"]
 
 

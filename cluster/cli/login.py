@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+import os
 
 import click
 
@@ -25,9 +26,17 @@ def login(token: str) -> None:
     from cluster.rpc.join import join_by_token
 
     place = private_directory(state_root() / USER_DIRECTORY)  # first: what follows spends the token
-    request, user = KeyRequest(), getpass.getuser()
-    joined = asyncio.run(join_by_token(parse_join_token(token), request.request, user, check_pinned_chain, Kind.USER))
+    request = KeyRequest()
+    joined = asyncio.run(join_by_token(parse_join_token(token), request.request, _me(), check_pinned_chain, Kind.USER))
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
     save_credentials(place / USER_FILE, credentials)
     write_private(place / USER_CLUSTER_FILE, json.dumps({"scheduler": joined.scheduler_address}).encode())
     print(f"you are {joined.identity.name} of the cluster at {joined.scheduler_address}")
+
+
+def _me() -> str:
+    """What the user is called here, if anything: the token says what there."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without an entry; from Python 3.13 on an OSError
+        return f"user-{os.geteuid()}"

@@ -1,21 +1,25 @@
 """The command line's entry point: loads the command that was named, and turns every error into one line."""
 
-import io
+import errno
 import os
 import sys
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import click
 
 from cluster import __version__
+from cluster.cli import surroundings
 from cluster.cli.lazy import LazyGroup
 from cluster.domain.errors import ClusterError
 from cluster.domain.printable import printable
+from cluster.rpc.room import check_descriptors, too_little_memory
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 BUG = 70  # EX_SOFTWARE of sysexits.h
 IO_ERROR = 74  # EX_IOERR
+BUSY = 75  # EX_TEMPFAIL
+TOO_LITTLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # limits of this process or machine, no disk's
 
 COMMANDS = {
     "run": ("cluster.cli.submit:run", "Run a command on the cluster as if it ran here."),
@@ -94,10 +98,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
-    _stand_in_for_closed_streams()
-    # What the encoding here cannot write (a job's name, a path) is shown as an escape; it is no reason to end.
-    for stream in (sys.stdout, sys.stderr):
-        cast(io.TextIOWrapper, stream).reconfigure(errors="backslashreplace")
+    surroundings.make_good()
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -110,16 +111,10 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _stand_in_for_closed_streams() -> None:
-    """Whoever closed our stdout (`>&-`) wants nothing of it; Python then has None there, which cannot be written to."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for as long as we run)
-
-
 def run(arguments: list[str]) -> int:
     """Runs one command line, tells its error if it has one, and answers the exit code."""
     try:
+        check_descriptors()
         result: Any = cli.main(arguments, prog_name="cluster", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
@@ -137,12 +132,22 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         if os.environ.get("CLUSTER_DEBUG"):
             raise
-        return _tell(arguments, _trouble(error), IO_ERROR)
+        return _tell(arguments, _trouble(error), BUSY if error.errno in TOO_LITTLE else IO_ERROR)
     except Exception as error:
         if os.environ.get("CLUSTER_DEBUG"):
             raise
+        if isinstance(error, ImportError | MemoryError) and (too_little := _little_memory()):
+            return _tell(arguments, str(too_little), too_little.exit_code)
         what = f"{type(error).__name__}: {error}".replace("\n", " ")
         return _tell(arguments, f"internal error: {what} (CLUSTER_DEBUG=1 shows the traceback)", BUG)
+
+
+def _little_memory() -> ClusterError | None:
+    """Why a library could not be loaded, where this process may have so little that it is that."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else too_little_memory(limit)
 
 
 def _trouble(error: OSError) -> str:

@@ -30,7 +30,12 @@ class Process:
 
 
 class DidNotStart(Exception):
-    """The process ended, or said nothing in time. The message is the last thing in its log."""
+    """The process ended, or said nothing in time. The message is the last thing in its log. `code`: what it left with,
+    None where we ended it."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def find(pid: int) -> Process | None:
@@ -86,8 +91,8 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
         if (process := find(child.pid)) is not None:
             born(process)
         if not _said_ready(ready):
-            _end(child)
-            raise DidNotStart(_reason(log, before))
+            code = _end(child)
+            raise DidNotStart(_reason(log, before), code)
     finally:
         os.close(ready)
         if write_end >= 0:
@@ -98,13 +103,15 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
     return process
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
+def _end(child: "subprocess.Popen[bytes]") -> int | None:
+    """Its exit code, where it left by itself: who closes the pipe without a word is about to."""
     child.terminate()
     try:
-        child.wait(END_PATIENCE)
+        code = child.wait(END_PATIENCE)
     except subprocess.TimeoutExpired:
         child.kill()
-        child.wait()
+        code = child.wait()
+    return code if code > 0 else None
 
 
 def stop(process: Process, patience: float) -> bool:

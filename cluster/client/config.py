@@ -13,6 +13,7 @@ The file is TOML (S2.13):
 """
 
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def state_root(home: str | os.PathLike[str] | None = None) -> Path:
         return Path(chosen).absolute()
     state = os.environ.get("XDG_STATE_HOME", "")
     # The XDG Base Directory Specification: relative paths are invalid and must be ignored.
-    return Path(state if state.startswith("/") else Path.home() / ".local" / "state") / "cluster"
+    return Path(state if state.startswith("/") else _home() / ".local" / "state") / "cluster"
 
 
 def config_path(home: str | os.PathLike[str] | None = None) -> Path:
@@ -44,7 +45,19 @@ def config_path(home: str | os.PathLike[str] | None = None) -> Path:
     if home or os.environ.get("CLUSTER_HOME"):
         return state_root(home) / "config.toml"
     config = os.environ.get("XDG_CONFIG_HOME", "")
-    return Path(config if config.startswith("/") else Path.home() / ".config") / "cluster" / "config.toml"
+    return Path(config if config.startswith("/") else _home() / ".config") / "cluster" / "config.toml"
+
+
+def _home() -> Path:
+    """The user's home directory. InvalidInput where neither HOME nor the system tells it, as of a container's user."""
+    if (home := os.environ.get("HOME", "")).startswith("/"):
+        return Path(home)
+    try:
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        raise InvalidInput(
+            f"HOME is not set, and the system knows no home of user {os.geteuid()}: set CLUSTER_HOME to a directory"
+        ) from None
 
 
 def read_config(path: Path, required: bool = False) -> Sections:

@@ -6,6 +6,7 @@ import grpc.aio
 from cluster.domain.credentials import Credentials
 from cluster.domain.tokens import check_address
 from cluster.rpc.credentials import client_credentials
+from cluster.rpc.room import check_room
 
 # A job brings the lines of its `--each-line` file in one message, and a report all ends since the last: far more than
 # gRPC's 4 MiB. The bound is there so that one message cannot fill a server's memory.
@@ -38,12 +39,13 @@ def dial(address: str, credentials: Credentials, server_name: str) -> grpc.aio.C
 
     Connects with the first call. Wrap calls in `cluster.rpc.errors.calling(address)`: to a dead address they fail at
     once (Unreachable), to somebody else with Untrusted. InvalidInput for a malformed address, NotAuthenticated when
-    our own certificate has expired. Close the channel after use.
+    our own certificate has expired, Exhausted when this process may have too little. Close the channel after use.
     """
     return secure_channel(address, client_credentials(credentials), server_name)
 
 
 def secure_channel(address: str, credentials: grpc.ChannelCredentials, server_name: str) -> grpc.aio.Channel:
     """As `dial`, for credentials that were made already."""
+    check_room()
     name = ("grpc.ssl_target_name_override", server_name)
     return grpc.aio.secure_channel(f"dns:///{check_address(address)}", credentials, options=[*_OPTIONS, name])

@@ -17,6 +17,7 @@ from cluster.rpc.errors import Context, answering_errors
 from cluster.rpc.gate import Gate
 from cluster.rpc.intake import Intake
 from cluster.rpc.roles import ROLES
+from cluster.rpc.room import check_room
 
 Handler = Callable[..., Any]
 AddServices = Callable[[grpc.aio.Server], None]  # e.g. lambda server: add_JobsServicer_to_server(jobs, server)
@@ -41,6 +42,7 @@ def mutual_tls_server(gate: Gate, services: Iterable[AddServices]) -> grpc.aio.S
     Handlers must be coroutines or async generators. Bind it with `listen`, then start it, in the
     event loop that it was made in.
     """
+    check_room()
     size = [("grpc.max_send_message_length", MAX_MESSAGE), ("grpc.max_receive_message_length", LARGEST)]
     server = grpc.aio.server(options=[*SERVER_OPTIONS, *size])
     guarded = _Guarded(gate, server)

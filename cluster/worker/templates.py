@@ -3,6 +3,7 @@
 import os
 import pwd
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def run_as(user: str | None) -> RunAs:
     InvalidInput for a user that does not exist, ClusterError when only root could do it.
     """
     me = os.geteuid()
-    name = user or (NOBODY if me == 0 else "")
-    if not name:
+    name = user or (NOBODY if me == 0 else str(me))
+    if name == str(me):  # who may have no entry: a container's user
         return RunAs()
     try:
         entry = pwd.getpwnam(name)
@@ -44,14 +45,23 @@ def run_as(user: str | None) -> RunAs:
         return RunAs()
     if me != 0:
         raise ClusterError(f"--run-as {name!r}: only a worker that runs as root can run jobs as another user")
-    shown = {"HOME": entry.pw_dir, "USER": name, "LOGNAME": name, "SHELL": entry.pw_shell}
-    return RunAs(entry.pw_uid, entry.pw_gid, shown)
+    return RunAs(entry.pw_uid, entry.pw_gid, _of_entry(entry))
 
 
 def base_environment(environ: Mapping[str, str], user: RunAs) -> dict[str, str]:
-    """What every job on this worker starts with."""
+    """What every job on this worker starts with. An agent that was started with nothing (by a service manager, say)
+    still gives its jobs a home."""
     passed = {n: v for n, v in environ.items() if n in _PASSED or n.startswith(_PASSED_PREFIX)}
-    return {"PATH": _DEFAULT_PATH, **passed, **user.environment}
+    known: dict[str, str] = {}
+    if user.uid is None:
+        with suppress(KeyError):
+            known = _of_entry(pwd.getpwuid(os.geteuid()))
+    return {"PATH": _DEFAULT_PATH, **known, **passed, **user.environment}
+
+
+def _of_entry(entry: pwd.struct_passwd) -> dict[str, str]:
+    name = entry.pw_name
+    return {"HOME": entry.pw_dir, "USER": name, "LOGNAME": name, "SHELL": entry.pw_shell}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def tree() -> str:
     if suffix not in contents.SUFFIXES:
         raise Unusable(f"this file is for {contents.MADE_FOR}, but {sys.executable} loads modules named *{suffix}")
     cache = os.path.realpath(location())
+    _check_executable(cache)
     place = os.path.join(cache, f"{contents.ID[:16]}{suffix.removesuffix('.so')}")
     if not os.path.isdir(place):
         # Everything made from here on is the user's alone, whatever his umask.
@@ -65,8 +66,18 @@ def _fill(cache: str, place: str) -> None:
         unpack(ARCHIVE, place)
     except OSError as problem:
         raise Unusable(f"cannot unpack into {cache}: {problem.strerror or problem}; {OTHERWISE}") from None
+    except MemoryError:
+        raise Unusable("too little memory is allowed here to unpack this file: see `ulimit -v`") from None
     except ImportError as problem:
         raise Unusable(f"{sys.executable} lacks a part of Python's own library: {problem}") from None
+
+
+def _check_executable(directory: str) -> None:
+    """Raises `Unusable` where the file system that the directory is (to be) on lets no library be loaded from it."""
+    while not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
+        raise Unusable(f"nothing can be run from {directory} (mounted noexec): {OTHERWISE}, on another file system")
 
 
 def _check(cache: str) -> None:

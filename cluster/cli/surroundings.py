@@ -1,0 +1,50 @@
+"""What a process may lack when cron, a service or a web server starts it, and how it is made good: open standard
+streams, UTF-8, and the name of its own Python."""
+
+import io
+import locale
+import os
+import sys
+from typing import cast
+
+
+def make_good() -> None:
+    """To be called first of all. May start this process anew, in UTF-8."""
+    _hold_standard_descriptors()
+    if not sys.executable:  # Python looks for itself in PATH, which may not be there
+        sys.executable = os.readlink("/proc/self/exe")
+    _speak_utf8()
+    _open_streams()
+
+
+def _hold_standard_descriptors() -> None:
+    """Whoever closed one of the three (`2>&-`) wants nothing of it. The next file or connection that is opened would
+    get its number, and what is meant for nobody would go there."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
+def _speak_utf8() -> None:
+    """Starts this process anew where the locale has another encoding, Latin-1 say: what is text there, arguments and
+    paths, would reach workers as other bytes. Python speaks UTF-8 by itself only in the locales C and POSIX.
+
+    It does so by a variable, which all that we start inherits; jobs do not.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (nothing here came from elsewhere)
+
+
+def _open_streams() -> None:
+    """The three, also where Python found none when it started (it has None there, which cannot be written to). What an
+    encoding cannot show (a job's name, a path) is shown as an escape; it is no reason to end."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115 (for as long as we run)
+    for stream in (sys.stdout, sys.stderr):
+        text = cast(io.TextIOWrapper, stream)
+        # A terminal shows the locale's encoding; what programs read, JSON above all, is UTF-8.
+        own = text.isatty() and locale.getencoding() not in ("UTF-8", "ANSI_X3.4-1968")
+        text.reconfigure(encoding=locale.getencoding() if own else None, errors="backslashreplace")
