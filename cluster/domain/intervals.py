@@ -1,12 +1,21 @@
 """Sets of whole numbers, kept as sorted, disjoint, non-touching half-open ranges.
 
 A million pending tasks are one range here. Every operation on a range costs O(log n + k) in the number of
-ranges n and of ranges touched k (plus the list's own memory move), never the number of members.
+ranges n and of ranges touched k (plus the list's own memory move), never the number of members. One on many ranges
+merges sorted lists, in some 0.1 µs for each range of the two sets, so a set of a million fragments stays usable.
+
+The merging rests on this: let S be the starts of all ranges of two sets in order, and E their stops. Just before
+S[i], i ranges have begun; if E[i-1] < S[i] all of them have ended, so a range of the union begins there; and if
+S[i] < E[i-1] the other set's range is still open, so S[i] … E[i-1] belongs to both.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress, islice
+from operator import gt, lt
 from typing import NamedTuple
+
+_FEW = 16  # ranges that are added or removed one by one, which is quicker then than merging
 
 
 class Range(NamedTuple):
@@ -29,8 +38,7 @@ class IntervalSet:
         self._starts: list[int] = []
         self._stops: list[int] = []
         self._size = 0
-        for start, stop in ranges:
-            self.add(start, stop)
+        self.update(ranges)
 
     def __len__(self) -> int:
         return self._size
@@ -117,24 +125,82 @@ class IntervalSet:
     def take(self, count: int) -> list[Range]:
         """Removes the smallest members, at most `count`, and returns them as ranges."""
         taken: list[Range] = []
-        while count > 0 and self._starts:
-            start = self._starts[0]
-            stop = min(self._stops[0], start + count)
-            self.discard(start, stop)
-            taken.append(Range(start, stop))
-            count -= stop - start
+        for start, stop in zip(self._starts, self._stops, strict=True):
+            if count <= 0:
+                break
+            taken.append(Range(start, min(stop, start + count)))
+            count -= taken[-1].size
+        if taken:
+            self._cut_before(taken[-1].stop)
         return taken
 
-    def update(self, ranges: Iterable[tuple[int, int]]) -> None:
-        for start, stop in ranges:
+    def _cut_before(self, member: int) -> None:
+        """Removes all members below this one."""
+        whole = bisect_right(self._stops, member)
+        gone = sum(self._stops[:whole]) - sum(self._starts[:whole])
+        del self._starts[:whole], self._stops[:whole]
+        if self._starts and self._starts[0] < member:
+            gone += member - self._starts[0]
+            self._starts[0] = member
+        self._size -= gone
+
+    def update(self, ranges: "Iterable[tuple[int, int]] | IntervalSet") -> None:
+        """Adds them all; in any order, and they may overlap."""
+        starts, stops = _lists(ranges)
+        if len(starts) > _FEW:
+            self._unite(starts, stops)
+            return
+        for start, stop in zip(starts, stops, strict=True):
             self.add(start, stop)
 
-    def difference_update(self, ranges: Iterable[tuple[int, int]]) -> None:
-        for start, stop in ranges:
+    def update_each(self, members: range) -> None:
+        """Adds the members of an ascending progression."""
+        if members.step == 1:
+            self.add(members.start, members.stop)
+        elif members:
+            self._unite(list(members), [member + 1 for member in members])
+
+    def difference_update(self, ranges: "Iterable[tuple[int, int]] | IntervalSet") -> None:
+        """Removes whatever of these are members; in any order, and they may overlap."""
+        starts, stops = _lists(ranges)
+        if len(starts) > _FEW:
+            self._subtract(ranges if isinstance(ranges, IntervalSet) else IntervalSet(zip(starts, stops, strict=True)))
+            return
+        for start, stop in zip(starts, stops, strict=True):
             self.discard(start, stop)
 
     def intersection(self, other: "IntervalSet") -> "IntervalSet":
-        return IntervalSet(piece for r in other.ranges() for piece in self.overlap(r.start, r.stop))
+        """The members of both."""
+        few, many = sorted((self, other), key=IntervalSet.range_count)
+        if len(few._starts) <= _FEW:
+            pieces = [piece for start, stop in few.ranges() for piece in many.overlap(start, stop)]
+            return _of_sorted([start for start, _ in pieces], [stop for _, stop in pieces])
+        # Only what lies within the reach of the smaller one can be in both.
+        first, last = few._starts[0], few._stops[-1]
+        lo, hi = bisect_right(many._stops, first), bisect_left(many._starts, last)
+        return _of_sorted(*_common(few._starts, few._stops, many._starts[lo:hi], many._stops[lo:hi]))
+
+    def _unite(self, starts: list[int], stops: list[int]) -> None:
+        """Adds these ranges, none of them empty."""
+        lo, hi = bisect_left(self._stops, min(starts)), bisect_right(self._starts, max(stops))
+        begins, ends = sorted(self._starts[lo:hi] + starts), sorted(self._stops[lo:hi] + stops)
+        apart = list(map(gt, islice(begins, 1, None), ends))
+        self._splice(lo, hi, [begins[0], *compress(islice(begins, 1, None), apart)], [*compress(ends, apart), ends[-1]])
+
+    def _subtract(self, other: "IntervalSet") -> None:
+        """Removes the members of the other set: keeps what is common with all that lies around them."""
+        lo, hi = bisect_right(self._stops, other._starts[0]), bisect_left(self._starts, other._stops[-1])
+        if lo >= hi:
+            return
+        first = min(self._starts[lo], other._starts[0]) - 1
+        last = max(self._stops[hi - 1], other._stops[-1]) + 1
+        around = [first, *other._stops], [*other._starts, last]
+        self._splice(lo, hi, *_common(self._starts[lo:hi], self._stops[lo:hi], *around))
+
+    def _splice(self, lo: int, hi: int, starts: list[int], stops: list[int]) -> None:
+        """Puts these ranges in the place of those from `lo` to `hi`-1."""
+        self._size += sum(self._starts[lo:hi]) - sum(self._stops[lo:hi]) + sum(stops) - sum(starts)
+        self._starts[lo:hi], self._stops[lo:hi] = starts, stops
 
     def flat(self) -> list[int]:
         """[start, stop, start, stop, …]: the form in which sets are stored."""
@@ -147,3 +213,27 @@ class IntervalSet:
         """The reverse of `flat`."""
         it = iter(bounds)
         return cls(zip(it, it, strict=True))
+
+
+def _common(
+    starts: Sequence[int], stops: Sequence[int], others: Sequence[int], other_stops: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """Starts and stops of what is in both of two sets."""
+    begins, ends = sorted([*starts, *others]), sorted([*stops, *other_stops])
+    both = list(map(lt, islice(begins, 1, None), ends))
+    return list(compress(islice(begins, 1, None), both)), list(compress(ends, both))
+
+
+def _lists(ranges: Iterable[tuple[int, int]] | IntervalSet) -> tuple[list[int], list[int]]:
+    """Starts and stops of those that are not empty."""
+    if isinstance(ranges, IntervalSet):
+        return ranges._starts, ranges._stops
+    several = [(start, stop) for start, stop in ranges if start < stop]
+    return [start for start, _ in several], [stop for _, stop in several]
+
+
+def _of_sorted(starts: list[int], stops: list[int]) -> IntervalSet:
+    """A set of ranges that are sorted, apart and not empty already."""
+    result = IntervalSet()
+    result._splice(0, 0, starts, stops)
+    return result

@@ -16,6 +16,8 @@ from cluster.domain.tasks import Job
 from cluster.domain.worker import Worker
 
 AHEAD = 0.1  # seconds of work a worker gets in advance
+# Tasks that one worker may hold, however little each asks for: bounds its hello, and what is lost with it at once.
+MOST_HELD = 8192
 MAX_AHEAD = 4096  # tasks in advance, whatever they take: bounds messages, and what is lost with a worker
 SHORTEST_RUN = 1e-5  # seconds; keeps the division finite for tasks too short to measure
 
@@ -67,13 +69,13 @@ def _spread(job: Job, workers: list[Worker], room: Callable[[Worker], int]) -> I
     """Even shares, those with most room first; what one cannot take goes round again."""
     request = job.record.spec.millicpus
     while job.ready:
-        roomy = [w for w in workers if room(w) >= request]
+        roomy = [w for w in workers if room(w) >= request and w.held < MOST_HELD]
         if not roomy:
             return
         roomy.sort(key=room, reverse=True)
         share = -(-len(job.ready) // len(roomy))
         for worker in roomy:
-            count = min(share, len(job.ready), room(worker) // request)
+            count = min(share, len(job.ready), room(worker) // request, MOST_HELD - worker.held)
             if count > 0:
                 yield Placement(job, worker, count)
 
@@ -104,7 +106,7 @@ def recall(jobs: Mapping[int, Job], workers: Mapping[str, Worker]) -> Iterator[R
                 continue
             waiting = held.intersection(job.sets[TaskState.ASSIGNED])
             count = len(waiting)
-            waiting.difference_update(worker.recalled.get(job.number, IntervalSet()).ranges())
+            waiting.difference_update(worker.recalled.get(job.number, IntervalSet()))
             wanted -= count - len(waiting)  # on its way back
             there.append((worker, attempt, waiting))
         for worker, attempt, waiting in there:

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from cluster.domain.effects import Effect
 from cluster.domain.events import Now
-from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import PACKED, OkEnds, TaskEnd
-from cluster.domain.session import Attempts, Report
+from cluster.domain.session import Report, by_attempt
 from cluster.domain.states import TaskEvent, TaskState
 from cluster.domain.tasks import Job
 from cluster.domain.worker import Worker
@@ -35,7 +35,7 @@ class Core(Protocol):
     def jobs(self) -> Mapping[int, Job]: ...
     @property
     def now(self) -> Now: ...
-    def release(self, worker: Worker, job: Job, attempt: int, tasks: Range, event: TaskEvent) -> list[Range]: ...
+    def release(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet: ...
     def retry_at(self, job: Job, index: int, delay: float) -> None: ...
     def touch(self, job: Job) -> None: ...
     def emit(self, effect: Effect) -> None: ...
@@ -47,56 +47,61 @@ class Reports:
 
     def received(self, worker: Worker, report: Report) -> None:
         worker.draining = worker.draining or report.draining
-        for attempts in report.started:
-            self.started(worker, attempts)
+        for (number, attempt), tasks in by_attempt(report.started).items():
+            self.started(worker, number, attempt, tasks)
         accepted: dict[tuple[int, int], IntervalSet] = {}
         for ok in report.ok:
             accepted.setdefault((ok.job, ok.attempt), IntervalSet()).update(self._succeeded(worker, ok))
         for end in report.ended:
             if self._ended(worker, end):
                 accepted.setdefault((end.job, end.attempt), IntervalSet()).add(end.index, end.index + 1)
-        for attempts in report.returned:
-            if job := self._core.jobs.get(attempts.job):
-                for tasks in attempts.ranges:
-                    self.unstarted(worker, job, attempts.attempt, tasks)
+        for (number, attempt), tasks in by_attempt(report.returned).items():
+            if job := self._core.jobs.get(number):
+                self.unstarted(worker, job, attempt, tasks)
         for output in report.outputs:
             if output.index in accepted.get((output.job, output.attempt), ()):
                 self._core.emit(output)
 
-    def started(self, worker: Worker, attempts: Attempts) -> None:
-        """The worker says that it has started these."""
-        job = self._core.jobs.get(attempts.job)
-        if job is None:
-            return
-        fresh = [tasks for tasks in attempts.ranges if job.started(worker.id, attempts.attempt, tasks)]
-        if fresh:
+    def started(self, worker: Worker, number: int, attempt: int, tasks: IntervalSet) -> None:
+        """The worker says that it has started these tasks of the job of that number."""
+        job = self._core.jobs.get(number)
+        if job and job.started(worker.id, attempt, tasks):
             job.note_start(self._core.now.wall)
             self._core.touch(job)
 
-    def unstarted(self, worker: Worker, job: Job, attempt: int, tasks: Range) -> None:
+    def unstarted(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
         """Certainly never started: ready again, or cancelled if that was asked meanwhile."""
-        for piece in self._core.release(worker, job, attempt, tasks, TaskEvent.RETURNED):
-            for cancelled in job.cancelling.overlap(*piece):
-                job.cancel_unassigned(cancelled)
-                job.cancelling.discard(*cancelled)
-                job.note_abnormal_end("cancelled", CANCELLED_EXIT)
+        cancelled = self._core.release(worker, job, attempt, tasks, TaskEvent.RETURNED).intersection(job.cancelling)
+        if cancelled:
+            job.cancel_unassigned(cancelled)
+            job.cancelling.difference_update(cancelled)
+            job.note_abnormal_end("cancelled", CANCELLED_EXIT)
         self._core.touch(job)
 
-    def lost(self, worker: Worker, job: Job, attempt: int, tasks: Range, why: str) -> None:
+    def lost(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, why: str) -> None:
         """Nobody can know how these ended."""
-        for index in range(*tasks):
-            self._ended(worker, TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", detail=why))
+        stopped = tasks.intersection(job.cancelling)
+        rest = tasks.copy()
+        rest.difference_update(stopped)
+        again = TaskEvent.RETRIED if attempt <= job.record.spec.retries else TaskEvent.FAILED
+        for some, event in ((rest, again), (stopped, TaskEvent.FAILED)):
+            gone = self._core.release(worker, job, attempt, some, event) if some else some
+            for index in gone:
+                self._note_end(
+                    worker, job, TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", detail=why), event
+                )
 
-    def _succeeded(self, worker: Worker, ok: OkEnds) -> list[Range]:
+    def _succeeded(self, worker: Worker, ok: OkEnds) -> IntervalSet:
         job = self._core.jobs.get(ok.job)
         if job is None:
-            return []
-        pieces = self._core.release(worker, job, ok.attempt, Range(ok.first, ok.stop), TaskEvent.SUCCEEDED)
-        for piece in pieces:
+            return IntervalSet()
+        ended = IntervalSet([(ok.first, ok.stop)])
+        moved = self._core.release(worker, job, ok.attempt, ended, TaskEvent.SUCCEEDED)
+        for piece in moved.ranges():
             self._core.emit(replace(ok.part(*piece), worker_id=worker.id))
-        if pieces:
+        if moved:
             _measure(job, ok)
-        return pieces
+        return moved
 
     def _ended(self, worker: Worker, end: TaskEnd) -> bool:
         """Whether the worker held it."""
@@ -108,8 +113,13 @@ class Reports:
             reason = f"signal:{end.signal or 'SIGTERM'}"
             end = replace(end, state=TaskState.FAILED, reason=reason, detail="it was stopped on its worker")
         event = _event_of(job, end)
-        if not self._core.release(worker, job, end.attempt, Range(end.index, end.index + 1), event):
+        if not self._core.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
+        self._note_end(worker, job, end, event)
+        return True
+
+    def _note_end(self, worker: Worker, job: Job, end: TaskEnd, event: TaskEvent) -> None:
+        """What follows when an attempt has ended that is no plain success; its task has moved by `event`."""
         code = end.exit_code or (CANCELLED_EXIT if event is TaskEvent.CANCELLED else LOST_EXIT)
         self._core.emit(replace(end, worker_id=worker.id, exit_code=code))
         if event is TaskEvent.RETRIED:
@@ -117,7 +127,6 @@ class Reports:
         else:
             job.note_abnormal_end(end.reason, code)
         job.note_start(end.started_at)
-        return True
 
 
 def pause_after(attempt: int) -> float:

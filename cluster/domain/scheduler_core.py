@@ -48,6 +48,7 @@ from cluster.domain.session import (
     ReportAcknowledged,
     Stop,
     Welcome,
+    by_attempt,
 )
 from cluster.domain.spec_memory import SpecMemory
 from cluster.domain.states import TaskEvent
@@ -186,13 +187,11 @@ class SchedulerCore:
         job = self.jobs[target.job]
         if not job.live:
             return 0
-        ranges = (Range(0, job.record.spec.task_count),) if target.ranges is None else target.ranges
-        ended = sum(job.cancel_unassigned(tasks) for tasks in ranges)
-        wanted = IntervalSet(ranges)
-        asked = IntervalSet()
-        for tasks in job.held.values():
-            asked.update(tasks.intersection(wanted).ranges())
-        job.cancelling.update(asked.ranges())
+        everything = [(0, job.record.spec.task_count)]
+        wanted = IntervalSet(everything if target.ranges is None else target.ranges)
+        ended = job.cancel_unassigned(wanted)
+        asked = job.held_among(wanted)
+        job.cancelling.update(asked)
         if ended or asked:
             job.cancelled_by, job.cancel_reason = event.by, event.reason
             job.cancel_grace = job.record.spec.grace if event.grace is None else event.grace
@@ -314,36 +313,33 @@ class SchedulerCore:
     def _compare(self, worker: Worker, hello: Hello) -> None:
         """Both sides say what they hold. What only we believe in never started, if the launcher can't have forgotten;
         else nobody knows. What only the worker holds is not its own any more."""
-        listed: dict[tuple[int, int], IntervalSet] = {}
-        for attempts in (*hello.queued, *hello.running, *hello.ended):
-            listed.setdefault((attempts.job, attempts.attempt), IntervalSet()).update(attempts.ranges)
+        listed = by_attempt((*hello.queued, *hello.running, *hello.ended))
         remembers = hello.incarnation == worker.record.incarnation
         for number in sorted(worker.jobs):
             job = self.jobs[number]
             for attempt, held in list(job.held_by(worker.id)):
                 missing = held.copy()
-                missing.difference_update(listed.get((number, attempt), IntervalSet()).ranges())
-                for tasks in missing.ranges():
-                    if remembers:
-                        self._reports.unstarted(worker, job, attempt, tasks)
-                    # What is held even now had been started, or may have been.
-                    self._reports.lost(worker, job, attempt, tasks, "its worker cannot say how it ended")
-        for attempts in hello.running:
-            self._reports.started(worker, attempts)
-        for attempts in (*hello.queued, *hello.running):
-            self._disown_strangers(worker, attempts)
+                missing.difference_update(listed.get((number, attempt), IntervalSet()))
+                if missing and remembers:
+                    self._reports.unstarted(worker, job, attempt, missing)
+                # What is held even now had been started, or may have been.
+                self._reports.lost(worker, job, attempt, missing, "its worker cannot say how it ended")
+        for (number, attempt), tasks in by_attempt(hello.running).items():
+            self._reports.started(worker, number, attempt, tasks)
+        for (number, attempt), tasks in by_attempt((*hello.queued, *hello.running)).items():
+            self._disown_strangers(worker, number, attempt, tasks)
         for number in sorted(worker.jobs):
             job = self.jobs[number]
             if job.cancelling:
                 self._send_stops(job, job.cancelling, [worker])
 
-    def _disown_strangers(self, worker: Worker, attempts: Attempts) -> None:
-        strange = IntervalSet(attempts.ranges)
-        job = self.jobs.get(attempts.job)
-        held = job.held.get((worker.id, attempts.attempt)) if job else None
-        strange.difference_update(held.ranges() if held else ())
+    def _disown_strangers(self, worker: Worker, number: int, attempt: int, strange: IntervalSet) -> None:
+        """Of these the worker may keep what it holds. `strange` is changed."""
+        job = self.jobs.get(number)
+        held = job.held.get((worker.id, attempt)) if job else None
+        strange.difference_update(held or ())
         if strange:
-            self.send(worker, Disown(replace(attempts, ranges=tuple(strange.ranges()))))
+            self.send(worker, Disown(Attempts(number, attempt, tuple(strange.ranges()))))
 
     def _close(self, worker: Worker) -> None:
         """The session is over, whoever ended it. What the worker holds is lost a while after it was last heard."""
@@ -394,8 +390,7 @@ class SchedulerCore:
             return  # it came back in time
         why = f"worker {worker.record.name} was unreachable for {self._lost_after(job):g} s"
         for attempt, held in list(job.held_by(worker.id)):
-            for tasks in list(held.ranges()):
-                self._reports.lost(worker, job, attempt, tasks, why)
+            self._reports.lost(worker, job, attempt, held.copy(), why)
 
     # ── placement ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -426,22 +421,23 @@ class SchedulerCore:
     def _commit(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""
         worker.committed += tasks * job.record.spec.millicpus
+        worker.held += tasks
         worker.jobs.add(job.number)
 
     # ── for events, reports and placement ───────────────────────────────────────────────────────────────────────────
 
-    def release(self, worker: Worker, job: Job, attempt: int, tasks: Range, event: TaskEvent) -> list[Range]:
+    def release(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
         """Takes from the worker what it holds of `tasks`; see Job.release. Frees its cpus, and ends the job with its
         last task."""
-        pieces = job.release(worker.id, attempt, tasks, event)
-        if pieces:
-            self._commit(worker, job, -sum(p.size for p in pieces))
+        moved = job.release(worker.id, attempt, tasks, event)
+        if moved:
+            self._commit(worker, job, -len(moved))
             if asked := worker.recalled.get(job.number):
-                asked.difference_update(pieces)
+                asked.difference_update(moved)
             if not job.is_held_by(worker.id):
                 worker.forget(job.number)
             self.touch(job)
-        return pieces
+        return moved
 
     def retry_at(self, job: Job, index: int, delay: float) -> None:
         self._timers.set(("retry", job.number, index), self.now.mono + delay)

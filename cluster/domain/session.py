@@ -1,10 +1,10 @@
 """What a worker and the scheduler say to each other in a session, as plain values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cluster.domain.ids import AttemptKey
-from cluster.domain.intervals import Range
+from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
 
 
@@ -27,6 +27,14 @@ class Attempts:
     def __contains__(self, key: AttemptKey) -> bool:
         same = (key.job, key.attempt) == (self.job, self.attempt)
         return same and any(r.start <= key.index < r.stop for r in self.ranges)
+
+
+def by_attempt(several: Iterable[Attempts]) -> dict[tuple[int, int], IntervalSet]:
+    """The tasks of each job and attempt, which a worker may have listed apart and in any order."""
+    ranges: dict[tuple[int, int], list[Range]] = {}
+    for attempts in several:
+        ranges.setdefault((attempts.job, attempts.attempt), []).extend(attempts.ranges)
+    return {key: IntervalSet(found) for key, found in ranges.items()}
 
 
 @dataclass(frozen=True, slots=True)

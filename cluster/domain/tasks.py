@@ -78,6 +78,12 @@ class Job:
     def is_held_by(self, worker_id: str) -> bool:
         return worker_id in self._attempts_held
 
+    def held_among(self, tasks: IntervalSet) -> IntervalSet:
+        """Those of `tasks` that any worker holds."""
+        assigned, running = (self.sets[state].intersection(tasks) for state in (TaskState.ASSIGNED, TaskState.RUNNING))
+        assigned.update(running)
+        return assigned
+
     def lines_of(self, ranges: Iterable[Range]) -> tuple[bytes, ...]:
         """The lines of these tasks in order; none for a job without lines."""
         if not self.record.spec.lines:
@@ -100,13 +106,13 @@ class Job:
 
     def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:
         """Moves the first ready tasks, at most `count`, to a worker. Returns them as (attempt, ranges)."""
-        by_attempt: dict[int, list[Range]] = {}
-        for taken in self.ready.take(count):
-            self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].add(*taken)
-            for attempt, piece in self._next_attempts(taken):
-                by_attempt.setdefault(attempt, []).append(piece)
-                self._hold(worker_id, attempt).add(*piece)
-        return [(attempt, tuple(ranges)) for attempt, ranges in sorted(by_attempt.items())]
+        taken = IntervalSet(self.ready.take(count))
+        self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].update(taken)
+        given: list[tuple[int, tuple[Range, ...]]] = []
+        for attempt, tasks in self._next_attempts(taken):
+            self._hold(worker_id, attempt).update(tasks)
+            given.append((attempt, tuple(tasks.ranges())))
+        return sorted(given)
 
     def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
         """What the worker holds in that attempt, to be added to."""
@@ -120,92 +126,85 @@ class Job:
             if not self._attempts_held[worker_id]:
                 del self._attempts_held[worker_id]
 
-    def _next_attempts(self, tasks: Range) -> Iterator[tuple[int, Range]]:
-        """Splits a range by the number of the attempt that comes next."""
-        first_time = IntervalSet([tasks])
+    def _next_attempts(self, tasks: IntervalSet) -> Iterator[tuple[int, IntervalSet]]:
+        """Splits the tasks by the number of the attempt that comes next."""
+        first_time = tasks
         for attempt, ended in self.attempts.items():
-            for piece in ended.overlap(*tasks):
-                first_time.discard(*piece)
-                yield attempt + 1, piece
-        for piece in first_time.ranges():
-            yield 1, piece
+            if again := ended.intersection(tasks):
+                first_time = first_time.copy()
+                first_time.difference_update(again)
+                yield attempt + 1, again
+        if first_time:
+            yield 1, first_time
 
-    def started(self, worker_id: str, attempt: int, tasks: Range) -> bool:
+    def started(self, worker_id: str, attempt: int, tasks: IntervalSet) -> bool:
         """Whether any of these that the worker holds became running by it."""
-        fresh = [
-            piece
-            for ours in self._of(worker_id, attempt, tasks)
-            for piece in self.sets[TaskState.ASSIGNED].overlap(*ours)
-        ]
-        for piece in fresh:
-            self._move(TaskState.ASSIGNED, TaskEvent.STARTED, piece)
+        fresh = self._of(worker_id, attempt, tasks).intersection(self.sets[TaskState.ASSIGNED])
+        self._move(TaskState.ASSIGNED, TaskEvent.STARTED, fresh)
         return bool(fresh)
 
-    def release(self, worker_id: str, attempt: int, tasks: Range, event: TaskEvent) -> list[Range]:
+    def release(self, worker_id: str, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
         """Ends the worker's hold on those of `tasks` that it holds in that attempt; they move by `event`.
 
-        Returns the pieces that moved. What it does not hold is stale and left alone. RETURNED concerns only tasks that
-        have not started."""
+        Returns those that moved. What it does not hold is stale and left alone. RETURNED concerns only tasks that have
+        not started."""
+        moved = self._of(worker_id, attempt, tasks)
         if event is TaskEvent.RETURNED:
-            unstarted = self.sets[TaskState.ASSIGNED]
-            pieces = [p for ours in self._of(worker_id, attempt, tasks) for p in unstarted.overlap(*ours)]
-        else:
-            pieces = self._of(worker_id, attempt, tasks)
-        holder = (worker_id, attempt)
-        for piece in pieces:
-            self._move_held(event, piece)
-            self.held[holder].discard(*piece)
-            self._note_attempt(event, attempt, piece)
-        self._drop_if_empty(*holder)
-        return pieces
+            moved = moved.intersection(self.sets[TaskState.ASSIGNED])
+        if moved:
+            self._move_held(event, moved)
+            self.held[worker_id, attempt].difference_update(moved)
+            self._note_attempt(event, attempt, moved)
+            self._drop_if_empty(worker_id, attempt)
+        return moved
 
-    def cancel_unassigned(self, tasks: Range) -> int:
+    def cancel_unassigned(self, tasks: IntervalSet) -> int:
         """Cancels those that are ready or between two attempts. Returns how many."""
         cancelled = 0
         for state in (TaskState.READY, TaskState.BACKOFF):
-            for piece in self.sets[state].overlap(*tasks):
-                self._move(state, TaskEvent.CANCELLED, piece)
-                self._forget_attempts(piece)
-                cancelled += piece.size
+            ours = self.sets[state].intersection(tasks)
+            self._move(state, TaskEvent.CANCELLED, ours)
+            self._forget_attempts(ours)
+            cancelled += len(ours)
         return cancelled
 
     def due(self, tasks: Range) -> bool:
         """The pause between two attempts is over for those of `tasks` that are in one. Whether any was."""
         waiting = self.sets[TaskState.BACKOFF].overlap(*tasks)
-        for piece in waiting:
-            self._move(TaskState.BACKOFF, TaskEvent.DUE, piece)
+        self._move(TaskState.BACKOFF, TaskEvent.DUE, IntervalSet(waiting))
         return bool(waiting)
 
-    def _of(self, worker_id: str, attempt: int, tasks: Range) -> list[Range]:
+    def _of(self, worker_id: str, attempt: int, tasks: IntervalSet) -> IntervalSet:
         held = self.held.get((worker_id, attempt))
-        return held.overlap(*tasks) if held else []
+        return held.intersection(tasks) if held else IntervalSet()
 
-    def _move(self, state: TaskState, event: TaskEvent, tasks: Range) -> None:
-        target = next_state(state, event)
-        self.sets[state].discard(*tasks)
-        self.sets[target].add(*tasks)
+    def _move(self, state: TaskState, event: TaskEvent, tasks: IntervalSet) -> None:
+        if tasks:
+            target = next_state(state, event)
+            self.sets[state].difference_update(tasks)
+            self.sets[target].update(tasks)
 
-    def _move_held(self, event: TaskEvent, tasks: Range) -> None:
+    def _move_held(self, event: TaskEvent, tasks: IntervalSet) -> None:
         """Moves held tasks, some of which may be running and some only assigned."""
         moved = 0
         for state in _HELD:
-            for piece in self.sets[state].overlap(*tasks):
-                self._move(state, event, piece)
-                moved += piece.size
-        if moved != tasks.size:
-            raise IllegalTransition(TaskState.ASSIGNED, event, f"job {self.number}, tasks {tasks}, only {moved} held")
+            ours = self.sets[state].intersection(tasks)
+            self._move(state, event, ours)
+            moved += len(ours)
+        if moved != len(tasks):
+            raise IllegalTransition(TaskState.ASSIGNED, event, f"job {self.number}, {tasks}, only {moved} held")
 
-    def _note_attempt(self, event: TaskEvent, attempt: int, tasks: Range) -> None:
+    def _note_attempt(self, event: TaskEvent, attempt: int, tasks: IntervalSet) -> None:
         if event is TaskEvent.RETURNED:
             return  # it never started: the same attempt number is free to be used
-        self.cancelling.discard(*tasks)
+        self.cancelling.difference_update(tasks)
         self._forget_attempts(tasks)
         if event is TaskEvent.RETRIED:
-            self.attempts.setdefault(attempt, IntervalSet()).add(*tasks)
+            self.attempts.setdefault(attempt, IntervalSet()).update(tasks)
 
-    def _forget_attempts(self, tasks: Range) -> None:
+    def _forget_attempts(self, tasks: IntervalSet) -> None:
         for attempt, ended in list(self.attempts.items()):
-            ended.discard(*tasks)
+            ended.difference_update(tasks)
             if not ended:
                 del self.attempts[attempt]
 
@@ -245,8 +244,8 @@ class Job:
             job.sets[state] = IntervalSet.from_flat(flat)
         for held in progress.held:
             tasks = job._hold(held.worker_id, held.attempt)
-            tasks.update(IntervalSet.from_flat(held.flat).ranges())
-            job.sets[TaskState.ASSIGNED].update(tasks.ranges())
+            tasks.update(IntervalSet.from_flat(held.flat))
+            job.sets[TaskState.ASSIGNED].update(tasks)
         job.attempts = {n: IntervalSet.from_flat(flat) for n, flat in progress.attempts}
         job.cancelling = IntervalSet.from_flat(progress.cancelling)
         job.cancel_grace = progress.cancel_grace

@@ -6,6 +6,8 @@ from enum import IntEnum
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.spec_memory import SpecMemory
 
+MAX_MILLICPUS = 65_536_000  # of one worker; Linux itself knows no machine of more than 8,192 cpus
+
 
 class WorkerState(IntEnum):
     """The numbers are those of cluster.v1.WorkerState, and of the database: never renumber."""
@@ -39,7 +41,18 @@ class WorkerRecord:
 class Worker:
     """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
 
-    __slots__ = ("committed", "draining", "heard", "jobs", "last_heard", "recalled", "record", "session", "specs")
+    __slots__ = (
+        "committed",
+        "draining",
+        "heard",
+        "held",
+        "jobs",
+        "last_heard",
+        "recalled",
+        "record",
+        "session",
+        "specs",
+    )
 
     def __init__(self, record: WorkerRecord, now: float) -> None:
         self.record = record
@@ -47,6 +60,7 @@ class Worker:
         self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
         self.heard = False  # whether it has been heard since this scheduler started
         self.committed = 0  # millicpus of everything it holds, started or not
+        self.held = 0  # tasks, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
         self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
         self.draining = False  # it said in this session that it is about to end: it gets nothing more

@@ -28,7 +28,7 @@ BOUNDS = {
     "/cluster.v1.Jobs/Get": _SELECTORS,
     "/cluster.v1.Jobs/ReadOutput": _SELECTORS,
     # A hello lists all that a worker holds, at worst each task apart (placement.MOST_HELD).
-    "/cluster.v1.Scheduler/Session": Bound(8 * MIB, 300_000),
+    "/cluster.v1.Scheduler/Session": Bound(8 * MIB, 150_000),
     "/cluster.v1.Scheduler/PushOutput": Bound(2 * MIB, 100),
     "/cluster.v1.Worker/StartJob": _SPEC,
     "/cluster.v1.Worker/StopJob": _SELECTORS,

@@ -8,14 +8,16 @@ from struct import Struct
 
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import MAX_TASKS, PACKED, OkEnds, TaskEnd
+from cluster.domain.placement import MOST_HELD
 from cluster.domain.session import Attempts, Hello, Report
+from cluster.domain.worker import MAX_MILLICPUS
 from cluster.v1 import scheduler_pb2
 
 MAX_INTEGER = 2**63 - 1  # of SQLite
 SMALL_OUTPUT = 64 * 1024  # bytes of one stream that may ride along with an end; workers send 4 KiB
 MAX_SECONDS = 1e10  # some 300 years: more than any time that is meant, less than any clock or calendar here fails at
 MAX_EXIT = 255  # what a process can answer; 256 would be 0 again for whoever passes it on
-MOST_ENTRIES = 500_000  # in one message: some two seconds of work, in which nobody else is served
+MOST_ENTRIES = 4 * MOST_HELD  # in one message; a hello lists what is held, a report tells of less than half of that
 MAX_TEXT = 10_000  # characters of a name, reason or detail
 
 _packed = Struct(PACKED)
@@ -27,7 +29,7 @@ def check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
         attempts, rest = [*message.queued, *message.running, *message.ended], 0
     else:
         attempts = [*message.started, *message.returned]
-        rest = len(message.ok) + len(message.ended) + len(message.outputs)
+        rest = sum(ok.count for ok in message.ok) + len(message.ok) + len(message.ended) + len(message.outputs)
     count = rest + len(attempts) + sum(len(a.indexes) for a in attempts)
     if count > MOST_ENTRIES:
         raise InvalidInput(f"{count} entries in one message: the limit is {MOST_ENTRIES}")
@@ -36,9 +38,16 @@ def check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
 def check_hello(hello: Hello) -> None:
     """InvalidInput if it cannot be."""
     check_text("incarnation", hello.incarnation)
-    if not hello.millicpus:
-        raise InvalidInput("a worker without cpus can run nothing")
+    check_millicpus(hello.millicpus)
     _check_attempts((*hello.queued, *hello.running, *hello.ended))
+
+
+def check_millicpus(millicpus: int) -> None:
+    """InvalidInput for what no worker can have."""
+    if not millicpus:
+        raise InvalidInput("a worker without cpus can run nothing")
+    if millicpus > MAX_MILLICPUS:
+        raise InvalidInput(f"a worker of {millicpus // 1000} cpus: the most are {MAX_MILLICPUS // 1000}")
 
 
 def check_report(report: Report) -> None:

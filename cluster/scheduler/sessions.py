@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
@@ -16,9 +16,13 @@ from cluster.v1 import scheduler_pb2
 
 logger = logging.getLogger(__name__)
 
+M = TypeVar("M", scheduler_pb2.Hello, scheduler_pb2.Report)
+T = TypeVar("T")
+
 # Messages that may wait for a worker that reads slowly. A turn makes a few for each session, and a worker that reads
 # at all empties the line with every response.
 MOST_WAITING = 10_000
+QUICK = 32 * 1024  # bytes of a message that is converted at once, within a few milliseconds
 LAST_WORDS = 2.0  # seconds that a worker gets to read why its session ends
 
 
@@ -109,9 +113,7 @@ class Sessions:
         first = await anext(requests, None)
         if first is None or not first.HasField("hello"):
             raise InvalidInput("a session begins with hello")
-        check_size(first.hello)
-        hello = hello_from_proto(first.hello)
-        check_hello(hello)
+        hello = await _taken(first.hello, hello_from_proto, check_hello)
         call = asyncio.current_task()
         assert call is not None, "gRPC runs each call in a task of its own"
         line = Line(worker_id, call.cancel)
@@ -167,11 +169,21 @@ class Sessions:
     async def _take(self, number: int, request: scheduler_pb2.SessionRequest) -> None:
         events: list[Event] = []
         if request.HasField("report"):
-            check_size(request.report)
-            report = report_from_proto(request.report)
-            check_report(report)
+            report = await _taken(request.report, report_from_proto, check_report)
             events.append(ReportReceived(number, report))
         if request.heartbeat:
             events.append(HeartbeatReceived(number, request.heartbeat))
         if events:
             await self._driver.tell(*events)
+
+
+async def _taken(message: M, convert: Callable[[M], T], check: Callable[[T], None]) -> T:
+    """The value that the message stands for. InvalidInput if it cannot be. A large one does not hold the event loop."""
+
+    def take() -> T:
+        check_size(message)
+        value = convert(message)
+        check(value)
+        return value
+
+    return take() if message.ByteSize() <= QUICK else await asyncio.to_thread(take)

@@ -14,7 +14,7 @@ from cluster.pki import enrol
 from cluster.pki.authority import Authority
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
-from cluster.scheduler.checks import check_text
+from cluster.scheduler.checks import check_millicpus, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.outputs import NewOutput, OutputFiles
 from cluster.scheduler.relay import Relay, check_piece
@@ -41,8 +41,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
     async def Register(
         self, request: scheduler_pb2.RegisterRequest, context: Context
     ) -> scheduler_pb2.RegisterResponse:
-        if not request.capacity_millicpus:
-            raise InvalidInput("a worker without cpus can run nothing")
+        check_millicpus(request.capacity_millicpus)
         _check_worker_name(request.name)
         check_text("the address", request.address)
         check_text("the version", request.version)

@@ -43,8 +43,55 @@ def test_ranges_are_sorted_apart_and_not_empty(steps: list[tuple[str, tuple[int,
         assert all(left.stop < right.start for left, right in pairwise(ranges))
 
 
+several = st.lists(bounds, max_size=40)  # more than are added one by one
+
+
+def members(ranges: list[tuple[int, int]]) -> set[int]:
+    return {member for start, stop in ranges for member in range(start, stop)}
+
+
+@given(several, several)
+def test_many_ranges_at_once_are_what_they_are_one_by_one(
+    ours: list[tuple[int, int]], theirs: list[tuple[int, int]]
+) -> None:
+    left, right = IntervalSet(ours), IntervalSet(theirs)
+    assert list(left) == sorted(members(ours))
+    assert list(left.intersection(right)) == sorted(members(ours) & members(theirs))
+    for other in (theirs, right):
+        union, rest = left.copy(), left.copy()
+        union.update(other)
+        rest.difference_update(other)
+        for result, model in ((union, members(ours) | members(theirs)), (rest, members(ours) - members(theirs))):
+            assert list(result) == sorted(model)
+            assert len(result) == len(model)
+            assert all(a.stop < b.start for a, b in pairwise(result.ranges()))
+    assert right == IntervalSet(theirs), "what is only read stays as it is"
+
+
+@given(several, st.integers(0, 60), st.integers(0, 60), st.integers(1, 5))
+def test_a_progression_is_its_members(ours: list[tuple[int, int]], start: int, stop: int, step: int) -> None:
+    result = IntervalSet(ours)
+    result.update_each(range(start, stop, step))
+    assert list(result) == sorted(members(ours) | set(range(start, stop, step)))
+
+
 def test_a_million_members_are_one_range() -> None:
     tasks = IntervalSet([(0, 1_000_000)])
     assert tasks.range_count() == 1
     assert tasks.take(3) == [Range(0, 3)]
     assert len(tasks) == 999_997
+
+
+def test_a_million_fragments_are_merged_and_not_moved_one_by_one() -> None:
+    """Each would move a list of megabytes: minutes."""
+    odd, even = IntervalSet(), IntervalSet()
+    odd.update_each(range(1, 2_000_000, 2))
+    even.update(reversed([(i, i + 1) for i in range(0, 2_000_000, 2)]))
+    assert not odd.intersection(even)
+    everything = odd.copy()
+    everything.update(even)
+    assert list(everything.ranges()) == [Range(0, 2_000_000)]
+    everything.difference_update(even.ranges())
+    assert everything == odd
+    assert sum(r.size for r in everything.take(999_999)) == 999_999
+    assert list(everything) == [1_999_999]

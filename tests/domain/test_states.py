@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from cluster.domain.intervals import Range
+from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import JobRecord
 from cluster.domain.states import TRANSITIONS, IllegalTransition, TaskEvent, TaskState, next_state
 from cluster.domain.tasks import Job
@@ -25,7 +25,7 @@ def test_everything_else_is_an_error_that_names_both_and_changes_nothing(state: 
     job.sets[state].add(0, 3)
     before = job.progress()
     with pytest.raises(IllegalTransition, match=f"{state.word} cannot be {event.value}"):
-        job._move(state, event, Range(0, 3))
+        job._move(state, event, IntervalSet([(0, 3)]))
     assert job.progress() == before
 
 

@@ -185,7 +185,7 @@ def test_a_message_of_too_many_entries_ends_its_session_alone(tmp_path: Path) ->
         flood = scheduler_pb2.Attempts(job=1, attempt=1, indexes=[job_pb2.IndexRange(count=1)] * MOST_ENTRIES)
         report = scheduler_pb2.Report(sequence=1, started=[flood])
         await worker.stream.write(scheduler_pb2.SessionRequest(report=report))
-        with pytest.raises(InvalidInput, match="a request of more than 300000 fields"):
+        with pytest.raises(InvalidInput, match="a request of more than 150000 fields"):
             await worker.end_of_session()
 
     in_cluster(tmp_path, body)

@@ -1,0 +1,79 @@
+"""What anybody may ask of the core takes a time that grows with what it is about, never with its square.
+
+Each case took half a minute or more when every range was handled apart. The limit is far from what it takes now
+(well below a second), so that a slow machine breaks nothing.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cluster.domain.effects import Reply
+from cluster.domain.events import CancelRequested, Now, SessionClosed, SessionOpened, Target
+from cluster.domain.intervals import Range
+from cluster.domain.job import JobRecord, TaskEnd
+from cluster.domain.placement import MOST_HELD
+from cluster.domain.session import Attempts, Hello
+from cluster.domain.tasks import Job
+from cluster.domain.worker import MAX_MILLICPUS
+from tests.domain.core_bench import Bench, spec
+
+
+@contextmanager
+def within(seconds: float = 10.0) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def cancel(bench: Bench, *ranges: Range) -> int | str | Exception:
+    targets = (Target(1, ranges or None),)
+    (reply,) = (e for e in bench.core.turn([CancelRequested(1, targets, "ann")], bench.now) if isinstance(e, Reply))
+    return reply.value
+
+
+def test_tasks_of_which_every_other_one_was_cancelled_are_cancelled() -> None:
+    bench, count = Bench(), 1_000_000
+    bench.submit(spec(count, millicpus=10**9))
+    odd = [Range(i, i + 1) for i in range(1, count, 2)]
+    with within():
+        assert cancel(bench, *odd) == len(odd)
+        assert cancel(bench) == count - len(odd)
+    assert bench.core.jobs[1].ended_at
+
+
+def test_tasks_that_are_ready_in_fragments_are_assigned() -> None:
+    job = Job(JobRecord(1, "id", "ann", spec(1_000_000), 0.0))
+    job.ready.difference_update([(i, i + 1) for i in range(0, 1_000_000, 2)])
+    with within():
+        for _ in range(50):
+            ((attempt, ranges),) = job.assign("w", 4096)
+            assert (attempt, len(ranges)) == (1, 4096)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_hello_may_list_tasks_in_any_order_and_apart(apart: bool) -> None:
+    bench, count = Bench(), 200_000
+    bench.submit(spec(count, millicpus=10**9))
+    bench.register("w")
+    job = bench.core.jobs[1]
+    job.ready.difference_update([(0, count)])
+    down = [Range(i, i + 1) for i in range(count - 2, -1, -2)]
+    running = tuple(Attempts(1, 1, (r,)) for r in down) if apart else (Attempts(1, 1, tuple(down)),)
+    with within():
+        effects = bench.core.turn([SessionOpened(1, "w", Hello("inc", 2000, 1, running=running))], bench.now)
+    assert len(effects) < 10
+
+
+def test_what_a_worker_holds_is_bounded_and_so_is_what_is_lost_with_it() -> None:
+    bench = Bench()
+    session = bench.worker("w", MAX_MILLICPUS)
+    bench.submit(spec(10_000_000, millicpus=1, retries=1))
+    assert sum(map(len, bench.core.jobs[1].held.values())) == bench.core.workers["w"].held == MOST_HELD
+    with within():
+        bench.core.turn([SessionClosed(session)], bench.now)
+        lost = bench.core.turn([], Now(bench.mono + 61, bench.now.wall))
+    assert sum(isinstance(e, TaskEnd) for e in lost) == MOST_HELD
+    assert not bench.core.workers["w"].held
