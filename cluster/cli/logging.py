@@ -1,6 +1,5 @@
 """What the roles log: lines on stderr for people or, one JSON object each, for collectors."""
 
-import json
 import logging
 import re
 import sys
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cluster.cli.json_text import json_text
 from cluster.domain.printable import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,7 +59,7 @@ class JsonFormatter(logging.Formatter):
             fields["job"] = int(about[1])
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return json_text(fields, seen=sys.stderr.isatty())
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -170,9 +170,9 @@ def _tell(arguments: list[str], message: str, code: int) -> int:
     message = " ".join(message.splitlines())
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--json" in own:
-        import json
+        from cluster.cli.json_text import json_text
 
-        print(json.dumps({"error": {"message": message, "exit_code": code}}))
+        print(json_text({"error": {"message": message, "exit_code": code}}, seen=True))
     else:
         print(f"cluster: {printable(message)}", file=sys.stderr)
     return code

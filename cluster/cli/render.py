@@ -1,11 +1,11 @@
 """Results for people and for programs: tables on a terminal, tab-separated lines in a pipe, JSON when asked for."""
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from cluster.cli.json_text import json_text
 from cluster.client.types import Job, Output, Task, Token, Worker
 from cluster.domain.arrays import format_array
 from cluster.domain.job import JobSpec
@@ -15,8 +15,8 @@ from cluster.domain.quantities import format_duration
 
 def print_json(value: Any) -> None:
     """One document, indented on a terminal only."""
-    terminal = sys.stdout.isatty()  # on which some characters beyond ASCII would act
-    print(json.dumps(value, ensure_ascii=terminal, indent=2 if terminal else None))
+    terminal = sys.stdout.isatty()
+    print(json_text(value, seen=terminal, indent=2 if terminal else None))
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -152,7 +152,7 @@ def output_json(piece: Output) -> bytes:
         import base64
 
         fields["data_base64"] = base64.b64encode(piece.data).decode()
-    return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
+    return json_text(fields, seen=sys.stdout.isatty()).encode() + b"\n"
 
 
 def worker_json(worker: Worker) -> dict[str, Any]:

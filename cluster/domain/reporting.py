@@ -4,10 +4,12 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from cluster.domain.believing import MAX_SECONDS
 from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import Range
 from cluster.domain.job import PACKED, OkEnds, TaskEnd
 from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.printable import printable
 from cluster.domain.session import Attempts, Report
 from cluster.domain.states import TaskState
 
@@ -15,6 +17,8 @@ SMALL_OUTPUT = 4096  # bytes of each stream that may ride along with an end
 
 # Characters. It may quote the command, which may be megabytes, and a scheduler takes no report with such a text.
 MAX_DETAIL = 2000
+
+MAX_BYTES = 2**63 - 1  # a job may make a file of that size, and another: no store holds the sum
 
 _pack = struct.Struct(PACKED).pack
 _MAX_U32 = 0xFFFFFFFF
@@ -24,6 +28,7 @@ _SIGNALS = (
     "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
 )
 _SIGNAL_NUMBERS = {f"SIG{name}": number for number, name in enumerate(_SIGNALS.split(), start=1)}
+_SIGNAL_NUMBERS |= {"SIGRTMIN": 34, "SIGRTMAX": 64}
 _NOT_RUNNABLE = 126  # what shells answer for a command that cannot be run
 
 
@@ -106,11 +111,8 @@ def _runs(ok: list[tuple[AttemptKey, Ended]]) -> Iterator[OkEnds]:
 def _packed(ended: Ended) -> bytes:
     waiting = ended.out + ended.err if output_is_large(ended) else 0
     return _pack(
-        ended.started_at / 1e6,
-        min(ended.duration, _MAX_U32),
-        min(ended.cpu, _MAX_U32),
-        min(ended.peak, _MAX_U32),
-        min(waiting, _MAX_U32),
+        _seconds(ended.started_at),
+        *(max(0, min(number, _MAX_U32)) for number in (ended.duration, ended.cpu, ended.peak, waiting)),
     )
 
 
@@ -125,14 +127,20 @@ def _task_end(key: AttemptKey, ended: Ended) -> TaskEnd:
         reason=reason,
         exit_code=exit_code(ended),
         signal=ended.signal or "",
-        detail=ended.text[:MAX_DETAIL]
+        # It may quote what is no text: bytes of a command, as lone surrogates, which no message can carry.
+        detail=printable(ended.text)[:MAX_DETAIL]
         or ("it was killed because the lease of its worker ran out" if ended.reason == "lease" else ""),
-        started_at=ended.started_at / 1e6,
-        ended_at=(ended.started_at + ended.duration) / 1e6,
-        cpu_seconds=ended.cpu / 1e6,
-        peak_memory=ended.peak * 1024,
-        output_bytes=ended.out + ended.err if output_is_large(ended) else 0,
+        started_at=_seconds(ended.started_at),
+        ended_at=_seconds(ended.started_at + ended.duration),
+        cpu_seconds=_seconds(ended.cpu),
+        peak_memory=min(max(0, ended.peak * 1024), MAX_BYTES),
+        output_bytes=min(ended.out + ended.err, MAX_BYTES) if output_is_large(ended) else 0,
     )
+
+
+def _seconds(micros: int) -> float:
+    """None (0) where this machine's clock is before 1970 or centuries ahead: nobody takes that for a time."""
+    return micros / 1e6 if 0 <= micros <= MAX_SECONDS * 1e6 else 0.0
 
 
 def exit_code(ended: Ended) -> int:
@@ -140,5 +148,13 @@ def exit_code(ended: Ended) -> int:
     if ended.code:
         return ended.code
     if ended.signal:
-        return 128 + _SIGNAL_NUMBERS.get(ended.signal, 0)
+        return 128 + _number_of(ended.signal)
     return _NOT_RUNNABLE if ended.reason == "launch_failed" else 0
+
+
+def _number_of(signal: str) -> int:
+    """Of real-time signals Python names the first and the last, and the launcher calls the others by their number."""
+    if signal in _SIGNAL_NUMBERS:
+        return _SIGNAL_NUMBERS[signal]
+    number = signal.removeprefix("SIG")
+    return int(number) if number.isascii() and number.isdigit() and int(number) <= _SIGNAL_NUMBERS["SIGRTMAX"] else 0

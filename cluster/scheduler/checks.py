@@ -1,26 +1,21 @@
-"""What a worker or a caller says that no record may hold. A worker's word is believed only after this.
+"""What a worker or a caller says that no record may hold. (Of a report's entries `domain.believing` judges.)
 
 A number that the store cannot keep would fail the commit that it is part of, and with it the scheduler.
 """
 
 from collections.abc import Iterable
-from struct import Struct
 
+from cluster.domain.believing import MAX_SECONDS
 from cluster.domain.errors import InvalidInput
-from cluster.domain.job import MAX_TASKS, PACKED, OkEnds, TaskEnd
+from cluster.domain.job import MAX_TASKS
 from cluster.domain.placement import MOST_HELD
-from cluster.domain.session import Attempts, Hello, Report
+from cluster.domain.session import Attempts, Hello
 from cluster.domain.worker import MAX_MILLICPUS
 from cluster.v1 import scheduler_pb2
 
 MAX_INTEGER = 2**63 - 1  # of SQLite
-SMALL_OUTPUT = 64 * 1024  # bytes of one stream that may ride along with an end; workers send 4 KiB
-MAX_SECONDS = 1e10  # some 300 years: more than any time that is meant, less than any clock or calendar here fails at
-MAX_EXIT = 255  # what a process can answer; 256 would be 0 again for whoever passes it on
 MOST_ENTRIES = 4 * MOST_HELD  # in one message; a hello lists what is held, a report tells of less than half of that
 MAX_TEXT = 10_000  # characters of a name, reason or detail
-
-_packed = Struct(PACKED)
 
 
 def check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
@@ -50,18 +45,6 @@ def check_millicpus(millicpus: int) -> None:
         raise InvalidInput(f"a worker of {millicpus // 1000} cpus: the most are {MAX_MILLICPUS // 1000}")
 
 
-def check_report(report: Report) -> None:
-    """InvalidInput if it cannot be."""
-    _check_attempts((*report.started, *report.returned))
-    for ok in report.ok:
-        _check_ok(ok)
-    for end in report.ended:
-        _check_end(end)
-    for output in report.outputs:
-        if max(len(output.stdout), len(output.stderr)) > SMALL_OUTPUT:
-            raise InvalidInput(f"the output of {output.job}.{output.index} is too large to ride along")
-
-
 def check_text(what: str, text: str) -> None:
     """InvalidInput for one that is no text for people."""
     if len(text) > MAX_TEXT or "\0" in text:
@@ -79,19 +62,3 @@ def _check_attempts(several: Iterable[Attempts]) -> None:
     for attempts in several:
         if any(start >= stop or stop > MAX_TASKS for start, stop in attempts.ranges):
             raise InvalidInput(f"job {attempts.job}: a range of tasks is empty or beyond {MAX_TASKS}")
-
-
-def _check_ok(ok: OkEnds) -> None:
-    if not ok.count or ok.stop > MAX_TASKS or len(ok.packed) != ok.count * _packed.size:
-        raise InvalidInput(f"job {ok.job}: {ok.count} ends in {len(ok.packed)} bytes")
-    check_seconds("start", *(start for start, *_ in _packed.iter_unpack(ok.packed)))
-
-
-def _check_end(end: TaskEnd) -> None:
-    check_seconds(f"a time of {end.job}.{end.index}", end.started_at, end.ended_at, end.cpu_seconds)
-    check_text("detail", end.detail)
-    check_text("reason", end.reason + end.signal)
-    if not 0 <= end.exit_code <= MAX_EXIT:
-        raise InvalidInput(f"the end of {end.job}.{end.index} has the exit code {end.exit_code}")
-    if not end.reason or max(end.peak_memory, end.output_bytes) > MAX_INTEGER or end.index >= MAX_TASKS:
-        raise InvalidInput(f"the end of {end.job}.{end.index} has no reason, or a number beyond all bounds")

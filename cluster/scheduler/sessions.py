@@ -6,11 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
+from cluster.domain.believing import believable
 from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
-from cluster.domain.session import Downward
+from cluster.domain.session import Downward, Hello
 from cluster.rpc.convert import hello_from_proto, joinable, report_from_proto, response_to_proto
-from cluster.scheduler.checks import check_hello, check_report, check_size
+from cluster.scheduler.checks import check_hello, check_size
 from cluster.scheduler.driver import Driver
 from cluster.v1 import scheduler_pb2
 
@@ -113,7 +114,7 @@ class Sessions:
         first = await anext(requests, None)
         if first is None or not first.HasField("hello"):
             raise InvalidInput("a session begins with hello")
-        hello = await _taken(first.hello, hello_from_proto, check_hello)
+        hello = await _taken(first.hello, _hello)
         call = asyncio.current_task()
         assert call is not None, "gRPC runs each call in a task of its own"
         line = Line(worker_id, call.cancel)
@@ -156,9 +157,9 @@ class Sessions:
         so a worker that says much waits in its own stream and not in our memory."""
         error: ClusterError | None = None
         try:
-            await self._take(number, first)
+            await self._take(number, line, first)
             async for request in requests:
-                await self._take(number, request)
+                await self._take(number, line, request)
         except ClusterError as caught:
             error = caught
             logger.warning("the session of worker %s ends: %s", line.worker_id, caught)
@@ -166,10 +167,16 @@ class Sessions:
             logger.debug("the stream of worker %s broke", line.worker_id, exc_info=True)
         line.hang_up(error)
 
-    async def _take(self, number: int, request: scheduler_pb2.SessionRequest) -> None:
+    async def _take(self, number: int, line: Line, request: scheduler_pb2.SessionRequest) -> None:
         events: list[Event] = []
         if request.HasField("report"):
-            report = await _taken(request.report, report_from_proto, check_report)
+            report, doubtful = await _taken(request.report, lambda message: believable(report_from_proto(message)))
+            if doubtful:
+                logger.warning(
+                    "worker %s: %d entries of a report say what cannot be; what is still known of them is taken",
+                    line.worker_id,
+                    doubtful,
+                )
             events.append(ReportReceived(number, report))
         if request.heartbeat:
             events.append(HeartbeatReceived(number, request.heartbeat))
@@ -177,13 +184,17 @@ class Sessions:
             await self._driver.tell(*events)
 
 
-async def _taken(message: M, convert: Callable[[M], T], check: Callable[[T], None]) -> T:
+def _hello(message: scheduler_pb2.Hello) -> Hello:
+    hello = hello_from_proto(message)
+    check_hello(hello)
+    return hello
+
+
+async def _taken(message: M, convert: Callable[[M], T]) -> T:
     """The value that the message stands for. InvalidInput if it cannot be. A large one does not hold the event loop."""
 
     def take() -> T:
         check_size(message)
-        value = convert(message)
-        check(value)
-        return value
+        return convert(message)
 
     return take() if message.ByteSize() <= QUICK else await asyncio.to_thread(take)

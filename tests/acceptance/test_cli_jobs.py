@@ -88,6 +88,14 @@ def test_a_name_cannot_steer_the_terminal_of_who_looks_at_it(cluster: Command) -
         assert not {"\x1b", "\x9b"} & set(shown)
 
 
+def test_output_as_json_does_nothing_to_a_terminal(cluster: Command) -> None:
+    number = submit(cluster, "--", "printf", r"DEL \177 CSI \302\233 RLO \342\200\256 end")
+    cluster.ok("job", "wait", number)
+    with on_a_terminal(cluster, "job", "logs", "--json", number) as terminal:
+        terminal.wait_for(r'"data": "DEL \u007f CSI \u009b RLO \u202e end"}')
+    assert json.loads(cluster.ok("job", "logs", "--json", number).text)["data"] == "DEL \x7f CSI \x9b RLO \u202e end"
+
+
 def test_of_many_jobs_show_names_some(cluster: Command) -> None:
     for _ in range(6):
         submit(cluster, "--name", "six", "--", "true")

@@ -10,9 +10,8 @@ import pytest
 
 from cluster.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, NotPermitted
 from cluster.domain.identity import Kind, Role
-from cluster.domain.intervals import Range
-from cluster.domain.job import OkEnds
-from cluster.domain.session import Assign, Attempts
+from cluster.domain.job import ArraySegment
+from cluster.domain.session import Assign, ReportAcknowledged
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.join import Joined, join_by_token
@@ -97,38 +96,49 @@ def test_a_worker_cannot_be_called_by_the_uuid_of_another(tmp_path: Path) -> Non
     in_cluster(tmp_path, body)
 
 
-@pytest.mark.parametrize(
-    ("end", "why"),
-    [
-        ({"started_at": 1e300}, "no number of seconds"),
-        ({"ended_at": -1.0}, "no number of seconds"),
-        ({"exit_code": 256}, "exit code 256"),
-        ({"exit_code": -1}, "exit code -1"),
-    ],
-)
-def test_an_end_that_no_attempt_can_have_is_refused(tmp_path: Path, end: dict[str, float], why: str) -> None:
+def test_an_entry_that_cannot_be_keeps_no_other_from_arriving(tmp_path: Path) -> None:
+    """Refused, the report would be said again, for ever. What no store can hold must not reach it either."""
+
     async def body(cluster: Cluster) -> None:
-        worker = cluster.worker()
+        worker, user = cluster.worker(millicpus=4000), cluster.user()
         await worker.connect()
-        report = scheduler_pb2.Report(ended=[scheduler_pb2.End(job=1, reason="exit:1", **end)])  # type: ignore[arg-type]
+        await user.submit("true", array=(ArraySegment(1, 4),))
+        assert (await worker.hear(Assign)).attempts.count == 4
+        absurd = scheduler_pb2.End(
+            job=1,
+            index=0,
+            attempt=1,
+            reason="exit:1\0" * 5000,
+            exit_code=-1,
+            signal="SIG\0",
+            detail="\0",
+            started_at=float("nan"),
+            ended_at=1e300,
+            cpu_seconds=-1.0,
+            peak_memory_bytes=2**64 - 1,
+            output_bytes=2**64 - 2,
+        )
+        report = scheduler_pb2.Report(
+            sequence=7,
+            started=[scheduler_pb2.Attempts(job=1, attempt=1, indexes=[job_pb2.IndexRange(count=2**32 - 1)])],
+            ok=[
+                scheduler_pb2.OkEnds(job=1, attempt=1, first=1, count=1, packed=packed(1)),
+                scheduler_pb2.OkEnds(job=1, attempt=1, first=2, count=1, packed=b"short"),
+                scheduler_pb2.OkEnds(job=1, attempt=1, first=2**32 - 1, count=1, packed=packed(1)),
+            ],
+            ended=[absurd, scheduler_pb2.End(job=1, index=3, attempt=1, reason="exit:3", exit_code=3)],
+            outputs=[scheduler_pb2.SmallOutput(job=1, index=3, attempt=1, stdout=b"x" * 100_000)],
+        )
         await worker.stream.write(scheduler_pb2.SessionRequest(report=report))
-        with pytest.raises(InvalidInput, match=why):
-            await worker.end_of_session()
-
-    in_cluster(tmp_path, body)
-
-
-def test_ranges_beyond_all_bounds_are_refused(tmp_path: Path) -> None:
-    async def body(cluster: Cluster) -> None:
-        worker = cluster.worker()
-        for report in (
-            {"ok": (OkEnds(1, 1, 2**32 - 1, 1, packed(1)),)},
-            {"ok": (OkEnds(1, 1, 0, 2**32 - 1, b""),)},
-            {"started": (Attempts(1, 1, (Range(0, 2**32 - 1),)),)},
-        ):
-            await worker.connect()
-            with pytest.raises(InvalidInput):
-                await worker.report(**report)
+        assert (await worker.hear(ReportAcknowledged)).sequence == 7
+        (job,) = await user.wait("1")
+        assert (job.counts.succeeded, job.counts.failed) == (2, 2)
+        tasks = {task.index: task for task in (await user.get("1")).tasks}
+        assert tasks[0].reason.startswith("exit:1\\x00exit:1")
+        assert (tasks[0].exit_code, tasks[0].started_at, tasks[0].cpu_seconds) == (70, 0, 0)
+        assert (tasks[3].reason, tasks[3].exit_code) == ("exit:3", 3)
+        await cluster.restart()  # all of it can be read again
+        assert len((await cluster.user().get("1")).tasks) == 4
 
     in_cluster(tmp_path, body)
 
@@ -185,7 +195,7 @@ def test_a_message_of_too_many_entries_ends_its_session_alone(tmp_path: Path) ->
         flood = scheduler_pb2.Attempts(job=1, attempt=1, indexes=[job_pb2.IndexRange(count=1)] * MOST_ENTRIES)
         report = scheduler_pb2.Report(sequence=1, started=[flood])
         await worker.stream.write(scheduler_pb2.SessionRequest(report=report))
-        with pytest.raises(InvalidInput, match="a request of more than 150000 fields"):
+        with pytest.raises(InvalidInput, match="32769 entries in one message"):
             await worker.end_of_session()
 
     in_cluster(tmp_path, body)
