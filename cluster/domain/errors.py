@@ -44,6 +44,10 @@ class NotPermitted(ClusterError):
     exit_code = 77  # EX_NOPERM
 
 
+class IdentityInUse(NotPermitted):
+    """The caller's identity is that of somebody else who is there: it is a copy, and must become one of its own."""
+
+
 class Unreachable(ClusterError):
     """Nobody answers at that address, or the connection broke.
 

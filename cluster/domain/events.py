@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cluster.domain.homes import UNKNOWN, Home
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobSpec
 from cluster.domain.session import Hello, Report
@@ -49,6 +50,8 @@ class WorkerRegistered:
     millicpus: int
     address: str = ""
     version: str = ""
+    home: Home = UNKNOWN
+    uptime: float = 0.0  # seconds, of its machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from cluster.domain.events import (
     WorkerRegistered,
     WorkerRemoved,
 )
+from cluster.domain.homes import refusal
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobRecord
 from cluster.domain.leashes import leash_of, lost_after_in_force
@@ -214,6 +215,9 @@ class SchedulerCore:
         known = self.workers.get(event.worker_id)
         if known is None:
             self._give_up_name(event.name)
+        elif error := refusal(known, event.home, event.uptime, self.now.mono):
+            self._effects.append(Reply(event.ask, error))
+            return
         self._leaving.discard(event.worker_id)
         others = {w.record.name for w in self.workers.values() if w is not known}
         name = next(n for n in _names_like(event.name) if n not in others)
@@ -225,6 +229,7 @@ class SchedulerCore:
             version=event.version,
             registered_at=self.now.wall,
             incarnation=known.record.incarnation if known else "",
+            home=known.record.home if known else event.home,
         )
         if known:
             known.record = record
@@ -285,7 +290,7 @@ class SchedulerCore:
         """Saves the worker's record if it changes."""
         record = replace(worker.record, offline=offline)
         if hello:
-            record = replace(record, incarnation=hello.incarnation, millicpus=hello.millicpus)
+            record = replace(record, incarnation=hello.incarnation, home=hello.home, millicpus=hello.millicpus)
         if record != worker.record:
             worker.record = record
             self._effects.append(record)
@@ -298,6 +303,9 @@ class SchedulerCore:
         if hello.epoch > self.epoch:
             why = f"this scheduler is of epoch {self.epoch}, the worker has obeyed {hello.epoch}: a newer one runs"
             self._effects.append(CloseSession(event.session, why))
+            return
+        if error := refusal(worker, hello.home, hello.uptime, self.now.mono):
+            self._effects.append(CloseSession(event.session, str(error)))
             return
         if worker.session is not None:
             self._effects.append(CloseSession(worker.session, "replaced by a newer session of the same worker"))
@@ -348,6 +356,7 @@ class SchedulerCore:
         worker.session = None
         worker.specs = SpecMemory()
         worker.recalled = {}
+        worker.rival = None
         worker.draining = False
         self._timers.cancel(("lease", worker.id))
         self._expect_back(worker)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cluster.domain.homes import UNKNOWN, Home
 from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
@@ -47,6 +48,8 @@ class Hello:
     queued: tuple[Attempts, ...] = ()
     running: tuple[Attempts, ...] = ()
     ended: tuple[Attempts, ...] = ()  # not acknowledged; their reports follow
+    home: Home = UNKNOWN
+    uptime: float = 0.0  # seconds, of its machine
 
 
 @dataclass(frozen=True, slots=True)

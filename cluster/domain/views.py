@@ -91,7 +91,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
         used_millicpus=min(worker.committed, worker.record.millicpus),
         running=running,
         assigned=assigned,
-        silent_for=max(0.0, core.now.mono - worker.last_heard) if worker.heard else None,
+        silent_for=None if worker.word_at is None else max(0.0, core.now.mono - worker.word_at),
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from cluster.domain.homes import UNKNOWN, Home, Rival
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.spec_memory import SpecMemory
 
@@ -36,6 +37,7 @@ class WorkerRecord:
     incarnation: str = ""  # of the launcher it last said hello with
     offline: bool = False
     removed: bool = False  # forgotten once it holds nothing, unless it registers again
+    home: Home = UNKNOWN  # where it last said hello from
 
 
 class Worker:
@@ -44,21 +46,23 @@ class Worker:
     __slots__ = (
         "committed",
         "draining",
-        "heard",
         "held",
         "jobs",
         "last_heard",
         "recalled",
         "record",
+        "rival",
         "session",
         "specs",
+        "word_at",
     )
 
     def __init__(self, record: WorkerRecord, now: float) -> None:
         self.record = record
         self.session: int | None = None
         self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
-        self.heard = False  # whether it has been heard since this scheduler started
+        self.word_at: float | None = None  # when it was really heard; None: not since this scheduler started
+        self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.committed = 0  # millicpus of everything it holds, started or not
         self.held = 0  # tasks, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
@@ -69,7 +73,7 @@ class Worker:
     def hear(self, now: float) -> None:
         """It has said something."""
         self.last_heard = now
-        self.heard = True
+        self.word_at = now
 
     @property
     def id(self) -> str:

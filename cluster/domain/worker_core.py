@@ -25,6 +25,7 @@ from dataclasses import replace
 from enum import Enum
 
 from cluster.domain.events import Now
+from cluster.domain.homes import UNKNOWN, Home
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
 from cluster.domain.launcher_events import Ended, Started
@@ -95,9 +96,10 @@ class SessionState(Enum):
 class WorkerCore:
     """The worker's decisions. Feed it what happened, perform what it answers, in order."""
 
-    def __init__(self, millicpus: int, epoch: int = 0, connect: bool = True) -> None:
+    def __init__(self, millicpus: int, epoch: int = 0, connect: bool = True, home: Home = UNKNOWN) -> None:
         """`epoch`: the highest ever obeyed. `connect` False: there is no scheduler (a worker that stands alone)."""
         self.millicpus = millicpus
+        self.home = home
         self.epoch = epoch
         self.renewed: float | None = None  # when the last word was sent that a scheduler has confirmed to this agent
         self.running: dict[AttemptKey, None] = {}
@@ -241,6 +243,8 @@ class WorkerCore:
             incarnation=self._incarnation,
             millicpus=self.millicpus,
             epoch=self.epoch,
+            home=self.home,
+            uptime=now,
             queued=group(k for k in self.queued if k not in self._disowned),
             running=group(k for k in self.running if k not in self._disowned),
             ended=group(self.outbox.ended),

@@ -6,6 +6,7 @@ of an End the state (the core decides it) and the worker (whoever's session it c
 
 from collections.abc import Iterable, Sequence
 
+from cluster.domain.homes import Home
 from cluster.domain.intervals import Range
 from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.session import (
@@ -102,11 +103,20 @@ def small_output_from_proto(message: scheduler_pb2.SmallOutput) -> SmallOutput:
     return SmallOutput(message.job, message.index, message.attempt, message.stdout, message.stderr)
 
 
+def home_to_proto(home: Home, uptime: float) -> scheduler_pb2.Home:
+    return scheduler_pb2.Home(machine=home.machine, boot=home.boot, directory=home.directory, uptime=uptime)
+
+
+def home_from_proto(message: scheduler_pb2.Home) -> Home:
+    return Home(message.machine, message.boot, message.directory)
+
+
 def hello_to_proto(hello: Hello) -> scheduler_pb2.Hello:
     return scheduler_pb2.Hello(
         incarnation=hello.incarnation,
         capacity_millicpus=hello.millicpus,
         epoch=hello.epoch,
+        home=home_to_proto(hello.home, hello.uptime),
         queued=map(attempts_to_proto, hello.queued),
         running=map(attempts_to_proto, hello.running),
         ended=map(attempts_to_proto, hello.ended),
@@ -118,6 +128,8 @@ def hello_from_proto(message: scheduler_pb2.Hello) -> Hello:
         message.incarnation,
         message.capacity_millicpus,
         message.epoch,
+        home=home_from_proto(message.home),
+        uptime=message.home.uptime,
         queued=_several_from_proto(message.queued),
         running=_several_from_proto(message.running),
         ended=_several_from_proto(message.ended),

@@ -41,6 +41,7 @@ _CODES: dict[type[ClusterError], grpc.StatusCode] = {
     Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     NotAuthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
+    errors.IdentityInUse: grpc.StatusCode.PERMISSION_DENIED,
     Unreachable: grpc.StatusCode.UNAVAILABLE,
     Untrusted: grpc.StatusCode.UNAUTHENTICATED,
     Internal: grpc.StatusCode.INTERNAL,

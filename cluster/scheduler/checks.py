@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from cluster.domain.believing import MAX_SECONDS
 from cluster.domain.errors import InvalidInput
+from cluster.domain.homes import Home
 from cluster.domain.job import MAX_TASKS
 from cluster.domain.placement import MOST_HELD
 from cluster.domain.session import Attempts, Hello
@@ -33,8 +34,19 @@ def check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
 def check_hello(hello: Hello) -> None:
     """InvalidInput if it cannot be."""
     check_text("incarnation", hello.incarnation)
+    check_home(hello.home, hello.uptime)
     check_millicpus(hello.millicpus)
     _check_attempts((*hello.queued, *hello.running, *hello.ended))
+
+
+def check_home(home: Home, uptime: float) -> None:
+    """InvalidInput if it cannot be."""
+    for word, text in home._asdict().items():
+        check_text(f"the home's {word}", text)
+        if " " in text:
+            raise InvalidInput(f"the home's {word} {text!r} has a space")
+    if not 0 <= uptime < MAX_SECONDS:
+        raise InvalidInput(f"no machine has been up for {uptime} s")
 
 
 def check_millicpus(millicpus: int) -> None:

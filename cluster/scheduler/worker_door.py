@@ -12,9 +12,10 @@ from cluster.domain.ids import AttemptKey
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.pki import enrol
 from cluster.pki.authority import Authority
+from cluster.rpc.convert import home_from_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
-from cluster.scheduler.checks import check_millicpus, check_text
+from cluster.scheduler.checks import check_home, check_millicpus, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.outputs import NewOutput, OutputFiles
 from cluster.scheduler.relay import Relay, check_piece
@@ -45,10 +46,19 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         _check_worker_name(request.name)
         check_text("the address", request.address)
         check_text("the version", request.version)
+        home = home_from_proto(request.home)
+        check_home(home, request.home.uptime)
         worker_id = current_caller().identity.name
         name = await self._driver.ask(
             lambda ask: WorkerRegistered(
-                ask, worker_id, request.name, request.capacity_millicpus, request.address, request.version
+                ask,
+                worker_id,
+                request.name,
+                request.capacity_millicpus,
+                request.address,
+                request.version,
+                home,
+                request.home.uptime,
             )
         )
         return scheduler_pb2.RegisterResponse(worker_id=worker_id, name=name)

@@ -5,6 +5,7 @@ from typing import Any
 
 from cluster.domain.effects import WorkerForgotten
 from cluster.domain.enrolments import Enrolment
+from cluster.domain.homes import Home
 from cluster.domain.identity import Kind, Role
 from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.states import TaskState
@@ -56,7 +57,7 @@ def _output(o: SmallOutput) -> Iterator[tuple[str, Row]]:
 
 def _worker(w: WorkerRecord) -> Iterator[tuple[str, Row]]:
     row = (w.id, w.name, w.millicpus, w.address, w.version, w.registered_at, w.incarnation, w.offline, w.removed)
-    yield sql.PUT_WORKER, row
+    yield sql.PUT_WORKER, (*row, str(w.home))
 
 
 def _forgotten(f: WorkerForgotten) -> Iterator[tuple[str, Row]]:
@@ -124,8 +125,8 @@ def ok_ends_from_row(row: Row) -> OkEnds:
 
 def worker_from_row(row: Row) -> WorkerRecord:
     """One row of LOAD_WORKERS."""
-    *rest, offline, removed = row
-    values: list[Any] = [*rest, bool(offline), bool(removed)]
+    *rest, offline, removed, home = row
+    values: list[Any] = [*rest, bool(offline), bool(removed), Home.parse(home)]
     return WorkerRecord(*values)
 
 

@@ -77,6 +77,10 @@ MIGRATIONS = (
     -- Whether it is to be forgotten once it holds nothing.
     ALTER TABLE workers ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Where it last said hello from (cluster.domain.homes); empty: not known.
+    ALTER TABLE workers ADD COLUMN home TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -145,7 +149,9 @@ GET_OUTPUTS = """
     WHERE job = ? AND task >= ? AND task < ? ORDER BY task, attempt
 """
 
-WORKER_COLUMNS = ("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline", "removed")
+WORKER_COLUMNS = (
+    *("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline", "removed", "home"),
+)
 PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)
 DROP_WORKER = "DELETE FROM workers WHERE id = ?"
 LOAD_WORKERS = f"SELECT {', '.join(WORKER_COLUMNS)} FROM workers ORDER BY id"  # noqa: S608 (no input)

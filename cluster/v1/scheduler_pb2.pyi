@@ -50,16 +50,30 @@ class RenewResponse(_message.Message):
     def __init__(self, certificate: _Optional[bytes] = ..., ca_certificate: _Optional[bytes] = ...) -> None: ...
 
 class RegisterRequest(_message.Message):
-    __slots__ = ("name", "capacity_millicpus", "address", "version")
+    __slots__ = ("name", "capacity_millicpus", "address", "version", "home")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
     name: str
     capacity_millicpus: int
     address: str
     version: str
-    def __init__(self, name: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+    home: Home
+    def __init__(self, name: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., home: _Optional[_Union[Home, _Mapping]] = ...) -> None: ...
+
+class Home(_message.Message):
+    __slots__ = ("machine", "boot", "directory", "uptime")
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_FIELD_NUMBER: _ClassVar[int]
+    machine: str
+    boot: str
+    directory: str
+    uptime: float
+    def __init__(self, machine: _Optional[str] = ..., boot: _Optional[str] = ..., directory: _Optional[str] = ..., uptime: _Optional[float] = ...) -> None: ...
 
 class RegisterResponse(_message.Message):
     __slots__ = ("worker_id", "name")
@@ -100,20 +114,22 @@ class SessionRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "queued", "running", "ended")
+    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "queued", "running", "ended", "home")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     QUEUED_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
     incarnation: str
     capacity_millicpus: int
     epoch: int
     queued: _containers.RepeatedCompositeFieldContainer[Attempts]
     running: _containers.RepeatedCompositeFieldContainer[Attempts]
     ended: _containers.RepeatedCompositeFieldContainer[Attempts]
-    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., queued: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
+    home: Home
+    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., queued: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs", "draining")

@@ -44,6 +44,7 @@ class State:
     api: str = ""
     epoch: int = 0
     pid: int = 0
+    home: str = ""  # where it last worked (cluster.domain.homes)
 
 
 class Membership:

@@ -15,19 +15,23 @@ from cluster.domain.credentials import Credentials
 from cluster.domain.errors import (
     ClusterError,
     Conflict,
+    IdentityInUse,
     Internal,
     InvalidInput,
     NotAuthenticated,
     NotPermitted,
     Untrusted,
 )
+from cluster.domain.homes import Home
 from cluster.domain.tokens import split_address
 from cluster.domain.worker_core import WorkerCore
 from cluster.launcher.client import LauncherUnavailable
+from cluster.rpc.convert import home_to_proto
 from cluster.v1 import scheduler_pb2
 from cluster.worker.agent import Agent, Hooks, Scheduler
 from cluster.worker.api import OwnDoor
 from cluster.worker.capacity import available_millicpus
+from cluster.worker.home import forget_another_home, home_of
 from cluster.worker.launching import Connect, Launcher, connector
 from cluster.worker.membership import Membership, keep_renewing
 from cluster.worker.null_launcher import NullLauncher
@@ -91,11 +95,15 @@ class Worker:
         self._outputs = Outputs(directory / "jobs", work)
         environment = base_environment(os.environ, user)
         templates = Templates(directory / "jobs", work, _checked_scripts(options.scripts), environment, user)
+        home = home_of(directory)
+        forget_another_home(directory / "launcher", Home.parse(membership.state.home), home)
+        membership.amend(home=str(home))
+        self._directory, self._home = directory, home
         self._store = OwnStore(directory / "worker.db")
         self._own = OwnJobs(self._store, templates, lambda: self._agent)
         self._registration = scheduler_pb2.RegisterRequest(capacity_millicpus=self._millicpus, version=__version__)
         self._agent = Agent(
-            WorkerCore(self._millicpus, membership.state.epoch, connect=alone is None),
+            WorkerCore(self._millicpus, membership.state.epoch, connect=alone is None, home=home),
             self._connector(directory / "launcher"),
             templates,
             self._outputs,
@@ -185,6 +193,7 @@ class Worker:
 
     def _register(self) -> scheduler_pb2.RegisterRequest:
         self._registration.name = self.membership.state.name
+        self._registration.home.CopyFrom(home_to_proto(self._home, time.clock_gettime(time.CLOCK_BOOTTIME)))
         self._registration.address = self.membership.state.api
         return self._registration
 
@@ -224,6 +233,11 @@ class Worker:
 
     def _refused(self, error: ClusterError) -> None:
         """A session ended. If there never was one, and trying again is of no use, we end too."""
+        if isinstance(error, IdentityInUse):
+            error = IdentityInUse(
+                f"{error}: stop that one; or remove {self._directory}, and start again with --join TOKEN "
+                "(`cluster token create` prints one), to have a worker of its own here"
+            )
         if isinstance(error, _HOPELESS) and not self.usable.is_set():
             self._fail(error)
 

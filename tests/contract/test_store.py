@@ -9,6 +9,7 @@ import pytest
 
 from cluster.domain.effects import WorkerForgotten
 from cluster.domain.enrolments import Enrolment
+from cluster.domain.homes import Home
 from cluster.domain.identity import Kind, Role
 from cluster.domain.job import (
     PACKED,
@@ -107,7 +108,7 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
     workers = [
         WorkerRecord("w1", "box", 2000, "h:1", "0.1", 5.0, "inc"),
         WorkerRecord("w2", "b", 1, "", "", 1.0, "", True),
-        WorkerRecord("w3", "c", 1, "", "", 1.0, "", False, True),
+        WorkerRecord("w3", "c", 1, "", "", 1.0, "", False, True, Home("m", "b", "d")),
     ]
     store.commit([job(1), state, lines, progress(2), *workers])
     store.close()

@@ -56,7 +56,7 @@ def test_connects_when_the_launcher_is_there_and_says_what_it_holds() -> None:
     reports = (Started(1, "5.0#1", 77, 1), ended(2, 0))
     held = LauncherConnected("inc", ["5.3#2"], ["5.1#1", "5.2#1", "0.9#1"], reports)
     assert bench.turn(held) == [OpenSession(1)]
-    hello = Hello("inc", 2000, 3, queued=(some(1, 3),), running=(some(3, 4, 2),), ended=(some(0, 1),))
+    hello = Hello("inc", 2000, 3, queued=(some(1, 3),), running=(some(3, 4, 2),), ended=(some(0, 1),), uptime=bench.now)
     assert bench.turn(SessionReady(1)) == [SendHello(1, hello)]
     asked = bench.now
     bench.now += 0.5
@@ -364,7 +364,7 @@ def test_everything_unacknowledged_is_told_again_in_the_next_session() -> None:
     assert bench.turn(LauncherReported([Started(3, "5.2#1", 9, 1)])) == []
     bench.now += 10
     assert bench.turn() == [OpenSession(2)]
-    hello = Hello("inc", 2000, 1, running=(some(2, 3),), ended=(some(0, 2),))
+    hello = Hello("inc", 2000, 1, running=(some(2, 3),), ended=(some(0, 2),), uptime=bench.now)
     assert bench.turn(SessionReady(2)) == [SendHello(2, hello)]
     assert bench.down(Welcome(1, LEASE), session=2) == [
         Renew(bench.now),
@@ -380,7 +380,7 @@ def test_a_killed_agent_learns_everything_from_the_launcher() -> None:
     bench.turn(LauncherReported(reports))
     again = Bench(epoch=1)
     again.turn(LauncherConnected("inc", ["5.1#1"], ["5.2#1"], reports))
-    hello = Hello("inc", 2000, 1, (some(2, 3),), (some(1, 2),), (some(0, 1),))
+    hello = Hello("inc", 2000, 1, (some(2, 3),), (some(1, 2),), (some(0, 1),), uptime=again.now)
     assert again.turn(SessionReady(1)) == [SendHello(1, hello)]
     assert again.down(Welcome(1, LEASE)) == [
         Renew(again.now),
