@@ -7,17 +7,19 @@ Times are seconds: wall-clock times since the Unix epoch, durations as such.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from typing import NamedTuple
 
 from cluster.domain.errors import InvalidInput
+from cluster.domain.numbering import Numbering
 from cluster.domain.quantities import format_size
+from cluster.domain.startable import check_startable
 from cluster.domain.states import TaskState
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_LINES_BYTES = 32 * 1024 * 1024  # of all lines of one job, which are handed in as one message
-MAX_LINES = 2_000_000  # of one job: finding them takes 50 bytes of the scheduler's memory each
-MAX_TEXT = 2 * 1024 * 1024  # characters of command and environment: Linux starts no process with more bytes of them
+MAX_LINES = 2_000_000  # of one job
+MAX_SEGMENTS = 10_000  # of an array
+MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
 MAX_RETRIES = 1_000_000  # of one task: as good as for ever
 MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 DEFAULT_GRACE = 10.0
@@ -37,6 +39,9 @@ class ArraySegment(NamedTuple):
     @property
     def size(self) -> int:
         return (self.last - self.first) // self.step + 1
+
+
+_ONE_TASK = (ArraySegment(0, 0),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,15 @@ class JobSpec:
     retries: int = 0
     merge_output: bool = False  # both streams into one file, stdout's, in the order in which they are written
     max_output: int = DEFAULT_MAX_OUTPUT  # bytes of each stream that are kept: its beginning and its end
-    task_count: int = field(init=False, compare=False)
+    numbering: Numbering = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        count = self.lines.count(b"\n") + 1 if self.lines else sum(s.size for s in self.array) or 1
-        object.__setattr__(self, "task_count", count)
+        one_by_one = (ArraySegment(1, self.lines.count(b"\n") + 1),) if self.lines else _ONE_TASK
+        object.__setattr__(self, "numbering", Numbering(self.array if self.array and not self.lines else one_by_one))
+
+    @property
+    def task_count(self) -> int:
+        return self.numbering.count
 
     @property
     def is_array(self) -> bool:
@@ -71,13 +80,7 @@ class JobSpec:
 
     def number_of(self, index: int) -> int:
         """The task number of an index; 0 for the one task of a job that is no array."""
-        if self.lines:
-            return index + 1
-        for segment in self.array:
-            if index < segment.size:
-                return segment.first + index * segment.step
-            index -= segment.size
-        return 0
+        return self.numbering.number_of(index)
 
     def without_lines(self) -> "JobSpec":
         """For workers, who get each task's line with the task: an array of as many numbers."""
@@ -85,28 +88,7 @@ class JobSpec:
 
     def index_of(self, number: int) -> int | None:
         """The index of a task number; None if the job has no such task."""
-        if self.lines:
-            return number - 1 if 1 <= number <= self.task_count else None
-        before = 0
-        for segment in self.array:
-            offset, rest = divmod(number - segment.first, segment.step)
-            if rest == 0 and 0 <= offset < segment.size:
-                return before + offset
-            before += segment.size
-        return None
-
-
-class LineIndex:
-    """Finds the lines of a job by index without keeping a million strings: 8 bytes a line."""
-
-    def __init__(self, lines: bytes) -> None:
-        self._lines = lines
-        self._starts = [0, *accumulate(len(line) + 1 for line in lines.split(b"\n"))]
-
-    def slice(self, start: int, stop: int) -> list[bytes]:
-        """Lines start … stop-1."""
-        begin, end = self._starts[start], self._starts[stop] - 1
-        return self._lines[begin:end].split(b"\n")
+        return self.numbering.index_of(number)
 
 
 def validate(spec: JobSpec) -> None:
@@ -117,17 +99,17 @@ def validate(spec: JobSpec) -> None:
         *spec.script_args,
         spec.cwd,
         spec.name,
+        spec.worker,
         *(v for kv in spec.env for v in kv),
     )
     if not spec.script and not (spec.argv and spec.argv[0]):
         raise InvalidInput("the command is empty: give one after --, as in: cluster run -- echo hello")
-    if b"\0" in spec.lines:
-        line = spec.lines[: spec.lines.index(b"\0")].count(b"\n") + 1
-        raise InvalidInput(f"a NUL byte in line {line} of --each-line: no process can be given one")
     if any("\0" in text for text in texts):
         raise InvalidInput("a NUL byte in the command, environment or a path: no process can be given one")
-    if (size := sum(map(len, texts))) > MAX_TEXT:
-        raise InvalidInput(f"command and environment have {size} characters: the limit is {MAX_TEXT}; use a file")
+    _validate_lines(spec)
+    check_startable(spec)
+    if len(spec.worker) > MAX_WORKER:
+        raise InvalidInput(f"--worker {spec.worker[:40]!r}… has {len(spec.worker)} characters: no worker's name has")
     if spec.script:
         _validate_script(spec.script)
     for name, _ in spec.env:
@@ -157,11 +139,22 @@ def _validate_script(script: str) -> None:
         raise InvalidInput(f"script {script!r} leaves the worker's scripts folder: give a path inside it, without '..'")
 
 
+def _validate_lines(spec: JobSpec) -> None:
+    if (size := len(spec.lines)) > MAX_LINES_BYTES:
+        most = format_size(MAX_LINES_BYTES)
+        raise InvalidInput(f"the lines of one job have {size} bytes: the most are {most}; make several jobs of them")
+    if spec.lines and spec.task_count > MAX_LINES:
+        raise InvalidInput(f"{spec.task_count} lines in one job: the most are {MAX_LINES}; make several jobs of them")
+    if b"\0" in spec.lines:
+        line = spec.lines.count(b"\n", 0, spec.lines.index(b"\0")) + 1
+        raise InvalidInput(f"a NUL byte in line {line} of --each-line: no process can be given one")
+
+
 def _validate_array(spec: JobSpec) -> None:
     if spec.array and spec.lines:
         raise InvalidInput("--array and --each-line exclude each other: each decides what the tasks are")
-    if spec.lines and spec.task_count > MAX_LINES:
-        raise InvalidInput(f"{spec.task_count} lines in one job: the most are {MAX_LINES}; make several jobs of them")
+    if len(spec.array) > MAX_SEGMENTS:
+        raise InvalidInput(f"an array of {len(spec.array)} segments: the most are {MAX_SEGMENTS}; use fewer and longer")
     reached = -1
     for segment in sorted(spec.array):
         if segment.step < 1 or segment.last < segment.first or segment.first < 0:

@@ -7,7 +7,8 @@ Nothing here is per task unless the task is out of the ordinary: states are inte
 from collections.abc import Iterable, Iterator
 
 from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.job import Held, JobProgress, JobRecord, LineIndex
+from cluster.domain.job import Held, JobProgress, JobRecord
+from cluster.domain.lines import LineIndex
 from cluster.domain.states import IllegalTransition, TaskEvent, TaskState, next_state
 
 Holder = tuple[str, int]  # (worker id, attempt)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.domain.errors import InvalidInput
-from cluster.domain.job import ArraySegment, JobRecord, JobSpec, LineIndex, OkEnds, validate
+from cluster.domain.job import ArraySegment, JobRecord, JobSpec, OkEnds, validate
+from cluster.domain.lines import LineIndex
 from cluster.domain.tasks import Job
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
@@ -71,8 +72,10 @@ WRONG = {
     "1000 bytes of output are to be kept: use 64.0 KiB to 64.0 GiB": JobSpec(argv=("a",), max_output=1000),
     "exclude each other": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
     "comes twice": JobSpec(argv=("a",), array=(ArraySegment(1, 5), ArraySegment(3, 4))),
-    "command and environment have": JobSpec(argv=("a",), env=(("A", "x" * (2 * 1024 * 1024)),)),
-    "the most are": JobSpec(argv=("a",), lines=b"\n" * 2_000_000),
+    "2000001 lines in one job: the most are 2000000": JobSpec(argv=("a",), lines=b"\n" * 2_000_000),
+    "33554433 bytes: the most are 32.0 MiB": JobSpec(argv=("a",), lines=bytes(32 * 1024 * 1024 + 1)),
+    "10001 segments: the most are 10000": JobSpec(("a",), array=tuple(ArraySegment(n, n) for n in range(10_001))),
+    "--worker 'x.* has 256 characters": JobSpec(argv=("a",), worker="x" * 256),
     "the limit is": JobSpec(argv=("a",), array=(ArraySegment(1, 10**9),)),
 }
 

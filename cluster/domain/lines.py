@@ -1,0 +1,46 @@
+"""The lines of a job, as they were handed in: one text of up to 32 MiB, in which lines are found by index.
+
+Nothing is kept for each line. A job of two million lines costs the scheduler its text, and a number for each 16 KiB.
+"""
+
+from bisect import bisect_right
+from itertools import accumulate
+
+_BLOCK = 16 * 1024  # bytes that are looked through for one line
+
+
+class LineIndex:
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+        counts = (lines.count(b"\n", at, at + _BLOCK) for at in range(0, len(lines), _BLOCK))
+        self._ends = list(accumulate(counts, initial=0))  # of lines, before each block
+
+    def slice(self, start: int, stop: int) -> list[bytes]:
+        """Lines start … stop-1."""
+        return self._lines[self._begin(start) : self._begin(stop) - 1].split(b"\n")
+
+    def _begin(self, line: int) -> int:
+        """Where that line begins; of the one after the last, where it would."""
+        if line == 0:
+            return 0
+        if line > self._ends[-1]:
+            return len(self._lines) + 1
+        block = bisect_right(self._ends, line - 1) - 1
+        at = block * _BLOCK
+        for _ in range(line - self._ends[block]):
+            at = self._lines.index(b"\n", at) + 1
+        return at
+
+
+def first_longer(lines: bytes, most: int) -> tuple[int, int] | None:
+    """The first line of more than `most` bytes: its number, from 1, and its size. None: there is none.
+
+    Looks from one end of a line to the last that is within reach, so that short lines cost next to nothing."""
+    begin = 0
+    while begin + most < len(lines):
+        end = lines.rfind(b"\n", begin, begin + most + 1)
+        if end < 0:
+            after = lines.find(b"\n", begin)
+            return lines.count(b"\n", 0, begin) + 1, (len(lines) if after < 0 else after) - begin
+        begin = end + 1
+    return None
