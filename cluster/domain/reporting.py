@@ -11,6 +11,7 @@ from cluster.domain.job import PACKED, OkEnds, TaskEnd
 from cluster.domain.launcher_events import Ended, Started
 from cluster.domain.printable import printable
 from cluster.domain.session import Attempts, Report
+from cluster.domain.signals import signal_number
 from cluster.domain.states import TaskState
 
 SMALL_OUTPUT = 4096  # bytes of each stream that may ride along with an end
@@ -22,13 +23,6 @@ MAX_BYTES = 2**63 - 1  # a job may make a file of that size, and another: no sto
 
 _pack = struct.Struct(PACKED).pack
 _MAX_U32 = 0xFFFFFFFF
-# The same numbers on every architecture that Linux has been ported to since 2010 (signal(7)).
-_SIGNALS = (
-    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG "
-    "XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
-)
-_SIGNAL_NUMBERS = {f"SIG{name}": number for number, name in enumerate(_SIGNALS.split(), start=1)}
-_SIGNAL_NUMBERS |= {"SIGRTMIN": 34, "SIGRTMAX": 64}
 _NOT_RUNNABLE = 126  # what shells answer for a command that cannot be run
 
 
@@ -148,13 +142,5 @@ def exit_code(ended: Ended) -> int:
     if ended.code:
         return ended.code
     if ended.signal:
-        return 128 + _number_of(ended.signal)
+        return 128 + signal_number(ended.signal)
     return _NOT_RUNNABLE if ended.reason == "launch_failed" else 0
-
-
-def _number_of(signal: str) -> int:
-    """Of real-time signals Python names the first and the last, and the launcher calls the others by their number."""
-    if signal in _SIGNAL_NUMBERS:
-        return _SIGNAL_NUMBERS[signal]
-    number = signal.removeprefix("SIG")
-    return int(number) if number.isascii() and number.isdigit() and int(number) <= _SIGNAL_NUMBERS["SIGRTMAX"] else 0

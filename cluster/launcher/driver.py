@@ -20,6 +20,7 @@ from typing import Any
 from cluster.domain import launcher_events as ev
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_core import LauncherCore
+from cluster.domain.signals import signal_name
 from cluster.launcher import cgroup, clock, journal, link, remains, spawn, tree, wire
 from cluster.launcher.log import log
 from cluster.launcher.watchdog import Watchdog
@@ -367,14 +368,6 @@ class Launcher:
         if sender is self._link:
             self._link = None
             self._feed(ev.AgentLost())
-
-
-def signal_name(number: int) -> str:
-    """SIGKILL for 9; real-time signals have no name in Python but the first and last."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"
 
 
 def _remove_empty(stem: str, sizes: tuple[int, int]) -> None:

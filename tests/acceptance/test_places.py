@@ -4,6 +4,7 @@ below a limit. It works there, or says in one line what is missing."""
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.domain.signals import signal_name
 from tests.acceptance.command import Command
 from tests.acceptance.interpreters import interpreters
 from tests.patience import PATIENCE
@@ -224,3 +226,12 @@ def test_too_little_memory_is_allowed(packed: Packed, kib: int) -> None:
     assert packed.raw("up").returncode == 0
     done = packed.raw("job", before=limited("as", kib << 10))
     assert_one_line(done, BUSY, f"ulimit -v is {kib}")
+
+
+@pytest.mark.parametrize("number", [1, 9, 15, 34, 37, 64])
+def test_a_signal_that_ends_a_job_is_128_more(packed: Packed, number: int) -> None:
+    """Real-time ones were 128 alone."""
+    kill = f"import os; os.kill(os.getpid(), {number})"
+    done = packed.raw("run", "--", sys.executable, "-c", kill)
+    assert done.returncode == 128 + number, done
+    assert f"signal:{signal_name(number)}".encode() in packed.raw("job", "show", "last").stdout
