@@ -26,18 +26,41 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             print("\t".join(printable(cell.replace("\t", " ").replace("\n", " ")) for cell in row))
         return
     rows = [[printable(cell) for cell in row] for row in rows]
+    from rich.cells import cell_len
     from rich.console import Console  # 90 ms, for terminals only
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for i, head in enumerate(heads):
-        # Only the last column, the longest, is cut where the terminal is too narrow.
-        width = max([len(head), *(len(row[i]) for row in rows)]) if i < len(heads) - 1 else None
-        table.add_column(head, overflow="ellipsis", no_wrap=True, min_width=width)
+    console = Console(highlight=False)
+    natural = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
+    widths = fit(natural, [i == 0 or head == "STATE" for i, head in enumerate(heads)], console.width)
+    shown = [i for i, width in enumerate(widths) if width]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for i in shown:
+        table.add_column(heads[i], overflow="ellipsis", no_wrap=True, width=widths[i])
     for row in rows:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text(row[i]) for i in shown))
+    console.print(table)
+
+
+GAP = 2  # between two columns
+LEAST = 3  # of a column: two letters, and the mark that there were more
+
+
+def fit(natural: Sequence[int], kept: Sequence[bool], room: int) -> list[int]:
+    """How wide each column is where they share `room`: the widest give way first, never those that are `kept`. Where
+    that is not enough the last of the others are left out: 0."""
+    widths = [width if keep else min(width, room) for width, keep in zip(natural, kept, strict=True)]
+    while sum(widths) + GAP * (sum(map(bool, widths)) - 1) > room:
+        giving = [i for i, width in enumerate(widths) if width and not kept[i]]
+        if not giving:
+            break
+        widest = max(giving, key=lambda i: widths[i])
+        if widths[widest] > LEAST:
+            widths[widest] -= 1
+        else:
+            widths[giving[-1]] = 0
+    return widths
 
 
 def iso(seconds: float) -> str | None:
