@@ -19,7 +19,7 @@ def test_every_exit_code_stands_in_the_readme() -> None:
     for module in pkgutil.walk_packages(cluster.__path__, "cluster."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    codes = {error.exit_code for error in (ClusterError, *_below(ClusterError))}
+    codes = {ClusterError.exit_code, *(error.exit_code for error in _below(ClusterError))}
     codes |= {main.INTERRUPTED, main.BROKEN_PIPE, main.BUG, main.IO_ERROR, main.BUSY}
     codes |= {click.UsageError.exit_code, boot.UNUSABLE}
     assert {int(row) for row in ROW.findall((REPOSITORY / "README.md").read_text())} == codes

@@ -25,6 +25,6 @@ def signal_name(number: int) -> str:
 def signal_number(name: str) -> int:
     """The reverse of it, and of other ways to say it; 0 for what is no signal's name."""
     number = _NUMBERS.get(name) or _BY_DISTANCE.get(name)
-    if number is None and name.startswith("SIG") and name[3:].isdigit():
+    if number is None and name.startswith("SIG") and name[3:].isascii() and name[3:].isdigit():
         number = int(name[3:])
     return number if number is not None and 0 < number <= _LAST else 0
