@@ -34,7 +34,7 @@ from cluster.domain.events import (
 from cluster.domain.homes import refusal
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobRecord
-from cluster.domain.leashes import leash_of, lost_after_in_force
+from cluster.domain.leashes import HEARTBEATS, leash_of, lost_after_in_force
 from cluster.domain.loaded import Loaded
 from cluster.domain.ready import ReadyQueue
 from cluster.domain.reports import CANCELLED_EXIT, Reports
@@ -52,6 +52,7 @@ from cluster.domain.session import (
     by_attempt,
 )
 from cluster.domain.spec_memory import SpecMemory
+from cluster.domain.stalls import overslept
 from cluster.domain.states import TaskEvent
 from cluster.domain.tasks import Job
 from cluster.domain.timers import Timers
@@ -81,6 +82,7 @@ class SchedulerCore:
     def restore(self, loaded: Loaded, now: Now) -> None:
         """Takes up what the store holds, once, before the first turn. Every lease starts anew, so that a restart
         loses nobody; tasks between two attempts are due."""
+        self.now = now
         self._next_number = loaded.next_job_number
         for worker_record in loaded.workers:
             self.workers[worker_record.id] = Worker(worker_record, now.mono)
@@ -100,6 +102,8 @@ class SchedulerCore:
     def turn(self, events: Sequence[Event], now: Now) -> list[Effect]:
         """Handles the events in order and whatever is due, then places once. Saves come before the rest by kind only:
         the caller commits them all first."""
+        if overslept(self._timers.next(), now.mono):
+            self._forgive(now.mono - self.now.mono, now.mono)
         self.now = now
         for event in events:
             self._handle(event)
@@ -317,6 +321,7 @@ class SchedulerCore:
         self._compare(worker, hello)
         self._amend(worker, hello=hello)
         self._timers.set(("lease", worker.id), worker.last_heard + self.lease)
+        self._pulse()
 
     def _compare(self, worker: Worker, hello: Hello) -> None:
         """Both sides say what they hold. What only we believe in never started, if the launcher can't have forgotten;
@@ -364,6 +369,7 @@ class SchedulerCore:
             self.touch(self.jobs[number])
 
     def _expect_back(self, worker: Worker) -> None:
+        self._pulse()
         for number in worker.jobs:
             self._timers.set(("lost", worker.id, number), worker.last_heard + self._lost_after(self.jobs[number]))
 
@@ -374,6 +380,8 @@ class SchedulerCore:
 
     def _due(self, key: object) -> None:
         match key:
+            case ("pulse",):
+                self._pulse()
             case ("lease", str(worker_id)):
                 self._lease_due(self.workers[worker_id])
             case ("lost", str(worker_id), int(number)) if worker_id in self.workers:
@@ -382,6 +390,17 @@ class SchedulerCore:
                 job = self.jobs[number]
                 if job.due(Range(index, index + 1)):  # else it was cancelled meanwhile
                     self.touch(job)
+
+    def _pulse(self) -> None:
+        """Looks after a while again whether this scheduler stalls, as long as anybody's silence is counted."""
+        if any(worker.session is not None or worker.jobs for worker in self.workers.values()):
+            self._timers.set(("pulse",), self.now.mono + self.lease / HEARTBEATS)
+
+    def _forgive(self, seconds: float, now: float) -> None:
+        """This scheduler was not there for so long: nobody's silence counts in that time, and in the time of a
+        heartbeat after it, so that what waits is heard. To give up late is safe."""
+        for worker in self.workers.values():
+            worker.last_heard = min(now, worker.last_heard + seconds + self.lease / HEARTBEATS)
 
     def _lease_due(self, worker: Worker) -> None:
         """The timer is not moved by every word of the worker: it looks, when due, when that last was."""
@@ -397,6 +416,10 @@ class SchedulerCore:
     def _lost_due(self, worker: Worker, job: Job) -> None:
         if worker.session is not None:
             return  # it came back in time
+        expiry = worker.last_heard + self._lost_after(job)
+        if expiry > self.now.mono:  # it was forgiven meanwhile
+            self._timers.set(("lost", worker.id, job.number), expiry)
+            return
         why = f"worker {worker.record.name} was unreachable for {self._lost_after(job):g} s"
         for attempt, held in list(job.held_by(worker.id)):
             self._reports.lost(worker, job, attempt, held.copy(), why)

@@ -45,6 +45,7 @@ from cluster.domain.session import (
     Welcome,
 )
 from cluster.domain.spec_memory import SpecMemory
+from cluster.domain.stalls import LISTENING, overslept
 from cluster.domain.worker_messages import (
     OWN,
     AckJournal,
@@ -119,6 +120,7 @@ class WorkerCore:
         self._heartbeat_at = 0.0
         self._asked: dict[int, float] = {}  # heartbeat -> when it was sent; 0 is the hello
         self._heard_at = 0.0
+        self._listens_until = 0.0  # this agent has stalled: until then nobody is called silent
         self._reported_at = -REPORT_EVERY
         self._specs: SpecMemory[JobSpec] = SpecMemory()
         self._closing: float | None = None  # when the goodbye is over at the latest
@@ -130,6 +132,8 @@ class WorkerCore:
 
     def turn(self, events: Sequence[WorkerEvent], now: Now) -> list[WorkerEffect]:
         """Take what happened; answer what to do, in order. With no events: do what is due."""
+        if overslept(self.next_deadline(), now.mono):
+            self._listens_until = now.mono + LISTENING
         effects: list[WorkerEffect] = []
         for event in events:
             match event:
@@ -157,14 +161,18 @@ class WorkerCore:
             if self._connect_at is not None and self._may_connect():
                 due.append(self._connect_at)
         elif self._state is SessionState.GREETING:
-            due.append(self._asked[0] + WELCOME_WITHIN)
+            due.append(self._silence_ends(self._asked[0] + WELCOME_WITHIN))
         elif self._state is SessionState.OPEN:
-            due += [self._heartbeat_at, self._heard_at + self._lease]
+            due += [self._heartbeat_at, self._silence_ends(self._heard_at + self._lease)]
             if self._has_report():
                 due.append(self._reported_at + REPORT_EVERY)
         if self._closing is not None and not self._finished:
-            due.append(self._closing)
+            due.append(self._silence_ends(self._closing))
         return min(due, default=None)
+
+    def _silence_ends(self, at: float) -> float:
+        """When somebody is called silent who should have said something by `at`: not before there was time to hear."""
+        return max(at, self._listens_until)
 
     def holds(self, key: AttemptKey) -> bool:
         """Whether the launcher has it, queued or running."""
@@ -397,10 +405,10 @@ class WorkerCore:
                 self._session += 1
                 self._state = SessionState.DIALLING
                 effects.append(OpenSession(self._session))
-        elif self._state is SessionState.GREETING and now >= self._asked[0] + WELCOME_WITHIN:
+        elif self._state is SessionState.GREETING and now >= self._silence_ends(self._asked[0] + WELCOME_WITHIN):
             self._close_session(f"the scheduler has not answered for {WELCOME_WITHIN:g} s", effects)
         elif self._state is SessionState.OPEN:
-            if now >= self._heard_at + self._lease:
+            if now >= self._silence_ends(self._heard_at + self._lease):
                 why = f"the scheduler has not answered a heartbeat for {self._lease:g} s"
                 self._close_session(why, effects)
                 return
@@ -437,17 +445,18 @@ class WorkerCore:
     def _finish_if_done(self, now: float, effects: list[WorkerEffect]) -> None:
         if self._finished:
             return
+        silent = now >= self._silence_ends(self._closing or 0.0)
         unknown = not self._incarnation  # what a launcher holds that an earlier agent has left
         if self._stopping and (self.running or self.queued or unknown):
             if self._launcher:
                 self._closing = now + GOODBYE  # the grace of each bounds this, and its end is to be reported too
                 return
-            if now < (self._closing or 0.0):
+            if not silent:
                 return  # the launcher has died: only the next one can kill what that left, and say what is lost
         # Once the scheduler has answered the farewell it assigns nothing more, and knows of all that was refused.
         answered = self._farewell is not None and self._farewell not in self._asked
         settled = answered and self.outbox.is_empty and not (self.queued or self._refused)
-        if self._state is not SessionState.OPEN or settled or now >= (self._closing or 0.0):
+        if self._state is not SessionState.OPEN or settled or silent:
             self._finished = True
             effects.append(Finished())
 

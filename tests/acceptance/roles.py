@@ -61,6 +61,15 @@ class Roles:
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE)
 
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """SIGSTOP, and SIGCONT at the end."""
+        os.kill(self._running[name].pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._running[name].pid, signal.SIGCONT)
+
     def client(self) -> Client:
         return Client.connect(home=self.command.home)
 

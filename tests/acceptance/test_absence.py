@@ -33,3 +33,21 @@ def test_jobs_outlive_an_absence_of_the_scheduler_that_is_just_shorter_than_prom
         with roles.client() as client:
             (ended,) = client.wait(str(job.number))
     assert (ended.counts.succeeded, ended.reason) == (6, "ok")
+
+
+def test_jobs_outlive_a_scheduler_that_was_stopped_for_three_leases(command: Command) -> None:
+    """The workers hang up and dial anew, and the first dials hang: the kernel takes them, and nobody answers."""
+    with Roles(command) as roles:
+        roles.start_scheduler("--lease", str(LEASE))
+        for name in ("w1", "w2"):
+            roles.start_worker(name, "--cpus", "1")
+        with roles.client() as client:
+            job = client.submit(["sleep", "12"], array="1-2", lost_after=LOST_AFTER)
+            for (seen,) in client.watch(str(job.number)):
+                if seen.counts.running == 2:
+                    break
+        with roles.stopped("scheduler"):
+            time.sleep(3 * LEASE)
+        with roles.client() as client:
+            (ended,) = client.wait(str(job.number))
+    assert (ended.counts.succeeded, ended.reason) == (2, "ok")

@@ -64,8 +64,20 @@ class Bench:
         return Now(self.mono, WALL + self.mono)
 
     def turn(self, *events: Event, after: float = 0.0) -> list[Effect]:
-        self.mono += after
-        effects = self.core.turn(events, self.now)
+        """`after` so many seconds, in which what is due has its turns."""
+        until, effects = self.mono + after, []
+        while (due := self.core.next_deadline()) is not None and due < until:
+            self.mono = max(self.mono, due)
+            effects += self.core.turn((), self.now)
+        self.mono = until
+        return self._take(effects + self.core.turn(events, self.now))
+
+    def sleep(self, seconds: float, *events: Event) -> list[Effect]:
+        """The scheduler is stopped, and then has `events` in its first turn."""
+        self.mono += seconds
+        return self._take(self.core.turn(events, self.now))
+
+    def _take(self, effects: list[Effect]) -> list[Effect]:
         invariants.check(self.core)
         for effect in effects:
             match effect:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from cluster.domain.effects import Reply
-from cluster.domain.events import CancelRequested, Now, SessionClosed, SessionOpened, Target
+from cluster.domain.events import CancelRequested, SessionClosed, SessionOpened, Target
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobRecord, TaskEnd
 from cluster.domain.placement import MOST_HELD
@@ -74,6 +74,6 @@ def test_what_a_worker_holds_is_bounded_and_so_is_what_is_lost_with_it() -> None
     assert sum(map(len, bench.core.jobs[1].held.values())) == bench.core.workers["w"].held == MOST_HELD
     with within():
         bench.core.turn([SessionClosed(session)], bench.now)
-        lost = bench.core.turn([], Now(bench.mono + 61, bench.now.wall))
+        lost = bench.turn(after=61.0)
     assert sum(isinstance(e, TaskEnd) for e in lost) == MOST_HELD
     assert not bench.core.workers["w"].held

@@ -38,6 +38,13 @@ class Bench:
     def turn(self, *events: WorkerEvent) -> list[WorkerEffect]:
         return self.core.turn(events, Now(self.now, self.now))
 
+    def pass_on(self) -> list[WorkerEffect]:
+        """To the next deadline."""
+        deadline = self.core.next_deadline()
+        assert deadline is not None
+        self.now = max(self.now, deadline)
+        return self.turn()
+
     def down(self, *commands: Downward, session: int = 1) -> list[WorkerEffect]:
         return self.turn(CommandsReceived(session, commands))
 
