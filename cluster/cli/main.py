@@ -30,6 +30,7 @@ COMMANDS = {
     "down": ("cluster.cli.up:down_command", "Stop the cluster that `up` started."),
     "login": ("cluster.cli.login:login", "Use a cluster from this machine, by a user's token."),
     "token": ("cluster.cli.tokens:token", "Let workers and people join: create, list, revoke."),
+    "user": ("cluster.cli.users:user", "List the users, and expel one."),
     "config": ("cluster.cli.config:config", "Show what is configured, and where."),
     "completion": ("cluster.cli.completion:completion", "Print the completion script of a shell."),
 }

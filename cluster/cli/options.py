@@ -70,3 +70,8 @@ def quiet(command: F) -> F:
 def yes(command: F) -> F:
     """--yes."""
     return click.option("--yes", "-y", is_flag=True, help="Do not ask.")(command)
+
+
+def keep_jobs(command: F) -> F:
+    """--keep-jobs."""
+    return click.option("--keep-jobs", is_flag=True, help="Let the jobs of users that are expelled go on.")(command)

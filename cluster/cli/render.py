@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.cli.json_text import json_text
-from cluster.client.types import Job, Output, Task, Token, Worker
+from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
 from cluster.domain.arrays import format_array
 from cluster.domain.job import JobSpec
 from cluster.domain.printable import printable
@@ -205,4 +205,21 @@ def token_json(token: Token) -> dict[str, Any]:
         "expires_at": iso(token.expires_at),
         "uses_left": token.uses_left,
         "revoked": token.revoked,
+        "joined": [member_json(member) for member in token.joined],
+    }
+
+
+def member_json(member: Member) -> dict[str, Any]:
+    """A worker or a user as JSON shows it."""
+    return {"kind": member.kind, "id": member.id, "name": member.name or None}
+
+
+def user_json(user: User) -> dict[str, Any]:
+    """A user as JSON shows it."""
+    return {
+        "name": user.name,
+        "role": user.role,
+        "created_at": iso(user.created_at),
+        "revoked_at": iso(user.revoked_at),
+        "joined": user.joined,
     }

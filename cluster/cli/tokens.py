@@ -5,10 +5,11 @@ import time
 
 import click
 
-from cluster.cli.options import DURATION, as_json, connection, quiet
-from cluster.client.types import Token
+from cluster.cli.options import DURATION, as_json, connection, keep_jobs, quiet, yes
+from cluster.client.types import Member, Token
 from cluster.domain.errors import InvalidInput
 
+MOST_NAMES = 5  # of those who have joined, in one row
 ROLES = ["worker", "user", "viewer", "admin"]
 
 
@@ -63,7 +64,7 @@ def create(ctx: click.Context, role: str, user: str, life: float, uses: int, as_
 def list_tokens(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     """List tokens, used up and revoked ones included."""
     from cluster.cli.connecting import client
-    from cluster.cli.render import ago, iso, print_json, print_table, token_json
+    from cluster.cli.render import print_json, print_table, token_json
 
     async def work() -> tuple[Token, ...]:
         async with client(ctx) as cluster:
@@ -76,11 +77,22 @@ def list_tokens(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     elif quiet:
         print("".join(f"{token.id}\n" for token in tokens), end="")
     else:
-        rows = [
-            (t.id, t.role, t.user, _state(t, now), ago(t.created_at, now), iso(t.expires_at) or "-", _uses(t))
-            for t in tokens
-        ]
-        print_table(("TOKEN", "ROLE", "USER", "STATE", "CREATED", "EXPIRES", "USES LEFT"), rows)
+        rows = [_row(token, now) for token in tokens]
+        print_table(("TOKEN", "ROLE", "USER", "STATE", "CREATED", "EXPIRES", "USES LEFT", "JOINED"), rows)
+
+
+def _row(token: Token, now: float) -> tuple[str, ...]:
+    from cluster.cli.render import ago, iso
+
+    times = (ago(token.created_at, now), iso(token.expires_at) or "-")
+    return (token.id, token.role, token.user, _state(token, now), *times, _uses(token), _joined(token))
+
+
+def _joined(token: Token) -> str:
+    """Who has joined by it, as people call them; of many the first."""
+    names = [member.name or member.id for member in token.joined]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return (", ".join(names[:MOST_NAMES]) + more) or "-"
 
 
 def _uses(token: Token) -> str:
@@ -97,15 +109,26 @@ def _state(token: Token, now: float) -> str:
 
 @token.command("revoke")
 @click.argument("id")
+@click.option("--and-joined", is_flag=True, help="Expel also the workers and users that have joined with it.")
+@keep_jobs
+@yes
 @connection
 @click.pass_context
-def revoke(ctx: click.Context, id: str) -> None:
-    """Let nobody join with a token any more. Who joined with it stays."""
+def revoke(ctx: click.Context, id: str, and_joined: bool, keep_jobs: bool, yes: bool) -> None:
+    """Let nobody join with a token any more. Who joined with it (`cluster token list`) stays, but for --and-joined.
+
+    A user who has joined by another token too keeps what that one gave.
+    """
+    from cluster.cli.asking import confirm
     from cluster.cli.connecting import client
 
-    async def work() -> None:
+    async def work() -> tuple[tuple[Member, ...], int]:
         async with client(ctx) as cluster:
-            await cluster.revoke_token(id)
+            return await cluster.revoke_token(id, and_joined=and_joined, keep_jobs=keep_jobs)
 
-    asyncio.run(work())
-    print(f"token {id} revoked")
+    if and_joined and not yes:
+        confirm(f"Who has joined by token {id} is expelled for good. Revoke?")
+    expelled, cancelled = asyncio.run(work())
+    print(f"token {id} revoked{f', tasks asked to stop: {cancelled}' if cancelled else ''}")
+    for member in expelled:
+        print(f"{member.kind} {member.name or member.id} expelled")

@@ -1,6 +1,7 @@
 """`cluster worker`: the worker role; and `cluster worker list`."""
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ import click
 from click.core import ParameterSource
 
 from cluster.cli.logging import log_options, start_logging
-from cluster.cli.options import CPUS, as_json, connection, quiet
+from cluster.cli.options import CPUS, as_json, connection, quiet, yes
 from cluster.cli.roles import RoleCommand, say_ready
 from cluster.client.config import state_root
-from cluster.client.types import Worker
+from cluster.client.types import RemovedWorker, Worker
 from cluster.domain.tokens import VERSION
 
 
@@ -125,6 +126,36 @@ def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
     else:
         heads = ("WORKER", "STATE", "CPUS", "USED", "RUNNING", "ASSIGNED", "HEARD", "ADDRESS", "ID")
         print_table(heads, [_row(worker, time.time()) for worker in workers])
+
+
+@worker.command("remove")
+@click.argument("worker", metavar="ID")
+@click.option("--revoke", is_flag=True, help="Expel it: every certificate of it is refused, its session is cut.")
+@yes
+@connection
+@click.pass_context
+def remove(ctx: click.Context, /, worker: str, revoke: bool, yes: bool) -> None:
+    """Take a worker off the list, by its id or name: a machine that is gone, or one that is to be expelled (--revoke).
+
+    What it runs is given up as for any worker that is unreachable, when it has certainly stopped; until then it is
+    listed as removed. One that is not expelled is listed again when it comes back.
+    """
+    from cluster.cli.asking import confirm
+    from cluster.cli.connecting import client
+
+    async def work() -> RemovedWorker:
+        async with client(ctx) as cluster:
+            return await cluster.remove_worker(worker, revoke=revoke)
+
+    if revoke and not yes:
+        confirm(f"Worker {worker} is expelled for good. Remove?")
+    removed = asyncio.run(work())
+    name = f"{removed.name} ({removed.id})" if removed.name else removed.id
+    held = f"; {removed.held} tasks that it holds are given up when they have certainly stopped" if removed.held else ""
+    print(f"worker {name} {'removed and revoked' if revoke else 'removed'}{held}")
+    for token in removed.tokens:
+        hint = f"it joined by token {token}, which is still good: `cluster token revoke {token}` shuts that"
+        print(f"cluster: {hint}", file=sys.stderr)
 
 
 def _row(worker: Worker, now: float) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.client.so_far import ReadSoFar
-from cluster.client.types import Job, Output, Task, Token, Worker
+from cluster.client.types import Job, Member, Output, RemovedWorker, Task, Token, User, Worker
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
 
@@ -57,8 +57,17 @@ class Door(Protocol):
     async def tokens(self) -> tuple[Token, ...]:
         """All tokens, used up and revoked ones included."""
 
-    async def revoke_token(self, token_id: str) -> None:
-        """From now on nobody can join with it."""
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> tuple[tuple[Member, ...], int]:
+        """Nobody can join with it; with `and_joined` who has is expelled. Answers those, and tasks asked to stop."""
+
+    async def users(self) -> tuple[User, ...]:
+        """All users, revoked ones included."""
+
+    async def revoke_user(self, name: str, keep_jobs: bool) -> int:
+        """No certificate of the user is let in. Answers how many tasks of its jobs were asked to stop."""
+
+    async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
+        """Takes it off the list; with `revoke` no certificate of it is let in."""
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.client.door import WantedOutput
-from cluster.client.types import Counts, Job, Task, Token, Worker
+from cluster.client.types import Counts, Job, Member, Task, Token, User, Worker
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
@@ -122,4 +122,13 @@ def token_of(message: "admin_pb2.Token") -> Token:
         expires_at=message.expires_at,
         uses_left=None if message.unlimited else message.uses_left,
         revoked=message.revoked,
+        joined=tuple(map(member_of, message.joined)),
     )
+
+
+def member_of(message: "admin_pb2.Member") -> Member:
+    return Member(message.kind, message.id, message.name)
+
+
+def user_of(message: "admin_pb2.User") -> User:
+    return User(message.name, message.role, message.created_at, message.revoked_at, message.joined)

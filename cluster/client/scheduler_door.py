@@ -5,8 +5,18 @@ from typing import Any
 
 from cluster.client.connection import hanging_up, ready
 from cluster.client.door import WantedOutput
-from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of, token_of, worker_of
-from cluster.client.types import Job, Output, Task, Token, Worker
+from cluster.client.messages import (
+    job_of,
+    member_of,
+    output_fields,
+    selectors_of,
+    spec_message,
+    task_of,
+    token_of,
+    user_of,
+    worker_of,
+)
+from cluster.client.types import Job, Member, Output, RemovedWorker, Task, Token, User, Worker
 from cluster.domain.credentials import Credentials
 from cluster.domain.identity import scheduler_server_name
 from cluster.domain.job import JobSpec
@@ -75,26 +85,50 @@ class SchedulerDoor:
 
         request = admin_pb2.CreateTokenRequest(role=role, life=life, uses=uses, user=user)
         with calling(self.address):
-            answer = await self._tokens().CreateToken(request)
+            answer = await self._admins("Tokens").CreateToken(request)
         return token_of(answer.token), answer.join_token
 
     async def tokens(self) -> tuple[Token, ...]:
         from cluster.v1 import admin_pb2
 
         with calling(self.address):
-            return tuple(map(token_of, (await self._tokens().ListTokens(admin_pb2.ListTokensRequest())).tokens))
+            return tuple(map(token_of, (await self._admins("Tokens").ListTokens(admin_pb2.ListTokensRequest())).tokens))
 
-    async def revoke_token(self, token_id: str) -> None:
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> tuple[tuple[Member, ...], int]:
+        from cluster.v1 import admin_pb2
+
+        request = admin_pb2.RevokeTokenRequest(id=token_id, and_joined=and_joined, keep_jobs=keep_jobs)
+        with calling(self.address):
+            answer = await self._admins("Tokens").RevokeToken(request)
+        return tuple(map(member_of, answer.expelled)), answer.cancelled
+
+    async def users(self) -> tuple[User, ...]:
         from cluster.v1 import admin_pb2
 
         with calling(self.address):
-            await self._tokens().RevokeToken(admin_pb2.RevokeTokenRequest(id=token_id))
+            return tuple(map(user_of, (await self._admins("Users").ListUsers(admin_pb2.ListUsersRequest())).users))
+
+    async def revoke_user(self, name: str, keep_jobs: bool) -> int:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            answer = await self._admins("Users").RevokeUser(admin_pb2.RevokeUserRequest(name=name, keep_jobs=keep_jobs))
+        return int(answer.cancelled)
+
+    async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            answer = await self._admins("Workers").RemoveWorker(
+                admin_pb2.RemoveWorkerRequest(worker=worker, revoke=revoke)
+            )
+        return RemovedWorker(answer.id, answer.name, answer.held, tuple(answer.tokens))
 
     async def close(self) -> None:
         await self._channel.close()
 
-    def _tokens(self) -> Any:
-        """The stub of the service for admins: loaded only for them."""
+    def _admins(self, service: str) -> Any:
+        """The stub of a service for admins: loaded only for them."""
         from cluster.v1 import admin_pb2_grpc
 
-        return admin_pb2_grpc.TokensStub(self._channel)
+        return getattr(admin_pb2_grpc, f"{service}Stub")(self._channel)

@@ -112,3 +112,34 @@ class Token:
     expires_at: float
     uses_left: int | None  # None: without limit
     revoked: bool
+    joined: tuple["Member", ...] = ()  # by it, in order; who was expelled is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker or a user."""
+
+    kind: str  # worker or user
+    id: str  # of a worker its UUID
+    name: str  # empty: a worker that has not registered yet
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as the scheduler knows it."""
+
+    name: str
+    role: str
+    created_at: float
+    revoked_at: float  # 0: it was not
+    joined: int  # how many times, by tokens, without those that were revoked
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedWorker:
+    """A worker that was taken off the list."""
+
+    id: str
+    name: str  # empty: it had not registered yet
+    held: int  # tasks: it is listed until they are given up
+    tokens: tuple[str, ...]  # ids of those that it has joined by, and may join by again

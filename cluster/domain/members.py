@@ -5,6 +5,7 @@ Pure: whoever calls keeps the records that a method answers, in one commit, befo
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cluster.domain.enrolments import BY_HAND, Enrolment
 from cluster.domain.errors import Conflict, NotFound
@@ -13,6 +14,13 @@ from cluster.domain.tokens import TokenRecord, admit, check_kind
 from cluster.domain.users import UserRecord
 
 Record = UserRecord | TokenRecord | Enrolment
+
+
+class ExpelledUser(NamedTuple):
+    """One joining of a user, whose certificates are refused."""
+
+    name: str
+    enrolment: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,9 @@ class Members:
         enrolment = self._of(identity.kind, identity.name).get(peer.enrolment)
         return enrolment.revoked is not None if enrolment else peer.enrolment != BY_HAND
 
-    def expelled_users(self) -> list[tuple[str, int]]:
-        """Names and enrolments of users that are refused, for those who cannot ask."""
-        return [(e.name, e.id) for e in self._all() if e.kind is Kind.USER and e.revoked is not None]
+    def expelled_users(self) -> list[ExpelledUser]:
+        """For those who cannot ask."""
+        return [ExpelledUser(e.name, e.id) for e in self._all() if e.kind is Kind.USER and e.revoked is not None]
 
     # ── coming in ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from cluster.domain.homes import Home
 from cluster.domain.intervals import Range
 from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.members import ExpelledUser
 from cluster.domain.session import (
     Assign,
     Attempts,
@@ -221,7 +222,8 @@ def response_to_proto(messages: Sequence[Downward]) -> scheduler_pb2.SessionResp
 
 
 def messages_from_response(response: scheduler_pb2.SessionResponse) -> list[Downward]:
-    """All that a response says, in the order in which it must be obeyed; `open_output` is left to the caller."""
+    """All that a response says, in the order in which it must be obeyed; `open_output` and `expelled` are left to the
+    caller."""
     messages: list[Downward] = []
     if response.HasField("welcome"):
         messages.append(Welcome(response.welcome.epoch, response.welcome.lease))
@@ -234,6 +236,16 @@ def messages_from_response(response: scheduler_pb2.SessionResponse) -> list[Down
     if response.heartbeat:
         messages.append(HeartbeatAnswered(response.heartbeat))
     return messages
+
+
+def expelled_to_proto(users: Sequence[ExpelledUser]) -> scheduler_pb2.ExpelledUsers:
+    return scheduler_pb2.ExpelledUsers(
+        users=[scheduler_pb2.ExpelledUser(name=name, enrolment=enrolment) for name, enrolment in users]
+    )
+
+
+def expelled_from_proto(message: scheduler_pb2.ExpelledUsers) -> tuple[ExpelledUser, ...]:
+    return tuple(ExpelledUser(user.name, user.enrolment) for user in message.users)
 
 
 def job_to_proto(view: JobView) -> job_pb2.Job:

@@ -57,7 +57,7 @@ class Service:
         core.restore(loaded, system_clock())
         self.driver = Driver(core, store)
         self.serving = ServingCredentials(credentials)
-        self.admission = Admission(store, lambda: self._gate.recheck())  # noqa: PLW0108 (the gate is made below)
+        self.admission = Admission(store, self._members_changed)
         self._authority = authority
         self._directory = directory
         self._store = store
@@ -76,9 +76,10 @@ class Service:
             revoked=self.admission.members.is_expelled,
             now=time.time,
         )
-        relay, sessions, files = Relay(), Sessions(self.driver), OutputFiles(directory / OUTPUTS)
-        jobs = JobsDoor(self.driver, Sources(self.driver, files, relay, sessions))
-        workers = WorkerDoor(self.driver, sessions, relay, files, authority)
+        relay, files = Relay(), OutputFiles(directory / OUTPUTS)
+        self._sessions = Sessions(self.driver, self.admission.members.expelled_users)
+        jobs = JobsDoor(self.driver, Sources(self.driver, files, relay, self._sessions))
+        workers = WorkerDoor(self.driver, self._sessions, relay, files, authority)
         expelling = Expelling(self.driver, self.admission, self._renew_admin)
         tokens = TokensDoor(self.driver, self.admission, expelling, self.new_token)
         users, machines = UsersDoor(self.admission, expelling), WorkersDoor(self.admission, expelling)
@@ -136,6 +137,10 @@ class Service:
         token, record = enrol.new_token(self.join_address, self._authority.pin, Role.WORKER, now, _FOR_EVER)
         self.admission.members.add_ours(record)
         return token
+
+    def _members_changed(self) -> None:
+        self._gate.recheck()
+        self._sessions.tell_expelled()
 
     async def _renew_admin(self) -> None:
         """In the place of a certificate that is refused from now on, for whoever may read this machine's files."""

@@ -9,8 +9,9 @@ from typing import Protocol, TypeVar
 from cluster.domain.believing import believable
 from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
+from cluster.domain.members import ExpelledUser
 from cluster.domain.session import Downward, Hello
-from cluster.rpc.convert import hello_from_proto, joinable, report_from_proto, response_to_proto
+from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
 from cluster.scheduler.checks import check_hello, check_size
 from cluster.scheduler.driver import Driver
 from cluster.v1 import scheduler_pb2
@@ -44,6 +45,8 @@ class Line:
         self._cut = cut
         self._messages: list[Downward] = []
         self._open: list[scheduler_pb2.OpenOutput] = []
+        self._expelled: Sequence[ExpelledUser] | None = None  # to be told; None: nothing new
+        self._told: Sequence[ExpelledUser] | None = None
         self._end: ClusterError | None = None
         self._wake = asyncio.Event()
 
@@ -60,6 +63,12 @@ class Line:
         """Asks the worker to push output."""
         self._open.append(message)
         self._wake.set()
+
+    def expel(self, users: Sequence[ExpelledUser]) -> None:
+        """Tells the worker whom its own API must not let in: all of them, if that is new."""
+        if users != self._told:
+            self._told = self._expelled = users
+            self._wake.set()
 
     def close(self, why: str) -> None:
         """Ends the session with an error that tells the worker why."""
@@ -81,10 +90,13 @@ class Line:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._messages or self._open:
+            if self._messages or self._open or self._expelled is not None:
                 count = joinable(self._messages)
                 response = response_to_proto(self._messages[:count])
                 response.open_output.extend(self._open)
+                if self._expelled is not None:
+                    response.expelled.CopyFrom(expelled_to_proto(self._expelled))
+                    self._expelled = None
                 self._messages, self._open = self._messages[count:], []
                 if self._messages:
                     self._wake.set()
@@ -100,12 +112,20 @@ class Line:
 class Sessions:
     """All workers that are connected."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, expelled_users: Callable[[], Sequence[ExpelledUser]]) -> None:
+        """`expelled_users` are those whom workers must not let in at their own API."""
         self._driver = driver
+        self._expelled_users = expelled_users
         self._lines: dict[str, Line] = {}  # by worker id: the newest session of each
 
     def line_of(self, worker_id: str) -> Line | None:
         return self._lines.get(worker_id)
+
+    def tell_expelled(self) -> None:
+        """To be called after somebody was expelled."""
+        users = self._expelled_users()
+        for line in self._lines.values():
+            line.expel(users)
 
     async def serve(
         self, worker_id: str, requests: AsyncIterator[scheduler_pb2.SessionRequest]
@@ -126,6 +146,7 @@ class Sessions:
             if not line.closed:
                 name = await self._name(worker_id)
                 self._lines[worker_id] = line
+                line.expel(self._expelled_users())
                 self._driver.watchers.all_changed()
                 logger.info("worker %s is connected", name)
             async for response in line.responses():

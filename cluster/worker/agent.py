@@ -23,6 +23,7 @@ from cluster.domain.ids import AttemptKey
 from cluster.domain.job import DEFAULT_LOST_AFTER
 from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.domain.leashes import leash_of
+from cluster.domain.members import ExpelledUser
 from cluster.domain.session import Downward, Welcome
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import (
@@ -95,6 +96,7 @@ class Hooks:
     save_epoch: Callable[[int], None]
     registered: Callable[[str], None]  # the name in force
     welcomed: Callable[[], None]
+    expelled: Callable[[Sequence[ExpelledUser]], None]  # whom the own API must not let in, all of them
     refused: Callable[[ClusterError], None]  # a session ended, or never came to be
 
 
@@ -414,7 +416,13 @@ class Agent:
     def _open(self, number: int) -> None:
         scheduler = self.scheduler
         assert scheduler is not None, "a core that stands alone opens no session"
-        listener = Listener(self._on_ready, self._on_received, self._on_asked_for_output, self._on_closed)
+        listener = Listener(
+            ready=self._on_ready,
+            received=self._on_received,
+            asked_for_output=self._on_asked_for_output,
+            expelled=self.hooks.expelled,
+            closed=self._on_closed,
+        )
         try:
             address, credentials = scheduler.address(), scheduler.credentials()
         except ClusterError as error:  # the disk is full, and it has moved: not for ever, as of any other session

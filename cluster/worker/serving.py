@@ -12,6 +12,7 @@ from cluster.rpc.health import Health
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import worker_pb2, worker_pb2_grpc
 from cluster.worker.api import OwnDoor, role_of
+from cluster.worker.expelled import ExpelledUsers
 
 MORE_PORTS = 100  # tried after the usual one
 
@@ -19,13 +20,13 @@ MORE_PORTS = 100  # tried after the usual one
 class OwnServer:
     """Serves from `start` to `stop`. `port` is the one it listens on."""
 
-    def __init__(self, credentials: Credentials, door: OwnDoor) -> None:
+    def __init__(self, credentials: Credentials, door: OwnDoor, expelled: ExpelledUsers) -> None:
         cluster_id = credentials.identity.cluster_id
         self.serving = ServingCredentials(credentials)
         self.port = 0
         self._health = Health([worker_pb2.DESCRIPTOR.services_by_name["Worker"]])
-        # Nothing revokes the one user who may call here (ARCHITECTURE.md, Trust).
-        self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), role_of, lambda peer: False, time.time)
+        self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), role_of, expelled.__contains__, time.time)
+        expelled.changed = self._gate.recheck
         self._server = mutual_tls_server(
             self._gate,
             [

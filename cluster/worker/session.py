@@ -14,9 +14,10 @@ import grpc.aio
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, Unreachable
 from cluster.domain.identity import scheduler_server_name
+from cluster.domain.members import ExpelledUser
 from cluster.domain.session import Downward
 from cluster.rpc.channel import dial
-from cluster.rpc.convert import messages_from_response
+from cluster.rpc.convert import expelled_from_proto, messages_from_response
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
 
@@ -39,6 +40,7 @@ class Listener:
     ready: Callable[[int, str], None]  # and the name that the worker has from now on
     received: Callable[[int, Sequence[Downward]], None]
     asked_for_output: Callable[[scheduler_pb2.OpenOutput], None]
+    expelled: Callable[[Sequence[ExpelledUser]], None]  # all of them: whom our own API must not let in
     closed: Callable[[int, ClusterError], None]
 
 
@@ -137,6 +139,8 @@ class Session:
             while (response := await stream.read()) is not grpc.aio.EOF:
                 if commands := messages_from_response(response):
                     self._listener.received(self.number, commands)
+                if response.HasField("expelled"):
+                    self._listener.expelled(expelled_from_proto(response.expelled))
                 for wanted in response.open_output:
                     self._listener.asked_for_output(wanted)
         finally:

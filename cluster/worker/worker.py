@@ -31,6 +31,7 @@ from cluster.v1 import scheduler_pb2
 from cluster.worker.agent import Agent, Hooks, Scheduler
 from cluster.worker.api import OwnDoor
 from cluster.worker.capacity import available_millicpus
+from cluster.worker.expelled import ExpelledUsers
 from cluster.worker.home import forget_another_home, home_of
 from cluster.worker.launching import Connect, Launcher, connector
 from cluster.worker.membership import Membership, keep_renewing
@@ -99,6 +100,7 @@ class Worker:
         forget_another_home(directory / "launcher", Home.parse(membership.state.home), home)
         membership.amend(home=str(home))
         self._directory, self._home = directory, home
+        self._expelled = ExpelledUsers(directory)
         self._store = OwnStore(directory / "worker.db")
         self._own = OwnJobs(self._store, templates, lambda: self._agent)
         self._registration = scheduler_pb2.RegisterRequest(capacity_millicpus=self._millicpus, version=__version__)
@@ -115,6 +117,7 @@ class Worker:
                 save_epoch=lambda epoch: membership.amend(epoch=epoch),
                 registered=self._registered,
                 welcomed=self.usable.set,
+                expelled=self._expelled.replace,
                 refused=self._refused,
             ),
         )
@@ -184,7 +187,7 @@ class Worker:
         address = ""
         if listen != NO_LISTENER:
             door = OwnDoor(self._own, self._agent.readers, state.id, state.name)
-            self._server = OwnServer(self.membership.credentials, door)
+            self._server = OwnServer(self.membership.credentials, door, self._expelled)
             await self._server.start(listen, self._options.or_next_port)
             host = listen.rpartition(":")[0]
             address = f"{_reachable(host, self._address())}:{self._server.port}"

@@ -1,0 +1,68 @@
+"""`cluster user`: the people of a cluster."""
+
+import asyncio
+import time
+
+import click
+
+from cluster.cli.options import as_json, connection, keep_jobs, quiet, yes
+from cluster.client.types import User
+
+
+@click.group()
+def user() -> None:
+    """List the users, and expel one. `cluster token create --role user --user NAME` lets one in."""
+
+
+@user.command("list")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def list_users(ctx: click.Context, as_json: bool, quiet: bool) -> None:
+    """List the users, revoked ones included."""
+    from cluster.cli.connecting import client
+    from cluster.cli.render import ago, print_json, print_table, user_json
+
+    async def work() -> tuple[User, ...]:
+        async with client(ctx) as cluster:
+            return await cluster.users()
+
+    users, now = asyncio.run(work()), time.time()
+    if as_json:
+        print_json([user_json(user) for user in users])
+    elif quiet:
+        print("".join(f"{user.name}\n" for user in users), end="")
+    else:
+        rows = [(u.name, _state(u), u.role, str(u.joined), ago(u.created_at, now)) for u in users]
+        print_table(("USER", "STATE", "ROLE", "JOINED", "CREATED"), rows)
+
+
+def _state(user: User) -> str:
+    return "revoked" if user.revoked_at else "good"
+
+
+@user.command("revoke")
+@click.argument("name")
+@keep_jobs
+@yes
+@connection
+@click.pass_context
+def revoke(ctx: click.Context, name: str, keep_jobs: bool, yes: bool) -> None:
+    """Expel a user: every certificate of it is refused, its calls are cut, its jobs are cancelled.
+
+    A new token may give the name to somebody again; certificates from before stay refused. Of `admin` the one beside
+    the scheduler's keys is made anew, and all copies of the old one are refused.
+    """
+    from cluster.cli.asking import confirm
+    from cluster.cli.connecting import client
+
+    async def work() -> int:
+        async with client(ctx) as cluster:
+            return await cluster.revoke_user(name, keep_jobs=keep_jobs)
+
+    if not yes:
+        jobs = "" if keep_jobs else ", and its jobs are cancelled"
+        confirm(f"User {name} is expelled for good{jobs}. Revoke?")
+    cancelled = asyncio.run(work())
+    print(f"user {name} revoked{f', tasks asked to stop: {cancelled}' if cancelled else ''}")
