@@ -26,7 +26,19 @@ FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package 
 
 # Values and algorithms only: nothing that knows the time, chance, files, the network or other processes.
 INERT = {
-    *("abc", "array", "bisect", "collections", "dataclasses", "decimal", "enum", "fractions", "functools", "hashlib"),
+    *(
+        "abc",
+        "array",
+        "bisect",
+        "collections",
+        "copy",
+        "dataclasses",
+        "decimal",
+        "enum",
+        "fractions",
+        "functools",
+        "hashlib",
+    ),
     *("heapq", "itertools", "math", "operator", "re", "string", "struct", "typing"),
 }
 

@@ -37,6 +37,7 @@ class Reply:
 
     ask: int
     value: int | str | ClusterError
+    sure: bool = False  # it was true before this turn, which has added nothing to it
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ The driver commits all saves of a turn in one transaction before it performs the
 is on disk. Time comes in as `now`; ids come in with events.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import count
 
@@ -126,6 +127,18 @@ class SchedulerCore:
         """The job with that UUID."""
         return self._numbers.get(job_id)
 
+    def seen_with(self, jobs: Mapping[int, Job | None]) -> "SchedulerCore":
+        """To be read, not to be changed: as it would be if these jobs were as given, or (None) not there yet."""
+        seen = copy(self)
+        seen.jobs = {**self.jobs, **jobs}  # type: ignore[dict-item]
+        seen._unfinished = {**self._unfinished, **jobs}  # type: ignore[dict-item]
+        for number, job in jobs.items():
+            if job is None:
+                del seen.jobs[number]
+            if job is None or job.ended_at:
+                seen._unfinished.pop(number, None)
+        return seen
+
     def unfinished(self) -> Iterable[Job]:
         """In the order of their numbers."""
         return self._unfinished.values()
@@ -235,6 +248,10 @@ class SchedulerCore:
             incarnation=known.record.incarnation if known else "",
             home=known.record.home if known else event.home,
         )
+        if known and record == replace(known.record, registered_at=record.registered_at):
+            # It says what it said before: it can be told so even while nothing can be written.
+            self._effects.append(Reply(event.ask, name, sure=True))
+            return
         if known:
             known.record = record
         else:

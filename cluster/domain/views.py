@@ -80,7 +80,8 @@ def overall(counts: Mapping[TaskState, int]) -> TaskState:
 def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
     running = assigned = 0
     for number in worker.jobs:
-        job = core.jobs[number]
+        if (job := core.jobs.get(number)) is None:
+            continue  # it is not on disk yet
         for _, held in job.held_by(worker.id):
             unstarted = len(held.intersection(job.sets[TaskState.ASSIGNED]))
             assigned += unstarted

@@ -44,6 +44,7 @@ class Admission:
 
     async def _admit(self, kind: str, secret_hash: str, before: Peer | None) -> Enrolment:
         """Spends one use of a token, on disk before it returns; none if its bearer cannot become what it says."""
+        self._driver.expect_writable()
         fresh = str(uuid.uuid4()), enrol.new_enrolment_id()
         enrolment, records = self.members.admit(secret_hash, kind, before, *fresh, self._now())
         await self._save(records)
@@ -51,6 +52,7 @@ class Admission:
 
     async def add(self, token: TokenRecord) -> None:
         """Conflict when it would make of a user somebody else."""
+        self._driver.expect_writable()
         await self._save(self.members.add(token))
 
     async def enrol_admin(self) -> int:

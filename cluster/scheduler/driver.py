@@ -1,12 +1,14 @@
 """Runs the core: gathers what happens, commits what follows, and only then lets anybody know.
 
-    batch → core.turn → store.commit (in the writer thread) → sends, replies, reads
+    batch → core.turn → store.commit (in the writer's thread) → sends, replies, reads
 
 While a commit is under way the next batch gathers, so under load one commit serves many events, and on the idle path
 nothing waits. Reads run between a commit and the next turn: the only moments when memory and disk agree.
 
-When a commit fails, memory is ahead of the disk and nothing more may be told: the driver stops for good, and every
-call from then on gets one clear error. A restart rebuilds from the store; running jobs notice nothing.
+When a commit fails or takes long, the core goes ahead of the disk: its turns go on, what they decide waits (but for
+what need not, see `cluster.domain.waiting`), and readers are shown what is on disk. Submissions are refused meanwhile,
+so what waits is bounded by what runs already. When the disk is well again, all of it is committed and told. When it
+will never be, the driver ends, and with it the process: a restart rebuilds from what is on disk.
 """
 
 import asyncio
@@ -19,13 +21,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send
-from cluster.domain.errors import ClusterError, Unreachable
-from cluster.domain.events import Event, Now
+from cluster.domain.errors import ClusterError, Exhausted, Internal, Unreachable
+from cluster.domain.events import CancelRequested, Event, HeartbeatReceived, Now, SessionClosed, SessionOpened
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import Downward
+from cluster.scheduler.on_disk import OnDisk
 from cluster.scheduler.telling import tell
 from cluster.scheduler.watching import Watchers
-from cluster.store.interface import Item, Store
+from cluster.scheduler.writing import Turns, Writer
+from cluster.store.interface import Item, Store, StoreFailed, StoreTroubled
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +37,12 @@ T = TypeVar("T")
 
 _STOPPED = "the scheduler has stopped taking work and must be started again"
 _STOPPING = "the scheduler is stopping; try again when it is back"
+SLOW = 1.0  # seconds of a commit after which the core goes ahead of it
+PATIENCE = 10.0  # seconds that a caller waits for the disk before it is told that nobody knows
+LAST_TRY = 5.0  # seconds that the end of the process waits for the disk
+# What may wait for the disk, as Waiting.weight counts it. Beyond it only what matters to leases and cancels is taken.
+MOST_WAITING = 500_000
+_URGENT = HeartbeatReceived | CancelRequested | SessionOpened | SessionClosed
 
 
 class SessionLine(Protocol):
@@ -46,15 +56,16 @@ class SessionLine(Protocol):
 
 @dataclass(slots=True)
 class _Batch:
-    """What gathers while the batch before it is being committed."""
+    """What gathers until the next turn."""
 
     events: list[Event] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)  # to be committed that are not the core's: tokens, users
     reads: list[tuple[Callable[[SchedulerCore], Any], asyncio.Future[Any]]] = field(default_factory=list)
+    taken: list[asyncio.Future[None]] = field(default_factory=list)  # told after the turn: on disk, or ahead of it
     done: list[asyncio.Future[None]] = field(default_factory=list)  # told when the batch is on disk
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.items or self.reads or self.done)
+        return bool(self.events or self.items or self.reads or self.taken or self.done)
 
 
 def system_clock() -> Now:
@@ -66,19 +77,26 @@ class Driver:
 
     def __init__(self, core: SchedulerCore, store: Store, clock: Callable[[], Now] = system_clock) -> None:
         self.failure: ClusterError | None = None  # why nothing is taken any more
+        self.exit_code = 0  # of the process, once `run` has returned
         self.watchers = Watchers()
+        self.clock = clock
         self._core = core
         self._store = store
-        self.clock = clock
         self._next = _Batch()
-        self._busy = False  # with a batch: memory is ahead of the disk
+        self._batch = _Batch()  # of the present turn
+        self._deferred = _Batch()  # waits until what is ahead of the disk has become less
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()  # of the writer
+        self._ahead = False  # the core goes on although what it has decided is not on disk
         self._stopping = False
+        self._give_up_at = 0.0
         self._sessions: dict[int, SessionLine] = {}
         self._asks: dict[int, asyncio.Future[Any]] = {}
         self._last_ask = self._last_session = 0
-        self._writer = ThreadPoolExecutor(1, "store-writer")
         self._reader = ThreadPoolExecutor(1, "store-reader")
+        self._writer = Writer(store, self._landed, self._has_news)
+        self._on_disk = OnDisk(core, self.fetch)
+        self._answering: set[asyncio.Task[None]] = set()
 
     # ── for the services ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,20 +108,40 @@ class Driver:
 
     def close_session(self, number: int) -> None:
         self._sessions.pop(number, None)
+        self._writer.forget(number)
 
     async def ask(self, event: Callable[[int], Event]) -> Any:
-        """Puts the event (made with the number of this ask) and returns the core's reply, or raises it."""
+        """Puts the event (made with the number of this ask) and returns the core's reply, or raises it. Unreachable if
+        the disk does not take it for so long that the caller should hear of that; it may come to disk later."""
         self._last_ask += 1
         self._asks[self._last_ask] = answer = asyncio.get_running_loop().create_future()
         self.put(event(self._last_ask))
-        return await answer
+        return await self._patiently(answer)
 
-    async def tell(self, *events: Event) -> None:
-        """Puts the events and returns when all that follows from them is on disk."""
-        done = asyncio.get_running_loop().create_future()
+    async def tell(self, *events: Event) -> asyncio.Future[None]:
+        """Puts the events and returns when all that follows from them is on disk, or else when all has been done that
+        need not wait for that. The future is for the rest."""
+        loop = asyncio.get_running_loop()
+        taken, done = loop.create_future(), loop.create_future()
         self.put(*events)
+        self._next.taken.append(taken)
         self._next.done.append(done)
-        await done
+        await taken
+        return done
+
+    async def _patiently(self, answer: asyncio.Future[T]) -> T:
+        while True:
+            await asyncio.wait([answer], timeout=PATIENCE)
+            if answer.done():
+                return answer.result()
+            if trouble := self._writer.trouble:
+                raise Unreachable(f"this is under way, but not on disk yet: {trouble}; look later what became of it")
+
+    def expect_writable(self, known: Callable[[SchedulerCore], object] = lambda _: False) -> None:
+        """Exhausted while nothing new can be taken, because nothing can be written. Not for what is `known`: that may
+        be on its way to the disk."""
+        if (trouble := self._writer.trouble) and not known(self._core):
+            raise Exhausted(f"nothing new is accepted just now: {trouble}; try again later")
 
     def put(self, *events: Event) -> None:
         """As `tell`, for callers that do not wait."""
@@ -118,7 +156,7 @@ class Driver:
         self._next.items += items
         self._next.done.append(done)
         self._wake.set()
-        await done
+        await self._patiently(done)
 
     async def read(self, view: Callable[[SchedulerCore], T]) -> T:
         """What `view` sees in the core at a moment when all that it shows is on disk. It must not change anything."""
@@ -132,7 +170,11 @@ class Driver:
         return await self._read(view)
 
     async def _read(self, view: Callable[[SchedulerCore], T]) -> T:
-        if not self._busy and not self._next:
+        while self._ahead:
+            unsaved = {*self._writer.trying.jobs, *self._writer.held.jobs}
+            if await self._on_disk.learn(unsaved) and self._ahead:
+                return view(self._on_disk.core(unsaved))
+        if not self._writer.busy and not self._next:
             return view(self._core)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._next.reads.append((view, answer))
@@ -142,7 +184,10 @@ class Driver:
     async def fetch(self, query: Callable[[Store], T]) -> T:
         """What the store holds, asked in the reader's thread."""
         self.check()
-        return await asyncio.get_running_loop().run_in_executor(self._reader, query, self._store)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, query, self._store)
+        except StoreTroubled as error:
+            raise Unreachable(f"{error}; try again later") from None
 
     def check(self) -> None:
         """Raises when no call can be served any more."""
@@ -154,55 +199,136 @@ class Driver:
     # ── the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
-        """Until `stop`, or until the store fails (then `failure` says why)."""
-        batch = _Batch()
+        """Until `stop`, or until the store fails for good (then `failure` says why)."""
         try:
-            while self._next or not self._stopping:
+            while not self._may_end():
                 await self._something_to_do()
-                batch, self._next = self._next, _Batch()
-                await self._turn(batch)
-        except ClusterError as error:
-            self._fail(batch, f"{_STOPPED}: {error}")
+                await self._until_on_disk()
+                self._batch, self._next = self._next, _Batch()
+                self._turn(self._batch)
+                await self._until_on_disk()
+                self._finish(self._batch)
+            if self._writer.busy:
+                self._fail(f"the scheduler was stopped, and its last words are not on disk: {self._writer.trouble}")
+        except StoreFailed as error:
+            self._fail(f"{_STOPPED}: {error}")
         except Exception as error:
             logger.exception(
                 "a fault of ours, after which memory cannot be trusted; a restart takes up what is on disk"
             )
-            self._fail(batch, f"{_STOPPED}: a fault of its own ({type(error).__name__}), its log says more")
+            why = f"{_STOPPED}: a fault of its own ({type(error).__name__}), its log says more"
+            self._fail(why, Internal.exit_code)
         else:
             self._let_go(_STOPPING)
         finally:
-            self._writer.shutdown()
+            await self._writer.close()
             self._reader.shutdown()
 
     def stop(self) -> None:
         """Ends `run` after what was put before."""
         self._stopping = True
+        self._give_up_at = self.clock().mono + LAST_TRY
         self._wake.set()
 
+    def _may_end(self) -> bool:
+        if not self._stopping or self._next:
+            return False
+        return not self._writer.busy or self.clock().mono >= self._give_up_at
+
     async def _something_to_do(self) -> None:
-        """Waits until something is put, but no longer than to the core's next deadline."""
-        deadline = self._core.next_deadline()
-        if not self._next and (deadline is None or deadline > self.clock().mono):
+        """Waits until something is put or has come to disk, but no longer than to the core's next deadline."""
+        if self._next or self._may_end():
+            return
+        deadlines = (self._core.next_deadline(), self._give_up_at if self._stopping else None)
+        due = [at for at in deadlines if at is not None]
+        left = min(due) - self.clock().mono if due else None
+        if left is None or left > 0:
             self._wake.clear()
             try:
-                async with asyncio.timeout(None if deadline is None else deadline - self.clock().mono):
+                async with asyncio.timeout(left):
                     await self._wake.wait()
             except TimeoutError:
                 pass
 
-    async def _turn(self, batch: _Batch) -> None:
-        self._busy = True
+    async def _until_on_disk(self) -> None:
+        """Returns when memory and disk agree, or when that takes so long that the core goes ahead."""
+        while self._writer.busy and not (self._ahead or self._writer.failure):
+            self._news.clear()
+            slow = False
+            if not self._writer.trouble:
+                try:
+                    async with asyncio.timeout(SLOW):
+                        await self._news.wait()
+                except TimeoutError:
+                    slow = True
+            if self._writer.trouble or slow:
+                self._ahead = True
+                for turns in (self._writer.trying, self._writer.held):
+                    self._perform(turns.go_ahead())
+        if self._writer.failure:
+            raise self._writer.failure
+
+    def _has_news(self) -> None:
+        """The writer has come further, or into trouble, or out of it."""
+        self._news.set()
+        self._wake.set()
+
+    def _turn(self, batch: _Batch) -> None:
+        if self._ahead and self._writer.weight > MOST_WAITING:
+            self._defer(batch)
         effects = self._core.turn(batch.events, self.clock())
-        saves = batch.items + [e for e in effects if not isinstance(e, Send | CloseSession | Reply | Notify)]
-        if saves:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._store.commit, saves)
-        self._busy = False
-        tell(effects)
-        self._perform(effects)
-        for view, answer in batch.reads:
-            self._answer(view, answer)
-        for done in batch.done:
+        self._on_disk.turned()
+        if not self._writer.busy and not batch.items and all(map(_is_act, effects)):
+            self._perform(effects)
+            for done in batch.done:
+                _resolve(done, None)
+            return
+        self._writer.add(effects, batch.items, batch.done)
+        if self._ahead:
+            self._perform(self._writer.held.go_ahead(self._writer.trying))
+
+    def _defer(self, batch: _Batch) -> None:
+        """Leaves in the batch what cannot wait."""
+        late = [event for event in batch.events if not isinstance(event, _URGENT)]
+        if late or batch.items:
+            self._deferred.events += late
+            self._deferred.items += batch.items
+            self._deferred.done += batch.done
+            batch.events = [event for event in batch.events if isinstance(event, _URGENT)]
+            batch.items, batch.done = [], []
+
+    def _landed(self, turns: Turns) -> None:
+        """All of these is on disk."""
+        self._ahead = False
+        self._on_disk.landed()
+        tell(turns.saves)
+        self._perform(turns.acts)
+        for done in turns.done:
             _resolve(done, None)
+        if self._deferred:
+            late, self._deferred = self._deferred, _Batch()
+            self._next.events[:0] = late.events
+            self._next.items[:0] = late.items
+            self._next.done += late.done
+        self._has_news()
+
+    def _finish(self, batch: _Batch) -> None:
+        """The batch is on disk, or ahead of it."""
+        for taken in batch.taken:
+            _resolve(taken, None)
+        for view, answer in batch.reads:
+            if self._ahead:
+                task = asyncio.create_task(self._answer_later(view, answer))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+            else:
+                self._answer(view, answer)
+
+    async def _answer_later(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
+        try:
+            _resolve(answer, await self._read(view))
+        except Exception as error:  # as in `_answer`, or the store cannot be read
+            _resolve(answer, error)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         """Everything but the saves. Messages for one session are handed over together."""
@@ -219,8 +345,10 @@ class Driver:
             if line := self._sessions.get(session):
                 line.send(messages)
         for effect in effects:
-            if isinstance(effect, CloseSession) and (line := self._sessions.pop(effect.session, None)):
-                line.close(effect.why)
+            if isinstance(effect, CloseSession):
+                self._writer.forget(effect.session)
+                if line := self._sessions.pop(effect.session, None):
+                    line.close(effect.why)
 
     def _answer(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
         try:
@@ -228,13 +356,16 @@ class Driver:
         except Exception as error:  # a view changes nothing: its fault is its caller's alone
             _resolve(answer, error)
 
-    def _fail(self, batch: _Batch, why: str) -> None:
+    def _fail(self, why: str, exit_code: int = StoreFailed.exit_code) -> None:
         """Lets nobody wait who waits for this driver."""
-        logger.critical("%s; running jobs go on, and report when it is back", why)
-        self.failure = Unreachable(why)
-        for waiting in (batch, self._next):
-            for future in (*waiting.done, *(answer for _, answer in waiting.reads)):
+        logger.critical("%s; what runs goes on until its leash ends, and reports if it is started again by then", why)
+        self.failure, self.exit_code = Unreachable(why), exit_code
+        for batch in (self._batch, self._next, self._deferred):
+            for future in (*batch.done, *batch.taken, *(answer for _, answer in batch.reads)):
                 _resolve(future, self.failure)
+        for turns in (self._writer.trying, self._writer.held):
+            for done in turns.done:
+                _resolve(done, self.failure)
         for future in self._asks.values():
             _resolve(future, self.failure)
         self._let_go(why)
@@ -244,6 +375,10 @@ class Driver:
         for line in self._sessions.values():
             line.close(why)
         self.watchers.all_changed()
+
+
+def _is_act(effect: Effect) -> bool:
+    return isinstance(effect, Send | CloseSession | Reply | Notify)
 
 
 def _resolve(future: asyncio.Future[Any], value: Any) -> None:

@@ -37,6 +37,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         validate(spec)
         check_name(spec.name)
         owner = current_caller().identity.name
+        self._driver.expect_writable(lambda core: core.number_of(request.id))
         number = await self._driver.ask(lambda ask: JobSubmitted(ask, request.id, owner, spec))
         (view,) = await self._driver.read_after(_views_of([number]))
         return jobs_pb2.SubmitResponse(job=job_to_proto(view))

@@ -15,9 +15,10 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError
@@ -29,7 +30,6 @@ from cluster.pki.files import private_directory, the_only_one, write_private
 from cluster.rpc.credentials import ServingCredentials
 from cluster.scheduler.addresses import join_up, split_listen
 from cluster.scheduler.service import Addresses, Service
-from cluster.store.interface import StoreFailed
 from cluster.store.sqlite import SqliteStore, stored_cluster_id
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Ready:
 
 async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> int:
     """Runs a scheduler until SIGTERM or SIGINT; `ready` is called once, when it serves. Returns the exit code: 0, or
-    that of StoreFailed if the store failed meanwhile. Raises ClusterError for what keeps it from starting."""
+    that of StoreFailed if the store has failed for good. Raises ClusterError for what keeps it from starting."""
     addresses = _addresses(options)
     directory = private_directory(options.directory)
     with the_only_one("scheduler", directory / LOCK):
@@ -81,14 +81,15 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
         try:
             await service.start(addresses)
             await _announce(service, authority, directory, ready)
-            await stop.wait()
-            logger.info("stopping: nothing new is taken; running jobs go on, and report when the scheduler is back")
+            await _first_of(stop.wait(), service.ended.wait())
+            if stop.is_set():
+                logger.info("stopping: nothing new is taken; running jobs go on, and report when the scheduler is back")
         finally:
             renewing.cancel()
             for name in (STATUS, TOKEN):
                 (directory / name).unlink(missing_ok=True)
             await service.stop()
-        return StoreFailed.exit_code if service.driver.failure else 0
+        return service.driver.exit_code
 
 
 def _addresses(options: SchedulerOptions) -> Addresses:
@@ -111,6 +112,13 @@ async def _announce(service: Service, authority: Authority, directory: Path, rea
         status = Ready(status.address, status.join_address, status.pid, status.cluster_id, str(token))
     logger.info("serving cluster %s on %s, joining on %s", authority.cluster_id, service.address, service.join_address)
     ready(status)
+
+
+async def _first_of(*waiting: Coroutine[Any, Any, object]) -> None:
+    tasks = [asyncio.create_task(each) for each in waiting]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
 
 
 def _stop_signal() -> asyncio.Event:

@@ -56,6 +56,7 @@ class Service:
         core = SchedulerCore(loaded.epoch, lease)
         core.restore(loaded, system_clock())
         self.driver = Driver(core, store)
+        self.ended = asyncio.Event()  # set when it serves no more, told or not
         self.serving = ServingCredentials(credentials)
         self.admission = Admission(store, self._members_changed)
         self._authority = authority
@@ -156,6 +157,7 @@ class Service:
     async def _run(self) -> None:
         await self._health.tell(serving=True)
         await self.driver.run()
+        self.ended.set()
         if self.driver.failure:
             await self._health.tell(serving=False)
 

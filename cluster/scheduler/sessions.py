@@ -25,6 +25,7 @@ T = TypeVar("T")
 # at all empties the line with every response.
 MOST_WAITING = 10_000
 QUICK = 32 * 1024  # bytes of a message that is converted at once, within a few milliseconds
+MOST_UNSAVED = 16  # messages of one worker that are taken in although those before are not on disk
 LAST_WORDS = 2.0  # seconds that a worker gets to read why its session ends
 
 
@@ -175,12 +176,16 @@ class Sessions:
         requests: AsyncIterator[scheduler_pb2.SessionRequest],
     ) -> None:
         """Takes in what the worker says. The next message is read only when all that follows from this one is on disk,
-        so a worker that says much waits in its own stream and not in our memory."""
+        so a worker that says much waits in its own stream and not in our memory. While nothing can be written a few
+        more are read: a worker has one report under way, and its heartbeats come behind that."""
         error: ClusterError | None = None
+        unsaved: set[asyncio.Future[None]] = set()  # of what was said, what is not on disk
         try:
-            await self._take(number, line, first)
+            unsaved |= await self._take(number, line, first)
             async for request in requests:
-                await self._take(number, line, request)
+                unsaved |= await self._take(number, line, request)
+                while len(unsaved) > MOST_UNSAVED:
+                    _, unsaved = await asyncio.wait(unsaved, return_when=asyncio.FIRST_COMPLETED)
         except ClusterError as caught:
             error = caught
             logger.warning("the session of worker %s ends: %s", line.worker_id, caught)
@@ -188,7 +193,8 @@ class Sessions:
             logger.debug("the stream of worker %s broke", line.worker_id, exc_info=True)
         line.hang_up(error)
 
-    async def _take(self, number: int, line: Line, request: scheduler_pb2.SessionRequest) -> None:
+    async def _take(self, number: int, line: Line, request: scheduler_pb2.SessionRequest) -> set[asyncio.Future[None]]:
+        """Returns what is done when all of it is on disk, if it is not yet."""
         events: list[Event] = []
         if request.HasField("report"):
             report, doubtful = await _taken(request.report, lambda message: believable(report_from_proto(message)))
@@ -201,8 +207,8 @@ class Sessions:
             events.append(ReportReceived(number, report))
         if request.heartbeat:
             events.append(HeartbeatReceived(number, request.heartbeat))
-        if events:
-            await self._driver.tell(*events)
+        on_disk = await self._driver.tell(*events) if events else None
+        return {on_disk} if on_disk and not on_disk.done() else set()
 
 
 def _hello(message: scheduler_pb2.Hello) -> Hello:

@@ -4,29 +4,29 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 
-from cluster.domain.effects import Effect
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobProgress, JobRecord, TaskEnd
+from cluster.domain.waiting import Saved
 from cluster.domain.worker import WorkerRecord
 
 logger = logging.getLogger(__name__)
 
 
-def tell(effects: Iterable[Effect]) -> None:
+def tell(saves: Iterable[Saved]) -> None:
     """To be called when they are on disk."""
     lost: defaultdict[int, list[TaskEnd]] = defaultdict(list)
-    for effect in effects:
-        match effect:
+    for save in saves:
+        match save:
             case JobRecord():
-                tasks = effect.spec.task_count
-                logger.info("job %d: accepted from %s, tasks: %d", effect.number, effect.owner, tasks)
+                tasks = save.spec.task_count
+                logger.info("job %d: accepted from %s, tasks: %d", save.number, save.owner, tasks)
             case JobProgress(ended_at=ended_at) if ended_at:
-                counts = map(_size, (effect.succeeded, effect.failed, effect.cancelled))
-                logger.info("job %d: ended, succeeded: %d, failed: %d, cancelled: %d", effect.number, *counts)
+                counts = map(_size, (save.succeeded, save.failed, save.cancelled))
+                logger.info("job %d: ended, succeeded: %d, failed: %d, cancelled: %d", save.number, *counts)
             case WorkerRecord(removed=True):
-                logger.info("worker %s (%s) leaves the list once nothing is held by it", effect.name, effect.id)
+                logger.info("worker %s (%s) leaves the list once nothing is held by it", save.name, save.id)
             case TaskEnd(reason="lost"):
-                lost[effect.job].append(effect)
+                lost[save.job].append(save)
     for job, ends in lost.items():
         first = AttemptKey(job, ends[0].index, ends[0].attempt)
         logger.warning(

@@ -7,22 +7,27 @@ come from one other at the same time and see what was committed last.
 from collections.abc import Sequence
 from typing import Protocol
 
-from cluster.domain.effects import Save
 from cluster.domain.enrolments import Enrolment
 from cluster.domain.errors import ClusterError
-from cluster.domain.job import SmallOutput, TaskEnd
+from cluster.domain.job import JobProgress, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
+from cluster.domain.waiting import Saved
 
 # Each value is its own instruction: insert the record, or replace the one with its key.
-Item = Save | TokenRecord | UserRecord | Enrolment
+Item = Saved
 
 
 class StoreFailed(ClusterError):
-    """The store cannot be opened, read or written: damaged, another version, disk full, I/O error, another writer."""
+    """The store cannot be opened, read or written, and will not heal: damaged, another version, another writer."""
 
     exit_code = 74  # EX_IOERR
+
+
+class StoreTroubled(StoreFailed):
+    """It cannot just now: the disk is full or reports an error, another process holds it. Nothing was changed; the same
+    again may work later. (After a crash right then, a commit that failed so may yet turn out to be on disk.)"""
 
 
 class Store(Protocol):
@@ -33,9 +38,14 @@ class Store(Protocol):
         ...
 
     def commit(self, items: Sequence[Item]) -> None:
-        """Makes all of it durable, or nothing. StoreFailed when another epoch has begun since `load`.
+        """Makes all of it durable, or nothing. StoreFailed when another epoch has begun since `load`, StoreTroubled for
+        what may work later.
 
         Of several items with one key the last one counts."""
+        ...
+
+    def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
+        """What was committed last of each of these jobs that there are, in order of their numbers."""
         ...
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:

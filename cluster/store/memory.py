@@ -81,6 +81,9 @@ class MemoryStore:
             case Enrolment():
                 disk.enrolments[item.kind, item.name, item.id] = item
 
+    def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
+        return [self._disk.progress[number] for number in sorted(jobs) if number in self._disk.progress]
+
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         ends = [self._disk.ends[key] for key in sorted(self._disk.ends) if key[:2] == (job, index)]
         return ends + [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]

@@ -95,9 +95,13 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
 def job_from_row(row: Row) -> tuple[JobRecord, JobProgress]:
     """One row of LOAD_JOBS."""
     number, job_id, owner, spec, submitted_at, lines = row[:6]
-    record = JobRecord(number, job_id, owner, unpack_spec(spec, lines), submitted_at)
-    _, ready, backoff, succeeded, failed, cancelled, held, attempts, cancelling, *rest = row[6:]
-    progress = JobProgress(
+    return JobRecord(number, job_id, owner, unpack_spec(spec, lines), submitted_at), progress_from_row(row[6:])
+
+
+def progress_from_row(row: Row) -> JobProgress:
+    """One row with PROGRESS_COLUMNS."""
+    number, ready, backoff, succeeded, failed, cancelled, held, attempts, cancelling, *rest = row
+    return JobProgress(
         number,
         unpack_set(ready),
         unpack_set(backoff),
@@ -109,7 +113,6 @@ def job_from_row(row: Row) -> tuple[JobRecord, JobProgress]:
         unpack_set(cancelling),
         *rest,
     )
-    return record, progress
 
 
 def end_from_row(row: Row) -> TaskEnd:

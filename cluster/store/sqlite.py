@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cluster.domain.enrolments import Enrolment
-from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job import JobProgress, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
 from cluster.store import rows
 from cluster.store import statements as sql
-from cluster.store.interface import Item, StoreFailed
+from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.store.packing import large_among, unpack_ok
 
 _BUSY_TIMEOUT = 5.0  # seconds to wait for another process's transaction, such as a backup's
@@ -72,6 +72,9 @@ class SqliteStore:
                 raise StoreFailed(f"{self._path}: another scheduler has taken over this data, so this one must stop")
             for statement, batch in batches.items():
                 self._writer.executemany(statement, batch)
+
+    def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
+        return [rows.progress_from_row(row) for job in sorted(jobs) for row in self._read(sql.GET_PROGRESS, (job,))]
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         # In order, because nothing follows a success. It is asked for first, because there may be a commit before the
@@ -144,7 +147,8 @@ class SqliteStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreFailed(f"the database {self._path} cannot be {what}: {_explain(error)}") from error
+            kind = StoreTroubled if _may_heal(error, self._path) else StoreFailed
+            raise kind(f"the database {self._path} cannot be {what}: {_explain(error, self._path)}") from error
 
 
 def stored_cluster_id(path: Path) -> str | None:
@@ -161,7 +165,7 @@ def stored_cluster_id(path: Path) -> str | None:
         finally:
             db.close()
     except sqlite3.Error as error:
-        raise StoreFailed(f"the database {path} cannot be read: {_explain(error)}") from error
+        raise StoreFailed(f"the database {path} cannot be read: {_explain(error, path)}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -182,11 +186,43 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _explain(error: sqlite3.Error) -> str:
+# Kinds of errors that go away: with room, with a better disk, when another process lets go.
+_PASSING = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+)
+_NEVER = (sqlite3.SQLITE_IOERR_CORRUPTFS,)
+
+
+def _may_heal(error: sqlite3.Error, path: Path) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0)
+    return _kind(code) in _PASSING and code not in _NEVER and not _is_read_only(path)
+
+
+def _kind(code: int) -> int:
+    return code & 0xFF  # the low byte; the rest is its detail
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether the file system was mounted so, as the kernel does with one whose disk reports errors."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _explain(error: sqlite3.Error, path: Path) -> str:
     """SQLite's words for people, with what to do."""
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the low byte is the kind, the rest its detail
+    if _is_read_only(path):
+        return "its file system is mounted read-only; mount it writable, if its disk is well, and start again"
+    match _kind(getattr(error, "sqlite_errorcode", 0)):
         case sqlite3.SQLITE_FULL:
-            return "the disk is full; make room and start again"
+            return "the disk is full; make room"
         case sqlite3.SQLITE_IOERR:
             return f"the disk reports an error ({error.sqlite_errorname})"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:

@@ -120,6 +120,8 @@ LOAD_JOBS = f"""
     ORDER BY number
 """  # noqa: S608 (no input)
 
+GET_PROGRESS = f"SELECT {', '.join(PROGRESS_COLUMNS)} FROM job_progress WHERE job = ?"  # noqa: S608 (no input)
+
 PUT_OK_ENDS = _upsert("ok_ends", "job", "first", "attempt", "count", "packed", "worker_id", keys=2)
 # Records that touch tasks start … stop-1: the last that begins at or before start may reach into them.
 GET_OK_ENDS = """

@@ -253,6 +253,12 @@ def one(job: int, index: int = 0, attempt: int = 1) -> Attempts:
     return Attempts(job, attempt, (Range(index, index + 1),))
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Lets everything else run until that is so."""
+    while not true():  # noqa: ASYNC110 (there is no event for it)
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def running(directory: Path, lease: float = LEASE) -> AsyncIterator[Cluster]:
     cluster = Cluster(directory, lease)

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.join import Joined, join_by_token
 from cluster.scheduler.checks import MOST_ENTRIES
 from cluster.v1 import job_pb2, scheduler_pb2
-from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster, one, packed
+from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster, one, packed, until
 
 Push = scheduler_pb2.PushOutputRequest
 
@@ -28,12 +27,6 @@ async def people(cluster: Cluster) -> tuple[User, User, User]:
     await cluster.people(**roles)
     ann, bob, eve = map(cluster.user, roles)
     return ann, bob, eve
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Lets everything else run until that is so."""
-    while not true():  # noqa: ASYNC110 (there is no event for it)
-        await asyncio.sleep(0)
 
 
 def test_a_job_of_somebody_else_is_not_there_whatever_it_is_called_by(tmp_path: Path) -> None:
@@ -163,7 +156,7 @@ def test_a_reader_whose_view_fails_takes_nobody_along(tmp_path: Path) -> None:
             raise ValueError("a fault of ours")
 
         submitting = asyncio.create_task(user.submit("true"))
-        await until(lambda: driver._busy or bool(driver._next))
+        await until(lambda: driver._writer.busy or bool(driver._next))
         with pytest.raises(ValueError, match="of ours"):
             await driver.read(fails)
         assert (await submitting).number == 1

@@ -257,11 +257,11 @@ def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: P
         waiting = asyncio.create_task(user.wait("1"))
         assert await _health(cluster) == {health_pb2.HealthCheckResponse.SERVING}
 
-        def full(items: list[Item]) -> None:
-            raise StoreFailed("the database cannot be written: the disk is full; make room and start again")
+        def damaged(items: list[Item]) -> None:
+            raise StoreFailed("the database cannot be written: it is damaged")
 
-        commit, cluster.store.commit = cluster.store.commit, full  # type: ignore[method-assign, assignment]
-        why = "has stopped taking work and must be started again: .* the disk is full"
+        commit, cluster.store.commit = cluster.store.commit, damaged  # type: ignore[method-assign, assignment]
+        why = "has stopped taking work and must be started again: .* it is damaged"
         with pytest.raises(Unreachable, match=why):
             await user.submit("refused")
         for call in (user.submit(), user.jobs(), user.get("1"), user.cancel("1"), user.text("1"), waiting):

@@ -257,11 +257,11 @@ class Serving:
 
 def test_a_store_that_failed_shows_in_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(ready: Ready) -> None:
-        def full(store: SqliteStore, items: list[object]) -> None:
-            raise StoreFailed("the database cannot be written: the disk is full; make room and start again")
+        def damaged(store: SqliteStore, items: list[object]) -> None:
+            raise StoreFailed("the database cannot be written: it is damaged")
 
-        monkeypatch.setattr(SqliteStore, "commit", full)
-        with pytest.raises(Unreachable, match="the disk is full"), calling(ready.address):
+        monkeypatch.setattr(SqliteStore, "commit", damaged)
+        with pytest.raises(Unreachable, match="it is damaged"), calling(ready.address):
             await admin_stub(tmp_path, ready).CreateToken(admin_pb2.CreateTokenRequest(role="worker", life=60))
 
     assert serving(tmp_path, body) == StoreFailed.exit_code

@@ -45,6 +45,7 @@ class Scenario:
         faults = (
             self._scheduler_dies,
             self._store_is_slow,
+            self._store_fails,
             self._connection_breaks,
             self._link_is_blocked,
             self._link_is_slow,
@@ -169,6 +170,16 @@ class Scenario:
     def _store_is_slow(self, _: Machine) -> None:
         self.scheduler.slow = self.world.random.choice(((0.0, 0.001), (0.0, 0.01), (0.1, 0.5), (1.0, 3.0)))
 
+    def _store_fails(self, _: Machine) -> None:
+        """Its disk is full, or another process holds it."""
+        self.world.tell("scheduler", "nothing can be written")
+        self.scheduler.store_fails = True
+        self.world.at(self._long(), self._store_is_well)
+
+    def _store_is_well(self) -> None:
+        self.world.tell("scheduler", "its disk is well again")
+        self.scheduler.store_fails = False
+
     def _connection_breaks(self, machine: Machine) -> None:
         for connection in self.scheduler.connections():
             if connection.machine_id == machine.id:
@@ -236,6 +247,7 @@ class Scenario:
         """From here on nothing goes wrong any more. What can never run is cancelled."""
         self.world.tell("world", "no more faults")
         self.scheduler.slow = (0.0, 0.01)
+        self.scheduler.store_fails = False
         self.scheduler.start()
         for machine in self.machines:
             machine.hurries = True

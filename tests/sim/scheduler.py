@@ -1,8 +1,9 @@
 """The simulated scheduler: the real core between a store that survives crashes and connections that do not.
 
 Its driver is the real one's order: turn, commit, then perform. Commit and perform take time, so a crash falls before,
-between or after them by chance. What is said in a session waits for a worker that is not ready, is joined and takes the
-form of the wire, by the functions that the real session uses: they may change order, and order matters.
+between or after them by chance. While commits fail turns go on, and what they decide waits, as in the real one. What is
+said in a session waits for a worker that is not ready, is joined and takes the form of the wire, by the functions that
+the real session uses: they may change order, and order matters.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -10,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.domain import invariants
-from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send
+from cluster.domain.effects import CloseSession, Effect, Reply, Send
 from cluster.domain.errors import ClusterError
 from cluster.domain.events import (
     Event,
@@ -26,6 +27,7 @@ from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import Assign, Downward, Hello, Report, ReportAcknowledged
+from cluster.domain.waiting import Saved, Waiting
 from cluster.domain.worker_messages import SessionReady
 from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
 from cluster.store.interface import Store
@@ -53,6 +55,9 @@ class SchedulerHost:
         self.core: SchedulerCore | None = None
         self.store: Store
         self.slow = (0.0, 0.01)  # seconds that a commit takes
+        self.store_fails = False  # every commit
+        self._trying, self._held = Waiting(), Waiting()
+        self._ahead = False  # turns go on although what they decide is not on disk
         self._inbox: list[Event] = []
         self._turn_is_set = self._busy = False
         self._wake_at: float | None = None
@@ -94,6 +99,9 @@ class SchedulerHost:
         self._inbox, self._asks, self._reports, self._waiting = [], {}, {}, {}
         self._turn_is_set = self._busy = False
         self._wake_at = None
+        if self._ahead and self.world.chance(0.2):
+            self._commit(self._trying.saves)  # it had failed, and is found on disk all the same
+        self._trying, self._held, self._ahead = Waiting(), Waiting(), False
         self.store.close()
         connections, self._connections, self._agents = self._connections, {}, {}
         for connection in connections.values():
@@ -118,25 +126,59 @@ class SchedulerHost:
             self._soon()
 
     def _soon(self) -> None:
-        if not self._turn_is_set and not self._busy:
+        if not self._turn_is_set and (self._ahead or not self._busy):
             self._turn_is_set = True
             self._later(self.world.between(0.0, 0.002), self._turn)
 
     def _turn(self) -> None:
         assert self.core is not None
-        self._turn_is_set, self._busy = False, True
+        self._turn_is_set = False
         events, self._inbox = self._inbox, []
         for event in events:
             self._note(event)
         effects = self.core.turn(events, self._now())
         invariants.check(self.core)
-        first, second = (self._commit, self._perform) if self.commits_first else (self._perform, self._commit)
-        wait = self.world.between(*self.slow)
-        self._later(wait, lambda: first(effects))
-        self._later(wait + self.world.between(0.0, 0.001), lambda: self._finish(second, effects))
+        self.truth.note_lost(effects, self.world.now)
+        self._held.add(effects)
+        if self._ahead:
+            self._perform(self._held.go_ahead(self._trying))
+            self._set_timer()
+        elif not self._busy:
+            self._busy = True
+            self._write_held()
 
-    def _finish(self, last: Callable[[Sequence[Effect]], None], effects: Sequence[Effect]) -> None:
-        last(effects)
+    def _write_held(self) -> None:
+        self._trying, self._held = self._held, Waiting()
+        wait = self.world.between(*self.slow)
+        if self.commits_first:
+            self._later(wait, self._write)
+        else:
+            self._later(wait, lambda: self._perform(self._trying.acts))
+            self._later(wait + self.world.between(0.0, 0.001), self._write)
+
+    def _write(self) -> None:
+        """Commits what waits. When that fails: goes ahead, and tries again with what has been decided meanwhile."""
+        if self.store_fails and self._trying.saves:
+            self._ahead = True
+            self._perform(self._trying.go_ahead())
+            self._trying.absorb(self._held)
+            self._held = Waiting()
+            self._later(self.world.between(0.05, 2.0), self._write)
+            if self._inbox:
+                self._soon()
+            self._set_timer()
+            return
+        self._commit(self._trying.saves)
+        self._ahead = False
+        self._later(self.world.between(0.0, 0.001), self._finish)
+
+    def _finish(self) -> None:
+        if self.commits_first:
+            self._perform(self._trying.acts)
+        self._trying = Waiting()
+        if self._held:
+            self._write_held()
+            return
         self._busy = False
         if self._inbox:
             self._soon()
@@ -164,8 +206,7 @@ class SchedulerHost:
 
     # ── effects ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _commit(self, effects: Sequence[Effect]) -> None:
-        saves = [e for e in effects if not isinstance(e, Send | CloseSession | Reply | Notify)]
+    def _commit(self, saves: Sequence[Saved]) -> None:
         outputs = [save for save in saves if isinstance(save, SmallOutput)]
         for save in saves:
             match save:
@@ -182,7 +223,7 @@ class SchedulerHost:
             keys = [AttemptKey(end.job, index, end.attempt) for index in range(end.first, end.stop)]
         else:
             self.world.tell("scheduler", f"{end.job}.{end.index}#{end.attempt} {end.reason} {end.detail}")
-            self.truth.check_end(end, self.world.now)
+            self.truth.check_end(end)
             keys = [AttemptKey(end.job, end.index, end.attempt)]
         if not isinstance(end, TaskEnd) or end.reason != "lost":
             self.truth.check_outputs(keys, outputs)

@@ -15,6 +15,7 @@ from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import ReportAcknowledged
 from cluster.domain.states import TaskEvent
 from cluster.domain.tasks import Job
+from cluster.domain.waiting import Waiting
 from cluster.domain.worker_core import WorkerCore
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
@@ -168,6 +169,14 @@ def acknowledgements_are_read_last(patch: Patch) -> None:
     patch.setattr(SchedulerHost, "joinable", staticmethod(len))
 
 
+def all_goes_ahead_of_the_disk(patch: Patch) -> None:
+    patch.setattr("cluster.domain.waiting._may_go_ahead", lambda act, sure: True)
+
+
+def what_is_decided_while_nothing_can_be_written_is_forgotten(patch: Patch) -> None:
+    patch.setattr(Waiting, "absorb", lambda self, later: None)
+
+
 BROKEN: Sequence[Callable[[Patch], None]] = (
     stale_reports_count,
     assignments_are_not_persisted,
@@ -186,6 +195,8 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     retries_never_end,
     starts_are_not_journalled,
     acknowledgements_are_read_last,
+    all_goes_ahead_of_the_disk,
+    what_is_decided_while_nothing_can_be_written_is_forgotten,
 )
 
 

@@ -40,6 +40,9 @@ class Truth:
     heard: dict[str, float] = field(default_factory=dict)  # machine: when the scheduler last heard from it
     greeted: dict[str, float] = field(default_factory=dict)  # machine: when it sent the last hello that arrived
     assigned: dict[AttemptKey, float] = field(default_factory=dict)  # `greeted` of its machine when it was sent there
+    _silent: dict[AttemptKey, float] = field(
+        default_factory=dict
+    )  # how long its machine had been, when it was given up
     _active: dict[tuple[int, int], Run] = field(default_factory=dict)
     _used: dict[str, int] = field(default_factory=dict)
 
@@ -86,10 +89,16 @@ class Truth:
             assert run.ended is not None, f"{key} is shown as succeeded, it still runs"
             assert run.how == "exit:0", f"{key} is shown as succeeded, it ended with {run.how}"
 
-    def check_end(self, end: TaskEnd, now: float) -> None:
+    def note_lost(self, effects: Iterable[object], now: float) -> None:
+        """What the scheduler gives up at this moment, and may commit much later."""
+        for end in effects:
+            if isinstance(end, TaskEnd) and end.reason == "lost":
+                self._silent[AttemptKey(end.job, end.index, end.attempt)] = now - self.heard.get(end.worker_id, 0.0)
+
+    def check_end(self, end: TaskEnd) -> None:
         key = AttemptKey(end.job, end.index, end.attempt)
         if end.reason == "lost":
-            self._check_lost(key, end, now)
+            self._check_lost(key, end)
             return
         run = self.runs.get(key)
         if end.reason == "launch_failed":
@@ -101,7 +110,9 @@ class Truth:
             assert end.index in self.cancelled.get(end.job, ()), f"{key} is shown as cancelled, nobody wished that"
             assert end.state is TaskState.CANCELLED
         elif "stopped on its worker" in end.detail:
-            assert run.machine in self.stopping, f"{key}: {end.detail}, nobody did that on {run.machine}"
+            # A cancel stops what runs before it is on disk, and a crash may forget the wish.
+            wished = run.machine in self.stopping or end.index in self.cancelled.get(end.job, ())
+            assert wished, f"{key}: {end.detail}, nobody did that on {run.machine}"
         elif end.reason == "timeout:run":
             allowed = self.specs[end.job].timeout
             took = run.ended - run.started
@@ -109,10 +120,10 @@ class Truth:
         else:
             assert end.reason == run.how, f"{key} is shown as {end.reason}, it ended with {run.how}"
 
-    def _check_lost(self, key: AttemptKey, end: TaskEnd, now: float) -> None:
+    def _check_lost(self, key: AttemptKey, end: TaskEnd) -> None:
         """Only what could not be known, or what died of its leash, may be called so."""
         run, machine = self.runs.get(key), end.worker_id
-        silent = now - self.heard.get(machine, 0.0)
+        silent = self._silent[key]
         lost_after = lost_after_in_force(self.specs[key.job].lost_after, LEASE)
         unreachable = silent >= lost_after * 0.98  # clocks run apart
         forgotten = self.reboots.get(machine, -1.0) >= self.assigned.get(key, 0.0)

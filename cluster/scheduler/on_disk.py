@@ -1,0 +1,73 @@
+"""What readers see while memory is ahead of the disk: each job as it is there, so that a crash takes back nothing."""
+
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Protocol
+
+from cluster.domain.job import JobProgress
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.states import TaskState
+from cluster.domain.tasks import Job
+from cluster.store.interface import Store
+
+
+class Fetch(Protocol):
+    """Asks the store, in a thread of its own."""
+
+    async def __call__(self, query: Callable[[Store], list[JobProgress]], /) -> list[JobProgress]: ...
+
+
+class OnDisk:
+    """Of the jobs that are otherwise in memory, what the store says; asked once for each, until more lands there."""
+
+    def __init__(self, core: SchedulerCore, fetch: Fetch) -> None:
+        self._core = core
+        self._fetch = fetch
+        self._jobs: dict[int, Job | None] = {}
+        self._landings = 0
+        self._seen: tuple[frozenset[int], SchedulerCore] | None = None
+
+    def landed(self) -> None:
+        """Something has come to disk since."""
+        self._landings += 1
+        self._jobs = {}
+        self._seen = None
+
+    def turned(self) -> None:
+        """The core has changed."""
+        self._seen = None
+
+    async def learn(self, unsaved: Collection[int]) -> bool:
+        """Asks the store for those of these jobs that are not known; whether all are, so that nothing was asked."""
+        missing = [number for number in unsaved if number not in self._jobs]
+        if not missing:
+            return True
+        landings = self._landings
+        found = {progress.number: progress for progress in await self._fetch(partial(_progress_of, jobs=missing))}
+        if landings == self._landings:  # else it may be older than what somebody has been shown
+            self._jobs.update((number, self._restored(number, found.get(number))) for number in missing)
+        return False
+
+    def core(self, unsaved: Iterable[int]) -> SchedulerCore:
+        """To be read at once. All of `unsaved` must be known."""
+        numbers = frozenset(unsaved)
+        if self._seen is None or self._seen[0] != numbers:
+            self._seen = numbers, self._core.seen_with({number: self._jobs[number] for number in numbers})
+        return self._seen[1]
+
+    def _restored(self, number: int, progress: JobProgress | None) -> Job | None:
+        """As `Job.restored`, but what runs is known: a start is not on disk, and may be told."""
+        if progress is None:
+            return None
+        now = self._core.jobs[number]
+        job = Job.restored(now.record, progress)
+        for worker_id, attempt in list(job.held):
+            started = job.held[worker_id, attempt].copy()
+            for state in (TaskState.ASSIGNED, TaskState.READY):
+                started.difference_update(now.sets[state].ranges())
+            job.started(worker_id, attempt, started)
+        return job
+
+
+def _progress_of(store: Store, jobs: list[int]) -> list[JobProgress]:
+    return store.progress_of(jobs)

@@ -1,0 +1,95 @@
+"""What waits for the disk, in which order, and what need not wait."""
+
+from cluster.domain.effects import Act, CloseSession, Notify, Reply, Send
+from cluster.domain.intervals import Range
+from cluster.domain.job import JobProgress, JobSpec, SmallOutput
+from cluster.domain.session import (
+    Assign,
+    Attempts,
+    Disown,
+    HeartbeatAnswered,
+    Recall,
+    ReportAcknowledged,
+    Stop,
+    Welcome,
+)
+from cluster.domain.waiting import Waiting
+from cluster.domain.worker import WorkerRecord
+
+THESE = Attempts(1, 1, (Range(0, 1),))
+ASSIGN, STOP = Send(1, Assign(THESE, JobSpec(argv=("true",)), 45.0)), Send(1, Stop(THESE, 10.0))
+WORKER = WorkerRecord("w", "box", 1000, "", "", 1.0)
+
+
+def progress(number: int, exit_code: int = 0) -> JobProgress:
+    return JobProgress(number, (), (), (), (), (), (), (), exit_code=exit_code)
+
+
+def test_of_several_saves_with_one_key_the_last_is_kept_and_counts_once() -> None:
+    waiting = Waiting()
+    waiting.add([progress(1), progress(2), Notify(1)])
+    waiting.add([progress(1, exit_code=3), Notify(1)])
+    assert waiting.saves == [progress(1, exit_code=3), progress(2)]
+    assert waiting.acts == [Notify(1)]
+    assert waiting.weight == 2
+    assert list(waiting.jobs) == [1, 2]
+
+
+def test_output_weighs_what_it_takes() -> None:
+    waiting = Waiting()
+    waiting.add([SmallOutput(1, 0, 1, b"x" * 3000, b"y" * 2000)])
+    assert waiting.weight == 1 + 4
+
+
+def test_what_came_later_goes_to_disk_together_with_what_came_first() -> None:
+    first, later = Waiting(), Waiting()
+    first.add([progress(1), Reply(1, 1)])
+    later.add([progress(1, exit_code=3), progress(2), Reply(2, 2), Notify(2)])
+    first.absorb(later)
+    assert first.saves == [progress(1, exit_code=3), progress(2)]
+    assert first.acts == [Reply(1, 1), Reply(2, 2), Notify(2)]
+
+
+def test_a_lease_and_a_stop_need_no_disk_and_everything_else_does() -> None:
+    waiting = Waiting()
+    free: list[Act] = [Send(1, Welcome(1, 15.0)), Send(1, HeartbeatAnswered(1)), CloseSession(2, "gone")]
+    bound: list[Act] = [
+        ASSIGN,
+        Send(1, Disown(THESE)),
+        Send(1, Recall(THESE)),
+        Send(1, ReportAcknowledged(1)),
+        Reply(1, 1),
+    ]
+    waiting.add([progress(1), *bound, *free, Notify(1)])
+    assert waiting.go_ahead() == free
+    assert waiting.go_ahead() == []
+    assert waiting.acts == [*bound, Notify(1)]
+    assert waiting.weight == 1 + len(bound)
+
+
+def test_a_stop_goes_ahead_and_is_said_again_after_the_assign_that_waits() -> None:
+    waiting = Waiting()
+    waiting.add([progress(1), ASSIGN, STOP])
+    assert waiting.go_ahead() == [STOP]
+    assert waiting.go_ahead() == []
+    assert waiting.acts == [ASSIGN, STOP]
+
+
+def test_a_worker_that_is_known_is_answered_unless_its_record_waits() -> None:
+    sure, before = Reply(1, "box", sure=True), Waiting()
+    waiting = Waiting()
+    waiting.add([sure])
+    before.add([WORKER])
+    assert waiting.go_ahead(before) == []
+    assert waiting.acts == [sure]
+    other = Waiting()
+    other.add([sure, progress(1)])
+    assert other.go_ahead(Waiting()) == [sure]
+
+
+def test_nothing_waits_for_a_session_that_is_closed() -> None:
+    waiting = Waiting()
+    waiting.add([ASSIGN, Send(2, HeartbeatAnswered(1)), Reply(1, 1)])
+    waiting.forget(1)
+    assert waiting.acts == [Send(2, HeartbeatAnswered(1)), Reply(1, 1)]
+    assert waiting.weight == 2

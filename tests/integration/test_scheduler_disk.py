@@ -1,0 +1,287 @@
+"""A scheduler whose store fails for a while: what goes on meanwhile, what is refused, and that nothing was lost."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.errors import Exhausted, NotFound, Unreachable
+from cluster.domain.job import ArraySegment, OkEnds
+from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
+from cluster.rpc.convert import report_to_proto
+from cluster.scheduler import driver
+from cluster.store.interface import Item, StoreFailed, StoreTroubled
+from cluster.v1 import job_pb2, scheduler_pb2
+from tests.integration.schedulers import Cluster, User, Worker, in_cluster, one, packed, until
+
+FULL = "the database cannot be written: the disk is full; make room"
+
+
+class Disk:
+    """The store's, which can be filled and freed."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.full = False
+        self.tried = 0
+        self._cluster = cluster
+        self._commit = cluster.store.commit
+        cluster.store.commit = self._or_fail  # type: ignore[method-assign, assignment]
+
+    def _or_fail(self, items: list[Item]) -> None:
+        self.tried += 1
+        if self.full:
+            raise StoreTroubled(FULL)
+        self._commit(items)
+
+    async def has_failed(self) -> None:
+        await until(lambda: bool(self._cluster.service.driver._writer.trouble))
+
+
+@contextmanager
+def short_patience() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "PATIENCE", 0.1)
+        yield
+
+
+async def beat(worker: Worker, sequence: int) -> None:
+    """The lease is confirmed."""
+    await worker.stream.write(scheduler_pb2.SessionRequest(heartbeat=sequence))
+    while (await worker.hear(HeartbeatAnswered)).sequence < sequence:
+        pass
+
+
+async def ends_unheard(worker: Worker, assign: Assign) -> None:
+    """Reports success, and does not wait for the acknowledgement."""
+    worker._sequence += 1
+    tasks = assign.attempts.ranges[0]
+    ok = OkEnds(assign.attempts.job, assign.attempts.attempt, tasks.start, tasks.size, packed(tasks.size))
+    report = report_to_proto(Report(worker._sequence, ok=(ok,)))
+    await worker.stream.write(scheduler_pb2.SessionRequest(report=report))
+
+
+def test_heartbeats_reads_and_cancels_go_on_and_submissions_are_refused(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker, disk = cluster.user(), cluster.worker(millicpus=2000), Disk(cluster)
+        await worker.connect()
+        await user.submit("one")
+        first = await worker.hear(Assign)
+        await user.submit("two")
+        await worker.hear(Assign)
+        disk.full = True
+        report = asyncio.create_task(worker.finish(first))
+        await disk.has_failed()
+        with pytest.raises(Exhausted, match=f"nothing new is accepted just now: {FULL}; try again later"):
+            await user.submit("refused")
+        # Of what has ended nothing is told, because after a crash it might not be so.
+        shown = {job.number: job.state for job in await user.jobs()}
+        assert shown == {1: job_pb2.TASK_STATE_RUNNING, 2: job_pb2.TASK_STATE_ASSIGNED}
+        assert (await user.get("1")).job.counts.succeeded == 0
+        assert [info.name for info in await user.workers()] == ["box"]
+        with short_patience(), pytest.raises(Unreachable, match="is under way, but not on disk yet: the database"):
+            await user.cancel("2")
+        await report_waits(report)
+        disk.full = False
+        await report
+        assert (await worker.hear(Stop)).attempts.job == 2
+        assert (await user.wait("1"))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+        assert (await user.get("2")).job.cancelled_by == "admin"
+        assert (await user.submit("accepted")).number == 3
+
+    in_cluster(tmp_path, body)
+
+
+async def report_waits(report: "asyncio.Task[None]") -> None:
+    """Nothing is acknowledged that is not on disk."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not report.done()
+
+
+def test_a_stop_reaches_the_worker_while_nothing_can_be_written(tmp_path: Path) -> None:
+    """It may be the very job that fills the disk."""
+
+    async def body(cluster: Cluster) -> None:
+        user, worker, disk = cluster.user(), cluster.worker(), Disk(cluster)
+        await worker.connect()
+        await user.submit("filler")
+        assign = await worker.hear(Assign)
+        disk.full = True
+        cancelling = asyncio.create_task(user.cancel("1"))
+        assert (await worker.hear(Stop)).attempts == assign.attempts
+        await beat(worker, 1)
+        assert not cancelling.done()
+        disk.full = False
+        assert (await cancelling).cancelled == 1
+
+    in_cluster(tmp_path, body)
+
+
+def test_leases_hold_behind_a_report_that_cannot_be_written(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker, disk = cluster.user(), cluster.worker(millicpus=1000), Disk(cluster)
+        await worker.connect()
+        await user.submit("tasks", array=(ArraySegment(1, 2),))
+        assign = await worker.hear(Assign)
+        disk.full = True
+        await ends_unheard(worker, assign)
+        for sequence in range(1, 4):
+            await beat(worker, sequence)
+        assert not any(isinstance(message, ReportAcknowledged | Assign) for message in worker.heard)
+        disk.full = False
+        await worker.hear(ReportAcknowledged)
+        assert (await worker.hear(Assign)).attempts == one(1, 1)
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_worker_comes_back_while_nothing_can_be_written(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker, disk = cluster.user(), cluster.worker(millicpus=1000), Disk(cluster)
+        await worker.connect()
+        await user.submit("long")
+        assign = await worker.hear(Assign)
+        disk.full = True
+        with short_patience(), pytest.raises(Unreachable):
+            await user.cancel("1")
+        worker.stream.cancel()
+        again = cluster.worker(millicpus=1000)
+        await again.connect(running=[assign.attempts, one(9, 9)])
+        await beat(again, 1)
+        assert not any(isinstance(message, Disown) for message in again.heard)  # a crash could make that untrue
+        disk.full = False
+        assert (await again.hear(Disown)).attempts == one(9, 9)
+
+    in_cluster(tmp_path, body)
+
+
+def test_who_submits_just_then_is_told_that_nobody_knows_and_gets_one_job_by_asking_again(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, disk = cluster.user(), Disk(cluster)
+        disk.full = True
+        job_id = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7eee"
+        with short_patience():
+            for _ in range(2):
+                with pytest.raises(Unreachable, match="not on disk yet"):
+                    await user.submit("true", job_id=job_id)
+        assert await user.jobs() == []
+        with pytest.raises(NotFound):
+            await user.get("1")
+        disk.full = False
+        assert (await user.submit("true", job_id=job_id)).number == 1
+        assert [job.number for job in await user.jobs()] == [1]
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_crash_while_nothing_can_be_written_takes_back_nothing_that_was_told(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker, disk = cluster.user(), cluster.worker(millicpus=1000), Disk(cluster)
+        await worker.connect()
+        await user.submit("kept")
+        assign = await worker.hear(Assign)
+        disk.full = True
+        await ends_unheard(worker, assign)
+        await disk.has_failed()
+        shown = await counts(user)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "LAST_TRY", 0.0)
+            await cluster.stop()
+        assert cluster.service.driver.exit_code == StoreFailed.exit_code
+        await cluster.start()
+        worker = cluster.worker(millicpus=1000)
+        await worker.connect(running=[assign.attempts])
+        assert await counts(cluster.user()) == shown
+        await worker.finish(assign)
+        assert (await cluster.user().wait("1"))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+
+    in_cluster(tmp_path, body)
+
+
+async def counts(user: User) -> list[tuple[int, job_pb2.TaskCounts]]:
+    return [(job.number, job.counts) for job in await user.jobs()]
+
+
+def test_a_commit_that_hangs_holds_up_no_lease_and_no_reader(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await worker.connect()
+        commit, moves = cluster.store.commit, threading.Event()
+
+        def hangs(items: list[Item]) -> None:
+            moves.wait()
+            commit(items)
+
+        cluster.store.commit = hangs  # type: ignore[method-assign, assignment]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "SLOW", 0.05)
+            submitting = asyncio.create_task(user.submit("true"))
+            await beat(worker, 1)
+            assert await user.jobs() == []
+            assert not submitting.done()
+            moves.set()
+            assert (await submitting).number == 1
+
+    in_cluster(tmp_path, body)
+
+
+def test_another_process_may_hold_the_database(tmp_path: Path) -> None:
+    """A backup, say: longer than a commit waits for it."""
+
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await worker.connect()
+        cluster.store._writer.execute("PRAGMA busy_timeout = 50")
+        other = sqlite3.connect(cluster.directory / "cluster.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        submitting = asyncio.create_task(user.submit("true"))
+        await until(lambda: bool(cluster.service.driver._writer.trouble))
+        await beat(worker, 1)
+        with pytest.raises(Exhausted, match="another process has held it"):
+            await user.submit("true")
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await submitting).number == 1
+        assert (await worker.hear(Assign)).attempts == one(1)
+
+    in_cluster(tmp_path, body)
+
+
+def test_what_waits_is_bounded_and_leases_hold_beyond_the_bound(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker, disk = cluster.user(), cluster.worker(millicpus=1000), Disk(cluster)
+        await worker.connect()
+        await user.submit("tasks", array=(ArraySegment(1, 2),))
+        assign = await worker.hear(Assign)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "MOST_WAITING", 0)
+            disk.full = True
+            await ends_unheard(worker, assign)
+            await disk.has_failed()
+            await ends_unheard(worker, assign)
+            await beat(worker, 1)
+            assert cluster.service.driver._deferred.events
+        disk.full = False
+        await worker.hear(ReportAcknowledged)
+        await worker.hear(ReportAcknowledged)
+        assert not cluster.service.driver._deferred
+
+    in_cluster(tmp_path, body)
+
+
+def test_nobody_joins_while_nothing_can_be_written(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, disk = cluster.user(), Disk(cluster)
+        disk.full = True
+        submitting = asyncio.create_task(user.submit("true"))
+        await disk.has_failed()
+        with pytest.raises(Exhausted, match="nothing new is accepted"):
+            await cluster.service.admission._admit("worker", "whatever", None)
+        disk.full = False
+        await submitting
+
+    in_cluster(tmp_path, body)
