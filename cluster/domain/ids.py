@@ -1,4 +1,4 @@
-"""How jobs, tasks and attempts are written: `5`, `5.17`, `5.17#2`."""
+"""What attempts are called: among us by the task's index, for people by its number (`5.17#2`)."""
 
 import re
 from typing import NamedTuple
@@ -14,7 +14,17 @@ class AttemptKey(NamedTuple):
     attempt: int
 
     def __str__(self) -> str:
+        """Between our own processes. Nobody is shown this: it looks like a number after the dot, and is an index."""
         return f"{self.job}.{self.index}#{self.attempt}"
+
+    def shown(self, number: int) -> str:
+        """As people write it, with the task's number for its index; 0: its job has but one task."""
+        return f"{self.job}.{number}#{self.attempt}" if number else f"{self.job}#{self.attempt}"
+
+    @property
+    def in_words(self) -> str:
+        """For logs of a worker, which does not know the task's number."""
+        return f"attempt {self.attempt} of the task at index {self.index}"
 
     @classmethod
     def parse(cls, text: str) -> "AttemptKey":

@@ -87,9 +87,15 @@ class Sources:
         """As the worker sends it. NotFound when it has no such output, Unreachable when it cannot be asked."""
         line = self._sessions.line_of(worker_id)
         if line is None:
-            name = await self._driver.read(lambda core: core.workers[worker_id].record.name)
+            name, number = await self._driver.read(
+                lambda core: (
+                    core.workers[worker_id].record.name,
+                    core.jobs[key.job].record.spec.number_of(key.index),
+                )
+            )
             raise Unreachable(
-                f"the output of {key} is on worker {name}, which is not connected; try again when it is back"
+                f"the output of {key.shown(number)} is on worker {name}, which is not connected; try again when it is "
+                "back"
             )
         wanted = scheduler_pb2.OpenOutput(
             job=key.job,

@@ -107,7 +107,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
             return
         ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
         if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
-            raise NotFound(f"attempt {key} is not known as yours")
+            raise NotFound(f"job {key.job}: {key.in_words} is not known as yours")
 
 
 async def take_in(output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:

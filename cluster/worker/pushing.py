@@ -129,15 +129,15 @@ class Keeping:
         except (NotFound, Conflict, InvalidInput) as error:
             if self._outputs.exist(key):  # else its report came meanwhile and took it along, being small
                 logger.warning(
-                    "job %d: the scheduler refused the output of %s, which is gone now: %s", key.job, key, error
+                    "job %d: the scheduler refused the output of %s, which is gone now: %s", key.job, key.in_words, error
                 )
         except Unreachable:
             return False  # the session says why
         except ClusterError as error:
-            logger.warning("job %d: the output of %s stays here for now: %s", key.job, key, error)
+            logger.warning("job %d: the output of %s stays here for now: %s", key.job, key.in_words, error)
             return False
         except OSError as error:
-            logger.warning("job %d: the output of %s cannot be read now: %s", key.job, key, error.strerror)
+            logger.warning("job %d: the output of %s cannot be read now: %s", key.job, key.in_words, error.strerror)
             return False
         return True
 

@@ -110,7 +110,7 @@ class Readers:
 
     def _open(self, key: AttemptKey, wanted: Wanted, stack: ExitStack) -> list[_Stream]:
         """The files that are wanted. One that is not there was empty, as long as the attempt is known."""
-        missing = NotFound(f"this worker has no output of attempt {key}")
+        missing = NotFound(f"this worker has no output of {key.in_words}")
         if self.outputs.are_going(key):  # asked once: only this thread begins to remove anything
             raise missing
         streams = []
