@@ -314,7 +314,7 @@ def test_a_reader_may_begin_in_the_middle(tmp_path: Path) -> None:
 def test_an_attempt_that_is_not_here_has_no_output(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         desk.phase = Phase.UNKNOWN
-        with pytest.raises(NotFound, match="no output of attempt"):
+        with pytest.raises(NotFound, match="no output of attempt 1 of the task at index"):
             await desk.read()
         desk.phase = Phase.ENDED
         assert await desk.read() == b""  # it was empty, and so it was removed
