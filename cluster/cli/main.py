@@ -10,6 +10,7 @@ import click
 from cluster import __version__
 from cluster.cli import surroundings
 from cluster.cli.lazy import LazyGroup
+from cluster.cli.variables import warn_of_misspelt
 from cluster.domain.errors import ClusterError
 from cluster.domain.printable import printable
 from cluster.rpc.room import check_descriptors, too_little_memory
@@ -116,6 +117,7 @@ def run(arguments: list[str]) -> int:
     """Runs one command line, tells its error if it has one, and answers the exit code."""
     try:
         check_descriptors()
+        warn_of_misspelt(cli)
         result: Any = cli.main(arguments, prog_name="cluster", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:

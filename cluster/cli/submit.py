@@ -1,9 +1,10 @@
 """`cluster run` and `cluster job submit`: the options that make a job."""
 
 import asyncio
+import codecs
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -11,6 +12,7 @@ import click
 from cluster.cli.options import ARRAY, CPUS, DURATION, SIZE, as_json, connection, quiet
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
+from cluster.domain.printable import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -189,7 +191,7 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _lines(path: str) -> bytes:
-    """The lines of a file or of stdin, without the last line's end."""
+    """The lines of a file or of stdin, without the last line's end. What is odd about them is told."""
     try:
         if path == "-":
             content = sys.stdin.buffer.read()
@@ -199,6 +201,21 @@ def _lines(path: str) -> bytes:
     except OSError as error:
         raise InvalidInput(f"--each-line {path}: {error.strerror}") from None
     content = content.removesuffix(b"\n")
-    if not content:
-        raise InvalidInput(f"--each-line {path}: it has no lines, so there is nothing to run")
+    if not content.strip(b"\n"):
+        raise InvalidInput(f"--each-line {path}: it has no lines but empty ones, so there is nothing to run")
+    for odd in _oddities(content):
+        print(f"cluster: --each-line {printable(path)}: {odd}", file=sys.stderr)
     return content
+
+
+def _oddities(lines: bytes) -> Iterator[str]:
+    """What a text file may have that tasks hardly want: they get it all the same."""
+    if lines.startswith(codecs.BOM_UTF8):
+        yield "it begins with a byte order mark, which its first task gets; `sed -i '1s/^\\xef\\xbb\\xbf//'` removes it"
+    if windows := lines.count(b"\r\n") + lines.endswith(b"\r"):
+        yield f"lines that end in CR LF: {windows}; their tasks get the CR; `sed -i 's/\\r$//'` removes it"
+    if b"\n\n" in lines or lines.startswith(b"\n") or lines.endswith(b"\n"):
+        import re
+
+        empty = sum(1 for _ in re.finditer(rb"(?m)^$", lines))
+        yield f"lines that are empty: {empty}; each is a task as well"

@@ -29,6 +29,10 @@ DEFAULT_MAX_OUTPUT = 64 << 20  # bytes kept of each stream
 LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT = 64 << 10, 64 << 30  # what a user may make of that
 
 
+# What every task finds in its environment, whatever it is given: who it is.
+OWN_VARIABLES = frozenset(f"CLUSTER_{name}" for name in ("JOB", "JOB_ID", "TASK", "LINE", "ATTEMPT", "LAUNCHER"))
+
+
 class ArraySegment(NamedTuple):
     """Task numbers first, first+step, … up to last."""
 
@@ -115,6 +119,8 @@ def validate(spec: JobSpec) -> None:
     for name, _ in spec.env:
         if not name or "=" in name:
             raise InvalidInput(f"{name!r} is not a name of an environment variable: use NAME=VALUE")
+        if name in OWN_VARIABLES:
+            raise InvalidInput(f"the variable {name} tells each task who it is, and cannot be given: use another name")
     if spec.cwd and not spec.cwd.startswith("/"):
         raise InvalidInput(f"--cwd {spec.cwd!r} is not absolute: the worker has no directory to start from")
     if spec.millicpus < 1:
@@ -148,6 +154,8 @@ def _validate_lines(spec: JobSpec) -> None:
     if b"\0" in spec.lines:
         line = spec.lines.count(b"\n", 0, spec.lines.index(b"\0")) + 1
         raise InvalidInput(f"a NUL byte in line {line} of --each-line: no process can be given one")
+    if spec.lines and not spec.lines.strip(b"\n"):
+        raise InvalidInput(f"all {spec.task_count} lines of --each-line are empty, so there is nothing to run")
 
 
 def _validate_array(spec: JobSpec) -> None:

@@ -129,7 +129,10 @@ class Keeping:
         except (NotFound, Conflict, InvalidInput) as error:
             if self._outputs.exist(key):  # else its report came meanwhile and took it along, being small
                 logger.warning(
-                    "job %d: the scheduler refused the output of %s, which is gone now: %s", key.job, key.in_words, error
+                    "job %d: the scheduler refused the output of %s, which is gone now: %s",
+                    key.job,
+                    key.in_words,
+                    error,
                 )
         except Unreachable:
             return False  # the session says why

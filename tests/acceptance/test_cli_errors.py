@@ -44,6 +44,7 @@ def refused(done: Done, code: int, *words: str) -> None:
         (["run", "--array", "1-2", "--each-line", "/proc/self/stat", "--", "true"], ["exclude each other"]),
         (["run", "--each-line", "/no/such/file", "--", "true"], ["/no/such/file", "No such file"]),
         (["run", "--each-line", "-", "--", "true"], ["no lines"]),
+        (["run", "--env", "CLUSTER_TASK=7", "--", "true"], ["CLUSTER_TASK", "another name"]),
         (["run", "--env", "NO_SUCH_THING", "--", "true"], ["NO_SUCH_THING", "VALUE"]),
         (["run", "--env", "=x", "--", "true"], ["NAME=VALUE"]),
         (["run", "--with", "bash", "--", "true"], ["--with bash", "--script"]),
@@ -217,3 +218,22 @@ def test_an_output_that_takes_nothing_is_no_bug_of_ours(command: Command, stream
     )
     expected = (74, "cluster: No space left on device\n") if stream == "/dev/full" else (0, "")
     assert (done.returncode, done.stderr) == expected
+
+
+@pytest.mark.parametrize("empty", [b"", b"\n", b"\n\n", b"\n\n\n"])
+def test_a_file_without_a_line_that_says_something_is_refused(command: Command, empty: bytes) -> None:
+    """One empty line was an error, and two were two tasks."""
+    variables = {"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": str(someones_credentials(command.home))}
+    done = command("run", "--each-line", "-", "--", "true", stdin=empty, env=variables)
+    refused(done, WRONG_USAGE, "--each-line -", "no lines but empty ones")
+
+
+def test_a_misspelt_variable_is_told_and_others_programs_are_left_alone(command: Command) -> None:
+    done = command("completion", "bash", env={"CLUSTER_SHEDULER": "x", "CLUSTER_RUN_CPU": "2", "CLUSTER_NAME": "eu-1"})
+    assert done.code == 0
+    assert done.err.splitlines() == [
+        "cluster: the variable CLUSTER_RUN_CPU means nothing here: did you mean CLUSTER_RUN_CPUS?",
+        "cluster: the variable CLUSTER_SHEDULER means nothing here: did you mean CLUSTER_SCHEDULER?",
+    ]
+    right = {"CLUSTER_RUN_CPUS": "2", "CLUSTER_WORKER_JOIN": "x", "CLUSTER_JOB_LIST_LIMIT": "5", "CLUSTER_DEBUG": "1"}
+    assert command("completion", "bash", env={**right, "CLUSTER_TASK": "1"}).err == ""

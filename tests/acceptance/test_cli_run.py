@@ -238,3 +238,18 @@ def test_output_and_bar_share_a_terminal_in_peace(cluster: Command) -> None:
                 terminal.wait_for(f"a{task}b\r\n")
                 terminal.seen = terminal.seen.partition(f"a{task}b\r\n")[2]
         assert terminal.process.wait(PATIENCE) == 0
+
+
+def test_what_is_odd_about_lines_is_told_and_they_stay_as_they_are(cluster: Command, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.txt"
+    odd.write_bytes(b"\xef\xbb\xbfa\r\n\nb\r\n\n\n")
+    command = ["sh", "-c", 'printf "%s" "$CLUSTER_LINE" | od -An -tx1']
+    done = cluster.ok("run", "--quiet", "--each-line", str(odd), "--", *command)
+    assert [line.split() for line in done.text.splitlines()] == [["ef", "bb", "bf", "61", "0d"], ["62", "0d"]]
+    said = done.err.splitlines()
+    assert [line.split(": ", 2)[1] for line in said] == [f"--each-line {odd}"] * 3
+    assert "byte order mark" in said[0]
+    assert "CR LF: 2" in said[1]
+    assert "empty: 3" in said[2]
+    plain = cluster.ok("run", "--quiet", "--each-line", "-", "--", "true", stdin=b"a\nb")
+    assert plain.err == ""

@@ -72,6 +72,11 @@ WRONG = {
     "1000 bytes of output are to be kept: use 64.0 KiB to 64.0 GiB": JobSpec(argv=("a",), max_output=1000),
     "exclude each other": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
     "comes twice": JobSpec(argv=("a",), array=(ArraySegment(1, 5), ArraySegment(3, 4))),
+    "all 2 lines of --each-line are empty": JobSpec(argv=("a",), lines=b"\n"),
+    **{
+        f"the variable {name} tells each task who it is": JobSpec(argv=("a",), env=((name, "1"),))
+        for name in ("CLUSTER_TASK", "CLUSTER_LINE", "CLUSTER_ATTEMPT", "CLUSTER_JOB", "CLUSTER_JOB_ID")
+    },
     "2000001 lines in one job: the most are 2000000": JobSpec(argv=("a",), lines=b"\n" * 2_000_000),
     "33554433 bytes: the most are 32.0 MiB": JobSpec(argv=("a",), lines=bytes(32 * 1024 * 1024 + 1)),
     "10001 segments: the most are 10000": JobSpec(("a",), array=tuple(ArraySegment(n, n) for n in range(10_001))),
