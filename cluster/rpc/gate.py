@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cluster.domain.errors import ClusterError, NotAuthenticated, NotPermitted
 from cluster.domain.identity import Caller, Identity, Peer, Role
 from cluster.rpc.errors import Context
-from cluster.rpc.roles import allowed
+from cluster.rpc.roles import allowed, refusal
 
 # The timer counts monotonic seconds and certificates end by the wall clock, which may be set forward meanwhile.
 _LONGEST_NAP = 3600.0
@@ -135,7 +135,7 @@ class Gate:
         if role is None:
             raise NotAuthenticated(f"{peer.identity} is not, or no longer, known to this cluster")
         if not allowed(method, role):
-            raise NotPermitted(f"{peer.identity} has the role {role}, which may not call {method.rpartition('/')[2]}")
+            raise NotPermitted(f"{peer.identity} {refusal(method, role)}")
         return Caller(peer.identity, role, peer.enrolment)
 
     def _wake_at(self, not_after: float) -> None:

@@ -45,6 +45,26 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Worker/ReadJobOutput": _READERS,
 }
 
+# What people type for the calls that not every person may make. Their refusal names that.
+VERBS = {
+    "/cluster.v1.Jobs/Submit": "job submit",
+    "/cluster.v1.Jobs/Cancel": "job cancel",
+    "/cluster.v1.Tokens/CreateToken": "token create",
+    "/cluster.v1.Tokens/ListTokens": "token list",
+    "/cluster.v1.Tokens/RevokeToken": "token revoke",
+    "/cluster.v1.Users/ListUsers": "user list",
+    "/cluster.v1.Users/RevokeUser": "user revoke",
+    "/cluster.v1.Workers/RemoveWorker": "worker remove",
+    "/cluster.v1.Worker/StartJob": "job submit",
+    "/cluster.v1.Worker/StopJob": "job cancel",
+}
+
+
+def refusal(method: str, role: Role) -> str:
+    """What a caller in a role that may not call the method is told."""
+    what = f"use `cluster {VERBS[method]}`" if method in VERBS else f"call {method.rpartition('/')[2]}"
+    return f"has the role {role}, which may not {what}"
+
 
 def allowed(method: str, role: Role) -> bool:
     """Whether the role may call the method (`/package.Service/Method`)."""

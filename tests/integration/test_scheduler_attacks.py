@@ -44,7 +44,7 @@ def test_a_job_of_somebody_else_is_not_there_whatever_it_is_called_by(tmp_path: 
         with pytest.raises(Conflict, match="is taken"):
             await bob.submit("other", job_id=job_id)
         assert [job.number for job in await eve.jobs()] == [1]
-        with pytest.raises(NotPermitted, match="viewer, which may not call Cancel"):
+        with pytest.raises(NotPermitted, match="viewer, which may not use `cluster job cancel`"):
             await eve.cancel("1")
         assert [job.cancelled_by for job in await ann.jobs()] == [""]
 

@@ -33,7 +33,7 @@ def test_a_request_that_may_not_be_made_is_never_parsed(tmp_path: Path, monkeypa
     many = jobs_pb2.SubmitRequest(spec=job_pb2.JobSpec(argv=[""] * 200_000)).SerializeToString()
 
     async def body(cluster: SmallCluster) -> None:
-        with pytest.raises(NotPermitted, match="viewer, which may not call Submit"):
+        with pytest.raises(NotPermitted, match="viewer, which may not use `cluster job submit`"):
             await call(cluster, "eve", "/cluster.v1.Jobs/Submit", many)
         assert not parsed
 
