@@ -1,37 +1,85 @@
-"""`cluster login`: a user of somebody else's cluster, from this machine."""
+"""`cluster login` and `logout`: a user of somebody else's cluster, from this machine."""
 
 import asyncio
 import getpass
 import json
 import os
+import time
+from pathlib import Path
 
 import click
 
+from cluster.cli.asking import confirm, is_terminal
+from cluster.cli.options import yes
 from cluster.client.config import state_root
 from cluster.client.discovery import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
+from cluster.domain.errors import ClusterError, Conflict
 from cluster.domain.identity import Kind
 from cluster.domain.tokens import parse_join_token
 
 
 @click.command()
 @click.argument("token")
-def login(token: str) -> None:
+@yes
+def login(token: str, yes: bool) -> None:
     """Use a cluster from this machine, by a user's token of `cluster token create --role user --user NAME`.
 
-    From then on `cluster run` and `cluster job` go there. The key is made here and never leaves.
+    From then on `cluster run` and `cluster job` go there. The key is made here and never leaves. Who has logged in
+    before is asked, since the old key is gone then.
     """
     from cluster.pki.enrol import KeyRequest  # cryptography: 130 ms
     from cluster.pki.files import private_directory, save_credentials, write_private
     from cluster.pki.peers import check_pinned_chain
     from cluster.rpc.join import join_by_token
 
+    parsed = parse_join_token(token)
     place = private_directory(state_root() / USER_DIRECTORY)  # first: what follows spends the token
+    if not yes:
+        _ask_to_replace(place)
     request = KeyRequest()
-    joined = asyncio.run(join_by_token(parse_join_token(token), request.request, _me(), check_pinned_chain, Kind.USER))
+    joined = asyncio.run(join_by_token(parsed, request.request, _me(), check_pinned_chain, Kind.USER))
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
     save_credentials(place / USER_FILE, credentials)
     write_private(place / USER_CLUSTER_FILE, json.dumps({"scheduler": joined.scheduler_address}).encode())
     print(f"you are {joined.identity.name} of the cluster at {joined.scheduler_address}")
+
+
+@click.command()
+@yes
+def logout(yes: bool) -> None:
+    """Forget the cluster that `cluster login` went to, and the key for it. Jobs there go on.
+
+    From then on `cluster run` and `cluster job` go to this machine's own cluster. Only a new token leads back.
+    """
+    place = state_root() / USER_DIRECTORY
+    who = _who(place)
+    if not yes and who:
+        confirm(f"You are {who}, and only a new token leads back. Log out?")
+    for name in (USER_CLUSTER_FILE, USER_FILE):
+        (place / name).unlink(missing_ok=True)
+    print(f"you were {who}" if who else "you had not logged in to a cluster")
+
+
+def _ask_to_replace(place: Path) -> None:
+    """ClusterError unless there is no identity that still holds, or whoever has it gives it up."""
+    who = _who(place)
+    if not who:
+        return
+    if not is_terminal():
+        raise Conflict(f"you are {who} already, which would be lost: `cluster login --yes TOKEN` replaces it")
+    confirm(f"You are {who}, and only a new token leads back. Replace that?")
+
+
+def _who(place: Path) -> str:
+    """The user whose key lies there, and of which cluster; empty where there is none, or one that has expired."""
+    from cluster.pki.files import load_credentials
+
+    try:
+        credentials = load_credentials(place / USER_FILE)
+        where = json.loads((place / USER_CLUSTER_FILE).read_bytes())["scheduler"]
+    except (ClusterError, OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f"{credentials.identity.name} of the cluster at {where}" if credentials.not_after > time.time() else ""
 
 
 def _me() -> str:

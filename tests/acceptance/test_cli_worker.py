@@ -11,6 +11,7 @@ import pytest
 
 from cluster.cli.main import run
 from tests.acceptance.command import Command
+from tests.acceptance.terminal import on_a_terminal
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -132,12 +133,38 @@ def test_a_cluster_of_machines_is_one_pasted_line_each(tmp_path: Path) -> None: 
         assert laptop.ok("run", "--", "echo", "hello").text == "hello\n"
         assert laptop.ok("job", "list", "--json").json[0]["owner"] == "ann"
         assert laptop("token", "create").code == 77
+        _one_identity_for_another(head, laptop)
         used = Command(tmp_path / "other")("login", made)
         assert used.code == 77
         assert "used up" in used.err
         for process in (worker, scheduler):
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE) == 0
+
+
+def _one_identity_for_another(head: Command, laptop: Command) -> None:
+    """It is given up only by whoever says so; and `logout` leads back to one's own cluster."""
+    another = head.ok("token", "create", "--role", "viewer", "--user", "bea", "--quiet").text.strip()
+    refused = laptop("login", another)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "you are ann of the cluster at " in refused.err
+    assert "`cluster login --yes TOKEN` replaces it" in refused.err
+    for answer, code in (("n", 1), ("y", 0)):
+        with on_a_terminal(laptop, "login", another) as terminal:
+            terminal.wait_for("Replace that? [y/N]")
+            terminal.type(f"{answer}\n")
+            terminal.wait_for("you are bea of" if answer == "y" else "nothing was done")
+            assert terminal.process.wait(PATIENCE) == code
+    assert laptop.ok("status", "--json").json["user"] == "bea"
+    denied = laptop("job", "cancel", "1")
+    assert denied.code == 77
+    assert "`cluster job cancel`" in denied.err
+    assert laptop.ok("logout").text.startswith("you were bea of the cluster at ")
+    assert not list((laptop.home / "user").glob("c*"))
+    assert "no cluster is configured" in laptop("job").err
+    assert "had not logged in" in laptop.ok("logout").text
+    third = head.ok("token", "create", "--role", "user", "--user", "cyd", "--quiet").text.strip()
+    assert "you are cyd" in laptop.ok("login", third).text  # there was nothing to lose
 
 
 def test_the_workers_name_places_a_job(cluster: Command) -> None:  # S2.7
