@@ -17,7 +17,8 @@ from typing import Any
 from cluster.cli import processes
 from cluster.cli.processes import DidNotStart, Process
 from cluster.client.discovery import ADMIN_FILE, EMBEDDED_FILE, local_scheduler
-from cluster.domain.errors import ClusterError, NotFound
+from cluster.domain.errors import ClusterError, Conflict, NotFound
+from cluster.domain.quantities import format_cpus
 from cluster.domain.tokens import split_address
 from cluster.pki.files import load_credentials, the_only_one, write_private
 
@@ -42,6 +43,8 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
     _own_directory(root)
     with _locked(root):
         running = _alive(root)
+        if running["worker"] is not None and millicpus is not None:
+            _check_cpus(_said(root).get("millicpus"), millicpus)
         if all(running.values()):
             return []
         _check_worker(root)
@@ -53,6 +56,7 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
         if running["worker"] is None:
             try:
                 _start(root, running, "worker", _worker_arguments(millicpus))
+                _save(root, running, millicpus)
             except ClusterError:
                 if fresh and running["scheduler"]:  # alone it is of no use, and nobody was told of it
                     processes.stop(running["scheduler"], STOP_PATIENCE)
@@ -208,10 +212,22 @@ def _said(root: Path) -> dict[str, Any]:
         return {}
 
 
-def _save(root: Path, running: dict[str, Process | None]) -> None:
+def _save(root: Path, running: dict[str, Process | None], millicpus: int | None = None) -> None:
+    """`millicpus`: what its worker was told to offer; None: nothing."""
     content: dict[str, Any] = {role: asdict(process) for role, process in running.items() if process}
     content["address"] = (local_scheduler(root) or _said(root)).get("address")
+    content["millicpus"] = millicpus
     write_private(root / EMBEDDED_FILE, json.dumps(content).encode())
+
+
+def _check_cpus(offered: int | None, wanted: int) -> None:
+    """Conflict where its worker runs already, with another number of cpus: only its next start could change that."""
+    if offered != wanted:
+        has = "all cpus" if offered is None else f"{format_cpus(offered)} cpus"
+        raise Conflict(
+            f"the cluster on this machine runs already, with {has}: for {format_cpus(wanted)} `cluster down` must stop "
+            "it first, with its jobs"
+        )
 
 
 @contextmanager

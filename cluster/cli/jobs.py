@@ -117,7 +117,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
     if as_json:
         print_json({**job_json(job), "task_details": [task_json(task) for task in tasks]})
     elif quiet:
-        print(job.id)
+        print(job.number)
     else:
         _print_job(job, tasks)
     if more and not quiet:

@@ -1,6 +1,7 @@
 """`cluster up` and `cluster down`: the embedded cluster."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,14 +12,16 @@ from cluster.client.discovery import local_place
 from cluster.domain.errors import ClusterError
 from cluster.domain.printable import printable
 
+SHOWN = 20  # numbers of jobs in one line
+
 
 @click.command("up")
 @click.option("--cpus", type=CPUS, help="CPUs that its worker offers (default: all that there are).")
 def up_command(cpus: int | None) -> None:
     """Start a scheduler and a worker on this machine, in the background.
 
-    They listen on this machine only. Doing it twice does no harm. `cluster run` does it by itself when no cluster is
-    configured.
+    They listen on this machine only. Doing it twice does no harm, and changes nothing. `cluster run` does it by
+    itself when no cluster is configured.
     """
     from cluster.cli.embedded import up
 
@@ -31,28 +34,38 @@ def up_command(cpus: int | None) -> None:
 def down_command(yes: bool) -> None:
     """Stop the cluster that `up` or `run` started here, with the jobs that run on it.
 
-    Jobs that wait are kept: they go on after the next `up`.
+    Jobs that wait are kept: they go on after the next `up`. Only on a terminal it asks before it stops what runs.
     """
     from cluster.cli.asking import confirm, is_terminal
     from cluster.cli.embedded import down, is_running
 
     root = state_root()
-    if not yes and is_terminal() and is_running(root):
+    running: list[int] = []
+    if is_running(root):
+        asks = not yes and is_terminal()
         try:
             running = asyncio.run(_running(root))
         except ClusterError as error:  # one that has failed is stopped in order to be started again
-            confirm(f"{printable(str(error))}. Jobs that run here will be killed. Stop all the same?")
+            if asks:
+                confirm(f"{printable(str(error))}. Jobs that run here will be killed. Stop all the same?")
         else:
-            if running:
-                confirm(f"{running} job{'s' if running > 1 else ''} running here will be killed. Stop?")
+            if running and asks:
+                number = len(running)
+                confirm(f"{number} job{'s' if number > 1 else ''} running here will be killed. Stop?")
     lines = down(root)
+    if running:
+        lines.append(f"{'these jobs' if len(running) > 1 else 'this job'} ran: {_some(running)}")
     print("\n".join(lines) or "no cluster that `cluster up` started runs here")
 
 
-async def _running(root: Path) -> int:
-    """How many jobs run. ClusterError when the scheduler does not say."""
+def _some(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:SHOWN])) + (f" and {len(numbers) - SHOWN} more" if numbers[SHOWN:] else "")
+
+
+async def _running(root: Path) -> list[int]:
+    """The jobs that run. ClusterError when the scheduler does not say."""
     from cluster.client.aio import AsyncClient
     from cluster.domain.states import TaskState
 
     async with AsyncClient(local_place(root)) as client:
-        return len(await client.list(states=[TaskState.RUNNING]))
+        return sorted(job.number for job in await client.list(states=[TaskState.RUNNING]))

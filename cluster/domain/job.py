@@ -224,7 +224,7 @@ class TaskEnd:
     index: int
     attempt: int
     state: TaskState
-    reason: str  # exit:N, signal:NAME, timeout:run, cancelled, lost, launch_failed …
+    reason: str  # exit:N, signal:NAME, timeout:run, cancelled, stopped, lost, launch_failed …
     exit_code: int = 0  # of the process; 128 + signal number when a signal ended it
     signal: str = ""  # the signal that ended it, as in SIGTERM
     detail: str = ""

@@ -109,9 +109,8 @@ class Reports:
         if job is None:
             return False
         if end.state is TaskState.CANCELLED and end.index not in job.cancelling:
-            # Nobody wished that: its worker was told to end its jobs. To us it was ended by a signal, as by anybody.
-            reason = f"signal:{end.signal or 'SIGTERM'}"
-            end = replace(end, state=TaskState.FAILED, reason=reason, detail="it was stopped on its worker")
+            # Nobody wished that: its worker was told to end its jobs, by `cluster down` say. It did not fail by itself.
+            end = replace(end, state=TaskState.FAILED, reason="stopped", detail="its worker was stopped")
         event = _event_of(job, end)
         if not self._core.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False

@@ -189,6 +189,40 @@ def test_up_and_down_twice_do_no_harm(own: Command) -> None:
     assert "no cluster" in own.ok("down").text
 
 
+def test_other_cpus_for_a_cluster_that_runs_are_refused(own: Command) -> None:
+    """`up --cpus 4` said that it runs already, with two."""
+    own.ok("up", "--cpus", "2")
+    assert "runs already" in own.ok("up", "--cpus", "2").text
+    done = own("up", "--cpus", "4")
+    assert (done.code, done.out, done.err.count("\n")) == (1, b"", 1)
+    assert "runs already, with 2 cpus: for 4 `cluster down` must stop it first" in done.err
+    own.ok("down")
+    own.ok("up")
+    assert "runs already, with all cpus: for 4 " in own("up", "--cpus", "4").err
+
+
+def test_status_tells_what_this_is_on_one_screen(own: Command) -> None:
+    own.ok("up", "--cpus", "2")
+    gate = own.home / "gate"
+    os.mkfifo(gate)
+    job = own.ok("job", "submit", "-q", "--name", "shown", "--", "sh", "-c", f"read x < {gate}").text.strip()
+    own.wait_until_running(job)
+    lines = own.ok("status").text.splitlines()
+    facts = {line.split()[0]: line for line in lines[:4]}
+    assert list(facts) == ["cluster", "you", "workers", "jobs"]
+    assert "which `cluster up` started here" in facts["cluster"]
+    assert "admin, by a certificate until " in facts["you"]
+    assert "1 online; 1 of 2 cpus in use" in facts["workers"]
+    assert "1 running, 0 waiting" in facts["jobs"]
+    assert any("shown" in line for line in lines[5:])
+    said = own.ok("status", "--json").json
+    assert (said["user"], said["workers"], said["jobs_running"], said["cpus"]) == ("admin", {"online": 1}, 1, 2.0)
+    gate.write_text("\n")
+    own.ok("down")
+    stopped = own("status")
+    assert (stopped.code, stopped.err.count("\n")) == (75, 1)
+
+
 def test_a_cluster_that_is_stopped_is_said_to_be(own: Command) -> None:
     own.ok("up")
     own.ok("down")
@@ -219,9 +253,12 @@ def test_down_kills_running_jobs_and_keeps_the_waiting_ones(own: Command, tmp_pa
     with own.started("job", "logs", "-f", "1") as logs:
         assert logs.stdout
         pid = int(logs.stdout.readline())
-        own.ok("down")
+        own.wait_until_running("1")
+        assert own.ok("down").text.endswith("\nthis job ran: 1\n")
     assert not is_alive(pid)
     own.ok("up")
+    stopped = own.ok("job", "show", "1", "--json").json
+    assert (stopped["state"], stopped["reason"], stopped["exit_code"]) == ("failed", "stopped", 143)
     assert own("job", "wait", "later").code == 0
     assert marks.read_text() == "ran\n"
 
@@ -244,7 +281,7 @@ def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
 def test_a_scheduler_that_has_failed_can_be_stopped_on_a_terminal_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def failed(_: Path) -> int:
+    async def failed(_: Path) -> list[int]:
         raise Unreachable("the scheduler has stopped taking work and must be started again")
 
     asked: list[str] = []

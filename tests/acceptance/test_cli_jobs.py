@@ -25,7 +25,8 @@ def test_submit_answers_the_number_and_wait_the_exit_code(cluster: Command) -> N
     assert number.isdigit()
     waited = cluster("job", "wait", number)
     assert (waited.code, waited.text) == (4, f"job {number} failed (exit:4)\n")
-    assert cluster("job", "wait", number, "--quiet").text == f"{number}\n"
+    for verb in ("wait", "show", "list"):
+        assert cluster("job", verb, number, "--quiet").text == f"{number}\n"
 
 
 def test_submit_as_json_tells_all(cluster: Command) -> None:

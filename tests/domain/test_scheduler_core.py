@@ -209,8 +209,8 @@ def test_what_nobody_wished_cancelled_has_failed(bench: Bench) -> None:
     bench.submit(spec(retries=1))
     end = replace(failed(1, 0, reason="cancelled", code=143), signal="SIGTERM")
     effects = bench.report(session, 1, ended=(end,))
-    saved = failed(1, 0, reason="signal:SIGTERM", code=143, worker="w")
-    assert effects[0] == replace(saved, signal="SIGTERM", detail="it was stopped on its worker")
+    saved = failed(1, 0, reason="stopped", code=143, worker="w")
+    assert effects[0] == replace(saved, signal="SIGTERM", detail="its worker was stopped")
     assert bench.state(1) == "backoff"
 
 

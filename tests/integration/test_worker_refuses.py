@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
         ({"run_as": "no-such-user"}, InvalidInput, "--run-as 'no-such-user': this machine has no such user"),
         ({"name": "no spaces"}, InvalidInput, "may hold only letters, digits"),
         ({"scheduler": "nowhere"}, InvalidInput, "the address 'nowhere' has no port"),
+        ({"standalone": True, "listen": "none"}, InvalidInput, "nobody could give it jobs"),
         ({"listen": "here"}, InvalidInput, "the address 'here' has no port"),
     ],
 )

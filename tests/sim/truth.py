@@ -109,7 +109,7 @@ class Truth:
         if end.reason == "cancelled":
             assert end.index in self.cancelled.get(end.job, ()), f"{key} is shown as cancelled, nobody wished that"
             assert end.state is TaskState.CANCELLED
-        elif "stopped on its worker" in end.detail:
+        elif end.reason == "stopped":
             # A cancel stops what runs before it is on disk, and a crash may forget the wish.
             wished = run.machine in self.stopping or end.index in self.cancelled.get(end.job, ())
             assert wished, f"{key}: {end.detail}, nobody did that on {run.machine}"
