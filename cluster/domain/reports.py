@@ -76,7 +76,7 @@ class Reports:
             job.cancel_unassigned(cancelled)
             job.cancelling.difference_update(cancelled)
             job.note_abnormal_end("cancelled", CANCELLED_EXIT)
-        self._core.touch(job)
+            self._core.touch(job)
 
     def lost(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, why: str) -> None:
         """Nobody can know how these ended."""

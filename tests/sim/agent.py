@@ -1,28 +1,37 @@
 """The agent of a simulated machine: the real worker's core between a simulated launcher and a simulated network."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cluster.domain import launcher_events as lev
 from cluster.domain import worker_messages as wm
+from cluster.domain.errors import ClusterError, IdentityInUse
 from cluster.domain.events import Now
 from cluster.domain.job import JobSpec
-from cluster.domain.session import Downward
+from cluster.domain.session import Downward, Welcome
 from cluster.domain.worker_core import WorkerCore
 from tests.sim.launcher import PASSING, Launcher
 from tests.sim.network import Connection
+from tests.sim.stalling import Stalling
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
+
+# Effects for which the agent touches a file in its loop: outputs are read and removed, directories are made.
+TOUCH_FILES = (wm.SendReport, wm.SaveEpoch, wm.RemoveOutput, wm.PushOutput, wm.Define)
 
 
 class Agent:
     def __init__(self, machine: "Machine") -> None:
         self.machine, self.world = machine, machine.world
-        self.core = WorkerCore(machine.millicpus, epoch=machine.epoch)
-        self.alive, self.frozen = True, False
+        self.core = WorkerCore(machine.millicpus, epoch=machine.epoch, home=machine.home)
+        self.alive = True
+        self.process = Stalling(self.world)
+        self.usable = False  # a scheduler has welcomed it
         self.connection: Connection | None = None
+        self._effects: deque[wm.WorkerEffect] = deque()  # of this turn, still to be performed
         self._inbox: list[wm.WorkerEvent] = []
         self._turn_is_set = False
         self._wake_at: float | None = None
@@ -38,42 +47,52 @@ class Agent:
 
     def feed(self, event: wm.WorkerEvent) -> None:
         if self.alive:
-            self._inbox.append(event)
-            self._soon()
+            self.process.hear(lambda: self._put(event))
+
+    def _put(self, event: wm.WorkerEvent) -> None:
+        self._inbox.append(event)
+        self._soon()
 
     def _soon(self) -> None:
         if not self._turn_is_set:
             self._turn_is_set = True
-            self.world.at(self.world.between(0.0, 0.002), self._turn)
+            self.world.at(self.world.between(0.0, 0.002), lambda: self.process.on_time(self._turn))
 
     def _turn(self) -> None:
         self._turn_is_set = False
-        if not self.alive or self.frozen:
+        if not self.alive:
             return
         events, self._inbox = self._inbox, []
-        for effect in self.core.turn(events, Now(self.machine.boot_clock, self.world.wall)):
-            if self.alive:
-                self._perform(effect)
+        self._effects += self.core.turn(events, Now(self.machine.boot_clock, self.world.wall))
+        self.usable = self.usable or self.core.connected
+        self._go_through()
+
+    def _go_through(self) -> None:
+        """Performs what the turn asks for. It hangs, in the middle, where a file is touched and the disk is frozen."""
+        while self._effects and self.alive:
+            if self.machine.disk.hangs and isinstance(self._effects[0], TOUCH_FILES):
+                self.process.stop()
+                self.machine.disk.when_it_goes_on(self._goes_on)
+                return
+            self._perform(self._effects.popleft())
         self._set_timer()
+
+    def _goes_on(self) -> None:
+        self._go_through()
+        self.process.go_on()
 
     def _set_timer(self) -> None:
         due = self.core.next_deadline()
         if due is not None and due != self._wake_at:
             self._wake_at = due
-            self.world.at(max(0.0, self.machine.until_boot_clock(due)), lambda: self._wake(due))
+            self.world.at(
+                max(0.0, self.machine.until_boot_clock(due)), lambda: self.process.on_time(lambda: self._wake(due))
+            )
 
     def _wake(self, due: float) -> None:
         if self._wake_at == due:
             self._wake_at = None
             self._soon()
-
-    def freeze(self) -> None:
-        self.frozen = True
-
-    def thaw(self) -> None:
-        self.frozen = False
-        self._wake_at = None
-        self._soon()
 
     def crash(self) -> None:
         """The kernel closes what it had open."""
@@ -130,7 +149,7 @@ class Agent:
             case wm.SendHello() | wm.SendHeartbeat() | wm.SendReport():
                 self._send(effect)
             case wm.SaveEpoch(epoch):
-                self.machine.epoch = epoch
+                assert self.machine.epoch == epoch, "it is saved before the core hears of it"
             case wm.PushOutput(keys) | wm.RemoveOutput(keys):
                 for key in keys:
                     self.machine.outputs.pop(key, None)
@@ -163,6 +182,8 @@ class Agent:
                 raise AssertionError(f"an effect that nobody performs: {effect}")
 
     def _hang_up(self, session: int, why: str) -> None:
+        assert "without its spec" not in why, why
+        assert "has not answered" not in why or not self.process.unread, f"{why}; what it said was not read yet"
         self.world.tell(self.machine.name, f"closes session {session}: {why}")
         if self.connection and self.connection.session == session:
             self.connection.close_by_worker()
@@ -186,7 +207,26 @@ class Agent:
                 self.machine.scheduler.report(connection, replace(report, outputs=outputs))
 
     def commands(self, session: int, messages: Sequence[Downward]) -> None:
-        self.feed(wm.CommandsReceived(session, tuple(messages)))
+        if self.alive:
+            self.process.hear(lambda: self._read(session, messages))
+
+    def _read(self, session: int, messages: Sequence[Downward]) -> None:
+        """As `cluster.worker.agent.Agent._on_received`: an epoch that cannot be saved is not obeyed."""
+        for message in messages:
+            if isinstance(message, Welcome) and message.epoch > self.core.epoch:
+                if self.machine.disk.full:
+                    self._hang_up(session, "the disk is full")
+                    return
+                self.machine.epoch = max(self.machine.epoch, message.epoch)
+        self._put(wm.CommandsReceived(session, tuple(messages)))
+
+    def refused(self, session: int, error: ClusterError) -> None:
+        """By the scheduler, when it registered."""
+        self.world.tell(self.machine.name, f"is refused: {error}")
+        if isinstance(error, IdentityInUse) and not self.usable:
+            self.machine.agent_gives_up(self)
+        else:
+            self.session_closed(session)
 
 
 def _template(spec: JobSpec, leash: float) -> lev.Template:

@@ -140,7 +140,7 @@ class Launcher:
         self._pending.append(_begun(spawn.item.key))
         self._write_journal()
         self._die_at("begun")
-        if self.world.chance(self.machine.launch_failures):
+        if self.machine.disk.full or self.world.chance(self.machine.launch_failures):
             self.machine.truth.launch_failures.add(key)
             self._events.append(ev.StartFailed(spawn.item.key, "no such file", 127))
             return
@@ -167,8 +167,10 @@ class Launcher:
                 self._to_agent(message)
 
     def _write_journal(self) -> None:
-        self.machine.journal += self._pending
-        self._pending = []
+        """What does not fit stays in memory, and goes out all the same."""
+        if not self.machine.disk.full:
+            self.machine.journal += self._pending
+            self._pending = []
 
     def _journal_anew(self, begun: Iterable[str]) -> None:
         self.machine.journal_base = self.core.seq

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cluster.domain import launcher_events as lev
+from cluster.domain.homes import Home
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
 from cluster.domain.reporting import SMALL_OUTPUT
@@ -12,13 +13,14 @@ from tests.sim.agent import Agent
 from tests.sim.launcher import JournalLine, Launcher, Process
 from tests.sim.network import Connection, Link
 from tests.sim.truth import Truth
-from tests.sim.world import World
+from tests.sim.world import Action, World
 
 if TYPE_CHECKING:
     from tests.sim.scheduler import SchedulerHost
 
 # Seconds that an attempt may run when nobody stops it, by the name of its job.
 LENGTHS = {
+    "failing": (0.0, 0.002, 0.02),
     "brief": (0.0, 0.002, 0.02),
     "mixed": (0.0, 0.002, 0.02, 0.2, 1.0, 5.0, 40.0),
     "long": (40.0, 80.0, 160.0),
@@ -26,12 +28,35 @@ LENGTHS = {
 }
 
 
+class Disk:
+    """It may be frozen, so that whoever touches a file hangs, and full."""
+
+    def __init__(self) -> None:
+        self.hangs = self.full = False
+        self._waiting: list[Action] = []
+
+    def when_it_goes_on(self, action: Action) -> None:
+        self._waiting.append(action)
+
+    def freeze(self) -> None:
+        self.hangs = True
+
+    def thaw(self) -> None:
+        self.hangs = False
+        waiting, self._waiting = self._waiting, []
+        for action in waiting:
+            action()
+
+
 class Machine:
     def __init__(
         self, world: World, truth: Truth, scheduler: "SchedulerHost", name: str, millicpus: int, launch_failures: float
     ) -> None:
         self.world, self.truth, self.scheduler = world, truth, scheduler
-        self.id = self.name = name  # one name is enough here
+        self.id = self.name = name  # the worker's id, and the machine's name: they differ where it is a copy
+        self.home = Home(f"machine-{name}", f"boot-{name}", "1-1")
+        self.disk = Disk()
+        self.beside = [self]  # the directories on this machine: copies of one another
         self.millicpus = millicpus
         self.launch_failures = launch_failures
         self.compacts = world.random.choice((0.0, 0.1, 1.0))  # how often an acknowledgement makes the journal short
@@ -50,7 +75,7 @@ class Machine:
         self.outputs: dict[AttemptKey, tuple[bytes, bytes]] = {}
         self.processes: dict[str, Process] = {}
         self.launcher: Launcher | None = None
-        self.agent: Agent | None = Agent(self)
+        self.agent: Agent | None = None
         truth.capacity[name] = millicpus
 
     # ── clock ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -68,12 +93,14 @@ class Machine:
     def starts(self, key: AttemptKey) -> None:
         """A process; its life is drawn by lot."""
         world, name = self.world, str(key)
-        run = self.truth.starts(key, self.name, world.now)
+        run = self.truth.starts(key, self.name, self.id, world.now)
         world.tell(self.name, f"{key} runs")
         length = world.random.choice(LENGTHS[self.truth.specs[key.job].name]) * world.between(0.5, 1.5)
         if self.hurries and length < 1e6:
             length /= 100
         how = world.random.choices(("exit:0", "exit:1", "exit:7", "signal:SIGSEGV"), (16, 2, 1, 1))[0]
+        if self.truth.specs[key.job].name == "failing":
+            how = "exit:1"
         strays = world.between(0.0, 20.0) if world.chance(0.05) else 0.0
         process = self.processes[name] = Process(name, run, obeys=world.chance(0.8), strays=strays)
         sizes = world.random.choices(((0, 0), (9, 0), (9, 4), (5000, 1)), (3, 3, 1, 1))[0]
@@ -162,15 +189,21 @@ class Machine:
             self.world.tell(self.name, f"the agent dies, for {back_after:.3f} s")
             self.agent.crash()
             self.agent = None
-            self.world.at(back_after, self._start_agent)
+            self.world.at(back_after, self.start_agent)
+
+    def agent_gives_up(self, agent: Agent) -> None:
+        """Somebody else lives with its identity. Whoever watches over it may start it again."""
+        if self.agent is agent:
+            self.crash_agent(self.world.between(1.0, 60.0))
 
     def agent_finished(self, agent: Agent) -> None:
         """A clean end: it said goodbye."""
         if self.agent is agent:
-            self.scheduler.deregister(self)
+            if agent.core.connected:
+                self.scheduler.deregister(self)
             self.crash_agent(self.world.between(0.1, 30.0))
 
-    def _start_agent(self) -> None:
+    def start_agent(self) -> None:
         if self.agent is None and not self._down:
             self.agent = Agent(self)
 
@@ -180,7 +213,23 @@ class Machine:
         """Power off: nobody is told, and what was not synced is gone."""
         world = self.world
         world.tell(self.name, f"power off, for {back_after:.3f} s")
+        for machine in self.beside:
+            machine._power_off()
+        world.at(back_after, lambda: self._boot(f"boot-{self.name}-{world.now:.6f}"))
+
+    def destroy(self) -> None:
+        """It is gone for good."""
+        self.world.tell(self.name, "is gone for good")
+        self._power_off()
+        self.beside.remove(self)
+        self.destroyed = True
+
+    destroyed = False
+
+    def _power_off(self) -> None:
+        world = self.world
         self._down = True
+        self.disk = Disk()
         if self.agent:
             self.agent.alive = False
             if self.agent.connection:
@@ -193,13 +242,31 @@ class Machine:
             self.ends(process, "reboot")
         del self.journal[len(self.journal) - world.random.randint(0, len(self.journal)) :]
         self.truth.reboots[self.name] = world.now
-        world.at(back_after, self._boot)
 
-    def _boot(self) -> None:
-        self._down = False
-        self.rebooted = True
-        self._booted = self.world.now
-        self._start_agent()
+    def _boot(self, boot: str) -> None:
+        for machine in self.beside:
+            machine._down = False
+            machine.rebooted = True
+            machine.home = machine.home._replace(boot=boot)
+            machine._booted = self.world.now
+            machine.start_agent()
+
+    def is_copied(self, name: str, *, same_machine: bool) -> "Machine":
+        """Another machine, or another directory on this one, with a copy of what is on the disk at this moment."""
+        copy = Machine(self.world, self.truth, self.scheduler, name, self.millicpus, self.launch_failures)
+        copy.id, copy.epoch, copy.outputs = self.id, self.epoch, dict(self.outputs)
+        copy.rebooted = self.rebooted
+        if same_machine:
+            # The agent sees that it is a copy, and leaves alone what the launcher of the other one has written.
+            copy.home = self.home._replace(directory=f"copy-{name}")
+            copy._rate, copy._booted = self._rate, self._booted
+            copy.beside = self.beside
+            copy.beside.append(copy)
+        else:
+            copy.journal, copy.journal_base, copy.rebooted = list(self.journal), self.journal_base, True
+            copy.journal_readable, copy.incarnation = self.journal_readable, self.incarnation
+        copy.start_agent()
+        return copy
 
     def resume_connections(self) -> None:
         """The link is free again: what waited arrives."""
@@ -210,5 +277,5 @@ class Machine:
 
     def when_up(self, action: Callable[["Machine"], None]) -> None:
         """Faults of the agent or launcher make sense only when both are there."""
-        if self.agent and not self.agent.frozen and self.launcher and self.launcher.alive:
+        if self.agent and not self.agent.process.stopped and self.launcher and self.launcher.alive:
             action(self)

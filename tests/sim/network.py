@@ -58,7 +58,8 @@ class Connection:
     """`number` is the scheduler's name for the session, `session` the agent's."""
 
     number: int
-    machine_id: str
+    machine_id: str  # the worker's
+    machine_name: str
     session: int
     world: World
     link: Link

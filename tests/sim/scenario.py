@@ -1,20 +1,20 @@
 """One simulated cluster with its users and its bad luck, drawn from a seed."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
-from cluster.domain import outbox
+from cluster.domain import outbox, spec_memory
 from cluster.domain.errors import ClusterError
 from cluster.domain.events import CancelRequested, JobSubmitted, Target
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import ArraySegment, JobSpec
 from cluster.domain.views import job_view, worker_view
-from cluster.domain.worker_messages import ShutdownRequested
 from cluster.store.interface import Store
 from cluster.store.memory import Disk, MemoryStore
+from tests.sim.bad_luck import BadLuck, Fault
 from tests.sim.machine import Machine
-from tests.sim.network import LATENCY
 from tests.sim.scheduler import SchedulerHost
 from tests.sim.truth import Truth
 from tests.sim.world import World
@@ -22,11 +22,21 @@ from tests.sim.world import World
 LEASE = 15.0
 TROUBLE = 150.0  # seconds in which faults happen
 PATIENCE = 4000.0  # seconds without faults in which everything must have ended
+BURST = 12  # jobs of one task that fail and are tried again
 QUIET = 100.0  # seconds after the last end, in which nothing may be left over
 
 
 class Scenario:
-    def __init__(self, seed: int, *, loud: bool = False, open_store: Callable[[], Store] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        loud: bool = False,
+        open_store: Callable[[], Store] | None = None,
+        climate: Sequence[Fault] = (),
+        lost_after: float | None = None,
+    ) -> None:
+        """`climate`: all that goes wrong; `lost_after` of every job. Both are drawn when they are not named."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -39,35 +49,22 @@ class Scenario:
             )
             for n in range(world.random.randint(1, 4))
         ]
+        self._lost_after = lost_after
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
-        faults = (
-            self._scheduler_dies,
-            self._store_is_slow,
-            self._store_fails,
-            self._connection_breaks,
-            self._link_is_blocked,
-            self._link_is_slow,
-            self._agent_dies,
-            self._agent_freezes,
-            self._agent_is_asked_to_end,
-            self._launcher_dies,
-            self._machine_reboots,
-        )
-        # A few kinds of fault in each life find more than a little of everything in all. (Groce et al., "Swarm
-        # Testing", ISSTA 2012.)
-        self._climate = world.random.sample(faults, world.random.randint(1, 6))
-        self._pause = world.random.choice((3.0, 10.0, 30.0))  # mean seconds between two faults
+        self.luck = BadLuck(world, self.truth, self.scheduler, self.machines, self._trouble_ends, climate)
 
     def run(self) -> None:
         """Trouble, then peace; AssertionError when anything is not as it must be."""
         self.scheduler.start()
+        for machine in self.machines:
+            machine.start_agent()
         for _ in range(self.world.random.randint(1, 6)):
             self.world.at(self.world.between(0.0, self._trouble_ends), self._user_submits)
-        self._next_fault()
+        self.luck.begins()
         self.world.run(self._trouble_ends)
-        self._heal()
+        self.luck.ends()
         deadline = self.world.now + PATIENCE
         while not self._all_ended():
             assert self.world.now < deadline, f"no end after {PATIENCE} s without faults: {self._unfinished()}"
@@ -78,8 +75,13 @@ class Scenario:
     # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _user_submits(self) -> None:
+        if self.world.chance(0.1):
+            for _ in range(BURST):
+                self._submit_one(JobSpec(argv=("work",), name="failing", retries=2))
+        self._submit_one(self._draw_spec())
+
+    def _submit_one(self, spec: JobSpec) -> None:
         self._submitted += 1
-        spec = self._draw_spec()
         job_id = str(UUID(int=self.world.random.getrandbits(128)))
         self._submit(job_id, spec)
         for _ in range(self.world.random.choice((0, 0, 0, 1, 2))):
@@ -105,8 +107,8 @@ class Scenario:
             millicpus=random.choice((1000, 1000, 1000, 500, 300, 2000, 64_000)),
             timeout=random.choice((0.0, 0.0, 3.0)),
             grace=random.choice((0.0, 0.1, 10.0)),
-            worker=random.choice(("", "", "", "", self.machines[0].name)),
-            lost_after=random.choice((60.0, 60.0, 30.0, 2.0)),
+            worker=random.choice(("", "", "", "", self.machines[0].id)),
+            lost_after=self._lost_after or random.choice((60.0, 60.0, 30.0, 2.0)),
             retries=random.choice((0, 0, 1, 3)),
         )
 
@@ -148,116 +150,6 @@ class Scenario:
             lambda _: self._cancelled.setdefault(number, IntervalSet()).update(tasks),
         )
 
-    # ── bad luck ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _next_fault(self) -> None:
-        wait = self.world.random.expovariate(1 / self._pause)
-        if self.world.now + wait < self._trouble_ends:
-            self.world.at(wait, self._fault)
-
-    def _fault(self) -> None:
-        self._next_fault()
-        self.world.random.choice(self._climate)(self.world.random.choice(self.machines))
-
-    def _long(self) -> float:
-        """Seconds: a blink, shorter than a lease, longer than a lease, longer than any `lost_after`."""
-        return self.world.random.choice((0.05, 1.0, 5.0, 20.0, 50.0, 90.0)) * self.world.between(0.5, 1.5)
-
-    def _scheduler_dies(self, _: Machine) -> None:
-        self.scheduler.crash(power=self.world.chance(0.3))
-        self.world.at(self._long(), self.scheduler.start)
-
-    def _store_is_slow(self, _: Machine) -> None:
-        self.scheduler.slow = self.world.random.choice(((0.0, 0.001), (0.0, 0.01), (0.1, 0.5), (1.0, 3.0)))
-
-    def _store_fails(self, _: Machine) -> None:
-        """Its disk is full, or another process holds it."""
-        self.world.tell("scheduler", "nothing can be written")
-        self.scheduler.store_fails = True
-        self.world.at(self._long(), self._store_is_well)
-
-    def _store_is_well(self) -> None:
-        self.world.tell("scheduler", "its disk is well again")
-        self.scheduler.store_fails = False
-
-    def _connection_breaks(self, machine: Machine) -> None:
-        for connection in self.scheduler.connections():
-            if connection.machine_id == machine.id:
-                self.world.tell(machine.name, f"its connection {connection.number} breaks")
-                connection.break_off()
-
-    def _link_is_blocked(self, machine: Machine) -> None:
-        self.world.tell(machine.name, "its link is blocked")
-        both = self.world.chance(0.5)
-        machine.link.blocked_up = both or self.world.chance(0.5)
-        machine.link.blocked_down = both or not machine.link.blocked_up
-        self.world.at(self._long(), lambda: self._link_is_free(machine))
-
-    def _link_is_free(self, machine: Machine) -> None:
-        if machine.link.blocked:
-            self.world.tell(machine.name, "its link is free again")
-            machine.link.blocked_up = machine.link.blocked_down = False
-            machine.resume_connections()
-
-    def _link_is_slow(self, machine: Machine) -> None:
-        machine.link.latency = self.world.random.choice(((0.0005, 0.04), (0.0, 0.001), (0.5, 3.0)))
-
-    def _agent_dies(self, machine: Machine) -> None:
-        machine.when_up(lambda m: m.crash_agent(self._long()))
-
-    def _agent_is_asked_to_end(self, machine: Machine) -> None:
-        def ask(m: Machine) -> None:
-            with_jobs = self.world.chance(0.5)
-            self.world.tell(m.name, f"the agent is asked to end{', with its jobs' * with_jobs}")
-            if with_jobs:
-                self.truth.stopping.add(m.name)
-            assert m.agent
-            m.agent.feed(ShutdownRequested(stop_jobs=with_jobs))
-
-        machine.when_up(ask)
-
-    def _agent_freezes(self, machine: Machine) -> None:
-        def freeze(m: Machine) -> None:
-            agent = m.agent
-            assert agent
-            self.world.tell(m.name, "the agent freezes")
-            agent.freeze()
-            self.world.at(self._long(), agent.thaw)
-
-        machine.when_up(freeze)
-
-    def _launcher_dies(self, machine: Machine) -> None:
-        """Its agent is there to start another: children that nobody watches for long are not what is promised."""
-
-        def die(m: Machine) -> None:
-            assert m.launcher
-            point = self.world.random.choice(("", "begun", "spawned"))
-            if point:
-                m.launcher.dies_at_spawn = point
-            else:
-                m.launcher.die()
-
-        machine.when_up(die)
-
-    def _machine_reboots(self, machine: Machine) -> None:
-        if machine.agent:
-            machine.reboot(self._long())
-
-    def _heal(self) -> None:
-        """From here on nothing goes wrong any more. What can never run is cancelled."""
-        self.world.tell("world", "no more faults")
-        self.scheduler.slow = (0.0, 0.01)
-        self.scheduler.store_fails = False
-        self.scheduler.start()
-        for machine in self.machines:
-            machine.hurries = True
-            machine.link.latency = LATENCY
-            self._link_is_free(machine)
-            if machine.agent and machine.agent.frozen:
-                machine.agent.thaw()
-            if machine.launcher:
-                machine.launcher.dies_at_spawn = ""
-
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _all_ended(self) -> bool:
@@ -279,7 +171,7 @@ class Scenario:
         return not unfinished
 
     def _largest_for(self, spec: JobSpec) -> int:
-        return max(m.millicpus for m in self.machines if not spec.worker or spec.worker == m.name)
+        return max(m.millicpus for m in self.machines if not spec.worker or spec.worker == m.id)
 
     def _unfinished(self) -> str:
         core = self.scheduler.core
@@ -339,12 +231,14 @@ class Scenario:
         assert machine.epoch == self.scheduler.epoch
 
 
-def simulate(seed: int, *, loud: bool = False, open_store: Callable[[], Store] | None = None) -> Scenario:
-    """Runs one seed. AssertionError names the seed, and tells the last events."""
-    scenario = Scenario(seed, loud=loud, open_store=open_store)
-    entries = outbox.REPORT_ENTRIES
+def simulate(seed: int, **options: Any) -> Scenario:
+    """Runs one seed. AssertionError names the seed, and tells the last events.
+    `options` as of Scenario."""
+    scenario = Scenario(seed, **options)
+    entries, specs = outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS
     try:
         outbox.REPORT_ENTRIES = scenario.world.random.choice((1, 3, entries))
+        spec_memory.MOST_SPECS = scenario.world.random.choice((2, 5, specs))
         scenario.run()
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
@@ -353,7 +247,7 @@ def simulate(seed: int, *, loud: bool = False, open_store: Callable[[], Store] |
             f"replay with CLUSTER_SIM_SEED={seed} (pytest -s tests/sim)"
         ) from error
     finally:
-        outbox.REPORT_ENTRIES = entries
+        outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS = entries, specs
     return scenario
 
 

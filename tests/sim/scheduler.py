@@ -24,7 +24,7 @@ from cluster.domain.events import (
     WorkerRegistered,
 )
 from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import Assign, Downward, Hello, Report, ReportAcknowledged
 from cluster.domain.waiting import Saved, Waiting
@@ -32,6 +32,7 @@ from cluster.domain.worker_messages import SessionReady
 from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
 from cluster.store.interface import Store
 from tests.sim.network import Connection
+from tests.sim.stalling import Stalling
 from tests.sim.truth import Truth
 from tests.sim.world import World
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from tests.sim.machine import Machine
 
 SLOW_READER = 0.2  # of the times that something is to be sent, the worker is not ready yet
+DIAL_AGAIN = 1.5  # seconds; as cluster.worker.session does it
 DIAL_WITHIN = 10.0  # seconds; what a call to register may take
 
 Answer = Callable[[int | str | ClusterError], None]
@@ -58,11 +60,14 @@ class SchedulerHost:
         self.store_fails = False  # every commit
         self._trying, self._held = Waiting(), Waiting()
         self._ahead = False  # turns go on although what they decide is not on disk
+        self.hangs = 0.0  # seconds that the next commit takes besides: its disk is frozen
+        self.process = Stalling(world)
         self._inbox: list[Event] = []
         self._turn_is_set = self._busy = False
         self._wake_at: float | None = None
         self._life = 0  # counts starts: what an earlier life had planned does not happen
         self._asks: dict[int, Answer] = {}
+        self._dark = False  # its machine is down: nobody says so
         self._last_ask = 0
         self._last_connection = 0
         self._connections: dict[int, Connection] = {}
@@ -71,6 +76,7 @@ class SchedulerHost:
         self._hello_sent: dict[int, float] = {}  # connection: when
         self._reports: dict[int, list[Report]] = {}  # connection: handed to the core, not acknowledged
         self._ends: set[AttemptKey] = set()  # committed
+        self._over: set[int] = set()  # jobs of which the last was committed
         self.acknowledged: dict[str, int] = {}  # job UUID: number that a client was told
 
     # ── its life ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -78,6 +84,8 @@ class SchedulerHost:
     def start(self) -> None:
         if self.core is not None:
             return
+        self._dark = False
+        self.process = Stalling(self.world)
         self.store = self._open_store()
         loaded = self.store.load()
         known = {record.id: record.number for record, _ in loaded.jobs}
@@ -95,6 +103,7 @@ class SchedulerHost:
             return
         self.world.tell("scheduler", "dies")
         self.core = None
+        self._dark = power
         self._life += 1
         self._inbox, self._asks, self._reports, self._waiting = [], {}, {}, {}
         self._turn_is_set = self._busy = False
@@ -115,15 +124,24 @@ class SchedulerHost:
         return Now(1000.0 * self._life + self.world.now, self.world.wall)
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
-        life = self._life
-        self.world.at(delay, lambda: action() if life == self._life else None)
+        life, process = self._life, self.process
+
+        def act() -> None:
+            if life == self._life:
+                action()
+
+        self.world.at(delay, lambda: process.on_time(act))
 
     # ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def feed(self, event: Event) -> None:
         if self.core is not None:
-            self._inbox.append(event)
-            self._soon()
+            life = self._life
+            self.process.hear(lambda: self._put(event) if life == self._life else None)
+
+    def _put(self, event: Event) -> None:
+        self._inbox.append(event)
+        self._soon()
 
     def _soon(self) -> None:
         if not self._turn_is_set and (self._ahead or not self._busy):
@@ -137,6 +155,11 @@ class SchedulerHost:
         for event in events:
             self._note(event)
         effects = self.core.turn(events, self._now())
+        for event in events:
+            if isinstance(event, SessionOpened) and event.session in self.core.sessions:
+                connection = self._connections[event.session]
+                self.truth.heard[connection.machine_id] = self.world.now
+                self.truth.greeted[connection.machine_id] = self._hello_sent[event.session]
         invariants.check(self.core)
         self.truth.note_lost(effects, self.world.now)
         self._held.add(effects)
@@ -149,7 +172,7 @@ class SchedulerHost:
 
     def _write_held(self) -> None:
         self._trying, self._held = self._held, Waiting()
-        wait = self.world.between(*self.slow)
+        wait, self.hangs = self.world.between(*self.slow) + self.hangs, 0.0
         if self.commits_first:
             self._later(wait, self._write)
         else:
@@ -198,15 +221,19 @@ class SchedulerHost:
 
     def _note(self, event: Event) -> None:
         match event:
-            case HeartbeatReceived(session=number) | ReportReceived(session=number) | SessionOpened(session=number):
-                if connection := self._connections.get(number):
+            case HeartbeatReceived(session=number) | ReportReceived(session=number):
+                assert self.core is not None
+                if (connection := self._connections.get(number)) and number in self.core.sessions:
                     self.truth.heard[connection.machine_id] = self.world.now
-                    if isinstance(event, SessionOpened):
-                        self.truth.greeted[connection.machine_id] = self._hello_sent[number]
 
     # ── effects ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _commit(self, saves: Sequence[Saved]) -> None:
+        for save in saves:
+            if isinstance(save, JobProgress):
+                assert save.number not in self._over, f"job {save.number} has ended, and is saved again"
+                if save.ended_at:
+                    self._over.add(save.number)
         outputs = [save for save in saves if isinstance(save, SmallOutput)]
         for save in saves:
             match save:
@@ -256,7 +283,7 @@ class SchedulerHost:
                 self.world.tell("scheduler", f"assigns {_short(message)} to {connection.machine_id}")
                 since = self.truth.greeted[connection.machine_id]
                 for key in _keys(message):
-                    self.truth.assigned[key] = since
+                    self.truth.assigned[key] = (connection.machine_name, since)
             case ReportAcknowledged(sequence):
                 self._check_acknowledged(connection.number, sequence)
 
@@ -292,18 +319,27 @@ class SchedulerHost:
         self._asks[self._last_ask] = answer
         self.feed(make(self._last_ask))
 
-    def dialled(self, machine: "Machine", agent: "Agent", session: int) -> None:
-        """A connection is asked for; first of all the worker registers."""
+    def dialled(self, machine: "Machine", agent: "Agent", session: int, since: float | None = None) -> None:
+        """A connection is asked for; first of all the worker registers. Where nobody answers and nobody refuses, the
+        worker dials beside what hangs (`cluster.worker.session`)."""
         if not agent.alive:
             return
-        if machine.link.blocked or self.core is None:
-            wait = self.world.between(0.5, 5.0) if machine.link.blocked else 0.001
-            self.world.at(wait, lambda: agent.session_closed(session))
+        since = self.world.now if since is None else since
+        if machine.link.blocked or self._dark or self.process.stopped:
+            if self.world.now - since > DIAL_WITHIN:
+                agent.session_closed(session)
+            else:
+                wait = self.world.between(0.2, DIAL_AGAIN)
+                self.world.at(wait, lambda: self.dialled(machine, agent, session, since))
+            return
+        if self.core is None:
+            self.world.at(0.001, lambda: agent.session_closed(session))
             return
         self._last_connection += 1
         connection = Connection(
             self._last_connection,
             machine.id,
+            machine.name,
             session,
             self.world,
             machine.link,
@@ -315,14 +351,25 @@ class SchedulerHost:
         self._connections[connection.number] = connection
         self._agents[connection.number] = agent
         self.ask(
-            lambda ask: WorkerRegistered(ask, machine.id, machine.name, machine.millicpus),
-            lambda _: connection.send_down(lambda: self._registered(connection, agent)),
+            lambda ask: WorkerRegistered(
+                ask, machine.id, machine.id, machine.millicpus, home=machine.home, uptime=machine.boot_clock
+            ),
+            lambda value: self._registered(connection, agent, value),
         )
         self.world.at(DIAL_WITHIN, connection.give_up)
 
-    def _registered(self, connection: Connection, agent: "Agent") -> None:
-        connection.ready = True
-        agent.feed(SessionReady(connection.session))
+    def _registered(self, connection: Connection, agent: "Agent", value: int | str | ClusterError) -> None:
+        def arrives() -> None:
+            connection.ready = True
+            if isinstance(value, ClusterError):
+                connection.worker_open = False
+                agent.refused(connection.session, value)
+            else:
+                agent.feed(SessionReady(connection.session))
+
+        connection.send_down(arrives)
+        if isinstance(value, ClusterError):
+            self._connections.pop(connection.number, None)
 
     def deregister(self, machine: "Machine") -> None:
         if not machine.link.blocked:

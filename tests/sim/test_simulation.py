@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.domain.job import DEFAULT_LOST_AFTER
 from cluster.store.sqlite import SqliteStore
+from tests.sim.bad_luck import BadLuck
 from tests.sim.scenario import seeds, simulate
 
 NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
@@ -15,6 +17,14 @@ NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of the
 def test_every_seed() -> None:
     steps = sum(simulate(seed, loud="CLUSTER_SIM_SEED" in os.environ).world.steps for seed in seeds(NORMAL))
     print(f"{steps} steps")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+def test_absences_of_the_scheduler_below_what_is_promised_cost_nothing(seed: int) -> None:
+    """Nothing else goes wrong, so nothing may die of its leash or be lost."""
+    truth = simulate(seed, climate=(BadLuck.scheduler_is_away,), lost_after=DEFAULT_LOST_AFTER).truth
+    assert (truth.leashed, truth.lost) == (0, 0), f"replay with simulate({seed}, ...)"
 
 
 @pytest.mark.slow

@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from cluster.domain import scheduler_core
+from cluster.domain import scheduler_core, worker_core
 from cluster.domain.intervals import Range
 from cluster.domain.launcher_core import LauncherCore
 from cluster.domain.outbox import Outbox
 from cluster.domain.reports import Reports
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import ReportAcknowledged
+from cluster.domain.spec_memory import SpecMemory
 from cluster.domain.states import TaskEvent
 from cluster.domain.tasks import Job
 from cluster.domain.waiting import Waiting
 from cluster.domain.worker_core import WorkerCore
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
-from tests.sim import agent
+from tests.sim import agent, test_simulation
 from tests.sim.scenario import simulate
 from tests.sim.scheduler import SchedulerHost
-from tests.sim.test_simulation import NORMAL
 
 Patch = pytest.MonkeyPatch
 Method = Callable[..., Any]
@@ -177,6 +177,43 @@ def what_is_decided_while_nothing_can_be_written_is_forgotten(patch: Patch) -> N
     patch.setattr(Waiting, "absorb", lambda self, later: None)
 
 
+def copies_are_not_recognised(patch: Patch) -> None:
+    patch.setattr(scheduler_core, "refusal", lambda *_: None)
+
+
+def the_scheduler_takes_the_workers_memory_for_endless(patch: Patch) -> None:
+    class Endless(SpecMemory[None]):
+        def __init__(self) -> None:
+            super().__init__()
+            self._ever: set[int] = set()
+
+        def recall(self, job: int) -> Any:
+            known = job in self._ever
+            self._ever.add(job)
+            return known or None
+
+    for module in ("worker", "scheduler_core"):
+        patch.setattr(f"cluster.domain.{module}.SpecMemory", Endless)
+
+
+def a_scheduler_that_was_stopped_counts_that_as_silence(patch: Patch) -> None:
+    patch.setattr(scheduler_core, "overslept", lambda *_: False)
+
+
+def an_agent_that_was_stopped_looks_at_the_clock_first(patch: Patch) -> None:
+    patch.setattr(worker_core, "overslept", lambda *_: False)
+
+
+def the_end_of_a_pause_touches_a_cancelled_job(patch: Patch) -> None:
+    due: Method = Job.due
+
+    def always(self: Job, tasks: Range) -> bool:
+        due(self, tasks)
+        return True
+
+    patch.setattr(Job, "due", always)
+
+
 BROKEN: Sequence[Callable[[Patch], None]] = (
     stale_reports_count,
     assignments_are_not_persisted,
@@ -197,6 +234,11 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     acknowledgements_are_read_last,
     all_goes_ahead_of_the_disk,
     what_is_decided_while_nothing_can_be_written_is_forgotten,
+    copies_are_not_recognised,
+    the_scheduler_takes_the_workers_memory_for_endless,
+    a_scheduler_that_was_stopped_counts_that_as_silence,
+    an_agent_that_was_stopped_looks_at_the_clock_first,
+    the_end_of_a_pause_touches_a_cancelled_job,
 )
 
 
@@ -208,6 +250,29 @@ def test_a_broken_core_is_caught(break_it: Callable[[Patch], None], monkeypatch:
         _simulate_all()
 
 
+def connecting_anew_takes_long(patch: Patch) -> None:
+    patch.setattr(worker_core, "BACKOFF_MOST", 5.0)
+
+
+def the_leash_is_three_quarters(patch: Patch) -> None:
+    patch.setattr(scheduler_core, "leash_of", lambda lost_after: 0.75 * lost_after)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "break_it", [connecting_anew_takes_long, the_leash_is_three_quarters], ids=lambda f: f.__name__
+)
+def test_what_breaks_the_promise_of_an_absence_is_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(AssertionError):
+        _all_absences()
+
+
+def _all_absences() -> None:
+    for seed in range(60):
+        test_simulation.test_absences_of_the_scheduler_below_what_is_promised_cost_nothing(seed)
+
+
 def _simulate_all() -> None:
-    for seed in range(NORMAL):
+    for seed in range(test_simulation.NORMAL):
         simulate(seed)

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from cluster.domain.ids import AttemptKey
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.leashes import lost_after_in_force
+from cluster.domain.leashes import HEARTBEATS, lost_after_in_force
 from cluster.domain.scheduler_core import LEASE
+from cluster.domain.stalls import STALL
 from cluster.domain.states import TaskState
+
+NOTICED = STALL + LEASE / HEARTBEATS + 1.0  # seconds for which a scheduler must have been stopped to notice it
 
 
 @dataclass(slots=True)
@@ -39,16 +42,17 @@ class Truth:
     stopping: set[str] = field(default_factory=set)  # machines whose agent was told to end its jobs with itself
     heard: dict[str, float] = field(default_factory=dict)  # machine: when the scheduler last heard from it
     greeted: dict[str, float] = field(default_factory=dict)  # machine: when it sent the last hello that arrived
-    assigned: dict[AttemptKey, float] = field(default_factory=dict)  # `greeted` of its machine when it was sent there
-    _silent: dict[AttemptKey, float] = field(
-        default_factory=dict
-    )  # how long its machine had been, when it was given up
+    assigned: dict[AttemptKey, tuple[str, float]] = field(default_factory=dict)  # machine, and its `greeted` then
+    leashed: int = 0  # attempts that died of their leash
+    lost: int = 0  # ends of which nobody knows
+    sleeps: list[tuple[float, float]] = field(default_factory=list)  # when the scheduler was stopped, from and until
+    _silent: dict[AttemptKey, float] = field(default_factory=dict)  # how long its machine was, when it was given up
     _active: dict[tuple[int, int], Run] = field(default_factory=dict)
     _used: dict[str, int] = field(default_factory=dict)
 
     # ── what machines say ───────────────────────────────────────────────────────────────────────────────────────
 
-    def starts(self, key: AttemptKey, machine: str, now: float) -> Run:
+    def starts(self, key: AttemptKey, machine: str, worker: str, now: float) -> Run:
         """A process of this attempt begins to run."""
         earlier = self.runs.get(key)
         assert earlier is None, f"{key} was started on {earlier and earlier.machine}, and now again on {machine}"
@@ -57,7 +61,7 @@ class Truth:
         assert other is None, f"{key} starts on {machine} while {other and other.key} runs on {other and other.machine}"
         spec = self.specs[key.job]
         assert key.attempt <= spec.retries + 1, f"{key}: job {key.job} allows {spec.retries} retries"
-        assert not spec.worker or spec.worker == machine, f"{key} starts on {machine}, it is for {spec.worker}"
+        assert not spec.worker or spec.worker == worker, f"{key} starts on {machine}, it is for {spec.worker}"
         run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, now)
         self._used[machine] = self._used.get(machine, 0) + run.millicpus
         assert self._used[machine] <= self.capacity[machine], f"{machine} runs {self._used[machine]} millicpus"
@@ -93,7 +97,10 @@ class Truth:
         """What the scheduler gives up at this moment, and may commit much later."""
         for end in effects:
             if isinstance(end, TaskEnd) and end.reason == "lost":
-                self._silent[AttemptKey(end.job, end.index, end.attempt)] = now - self.heard.get(end.worker_id, 0.0)
+                heard = self.heard.get(end.worker_id, 0.0)
+                # Nobody is heard by a scheduler that is stopped. (A shorter time it may not have noticed itself.)
+                slept = sum(until - since for since, until in self.sleeps if since >= heard and until - since > NOTICED)
+                self._silent[AttemptKey(end.job, end.index, end.attempt)] = now - heard - slept
 
     def check_end(self, end: TaskEnd) -> None:
         key = AttemptKey(end.job, end.index, end.attempt)
@@ -123,11 +130,14 @@ class Truth:
     def _check_lost(self, key: AttemptKey, end: TaskEnd) -> None:
         """Only what could not be known, or what died of its leash, may be called so."""
         run, machine = self.runs.get(key), end.worker_id
+        self.lost += 1
         silent = self._silent[key]
         lost_after = lost_after_in_force(self.specs[key.job].lost_after, LEASE)
         unreachable = silent >= lost_after * 0.98  # clocks run apart
-        forgotten = self.reboots.get(machine, -1.0) >= self.assigned.get(key, 0.0)
+        holder, since = self.assigned.get(key, (machine, 0.0))
+        forgotten = self.reboots.get(holder, -1.0) >= since
         orphaned = key in self.orphans
+        self.leashed += "lease" in end.detail
         leashed = run is not None and run.ended is not None and "lease" in end.detail
         assert unreachable or forgotten or orphaned or leashed, (
             f"{key} is shown as lost: {end.detail}; {machine} was heard {silent:.2f} s ago, {run}"

@@ -1,0 +1,252 @@
+"""What goes wrong in a simulated cluster: processes die and stall, links break, disks freeze and fill, copies start."""
+
+from collections.abc import Callable, Sequence
+
+from cluster.domain.job import DEFAULT_LOST_AFTER
+from cluster.domain.leashes import survived_absence
+from cluster.domain.worker_messages import ShutdownRequested
+from tests.sim.machine import Machine
+from tests.sim.network import LATENCY
+from tests.sim.scheduler import SchedulerHost
+from tests.sim.stalling import Stalling
+from tests.sim.truth import Truth
+from tests.sim.world import Action, World
+
+MOST_COPIES = 2
+APART = 15.0  # seconds between two absences that are outlived: in the time between everybody is heard again
+
+Fault = Callable[["BadLuck", Machine], None]
+
+
+class BadLuck:
+    def __init__(
+        self,
+        world: World,
+        truth: Truth,
+        scheduler: SchedulerHost,
+        machines: list[Machine],
+        until: float,
+        climate: "Sequence[Fault]" = (),
+    ) -> None:
+        """`climate`: what may go wrong; some of all, when nothing is named."""
+        self.world, self.truth, self.scheduler, self.machines = world, truth, scheduler, machines
+        self._until = until
+        # A few kinds of fault in each life find more than a little of everything in all. (Groce et al., "Swarm
+        # Testing", ISSTA 2012.)
+        self.climate = climate or world.random.sample(FAULTS, world.random.randint(1, 6))
+        self._pause = world.random.choice((3.0, 10.0, 30.0))  # mean seconds between two faults
+        self._mends: list[Action] = []  # of what is broken, some of it mended already
+        self._copies = 0
+        self._back_at = 0.0  # when the scheduler is back from its last absence
+
+    def begins(self) -> None:
+        wait = self.world.random.expovariate(1 / self._pause)
+        if self.world.now + wait < self._until:
+            self.world.at(wait, self._fault)
+
+    def _fault(self) -> None:
+        self.begins()
+        self.world.random.choice(self.climate)(self, self.world.random.choice(self.machines))
+
+    def ends(self) -> None:
+        """From here on nothing goes wrong any more. Of copies one is left, whichever it is."""
+        self.world.tell("world", "no more faults")
+        mends, self._mends = self._mends, []
+        for mend in mends:
+            mend()
+        self.scheduler.slow, self.scheduler.hangs = (0.0, 0.01), 0.0
+        self.scheduler.start()
+        for machine in self.machines:
+            machine.hurries = True
+            machine.link.latency = LATENCY
+            machine.disk.full = False
+            if machine.launcher:
+                machine.launcher.dies_at_spawn = ""
+        for worker in {machine.id: None for machine in self.machines}:
+            same = [machine for machine in self.machines if machine.id == worker]
+            same.remove(self.world.random.choice(same))
+            for machine in same:
+                machine.destroy()
+                self.machines.remove(machine)
+
+    def _long(self) -> float:
+        """Seconds: a blink, shorter than a lease, longer than a lease, longer than any `lost_after`."""
+        return self.world.random.choice((0.05, 1.0, 5.0, 20.0, 50.0, 90.0)) * self.world.between(0.5, 1.5)
+
+    def _mend_later(self, mend: Action) -> None:
+        """After a while, or at the end; not twice."""
+        done = False
+
+        def once() -> None:
+            nonlocal done
+            if not done:
+                done = True
+                mend()
+
+        self._mends.append(once)
+        self.world.at(self._long(), once)
+
+    def _stop(self, who: str, what: str, process: Stalling) -> None:
+        self.world.tell(who, f"{what} is stopped")
+        process.stop()
+
+        def go_on() -> None:
+            self.world.tell(who, f"{what} goes on")
+            process.go_on()
+
+        self._mend_later(go_on)
+
+    # ── the scheduler ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def scheduler_dies(self, _: Machine) -> None:
+        self.scheduler.crash(power=self.world.chance(0.3))
+        self.world.at(self._long(), self.scheduler.start)
+
+    def scheduler_is_away(self, _: Machine) -> None:
+        """For just as long as is promised to cost nothing."""
+        if self.world.now > self._back_at + APART and self.scheduler.core is not None:
+            longest = survived_absence(DEFAULT_LOST_AFTER, self.scheduler.lease)
+            absence = longest * self.world.random.choice((1.0, 0.98, self.world.between(0.0, 1.0)))
+            self._back_at = self.world.now + absence
+            self.scheduler.crash(power=self.world.chance(0.3))
+            self.world.at(absence, self.scheduler.start)
+
+    def scheduler_stops(self, _: Machine) -> None:
+        process = self.scheduler.process
+        if self.scheduler.core is None or process.stopped:
+            return
+        self.world.tell("scheduler", "is stopped")
+        began = self.world.now
+        process.stop()
+
+        def goes_on() -> None:
+            if self.scheduler.process is process:
+                self.world.tell("scheduler", "goes on")
+                self.truth.sleeps.append((began, self.world.now))
+            process.go_on()
+
+        self._mend_later(goes_on)
+
+    def store_is_slow(self, _: Machine) -> None:
+        self.scheduler.slow = self.world.random.choice(((0.0, 0.001), (0.0, 0.01), (0.1, 0.5), (1.0, 3.0)))
+
+    def store_fails(self, _: Machine) -> None:
+        """Its disk is full, or another process holds it."""
+        self.world.tell("scheduler", "nothing can be written")
+        self.scheduler.store_fails = True
+
+        def is_well() -> None:
+            self.world.tell("scheduler", "its disk is well again")
+            self.scheduler.store_fails = False
+
+        self._mend_later(is_well)
+
+    def store_hangs(self, _: Machine) -> None:
+        self.world.tell("scheduler", "its disk hangs")
+        self.scheduler.hangs = self._long()
+
+    # ── the network ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def connection_breaks(self, machine: Machine) -> None:
+        for connection in self.scheduler.connections():
+            if connection.machine_name == machine.name:
+                self.world.tell(machine.name, f"its connection {connection.number} breaks")
+                connection.break_off()
+
+    def link_is_blocked(self, machine: Machine) -> None:
+        self.world.tell(machine.name, "its link is blocked")
+        both = self.world.chance(0.5)
+        machine.link.blocked_up = both or self.world.chance(0.5)
+        machine.link.blocked_down = both or not machine.link.blocked_up
+        self._mend_later(lambda: self._link_is_free(machine))
+
+    def _link_is_free(self, machine: Machine) -> None:
+        if machine.link.blocked:
+            self.world.tell(machine.name, "its link is free again")
+            machine.link.blocked_up = machine.link.blocked_down = False
+            machine.resume_connections()
+
+    def link_is_slow(self, machine: Machine) -> None:
+        machine.link.latency = self.world.random.choice(((0.0005, 0.04), (0.0, 0.001), (0.5, 3.0)))
+
+    # ── machines ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def agent_dies(self, machine: Machine) -> None:
+        machine.when_up(lambda m: m.crash_agent(self._long()))
+
+    def agent_is_asked_to_end(self, machine: Machine) -> None:
+        def ask(m: Machine) -> None:
+            with_jobs = self.world.chance(0.5)
+            self.world.tell(m.name, f"the agent is asked to end{', with its jobs' * with_jobs}")
+            if with_jobs:
+                self.truth.stopping.add(m.name)
+            assert m.agent
+            m.agent.feed(ShutdownRequested(stop_jobs=with_jobs))
+
+        machine.when_up(ask)
+
+    def agent_stops(self, machine: Machine) -> None:
+        if machine.agent:
+            self._stop(machine.name, "the agent", machine.agent.process)
+
+    def launcher_dies(self, machine: Machine) -> None:
+        """Its agent is there to start another: children that nobody watches for long are not what is promised."""
+
+        def die(m: Machine) -> None:
+            assert m.launcher
+            point = self.world.random.choice(("", "begun", "spawned"))
+            if point:
+                m.launcher.dies_at_spawn = point
+            else:
+                m.launcher.die()
+
+        machine.when_up(die)
+
+    def machine_reboots(self, machine: Machine) -> None:
+        if machine.agent:
+            machine.reboot(self._long())
+
+    def disk_freezes(self, machine: Machine) -> None:
+        self.world.tell(machine.name, "its disk is frozen")
+        machine.disk.freeze()
+        disk = machine.disk
+        self._mend_later(disk.thaw)
+
+    def disk_fills(self, machine: Machine) -> None:
+        self.world.tell(machine.name, "its disk is full")
+        disk = machine.disk
+        disk.full = True
+
+        def has_room() -> None:
+            disk.full = False
+
+        self._mend_later(has_room)
+
+    def directory_is_copied(self, machine: Machine) -> None:
+        """And started as a worker, beside the one that it was copied from or on another machine."""
+        if self._copies < MOST_COPIES:
+            self._copies += 1
+            same = self.world.chance(0.5)
+            self.world.tell(machine.name, f"its directory is copied, to {'the same' if same else 'another'} machine")
+            self.machines.append(machine.is_copied(f"{machine.id}-copy{self._copies}", same_machine=same))
+
+
+FAULTS: tuple[Fault, ...] = (
+    BadLuck.scheduler_dies,
+    BadLuck.scheduler_is_away,
+    BadLuck.scheduler_stops,
+    BadLuck.store_is_slow,
+    BadLuck.store_fails,
+    BadLuck.store_hangs,
+    BadLuck.connection_breaks,
+    BadLuck.link_is_blocked,
+    BadLuck.link_is_slow,
+    BadLuck.agent_dies,
+    BadLuck.agent_is_asked_to_end,
+    BadLuck.agent_stops,
+    BadLuck.launcher_dies,
+    BadLuck.machine_reboots,
+    BadLuck.disk_freezes,
+    BadLuck.disk_fills,
+    BadLuck.directory_is_copied,
+)

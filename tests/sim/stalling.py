@@ -1,0 +1,60 @@
+"""A process that can be stopped: what would have happened in it happens when it goes on.
+
+While it stands still the kernel goes on: bytes gather in its sockets, and its timers run out. When it goes on, what is
+due by the clock happens first, and what waits in the sockets a moment later: the worst order that real loops show.
+(A launcher reads its sockets before it looks at the clock.)
+"""
+
+from collections import deque
+
+from cluster.domain.stalls import LISTENING
+from tests.sim.world import Action, World
+
+
+class Stalling:
+    def __init__(self, world: World, *, reads_first: bool = False) -> None:
+        self._world = world
+        self._reads_first = reads_first
+        self._holds = 0  # how many reasons there are to stand still
+        self._due: deque[Action] = deque()
+        self._unread: deque[Action] = deque()
+
+    @property
+    def stopped(self) -> bool:
+        return self._holds > 0
+
+    @property
+    def unread(self) -> bool:
+        """Whether anything waits in its sockets."""
+        return bool(self._unread)
+
+    def stop(self) -> None:
+        self._holds += 1
+
+    def go_on(self) -> None:
+        self._holds -= 1
+        if self._holds:
+            return
+        if self._reads_first:
+            self._read()
+        while self._due and not self.stopped:
+            self._due.popleft()()
+        self._world.at(self._world.between(0.0, LISTENING / 2), self._read)
+
+    def on_time(self, action: Action) -> None:
+        """A timer has run out, or a step of its own is to be done."""
+        if self.stopped:
+            self._due.append(action)
+        else:
+            action()
+
+    def hear(self, action: Action) -> None:
+        """Something has come in by a socket, after all that came before."""
+        if self.stopped or self._unread:
+            self._unread.append(action)
+        else:
+            action()
+
+    def _read(self) -> None:
+        while self._unread and not self.stopped:
+            self._unread.popleft()()
