@@ -115,7 +115,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
     more = len(tasks) > max_tasks > 0
     tasks = tasks[:max_tasks]
     if as_json:
-        print_json({**job_json(job), "task_details": [task_json(task) for task in tasks]})
+        print_json({**job_json(job), "env": dict(job.spec.env), "task_details": [task_json(task) for task in tasks]})
     elif quiet:
         print(job.number)
     else:

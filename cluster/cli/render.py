@@ -103,7 +103,7 @@ def why_of(job: Job, detail: str = "") -> str:
 
 
 def job_json(job: Job) -> dict[str, Any]:
-    """A job as JSON shows it."""
+    """A job as lists show it in JSON: without its environment, which only `show` asks for."""
     spec, counts = job.spec, job.counts
     return {
         "number": job.number,
@@ -116,7 +116,6 @@ def job_json(job: Job) -> dict[str, Any]:
         "command": list(spec.argv),
         "script": spec.script or None,
         "script_args": list(spec.script_args),
-        "env": dict(spec.env),
         "cwd": spec.cwd or None,
         "cpus": spec.millicpus / 1000,
         "array": format_array(spec.array) or None,

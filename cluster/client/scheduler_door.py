@@ -1,6 +1,7 @@
 """The client's verbs on a scheduler."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cluster.client.connection import hanging_up, ready
@@ -43,24 +44,43 @@ class SchedulerDoor:
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
         request = jobs_pb2.ListRequest(
-            selectors=selectors_of(selectors), states=[f"TASK_STATE_{s.name}" for s in states], limit=limit
+            selectors=selectors_of(selectors), states=[f"TASK_STATE_{s.name}" for s in states]
         )
+        jobs: list[Job] = []
         with calling(self.address):
-            return tuple(map(job_of, (await self._jobs.List(request)).jobs))
+            while True:
+                request.limit = limit - len(jobs) if limit else 0
+                answer = await self._jobs.List(request)
+                jobs += map(job_of, answer.jobs)
+                if not answer.next or (limit and len(jobs) >= limit):
+                    return tuple(jobs)
+                request.below = answer.next
 
     async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
-        request = jobs_pb2.GetRequest(selector=selectors_of([selector])[0], max_tasks=max_tasks)
+        request = jobs_pb2.GetRequest(selector=selectors_of([selector])[0])
+        tasks: list[Task] = []
         with calling(self.address):
-            answer = await self._jobs.Get(request)
-        return job_of(answer.job), tuple(map(task_of, answer.tasks))
+            while True:
+                request.skip, request.max_tasks = len(tasks), max_tasks - len(tasks)
+                answer = await self._jobs.Get(request)
+                tasks += map(task_of, answer.tasks)
+                if not answer.more or len(tasks) >= max_tasks or not answer.tasks:
+                    return job_of(answer.job), tuple(tasks)
 
     async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         request = jobs_pb2.WaitRequest(selectors=selectors_of(selectors))
+        jobs: dict[int, Job] = {}
         with calling(self.address):
             await ready(self._channel, self.address, patience)
             with hanging_up(self._jobs.Wait(request)) as call:
                 async for answer in call:
-                    yield tuple(map(job_of, answer.jobs))
+                    for message in answer.jobs:
+                        job = job_of(message)
+                        if not message.HasField("spec"):  # as it was
+                            job = replace(job, spec=jobs[job.number].spec)
+                        jobs[job.number] = job
+                    if not answer.more:
+                        yield tuple(jobs.values())
 
     async def logs(self, wanted: WantedOutput, patience: float) -> AsyncGenerator[Output, None]:
         request = jobs_pb2.ReadOutputRequest(**output_fields(wanted))
@@ -74,7 +94,10 @@ class SchedulerDoor:
         request = jobs_pb2.CancelRequest(selectors=selectors_of(selectors), grace=grace, reason=reason)
         with calling(self.address):
             answer = await self._jobs.Cancel(request)
-        return tuple(map(job_of, answer.jobs)), answer.cancelled
+        jobs = tuple(map(job_of, answer.jobs))
+        if answer.more:
+            jobs = (await self.list(selectors, (), 0))[::-1]
+        return jobs, answer.cancelled
 
     async def workers(self) -> tuple[Worker, ...]:
         with calling(self.address):

@@ -35,7 +35,7 @@ class Job:
     number: int
     id: str
     owner: str
-    spec: JobSpec  # lists leave out the lines of --each-line
+    spec: JobSpec  # without the lines of --each-line; the environment is there only from `submit` and `get`
     state: TaskState
     reason: str  # why it ended; of an array: the first abnormal task's
     counts: Counts

@@ -58,9 +58,14 @@ class WorkerDoor:
         if selector != "all":
             request.selector.CopyFrom(selectors_of([selector])[0])
         worker = await self._worker()
+        found: list[tuple[Job, Task]] = []
         with calling(self.address):
-            answer = await worker.GetJobs(request)
-        return tuple((job_of(j), task_of(t)) for j, t in zip(answer.jobs, answer.tasks, strict=True))
+            while True:
+                answer = await worker.GetJobs(request)
+                found += ((job_of(j), task_of(t)) for j, t in zip(answer.jobs, answer.tasks, strict=True))
+                if not answer.next:
+                    return tuple(found)
+                request.below = answer.next
 
     async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         """The worker answers when a job has ended, and says nothing in between."""

@@ -10,12 +10,14 @@ The driver commits all saves of a turn in one transaction before it performs the
 is on disk. Time comes in as `now`; ids come in with events.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import count
 
 from cluster.domain import placement
+from cluster.domain.catalogue import Catalogue
 from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send, WorkerForgotten
 from cluster.domain.errors import Conflict, NotFound
 from cluster.domain.events import (
@@ -72,6 +74,8 @@ class SchedulerCore:
         self._numbers: dict[str, int] = {}  # job UUID: number
         self._next_number = 1
         self._unfinished: dict[int, Job] = {}  # ascending by number, as submitted
+        self._unfinished_numbers: list[int] = []  # the same, to count those before one at once
+        self.catalogue = Catalogue()
         self.ready = ReadyQueue()
         self._leaving: set[str] = set()  # workers to be forgotten once they hold nothing
         self._timers = Timers()
@@ -137,11 +141,17 @@ class SchedulerCore:
                 del seen.jobs[number]
             if job is None or job.ended_at:
                 seen._unfinished.pop(number, None)
+        seen._unfinished_numbers = sorted(seen._unfinished)
+        seen.catalogue = self.catalogue.without({number for number, job in jobs.items() if job is None})
         return seen
 
     def unfinished(self) -> Iterable[Job]:
         """In the order of their numbers."""
         return self._unfinished.values()
+
+    def unfinished_before(self, number: int) -> int:
+        """How many of the unfinished jobs come before that one."""
+        return bisect_left(self._unfinished_numbers, number)
 
     # ── events ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -195,8 +205,10 @@ class SchedulerCore:
     def _adopt(self, job: Job) -> None:
         self.jobs[job.number] = job
         self._numbers[job.record.id] = job.number
+        self.catalogue.add(job.record)
         if not job.ended_at:
             self._unfinished[job.number] = job
+            self._unfinished_numbers.append(job.number)
 
     # ── cancel ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -498,7 +510,8 @@ class SchedulerCore:
             self.ready.add(job)
         if not job.live and not job.ended_at:
             job.ended_at = self.now.wall
-            self._unfinished.pop(job.number, None)
+            if self._unfinished.pop(job.number, None):
+                del self._unfinished_numbers[self.unfinished_before(job.number)]
 
     def emit(self, effect: Effect) -> None:
         self._effects.append(effect)

@@ -8,9 +8,10 @@ Tasks may follow `last` and a UUID as well (`last.3`). A number is always a job'
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Protocol
 
 from cluster.domain.arrays import format_array, parse_array
@@ -20,7 +21,9 @@ from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import ArraySegment, JobRecord, JobSpec
 
 MAX_NAME = 255  # characters of a job's name
-MAX_RANGES = 100_000  # of tasks that are not next to each other, so that a selector cannot cost seconds
+# Of all selectors together, so that they cost milliseconds and not seconds:
+MAX_RANGES = 25_000  # of tasks that are not next to each other
+MAX_LOOKS = 30_000  # at a segment of an array for a part of a selector
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.(.*))?", re.DOTALL)
@@ -96,23 +99,79 @@ def check_name(name: str) -> None:
 
 def resolve(selector: Selector, jobs: Directory) -> list[Target]:
     """The jobs and tasks it selects now. `all` may be none; every other that finds nothing raises NotFound."""
-    match selector.kind:
-        case Kind.ALL:
-            return [Target(number) for number in jobs.numbers()]
-        case Kind.NAME:
-            named = jobs.numbers_of_name(selector.value)
-            if not named:
-                raise NotFound(f"there is no job {selector.value!r}; `cluster job list` shows those there are")
-            return [Target(number) for number in named]
-    record = _one(selector, jobs)
-    if record is None:
-        raise NotFound(f"there is no job {selector.value}; `cluster job list` shows those there are")
-    if selector.tasks is None:
-        return [Target(record.number)]
-    indexes = IntervalSet()
-    for segment in selector.tasks:
-        indexes.update(_indexes(record, segment))
-    return [Target(record.number, tuple(indexes.ranges()))]
+    selection = Selection()
+    record = selection.find(selector, jobs)
+    if record is not None:
+        selection.add_tasks(record, selector.tasks or ())
+    return list(selection.targets())
+
+
+class Selection:
+    """The jobs and tasks that some selectors mean together. Of each call `find`; where that answers a job, the selector
+    names tasks of it, for `add_tasks`, which takes longer and needs no directory any more."""
+
+    def __init__(self) -> None:
+        self._whole: dict[int, None] = {}
+        self._parts: dict[int, list[range]] = {}
+        self._ranges = self._looks = 0
+
+    def find(self, selector: Selector, jobs: Directory) -> JobRecord | None:
+        """NotFound for one that means no job; `all` may be none."""
+        match selector.kind:
+            case Kind.ALL:
+                self._whole.update(dict.fromkeys(jobs.numbers()))
+                return None
+            case Kind.NAME:
+                named = jobs.numbers_of_name(selector.value)
+                if not named:
+                    raise NotFound(f"there is no job {selector.value!r}; `cluster job list` shows those there are")
+                self._whole.update(dict.fromkeys(named))
+                return None
+        record = _one(selector, jobs)
+        if record is None:
+            raise NotFound(f"there is no job {selector.value}; `cluster job list` shows those there are")
+        if selector.tasks is None:
+            self._whole[record.number] = None
+            return None
+        return record
+
+    def add_tasks(self, record: JobRecord, wanted: Iterable[ArraySegment]) -> None:
+        """NotFound for numbers of which the job has none, InvalidInput for more than MAX_RANGES or MAX_LOOKS."""
+        numbering, parts = record.spec.numbering, self._parts.setdefault(record.number, [])
+        for segment in dict.fromkeys(wanted):
+            before = len(parts)
+            for place in numbering.reach(segment.first, segment.last):
+                self._looks += 1
+                if found := numbering.common(place, segment):
+                    self._ranges += 1 if found.step == 1 else len(found)
+                    parts.append(found)
+                if self._ranges > MAX_RANGES or self._looks > MAX_LOOKS:
+                    raise InvalidInput(
+                        f"too many single tasks in {format_array([segment])}: use a step of 1, or one job for each"
+                    )
+            if len(parts) == before:
+                what = format_array([segment])
+                raise NotFound(f"job {record.number} has no task {what}: {_what_it_has(record.spec)}")
+
+    def numbers(self) -> list[int]:
+        """Of the jobs of which anything is selected, ascending."""
+        return sorted(self._whole.keys() | self._parts.keys())
+
+    def targets(self) -> Iterator[Target]:
+        """What is selected, in the order of the jobs."""
+        return map(self.target, self.numbers())
+
+    def target(self, number: int) -> Target:
+        """What is selected of that job."""
+        if number in self._whole:
+            return Target(number)
+        indexes = IntervalSet()
+        parts = self._parts[number]
+        indexes.update((part.start, part.stop) for part in parts if part.step == 1)
+        for part in parts:
+            if part.step != 1:
+                indexes.update_each(part)
+        return Target(number, tuple(indexes.ranges()))
 
 
 def _one(selector: Selector, jobs: Directory) -> JobRecord | None:
@@ -126,50 +185,8 @@ def _one(selector: Selector, jobs: Directory) -> JobRecord | None:
     return None if number is None else jobs.record(number)
 
 
-def _indexes(record: JobRecord, wanted: ArraySegment) -> list[tuple[int, int]]:
-    """The index ranges of the wanted task numbers that the job has; NotFound when it has none of them."""
-    found = [piece for segment, offset in _segments(record.spec) for piece in _common(segment, offset, wanted)]
-    if not found:
-        raise NotFound(f"job {record.number} has no task {format_array([wanted])}: {_what_it_has(record.spec)}")
-    return found
-
-
-def _segments(spec: JobSpec) -> list[tuple[ArraySegment, int]]:
-    """The job's task numbers as segments, each with the index of its first task."""
-    if not spec.array:
-        first = 1 if spec.lines else 0
-        return [(ArraySegment(first, first + spec.task_count - 1), 0)]
-    result, offset = [], 0
-    for segment in spec.array:
-        result.append((segment, offset))
-        offset += segment.size
-    return result
-
-
-def _common(segment: ArraySegment, offset: int, wanted: ArraySegment) -> list[tuple[int, int]]:
-    """Index ranges of the members of `segment` that `wanted` names.
-
-    With a step of 1 wanted, that is one range however long; else one range for each member, as there is
-    no shorter way to write it.
-    """
-    low, high = max(segment.first, wanted.first), min(segment.last, wanted.last)
-    start = -((segment.first - low) // segment.step)  # of the first member >= low, counted in the segment
-    stop = (high - segment.first) // segment.step + 1
-    if stop <= start:
-        return []
-    if wanted.step in (1, segment.step) and (segment.first + start * segment.step - wanted.first) % wanted.step == 0:
-        return [(offset + start, offset + stop)]
-    if stop - start > MAX_RANGES:
-        raise InvalidInput(f"too many single tasks in {format_array([wanted])}: use a step of 1, or one job for each")
-    return [
-        (offset + i, offset + i + 1)
-        for i in range(start, stop)
-        if (segment.first + i * segment.step - wanted.first) % wanted.step == 0
-    ]
-
-
 def _what_it_has(spec: JobSpec) -> str:
     if not spec.is_array:
         return "it is a single task"
-    shown = [segment for segment, _ in _segments(spec)]
+    shown = list(islice(spec.numbering, 6))
     return f"its tasks are {format_array(shown[:5])}{',…' if shown[5:] else ''}"

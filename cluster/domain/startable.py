@@ -51,7 +51,12 @@ def check_startable(spec: "JobSpec") -> None:
 
 def size_of(text: str) -> int:
     """In bytes, as a process gets it."""
-    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode(errors="surrogateescape"))
+    except UnicodeEncodeError:  # half a pair, which no process can be given: refused elsewhere
+        return len(text.encode(errors="surrogatepass"))
 
 
 def _checked(what: str, size: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cluster.domain.job import JobRecord
+from cluster.domain.job import JobRecord, JobSpec
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.domain.tasks import Job
@@ -45,8 +45,13 @@ class WorkerView:
     silent_for: float | None  # seconds since it was last heard; None: not since the scheduler started
 
 
-def job_view(core: SchedulerCore, number: int) -> JobView:
-    """KeyError for a number that was never given."""
+# Why jobs of a kind (cpus of a task, and the worker that it names) cannot run; the same for all of them at one moment.
+WhyNot = dict[tuple[int, str], tuple[str, ...]]
+
+
+def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None) -> JobView:
+    """KeyError for a number that was never given. Who views many jobs at one moment gives the same `known` each time,
+    empty at first: so their workers are looked at once."""
     job = core.jobs[number]
     counts = {state: job.count(state) for state in _COUNTED}
     state = overall(counts)
@@ -58,7 +63,7 @@ def job_view(core: SchedulerCore, number: int) -> JobView:
         exit_code=job.exit_code,
         started_at=job.started_at,
         ended_at=job.ended_at,
-        pending_because=tuple(_why_pending(core, job)),
+        pending_because=tuple(_why_pending(core, job, {} if known is None else known)),
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
     )
@@ -96,14 +101,28 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
     )
 
 
-def _why_pending(core: SchedulerCore, job: Job) -> Iterator[str]:
+def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
     """Why tasks of the job are ready and stay so, one line each, most telling first."""
     if not job.ready or job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
         return
     spec = job.record.spec
-    needs = f"needs {spec.millicpus / 1000:g} cpus a task"
-    present = [w for w in core.workers.values() if not w.record.removed]
-    workers = [w for w in present if not spec.worker or w.is_called(spec.worker)]
+    kind = spec.millicpus, spec.worker
+    if kind not in known:
+        known[kind] = tuple(_why_not(core, spec))
+    yield from known[kind]
+    if not known[kind]:
+        before = core.unfinished_before(job.number)
+        first = f"{before} unfinished job{' comes' if before == 1 else 's come'} first"
+        yield f"{_needs(spec)}; all that fit are busy, {first}"
+
+
+def _needs(spec: JobSpec) -> str:
+    return f"needs {spec.millicpus / 1000:g} cpus a task"
+
+
+def _why_not(core: SchedulerCore, spec: JobSpec) -> Iterator[str]:
+    """Why no worker that there is now can run what asks for so much; nothing where one can."""
+    workers = [w for w in core.workers.values() if not spec.worker or w.is_called(spec.worker)]
     if not workers:
         if spec.worker:
             yield f"no worker is called {spec.worker!r}: see `cluster worker list`"
@@ -117,9 +136,5 @@ def _why_pending(core: SchedulerCore, job: Job) -> Iterator[str]:
         return
     fitting = [w for w in online if w.fits(spec.millicpus)]
     if not fitting:
-        largest = max(online, key=lambda w: w.record.millicpus)
-        yield f"{needs}; the largest worker online, {largest.record.name}, has {largest.record.millicpus / 1000:g}"
-        return
-    before = sum(1 for other in core.unfinished() if other.number < job.number)
-    first = f"{before} unfinished job{' comes' if before == 1 else 's come'} first"
-    yield f"{needs}; all that fit are busy, {first}"
+        largest = max(online, key=lambda w: w.record.millicpus).record
+        yield f"{_needs(spec)}; the largest worker online, {largest.name}, has {largest.millicpus / 1000:g}"

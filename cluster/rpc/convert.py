@@ -5,6 +5,7 @@ of an End the state (the core decides it) and the worker (whoever's session it c
 """
 
 from collections.abc import Iterable, Sequence
+from enum import Enum
 
 from cluster.domain.homes import Home
 from cluster.domain.intervals import Range
@@ -248,14 +249,23 @@ def expelled_from_proto(message: scheduler_pb2.ExpelledUsers) -> tuple[ExpelledU
     return tuple(ExpelledUser(user.name, user.enrolment) for user in message.users)
 
 
-def job_to_proto(view: JobView) -> job_pb2.Job:
-    """The spec comes without its lines: as an array of as many tasks."""
-    record, counts = view.record, view.counts
+class Detail(Enum):
+    """How much of a job's spec goes with it. Its lines never do: they become an array of as many tasks."""
+
+    WHOLE = "whole"
+    LISTED = "listed"  # all but the environment
+    NONE = "none"
+
+
+def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
+    record, counts, spec = view.record, view.counts, None
+    if detail is not Detail.NONE:
+        spec = spec_to_proto(record.spec.without_lines(), with_env=detail is Detail.WHOLE)
     return job_pb2.Job(
         number=record.number,
         id=record.id,
         owner=record.owner,
-        spec=spec_to_proto(record.spec.without_lines()),
+        spec=spec,
         state=view.state.value,  # type: ignore[arg-type]  # the numbers are the same
         reason=view.reason,
         counts=job_pb2.TaskCounts(**{state.word: count for state, count in counts.items()}),

@@ -2,14 +2,18 @@
 they start often: what `convert` loads would cost them 30 ms.
 """
 
+from dataclasses import replace
+
 from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, ArraySegment, JobSpec
 from cluster.v1 import job_pb2
 
 DEFAULT_MILLICPUS = 1000
 
 
-def spec_to_proto(spec: JobSpec, *, with_lines: bool = True) -> job_pb2.JobSpec:
-    """`with_lines` False leaves the lines out: they can be many megabytes, and lists do not need them."""
+def spec_to_proto(spec: JobSpec, *, with_lines: bool = True, with_env: bool = True) -> job_pb2.JobSpec:
+    """Lines and environment can be megabytes, and lists do not need them: False leaves them out."""
+    if not with_env and spec.env:
+        spec = replace(spec, env=())
     message = job_pb2.JobSpec(
         name=spec.name,
         millicpus=spec.millicpus,

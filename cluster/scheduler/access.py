@@ -1,17 +1,18 @@
 """Who may see which jobs. Someone else's job answers exactly like a missing one."""
 
-from collections import defaultdict
+import asyncio
 from collections.abc import Sequence
 
 from cluster.domain.errors import InvalidInput
-from cluster.domain.events import Target
 from cluster.domain.identity import Caller, Role
 from cluster.domain.job import JobRecord
 from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.selectors import parse_selector, resolve
+from cluster.domain.selectors import Selection, parse_selector
+from cluster.scheduler.driver import Driver
 
-# While selectors are resolved the scheduler serves nobody else. These take it less than a second.
 MOST_SELECTORS, MOST_CHARACTERS = 10_000, 1_000_000
+AT_ONCE = 200  # selectors that are resolved before anybody else is served
+_LONG = 4096  # characters of a selector that is resolved beside the event loop: it may name thousands of tasks
 
 _SEE_ALL = (Role.ADMIN, Role.VIEWER)
 
@@ -21,12 +22,10 @@ class VisibleJobs:
 
     def __init__(self, core: SchedulerCore, caller: Caller) -> None:
         self._core = core
-        self._named: defaultdict[str, list[int]] | None = None  # once somebody asks for a name
         self._owner = None if caller.role in _SEE_ALL else caller.identity.name
 
     def numbers(self) -> Sequence[int]:
-        jobs = self._core.jobs
-        return [number for number in jobs if self._owner is None or jobs[number].record.owner == self._owner]
+        return self._core.catalogue.numbers(self._owner)
 
     def record(self, number: int) -> JobRecord | None:
         job = self._core.jobs.get(number)
@@ -37,18 +36,30 @@ class VisibleJobs:
         return number if number is not None and self.record(number) else None
 
     def numbers_of_name(self, name: str) -> Sequence[int]:
-        if self._named is None:
-            self._named = defaultdict(list)
-            for number in self.numbers():
-                self._named[self._core.jobs[number].record.spec.name].append(number)
-        return self._named.get(name, ())
+        named = self._core.catalogue.named(name)
+        return named if self._owner is None else [number for number in named if self.record(number)]
 
 
-def select(core: SchedulerCore, caller: Caller, selectors: Sequence[str]) -> list[Target]:
-    """What all of these select together, in order of jobs. InvalidInput or NotFound says what is wrong with one."""
-    if len(selectors) > MOST_SELECTORS or sum(map(len, selectors)) > MOST_CHARACTERS:
+async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Selection:
+    """What all of these selectors mean together. InvalidInput or NotFound says what is wrong with one."""
+    if len(texts) > MOST_SELECTORS or sum(map(len, texts)) > MOST_CHARACTERS:
         raise InvalidInput(f"too many selectors: at most {MOST_SELECTORS}, of {MOST_CHARACTERS} characters together")
-    visible = VisibleJobs(core, caller)
-    several = dict.fromkeys(map(parse_selector, selectors))
-    found = [target for selector in several for target in resolve(selector, visible)]
-    return sorted(found, key=lambda target: target.job)
+    selection = Selection()
+    for place, text in enumerate(dict.fromkeys(texts), start=1):
+        await _add(driver, caller, text, selection)
+        if place % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return selection
+
+
+async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) -> None:
+    def find(core: SchedulerCore) -> JobRecord | None:
+        return selection.find(selector, VisibleJobs(core, caller))
+
+    beside = len(text) > _LONG
+    selector = await asyncio.to_thread(parse_selector, text) if beside else parse_selector(text)
+    record = await driver.read(find)
+    if record is not None and beside:
+        await asyncio.to_thread(selection.add_tasks, record, selector.tasks or ())
+    elif record is not None:
+        selection.add_tasks(record, selector.tasks or ())

@@ -1,15 +1,18 @@
 """The door for users, the `Jobs` service: finds out what is meant and who may, asks the core, shows the answer."""
 
+import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from cluster.domain.errors import InvalidInput
 from cluster.domain.events import CancelRequested, JobSubmitted, Target
-from cluster.domain.identity import Caller, is_uuid
+from cluster.domain.identity import is_uuid
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobSpec, validate
 from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.selectors import check_name
+from cluster.domain.selectors import Selection, check_name
 from cluster.domain.states import TaskState
 from cluster.domain.views import JobView, job_view, worker_view
 from cluster.rpc.convert import job_to_proto, worker_to_proto
@@ -21,8 +24,12 @@ from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.following import SoFar, read_tasks
 from cluster.scheduler.reading import Sources, Wish
-from cluster.scheduler.tasks_shown import tasks_shown
+from cluster.scheduler.showing import changes_of, page
+from cluster.scheduler.tasks_shown import TasksWanted, tasks_shown
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
+
+QUICK = 16 * 1024  # bytes of a spec that is read and judged at once
+CANCELLED_AT_ONCE = 200  # jobs, before anybody else is served
 
 
 class JobsDoor(jobs_pb2_grpc.JobsServicer):
@@ -33,9 +40,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         if not is_uuid(request.id):
             raise InvalidInput(f"job id {request.id[:60]!r} is no lower-case UUID")
-        spec = spec_from_proto(request.spec)
-        validate(spec)
-        check_name(spec.name)
+        spec = await _spec(request.spec)
         owner = current_caller().identity.name
         self._driver.expect_writable(lambda core: core.number_of(request.id))
         number = await self._driver.ask(lambda ask: JobSubmitted(ask, request.id, owner, spec))
@@ -45,52 +50,50 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:
         caller, texts = current_caller(), [s.text for s in request.selectors]
         states = {_state(state) for state in request.states if state}
-
-        def view(core: SchedulerCore) -> list[job_pb2.Job]:
-            numbers = _distinct(select(core, caller, texts)) if texts else VisibleJobs(core, caller).numbers()
-            jobs: list[job_pb2.Job] = []
-            for number in reversed(numbers):  # newest first
-                if request.limit and len(jobs) == request.limit:
-                    break
-                job = job_view(core, number)
-                if not states or job.state in states:
-                    jobs.append(job_to_proto(job))
-            return jobs
-
-        return jobs_pb2.ListResponse(jobs=await self._driver.read(view))
+        if texts:
+            numbers: Sequence[int] = (await select(self._driver, caller, texts)).numbers()
+        else:
+            numbers = await self._driver.read(lambda core: VisibleJobs(core, caller).numbers())
+        newest_first = numbers[: bisect_left(numbers, request.below) if request.below else len(numbers)][::-1]
+        jobs, looked = await page(self._driver.read, newest_first, states=states, limit=request.limit)
+        return jobs_pb2.ListResponse(jobs=jobs, next=newest_first[looked - 1] if looked < len(newest_first) else 0)
 
     async def Get(self, request: jobs_pb2.GetRequest, context: Context) -> jobs_pb2.GetResponse:
-        target = await self._one_target(current_caller(), request.selector.text)
-        job, tasks = await tasks_shown(self._driver, target.job, target.ranges, request.max_tasks)
-        return jobs_pb2.GetResponse(job=job_to_proto(job), tasks=tasks)
+        target = await self._one_target(request.selector.text)
+        wanted = TasksWanted(target.ranges, request.skip, request.max_tasks)
+        job, tasks, more = await tasks_shown(self._driver, target.job, wanted)
+        return jobs_pb2.GetResponse(job=job_to_proto(job), tasks=tasks, more=more)
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
-        numbers = _distinct(await self._targets([s.text for s in request.selectors]))
-        async with aclosing(self._driver.watchers.changes(numbers)) as changes:
-            async for _ in changes:
-                views = await self._views(numbers)
-                yield jobs_pb2.WaitResponse(jobs=map(job_to_proto, views))
-                if all(view.state.ended for view in views):
-                    return
+        numbers = (await self._selected([s.text for s in request.selectors])).numbers()
+        async with aclosing(changes_of(self._driver.read, self._driver.watchers, numbers)) as responses:
+            async for response in responses:
+                yield response
 
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:
         grace = request.grace if request.HasField("grace") else None
         if grace is not None:
             check_seconds("a grace of", grace)
         check_text("the reason", request.reason)
-        targets, by = await self._targets([s.text for s in request.selectors]), current_caller().identity.name
-        cancelled = await self._driver.ask(lambda ask: CancelRequested(ask, tuple(targets), by, grace, request.reason))
-        views = await self._driver.read_after(_views_of(_distinct(targets)))
-        return jobs_pb2.CancelResponse(jobs=map(job_to_proto, views), cancelled=cancelled)
+        selection, by = await self._selected([s.text for s in request.selectors]), current_caller().identity.name
+        numbers, cancelled = selection.numbers(), 0
+        for at in range(0, len(numbers), CANCELLED_AT_ONCE):
+            some = numbers[at : at + CANCELLED_AT_ONCE]
+            live = await self._driver.read(lambda core, some=some: [n for n in some if core.jobs[n].live])  # type: ignore[misc]
+            if targets := tuple(map(selection.target, live)):
+                event = partial(CancelRequested, targets=targets, by=by, grace=grace, reason=request.reason)
+                cancelled += await self._driver.ask(event)
+        jobs, looked = await page(self._driver.read_after, numbers)
+        return jobs_pb2.CancelResponse(jobs=jobs, cancelled=cancelled, more=looked < len(numbers))
 
     async def ReadOutput(
         self, request: jobs_pb2.ReadOutputRequest, context: Context
     ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
         tail = request.tail_lines if request.HasField("tail_lines") else None
         wish = Wish(request.stdout, request.stderr, request.follow, tail)
-        for target in _from_there_on(await self._targets([request.selector.text]), request.so_far.job):
-            (view,) = await self._views([target.job])
-            spec = view.record.spec
+        selection = await self._selected([request.selector.text])
+        for target in map(selection.target, _from_there_on(selection.numbers(), request.so_far.job)):
+            spec = await self._driver.read(_spec_of(target.job))
             so_far = _so_far(request.so_far, spec) if request.so_far.job == target.job else None
             for tasks in target.ranges or (Range(0, spec.task_count),):
                 reading = read_tasks(self._driver, self._sources, target.job, tasks, wish, so_far)
@@ -113,30 +116,43 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
 
         return jobs_pb2.ListWorkersResponse(workers=await self._driver.read(view))
 
-    async def _views(self, numbers: Iterable[int]) -> list[JobView]:
-        return await self._driver.read(_views_of(numbers))
-
-    async def _targets(self, selectors: Sequence[str]) -> list[Target]:
+    async def _selected(self, selectors: Sequence[str]) -> Selection:
         if not selectors:
             raise InvalidInput("which job? Give its number, name or UUID, last or all")
-        caller = current_caller()
-        return await self._driver.read(lambda core: select(core, caller, selectors))
+        return await select(self._driver, current_caller(), selectors)
 
-    async def _one_target(self, caller: Caller, selector: str) -> Target:
-        targets = await self._driver.read(lambda core: select(core, caller, [selector]))
-        if len(targets) != 1:
-            numbers = ", ".join(str(target.job) for target in targets[:5]) + (", …" if targets[5:] else "") or "none"
-            raise InvalidInput(f"{selector!r} selects {len(targets)} jobs ({numbers}): give the number of one")
-        return targets[0]
+    async def _one_target(self, selector: str) -> Target:
+        selection = await self._selected([selector])
+        found = selection.numbers()
+        if len(found) != 1:
+            numbers = ", ".join(map(str, found[:5])) + (", …" if found[5:] else "") or "none"
+            raise InvalidInput(f"{selector!r} selects {len(found)} jobs ({numbers}): give the number of one")
+        return selection.target(found[0])
+
+
+async def _spec(message: job_pb2.JobSpec) -> JobSpec:
+    """InvalidInput for one that could never run. Of a large one all is found out beside the event loop."""
+
+    def take() -> JobSpec:
+        spec = spec_from_proto(message)
+        validate(spec)
+        check_name(spec.name)
+        return spec
+
+    return take() if message.ByteSize() <= QUICK else await asyncio.to_thread(take)
 
 
 def _views_of(numbers: Iterable[int]) -> Callable[[SchedulerCore], list[JobView]]:
     return lambda core: [job_view(core, number) for number in numbers]
 
 
-def _from_there_on(targets: list[Target], job: int) -> list[Target]:
+def _spec_of(number: int) -> Callable[[SchedulerCore], JobSpec]:
+    return lambda core: core.jobs[number].record.spec
+
+
+def _from_there_on(numbers: list[int], job: int) -> list[int]:
     """Those from that job on; all if it is not among them."""
-    return targets[next((place for place, target in enumerate(targets) if target.job == job), 0) :]
+    return numbers[numbers.index(job) :] if job in numbers else numbers
 
 
 def _so_far(message: jobs_pb2.ReadSoFar, spec: JobSpec) -> SoFar:
@@ -150,8 +166,3 @@ def _state(number: int) -> TaskState:
     if number not in list(TaskState):
         raise InvalidInput(f"there is no state {number}: the client is of another version")
     return TaskState(number)
-
-
-def _distinct(targets: Iterable[Target]) -> list[int]:
-    """The jobs, each once."""
-    return list(dict.fromkeys(target.job for target in targets))

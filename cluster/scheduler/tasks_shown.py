@@ -1,8 +1,10 @@
 """Single tasks as people read them: running and abnormal ones first."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
+from cluster.domain.errors import InvalidInput
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import TaskEnd
 from cluster.domain.reports import CANCELLED_EXIT
@@ -15,7 +17,9 @@ from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store
 from cluster.v1 import job_pb2
 
-MOST = 10_000  # in one answer, whatever was asked
+MOST = 1000  # in one answer, whatever was asked
+MOST_SKIPPED = 100_000  # who wants to see more asks for tasks by their numbers
+MOST_BYTES = 1024 * 1024  # of tasks in one answer; the reasons of some may be long
 
 # What people look for comes first.
 _ORDER = (
@@ -39,39 +43,59 @@ class _Shown(NamedTuple):
     ended: int  # the last attempt whose end is to be shown; 0: none
 
 
-async def tasks_shown(
-    driver: Driver, number: int, ranges: Sequence[Range] | None, most: int
-) -> tuple[JobView, list[job_pb2.Task]]:
-    """The job and at most `most` of its tasks, of `ranges` only unless that is None, all as they are at one moment."""
+class TasksWanted(NamedTuple):
+    ranges: Sequence[Range] | None  # None: of all tasks
+    skip: int  # so many of the first
+    most: int
+
+
+async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple[JobView, list[job_pb2.Task], bool]:
+    """The job, the tasks that are wanted, as many as one answer holds and all as they are at one moment, and whether
+    there are more of them. InvalidInput for a skip beyond MOST_SKIPPED."""
+    if wanted.skip > MOST_SKIPPED:
+        raise InvalidInput(f"the first {wanted.skip} tasks cannot be left out: the most are {MOST_SKIPPED}")
+    most = min(wanted.most, MOST)
     job, shown = await driver.read(
-        lambda core: (job_view(core, number), _pick(core.jobs[number], ranges, min(most, MOST)))
+        lambda core: (job_view(core, number), _pick(core.jobs[number], wanted._replace(most=most + 1)))
     )
     # Asked after the core, so that every end that the core knew of is there.
-    ends = await driver.fetch(lambda store: [_last_end(store, number, task) for task in shown])
-    return job, await driver.read(
-        lambda core: [_task(core, number, task, *end) for task, end in zip(shown, ends, strict=True)]
+    ends = await driver.fetch(lambda store: [_last_end(store, number, task) for task in shown[:most]])
+    tasks = await driver.read(
+        lambda core: [_task(core, number, task, *end) for task, end in zip(shown[:most], ends, strict=True)]
     )
+    sizes = accumulate(task.ByteSize() for task in tasks)
+    fitting = [task for task, size in zip(tasks, sizes, strict=True) if size <= MOST_BYTES]
+    return job, fitting, len(fitting) < len(shown) and most > 0
 
 
-def _pick(job: Job, ranges: Sequence[Range] | None, most: int) -> list[_Shown]:
-    wanted = IntervalSet(ranges if ranges is not None else [(0, job.record.spec.task_count)])
-    picked: list[_Shown] = []
+def _pick(job: Job, wanted: TasksWanted) -> list[_Shown]:
+    among = None if wanted.ranges is None else IntervalSet(wanted.ranges)
+    picked: list[tuple[TaskState, Range]] = []
+    skip, room = wanted.skip, wanted.most
     for state in _ORDER:
-        for start, stop in job.sets[state].intersection(wanted).ranges():
-            room = most - len(picked)
-            picked += [_shown(job, index, state) for index in range(start, min(stop, start + room))]
-            if len(picked) >= most:
-                return picked
-    return picked
+        tasks = job.sets[state] if among is None else job.sets[state].intersection(among)
+        for start, stop in tasks.ranges():
+            first = min(stop, start + skip)
+            skip -= first - start
+            if some := min(room, stop - first):
+                picked.append((state, Range(first, first + some)))
+                room -= some
+            if not room:
+                return _shown(job, picked)
+    return _shown(job, picked)
 
 
-def _shown(job: Job, index: int, state: TaskState) -> _Shown:
-    for (worker, attempt), tasks in job.held.items():
-        if index in tasks:
-            return _Shown(index, state, attempt, worker, 0)
-    if state.ended:
-        return _Shown(index, state, 0, "", MAX_INTEGER)
-    return _Shown(index, state, 0, "", next((n for n, tasks in job.attempts.items() if index in tasks), 0))
+def _shown(job: Job, picked: Sequence[tuple[TaskState, Range]]) -> list[_Shown]:
+    indexes = IntervalSet(tasks for _, tasks in picked)
+    holders = {i: holder for holder, tasks in job.held.items() for i in tasks.intersection(indexes)}
+    ended = {i: attempt for attempt, tasks in job.attempts.items() for i in tasks.intersection(indexes)}
+    shown: list[_Shown] = []
+    for state, tasks in picked:
+        for index in range(*tasks):
+            worker, attempt = holders.get(index, ("", 0))
+            last = 0 if worker else MAX_INTEGER if state.ended else ended.get(index, 0)
+            shown.append(_Shown(index, state, attempt, worker, last))
+    return shown
 
 
 def _last_end(store: Store, number: int, task: _Shown) -> list[TaskEnd]:

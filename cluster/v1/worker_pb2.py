@@ -26,7 +26,7 @@ from cluster.v1 import job_pb2 as cluster_dot_v1_dot_job__pb2
 from cluster.v1 import jobs_pb2 as cluster_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63luster/v1/worker.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\x1a\x15\x63luster/v1/jobs.proto\"@\n\x0fStartJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.cluster.v1.JobSpec\"P\n\x10StartJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1e\n\x04task\x18\x02 \x01(\x0b\x32\x10.cluster.v1.Task\"f\n\x0eStopJobRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x12\n\x05grace\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x08\n\x06_grace\"0\n\x0fStopJobResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\"8\n\x0eGetJobsRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\"Q\n\x0fGetJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x1f\n\x05tasks\x18\x02 \x03(\x0b\x32\x10.cluster.v1.Task\"8\n\x0eWaitJobRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\"O\n\x0fWaitJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1e\n\x04task\x18\x02 \x01(\x0b\x32\x10.cluster.v1.Task\"\xbd\x01\n\x14ReadJobOutputRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x17\n\ntail_lines\x18\x05 \x01(\rH\x00\x88\x01\x01\x12%\n\x06so_far\x18\x06 \x01(\x0b\x32\x15.cluster.v1.ReadSoFarB\r\n\x0b_tail_lines\"B\n\x15ReadJobOutputResponse\x12\x0e\n\x06stderr\x18\x01 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x04\x32\xf3\x02\n\x06Worker\x12\x45\n\x08StartJob\x12\x1b.cluster.v1.StartJobRequest\x1a\x1c.cluster.v1.StartJobResponse\x12\x42\n\x07StopJob\x12\x1a.cluster.v1.StopJobRequest\x1a\x1b.cluster.v1.StopJobResponse\x12\x42\n\x07GetJobs\x12\x1a.cluster.v1.GetJobsRequest\x1a\x1b.cluster.v1.GetJobsResponse\x12\x42\n\x07WaitJob\x12\x1a.cluster.v1.WaitJobRequest\x1a\x1b.cluster.v1.WaitJobResponse\x12V\n\rReadJobOutput\x12 .cluster.v1.ReadJobOutputRequest\x1a!.cluster.v1.ReadJobOutputResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63luster/v1/worker.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\x1a\x15\x63luster/v1/jobs.proto\"@\n\x0fStartJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.cluster.v1.JobSpec\"P\n\x10StartJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1e\n\x04task\x18\x02 \x01(\x0b\x32\x10.cluster.v1.Task\"f\n\x0eStopJobRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x12\n\x05grace\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x08\n\x06_grace\"0\n\x0fStopJobResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\"G\n\x0eGetJobsRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\r\n\x05\x62\x65low\x18\x02 \x01(\r\"_\n\x0fGetJobsResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x1f\n\x05tasks\x18\x02 \x03(\x0b\x32\x10.cluster.v1.Task\x12\x0c\n\x04next\x18\x03 \x01(\r\"8\n\x0eWaitJobRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\"O\n\x0fWaitJobResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1e\n\x04task\x18\x02 \x01(\x0b\x32\x10.cluster.v1.Task\"\xbd\x01\n\x14ReadJobOutputRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x17\n\ntail_lines\x18\x05 \x01(\rH\x00\x88\x01\x01\x12%\n\x06so_far\x18\x06 \x01(\x0b\x32\x15.cluster.v1.ReadSoFarB\r\n\x0b_tail_lines\"B\n\x15ReadJobOutputResponse\x12\x0e\n\x06stderr\x18\x01 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x04\x32\xf3\x02\n\x06Worker\x12\x45\n\x08StartJob\x12\x1b.cluster.v1.StartJobRequest\x1a\x1c.cluster.v1.StartJobResponse\x12\x42\n\x07StopJob\x12\x1a.cluster.v1.StopJobRequest\x1a\x1b.cluster.v1.StopJobResponse\x12\x42\n\x07GetJobs\x12\x1a.cluster.v1.GetJobsRequest\x1a\x1b.cluster.v1.GetJobsResponse\x12\x42\n\x07WaitJob\x12\x1a.cluster.v1.WaitJobRequest\x1a\x1b.cluster.v1.WaitJobResponse\x12V\n\rReadJobOutput\x12 .cluster.v1.ReadJobOutputRequest\x1a!.cluster.v1.ReadJobOutputResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,17 +42,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOPJOBRESPONSE']._serialized_start=336
   _globals['_STOPJOBRESPONSE']._serialized_end=384
   _globals['_GETJOBSREQUEST']._serialized_start=386
-  _globals['_GETJOBSREQUEST']._serialized_end=442
-  _globals['_GETJOBSRESPONSE']._serialized_start=444
-  _globals['_GETJOBSRESPONSE']._serialized_end=525
-  _globals['_WAITJOBREQUEST']._serialized_start=527
-  _globals['_WAITJOBREQUEST']._serialized_end=583
-  _globals['_WAITJOBRESPONSE']._serialized_start=585
-  _globals['_WAITJOBRESPONSE']._serialized_end=664
-  _globals['_READJOBOUTPUTREQUEST']._serialized_start=667
-  _globals['_READJOBOUTPUTREQUEST']._serialized_end=856
-  _globals['_READJOBOUTPUTRESPONSE']._serialized_start=858
-  _globals['_READJOBOUTPUTRESPONSE']._serialized_end=924
-  _globals['_WORKER']._serialized_start=927
-  _globals['_WORKER']._serialized_end=1298
+  _globals['_GETJOBSREQUEST']._serialized_end=457
+  _globals['_GETJOBSRESPONSE']._serialized_start=459
+  _globals['_GETJOBSRESPONSE']._serialized_end=554
+  _globals['_WAITJOBREQUEST']._serialized_start=556
+  _globals['_WAITJOBREQUEST']._serialized_end=612
+  _globals['_WAITJOBRESPONSE']._serialized_start=614
+  _globals['_WAITJOBRESPONSE']._serialized_end=693
+  _globals['_READJOBOUTPUTREQUEST']._serialized_start=696
+  _globals['_READJOBOUTPUTREQUEST']._serialized_end=885
+  _globals['_READJOBOUTPUTRESPONSE']._serialized_start=887
+  _globals['_READJOBOUTPUTRESPONSE']._serialized_end=953
+  _globals['_WORKER']._serialized_start=956
+  _globals['_WORKER']._serialized_end=1327
 # @@protoc_insertion_point(module_scope)

@@ -41,18 +41,22 @@ class StopJobResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ...) -> None: ...
 
 class GetJobsRequest(_message.Message):
-    __slots__ = ("selector",)
+    __slots__ = ("selector", "below")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    BELOW_FIELD_NUMBER: _ClassVar[int]
     selector: _jobs_pb2.Selector
-    def __init__(self, selector: _Optional[_Union[_jobs_pb2.Selector, _Mapping]] = ...) -> None: ...
+    below: int
+    def __init__(self, selector: _Optional[_Union[_jobs_pb2.Selector, _Mapping]] = ..., below: _Optional[int] = ...) -> None: ...
 
 class GetJobsResponse(_message.Message):
-    __slots__ = ("jobs", "tasks")
+    __slots__ = ("jobs", "tasks", "next")
     JOBS_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
     tasks: _containers.RepeatedCompositeFieldContainer[_job_pb2.Task]
-    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ...) -> None: ...
+    next: int
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ..., next: _Optional[int] = ...) -> None: ...
 
 class WaitJobRequest(_message.Message):
     __slots__ = ("selector",)

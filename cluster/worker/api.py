@@ -1,19 +1,25 @@
 """The worker's own gRPC door, the service `Worker` (S2.5): start, stop, status, wait, output. Mutual TLS."""
 
+import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 
 from cluster.domain.errors import InvalidInput, NotFound, NotPermitted
 from cluster.domain.identity import ADMIN_NAME, Caller, Identity, Kind, Role, is_uuid
 from cluster.domain.job import JobRecord
+from cluster.domain.selectors import Kind as SelectorKind
 from cluster.domain.selectors import parse_selector, resolve
 from cluster.domain.states import TaskState
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
-from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
+from cluster.v1 import job_pb2, worker_pb2, worker_pb2_grpc
 from cluster.worker.own_jobs import OwnJobs, key_of
 from cluster.worker.own_store import OwnJob, OwnStore
 from cluster.worker.readers import Readers, Wanted
+
+PAGE_BYTES = 1024 * 1024  # an answer ends with the job with which it reaches this
+AT_ONCE = 20  # jobs that are looked up, in the database, before anybody else is served
 
 _SEE_ALL = (Role.ADMIN, Role.VIEWER)
 _MOST_TEXT = 1000  # characters of a reason
@@ -35,6 +41,7 @@ class _Visible:
     def __init__(self, store: OwnStore, caller: Caller) -> None:
         self._store = store
         self._owner = None if caller.role in _SEE_ALL else caller.identity.name
+        self._named: dict[str, list[int]] = {}
 
     def job(self, number: int) -> OwnJob | None:
         job = self._store.get(number)
@@ -52,8 +59,17 @@ class _Visible:
         return job.number if job is not None and self._owner in (None, job.owner) else None
 
     def numbers_of_name(self, name: str) -> Sequence[int]:
-        jobs = map(self.job, self.numbers())
-        return [job.number for job in jobs if job is not None and job.spec.name == name]
+        return self._named[name]
+
+    async def learn(self, name: str) -> None:
+        """To be called before jobs are asked for by their name: looks through all of them, in turns."""
+        self._named[name] = found = []
+        for place, number in enumerate(self.numbers()):
+            job = self.job(number)
+            if job is not None and job.spec.name == name:
+                found.append(number)
+            if place % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
 
 class OwnDoor(worker_pb2_grpc.WorkerServicer):
@@ -77,18 +93,34 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             raise InvalidInput(f"a grace of {grace:g} s: use 0 or more")
         if len(request.reason) > _MOST_TEXT:
             raise InvalidInput(f"the reason has {len(request.reason)} characters: the limit is {_MOST_TEXT}")
-        found = self._select(request.selector)
-        for job in found:
-            self._jobs.stop(job, grace, current_caller().identity.name, request.reason)
-        return worker_pb2.StopJobResponse(jobs=[_job(self._present(job)) for job in found])
+        by, visible, answer = current_caller().identity.name, self._visible(), worker_pb2.StopJobResponse()
+        for place, number in enumerate(await self._numbers(request.selector.text)):
+            if job := visible.job(number):
+                self._jobs.stop(job, grace, by, request.reason)
+                if answer.ByteSize() < PAGE_BYTES:
+                    answer.jobs.append(_job(self._present(job), whole=False))
+            if place % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return answer
 
     async def GetJobs(self, request: worker_pb2.GetJobsRequest, context: Context) -> worker_pb2.GetJobsResponse:
-        selector = request.selector if request.HasField("selector") else jobs_pb2.Selector(text="all")
-        found = self._select(selector)
-        return worker_pb2.GetJobsResponse(jobs=map(_job, found), tasks=map(self._task, found))
+        wanted = request.selector.text if request.HasField("selector") else "all"
+        visible, numbers = self._visible(), await self._numbers(wanted)
+        newest_first = numbers[: bisect_left(numbers, request.below) if request.below else len(numbers)][::-1]
+        answer = worker_pb2.GetJobsResponse()
+        for place, number in enumerate(newest_first):
+            if answer.ByteSize() >= PAGE_BYTES:
+                answer.next = newest_first[place - 1]
+                break
+            if job := visible.job(number):
+                answer.jobs.append(_job(job, whole=len(numbers) == 1))
+                answer.tasks.append(self._task(job))
+            if place % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return answer
 
     async def WaitJob(self, request: worker_pb2.WaitJobRequest, context: Context) -> worker_pb2.WaitJobResponse:
-        job = await self._jobs.ended(self._one(request.selector).number)
+        job = await self._jobs.ended((await self._one(request.selector.text)).number)
         if job is None:
             raise NotFound("the job is no longer kept")
         return worker_pb2.WaitJobResponse(job=_job(job), task=self._task(job))
@@ -99,20 +131,25 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         tail = request.tail_lines if request.HasField("tail_lines") else None
         start = (request.so_far.stdout, request.so_far.stderr)
         wanted = Wanted(request.stdout, request.stderr, request.follow, tail, start)
-        async for chunk in self._readers.read(key_of(self._one(request.selector).number), wanted):
+        async for chunk in self._readers.read(key_of((await self._one(request.selector.text)).number), wanted):
             yield worker_pb2.ReadJobOutputResponse(stderr=chunk.stderr, data=chunk.data, end=chunk.end)
 
-    def _select(self, selector: jobs_pb2.Selector) -> list[OwnJob]:
-        """What is selected of what the caller may see. InvalidInput or NotFound."""
-        visible = _Visible(self._jobs.store, current_caller())
-        found = (visible.job(target.job) for target in resolve(parse_selector(selector.text), visible))
-        return [job for job in found if job is not None]
+    def _visible(self) -> _Visible:
+        return _Visible(self._jobs.store, current_caller())
 
-    def _one(self, selector: jobs_pb2.Selector) -> OwnJob:
-        found = self._select(selector)
-        if len(found) != 1:
-            raise InvalidInput(f"{selector.text!r} selects {len(found)} jobs: give one")
-        return found[0]
+    async def _numbers(self, text: str) -> list[int]:
+        """What is selected of what the caller may see, ascending. InvalidInput or NotFound."""
+        selector, visible = parse_selector(text), self._visible()
+        if selector.kind is SelectorKind.NAME:
+            await visible.learn(selector.value)
+        return [target.job for target in resolve(selector, visible)]
+
+    async def _one(self, text: str) -> OwnJob:
+        found = await self._numbers(text)
+        job = self._visible().job(found[0]) if len(found) == 1 else None
+        if job is None:
+            raise InvalidInput(f"{text!r} selects {len(found)} jobs: give one")
+        return job
 
     def _present(self, job: OwnJob) -> OwnJob:
         return self._jobs.store.get(job.number) or job
@@ -134,13 +171,14 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         )
 
 
-def _job(job: OwnJob) -> job_pb2.Job:
+def _job(job: OwnJob, *, whole: bool = True) -> job_pb2.Job:
+    """With the environment only if `whole`."""
     counts = job_pb2.TaskCounts(**{job.state.word: 1})
     return job_pb2.Job(
         number=job.number,
         id=job.id,
         owner=job.owner,
-        spec=spec_to_proto(job.spec),
+        spec=spec_to_proto(job.spec, with_env=whole),
         state=_state(job),
         reason=job.reason,
         counts=counts,

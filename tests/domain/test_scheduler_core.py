@@ -22,6 +22,7 @@ from cluster.domain.leashes import WATCHDOG_MARGIN
 from cluster.domain.reports import CANCELLED_EXIT, LOST_EXIT
 from cluster.domain.scheduler_core import LEASE, SchedulerCore
 from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Stop, Welcome
+from cluster.domain.tasks import Job
 from cluster.domain.worker import WorkerRecord, WorkerState
 from tests.domain.core_bench import Bench, assign, attempts, failed, ok, spec, uuid
 
@@ -374,3 +375,16 @@ def test_a_worker_that_drains_gets_nothing_more_in_its_session(bench: Bench) -> 
     assert bench.core.workers["w"].state is WorkerState.DRAINING
     bench.turn(SessionClosed(session))
     assert any(isinstance(e, Send) and isinstance(e.message, Assign) for e in bench.hello("w"))
+
+
+def test_what_is_not_on_disk_yet_is_not_in_what_is_seen_of_the_core() -> None:
+    bench = Bench()
+    for _ in range(3):
+        bench.submit(spec(name="same"))
+    before = Job.restored(bench.records[1], bench.progress[1])
+    bench.turn(CancelRequested(9, (Target(1),), "alice"))
+    seen = bench.core.seen_with({1: before, 3: None})
+    assert [list(found) for found in (seen.catalogue.numbers(), seen.catalogue.numbers("alice"))] == [[1, 2]] * 2
+    assert list(seen.catalogue.named("same")) == [1, 2]
+    assert (seen.unfinished_before(2), bench.core.unfinished_before(2)) == (1, 0)
+    assert list(bench.core.catalogue.numbers()) == [1, 2, 3]

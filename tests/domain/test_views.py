@@ -4,7 +4,7 @@ import pytest
 
 from cluster.domain.events import CancelRequested, SessionClosed, Target, WorkerDeregistered
 from cluster.domain.states import TaskState
-from cluster.domain.views import job_view, overall, worker_view
+from cluster.domain.views import WhyNot, job_view, overall, worker_view
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 
@@ -95,3 +95,25 @@ def test_a_worker() -> None:
     assert view.silent_for == 3.0
     bench.restart()
     assert worker_view(bench.core, bench.core.workers["w"]).silent_for is None  # nobody knows since when
+
+
+def test_jobs_of_one_kind_are_explained_by_one_look_at_the_workers() -> None:
+    bench = Bench()
+    bench.worker("w", 1000)
+    for _ in range(3):
+        bench.submit(spec(millicpus=5000))
+    known: WhyNot = {}
+    reasons = {job_view(bench.core, number, known).pending_because for number in (1, 2, 3)}
+    assert reasons == {("needs 5 cpus a task; the largest worker online, w, has 1",)}
+    assert list(known) == [(5000, "")]
+
+
+def test_jobs_that_come_first_are_counted_without_walking_them() -> None:
+    bench = Bench()
+    for _ in range(5):
+        bench.submit(spec(millicpus=5000))
+    bench.turn(CancelRequested(9, (Target(2), Target(4)), "alice"))
+    assert [bench.core.unfinished_before(number) for number in range(1, 7)] == [0, 1, 1, 2, 2, 3]
+    assert [job.number for job in bench.core.unfinished()] == [1, 3, 5]
+    bench.restart()
+    assert [bench.core.unfinished_before(number) for number in range(1, 7)] == [0, 1, 1, 2, 2, 3]

@@ -120,11 +120,11 @@ class User:
     async def wait(self, *selectors: str) -> list[job_pb2.Job]:
         """The jobs when all have ended."""
         request = jobs_pb2.WaitRequest(selectors=[jobs_pb2.Selector(text=s) for s in selectors])
-        jobs: list[job_pb2.Job] = []
+        jobs: dict[int, job_pb2.Job] = {}
         with calling(self.address):
             async for answer in self.stub.Wait(request):
-                jobs = list(answer.jobs)
-        return jobs
+                jobs |= {job.number: job for job in answer.jobs}
+        return list(jobs.values())
 
     async def cancel(self, *selectors: str, **fields: Any) -> jobs_pb2.CancelResponse:
         request = jobs_pb2.CancelRequest(selectors=[jobs_pb2.Selector(text=s) for s in selectors], **fields)

@@ -19,16 +19,16 @@ def test_a_change_while_the_watcher_looks_is_not_missed() -> None:
     async def body() -> None:
         watchers = Watchers()
         async with aclosing(watchers.changes([1, 2])) as changes, asyncio.timeout(PATIENCE):
-            await anext(changes)  # at once
+            assert await anext(changes) is None  # at once, all of them
             watchers.changed(2)
             watchers.changed(1)
-            await anext(changes)  # both in one
+            assert await anext(changes) == {1, 2}  # both in one
             again = asyncio.ensure_future(anext(changes))
             watchers.changed(3)
             await asyncio.sleep(0)
             assert not again.done()
             watchers.all_changed()
-            await again
+            assert await again is None
 
     asyncio.run(body())
 
@@ -38,7 +38,8 @@ def test_who_leaves_is_forgotten() -> None:
         watchers = Watchers()
         async with aclosing(watchers.changes([1])) as changes:
             await anext(changes)
-        assert not watchers._events
+        assert not watchers._of_job
+        assert not watchers._watches
 
     asyncio.run(body())
 

@@ -70,9 +70,10 @@ class Own:
             return list((await self.stub.StopJob(request)).jobs)
 
     async def jobs(self, selector: str = "") -> list[job_pb2.Job]:
+        """Oldest first."""
         request = worker_pb2.GetJobsRequest(selector=jobs_pb2.Selector(text=selector) if selector else None)
         with calling("worker"):
-            return list((await self.stub.GetJobs(request)).jobs)
+            return list((await self.stub.GetJobs(request)).jobs)[::-1]
 
     async def text(self, selector: str, **fields: Any) -> bytes:
         options = {"stdout": True, "stderr": True, "follow": True, **fields}
@@ -411,3 +412,21 @@ def test_a_launcher_that_dies_as_soon_as_it_was_found_leaves_what_is_to_be_start
         store.close()
 
     asyncio.run(run())
+
+
+def test_jobs_come_in_pages_and_their_environment_only_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker(null_launcher=True).started()
+        async with site.own_api(worker) as stub:
+            own = Own(stub)
+            for number in range(30):
+                await own.start("true", env=((f"V{n}", "x" * 100_000) for n in range(14)), name=f"job-{number % 2}")
+            assert (await stub.GetJobs(worker_pb2.GetJobsRequest())).ByteSize() < 2**22
+            assert [len(job.spec.env) for job in await own.jobs()] == [0] * 30
+            assert (await stub.GetJobs(worker_pb2.GetJobsRequest())).next == 0
+            assert [len(job.spec.env) for job in await own.jobs("7")] == [14]
+            assert [job.number for job in await own.jobs("job-1")] == list(range(2, 31, 2))
+            rest = await stub.GetJobs(worker_pb2.GetJobsRequest(below=3))
+            assert ([job.number for job in rest.jobs], len(rest.tasks), rest.next) == ([2, 1], 2, 0)
+
+    at_site(tmp_path, body)
