@@ -377,13 +377,15 @@ class WorkerCore:
     def _report(self, now: float, effects: list[WorkerEffect]) -> None:
         """Everything that happened since the last report, as far as it fits into one."""
         entries = self.outbox.take()
-        small = tuple(e.key for e in entries if isinstance(e.what, Ended) and output_is_small(e.what))
+        ends = [(entry.key, entry.what) for entry in entries if isinstance(entry.what, Ended)]
+        small = tuple(key for key, end in ends if output_is_small(end))
+        large = tuple(key for key, end in ends if output_is_large(end))
         sequence = entries[-1].what.seq if entries else 0
         report = build_report(entries, sequence, self._refused)
         self._refused = []
         self._reported_at = now
         draining = self._closing is not None
-        effects.append(SendReport(self._session, replace(report, draining=draining), small))
+        effects.append(SendReport(self._session, replace(report, draining=draining), small, large))
         if draining:
             self._send_heartbeat(now, effects)
             self._farewell = self._heartbeat

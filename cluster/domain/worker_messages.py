@@ -108,11 +108,13 @@ class SendHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class SendReport:
-    """`small`: attempts whose whole output is to be read from their files and added to the report."""
+    """`small`: attempts whose whole output is to be read from their files and added to the report. `large`: attempts
+    whose output is to be on disk before it is sent, for it will be pushed later."""
 
     session: int
     report: Report
     small: tuple[AttemptKey, ...] = ()
+    large: tuple[AttemptKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
 """Output files: what attempts wrote, kept by the scheduler so that it outlives the worker.
 
     outputs/<job>/<index>.<attempt>.out and .err        one file for each stream; no .err: that stream was empty
-
+    outputs/<job>/<index>.<attempt>.gaps                what is left out of them, where it is; most have no such file
     outputs/new/                                        what is just coming in
 
 Small outputs are not here: they are in the store, with the end that they came with. A file appears whole or not at
-all. Of a stream beyond CAP bytes the first and the last half are kept, and a line between them says what is missing.
+all. Of a stream beyond what is to be kept there are the first and the last half; a worker may have left something out
+before. Readers see a line there that says how much.
 """
 
 import io
+import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,18 +22,17 @@ from typing import IO, NamedTuple
 
 from cluster.domain.errors import Exhausted
 from cluster.domain.ids import AttemptKey
+from cluster.domain.job import DEFAULT_MAX_OUTPUT
+from cluster.domain.left_out import gap_line
 
-CAP = 64 * 1024 * 1024  # bytes kept of one stream
 CHUNK = 64 * 1024  # bytes read at once: about what gRPC sends before it waits for the reader
-_MARK = re.compile(rb"\n\[cluster: (\d+) bytes left out here\]\n")
-_LONGEST_MARK = 80  # bytes
+_MUCH = 1 << 20  # bytes: more than what says where gaps are
 _SUFFIXES = {False: "out", True: "err"}
 
 
 class OutputFiles:
-    def __init__(self, directory: Path, cap: int = CAP) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._cap = cap
         self._new = directory / "new"
         # What was coming in when an earlier scheduler was killed: its worker pushes it again.
         shutil.rmtree(self._new, ignore_errors=True)
@@ -44,12 +44,13 @@ class OutputFiles:
         """Whether the attempt's output was taken in. An .err alone is of a push that broke off: the rest is to come."""
         return self._path(key, False).exists()
 
-    def new(self, key: AttemptKey) -> "NewOutput":
-        """To be filled. Exhausted when the disk is full."""
+    def new(self, key: AttemptKey, cap: int = DEFAULT_MAX_OUTPUT) -> "NewOutput":
+        """To be filled; `cap` bytes of each stream are kept. Exhausted when the disk is full."""
         for directory in (self._new, self._path(key, False).parent):
             with _full_disk_explained(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return NewOutput({stderr: self._path(key, stderr) for stderr in (False, True)}, self._new, self._cap)
+        paths = {stderr: self._path(key, stderr) for stderr in (False, True)}
+        return NewOutput(paths, self._gaps_path(key), self._new, cap)
 
     def read(
         self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0
@@ -61,49 +62,72 @@ class OutputFiles:
         except FileNotFoundError:
             return
         with file:
-            gap = self._gap(file)
+            gap = self._gaps(key).get(stderr, NO_GAP)
             at = file.seek(gap.kept(skip) if tail_lines is None else tail_start(file, tail_lines))
-            while piece := file.read(min(CHUNK, gap.at - at) if at < gap.at else CHUNK):
+            told = skip >= gap.end if tail_lines is None else at >= gap.at
+            while True:
+                if at == gap.at and not told:
+                    told = True
+                    yield gap_line(gap.end - max(gap.at, skip)), gap.end
+                piece = file.read(min(CHUNK, gap.at - at) if at < gap.at else CHUNK)
+                if not piece:
+                    return
                 at += len(piece)
                 yield piece, gap.written(at)
 
-    def _gap(self, file: IO[bytes]) -> "_Gap":
-        head = self._cap // 2
-        file.seek(head)
-        mark = _MARK.match(file.read(_LONGEST_MARK)) if os.fstat(file.fileno()).st_size > self._cap else None
-        return _Gap(head, mark.end(), int(mark[1])) if mark else _NO_GAP  # not its end: of a program with another cap
+    def written(self, key: AttemptKey) -> int:
+        """How many bytes the attempt wrote to both streams, as far as it is known here: kept ones and those left out.
+        Blocks."""
+        kept = 0
+        for stderr in (False, True):
+            with suppress(FileNotFoundError):
+                kept += self._path(key, stderr).stat().st_size
+        return kept + sum(gap.left_out for gap in self._gaps(key).values())
+
+    def _gaps(self, key: AttemptKey) -> dict[bool, "Gap"]:
+        try:
+            said = json.loads(self._gaps_path(key).read_bytes())
+        except FileNotFoundError:
+            return {}
+        return {stderr: Gap(*said[name]) for stderr, name in _SUFFIXES.items() if name in said}
 
     def _path(self, key: AttemptKey, stderr: bool) -> Path:
         return self._directory / str(key.job) / f"{key.index}.{key.attempt}.{_SUFFIXES[stderr]}"
 
+    def _gaps_path(self, key: AttemptKey) -> Path:
+        return self._path(key, False).with_suffix(".gaps")
 
-class _Gap(NamedTuple):
-    """What is missing in a kept stream, and the line that stands there. In bytes."""
+
+class Gap(NamedTuple):
+    """What is missing in a kept stream: where it would stand, and how much it is. In bytes."""
 
     at: int
-    line: int
     left_out: int
 
+    @property
+    def end(self) -> int:
+        """Where it ends in the stream, as that was written."""
+        return self.at + self.left_out
+
     def kept(self, written: int) -> int:
-        """Where in the file this byte of the stream is, or else the line that says that it is missing."""
-        if written <= self.at:
-            return written
-        return self.at if written < self.at + self.left_out else written - self.left_out + self.line
+        """Where in the file this byte of the stream is, or else what is missing."""
+        return written if written <= self.at else max(self.at, written - self.left_out)
 
     def written(self, kept: int) -> int:
-        """Where in the stream this byte of the file was. Of the line's: before what is missing."""
-        return min(kept, self.at) if kept < self.at + self.line else kept - self.line + self.left_out
+        """Where in the stream a piece ends that ends here in the file."""
+        return kept if kept <= self.at else kept + self.left_out
 
 
-_NO_GAP = _Gap(0, 0, 0)
+NO_GAP = Gap(0, 0)
 
 
 class NewOutput:
     """The output of one attempt as it comes in. Use it in `with`: what was not kept is gone afterwards."""
 
-    def __init__(self, paths: dict[bool, Path], directory: Path, cap: int) -> None:
+    def __init__(self, paths: dict[bool, Path], gaps: Path, directory: Path, cap: int) -> None:
         """`directory`: where it lies until it is kept, on the same file system."""
         self._paths = paths
+        self._gaps = gaps
         self._directory = directory
         self._cap = cap
         self._streams: dict[bool, _Capped] = {}
@@ -117,16 +141,20 @@ class NewOutput:
         for stream in self._streams.values():
             stream.discard()
 
-    def write(self, stderr: bool, data: bytes) -> None:
-        """Blocks. Exhausted when the disk is full."""
+    def write(self, stderr: bool, data: bytes, left_out: int = 0) -> None:
+        """So many bytes are left out, then these come. Blocks. Exhausted when the disk is full."""
         with _full_disk_explained(self._paths[stderr]):
             if stderr not in self._streams:
                 self._streams[stderr] = _Capped(self._directory, self._cap)
+            if left_out:
+                self._streams[stderr].leave_out(left_out)
             self._streams[stderr].write(data)
 
     def keep(self) -> None:
         """Makes all of it durable under its names, stdout too when it is empty: that is how it is known to be here."""
         self.write(False, b"")
+        with _full_disk_explained(self._gaps):
+            self._keep_gaps()
         for stderr, stream in sorted(self._streams.items(), reverse=True):  # stdout last: its file says "complete"
             with _full_disk_explained(self._paths[stderr]):
                 stream.keep(self._paths[stderr])
@@ -136,6 +164,19 @@ class NewOutput:
             for directory in (job, job.parent):  # or a power cut could undo the renames, or take the job's directory
                 _sync(directory)
 
+    def _keep_gaps(self) -> None:
+        """Before the streams, which without it would look whole."""
+        found = {_SUFFIXES[stderr]: stream.gap for stderr, stream in self._streams.items() if stream.gap.left_out}
+        if not found:
+            self._gaps.unlink(missing_ok=True)  # of a push that broke off
+            return
+        file = _Capped(self._directory, _MUCH)
+        try:
+            file.write(json.dumps(found).encode())
+            file.keep(self._gaps)
+        finally:
+            file.discard()
+
 
 class _Capped:
     """One stream in a temporary file, and when it is long, its end in a second one that is overwritten in a circle."""
@@ -144,13 +185,25 @@ class _Capped:
         self._head: IO[bytes] = tempfile.NamedTemporaryFile(dir=directory, delete=False)  # noqa: SIM115
         self._tail: IO[bytes] | None = None
         self._head_left = cap // 2
+        self._head_size = 0
         self._tail_size = cap - cap // 2
         self._tail_written = 0
+        self._left_out = 0  # beside what the tail has overwritten
+
+    @property
+    def gap(self) -> Gap:
+        return Gap(self._head_size, self._left_out + max(0, self._tail_written - self._tail_size))
+
+    def leave_out(self, count: int) -> None:
+        """Between two of these nothing is kept: a stream has one gap."""
+        self._left_out += count + self._tail_written
+        self._head_left = self._tail_written = 0
 
     def write(self, data: bytes) -> None:
         head, rest = data[: self._head_left], data[self._head_left :]
         self._head.write(head)
         self._head_left -= len(head)
+        self._head_size += len(head)
         while rest:
             if self._tail is None:
                 self._tail = tempfile.TemporaryFile(dir=Path(self._head.name).parent)  # noqa: SIM115
@@ -174,13 +227,12 @@ class _Capped:
         self._close()
 
     def _append_tail(self, tail: IO[bytes]) -> None:
-        left_out = self._tail_written - self._tail_size
-        if left_out > 0:
-            self._head.write(b"\n[cluster: %d bytes left out here]\n" % left_out)
+        overwritten = self._tail_written > self._tail_size
+        if overwritten:
             tail.seek(self._tail_written % self._tail_size)
             shutil.copyfileobj(tail, self._head)
         tail.seek(0)
-        until = self._tail_written % self._tail_size if left_out > 0 else self._tail_written
+        until = self._tail_written % self._tail_size if overwritten else self._tail_written
         while until > 0 and (piece := tail.read(min(CHUNK, until))):
             self._head.write(piece)
             until -= len(piece)

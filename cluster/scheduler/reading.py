@@ -13,6 +13,7 @@ from typing import NamedTuple
 from cluster.domain.errors import NotFound, Unreachable
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput, TaskEnd
+from cluster.domain.left_out import gap_line
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.outputs import OutputFiles, tail_of
 from cluster.scheduler.relay import Relay
@@ -108,7 +109,11 @@ class Sources:
         )
         ends = dict(FROM_THE_START)
         with self._relay.transfer(line, wanted) as transfer:
-            async for stderr, data in transfer.pieces():
+            async for stderr, data, left_out in transfer.pieces():
+                begin = max(ends[stderr], skip[stderr])
+                ends[stderr] += left_out
+                if begin < ends[stderr]:
+                    yield Piece(stderr, gap_line(ends[stderr] - begin), ends[stderr])
                 begin, ends[stderr] = ends[stderr], ends[stderr] + len(data)
                 if ends[stderr] > skip[stderr]:
                     yield Piece(stderr, data[max(0, skip[stderr] - begin) :], ends[stderr])

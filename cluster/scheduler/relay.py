@@ -9,7 +9,9 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
+from cluster.domain.believing import MAX_NUMBER
 from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound, Unreachable
 from cluster.scheduler.sessions import Line
 from cluster.v1 import scheduler_pb2
@@ -19,10 +21,23 @@ MAX_PIECE = 1024 * 1024  # bytes in one message
 NOBODY = "nobody waits for this output any more"
 
 
-def check_piece(data: bytes) -> None:
-    """InvalidInput for a message that is too large to be one of several in a queue."""
-    if len(data) > MAX_PIECE:
-        raise InvalidInput(f"{len(data)} bytes of output in one message: the limit is {MAX_PIECE}")
+class Pushed(NamedTuple):
+    """What one message of a worker says about a stream: so many bytes are left out, then these come."""
+
+    stderr: bool
+    data: bytes
+    left_out: int = 0
+
+
+def pushed(request: scheduler_pb2.PushOutputRequest) -> Pushed | None:
+    """None when it says nothing of the kind. InvalidInput for a message that is too large to be one of several in a
+    queue, or for a stream that no file system has room for."""
+    if len(request.data) > MAX_PIECE:
+        raise InvalidInput(f"{len(request.data)} bytes of output in one message: the limit is {MAX_PIECE}")
+    if request.left_out > MAX_NUMBER:
+        raise InvalidInput(f"{request.left_out} bytes of output are left out: that is more than any file has")
+    something = request.data or request.left_out
+    return Pushed(request.stderr, request.data, request.left_out) if something else None
 
 
 class Transfer:
@@ -30,7 +45,7 @@ class Transfer:
 
     def __init__(self, worker_id: str) -> None:
         self.worker_id = worker_id
-        self._pieces: deque[tuple[bool, bytes]] = deque()
+        self._pieces: deque[Pushed] = deque()
         self._readable, self._writable = asyncio.Event(), asyncio.Event()
         self._begun = self._ended = False
         self._error: ClusterError | None = None
@@ -56,25 +71,24 @@ class Transfer:
                 if request.error:
                     error = NotFound(request.error)
                     return
-                check_piece(request.data)
-                if request.data:
-                    await self._put(request.stderr, request.data)
+                if piece := pushed(request):
+                    await self._put(piece)
                 if request.complete:
                     error = None
                     return
         finally:
             self._end(error)
 
-    async def _put(self, stderr: bool, data: bytes) -> None:
+    async def _put(self, piece: Pushed) -> None:
         """Waits for room."""
         while len(self._pieces) >= QUEUED:
             self._writable.clear()
             await self._writable.wait()
-        self._pieces.append((stderr, data))
+        self._pieces.append(piece)
         self._readable.set()
 
-    async def pieces(self) -> AsyncIterator[tuple[bool, bytes]]:
-        """(stderr, data) as they come. NotFound when the worker has no such output, Unreachable when it breaks off."""
+    async def pieces(self) -> AsyncIterator[Pushed]:
+        """As they come. NotFound when the worker has no such output, Unreachable when it breaks off."""
         while True:
             while self._pieces:
                 piece = self._pieces.popleft()

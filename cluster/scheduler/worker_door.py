@@ -18,7 +18,7 @@ from cluster.rpc.gate import current_caller
 from cluster.scheduler.checks import check_home, check_millicpus, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.outputs import NewOutput, OutputFiles
-from cluster.scheduler.relay import Relay, check_piece
+from cluster.scheduler.relay import Relay, pushed
 from cluster.scheduler.sessions import Sessions
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
 
@@ -91,7 +91,8 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         else:
             key = AttemptKey(first.job, first.index, first.attempt)
             await self._check_is_its_own(key, worker_id)
-            with self._files.new(key) as output:
+            cap = await self._driver.read(lambda core: core.jobs[key.job].record.spec.max_output)
+            with self._files.new(key, cap) as output:
                 await take_in(output, everything)
         return scheduler_pb2.PushOutputResponse()
 
@@ -113,9 +114,8 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
 async def take_in(output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
     """Returns when all of it is on disk, so that the worker may forget it."""
     async for request in requests:
-        check_piece(request.data)
-        if request.data:
-            await _to_its_end(partial(output.write, request.stderr, request.data))
+        if piece := pushed(request):
+            await _to_its_end(partial(output.write, *piece))
         if request.complete:
             await _to_its_end(output.keep)
             return

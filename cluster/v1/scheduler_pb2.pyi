@@ -296,7 +296,7 @@ class OpenOutput(_message.Message):
     def __init__(self, transfer_id: _Optional[str] = ..., job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ...) -> None: ...
 
 class PushOutputRequest(_message.Message):
-    __slots__ = ("transfer_id", "job", "index", "attempt", "stderr", "data", "error", "complete")
+    __slots__ = ("transfer_id", "job", "index", "attempt", "stderr", "data", "error", "complete", "left_out")
     TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -305,6 +305,7 @@ class PushOutputRequest(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     transfer_id: str
     job: int
     index: int
@@ -313,7 +314,8 @@ class PushOutputRequest(_message.Message):
     data: bytes
     error: str
     complete: bool
-    def __init__(self, transfer_id: _Optional[str] = ..., job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., error: _Optional[str] = ..., complete: _Optional[bool] = ...) -> None: ...
+    left_out: int
+    def __init__(self, transfer_id: _Optional[str] = ..., job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., error: _Optional[str] = ..., complete: _Optional[bool] = ..., left_out: _Optional[int] = ...) -> None: ...
 
 class PushOutputResponse(_message.Message):
     __slots__ = ()

@@ -20,7 +20,7 @@ from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, Unreachable
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
-from cluster.domain.job import DEFAULT_LOST_AFTER
+from cluster.domain.job import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
 from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.domain.leashes import leash_of
 from cluster.domain.members import ExpelledUser
@@ -56,13 +56,15 @@ from cluster.domain.worker_messages import (
     WorkerEvent,
 )
 from cluster.launcher.client import LauncherUnavailable
-from cluster.rpc.convert import hello_to_proto, report_to_proto
+from cluster.rpc.convert import hello_to_proto
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2
+from cluster.worker.keeping import Keeping
 from cluster.worker.launching import Connect, Launcher, keep_launcher
 from cluster.worker.outputs import Outputs
-from cluster.worker.pushing import Keeping, LivePushes
+from cluster.worker.pushing import LivePushes
 from cluster.worker.readers import Phase, Readers
+from cluster.worker.reporter import Reporter
 from cluster.worker.session import Listener, Session
 from cluster.worker.templates import Templates
 from cluster.worker.watch import Watcher
@@ -135,7 +137,9 @@ class Agent:
     _stopping_jobs: bool = field(default=False, init=False)
     _quitting: bool = field(default=False, init=False)  # no other launcher is wanted after this one
     _leashes: dict[int, float] = field(default_factory=dict, init=False)  # job: seconds
+    _limits: dict[int, int] = field(default_factory=dict, init=False)  # job: bytes of each stream that are kept
     _live: LivePushes = field(init=False)
+    _reporter: Reporter = field(init=False)
     _keeping: Keeping = field(init=False)
     _watcher: Watcher = field(init=False)
 
@@ -144,7 +148,9 @@ class Agent:
         self._watcher = Watcher()
         self.readers = Readers(self.outputs, self._watcher, self._phase_of)
         self._live = LivePushes(self.readers)
-        self._keeping = Keeping(self.readers, self.outputs, self._open_session)
+        limit_of = lambda job: self._limits.get(job, MOST_MAX_OUTPUT)  # noqa: E731
+        self._keeping = Keeping(self.outputs, self.readers.lanes, self._open_session, limit_of)
+        self._reporter = Reporter(self.outputs, self.readers.lanes, lambda: self._session)
 
     def put(self, event: WorkerEvent) -> None:
         """Something happened. It is taken up in the next turn."""
@@ -229,6 +235,7 @@ class Agent:
         if self._timer is not None:
             self._timer.cancel()
         self._watcher.close()
+        self.readers.lanes.close()
 
     def shortest_leash(self) -> float:
         """Seconds from now for which every running attempt may go on without this agent, as far as is known."""
@@ -265,9 +272,9 @@ class Agent:
     def _perform(self, effect: WorkerEffect) -> None:
         match effect:
             case SendReport():
-                self._report(effect)
+                self._reporter.report(effect)
             case SendHeartbeat():
-                self._send(scheduler_pb2.SessionRequest(heartbeat=effect.sequence))
+                self._reporter.heartbeat(effect.sequence)
             case SendHello():
                 self._send(scheduler_pb2.SessionRequest(hello=hello_to_proto(effect.hello)))
             case OpenSession():
@@ -288,15 +295,6 @@ class Agent:
             case _:
                 self._command(effect)
 
-    def _report(self, effect: SendReport) -> None:
-        try:
-            outputs = tuple(map(self.outputs.read_small, effect.small))
-        except OSError as error:  # reported as empty it would be lost; the next session reports all of it again
-            if self._session is not None:
-                self._session.close(f"no output can be read for a report: {error.strerror}")
-            return
-        self._send(scheduler_pb2.SessionRequest(report=report_to_proto(replace(effect.report, outputs=outputs))))
-
     def _command(self, effect: WorkerEffect) -> None:
         """The effects that are the launcher's. While there is none they have no meaning: it will say what it holds."""
         launcher = self.launcher
@@ -304,7 +302,7 @@ class Agent:
             return
         match effect:
             case Define(number, job, job_id, spec, leash):
-                self._leashes[job] = leash
+                self._leashes[job], self._limits[job] = leash, spec.max_output
                 self._define(launcher, number, job, self.templates.make(job, job_id, spec, leash))
             case Start():
                 launcher.start(self._defined[effect.template][1], map(_item, effect.items))
@@ -332,6 +330,7 @@ class Agent:
             self.outputs.remove_job(before[0])
             self._fresh.discard(before[0])
             self._leashes.pop(before[0], None)
+            self._limits.pop(before[0], None)
 
     def start_own(self, key: AttemptKey, template: Template) -> None:
         """Start a job of the worker's own API. Unreachable while there is no launcher."""
@@ -449,6 +448,7 @@ class Agent:
     def _on_closed(self, number: int, why: ClusterError) -> None:
         self._live.cancel()
         self._keeping.cancel()
+        self._reporter.cancel()
         self._session = None
         self.put(SessionClosed(number, random.random()))  # noqa: S311 (spreads reconnects, keeps no secret)
         if not self.finished.is_set():

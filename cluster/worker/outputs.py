@@ -20,6 +20,7 @@ from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
 from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.worker_messages import OWN
+from cluster.worker.files import StreamFile
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Outputs:
     def __init__(self, jobs: Path, work: Path) -> None:
         self._jobs = str(jobs)
         self._work = str(work)
+        self.removals = 0  # so many times some files were to be removed
         self._going: set[AttemptKey] = set()  # the files of these are to be removed, or some of them are already
         self._chores: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._do_chores, name="outputs", daemon=True)
@@ -65,8 +67,30 @@ class Outputs:
         """The whole output of an attempt that is known to be small. OSError when it cannot be read just now."""
         return SmallOutput(*key, *(_contents(self.path(key, suffix)) for suffix in STREAMS))
 
+    def sync(self, key: AttemptKey) -> None:
+        """Makes what an attempt wrote survive a power cut, as far as it can be read. Blocks."""
+        for suffix in STREAMS:
+            file = StreamFile(self.path(key, suffix))
+            try:
+                if file.open():
+                    os.fdatasync(file.fd)
+            except OSError as error:
+                logger.warning("%s may not survive a power cut: %s", file.path, error.strerror)
+            finally:
+                file.close()
+
+    def sync_directory(self, job: int) -> None:
+        """The same for the names of a job's files."""
+        with suppress(OSError):  # `sync` says it
+            fd = os.open(f"{self._jobs}/{job}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
     def remove(self, keys: tuple[AttemptKey, ...]) -> None:
         """The files of these, in the background."""
+        self.removals += 1
         self._going.update(keys)
         self._chores.put(lambda: self._remove(keys))
 
@@ -129,9 +153,12 @@ class Outputs:
             except OSError:
                 full.append(path)
         for first in range(0, len(full), AT_ONCE):
-            # Not shutil: it opens a descriptor for each level, and jobs may nest directories deeper than we may open.
-            command = ["rm", "-rf", "--", *full[first : first + AT_ONCE]]
-            subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            _remove_trees(full[first : first + AT_ONCE])
+
+
+def _remove_trees(paths: list[str]) -> None:
+    # Not shutil: it opens a descriptor for each level, and jobs may nest directories deeper than we may open.
+    subprocess.run(["rm", "-rf", "--", *paths], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _found(top: str, pattern: re.Pattern[str]) -> Iterator[AttemptKey]:
@@ -154,19 +181,16 @@ def _contents(path: str) -> bytes:
     """Nothing for a file that is not there: one that stayed empty has been removed. Jobs may do as they like with their
     files: what they made unreadable is nothing, and what somebody has added since the end is left out. OSError when it
     is we who lack something: the output is still there."""
+    file = StreamFile(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            return os.read(fd, SMALL_OUTPUT)
-        finally:
-            os.close(fd)
-    except FileNotFoundError:
-        return b""
+        return os.pread(file.fd, SMALL_OUTPUT, 0) if file.open() else b""
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise
         logger.warning("%s cannot be read, and counts as empty: %s", path, error.strerror)
         return b""
+    finally:
+        file.close()
 
 
 def _size(path: str) -> int:
@@ -181,3 +205,5 @@ def _unlink(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
+    except IsADirectoryError:  # a job has put it there
+        _remove_trees([path])

@@ -4,19 +4,26 @@ A reader holds one chunk at a time: whoever takes it slowly is waited for, and n
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import NamedTuple
 
 from cluster.domain.errors import NotFound
 from cluster.domain.ids import AttemptKey
+from cluster.domain.left_out import gap_line
+from cluster.domain.worker_messages import OWN
+from cluster.worker.files import Part, StreamFile
+from cluster.worker.lanes import Lanes
 from cluster.worker.outputs import STREAMS, Outputs
 from cluster.worker.watch import Watcher
 
-CHUNK = 65536  # bytes; also about what gRPC takes for a reader that has stalled
+# Seconds. A job may have a lease on its own file, and has lease-break-time (45 s, unless somebody changed it) to give
+# it back after it was asked.
+LEASE_RETRY, LEASE_PATIENCE = 0.5, 60.0
+NOTHING = Part(b"", 0)
 
 
 class Phase(Enum):
@@ -28,8 +35,9 @@ class Phase(Enum):
 
 class Chunk(NamedTuple):
     stderr: bool
-    data: bytes
-    end: int  # where it ends in its stream, in bytes
+    data: bytes  # where something is left out, the line that says so
+    end: int  # where it ends in its stream, in bytes as they were written; of that line: where what is left out ends
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class _Stream:
-    fd: int
+    file: StreamFile
     stderr: bool
     at: int = 0
 
@@ -57,6 +65,7 @@ class Readers:
     outputs: Outputs
     watcher: Watcher
     phase_of: Callable[[AttemptKey], Phase]
+    lanes: Lanes = field(default_factory=Lanes)
     _waiting: dict[AttemptKey, set[asyncio.Event]] = field(default_factory=dict)
 
     def changed(self, key: AttemptKey) -> None:
@@ -83,21 +92,23 @@ class Readers:
             while wanted.follow and self.phase_of(key) is Phase.QUEUED:
                 news.clear()
                 await news.wait()
-            with ExitStack() as stack:
-                streams = self._open(key, wanted, stack)
+            async with AsyncExitStack() as stack:
+                streams = await self._open(key, wanted, stack)
                 if wanted.follow and self.phase_of(key) is Phase.RUNNING:
                     for stream in streams:
-                        stack.enter_context(self.watcher.growth(stream.fd, news))
+                        stack.enter_context(self.watcher.growth(stream.file.fd, news))
                 while True:
                     # Asked first, read then: nothing is written after the end.
                     ended = not wanted.follow or self.phase_of(key) is not Phase.RUNNING
                     news.clear()
                     found = False
                     for stream in streams:
-                        if data := os.pread(stream.fd, CHUNK, stream.at):
-                            stream.at += len(data)
+                        part = await self.lanes.run(lane_of(key), partial(stream.file.read, stream.at))
+                        if part != NOTHING:
                             found = True
-                            yield Chunk(stream.stderr, data, stream.at)
+                            stream.at += part.left_out + len(part.data)
+                            data = gap_line(part.left_out) if part.left_out else part.data
+                            yield Chunk(stream.stderr, data, stream.at, part.left_out)
                     if found:
                         continue
                     if ended:
@@ -108,43 +119,47 @@ class Readers:
             if not waiting:
                 self._waiting.pop(key, None)
 
-    def _open(self, key: AttemptKey, wanted: Wanted, stack: ExitStack) -> list[_Stream]:
+    async def _open(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_Stream]:
         """The files that are wanted. One that is not there was empty, as long as the attempt is known."""
-        missing = NotFound(f"this worker has no output of {key.in_words}")
-        if self.outputs.are_going(key):  # asked once: only this thread begins to remove anything
-            raise missing
+        while True:
+            removals = self.outputs.removals
+            if self.outputs.are_going(key):
+                break
+            streams = await self._open_all(key, wanted, stack)
+            if removals != self.outputs.removals:  # of two streams one may have gone: look again
+                continue
+            if streams or self.phase_of(key) is not Phase.UNKNOWN:
+                return streams
+            break
+        raise NotFound(f"this worker has no output of {key.in_words}")
+
+    async def _open_all(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_Stream]:
         streams = []
         for suffix, asked, first in zip(STREAMS, (wanted.stdout, wanted.stderr), wanted.start, strict=True):
             if not asked:
                 continue
-            try:
-                fd = os.open(self.outputs.path(key, suffix), os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
+            file = StreamFile(self.outputs.path(key, suffix))
+            # In its lane: behind a read that goes on when its reader has gone.
+            stack.callback(self.lanes.post, lane_of(key), file.close)
+            if not await self._open_one(key, file):
                 continue
-            stack.callback(os.close, fd)
-            start = first if wanted.tail is None else _start_of_tail(fd, wanted.tail)
-            streams.append(_Stream(fd, suffix == ".err", start))
-        if not streams and self.phase_of(key) is Phase.UNKNOWN:
-            raise missing
+            if wanted.tail is not None:
+                first = await self.lanes.run(lane_of(key), partial(file.start_of_tail, wanted.tail))
+            streams.append(_Stream(file, suffix == ".err", first))
         return streams
 
+    async def _open_one(self, key: AttemptKey, file: StreamFile) -> bool:
+        """False when it is not there."""
+        until = asyncio.get_running_loop().time() + LEASE_PATIENCE
+        while True:
+            try:
+                return await self.lanes.run(lane_of(key), file.open)
+            except BlockingIOError:
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(LEASE_RETRY)
 
-def _start_of_tail(fd: int, lines: int) -> int:
-    """Where the last `lines` lines of a file begin. A last line without its end counts."""
-    end = os.fstat(fd).st_size
-    if lines == 0 or end == 0:
-        return end
-    wanted = lines + (os.pread(fd, 1, end - 1) == b"\n")
-    at = end
-    while at > 0:
-        begin = max(0, at - CHUNK)
-        block = os.pread(fd, at - begin, begin)
-        breaks = block.count(b"\n")
-        if breaks >= wanted:
-            position = len(block)
-            for _ in range(wanted):
-                position = block.rindex(b"\n", 0, position)
-            return begin + position + 1
-        wanted -= breaks
-        at = begin
-    return 0
+
+def lane_of(key: AttemptKey) -> tuple[int, int]:
+    """Its job's: those of the worker's own API are numbered by index."""
+    return (key.job, key.index if key.job == OWN else 0)

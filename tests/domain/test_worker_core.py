@@ -7,6 +7,8 @@ import pytest
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobSpec, TaskEnd
 from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.outbox import REPORT_OUTPUT
+from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.session import (
     Assign,
     Attempts,
@@ -46,6 +48,8 @@ from cluster.domain.worker_messages import (
     Withdraw,
 )
 from tests.domain.worker_bench import ID, LEASE, NOTHING, SPEC, Bench, assign, ended, key, ok, some
+
+LARGE = SMALL_OUTPUT + 1  # bytes
 
 # -- sessions
 
@@ -279,9 +283,9 @@ def test_the_first_event_goes_at_once_and_under_load_a_report_carries_all_that_g
 
 def test_successes_are_packed_in_runs_of_consecutive_tasks() -> None:
     bench = Bench().opened()
-    reports = [ended(1, 3), ended(2, 1), ended(3, 2), ended(4, 7, out=9000)]
-    report = Report(4, ok=(ok(1, 3), ok(7, waiting=9000)))
-    assert bench.turn(LauncherReported(reports)) == [SendReport(1, report)]
+    reports = [ended(1, 3), ended(2, 1), ended(3, 2), ended(4, 7, out=LARGE)]
+    report = Report(4, ok=(ok(1, 3), ok(7, waiting=LARGE)))
+    assert bench.turn(LauncherReported(reports)) == [SendReport(1, report, large=(key(7),))]
     assert bench.down(ReportAcknowledged(4)) == [PushOutput((key(7),)), AckJournal(4)]
 
 
@@ -293,7 +297,7 @@ def test_what_a_lost_attempt_has_written_is_kept() -> None:
 
 def test_small_outputs_ride_along_and_are_removed_once_acknowledged() -> None:
     bench = Bench().opened()
-    assert bench.turn(LauncherReported([ended(1, 3, out=4096), ended(2, 4)])) == [
+    assert bench.turn(LauncherReported([ended(1, 3, out=SMALL_OUTPUT), ended(2, 4)])) == [
         SendReport(1, Report(2, ok=(ok(3, 2),)), small=(key(3),))
     ]
     assert bench.down(ReportAcknowledged(2)) == [RemoveOutput((key(3),)), AckJournal(2)]
@@ -301,22 +305,22 @@ def test_small_outputs_ride_along_and_are_removed_once_acknowledged() -> None:
 
 def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:
     bench = Bench().opened()
-    reports = [ended(n + 1, n, out=4096, err=4096) for n in range(200)]
+    reports = [ended(n + 1, n, out=SMALL_OUTPUT, err=SMALL_OUTPUT) for n in range(200)]
     [first] = bench.turn(LauncherReported(reports))
     assert isinstance(first, SendReport)
-    assert first.report.sequence == len(first.small) == 128
+    assert first.report.sequence == len(first.small) == REPORT_OUTPUT // (2 * SMALL_OUTPUT)
     bench.now += REPORT_EVERY
-    second = bench.down(ReportAcknowledged(128))[-1]
+    second = bench.down(ReportAcknowledged(first.report.sequence))[-1]
     assert isinstance(second, SendReport)
-    assert (second.report.sequence, len(second.small)) == (200, 72)
+    assert second.report.sequence == min(2 * first.report.sequence, 200) == first.report.sequence + len(second.small)
 
 
 @pytest.mark.parametrize(
     ("end", "expected"),
     [
         (
-            Ended(1, "5.0#1", "exit:3", 3, None, 1_000_000, 500_000, 250_000, 2, 5000, 1),
-            TaskEnd(5, 0, 1, TaskState.FAILED, "exit:3", 3, "", "", "", 1.0, 1.5, 0.25, 2048, 5001),
+            Ended(1, "5.0#1", "exit:3", 3, None, 1_000_000, 500_000, 250_000, 2, LARGE, 1),
+            TaskEnd(5, 0, 1, TaskState.FAILED, "exit:3", 3, "", "", "", 1.0, 1.5, 0.25, 2048, LARGE + 1),
         ),
         (
             Ended(1, "5.0#1", "signal:SIGKILL", None, "SIGKILL"),
@@ -353,7 +357,8 @@ def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:
 )
 def test_an_abnormal_end_is_told_in_full(end: Ended, expected: TaskEnd) -> None:
     bench = Bench().opened()
-    assert bench.turn(LauncherReported([end])) == [SendReport(1, Report(1, ended=(expected,)))]
+    large = (key(0),) if expected.output_bytes else ()
+    assert bench.turn(LauncherReported([end])) == [SendReport(1, Report(1, ended=(expected,)), large=large)]
 
 
 def test_everything_unacknowledged_is_told_again_in_the_next_session() -> None:

@@ -456,28 +456,71 @@ def read(files: OutputFiles, key: AttemptKey, **fields: object) -> bytes:
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 @pytest.mark.parametrize("size", [0, 5, 10, 11, 16, 19, 100])
 def test_beyond_the_cap_head_and_tail_are_kept_with_a_mark(tmp_path: Path, size: int, piece: int) -> None:
-    files, key = OutputFiles(tmp_path, cap=10), AttemptKey(5, 17, 2)
+    files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
     data = bytes(48 + i % 10 for i in range(size))
-    with files.new(key) as output:
+    with files.new(key, 10) as output:
         for at in range(0, size, piece):
             output.write(False, data[at : at + piece])
         output.keep()
     marked = data[:5] + b"\n[cluster: %d bytes left out here]\n" % (size - 10) + data[-5:]
     assert read(files, key) == (data if size <= 10 else marked)
-    assert [path.name for path in (tmp_path / "5").iterdir()] == ["17.2.out"]
+    assert files.written(key) == size
+    names = ["17.2.out"] if size <= 10 else ["17.2.gaps", "17.2.out"]
+    assert sorted(path.name for path in (tmp_path / "5").iterdir()) == names
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kept", "left_out"),
+    [
+        ([(0, b"abc"), (1 << 40, b"xyz")], (b"abc", b"xyz"), 1 << 40),
+        ([(0, b"abc"), (7, b"")], (b"abc", b""), 7),
+        ([(7, b"xyz")], (b"", b"xyz"), 7),
+        ([(0, b"abc"), (7, b"xyz"), (9, b"end")], (b"abc", b"end"), 19),  # one gap, from the first to the last
+        ([(0, b"0123456789ab"), (3, b"xyz")], (b"01234", b"xyz"), 10),
+        ([(0, b"abc"), (7, b"0123456789")], (b"abc", b"56789"), 12),
+    ],
+)
+def test_what_a_worker_left_out_is_told_where_it_was(
+    tmp_path: Path, pieces: list[tuple[int, bytes]], kept: tuple[bytes, bytes], left_out: int
+) -> None:
+    files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
+    with files.new(key, 10) as output:
+        for gap, data in pieces:
+            output.write(False, data, gap)
+        output.keep()
+    mark = b"\n[cluster: %d bytes left out here]\n" % left_out
+    assert read(files, key) == mark.join(kept)
+    size = len(kept[0]) + left_out + len(kept[1])
+    assert files.written(key) == size
+    assert [end for _, end in files.read(key, False)][-1] == size
+    assert read(files, key, skip=len(kept[0]) + left_out) == kept[1]
+    if left_out > 1:
+        assert read(files, key, skip=len(kept[0]) + 1).startswith(
+            mark.replace(b"%d" % left_out, b"%d" % (left_out - 1))
+        )
+
+
+def test_a_push_that_is_repeated_forgets_the_gaps_of_the_one_before(tmp_path: Path) -> None:
+    files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
+    for gap in (9, 0):
+        with files.new(key) as output:
+            output.write(False, b"x", gap)
+            output.keep()
+    assert read(files, key) == b"x"
 
 
 @pytest.mark.parametrize("size", [8, 10, 11, 30])
 def test_who_has_had_a_part_gets_the_rest_of_what_is_kept(tmp_path: Path, size: int) -> None:
     """A follower, whose worker went away in the middle and came back when the job had ended."""
-    files, key = OutputFiles(tmp_path, cap=10), AttemptKey(5, 17, 2)
+    files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
     data = bytes(48 + i for i in range(size))
-    with files.new(key) as output:
+    with files.new(key, 10) as output:
         output.write(False, data)
         output.keep()
     mark = b"\n[cluster: %d bytes left out here]\n" % (size - 10)
     for had in range(size + 1):
-        rest = data[had:] if size <= 10 or had >= size - 5 else data[had:5] + mark + data[-5:]
+        missing = mark if had <= 5 else b"\n[cluster: %d bytes left out here]\n" % (size - 5 - had)
+        rest = data[had:] if size <= 10 or had >= size - 5 else data[had:5] + missing + data[-5:]
         assert read(files, key, skip=had) == rest
 
 
@@ -486,8 +529,8 @@ def test_wherever_a_reader_breaks_off_what_follows_comes_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """Even behind what is missing, where the places in the file are not those in the stream."""
-    files, key = OutputFiles(tmp_path, cap=10), AttemptKey(5, 17, 2)
-    with files.new(key) as output:
+    files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
+    with files.new(key, 10) as output:
         output.write(False, bytes(48 + i for i in range(size)))
         output.keep()
     whole = read(files, key)
@@ -606,10 +649,10 @@ def files_in(directory: Path) -> list[Path]:
 
 
 def test_a_full_disk_keeps_nothing_of_what_was_coming_in(tmp_path: Path) -> None:
-    files, key = OutputFiles(tmp_path, cap=20), AttemptKey(5, 17, 2)
+    files, key = OutputFiles(tmp_path), AttemptKey(5, 17, 2)
 
     def take_in_both() -> None:
-        with files.new(key) as output:
+        with files.new(key, 20) as output:
             output.write(False, b"x" * 30)
             output.write(True, b"x" * 30)
             output.keep()

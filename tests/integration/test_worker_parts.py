@@ -6,25 +6,26 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
 
 from cluster.domain.errors import ClusterError, InvalidInput, NotFound
 from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobSpec
+from cluster.domain.job import DEFAULT_MAX_OUTPUT, JobSpec
 from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.session import Report, Welcome
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import OpenSession, SendReport, SessionClosed
-from cluster.worker import pushing, watch
+from cluster.worker import keeping as keeping_module
+from cluster.worker import watch
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
+from cluster.worker.keeping import Keeping, Outcome
+from cluster.worker.lanes import Lanes
 from cluster.worker.outputs import Outputs
-from cluster.worker.pushing import Keeping
+from cluster.worker.pushing import Messages
 from cluster.worker.readers import Phase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
 from cluster.worker.session import Session
@@ -388,6 +389,12 @@ def test_small_output_is_read_whatever_a_job_did_to_its_files(tmp_path: Path) ->
 # -- keeping output
 
 
+def keeper(outputs: Outputs, limit: int = DEFAULT_MAX_OUTPUT) -> Keeping:
+    """With a session that is open, over which the tests push in their own way."""
+    session = Mock()
+    return Keeping(outputs, Lanes(), lambda: session, lambda _: limit)
+
+
 @pytest.mark.parametrize("refused", [True, False])
 def test_output_is_called_refused_only_where_no_report_took_it_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refused: bool
@@ -403,11 +410,11 @@ def test_output_is_called_refused_only_where_no_report_took_it_along(
         raise NotFound("no such output")
 
     async def body() -> None:
-        keeping = Keeping(cast(Readers, None), outputs, lambda: cast(Any, object()))
+        keeping = keeper(outputs)
         keeping.add((KEY,))
         await keeping.settle(PATIENCE)
 
-    monkeypatch.setattr(pushing, "_push", push)
+    monkeypatch.setattr(keeping_module, "push", push)
     asyncio.run(body())
     outputs.close()
     assert ["refused" in message for message in caplog.messages] == [True] * refused
@@ -425,18 +432,18 @@ def test_output_that_ends_just_when_all_other_is_pushed_is_pushed_too(
         file.touch()
     pushed = []
 
-    async def push(_: Keeping, __: object, key: AttemptKey) -> bool:
+    async def push(keeping: Keeping, key: AttemptKey, *_: object) -> Outcome:
         pushed.append(key)
         if key == KEY:
             asyncio.get_running_loop().call_soon(keeping.add, (late,))
-        return True
+        return Outcome.SETTLED
 
     async def body() -> None:
+        keeping = keeper(outputs)
         keeping.add((KEY,))
         await keeping.settle(PATIENCE)
         await keeping.settle(PATIENCE)
 
-    keeping = Keeping(cast(Readers, None), outputs, Mock())
     monkeypatch.setattr(Keeping, "_push", push)
     asyncio.run(body())
     outputs.close()
@@ -453,8 +460,11 @@ def test_small_output_that_cannot_be_read_just_now_is_reported_by_the_next_sessi
     async def body() -> None:
         agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, None, Mock())
         agent._session = session
+        closed = asyncio.Event()
+        session.close.side_effect = lambda _: closed.set()
         with no_descriptor_left():
             agent._perform(SendReport(1, Report(sequence=7), (KEY,)))
+            await asyncio.wait_for(closed.wait(), PATIENCE)
         agent.close()
 
     asyncio.run(body())
@@ -494,21 +504,22 @@ def test_output_that_cannot_be_read_just_now_is_pushed_later(tmp_path: Path, mon
     pushed: list[bytes] = []
     tries = 0
 
-    async def push(_: object, messages: pushing.Messages) -> None:
+    async def push(_: object, messages: Messages) -> None:
         nonlocal tries
         tries += 1
-        with no_descriptor_left() if tries == 1 else nullcontext():
-            pushed.extend([message.data async for message in messages])
+        pushed.extend([message.data async for message in messages])
 
     async def body() -> None:
-        readers = Readers(outputs, Watcher(), lambda _: Phase.ENDED)
-        keeping = pushing.Keeping(readers, outputs, Mock())
-        keeping.add([KEY])
+        keeping = keeper(outputs)
+        with no_descriptor_left():
+            keeping.add([KEY])
+            await keeping.settle(PATIENCE)
+        assert path.exists()
+        await asyncio.sleep(0)
         await keeping.settle(PATIENCE)
-        readers.watcher.close()
 
-    monkeypatch.setattr(pushing, "RETRY", 0.0)
-    monkeypatch.setattr(pushing, "_push", push)
+    monkeypatch.setattr(keeping_module, "REST", 0.0)
+    monkeypatch.setattr(keeping_module, "push", push)
     asyncio.run(body())
     outputs.close()
-    assert (tries, pushed, path.exists()) == (2, [b"said"], False)
+    assert (tries, pushed, path.exists()) == (1, [b"said"], False)
