@@ -53,11 +53,16 @@ class Root(LazyGroup):
     """The outermost group."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """click itself would make a reader who left an exit code of 1."""
+        """click itself would make a reader who left an exit code of 1, and answer Ctrl-C with an empty line, which
+        never ends where stderr is a full pipe that nobody reads."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             raise click.exceptions.Exit(_broken_pipe()) from None
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                print(file=sys.stderr)  # the prompt that follows begins a line
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def _export(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

@@ -1,9 +1,13 @@
 """Signals that come while the command line waits for an answer. The scheduler is a double that gives none."""
 
 import asyncio
+import fcntl
 import os
+import select
 import signal
+import struct
 import subprocess
+import termios
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,3 +181,25 @@ def test_who_gives_up_on_the_scheduler_says_which_job_may_go_on_and_how_to_follo
 
     with pytest.raises(Unreachable, match=r"cannot be reached; job 16 may go on: `cluster job logs -f 16` follows it"):
         asyncio.run(follow())
+
+
+def test_ctrl_c_ends_a_follower_whose_full_stderr_nobody_reads(cluster: Command) -> None:
+    """It answered with an empty line, there, and waited for ever."""
+    job = cluster.ok("job", "submit", "--quiet", "--", "sh", "-c", "yes >&2").text.strip()
+    cluster.wait_until_running(job)
+    try:
+        with cluster.started("job", "logs", "-f", job) as logs:
+            assert logs.stderr
+            fcntl.fcntl(logs.stderr, fcntl.F_SETPIPE_SZ, 4096)  # a page: the first piece of output fills it
+            while _waiting(logs.stderr.fileno()) < 4096:
+                assert logs.poll() is None
+                select.select([logs.stderr], [], [], PATIENCE)
+            logs.send_signal(signal.SIGINT)
+            assert logs.wait(PATIENCE) == 130
+    finally:
+        cluster.ok("job", "cancel", job, "--grace", "0")
+
+
+def _waiting(pipe: int) -> int:
+    """Bytes in it."""
+    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0])
