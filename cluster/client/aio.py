@@ -13,7 +13,7 @@ from typing import Any, Self
 from cluster.client.discovery import Place, find
 from cluster.client.door import Door, WantedOutput
 from cluster.client.renewing import renew_if_due
-from cluster.client.so_far import read_on
+from cluster.client.so_far import ReadSoFar, read_on
 from cluster.client.types import Job, Member, Output, RemovedWorker, Task, Token, User, Worker
 from cluster.domain.arrays import parse_array
 from cluster.domain.errors import InvalidInput, NotReached, Unreachable
@@ -29,7 +29,7 @@ STOPPING = 5.0
 # Whoever follows a job waits longer: running jobs outlive an absence of 45 s (three quarters of --lost-after, which is
 # 60 s unless given); the rest is for the workers, which must find the scheduler again and report.
 FOLLOW_PATIENCE = 60.0
-STOOD = 1.0  # seconds beyond those for connecting that a call has not been refused for
+STOOD = 1.0  # seconds with a connection that a call has not been refused for
 PAUSE = 0.2  # seconds between two tries: one that serves errors only (its disk is full) must not be asked without end
 
 
@@ -145,23 +145,27 @@ class AsyncClient:
         """
         door, patience = self._door(), self._patience
         wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail)
+        meant = _Meant(wanted.selector)
         while True:
-            began, given = time.monotonic(), patience.left()
+            stood = _Stood()
             try:
                 if follow:
-                    wanted = replace(wanted, selector=await self._lasting(wanted.selector))
-                async with aclosing(door.logs(wanted, given)) as pieces:
-                    async for piece in pieces:
-                        patience.renew()
-                        wanted = replace(wanted, so_far=read_on(wanted.so_far, piece))
-                        yield piece
+                    await meant.settle(door, wanted.so_far)
+                for one in meant.selectors:
+                    asked = replace(wanted, selector=one)
+                    async with aclosing(door.logs(asked, patience.left(), stood.begin)) as pieces:
+                        async for piece in pieces:
+                            patience.renew()
+                            wanted = asked = replace(asked, so_far=read_on(wanted.so_far, piece))
+                            yield piece
                 return
             except Unreachable as error:
                 # A task that waits, or is quiet, has no output to answer with: a call that stood was answered too.
-                if not isinstance(error, NotReached) and time.monotonic() - began > given + STOOD:
+                if not isinstance(error, NotReached) and stood.long():
                     patience.renew()
                 if not follow or tail is not None or not patience.left():
                     raise
+                meant.broken = True
                 await asyncio.sleep(PAUSE)
 
     async def cancel(
@@ -224,13 +228,10 @@ class AsyncClient:
         await self.close()
 
     async def _lasting(self, selector: str) -> str:
-        """The same by number where it is of `last` or a name, and means one job: after a break that may be another one,
-        or more of them."""
-        parsed = parse_selector(selector)
-        if parsed.kind not in (Kind.LAST, Kind.NAME):
-            return selector
-        jobs = await self._door().list((str(replace(parsed, tasks=None)),), (), 2)
-        return str(replace(parsed, value=str(jobs[0].number))) if len(jobs) == 1 else selector
+        """The same by number where it means one job: after a break it may mean another one, or more of them."""
+        meant = _Meant(selector)
+        await meant.settle(self._door(), None)
+        return meant.selectors[0]
 
     def _door(self) -> Door:
         if self._opened is None:
@@ -243,6 +244,55 @@ class AsyncClient:
 
                 self._opened = SchedulerDoor(self.place.address, self.place.credentials)
         return self._opened
+
+
+class _Meant:
+    """What a selector means to somebody who goes on over breaks: the jobs that it meant at first, whatever is submitted
+    later. `broken` is to be set after a break."""
+
+    def __init__(self, text: str) -> None:
+        self.selectors = [text]  # to be asked for, one after another
+        self.broken = False
+        self._parsed = parse_selector(text)
+        self._newest: int | None = None  # the last job that it meant at first, if those are several
+
+    async def settle(self, door: Door, so_far: ReadSoFar | None) -> None:
+        """To be called before each try; the first asks which jobs there are, the first after a break which are left."""
+        if self._newest is None and self._parsed.kind in (Kind.LAST, Kind.NAME, Kind.ALL):
+            jobs = await door.list((self._jobs(),), (), 2)
+            if len(jobs) == 1:
+                self._parsed = parse_selector(self._of(jobs[0]))
+                self.selectors = [str(self._parsed)]
+            elif jobs:
+                self._newest = jobs[0].number
+        elif self._newest is not None and self.broken:
+            jobs = await door.list((self._jobs(),), (), 0)
+            first = so_far.job if so_far else 0
+            those = sorted((job for job in jobs if first <= job.number <= self._newest), key=lambda job: job.number)
+            self.selectors = [self._of(job) for job in those]
+            self.broken = False
+
+    def _jobs(self) -> str:
+        """The selector of the whole jobs."""
+        return str(replace(self._parsed, tasks=None))
+
+    def _of(self, job: Job) -> str:
+        """What is meant of that job."""
+        return str(replace(self._parsed, kind=Kind.NUMBER, value=str(job.number)))
+
+
+class _Stood:
+    """How long a call has had a connection."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def begin(self) -> None:
+        self._since = time.monotonic()
+
+    def long(self) -> bool:
+        """Longer than one that a failing scheduler refuses."""
+        return self._since is not None and time.monotonic() - self._since > STOOD
 
 
 class _Patience:

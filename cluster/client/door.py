@@ -3,7 +3,7 @@
 Implementations raise ClusterErrors, make one call each, and never try again: that is the client's business.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,8 +42,11 @@ class Door(Protocol):
     def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         """The jobs at once and after changes; ends when all have ended."""
 
-    def logs(self, wanted: WantedOutput, patience: float) -> AsyncGenerator[Output, None]:
-        """Output of one or more tasks."""
+    def logs(
+        self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
+    ) -> AsyncGenerator[Output, None]:
+        """Output of one or more tasks. `connected` is called as soon as there is a connection, which output, for all
+        that one knows, may follow much later."""
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         """The jobs as they are now, and how many tasks were asked to stop."""

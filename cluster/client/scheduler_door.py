@@ -1,6 +1,6 @@
 """The client's verbs on a scheduler."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -82,10 +82,13 @@ class SchedulerDoor:
                     if not answer.more:
                         yield tuple(jobs.values())
 
-    async def logs(self, wanted: WantedOutput, patience: float) -> AsyncGenerator[Output, None]:
+    async def logs(
+        self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
+    ) -> AsyncGenerator[Output, None]:
         request = jobs_pb2.ReadOutputRequest(**output_fields(wanted))
         with calling(self.address):
             await ready(self._channel, self.address, patience)
+            connected()
             with hanging_up(self._jobs.ReadOutput(request)) as call:
                 async for piece in call:
                     yield Output(piece.job, piece.task_number, piece.attempt, piece.stderr, piece.data, piece.end)

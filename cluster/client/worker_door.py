@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, NoReturn
 
 import grpc.aio
@@ -81,9 +81,12 @@ class WorkerDoor:
                 jobs[job.id] = job
                 yield tuple(jobs.values())
 
-    async def logs(self, wanted: WantedOutput, patience: float) -> AsyncGenerator[Output, None]:
+    async def logs(
+        self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
+    ) -> AsyncGenerator[Output, None]:
         request = worker_pb2.ReadJobOutputRequest(**output_fields(wanted))
         worker = await self._worker(patience)
+        connected()
         with calling(self.address), hanging_up(worker.ReadJobOutput(request)) as call:
             async for piece in call:
                 yield Output(0, 0, 1, piece.stderr, piece.data, piece.end)

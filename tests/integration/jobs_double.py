@@ -208,14 +208,15 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
         if self.stopped:
             self.refused += 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the scheduler has stopped taking work")
-        (target,) = resolve(parse_selector(request.selector.text), self)
-        job = self.jobs[target.job]
+        targets = resolve(parse_selector(request.selector.text), self)
         await self._maybe_say_nothing("ReadOutput")
-        try:
-            async for piece in self._read_output(job, target, request, context):
-                yield piece
-        finally:
-            self.left.put(job.record.number)
+        for target in (target for target in targets if target.job >= request.so_far.job):
+            job = self.jobs[target.job]
+            try:
+                async for piece in self._read_output(job, target, request, context):
+                    yield piece
+            finally:
+                self.left.put(job.record.number)
 
     async def _read_output(
         self, job: RunningJob, target: Target, request: jobs_pb2.ReadOutputRequest, context: Context

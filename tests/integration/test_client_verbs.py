@@ -194,8 +194,9 @@ def test_each_break_is_outlasted_however_long_nothing_was_written(
 
         calls = 0
 
-        async def logs(self, *_: object) -> AsyncIterator[Output]:
+        async def logs(self, wanted: object, patience: float, connected: Callable[[], object]) -> AsyncIterator[Output]:
             self.calls += 1
+            connected()
             if self.calls <= 3:
                 clock[0] += 3600
                 raise Unreachable("the connection broke")
@@ -205,6 +206,49 @@ def test_each_break_is_outlasted_however_long_nothing_was_written(
     client = connect(double)
     client._opened = cast(Any, Quiet())
     assert asyncio.run(output(client, "1")) == (b"late\n", b"")
+
+
+def test_each_break_has_its_full_patience_however_soon_it_follows_another(
+    double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of quiet output, the second break within a minute had what the first one had left."""
+    clock, had = [0.0], []
+
+    class Quiet:
+        async def logs(self, wanted: object, patience: float, connected: Callable[[], object]) -> AsyncIterator[Output]:
+            had.append(patience)
+            clock[0] += 10  # until it is there again
+            connected()
+            if len(had) <= 3:
+                clock[0] += 15  # and nothing is written
+                raise Unreachable("the connection broke")
+            yield Output(1, 0, 1, False, b"late\n", 5)
+
+    monkeypatch.setattr(aio, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    client = connect(double)
+    client._opened = cast(Any, Quiet())
+    assert asyncio.run(output(client, "1")) == (b"late\n", b"")
+    assert had == [0.0, *[aio.FOLLOW_PATIENCE] * 3]
+
+
+@pytest.mark.parametrize("selector", ["all", "same"])
+def test_following_several_jobs_goes_on_with_the_same_ones_after_a_break(double: Double, selector: str) -> None:
+    """Those submitted meanwhile were followed too, so that `logs -f all` never ended on a busy cluster."""
+
+    async def body(client: AsyncClient) -> None:
+        double.jobs.hold = True
+        for number in (1, 2, 3):
+            await client.submit(["true"], name="same")
+            double.jobs.jobs[number].tasks[0].written.append((False, b"%d" % number))
+            double.jobs.jobs[number].tasks[0].state = TaskState.SUCCEEDED
+        double.jobs.break_next = 2
+        async with aclosing(client.logs(selector, follow=True)) as pieces:
+            assert (await anext(pieces)).data == b"1"
+            double.jobs.jobs[4] = RunningJob(4, new_job_id(), JobSpec(("true",), name="same"), "ann")
+            double.jobs.jobs[4].tasks[0].written.append((False, b"not this"))
+            assert [(piece.job, piece.data) async for piece in pieces] == [(2, b"2"), (3, b"3")]
+
+    with_client(double, body)
 
 
 def test_whoever_follows_gives_up_when_nothing_but_errors_comes(
