@@ -191,6 +191,7 @@ def worker_json(worker: Worker) -> dict[str, Any]:
         "version": worker.version,
         "registered_at": iso(worker.registered_at),
         "last_heard_at": iso(worker.last_heard_at),
+        "no_room": worker.no_room or None,
     }
 
 

@@ -10,10 +10,11 @@ import click
 from click.core import ParameterSource
 
 from cluster.cli.logging import log_options, start_logging
-from cluster.cli.options import CPUS, as_json, connection, quiet, yes
+from cluster.cli.options import CPUS, SIZE, as_json, connection, quiet, yes
 from cluster.cli.roles import RoleCommand, say_ready
 from cluster.client.config import state_root
 from cluster.client.types import RemovedWorker, Worker
+from cluster.domain.printable import printable
 from cluster.domain.tokens import VERSION
 
 
@@ -50,6 +51,11 @@ class WorkerGroup(RoleCommand, click.Group):
 @click.option("--or-next-port", is_flag=True, hidden=True, allow_from_autoenv=False)  # `cluster up`'s
 @click.option(
     "--run-as", default="", metavar="USER", help="Whose rights jobs have (default: its own; of root: nobody)."
+)
+@click.option(
+    "--reserve",
+    type=SIZE,
+    help="Disk to keep free; with less it takes nothing (default: 5 %, at most 1GiB).",
 )
 @click.option("--stop-jobs", is_flag=True, help="Stop its jobs when it ends (default: they go on, and are adopted).")
 @click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
@@ -97,6 +103,7 @@ def _serve(options: dict[str, Any]) -> int:
         millicpus=options["cpus"],
         scripts=Path(options["scripts"]).absolute() if options["scripts"] else None,
         run_as=options["run_as"] or None,
+        reserve=options["reserve"],
         standalone=options["standalone"],
         stop_jobs=options["stop_jobs"],
         null_launcher=options["null_launcher"],
@@ -126,6 +133,10 @@ def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
     else:
         heads = ("WORKER", "STATE", "CPUS", "USED", "RUNNING", "ASSIGNED", "HEARD", "ADDRESS", "ID")
         print_table(heads, [_row(worker, time.time()) for worker in workers])
+        for worker in workers:
+            if worker.no_room:
+                why = printable(worker.no_room)
+                print(f"cluster: worker {worker.name} takes nothing until it has room: {why}", file=sys.stderr)
 
 
 @worker.command("remove")

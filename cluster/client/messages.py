@@ -110,6 +110,7 @@ def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
         version=message.version,
         registered_at=message.registered_at,
         last_heard_at=message.last_heard_at,
+        no_room=message.no_room,
     )
 
 

@@ -99,6 +99,7 @@ class Worker:
     version: str
     registered_at: float
     last_heard_at: float
+    no_room: str = ""  # why it takes nothing just now; "" when it has room
 
 
 @dataclass(frozen=True, slots=True)

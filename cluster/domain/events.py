@@ -83,6 +83,7 @@ class SessionOpened:
 class HeartbeatReceived:
     session: int
     sequence: int
+    no_room: str = ""  # why the worker takes nothing just now
 
 
 @dataclass(frozen=True, slots=True)

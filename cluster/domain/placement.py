@@ -91,7 +91,7 @@ def recall(jobs: Mapping[int, Job], workers: Mapping[str, Worker]) -> Iterator[R
     """When nothing is ready for idle workers, asks those with work in advance for half of what waits there.
 
     Each task is asked back once in a session; the caller notes it in `worker.recalled`."""
-    idle = [w for w in workers.values() if w.session is not None and not w.draining and w.free > 0]
+    idle = [w for w in workers.values() if w.takes_work and w.free > 0]
     if not idle:
         return
     for number in sorted({n for w in workers.values() if w.session is not None and w.free < 0 for n in w.jobs}):

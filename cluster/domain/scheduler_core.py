@@ -163,7 +163,8 @@ class SchedulerCore:
                     if event.report.sequence:
                         self.send(worker, ReportAcknowledged(event.report.sequence))
             case HeartbeatReceived():
-                if self._heard_from(event.session):
+                if worker := self._heard_from(event.session):
+                    worker.no_room = event.no_room
                     self._effects.append(Send(event.session, HeartbeatAnswered(event.sequence)))
             case JobSubmitted():
                 self._job_submitted(event)
@@ -343,7 +344,7 @@ class SchedulerCore:
         if worker.session is not None:
             self._effects.append(CloseSession(worker.session, "replaced by a newer session of the same worker"))
             self._close(worker)
-        worker.session = event.session
+        worker.session, worker.no_room = event.session, hello.no_room
         worker.hear(self.now.mono)
         self.sessions[event.session] = worker
         self.send(worker, Welcome(self.epoch, self.lease))
@@ -392,6 +393,7 @@ class SchedulerCore:
         worker.recalled = {}
         worker.rival = None
         worker.draining = False
+        worker.no_room = ""
         self._timers.cancel(("lease", worker.id))
         self._expect_back(worker)
         for number in worker.jobs:
@@ -457,7 +459,7 @@ class SchedulerCore:
 
     def _place(self) -> None:
         given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
-        takers = [worker for worker in self.sessions.values() if not worker.draining]
+        takers = [worker for worker in self.sessions.values() if worker.takes_work]
         for job, worker, share in placement.place(self.ready, takers):
             for attempt, ranges in job.assign(worker.id, share):
                 given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)

@@ -48,6 +48,7 @@ class Hello:
     queued: tuple[Attempts, ...] = ()
     running: tuple[Attempts, ...] = ()
     ended: tuple[Attempts, ...] = ()  # not acknowledged; their reports follow
+    no_room: str = ""  # why it takes nothing just now
     home: Home = UNKNOWN
     uptime: float = 0.0  # seconds, of its machine
 

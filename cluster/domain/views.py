@@ -42,6 +42,7 @@ class WorkerView:
     used_millicpus: int  # at most its capacity, work in advance left out
     running: int
     assigned: int
+    no_room: str  # why it takes nothing just now; "" when it has room
     silent_for: float | None  # seconds since it was last heard; None: not since the scheduler started
 
 
@@ -97,6 +98,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
         used_millicpus=min(worker.committed, worker.record.millicpus),
         running=running,
         assigned=assigned,
+        no_room=worker.no_room,
         silent_for=None if worker.word_at is None else max(0.0, core.now.mono - worker.word_at),
     )
 
@@ -132,9 +134,14 @@ def _why_not(core: SchedulerCore, spec: JobSpec) -> Iterator[str]:
     online = [w for w in workers if w.state is WorkerState.ONLINE]
     if not online:
         for worker in workers[:MOST_REASONS]:
-            yield f"worker {worker.record.name} is {worker.state.word}"
+            why = f": {worker.no_room}" if worker.state is WorkerState.FULL else ""
+            yield f"worker {worker.record.name} is {worker.state.word}{why}"
         return
     fitting = [w for w in online if w.fits(spec.millicpus)]
     if not fitting:
         largest = max(online, key=lambda w: w.record.millicpus).record
         yield f"{_needs(spec)}; the largest worker online, {largest.name}, has {largest.millicpus / 1000:g}"
+        for worker in [w for w in workers if w.state is WorkerState.FULL and w.fits(spec.millicpus)][
+            : MOST_REASONS - 1
+        ]:
+            yield f"worker {worker.record.name} is full: {worker.no_room}"

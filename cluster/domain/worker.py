@@ -18,6 +18,7 @@ class WorkerState(IntEnum):
     OFFLINE = 3  # it said goodbye
     DRAINING = 4
     REMOVED = 5  # it leaves the list when what it holds has been given up
+    FULL = 6  # online, but its disks have no room: it takes nothing until they have
 
     @property
     def word(self) -> str:
@@ -49,6 +50,7 @@ class Worker:
         "held",
         "jobs",
         "last_heard",
+        "no_room",
         "recalled",
         "record",
         "rival",
@@ -67,6 +69,7 @@ class Worker:
         self.held = 0  # tasks, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
         self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
+        self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
         self.draining = False  # it said in this session that it is about to end: it gets nothing more
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
 
@@ -82,10 +85,17 @@ class Worker:
     @property
     def state(self) -> WorkerState:
         if self.session is not None:
-            return WorkerState.DRAINING if self.draining else WorkerState.ONLINE
+            if self.draining:
+                return WorkerState.DRAINING
+            return WorkerState.FULL if self.no_room else WorkerState.ONLINE
         if self.record.removed:
             return WorkerState.REMOVED
         return WorkerState.OFFLINE if self.record.offline else WorkerState.UNREACHABLE
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may get anything more now."""
+        return self.session is not None and not self.draining and not self.no_room
 
     @property
     def free(self) -> int:

@@ -32,6 +32,7 @@ from cluster.domain.launcher_events import Ended, Started
 from cluster.domain.leashes import HEARTBEATS
 from cluster.domain.outbox import Outbox
 from cluster.domain.reporting import Entry, build_report, group, output_is_large, output_is_small
+from cluster.domain.room import Room
 from cluster.domain.session import (
     Assign,
     Attempts,
@@ -61,6 +62,7 @@ from cluster.domain.worker_messages import (
     PushOutput,
     RemoveOutput,
     Renew,
+    RoomMeasured,
     SaveEpoch,
     SendHeartbeat,
     SendHello,
@@ -97,8 +99,16 @@ class SessionState(Enum):
 class WorkerCore:
     """The worker's decisions. Feed it what happened, perform what it answers, in order."""
 
-    def __init__(self, millicpus: int, epoch: int = 0, connect: bool = True, home: Home = UNKNOWN) -> None:
-        """`epoch`: the highest ever obeyed. `connect` False: there is no scheduler (a worker that stands alone)."""
+    def __init__(
+        self,
+        millicpus: int,
+        epoch: int = 0,
+        connect: bool = True,
+        home: Home = UNKNOWN,
+        reserve: int | None = None,
+    ) -> None:
+        """`epoch`: the highest ever obeyed. `connect` False: there is no scheduler (a worker that stands alone).
+        `reserve`: bytes to be kept free on its disks, None: as usual."""
         self.millicpus = millicpus
         self.home = home
         self.epoch = epoch
@@ -109,8 +119,9 @@ class WorkerCore:
         self._launcher = False
         self._incarnation = ""
         self.outbox = Outbox()
+        self.room = Room(reserve)
         self._disowned: set[AttemptKey] = set()
-        self._refused: list[AttemptKey] = []  # assigned while the agent ends
+        self._refused: list[AttemptKey] = []  # assigned while the agent ends or has no room
         self._session = 0
         self._state = SessionState.NONE
         self._failures = 0
@@ -138,19 +149,22 @@ class WorkerCore:
         for event in events:
             match event:
                 case LauncherReported():
-                    self._on_reports(event.reports, effects)
+                    self._on_reports(event.reports, now.mono, effects)
                 case CommandsReceived():
                     self._on_commands(event, now.mono, effects)
                 case LauncherConnected():
                     self._on_launcher_connected(event, now.mono, effects)
                 case LauncherLost():
                     self._on_launcher_lost(effects)
+                case RoomMeasured():
+                    self.room.measured(event.spaces)
                 case SessionReady():
                     self._on_session_ready(event, now.mono, effects)
                 case SessionClosed():
                     self._on_session_closed(event, now.mono)
                 case ShutdownRequested():
                     self._on_shutdown_requested(event, now.mono, effects)
+        self._look_for_room(now.mono, effects)
         self._do_what_is_due(now.mono, effects)
         return effects
 
@@ -168,6 +182,8 @@ class WorkerCore:
                 due.append(self._reported_at + REPORT_EVERY)
         if self._closing is not None and not self._finished:
             due.append(self._silence_ends(self._closing))
+        if (look := self.room.due()) is not None:
+            due.append(look)
         return min(due, default=None)
 
     def _silence_ends(self, at: float) -> float:
@@ -198,7 +214,7 @@ class WorkerCore:
         self.queued = dict.fromkeys(_cluster_keys(event.backlog))
         self.outbox = Outbox()
         self._connect_at = now
-        self._on_reports(event.reports, effects)
+        self._on_reports(event.reports, now, effects)
         if self._closing is not None:
             self._let_go(effects)  # it has not heard of that, or is another one
 
@@ -208,7 +224,7 @@ class WorkerCore:
         if self._state not in (SessionState.NONE, SessionState.CLOSING):
             self._close_session("the launcher does not answer", effects)
 
-    def _on_reports(self, reports: Iterable[Started | Ended], effects: list[WorkerEffect]) -> None:
+    def _on_reports(self, reports: Iterable[Started | Ended], now: float, effects: list[WorkerEffect]) -> None:
         theirs: list[Started | Ended] = []
         for report in reports:
             self.outbox.saw(report.seq)
@@ -220,8 +236,11 @@ class WorkerCore:
             if isinstance(report, Started):
                 # Told again after a reconnect, it may have ended meanwhile; then that is told next.
                 self.running[key] = None
+                self.room.started()
             else:
                 self.running.pop(key, None)
+                if report.reason == "withdrawn" and report.text:
+                    self.room.start_failed(report.text, now)
             if key in self._disowned:
                 if isinstance(report, Ended):
                     self._disowned.discard(key)
@@ -256,6 +275,7 @@ class WorkerCore:
             queued=group(k for k in self.queued if k not in self._disowned),
             running=group(k for k in self.running if k not in self._disowned),
             ended=group(self.outbox.ended),
+            no_room=self.room.shortage,
         )
         effects.append(SendHello(self._session, hello))
 
@@ -344,7 +364,7 @@ class WorkerCore:
         for position, key in enumerate(assign.attempts):
             if self.holds(key) or key in self.outbox.ended:
                 continue
-            if self._closing is not None:
+            if self._closing is not None or self.room.shortage:
                 self._refused.append(key)
                 continue
             line = assign.lines[position] if assign.lines else None
@@ -399,6 +419,17 @@ class WorkerCore:
             effects.append(RemoveOutput(small))
         self._acknowledge_journal(effects)
 
+    # -- room
+
+    def _look_for_room(self, now: float, effects: list[WorkerEffect]) -> None:
+        """Room has gone or come: the scheduler hears it before anything is given back, or it would be back at once."""
+        if not self.room.look(now):
+            return
+        if self._state is SessionState.OPEN:
+            self._send_heartbeat(now, effects)
+        if self.room.shortage and self.queued and self._launcher:
+            effects.append(Withdraw(tuple(self.queued)))
+
     # -- time
 
     def _do_what_is_due(self, now: float, effects: list[WorkerEffect]) -> None:
@@ -425,7 +456,7 @@ class WorkerCore:
         self._heartbeat += 1
         self._heartbeat_at = now + self._lease / HEARTBEATS
         self._asked[self._heartbeat] = now
-        effects.append(SendHeartbeat(self._session, self._heartbeat))
+        effects.append(SendHeartbeat(self._session, self._heartbeat, self.room.shortage))
 
     # -- the end
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
 from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.room import Space
 from cluster.domain.session import Downward, Hello, Report
 
 OWN = 0  # the job number under which the launcher has what the worker's own API started
@@ -36,6 +37,13 @@ class LauncherReported:
 @dataclass(frozen=True, slots=True)
 class LauncherLost:
     """The connection broke. The driver makes another by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMeasured:
+    """How much is free where jobs write."""
+
+    spaces: tuple[Space, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,7 @@ WorkerEvent = (
     LauncherConnected
     | LauncherReported
     | LauncherLost
+    | RoomMeasured
     | SessionReady
     | SessionClosed
     | CommandsReceived
@@ -104,6 +113,7 @@ class SendHello:
 class SendHeartbeat:
     session: int
     sequence: int
+    no_room: str = ""  # why this worker takes nothing just now
 
 
 @dataclass(frozen=True, slots=True)

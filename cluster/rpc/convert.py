@@ -122,6 +122,7 @@ def hello_to_proto(hello: Hello) -> scheduler_pb2.Hello:
         queued=map(attempts_to_proto, hello.queued),
         running=map(attempts_to_proto, hello.running),
         ended=map(attempts_to_proto, hello.ended),
+        no_room=hello.no_room,
     )
 
 
@@ -135,6 +136,7 @@ def hello_from_proto(message: scheduler_pb2.Hello) -> Hello:
         queued=_several_from_proto(message.queued),
         running=_several_from_proto(message.running),
         ended=_several_from_proto(message.ended),
+        no_room=message.no_room,
     )
 
 
@@ -294,4 +296,5 @@ def worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
         version=record.version,
         registered_at=record.registered_at,
         last_heard_at=0.0 if view.silent_for is None else now - view.silent_for,
+        no_room=view.no_room,
     )

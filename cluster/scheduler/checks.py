@@ -34,6 +34,7 @@ def check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
 def check_hello(hello: Hello) -> None:
     """InvalidInput if it cannot be."""
     check_text("incarnation", hello.incarnation)
+    check_text("what fills its disk", hello.no_room)
     check_home(hello.home, hello.uptime)
     check_millicpus(hello.millicpus)
     _check_attempts((*hello.queued, *hello.running, *hello.ended))

@@ -12,7 +12,7 @@ from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, Sess
 from cluster.domain.members import ExpelledUser
 from cluster.domain.session import Downward, Hello
 from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
-from cluster.scheduler.checks import check_hello, check_size
+from cluster.scheduler.checks import check_hello, check_size, check_text
 from cluster.scheduler.driver import Driver
 from cluster.v1 import scheduler_pb2
 
@@ -206,7 +206,8 @@ class Sessions:
                 )
             events.append(ReportReceived(number, report))
         if request.heartbeat:
-            events.append(HeartbeatReceived(number, request.heartbeat))
+            check_text("what fills its disk", request.no_room)
+            events.append(HeartbeatReceived(number, request.heartbeat, request.no_room))
         on_disk = await self._driver.tell(*events) if events else None
         return {on_disk} if on_disk and not on_disk.done() else set()
 

@@ -104,17 +104,19 @@ class Attempts(_message.Message):
     def __init__(self, job: _Optional[int] = ..., attempt: _Optional[int] = ..., indexes: _Optional[_Iterable[_Union[_job_pb2.IndexRange, _Mapping]]] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
-    __slots__ = ("hello", "report", "heartbeat")
+    __slots__ = ("hello", "report", "heartbeat", "no_room")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    NO_ROOM_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     report: Report
     heartbeat: int
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ...) -> None: ...
+    no_room: str
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "queued", "running", "ended", "home")
+    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "queued", "running", "ended", "home", "no_room")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +124,7 @@ class Hello(_message.Message):
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
+    NO_ROOM_FIELD_NUMBER: _ClassVar[int]
     incarnation: str
     capacity_millicpus: int
     epoch: int
@@ -129,7 +132,8 @@ class Hello(_message.Message):
     running: _containers.RepeatedCompositeFieldContainer[Attempts]
     ended: _containers.RepeatedCompositeFieldContainer[Attempts]
     home: Home
-    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., queued: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ...) -> None: ...
+    no_room: str
+    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., queued: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs", "draining")

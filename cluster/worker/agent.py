@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Unreachable
+from cluster.domain.errors import ClusterError, Exhausted, Unreachable
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
 from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.domain.leashes import leash_of
 from cluster.domain.members import ExpelledUser
+from cluster.domain.room import shortage
 from cluster.domain.session import Downward, Welcome
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import (
@@ -41,6 +42,7 @@ from cluster.domain.worker_messages import (
     PushOutput,
     RemoveOutput,
     Renew,
+    RoomMeasured,
     SaveEpoch,
     SendHeartbeat,
     SendHello,
@@ -65,12 +67,14 @@ from cluster.worker.outputs import Outputs
 from cluster.worker.pushing import LivePushes
 from cluster.worker.readers import Phase, Readers
 from cluster.worker.reporter import Reporter
+from cluster.worker.room import Disks, given_back, says_no_room
 from cluster.worker.session import Listener, Session
 from cluster.worker.templates import Templates
 from cluster.worker.watch import Watcher
 
 logger = logging.getLogger(__name__)
 
+MEASURE_EVERY = 1.0  # seconds, at least, between two looks at how much room there is
 KEEPING = 5.0  # seconds for output that is to be kept to reach the scheduler before we go
 GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that to a disk which may be slow
 UNKNOWN_LEASH = leash_of(DEFAULT_LOST_AFTER)  # of jobs that were adopted and not assigned since: the usual one
@@ -122,6 +126,7 @@ class Agent:
     outputs: Outputs
     scheduler: Scheduler | None
     hooks: Hooks
+    disks: Disks = field(default_factory=lambda: Disks(()))
     readers: Readers = field(init=False)
     launcher: Launcher | None = field(default=None, init=False)
     launcher_gone: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # set while there is none
@@ -131,6 +136,8 @@ class Agent:
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
     _defined: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)  # core's number: job, launcher's
     _fresh: set[int] = field(default_factory=set, init=False)  # jobs whose attempts get a directory of their own
+    _unmade: dict[int, Define] = field(default_factory=dict, init=False)  # core's number: no room for its directories
+    _measure_at: float = field(default=0.0, init=False)
     _story: _Story = field(default_factory=_Story, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
     _known: bool = field(default=False, init=False)  # what the launcher holds
@@ -248,6 +255,7 @@ class Agent:
     def _turn(self) -> None:
         self._wake.clear()
         events, self._inbox = self._inbox, []
+        events += self._measured()
         was_connected = self.core.connected
         for effect in self.core.turn(events, _now()):
             self._perform(effect)
@@ -259,6 +267,24 @@ class Agent:
             elif isinstance(event, LauncherConnected):
                 self._after_connect(event)
         self._set_timer()
+
+    def _measured(self) -> list[WorkerEvent]:
+        """What room there is. Asked for in turns that there are anyway: at each heartbeat, when there are no others."""
+        now = _now().mono
+        if now < self._measure_at:
+            return []
+        self._measure_at = now + MEASURE_EVERY
+        try:
+            return [RoomMeasured(self.disks.measure())]
+        except OSError as error:
+            logger.warning("it cannot be known how much room there is: %s", error)
+            return []
+
+    def expect_room(self) -> None:
+        """Exhausted when there is none for another job."""
+        room = self.core.room
+        if why := shortage(self.disks.measure(), room.reserve, had_room=not room.shortage):
+            raise Exhausted(f"this worker takes nothing until it has room: {why}; try again later")
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -274,7 +300,7 @@ class Agent:
             case SendReport():
                 self._reporter.report(effect)
             case SendHeartbeat():
-                self._reporter.heartbeat(effect.sequence)
+                self._reporter.heartbeat(effect)
             case SendHello():
                 self._send(scheduler_pb2.SessionRequest(hello=hello_to_proto(effect.hello)))
             case OpenSession():
@@ -301,10 +327,11 @@ class Agent:
         if launcher is None:
             return
         match effect:
-            case Define(number, job, job_id, spec, leash):
-                self._leashes[job], self._limits[job] = leash, spec.max_output
-                self._define(launcher, number, job, self.templates.make(job, job_id, spec, leash))
+            case Define():
+                self._make(launcher, effect)
             case Start():
+                if effect.template in self._unmade:
+                    self._make(launcher, self._unmade[effect.template])
                 launcher.start(self._defined[effect.template][1], map(_item, effect.items))
             case AckJournal():
                 launcher.ack(effect.sequence)
@@ -314,6 +341,15 @@ class Agent:
                 launcher.stop(map(str, effect.keys), "cancelled", effect.grace)
             case Withdraw():
                 launcher.withdraw(map(str, effect.keys))
+
+    def _make(self, launcher: Launcher, define: Define) -> None:
+        """The template that its attempts start by. Without room for their directories it is made anew for each."""
+        self._leashes[define.job], self._limits[define.job] = define.leash, define.spec.max_output
+        template = self.templates.make(define.job, define.job_id, define.spec, define.leash)
+        self._unmade.pop(define.template, None)
+        if says_no_room(template.refusal):
+            self._unmade[define.template] = define
+        self._define(launcher, define.template, define.job, template)
 
     def _define(self, launcher: Launcher, number: int, job: int, template: Template) -> None:
         """Uses the launcher's template ids over and over: it would keep each for as long as we are connected."""
@@ -354,10 +390,13 @@ class Agent:
         else:
             self.launcher_gone.clear()
         self._defined.clear()
+        self._unmade.clear()
 
     def _on_launcher(self, event: LauncherConnected | LauncherReported | LauncherLost) -> None:
         if isinstance(event, LauncherConnected):
             event = replace(event, reports=list(map(self._with_sizes, event.reports)))
+        elif isinstance(event, LauncherReported):
+            event = replace(event, reports=list(map(_settled, event.reports)))
         self.put(event)
 
     def _with_sizes(self, report: Started | Ended) -> Started | Ended:
@@ -460,6 +499,12 @@ class Agent:
 
 def _now() -> Now:
     return Now(time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+
+
+def _settled(report: Started | Ended) -> Started | Ended:
+    """Not of what is told again: after its launcher's death it may be about a start before the last."""
+    own = AttemptKey.parse(report.key).job == OWN
+    return given_back(report) if isinstance(report, Ended) and not own else report
 
 
 def _item(item: StartItem) -> Item:

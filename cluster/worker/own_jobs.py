@@ -69,6 +69,7 @@ class OwnJobs:
         if self._closed:
             raise Unreachable("this worker is being stopped, and takes no more jobs; try again when it is back")
         launcher = self._agent().launcher_or_error()
+        self._agent().expect_room()
         incarnation = launcher.hello.incarnation
         job = OwnJob(self._store.next_number(), job_id, owner, spec, time.time(), incarnation)
         self._store.save([job])

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
-from cluster.domain.worker_messages import SendReport
+from cluster.domain.worker_messages import SendHeartbeat, SendReport
 from cluster.rpc.convert import report_to_proto
 from cluster.v1 import scheduler_pb2
 from cluster.worker.lanes import Lanes
@@ -37,10 +37,10 @@ class Reporter:
     def report(self, effect: SendReport) -> None:
         self._put(effect)
 
-    def heartbeat(self, number: int) -> None:
+    def heartbeat(self, effect: SendHeartbeat) -> None:
         """Passes by reports, but not one that says that this worker drains: when the heartbeat is answered, that one is
         known to have arrived."""
-        message = scheduler_pb2.SessionRequest(heartbeat=number)
+        message = scheduler_pb2.SessionRequest(heartbeat=effect.sequence, no_room=effect.no_room)
         if any(isinstance(item, SendReport) and item.report.draining for item in self._queue):
             self._put(message)
         elif (session := self._session()) is not None:

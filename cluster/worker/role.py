@@ -40,6 +40,7 @@ class WorkerOptions:
     millicpus: int | None = None  # None: what this process may use
     scripts: Path | None = None  # folder that jobs may take scripts from
     run_as: str | None = None  # user that jobs run as; None: the agent's own, or nobody when that is root
+    reserve: int | None = None  # bytes of its disks to keep free: with less it takes nothing; None: as usual
     standalone: bool = False  # without a scheduler
     stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted
     null_launcher: bool = False  # a measuring tool: every attempt ends at once, and nothing runs

@@ -39,6 +39,7 @@ from cluster.worker.null_launcher import NullLauncher
 from cluster.worker.outputs import Outputs
 from cluster.worker.own_jobs import OwnJobs
 from cluster.worker.own_store import OwnStore
+from cluster.worker.room import Disks
 from cluster.worker.serving import OwnServer
 from cluster.worker.standalone import Standalone
 from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
@@ -68,6 +69,8 @@ class Options(Protocol):
     def scripts(self) -> Path | None: ...
     @property
     def run_as(self) -> str | None: ...
+    @property
+    def reserve(self) -> int | None: ...
     @property
     def null_launcher(self) -> bool: ...
 
@@ -105,7 +108,9 @@ class Worker:
         self._own = OwnJobs(self._store, templates, lambda: self._agent)
         self._registration = scheduler_pb2.RegisterRequest(capacity_millicpus=self._millicpus, version=__version__)
         self._agent = Agent(
-            WorkerCore(self._millicpus, membership.state.epoch, connect=alone is None, home=home),
+            WorkerCore(
+                self._millicpus, membership.state.epoch, connect=alone is None, home=home, reserve=options.reserve
+            ),
             self._connector(directory / "launcher"),
             templates,
             self._outputs,
@@ -120,6 +125,7 @@ class Worker:
                 expelled=self._expelled.replace,
                 refused=self._refused,
             ),
+            Disks((directory, directory / "jobs", work)),
         )
         self._server: OwnServer | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.identity import Kind
+from cluster.domain.scheduler_core import LEASE
 from cluster.launcher.client import LauncherClient
 from cluster.pki.files import write_private
 from cluster.rpc.channel import dial
@@ -141,11 +142,11 @@ class Site:
             yield worker_pb2_grpc.WorkerStub(channel)
 
 
-def at_site(root: Path, body: Callable[[Site], Awaitable[None]]) -> None:
+def at_site(root: Path, body: Callable[[Site], Awaitable[None]], lease: float = LEASE) -> None:
     """Runs the test's body beside a scheduler, and ends all workers that it started."""
 
     async def run() -> None:
-        async with running(root / "scheduler") as cluster:
+        async with running(root / "scheduler", lease) as cluster:
             site = Site(root, cluster)
             site.announce()
             try:

@@ -200,8 +200,8 @@ class Agent:
         match effect:
             case wm.SendHello(_, hello):
                 self.machine.scheduler.hello(connection, hello)
-            case wm.SendHeartbeat(_, sequence):
-                self.machine.scheduler.heartbeat(connection, sequence)
+            case wm.SendHeartbeat(_, sequence, no_room):
+                self.machine.scheduler.heartbeat(connection, sequence, no_room)
             case wm.SendReport(_, report, small):
                 outputs = tuple(o for o in map(self.machine.small_output, small) if o)
                 self.machine.scheduler.report(connection, replace(report, outputs=outputs))

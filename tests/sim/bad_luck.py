@@ -59,7 +59,7 @@ class BadLuck:
         for machine in self.machines:
             machine.hurries = True
             machine.link.latency = LATENCY
-            machine.disk.full = False
+            machine.fills(False)
             if machine.launcher:
                 machine.launcher.dies_at_spawn = ""
         for worker in {machine.id: None for machine in self.machines}:
@@ -214,13 +214,8 @@ class BadLuck:
 
     def disk_fills(self, machine: Machine) -> None:
         self.world.tell(machine.name, "its disk is full")
-        disk = machine.disk
-        disk.full = True
-
-        def has_room() -> None:
-            disk.full = False
-
-        self._mend_later(has_room)
+        machine.fills(True)
+        self._mend_later(lambda: machine.fills(False))
 
     def directory_is_copied(self, machine: Machine) -> None:
         """And started as a worker, beside the one that it was copied from or on another machine."""

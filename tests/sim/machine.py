@@ -9,6 +9,8 @@ from cluster.domain.homes import Home
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
 from cluster.domain.reporting import SMALL_OUTPUT
+from cluster.domain.room import Space
+from cluster.domain.worker_messages import RoomMeasured
 from tests.sim.agent import Agent
 from tests.sim.launcher import JournalLine, Launcher, Process
 from tests.sim.network import Connection, Link
@@ -77,6 +79,17 @@ class Machine:
         self.launcher: Launcher | None = None
         self.agent: Agent | None = None
         truth.capacity[name] = millicpus
+
+    # ── disk ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fills(self, full: bool) -> None:
+        """Or is freed. Its agent finds out a little later."""
+        self.disk.full = full
+        self.world.at(self.world.between(0.0, 1.0), self.measure)
+
+    def measure(self) -> None:
+        if self.agent:
+            self.agent.feed(RoomMeasured((Space("/", 100, 0 if self.disk.full else 100),)))
 
     # ── clock ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -206,6 +219,7 @@ class Machine:
     def start_agent(self) -> None:
         if self.agent is None and not self._down:
             self.agent = Agent(self)
+            self.measure()
 
     _down = False
 

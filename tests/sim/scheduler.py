@@ -385,8 +385,8 @@ class SchedulerHost:
 
         connection.send_up(arrives)
 
-    def heartbeat(self, connection: Connection, sequence: int) -> None:
-        connection.send_up(lambda: self.feed(HeartbeatReceived(connection.number, sequence)))
+    def heartbeat(self, connection: Connection, sequence: int, no_room: str) -> None:
+        connection.send_up(lambda: self.feed(HeartbeatReceived(connection.number, sequence, no_room)))
 
     def report(self, connection: Connection, report: Report) -> None:
         def arrives() -> None:

@@ -1,0 +1,109 @@
+"""Workers whose disk is full: what they take, what they say, and that nothing fails for it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.errors import Exhausted
+from cluster.domain.launcher_events import Ended
+from cluster.rpc.errors import calling
+from cluster.v1 import job_pb2, jobs_pb2, worker_pb2
+from cluster.worker.room import given_back
+from tests.integration.workers import Site, at_site
+from tests.small_disk import small_disk
+
+LEASE = 1.5  # seconds; with each heartbeat a worker looks how much room it has
+MIB = 1 << 20
+
+pytestmark = pytest.mark.slow
+
+
+async def state_is(site: Site, state: int) -> jobs_pb2.WorkerInfo:
+    while True:
+        (worker,) = await site.user.workers()
+        if worker.state == state:
+            return worker
+        await asyncio.sleep(0.05)
+
+
+def test_a_worker_takes_nothing_while_its_disk_is_full_and_says_why(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        with small_disk(site.root / "worker", 32) as disk:
+            worker = await site.worker().started()
+            await site.user.submit("sleep", "1000")
+            disk.fill()
+            full = await state_is(site, jobs_pb2.WORKER_STATE_FULL)
+            assert full.no_room == f"{disk.path} has 0 B free, and 1.6 MiB are kept free"
+            assert full.running == 1
+            job = await site.user.submit("true")
+            (job,) = await site.user.jobs(str(job.number))
+            assert list(job.pending_because) == [f"worker {full.name} is full: {full.no_room}"]
+            async with site.own_api(worker) as own:
+                request = worker_pb2.StartJobRequest(id=job.id, spec=job_pb2.JobSpec(argv=["true"], millicpus=1000))
+                with pytest.raises(Exhausted, match="takes nothing until it has room"), calling("it"):
+                    await own.StartJob(request)
+            disk.free()
+            assert (await site.user.wait(str(job.number)))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+            assert not (await state_is(site, jobs_pb2.WORKER_STATE_ONLINE)).no_room
+            assert (await site.user.cancel("1", grace=0.0)).cancelled == 1
+            assert (await site.user.wait("1"))[0].exit_code == 137
+            await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
+
+
+def test_the_operator_says_how_much_is_kept_free(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        with small_disk(site.root / "worker", 32) as disk:
+            worker = await site.worker(reserve=1024 * MIB).started()
+            full = await state_is(site, jobs_pb2.WORKER_STATE_FULL)
+            assert full.no_room.endswith("1.0 GiB are kept free")
+            await worker.stop()
+            await worker.started(reserve=0)
+            disk.fill(leave=MIB)
+            job = await site.user.submit("true")
+            assert (await site.user.wait(str(job.number)))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+            await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
+
+
+def test_starts_that_find_no_room_are_given_back_and_fail_nothing(tmp_path: Path) -> None:
+    """As where a quota says no, which is not seen from outside."""
+
+    async def body(site: Site) -> None:
+        with small_disk(site.root / "worker", 32, inodes=300) as disk:
+            worker = await site.worker(reserve=0).started()
+            disk.fill_inodes()
+            job = await site.user.submit("sh", "-c", "echo done")
+            full = await state_is(site, jobs_pb2.WORKER_STATE_FULL)
+            assert full.no_room.endswith("No space left on device")
+            disk.free()
+            (ended,) = await site.user.wait(str(job.number))
+            assert ended.state == job_pb2.TASK_STATE_SUCCEEDED
+            assert (await site.user.get(str(job.number))).tasks[0].attempt == 1
+            assert await site.user.text(str(job.number)) == b"done\n"
+            await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
+
+
+def test_a_disk_without_inodes_is_full_too(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        with small_disk(site.root / "worker", 32, inodes=200) as disk:
+            worker = await site.worker().started()
+            disk.fill_inodes(leave=9)
+            full = await state_is(site, jobs_pb2.WORKER_STATE_FULL)
+            assert "more files, and 10 are kept free" in full.no_room
+            await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
+
+
+def test_only_what_failed_for_want_of_room_is_given_back() -> None:
+    full = Ended(1, "5.0#1", "launch_failed", 126, text="cannot make the output file x: No space left on device")
+    assert given_back(full) == full._replace(reason="withdrawn", code=None)
+    assert given_back(full._replace(text="Disk quota exceeded")).reason == "withdrawn"
+    for other in (full._replace(text="Permission denied"), full._replace(reason="exit:1"), full._replace(reason="ok")):
+        assert given_back(other) == other
