@@ -3,6 +3,7 @@ last this machine's own scheduler."""
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def local_place(root: Path, credentials: str = "") -> Place:
     if local_scheduler(root) != said:  # another one has started between our looks at the two files
         return local_place(root, credentials)
     path = Path(credentials) if credentials else root / "scheduler" / ADMIN_FILE
-    return Place(said["address"], load_credentials(path), is_embedded=embedded)
+    return Place(said["address"], _load(path), is_embedded=embedded)
 
 
 def _worked_for(root: Path) -> str:
@@ -186,10 +187,20 @@ def found_credentials(root: Path, *, named: bool) -> Path | None:
 def _credentials(given: str, root: Path) -> Credentials:
     """Those that were named, else the first of those that this user may have below the state directory."""
     if given:
-        return load_credentials(Path(given))
+        return _load(Path(given))
     if path := found_credentials(root, named=True):
-        return load_credentials(path)
+        return _load(path)
     raise NotFound(
         f"there are no credentials below {root}: give a file with --credentials or CLUSTER_CREDENTIALS, "
         "or log in: cluster login TOKEN"
     )
+
+
+def _load(path: Path) -> Credentials:
+    """Those in the file; renewed where they are not valid any more and the CA that may do so lies beside them."""
+    present = load_credentials(path)
+    if present.valid_at(time.time()):
+        return present
+    from cluster.pki.authority import renew_beside  # cryptography: 130 ms, once a month at most
+
+    return renew_beside(path, time.time()) or present

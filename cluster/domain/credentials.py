@@ -33,6 +33,10 @@ class Credentials:
     certificate_pem: bytes
     ca_pem: bytes
 
+    def valid_at(self, now: float) -> bool:
+        """Whether the certificate counts at this time (Unix seconds)."""
+        return self.not_before <= now <= self.not_after
+
     def __repr__(self) -> str:  # a key must not get into a log by way of somebody's %r
         return f"Credentials({self.identity.uri}, not_after={self.not_after})"
 

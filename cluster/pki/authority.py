@@ -175,6 +175,20 @@ def _is_fresh(present: Credentials, now: float, fraction: float) -> bool:
     return present.not_before <= now < renewal_time(present.not_before, present.not_after, fraction)
 
 
+def renew_beside(file: Path, now: float) -> Credentials | None:
+    """The credentials in the file once more, and kept there, by the CA that lies beside it; None where there is none.
+
+    For whoever finds that they have ended while nobody renewed them: a scheduler, or worker that stands alone, that did
+    not run, or whose machine slept."""
+    directory = next((d for d in (file.parent, file.parent / "authority") if (d / CA_FILE).exists()), None)
+    if directory is None:
+        return None
+    with locked(directory):
+        fresh = load_authority(directory / CA_FILE).reissue(load_credentials(file), now)
+        save_credentials(file, fresh)
+    return fresh
+
+
 def load_authority(path: Path) -> Authority:
     """Read a CA file; NotFound when there is none, ClusterError when it is damaged or others may read it."""
     data = read_private(path)

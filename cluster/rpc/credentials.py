@@ -1,6 +1,9 @@
 """From `Credentials` to what gRPC wants. There is no insecure mode."""
 
+import logging
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -8,6 +11,9 @@ import grpc
 import cluster
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, NotAuthenticated
+from cluster.domain.identity import Kind
+
+logger = logging.getLogger(__name__)
 
 
 class ServingCredentials:
@@ -16,10 +22,14 @@ class ServingCredentials:
     gRPC asks at every new connection; connections that are open keep the certificate that they began with.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, renew: Callable[[], Credentials] | None = None) -> None:
+        """`renew` is asked, in any thread, at a new connection when the present ones are not valid: after the machine
+        has slept, timers that should have renewed them are late. ClusterErrors of it leave all as it is."""
         if not cluster.TLS_1_3_ONLY:
             raise ClusterError("gRPC was imported before cluster, so it would take TLS 1.2: import cluster first")
         self._current = credentials
+        self._renew = renew
+        self._renewing = threading.Lock()
 
     def replace(self, credentials: Credentials) -> None:
         """Serve with these from the next connection on. Any thread may call it."""
@@ -33,11 +43,22 @@ class ServingCredentials:
         """For the join listener, whose clients have no certificate yet. It shows the CA's, whose pin they know."""
         return self._dynamic(show_ca=True, require_client=False)
 
+    def _keep_valid(self) -> None:
+        if self._renew is None or self._current.valid_at(time.time()):
+            return
+        with self._renewing:
+            if not self._current.valid_at(time.time()):
+                try:
+                    self._current = self._renew()
+                except ClusterError as error:
+                    logger.error("the certificate that is shown is not valid, and cannot be renewed: %s", error)
+
     def _dynamic(self, *, show_ca: bool, require_client: bool) -> grpc.ServerCredentials:
         served = self._current
 
         def fetch() -> Any:  # the stubs have forgotten that it may return None: leave all as it was
             nonlocal served
+            self._keep_valid()
             if served is self._current:
                 return None
             served = self._current
@@ -58,5 +79,17 @@ def client_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
     """
     if time.time() > credentials.not_after:
         ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(credentials.not_after))
-        raise NotAuthenticated(f"the certificate of {credentials.identity} expired at {ended}; join the cluster again")
+        raise NotAuthenticated(f"the certificate of {credentials.identity} ended at {ended}: {_way_back(credentials)}")
     return grpc.ssl_channel_credentials(credentials.ca_pem, credentials.key_pem, credentials.certificate_pem)
+
+
+def _way_back(credentials: Credentials) -> str:
+    """How its holder is let in again."""
+    match credentials.identity.kind:
+        case Kind.USER:
+            who = f"`cluster token create --role user --user {credentials.identity.name}` on the scheduler's machine"
+            return f"log in again with `cluster login TOKEN`; {who} prints one"
+        case Kind.WORKER:
+            return "start it once with --join TOKEN; `cluster token create` on the scheduler's machine prints one"
+        case Kind.SCHEDULER:
+            return "start the scheduler again, which renews it"

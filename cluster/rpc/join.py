@@ -39,18 +39,26 @@ class Joined:
 
 
 async def join_by_token(
-    token: JoinToken, request: bytes, name: str, check_chain: CheckChain, kind: Kind | None = None
+    token: JoinToken,
+    request: bytes,
+    name: str,
+    check_chain: CheckChain,
+    kind: Kind | None = None,
+    previous: bytes = b"",
 ) -> Joined:
     """Exchange a token for a certificate for the key of a PKCS #10 request (DER).
 
     `name` is what the joiner would like to be called, `kind` all that it can be: a token for another is refused, and
-    keeps its use. Raises Unreachable, Untrusted, or the scheduler's refusal.
+    keeps its use. `previous` is a certificate (PEM) for the request's key, by which the joiner stays who it was. Raises
+    Unreachable, Untrusted, or the scheduler's refusal.
     """
     chain = await asyncio.to_thread(fetch_chain, token.address)
     ca_pem, cluster_id = check_chain(chain, token.pin)
     credentials = grpc.ssl_channel_credentials(ca_pem)
     async with secure_channel(token.address, credentials, scheduler_server_name(cluster_id)) as channel:
-        message = scheduler_pb2.JoinRequest(secret=token.secret, csr=request, name=name, kind=kind or "")
+        message = scheduler_pb2.JoinRequest(
+            secret=token.secret, csr=request, name=name, kind=kind or "", previous=previous
+        )
         with calling(token.address):
             answer = await scheduler_pb2_grpc.SchedulerStub(channel).Join(message, timeout=ANSWER_TIMEOUT)
     try:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from cluster.domain.credentials import Credentials
 from cluster.domain.identity import Role
+from cluster.domain.renewal import LATEST
 from cluster.domain.scheduler_core import LEASE, SchedulerCore
 from cluster.domain.tokens import JoinToken, TokenRecord
 from cluster.pki import enrol
-from cluster.pki.authority import Authority, admin_of, issue_admin
+from cluster.pki.authority import Authority, admin_of, issue_admin, refresh_credentials
 from cluster.pki.peers import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
@@ -57,7 +58,7 @@ class Service:
         core.restore(loaded, system_clock())
         self.driver = Driver(core, store)
         self.ended = asyncio.Event()  # set when it serves no more, told or not
-        self.serving = ServingCredentials(credentials)
+        self.serving = ServingCredentials(credentials, self._renew_own)
         self.admission = Admission(store, self._members_changed)
         self._authority = authority
         self._directory = directory
@@ -138,6 +139,9 @@ class Service:
         token, record = enrol.new_token(self.join_address, self._authority.pin, Role.WORKER, now, _FOR_EVER)
         self.admission.members.add_ours(record)
         return token
+
+    def _renew_own(self) -> Credentials:
+        return refresh_credentials(self._authority, self._directory, time.time(), LATEST)
 
     def _members_changed(self) -> None:
         self._gate.recheck()

@@ -8,6 +8,7 @@ worker.lock               held by the one agent that uses this directory
 """
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -16,13 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.domain.errors import InvalidInput
+from cluster.domain.errors import InvalidInput, NotAuthenticated
 from cluster.domain.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
-from cluster.worker.membership import enter_cluster, local_address
+from cluster.worker.entering import Entry, enter_cluster, local_address, may_enter_anew
 from cluster.worker.standalone import Standalone
 from cluster.worker.worker import Worker, check_jobs_options
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_LISTEN = "0.0.0.0:30000"
 NO_LISTENER = "none"
@@ -61,27 +64,41 @@ async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
     if it has one. Returns the exit code. Raises ClusterError, in one line, for what keeps it from working."""
     directory = private_directory(options.directory.absolute())  # the launcher and its jobs run elsewhere
     with the_only_one("worker", directory / "worker.lock"):
-        stop = _stop_signal()
+        told = _stop_signal()
         worker = await _enter(options, directory)
-        waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(worker.usable.wait())]
         try:
-            await worker.start(stop.set)
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if worker.usable.is_set():
-                state = worker.membership.state
-                ready(Ready(state.id, state.name, state.api, os.getpid()))
-            await stop.wait()
-        finally:
-            for task in waiting:
-                task.cancel()
-            # Only who was told to end stops jobs. `ready` raises where nobody is left to hear it: then we end as well,
-            # but what we have adopted goes on.
-            await worker.end(stop_jobs=options.stop_jobs and stop.is_set())
+            await _work(worker, options, ready, told)
+        except NotAuthenticated as error:
+            if worker.usable.is_set() or not may_enter_anew(options.local_scheduler, worker.membership.credentials):
+                raise
+            # It was expelled, and is started on the scheduler's own machine, by whoever may let workers in there.
+            logger.warning("joining as a new worker: %s", error)
+            await _work(await _enter(options, directory, anew=True), options, ready, told)
         return 0
 
 
-async def _enter(options: WorkerOptions, directory: Path) -> Worker:
-    """Finds out who this worker is, joining a cluster if need be."""
+async def _work(worker: Worker, options: WorkerOptions, ready: Callable[[Ready], None], told: asyncio.Event) -> None:
+    """Until it is told to end, or has to give up, which raises why."""
+    give_up = asyncio.Event()
+    ends = [asyncio.create_task(told.wait()), asyncio.create_task(give_up.wait())]
+    usable = asyncio.create_task(worker.usable.wait())
+    try:
+        await worker.start(give_up.set)
+        await asyncio.wait([*ends, usable], return_when=asyncio.FIRST_COMPLETED)
+        if worker.usable.is_set():
+            state = worker.membership.state
+            ready(Ready(state.id, state.name, state.api, os.getpid()))
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (*ends, usable):
+            task.cancel()
+        # Only who was told to end stops jobs. `ready` raises where nobody is left to hear it: then we end as well,
+        # but what we have adopted goes on.
+        await worker.end(stop_jobs=options.stop_jobs and (told.is_set() or give_up.is_set()))
+
+
+async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) -> Worker:
+    """Finds out who this worker is, joining a cluster if need be; `anew`: because it was refused."""
     name = check_name(options.name) if options.name else ""
     if options.scheduler:
         check_address(options.scheduler)
@@ -96,7 +113,8 @@ async def _enter(options: WorkerOptions, directory: Path) -> Worker:
         alone = Standalone(directory, name or _host_name())
         return Worker(options, directory, alone.membership, alone, lambda: "")
     local = options.local_scheduler
-    membership = await enter_cluster(directory, name, _host_name(), options.join, local)
+    entry = Entry(directory, name, _host_name(), options.join, options.scheduler, local)
+    membership = await enter_cluster(entry, anew)
 
     def address() -> str:
         """Asked at each try: a scheduler on this machine may be back at another port."""

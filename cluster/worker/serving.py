@@ -1,6 +1,7 @@
 """The server of the worker's own API, on a port of its own."""
 
 import time
+from collections.abc import Callable
 
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import Conflict
@@ -20,9 +21,12 @@ MORE_PORTS = 100  # tried after the usual one
 class OwnServer:
     """Serves from `start` to `stop`. `port` is the one it listens on."""
 
-    def __init__(self, credentials: Credentials, door: OwnDoor, expelled: ExpelledUsers) -> None:
+    def __init__(
+        self, credentials: Credentials, door: OwnDoor, expelled: ExpelledUsers, renew: Callable[[], Credentials] | None
+    ) -> None:
+        """`renew` as for ServingCredentials."""
         cluster_id = credentials.identity.cluster_id
-        self.serving = ServingCredentials(credentials)
+        self.serving = ServingCredentials(credentials, renew)
         self.port = 0
         self._health = Health([worker_pb2.DESCRIPTOR.services_by_name["Worker"]])
         self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), role_of, expelled.__contains__, time.time)

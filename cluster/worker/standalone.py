@@ -53,12 +53,17 @@ class Standalone:
             if wait > 0:
                 continue
             try:
-                self.membership.credentials = self._issue(self.membership.state.id)
+                fresh = self.issue()
             except ClusterError as error:
                 logger.warning("the certificate was not renewed: %s", error)
                 await asyncio.sleep(RETRY)
                 continue
-            renewed(self.membership.credentials)
+            renewed(fresh)
+
+    def issue(self) -> Credentials:
+        """The worker's credentials: new ones where they are due."""
+        self.membership.credentials = self._issue(self.membership.state.id)
+        return self.membership.credentials
 
     def _issue(self, worker_id: str) -> Credentials:
         """New credentials for both. The admin's are made with them, so that they too are always fresh."""
@@ -72,7 +77,7 @@ def _issue(authority: Authority, path: Path, kind: Kind, name: str) -> Credentia
         present = load_credentials(path)
         if present.identity != identity:
             raise Conflict(f"{path} is of {present.identity.uri}, not of {identity.uri}: move it away")
-        if time.time() < renewal_time(present.not_before, present.not_after, EARLIEST):
+        if present.not_before <= time.time() < renewal_time(present.not_before, present.not_after, EARLIEST):
             return present
     except NotFound:
         pass  # the first start

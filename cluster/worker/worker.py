@@ -34,7 +34,7 @@ from cluster.worker.capacity import available_millicpus
 from cluster.worker.expelled import ExpelledUsers
 from cluster.worker.home import forget_another_home, home_of
 from cluster.worker.launching import Connect, Launcher, connector
-from cluster.worker.membership import Membership, keep_renewing
+from cluster.worker.membership import Membership, keep_renewing, reissued
 from cluster.worker.null_launcher import NullLauncher
 from cluster.worker.outputs import Outputs
 from cluster.worker.own_jobs import OwnJobs
@@ -73,6 +73,8 @@ class Options(Protocol):
     def reserve(self) -> int | None: ...
     @property
     def null_launcher(self) -> bool: ...
+    @property
+    def local_scheduler(self) -> Path | None: ...
 
 
 class Worker:
@@ -193,7 +195,7 @@ class Worker:
         address = ""
         if listen != NO_LISTENER:
             door = OwnDoor(self._own, self._agent.readers, state.id, state.name)
-            self._server = OwnServer(self.membership.credentials, door, self._expelled)
+            self._server = OwnServer(self.membership.credentials, door, self._expelled, self._renew_now())
             await self._server.start(listen, self._options.or_next_port)
             host = listen.rpartition(":")[0]
             address = f"{_reachable(host, self._address())}:{self._server.port}"
@@ -217,11 +219,24 @@ class Worker:
             )
             self._fail(Internal("the worker stopped by a fault of its own; its log says more"))
 
+    def _renew_now(self) -> Callable[[], Credentials] | None:
+        """What makes a certificate that is valid without asking anybody else; None where nothing can."""
+        if self._alone is not None:
+            return self._alone.issue
+        return self._reissue if self._options.local_scheduler is not None else None
+
+    def _reissue(self) -> Credentials:
+        fresh = reissued(self.membership.credentials, self._options.local_scheduler)
+        if fresh is None:
+            raise NotAuthenticated("this machine has no scheduler of its own that could renew it")
+        self.membership.renewed(fresh)
+        return fresh
+
     async def _renew(self) -> None:
         if self._alone is not None:
             await self._alone.keep_renewing(self._renewed)
         else:
-            await keep_renewing(self.membership, self._address, self._renewed)
+            await keep_renewing(self.membership, self._address, self._renewed, self._options.local_scheduler)
 
     # -- what happens
 
@@ -242,6 +257,8 @@ class Worker:
 
     def _refused(self, error: ClusterError) -> None:
         """A session ended. If there never was one, and trying again is of no use, we end too."""
+        if isinstance(error, NotAuthenticated | Untrusted):
+            self.membership.refused()
         if isinstance(error, IdentityInUse):
             error = IdentityInUse(
                 f"{error}: stop that one; or remove {self._directory}, and start again with --join TOKEN "

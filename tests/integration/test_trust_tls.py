@@ -126,7 +126,7 @@ def test_a_client_with_a_certificate_of_another_ca_does_not_get_in(tmp_path: Pat
 def test_our_own_expired_certificate_is_noticed_before_dialling(tmp_path: Path) -> None:
     cluster = SmallCluster(tmp_path)
     ann = cluster.issue(Kind.USER, "ann", -1)
-    with pytest.raises(NotAuthenticated, match=r"the certificate of user/ann expired at \d{4}-.*Z; join the cluster"):
+    with pytest.raises(NotAuthenticated, match=r"the certificate of user/ann ended at \d{4}-.*Z: log in again"):
         asyncio.run(call("127.0.0.1:1", ann, name_of(cluster)))
 
 
