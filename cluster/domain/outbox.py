@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_events import Ended
-from cluster.domain.reporting import Entry, output_is_small
+from cluster.domain.reporting import MAX_DETAIL, Entry, output_is_small
 from cluster.domain.session import Attempts
 
 REPORT_ENTRIES = 4096  # in one report
-REPORT_OUTPUT = 1 << 20  # bytes of small outputs in one report; a message of gRPC holds 4 MiB
+REPORT_BYTES = 1 << 20  # of small outputs and reasons in one report; a message of gRPC holds 4 MiB
 
 
 class Outbox:
@@ -44,12 +44,11 @@ class Outbox:
         there are none."""
         if self._sent:
             return []
-        output = count = 0
+        size = count = 0
         for entry in self._unsent[:REPORT_ENTRIES]:
-            if isinstance(entry.what, Ended) and output_is_small(entry.what):
-                output += entry.what.out + entry.what.err
-                if output > REPORT_OUTPUT and count:
-                    break
+            size += _size(entry)
+            if size > REPORT_BYTES and count:
+                break
             count += 1
         self._sent, self._unsent = self._unsent[:count], self._unsent[count:]
         return self._sent
@@ -87,3 +86,11 @@ class Outbox:
     def _forget(self, keys: Iterable[AttemptKey]) -> None:
         for key in keys:
             self.ended.pop(key, None)
+
+
+def _size(entry: Entry) -> int:
+    """Bytes that come with its end: output that rides along, and the reason, whose characters may take four each."""
+    if not isinstance(entry.what, Ended):
+        return 0
+    output = entry.what.out + entry.what.err if output_is_small(entry.what) else 0
+    return output + 4 * min(MAX_DETAIL, len(entry.what.text))

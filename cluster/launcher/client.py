@@ -128,11 +128,13 @@ class LauncherClient:
 
     def start(self, template: int, items: Iterable[Item]) -> None:
         """Start these in this order as soon as there is room. Saying it twice does nothing."""
-        self._protocol.send(("start", template, [wire.encode_item(i) for i in items]))
+        for some in wire.batches_of(items):
+            self._protocol.send(("start", template, [wire.encode_item(i) for i in some]))
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Give back those that have not started: they are reported as ended with reason `withdrawn`."""
-        self._protocol.send(("withdraw", list(keys)))
+        for some in wire.batches_of(keys):
+            self._protocol.send(("withdraw", some))
 
     def stop(
         self,
@@ -146,7 +148,8 @@ class LauncherClient:
         `reason` is what their end will be called. One that has not started is withdrawn; one that ended
         stays ended.
         """
-        self._protocol.send(("stop", list(keys), reason, grace, signal))
+        for some in wire.batches_of(keys):
+            self._protocol.send(("stop", some, reason, grace, signal))
 
     def renew(self, at: float) -> None:
         """The lease holds; `at` is the boot clock in seconds when its renewal was asked for."""

@@ -43,15 +43,19 @@ finds what is left of this one's processes.
 """
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_events import Ended, Item, Started, Template
 
+T = TypeVar("T")
+
 VERSION = 1
 SOCKET_NAME = "launcher.sock"
 LONGEST_LINE = 64 * 1024 * 1024  # bytes; a batch of 100,000 items with long lines fits, a runaway peer does not
+
+BATCH_BYTES = 1024 * 1024  # of keys and lines in one message; what is escaped takes six for each character
 
 
 class WireError(ValueError):
@@ -114,6 +118,21 @@ def decode_template(fields: dict[str, Any]) -> Template:
 def encode_item(item: Item) -> str | Item:
     """An item as JSON: the bare key when there is nothing else."""
     return item.key if item.number is None and item.line is None else item
+
+
+def batches_of(several: Iterable[T]) -> Iterator[list[T]]:
+    """Items, or keys, in lists that make messages of bounded size."""
+    batch: list[T] = []
+    size = 0
+    for one in several:
+        line = one.line if isinstance(one, Item) else None
+        size += 64 + 6 * len(line or "")
+        if batch and size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 64 + 6 * len(line or "")
+        batch.append(one)
+    if batch:
+        yield batch
 
 
 def decode_item(value: Any) -> Item:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from cluster.domain.believing import believable
+from cluster.domain.cutting import fitting, pieces
 from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
 from cluster.domain.members import ExpelledUser
@@ -54,7 +55,7 @@ class Line:
     def send(self, messages: Sequence[Downward]) -> None:
         if self.closed:
             return
-        self._messages += messages
+        self._messages += (piece for message in messages for piece in pieces(message))
         self._wake.set()
         if len(self._messages) > MOST_WAITING:
             self._messages.clear()
@@ -92,7 +93,7 @@ class Line:
             await self._wake.wait()
             self._wake.clear()
             if self._messages or self._open or self._expelled is not None:
-                count = joinable(self._messages)
+                count = fitting(self._messages[: joinable(self._messages)])
                 response = response_to_proto(self._messages[:count])
                 response.open_output.extend(self._open)
                 if self._expelled is not None:

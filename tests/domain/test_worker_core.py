@@ -7,7 +7,7 @@ import pytest
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobSpec, TaskEnd
 from cluster.domain.launcher_events import Ended, Started
-from cluster.domain.outbox import REPORT_OUTPUT
+from cluster.domain.outbox import REPORT_BYTES
 from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.session import (
     Assign,
@@ -308,7 +308,7 @@ def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:
     reports = [ended(n + 1, n, out=SMALL_OUTPUT, err=SMALL_OUTPUT) for n in range(200)]
     [first] = bench.turn(LauncherReported(reports))
     assert isinstance(first, SendReport)
-    assert first.report.sequence == len(first.small) == REPORT_OUTPUT // (2 * SMALL_OUTPUT)
+    assert first.report.sequence == len(first.small) == REPORT_BYTES // (2 * SMALL_OUTPUT)
     bench.now += REPORT_EVERY
     second = bench.down(ReportAcknowledged(first.report.sequence))[-1]
     assert isinstance(second, SendReport)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.job import ArraySegment
+from cluster.domain.startable import MAX_STRING
 from cluster.v1 import jobs_pb2
 from tests.descriptors import open_files
 from tests.integration.fifos import fifo, let_go, reach
@@ -210,5 +211,24 @@ def test_a_reader_who_leaves_leaves_nothing_open(tmp_path: Path) -> None:
     def opened(worker: WorkerProcess) -> list[str]:
         """The output files that the agent has open."""
         return [name for name in open_files(worker.process.pid) if name.startswith(f"{worker.directory}/jobs/")]
+
+    at_site(tmp_path, body)
+
+
+@pytest.mark.slow
+def test_the_longest_lines_and_words_that_can_be_started_are(tmp_path: Path) -> None:
+    """Escaped they take six times as much on the way to the launcher; in one message they never arrived."""
+    longest = b"\x01" * (MAX_STRING - len("CLUSTER_LINE="))
+
+    async def body(site: Site) -> None:
+        await site.worker().started()
+        lines = b"\n".join([longest] * 40)
+        count = 'printf %s "$CLUSTER_LINE" | wc -c'
+        jobs = [await site.user.submit("sh", "-c", count, lines=lines, millicpus=10) for _ in range(2)]
+        jobs.append(await site.user.submit("sh", "-c", "echo ${#1}", "sh", "\x01" * MAX_STRING))
+        ended = await site.user.wait(*(str(job.number) for job in jobs))
+        assert [job.reason for job in ended] == ["ok"] * 3
+        assert await site.user.text(str(jobs[1].number)) == b"%d\n" % len(longest) * 40
+        assert await site.user.text(str(jobs[2].number)) == b"%d\n" % MAX_STRING
 
     at_site(tmp_path, body)
