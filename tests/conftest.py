@@ -18,6 +18,14 @@ settings.register_profile("ours", derandomize=True, deadline=None, suppress_heal
 settings.load_profile("ours")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests with a marker `extra_…` take minutes: they run only where `-m` names it."""
+    asked: str = config.option.markexpr
+    extras = {i for i in items if any(m.name.startswith("extra_") and m.name not in asked for m in i.iter_markers())}
+    config.hook.pytest_deselected(items=list(extras))
+    items[:] = [item for item in items if item not in extras]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def usual_ports_are_taken() -> Iterator[None]:
     """By one of the processes that run the tests, so that no two clusters of theirs look at them at the same time."""

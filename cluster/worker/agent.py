@@ -74,7 +74,7 @@ from cluster.worker.watch import Watcher
 
 logger = logging.getLogger(__name__)
 
-MEASURE_EVERY = 1.0  # seconds, at least, between two looks at how much room there is
+MEASURE_EVERY = 0.1  # seconds, at least, between two looks at how much room there is
 KEEPING = 5.0  # seconds for output that is to be kept to reach the scheduler before we go
 GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that to a disk which may be slow
 UNKNOWN_LEASH = leash_of(DEFAULT_LOST_AFTER)  # of jobs that were adopted and not assigned since: the usual one

@@ -22,6 +22,7 @@ class Roles:
     def __init__(self, command: Command) -> None:
         self.command = command
         self.port = free_port()
+        self.around: dict[str, list[str]] = {}  # role: a command that runs it, such as one that lets its disk fail
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._workers: set[str] = set()
 
@@ -70,6 +71,15 @@ class Roles:
         finally:
             os.kill(self._running[name].pid, signal.SIGCONT)
 
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
+    def is_alive(self, name: str) -> bool:
+        return self._running[name].poll() is None
+
+    def log(self, name: str) -> str:
+        return (self.command.home / f"{name}.log").read_text()
+
     def client(self) -> Client:
         return Client.connect(home=self.command.home)
 
@@ -77,7 +87,7 @@ class Roles:
         """Returns when it says that it is ready."""
         with _ready_pipe() as (reader, writer), open(self.command.home / f"{name}.log", "ab") as log:
             self._running[name] = subprocess.Popen(
-                self.command.line(*arguments, "--ready-fd", str(writer)),
+                [*self.around.get(name, []), *self.command.line(*arguments, "--ready-fd", str(writer))],
                 env=self.command.environment({}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

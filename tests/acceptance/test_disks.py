@@ -1,0 +1,205 @@
+"""Disks that fill, fail and heal, under real processes with work to do: nothing acknowledged is lost or killed."""
+
+import errno
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from cluster.client import Client
+from cluster.domain.errors import ClusterError, Exhausted, Unreachable
+from cluster.domain.states import TaskState
+from cluster.domain.worker import WorkerState
+from tests.acceptance.command import Command
+from tests.acceptance.roles import Roles
+from tests.patience import PATIENCE
+from tests.small_disk import SmallDisk, small_disk
+
+HEALED = 10.0  # seconds, at most, from room to the next job that is accepted and done: the bar
+FULL = 2.5  # seconds that a disk stays full: longer than a commit is waited for
+WELL = 1.0  # seconds between two times
+# What fails of the system's calls, one time in twenty.
+FAILING = ("posix/io/rw/pwrite", "posix/io/rw/write", "posix/io/sync/fsync", "posix/io/sync/fdatasync")
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Load:
+    """Users who submit one job after another, and one job that runs all the time."""
+
+    roles: Roles
+    ran: Path  # each job adds a line with its name
+    output: bool = True  # whether jobs write any; where their worker's disk is full they would fail by themselves
+    acknowledged: dict[str, int] = field(default_factory=dict)  # name: number
+    refused: int = 0
+    faults: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        with self.roles.client() as client:
+            self.long = client.submit(["sh", "-c", f"echo long >> {self.ran}; exec sleep 10000"]).number
+        threads = [threading.Thread(target=self._submit, args=(n,)) for n in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _submit(self, user: int) -> None:
+        with self.roles.client() as client:
+            for number in range(1_000_000):
+                if self._stop.wait(0.05):
+                    return
+                name = f"job-{user}-{number}"
+                try:
+                    command = ["sh", "-c", f"echo {name} >> {self.ran}{f'; echo {name}' * self.output}"]
+                    self.acknowledged[name] = client.submit(command, name=name).number
+                except (Exhausted, Unreachable):
+                    self.refused += 1
+                except ClusterError as error:
+                    self.faults.append(f"{name}: {type(error).__name__}: {error}")
+
+    def check(self) -> None:
+        """All that was acknowledged is there, has run once and well, and the long job still runs."""
+        assert not self.faults, self.faults[:3]
+        with self.roles.client() as client:
+            jobs = {job.number: job for job in client.wait(*self.acknowledged.values())}
+            assert jobs.keys() == set(self.acknowledged.values())
+            bad = [job for job in jobs.values() if job.state is not TaskState.SUCCEEDED]
+            assert not bad, [(job.number, job.reason) for job in bad][:5]
+            (long,) = client.list(self.long)
+            assert long.state is TaskState.RUNNING
+            client.cancel("all", grace=0.0)
+        ran = self.ran.read_text().splitlines()
+        assert len(ran) == len(set(ran)), "something ran twice"
+        assert set(self.acknowledged) <= set(ran)
+
+    def heals(self) -> float:
+        """Seconds until a job is accepted and done."""
+        began = time.monotonic()
+        with self.roles.client() as client:
+            while time.monotonic() < began + PATIENCE:
+                try:
+                    number = client.submit(["true"]).number
+                    break
+                except (Exhausted, Unreachable):
+                    time.sleep(0.05)
+            (job,) = client.wait(number)
+            assert job.state is TaskState.SUCCEEDED
+        return time.monotonic() - began
+
+
+def is_read_while_full(client: Client, load: Load) -> None:
+    """Whoever asks is answered, and the worker's lease holds."""
+    until = time.monotonic() + FULL
+    while time.monotonic() < until:
+        (long,) = client.list(load.long)
+        assert long.state is TaskState.RUNNING
+        client.get(load.long)
+        (worker,) = client.workers()
+        assert worker.state is not WorkerState.UNREACHABLE
+        time.sleep(0.1)
+
+
+def fill_and_free(roles: Roles, load: Load, disk: SmallDisk, times: int) -> list[float]:
+    """How long each healing took, in seconds."""
+    took = []
+    with roles.client() as client, load.going_on():
+        for _ in range(times):
+            disk.fill()
+            is_read_while_full(client, load)
+            disk.free()
+            took.append(load.heals())
+            time.sleep(WELL)
+    return took
+
+
+def scheduler_on_a_small_disk(command: Command, times: int) -> None:
+    with small_disk(command.home / "scheduler", 24) as disk, Roles(command) as roles:
+        roles.start_scheduler("--lease", "3s")
+        roles.start_worker("w1", "--cpus", "4", "--reserve", "0")
+        load = Load(roles, command.home / "ran")
+        took = fill_and_free(roles, load, disk, times)
+        load.check()
+        assert roles.is_alive("scheduler")
+        print(f"{len(load.acknowledged)} accepted, {load.refused} refused, healed within {max(took):.1f} s")
+        assert load.refused, "the disk was never full"
+        assert max(took) <= HEALED, took
+
+
+def worker_on_a_small_disk(command: Command, times: int) -> None:
+    with small_disk(command.home / "w1", 32) as disk, Roles(command) as roles:
+        roles.start_scheduler("--lease", "3s")
+        roles.start_worker("w1", "--cpus", "4")
+        load = Load(roles, command.home / "ran", output=False)
+        took = fill_and_free(roles, load, disk, times)
+        load.check()
+        print(f"{len(load.acknowledged)} accepted, healed within {max(took):.1f} s")
+        assert max(took) <= HEALED, took
+
+
+def test_a_schedulers_disk_fills_and_is_freed(command: Command) -> None:
+    scheduler_on_a_small_disk(command, times=2)
+
+
+def test_a_workers_disk_fills_and_is_freed(command: Command) -> None:
+    worker_on_a_small_disk(command, times=2)
+
+
+@pytest.mark.extra_disks
+def test_a_schedulers_disk_fills_and_is_freed_twenty_times(command: Command) -> None:
+    scheduler_on_a_small_disk(command, times=20)
+
+
+@pytest.mark.extra_disks
+def test_a_workers_disk_fills_and_is_freed_twenty_times(command: Command) -> None:
+    worker_on_a_small_disk(command, times=20)
+
+
+def with_errors(command: Command, seconds: float) -> None:
+    """The scheduler's system calls fail now and then, as on a disk that is about to die."""
+    if not shutil.which("fiu-run"):
+        pytest.skip("needs fiu-run: apt-get install fiu-utils")
+    control = str(command.home / "fiu")
+    with Roles(command) as roles:
+
+        def tell(what: str) -> None:
+            subprocess.run(["fiu-ctrl", "-f", control, "-c", what, str(roles.pid("scheduler"))], check=True)
+
+        roles.around["scheduler"] = ["fiu-run", "-x", "-f", control]
+        roles.start_scheduler("--lease", "3s")
+        roles.start_worker("w1", "--cpus", "4", "--reserve", "0")
+        load = Load(roles, command.home / "ran")
+        with load.going_on():
+            for name in FAILING:
+                tell(f"enable_random name={name},probability=0.05,failinfo={errno.EIO}")
+            time.sleep(seconds)
+            took = load.heals()
+            for name in FAILING:
+                tell(f"disable name={name}")
+        load.check()
+        assert roles.is_alive("scheduler")
+        said = roles.log("scheduler").count("can be written again")
+        print(f"{len(load.acknowledged)} accepted, {load.refused} refused, healed {said} times")
+        assert said, "nothing ever failed"
+        assert took <= HEALED
+
+
+def test_a_schedulers_disk_reports_errors(command: Command) -> None:
+    with_errors(command, seconds=5.0)
+
+
+@pytest.mark.extra_disks
+def test_a_schedulers_disk_reports_errors_for_five_minutes(command: Command) -> None:
+    with_errors(command, seconds=300.0)
