@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.cli.exposure import VARIABLE
 from cluster.domain.quantities import format_size
 
 START_PATIENCE = 60.0  # seconds until a process must be ready; a first start on a slow disk takes a few
@@ -82,7 +83,7 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
                 stdout=output,
                 stderr=output,
                 cwd=root,
-                env={**os.environ, "CLUSTER_HOME": str(root)},
+                env=_environment(root),
                 pass_fds=[write_end],
                 start_new_session=True,
             )
@@ -101,6 +102,11 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
     if process is None or not is_alive(process):
         raise DidNotStart(_reason(log, before))
     return process
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """Ours, but for a join token, which is of another cluster."""
+    return {name: v for name, v in os.environ.items() if name != VARIABLE} | {"CLUSTER_HOME": str(root)}
 
 
 def _end(child: "subprocess.Popen[bytes]") -> int | None:

@@ -1,6 +1,7 @@
 """`cluster scheduler`: the scheduler role."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     "--listen", default="0.0.0.0:50000", show_default=True, metavar="HOST:PORT", help="Serve here; port 0: any free."
 )
 @click.option("--join-listen", default="", metavar="HOST:PORT", help="Let machines join here (default: the next port).")
-@click.option("--advertise", default="", metavar="HOST", help="What others call this machine (default: worked out).")
+@click.option(
+    "--advertise",
+    default="",
+    metavar="HOST",
+    help="What others call this machine (default: as before, at first worked out; auto: again).",
+)
 @click.option(
     "--directory", default="", metavar="DIR", help="Keys, certificates and data (default: scheduler, below the home)."
 )
@@ -63,8 +69,10 @@ def scheduler(
 
 def _announce(status: "Ready") -> None:
     print(f"cluster {status.cluster_id} serves on {status.address}", flush=True)
+    if status.doubt:
+        print(f"cluster: CAREFUL: {status.doubt}", file=sys.stderr, flush=True)
     if status.join_token:
-        print("on each machine that is to work, within the hour:", flush=True)
+        print("on each machine that is to work (for workers only, up to 10, within 15 minutes):", flush=True)
         print(f"  cluster worker --join {status.join_token}", flush=True)
     else:
         print("`cluster token create` makes a line that adds a worker", flush=True)

@@ -1,6 +1,7 @@
 """`cluster token`: who may join."""
 
 import asyncio
+import sys
 import time
 
 import click
@@ -8,6 +9,7 @@ import click
 from cluster.cli.options import DURATION, as_json, connection, keep_jobs, quiet, yes
 from cluster.client.types import Member, Token
 from cluster.domain.errors import InvalidInput
+from cluster.domain.tokens import parse_join_token, split_address
 
 MOST_NAMES = 5  # of those who have joined, in one row
 ROLES = ["worker", "user", "viewer", "admin"]
@@ -54,6 +56,10 @@ def create(ctx: click.Context, role: str, user: str, life: float, uses: int, as_
         print(text)
     else:
         print(f"cluster {'worker --join' if role == 'worker' else 'login'} {text}")
+    host = split_address(parse_join_token(text).address)[0]
+    if host in ("127.0.0.1", "::1", "localhost"):
+        hint = f"CAREFUL: this line says {host} and works on the scheduler's machine only"
+        print(f"cluster: {hint}; start the scheduler with --advertise HOST for others", file=sys.stderr)
 
 
 @token.command("list")

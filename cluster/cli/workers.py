@@ -9,13 +9,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from cluster.cli.exposure import handed_over, start_again_without
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, SIZE, as_json, connection, quiet, yes
 from cluster.cli.roles import RoleCommand, say_ready
 from cluster.client.config import state_root
 from cluster.client.types import RemovedWorker, Worker
 from cluster.domain.printable import printable
-from cluster.domain.tokens import VERSION
+from cluster.domain.tokens import VERSION, parse_join_token
 
 
 class WorkerGroup(RoleCommand, click.Group):
@@ -61,6 +62,7 @@ class WorkerGroup(RoleCommand, click.Group):
 @click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
 @click.option("--null-launcher", is_flag=True, hidden=True)  # a measuring tool
 @log_options
+@click.option("--join-fd", type=int, hidden=True, allow_from_autoenv=False)
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
 @click.pass_context
 def worker(ctx: click.Context, /, **options: Any) -> int:
@@ -81,6 +83,14 @@ def worker(ctx: click.Context, /, **options: Any) -> int:
 
 
 def _serve(options: dict[str, Any]) -> int:
+    if options["join"]:
+        parse_join_token(options["join"])  # what is none is told before anything else
+        try:
+            start_again_without(options["join"])
+        except OSError as error:
+            print(f"cluster: jobs may read the join token in our command line: {error.strerror}", file=sys.stderr)
+    if options["join_fd"] is not None:
+        options["join"] = handed_over(options["join_fd"])
     from cluster.worker.role import Ready, WorkerOptions, serve
 
     root = state_root()

@@ -5,6 +5,7 @@ cluster.db                        the store
 outputs/                          output of attempts
 scheduler.lock                    held by the one scheduler that uses this directory
 scheduler.json                    where the running scheduler is, for clients and workers on this machine
+advertised                        host by which other machines reach it, as --advertise said last
 join-token                        lets workers on this machine join without pasting; good while this process lives
 """
 
@@ -16,30 +17,32 @@ import random
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError
+from cluster.domain.errors import ClusterError, NotFound
 from cluster.domain.identity import Role
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.scheduler_core import LEASE
 from cluster.pki.authority import Authority, open_authority, refresh_credentials
-from cluster.pki.files import private_directory, the_only_one, write_private
+from cluster.pki.files import private_directory, read_private, the_only_one, write_private
 from cluster.rpc.credentials import ServingCredentials
-from cluster.scheduler.addresses import join_up, split_listen
+from cluster.scheduler.addresses import check_host, join_up, split_listen
 from cluster.scheduler.service import Addresses, Service
 from cluster.store.sqlite import SqliteStore, stored_cluster_id
 
 logger = logging.getLogger(__name__)
 
+ADVERTISED = "advertised"
+WORKED_OUT = "auto"  # in the place of a host
 DEFAULT_LISTEN = "0.0.0.0:50000"
 DATABASE, LOCK, STATUS, TOKEN = "cluster.db", "scheduler.lock", "scheduler.json", "join-token"
 
-# The line that is printed on the first start: time enough to paste it on a rack of machines.
-FIRST_TOKEN_LIFE = 3600.0  # seconds
-FIRST_TOKEN_USES = 100
+# The line that is printed on the first start. It may stay on a screen or in a log: enough for the first few machines.
+FIRST_TOKEN_LIFE = 900.0  # seconds
+FIRST_TOKEN_USES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ class SchedulerOptions:
     directory: Path  # of the scheduler alone, such as ~/.local/state/cluster/scheduler
     listen: str = DEFAULT_LISTEN  # host:port; port 0: any that is free
     join_listen: str = ""  # where machines join; empty: the port after the other
-    advertise: str = ""  # host by which other machines reach this one; empty: worked out
+    # Host by which other machines reach this one, remembered for later starts; empty: as before, at first worked out;
+    # WORKED_OUT: again.
+    advertise: str = ""
     lease: float = LEASE  # seconds without a word after which a worker is unreachable
 
 
@@ -60,14 +65,18 @@ class Ready:
     pid: int
     cluster_id: str
     join_token: str = ""  # on the very first start: to be pasted on other machines
+    doubt: str = ""  # why other machines may not reach it by what lines to paste say; empty: they do
 
 
 async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> int:
     """Runs a scheduler until SIGTERM or SIGINT; `ready` is called once, when it serves. Returns the exit code: 0, or
     that of StoreFailed if the store has failed for good. Raises ClusterError for what keeps it from starting."""
     addresses = _addresses(options)
+    if options.advertise not in ("", WORKED_OUT):
+        check_host(options.advertise)
     directory = private_directory(options.directory)
     with the_only_one("scheduler", directory / LOCK):
+        addresses = replace(addresses, advertise=_advertised(options.advertise, directory / ADVERTISED))
         authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
         credentials = refresh_credentials(authority, directory, time.time(), _some_fraction())
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
@@ -96,7 +105,20 @@ def _addresses(options: SchedulerOptions) -> Addresses:
     host, port = split_listen(options.listen)
     join_listen = options.join_listen or join_up(host, port + 1 if port else 0)
     split_listen(join_listen)
-    return Addresses(options.listen, join_listen, options.advertise)
+    return Addresses(options.listen, join_listen)
+
+
+def _advertised(given: str, memory: Path) -> str:
+    """What is given now, else what was given last."""
+    if given == WORKED_OUT:
+        memory.unlink(missing_ok=True)
+        return ""
+    if given:
+        write_private(memory, f"{check_host(given)}\n".encode())
+    try:
+        return read_private(memory).decode().strip()
+    except NotFound:
+        return ""
 
 
 async def _announce(service: Service, authority: Authority, directory: Path, ready: Callable[[Ready], None]) -> None:
@@ -104,14 +126,14 @@ async def _announce(service: Service, authority: Authority, directory: Path, rea
     write_private(directory / TOKEN, f"{service.new_local_token()}\n".encode())
     status = Ready(service.address, service.join_address, os.getpid(), authority.cluster_id)
     fields = asdict(status)
-    del fields["join_token"]
+    del fields["join_token"], fields["doubt"]
     write_private(directory / STATUS, json.dumps(fields).encode() + b"\n")
     if not service.admission.members.tokens():  # it serves for the first time, or a start before came to nothing
         token, record = service.new_token(Role.WORKER, FIRST_TOKEN_LIFE, FIRST_TOKEN_USES)
         await service.admission.add(record)
-        status = Ready(status.address, status.join_address, status.pid, status.cluster_id, str(token))
+        status = replace(status, join_token=str(token))
     logger.info("serving cluster %s on %s, joining on %s", authority.cluster_id, service.address, service.join_address)
-    ready(status)
+    ready(replace(status, doubt=service.doubt))
 
 
 async def _first_of(*waiting: Coroutine[Any, Any, object]) -> None:

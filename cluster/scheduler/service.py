@@ -18,7 +18,7 @@ from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
 from cluster.rpc.joining import join_server
 from cluster.rpc.server import listen, mutual_tls_server
-from cluster.scheduler.addresses import from_elsewhere, from_here, join_up, split_listen
+from cluster.scheduler.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
 from cluster.scheduler.admin_doors import TokensDoor, UsersDoor, WorkersDoor
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver, system_clock
@@ -98,6 +98,7 @@ class Service:
         )
         self._join_server = join_server(self._join, time.monotonic)
         self.address = self.join_address = ""  # by which this machine reaches us, once started
+        self.doubt = ""  # why others may not reach us by what lines to paste say
         self._told_address = self._told_join_address = ""  # by which others do
 
     async def start(self, addresses: Addresses) -> None:
@@ -107,8 +108,10 @@ class Service:
         host, join_host = split_listen(addresses.listen)[0], split_listen(addresses.join_listen)[0]
         self.address, self.join_address = join_up(from_here(host), port), join_up(from_here(join_host), join_port)
         # An empty host means: the one that the joiner has dialled, which surely reached us.
+        told = addresses.advertise or from_elsewhere(join_host)
+        self.doubt = "" if addresses.advertise else doubt_about(told, join_host)
         self._told_address = join_up(addresses.advertise, port)
-        self._told_join_address = join_up(addresses.advertise or from_elsewhere(join_host), join_port)
+        self._told_join_address = join_up(told, join_port)
         self._running = asyncio.create_task(self._run())
         await self.admission.begin(self.driver)
         await self._heal_admin()

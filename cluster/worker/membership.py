@@ -43,6 +43,7 @@ class State:
     epoch: int = 0
     pid: int = 0
     home: str = ""  # where it last worked (cluster.domain.homes)
+    work: str = ""  # where attempts of another user run (cluster.worker.work_place)
 
 
 class Membership:

@@ -14,7 +14,6 @@ from cluster import __version__
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import (
     ClusterError,
-    Conflict,
     IdentityInUse,
     Internal,
     InvalidInput,
@@ -43,6 +42,7 @@ from cluster.worker.room import Disks
 from cluster.worker.serving import OwnServer
 from cluster.worker.standalone import Standalone
 from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
+from cluster.worker.work_place import work_of_others
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,6 @@ NO_LISTENER = "none"
 QUIT_PATIENCE = 10.0  # seconds for the launcher to go once nothing runs
 # Seconds that a worker which ends waits for the next launcher, when it has jobs to stop and the last one has died.
 LAUNCHER_PATIENCE = 10.0
-OTHER_USERS = Path("/var/tmp")  # noqa: S108 (what is made there is checked to be ours)
 
 # What the first answer of a scheduler says about us that no further try will change.
 _HOPELESS = (Untrusted, NotAuthenticated, NotPermitted, InvalidInput)
@@ -97,7 +96,10 @@ class Worker:
         self._failure: ClusterError | None = None
         self._millicpus = options.millicpus or available_millicpus()
         user = _jobs_user(options.run_as)
-        work = directory / "work" if user.uid is None else _work_of_others(membership.state.id)
+        work = directory / "work"
+        if user.uid is not None:
+            work = work_of_others(membership.state.id, membership.state.work)
+            membership.amend(work=str(work))
         self._outputs = Outputs(directory / "jobs", work)
         environment = base_environment(os.environ, user)
         templates = Templates(directory / "jobs", work, _checked_scripts(options.scripts), environment, user)
@@ -307,18 +309,6 @@ def _checked_scripts(scripts: Path | None) -> Path | None:
     if scripts is not None and not scripts.is_dir():
         raise InvalidInput(f"--scripts {str(scripts)!r} is no folder: make it, or name another")
     return scripts.absolute() if scripts is not None else None
-
-
-def _work_of_others(worker_id: str) -> Path:
-    """Where attempts of another user run: our own directory is closed to them, and often everything above it. Theirs
-    alone is each attempt's own directory below this one."""
-    path = OTHER_USERS / f"cluster-{worker_id}"
-    path.mkdir(mode=0o711, exist_ok=True)
-    status = path.lstat()
-    if path.is_symlink() or not path.is_dir() or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise Conflict(f"{path} was made by somebody else: remove it")
-    path.chmod(0o711)  # whatever the umask was
-    return path
 
 
 def _reachable(host: str, scheduler: str) -> str:

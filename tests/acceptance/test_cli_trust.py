@@ -1,0 +1,158 @@
+"""Who is let in, who is expelled, and who gets to see a token, on the command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.cli.exposure import _without
+from tests.acceptance.command import Command
+from tests.acceptance.roles import Roles
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def head(command: Command) -> Iterator[Roles]:
+    """A scheduler."""
+    with Roles(command) as roles:
+        roles.start_scheduler()
+        yield roles
+
+
+def elsewhere(head: Roles, name: str) -> Command:
+    """Another machine."""
+    place = head.command.home.parent / f"{head.command.home.name}-{name}"
+    place.mkdir(mode=0o700)
+    return Command(place)
+
+
+def new_token(head: Roles, *options: str) -> str:
+    return head.command.ok("token", "create", "--quiet", *options).text.strip()
+
+
+def row(head: Roles, noun: str, first: str) -> str:
+    """The line of a list that begins so."""
+    (found,) = [line for line in head.command.ok(noun, "list").text.splitlines() if line.startswith(first)]
+    return found
+
+
+def test_a_user_is_listed_and_revoked_and_the_name_given_again(head: Roles) -> None:
+    ada, again = elsewhere(head, "ada"), elsewhere(head, "again")
+    ada.ok("login", new_token(head, "--role", "user", "--user", "ada"))
+    ada.ok("job", "submit", "--", "true")
+    assert row(head, "user", "ada").split("\t")[1:4] == ["good", "user", "1"]
+    done = head.command.ok("user", "revoke", "ada")
+    assert done.text == "user ada revoked, tasks asked to stop: 1\n"
+    refused = ada("job", "list")
+    assert (refused.code, refused.err.count("\n")) == (77, 1)
+    assert "was revoked" in refused.err
+    assert row(head, "user", "ada").split("\t")[1] == "revoked"
+    (job,) = head.command.ok("job", "list", "--json").json
+    assert (job["state"], job["cancel_reason"]) == ("cancelled", "user ada was revoked")
+    again.ok("login", new_token(head, "--role", "viewer", "--user", "ada"))
+    assert again.ok("job", "list", "--json").code == 0
+    assert ada("job", "list").code == 77
+    assert [u["role"] for u in head.command.ok("user", "list", "--json").json if u["name"] == "ada"] == ["viewer"]
+    assert head.command.ok("user", "list", "--quiet").text.split() == ["admin", "ada"]
+    unknown = head.command("user", "revoke", "bob")
+    assert (unknown.code, "no user 'bob'" in unknown.err) == (1, True)
+
+
+def test_a_token_says_who_joined_by_it_and_is_revoked_with_them(head: Roles) -> None:
+    machine = elsewhere(head, "machine")
+    token = new_token(head, "--uses", "5")
+    with Roles(machine) as there:
+        there.start_worker("box", "--join", token)
+        (made,) = [t for t in head.command.ok("token", "list", "--json").json if t["joined"]]
+        assert [(m["kind"], m["name"]) for m in made["joined"]] == [("worker", "box")]
+        assert row(head, "token", made["id"]).endswith("\tbox")
+        done = head.command.ok("token", "revoke", made["id"], "--and-joined")
+        assert done.text == f"token {made['id']} revoked\nworker box expelled\n"
+        assert head.command.ok("worker", "list", "--json").json == []
+        there.kill("box")
+        there._workers.clear()
+        refused = machine("worker", "--directory", str(machine.home / "box"), "--listen", "none", "--join", token)
+        assert (refused.code, "was revoked" in refused.err) == (77, True)
+
+
+def test_a_worker_is_removed_when_it_is_gone_and_expelled_at_any_time(head: Roles) -> None:
+    machine = elsewhere(head, "machine")
+    token = new_token(head, "--uses", "5")
+    with Roles(machine) as there:
+        there.start_worker("box", "--join", token)
+        connected = head.command("worker", "remove", "box")
+        assert (connected.code, "expel it with --revoke" in connected.err) == (1, True)
+        there.stop("box")
+        head.command.ok("worker", "remove", "box")
+        assert head.command.ok("worker", "list", "--json").json == []
+        there.start_worker("box")  # it was not expelled
+        done = head.command.ok("worker", "remove", "box", "--revoke")
+        assert "removed and revoked" in done.text
+        assert "which is still good: `cluster token revoke" in done.err
+        there.kill("box")
+        refused = machine("worker", "--directory", str(machine.home / "box"), "--listen", "none")
+        assert (refused.code, "was revoked" in refused.err) == (77, True)
+        there.start_worker("box", "--join", token)  # for the clean-up: as a new one
+
+
+@pytest.mark.parametrize("way", ["--join TOKEN", "--join=TOKEN", "variable"])
+def test_no_job_can_read_the_token_that_its_worker_has_joined_by(head: Roles, way: str) -> None:
+    token = new_token(head)
+    if way == "variable":
+        machine: Command = WithToken(elsewhere(head, "machine").home, token)
+        options = []
+    else:
+        machine, options = elsewhere(head, "machine"), way.replace("TOKEN", token).split()
+    with Roles(machine) as there:
+        there.start_worker("box", *options)
+        agent = there._running["box"].pid
+        launcher = int((machine.home / "box" / "launcher" / "launcher.lock").read_text())
+        secret = token.rpartition(".")[2].encode()
+        for pid in (agent, launcher):
+            for what in ("cmdline", "environ"):
+                text = Path(f"/proc/{pid}/{what}").read_bytes()
+                assert text
+                assert secret not in text
+        assert b"--join-fd" in Path(f"/proc/{agent}/cmdline").read_bytes()  # the control: it is the one that has joined
+        assert b"box" in Path(f"/proc/{agent}/cmdline").read_bytes()  # and has its other options
+
+
+class WithToken(Command):
+    """With CLUSTER_WORKER_JOIN."""
+
+    def __init__(self, home: Path, token: str) -> None:
+        super().__init__(home)
+        self.token = token
+
+    def environment(self, variables: object) -> dict[str, str]:
+        return {**super().environment({}), "CLUSTER_WORKER_JOIN": self.token}
+
+
+def test_only_the_token_leaves_the_command_line() -> None:
+    line = ["python3", "cluster", "worker", "--name", "x", "--join", "C1.a", "--cpus", "2"]
+    assert _without(line, "C1.a") == ["python3", "cluster", "worker", "--name", "x", "--cpus", "2"]
+    assert _without(["worker", "--join=C1.a", "--name=C1.a"], "C1.a") == ["worker", "--name=C1.a"]
+
+
+def test_what_the_first_start_prints_is_for_workers_and_for_a_short_time(command: Command) -> None:
+    with command.started("scheduler", "--listen", "127.0.0.1:0") as scheduler:
+        assert scheduler.stdout
+        lines = [scheduler.stdout.readline().decode() for _ in range(3)]
+        assert "for workers only, up to 10, within 15 minutes" in lines[1]
+        (token,) = command.ok("token", "list", "--json").json
+        assert (token["role"], token["uses_left"]) == ("worker", 10)
+        careful = command.ok("token", "create")
+        assert "CAREFUL: this line says 127.0.0.1" in careful.err
+
+
+def test_what_was_advertised_stands_in_the_next_starts_tokens(command: Command) -> None:
+    for options, expected in ((["--advertise", "head.example"], "head.example"), ([], "head.example")):
+        with command.started("scheduler", "--listen", "127.0.0.1:0", *options) as scheduler:
+            assert scheduler.stdout
+            scheduler.stdout.readline()
+            made = command.ok("token", "create", "--quiet")
+            assert made.text.startswith(f"C1.{expected}:")
+            assert made.err == ""
+            scheduler.terminate()
+            scheduler.wait()
