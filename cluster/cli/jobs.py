@@ -1,6 +1,7 @@
 """`cluster job`: list, show, logs, wait, cancel. Submitting is in submit.py."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def job(ctx: click.Context, as_json: bool, quiet: bool) -> None:
       5        job 5                    5.17, 5.1-10   tasks of job 5
       last     the newest job           all            every job
       NAME     all jobs of that name    UUID           a job by its id
+      5.17#2   an attempt of a task     sweep.23       a task of the jobs called sweep
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_jobs, as_json=as_json, quiet=quiet)
@@ -115,7 +117,8 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
     more = len(tasks) > max_tasks > 0
     tasks = tasks[:max_tasks]
     if as_json:
-        print_json({**job_json(job), "env": dict(job.spec.env), "task_details": [task_json(task) for task in tasks]})
+        details = [task_json(task, job.spec) for task in tasks]
+        print_json({**job_json(job), "env": dict(job.spec.env), "task_details": details})
     elif quiet:
         print(job.number)
     else:
@@ -131,11 +134,14 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
     from cluster.cli.render import command_of, iso, print_table, state_of, took, why_of
 
     now = time.time()
+    lines = [task.line for task in tasks]
+    line = lines[0] if len(lines) == 1 else None  # of the one task that is shown
     facts: list[tuple[str, Any]] = [
         ("job", f"{job.number}  {job.id}"),
         ("name", job.spec.name),
         ("owner", job.owner),
-        ("command", command_of(job.spec)),
+        ("command", command_of(job.spec, line)),
+        ("line", "" if line is None else os.fsdecode(line)),
         ("state", state_of(job) + why_of(job)),
         ("exit code", job.exit_code if job.state.ended else ""),
         *(("waits", why) for why in job.pending_because),
@@ -166,11 +172,13 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
             took(task.started_at, task.ended_at, now),
             format_duration(task.cpu_seconds) if task.state.ended else "-",
             format_size(task.peak_memory) if task.peak_memory else "-",
+            *([] if task.line is None else [os.fsdecode(task.line)]),
         )
         for task in tasks
     ]
+    heads = ("TASK", "STATE", "REASON", "ATTEMPT", "WORKER", "TOOK", "CPU", "MEMORY")
     print()
-    print_table(("TASK", "STATE", "REASON", "ATTEMPT", "WORKER", "TOOK", "CPU", "MEMORY"), rows)
+    print_table(heads if lines[0] is None else (*heads, "LINE"), rows)
 
 
 def _tasks_of(job: Job) -> str:

@@ -1,5 +1,6 @@
 """Results for people and for programs: tables on a terminal, tab-separated lines in a pipe, JSON when asked for."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -81,12 +82,17 @@ def took(started: float, ended: float, now: float) -> str:
     return format_duration((ended or now) - started) if started else "-"
 
 
-def command_of(spec: JobSpec) -> str:
-    """The command as one would type it."""
+def command_of(spec: JobSpec, line: bytes | None = None) -> str:
+    """The command as one would type it; of a task with its `line` in it."""
     import shlex
 
+    return shlex.join(words_of(spec, line))
+
+
+def words_of(spec: JobSpec, line: bytes | None) -> list[str]:
+    """The words of the command; of a task with its `line` in them."""
     words = [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
-    return shlex.join(words)
+    return words if line is None else [word.replace("{}", os.fsdecode(line)) for word in words]
 
 
 def state_of(job: Job) -> str:
@@ -145,8 +151,8 @@ def job_json(job: Job) -> dict[str, Any]:
     }
 
 
-def task_json(task: Task) -> dict[str, Any]:
-    """A task as JSON shows it."""
+def task_json(task: Task, spec: JobSpec) -> dict[str, Any]:
+    """A task of a job with this spec as JSON shows it."""
     return {
         "task": task.number,
         "state": task.state.word,
@@ -155,6 +161,8 @@ def task_json(task: Task) -> dict[str, Any]:
         "exit_code": task.exit_code if task.state.ended else None,
         "signal": task.signal or None,
         "detail": task.detail or None,
+        "line": None if task.line is None else os.fsdecode(task.line),
+        "command": words_of(spec, task.line),
         "worker_id": task.worker_id or None,
         "worker": task.worker_name or None,
         "started_at": iso(task.started_at),

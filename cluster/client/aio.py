@@ -259,26 +259,18 @@ class _Meant:
     async def settle(self, door: Door, so_far: ReadSoFar | None) -> None:
         """To be called before each try; the first asks which jobs there are, the first after a break which are left."""
         if self._newest is None and self._parsed.kind in (Kind.LAST, Kind.NAME, Kind.ALL):
-            jobs = await door.list((self._jobs(),), (), 2)
+            jobs = await door.list((str(self._parsed),), (), 2)
             if len(jobs) == 1:
-                self._parsed = parse_selector(self._of(jobs[0]))
+                self._parsed = self._parsed.of(jobs[0].number, jobs[0].spec.name)
                 self.selectors = [str(self._parsed)]
             elif jobs:
                 self._newest = jobs[0].number
         elif self._newest is not None and self.broken:
-            jobs = await door.list((self._jobs(),), (), 0)
+            jobs = await door.list((str(self._parsed),), (), 0)
             first = so_far.job if so_far else 0
             those = sorted((job for job in jobs if first <= job.number <= self._newest), key=lambda job: job.number)
-            self.selectors = [self._of(job) for job in those]
+            self.selectors = [str(self._parsed.of(job.number, job.spec.name)) for job in those]
             self.broken = False
-
-    def _jobs(self) -> str:
-        """The selector of the whole jobs."""
-        return str(replace(self._parsed, tasks=None))
-
-    def _of(self, job: Job) -> str:
-        """What is meant of that job."""
-        return str(replace(self._parsed, kind=Kind.NUMBER, value=str(job.number)))
 
 
 class _Stood:

@@ -94,6 +94,7 @@ def task_of(message: job_pb2.Task) -> Task:
         ended_at=message.ended_at,
         cpu_seconds=message.cpu_seconds,
         peak_memory=message.peak_memory_bytes,
+        line=message.line if message.HasField("line") else None,
     )
 
 

@@ -70,6 +70,7 @@ class Task:
     ended_at: float
     cpu_seconds: float
     peak_memory: int  # bytes
+    line: bytes | None = None  # of a job with lines
 
 
 @dataclass(frozen=True, slots=True)

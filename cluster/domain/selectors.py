@@ -3,16 +3,18 @@
     5        a job by its number        5.17 5.1-10 5.1,4-6   tasks of it, by their numbers
     last     the newest job             all                   every job
     NAME     the jobs of that name      UUID                  a job by its id
+    5.17#2   an attempt of a task       5#2                   where the job has but one
 
-Tasks may follow `last` and a UUID as well (`last.3`). A number is always a job's number, never a name.
+Tasks may follow `last`, a UUID and a name as well (`last.3`, `sweep.23`). A number is always a job's number, never a
+name; and a job whose whole name is `sweep.23` is meant before a task of one called `sweep`.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cluster.domain.arrays import format_array, parse_array
 from cluster.domain.errors import InvalidInput, NotFound
@@ -26,7 +28,9 @@ MAX_RANGES = 25_000  # of tasks that are not next to each other
 MAX_LOOKS = 30_000  # at a segment of an array for a part of a selector
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.(.*))?", re.DOTALL)
+_ATTEMPT = r"(?:#([0-9]{1,9}))?"
+_WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.([^#]*))?{_ATTEMPT}", re.DOTALL)
+_NAME_WITH_TASKS = re.compile(rf"(.+?)(?:\.([0-9][0-9,:-]*))?{_ATTEMPT}", re.DOTALL)
 
 
 class Kind(StrEnum):
@@ -41,15 +45,30 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One parsed selector. `value` is the number, id or name; `tasks` are task numbers, None: all tasks."""
+    """One parsed selector. `value` is the number, id or name; `tasks` are task numbers, None: all tasks; `attempt` is
+    one of the only task, 0: none in particular."""
 
     kind: Kind
     value: str = ""
     tasks: tuple[ArraySegment, ...] | None = None
+    attempt: int = 0
 
     def __str__(self) -> str:
         head = self.value or self.kind.value
-        return head if self.tasks is None else f"{head}.{format_array(self.tasks)}"
+        tasks = "" if self.tasks is None else f".{format_array(self.tasks)}"
+        return f"{head}{tasks}{f'#{self.attempt}' if self.attempt else ''}"
+
+    def of(self, number: int, name: str) -> "Selector":
+        """What it means of the job of this number and name, which is one that it selects."""
+        split = (self.kind is Kind.NAME and name != self.value and self.without_tasks()) or self
+        return replace(split, kind=Kind.NUMBER, value=str(number))
+
+    def without_tasks(self) -> "Selector | None":
+        """Of a name that may end in the numbers of tasks: the name before them, and the tasks. None: it does not."""
+        match = _NAME_WITH_TASKS.fullmatch(self.value)
+        if match is None or match[2] is match[3] is None:
+            return None
+        return _with_tasks(self.value, Selector(Kind.NAME, match[1]), match[2], match[3])
 
 
 class Directory(Protocol):
@@ -78,15 +97,25 @@ def parse_selector(text: str) -> Selector:
     match = _WITH_TASKS.fullmatch(text)
     if not match:
         return Selector(Kind.NAME, text)
-    head, tasks = match[1], match[2]
-    if tasks == "":
-        raise InvalidInput(f"{text!r} names no task: give its number after the dot, as in {head}.17 or {head}.1-10")
-    segments = None if tasks is None else parse_array(tasks)
+    head = match[1]
     if head == "last":
-        return Selector(Kind.LAST, "", segments)
-    if head.isdigit():
-        return Selector(Kind.NUMBER, str(int(head)), segments)
-    return Selector(Kind.ID, head, segments)
+        job = Selector(Kind.LAST)
+    elif head.isdigit():
+        job = Selector(Kind.NUMBER, str(int(head)))
+    else:
+        job = Selector(Kind.ID, head)
+    return _with_tasks(text, job, match[2], match[3])
+
+
+def _with_tasks(text: str, job: Selector, tasks: str | None, attempt: str | None) -> Selector:
+    if tasks == "":
+        raise InvalidInput(f"{text!r} names no task: give its number after the dot, as in {job}.17 or {job}.1-10")
+    segments = None if tasks is None else parse_array(tasks)
+    if attempt is None:
+        return replace(job, tasks=segments)
+    if not int(attempt) or (segments and sum(segment.size for segment in segments) > 1):
+        raise InvalidInput(f"{text!r} names no attempt: give one task and the attempt's number, as in {job}.17#2")
+    return replace(job, tasks=segments, attempt=int(attempt))
 
 
 def check_name(name: str) -> None:
@@ -100,44 +129,70 @@ def check_name(name: str) -> None:
 def resolve(selector: Selector, jobs: Directory) -> list[Target]:
     """The jobs and tasks it selects now. `all` may be none; every other that finds nothing raises NotFound."""
     selection = Selection()
-    record = selection.find(selector, jobs)
-    if record is not None:
-        selection.add_tasks(record, selector.tasks or ())
+    selection.add_tasks(selection.find(selector, jobs))
     return list(selection.targets())
 
 
+class Found(NamedTuple):
+    """Jobs of which some tasks are meant."""
+
+    records: Sequence[JobRecord] = ()
+    tasks: tuple[ArraySegment, ...] | None = None  # None: the one that each has
+    attempt: int = 0  # of these, 0: no certain one
+
+
 class Selection:
-    """The jobs and tasks that some selectors mean together. Of each call `find`; where that answers a job, the selector
-    names tasks of it, for `add_tasks`, which takes longer and needs no directory any more."""
+    """The jobs and tasks that some selectors mean together. Of each call `find`; what that answers is for `add_tasks`,
+    which may take longer and needs no directory any more. `attempts` are those that were named: by job and index."""
 
     def __init__(self) -> None:
+        self.attempts: dict[tuple[int, int], int] = {}
         self._whole: dict[int, None] = {}
         self._parts: dict[int, list[range]] = {}
         self._ranges = self._looks = 0
 
-    def find(self, selector: Selector, jobs: Directory) -> JobRecord | None:
+    def find(self, selector: Selector, jobs: Directory) -> Found:
         """NotFound for one that means no job; `all` may be none."""
-        match selector.kind:
-            case Kind.ALL:
-                self._whole.update(dict.fromkeys(jobs.numbers()))
-                return None
-            case Kind.NAME:
-                named = jobs.numbers_of_name(selector.value)
-                if not named:
-                    raise NotFound(f"there is no job {selector.value!r}; `cluster job list` shows those there are")
-                self._whole.update(dict.fromkeys(named))
-                return None
-        record = _one(selector, jobs)
-        if record is None:
-            raise NotFound(f"there is no job {selector.value}; `cluster job list` shows those there are")
-        if selector.tasks is None:
-            self._whole[record.number] = None
-            return None
-        return record
+        if selector.kind is Kind.ALL:
+            self._whole.update(dict.fromkeys(jobs.numbers()))
+            return Found()
+        if selector.kind is Kind.NAME:
+            value, numbers = repr(selector.value), jobs.numbers_of_name(selector.value)
+            if not numbers and (split := selector.without_tasks()):
+                selector, numbers = split, jobs.numbers_of_name(split.value)
+        else:
+            record = _one(selector, jobs)
+            value, numbers = selector.value, [record.number] if record else []
+        if not numbers:
+            raise NotFound(f"there is no job {value}; `cluster job list` shows those there are")
+        if selector.tasks is None and not selector.attempt:
+            self._whole.update(dict.fromkeys(numbers))
+            return Found()
+        records = [record for number in numbers if (record := jobs.record(number))]
+        return Found(records, selector.tasks, selector.attempt)
 
-    def add_tasks(self, record: JobRecord, wanted: Iterable[ArraySegment]) -> None:
-        """NotFound for numbers of which the job has none, InvalidInput for more than MAX_RANGES or MAX_LOOKS."""
-        numbering, parts = record.spec.numbering, self._parts.setdefault(record.number, [])
+    def add_tasks(self, found: Found) -> None:
+        """NotFound for numbers of which no job has any, InvalidInput for more than MAX_RANGES or MAX_LOOKS."""
+        missing, added = NotFound(), False
+        for record in found.records:
+            try:
+                parts = [range(1)] if found.tasks is None else self._parts_of(record, found.tasks)
+            except NotFound as error:
+                missing = error
+                continue
+            if found.tasks is None and record.spec.is_array:
+                raise InvalidInput(
+                    f"job {record.number} has many tasks: name the attempt's, as in {record.number}.17#2"
+                )
+            self._parts.setdefault(record.number, []).extend(parts)
+            added = True
+            if found.attempt:
+                self.attempts[record.number, parts[0].start] = found.attempt
+        if found.records and not added:
+            raise missing
+
+    def _parts_of(self, record: JobRecord, wanted: Iterable[ArraySegment]) -> list[range]:
+        numbering, parts = record.spec.numbering, list[range]()
         for segment in dict.fromkeys(wanted):
             before = len(parts)
             for place in numbering.reach(segment.first, segment.last):
@@ -152,6 +207,11 @@ class Selection:
             if len(parts) == before:
                 what = format_array([segment])
                 raise NotFound(f"job {record.number} has no task {what}: {_what_it_has(record.spec)}")
+        return parts
+
+    def leave_out(self, number: int, index: int) -> None:
+        """A task that was selected by an attempt, and by nothing else."""
+        self._parts[number].remove(range(index, index + 1))
 
     def numbers(self) -> list[int]:
         """Of the jobs of which anything is selected, ascending."""

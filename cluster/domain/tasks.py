@@ -85,6 +85,14 @@ class Job:
         assigned.update(running)
         return assigned
 
+    def last_attempt(self, index: int) -> int | None:
+        """The number of the last attempt of a task that was begun, 0: none yet. None: it has ended, and only its ends
+        tell."""
+        if any(index in tasks for state, tasks in self.sets.items() if state.ended):
+            return None
+        begun = [attempt for (_, attempt), tasks in self.held.items() if index in tasks]
+        return max(begun + [attempt for attempt, tasks in self.attempts.items() if index in tasks], default=0)
+
     def lines_of(self, ranges: Iterable[Range]) -> tuple[bytes, ...]:
         """The lines of these tasks in order; none for a job without lines."""
         if not self.record.spec.lines:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
-from cluster.domain.errors import InvalidInput
+from cluster.domain.errors import InvalidInput, NotFound
 from cluster.domain.identity import Caller, Role
+from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobRecord
 from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.selectors import Selection, parse_selector
+from cluster.domain.selectors import Found, Selection, parse_selector
 from cluster.scheduler.driver import Driver
 
 MOST_SELECTORS, MOST_CHARACTERS = 10_000, 1_000_000
@@ -53,13 +54,34 @@ async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Select
 
 
 async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) -> None:
-    def find(core: SchedulerCore) -> JobRecord | None:
+    def find(core: SchedulerCore) -> Found:
         return selection.find(selector, VisibleJobs(core, caller))
 
     beside = len(text) > _LONG
     selector = await asyncio.to_thread(parse_selector, text) if beside else parse_selector(text)
-    record = await driver.read(find)
-    if record is not None and beside:
-        await asyncio.to_thread(selection.add_tasks, record, selector.tasks or ())
-    elif record is not None:
-        selection.add_tasks(record, selector.tasks or ())
+    found = await driver.read(find)
+    if beside:
+        await asyncio.to_thread(selection.add_tasks, found)
+    else:
+        selection.add_tasks(found)
+
+
+async def last_attempts(driver: Driver, selection: Selection) -> dict[tuple[int, int], int]:
+    """Of each task (job and index) of which an attempt was named: the number of its last one. NotFound for an attempt
+    that there has not been."""
+    return {
+        (number, index): await _last_attempt(driver, AttemptKey(number, index, wanted))
+        for (number, index), wanted in selection.attempts.items()
+    }
+
+
+async def _last_attempt(driver: Driver, key: AttemptKey) -> int:
+    """Of the task of `key`. NotFound where that attempt is yet to come."""
+    last = await driver.read(lambda core: core.jobs[key.job].last_attempt(key.index))
+    if last is None:
+        ends = await driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
+        last = max((end.attempt for end in ends), default=0)
+    if key.attempt > last:
+        number = await driver.read(lambda core: core.jobs[key.job].record.spec.number_of(key.index))
+        raise NotFound(f"there is no attempt {key.shown(number)}: its task has had {last or 'none'}")
+    return last

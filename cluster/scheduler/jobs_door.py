@@ -19,7 +19,7 @@ from cluster.rpc.convert import job_to_proto, worker_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto
-from cluster.scheduler.access import VisibleJobs, select
+from cluster.scheduler.access import VisibleJobs, last_attempts, select
 from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.following import SoFar, read_tasks
@@ -59,8 +59,8 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         return jobs_pb2.ListResponse(jobs=jobs, next=newest_first[looked - 1] if looked < len(newest_first) else 0)
 
     async def Get(self, request: jobs_pb2.GetRequest, context: Context) -> jobs_pb2.GetResponse:
-        target = await self._one_target(request.selector.text)
-        wanted = TasksWanted(target.ranges, request.skip, request.max_tasks)
+        target, attempt = await self._one_target(request.selector.text)
+        wanted = TasksWanted(target.ranges, request.skip, request.max_tasks, attempt)
         job, tasks, more = await tasks_shown(self._driver, target.job, wanted)
         return jobs_pb2.GetResponse(job=job_to_proto(job), tasks=tasks, more=more)
 
@@ -77,10 +77,13 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         check_text("the reason", request.reason)
         selection, by = await self._selected([s.text for s in request.selectors]), current_caller().identity.name
         numbers, cancelled = selection.numbers(), 0
+        for (number, index), last in (await last_attempts(self._driver, selection)).items():
+            if selection.attempts[number, index] != last:  # it has ended, and another may run
+                selection.leave_out(number, index)
         for at in range(0, len(numbers), CANCELLED_AT_ONCE):
             some = numbers[at : at + CANCELLED_AT_ONCE]
             live = await self._driver.read(lambda core, some=some: [n for n in some if core.jobs[n].live])  # type: ignore[misc]
-            if targets := tuple(map(selection.target, live)):
+            if targets := tuple(target for target in map(selection.target, live) if target.ranges != ()):
                 event = partial(CancelRequested, targets=targets, by=by, grace=grace, reason=request.reason)
                 cancelled += await self._driver.ask(event)
         jobs, looked = await page(self._driver.read_after, numbers)
@@ -99,6 +102,8 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
                 reading = read_tasks(self._driver, self._sources, target.job, tasks, wish, so_far)
                 async with aclosing(reading) as pieces:
                     async for index, attempt, piece in pieces:
+                        if attempt != selection.attempts.get((target.job, index), attempt):
+                            continue
                         yield jobs_pb2.ReadOutputResponse(
                             job=target.job,
                             task_number=spec.number_of(index),
@@ -119,15 +124,18 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def _selected(self, selectors: Sequence[str]) -> Selection:
         if not selectors:
             raise InvalidInput("which job? Give its number, name or UUID, last or all")
-        return await select(self._driver, current_caller(), selectors)
+        selection = await select(self._driver, current_caller(), selectors)
+        await last_attempts(self._driver, selection)
+        return selection
 
-    async def _one_target(self, selector: str) -> Target:
+    async def _one_target(self, selector: str) -> tuple[Target, int]:
+        """And the attempt that was named, 0: none."""
         selection = await self._selected([selector])
         found = selection.numbers()
         if len(found) != 1:
             numbers = ", ".join(map(str, found[:5])) + (", …" if found[5:] else "") or "none"
             raise InvalidInput(f"{selector!r} selects {len(found)} jobs ({numbers}): give the number of one")
-        return selection.target(found[0])
+        return selection.target(found[0]), max(selection.attempts.values(), default=0)
 
 
 async def _spec(message: job_pb2.JobSpec) -> JobSpec:

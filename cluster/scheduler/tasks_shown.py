@@ -47,6 +47,7 @@ class TasksWanted(NamedTuple):
     ranges: Sequence[Range] | None  # None: of all tasks
     skip: int  # so many of the first
     most: int
+    attempt: int = 0  # of the one task; 0: its last one
 
 
 async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple[JobView, list[job_pb2.Task], bool]:
@@ -59,9 +60,12 @@ async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple
         lambda core: (job_view(core, number), _pick(core.jobs[number], wanted._replace(most=most + 1)))
     )
     # Asked after the core, so that every end that the core knew of is there.
-    ends = await driver.fetch(lambda store: [_last_end(store, number, task) for task in shown[:most]])
+    ends = await driver.fetch(lambda store: [_end(store, number, task, wanted.attempt) for task in shown[:most]])
     tasks = await driver.read(
-        lambda core: [_task(core, number, task, *end) for task, end in zip(shown[:most], ends, strict=True)]
+        lambda core: [
+            _task(core, number, task, *end, of_attempt=wanted.attempt > 0)
+            for task, end in zip(shown[:most], ends, strict=True)
+        ]
     )
     sizes = accumulate(task.ByteSize() for task in tasks)
     fitting = [task for task, size in zip(tasks, sizes, strict=True) if size <= MOST_BYTES]
@@ -98,13 +102,18 @@ def _shown(job: Job, picked: Sequence[tuple[TaskState, Range]]) -> list[_Shown]:
     return shown
 
 
-def _last_end(store: Store, number: int, task: _Shown) -> list[TaskEnd]:
-    """At most one, and none that came after we looked at the core."""
+def _end(store: Store, number: int, task: _Shown, attempt: int) -> list[TaskEnd]:
+    """At most one, and none that came after we looked at the core. `attempt` 0: of the last one."""
+    if attempt and attempt != task.attempt:
+        return [end for end in store.ends_of_task(number, task.index) if end.attempt == attempt]
     ends = store.ends_of_task(number, task.index) if task.ended else []
     return [end for end in ends if end.attempt <= task.ended][-1:]
 
 
-def _task(core: SchedulerCore, number: int, shown: _Shown, end: TaskEnd | None = None) -> job_pb2.Task:
+def _task(
+    core: SchedulerCore, number: int, shown: _Shown, end: TaskEnd | None = None, *, of_attempt: bool = False
+) -> job_pb2.Task:
+    """`of_attempt`: the state is that of the attempt which has ended so, not that of the task since."""
     job = core.jobs[number]
     task = job_pb2.Task(
         index=shown.index,
@@ -113,8 +122,12 @@ def _task(core: SchedulerCore, number: int, shown: _Shown, end: TaskEnd | None =
         attempt=shown.attempt,
         worker_id=shown.worker_id,
     )
+    for line in job.lines_of([Range(shown.index, shown.index + 1)]):
+        task.line = line
     if end:
         task.attempt = end.attempt
+        if of_attempt:
+            task.state = end.state.value  # type: ignore[assignment]
         task.reason, task.detail, task.signal, task.exit_code = end.reason, end.detail, end.signal, end.exit_code
         task.started_at, task.ended_at = end.started_at, end.ended_at
         task.cpu_seconds, task.peak_memory_bytes = end.cpu_seconds, end.peak_memory

@@ -142,6 +142,10 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         selector, visible = parse_selector(text), self._visible()
         if selector.kind is SelectorKind.NAME:
             await visible.learn(selector.value)
+            if split := selector.without_tasks():
+                await visible.learn(split.value)
+        if selector.attempt > 1:
+            raise NotFound(f"there is no attempt {text}: a worker's own job is tried once")
         return [target.job for target in resolve(selector, visible)]
 
     async def _one(self, text: str) -> OwnJob:

@@ -12,7 +12,7 @@ from cluster.domain.errors import ClusterError, InvalidInput, NotFound
 from cluster.domain.events import Target
 from cluster.domain.intervals import Range
 from cluster.domain.job import ArraySegment, JobRecord, JobSpec
-from cluster.domain.selectors import Kind, Selection, Selector, check_name, parse_selector, resolve
+from cluster.domain.selectors import Found, Kind, Selection, Selector, check_name, parse_selector, resolve
 
 ID = "01900000-0000-7000-8000-000000000007"
 
@@ -62,6 +62,10 @@ def select(text: str) -> list[Target]:
         (ID, Selector(Kind.ID, ID)),
         (f"{ID}.2", Selector(Kind.ID, ID, (ArraySegment(2, 2),))),
         ("v1.2", Selector(Kind.NAME, "v1.2")),
+        ("5.17#2", Selector(Kind.NUMBER, "5", (ArraySegment(17, 17),), 2)),
+        ("5#2", Selector(Kind.NUMBER, "5", None, 2)),
+        (f"{ID}#1", Selector(Kind.ID, ID, None, 1)),
+        ("sweep.23#1", Selector(Kind.NAME, "sweep.23#1")),
     ],
 )
 def test_reads_each_form(text: str, expected: Selector) -> None:
@@ -150,20 +154,25 @@ def test_other_names_select_their_job(name: str) -> None:
 def test_selectors_together_mean_each_job_once_and_its_tasks_together() -> None:
     selection = Selection()
     for text in ("5.1-9", "6", "5.3,21", "6.1", "nightly"):
-        record = selection.find(parse_selector(text), SHELF)
-        if record is not None:
-            selection.add_tasks(record, parse_selector(text).tasks or ())
+        selection.add_tasks(selection.find(parse_selector(text), SHELF))
     assert selection.numbers() == [3, 5, 6]
     assert list(selection.targets()) == [Target(3), Target(5, (Range(0, 5), Range(10, 11))), Target(6)]
+
+
+def test_one_that_finds_nothing_is_named_whatever_others_find() -> None:
+    selection = Selection()
+    selection.add_tasks(selection.find(parse_selector("5.1"), SHELF))
+    with pytest.raises(NotFound, match="job 5 has no task 2000"):
+        selection.add_tasks(selection.find(parse_selector("5.2000"), SHELF))
 
 
 def test_many_selectors_of_single_tasks_are_refused_together() -> None:
     """A hundred of them took 8 s, each being within its own limit."""
     record, selection = job(1, "1-100000000"), Selection()
     for start in (1, 5001):
-        selection.add_tasks(record, [ArraySegment(start, start + 19_998, 2)])
+        selection.add_tasks(Found([record], (ArraySegment(start, start + 19_998, 2),)))
     with pytest.raises(InvalidInput, match="too many single tasks in 10001-29999:2"):
-        selection.add_tasks(record, [ArraySegment(10_001, 29_999, 2)])
+        selection.add_tasks(Found([record], (ArraySegment(10_001, 29_999, 2),)))
 
 
 def test_parts_that_reach_over_many_segments_are_refused() -> None:
@@ -177,6 +186,77 @@ def test_a_number_is_found_among_many_segments_without_a_look_at_each() -> None:
     segments = tuple(ArraySegment(n, n + 1) for n in range(0, 1_200_000, 4))
     record, selection = JobRecord(1, "", "", JobSpec(("a",), array=segments), 0.0), Selection()
     for number in range(0, 1_200_000, 1000):
-        selection.add_tasks(record, [ArraySegment(number, number)])
+        selection.add_tasks(Found([record], (ArraySegment(number, number),)))
     assert sum(r.size for r in selection.target(1).ranges or ()) == 1200
     assert selection._looks == 1200
+
+
+NAMED = Shelf(
+    job(1, "1-30", name="sweep"),
+    job(2, name="sweep.23"),
+    job(3, "20-25", name="sweep"),
+    job(4, "1-9", name="v1.2"),
+    job(8, name="one"),
+)
+
+
+def named(text: str) -> list[Target]:
+    return resolve(parse_selector(text), NAMED)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sweep", [Target(1), Target(3)]),
+        ("sweep.23", [Target(2)]),  # the name that somebody chose comes first
+        ("sweep.24", [Target(1, (Range(23, 24),)), Target(3, (Range(4, 5),))]),
+        ("sweep.2", [Target(1, (Range(1, 2),))]),  # the other has none
+        ("sweep.1-3,7", [Target(1, (Range(0, 3), Range(6, 7)))]),
+        ("v1.2.9", [Target(4, (Range(8, 9),))]),
+        ("v1.2", [Target(4)]),
+        ("sweep.24#2", [Target(1, (Range(23, 24),)), Target(3, (Range(4, 5),))]),
+        ("one#1", [Target(8, (Range(0, 1),))]),
+        ("8#1", [Target(8, (Range(0, 1),))]),
+    ],
+)
+def test_tasks_may_follow_a_name(text: str, expected: list[Target]) -> None:
+    assert named(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("sweep.99", NotFound, "has no task 99"),
+        ("sweep.x", NotFound, "no job 'sweep.x'"),
+        ("other.3", NotFound, "no job 'other.3'"),
+        ("1#2", InvalidInput, "job 1 has many tasks: name the attempt's, as in 1.17#2"),
+        ("1.1-3#2", InvalidInput, "names no attempt"),
+        ("1.1#0", InvalidInput, "names no attempt"),
+        ("1.#2", InvalidInput, "names no task"),
+    ],
+)
+def test_what_no_task_and_no_attempt_is(text: str, error: type[ClusterError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        named(text)
+
+
+def test_an_attempt_is_remembered_with_its_task() -> None:
+    selection = Selection()
+    for text in ("1.5#2", "8#3", "1.7"):
+        selection.add_tasks(selection.find(parse_selector(text), NAMED))
+    assert selection.attempts == {(1, 4): 2, (8, 0): 3}
+    selection.leave_out(1, 4)
+    assert list(selection.targets()) == [Target(1, (Range(6, 7),)), Target(8, (Range(0, 1),))]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("sweep.23", "sweep.23", "7"),
+        ("sweep.23", "sweep", "7.23"),
+        ("last.3#2", "any", "7.3#2"),
+        ("sweep", "sweep", "7"),
+    ],
+)
+def test_what_is_meant_of_one_job(text: str, name: str, expected: str) -> None:
+    assert str(parse_selector(text).of(7, name)) == expected

@@ -1,0 +1,82 @@
+"""What names tasks and attempts: by a job's number or name, with a task's number, with an attempt's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Command
+
+pytestmark = pytest.mark.slow
+
+# The first attempt fails, the second one does not.
+SECOND = 'echo "$CLUSTER_ATTEMPT"; test "${CLUSTER_ATTEMPT#*#}" = 2'
+
+
+def submit(cluster: Command, *arguments: str) -> str:
+    """The number of a new job."""
+    return cluster.ok("job", "submit", "--quiet", *arguments).text.strip()
+
+
+def test_what_a_task_calls_itself_selects_that_attempt(cluster: Command) -> None:
+    """`5.17#2` was the name of a job that does not exist, or numbers that are none."""
+    number = submit(cluster, "--array", "4,9", "--retries", "1", "--", "sh", "-c", SECOND)
+    assert cluster("job", "wait", number).code == 0
+    for task in (f"{number}.4", f"{number}.9"):
+        for attempt in (f"{task}#1", f"{task}#2"):
+            assert cluster.ok("job", "logs", attempt).text == f"{attempt}\n"
+        assert cluster.ok("job", "logs", task).text == f"{task}#1\n{task}#2\n"
+        (first,) = cluster.ok("job", "show", f"{task}#1", "--json").json["task_details"]
+        assert (first["attempt"], first["state"], first["reason"]) == (1, "failed", "exit:1")
+        (last,) = cluster.ok("job", "show", f"{task}#2", "--json").json["task_details"]
+        assert (last["attempt"], last["state"], last["reason"]) == (2, "succeeded", "ok")
+    missing = cluster("job", "show", f"{number}.9#3")
+    assert (missing.code, missing.err) == (1, f"cluster: there is no attempt {number}.9#3: its task has had 2\n")
+    single = submit(cluster, "--", "sh", "-c", 'echo "$CLUSTER_ATTEMPT"')
+    assert cluster.ok("job", "logs", "-f", f"{single}#1").text == f"{single}#1\n"
+
+
+def test_an_attempt_that_is_over_is_not_cancelled_with_the_one_that_runs(cluster: Command, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    wait = f'test "${{CLUSTER_ATTEMPT#*#}}" = 2 || exit 1; echo up; read x < {gate}'
+    number = submit(cluster, "--array", "7", "--retries", "1", "--", "sh", "-c", wait)
+    with cluster.started("job", "logs", "-f", number) as logs:
+        assert logs.stdout
+        assert logs.stdout.readline() == b"up\n"
+    assert "nothing to cancel" in cluster.ok("job", "cancel", f"{number}.7#1").text
+    assert "cancelling 1 task" in cluster.ok("job", "cancel", f"{number}.7#2", "--grace", "0").text
+    assert cluster.ok("job", "show", number, "--json").json["tasks"]["total"] == 1
+    cluster("job", "wait", number)
+    assert cluster.ok("job", "show", number, "--json").json["state"] == "cancelled"
+
+
+def test_a_name_and_a_number_select_a_task(cluster: Command) -> None:
+    number = submit(cluster, "--name", "sweeping", "--array", "20-25", "--", "sh", "-c", "echo task $CLUSTER_TASK")
+    cluster.ok("job", "wait", "sweeping")
+    assert cluster.ok("job", "logs", "sweeping.23").text == "task 23\n"
+    assert cluster.ok("job", "logs", "-f", "sweeping.21-22").text == "task 21\ntask 22\n"
+    (task,) = cluster.ok("job", "show", "sweeping.24", "--json").json["task_details"]
+    assert task["task"] == 24
+    assert cluster.ok("job", "list", "sweeping.25", "--quiet").text == f"{number}\n"
+    missing = cluster("job", "show", "sweeping.26")
+    assert (missing.code, missing.err) == (1, f"cluster: job {number} has no task 26: its tasks are 20-25\n")
+
+
+def test_a_task_is_shown_with_its_own_line_and_arguments(cluster: Command) -> None:
+    lines = b"one\nthe second\n\xe9\n"
+    number = submit_lines(cluster, lines, "--", "sh", "-c", "exit 0", "about {}", "{}")
+    cluster.ok("job", "wait", number)
+    shown = cluster.ok("job", "show", f"{number}.2").text.splitlines()
+    assert "command       sh -c 'exit 0' 'about the second' 'the second'" in shown
+    assert "line          the second" in shown
+    (task,) = cluster.ok("job", "show", f"{number}.2", "--json").json["task_details"]
+    assert (task["line"], task["command"][-2:]) == ("the second", ["about the second", "the second"])
+    whole = cluster.ok("job", "show", number).text.splitlines()
+    assert "command       sh -c 'exit 0' 'about {}' '{}'" in whole
+    assert [row.split("\t")[-1] for row in whole[-4:]] == ["LINE", "one", "the second", r"\udce9"]
+
+
+def submit_lines(cluster: Command, lines: bytes, *arguments: str) -> str:
+    submitted = cluster.ok("job", "submit", "--quiet", "--each-line", "-", *arguments, stdin=lines)
+    return submitted.text.strip()
