@@ -14,6 +14,7 @@ is bounded by how much the agent starts.
 import asyncio
 import logging
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -35,6 +36,10 @@ MOST_TRIES = 30
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.5  # seconds between two tries; each is twice the one before
 LAST_WORDS = 5.0  # seconds for a launcher to read what was sent before the connection is closed
 TELL_AFTER = 5  # tries, somewhat more than a second, after which somebody may wonder why nothing happens
+
+
+# Of this process when it began. The agent raises its limit on open files, and jobs are to have the one from before.
+_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 class LauncherUnavailable(Unreachable):
@@ -297,6 +302,8 @@ def _start(directory: str, millicpus: int, command: Sequence[str]) -> bool:
     finally:
         os.close(log_fd)
     assert process.stdout is not None
+    with suppress(OSError):  # it has gone already
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, _FILES)
     with process.stdout:
         answer = process.stdout.read()
     if answer == b"ready\n":

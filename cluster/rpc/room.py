@@ -11,6 +11,9 @@ from cluster.domain.errors import Exhausted
 DESCRIPTORS = 32
 THREADS = 8 + min(max(os.cpu_count() or 2, 2), 16)
 ADDRESS_SPACE = (512 << 20) + THREADS * (72 << 20)  # bytes
+# A role has an open file for each connection. 1,024, the usual limit, was made for programs that use select(2); any
+# process may raise its own to the hard one, and does so where it has many files.
+FILES_OF_ROLES = 65_536
 SPARE_THREADS = 8  # of gRPC's that come later, and ours
 SMALL_STACK = 64 << 10  # bytes: of threads that only show that they can be had
 
@@ -42,6 +45,14 @@ def check_descriptors() -> None:
     finally:
         for fd in taken:
             os.close(fd)
+
+
+def allow_many_files() -> None:
+    """Raises this process's limit on open files to FILES_OF_ROLES, as far as it may. What it starts inherits that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_OF_ROLES if hard == resource.RLIM_INFINITY else min(hard, FILES_OF_ROLES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _check_address_space() -> None:

@@ -29,6 +29,7 @@ from cluster.domain.scheduler_core import LEASE
 from cluster.pki.authority import Authority, open_authority, refresh_credentials
 from cluster.pki.files import private_directory, read_private, the_only_one, write_private
 from cluster.rpc.credentials import ServingCredentials
+from cluster.rpc.room import allow_many_files
 from cluster.scheduler.addresses import check_host, join_up, split_listen
 from cluster.scheduler.service import Addresses, Service
 from cluster.store.sqlite import SqliteStore, stored_cluster_id
@@ -74,6 +75,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
     addresses = _addresses(options)
     if options.advertise not in ("", WORKED_OUT):
         check_host(options.advertise)
+    allow_many_files()
     directory = private_directory(options.directory)
     with the_only_one("scheduler", directory / LOCK):
         addresses = replace(addresses, advertise=_advertised(options.advertise, directory / ADVERTISED))

@@ -21,6 +21,7 @@ from cluster.domain.errors import InvalidInput, NotAuthenticated
 from cluster.domain.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
+from cluster.rpc.room import allow_many_files
 from cluster.worker.entering import Entry, enter_cluster, local_address, may_enter_anew
 from cluster.worker.standalone import Standalone
 from cluster.worker.worker import Worker, check_jobs_options
@@ -62,6 +63,7 @@ class Ready:
 async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
     """Runs a worker until SIGTERM or SIGINT; `ready` is called once, when it can take jobs: connected to its scheduler,
     if it has one. Returns the exit code. Raises ClusterError, in one line, for what keeps it from working."""
+    allow_many_files()
     directory = private_directory(options.directory.absolute())  # the launcher and its jobs run elsewhere
     with the_only_one("worker", directory / "worker.lock"):
         told = _stop_signal()

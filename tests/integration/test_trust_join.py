@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import threading
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,15 @@ import grpc.aio
 import pytest
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Exhausted, InvalidInput, NotAuthenticated, Unreachable, Untrusted
+from cluster.domain.errors import (
+    ClusterError,
+    Conflict,
+    Exhausted,
+    InvalidInput,
+    NotAuthenticated,
+    Unreachable,
+    Untrusted,
+)
 from cluster.domain.identity import Kind, Role, scheduler_server_name
 from cluster.domain.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import create_authority
@@ -23,6 +32,7 @@ from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.channel import secure_channel
 from cluster.rpc.errors import calling
 from cluster.rpc.join import Joined, fetch_chain, join_by_token, renew
+from cluster.rpc.joining import _MAX_CONNECTIONS, _PER_HOST
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.integration.trust import CLUSTER, WORKER, SmallCluster, in_cluster
 
@@ -314,3 +324,68 @@ def test_calls_that_say_nothing_keep_nobody_from_joining(tmp_path: Path) -> None
             assert await join(cluster.token())
 
     in_cluster(tmp_path, body)
+
+
+# --- those who come in crowds ---
+
+
+def test_idle_connections_leave_room_for_everybody_else(tmp_path: Path) -> None:
+    """1,500 of them took all that the process may open, and no client of the main port got in."""
+
+    async def body(cluster: SmallCluster) -> None:
+        host, _, port = cluster.join_address.rpartition(":")
+        crowd = [await asyncio.open_connection(host, int(port)) for _ in range(_MAX_CONNECTIONS + 50)]
+        async with cluster.dial(cluster.issue(Kind.USER, "ann")) as channel:
+            with pytest.raises(Conflict, match="user/ann as user"), calling(cluster.address):
+                await jobs_pb2_grpc.JobsStub(channel).List(jobs_pb2.ListRequest())
+        reading = [asyncio.create_task(reader.read()) for reader, _ in crowd]
+        await asyncio.wait(reading[_MAX_CONNECTIONS:])  # the newest are turned away at once
+        assert sum(task.done() for task in reading) < _MAX_CONNECTIONS
+        for _, writer in crowd:
+            writer.close()
+        await asyncio.gather(*reading, return_exceptions=True)
+        await _until_joined(cluster)
+
+    in_cluster(tmp_path, body)
+
+
+async def _until_joined(cluster: SmallCluster) -> None:
+    """The server finds out in its own time that a connection has gone."""
+    while True:
+        with suppress(Unreachable, Untrusted):
+            await join(cluster.token())
+            return
+
+
+@pytest.mark.parametrize(("body_time", "why"), [(0.5, r"did not arrive within 0\.5 s"), (300.0, "this was the oldest")])
+def test_requests_that_never_arrive_keep_nobody_from_joining(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body_time: float, why: str
+) -> None:
+    async def never() -> AsyncIterator[scheduler_pb2.JoinRequest]:
+        await asyncio.Event().wait()
+        yield scheduler_pb2.JoinRequest()
+
+    async def body(cluster: SmallCluster) -> None:
+        name = cluster.credentials.identity.server_name
+        assert name is not None
+        roots = grpc.ssl_channel_credentials(cluster.authority.ca_pem)
+        async with AsyncExitStack() as stack:
+            calls: list[Any] = []
+            for _ in range(_PER_HOST + 1):
+                options = [("grpc.ssl_target_name_override", name), ("grpc.use_local_subchannel_pool", 1)]
+                channel = await stack.enter_async_context(grpc.aio.secure_channel(cluster.join_address, roots, options))
+                method: Any = channel.stream_unary("/cluster.v1.Scheduler/Join")
+                calls.append(method(never()))
+            ended, _ = await asyncio.wait(
+                map(asyncio.ensure_future, map(_answer, calls)), return_when="FIRST_COMPLETED"
+            )
+            with pytest.raises((Unreachable, Exhausted), match=why), calling("the scheduler"):
+                await ended.pop()
+            await join(cluster.token())
+
+    monkeypatch.setattr("cluster.rpc.joining._BODY", body_time)
+    in_cluster(tmp_path, body)
+
+
+async def _answer(call: Any) -> Any:
+    return await call

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -230,5 +231,21 @@ def test_the_longest_lines_and_words_that_can_be_started_are(tmp_path: Path) -> 
         assert [job.reason for job in ended] == ["ok"] * 3
         assert await site.user.text(str(jobs[1].number)) == b"%d\n" % len(longest) * 40
         assert await site.user.text(str(jobs[2].number)) == b"%d\n" % MAX_STRING
+
+    at_site(tmp_path, body)
+
+
+def test_a_role_may_open_many_files_and_jobs_what_they_could_before(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 900), hard))
+        try:
+            worker = await site.worker().started()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        job = await site.user.submit("sh", "-c", "ulimit -n")
+        await site.user.wait(str(job.number))
+        assert await site.user.text(str(job.number)) == b"%d\n" % min(soft, 900)
+        assert resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE)[0] == min(hard, 65_536)
 
     at_site(tmp_path, body)
