@@ -144,6 +144,8 @@ class OwnJobs:
         now, settled = time.time(), []
         for job in self._store.unfinished():
             if key_of(job.number) in held:
+                if job.cancelled_by:  # an agent may have been killed between writing that down and telling the launcher
+                    self._stop_held(job)
                 continue
             if job.incarnation != incarnation or job.state is not TaskState.READY:
                 logger.warning("job %d: lost, its launcher died and nobody knows how it ended", job.number)
@@ -159,6 +161,11 @@ class OwnJobs:
         self._save(settled)
         if self._stopping:
             self._stop_unfinished()
+
+    def _stop_held(self, job: OwnJob) -> None:
+        """Once more, which changes nothing where the launcher knows."""
+        if launcher := self._agent().launcher:
+            launcher.stop([str(key_of(job.number))], "cancelled", None)
 
     def _launch(self, job: OwnJob) -> None:
         template = self._templates.make(OWN, job.id, job.spec, None, shown=job.number)

@@ -7,6 +7,7 @@ import signal
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -142,6 +143,33 @@ def test_past_jobs_and_those_that_run_outlive_the_agent(tmp_path: Path) -> None:
             await let_go(gate)
             assert (await own.wait("2")).job.reason == "ok"
             assert await own.text("2") == b"done\n"
+
+    at_site(tmp_path, body)
+
+
+def test_a_job_whose_stop_was_written_down_and_not_told_is_stopped_by_the_next_agent(tmp_path: Path) -> None:
+    """It ran on, and was shown as being cancelled."""
+    began = fifo(tmp_path / "began")
+
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        async with site.own_api(worker) as stub:
+            own = Own(stub)
+            await own.start("sh", "-c", f"echo > {began}; exec sleep 1000")
+            await own.start("true")
+            await reach(began)
+            await own.wait("2")
+        await worker.stop(signal.SIGKILL)
+        store = OwnStore(worker.directory / "worker.db")  # as an agent leaves it that is killed at the next line
+        job = store.get(1)
+        assert job is not None
+        store.save([replace(job, cancelled_by="admin", cancel_reason="a mistake")])
+        store.close()
+        await worker.started()
+        async with site.own_api(worker) as stub:
+            ended = (await Own(stub).wait("1")).job
+            assert (ended.state, ended.reason) == (job_pb2.TASK_STATE_CANCELLED, "cancelled")
+            assert ended.cancel_reason == "a mistake"
 
     at_site(tmp_path, body)
 
