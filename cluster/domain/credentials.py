@@ -32,6 +32,7 @@ class Credentials:
     key_pem: bytes
     certificate_pem: bytes
     ca_pem: bytes
+    scheduler: str = ""  # host:port, as it was when they were got by joining
 
     def valid_at(self, now: float) -> bool:
         """Whether the certificate counts at this time (Unix seconds)."""
@@ -48,6 +49,8 @@ def format_credentials(credentials: Credentials) -> bytes:
         f"Not-Before: {credentials.not_before}\n"
         f"Not-After: {credentials.not_after}\n"
     )
+    if credentials.scheduler:
+        head += f"Scheduler: {credentials.scheduler}\n"
     return head.encode() + credentials.key_pem + credentials.certificate_pem + credentials.ca_pem
 
 
@@ -60,11 +63,15 @@ def parse_credentials(data: bytes) -> Credentials:
         blocks = split_pem(_BEGIN + rest)
         if [label for label, _ in blocks] != _BLOCKS:
             raise ValueError("the blocks are not a key and two certificates")
+        key, certificate, ca = (block for _, block in blocks)
         return Credentials(
             parse_identity(fields["Identity"]),
             int(fields["Not-Before"]),
             int(fields["Not-After"]),
-            *(block for _, block in blocks),
+            key,
+            certificate,
+            ca,
+            fields.get("Scheduler", ""),
         )
     except (KeyError, ValueError) as error:
         raise InvalidInput(f"no credentials: {error}") from None

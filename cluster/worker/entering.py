@@ -128,9 +128,11 @@ async def _is_refused(membership: Membership, address: str) -> bool:
 async def _join(entry: Entry, token: JoinToken) -> Membership:
     request, name = KeyRequest(), entry.name or entry.host_name
     joined = await join_by_token(token, request.request, name, check_pinned_chain, Kind.WORKER)
-    credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
+    got = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
+    # The token is spent. Whoever is killed between these two files finds in the first all that it needs.
+    credentials = replace(got, scheduler=joined.scheduler_address)
     save_credentials(entry.directory / CREDENTIALS_FILE, credentials)
-    state = replace(_new_state(credentials, name), scheduler=joined.scheduler_address)
+    state = _new_state(credentials, name)
     save_state(entry.directory, state)
     logger.info("joined cluster %s as worker %s", state.cluster_id, state.id)
     return Membership(entry.directory, state, credentials)
@@ -156,7 +158,7 @@ def _membership(entry: Entry, present: Credentials) -> Membership:
 
 
 def _new_state(credentials: Credentials, name: str) -> State:
-    return State(credentials.identity.name, name, credentials.identity.cluster_id)
+    return State(credentials.identity.name, name, credentials.identity.cluster_id, credentials.scheduler)
 
 
 def _local_token(local_scheduler: Path | None) -> JoinToken:

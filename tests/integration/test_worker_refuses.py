@@ -1,5 +1,6 @@
 """What keeps a worker from working: one clear line, the right exit code, nothing lost."""
 
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,21 @@ def test_a_port_that_is_taken_gives_way_to_the_next_unless_somebody_named_it(tmp
             await worker.stop()
         await worker.started(listen="none")
         assert worker.ready["address"] == ""
+
+    at_site(tmp_path, body)
+
+
+def test_a_worker_that_was_killed_just_after_it_had_joined_knows_where(tmp_path: Path) -> None:
+    """Its key was there and its scheduler's address not yet, while the token was spent."""
+
+    async def body(site: Site) -> None:
+        token = str(site.cluster.service.new_local_token())
+        worker = await site.worker(null_launcher=True, local_scheduler=None).started(join=token)
+        await worker.stop(signal.SIGKILL)
+        (worker.directory / "worker.json").unlink()  # what it writes next
+        before = worker.ready["id"]
+        await worker.started()
+        assert worker.ready["id"] == before
 
     at_site(tmp_path, body)
 

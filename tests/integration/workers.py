@@ -128,7 +128,7 @@ class Site:
         write_private(directory / "scheduler.json", json.dumps(said).encode())
 
     def worker(self, name: str = "worker", **options: Any) -> WorkerProcess:
-        worker = WorkerProcess(self.root / name, local_scheduler=str(self.cluster.directory), **options)
+        worker = WorkerProcess(self.root / name, **{"local_scheduler": str(self.cluster.directory), **options})
         self.workers.append(worker)
         return worker
 
