@@ -114,6 +114,8 @@ class Follower:
 
     async def _copy(self) -> None:
         """Output to where it belongs, as bytes."""
+        from cluster.cli.render import note_of
+
         outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
         beside_bar = {False: self._progress and sys.stdout.isatty(), True: self._progress and sys.stderr.isatty()}
         try:
@@ -121,6 +123,8 @@ class Follower:
                 await self._flowing.wait()
                 if self._progress and beside_bar[piece.stderr]:
                     self._progress.hide()
+                if piece.note:
+                    print(note_of(piece), file=sys.stderr)
                 await outlets[piece.stderr].write(piece.data)
                 if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
                     self._progress.show()

@@ -222,7 +222,7 @@ def logs(
     """
     from cluster.cli.connecting import client
     from cluster.cli.outlet import Outlet
-    from cluster.cli.render import output_json
+    from cluster.cli.render import note_of, output_json
 
     both = stdout == stderr  # given both, or none
 
@@ -231,6 +231,9 @@ def logs(
         async with client(ctx) as cluster:
             pieces = cluster.logs(selector, follow=follow, stdout=stdout or both, stderr=stderr or both, tail=tail)
             async for piece in pieces:
+                if piece.note and not as_json:
+                    print(note_of(piece), file=sys.stderr)
+                    continue
                 data = output_json(piece) if as_json else piece.data
                 await outlets[piece.stderr and both and not as_json].write(data)
 

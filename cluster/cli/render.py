@@ -9,6 +9,7 @@ from typing import Any
 from cluster.cli.json_text import json_text
 from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
 from cluster.domain.arrays import format_array
+from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobSpec
 from cluster.domain.printable import printable
 from cluster.domain.quantities import format_duration
@@ -172,16 +173,24 @@ def task_json(task: Task, spec: JobSpec) -> dict[str, Any]:
     }
 
 
+def note_of(piece: Output) -> str:
+    """What is to be said about an attempt's output, as a line for people."""
+    return f"cluster: {AttemptKey(piece.job, 0, piece.attempt).shown(piece.task)}: {printable(piece.note)}"
+
+
 def output_json(piece: Output) -> bytes:
     """A piece of output as a line of JSON; bytes that are no text are in base64, so that nothing is lost."""
-    stream = "stderr" if piece.stderr else "stdout"
-    fields: dict[str, Any] = {"job": piece.job, "task": piece.task, "attempt": piece.attempt, "stream": stream}
-    try:
-        fields["data"] = piece.data.decode()
-    except UnicodeDecodeError:
-        import base64
+    fields: dict[str, Any] = {"job": piece.job, "task": piece.task, "attempt": piece.attempt}
+    if piece.note:
+        fields["note"] = piece.note
+    else:
+        fields["stream"] = "stderr" if piece.stderr else "stdout"
+        try:
+            fields["data"] = piece.data.decode()
+        except UnicodeDecodeError:
+            import base64
 
-        fields["data_base64"] = base64.b64encode(piece.data).decode()
+            fields["data_base64"] = base64.b64encode(piece.data).decode()
     return json_text(fields, seen=sys.stdout.isatty()).encode() + b"\n"
 
 

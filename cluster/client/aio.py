@@ -156,7 +156,8 @@ class AsyncClient:
                     async with aclosing(door.logs(asked, patience.left(), stood.begin)) as pieces:
                         async for piece in pieces:
                             patience.renew()
-                            wanted = asked = replace(asked, so_far=read_on(wanted.so_far, piece))
+                            if not piece.note:
+                                wanted = asked = replace(asked, so_far=read_on(wanted.so_far, piece))
                             yield piece
                 return
             except Unreachable as error:

@@ -91,7 +91,8 @@ class SchedulerDoor:
             connected()
             with hanging_up(self._jobs.ReadOutput(request)) as call:
                 async for piece in call:
-                    yield Output(piece.job, piece.task_number, piece.attempt, piece.stderr, piece.data, piece.end)
+                    where = (piece.job, piece.task_number, piece.attempt)
+                    yield Output(*where, piece.stderr, piece.data, piece.end, piece.note)
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         request = jobs_pb2.CancelRequest(selectors=selectors_of(selectors), grace=grace, reason=reason)

@@ -19,7 +19,7 @@ class ReadSoFar:
 
 
 def read_on(before: ReadSoFar | None, piece: Output) -> ReadSoFar:
-    """Where a reader is after one more piece."""
+    """Where a reader is after one more piece, which is no note."""
     if before is None or (before.job, before.task, before.attempt) != (piece.job, piece.task, piece.attempt):
         before = ReadSoFar(piece.job, piece.task, piece.attempt)
     return replace(before, stderr=piece.end) if piece.stderr else replace(before, stdout=piece.end)

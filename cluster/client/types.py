@@ -83,6 +83,7 @@ class Output:
     stderr: bool
     data: bytes
     end: int  # where `data` ends in its stream, in bytes as they were written; means nothing where `tail` was given
+    note: str = ""  # instead of data: what is to be said about this attempt's output, such as how much is missing
 
 
 @dataclass(frozen=True, slots=True)

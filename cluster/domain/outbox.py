@@ -17,6 +17,7 @@ class Outbox:
     def __init__(self) -> None:
         self.ended: dict[AttemptKey, Ended] = {}  # the ends among all that is in here
         self._sent: list[Entry] = []  # in this session
+        self._unwanted: set[AttemptKey] = set()  # ends that are under way and will not be taken
         self._unsent: list[Entry] = []
         self._last = 0  # sequence of the last entry that was seen
         self._settled = 0
@@ -55,20 +56,24 @@ class Outbox:
 
     def take_back(self) -> None:
         """What was under way may not have arrived: a new session says it again."""
+        self._unwanted.clear()
         self._unsent, self._sent = self._sent + self._unsent, []
 
-    def acknowledge(self, sequence: int) -> list[tuple[AttemptKey, Ended]]:
-        """The report up to that entry has arrived. The ends that it told of."""
+    def acknowledge(self, sequence: int) -> list[tuple[AttemptKey, Ended, bool]]:
+        """The report up to that entry has arrived. The ends that it told of, each with whether it was taken."""
         if not self._sent or sequence < self._sent[-1].what.seq:
             return []
-        ends = [(entry.key, entry.what) for entry in self._sent if isinstance(entry.what, Ended)]
+        sent = [(entry.key, entry.what) for entry in self._sent if isinstance(entry.what, Ended)]
+        ends = [(key, what, key not in self._unwanted) for key, what in sent]
         self._sent = []
-        self._forget(key for key, _ in ends)
+        self._unwanted.clear()
+        self._forget(key for key, *_ in ends)
         return ends
 
     def drop(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
         """Nobody wants to hear of these; answers which of them had ended. What is under way stays until it is
         acknowledged: the scheduler ignores what it has disowned."""
+        self._unwanted.update(e.key for e in self._sent if isinstance(e.what, Ended) and e.key in attempts)
         ended = tuple(e.key for e in self._unsent if isinstance(e.what, Ended) and e.key in attempts)
         self._unsent = [entry for entry in self._unsent if entry.key not in attempts]
         self._forget(ended)

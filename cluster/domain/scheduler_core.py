@@ -369,7 +369,8 @@ class SchedulerCore:
                 self._reports.lost(worker, job, attempt, missing, "its worker cannot say how it ended")
         for (number, attempt), tasks in by_attempt(hello.running).items():
             self._reports.started(worker, number, attempt, tasks)
-        for (number, attempt), tasks in by_attempt((*hello.queued, *hello.running)).items():
+        # Of what has ended, too: its report will not be taken, so that its output must come another way.
+        for (number, attempt), tasks in by_attempt((*hello.queued, *hello.running, *hello.ended)).items():
             self._disown_strangers(worker, number, attempt, tasks)
         for number in sorted(worker.jobs):
             job = self.jobs[number]

@@ -244,7 +244,7 @@ class WorkerCore:
             if key in self._disowned:
                 if isinstance(report, Ended):
                     self._disowned.discard(key)
-                    effects.append(RemoveOutput((key,)))
+                    effects.append(PushOutput((key,)))
                 continue
             self.outbox.add(Entry(key, report))
         if theirs:
@@ -385,7 +385,7 @@ class WorkerCore:
             self._disowned.update(held)
             effects.append(StopAttempts(held))
         if ended := self.outbox.drop(attempts):
-            effects.append(RemoveOutput(ended))
+            effects.append(PushOutput(ended))  # what was lost to the scheduler is shown all the same
         self._acknowledge_journal(effects)
 
     # -- reports
@@ -413,9 +413,10 @@ class WorkerCore:
     def _on_report_acknowledged(self, sequence: int, effects: list[WorkerEffect]) -> None:
         ends = self.outbox.acknowledge(sequence)
         # Of a lost attempt nobody knows what it wrote, so whatever there is goes the same way.
-        if large := tuple(key for key, end in ends if output_is_large(end) or end.reason == "lost"):
+        # And what rode along with an end that was not taken has not been either.
+        if large := tuple(key for key, end, taken in ends if output_is_large(end) or end.reason == "lost" or not taken):
             effects.append(PushOutput(large))
-        if small := tuple(key for key, end in ends if output_is_small(end)):
+        if small := tuple(key for key, end, taken in ends if output_is_small(end) and taken):
             effects.append(RemoveOutput(small))
         self._acknowledge_journal(effects)
 

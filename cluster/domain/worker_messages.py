@@ -195,7 +195,8 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class PushOutput:
-    """Of these, output may be left that was too large for the report: send it for keeps, then remove it."""
+    """Of these, output may be left that was too large for the report, or whose report nobody wanted any more: send it
+    for keeps, then remove it."""
 
     keys: tuple[AttemptKey, ...]
 

@@ -16,7 +16,7 @@ from cluster.domain.job import SmallOutput, TaskEnd
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.scheduler.driver import Driver
-from cluster.scheduler.reading import FROM_THE_START, Piece, Sources, Wish
+from cluster.scheduler.reading import FROM_THE_START, LOST, Piece, Sources, Wish
 from cluster.store.interface import Store
 
 # Tasks of an array that have ended are read together: their outputs are small, and most have none.
@@ -91,7 +91,8 @@ async def _read_ended(
     """The output of tasks that have all ended."""
     small = await driver.fetch(lambda store: store.small_outputs(job, *tasks))
     large = await driver.fetch(lambda store: store.large_outputs(job, *tasks))
-    outputs: list[SmallOutput | TaskEnd] = [*small, *large]
+    known = {(output.index, output.attempt) for output in small}  # of a lost one, too, if its worker came back
+    outputs: list[SmallOutput | TaskEnd] = [*small, *(end for end in large if (end.index, end.attempt) not in known)]
     for item in sorted(outputs, key=lambda item: (item.index, item.attempt)):
         if isinstance(item, SmallOutput):
             for piece in sources.small(item, wish):
@@ -141,7 +142,7 @@ class _TaskReader:
             if small:
                 for piece in self._sources.small(small, self._wish, self._given):
                     yield end.attempt, piece
-            elif end.output_bytes:
+            elif end.output_bytes or end.reason == LOST:
                 async with aclosing(self._sources.large(end, self._wish, self._given)) as pieces:
                     async for piece in pieces:
                         yield end.attempt, piece

@@ -111,6 +111,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
                             stderr=piece.stderr,
                             data=piece.data,
                             end=piece.end,
+                            note=piece.note,
                         )
 
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:

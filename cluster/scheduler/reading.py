@@ -20,6 +20,7 @@ from cluster.scheduler.relay import Relay
 from cluster.scheduler.sessions import Sessions
 from cluster.v1 import scheduler_pb2
 
+LOST = "lost"  # the reason of ends that nobody knows
 FROM_THE_START: Mapping[bool, int] = {False: 0, True: 0}  # bytes to skip of stdout and stderr
 
 
@@ -29,6 +30,7 @@ class Piece(NamedTuple):
     stderr: bool
     data: bytes
     end: int  # where they end in that stream, in bytes as they were written; means nothing with `tail_lines`
+    note: str = ""  # instead of bytes: what is to be said about the output
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Wish:
     stderr: bool
     follow: bool
     tail_lines: int | None
+
+    @property
+    def is_all(self) -> bool:
+        return self.stdout and self.stderr and self.tail_lines is None
 
     def streams(self) -> list[bool]:
         """As `stderr` flags."""
@@ -66,21 +72,35 @@ class Sources:
     async def large(
         self, end: TaskEnd, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START
     ) -> AsyncGenerator[Piece, None]:
-        """Of an attempt that has ended, from the files here or, until it is there, from its worker."""
+        """Of an attempt that has ended, from the files here or, until it is there, from its worker. Says what is
+        missing."""
         key = AttemptKey(end.job, end.index, end.attempt)
         if not self._files.has(key):
+            given = dict(skip)
             try:
                 async with aclosing(self.live(key, end.worker_id, wish, skip)) as pieces:
                     async for piece in pieces:
+                        given[piece.stderr] = piece.end
                         yield piece
+                if wish.is_all and (note := _missing(end, sum(given.values()))):
+                    yield note
                 return
-            except NotFound:
+            except NotFound as error:
                 if not self._files.has(key):  # else it was taken in at this very moment
+                    if note := _missing(end, 0, str(error)):
+                        yield note
+                    return
+            except Unreachable as error:
+                if end.reason != LOST:
                     raise
+                yield Piece(False, b"", 0, f"it was lost, and {error}")
+                return
         for stderr in wish.streams():
             stored = self._files.read(key, stderr, wish.tail_lines, skip[stderr])
             while (part := await asyncio.to_thread(next, stored, None)) is not None:
                 yield Piece(stderr, *part)
+        if note := _missing(end, await asyncio.to_thread(self._files.written, key)):
+            yield note
 
     async def live(
         self, key: AttemptKey, worker_id: str, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START
@@ -117,3 +137,10 @@ class Sources:
                 begin, ends[stderr] = ends[stderr], ends[stderr] + len(data)
                 if ends[stderr] > skip[stderr]:
                     yield Piece(stderr, data[max(0, skip[stderr] - begin) :], ends[stderr])
+
+
+def _missing(end: TaskEnd, written: int, why: str = "its worker did not have them any more") -> Piece | None:
+    """What is to be said where less is here than the attempt has written, by the word of its worker."""
+    if (missing := end.output_bytes - written) <= 0:
+        return None
+    return Piece(False, b"", 0, f"{missing} bytes of what it wrote are missing: {why}")

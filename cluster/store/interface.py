@@ -57,7 +57,8 @@ class Store(Protocol):
         ...
 
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
-        """The ends of tasks start … stop-1 whose output was too large to ride along, in order of index and attempt."""
+        """The ends of tasks start … stop-1 whose output was too large to ride along, or which are lost, so that nobody
+        knows. In order of index and attempt."""
         ...
 
     def tokens(self) -> list[TokenRecord]: ...

@@ -98,7 +98,7 @@ class MemoryStore:
 
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
         ends = [end for end in self._disk.ends.values() if end.job == job and start <= end.index < stop]
-        ends = [end for end in ends if end.output_bytes]
+        ends = [end for end in ends if end.output_bytes or end.reason == "lost"]
         ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
 

@@ -138,10 +138,10 @@ END_COLUMNS = (
 PUT_END = _upsert("task_ends", *END_COLUMNS, keys=3)
 # Every end of one task that is no plain success.
 GET_ENDS_OF_TASK = f"SELECT {', '.join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt"  # noqa: S608
-# Ends that are no plain success, with output that was too large to ride along.
+# Ends that are no plain success, with output that was too large to ride along, or of which that is not known.
 GET_LARGE = f"""
     SELECT {", ".join(END_COLUMNS)} FROM task_ends
-    WHERE job = ? AND task >= ? AND task < ? AND output_bytes > 0 ORDER BY task, attempt
+    WHERE job = ? AND task >= ? AND task < ? AND (output_bytes > 0 OR reason = 'lost') ORDER BY task, attempt
 """  # noqa: S608 (no input)
 
 PUT_OUTPUT = _upsert("small_outputs", "job", "task", "attempt", "stdout", "stderr", keys=3)

@@ -150,20 +150,22 @@ class ReadSoFar(_message.Message):
     def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[int] = ..., stderr: _Optional[int] = ...) -> None: ...
 
 class ReadOutputResponse(_message.Message):
-    __slots__ = ("job", "task_number", "attempt", "stderr", "data", "end")
+    __slots__ = ("job", "task_number", "attempt", "stderr", "data", "end", "note")
     JOB_FIELD_NUMBER: _ClassVar[int]
     TASK_NUMBER_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     STDERR_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     job: int
     task_number: int
     attempt: int
     stderr: bool
     data: bytes
     end: int
-    def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., end: _Optional[int] = ...) -> None: ...
+    note: str
+    def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., end: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class WorkerInfo(_message.Message):
     __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room")

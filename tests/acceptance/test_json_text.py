@@ -3,6 +3,8 @@
 import json
 
 from cluster.cli.json_text import json_text
+from cluster.cli.render import note_of, output_json
+from cluster.client.types import Output
 
 
 def test_json_on_a_terminal_does_nothing_there() -> None:
@@ -12,3 +14,9 @@ def test_json_on_a_terminal_does_nothing_there() -> None:
     assert line.isprintable()
     assert json.loads(line) == {"data": acting + "é"}
     assert json_text({"data": "é\x7f"}, seen=False) == '{"data": "é\x7f"}'
+
+
+def test_what_is_to_be_said_about_output_is_no_output() -> None:
+    note = Output(5, 17, 2, False, b"", 0, "9 bytes are \x1b missing")
+    assert note_of(note) == r"cluster: 5.17#2: 9 bytes are \x1b missing"
+    assert json.loads(output_json(note)) == {"job": 5, "task": 17, "attempt": 2, "note": "9 bytes are \x1b missing"}

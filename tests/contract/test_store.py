@@ -197,6 +197,8 @@ def test_large_outputs_are_those_that_ends_tell_of(open_store: Opener) -> None:
     assert found == [(4, 1, 9), (4, 2, 1), (5, 2, 2)]
     assert [e.index for e in store.large_outputs(1, 0, 4)] == []
     assert [e.index for e in store.large_outputs(1, 5, 100)] == [5, 8]
+    store.commit([replace(end(9, 1), output_bytes=0, reason="lost")])  # nobody knows what it has written
+    assert [e.index for e in store.large_outputs(1, 9, 100)] == [9]
 
 
 def test_a_worker_that_is_forgotten_is_gone(open_store: Opener) -> None:

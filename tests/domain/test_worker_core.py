@@ -251,7 +251,7 @@ def test_what_was_withdrawn_never_ran_and_starts_when_it_is_assigned_again() -> 
 def test_a_disowned_attempt_is_stopped_and_never_spoken_of_again() -> None:
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], (), ()))
     assert bench.down(Disown(some(0, 3))) == [StopAttempts((key(0),))]
-    assert bench.turn(LauncherReported([ended(1, 0, "cancelled", out=3)])) == [RemoveOutput((key(0),)), AckJournal(1)]
+    assert bench.turn(LauncherReported([ended(1, 0, "cancelled", out=3)])) == [PushOutput((key(0),)), AckJournal(1)]
     assert bench.down(Disown(some(0, 3))) == []
 
 
@@ -259,8 +259,18 @@ def test_the_end_of_a_disowned_attempt_that_was_not_told_yet_stays_untold() -> N
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1", "5.1#1"], (), ()))
     bench.turn(LauncherReported([ended(1, 0)]))
     assert bench.turn(LauncherReported([ended(2, 1)])) == []  # the first report is under way
-    assert bench.down(Disown(some(1, 2))) == [RemoveOutput((key(1),))]
+    assert bench.down(Disown(some(1, 2))) == [PushOutput((key(1),))]
     assert bench.down(ReportAcknowledged(1)) == [AckJournal(2)]
+
+
+def test_small_output_of_an_end_that_is_not_taken_is_pushed() -> None:
+    """The report was under way when the scheduler, which had given the attempt up, saw it in the hello."""
+    bench = Bench().opened(LauncherConnected("inc", ["5.0#1", "5.1#1"], (), ()))
+    [report] = bench.turn(LauncherReported([ended(1, 0, "lease", out=3), ended(2, 1, out=3)]))
+    assert isinstance(report, SendReport)
+    assert bench.down(Disown(some(0, 1))) == []
+    sent = bench.down(ReportAcknowledged(2))
+    assert sent == [PushOutput((key(0),)), RemoveOutput((key(1),)), AckJournal(2)]
 
 
 # -- reports

@@ -79,7 +79,7 @@ def test_a_reader_whose_call_broke_goes_on_where_it_was(tmp_path: Path) -> None:
             indexes = {i for r in assign.attempts.ranges for i in range(*r)}
             left -= indexes
             await worker.report(
-                ok=tuple(OkEnds(1, 1, i, 1, packed(1, 9000 if i == 1 else 0)) for i in indexes),
+                ok=tuple(OkEnds(1, 1, i, 1, packed(1, 6 if i == 1 else 0)) for i in indexes),
                 outputs=tuple(SmallOutput(1, i, 1, b"small%d" % i, b"") for i in indexes if i != 1),
             )
         await worker.push(*to_keep(b"large", b"!", index=1))
@@ -331,8 +331,66 @@ def test_what_cannot_be_read_now_says_where_it_is(tmp_path: Path) -> None:
             PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1),
             PushOutputRequest(error="the disk of this worker was swapped"),
         )
-        with pytest.raises(NotFound, match="swapped"):
-            await reading
+        assert await reading == b""
+
+    in_cluster(tmp_path, body)
+
+
+async def notes(user: User, selector: str, **fields: Any) -> list[str]:
+    return [piece.note for piece in [p async for p in user.output(selector, **fields)] if piece.note]
+
+
+def test_what_is_missing_is_told(tmp_path: Path) -> None:
+    """After a power cut, say. What was left out on purpose is not missing."""
+
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker)
+        await end_with_output(worker, assign, 9000)
+        for refused in (False, True):
+            reading = asyncio.create_task(notes(user, "1", follow=refused))
+            asked = await worker.asked_for()
+            first = PushOutputRequest(transfer_id=asked.transfer_id, job=1, attempt=1, left_out=0 if refused else 5000)
+            said = {"error": "the disk was swapped"} if refused else {"data": b"x" * 1000, "complete": True}
+            await worker.push(first, PushOutputRequest(**said))
+            missing = "9000" if refused else "3000"
+            why = "the disk was swapped" if refused else "its worker did not have them any more"
+            assert await reading == [f"{missing} bytes of what it wrote are missing: {why}"]
+        await worker.push(
+            PushOutputRequest(job=1, attempt=1, left_out=5000), PushOutputRequest(data=b"x" * 1000, complete=True)
+        )
+        for _ in range(2):
+            assert await notes(user, "1", stderr=False) == [
+                "3000 bytes of what it wrote are missing: its worker did not have them any more"
+            ]
+        await worker.push(PushOutputRequest(job=1, attempt=1, left_out=5000), *to_keep(b"x" * 3999, b"!")[1:])
+        assert await notes(user, "1") == []
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_what_a_lost_attempt_wrote_is_shown_when_its_worker_is_back(tmp_path: Path, retries: int) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        await start_one(user, worker, retries=retries)
+        worker.stream.cancel()
+        await worker.connect(incarnation="another")  # its launcher has forgotten all: the attempt is lost
+        while (await user.jobs("1"))[0].counts.running:
+            pass
+        worker.stream.cancel()
+        while (await user.workers())[0].state == 1:  # until the scheduler has noticed
+            pass
+        (note,) = await notes(user, "1")
+        assert note.startswith("it was lost, and the output of 1#1 is on worker box, which is not connected")
+        await worker.connect(incarnation="another")
+        reading = asyncio.create_task(user.text("1"))
+        asked = await worker.asked_for()
+        await worker.push(PushOutputRequest(transfer_id=asked.transfer_id, data=b"before", complete=True))
+        assert await reading == b"before"
+        await worker.push(PushOutputRequest(job=1, attempt=1, data=b"before it", complete=True))
+        assert await user.text("1") == b"before it"
+        assert await notes(user, "1") == []
 
     in_cluster(tmp_path, body)
 

@@ -180,6 +180,33 @@ def test_a_launcher_that_dies_takes_its_attempts_along_and_another_takes_over(tm
     at_site(tmp_path, body)
 
 
+def test_what_a_lost_task_wrote_is_shown_when_its_worker_is_back(tmp_path: Path) -> None:
+    """Both what ended meanwhile and what was killed for want of a lease; little and much."""
+
+    async def body(site: Site) -> None:
+        worker = await site.worker(millicpus=3000).started()
+        go = fifo(tmp_path / "go")
+        scripts = [f"seq 9000; cat {go}", "seq 20000; exec sleep 1000", "echo little; exec sleep 1000"]
+        jobs = [await site.user.submit("sh", "-c", script, lost_after=1.0) for script in scripts]
+        for job, last in zip(jobs, (b"9000\n", b"20000\n", b"little\n"), strict=True):
+            async for piece in site.user.output(str(job.number), follow=True):
+                if piece.data.endswith(last):
+                    break
+        worker.process.send_signal(signal.SIGSTOP)
+        await let_go(go)
+        ended = await site.user.wait(*(str(job.number) for job in jobs))
+        assert [job.reason for job in ended] == ["lost"] * 3
+        worker.process.send_signal(signal.SIGCONT)
+        while (await site.user.workers())[0].state != 1:
+            pass
+        await worker.stop()  # which waits until all is sent
+        shown = [await site.user.text(str(job.number)) for job in jobs]
+        assert [len(text) for text in shown] == [43896, 108894, 7]
+        assert worker.files() == []
+
+    at_site(tmp_path, body, lease=2.0)
+
+
 def test_a_worker_whose_name_is_taken_says_how_it_is_called(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         await site.worker("one").started(name="box")
