@@ -105,9 +105,12 @@ class RenewReceived:
 
 @dataclass(slots=True)
 class ProcessStarted:
+    """Its slot has started it, `at` on the boot clock (s) and `wall_us` on the wall clock (µs)."""
+
     key: str
     pid: int
     wall_us: int
+    at: float
 
 
 @dataclass(slots=True)
@@ -121,26 +124,37 @@ class StartFailed:
 
 @dataclass(slots=True)
 class ProcessEnded:
-    """The leader was reaped. Exactly one of `code` and `signal` is set.
+    """The leader was reaped, and nothing of its tree runs any more. Exactly one of `code` and `signal` is set.
 
-    sizes: bytes in stdout and stderr. strays: others of its tree still run.
+    took_us: from its start to the leader's end. sizes: bytes in stdout and stderr. closed: something that we may not
+    kill (a setuid program) runs on in its slot, which takes nothing more.
     """
 
     key: str
     code: int | None
     signal: str | None
+    took_us: int
     cpu_us: int
     peak_kib: int
     sizes: tuple[int, int]
-    strays: bool
+    closed: bool = False
 
 
 @dataclass(slots=True)
-class TreeGone:
-    """Nothing of the tree of an attempt whose leader ended runs any more; `sizes` as in ProcessEnded."""
+class TakenBack:
+    """The slot has not begun these of what it was handed, and will not: the answer to TakeBack."""
 
-    key: str
-    sizes: tuple[int, int]
+    slot: int
+    keys: list[str]
+
+
+@dataclass(slots=True)
+class SlotLost:
+    """The slot's process is gone, and so is all that was below it. `unbegun` of what it was handed never started;
+    how the one ended that it had begun, if any, cannot be known."""
+
+    slot: int
+    unbegun: list[str]
 
 
 @dataclass(slots=True)
@@ -175,7 +189,8 @@ Event = (
     | ProcessStarted
     | StartFailed
     | ProcessEnded
-    | TreeGone
+    | TakenBack
+    | SlotLost
     | FoundUnfinished
     | Tick
     | QuitRequested
@@ -223,23 +238,51 @@ class Ended(NamedTuple):
 
 @dataclass(slots=True)
 class Spawn:
+    """Hand this to the slot, which starts it once it has done what it was handed before. A slot that is named for the
+    first time is to be made, as the template's user."""
+
+    slot: int
     item: Item
     template: Template
 
 
 @dataclass(slots=True)
-class Signal:
-    """Send this signal to every process of the attempt's tree."""
+class TakeBack:
+    """Let the slot begin nothing more of what it was handed; then say TakenBack."""
 
+    slot: int
+
+
+@dataclass(slots=True)
+class Signal:
+    """Send this signal to every process of the attempt's tree, below its slot."""
+
+    slot: int
     key: str
     signal: str
 
 
 @dataclass(slots=True)
 class Kill:
-    """SIGKILL the attempt's whole tree and see to it that nothing escapes."""
+    """SIGKILL the attempt's whole tree, below its slot."""
 
+    slot: int
     key: str
+
+
+@dataclass(slots=True)
+class KillSlot:
+    """SIGKILL the slot as well: it does not say that the attempt, which was killed, has ended."""
+
+    slot: int
+    key: str
+
+
+@dataclass(slots=True)
+class Retire:
+    """The slot is idle and needed no more."""
+
+    slot: int
 
 
 @dataclass(slots=True)
@@ -263,4 +306,4 @@ class Exit:
     pass
 
 
-Effect = Spawn | Signal | Kill | Report | Welcome | Exit
+Effect = Spawn | TakeBack | Signal | Kill | KillSlot | Retire | Report | Welcome | Exit

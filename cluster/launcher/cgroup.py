@@ -1,18 +1,23 @@
-"""A cgroup around the launcher and all it starts, so that its successor can kill whatever it left, however it hid.
+"""Cgroups around the launcher and around each of its slots, so that what they left can be killed however it hid.
 
-Where a version 2 hierarchy is mounted (alone or beside version 1) and we may make groups in it, the launcher moves
-into a group of its own, named after its directory. Nothing leaves a cgroup by forking, so after a crash `cgroup.kill`
-(Linux 5.14) ends exactly what is left. That costs two writes in a launcher's life and nothing for an attempt: putting
-each attempt into a group of its own was measured at 105 µs, a third of starting `/bin/true`.
+Nothing leaves a cgroup by forking. Where a version 2 hierarchy is mounted (alone or beside version 1) and we may make
+groups in it, the launcher moves into a group of its own, named after its directory, and each slot into one below that;
+`cgroup.kill` (Linux 5.14) then ends exactly what is left. Where only version 1 is there, its freezer's (or pids')
+groups say who is left, and each is killed. A slot enters once, so no attempt pays for it (to put each into a group of
+its own was measured at 105 µs, a third of starting `/bin/true`).
 
-Where it cannot be made (no permission, version 1 only, an old kernel) `tree.kill_remains` does what it can without.
+Where no group can be made (no permission, an old kernel) `tree` does what it can without.
 """
 
 import os
 import select
+from collections.abc import Iterator
 from contextlib import suppress
 
+from cluster.launcher import tree
+
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # version 2 alone; beside version 1
+V1 = ("freezer", "pids", "memory", "cpu")  # any of these does
 LONGEST_DEATH_MS = 10_000
 
 
@@ -22,7 +27,7 @@ class Group:
     def __init__(self, directory: str, identity: str) -> None:
         self._note = os.path.join(directory, "group")
         self._prefix = f"cluster-{identity}-"
-        self._parent = own_group()
+        self._parents = [*filter(None, [own_group()]), *own_v1_groups()]
         self._path: str | None = None
 
     def kill_remains(self) -> bool:
@@ -35,50 +40,113 @@ class Group:
         if not os.path.basename(path).startswith(self._prefix) or not os.path.isdir(path):
             return False  # after a reboot it is gone
         with suppress(OSError):
-            _write(path, "cgroup.kill", "1")
-            _wait_until_empty(path)
-            os.rmdir(path)
+            _kill(path)
+            _remove(path)
         return True
 
     def enter(self) -> None:
         """Make the group and move into it, if that is possible."""
-        if self._parent is None:
+        for parent in self._parents:
+            path = os.path.join(parent, f"{self._prefix}{os.getpid()}")
+            try:
+                os.mkdir(path)
+                with open(self._note, "w") as f:
+                    f.write(path)
+                _write(path, "cgroup.procs", "0")  # 0: the writer
+            except OSError:
+                with suppress(OSError):
+                    os.rmdir(path)
+                continue
+            self._path = path
             return
-        path = os.path.join(self._parent, f"{self._prefix}{os.getpid()}")
-        try:
-            os.mkdir(path)
-            with open(self._note, "w") as f:
-                f.write(path)
-            _write(path, "cgroup.procs", "0")  # 0: the writer
-        except OSError:
-            return
-        self._path = path
+
+    def make_slot(self, number: int) -> None:
+        """A group for that slot, which enters it itself."""
+        if self._path is not None:
+            with suppress(OSError):
+                os.mkdir(self._slot(number))
+
+    def enter_slot(self, number: int) -> None:
+        """Move the caller, a slot, into its group."""
+        if self._path is not None:
+            with suppress(OSError):
+                _write(self._slot(number), "cgroup.procs", "0")
+
+    def kill_slot(self, number: int) -> None:
+        """Kill what a slot that is gone has left in its group."""
+        if self._path is not None:
+            with suppress(OSError):
+                _kill(self._slot(number))
+
+    def _slot(self, number: int) -> str:
+        return f"{self._path}/slot-{number}"
 
     def step_out(self) -> None:
         """Move the caller alone out of the launcher's group, should it be in there: a watchdog that kills the group
         must not be."""
-        if self._parent is not None and os.path.basename(self._parent).startswith(self._prefix):
-            with suppress(OSError):
-                _write(os.path.dirname(self._parent), "cgroup.procs", "0")
+        for parent in self._parents:
+            if os.path.basename(parent).startswith(self._prefix):
+                with suppress(OSError):
+                    _write(os.path.dirname(parent), "cgroup.procs", "0")
 
     def leave(self) -> None:
         """Move back out and remove the group: nothing is left in it."""
-        if self._path is not None and self._parent is not None:
+        if self._path is not None:
             with suppress(OSError):
-                _write(self._parent, "cgroup.procs", "0")
-                os.rmdir(self._path)
+                _write(os.path.dirname(self._path), "cgroup.procs", "0")
+                _remove(self._path)
                 os.unlink(self._note)
 
 
 def own_group() -> str | None:
     """The directory of the version 2 group that we are in; None where there is none."""
-    with open("/proc/self/cgroup") as f:
-        own = next((line.rstrip("\n")[3:] for line in f if line.startswith("0::")), None)
+    own = next((path for hierarchy, path in _own_groups() if hierarchy == ""), None)
     for mount in MOUNTS:
         # Of these files version 1 has the second as well, the first only version 2.
         if own is not None and all(map(os.path.exists, (f"{mount}/cgroup.controllers", f"{mount}{own}/cgroup.procs"))):
             return f"{mount}{own}".rstrip("/")
     return None
+
+
+def own_v1_groups() -> list[str]:
+    """The directories of the version 1 groups that we are in, of hierarchies that do not care who is in a group."""
+    own = {hierarchy: path for hierarchies, path in _own_groups() for hierarchy in hierarchies.split(",")}
+    found = [f"{MOUNTS[0]}/{name}{own[name]}".rstrip("/") for name in V1 if name in own]
+    return [path for path in found if os.path.exists(f"{path}/cgroup.procs")]
+
+
+def _own_groups() -> Iterator[tuple[str, str]]:
+    """(names of the hierarchy, our group in it): "" is version 2."""
+    with open("/proc/self/cgroup") as f:
+        for line in f:
+            _, hierarchy, path = line.rstrip("\n").split(":", 2)
+            yield hierarchy, path
+
+
+def _kill(group: str) -> None:
+    """Everything in it and below, and wait until it is gone."""
+    if os.path.exists(f"{group}/cgroup.kill"):
+        _write(group, "cgroup.kill", "1")
+        _wait_until_empty(group)
+        return
+    killed, _ = tree.kill_all(lambda: _members(group))
+    tree.wait_until_gone(killed)
+
+
+def _members(group: str) -> dict[int, tree.Process]:
+    """Who is alive in it and below, the caller not counted."""
+    pids: list[int] = []
+    for path, _, _ in os.walk(group):
+        with open(f"{path}/cgroup.procs") as f:
+            pids.extend(map(int, f.read().split()))
+    found = (tree.read_process(pid) for pid in pids if pid != os.getpid())
+    return {process.pid: process for process in found if process is not None and process.state not in "ZX"}
+
+
+def _remove(group: str) -> None:
+    """It and those below it, which are empty."""
+    for path, _, _ in os.walk(group, topdown=False):
+        os.rmdir(path)
 
 
 def _write(group: str, file: str, text: str) -> None:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from cluster.domain.errors import Unreachable
 from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.launcher import wire
+from cluster.launcher.leashes import Leashes
 from cluster.launcher.link import peer_uid
 
 logger = logging.getLogger(__name__)
@@ -47,11 +48,13 @@ class LauncherUnavailable(Unreachable):
 
 
 class Hello(NamedTuple):
-    """What a launcher holds when an agent connects. `running` and `backlog` are keys; `unacked` reports follow."""
+    """What a launcher holds when an agent connects. `running` and `backlog` are keys; `unacked` reports follow.
+    `leashes`: its descriptor of the table that it shares with us."""
 
     incarnation: str
     boot: str
     pid: int
+    leashes: int
     seq: int
     unacked: int
     running: list[str]
@@ -69,8 +72,9 @@ def default_command() -> list[str]:
 class LauncherClient:
     """A connection to the launcher. Make one with `connect_or_start`."""
 
-    def __init__(self, protocol: "_Protocol", hello: Hello) -> None:
+    def __init__(self, protocol: "_Protocol", hello: Hello, leashes: Leashes) -> None:
         self._protocol = protocol
+        self._leashes = leashes
         self._last_template = 0
         self.hello = hello
 
@@ -119,7 +123,19 @@ class LauncherClient:
         if fields.pop("version") != wire.VERSION:
             protocol.close()
             raise LauncherUnavailable("a launcher of another version runs: tell it to quit with its own version")
-        return cls(protocol, Hello(**fields))
+        hello = Hello(**fields)
+        try:
+            fd = os.open(f"/proc/{hello.pid}/fd/{hello.leashes}", os.O_RDWR)
+        except FileNotFoundError:  # it has died
+            protocol.close()
+            raise ConnectionResetError("the launcher has gone") from None
+        except OSError as e:
+            protocol.close()
+            raise LauncherUnavailable(f"cannot share memory with the launcher in its directory: {e.strerror}") from e
+        try:
+            return cls(protocol, hello, Leashes(fd))
+        finally:
+            os.close(fd)
 
     def define(self, template: Template) -> int:
         """Make a template known on this connection; answers its id."""
@@ -157,8 +173,9 @@ class LauncherClient:
             self._protocol.send(("stop", some, reason, grace, signal))
 
     def renew(self, at: float) -> None:
-        """The lease holds; `at` is the boot clock in seconds when its renewal was asked for."""
-        self._protocol.send(("renew", at))
+        """The lease holds; `at` is the boot clock in seconds when its renewal was asked for. The launcher need not be
+        awake for that: it is written into the memory that we share."""
+        self._leashes.renew(at)
 
     def ack(self, seq: int) -> None:
         """Reports up to this number are safe: the launcher may forget them."""

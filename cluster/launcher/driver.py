@@ -1,28 +1,25 @@
-"""The launcher's loop: wait for the agent, a signal or the clock; tell the core; do what it says.
+"""The launcher's loop: wait for the agent, the slots, a signal or the clock; tell the core; do what it says.
 
-One thread, one epoll, no polling. In each turn reaping comes first, because a free slot is the scarce
-thing, then the agent, then one write to the journal and one to the agent. `begin` lines are written before
-their attempts are spawned, reports before they are sent: so whatever moment the launcher dies at, its
-successor knows.
+One thread, one epoll, no polling. What waits everywhere is told in one turn, and the clock is looked at after that. In
+each turn the slots come first, because a free slot is the scarce thing, then the agent, then one write to the journal
+and one to the agent. `begin` lines are written before their attempts are handed to slots, reports before they are sent:
+so whatever moment the launcher dies at, its successor knows.
 """
 
 import os
-import resource  # noqa: F401 (else loaded by the first os.wait4, when there may be no descriptor left to do so)
 import select
 import signal
 import socket
 import time
-from collections import deque
-from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from cluster.domain import launcher_events as ev
-from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_core import LauncherCore
-from cluster.domain.signals import signal_name
-from cluster.launcher import cgroup, clock, journal, link, remains, spawn, tree, wire
+from cluster.launcher import cgroup, clock, journal, link, linux, remains, wire
+from cluster.launcher.begun import BegunFile
+from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
+from cluster.launcher.slots import Slots
 from cluster.launcher.watchdog import Watchdog
 
 # Seconds. Each batch wakes the agent, which costs about as much as starting a process: so while the backlog keeps
@@ -38,30 +35,29 @@ class Launcher:
     """Runs attempts in `directory` (its own, locked by the caller, and the current one) until it is told to quit, or is
     not needed any more."""
 
-    def __init__(self, directory: str, capacity: int, watchdog: Watchdog) -> None:
+    def __init__(self, directory: str, capacity: int, watchdog: Watchdog, leashes: Leashes) -> None:
         """Takes over from whoever was here before. Raises OSError when the directory cannot be used."""
+        self._directory = directory
         self._identity = remains.identity(directory)
         self._watchdog = watchdog
+        self._leashes = leashes
         memory = journal.recall(directory)
         self.incarnation = memory.incarnation
         self._boot = journal.boot_id()
         self._core = LauncherCore(capacity, memory.seq, memory.unacked)
         self._journal = journal.Journal(directory, self.incarnation, self._boot)
-        self._spawner = spawn.Spawner(self._identity)
-        self._trees = tree.Trees(lambda: watchdog.pid)
         self._group = cgroup.Group(directory, self._identity)
+        begun = BegunFile(directory)
+        self._slots = Slots(self._identity, leashes, begun, self._group, watchdog.tell)
         self._begun: dict[str, journal.Begun] = {}
-        self._outputs: dict[str, str] = {}  # key -> stem of its output files
-        self._own_peak = 0  # KiB, as last read
-        self._sweeping: set[str] = set()
-        self._events: deque[ev.Event] = deque()
+        self._events: list[ev.Event] = []
         self._link: link.Link | None = None  # the agent's; who has not said hello yet is in `_watch` alone
         self._exiting = False
         self._flushed = 0.0
         self._watchdog_at: float | None = None  # boot clock: when it is tried again to start one; None: there is one
         self._watchdog_pause = FIRST_PAUSE
         self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
-        self._take_over(memory)
+        self._take_over(memory, begun)
         self._epoll = select.epoll()
         self._timer = clock.BootTimer()
         self._signals = _catch_signals()
@@ -72,44 +68,64 @@ class Launcher:
         }
         for fd in self._watch:
             self._epoll.register(fd, select.EPOLLIN)
+        self._hears_slots = False  # whether epoll watches them
 
-    def _take_over(self, memory: journal.Memory) -> None:
-        """Settle what a predecessor left: nothing of it may run on, and how it ended cannot be known."""
-        killed = remains.kill(self._group, self._identity, memory)
+    def _take_over(self, memory: journal.Memory, begun: BegunFile) -> None:
+        """Settle what a predecessor left: nothing of it may run on, and how it ended cannot be known. What it had
+        handed out and no slot had begun is forgotten, as if it had never come."""
+        killed = remains.kill(self._directory, self._group, self._identity, memory)
         self._group.enter()
-        tree.become_subreaper()
-        self._journal.rewrite(memory.seq, memory.begun.values(), memory.unacked)
+        linux.become_subreaper()
+        unfinished = [b for b in memory.begun.values() if b.slot < 0 or b.pid or begun.has_begun(b.slot, b.number)]
+        unfinished = [b._replace(slot=-1, number=0) for b in unfinished]
+        self._journal.rewrite(memory.seq, unfinished, memory.unacked)
+        begun.clear()
         found_us = time.time_ns() // 1000
-        for begun in memory.begun.values():
-            self._feed(ev.FoundUnfinished(begun.key, begun.wall_us, found_us))
+        self._events += [ev.FoundUnfinished(b.key, b.wall_us, found_us) for b in unfinished]
+        self._turn()
         self._flush_journal()
-        if memory.begun or killed:
-            log(f"an earlier launcher died: {len(memory.begun)} attempts are lost, what they left was killed")
+        if unfinished or killed:
+            log(f"an earlier launcher died: {len(unfinished)} attempts are lost, what they left was killed")
 
     def run(self) -> None:
         """The loop. Returns when the core says exit."""
-        self._feed(ev.AgentLost())
+        self._events.append(ev.AgentLost())
+        self._turn()
         while not self._exiting:
+            self._hear_slots(not self._core.works_ahead)
             for fd, _ in self._epoll.poll(self._until_flush()):
                 handler = self._watch.get(fd)
                 if handler is not None:  # else it was closed in this turn
                     handler()
+            self._events += self._slots.read()
+            self._turn()
             if self._until_flush() == 0:
                 self._flush()
             for deadline in (self._core.next_deadline(), self._watchdog_at):
                 self._timer.wake_at(deadline)
         self._flush()
         self._shorten_journal()  # or the next launcher would repeat what was acknowledged long ago
+        self._slots.close()
         self._group.leave()
         os.unlink(wire.SOCKET_NAME, dir_fd=self._journal.directory)
         self._watchdog.dismiss()
 
+    def _hear_slots(self, at_once: bool) -> None:
+        """Be woken by what they tell; or look at it each COALESCE, while they go on by themselves."""
+        if at_once != self._hears_slots:
+            self._hears_slots = at_once
+            if at_once:
+                self._epoll.register(self._slots.results, select.EPOLLIN)
+            else:
+                self._epoll.unregister(self._slots.results)
+
     def _until_flush(self) -> float | None:
-        """Seconds until reports are written and sent: at once, but COALESCE apart while there is more to start;
-        None when there is nothing to send."""
-        if not (self._journal.has_news or (self._link is not None and self._link.has_news)):
+        """Seconds until reports are written and sent: at once, but COALESCE apart while slots go on by themselves; None
+        when there is nothing to send, and nothing to wait for."""
+        ahead = self._core.works_ahead
+        if not (ahead or self._journal.has_news or (self._link is not None and self._link.has_news)):
             return None
-        if not self._core.backlog:
+        if not ahead:
             return 0
         return max(0.0, self._flushed + COALESCE - time.monotonic())
 
@@ -125,11 +141,11 @@ class Launcher:
         if signal.SIGCHLD in numbers:
             self._reap()
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-            self._feed(ev.QuitRequested(kill=True))
+            self._events.append(ev.QuitRequested(kill=True))
 
     def _on_timer(self) -> None:
         self._timer.fired()
-        self._feed(ev.Tick())
+        self._events.append(ev.Tick())
         if self._watchdog_at is not None and clock.now() >= self._watchdog_at:
             self._restart_watchdog()
 
@@ -158,10 +174,8 @@ class Launcher:
             return
         if sender.greeted and sender is not self._link:
             self._take(sender)
-        for event in events:
-            self._feed(event)
-        if self._journal.due():
-            self._shorten_journal()
+        self._events += self._slots.read()  # what ended before that came: it can no more be stopped
+        self._events += events
 
     def _take(self, caller: link.Link) -> None:
         """The last one that said hello is the agent.
@@ -169,16 +183,17 @@ class Launcher:
         Not the last one that connected, and the one before gets its answers first: or agents that come at once would
         drop each other before either was greeted, and again with each new try.
         """
+        self._turn()
         self._flush()
         if self._link is not None:
             self._drop(self._link)
         self._link = caller
 
     def _reap(self) -> None:
-        ended = []
+        orphaned = False
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 break
             if pid == 0:
@@ -186,16 +201,16 @@ class Launcher:
             if pid == self._watchdog.pid:
                 self._restart_watchdog()
                 continue
-            key = self._trees.reaped(pid)
-            if key is not None:
-                ended.append((key, status, usage))
-        for key, status, usage in ended:
-            strays = bool(self._trees.strays(key))
-            if strays:
-                self._sweeping.add(key)
-            self._feed(self._process_ended(key, status, usage, strays))
-        for key in list(self._sweeping):
-            self._sweep(key)
+            self._events += self._slots.read()  # what it told before its end
+            lost = self._slots.lost(pid)
+            orphaned = True  # a child of a slot that was killed, or one that had only just become ours
+            if lost is not None:
+                log(f"slot {lost.slot} was killed; what it ran is lost, if it ran anything")
+                for key in lost.unbegun:
+                    self._journal.back(key)
+                self._events.append(lost)
+        if orphaned:
+            self._slots.kill_orphans([self._watchdog.pid])
 
     def _restart_watchdog(self) -> None:
         try:
@@ -208,84 +223,62 @@ class Launcher:
         self._watchdog_at, self._watchdog_pause = None, FIRST_PAUSE
         log("the watchdog was killed; it has been started again")
 
-    def _process_ended(self, key: str, status: int, usage: Any, strays: bool) -> ev.ProcessEnded:
-        code, name = None, None
-        if os.WIFSIGNALED(status):
-            name = signal_name(os.WTERMSIG(status))
-        else:
-            code = os.WEXITSTATUS(status)
-        cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
-        return ev.ProcessEnded(key, code, name, cpu_us, self._peak(usage.ru_maxrss), self._sizes(key), strays)
-
-    def _peak(self, maxrss: int) -> int:
-        """The peak of a job that ended, in KiB; 0 when it is not known.
-
-        After a vfork Linux counts the launcher's own memory as the child's until the exec, so what is not above the
-        launcher's own peak says nothing. That peak only grows: it is read again only when it may matter.
-        """
-        if maxrss > self._own_peak:
-            self._own_peak = _own_peak()
-        return maxrss if maxrss > self._own_peak else 0
-
-    def _sweep(self, key: str) -> None:
-        strays = self._trees.strays(key)
-        if not strays:
-            self._sweeping.discard(key)
-            self._feed(ev.TreeGone(key, self._sizes(key)))
-        elif not self._trees.are_dying(strays):
-            self._kill([key])
-
-    def _sizes(self, key: str) -> tuple[int, int]:
-        stem = self._outputs[key]
-        return _size(stem + ".out"), _size(stem + ".err")
-
     # -- what is done about it
 
-    def _feed(self, event: ev.Event) -> None:
-        """Tell the core, and perform all that follows from it."""
-        self._events.append(event)
+    def _turn(self) -> None:
+        """Tell the core what has happened, and perform all that follows from it."""
+        self._events.append(ev.RenewReceived(self._leashes.renewed))
         while self._events:
-            event = self._events.popleft()
-            self._perform(self._core.handle(event, clock.now()))
+            events, self._events = self._events, []
+            self._perform(self._core.turn(events, clock.now()))
+        if self._journal.due():
+            self._shorten_journal()
 
     def _perform(self, effects: list[ev.Effect]) -> None:
-        """Do what the core asks. Signals go out together, because each look at the process table costs milliseconds."""
+        """Do what the core asks, in order; but all that is to start gets into the journal in one write, and then
+        out."""
         spawns: list[ev.Spawn] = []
-        kills: list[str] = []
-        signals: dict[str, list[str]] = {}
         for effect in effects:
             match effect:
                 case ev.Report(report):
                     self._report(report)
                 case ev.Spawn():
                     spawns.append(effect)
-                case ev.Signal(key, name):
-                    signals.setdefault(name, []).append(key)
-                case ev.Kill(key):
-                    kills.append(key)
+                case ev.TakeBack(slot):
+                    self._take_back(slot)
+                case ev.Signal(slot, key, name):
+                    self._events += self._slots.read()
+                    self._slots.signal(slot, key, signal.Signals[name])
+                case ev.Kill(slot, key):
+                    self._events += self._slots.read()
+                    self._slots.kill(slot, key)
+                case ev.KillSlot(slot, key):
+                    self._events += self._slots.read()
+                    self._slots.kill_slot(slot, key)
+                case ev.Retire(slot):
+                    self._slots.retire(slot)
                 case ev.Welcome():
                     self._welcome(effect)
                 case ev.Exit():
                     self._exiting = True
-        for name, keys in signals.items():
-            self._trees.signal(keys, signal.Signals[name])
-        if kills:
-            self._kill(kills)
         if spawns:
             self._spawn(spawns)
 
-    def _kill(self, keys: list[str]) -> None:
-        refused = self._trees.kill(keys)
-        if refused:
-            log(f"{refused} processes of {', '.join(keys)} run on: they belong to another user, we may not kill them")
+    def _take_back(self, slot: int) -> None:
+        keys = self._slots.take_back(slot)
+        for key in keys:
+            self._begun.pop(key, None)
+            self._journal.back(key)
+        self._events.append(ev.TakenBack(slot, keys))
 
     def _report(self, report: ev.Started | ev.Ended) -> None:
         line = self._journal.report(report)
         if self._link is not None:
             self._link.send(line)
-        if isinstance(report, ev.Ended) and self._begun.pop(report.key, None) is not None:
-            _remove_empty(self._outputs.pop(report.key), (report.out, report.err))
-            self._trees.forget(report.key)
+        if isinstance(report, ev.Ended):
+            self._begun.pop(report.key, None)
+        elif (begun := self._begun.get(report.key)) is not None:
+            self._begun[report.key] = begun._replace(pid=report.pid)
 
     def _welcome(self, welcome: ev.Welcome) -> None:
         if self._link is None:
@@ -295,6 +288,7 @@ class Launcher:
             "incarnation": self.incarnation,
             "boot": self._boot,
             "pid": os.getpid(),
+            "leashes": self._leashes.fd,
             "seq": self._core.seq,
             "unacked": len(welcome.unacked),
             "running": welcome.running,
@@ -306,8 +300,13 @@ class Launcher:
 
     def _spawn(self, spawns: list[ev.Spawn]) -> None:
         at, wall_us = clock.now(), time.time_ns() // 1000
+        numbers = []
         for s in spawns:
-            self._journal.begin(s.item.key, at, wall_us)
+            number = self._slots.next_number()
+            begun = journal.Begun(s.item.key, at, wall_us, 0, s.slot, number)
+            self._begun[s.item.key] = begun
+            self._journal.begin(begun)
+            numbers.append(number)
         try:
             self._journal.write()
         except OSError as e:
@@ -315,22 +314,12 @@ class Launcher:
             text = f"the launcher cannot write its journal: {e.strerror}"
             self._events.extend(ev.StartFailed(s.item.key, text, None) for s in spawns)
             return
-        for s in spawns:
-            self._events.append(self._spawn_one(s, at, wall_us))
-
-    def _spawn_one(self, s: ev.Spawn, at: float, wall_us: int) -> ev.Event:
-        key = s.item.key
-        parsed = AttemptKey.parse(key)
-        stem = spawn.output_stem(parsed, s.template)
-        try:
-            pid = self._spawner.spawn(s.item, s.template)
-        except spawn.CannotStart as e:
-            _remove_empty(stem, (_size(stem + ".out"), _size(stem + ".err")))
-            return ev.StartFailed(key, str(e), e.code)
-        self._trees.add(key, pid, spawn.mark(parsed, s.item.number))
-        self._begun[key] = journal.Begun(key, at, wall_us, pid)
-        self._outputs[key] = stem
-        return ev.ProcessStarted(key, pid, wall_us)
+        for s, number in zip(spawns, numbers, strict=True):
+            try:
+                self._slots.hand(s.slot, number, s.item, s.template)
+            except OSError as e:
+                text = f"the launcher cannot start a process for it: {e.strerror}"
+                self._events.append(ev.StartFailed(s.item.key, text, None))
 
     # -- journal and link
 
@@ -367,29 +356,7 @@ class Launcher:
         sender.close()
         if sender is self._link:
             self._link = None
-            self._feed(ev.AgentLost())
-
-
-def _remove_empty(stem: str, sizes: tuple[int, int]) -> None:
-    """Most attempts write to stdout alone, or nothing: their empty files would cost the agent more than us."""
-    for suffix, size in zip((".out", ".err"), sizes, strict=True):
-        if not size:
-            with suppress(OSError):
-                os.unlink(stem + suffix)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0  # the command removed its own output
-
-
-def _own_peak() -> int:
-    """In KiB. Not ru_maxrss, which holds the peak of whoever started this process, too."""
-    with open("/proc/self/status") as file:
-        status = file.read()
-    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0])
+            self._events.append(ev.AgentLost())
 
 
 def _catch_signals() -> int:

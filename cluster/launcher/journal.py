@@ -3,7 +3,10 @@
 `journal` in the launcher's directory: JSON lines, appended.
 
     ["journal", version, incarnation, boot id, seq]   the header; seq: the last number used before
-    ["begin", key, boot clock (s), wall clock (µs)]   written *before* the attempt is spawned
+    ["begin", key, boot clock (s), wall clock (µs), pid, slot, number]
+                                                      written *before* the attempt is handed to that slot, as the
+                                                      number-th that any slot was handed; slot -1: it has surely begun
+    ["back", key]                                     it was taken back: it had not begun
     ["started", …]   ["ended", …]                     reports as on the wire, written before they are sent
 
 No fsync: what this must survive is the death of the launcher, and the page cache survives that. After a
@@ -27,12 +30,16 @@ REWRITE_ABOVE = 1 << 20  # bytes
 
 
 class Begun(NamedTuple):
-    """An attempt that was about to be spawned. `pid` once that is known, else 0."""
+    """An attempt that was handed to a slot, as the `number`-th of all. `pid` once that is known, else 0. `slot` -1: it
+    has begun, else the slot's row in `begun.BegunFile` tells.
+    """
 
     key: str
     boot: float
     wall_us: int
     pid: int = 0
+    slot: int = -1
+    number: int = 0
 
 
 class Memory(NamedTuple):
@@ -64,6 +71,8 @@ def recall(directory: str) -> Memory:
         for line in lines:
             if line[0] == "begin":
                 said.begin(Begun(*line[1:]))
+            elif line[0] == "back":
+                said.back(line[1])
             else:
                 said.report(decode_report(line))
     except (StopIteration, WireError, ValueError, TypeError, IndexError):
@@ -88,6 +97,9 @@ class Recollection:
     def begin(self, begun: Begun) -> None:
         self.begun[begun.key] = begun
         self._withdrawn.pop(begun.key, None)
+
+    def back(self, key: str) -> None:
+        self.begun.pop(key, None)
 
     def report(self, report: Started | Ended) -> None:
         self.seq = max(self.seq, report.seq)
@@ -138,8 +150,14 @@ class Journal:
         self._torn = False  # the file goes on after `_size` with a part of these
         self._fd = -1
 
-    def begin(self, key: str, boot: float, wall_us: int) -> None:
-        self._pending.append(b'["begin","%b",%.6f,%d]\n' % (key.encode(), boot, wall_us))
+    def begin(self, begun: Begun) -> None:
+        """Add that this is handed to a slot; in hand-made JSON, as there is one for each attempt."""
+        line = b'["begin","%b",%.6f,%d,%d,%d,%d]\n'
+        self._pending.append(line % (begun.key.encode(), *begun[1:]))
+
+    def back(self, key: str) -> None:
+        """Add that its slot has not begun it, and will not."""
+        self._pending.append(encode(("back", key)))
 
     def report(self, report: Started | Ended) -> bytes:
         """Add a report; answers its line, so that it is encoded once."""

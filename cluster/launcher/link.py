@@ -109,7 +109,6 @@ class Link:
         "start": _on_start,
         "withdraw": lambda self, keys: ev.WithdrawRequested(list(keys)),
         "stop": _on_stop,
-        "renew": lambda self, at: ev.RenewReceived(float(at)),
         "ack": lambda self, acked: ev.AgentAcked(int(acked)),
         "quit": lambda self, kill: ev.QuitRequested(bool(kill)),
     }

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from cluster.launcher.driver import Launcher
+from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 from cluster.launcher.watchdog import Watchdog
 
@@ -27,8 +28,9 @@ def main(argv: list[str]) -> int:
         if _lock() is None:
             print("taken", flush=True)
             return 0
-        watchdog = Watchdog(directory)  # before there is much to fork, and before anything could be left
-        launcher = Launcher(directory, int(argv[1]), watchdog)
+        leashes = Leashes.make()
+        watchdog = Watchdog(directory, leashes)  # before there is much to fork, and before anything could be left
+        launcher = Launcher(directory, int(argv[1]), watchdog, leashes)
     except OSError as e:
         log(f"cannot start in {directory}: {e}")
         return 1

@@ -3,6 +3,7 @@
 import os
 
 from cluster.launcher import cgroup, journal, tree
+from cluster.launcher.begun import BegunFile
 
 
 def identity(directory: str) -> str:
@@ -13,10 +14,24 @@ def identity(directory: str) -> str:
     return f"{st.st_dev:x}-{st.st_ino:x}"
 
 
-def kill(group: cgroup.Group, mark: str, memory: journal.Memory) -> bool:
-    """Kill what the dead launcher with this group, identity and journal left. True when there was anything. Raises
-    OSError. The journal only says where else to look: what does not hide is found without it, torn or missing.
+def kill_slots(slots: list[tuple[int, int]]) -> int:
+    """Kill those of these processes, (pid, start), that are still there, with all below them. Reads no file but /proc.
+    Answers how many were killed below them."""
+    killed = 0
+    found = [tree.read_process(pid) for pid, _ in slots]
+    alive = [p for p, (_, start) in zip(found, slots, strict=True) if p is not None and p.start == start]
+    for slot in alive:
+        killed += tree.kill_slot(slot)
+    tree.wait_until_gone(alive)
+    return killed
+
+
+def kill(directory: str, group: cgroup.Group, mark: str, memory: journal.Memory) -> bool:
+    """Kill what the dead launcher of this directory, with this group, identity and journal left. True when there was
+    anything. Raises OSError. The journal only says where else to look: what does not hide is found without it, torn or
+    missing.
     """
+    below = kill_slots(list(BegunFile(directory).processes()))
     leaders = [(b.pid, b.boot) for b in memory.begun.values() if b.pid]
     killed = group.kill_remains()
-    return tree.kill_remains(mark, leaders) > 0 or killed
+    return tree.kill_remains(mark, leaders) > 0 or below > 0 or killed

@@ -1,26 +1,38 @@
-"""Start one attempt: its own session, no inherited descriptors, output straight into files.
+"""Start one attempt: its own session, no inherited descriptors, output straight into files. A slot does this.
 
-`os.posix_spawn` is the way for all but one case: like `subprocess.Popen` without preexec_fn it goes through
-vfork, which does not copy page tables, but it costs a third of Popen's Python time (measured: 75 µs of our
-CPU against 150 µs). What it lacks is made up for here: the working directory is the launcher's own, changed
-just before (one thread, so nobody sees it); descriptors need no closing because Python opens them all
-close-on-exec. Another user needs fork, so that case uses Popen.
+`os.posix_spawn` goes through vfork, which does not copy page tables, and costs a third of the Python time of
+`subprocess.Popen`. What it lacks is made up for here: the working directory is the slot's own, changed just before (one
+thread, so nobody sees it); descriptors need no closing because Python opens them all close-on-exec.
+
+Another user needs no fork of its own either. A slot that is root has dropped groups and group for good, and stays root
+in its effective and saved user ids, so that no job may signal it. Just for the spawn its *real* user is the job's:
+`POSIX_SPAWN_RESETIDS` makes that the child's effective one, and exec its saved one too.
 """
 
 import errno
 import os
 import signal
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_events import Item, Template
+from cluster.domain.launcher_slots import User
+from cluster.launcher.blanks import BlankDirectory, BlankFile
 
-_OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-# What Python ignores, a job must not: it would inherit that through exec.
-_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+# What Python or the slot ignores or handles, a job must not: it would inherit that through exec.
+_DEFAULT_SIGNALS = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGIO,
+)
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers
 
 
@@ -32,11 +44,14 @@ class CannotStart(Exception):
         self.code = code
 
 
-class Command(NamedTuple):
-    argv: list[str]
-    env: dict[str, str]
-    cwd: str
-    outputs: str  # the stem of both output files
+class Running(NamedTuple):
+    """An attempt that was started: its leader, the stem of its output files and how many there are (one when both
+    streams go there), and its own directory ("": none)."""
+
+    pid: int
+    outputs: str
+    files: int
+    directory: str
 
 
 def mark(key: AttemptKey, number: int | None) -> str:
@@ -44,60 +59,92 @@ def mark(key: AttemptKey, number: int | None) -> str:
     return f"{key.job}#{key.attempt}" if number is None else f"{key.job}.{number}#{key.attempt}"
 
 
-def output_stem(key: AttemptKey, template: Template) -> str:
-    """The path of its output files without `.out` and `.err`."""
-    return f"{template.outputs}/{key.index}.{key.attempt}"
-
-
 class Spawner:
-    """Starts attempts. `identity` is the value of CLUSTER_LAUNCHER in their environment."""
+    """Starts the attempts of one slot, one after another, as that user. `identity` is the value of CLUSTER_LAUNCHER in
+    their environment; `became` is called when our effective user has changed and changed back.
+    """
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, user: User, became: Callable[[], None]) -> None:
         self._identity = identity
+        self._uid, gid = user
+        self._became = became
+        owner = None if user == (None, None) else (_or_unchanged(self._uid), _or_unchanged(gid))
+        self._out, self._err, self._directory = BlankFile(owner), BlankFile(owner), BlankDirectory(owner)
         self._null = os.open("/dev/null", os.O_RDONLY)
-        self._cwd = ""
         self._programs: dict[tuple[str, str], str] = {}  # (name, PATH) -> file
 
-    def spawn(self, item: Item, template: Template) -> int:
-        """Start it; answers the leader's pid. Raises CannotStart."""
-        try:
-            return self._spawn(item, template)
-        except ValueError as e:  # a NUL byte from a line, or a character that this machine's locale cannot write
-            raise CannotStart(f"cannot start {template.argv[0]!r}: {e}") from None
-
-    def _spawn(self, item: Item, template: Template) -> int:
-        command = self._command(item, template)
-        if template.fresh_cwd:
-            _make_directory(command.cwd, template)
-        as_user = template.uid is not None or template.gid is not None
-        with _rights_of(template) if as_user and not template.fresh_cwd else nullcontext():
-            self._change_directory(command.cwd)
-        if as_user:
-            return self._spawn_as_user(command, template)
-        program = self._find(command.argv[0], command.env.get("PATH", os.defpath))
-        actions = (
-            (os.POSIX_SPAWN_DUP2, self._null, 0),
-            (os.POSIX_SPAWN_OPEN, 1, command.outputs + ".out", _OUTPUT, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2)
-            if template.merge_output
-            else (os.POSIX_SPAWN_OPEN, 2, command.outputs + ".err", _OUTPUT, 0o600),
-        )
-        try:
-            return os.posix_spawn(
-                program,
-                command.argv,
-                command.env,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_DEFAULT_SIGNALS,
-            )
-        except OSError as e:
-            self._programs.clear()
-            raise _explain(e, program, command, template) from None
-
-    def _command(self, item: Item, template: Template) -> Command:
+    def start(self, item: Item, template: Template) -> Running:
+        """Start it. Raises CannotStart, and nothing is left of it."""
         key = AttemptKey.parse(item.key)
+        stem = f"{key.index}.{key.attempt}"
+        outputs = f"{template.outputs}/{stem}"
+        files: list[int] = []
+        directory = ""
+        try:
+            files.append(_opened(self._out, outputs + ".out"))
+            if not template.merge_output:
+                files.append(_opened(self._err, outputs + ".err"))
+            directory = self._enter(template, stem)
+            return Running(self._spawn(item, key, template, files), outputs, len(files), directory)
+        except BaseException as e:
+            self._settle(outputs, len(files), directory)
+            if isinstance(e, ValueError):  # a NUL byte, or a character that this machine's locale cannot write
+                raise CannotStart(f"cannot start {template.argv[0]!r}: {e}") from None
+            raise
+        finally:
+            for fd in files:
+                os.close(fd)
+
+    def ended(self, running: Running) -> tuple[int, int]:
+        """Nothing of it runs any more. How many bytes it has written to stdout and stderr."""
+        return self._settle(running.outputs, running.files, running.directory)
+
+    def tidy(self) -> None:
+        """No attempt follows just now: hold on to nothing."""
+        os.chdir("/")
+        for blank in (self._out, self._err, self._directory):
+            blank.tidy()
+
+    def _settle(self, outputs: str, files: int, directory: str) -> tuple[int, int]:
+        sizes = [file.ended(outputs + suffix) for file, suffix in ((self._out, ".out"), (self._err, ".err"))[:files]]
+        if directory:
+            self._directory.ended(directory)
+        out, err = [*sizes, 0, 0][:2]
+        return out, err
+
+    def _enter(self, template: Template, stem: str) -> str:
+        """Go where it is to run; answers its own new directory, if it gets one."""
+        if not template.fresh_cwd:
+            self._change_directory(template.cwd)
+            return ""
+        path = f"{template.cwd}/{stem}"
+        try:
+            self._directory.make(path)
+            os.chdir(path)
+        except OSError as e:
+            raise CannotStart(f"cannot make the working directory {path!r}: {e.strerror}") from None
+        return path
+
+    def _change_directory(self, cwd: str) -> None:
+        """Not skipped when it is the same path as before: it may have been replaced by another directory.
+
+        With no more rights than the job: it must not begin where its user could never have gone, for from there it
+        would see what a closed directory further up hides from it.
+        """
+        try:
+            if self._uid is None:
+                os.chdir(cwd)
+                return
+            os.seteuid(self._uid)
+            try:
+                os.chdir(cwd)
+            finally:
+                os.seteuid(0)
+                self._became()
+        except OSError as e:
+            raise CannotStart(f"cannot use {cwd!r} as working directory: {e.strerror}") from None
+
+    def _spawn(self, item: Item, key: AttemptKey, template: Template, files: list[int]) -> int:
         argv = list(template.argv)
         env = dict(template.env)
         env["CLUSTER_ATTEMPT"] = mark(key, item.number)
@@ -106,19 +153,36 @@ class Spawner:
         if item.line is not None:
             env["CLUSTER_LINE"] = item.line
             argv = [a.replace("{}", item.line) for a in argv]
-        cwd = f"{template.cwd}/{key.index}.{key.attempt}" if template.fresh_cwd else template.cwd
-        return Command(argv, env, cwd, output_stem(key, template))
-
-    def _change_directory(self, cwd: str) -> None:
-        """Not skipped when it is the same path as before: it may have been replaced by another directory."""
+        actions = (
+            (os.POSIX_SPAWN_DUP2, self._null, 0),
+            (os.POSIX_SPAWN_DUP2, files[0], 1),
+            (os.POSIX_SPAWN_DUP2, files[-1], 2),
+        )
+        program = ""
+        if self._uid is not None:
+            os.setresuid(self._uid, 0, 0)
         try:
-            os.chdir(cwd)
+            program = self._find(argv[0], env.get("PATH", os.defpath))
+            return os.posix_spawn(
+                program,
+                argv,
+                env,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_DEFAULT_SIGNALS,
+                resetids=self._uid is not None,
+            )
         except OSError as e:
-            raise CannotStart(f"cannot use {cwd!r} as working directory: {e.strerror}") from None
+            self._programs.clear()
+            raise _explain(e, program, argv[0]) from None
+        finally:
+            if self._uid is not None:
+                os.setresuid(0, 0, 0)
 
     def _find(self, name: str, path: str) -> str:
-        """The file that `name` stands for, looked up as execvp does, in the PATH that the command itself
-        gets.
+        """The file that `name` stands for, looked up as execvp does, in the PATH that the command itself gets, with the
+        rights of our real user.
         """
         if "/" in name:
             return name
@@ -133,90 +197,30 @@ class Spawner:
                 return file
         raise CannotStart(f"cannot start {name!r}: not found in PATH {path!r}", NOT_FOUND)
 
-    def _spawn_as_user(self, command: Command, template: Template) -> int:
-        import subprocess  # here alone: 5 ms and 1 MiB that other launchers save
-
-        files = []
-        try:
-            files = [os.open(file, _OUTPUT, 0o600) for file in _output_files(command, template)]
-            for fd in files:
-                # Else `>/dev/stderr` would be forbidden. It still cannot reach the file by its name.
-                os.fchown(fd, _or_unchanged(template.uid), _or_unchanged(template.gid))
-            process = subprocess.Popen(
-                command.argv,
-                env=command.env,
-                stdin=self._null,
-                stdout=files[0],
-                stderr=files[-1],
-                start_new_session=True,
-                user=template.uid,
-                group=template.gid,
-                extra_groups=[],
-            )
-        except OSError as e:
-            if e.errno == errno.EACCES and "/" not in command.argv[0]:
-                # Of all directories in PATH, execvp tells of one that is closed to the user, not of those without it.
-                self._programs.clear()
-                self._find(command.argv[0], command.env.get("PATH", os.defpath))
-            raise _explain(e, command.argv[0], command, template) from None
-        finally:
-            for fd in files:
-                os.close(fd)
-        process.returncode = 0  # reaped by the launcher's own wait, not by Popen
-        return process.pid
-
-
-@contextmanager
-def _rights_of(template: Template) -> Iterator[None]:
-    """Only what the template's user may do. A command must not begin where that user could never have gone: from
-    there it would see what a closed directory further up hides from it.
-    """
-    groups, gid, uid = os.getgroups(), os.getegid(), os.geteuid()
-    try:
-        os.setgroups([])
-        os.setegid(gid if template.gid is None else template.gid)
-        os.seteuid(uid if template.uid is None else template.uid)
-    except OSError as e:
-        raise CannotStart(f"cannot become user {template.uid}: {e.strerror}") from None
-    try:
-        yield
-    finally:
-        os.seteuid(uid)
-        os.setegid(gid)
-        os.setgroups(groups)
-
-
-def _make_directory(path: str, template: Template) -> None:
-    try:
-        os.mkdir(path, 0o700)
-        if template.uid is not None or template.gid is not None:
-            os.chown(path, _or_unchanged(template.uid), _or_unchanged(template.gid))
-    except OSError as e:
-        raise CannotStart(f"cannot make the working directory {path!r}: {e.strerror}") from None
-
-
-def _output_files(command: Command, template: Template) -> list[str]:
-    return [command.outputs + suffix for suffix in ((".out",) if template.merge_output else (".out", ".err"))]
-
 
 def _or_unchanged(id_: int | None) -> int:
     return -1 if id_ is None else id_
 
 
-def _explain(error: OSError, program: str, command: Command, template: Template) -> CannotStart:
-    """Which of the three steps failed (two output files, the program) is not told: look at what is there."""
-    for path in _output_files(command, template):
-        if not os.path.exists(path):
-            return CannotStart(f"cannot write output to {path!r}: {error.strerror}")
-    name = command.argv[0]
-    if error.errno == errno.EEXIST:
-        return CannotStart(f"cannot write output: {command.outputs}.out or .err exists already")
+def _opened(file: BlankFile, path: str) -> int:
+    try:
+        return file.open(path)
+    except FileExistsError:
+        raise CannotStart(f"cannot write output: {path!r} exists already") from None
+    except OSError as e:
+        raise CannotStart(f"cannot write output to {path!r}: {e.strerror}") from None
+
+
+def _explain(error: OSError, program: str, name: str) -> CannotStart:
     if error.errno == errno.ENOENT:
         if os.path.exists(program):
             return CannotStart(f"cannot start {name!r}: its interpreter does not exist", NOT_FOUND)
         return CannotStart(f"cannot start {name!r}: no such file", NOT_FOUND)
     if error.errno == errno.ENOEXEC:
         text = f"cannot start {name!r}: neither a program nor a script that begins with #!"
+        return CannotStart(text, NOT_RUNNABLE)
+    if error.errno == errno.E2BIG:
+        text = f"cannot start {name!r}: its arguments and environment are longer than this machine can pass on"
         return CannotStart(text, NOT_RUNNABLE)
     if error.errno in (errno.EACCES, errno.EISDIR, errno.ENOTDIR):
         why = "it is a directory" if _is_directory(program) else error.strerror

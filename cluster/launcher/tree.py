@@ -1,33 +1,25 @@
-"""Whole process trees: who belongs to an attempt, and how to kill all of it without a cgroup for each.
+"""Whole process trees: what is below a slot, and how to kill all of it, with and without a cgroup.
 
-The launcher is a *child subreaper*: whatever a job leaves behind (a daemon that forked twice, called setsid
-and closed everything) becomes the launcher's own child the moment its parent dies. So nothing can leave,
-and the launcher needs only to know whose each such *stray* is:
+Each slot is a *child subreaper*: whatever its attempt leaves behind (a daemon that forked twice, called setsid, cleared
+its environment and closed everything) becomes the slot's own child the moment its parent dies. So nothing can leave,
+and what belongs to an attempt is what is below its slot, however it hides. Others are signalled through a pidfd after
+their start time was compared, so a pid that was used again is never taken for another.
 
-1. its session is that of an attempt's leader (every attempt is its own session), or
-2. its environment still carries the attempt's CLUSTER_ATTEMPT, or
-3. neither: then it belongs to one of the attempts that ran when it was found, and is killed when the last
-   of these ends.
+Killing: stop (SIGSTOP) everything found and look again until nothing new is there, so that forks cannot outrun it; then
+SIGKILL all. One thing is out of reach unless we are root: a program that a job started as another user (setuid).
 
-A child that has not been reaped keeps its pid, so a stray's owner is decided once and cannot be confused by
-reuse. Others are signalled through a pidfd after their start time was compared.
-
-Killing: stop (SIGSTOP) everything found and look again until nothing new is there, so that forks cannot
-outrun it; then SIGKILL all. What is left shows up as strays when the leader has been reaped, and is killed
-the same way. One thing is out of reach unless the launcher is root: a program that a job started as another
-user (setuid). It is logged, and the attempt's end does not wait for it once its leader has ended.
+Only where slots were killed together with launcher and watchdog, their orphans belong to nobody: `kill_remains` finds
+those of the dead launcher by its mark in their environment, and by the sessions of the leaders in its journal.
 """
 
-import ctypes
 import errno
 import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MOST_ROUNDS = 100  # of stopping; a fork bomb is caught within a few, whoever needs more is swept again later
 LATEST_START = 10.0  # seconds after the journal says that an attempt begins: a disk may take long to write that
 LONGEST_DEATH = 10.0  # seconds to wait for all killed processes that are not our children
@@ -44,14 +36,6 @@ class Process(NamedTuple):
     parent: int
     session: int
     start: int
-
-
-def become_subreaper() -> None:
-    """From now on orphaned descendants become our children. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
 
 
 def read_process(pid: int) -> Process | None:
@@ -141,15 +125,78 @@ def descendants(roots: Iterable[int], table: dict[int, Process]) -> dict[int, Pr
     return found
 
 
+def below(pid: int) -> dict[int, Process]:
+    """Everything alive below that process, not itself. OSError when we cannot look."""
+    found: dict[int, Process] = {}
+    todo = [pid]
+    while todo:
+        children = _children(todo.pop())
+        if children is None:  # a kernel without CONFIG_PROC_CHILDREN
+            table = read_all()
+            return {p: process for p, process in descendants([pid], table).items() if p != pid}
+        for child in children:
+            if child not in found and (process := read_process(child)) is not None:
+                todo.append(child)
+                if process.state not in "ZX":
+                    found[child] = process
+    return found
+
+
+def children_of(pid: int) -> dict[int, Process]:
+    """Its children that are alive. OSError when we cannot look."""
+    children = _children(pid)
+    if children is None:
+        return {p: process for p, process in read_all().items() if process.parent == pid}
+    found = filter(None, map(read_process, children))
+    return {process.pid: process for process in found if process.state not in "ZX"}
+
+
+def _children(pid: int) -> list[int] | None:
+    """Of all its threads. None when the kernel keeps no such list."""
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except _OUT_OF_SIGHT:
+        return found
+    for thread in threads:
+        try:
+            fd = os.open(f"/proc/{pid}/task/{thread}/children", os.O_RDONLY)
+        except FileNotFoundError:
+            if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+                return None
+            continue  # the thread has ended
+        except _OUT_OF_SIGHT:
+            continue
+        data = b""
+        try:
+            while chunk := os.read(fd, 1 << 16):
+                data += chunk
+        except _OUT_OF_SIGHT:
+            pass
+        finally:
+            os.close(fd)
+        found.extend(map(int, data.split()))
+    return found
+
+
+def signal_below(pid: int, number: int) -> None:
+    """Send a signal to everything below that process; what is stopped is continued, so that it can act on it."""
+    for process in below(pid).values():
+        send(process, number)
+        send(process, signal.SIGCONT)
+
+
 def kill_all(find: Callable[[], dict[int, Process]]) -> tuple[set[Process], set[Process]]:
     """SIGKILL everything that `find` finds, forks included. Answers what was killed and what we may not
     signal.
     """
     stopped: dict[int, Process] = {}
     refused: set[Process] = set()
+    quiet = 0  # looks in a row that found nothing new: one may miss what has just got another parent
     for _ in range(MOST_ROUNDS):
-        new = {pid: p for pid, p in find().items() if pid not in stopped}
-        if not new:
+        new = {pid: p for pid, p in find().items() if pid not in stopped or stopped[pid].start != p.start}
+        quiet = 0 if new else quiet + 1
+        if quiet == 2:
             break
         for pid, process in new.items():
             stopped[pid] = process
@@ -158,6 +205,22 @@ def kill_all(find: Callable[[], dict[int, Process]]) -> tuple[set[Process], set[
     for process in stopped.values():
         send(process, signal.SIGKILL)
     return set(stopped.values()) - refused, refused
+
+
+def kill_slot(slot: Process) -> int:
+    """SIGKILL a slot and everything below it, in an order that lets nothing get away: it is stopped first, and dies
+    last. Answers how many processes were killed below it."""
+    send(slot, signal.SIGSTOP)
+    killed, _ = kill_all(lambda: below(slot.pid))
+    send(slot, signal.SIGKILL)
+    return len(killed)
+
+
+def wait_until_gone(processes: Iterable[Process]) -> None:
+    """They were killed and are somebody else's children. Not for ever: one may hang in the kernel."""
+    until = time.monotonic() + LONGEST_DEATH
+    for process in processes:
+        _wait_until_gone(process, max(0.0, until - time.monotonic()))
 
 
 def kill_remains(identity: str, begun: Iterable[tuple[int, float]]) -> int:
@@ -182,9 +245,7 @@ def kill_remains(identity: str, begun: Iterable[tuple[int, float]]) -> int:
         return descendants(roots, table)
 
     killed, _ = kill_all(find)
-    until = time.monotonic() + LONGEST_DEATH
-    for process in killed:
-        _wait_until_gone(process, max(0.0, until - time.monotonic()))
+    wait_until_gone(killed)
     return len(killed)
 
 
@@ -206,124 +267,3 @@ def _wait_until_gone(process: Process, patience: float) -> None:
             poll.poll(patience * 1000)
     finally:
         os.close(fd)
-
-
-class Trees:
-    """Which process belongs to which attempt. `watchdog` answers the pid of the one child that is no attempt's."""
-
-    def __init__(self, watchdog: Callable[[], int]) -> None:
-        self._watchdog = watchdog
-        self.leaders: dict[int, str] = {}  # pid of a leader that was not reaped -> key
-        self._sessions: dict[int, str] = {}  # pid of every leader whose attempt has not ended -> key
-        self._marks: dict[str, str] = {}  # CLUSTER_ATTEMPT -> key
-        self._mark_of: dict[str, str] = {}
-        self._pids: dict[str, int] = {}
-        self._owners: dict[int, str] = {}  # stray, our child -> key
-        self._suspects: dict[int, set[str]] = {}  # stray -> keys of which one is its owner's
-        self._out_of_reach: set[int] = set()  # strays that we may not signal (setuid programs)
-        self._killed: dict[int, int] = {}  # pid -> start of what was sent SIGKILL
-        self._children = _open_children()
-
-    def add(self, key: str, pid: int, mark: str) -> None:
-        """An attempt was started. `mark` is its CLUSTER_ATTEMPT."""
-        self.leaders[pid] = self._sessions[pid] = self._marks[mark] = key
-        self._pids[key], self._mark_of[key] = pid, mark
-
-    def reaped(self, pid: int) -> str | None:
-        """One of our children is gone: the key when it was a leader, None when it was a stray."""
-        key = self.leaders.pop(pid, None)
-        if key is None:
-            self._owners.pop(pid, None)
-            self._suspects.pop(pid, None)
-            self._out_of_reach.discard(pid)
-            self._killed.pop(pid, None)
-        return key
-
-    def forget(self, key: str) -> None:
-        """The attempt ended: nothing of it runs."""
-        pid = self._pids.pop(key)
-        if self._sessions.get(pid) == key:  # else the pid was used again: its session is another attempt's
-            del self._sessions[pid]
-        self._marks.pop(self._mark_of.pop(key), None)
-
-    def strays(self, key: str) -> list[int]:
-        """Our children that are left over from this attempt, whose leader has been reaped."""
-        self._find_owners()
-        for pid, suspects in list(self._suspects.items()):
-            suspects.intersection_update(self._pids)
-            if suspects <= {key}:
-                self._owners[pid] = key
-                del self._suspects[pid]
-        return [pid for pid, k in self._owners.items() if k == key and pid not in self._out_of_reach]
-
-    def signal(self, keys: Iterable[str], number: int) -> None:
-        """Send a signal to every process of these trees; stopped ones are continued, so that they can act on it."""
-        for process in self._members(keys).values():
-            send(process, number)
-            send(process, signal.SIGCONT)
-
-    def kill(self, keys: list[str]) -> int:
-        """SIGKILL these trees; answers how many processes of them we may not signal."""
-        killed, refused = kill_all(lambda: self._members(keys))
-        self._killed.update((p.pid, p.start) for p in killed)
-        self._out_of_reach.update(p.pid for p in refused)
-        return len(refused)
-
-    def are_dying(self, strays: Iterable[int]) -> bool:
-        """Was each of these sent SIGKILL already?"""
-        found = filter(None, map(read_process, strays))
-        return all(self._killed.get(p.pid) == p.start for p in found)
-
-    def _members(self, keys: Iterable[str]) -> dict[int, Process]:
-        table = read_all()
-        self._find_owners()
-        wanted = set(keys)
-        # A leader that has been reaped may have left its pid to another attempt's.
-        leaders = {self._pids[key] for key in wanted if self._sessions.get(self._pids[key]) == key}
-        roots = [pid for pid, key in self._owners.items() if key in wanted]
-        for pid, process in table.items():
-            if process.session in leaders:
-                roots.append(pid)
-        roots += [pid for pid in leaders if pid in self.leaders]
-        return descendants(roots, table)
-
-    def _find_owners(self) -> None:
-        """Until nobody has died on the way: what such a one started last became our child after we had looked."""
-        before: set[int] = set()
-        while not (dead := self._find_owners_once()) <= before:
-            before = dead
-
-    def _find_owners_once(self) -> set[int]:
-        """Answers the children that were dead before we got to them, and are still to be reaped."""
-        dead = set()
-        for pid in self._read_children():
-            if pid in self.leaders or pid in self._owners or pid in self._suspects or pid == self._watchdog():
-                continue
-            process = read_process(pid)
-            if process is None or process.state in "ZX":
-                dead.add(pid)
-                continue
-            key = self._sessions.get(process.session)
-            if key is None:
-                key = self._marks.get(read_environment(pid, "CLUSTER_ATTEMPT") or "")
-            if key is not None:
-                self._owners[pid] = key
-            else:
-                self._suspects[pid] = set(self._pids)
-        return dead
-
-    def _read_children(self) -> Iterator[int]:
-        if self._children is None:  # a kernel without CONFIG_PROC_CHILDREN
-            me = os.getpid()
-            return (p.pid for p in read_all().values() if p.parent == me)
-        data = b""
-        while chunk := os.pread(self._children, 1 << 16, len(data)):
-            data += chunk
-        return map(int, data.split())
-
-
-def _open_children() -> int | None:
-    try:
-        return os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
-    except FileNotFoundError:
-        return None

@@ -17,15 +17,16 @@ Agent to launcher; the first line of a connection must be `hello`:
     ["withdraw", [key, …]]            give back what has not started
     ["stop", [key, …], reason, grace, signal]
                                       grace in seconds, null: the template's own
-    ["renew", at]                     the lease holds; `at` = boot clock (s) when the agent asked for it
     ["ack", acked]                    reports up to this sequence number are safe
     ["quit", kill]                    exit when idle; with kill = true end everything first
 
 Launcher to agent; `hello` comes first, then every report that was not acknowledged, then reports as they
 happen:
 
-    ["hello", {version, incarnation, boot, pid, seq, unacked, running, backlog}]
-                                      unacked: how many reports follow. running, backlog: lists of keys
+    ["hello", {version, incarnation, boot, pid, leashes, seq, unacked, running, backlog}]
+                                      leashes: the launcher's descriptor of the memory into which the agent writes when
+                                      the lease was confirmed (`leashes.Leashes`). unacked: how many reports follow.
+                                      running, backlog: lists of keys
     ["started", seq, key, pid, at]    see `Started`
     ["ended", seq, key, reason, code, signal, started_at, duration, cpu, peak, out, err, text]
                                       see `Ended`
@@ -51,7 +52,7 @@ from cluster.domain.launcher_events import Ended, Item, Started, Template
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
 SOCKET_NAME = "launcher.sock"
 LONGEST_LINE = 64 * 1024 * 1024  # bytes; a batch of 100,000 items with long lines fits, a runaway peer does not
 

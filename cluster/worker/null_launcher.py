@@ -17,7 +17,7 @@ class NullLauncher:
     """Has no memory: after a restart it is another incarnation."""
 
     def __init__(self) -> None:
-        self.hello = Hello(uuid.uuid4().hex, "", 0, 0, 0, [], [])
+        self.hello = Hello(uuid.uuid4().hex, "", 0, -1, 0, 0, [], [])
         self._seq = 0
         self._reports: asyncio.Queue[Reports | None] = asyncio.Queue()  # None: it has quit
 

@@ -75,20 +75,13 @@ class Templates:
     user: RunAs
 
     def make(self, number: int, job_id: str, spec: JobSpec, leash: float | None, shown: int | None = None) -> Template:
-        """The template of a job, its directories made. What stands in the way is in the template's `refusal`.
+        """The template of a job. What stands in the way is in the template's `refusal`. Touches no file but those of
+        scripts: its directories are made by the launcher's slots, which a disk may hold up.
 
         `number` names the directories, and is what the job sees as its own unless `shown` says otherwise.
         """
         outputs, work = self.outputs / str(number), self.work / str(number)
         argv, refusal = self._command(spec)
-        try:
-            outputs.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not spec.cwd:
-                # Traversable, so that another user's job finds its way to its own directory, and nothing else.
-                work.mkdir(parents=True, exist_ok=True)
-                work.chmod(0o711)  # whatever the umask was
-        except OSError as error:
-            refusal = refusal or f"the worker cannot make the directory {error.filename}: {error.strerror}"
         own = {"CLUSTER_JOB": str(number if shown is None else shown), "CLUSTER_JOB_ID": job_id}
         return Template(
             argv=argv,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.launcher_core import ALONE, LOST_TEXT, IllegalTransition, LauncherCore
+from cluster.domain.launcher_core import ALONE, DYING, LOST_TEXT, IllegalTransition, LauncherCore
 from cluster.domain.launcher_events import (
     AgentAcked,
     AgentConnected,
@@ -18,28 +18,33 @@ from cluster.domain.launcher_events import (
     FoundUnfinished,
     Item,
     Kill,
+    KillSlot,
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
     RenewReceived,
     Report,
+    Retire,
     Signal,
+    SlotLost,
     Spawn,
     Started,
     StartFailed,
     StartRequested,
     StopRequested,
+    TakeBack,
+    TakenBack,
     Template,
     Tick,
-    TreeGone,
     Welcome,
     WithdrawRequested,
 )
+from cluster.domain.launcher_slots import IDLE_SLOTS, STALE
 
 NOW = 1000.0
 WALL = 1_700_000_000_000_000
 ONE_CPU = Template(("true",), (), "/out")
-A, B, C = Item("1.0#1"), Item("1.1#1"), Item("1.2#1")
+A, B, C, D = (Item(f"1.{index}#1") for index in range(4))
 
 
 def template(**changes: Any) -> Template:
@@ -47,20 +52,20 @@ def template(**changes: Any) -> Template:
 
 
 def started(item: Item, pid: int = 7) -> ProcessStarted:
-    return ProcessStarted(item.key, pid, WALL)
+    return ProcessStarted(item.key, pid, WALL, NOW)
 
 
-def ended(item: Item, code: int | None = 0, signal: str | None = None, strays: bool = False) -> ProcessEnded:
-    return ProcessEnded(item.key, code, signal, 5, 6, (7, 8), strays)
+def ended(item: Item, code: int | None = 0, signal: str | None = None, took: float = 1.0) -> ProcessEnded:
+    return ProcessEnded(item.key, code, signal, round(took * 1e6), 5, 6, (7, 8))
 
 
 def running(capacity: int = 1000, of: Template = ONE_CPU, *items: Item) -> LauncherCore:
     """A core in which these run (A when none is named)."""
     core = LauncherCore(capacity)
-    core.handle(RenewReceived(NOW), NOW)
-    core.handle(StartRequested(of, list(items or [A])), NOW)
+    core.turn([RenewReceived(NOW)], NOW)
+    core.turn([StartRequested(of, list(items or [A]))], NOW)
     for item in items or [A]:
-        core.handle(started(item), NOW)
+        core.turn([started(item)], NOW)
     return core
 
 
@@ -70,50 +75,50 @@ def end_reports(effects: list[Effect]) -> list[Ended]:
 
 def test_starts_what_fits_and_keeps_the_rest_in_order() -> None:
     core = LauncherCore(2000)
-    assert core.handle(StartRequested(ONE_CPU, [A, B, C]), NOW) == [Spawn(A, ONE_CPU), Spawn(B, ONE_CPU)]
-    assert core.handle(started(A, 7), NOW) == [Report(Started(1, A.key, 7, WALL))]
-    assert core.handle(started(B, 8), NOW) == [Report(Started(2, B.key, 8, WALL))]
-    assert core.handle(ended(B), NOW + 1) == [
+    assert core.turn([StartRequested(ONE_CPU, [A, B, C])], NOW) == [Spawn(0, A, ONE_CPU), Spawn(1, B, ONE_CPU)]
+    assert core.turn([started(A, 7)], NOW) == [Report(Started(1, A.key, 7, WALL))]
+    assert core.turn([started(B, 8)], NOW) == [Report(Started(2, B.key, 8, WALL))]
+    assert core.turn([ended(B)], NOW + 1) == [
         Report(Ended(3, B.key, "ok", 0, None, WALL, 1_000_000, 5, 6, 7, 8)),
-        Spawn(C, ONE_CPU),
+        Spawn(1, C, ONE_CPU),
     ]
     assert core.next_deadline() is None
 
 
 def test_nothing_passes_the_head_of_the_backlog() -> None:
     core = running(2000)
-    assert core.handle(StartRequested(template(cpus=2000), [B]), NOW) == []
-    assert core.handle(StartRequested(ONE_CPU, [C]), NOW) == []
-    assert core.handle(ended(A), NOW)[1:] == [Spawn(B, template(cpus=2000))]
+    assert core.turn([StartRequested(template(cpus=2000), [B])], NOW) == []
+    assert core.turn([StartRequested(ONE_CPU, [C])], NOW) == []
+    assert core.turn([ended(A)], NOW)[1:] == [Spawn(0, B, template(cpus=2000))]
 
 
 def test_what_can_never_fit_is_refused_and_does_not_block() -> None:
     core = LauncherCore(1000)
     big = template(cpus=1001)
     text = "it needs 1001 millicpus and this worker has 1000"
-    assert core.handle(StartRequested(big, [A]), NOW) == [Report(Ended(1, A.key, "launch_failed", text=text))]
-    assert core.handle(StartRequested(ONE_CPU, [B]), NOW) == [Spawn(B, ONE_CPU)]
+    assert core.turn([StartRequested(big, [A])], NOW) == [Report(Ended(1, A.key, "launch_failed", text=text))]
+    assert core.turn([StartRequested(ONE_CPU, [B])], NOW) == [Spawn(0, B, ONE_CPU)]
 
 
 def test_requests_of_no_cpus_are_never_held_back() -> None:
     core = running(1000)
     free = template(cpus=0)
-    assert core.handle(StartRequested(free, [B, C]), NOW) == [Spawn(B, free), Spawn(C, free)]
+    assert core.turn([StartRequested(free, [B, C])], NOW) == [Spawn(1, B, free), Spawn(2, C, free)]
 
 
 def test_a_start_that_is_said_twice_starts_once() -> None:
     core = running()
-    assert core.handle(StartRequested(ONE_CPU, [A]), NOW) == []
-    core.handle(ended(A), NOW)
-    assert core.handle(StartRequested(ONE_CPU, [A]), NOW) == []  # its end is not acknowledged yet
+    assert core.turn([StartRequested(ONE_CPU, [A])], NOW) == []
+    core.turn([ended(A)], NOW)
+    assert core.turn([StartRequested(ONE_CPU, [A])], NOW) == []  # its end is not acknowledged yet
     assert core.attempts == {}
 
 
 def test_acknowledging_the_start_does_not_forget_the_end() -> None:
     core = running()
-    core.handle(ended(A), NOW)
-    core.handle(AgentAcked(1), NOW)
-    assert core.handle(StartRequested(ONE_CPU, [A]), NOW) == []
+    core.turn([ended(A)], NOW)
+    core.turn([AgentAcked(1)], NOW)
+    assert core.turn([StartRequested(ONE_CPU, [A])], NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -122,81 +127,81 @@ def test_acknowledging_the_start_does_not_forget_the_end() -> None:
 )
 def test_a_natural_end_is_called_what_it_was(code: int | None, signal: str | None, reason: str) -> None:
     core = running()
-    (report,) = end_reports(core.handle(ended(A, code, signal), NOW))
+    (report,) = end_reports(core.turn([ended(A, code, signal)], NOW))
     assert (report.reason, report.code, report.signal) == (reason, code, signal)
 
 
 def test_a_failed_start_frees_its_place() -> None:
     core = LauncherCore(1000)
-    core.handle(StartRequested(ONE_CPU, [A, B]), NOW)
-    assert core.handle(StartFailed(A.key, "no such file", 127), NOW) == [
+    core.turn([StartRequested(ONE_CPU, [A, B])], NOW)
+    assert core.turn([StartFailed(A.key, "no such file", 127)], NOW) == [
         Report(Ended(1, A.key, "launch_failed", 127, text="no such file")),
-        Spawn(B, ONE_CPU),
+        Spawn(0, B, ONE_CPU),
     ]
 
 
 def test_stop_is_term_then_grace_then_kill() -> None:  # S2.11
     core = running()
-    assert core.handle(StopRequested([A.key], grace=5), NOW) == [Signal(A.key, "SIGTERM")]
+    assert core.turn([StopRequested([A.key], grace=5)], NOW) == [Signal(0, A.key, "SIGTERM")]
     assert core.next_deadline() == NOW + 5
-    assert core.handle(Tick(), NOW + 4.9) == []
-    assert core.handle(Tick(), NOW + 5) == [Kill(A.key)]
-    assert core.next_deadline() is None
-    (report,) = end_reports(core.handle(ended(A, None, "SIGKILL"), NOW + 6))
+    assert core.turn([Tick()], NOW + 4.9) == []
+    assert core.turn([Tick()], NOW + 5) == [Kill(0, A.key)]
+    assert core.next_deadline() == NOW + 5 + DYING
+    (report,) = end_reports(core.turn([ended(A, None, "SIGKILL")], NOW + 6))
     assert (report.reason, report.signal) == ("cancelled", "SIGKILL")
 
 
 def test_a_stopped_attempt_that_exits_by_itself_names_the_signal_it_was_sent() -> None:  # S2.11
     core = running()
-    core.handle(StopRequested([A.key], "cancelled", None, "SIGINT"), NOW)
-    (report,) = end_reports(core.handle(ended(A, 0), NOW + 1))
+    core.turn([StopRequested([A.key], "cancelled", None, "SIGINT")], NOW)
+    (report,) = end_reports(core.turn([ended(A, 0)], NOW + 1))
     assert (report.reason, report.code, report.signal) == ("cancelled", 0, "SIGINT")
 
 
 def test_stop_without_grace_kills_at_once() -> None:
     core = running()
-    assert core.handle(StopRequested([A.key], grace=0), NOW) == [Kill(A.key)]
+    assert core.turn([StopRequested([A.key], grace=0)], NOW) == [Kill(0, A.key)]
 
 
 def test_a_second_stop_may_only_shorten_the_grace() -> None:
     core = running()
-    core.handle(StopRequested([A.key], grace=10), NOW)
-    assert core.handle(StopRequested([A.key], grace=60), NOW + 1) == []
+    core.turn([StopRequested([A.key], grace=10)], NOW)
+    assert core.turn([StopRequested([A.key], grace=60)], NOW + 1) == []
     assert core.next_deadline() == NOW + 10
-    assert core.handle(StopRequested([A.key], "again", 2), NOW + 1) == []
-    assert core.handle(Tick(), NOW + 3) == [Kill(A.key)]
-    assert end_reports(core.handle(ended(A, None, "SIGKILL"), NOW + 3))[0].reason == "cancelled"
+    assert core.turn([StopRequested([A.key], "again", 2)], NOW + 1) == []
+    assert core.turn([Tick()], NOW + 3) == [Kill(0, A.key)]
+    assert end_reports(core.turn([ended(A, None, "SIGKILL")], NOW + 3))[0].reason == "cancelled"
 
 
 def test_stopping_a_finished_or_unknown_attempt_does_nothing() -> None:  # S2.11
     core = running()
-    core.handle(ended(A), NOW)
-    assert core.handle(StopRequested([A.key, "9.9#9"]), NOW) == []
+    core.turn([ended(A)], NOW)
+    assert core.turn([StopRequested([A.key, "9.9#9"])], NOW) == []
 
 
 def test_an_unstarted_attempt_that_is_stopped_or_withdrawn_never_starts() -> None:
     core = running(1000, ONE_CPU, A)
-    core.handle(StartRequested(ONE_CPU, [B, C]), NOW)
-    assert core.handle(StopRequested([B.key]), NOW) == [Report(Ended(2, B.key, "withdrawn"))]
-    assert core.handle(WithdrawRequested([C.key, A.key]), NOW) == [Report(Ended(3, C.key, "withdrawn"))]
-    assert len(core.handle(ended(A), NOW)) == 1
+    core.turn([StartRequested(ONE_CPU, [B, C])], NOW)
+    assert core.turn([StopRequested([B.key])], NOW) == [Report(Ended(2, B.key, "withdrawn"))]
+    assert core.turn([WithdrawRequested([C.key, A.key])], NOW) == [Report(Ended(3, C.key, "withdrawn"))]
+    assert len(core.turn([ended(A)], NOW)) == 1
     assert core.used == 0
 
 
 def test_a_run_timeout_stops_it() -> None:  # S3.12
     core = running(1000, template(timeout=60, grace=3))
     assert core.next_deadline() == NOW + 60
-    assert core.handle(Tick(), NOW + 60) == [Signal(A.key, "SIGTERM")]
+    assert core.turn([Tick()], NOW + 60) == [Signal(0, A.key, "SIGTERM")]
     assert core.next_deadline() == NOW + 63
-    assert core.handle(Tick(), NOW + 63) == [Kill(A.key)]
-    (report,) = end_reports(core.handle(ended(A, None, "SIGKILL"), NOW + 63))
+    assert core.turn([Tick()], NOW + 63) == [Kill(0, A.key)]
+    (report,) = end_reports(core.turn([ended(A, None, "SIGKILL")], NOW + 63))
     assert (report.reason, report.signal) == ("timeout:run", "SIGKILL")
 
 
 def test_a_timeout_of_a_finished_attempt_means_nothing() -> None:
     core = running(1000, template(timeout=60))
-    core.handle(ended(A), NOW)
-    assert core.handle(Tick(), NOW + 61) == []
+    core.turn([ended(A)], NOW)
+    assert core.turn([Tick()], NOW + 61) == []
     assert core.next_deadline() is None
 
 
@@ -204,196 +209,341 @@ def test_old_timeouts_do_not_pile_up() -> None:
     core = LauncherCore(1000)
     for i in range(5000):
         item = Item(f"1.{i}#1")
-        core.handle(StartRequested(template(timeout=3600), [item]), NOW)
-        core.handle(started(item), NOW)
-        core.handle(ended(item), NOW)
-        core.handle(AgentAcked(core.seq), NOW)
+        core.turn([StartRequested(template(timeout=3600), [item])], NOW)
+        core.turn([started(item)], NOW)
+        core.turn([ended(item)], NOW)
+        core.turn([AgentAcked(core.seq)], NOW)
     assert len(core._deadlines) < 100
-
-
-def test_the_tree_is_swept_before_the_end_is_told() -> None:  # S2.11
-    core = running()
-    core.handle(StartRequested(ONE_CPU, [B]), NOW)
-    assert core.handle(ended(A, 3, strays=True), NOW) == [Kill(A.key)]
-    assert core.handle(StopRequested([A.key]), NOW) == []
-    effects = core.handle(TreeGone(A.key, (70, 80)), NOW + 1)
-    assert effects == [
-        Report(Ended(2, A.key, "exit:3", 3, None, WALL, 1_000_000, 5, 6, 70, 80)),
-        Spawn(B, ONE_CPU),
-    ]
 
 
 def test_the_leash_kills_what_runs_and_withdraws_what_waits() -> None:
     core = running(1000, template(leash=40), A)
-    core.handle(StartRequested(template(leash=40), [B]), NOW)
-    core.handle(StartRequested(ONE_CPU, [C]), NOW)
-    core.handle(RenewReceived(NOW + 10), NOW + 11)
+    core.turn([StartRequested(template(leash=40), [B])], NOW)
+    core.turn([StartRequested(ONE_CPU, [C])], NOW)
+    core.turn([RenewReceived(NOW + 10)], NOW + 11)
     assert core.next_deadline() == NOW + 50
-    assert core.handle(Tick(), NOW + 49) == []
-    assert core.handle(Tick(), NOW + 50) == [Kill(A.key), Report(Ended(2, B.key, "withdrawn"))]
-    assert core.next_deadline() is None
-    effects = core.handle(ended(A, None, "SIGKILL"), NOW + 50)
+    assert core.turn([Tick()], NOW + 49) == []
+    assert core.turn([Tick()], NOW + 50) == [Kill(0, A.key), Report(Ended(2, B.key, "withdrawn"))]
+    effects = core.turn([ended(A, None, "SIGKILL")], NOW + 50)
     assert end_reports(effects)[0].reason == "lease"
-    assert effects[1:] == [Spawn(C, ONE_CPU)]
+    assert effects[1:] == [Spawn(0, C, ONE_CPU)]
+    assert core.next_deadline() is None
 
 
 def test_the_leash_kills_without_grace_what_is_being_stopped() -> None:
     core = running(1000, template(leash=40, grace=100))
-    core.handle(StopRequested([A.key]), NOW)
-    assert core.handle(Tick(), NOW + 40) == [Kill(A.key)]
-    core.handle(ended(A, None, "SIGKILL"), NOW + 40)
+    core.turn([StopRequested([A.key])], NOW)
+    assert core.turn([Tick()], NOW + 40) == [Kill(0, A.key)]
+    core.turn([ended(A, None, "SIGKILL")], NOW + 40)
     assert core.next_deadline() is None
 
 
 def test_nothing_on_a_leash_starts_after_it() -> None:
     core = LauncherCore(1000)
-    core.handle(RenewReceived(NOW), NOW)
-    assert core.handle(StartRequested(template(leash=5), [A]), NOW + 5) == [Report(Ended(1, A.key, "withdrawn"))]
+    core.turn([RenewReceived(NOW)], NOW)
+    assert core.turn([StartRequested(template(leash=5), [A])], NOW + 5) == [Report(Ended(1, A.key, "withdrawn"))]
 
 
 def test_a_renewal_neither_goes_back_nor_comes_from_the_future() -> None:
     core = running(1000, template(leash=40))
-    core.handle(RenewReceived(NOW - 10), NOW)
+    core.turn([RenewReceived(NOW - 10)], NOW)
     assert core.next_deadline() == NOW + 40
-    core.handle(RenewReceived(NOW + 1e9), NOW + 1)
+    core.turn([RenewReceived(NOW + 1e9)], NOW + 1)
     assert core.next_deadline() == NOW + 41
 
 
 def test_a_new_agent_hears_everything_it_has_not_acknowledged() -> None:
     core = running(1000, ONE_CPU, A)
-    core.handle(StartRequested(ONE_CPU, [B]), NOW)
-    core.handle(ended(A), NOW)
-    core.handle(started(B), NOW)
-    core.handle(StartRequested(ONE_CPU, [C]), NOW)
-    a_ended = Ended(2, A.key, "ok", 0, None, WALL, 0, 5, 6, 7, 8)
+    core.turn([StartRequested(ONE_CPU, [B])], NOW)
+    core.turn([ended(A)], NOW)
+    core.turn([started(B)], NOW)
+    core.turn([StartRequested(ONE_CPU, [C])], NOW)
+    a_ended = Ended(2, A.key, "ok", 0, None, WALL, 1_000_000, 5, 6, 7, 8)
     b_started = Started(3, B.key, 7, WALL)
-    assert core.handle(AgentConnected(1, 1000), NOW) == [Welcome([B.key], [C.key], [a_ended, b_started])]
-    core.handle(AgentAcked(2), NOW)
-    assert core.handle(AgentConnected(0, 1000), NOW) == [Welcome([B.key], [C.key], [b_started])]
+    assert core.turn([AgentConnected(1, 1000)], NOW) == [Welcome([B.key], [C.key], [a_ended, b_started])]
+    core.turn([AgentAcked(2)], NOW)
+    assert core.turn([AgentConnected(0, 1000)], NOW) == [Welcome([B.key], [C.key], [b_started])]
 
 
 def test_a_new_agent_sets_the_capacity() -> None:
     core = running(1000, ONE_CPU, A)
-    core.handle(StartRequested(ONE_CPU, [B, C]), NOW)
-    effects = core.handle(AgentConnected(0, 2000), NOW)
-    assert effects[1:] == [Spawn(B, ONE_CPU)]
+    core.turn([StartRequested(ONE_CPU, [B, C])], NOW)
+    effects = core.turn([AgentConnected(0, 2000)], NOW)
+    assert effects[1:] == [Spawn(1, B, ONE_CPU)]
 
 
 def test_what_a_dead_launcher_left_is_lost() -> None:
     core = LauncherCore(1000, 5, [Ended(5, B.key, "ok", 0)])
     lost = Ended(6, A.key, "lost", started_at=WALL, duration=3_000_000, text=LOST_TEXT)
-    assert core.handle(FoundUnfinished(A.key, WALL, WALL + 3_000_000), NOW) == [Report(lost)]
+    assert core.turn([FoundUnfinished(A.key, WALL, WALL + 3_000_000)], NOW) == [Report(lost)]
     assert [r.seq for r in core.unacked] == [5, 6]
-    assert core.handle(StartRequested(ONE_CPU, [A, B]), NOW) == []
+    assert core.turn([StartRequested(ONE_CPU, [A, B])], NOW) == []
 
 
 def test_quit_waits_for_what_runs() -> None:
     core = running()
-    core.handle(StartRequested(ONE_CPU, [B]), NOW)
-    assert core.handle(QuitRequested(kill=False), NOW) == [Report(Ended(2, B.key, "withdrawn"))]
-    assert core.handle(StartRequested(ONE_CPU, [C]), NOW) == [Report(Ended(3, C.key, "withdrawn"))]
-    assert core.handle(ended(A), NOW)[1:] == [Exit()]
+    core.turn([StartRequested(ONE_CPU, [B])], NOW)
+    assert core.turn([QuitRequested(kill=False)], NOW) == [Report(Ended(2, B.key, "withdrawn"))]
+    assert core.turn([StartRequested(ONE_CPU, [C])], NOW) == [Report(Ended(3, C.key, "withdrawn"))]
+    assert core.turn([ended(A)], NOW)[1:] == [Exit()]
 
 
 def test_quit_kills_when_told_and_the_end_is_a_plain_signal() -> None:
     core = running()
-    assert core.handle(QuitRequested(kill=True), NOW) == [Kill(A.key)]
-    effects = core.handle(ended(A, None, "SIGKILL"), NOW)
+    assert core.turn([QuitRequested(kill=True)], NOW) == [Kill(0, A.key)]
+    effects = core.turn([ended(A, None, "SIGKILL")], NOW)
     assert end_reports(effects)[0].reason == "signal:SIGKILL"
     assert effects[1:] == [Exit()]
 
 
 def test_it_exits_when_it_is_idle_and_no_agent_comes_back() -> None:
     core = LauncherCore(1000)
-    assert core.handle(AgentLost(), NOW) == []
+    assert core.turn([AgentLost()], NOW) == []
     assert core.next_deadline() == NOW + ALONE
-    assert core.handle(Tick(), NOW + ALONE - 1) == []
-    assert core.handle(Tick(), NOW + ALONE) == [Exit()]
+    assert core.turn([Tick()], NOW + ALONE - 1) == []
+    assert core.turn([Tick()], NOW + ALONE) == [Exit()]
 
 
 def test_it_does_not_exit_while_an_agent_is_there_or_anything_runs() -> None:
     core = LauncherCore(1000)
-    core.handle(AgentLost(), NOW)
-    core.handle(AgentConnected(0, 1000), NOW + 1)
+    core.turn([AgentLost()], NOW)
+    core.turn([AgentConnected(0, 1000)], NOW + 1)
     assert core.next_deadline() is None
-    assert core.handle(Tick(), NOW + ALONE) == []
-    core.handle(StartRequested(ONE_CPU, [A]), NOW + ALONE)
-    core.handle(started(A), NOW + ALONE)
-    core.handle(AgentLost(), NOW + ALONE)
+    assert core.turn([Tick()], NOW + ALONE) == []
+    core.turn([StartRequested(ONE_CPU, [A])], NOW + ALONE)
+    core.turn([started(A)], NOW + ALONE)
+    core.turn([AgentLost()], NOW + ALONE)
     assert core.next_deadline() is None
-    assert core.handle(Tick(), NOW + 3 * ALONE) == []
-    assert core.handle(ended(A), NOW + 3 * ALONE)[-1] == Exit()
+    assert core.turn([Tick()], NOW + 3 * ALONE) == []
+    assert core.turn([ended(A)], NOW + 3 * ALONE)[-1] == Exit()
 
 
 def test_quit_when_idle_exits() -> None:
-    assert LauncherCore(1000).handle(QuitRequested(kill=False), NOW) == [Exit()]
+    assert LauncherCore(1000).turn([QuitRequested(kill=False)], NOW) == [Exit()]
 
 
-@pytest.mark.parametrize("event", [started(A), StartFailed(A.key, "", None), TreeGone(A.key, (0, 0)), ended(B)])
+@pytest.mark.parametrize("event", [started(A), StartFailed(A.key, "", None), ended(B)])
 def test_what_cannot_happen_changes_nothing(event: Event) -> None:
     core = running()
-    before = core.handle(AgentConnected(0, 1000), NOW)
+    before = core.turn([AgentConnected(0, 1000)], NOW)
     with pytest.raises(IllegalTransition):
-        core.handle(event, NOW)
-    assert core.handle(AgentConnected(0, 1000), NOW) == before
+        core.turn([event], NOW)
+    assert core.turn([AgentConnected(0, 1000)], NOW) == before
+
+
+SHORT = 0.001  # seconds; of such attempts a slot is handed many in advance
+
+
+def ahead(*items: Item, template: Template = ONE_CPU) -> LauncherCore:
+    """A core whose one slot runs B, knows that such attempts are short, and has been handed these as well."""
+    core = running(1000, template, A)
+    core.turn([StartRequested(template, [B, *items])], NOW)
+    core.turn([ended(A, took=SHORT)], NOW)
+    return core
+
+
+def test_short_attempts_are_handed_out_in_advance() -> None:
+    core = running(1000, ONE_CPU, A)
+    assert core.turn([StartRequested(ONE_CPU, [B, C, D])], NOW) == []
+    assert core.turn([ended(A, took=SHORT)], NOW)[1:] == [Spawn(0, item, ONE_CPU) for item in (B, C, D)]
+    assert core.works_ahead
+    assert core.used == 1000
+
+
+def test_long_attempts_and_others_are_not_handed_out_in_advance() -> None:
+    core = running(1000, ONE_CPU, A)
+    core.turn([StartRequested(ONE_CPU, [B, C])], NOW)
+    assert core.turn([ended(A, took=1.0)], NOW)[1:] == [Spawn(0, B, ONE_CPU)]
+    core = running(1000, ONE_CPU, A)
+    other = template(timeout=5)
+    core.turn([StartRequested(ONE_CPU, [B]), StartRequested(other, [C])], NOW)
+    assert core.turn([ended(A, took=SHORT)], NOW)[1:] == [Spawn(0, B, ONE_CPU)]
+
+
+def test_nobody_is_told_that_an_attempt_began_which_is_over() -> None:
+    core = ahead(C)
+    effects = core.turn([started(B), ended(B), started(C, 9)], NOW)
+    assert [(type(e.report), e.report.key) for e in effects if isinstance(e, Report)] == [
+        (Ended, B.key),
+        (Started, C.key),
+    ]
+    assert end_reports(effects)[0].started_at == WALL
+
+
+def test_what_waits_behind_one_that_takes_long_is_taken_back_and_starts_elsewhere() -> None:
+    core = ahead(C, D)
+    core.turn([started(B)], NOW)
+    assert core.next_deadline() == NOW + STALE
+    core.turn([AgentConnected(0, 2000)], NOW)
+    assert core.turn([Tick()], NOW + STALE) == [TakeBack(0)]
+    assert core.turn([TakenBack(0, [C.key, D.key])], NOW + STALE) == [Spawn(1, C, ONE_CPU)]
+    assert core.turn([ended(B, took=STALE)], NOW + STALE)[1:] == [Spawn(0, D, ONE_CPU)]
+
+
+def test_what_a_slot_has_begun_meanwhile_is_not_taken_back() -> None:
+    core = ahead(C)
+    assert core.turn([StopRequested([C.key])], NOW) == [TakeBack(0)]
+    assert core.turn([started(B), ended(B), TakenBack(0, [])], NOW)[1:] == []
+    assert core.turn([started(C)], NOW)[1:] == [Signal(0, C.key, "SIGTERM")]
+
+
+@pytest.mark.parametrize("ask", [StopRequested([C.key]), WithdrawRequested([C.key])])
+def test_what_a_slot_has_not_begun_is_withdrawn(ask: Event) -> None:
+    core = ahead(C, D)
+    assert core.turn([ask], NOW) == [TakeBack(0)]
+    assert core.turn([TakenBack(0, [C.key, D.key])], NOW) == [
+        Report(Ended(3, C.key, "withdrawn")),
+        Spawn(0, D, ONE_CPU),
+    ]
+
+
+def test_what_is_to_be_withdrawn_and_has_begun_goes_on() -> None:
+    core = ahead(C)
+    core.turn([WithdrawRequested([B.key])], NOW)
+    core.turn([TakenBack(0, [C.key])], NOW)
+    assert core.turn([started(B)], NOW) == [Report(Started(3, B.key, 7, WALL))]
+
+
+def test_nothing_may_begin_behind_what_is_stopped() -> None:
+    core = ahead(C)
+    core.turn([started(B)], NOW)
+    assert core.turn([StopRequested([B.key])], NOW) == [TakeBack(0), Signal(0, B.key, "SIGTERM")]
+    assert core.turn([TakenBack(0, [C.key])], NOW) == []  # it is not handed to that slot again before the other's end
+    assert core.turn([ended(B, None, "SIGTERM")], NOW)[1:] == [Spawn(0, C, ONE_CPU)]
+
+
+def test_the_leash_is_cut_of_what_a_slot_was_handed_too() -> None:
+    leashed = template(leash=40)
+    core = ahead(C, template=leashed)
+    assert core.turn([Tick()], NOW + 40) == [TakeBack(0)]
+    assert core.turn([TakenBack(0, [C.key])], NOW + 40) == [Report(Ended(3, C.key, "withdrawn"))]
+    assert core.turn([started(B)], NOW + 40)[1:] == [Kill(0, B.key)]
+    assert end_reports(core.turn([ended(B, None, "SIGKILL")], NOW + 41))[0].reason == "lease"
+
+
+def test_a_slot_that_is_lost_takes_with_it_what_it_had_begun_and_nothing_else() -> None:
+    core = ahead(C)
+    core.turn([started(B)], NOW)
+    effects = core.turn([SlotLost(0, [C.key])], NOW + 1)
+    assert [(end.key, end.reason) for end in end_reports(effects)] == [(B.key, "lost")]
+    assert effects[1:] == [Spawn(0, C, ONE_CPU)]
+    assert core.used == 1000
+
+
+def test_what_was_killed_and_whose_slot_does_not_say_that_it_is_gone_loses_its_slot() -> None:
+    core = running()
+    core.turn([StopRequested([A.key], grace=0)], NOW)
+    assert core.next_deadline() == NOW + DYING
+    assert core.turn([Tick()], NOW + DYING) == [KillSlot(0, A.key)]
+    (end,) = end_reports(core.turn([SlotLost(0, [])], NOW + DYING))
+    assert (end.reason, end.signal) == ("cancelled", "SIGKILL")
+
+
+def test_a_slot_with_something_that_cannot_be_killed_takes_nothing_more() -> None:
+    core = ahead(C)
+    core.turn([started(B)], NOW)
+    closed = ProcessEnded(B.key, 0, None, 1000, 0, 0, (0, 0), closed=True)
+    assert core.turn([closed], NOW)[1:] == [Spawn(0, C, ONE_CPU)]
+    assert core.turn([SlotLost(7, [])], NOW) == []  # of one that was let go
+
+
+def test_only_some_idle_slots_are_kept() -> None:
+    core = LauncherCore(1000 * (IDLE_SLOTS + 2))
+    items = [Item(f"1.{i}#1", i) for i in range(IDLE_SLOTS + 2)]
+    core.turn([StartRequested(ONE_CPU, items)], NOW)
+    core.turn([started(item) for item in items], NOW)
+    effects = core.turn([ended(item) for item in items], NOW)
+    assert [effect for effect in effects if isinstance(effect, Retire)] == [Retire(IDLE_SLOTS), Retire(IDLE_SLOTS + 1)]
 
 
 class World:
-    """A launcher's surroundings in a few lines: performs effects at once, checks the promises after every event."""
+    """A launcher's surroundings in a few lines, with slots that begin what they are handed when they like. Checks the
+    promises after every event."""
 
     def __init__(self, capacity: int) -> None:
         self.core = LauncherCore(capacity)
         self.capacity = capacity
         self.now = NOW
-        self.alive: dict[str, int] = {}
+        self.slots: dict[int, list[tuple[str, int]]] = {}  # what each was handed and has not ended: key and millicpus
+        self.alive: dict[str, int] = {}  # what runs: key and slot
         self.asked: list[str] = []
-        self.spawned: list[str] = []
+        self.handed: list[str] = []
+        self.began: set[str] = set()
         self.ended: dict[str, str] = {}
         self.seq = 0
 
-    def happen(self, event: Event) -> None:
-        effects = self.core.handle(event, self.now)
-        for effect in effects:
-            self._perform(effect)
-        for effect in effects:
-            if isinstance(effect, Spawn):
-                self.happen(ProcessStarted(effect.item.key, 1, WALL))
-        assert sum(self.alive.values()) == self.core.used <= self.capacity
+    def happen(self, *events: Event) -> None:
+        todo = list(events)
+        while todo:
+            effects, todo = self.core.turn(todo, self.now), []
+            for effect in effects:
+                todo += self._perform(effect)
+        used = [queue[0][1] for queue in self.slots.values() if queue]
+        assert sum(used) == self.core.used <= self.capacity
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect) -> list[Event]:
         match effect:
-            case Spawn(item, of):
-                assert item.key not in self.spawned, "ran twice"
-                self.spawned.append(item.key)
-                self.alive[item.key] = of.cpus
+            case Spawn(slot, item, of):
+                queue = self.slots.setdefault(slot, [])
+                assert all(cpus == of.cpus for _, cpus in queue)
+                queue.append((item.key, of.cpus))
+                if item.key not in self.handed:
+                    self.handed.append(item.key)
+            case TakeBack(slot):
+                queue = self.slots.get(slot, [])
+                back = [key for key, _ in queue if key not in self.alive]
+                self.slots[slot] = [each for each in queue if each[0] in self.alive]
+                return [TakenBack(slot, back)]
+            case Signal(slot, key, _) | Kill(slot, key):
+                assert [each for each, _ in self.slots[slot]] == [key] or key not in self.alive
+            case Retire(slot):
+                assert self.slots.pop(slot, []) == []
             case Report(report):
                 assert report.seq == self.seq + 1
                 self.seq = report.seq
                 if isinstance(report, Ended):
                     assert report.key not in self.ended, "two ends"
+                    assert report.key not in self.alive
                     self.ended[report.key] = report.reason
-                    self.alive.pop(report.key, None)
+        return []
 
-    def end(self, which: int, strays: bool) -> None:
-        able = [k for k in self.alive if self.core.attempts[k].ended is None]
+    def begin(self, which: int) -> None:
+        able = [slot for slot, queue in self.slots.items() if queue and queue[0][0] not in self.alive]
         if able:
-            key = able[which % len(able)]
-            self.happen(ProcessEnded(key, 0, None, 0, 0, (0, 0), strays))
-            if strays:
-                self.happen(TreeGone(key, (0, 0)))
+            slot = able[which % len(able)]
+            key = self.slots[slot][0][0]
+            assert key not in self.began, "ran twice"
+            self.began.add(key)
+            self.alive[key] = slot
+            self.happen(ProcessStarted(key, 1, WALL, self.now))
+
+    def end(self, which: int, took: float) -> None:
+        if self.alive:
+            key = list(self.alive)[which % len(self.alive)]
+            self.slots[self.alive.pop(key)].pop(0)
+            self.happen(ProcessEnded(key, 0, None, round(took * 1e6), 0, 0, (0, 0)))
+
+    def lose(self, which: int) -> None:
+        """A slot's process is killed."""
+        if self.slots:
+            slot = list(self.slots)[which % len(self.slots)]
+            unbegun = [key for key, _ in self.slots.pop(slot) if self.alive.pop(key, None) is None]
+            self.happen(SlotLost(slot, unbegun))
 
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("start"), st.integers(0, 2500), st.sampled_from([None, 3.0]), st.sampled_from([None, 5.0])),
-        st.tuples(st.just("end"), st.integers(0, 9), st.booleans()),
+        st.tuples(st.just("start"), st.integers(0, 9), st.sampled_from([None, 3.0]), st.sampled_from([None, 5.0])),
+        st.tuples(st.just("begin"), st.integers(0, 9)),
+        st.tuples(st.just("end"), st.integers(0, 9), st.sampled_from([0.001, 0.001, 1.0])),
+        st.tuples(st.just("lose"), st.integers(0, 9)),
         st.tuples(st.just("stop"), st.integers(0, 30), st.sampled_from([None, 0.0, 1.0])),
         st.tuples(st.just("withdraw"), st.integers(0, 30)),
-        st.tuples(st.just("pass"), st.floats(0, 4)),
+        st.tuples(st.just("pass"), st.sampled_from([0.05, 0.2, 1.0, 4.0])),
         st.tuples(st.just("renew")),
         st.tuples(st.just("ack")),
     ),
-    max_size=60,
+    max_size=80,
 )
 
 
@@ -402,12 +552,17 @@ def test_every_start_gets_exactly_one_end_within_capacity_in_order(steps: list[A
     world = World(2000)
     for step in steps:
         match step:
-            case ("start", cpus, timeout, leash):
-                key = f"1.{len(world.asked)}#1"
-                world.asked.append(key)
-                world.happen(StartRequested(template(cpus=cpus, timeout=timeout, leash=leash), [Item(key)]))
-            case ("end", which, strays):
-                world.end(which, strays)
+            case ("start", count, timeout, leash):
+                of = template(cpus=(0, 500, 1000, 2500)[count % 4], timeout=timeout, leash=leash)
+                keys = [f"1.{len(world.asked) + n}#1" for n in range(1 + count)]
+                world.asked += keys
+                world.happen(StartRequested(of, [Item(key, n) for n, key in enumerate(keys)]))
+            case ("begin", which):
+                world.begin(which)
+            case ("end", which, took):
+                world.end(which, took)
+            case ("lose", which):
+                world.lose(which)
             case ("stop", index, grace):
                 world.happen(StopRequested([f"1.{index}#1"], grace=grace))
             case ("withdraw", index):
@@ -423,9 +578,10 @@ def test_every_start_gets_exactly_one_end_within_capacity_in_order(steps: list[A
                 world.happen(RenewReceived(world.now))
             case ("ack",):
                 world.happen(AgentAcked(world.seq))
-    while world.alive:
-        world.end(0, False)
+    while any(world.slots.values()):
+        world.begin(0)
+        world.end(0, 0.001)
     assert world.core.attempts == {}
     assert world.core.next_deadline() is None
     assert sorted(world.ended) == sorted(world.asked)
-    assert world.spawned == sorted(world.spawned, key=world.asked.index)  # first come, first served
+    assert world.handed == sorted(world.handed, key=world.asked.index)  # first come, first served

@@ -133,7 +133,7 @@ class Lab:
 
     def watchdog(self) -> "Watched":
         """The one that is there now."""
-        return Watched((Path(self.directory) / watchdog.LOCK).read_text())
+        return Watched((Path(self.directory) / watchdog.LOCK).read_text().split()[0])
 
     async def kill_launcher(self, agent: Agent, alone: bool = True) -> None:
         """SIGKILL, and wait until it is gone. Not alone: its watchdog is killed first, when it cannot start another."""

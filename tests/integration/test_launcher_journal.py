@@ -26,12 +26,12 @@ def new_journal(directory: Path) -> Journal:
 
 def test_what_was_written_is_remembered(journal: Journal, tmp_path: Path) -> None:
     started, ended = Started(8, "1.0#1", 42, 99), Ended(9, "1.0#1", "exit:1", 1, text="grüß\udcff")
-    journal.begin("1.0#1", 1.5, 99)
+    journal.begin(Begun("1.0#1", 1.5, 99))
     journal.report(started)
     journal.report(ended)
-    journal.begin("1.1#1", 2.5, 100)
+    journal.begin(Begun("1.1#1", 2.5, 100))
     journal.report(Started(10, "1.1#1", 43, 100))
-    journal.begin("1.2#1", 3.5, 101)
+    journal.begin(Begun("1.2#1", 3.5, 101))
     journal.write()
     memory = recall(str(tmp_path))
     assert (memory.incarnation, memory.seq) == ("incarnation", 10)
@@ -55,7 +55,7 @@ def test_a_full_disk_leaves_the_journal_whole(journal: Journal, tmp_path: Path) 
     path = tmp_path / "journal"
     before = path.read_bytes()
     journal.report(Ended(8, "1.0#1", "ok", 0))
-    journal.begin("1.1#1", 2.5, 100)
+    journal.begin(Begun("1.1#1", 2.5, 100))
     with no_file_may_exceed(len(before) + 10), pytest.raises(OSError, match="File too large"):
         journal.write()
     assert path.read_bytes() == before
@@ -82,7 +82,7 @@ def test_a_withdrawal_is_not_repeated_when_the_attempt_came_back_and_began(journ
     """Found by the simulation: repeated, it would let the same attempt run once more."""
     journal.report(Ended(8, "1.0#1", "withdrawn"))
     journal.report(Ended(9, "1.1#1", "withdrawn"))
-    journal.begin("1.0#1", 1.5, 99)
+    journal.begin(Begun("1.0#1", 1.5, 99))
     journal.write()
     memory = recall(str(tmp_path))
     assert ([r.seq for r in memory.unacked], list(memory.begun)) == ([9], ["1.0#1"])
@@ -112,7 +112,7 @@ def live(journal: Journal, told: Told) -> None:
     seq = 7
     for number in range(4):
         key = f"1.{number}#1"
-        journal.begin(key, 1.5, 99)
+        journal.begin(Begun(key, 1.5, 99))
         try:
             journal.write()
         except OSError:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,13 +78,33 @@ def test_descendants_are_found_below_each_root() -> None:
     assert set(tree.descendants([3, 5, 99], table)) == {3, 4, 5, 6}
 
 
-def test_children_are_known_without_the_kernels_list(
+def test_what_is_below_a_process_is_found_without_the_kernels_list(
     sleeper: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "_open_children", lambda: None)
-    trees = tree.Trees(lambda: 0)
-    trees.add("1.0#1", 2**22, "1#1")  # a leader that has ended; whatever is found may be its
-    assert sleeper.pid in trees.strays("1.0#1")
+    assert tree.below(os.getpid())[sleeper.pid] == tree.read_process(sleeper.pid)
+    monkeypatch.setattr(tree, "_children", lambda pid: None)
+    assert tree.below(os.getpid())[sleeper.pid] == tree.read_process(sleeper.pid)
+    assert tree.children_of(os.getpid())[sleeper.pid] == tree.read_process(sleeper.pid)
+
+
+def test_children_of_every_thread_are_found() -> None:
+    """The kernel lists a child with the thread that started it."""
+    script = """if True:
+        import subprocess, sys, threading
+        def start():
+            child = subprocess.Popen(["sleep", "1000"])
+            print(child.pid, flush=True)
+            threading.Event().wait()
+        threading.Thread(target=start).start()
+    """
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        found = tree.below(parent.pid)
+        killed, refused = tree.kill_all(lambda: tree.below(os.getpid()))
+    assert child in found
+    assert {process.pid for process in killed} == {parent.pid, child}
+    assert not refused
 
 
 def test_who_cannot_look_does_not_say_that_nobody_is_there(sleeper: "subprocess.Popen[bytes]") -> None:
@@ -99,19 +120,6 @@ def test_who_cannot_look_does_not_say_that_nobody_is_there(sleeper: "subprocess.
         ):
             with pytest.raises(OSError, match="Too many open files"):
                 look()
-
-
-def test_the_child_of_one_that_died_while_we_looked_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chain of processes that each start the next and end, of which the kernel's list shows the last but one."""
-    lists = iter([[11], [11, 12], [11, 12, 13], [11, 12, 13]])
-    alive = {13: Process(13, "R", os.getpid(), 12, 700)}
-    monkeypatch.setattr(tree, "read_process", lambda pid: alive.get(pid, Process(pid, "Z", os.getpid(), 12, 600)))
-    monkeypatch.setattr(tree, "read_environment", lambda pid, name: "the mark")
-    trees = tree.Trees(lambda: 0)
-    monkeypatch.setattr(trees, "_read_children", lambda: next(lists))
-    trees.add("5#1", 10, "the mark")
-    assert trees.reaped(10) == "5#1"
-    assert trees.strays("5#1") == [13]
 
 
 def test_processes_that_hang_in_the_kernel_keep_a_launcher_waiting_no_longer_than_one(
@@ -133,19 +141,3 @@ def test_processes_that_hang_in_the_kernel_keep_a_launcher_waiting_no_longer_tha
     monkeypatch.setattr(tree, "time", SimpleNamespace(monotonic=lambda: clock[0]), raising=False)
     assert tree.kill_remains("nobody's", []) == 2
     assert clock[0] == tree.LONGEST_DEATH
-
-
-def test_an_attempt_whose_leaders_pid_is_anothers_now_takes_nothing_of_that() -> None:
-    """Its leader has been reaped, and something that it left hangs in the kernel, while the pids go round."""
-    trees = tree.Trees(lambda: 0)
-    with subprocess.Popen([SLEEP, "1000"], start_new_session=True) as process:
-        trees.add("5.0#1", process.pid, "5.1#1")
-        assert trees.reaped(process.pid) == "5.0#1"
-        trees.add("5.1#1", process.pid, "5.2#1")
-        trees.kill(["5.0#1"])
-        process.terminate()
-    assert process.returncode == -signal.SIGTERM
-    assert trees.reaped(process.pid) == "5.1#1"
-    trees.forget("5.1#1")
-    assert trees.kill(["5.0#1"]) == 0
-    trees.forget("5.0#1")

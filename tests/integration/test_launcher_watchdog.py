@@ -55,7 +55,8 @@ def test_what_was_spawned_but_not_told_yet_is_killed_too(lab: Lab) -> None:
         key = one(agent, lab.shell(f"echo > {fifo}; exec sleep 1000"))
         await reach(fifo)
         leader, guard = Watched((await agent.start_of(key)).pid), lab.watchdog()
-        os.kill(guard.pid, signal.SIGSTOP)
+        for pid in (guard.pid, slot_of(leader)):
+            os.kill(pid, signal.SIGSTOP)
         await lab.kill_launcher(agent)
         journal = Path(lab.directory) / "journal"
         journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]) + '["started",1,"1.')
@@ -68,21 +69,46 @@ def test_what_was_spawned_but_not_told_yet_is_killed_too(lab: Lab) -> None:
     run(main())
 
 
-def test_no_launcher_starts_anything_before_the_last_ones_watchdog_has_gone(lab: Lab) -> None:
+def slot_of(leader: Watched) -> int:
+    """The pid of the slot that runs it."""
+    found = tree.read_process(leader.pid)
+    assert found is not None
+    return found.parent
+
+
+def test_a_slot_kills_what_it_runs_when_its_launcher_dies(lab: Lab) -> None:
+    """Not even the watchdog is needed, which is stopped; only who stops the slot, too, has to wait for another."""
+
+    async def main() -> None:
+        agent = await lab.connect()
+        _, daemon = await leave_daemon(lab, agent, "exec sleep 1000", hidden=True)
+        guard = lab.watchdog()
+        os.kill(guard.pid, signal.SIGSTOP)
+        await lab.kill_launcher(agent)
+        assert await daemon.gone()
+        async with lab.agent():
+            assert guard.is_gone()
+
+    run(main())
+
+
+def test_a_watchdog_and_a_slot_that_are_stopped_hold_up_no_launcher(lab: Lab) -> None:
+    """It ends them and all that the slot ran before it starts anything."""
+
     async def main() -> None:
         agent = await lab.connect()
         old = lab.watchdog()
         leader = Watched((await agent.start_of(one(agent, lab.template("sleep", "1000")))).pid)
-        os.kill(old.pid, signal.SIGSTOP)
+        slot = Watched(slot_of(leader))
+        for process in (old, slot):
+            os.kill(process.pid, signal.SIGSTOP)
         await lab.kill_launcher(agent)
         with (Path(lab.directory) / watchdog.LOCK).open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its launcher is gone, and still it is held
-        successor = asyncio.create_task(lab.connect())
-        await asyncio.to_thread(wait_until_another_waits, lab)
-        assert not successor.done()
-        os.kill(old.pid, signal.SIGCONT)
-        later = await successor
+        assert not leader.is_gone()
+        later = await lab.connect()
         assert old.is_gone()
+        assert slot.is_gone()
         assert leader.is_gone()
         gate, new = lab.fifo(), lab.watchdog()
         key = one(later, lab.shell(f"read x < {gate}; exit 3"), "1.1#1")
@@ -92,13 +118,6 @@ def test_no_launcher_starts_anything_before_the_last_ones_watchdog_has_gone(lab:
         await lab.quit()
 
     run(main())
-
-
-def wait_until_another_waits(lab: Lab) -> None:
-    """Until a process blocks on the watchdog's lock: the kernel lists such with an arrow."""
-    inode = f":{(Path(lab.directory) / watchdog.LOCK).stat().st_ino} "
-    while not any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
-        os.sched_yield()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +203,7 @@ def test_a_watchdog_is_not_in_the_group_that_it_kills(lab: Lab) -> None:
             await agent.end_of(one(agent, lab.template("true"), "1.1#1"))
             _, daemon = await leave_daemon(lab, agent, "exec sleep 1000", hidden=True)
             group = Path((Path(lab.directory) / "group").read_text())
-            assert str(daemon.pid) in (group / "cgroup.procs").read_text().split()
+            assert str(daemon.pid) in (group / "slot-0" / "cgroup.procs").read_text().split()
             guard = lab.watchdog()
             await lab.kill_launcher(agent)
             assert await daemon.gone()

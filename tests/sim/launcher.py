@@ -6,7 +6,7 @@ a report is there before it is sent.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cluster.domain import launcher_events as ev
@@ -18,21 +18,38 @@ from tests.sim.truth import Run
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
 
+HANDING = (0.0, 0.002)  # seconds until a slot takes what it is handed
 PASSING = (0.0, 0.002)  # seconds that a line between agent and launcher takes
 ToAgent = Callable[[ev.Welcome | ev.Started | ev.Ended], None]
 
 
-JournalLine = Begun | ev.Started | ev.Ended
+@dataclass(frozen=True, slots=True)
+class Back:
+    """A slot has given this back, which it had not begun."""
+
+    key: str
+
+
+JournalLine = Begun | Back | ev.Started | ev.Ended
+
+
+@dataclass(slots=True)
+class Slot:
+    """A process that runs what it is handed one after another. `now`: what it has begun and not told the end of."""
+
+    number: int
+    queue: deque[tuple[int, ev.Spawn]] = field(default_factory=deque)
+    now: str = ""
 
 
 @dataclass(slots=True)
 class Process:
-    """A process tree that runs. `strays` outlive its leader for so many seconds, unless they are killed."""
+    """A process tree that runs. `strays`: others of it go on when its leader ends, until their slot has killed them."""
 
     key: str
     run: Run
     obeys: bool  # ends when it is told SIGTERM
-    strays: float
+    strays: bool
     leader: bool = True
     alive: bool = True
 
@@ -50,7 +67,9 @@ class Launcher:
         self._agent_line = 0  # of the connection with the present agent
         self._out: list[ev.Welcome | ev.Started | ev.Ended] = []
         self._pending: list[JournalLine] = []
-        self._events: deque[ev.Event] = deque()
+        self._events: list[ev.Event] = []
+        self._slots: dict[int, Slot] = {}
+        self._handed = 0
         self._tick_at: float | None = None
         self._take_over()
 
@@ -59,6 +78,8 @@ class Launcher:
         for line in self.machine.journal:
             if isinstance(line, Begun):
                 said.begin(line)
+            elif isinstance(line, Back):
+                said.back(line.key)
             else:
                 said.report(line)
         return said
@@ -71,9 +92,14 @@ class Launcher:
         for process in list(self.machine.processes.values()):
             self.machine.ends(process, "signal:SIGKILL")
         self.core = LauncherCore(self.machine.millicpus, said.seq, said.unacked(whole=same_boot))
-        self._journal_anew(said.begun)
-        for key in said.begun:
+        unfinished = [key for key, begun in said.begun.items() if self._has_begun(begun)]
+        self._journal_anew(unfinished)
+        self.machine.begun = {}
+        for key in unfinished:
             self.feed(ev.FoundUnfinished(key, 0, 0))
+
+    def _has_begun(self, begun: Begun) -> bool:
+        return begun.slot < 0 or begun.pid != 0 or self.machine.begun.get(begun.slot, 0) >= begun.number
 
     def connect(self, to_agent: ToAgent, incarnation: str, acked: int) -> int:
         """An agent says hello. What an earlier one had sent and was not read yet is gone. Answers its line."""
@@ -102,8 +128,8 @@ class Launcher:
         self._events.append(event)
         try:
             while self._events:
-                event = self._events.popleft()
-                for effect in self.core.handle(event, self.machine.boot_clock):
+                events, self._events = self._events, []
+                for effect in self.core.turn(events, self.machine.boot_clock):
                     self._perform(effect)
         except LauncherCrash:
             self.die()
@@ -114,7 +140,8 @@ class Launcher:
     def die(self) -> None:
         """Its processes run on, for nobody."""
         self.alive = False
-        self.machine.truth.orphans.update(map(AttemptKey.parse, self._recall().begun))
+        begun = self._recall().begun.values()
+        self.machine.truth.orphans.update(AttemptKey.parse(b.key) for b in begun if self._has_begun(b))
         self.world.tell(self.machine.name, "the launcher dies")
         self.machine.launcher_died(self)
 
@@ -125,28 +152,68 @@ class Launcher:
                 self._out.append(report)
             case ev.Spawn():
                 self._spawn(effect)
-            case ev.Signal(key, name):
+            case ev.TakeBack(number):
+                self._take_back(number)
+            case ev.Signal(number, key, name):
+                assert not self._slots[number].queue, f"{key} is signalled, and another may begin in its slot"
                 self.machine.signal(key, name)
-            case ev.Kill(key):
+            case ev.Kill(number, key) | ev.KillSlot(number, key):
+                assert not self._slots[number].queue, f"{key} is killed, and another may begin in its slot"
                 self.machine.kill(key)
+            case ev.Retire(number):
+                slot = self._slots.pop(number)
+                assert not slot.queue, "a slot that is to end has something to do"
+                assert not slot.now, "a slot that is to end runs something"
             case ev.Welcome():
                 self._out.append(effect)
             case ev.Exit():
                 raise AssertionError("nobody asked the launcher to quit")
 
     def _spawn(self, spawn: ev.Spawn) -> None:
-        key = AttemptKey.parse(spawn.item.key)
-        self._check_item(key, spawn.item)
-        self._pending.append(_begun(spawn.item.key))
+        self._check_item(AttemptKey.parse(spawn.item.key), spawn.item)
+        self._handed += 1
+        self._pending.append(Begun(spawn.item.key, 0.0, 0, 0, spawn.slot, self._handed))
         self._write_journal()
         self._die_at("begun")
+        slot = self._slots.setdefault(spawn.slot, Slot(spawn.slot))
+        slot.queue.append((self._handed, spawn))
+        if not slot.now:
+            self.world.at(self.world.between(*HANDING), lambda: self._step(slot))
+
+    def _step(self, slot: Slot) -> None:
+        """The slot begins what comes next, unless its launcher is dead: then it ends."""
+        if not self.alive or slot.now or not slot.queue:
+            return
+        number, spawn = slot.queue.popleft()
+        key = AttemptKey.parse(spawn.item.key)
+        self.machine.begun[slot.number] = number
         if self.machine.disk.full or self.world.chance(self.machine.launch_failures):
             self.machine.truth.launch_failures.add(key)
-            self._events.append(ev.StartFailed(spawn.item.key, "no such file", 127))
+            self.feed(ev.StartFailed(spawn.item.key, "no such file", 127))
+            self._step(slot)
             return
+        slot.now = spawn.item.key
         self.machine.starts(key)
-        self._die_at("spawned")
-        self._events.append(ev.ProcessStarted(spawn.item.key, 4711, round(self.world.wall * 1e6)))
+        if self.dies_at_spawn == "spawned":
+            self.die()
+            return
+        self.feed(ev.ProcessStarted(slot.now, 4711, round(self.world.wall * 1e6), self.machine.boot_clock))
+
+    def ended(self, event: ev.ProcessEnded) -> None:
+        """A slot tells that nothing of an attempt runs any more, and goes on."""
+        slot = next((slot for slot in self._slots.values() if slot.now == event.key), None)
+        if not self.alive or slot is None:
+            return
+        slot.now = ""
+        self.feed(event)
+        self._step(slot)
+
+    def _take_back(self, number: int) -> None:
+        slot = self._slots[number]
+        keys = [spawn.item.key for _, spawn in slot.queue]
+        slot.queue.clear()
+        self._pending += map(Back, keys)
+        self._events.append(ev.TakenBack(number, keys))
 
     def _check_item(self, key: AttemptKey, item: ev.Item) -> None:
         spec = self.machine.truth.specs[key.job]

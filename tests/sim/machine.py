@@ -75,6 +75,8 @@ class Machine:
         self.incarnation = ""
         self.rebooted = False
         self.outputs: dict[AttemptKey, tuple[bytes, bytes]] = {}
+        self.begun: dict[int, int] = {}  # slot: number of what it began last
+        self.begun_at: dict[str, float] = {}  # true time, by the attempt's key
         self.processes: dict[str, Process] = {}
         self.launcher: Launcher | None = None
         self.agent: Agent | None = None
@@ -114,8 +116,8 @@ class Machine:
         how = world.random.choices(("exit:0", "exit:1", "exit:7", "signal:SIGSEGV"), (16, 2, 1, 1))[0]
         if self.truth.specs[key.job].name == "failing":
             how = "exit:1"
-        strays = world.between(0.0, 20.0) if world.chance(0.05) else 0.0
-        process = self.processes[name] = Process(name, run, obeys=world.chance(0.8), strays=strays)
+        self.begun_at[name] = world.now
+        process = self.processes[name] = Process(name, run, obeys=world.chance(0.8), strays=world.chance(0.05))
         sizes = world.random.choices(((0, 0), (9, 0), (9, 4), (5000, 1)), (3, 3, 1, 1))[0]
         self.outputs[key] = (b"o" * sizes[0], b"e" * sizes[1])
         if 0 < max(sizes) <= SMALL_OUTPUT:
@@ -127,29 +129,24 @@ class Machine:
             return
         process.leader = False
         process.run.how = how
-        if not process.strays:
-            self.ends(process, how)
-        self.world.tell(self.name, f"{process.key} ends: {how}{', others of its tree go on' * bool(process.strays)}")
+        self.world.tell(self.name, f"{process.key} ends: {how}{', others of its tree go on' * process.strays}")
+        self.world.at(self.world.between(0.0, 0.05) * process.strays, lambda: self._tree_ends(process, how))
+
+    def _tree_ends(self, process: Process, how: str) -> None:
+        if not process.alive:
+            return
+        took_us = round((self.world.now - self.begun_at[process.key]) * self._rate * 1e6)
+        self.ends(process, how)
         word, _, value = how.partition(":")
         code, name = (int(value), None) if word == "exit" else (None, value)
-        self._reap(lev.ProcessEnded(process.key, code, name, 10, 20, self._sizes(process.key), bool(process.strays)))
-        if process.strays and process.alive:
-            self.world.at(process.strays, lambda: self._strays_end(process))
-
-    def _strays_end(self, process: Process) -> None:
-        if process.alive:
-            self.ends(process, process.run.how)
-            self._reap(lev.TreeGone(process.key, self._sizes(process.key)))
+        if self.launcher and self.launcher.alive:
+            self.launcher.ended(lev.ProcessEnded(process.key, code, name, took_us, 10, 20, self._sizes(process.key)))
 
     def ends(self, process: Process, how: str) -> None:
         """Nothing of it runs any more, whether anybody sees that or not."""
         process.alive = False
         del self.processes[process.key]
         self.truth.ends(process.run, how, self.world.now)
-
-    def _reap(self, event: lev.ProcessEnded | lev.TreeGone) -> None:
-        if self.launcher and self.launcher.alive:
-            self.launcher.feed(event)
 
     def signal(self, key: str, name: str) -> None:
         process = self.processes.get(key)
@@ -161,11 +158,8 @@ class Machine:
         process = self.processes.get(key)
         if process is None:
             return
-        if process.leader:
-            process.strays = 0.0
-            self.world.at(self.world.between(0.0, 0.01), lambda: self._leader_ends(process, "signal:SIGKILL"))
-        else:
-            self.world.at(self.world.between(0.0, 0.01), lambda: self._strays_end(process))
+        process.strays = False
+        self.world.at(self.world.between(0.0, 0.01), lambda: self._leader_ends(process, "signal:SIGKILL"))
 
     def _sizes(self, key: str) -> tuple[int, int]:
         out, err = self.outputs.get(AttemptKey.parse(key), (b"", b""))
@@ -254,6 +248,7 @@ class Machine:
             self.launcher = None
         for process in list(self.processes.values()):
             self.ends(process, "reboot")
+        self.begun = {}  # its pages had not been written
         del self.journal[len(self.journal) - world.random.randint(0, len(self.journal)) :]
         self.truth.reboots[self.name] = world.now
 

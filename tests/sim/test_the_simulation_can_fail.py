@@ -251,7 +251,7 @@ def test_a_broken_core_is_caught(break_it: Callable[[Patch], None], monkeypatch:
 
 
 def connecting_anew_takes_long(patch: Patch) -> None:
-    patch.setattr(worker_core, "BACKOFF_MOST", 10.0)
+    patch.setattr(worker_core, "BACKOFF_MOST", 5.0)
 
 
 def the_leash_is_three_quarters(patch: Patch) -> None:

@@ -1,0 +1,58 @@
+"""What each slot has begun, in a file that outlives all processes: `slots` in the launcher's directory.
+
+The launcher journals an attempt before it hands it to a slot, with the slot's number and a number that grows with each
+that is handed out. A slot writes here the number of what it begins, just before. So a launcher that takes over knows of
+all that was handed out whether it was begun, and which processes were slots.
+
+The file is an array of doubles, three for each slot: the number, and pid and start (clock ticks since boot) of the
+slot's process. It is mapped: writing takes no system call, and what was written is in the page cache whoever dies.
+"""
+
+import mmap
+import os
+from collections.abc import Iterator
+
+from cluster.domain.launcher_slots import MOST_SLOTS
+
+NAME = "slots"
+_ROW = 3
+_SIZE = 8 * _ROW * MOST_SLOTS
+
+
+class BegunFile:
+    """The file in a launcher's directory."""
+
+    def __init__(self, directory: str) -> None:
+        """Raises OSError."""
+        fd = os.open(os.path.join(directory, NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(fd).st_size != _SIZE:
+                os.ftruncate(fd, _SIZE)
+            self._table = memoryview(mmap.mmap(fd, _SIZE)).cast("d")
+        finally:
+            os.close(fd)
+
+    def begin(self, slot: int, number: int) -> None:
+        """To be called by the slot, just before it begins that."""
+        self._table[_ROW * slot] = number
+
+    def has_begun(self, slot: int, number: int) -> bool:
+        return self._table[_ROW * slot] >= number
+
+    def set_process(self, slot: int, pid: int, start: int) -> None:
+        """The slot is that process from now on."""
+        self._table[_ROW * slot + 1] = 0
+        self._table[_ROW * slot + 2] = start
+        self._table[_ROW * slot + 1] = pid
+
+    def processes(self) -> Iterator[tuple[int, int]]:
+        """(pid, start) of all that were slots."""
+        for at in range(0, len(self._table), _ROW):
+            if self._table[at + 1]:
+                yield int(self._table[at + 1]), int(self._table[at + 2])
+
+    def clear(self) -> None:
+        """For a new launcher, whose journal says nothing that relies on it."""
+        for at in range(len(self._table)):
+            if self._table[at]:
+                self._table[at] = 0

@@ -1,0 +1,64 @@
+"""What Linux offers and Python does not wrap: a process's death signal, its keyring, an alarm by the boot clock."""
+
+import ctypes
+import os
+import platform
+import time
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+_MCL_CURRENT, _MCL_FUTURE = 1, 2  # asm-generic/mman.h
+_KEYCTL_JOIN_SESSION_KEYRING = 1  # linux/keyctl.h
+_KEYCTL = {"x86_64": 250, "aarch64": 219}  # its number among the system calls
+_TIMER_ABSTIME = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+def become_subreaper() -> None:
+    """From now on orphaned descendants become our children. Raises OSError."""
+    _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def on_parents_death(number: int) -> None:
+    """Send us this signal when our parent dies. Whoever changes its effective user has to ask again. Raises OSError."""
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0))
+
+
+def join_new_keyring() -> None:
+    """Leave the session keyring that we inherited for an empty one, where the kernel has keyrings and room for it."""
+    number = _KEYCTL.get(platform.machine())
+    if number is not None:
+        _libc.syscall(ctypes.c_long(number), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None)
+
+
+def stay_in_memory() -> None:
+    """Ask for all our pages to stay there, as far as we may: who must act when a disk hangs reads nothing from one."""
+    _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE)
+
+
+class BootAlarm:
+    """SIGALRM at a time of the boot clock (s)."""
+
+    def __init__(self) -> None:
+        """Raises OSError."""
+        self._timer = ctypes.c_void_p()
+        # No sigevent: the kernel then sends SIGALRM.
+        _checked(_libc.timer_create(time.CLOCK_BOOTTIME, None, ctypes.byref(self._timer)))
+
+    def set(self, at: float) -> None:
+        spec = _Itimerspec(_Timespec(0, 0), _Timespec(int(at), int(at % 1 * 1e9) + 1))
+        _checked(_libc.timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(spec), None))
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

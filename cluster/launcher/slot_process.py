@@ -1,0 +1,241 @@
+"""The process that is a slot: it takes one attempt after another, starts it, and waits until nothing of it is left.
+
+It is forked from the launcher, and is a child subreaper: all that descends from an attempt stays below it (`tree`), and
+`wait` says when nothing is left. A file system that hangs while it changes directory or starts a program holds up this
+slot alone. If it ends by itself or is killed, the launcher sees its death.
+
+Two things wake it beside its children: the death of the launcher, and the end of the leash that its attempt runs on,
+should the launcher not have cut that (`leashes`). Both kill everything below it, and the first ends it as well.
+
+What the launcher hands out is read one by one, so that what has not been read can be taken back (`handing`).
+"""
+
+import gc
+import os
+import resource  # noqa: F401 (else loaded by the first os.wait4, when there may be no descriptor left to do so)
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from cluster.domain.launcher_events import Item, Template
+from cluster.domain.launcher_slots import User
+from cluster.domain.leashes import SLOT_MARGIN, cut_at, is_out
+from cluster.domain.signals import signal_name
+from cluster.launcher import cgroup, clock, handing, linux, tree
+from cluster.launcher.begun import BegunFile
+from cluster.launcher.leashes import Leashes
+from cluster.launcher.log import log
+from cluster.launcher.spawn import CannotStart, Running, Spawner
+
+NAME = "cluster-slot"  # as `ps` and `top` show it; the kernel keeps 15 characters
+LONGEST = (
+    4096  # bytes of a datagram, and of a write that a pipe does not split (PIPE_BUF); longer ones come by descriptor
+)
+_LONGEST_TEXT = 2000  # bytes
+_IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR2, signal.SIGIO)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a slot gets from the launcher that forks it. `requests` and `results` are descriptors."""
+
+    number: int
+    user: User
+    identity: str
+    launcher: int  # its pid
+    requests: socket.socket
+    results: int
+    leashes: Leashes
+    begun: BegunFile
+    group: cgroup.Group
+
+
+def run(setup: Setup) -> NoReturn:
+    """All that the forked process does."""
+    code = 1
+    try:
+        _detach(setup)
+        _SlotProcess(setup).run()
+        code = 0
+    except BaseException as e:
+        log(f"slot {setup.number} ends: {e!r}")
+    finally:
+        os._exit(code)
+
+
+def _detach(setup: Setup) -> None:
+    """Keep nothing of the launcher's but launcher.log, the two descriptors and what is mapped."""
+    gc.disable()  # nothing here makes cycles, and a collection would write to pages that are the launcher's too
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    os.setsid()
+    os.chdir("/")
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(0, 1)
+    keep = sorted((setup.requests.fileno(), setup.results))
+    for low, high in zip([2, *keep], [*keep, os.sysconf("SC_OPEN_MAX")], strict=True):
+        os.closerange(low + 1, high)
+    with open("/proc/self/comm", "w") as file:
+        file.write(NAME)
+    linux.become_subreaper()
+    setup.group.enter_slot(setup.number)
+    linux.join_new_keyring()
+    uid, gid = setup.user
+    if uid is not None or gid is not None:
+        os.setgroups([])
+        if gid is not None:
+            os.setresgid(gid, gid, gid)
+
+
+class _SlotProcess:
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._number, self._requests, self._results = setup.number, setup.requests, setup.results
+        self._templates: dict[int, Template] = {}
+        self._spawner = Spawner(setup.identity, setup.user, self._watch_launcher)
+        self._own_peak = 0  # KiB, as last read
+        self._leader = 0
+        self._alarm = linux.BootAlarm()
+        self._alarm_set = False
+        signal.signal(signal.SIGUSR1, self._on_launchers_death)
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the launcher has blocked all of them over the fork
+        self._watch_launcher()
+
+    def run(self) -> None:
+        """Until the launcher closes the socket."""
+        while (message := self._next()) is not None:
+            if message[0] == "template":
+                self._templates = {message[1]: Template(**message[2])}
+            else:
+                self._run_one(message[1], self._templates[message[2]], Item(*message[3]))
+        self._spawner.tidy()
+
+    def _next(self) -> tuple[Any, ...] | None:
+        try:
+            return handing.receive(self._requests, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self._spawner.tidy()
+            return handing.receive(self._requests)
+
+    def _run_one(self, number: int, template: Template, item: Item) -> None:
+        if os.getppid() != self._setup.launcher:
+            self._on_launchers_death()
+        if template.leash is not None and is_out(clock.now(), self._setup.leashes.renewed, template.leash):
+            self._tell(("unbegun", self._number, number))
+            return
+        self._setup.begun.begin(self._number, number)
+        if template.leash is not None and not self._alarm_set:
+            self._set_alarm()
+        try:
+            running = self._spawner.start(item, template)
+        except CannotStart as e:
+            text = str(e).encode(errors="surrogateescape")[:_LONGEST_TEXT].decode(errors="replace")
+            self._tell(("failed", self._number, number, text, e.code))
+            return
+        at, wall_us = clock.now(), time.time_ns() // 1000
+        self._leader = running.pid
+        self._tell(("started", self._number, number, running.pid, wall_us, at))
+        status, usage = self._wait_for_leader()
+        took_us = round((clock.now() - at) * 1e6)
+        self._leader = 0
+        closed = not self._sweep()
+        self._tell(("ended", self._number, number, *self._outcome(running, status, usage, took_us), closed))
+        if closed:
+            self._outlive()
+
+    def _wait_for_leader(self) -> tuple[int, Any]:
+        while True:
+            pid, status, usage = os.wait4(-1, 0)
+            if pid == self._leader:
+                return status, usage
+
+    def _sweep(self) -> bool:
+        """Kill what the leader has left, and reap it. False when something runs on that we may not kill."""
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid:
+                continue
+            killed, refused = tree.kill_all(lambda: tree.below(os.getpid()))
+            if refused and not killed:
+                log(f"slot {self._number}: {len(refused)} processes run on: of another user, we may not kill them")
+                return False
+            if killed:
+                os.waitpid(-1, 0)
+
+    def _outlive(self) -> NoReturn:
+        """This slot is used no more; it stays the parent of what it may not kill."""
+        self._requests.close()
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            os._exit(0)
+
+    def _outcome(self, running: Running, status: int, usage: Any, took_us: int) -> tuple[Any, ...]:
+        code, name = None, None
+        if os.WIFSIGNALED(status):
+            name = signal_name(os.WTERMSIG(status))
+        else:
+            code = os.WEXITSTATUS(status)
+        cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
+        return code, name, took_us, cpu_us, self._peak(usage.ru_maxrss), *self._spawner.ended(running)
+
+    def _peak(self, maxrss: int) -> int:
+        """The peak of a job that ended, in KiB; 0 when it is not known.
+
+        After a vfork Linux counts the slot's own memory as the child's until the exec, so what is not above the slot's
+        own peak says nothing. That peak only grows: it is read again only when it may matter.
+        """
+        if maxrss > self._own_peak:
+            self._own_peak = _own_peak()
+        return maxrss if maxrss > self._own_peak else 0
+
+    def _tell(self, message: tuple[Any, ...]) -> None:
+        handing.tell(self._results, message)
+
+    # -- who else may end an attempt
+
+    def _watch_launcher(self) -> None:
+        linux.on_parents_death(signal.SIGUSR1)
+        if os.getppid() != self._setup.launcher:  # it died before we asked
+            self._on_launchers_death()
+
+    def _on_launchers_death(self, *_: object) -> None:
+        if os.getppid() == self._setup.launcher:
+            return  # somebody else sent that
+        self._kill_tree()
+        os._exit(0)
+
+    def _kill_tree(self) -> None:
+        tree.kill_all(lambda: tree.below(os.getpid()))
+
+    def _on_alarm(self, *_: object) -> None:
+        self._alarm_set = False
+        leashes = self._setup.leashes
+        leash = leashes.leash(self._number)
+        if not leash:
+            return  # the next attempt that has one sets the alarm
+        if is_out(clock.now(), leashes.renewed, leash, SLOT_MARGIN):
+            self._kill_tree()
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        leashes = self._setup.leashes
+        at = cut_at(leashes.renewed, leashes.leash(self._number), SLOT_MARGIN)
+        self._alarm_set = True
+        self._alarm.set(max(at, clock.now() + SLOT_MARGIN))
+
+
+def _own_peak() -> int:
+    """In KiB. Not ru_maxrss, which holds the peak of whoever started this process, too."""
+    with open("/proc/self/status") as file:
+        status = file.read()
+    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0])

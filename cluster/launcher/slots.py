@@ -1,0 +1,235 @@
+"""The launcher's side of its slots: make them, hand them attempts, take back what they have not begun, hear from them.
+
+What a slot has in hand is known exactly: it is what was handed to it, less what it has told the end of, less what can
+still be read from its queue, of which we keep the receiving end as well. With the queue empty and nothing handed out
+meanwhile, all that is below the slot is of that one attempt, so what is sent there can reach no other.
+"""
+
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.domain import launcher_events as ev
+from cluster.domain.launcher_events import Item, Template
+from cluster.domain.launcher_slots import user_of
+from cluster.launcher import cgroup, handing, slot_process, tree
+from cluster.launcher.begun import BegunFile
+from cluster.launcher.leashes import Leashes
+from cluster.launcher.wire import encode_template
+
+_READ = 1 << 16  # bytes: what a pipe holds
+
+
+@dataclass(slots=True)
+class _Slot:
+    process: tree.Process
+    ours: socket.socket
+    theirs: socket.socket  # the receiving end
+    template: Template | None = None
+    template_id: int = 0
+    handed: deque[tuple[int, str]] = field(default_factory=deque)  # number and key, in order; the first is in hand
+
+
+class Slots:
+    """All slots of this launcher that have a process. `results`: a descriptor, readable when they tell something."""
+
+    def __init__(
+        self,
+        identity: str,
+        leashes: Leashes,
+        begun: BegunFile,
+        group: cgroup.Group,
+        on_leash: Callable[[float | None], None],
+    ) -> None:
+        """`on_leash` is told of each leash that has come into the table, before anything runs on it."""
+        self._identity, self._leashes, self._begun, self._group = identity, leashes, begun, group
+        self._on_leash = on_leash
+        self._slots: dict[int, _Slot] = {}
+        self._numbers: dict[int, int] = {}  # pid: slot
+        self._ending: set[int] = set()  # pids of those that were let go
+        self._count = 0  # of what was ever handed out
+        self._tail = b""  # of the pipe: a message of which a part is still to come
+        self.results, self._writer = os.pipe()
+        os.set_blocking(self.results, False)
+
+    def next_number(self) -> int:
+        """The number of the next attempt that is handed out."""
+        self._count += 1
+        return self._count
+
+    def hand(self, slot_number: int, number: int, item: Item, template: Template) -> None:
+        """Queue the attempt for that slot, which is made if need be. Raises OSError, and it is not queued."""
+        slot = self._slots.get(slot_number) or self._make(slot_number, template)
+        if not slot.handed:
+            self._leashes.set_leash(slot_number, template.leash)
+            self._on_leash(template.leash)
+        if slot.template is not template:
+            fields = encode_template(template)
+            fields["argv"], fields["env"] = tuple(fields["argv"]), tuple(fields["env"])
+            handing.send(slot.ours, ("template", slot.template_id + 1, fields))
+            slot.template, slot.template_id = template, slot.template_id + 1
+        handing.send(slot.ours, ("start", number, slot.template_id, tuple(item)))
+        slot.handed.append((number, item.key))
+
+    def read(self) -> list[ev.Event]:
+        """What the slots tell, as events."""
+        data = self._tail
+        while True:
+            try:
+                chunk = os.read(self.results, _READ)
+            except BlockingIOError:
+                break
+            data += chunk
+            if len(chunk) < _READ:
+                break
+        messages, self._tail = handing.split(data)
+        events = (self._event(*message) for message in messages)
+        return [event for event in events if event is not None]
+
+    def _event(self, word: str, slot_number: int, number: int, *rest: Any) -> ev.Event | None:
+        slot = self._slots.get(slot_number)
+        if slot is None or not slot.handed or slot.handed[0][0] != number:
+            return None  # of a slot that was lost, and is another process now
+        key = slot.handed[0][1]
+        if word == "started":
+            return ev.ProcessStarted(key, *rest)
+        slot.handed.popleft()
+        if not slot.handed:
+            self._leashes.set_leash(slot_number, None)
+        if word == "unbegun":
+            return ev.TakenBack(slot_number, [key])
+        if word == "failed":
+            return ev.StartFailed(key, *rest)
+        code, signal_name, took_us, cpu_us, peak_kib, out, err, closed = rest
+        if closed:
+            self._let_go(slot_number)
+        return ev.ProcessEnded(key, code, signal_name, took_us, cpu_us, peak_kib, (out, err), closed)
+
+    def take_back(self, slot_number: int) -> list[str]:
+        """Empty the slot's queue; answers what it has not begun, and will not."""
+        slot = self._slots.get(slot_number)
+        if slot is None:
+            return []
+        unbegun = set()
+        with suppress(BlockingIOError):
+            while (message := handing.receive(slot.theirs, socket.MSG_DONTWAIT)) is not None:
+                if message[0] == "template":
+                    slot.template = None  # it has not read that: it is sent again
+                else:
+                    unbegun.add(message[1])
+        keys = [key for number, key in slot.handed if number in unbegun]
+        slot.handed = deque(each for each in slot.handed if each[0] not in unbegun)
+        if not slot.handed:
+            self._leashes.set_leash(slot_number, None)
+        return keys
+
+    def signal(self, slot_number: int, key: str, number: int) -> None:
+        """To all of that attempt, unless it has ended. The slot's queue must be empty."""
+        if (slot := self._running(slot_number, key)) is not None:
+            tree.signal_below(slot.process.pid, number)
+
+    def kill(self, slot_number: int, key: str) -> None:
+        """SIGKILL all of that attempt, unless it has ended. The slot's queue must be empty."""
+        if (slot := self._running(slot_number, key)) is not None:
+            tree.kill_all(lambda: tree.below(slot.process.pid))
+
+    def kill_slot(self, slot_number: int, key: str) -> None:
+        """SIGKILL the slot that has this attempt in hand, and all of that: it hangs."""
+        if (slot := self._running(slot_number, key)) is not None:
+            tree.kill_slot(slot.process)
+
+    def _running(self, slot_number: int, key: str) -> _Slot | None:
+        slot = self._slots.get(slot_number)
+        return slot if slot is not None and [each for _, each in slot.handed] == [key] else None
+
+    def retire(self, slot_number: int) -> None:
+        """It is idle: let it end."""
+        if slot_number in self._slots:
+            self._let_go(slot_number)
+
+    def lost(self, pid: int) -> ev.SlotLost | None:
+        """A child of ours was reaped. None when it was no slot, or one that was let go. What was below it is dead then:
+        it has become ours, and we kill it."""
+        self._ending.discard(pid)
+        slot_number = self._numbers.get(pid)
+        if slot_number is None:
+            return None
+        self._group.kill_slot(slot_number)
+        unbegun = self.take_back(slot_number)
+        slot = self._let_go(slot_number)
+        self._ending.discard(pid)
+        unread = {key for number, key in slot.handed if not self._begun.has_begun(slot_number, number)}
+        return ev.SlotLost(slot_number, [*sorted(unread), *unbegun])
+
+    def kill_orphans(self, known: Iterable[int]) -> None:
+        """What a slot that was killed left has become our child: kill it. `known`: children that are no orphans."""
+        ours = {*self._numbers, *self._ending, *known}
+
+        def find() -> dict[int, tree.Process]:
+            found = tree.children_of(os.getpid())
+            orphans = [p for p in found.values() if p.pid not in ours]
+            everything = {p.pid: p for p in orphans}
+            for orphan in orphans:
+                everything |= tree.below(orphan.pid)
+            return everything
+
+        tree.kill_all(find)
+
+    def close(self) -> None:
+        """The launcher ends, and nothing runs: wait for the slots to end, but not for ever."""
+        ending = [self._let_go(slot_number).process for slot_number in list(self._slots)]
+        tree.wait_until_gone(ending)
+        for process in ending:
+            with suppress(ChildProcessError):  # reaped already
+                os.waitpid(process.pid, os.WNOHANG)
+
+    def _let_go(self, slot_number: int) -> _Slot:
+        """It ends when it has nothing below it any more."""
+        slot = self._slots.pop(slot_number)
+        del self._numbers[slot.process.pid]
+        self._ending.add(slot.process.pid)
+        self._leashes.set_process(slot_number, 0, 0)
+        slot.ours.close()
+        slot.theirs.close()
+        return slot
+
+    def _make(self, slot_number: int, template: Template) -> _Slot:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        launcher = os.getpid()
+        self._group.make_slot(slot_number)
+        # Blocked over the fork, so that no handler of ours runs in the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+            if pid == 0:
+                setup = slot_process.Setup(
+                    slot_number,
+                    user_of(template),
+                    self._identity,
+                    launcher,
+                    theirs,
+                    self._writer,
+                    self._leashes,
+                    self._begun,
+                    self._group,
+                )
+                slot_process.run(setup)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        process = tree.read_process(pid)
+        assert process is not None, "it is our child and not reaped"
+        self._leashes.set_process(slot_number, pid, process.start)
+        self._begun.set_process(slot_number, pid, process.start)
+        self._numbers[pid] = slot_number
+        slot = self._slots[slot_number] = _Slot(process, ours, theirs)
+        return slot
