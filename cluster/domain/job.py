@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from cluster.domain.errors import InvalidInput
+from cluster.domain.lines import LineIndex
 from cluster.domain.numbering import Numbering
 from cluster.domain.quantities import format_size
 from cluster.domain.startable import check_startable
 from cluster.domain.states import TaskState
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
-MAX_LINES_BYTES = 32 * 1024 * 1024  # of all lines of one job, which are handed in as one message
+MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed in as one message
 MAX_LINES = 2_000_000  # of one job
 MAX_SEGMENTS = 10_000  # of an array
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
@@ -69,10 +70,13 @@ class JobSpec:
     merge_output: bool = False  # both streams into one file, stdout's, in the order in which they are written
     max_output: int = DEFAULT_MAX_OUTPUT  # bytes of each stream that are kept: its beginning and its end
     numbering: Numbering = field(init=False, compare=False, repr=False)
+    line_index: LineIndex | None = field(init=False, compare=False, repr=False)  # None: there are no lines
 
     def __post_init__(self) -> None:
-        one_by_one = (ArraySegment(1, self.lines.count(b"\n") + 1),) if self.lines else _ONE_TASK
-        object.__setattr__(self, "numbering", Numbering(self.array if self.array and not self.lines else one_by_one))
+        index = LineIndex(self.lines) if self.lines else None
+        segments = (ArraySegment(1, index.count),) if index else self.array or _ONE_TASK
+        object.__setattr__(self, "line_index", index)
+        object.__setattr__(self, "numbering", Numbering(segments))
 
     @property
     def task_count(self) -> int:

@@ -1,4 +1,4 @@
-"""The lines of a job, as they were handed in: one text of up to 32 MiB, in which lines are found by index.
+"""The lines of a job, as they were handed in: one text of up to 16 MiB, in which lines are found by index.
 
 Nothing is kept for each line. A job of two million lines costs the scheduler its text, and a number for each 16 KiB.
 """
@@ -14,6 +14,11 @@ class LineIndex:
         self._lines = lines
         counts = (lines.count(b"\n", at, at + _BLOCK) for at in range(0, len(lines), _BLOCK))
         self._ends = list(accumulate(counts, initial=0))  # of lines, before each block
+
+    @property
+    def count(self) -> int:
+        """Of lines; of the empty text one."""
+        return self._ends[-1] + 1
 
     def slice(self, start: int, stop: int) -> list[bytes]:
         """Lines start … stop-1."""

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import Held, JobProgress, JobRecord
-from cluster.domain.lines import LineIndex
 from cluster.domain.states import IllegalTransition, TaskEvent, TaskState, next_state
 
 Holder = tuple[str, int]  # (worker id, attempt)
@@ -23,7 +22,6 @@ class Job:
 
     __slots__ = (
         "_attempts_held",
-        "_lines",
         "attempts",
         "cancel_grace",
         "cancel_reason",
@@ -52,7 +50,6 @@ class Job:
         self.cancelled_by = self.cancel_reason = self.reason = ""
         self.exit_code = 0
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
-        self._lines: LineIndex | None = None
 
     # ── what it is ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -95,11 +92,8 @@ class Job:
 
     def lines_of(self, ranges: Iterable[Range]) -> tuple[bytes, ...]:
         """The lines of these tasks in order; none for a job without lines."""
-        if not self.record.spec.lines:
-            return ()
-        if self._lines is None:
-            self._lines = LineIndex(self.record.spec.lines)
-        return tuple(line for r in ranges for line in self._lines.slice(r.start, r.stop))
+        index = self.record.spec.line_index
+        return () if index is None else tuple(line for r in ranges for line in index.slice(r.start, r.stop))
 
     def note_start(self, at: float) -> None:
         """A task started at this wall-clock time (0: unknown)."""

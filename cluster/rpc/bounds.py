@@ -37,6 +37,15 @@ BOUNDS = {
 LARGEST = max(bound.size for bound in BOUNDS.values())  # what gRPC takes in at all
 
 
+# Bytes of one text: more than any word of a command may have. What may be longer is named.
+LONGEST_TEXT = 256 * KIB
+LONGER = {
+    "cluster.v1.JobSpec.lines": MAX_LINES_BYTES,
+    "cluster.v1.PushOutputRequest.data": 2 * MIB,
+    "cluster.v1.OkEnds.packed": MIB,
+}
+
+
 def bound_of(method: str) -> Bound:
     """Of one message that calls the method (`/package.Service/Method`)."""
     return BOUNDS.get(method, DEFAULT)

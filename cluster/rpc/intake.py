@@ -12,8 +12,8 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from cluster.domain.errors import InvalidInput, Unreachable
-from cluster.rpc.bounds import bound_of
-from cluster.rpc.wire import count_fields
+from cluster.rpc.bounds import LONGER, LONGEST_TEXT, bound_of
+from cluster.rpc.wire import TooMuch, check_fields
 
 Parse = Callable[[bytes], Any]  # a message class's FromString
 
@@ -57,11 +57,14 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(_parser, self._checked, data)
 
     def _checked(self, data: bytes) -> Any:
-        # Two bytes are the shortest field, and one byte an entry of a packed one.
-        if len(data) > self._bound.fields and count_fields(data, self._descriptor, self._bound.fields) is None:
-            raise InvalidInput(f"{self._name}: a request of more than {self._bound.fields} fields")
         try:
+            if len(data) > min(
+                self._bound.fields, LONGEST_TEXT
+            ):  # each field, and each entry of one, has a byte at least
+                check_fields(data, self._descriptor, self._bound.fields, LONGEST_TEXT, LONGER)
             return self._parse(data)
+        except TooMuch as error:
+            raise InvalidInput(f"{self._name}: a request with {error}") from None
         except DecodeError:
             raise InvalidInput(f"{self._name}: the request is damaged, or text in it is not UTF-8") from None
 

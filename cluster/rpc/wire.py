@@ -1,6 +1,8 @@
-"""Counting what a protobuf message holds without parsing it: for the bounds of `cluster.rpc.bounds`."""
+"""Finding out how much a protobuf message holds without parsing it: for the bounds of `cluster.rpc.bounds`."""
 
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -14,10 +16,19 @@ _ENTRY_BYTES = {FieldDescriptor.TYPE_DOUBLE: 8, FieldDescriptor.TYPE_FIXED64: 8,
 }
 
 
-def count_fields(data: bytes, message: Any, most: int) -> int | None:
+_NONE: Mapping[str, int] = MappingProxyType({})
+
+
+class TooMuch(ValueError):
+    """The message has more than it may. The text says of what."""
+
+
+def check_fields(data: bytes, message: Any, most: int, longest: int, longer: Mapping[str, int] = _NONE) -> int:
     """How many fields a message with this descriptor has, those of messages within it and the entries of packed ones
-    included; None: more than `most`. Takes some 0.4 µs for each. What is damaged is counted up to there: the parser
-    will refuse it."""
+    included. TooMuch for more than `most`, and for a text of more than `longest` bytes, or than `longer` says of its
+    field (by full name). Takes some 0.4 µs for each field. What is damaged is counted up to there: the parser will
+    refuse it.
+    """
     count = 0
     pending = [(0, len(data), message)]
     try:
@@ -27,7 +38,7 @@ def count_fields(data: bytes, message: Any, most: int) -> int | None:
             while at < end:
                 count += 1
                 if count > most:
-                    return None
+                    break
                 tag, at = _varint(data, at)
                 wire = tag & 7
                 if wire == _BYTES:
@@ -35,8 +46,10 @@ def count_fields(data: bytes, message: Any, most: int) -> int | None:
                     found = inner.get(tag >> 3)
                     if isinstance(found, Descriptor):
                         pending.append((at, min(at + length, end), found))
-                    elif found is not None:  # bytes of an entry, of a packed field
+                    elif isinstance(found, int):  # bytes of an entry, of a packed field
                         count += length // found
+                    elif length > (limit := longer.get(found or "", longest)):
+                        raise TooMuch(f"a text of {length} bytes in {_named(found)}; the limit is {limit}")
                     at += length
                 elif wire == _VARINT:
                     _, at = _varint(data, at)
@@ -44,7 +57,13 @@ def count_fields(data: bytes, message: Any, most: int) -> int | None:
                     at += _LENGTHS.get(wire, 0)
     except IndexError:
         pass
-    return None if count > most else count
+    if count > most:
+        raise TooMuch(f"more than {most} fields")
+    return count
+
+
+def _named(field: str | None) -> str:
+    return "an unknown field" if field is None else field.rpartition(".")[2]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -64,11 +83,13 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 @cache
 def _inner(message: Any) -> dict[int, Any]:
-    """By field number: the message that is in it, or of a packed field the least bytes of an entry."""
+    """By field number: the message that is in it, of a packed field the least bytes of an entry, else its full name."""
     found: dict[int, Any] = {}
     for field in message.fields:
         if field.message_type is not None:
             found[field.number] = field.message_type
         elif field.is_repeated and field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES):
             found[field.number] = _ENTRY_BYTES.get(field.type, 1)
+        else:
+            found[field.number] = field.full_name
     return found

@@ -1,11 +1,13 @@
 """Counting the fields of a message agrees with what protobuf makes of it, and takes all that may arrive."""
 
+from typing import Any
+
 import pytest
 from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.rpc.wire import count_fields
+from cluster.rpc.wire import TooMuch, check_fields
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 
 
@@ -18,6 +20,14 @@ def fields_of(message: Message) -> int:
         total += 1 if packed else len(several)
         total += len(several) if packed else sum(fields_of(v) for v in several if isinstance(v, Message))
     return total
+
+
+def count_fields(data: bytes, message: Any, most: int) -> int | None:
+    """None where it is too much."""
+    try:
+        return check_fields(data, message, most, longest=2**64)
+    except TooMuch:
+        return None
 
 
 TEXTS = st.lists(st.text(max_size=5), max_size=6)
@@ -75,3 +85,14 @@ def test_anything_is_counted_without_an_error_and_never_as_less_than_it_is(data:
 @pytest.mark.parametrize("data", [b"\x0b" * 100_000, b"\x0a", b"\xff" * 50, b"\x12\xff\xff\xff\xff\x0f" + b"\0" * 10])
 def test_what_is_damaged_ends_the_count(data: bytes) -> None:
     assert count_fields(data, jobs_pb2.SubmitRequest.DESCRIPTOR, 1000) in (None, *range(12))
+
+
+def test_a_text_that_is_too_long_is_named() -> None:
+    longer = {"cluster.v1.JobSpec.lines": 1001}
+    request = jobs_pb2.SubmitRequest(spec=job_pb2.JobSpec(argv=["x" * 1001], lines=b"x" * 1001))
+    with pytest.raises(TooMuch, match="a text of 1001 bytes in argv; the limit is 1000"):
+        check_fields(request.SerializeToString(), request.DESCRIPTOR, 100, 1000, longer)
+    request.spec.argv[0] = "x" * 1000
+    assert check_fields(request.SerializeToString(), request.DESCRIPTOR, 100, 1000, longer) == 3
+    with pytest.raises(TooMuch, match="in an unknown field"):
+        check_fields(b"\xfa\x07\xe9\x07" + bytes(1001), request.DESCRIPTOR, 100, 1000)

@@ -78,7 +78,7 @@ WRONG = {
         for name in ("CLUSTER_TASK", "CLUSTER_LINE", "CLUSTER_ATTEMPT", "CLUSTER_JOB", "CLUSTER_JOB_ID")
     },
     "2000001 lines in one job: the most are 2000000": JobSpec(argv=("a",), lines=b"\n" * 2_000_000),
-    "33554433 bytes: the most are 32.0 MiB": JobSpec(argv=("a",), lines=bytes(32 * 1024 * 1024 + 1)),
+    "16777217 bytes: the most are 16.0 MiB": JobSpec(argv=("a",), lines=bytes(16 * 1024 * 1024 + 1)),
     "10001 segments: the most are 10000": JobSpec(("a",), array=tuple(ArraySegment(n, n) for n in range(10_001))),
     "--worker 'x.* has 256 characters": JobSpec(argv=("a",), worker="x" * 256),
     "the limit is": JobSpec(argv=("a",), array=(ArraySegment(1, 10**9),)),

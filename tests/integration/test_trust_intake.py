@@ -43,7 +43,7 @@ def test_a_request_that_may_not_be_made_is_never_parsed(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"\x12\x02\x12\x00" * 200_000, "a request of more than 120000 fields"),
+        (b"\x12\x02\x12\x00" * 200_000, "a request with more than 120000 fields"),
         (jobs_pb2.SubmitRequest(id="x" * (MAX_LINES_BYTES + 2**22)).SerializeToString(), "went beyond a limit"),
         (b"\x0a\x04abc", "Submit: the request is damaged"),
         (b"\x0a\x02\xff\xfe", "text in it is not UTF-8"),
@@ -125,7 +125,7 @@ def test_a_stream_of_requests_has_the_bound_for_each(tmp_path: Path) -> None:
             await call.write(b"\x18\x05")
             assert await call.read() == b"\x30\x05"
             await call.write(b"\x18\x05" * 150_001)
-            with pytest.raises(InvalidInput, match="Session: a request of more than 150000 fields"), calling("x"):
+            with pytest.raises(InvalidInput, match="Session: a request with more than 150000 fields"), calling("x"):
                 await call.read()
 
     in_cluster(tmp_path, body)
