@@ -61,6 +61,7 @@ from cluster.launcher.client import LauncherUnavailable
 from cluster.rpc.convert import hello_to_proto
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2
+from cluster.worker.growth import Growth
 from cluster.worker.keeping import Keeping
 from cluster.worker.launching import Connect, Launcher, keep_launcher
 from cluster.worker.outputs import Outputs
@@ -99,6 +100,7 @@ class Hooks:
     handed_over: Callable[[Sequence[Started | Ended]], None]  # about jobs of the worker's own API; on disk on return
     launcher_held: Callable[[str, set[AttemptKey]], None]  # incarnation, and which own jobs it has or has reported
     own_phase: Callable[[int], Phase]  # of a job of the own API, by its number
+    own_limits: Callable[[], dict[int, int]]  # of those that run, by number: bytes of each stream that are kept
     save_epoch: Callable[[int], None]
     registered: Callable[[str], None]  # the name in force
     welcomed: Callable[[], None]
@@ -148,6 +150,7 @@ class Agent:
     _live: LivePushes = field(init=False)
     _reporter: Reporter = field(init=False)
     _keeping: Keeping = field(init=False)
+    _growth: Growth = field(init=False)
     _watcher: Watcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -158,6 +161,7 @@ class Agent:
         limit_of = lambda job: self._limits.get(job, MOST_MAX_OUTPUT)  # noqa: E731
         self._keeping = Keeping(self.outputs, self.readers.lanes, self._open_session, limit_of)
         self._reporter = Reporter(self.outputs, self.readers.lanes, lambda: self._session)
+        self._growth = Growth(self.outputs, self.readers.lanes, self._running, self.core.room.reserve)
 
     def put(self, event: WorkerEvent) -> None:
         """Something happened. It is taken up in the next turn."""
@@ -241,6 +245,7 @@ class Agent:
         """The very last."""
         if self._timer is not None:
             self._timer.cancel()
+        self._growth.close()
         self._watcher.close()
         self.readers.lanes.close()
 
@@ -408,6 +413,8 @@ class Agent:
 
     def _after_reports(self, reports: Sequence[Started | Ended]) -> None:
         """For those who follow output, and the directories that nobody needs any more."""
+        if any(isinstance(report, Started) for report in reports):
+            self._growth.begin()
         if self.readers.any:
             for report in reports:
                 self.readers.changed(AttemptKey.parse(report.key))
@@ -423,9 +430,16 @@ class Agent:
         self._keeping.add(self.outputs.ended_before(keys))
         self._fresh.update(key.job for key in keys)  # what they run in is not known; that there is nothing costs little
         self._after_reports(event.reports)
+        self._growth.begin()
         self.readers.all_changed()
         for job, adopted in Counter(key.job for key in self.core.running).items():
             logger.info("job %d: adopted %d running attempts from the launcher", job, adopted)
+
+    def _running(self) -> list[tuple[AttemptKey, int]]:
+        """What runs, with how much of each stream is kept. Of adopted attempts that is not known: they may write as
+        much as there is room for."""
+        own = [(AttemptKey(OWN, number, 1), limit) for number, limit in self.hooks.own_limits().items()]
+        return own + [(key, self._limits.get(key.job, MOST_MAX_OUTPUT)) for key in self.core.running]
 
     def _phase_of(self, key: AttemptKey) -> Phase:
         if key.job == OWN:

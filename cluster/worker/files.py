@@ -33,11 +33,12 @@ class StreamFile:
         self.fd = -1
         self.exists = True
 
-    def open(self) -> bool:
-        """False when it is not there. BlockingIOError while somebody has a lease on it, who has now been asked to give
-        it back and must within /proc/sys/fs/lease-break-time; OSError when it cannot be read."""
+    def open(self, how: int = os.O_RDONLY) -> bool:
+        """`how`: for reading, or O_RDWR. False when it is not there. BlockingIOError while somebody has a lease on it,
+        who has now been asked to give it back and must within /proc/sys/fs/lease-break-time; OSError when it cannot be
+        opened."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(self.path, how | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             self.exists = False
             return False

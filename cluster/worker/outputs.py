@@ -34,7 +34,7 @@ class Outputs:
     """All output files of one worker, and the directories `<work>/<job>/<index>.<attempt>` that attempts ran in."""
 
     def __init__(self, jobs: Path, work: Path) -> None:
-        self._jobs = str(jobs)
+        self._jobs = self.top = str(jobs)
         self._work = str(work)
         self.removals = 0  # so many times some files were to be removed
         self._going: set[AttemptKey] = set()  # the files of these are to be removed, or some of them are already

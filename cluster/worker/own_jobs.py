@@ -129,6 +129,11 @@ class OwnJobs:
             return Phase.UNKNOWN
         return _PHASES.get(job.state, Phase.ENDED)
 
+    def limits(self) -> dict[int, int]:
+        """Of those that run: how many bytes of each stream are kept."""
+        running = (job for job in self._store.unfinished() if job.state is TaskState.RUNNING)
+        return {job.number: job.spec.max_output for job in running}
+
     def handed_over(self, reports: Sequence[Started | Ended]) -> None:
         """Reports of the launcher, in order. On disk when this returns. Said twice they change nothing."""
         changed: dict[int, OwnJob] = {}

@@ -123,6 +123,7 @@ class Worker:
                 handed_over=self._own.handed_over,
                 launcher_held=self._launcher_held,
                 own_phase=self._own.phase_of,
+                own_limits=self._own.limits,
                 save_epoch=lambda epoch: membership.amend(epoch=epoch),
                 registered=self._registered,
                 welcomed=self.usable.set,

@@ -335,7 +335,7 @@ def test_a_job_is_accepted_only_when_it_is_known_what_the_launcher_holds(tmp_pat
         templates = Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs())
         own = OwnJobs(store, templates, lambda: agent)
         nothing: Any = lambda *_: None  # noqa: E731
-        hooks = Hooks(own.handed_over, hold, own.phase_of, nothing, nothing, nothing, nothing, nothing)
+        hooks = Hooks(own.handed_over, hold, own.phase_of, own.limits, nothing, nothing, nothing, nothing, nothing)
         outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
         agent = Agent(WorkerCore(1000, connect=False), connect, templates, outputs, None, hooks)
         running = asyncio.create_task(agent.run())
@@ -426,7 +426,7 @@ def test_a_launcher_that_dies_as_soon_as_it_was_found_leaves_what_is_to_be_start
         templates = Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs())
         own = OwnJobs(store, templates, lambda: agent)
         nothing: Any = lambda *_: None  # noqa: E731
-        hooks = Hooks(own.handed_over, hold, own.phase_of, nothing, nothing, nothing, nothing, nothing)
+        hooks = Hooks(own.handed_over, hold, own.phase_of, own.limits, nothing, nothing, nothing, nothing, nothing)
         outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
         agent = Agent(WorkerCore(1000, connect=False), connect, templates, outputs, None, hooks)
         running = asyncio.create_task(agent.run())
