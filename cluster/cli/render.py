@@ -223,6 +223,7 @@ def token_json(token: Token) -> dict[str, Any]:
         "uses_left": token.uses_left,
         "revoked": token.revoked,
         "joined": [member_json(member) for member in token.joined],
+        "joined_total": token.joined_total,
     }
 
 

@@ -96,9 +96,9 @@ def _row(token: Token, now: float) -> tuple[str, ...]:
 
 def _joined(token: Token) -> str:
     """Who has joined by it, as people call them; of many the first."""
-    names = [member.name or member.id for member in token.joined]
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return (", ".join(names[:MOST_NAMES]) + more) or "-"
+    names = [member.name or member.id for member in token.joined[:MOST_NAMES]]
+    more = f" and {token.joined_total - len(names)} more" if token.joined_total > len(names) else ""
+    return (", ".join(names) + more) or "-"
 
 
 def _uses(token: Token) -> str:

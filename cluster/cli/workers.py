@@ -17,6 +17,7 @@ from cluster.client.config import state_root
 from cluster.client.types import RemovedWorker, Worker
 from cluster.domain.printable import printable
 from cluster.domain.tokens import VERSION, parse_join_token
+from cluster.domain.worker import WorkerState
 
 
 class WorkerGroup(RoleCommand, click.Group):
@@ -143,6 +144,8 @@ def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
     else:
         heads = ("WORKER", "STATE", "CPUS", "USED", "RUNNING", "ASSIGNED", "HEARD", "ADDRESS", "ID")
         print_table(heads, [_row(worker, time.time()) for worker in workers])
+        if sys.stderr.isatty() and any(w.state in (WorkerState.OFFLINE, WorkerState.UNREACHABLE) for w in workers):
+            print("`cluster worker remove ID` takes a machine off the list that will not come back", file=sys.stderr)
         for worker in workers:
             if worker.no_room:
                 why = printable(worker.no_room)

@@ -125,6 +125,7 @@ def token_of(message: "admin_pb2.Token") -> Token:
         uses_left=None if message.unlimited else message.uses_left,
         revoked=message.revoked,
         joined=tuple(map(member_of, message.joined)),
+        joined_total=message.joined_total,
     )
 
 

@@ -115,7 +115,8 @@ class Token:
     expires_at: float
     uses_left: int | None  # None: without limit
     revoked: bool
-    joined: tuple["Member", ...] = ()  # by it, in order; who was expelled is left out
+    joined: tuple["Member", ...] = ()  # by it, in order: the first of them; who was expelled is left out
+    joined_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)

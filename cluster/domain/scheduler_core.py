@@ -331,7 +331,7 @@ class SchedulerCore:
 
     def _session_opened(self, event: SessionOpened) -> None:
         worker, hello = self.workers.get(event.worker_id), event.hello
-        if worker is None:
+        if worker is None or worker.record.removed:  # perhaps since it registered
             self._effects.append(CloseSession(event.session, "not registered: call Register first"))
             return
         if hello.epoch > self.epoch:

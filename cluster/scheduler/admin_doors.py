@@ -1,7 +1,8 @@
 """The doors for admins: the `Tokens`, `Users` and `Workers` services."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from cluster.domain.enrolments import Enrolment
 from cluster.domain.errors import InvalidInput
 from cluster.domain.identity import Kind, Role
 from cluster.domain.tokens import GRANTABLE, JoinToken, TokenRecord
@@ -12,6 +13,8 @@ from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expelling import Expelling
 from cluster.v1 import admin_pb2, admin_pb2_grpc
+
+MOST_JOINED = 100  # members that a list names for each token
 
 # Makes a token: role, life in seconds, uses (None: without limit), user.
 NewToken = Callable[[Role, float, int | None, str], tuple[JoinToken, TokenRecord]]
@@ -32,15 +35,12 @@ class TokensDoor(admin_pb2_grpc.TokensServicer):
         check_seconds("a life of", request.life)
         token, record = self._new_token(Role(request.role), request.life, request.uses or None, request.user)
         await self._admission.add(record)
-        return admin_pb2.CreateTokenResponse(token=_token(record, ()), join_token=str(token))
+        return admin_pb2.CreateTokenResponse(token=_token(record, (), {}), join_token=str(token))
 
     async def ListTokens(self, request: admin_pb2.ListTokensRequest, context: Context) -> admin_pb2.ListTokensResponse:
         names, members = await self._worker_names(), self._admission.members
         joined = members.joined_by()
-        tokens = [
-            _token(token, [_member(e.kind, e.name, names) for e in joined.get(token.id, ())])
-            for token in members.tokens()
-        ]
+        tokens = [_token(token, joined.get(token.id, ()), names) for token in members.tokens()]
         return admin_pb2.ListTokensResponse(tokens=tokens)
 
     async def RevokeToken(
@@ -96,7 +96,7 @@ class WorkersDoor(admin_pb2_grpc.WorkersServicer):
         return admin_pb2.RemoveWorkerResponse(**removed._asdict())
 
 
-def _token(record: TokenRecord, joined: list[admin_pb2.Member] | tuple[()]) -> admin_pb2.Token:
+def _token(record: TokenRecord, joined: Sequence[Enrolment], worker_names: Mapping[str, str]) -> admin_pb2.Token:
     return admin_pb2.Token(
         id=record.id,
         role=record.role,
@@ -106,7 +106,8 @@ def _token(record: TokenRecord, joined: list[admin_pb2.Member] | tuple[()]) -> a
         unlimited=record.uses_left is None,
         revoked=record.revoked is not None,
         user=record.user,
-        joined=joined,
+        joined=[_member(e.kind, e.name, worker_names) for e in joined[:MOST_JOINED]],
+        joined_total=len(joined),
     )
 
 

@@ -19,7 +19,7 @@ class Admission:
     """Made before the driver runs, from what the store holds."""
 
     def __init__(self, store: Store, changed: Callable[[], None]) -> None:
-        """`changed` is called after anybody's right has changed."""
+        """`changed` is called after somebody has lost a right."""
         self._changed = changed
         self.members = Members(store.users(), store.tokens(), store.enrolments())
 
@@ -64,6 +64,7 @@ class Admission:
     async def expel(self, decide: Callable[[Members, float], Expelled]) -> Expelled:
         """What `decide` says of the members and the time, now: calls under way are cut, then it is kept."""
         expelled = decide(self.members, self._now())
+        self._changed()
         await self._save(expelled.records)
         return expelled
 
@@ -72,5 +73,4 @@ class Admission:
 
     async def _save(self, records: Sequence[Record]) -> None:
         if records:
-            self._changed()
             await self._driver.save(*records)

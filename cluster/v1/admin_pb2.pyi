@@ -27,7 +27,7 @@ class CreateTokenResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[Token, _Mapping]] = ..., join_token: _Optional[str] = ...) -> None: ...
 
 class Token(_message.Message):
-    __slots__ = ("id", "role", "created_at", "expires_at", "uses_left", "unlimited", "revoked", "user", "joined")
+    __slots__ = ("id", "role", "created_at", "expires_at", "uses_left", "unlimited", "revoked", "user", "joined", "joined_total")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class Token(_message.Message):
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     JOINED_FIELD_NUMBER: _ClassVar[int]
+    JOINED_TOTAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     created_at: float
@@ -46,7 +47,8 @@ class Token(_message.Message):
     revoked: bool
     user: str
     joined: _containers.RepeatedCompositeFieldContainer[Member]
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., uses_left: _Optional[int] = ..., unlimited: _Optional[bool] = ..., revoked: _Optional[bool] = ..., user: _Optional[str] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
+    joined_total: int
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., uses_left: _Optional[int] = ..., unlimited: _Optional[bool] = ..., revoked: _Optional[bool] = ..., user: _Optional[str] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ...) -> None: ...
 
 class Member(_message.Message):
     __slots__ = ("kind", "id", "name")

@@ -81,6 +81,21 @@ def test_one_that_is_back_before_that_is_a_worker_again(bench: Bench) -> None:
     assert not bench.core.workers["w"].record.removed
 
 
+def test_one_that_is_removed_between_its_registration_and_its_session_registers_again(bench: Bench) -> None:
+    """Seed 1188 of the simulation."""
+    session = bench.worker("w")
+    bench.submit(spec(2))
+    bench.turn(SessionClosed(session))
+    bench.register("w")
+    bench.turn(WorkerRemoved(5, "w"))
+    assert [e for e in bench.hello("w") if isinstance(e, CloseSession)] == [
+        CloseSession(session + 1, "not registered: call Register first")
+    ]
+    bench.register("w")
+    bench.hello("w")
+    assert bench.core.workers["w"].state is WorkerState.ONLINE
+
+
 def installed_anew(bench: Bench, name: str = "w") -> str:
     """The name that a new worker gets which would like to be called so."""
     found = reply(bench.turn(WorkerRegistered(9, "new", name, 2000)))

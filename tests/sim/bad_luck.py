@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from cluster.domain.events import WorkerRegistered, WorkerRemoved
 from cluster.domain.job import DEFAULT_LOST_AFTER
 from cluster.domain.leashes import survived_absence
 from cluster.domain.worker_messages import ShutdownRequested
@@ -36,7 +37,7 @@ class BadLuck:
         self.climate = climate or world.random.sample(FAULTS, world.random.randint(1, 6))
         self._pause = world.random.choice((3.0, 10.0, 30.0))  # mean seconds between two faults
         self._mends: list[Action] = []  # of what is broken, some of it mended already
-        self._copies = 0
+        self._copies = self._newcomers = 0
         self._back_at = 0.0  # when the scheduler is back from its last absence
 
     def begins(self) -> None:
@@ -145,6 +146,21 @@ class BadLuck:
         self.world.tell("scheduler", "its disk hangs")
         self.scheduler.hangs = self._long()
 
+    # ── who belongs to it ───────────────────────────────────────────────────────────────────────────────────────
+
+    def worker_is_removed(self, machine: Machine) -> None:
+        """From the list; by force if it is connected. It may come back, as one may that was only taken for gone."""
+        force = self.world.chance(0.5)
+        self.world.tell("admin", f"removes {machine.id}{', by force' * force}")
+        self.scheduler.ask(lambda ask: WorkerRemoved(ask, machine.id, expelled=force), lambda _: None)
+
+    def name_is_wanted(self, machine: Machine) -> None:
+        """By another machine, which joins by the name of one that seems to be gone, and never works."""
+        self._newcomers += 1
+        name = f"new{self._newcomers}"
+        self.world.tell(name, f"would like to be called {machine.id}")
+        self.scheduler.ask(lambda ask: WorkerRegistered(ask, name, machine.id, 1000), lambda _: None)
+
     # ── the network ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def connection_breaks(self, machine: Machine) -> None:
@@ -233,6 +249,8 @@ FAULTS: tuple[Fault, ...] = (
     BadLuck.store_is_slow,
     BadLuck.store_fails,
     BadLuck.store_hangs,
+    BadLuck.worker_is_removed,
+    BadLuck.name_is_wanted,
     BadLuck.connection_breaks,
     BadLuck.link_is_blocked,
     BadLuck.link_is_slow,

@@ -17,6 +17,7 @@ from cluster.domain.spec_memory import SpecMemory
 from cluster.domain.states import TaskEvent
 from cluster.domain.tasks import Job
 from cluster.domain.waiting import Waiting
+from cluster.domain.worker import Worker
 from cluster.domain.worker_core import WorkerCore
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
@@ -214,6 +215,25 @@ def the_end_of_a_pause_touches_a_cancelled_job(patch: Patch) -> None:
     patch.setattr(Job, "due", always)
 
 
+def what_a_removed_worker_holds_is_given_up_at_once(patch: Patch) -> None:
+    remove: Method = SchedulerCore._remove
+
+    def give_up(self: SchedulerCore, worker: Worker, name: str) -> None:
+        remove(self, worker, name)
+        for number in list(worker.jobs):
+            for attempt, held in list(self.jobs[number].held_by(worker.id)):
+                self._reports.lost(worker, self.jobs[number], attempt, held.copy(), "removed")
+
+    patch.setattr(SchedulerCore, "_remove", give_up)
+
+
+def who_gives_up_its_name_is_forgotten_with_what_it_holds(patch: Patch) -> None:
+    def forget(self: SchedulerCore, worker: Worker, name: str) -> None:
+        self.workers.pop(worker.id)
+
+    patch.setattr(SchedulerCore, "_remove", forget)
+
+
 BROKEN: Sequence[Callable[[Patch], None]] = (
     stale_reports_count,
     assignments_are_not_persisted,
@@ -239,6 +259,8 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     a_scheduler_that_was_stopped_counts_that_as_silence,
     an_agent_that_was_stopped_looks_at_the_clock_first,
     the_end_of_a_pause_touches_a_cancelled_job,
+    what_a_removed_worker_holds_is_given_up_at_once,
+    who_gives_up_its_name_is_forgotten_with_what_it_holds,
 )
 
 
