@@ -74,6 +74,8 @@ class Pings:
         self._process.terminate()
         self._process.wait()
         self._thread.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 class Grounds:
