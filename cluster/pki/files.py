@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cluster.domain.credentials import Credentials, format_credentials, parse_credentials
@@ -143,10 +143,10 @@ def the_only_one(role: str, lock: Path) -> Iterator[None]:
                 f"a {role} (pid {pid}) already uses {lock.parent}: stop it first, or give this one another directory"
             ) from None
         try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        except OSError as error:
-            raise ClusterError(f"{lock} cannot be written: {error.strerror}") from None
+            os.pwrite(descriptor, f"{os.getpid():<19}\n".encode(), 0)  # in place: a full disk has room for that
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)  # it only tells people who we are
         yield
     finally:
         os.close(descriptor)  # which gives the lock back

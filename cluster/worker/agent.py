@@ -106,6 +106,7 @@ class Hooks:
     welcomed: Callable[[], None]
     expelled: Callable[[Sequence[ExpelledUser]], None]  # whom the own API must not let in, all of them
     refused: Callable[[ClusterError], None]  # a session ended, or never came to be
+    own_saved: Callable[[], bool] = lambda: True  # whether what was handed over is on disk
 
 
 @dataclass(slots=True)
@@ -139,6 +140,7 @@ class Agent:
     _defined: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)  # core's number: job, launcher's
     _fresh: set[int] = field(default_factory=set, init=False)  # jobs whose attempts get a directory of their own
     _unmade: dict[int, Define] = field(default_factory=dict, init=False)  # core's number: no room for its directories
+    _ack: int | None = field(default=None, init=False)  # that the launcher may forget, once own jobs are on disk
     _measure_at: float = field(default=0.0, init=False)
     _story: _Story = field(default_factory=_Story, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
@@ -171,7 +173,9 @@ class Agent:
     async def run(self) -> None:
         """Until cancelled. LauncherUnavailable when no launcher can be had."""
         wanted = lambda: not self._quitting  # noqa: E731
-        keeper = asyncio.create_task(keep_launcher(self.connect, self._adopt, self._on_launcher, wanted))
+        keeper = asyncio.create_task(
+            keep_launcher(self.connect, self._adopt, self._on_launcher, wanted, self._lacks_room)
+        )
         keeper.add_done_callback(lambda _: self._wake.set())
         try:
             while True:
@@ -285,6 +289,10 @@ class Agent:
             logger.warning("it cannot be known how much room there is: %s", error)
             return []
 
+    def _lacks_room(self) -> bool:
+        """Whether a launcher that does not come up may do so once there is room."""
+        return bool(shortage(self.disks.measure(), self.core.room.reserve))
+
     def expect_room(self) -> None:
         """Exhausted when there is none for another job."""
         room = self.core.room
@@ -339,13 +347,20 @@ class Agent:
                     self._make(launcher, self._unmade[effect.template])
                 launcher.start(self._defined[effect.template][1], map(_item, effect.items))
             case AckJournal():
-                launcher.ack(effect.sequence)
+                self._ack = effect.sequence
+                self.own_jobs_saved()
             case Renew():
                 launcher.renew(effect.at)
             case StopAttempts():
                 launcher.stop(map(str, effect.keys), "cancelled", effect.grace)
             case Withdraw():
                 launcher.withdraw(map(str, effect.keys))
+
+    def own_jobs_saved(self) -> None:
+        """What was handed over may be on disk now: the launcher may forget what nobody needs any more."""
+        if self._ack is not None and self.launcher is not None and self.hooks.own_saved():
+            self.launcher.ack(self._ack)
+            self._ack = None
 
     def _make(self, launcher: Launcher, define: Define) -> None:
         """The template that its attempts start by. Without room for their directories it is made anew for each."""
@@ -396,6 +411,7 @@ class Agent:
             self.launcher_gone.clear()
         self._defined.clear()
         self._unmade.clear()
+        self._ack = None
 
     def _on_launcher(self, event: LauncherConnected | LauncherReported | LauncherLost) -> None:
         if isinstance(event, LauncherConnected):

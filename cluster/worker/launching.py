@@ -49,17 +49,19 @@ async def keep_launcher(
     adopt: Callable[[Launcher | None], None],
     put: Callable[[LauncherConnected | LauncherReported | LauncherLost], None],
     wanted: Callable[[], bool],
+    no_room: Callable[[], bool],
 ) -> None:
     """One connection after another, as long as it is `wanted`. `adopt` gets each, and None when it has broken.
 
-    LauncherUnavailable is raised only if the first connection fails; later ones are tried again.
+    LauncherUnavailable is raised only if the first connection fails, and not for want of room (`no_room`); what may
+    be better later is tried again.
     """
     first = True
     while wanted():
         try:
             launcher = await connect()
         except LauncherUnavailable as error:
-            if first:
+            if first and not no_room():
                 raise
             logger.error("no job can be started: %s", error)
             await asyncio.sleep(RETRY)

@@ -20,7 +20,8 @@ from cluster.domain.identity import scheduler_server_name
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.enrol import KeyRequest
-from cluster.pki.files import read_private, save_credentials, write_private
+from cluster.pki.files import read_private, save_credentials
+from cluster.pki.spare import write_with_spare
 from cluster.rpc.channel import dial
 from cluster.rpc.join import renew
 
@@ -91,7 +92,9 @@ def load_state(directory: Path) -> State | None:
 
 
 def save_state(directory: Path, state: State) -> None:
-    write_private(directory / STATE_FILE, json.dumps(asdict(state), indent=2).encode())
+    """Also on a full disk: a scheduler that was started again must not be obeyed before its epoch is on disk, and
+    without a session no output could go to it, so that there would never be room."""
+    write_with_spare(directory / STATE_FILE, json.dumps(asdict(state), indent=2).encode())
 
 
 async def keep_renewing(

@@ -20,7 +20,7 @@ from cluster.domain.selectors import check_name
 from cluster.domain.states import TaskState
 from cluster.domain.worker_messages import OWN
 from cluster.worker.agent import Agent
-from cluster.worker.own_store import OwnJob, OwnStore
+from cluster.worker.own_store import OwnJob, OwnStore, OwnStoreFailed
 from cluster.worker.readers import Phase
 from cluster.worker.templates import Templates
 
@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 _PHASES = {TaskState.READY: Phase.QUEUED, TaskState.RUNNING: Phase.RUNNING}
 
+FIRST_PAUSE, LONGEST_PAUSE = (
+    0.5,
+    5.0,
+)  # seconds before what could not be written is tried again; twice as long each time
 LOST_EXIT = 70  # EX_SOFTWARE, as the scheduler says it of a task whose end nobody knows
 _SPECIAL_EXITS = {"lost": LOST_EXIT, "withdrawn": 143}  # stopped before it ran: 128 + SIGTERM, as if it had begun
 
@@ -45,6 +49,8 @@ class OwnJobs:
         self._templates = templates
         self._agent = agent
         self._waiting: dict[int, set[asyncio.Event]] = {}
+        self._unsaved: dict[int, OwnJob] = {}  # what could not be written yet; nobody is told of it
+        self._pause = FIRST_PAUSE
         self._closed = self._stopping = False
 
     @property
@@ -75,8 +81,9 @@ class OwnJobs:
         self._store.save([job])
         logger.info("job %d: accepted from %s", job.number, owner)
         self._launch(job)
-        if gone := self._store.forget_old(job.number):
-            self._agent().outputs.remove(tuple(key_of(number) for number in gone))
+        with suppress(OwnStoreFailed):  # the next one will
+            if gone := self._store.forget_old(job.number):
+                self._agent().outputs.remove(tuple(key_of(number) for number in gone))
         return job
 
     def stop(self, job: OwnJob, grace: float | None, by: str, reason: str) -> None:
@@ -84,8 +91,11 @@ class OwnJobs:
         if job.state.ended:
             return
         launcher = self._agent().launcher_or_error()  # before anything is written down that does not happen then
-        self._store.save([replace(job, cancelled_by=by, cancel_reason=reason)])
+        job = replace(self._latest(job), cancelled_by=by, cancel_reason=reason)
+        saved = self._save([job])
         launcher.stop([str(key_of(job.number))], "cancelled", grace)
+        if not saved:  # stopping needs no disk, and it may be the very job that fills it
+            raise OwnStoreFailed(f"job {job.number} is being stopped, but the disk does not take that down just now")
         logger.info("job %d: stopping, as %s asked%s", job.number, by, f": {reason}" if reason else "")
 
     def close(self) -> None:
@@ -96,12 +106,12 @@ class OwnJobs:
         """The worker ends and takes its jobs along: returns when all have ended."""
         self._stopping = True
         self._stop_unfinished()
-        for job in self._store.unfinished():
+        for job in self._unfinished():
             await self.ended(job.number)
 
     def _stop_unfinished(self) -> None:
         """Without a launcher it is for the next one, which is told as soon as it is there."""
-        launcher, unfinished = self._agent().launcher, self._store.unfinished()
+        launcher, unfinished = self._agent().launcher, self._unfinished()
         if launcher is not None and unfinished:
             launcher.stop([str(key_of(job.number)) for job in unfinished], "cancelled", None)
 
@@ -135,11 +145,12 @@ class OwnJobs:
         return {job.number: job.spec.max_output for job in running}
 
     def handed_over(self, reports: Sequence[Started | Ended]) -> None:
-        """Reports of the launcher, in order. On disk when this returns. Said twice they change nothing."""
+        """Reports of the launcher, in order. On disk when this returns, unless `all_saved` says no. Said twice they
+        change nothing."""
         changed: dict[int, OwnJob] = {}
         for report in reports:
             number = AttemptKey.parse(report.key).index
-            job = changed.get(number) or self._store.get(number)
+            job = changed.get(number) or self._unsaved.get(number) or self._store.get(number)
             if job is not None and not job.state.ended:
                 changed[number] = _after(job, report)
         self._save(changed.values())
@@ -147,7 +158,7 @@ class OwnJobs:
     def launcher_held(self, incarnation: str, held: set[AttemptKey]) -> None:
         """A launcher is there, and this is all it has or has reported: settle what it does not know."""
         now, settled = time.time(), []
-        for job in self._store.unfinished():
+        for job in self._unfinished():
             if key_of(job.number) in held:
                 if job.cancelled_by:  # an agent may have been killed between writing that down and telling the launcher
                     self._stop_held(job)
@@ -176,12 +187,38 @@ class OwnJobs:
         template = self._templates.make(OWN, job.id, job.spec, None, shown=job.number)
         self._agent().start_own(key_of(job.number), template)
 
-    def _save(self, jobs: Collection[OwnJob]) -> None:
-        if jobs:
-            self._store.save(jobs)
-        for job in jobs:
-            for event in self._waiting.get(job.number, ()):
+    @property
+    def all_saved(self) -> bool:
+        """Whether all that launchers have said is on disk, so that they may forget it."""
+        return not self._unsaved
+
+    def _latest(self, job: OwnJob) -> OwnJob:
+        return self._unsaved.get(job.number, job)
+
+    def _unfinished(self) -> list[OwnJob]:
+        return [job for job in map(self._latest, self._store.unfinished()) if not job.state.ended]
+
+    def _save(self, jobs: Collection[OwnJob]) -> bool:
+        """Whether they are on disk. If not they wait, and it is tried again."""
+        waiting = bool(self._unsaved)
+        self._unsaved |= {job.number: job for job in jobs}
+        return not waiting and (not jobs or self._save_what_waits())
+
+    def _save_what_waits(self) -> bool:
+        try:
+            self._store.save(self._unsaved.values())
+        except OwnStoreFailed as error:
+            if self._pause == FIRST_PAUSE:
+                logger.warning("%s: it is tried again, and what runs goes on", error)
+            asyncio.get_running_loop().call_later(self._pause, self._save_what_waits)
+            self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+            return False
+        saved, self._unsaved, self._pause = self._unsaved, {}, FIRST_PAUSE
+        for number in saved:
+            for event in self._waiting.get(number, ()):
                 event.set()
+        self._agent().own_jobs_saved()
+        return True
 
 
 def _after(job: OwnJob, report: Started | Ended) -> OwnJob:

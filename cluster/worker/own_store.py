@@ -5,17 +5,19 @@ second through this door. `synchronous=FULL`, because a job that was acknowledge
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from cluster.domain.errors import ClusterError
+from cluster.domain.errors import ClusterError, Exhausted
 from cluster.domain.job import JobRecord, JobSpec
 from cluster.domain.states import TaskState
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2
 
 VERSION = 1
+_BUSY_TIMEOUT = 0.05  # seconds that the event loop waits for another process, such as a backup's; then it tries again
 KEPT = 10_000  # ended jobs; the oldest go first, with their output
 
 
@@ -74,29 +76,41 @@ _LOAD = f"select {', '.join(_COLUMNS)} from jobs"  # noqa: S608 (names of our ow
 _ENDED = tuple(int(state) for state in TaskState if state.ended)
 
 
+class OwnStoreFailed(Exhausted):
+    """It cannot be written just now: the disk is full, or reports an error. Nothing was changed."""
+
+
 class OwnStore:
     """Raises ClusterError for a file that is not ours to read."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)
             path.chmod(0o600)
             version = self._db.execute("pragma user_version").fetchone()[0]
             if version not in (0, VERSION):
                 raise ClusterError(f"{path} is of version {version}, this program knows {VERSION}: use a newer one")
-            self._db.execute("pragma journal_mode=wal")
+            # Its journal keeps its room: a database with a log beside it cannot even be opened on a full disk.
+            self._db.execute("pragma journal_mode=persist")
             self._db.execute("pragma synchronous=full")
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"pragma user_version={VERSION}")
+            if version != VERSION:
+                self._db.executescript(_SCHEMA)
+                self._db.execute(f"pragma user_version={VERSION}")
         except sqlite3.Error as error:
             raise ClusterError(f"{path} cannot be used: {error}; move it away to start without past jobs") from None
 
     def save(self, jobs: Iterable[OwnJob]) -> None:
-        """All of them in one commit."""
+        """All of them in one commit. OwnStoreFailed when that cannot be done now."""
         rows = [_row(job) for job in jobs]
-        with self._db:
+        with self._writing():
             self._db.execute("begin immediate")
-            self._db.executemany(_SAVE, rows)
+            try:
+                self._db.executemany(_SAVE, rows)
+                self._db.execute("commit")
+            finally:
+                if self._db.in_transaction:  # some errors have rolled it back already
+                    self._db.execute("rollback")
 
     def get(self, number: int) -> OwnJob | None:
         return next(iter(self._load("where number = ?", (number,))), None)
@@ -119,11 +133,19 @@ class OwnStore:
     def forget_old(self, newest: int) -> list[int]:
         """Drops ended jobs so far below number `newest` that they are no longer kept, and answers which."""
         where = f"where number <= ? and state in {_ENDED}"
-        rows = self._db.execute(f"delete from jobs {where} returning number", (newest - KEPT,)).fetchall()  # noqa: S608
+        with self._writing():
+            rows = self._db.execute(f"delete from jobs {where} returning number", (newest - KEPT,)).fetchall()  # noqa: S608
         return [row[0] for row in rows]
 
     def close(self) -> None:
         self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise OwnStoreFailed(f"{self._path} cannot be written just now: {error}; try again later") from None
 
     def _load(self, where: str, values: Sequence[int | str] = ()) -> list[OwnJob]:
         return [_job(row) for row in self._db.execute(f"{_LOAD} {where}", values)]

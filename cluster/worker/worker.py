@@ -122,6 +122,7 @@ class Worker:
             Hooks(
                 handed_over=self._own.handed_over,
                 launcher_held=self._launcher_held,
+                own_saved=lambda: self._own.all_saved,
                 own_phase=self._own.phase_of,
                 own_limits=self._own.limits,
                 save_epoch=lambda epoch: membership.amend(epoch=epoch),

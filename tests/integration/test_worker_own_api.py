@@ -364,7 +364,7 @@ def test_jobs_that_are_to_be_stopped_are_when_there_is_a_launcher(tmp_path: Path
     """The worker was told to end before it had found the one that holds them."""
     launcher, stopped = NullLauncher(), list[str]()
     launcher.stop = lambda keys, *_: stopped.extend(keys)  # type: ignore[method-assign]
-    agent: Any = SimpleNamespace(launcher=None)
+    agent: Any = SimpleNamespace(launcher=None, own_jobs_saved=lambda: None)
     store = OwnStore(tmp_path / "worker.db")
     own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
     store.save([OwnJob(9, str(uuid.uuid4()), "admin", JobSpec(("true",)), 1.0, "inc")])

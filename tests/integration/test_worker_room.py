@@ -1,7 +1,12 @@
 """Workers whose disk is full: what they take, what they say, and that nothing fails for it."""
 
 import asyncio
+import json
+import signal
+import sqlite3
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +20,7 @@ from tests.small_disk import small_disk
 
 LEASE = 1.5  # seconds; with each heartbeat a worker looks how much room it has
 MIB = 1 << 20
+RUNNING = job_pb2.TASK_STATE_RUNNING
 
 pytestmark = pytest.mark.slow
 
@@ -107,3 +113,68 @@ def test_only_what_failed_for_want_of_room_is_given_back() -> None:
     assert given_back(full._replace(text="Disk quota exceeded")).reason == "withdrawn"
     for other in (full._replace(text="Permission denied"), full._replace(reason="exit:1"), full._replace(reason="ok")):
         assert given_back(other) == other
+
+
+def own_request(*argv: str) -> worker_pb2.StartJobRequest:
+    return worker_pb2.StartJobRequest(id=str(uuid.uuid4()), spec=job_pb2.JobSpec(argv=argv, millicpus=1000))
+
+
+async def own_states(own: Any) -> dict[int, int]:
+    """By the jobs' numbers."""
+    return {job.number: job.state for job in (await own.GetJobs(worker_pb2.GetJobsRequest())).jobs}
+
+
+def test_own_jobs_outlive_a_full_disk_and_are_stopped_on_it(tmp_path: Path) -> None:
+    """What cannot be written about them waits; nobody is told of it before it is on disk."""
+
+    async def body(site: Site) -> None:
+        with small_disk(site.root / "worker", 32) as disk:
+            worker = await site.worker(millicpus=4000).started()
+            async with site.own_api(worker) as own:
+                with calling("it"):
+                    await own.StartJob(own_request("sleep", "1000"))
+                    await own.StartJob(own_request("sh", "-c", f"until [ -e {site.root}/go ]; do sleep 0.05; done"))
+                    while True:
+                        if await own_states(own) == {1: RUNNING, 2: RUNNING}:
+                            break
+                    store = disk.path / "worker.db"
+                    with sqlite3.connect(store) as holder:  # as good as a disk that takes nothing
+                        holder.execute("begin immediate")
+                        (site.root / "go").touch()
+                        with pytest.raises(Exhausted, match="is being stopped, but the disk"), calling("it"):
+                            await own.StopJob(
+                                worker_pb2.StopJobRequest(selector=jobs_pb2.Selector(text="1"), grace=0.0)
+                            )
+                        assert await own_states(own) == {1: RUNNING, 2: RUNNING}
+                        holder.rollback()
+                    holder.close()
+                    for number, state in ((1, job_pb2.TASK_STATE_CANCELLED), (2, job_pb2.TASK_STATE_SUCCEEDED)):
+                        request = worker_pb2.WaitJobRequest(selector=jobs_pb2.Selector(text=f"{number}"))
+                        assert (await own.WaitJob(request)).job.state == state
+            await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
+
+
+def test_a_worker_starts_on_a_full_disk_obeys_a_new_scheduler_and_works_again_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    async def body(site: Site) -> None:
+        with small_disk(site.root / "worker", 32) as disk:
+            worker = await site.worker().started()
+            first = await site.user.submit("true")
+            await site.user.wait(str(first.number))
+            disk.fill()
+            await worker.stop(signal.SIGKILL)
+            await site.cluster.restart()
+            site.announce()
+            site.user = site.cluster.user()
+            await worker.started()
+            assert (await state_is(site, jobs_pb2.WORKER_STATE_FULL)).no_room
+            assert json.loads((disk.path / "worker.json").read_bytes())["epoch"] == 2
+            job = await site.user.submit("true")
+            disk.free()
+            assert (await site.user.wait(str(job.number)))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+            await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
