@@ -390,8 +390,8 @@ class LauncherCore:
 
     def _on_process_ended(self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]) -> None:
         self._forget(attempt)
-        if attempt.cause is not None:
-            reason = attempt.cause
+        if attempt.cause is not None or event.cut:
+            reason = attempt.cause or "lease"
         elif event.signal is not None:
             reason = f"signal:{event.signal}"
         else:

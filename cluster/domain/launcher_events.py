@@ -126,8 +126,8 @@ class StartFailed:
 class ProcessEnded:
     """The leader was reaped, and nothing of its tree runs any more. Exactly one of `code` and `signal` is set.
 
-    took_us: from its start to the leader's end. sizes: bytes in stdout and stderr. closed: something that we may not
-    kill (a setuid program) runs on in its slot, which takes nothing more.
+    took_us: from its start to the leader's end. sizes: bytes in stdout and stderr. cut: its leash was out, and its slot
+    killed it. closed: something that we may not kill (a setuid program) runs on in its slot, which takes nothing more.
     """
 
     key: str
@@ -137,6 +137,7 @@ class ProcessEnded:
     cpu_us: int
     peak_kib: int
     sizes: tuple[int, int]
+    cut: bool = False
     closed: bool = False
 
 

@@ -5,7 +5,8 @@
     back, in writes that the         ("started", slot, number, pid, wall µs, boot clock s)
     kernel does not split:           ("unbegun", slot, number)    its leash is out: it is not begun, and will not be
                                      ("failed", slot, number, text, code)
-                                     ("ended", slot, number, code, signal, took µs, cpu µs, peak KiB, out, err, closed)
+                                     ("ended", slot, number, code, signal, took µs, cpu µs, peak KiB, out, err, cut,
+                                      closed)                       as in ProcessEnded
 
 Both are one program, one the fork of the other, so they speak `marshal`, which takes a fifth of the time of JSON. A
 message that is too long for the queue travels as a descriptor of memory that holds it.

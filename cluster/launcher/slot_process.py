@@ -99,6 +99,7 @@ class _SlotProcess:
         self._spawner = Spawner(setup.identity, setup.user, self._watch_launcher)
         self._own_peak = 0  # KiB, as last read
         self._leader = 0
+        self._cut = False  # we have killed the present attempt, whose leash was out
         self._alarm = linux.BootAlarm()
         self._alarm_set = False
         signal.signal(signal.SIGUSR1, self._on_launchers_death)
@@ -138,13 +139,13 @@ class _SlotProcess:
             self._tell(("failed", self._number, number, text, e.code))
             return
         at, wall_us = clock.now(), time.time_ns() // 1000
-        self._leader = running.pid
+        self._leader, self._cut = running.pid, False
         self._tell(("started", self._number, number, running.pid, wall_us, at))
         status, usage = self._wait_for_leader()
         took_us = round((clock.now() - at) * 1e6)
         self._leader = 0
         closed = not self._sweep()
-        self._tell(("ended", self._number, number, *self._outcome(running, status, usage, took_us), closed))
+        self._tell(("ended", self._number, number, *self._outcome(running, status, usage, took_us), self._cut, closed))
         if closed:
             self._outlive()
 
@@ -224,6 +225,7 @@ class _SlotProcess:
         if not leash:
             return  # the next attempt that has one sets the alarm
         if is_out(clock.now(), leashes.renewed, leash, SLOT_MARGIN):
+            self._cut = True
             self._kill_tree()
         self._set_alarm()
 

@@ -238,6 +238,13 @@ def test_the_leash_kills_without_grace_what_is_being_stopped() -> None:
     assert core.next_deadline() is None
 
 
+def test_what_its_slot_has_cut_ended_by_its_leash() -> None:
+    """The launcher was stopped, and hears of it before it looks at the clock."""
+    core = running(1000, template(leash=40))
+    cut = ProcessEnded(A.key, None, "SIGKILL", 1000, 0, 0, (0, 0), cut=True)
+    assert end_reports(core.turn([cut, RenewReceived(NOW + 50)], NOW + 60))[0].reason == "lease"
+
+
 def test_nothing_on_a_leash_starts_after_it() -> None:
     core = LauncherCore(1000)
     core.turn([RenewReceived(NOW)], NOW)
