@@ -66,6 +66,11 @@ class Job:
         """Whether any task has not ended."""
         return any(self.sets[state] for state in _LIVE)
 
+    @property
+    def pieces(self) -> int:
+        """Of how many ranges its sets are made: what each change of it costs, in memory and on disk."""
+        return sum(tasks.range_count() for tasks in self.sets.values())
+
     def count(self, state: TaskState) -> int:
         return len(self.sets[state])
 

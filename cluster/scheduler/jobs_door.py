@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from cluster.domain.errors import InvalidInput
+from cluster.domain.errors import Conflict, InvalidInput
 from cluster.domain.events import CancelRequested, JobSubmitted, Target
 from cluster.domain.identity import is_uuid
 from cluster.domain.intervals import Range
@@ -30,6 +30,9 @@ from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
 
 QUICK = 16 * 1024  # bytes of a spec that is read and judged at once
 CANCELLED_AT_ONCE = 200  # jobs, before anybody else is served
+SHOWN_AT_ONCE = 200  # workers
+MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
+FEW_RANGES = 100
 
 
 class JobsDoor(jobs_pb2_grpc.JobsServicer):
@@ -84,6 +87,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
             some = numbers[at : at + CANCELLED_AT_ONCE]
             live = await self._driver.read(lambda core, some=some: [n for n in some if core.jobs[n].live])  # type: ignore[misc]
             if targets := tuple(target for target in map(selection.target, live) if target.ranges != ()):
+                await self._driver.read(partial(_refuse_crumbs, targets))
                 event = partial(CancelRequested, targets=targets, by=by, grace=grace, reason=request.reason)
                 cancelled += await self._driver.ask(event)
         jobs, looked = await page(self._driver.read_after, numbers)
@@ -115,12 +119,12 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
                         )
 
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:
-        def view(core: SchedulerCore) -> list[jobs_pb2.WorkerInfo]:
-            now = self._driver.clock().wall
-            workers = sorted(core.workers.values(), key=lambda worker: worker.record.name)
-            return [worker_to_proto(worker_view(core, worker), now) for worker in workers]
-
-        return jobs_pb2.ListWorkersResponse(workers=await self._driver.read(view))
+        answer, now = jobs_pb2.ListWorkersResponse(), self._driver.clock().wall
+        ids = await self._driver.read(_workers_by_name)
+        for at in range(0, len(ids), SHOWN_AT_ONCE):
+            answer.workers.extend(await self._driver.read(partial(_workers, ids[at : at + SHOWN_AT_ONCE], now)))
+            await asyncio.sleep(0)
+        return answer
 
     async def _selected(self, selectors: Sequence[str]) -> Selection:
         if not selectors:
@@ -137,6 +141,25 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
             numbers = ", ".join(map(str, found[:5])) + (", …" if found[5:] else "") or "none"
             raise InvalidInput(f"{selector!r} selects {len(found)} jobs ({numbers}): give the number of one")
         return selection.target(found[0]), max(selection.attempts.values(), default=0)
+
+
+def _workers_by_name(core: SchedulerCore) -> list[str]:
+    return [worker.id for worker in sorted(core.workers.values(), key=lambda worker: worker.record.name)]
+
+
+def _workers(ids: Iterable[str], now: float, core: SchedulerCore) -> list[jobs_pb2.WorkerInfo]:
+    """Those of them that there still are."""
+    return [worker_to_proto(worker_view(core, core.workers[i]), now) for i in ids if i in core.workers]
+
+
+def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:
+    """Conflict where single tasks of a job were cancelled again and again, until each change of it takes long."""
+    for number, ranges in targets:
+        if ranges and len(ranges) > FEW_RANGES and core.jobs[number].pieces > MOST_PIECES:
+            raise Conflict(
+                f"job {number} is in more than {MOST_PIECES} pieces by now: cancel all of it, or tasks next to "
+                "each other"
+            )
 
 
 async def _spec(message: job_pb2.JobSpec) -> JobSpec:

@@ -7,7 +7,7 @@ import grpc.aio
 import pytest
 
 from cluster.client.scheduler_door import SchedulerDoor
-from cluster.domain.errors import InvalidInput
+from cluster.domain.errors import Conflict, InvalidInput
 from cluster.domain.identity import Kind
 from cluster.domain.job import ArraySegment
 from cluster.domain.session import Assign
@@ -15,7 +15,7 @@ from cluster.domain.states import TaskState
 from cluster.rpc.errors import calling
 from cluster.scheduler import jobs_door, showing, tasks_shown
 from cluster.v1 import jobs_pb2
-from tests.integration.schedulers import Cluster, User, in_cluster
+from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster
 
 LARGE = (("BIG", "x" * 100_000),)
 SEVERAL = tuple((f"V{n}", "x" * 100_000) for n in range(14))
@@ -196,3 +196,29 @@ async def _get(user: User, skip: int) -> None:
     request = jobs_pb2.GetRequest(selector=jobs_pb2.Selector(text="1"), max_tasks=1, skip=skip)
     with calling(user.address):
         await user.stub.Get(request)
+
+
+def test_a_job_is_not_crumbled_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_door, "MOST_PIECES", 300)
+
+    async def body(cluster: Cluster) -> None:
+        user = cluster.user()
+        await user.submit("true", millicpus=10**6, array=(ArraySegment(0, 9999),))
+        assert (await user.cancel("1.0-999:2")).cancelled == 500
+        with pytest.raises(Conflict, match="job 1 is in more than 300 pieces by now: cancel all of it"):
+            await user.cancel("1.2000-2999:2")
+        assert (await user.cancel("1.2000-2999")).cancelled == 1000
+        assert (await user.cancel("1")).cancelled == 8500
+
+    in_cluster(tmp_path, body)
+
+
+def test_workers_are_shown_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_door, "SHOWN_AT_ONCE", 1)
+
+    async def body(cluster: Cluster) -> None:
+        for worker_id, name in ((W1, "zoe"), (W2, "abe")):
+            await cluster.worker(worker_id, name).register()
+        assert [worker.name for worker in await cluster.user().workers()] == ["abe", "zoe"]
+
+    in_cluster(tmp_path, body)
