@@ -40,7 +40,7 @@ TELL_AFTER = 5  # tries, somewhat more than a second, after which somebody may w
 
 
 # Of this process when it began. The agent raises its limit on open files, and jobs are to have the one from before.
-_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+_FILES, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 class LauncherUnavailable(Unreachable):
@@ -307,7 +307,7 @@ def _start(directory: str, millicpus: int, command: Sequence[str]) -> bool:
         raise LauncherUnavailable(f"cannot use {directory} for a launcher: {e.strerror}") from e
     try:
         process = subprocess.Popen(
-            [*command, directory, str(millicpus)],
+            [*command, directory, str(millicpus), str(_FILES)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log_fd,
@@ -319,8 +319,6 @@ def _start(directory: str, millicpus: int, command: Sequence[str]) -> bool:
     finally:
         os.close(log_fd)
     assert process.stdout is not None
-    with suppress(OSError):  # it has gone already
-        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, _FILES)
     with process.stdout:
         answer = process.stdout.read()
     if answer == b"ready\n":

@@ -35,8 +35,9 @@ class Launcher:
     """Runs attempts in `directory` (its own, locked by the caller, and the current one) until it is told to quit, or is
     not needed any more."""
 
-    def __init__(self, directory: str, capacity: int, watchdog: Watchdog, leashes: Leashes) -> None:
-        """Takes over from whoever was here before. Raises OSError when the directory cannot be used."""
+    def __init__(self, directory: str, capacity: int, jobs_files: int, watchdog: Watchdog, leashes: Leashes) -> None:
+        """Takes over from whoever was here before. `jobs_files`: how many files a job may open, unless it asks for
+        more. Raises OSError when the directory cannot be used."""
         self._directory = directory
         self._identity = remains.identity(directory)
         self._watchdog = watchdog
@@ -48,7 +49,7 @@ class Launcher:
         self._journal = journal.Journal(directory, self.incarnation, self._boot)
         self._group = cgroup.Group(directory, self._identity)
         begun = BegunFile(directory)
-        self._slots = Slots(self._identity, leashes, begun, self._group, watchdog.tell)
+        self._slots = Slots(self._identity, jobs_files, leashes, begun, self._group, watchdog.tell)
         self._begun: dict[str, journal.Begun] = {}
         self._events: list[ev.Event] = []
         self._link: link.Link | None = None  # the agent's; who has not said hello yet is in `_watch` alone

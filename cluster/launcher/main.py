@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import sys
 
@@ -10,18 +11,21 @@ from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 from cluster.launcher.watchdog import Watchdog
 
-USAGE = "usage: python -m cluster.launcher DIRECTORY MILLICPUS"
+USAGE = "usage: python -m cluster.launcher DIRECTORY MILLICPUS [FILES]"
+MOST_FILES = 65_536  # open in a launcher, which needs two for each slot
 
 
 def main(argv: list[str]) -> int:
-    """Run a launcher in `DIRECTORY` (made 0700 if missing). Prints `ready` once it listens and `taken`
-    (exit code 0) when another launcher lives there. Exit code 1 and a line on stderr when the directory cannot be used.
+    """Run a launcher in `DIRECTORY` (made 0700 if missing), whose jobs may open so many `FILES` (as it may, if that is
+    not said). Prints `ready` once it listens and `taken` (exit code 0) when another launcher lives there. Exit code 1
+    and a line on stderr when the directory cannot be used.
     """
-    if len(argv) != 2 or not argv[1].isdigit():
+    if len(argv) not in (2, 3) or not all(word.lstrip("-").isdigit() for word in argv[1:]):
         print(USAGE, file=sys.stderr)
         return 2
     directory = os.path.abspath(argv[0])
     os.umask(0o077)
+    jobs_files = _allow_many_files(int(argv[2]) if argv[2:] else None)
     _undo_inherited_signals()
     try:
         _enter(directory)
@@ -30,7 +34,7 @@ def main(argv: list[str]) -> int:
             return 0
         leashes = Leashes.make()
         watchdog = Watchdog(directory, leashes)  # before there is much to fork, and before anything could be left
-        launcher = Launcher(directory, int(argv[1]), watchdog, leashes)
+        launcher = Launcher(directory, int(argv[1]), jobs_files, watchdog, leashes)
     except OSError as e:
         log(f"cannot start in {directory}: {e}")
         return 1
@@ -59,6 +63,15 @@ def _lock() -> int | None:
     os.ftruncate(fd, 0)
     os.write(fd, b"%d\n" % os.getpid())
     return fd
+
+
+def _allow_many_files(wished: int | None) -> int:
+    """Raise our own limit as far as we may. Answers that of jobs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return soft if wished is None else wished
 
 
 def _undo_inherited_signals() -> None:

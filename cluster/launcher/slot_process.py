@@ -12,7 +12,7 @@ What the launcher hands out is read one by one, so that what has not been read c
 
 import gc
 import os
-import resource  # noqa: F401 (else loaded by the first os.wait4, when there may be no descriptor left to do so)
+import resource
 import signal
 import socket
 import time
@@ -44,6 +44,7 @@ class Setup:
     number: int
     user: User
     identity: str
+    files: int  # that a job may open
     launcher: int  # its pid
     requests: socket.socket
     results: int
@@ -81,6 +82,7 @@ def _detach(setup: Setup) -> None:
         os.closerange(low + 1, high)
     with open("/proc/self/comm", "w") as file:
         file.write(NAME)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (setup.files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     linux.become_subreaper()
     setup.group.enter_slot(setup.number)
     linux.join_new_keyring()

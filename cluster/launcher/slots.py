@@ -41,13 +41,15 @@ class Slots:
     def __init__(
         self,
         identity: str,
+        jobs_files: int,
         leashes: Leashes,
         begun: BegunFile,
         group: cgroup.Group,
         on_leash: Callable[[float | None], None],
     ) -> None:
         """`on_leash` is told of each leash that has come into the table, before anything runs on it."""
-        self._identity, self._leashes, self._begun, self._group = identity, leashes, begun, group
+        self._identity, self._jobs_files = identity, jobs_files
+        self._leashes, self._begun, self._group = leashes, begun, group
         self._on_leash = on_leash
         self._slots: dict[int, _Slot] = {}
         self._numbers: dict[int, int] = {}  # pid: slot
@@ -212,6 +214,7 @@ class Slots:
                     slot_number,
                     user_of(template),
                     self._identity,
+                    self._jobs_files,
                     launcher,
                     theirs,
                     self._writer,

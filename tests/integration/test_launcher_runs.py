@@ -1,12 +1,14 @@
 """What a command sees when the launcher starts it, and what its end is called. Real processes."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.launcher_events import Item
 from cluster.domain.launcher_slots import MOST_AHEAD
+from cluster.launcher.client import default_command
 from tests.integration.launchers import Lab, one, run
 
 pytestmark = pytest.mark.slow
@@ -287,5 +289,26 @@ def test_what_no_process_can_be_given_ends_that_attempt_alone(lab: Lab, changes:
                 agent.client.start(template, [Item(f"1.{index}#1", index, "a\0b")])
                 end = await agent.end_of(f"1.{index}#1")
                 assert (end.reason, "null byte" in end.text) == ("launch_failed", True)
+
+    run(main())
+
+
+def test_more_run_at_once_than_a_low_limit_on_files_would_let_slots_be(lab: Lab) -> None:
+    """The launcher raises its own, and jobs have the one from before."""
+
+    async def main() -> None:
+        low = ["sh", "-c", 'ulimit -Sn 100; exec "$@"', "sh", *default_command()]
+        agent = await lab.connect(command=low)
+        template = agent.client.define(lab.shell("ulimit -Sn; exec sleep 1000", cpus=0))
+        keys = [f"1.{i}#1" for i in range(60)]
+        agent.client.start(template, [Item(key, i) for i, key in enumerate(keys)])
+        await agent.until(lambda: len(agent.starts()) == 60)
+        assert not agent.ends()
+        agent.client.stop(keys, grace=0)
+        await agent.until(lambda: len(agent.ends()) == 60)
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert {lab.output(f"{i}.1") for i in range(60)} <= {f"{soft}\n", ""}
+        assert f"{soft}\n" in {lab.output(f"{i}.1") for i in range(60)}
+        await lab.quit()
 
     run(main())
