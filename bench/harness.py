@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,16 +26,54 @@ def command() -> list[str]:
 
 
 @contextmanager
-def cluster(cpus: int = 2, **variables: str) -> Iterator[Mapping[str, str]]:
-    """An embedded cluster; yields the environment in which `cluster` finds it. Stopped and deleted at the end."""
-    with tempfile.TemporaryDirectory(prefix="cluster-bench-") as home:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTER_")}
-        env = {**clean, "CLUSTER_HOME": home, "PYTHONPATH": str(ROOT), **variables}
+def cluster(cpus: int = 2, where: str | None = None, **variables: str) -> Iterator[Mapping[str, str]]:
+    """An embedded cluster; yields the environment in which `cluster` finds it. Stopped and deleted at the end.
+
+    Its directory is made in `where`: another file system, say.
+    """
+    with _home(where, variables) as env:
         call(env, "up", "--cpus", str(cpus))
         try:
             yield env
         finally:
             call(env, "down", "--yes")
+
+
+@contextmanager
+def cluster_of_roles(cpus: int = 2, where: str | None = None, **variables: str) -> Iterator[Mapping[str, str]]:
+    """The same as a scheduler and a worker that somebody started: as root, jobs run as nobody, each in a directory of
+    its own."""
+    with _home(where, variables) as env, ExitStack() as stack:
+        for name, *options in (
+            ("scheduler", "--listen", "127.0.0.1:0", "--join-listen", "127.0.0.1:0"),
+            ("worker", "--listen", "127.0.0.1:0", "--cpus", str(cpus), "--stop-jobs"),
+        ):
+            stack.enter_context(_role(env, name, *options))
+        yield env
+
+
+@contextmanager
+def _home(where: str | None, variables: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    with tempfile.TemporaryDirectory(prefix="cluster-bench-", dir=where) as home:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTER_")}
+        yield {**clean, "CLUSTER_HOME": home, "PYTHONPATH": str(ROOT), **variables}
+
+
+@contextmanager
+def _role(env: Mapping[str, str], name: str, *options: str) -> Iterator[None]:
+    reader, writer = os.pipe()
+    log = Path(env["CLUSTER_HOME"], f"{name}.log")
+    with log.open("wb") as file, os.fdopen(reader) as ready:
+        argv = [*command(), name, *options, "--ready-fd", str(writer)]
+        process = subprocess.Popen(argv, env=env, cwd=env["CLUSTER_HOME"], stderr=file, pass_fds=[writer])
+        os.close(writer)
+        if not ready.read():
+            sys.exit(f"the {name} did not start:\n{log.read_text()}")
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def call(env: Mapping[str, str], *args: str) -> str:

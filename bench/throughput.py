@@ -1,14 +1,15 @@
 """Tasks a second of /bin/true as an array on one worker, beside `xargs -P` on the same count.
 
-Everything is on: mutual TLS, commits that survive a power cut, output files, the journal.
+Everything is on: mutual TLS, commits that survive a power cut, output files, the journal. With --roles as a real
+cluster: where that is root, each task runs as nobody in a directory of its own. --where DIR: on that file system.
 
-    python3 -m bench.throughput [--tasks 20000] [--cpus 2] [--rounds 3]
+    python3 -m bench.throughput [--tasks 20000] [--cpus 2] [--rounds 3] [--roles] [--where DIR]
 """
 
 import argparse
 import subprocess
 
-from bench.harness import call, cluster, in_turn, show, timed
+from bench.harness import call, cluster, cluster_of_roles, in_turn, show, timed
 
 
 def main() -> None:
@@ -16,10 +17,12 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--roles", action="store_true")
+    parser.add_argument("--where", metavar="DIR")
     args = parser.parse_args()
     numbers = "\n".join(map(str, range(args.tasks)))
     xargs = ["xargs", "-P", str(args.cpus), "-n1", "/bin/true"]
-    with cluster(args.cpus) as env:
+    with (cluster_of_roles if args.roles else cluster)(args.cpus, args.where) as env:
         array = ("run", "--quiet", "--array", f"1-{args.tasks}", "--", "/bin/true")
         pairs = in_turn(
             args.rounds,
