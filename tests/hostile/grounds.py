@@ -39,6 +39,7 @@ class Found:
     """What an attack did to others."""
 
     stall: float  # seconds: the longest answer of who was attacked, less what the machine itself makes of it
+    wait: float  # seconds: that longest answer as it was
     grown: int  # bytes of memory at most, more than before
     answer: str  # of the attack itself
 
@@ -97,8 +98,8 @@ class Grounds:
         answer = await self._make(attack, victim, role)
         await self.pings.settled(time.monotonic())
         noise = max(self.pings.worst("control", since), _yardstick())
-        stall = self.pings.worst(victim, since) - NOISE * noise
-        return Found(stall, _memory(pid, "VmHWM") - before, answer)
+        wait = self.pings.worst(victim, since)
+        return Found(wait - NOISE * noise, wait, _memory(pid, "VmHWM") - before, answer)
 
     async def _make(self, attack: Attack, victim: str, role: str) -> str:
         where = self._worker if victim == "worker" else self._scheduler

@@ -49,8 +49,10 @@ async def survive(ground: Grounds, cases: Iterable[tuple[Attack, str]]) -> list[
             assert ground.attacked.is_alive(name), (
                 f"{role}, {attack}: {name} has ended: {ground.attacked.log(name)[-3000:]}"
             )
+    waits = sorted(f.wait * 1000 for f in found)
     print(
-        f"{len(found)} attacks: others waited {max(f.stall for f in found) * 1000:.0f} ms at most, memory grew "
+        f"{len(found)} attacks: others waited {waits[len(waits) // 2]:.0f} ms in the middle, {waits[-1]:.0f} ms at most "
+        f"({max(f.stall for f in found) * 1000:.0f} ms more than the machine alone makes of it), memory grew "
         f"{max(f.grown for f in found) / 1e6:.0f} MB at most"
     )
     assert not harm, "\n".join(harm)
