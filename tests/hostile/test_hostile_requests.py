@@ -50,10 +50,10 @@ async def survive(ground: Grounds, cases: Iterable[tuple[Attack, str]]) -> list[
                 f"{role}, {attack}: {name} has ended: {ground.attacked.log(name)[-3000:]}"
             )
     waits = sorted(f.wait * 1000 for f in found)
+    middle, most, more = waits[len(waits) // 2], waits[-1], max(f.stall for f in found) * 1000
     print(
-        f"{len(found)} attacks: others waited {waits[len(waits) // 2]:.0f} ms in the middle, {waits[-1]:.0f} ms at most "
-        f"({max(f.stall for f in found) * 1000:.0f} ms more than the machine alone makes of it), memory grew "
-        f"{max(f.grown for f in found) / 1e6:.0f} MB at most"
+        f"{len(found)} attacks: others waited {middle:.0f} ms in the middle, {most:.0f} ms at most, {more:.0f} ms more "
+        f"than the machine alone makes of it; memory grew {max(f.grown for f in found) / 1e6:.0f} MB at most"
     )
     assert not harm, "\n".join(harm)
     return found
