@@ -157,6 +157,39 @@ def test_a_workers_disk_fills_and_is_freed(command: Command) -> None:
     worker_on_a_small_disk(command, times=2)
 
 
+def test_one_job_that_fills_the_only_disk_stops_nobody(command: Command, tmp_path: Path) -> None:
+    """Scheduler, worker and jobs on one file system, and a job that writes until nothing more fits."""
+    with small_disk(tmp_path / "disk", 64) as disk:
+        here = Command(disk.path)
+        here.ok("up", "--cpus", "4")
+        try:
+            pids = here.pids()
+            long = here.ok("job", "submit", "--quiet", "--", "sleep", "10000").text.strip()
+            here.wait_until_running(long)
+            filler = here.ok(
+                "job", "submit", "--quiet", "--", "sh", "-c", "cat /dev/zero > filler; sleep 10000", cwd=disk.path
+            ).text.strip()
+            while disk.left:
+                time.sleep(0.05)
+            while (worker := here.ok("worker", "list", "--json").json[0])["state"] != "full":
+                time.sleep(0.05)
+            assert "0 B free" in worker["no_room"]
+            assert "takes nothing until it has room" in here.ok("worker", "list").err
+            assert here.ok("job", "show", long, "--json").json["state"] == "running"
+            assert here("job", "cancel", filler, "--grace", "0").code in (0, 75)
+            (disk.path / "filler").unlink()
+            began = time.monotonic()
+            while here("run", "--", "true").code != 0:
+                time.sleep(0.1)
+            assert time.monotonic() - began < HEALED
+            assert here("job", "wait", filler).code == 137
+            assert here.ok("job", "show", long, "--json").json["state"] == "running"
+            assert here.pids() == pids
+        finally:
+            disk.free()
+            here.ok("down")
+
+
 @pytest.mark.extra_disks
 def test_a_schedulers_disk_fills_and_is_freed_twenty_times(command: Command) -> None:
     scheduler_on_a_small_disk(command, times=20)
