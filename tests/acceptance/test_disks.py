@@ -46,6 +46,7 @@ class Load:
     def going_on(self) -> Iterator[None]:
         with self.roles.client() as client:
             self.long = client.submit(["sh", "-c", f"echo long >> {self.ran}; exec sleep 10000"]).number
+            assert any(jobs[0].state is TaskState.RUNNING for jobs in client.watch(self.long))
         threads = [threading.Thread(target=self._submit, args=(n,)) for n in range(2)]
         for thread in threads:
             thread.start()
@@ -117,9 +118,11 @@ def fill_and_free(roles: Roles, load: Load, disk: SmallDisk, times: int) -> list
     took = []
     with roles.client() as client, load.going_on():
         for _ in range(times):
-            disk.fill()
-            is_read_while_full(client, load)
-            disk.free()
+            try:
+                disk.fill()
+                is_read_while_full(client, load)
+            finally:
+                disk.free()
             took.append(load.heals())
             time.sleep(WELL)
     return took
