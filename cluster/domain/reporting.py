@@ -14,7 +14,7 @@ from cluster.domain.session import Attempts, Report
 from cluster.domain.signals import signal_number
 from cluster.domain.states import TaskState
 
-SMALL_OUTPUT = 4096  # bytes of each stream that may ride along with an end
+SMALL_OUTPUT = 16384  # bytes of each stream that may ride along with an end
 
 # Characters. It may quote the command, which may be megabytes, and a scheduler takes no report with such a text.
 MAX_DETAIL = 2000

@@ -34,6 +34,7 @@ class OutputFiles:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._new = directory / "new"
+        self._lasting: set[Path] = set()  # directories of jobs that are known to be on disk
         # What was coming in when an earlier scheduler was killed: its worker pushes it again.
         shutil.rmtree(self._new, ignore_errors=True)
         with suppress(OSError):  # `new` says it
@@ -50,7 +51,7 @@ class OutputFiles:
             with _full_disk_explained(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths = {stderr: self._path(key, stderr) for stderr in (False, True)}
-        return NewOutput(paths, self._gaps_path(key), self._new, cap)
+        return NewOutput(paths, self._gaps_path(key), self._new, cap, self._lasting)
 
     def read(
         self, key: AttemptKey, stderr: bool, tail_lines: int | None = None, skip: int = 0
@@ -124,10 +125,12 @@ NO_GAP = Gap(0, 0)
 class NewOutput:
     """The output of one attempt as it comes in. Use it in `with`: what was not kept is gone afterwards."""
 
-    def __init__(self, paths: dict[bool, Path], gaps: Path, directory: Path, cap: int) -> None:
-        """`directory`: where it lies until it is kept, on the same file system."""
+    def __init__(self, paths: dict[bool, Path], gaps: Path, directory: Path, cap: int, lasting: set[Path]) -> None:
+        """`directory`: where it lies until it is kept, on the same file system. `lasting`: directories of jobs that are
+        known to be on disk, to which its own is added."""
         self._paths = paths
         self._gaps = gaps
+        self._lasting = lasting
         self._directory = directory
         self._cap = cap
         self._streams: dict[bool, _Capped] = {}
@@ -161,8 +164,10 @@ class NewOutput:
         self._streams = {}
         job = self._paths[False].parent
         with _full_disk_explained(job):
-            for directory in (job, job.parent):  # or a power cut could undo the renames, or take the job's directory
-                _sync(directory)
+            _sync(job)  # or a power cut could undo the renames
+            if job not in self._lasting:  # or take the job's directory
+                _sync(job.parent)
+                self._lasting.add(job)
 
     def _keep_gaps(self) -> None:
         """Before the streams, which without it would look whole."""
