@@ -369,6 +369,19 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
     in_cluster(tmp_path, body)
 
 
+def test_of_a_stream_so_much_is_kept_as_its_job_says(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker, max_output=65536)
+        await end_with_output(worker, assign, 100_001)
+        await worker.push(*to_keep(b"a" * 50_000 + b"b" * 50_000, b"!"))
+        mark = b"\n[cluster: %d bytes left out here]\n" % (100_000 - 65536)
+        assert await user.text("1") == b"a" * 32768 + mark + b"b" * 32768 + b"!"
+        assert await notes(user, "1") == []  # nothing of that is missing
+
+    in_cluster(tmp_path, body)
+
+
 @pytest.mark.parametrize("retries", [0, 1])
 def test_what_a_lost_attempt_wrote_is_shown_when_its_worker_is_back(tmp_path: Path, retries: int) -> None:
     async def body(cluster: Cluster) -> None:
