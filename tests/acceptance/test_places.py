@@ -32,6 +32,7 @@ class Packed(Command):
     """The one file, with nothing in its environment but its cache, its home and what is given."""
 
     file: Path = Path()
+    cache: Path = Path()
     user: int | None = None
     python: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +41,7 @@ class Packed(Command):
         return [*([self.python] if self.python else []), str(self.file), *arguments]
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        ours = {"CLUSTER_HOME": str(self.home / "home"), "CLUSTER_CACHE": str(self.home / "cache")}
+        ours = {"CLUSTER_HOME": str(self.home / "home"), "CLUSTER_CACHE": str(self.cache)}
         return {name: value for name, value in {**ours, **self.variables, **variables}.items() if value}
 
     def raw(self, *arguments: str | bytes, before: tuple[str, ...] = (), **variables: str) -> Done:
@@ -68,21 +69,32 @@ def place() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.fixture(scope="session")
+def file(cluster_file: Path) -> Iterator[Path]:
+    """The file in a directory that every user may enter. Whoever starts it unpacks it once, into a cache beside it."""
+    with tempfile.TemporaryDirectory(prefix="cluster-places-") as path:
+        os.chmod(path, 0o755)
+        (Path(path) / "nameless").mkdir()
+        if os.geteuid() == 0:
+            os.chown(Path(path) / "nameless", NAMELESS, NAMELESS)
+        yield Path(shutil.copy(cluster_file, path))
+
+
 @pytest.fixture
-def packed(cluster_file: Path, place: Path) -> Iterator[Packed]:
+def packed(file: Path, place: Path) -> Iterator[Packed]:
     """The file, for root or whoever runs the tests; its cluster is stopped afterwards."""
-    packed = Packed(place, Path(shutil.copy(cluster_file, place / "cluster")))
+    packed = Packed(place, file, file.parent / "cache")
     yield packed
     packed.raw("down", "--yes")
 
 
 @pytest.fixture
-def nameless(cluster_file: Path, place: Path) -> Iterator[Packed]:
+def nameless(file: Path, place: Path) -> Iterator[Packed]:
     """The file, for a user without a name."""
     everybodys = [python for python in interpreters(11, 14) if python.startswith("/usr/")]
     if not everybodys:
         pytest.skip("needs a Python 3.11 or later below /usr, which other users may run")
-    packed = Packed(place, Path(shutil.copy(cluster_file, place / "cluster")), NAMELESS, everybodys[0])
+    packed = Packed(place, file, file.parent / "nameless" / "cache", NAMELESS, everybodys[0])
     os.chown(place, NAMELESS, NAMELESS)
     yield packed
     packed.raw("down", "--yes")
@@ -168,8 +180,9 @@ def latin_1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 C_LOCALE = {"LC_ALL": "C"}
 
 
-@pytest.mark.parametrize("worker", ["latin_1", "c"])
-@pytest.mark.parametrize("submitter", ["latin_1", "c", "none"])
+@pytest.mark.parametrize(
+    ("worker", "submitter"), [("latin_1", "latin_1"), ("latin_1", "c"), ("c", "latin_1"), ("c", "none")]
+)
 def test_what_a_job_is_given_has_the_same_bytes_in_every_locale(
     packed: Packed, latin_1: dict[str, str], worker: str, submitter: str
 ) -> None:
@@ -198,7 +211,7 @@ def limited(limit: str, number: int) -> tuple[str, ...]:
 
 
 @as_root
-@pytest.mark.parametrize("most", [1, 8, 20])
+@pytest.mark.parametrize("most", [1, 20])
 def test_too_few_processes_are_allowed(nameless: Packed, most: int) -> None:
     """gRPC crashed, or hung for eleven minutes and minded no signal. Root is subject to no such limit."""
     assert nameless.raw("up").returncode == 0
@@ -215,23 +228,23 @@ def test_too_few_processes_for_a_cluster_of_ones_own(nameless: Packed, most: int
     assert b"no cluster" in nameless.raw("down").stdout
 
 
-@pytest.mark.parametrize("most", [8, 14, 30])
+@pytest.mark.parametrize("most", [8, 30])
 def test_too_few_files_may_be_open(packed: Packed, most: int) -> None:
     assert packed.raw("up").returncode == 0
     assert_one_line(packed.raw("job", before=limited("nofile", most)), BUSY, f"ulimit -n is {most}")
 
 
-@pytest.mark.parametrize("kib", [60_000, 100_000, 300_000, 700_000])
+@pytest.mark.parametrize("kib", [60_000, 300_000, 700_000])
 def test_too_little_memory_is_allowed(packed: Packed, kib: int) -> None:
     assert packed.raw("up").returncode == 0
     done = packed.raw("job", before=limited("as", kib << 10))
     assert_one_line(done, BUSY, f"ulimit -v is {kib}")
 
 
-@pytest.mark.parametrize("number", [1, 9, 15, 34, 37, 64])
-def test_a_signal_that_ends_a_job_is_128_more(packed: Packed, number: int) -> None:
+def test_a_signal_that_ends_a_job_is_128_more(packed: Packed) -> None:
     """Real-time ones were 128 alone."""
-    kill = f"import os; os.kill(os.getpid(), {number})"
-    done = packed.raw("run", "--", sys.executable, "-c", kill)
-    assert done.returncode == 128 + number, done
-    assert f"signal:{signal_name(number)}".encode() in packed.raw("job", "show", "last").stdout
+    for number in (15, 34, 37, 64):
+        kill = f"import os; os.kill(os.getpid(), {number})"
+        done = packed.raw("run", "--", sys.executable, "-c", kill)
+        assert done.returncode == 128 + number, done
+        assert f"signal:{signal_name(number)}".encode() in packed.raw("job", "show", "last").stdout
