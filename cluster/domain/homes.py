@@ -41,6 +41,18 @@ class Home(NamedTuple):
 UNKNOWN = Home()
 
 
+class Greeting(NamedTuple):
+    """When a worker said hello: by the clock of that boot of its machine, in seconds."""
+
+    boot: str
+    uptime: float
+
+    def is_before(self, other: "Greeting | None") -> bool:
+        """Whether it was certainly said before that one. It may arrive after it all the same: what an agent that was
+        killed has sent waits in a socket, and a scheduler that was stopped may read the next one's first."""
+        return other is not None and bool(self.boot) and self.boot == other.boot and self.uptime < other.uptime
+
+
 class Rival(NamedTuple):
     """Who asks for the identity of a worker that seems to be there."""
 

@@ -34,7 +34,7 @@ from cluster.domain.events import (
     WorkerRegistered,
     WorkerRemoved,
 )
-from cluster.domain.homes import refusal
+from cluster.domain.homes import Greeting, refusal
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobRecord
 from cluster.domain.leashes import HEARTBEATS, leash_of, lost_after_in_force
@@ -341,6 +341,11 @@ class SchedulerCore:
         if error := refusal(worker, hello.home, hello.uptime, self.now.mono):
             self._effects.append(CloseSession(event.session, str(error)))
             return
+        greeting = Greeting(hello.home.boot, hello.uptime)
+        if greeting.is_before(worker.greeting):
+            self._effects.append(CloseSession(event.session, "the same worker has said hello again since"))
+            return
+        worker.greeting = greeting
         if worker.session is not None:
             self._effects.append(CloseSession(worker.session, "replaced by a newer session of the same worker"))
             self._close(worker)

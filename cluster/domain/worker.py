@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from cluster.domain.homes import UNKNOWN, Home, Rival
+from cluster.domain.homes import UNKNOWN, Greeting, Home, Rival
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.spec_memory import SpecMemory
 
@@ -47,6 +47,7 @@ class Worker:
     __slots__ = (
         "committed",
         "draining",
+        "greeting",
         "held",
         "jobs",
         "last_heard",
@@ -64,6 +65,7 @@ class Worker:
         self.session: int | None = None
         self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
         self.word_at: float | None = None  # when it was really heard; None: not since this scheduler started
+        self.greeting: Greeting | None = None  # its last hello
         self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.committed = 0  # millicpus of everything it holds, started or not
         self.held = 0  # tasks, started or not

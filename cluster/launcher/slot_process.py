@@ -27,7 +27,7 @@ from cluster.launcher import cgroup, clock, handing, linux, tree
 from cluster.launcher.begun import BegunFile
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
-from cluster.launcher.spawn import CannotStart, Running, Spawner
+from cluster.launcher.spawn import CannotStart, Running, Spawner, TooLate
 
 NAME = "cluster-slot"  # as `ps` and `top` show it; the kernel keeps 15 characters
 LONGEST = (
@@ -128,14 +128,22 @@ class _SlotProcess:
     def _run_one(self, number: int, template: Template, item: Item) -> None:
         if os.getppid() != self._setup.launcher:
             self._on_launchers_death()
-        if template.leash is not None and is_out(clock.now(), self._setup.leashes.renewed, template.leash):
+        leash, leashes = template.leash, self._setup.leashes
+
+        def late() -> bool:
+            return leash is not None and is_out(clock.now(), leashes.renewed, leash)
+
+        if late():
             self._tell(("unbegun", self._number, number))
             return
         self._setup.begun.begin(self._number, number)
-        if template.leash is not None and not self._alarm_set:
+        if leash is not None and not self._alarm_set:
             self._set_alarm()
         try:
-            running = self._spawner.start(item, template)
+            running = self._spawner.start(item, template, late)
+        except TooLate:
+            self._tell(("unbegun", self._number, number))
+            return
         except CannotStart as e:
             text = str(e).encode(errors="surrogateescape")[:_LONGEST_TEXT].decode(errors="replace")
             self._tell(("failed", self._number, number, text, e.code))

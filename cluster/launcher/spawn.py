@@ -44,6 +44,10 @@ class CannotStart(Exception):
         self.code = code
 
 
+class TooLate(Exception):
+    """The attempt was not started: its lease has run out."""
+
+
 class Running(NamedTuple):
     """An attempt that was started: its leader, the stem of its output files and how many there are (one when both
     streams go there), and its own directory ("": none)."""
@@ -73,8 +77,9 @@ class Spawner:
         self._null = os.open("/dev/null", os.O_RDONLY)
         self._programs: dict[tuple[str, str], str] = {}  # (name, PATH) -> file
 
-    def start(self, item: Item, template: Template) -> Running:
-        """Start it. Raises CannotStart, and nothing is left of it."""
+    def start(self, item: Item, template: Template, late: Callable[[], bool]) -> Running:
+        """Start it. Raises CannotStart, or TooLate when it is `late` once all is ready for it, which may take long on
+        a disk that hangs; and nothing is left of it."""
         key = AttemptKey.parse(item.key)
         stem = f"{key.index}.{key.attempt}"
         outputs = f"{template.outputs}/{stem}"
@@ -85,6 +90,8 @@ class Spawner:
             if not template.merge_output:
                 files.append(_opened(self._err, outputs + ".err"))
             directory = self._enter(template, stem)
+            if late():
+                raise TooLate
             return Running(self._spawn(item, key, template, files), outputs, len(files), directory)
         except BaseException as e:
             self._settle(outputs, len(files), directory)

@@ -21,6 +21,7 @@ from cluster.domain.errors import ClusterError, Exhausted, Unreachable
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
+from cluster.domain.launcher_core import SLOT_LOST_TEXT
 from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.domain.leashes import leash_of
 from cluster.domain.members import ExpelledUser
@@ -421,8 +422,9 @@ class Agent:
         self.put(event)
 
     def _with_sizes(self, report: Started | Ended) -> Started | Ended:
-        """A launcher does not know what an attempt has written that ran under the one before it."""
-        if isinstance(report, Ended) and report.reason == "lost":
+        """A launcher does not know what an attempt has written that ran under the one before it, or in a slot that was
+        killed."""
+        if isinstance(report, Ended) and (report.reason == "lost" or report.text == SLOT_LOST_TEXT):
             out, err = self.outputs.settle(AttemptKey.parse(report.key))
             return report._replace(out=out, err=err)
         return report

@@ -135,6 +135,22 @@ def test_a_machine_that_has_rebooted_is_the_same_worker_at_once(homes: Homes, ha
     assert homes.states == ["failed", "failed"]
 
 
+def test_a_hello_that_was_said_before_the_last_one_changes_nothing(homes: Homes) -> None:
+    """An agent was killed when it had said hello, and the next one's was read first: the scheduler had been stopped.
+    What the first one held is old."""
+    homes.open(HERE, uptime=LONG + 2.0, running=2)
+    (close,) = homes.open(HERE, uptime=LONG + 1.0)
+    assert isinstance(close, CloseSession)
+    assert (close.session, homes.core.workers["w"].session) == (3, 2)
+    assert homes.states == ["running", "running"]
+    homes.turn(SessionClosed(2))
+    (close,) = homes.open(HERE, uptime=LONG + 1.0)
+    assert isinstance(close, CloseSession)
+    homes.turn(after=10.0)
+    homes.open(REBOOTED, uptime=5.0, incarnation="new")
+    assert homes.core.workers["w"].session == 5
+
+
 def test_after_a_restart_of_the_scheduler_the_first_one_is_known(homes: Homes) -> None:
     homes.restart(after=5.0)
     assert type(homes.ask(COPY)) is Unreachable

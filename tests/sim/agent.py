@@ -10,6 +10,7 @@ from cluster.domain import worker_messages as wm
 from cluster.domain.errors import ClusterError, IdentityInUse
 from cluster.domain.events import Now
 from cluster.domain.job import JobSpec
+from cluster.domain.launcher_core import SLOT_LOST_TEXT
 from cluster.domain.session import Downward, Welcome
 from cluster.domain.worker_core import WorkerCore
 from tests.sim.launcher import PASSING, Launcher
@@ -127,9 +128,17 @@ class Agent:
         if isinstance(message, lev.Welcome):
             if self._incarnation != self.machine.incarnation:
                 self._incarnation, self._acked = self.machine.incarnation, 0
-            self.feed(wm.LauncherConnected(self._incarnation, message.running, message.backlog, list(message.unacked)))
+            unacked = list(map(self._with_sizes, message.unacked))
+            self.feed(wm.LauncherConnected(self._incarnation, message.running, message.backlog, unacked))
         else:
-            self.feed(wm.LauncherReported([message]))
+            self.feed(wm.LauncherReported([self._with_sizes(message)]))
+
+    def _with_sizes(self, report: lev.Started | lev.Ended) -> lev.Started | lev.Ended:
+        """As `cluster.worker.agent.Agent._with_sizes`."""
+        if isinstance(report, lev.Ended) and report.text == SLOT_LOST_TEXT:
+            out, err = self.machine.sizes(report.key)
+            return report._replace(out=out, err=err)
+        return report
 
     def _tell_launcher(self, event: lev.Event) -> None:
         launcher, line = self._launcher, self._line
@@ -174,7 +183,8 @@ class Agent:
             case wm.StopAttempts(keys, grace):
                 self._tell_launcher(lev.StopRequested([str(k) for k in keys], grace=grace))
             case wm.Renew(at):
-                self._tell_launcher(lev.RenewReceived(at))
+                if self._launcher is not None:
+                    self._launcher.table.renew(at)
             case wm.AckJournal(sequence):
                 self._acked = sequence
                 self._tell_launcher(lev.AgentAcked(sequence))

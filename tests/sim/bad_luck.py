@@ -201,15 +201,37 @@ class BadLuck:
 
         machine.when_up(ask)
 
-    def agent_stops(self, machine: Machine) -> None:
-        if machine.agent:
-            self._stop(machine.name, "the agent", machine.agent.process)
+    def one_stops(self, machine: Machine) -> None:
+        """Agent, launcher, watchdog or a slot."""
+        self._some_stop(machine, 1)
+
+    def two_stop(self, machine: Machine) -> None:
+        self._some_stop(machine, 2)
+
+    def _some_stop(self, machine: Machine, count: int) -> None:
+        there = machine.processes_of_ours()
+        for what, process in self.world.random.sample(there, min(count, len(there))):
+            process.stop()
+            guarded = machine.is_guarded()
+            process.go_on()
+            if guarded:
+                self._stop(machine.name, what, process)
+
+    def slot_dies(self, machine: Machine) -> None:
+        if machine.launcher and (slots := list(machine.launcher.slots.values())):
+            self.world.random.choice(slots).kill("somebody")
+
+    def watchdog_dies(self, machine: Machine) -> None:
+        if machine.launcher and machine.is_guarded(without_watchdog=True):
+            machine.launcher.watchdog.dies()
 
     def launcher_dies(self, machine: Machine) -> None:
         """Its agent is there to start another: children that nobody watches for long are not what is promised."""
 
         def die(m: Machine) -> None:
             assert m.launcher
+            if not m.is_guarded(without_launcher=True):
+                return
             point = self.world.random.choice(("", "begun", "spawned"))
             if point:
                 m.launcher.dies_at_spawn = point
@@ -226,7 +248,10 @@ class BadLuck:
         self.world.tell(machine.name, "its disk is frozen")
         machine.disk.freeze()
         disk = machine.disk
-        self._mend_later(disk.thaw)
+        if machine.is_guarded():
+            self._mend_later(disk.thaw)
+        else:
+            disk.thaw()
 
     def disk_fills(self, machine: Machine) -> None:
         self.world.tell(machine.name, "its disk is full")
@@ -242,6 +267,14 @@ class BadLuck:
             self.machines.append(machine.is_copied(f"{machine.id}-copy{self._copies}", same_machine=same))
 
 
+# What keeps a worker from its scheduler for long, while those who should cut its leashes stall.
+STALLS: tuple[Fault, ...] = (
+    BadLuck.link_is_blocked,
+    BadLuck.two_stop,
+    BadLuck.two_stop,
+    BadLuck.disk_freezes,
+    BadLuck.launcher_dies,
+)
 FAULTS: tuple[Fault, ...] = (
     BadLuck.scheduler_dies,
     BadLuck.scheduler_is_away,
@@ -256,7 +289,10 @@ FAULTS: tuple[Fault, ...] = (
     BadLuck.link_is_slow,
     BadLuck.agent_dies,
     BadLuck.agent_is_asked_to_end,
-    BadLuck.agent_stops,
+    BadLuck.one_stops,
+    BadLuck.two_stop,
+    BadLuck.slot_dies,
+    BadLuck.watchdog_dies,
     BadLuck.launcher_dies,
     BadLuck.machine_reboots,
     BadLuck.disk_freezes,

@@ -1,31 +1,30 @@
-"""A launcher of the simulated machine: the real core over a simulated journal, processes and socket.
+"""A launcher of the simulated machine: the real core over a simulated journal, slots and socket.
 
-It does what `cluster.launcher.driver` does in the same order: a `begin` is in the journal before its process starts,
-a report is there before it is sent.
+It does what `cluster.launcher.driver` does in the same order: what waits is read, then the clock is looked at; a
+`begin` is in the journal before its attempt is handed to a slot, a report is there before it is sent.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.domain import launcher_events as ev
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_core import LauncherCore
+from cluster.domain.leashes import is_out
 from cluster.launcher.journal import Begun, Recollection
-from tests.sim.truth import Run
+from tests.sim.slots import Handed, Slot, Table, Watchdog
+from tests.sim.stalling import Stalling
 
 if TYPE_CHECKING:
     from tests.sim.machine import Machine
 
-HANDING = (0.0, 0.002)  # seconds until a slot takes what it is handed
 PASSING = (0.0, 0.002)  # seconds that a line between agent and launcher takes
 ToAgent = Callable[[ev.Welcome | ev.Started | ev.Ended], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Back:
-    """A slot has given this back, which it had not begun."""
+class Back(NamedTuple):
+    """A line of the journal: it was taken back."""
 
     key: str
 
@@ -33,55 +32,43 @@ class Back:
 JournalLine = Begun | Back | ev.Started | ev.Ended
 
 
-@dataclass(slots=True)
-class Slot:
-    """A process that runs what it is handed one after another. `now`: what it has begun and not told the end of."""
-
-    number: int
-    queue: deque[tuple[int, ev.Spawn]] = field(default_factory=deque)
-    now: str = ""
-
-
-@dataclass(slots=True)
-class Process:
-    """A process tree that runs. `strays`: others of it go on when its leader ends, until their slot has killed them."""
-
-    key: str
-    run: Run
-    obeys: bool  # ends when it is told SIGTERM
-    strays: bool
-    leader: bool = True
-    alive: bool = True
-
-
 class LauncherCrash(Exception):
     """The launcher dies here and now, in the middle of what it does."""
 
 
 class Launcher:
+    reads_first = True  # there to be broken by the test of the simulation itself
+
     def __init__(self, machine: "Machine") -> None:
         self.machine, self.world = machine, machine.world
         self.alive = True
+        self.process = Stalling(self.world, reads_first=self.reads_first)
         self.dies_at_spawn = ""  # "begun" or "spawned": dies at that point of the next spawn
+        self.table = Table()
+        self.slots: dict[int, Slot] = {}
+        self.watchdog = Watchdog(self)
         self._to_agent: ToAgent | None = None
         self._agent_line = 0  # of the connection with the present agent
         self._out: list[ev.Welcome | ev.Started | ev.Ended] = []
         self._pending: list[JournalLine] = []
         self._events: list[ev.Event] = []
-        self._slots: dict[int, Slot] = {}
-        self._handed = 0
+        self._pipe: list[tuple[Slot, ev.Event]] = []  # what slots have told and was not read
+        self._turn_is_set = False
         self._tick_at: float | None = None
+        self._count = 0  # of what was ever handed to slots
+        self._begun: dict[str, Begun] = {}
         self._take_over()
 
     def _recall(self) -> Recollection:
         said = Recollection(self.machine.journal_base)
         for line in self.machine.journal:
-            if isinstance(line, Begun):
-                said.begin(line)
-            elif isinstance(line, Back):
-                said.back(line.key)
-            else:
-                said.report(line)
+            match line:
+                case Begun():
+                    said.begin(line)
+                case Back():
+                    said.back(line.key)
+                case _:
+                    said.report(line)
         return said
 
     def _take_over(self) -> None:
@@ -91,58 +78,164 @@ class Launcher:
             self.machine.new_incarnation()
         for process in list(self.machine.processes.values()):
             self.machine.ends(process, "signal:SIGKILL")
+        if (before := self.machine.launcher) is not None:
+            before.watchdog.alive = False
+            for slot in before.slots.values():
+                slot.alive = False
         self.core = LauncherCore(self.machine.millicpus, said.seq, said.unacked(whole=same_boot))
-        unfinished = [key for key, begun in said.begun.items() if self._has_begun(begun)]
-        self._journal_anew(unfinished)
-        self.machine.begun = {}
-        for key in unfinished:
-            self.feed(ev.FoundUnfinished(key, 0, 0))
+        begun = {k: b for k, b in said.begun.items() if self._has_begun(b)}
+        self._journal_anew([b._replace(slot=-1, number=0) for b in begun.values()])
+        self.machine.begun.clear()
+        self._events += [ev.FoundUnfinished(key, 0, 0) for key in begun]
+        self._turn()
 
     def _has_begun(self, begun: Begun) -> bool:
         return begun.slot < 0 or begun.pid != 0 or self.machine.begun.get(begun.slot, 0) >= begun.number
 
+    # ── what it hears ───────────────────────────────────────────────────────────────────────────────────────────
+
     def connect(self, to_agent: ToAgent, incarnation: str, acked: int) -> int:
         """An agent says hello. What an earlier one had sent and was not read yet is gone. Answers its line."""
-        self._to_agent = to_agent
         self._agent_line += 1
-        self._out.clear()
-        known = acked if incarnation == self.machine.incarnation else 0
-        self.feed(ev.AgentConnected(known, self.machine.millicpus))
-        return self._agent_line
+        line = self._agent_line
+
+        def greets() -> None:
+            if line != self._agent_line:
+                return
+            self._to_agent = to_agent
+            self._out.clear()
+            known = acked if incarnation == self.machine.incarnation else 0
+            self._put(ev.AgentConnected(known, self.machine.millicpus))
+
+        self.process.hear(greets)
+        return line
 
     def disconnect(self, line: int) -> None:
-        if line == self._agent_line:
-            self._to_agent = None
+        def leaves() -> None:
+            if line == self._agent_line and self._to_agent is not None:
+                self._to_agent = None
+                self._put(ev.AgentLost())
+
+        self.process.hear(leaves)
 
     def receive(self, line: int, event: ev.Event) -> None:
         """What an agent sent."""
-        if self.alive and line == self._agent_line and self._to_agent is not None:
-            self.feed(event)
-            if isinstance(event, ev.AgentAcked) and self.world.chance(self.machine.compacts):
-                self._journal_anew(self.machine.processes)
 
-    def feed(self, event: ev.Event) -> None:
-        """Tells the core, and performs all that follows from it; then the journal; then the agent."""
+        def reads() -> None:
+            if self.alive and line == self._agent_line and self._to_agent is not None:
+                self._put(event)
+                if isinstance(event, ev.AgentAcked) and self.world.chance(self.machine.compacts):
+                    self._compacts = True
+
+        self.process.hear(reads)
+
+    def told(self, slot: Slot, event: ev.Event) -> None:
+        """By a slot, through the pipe."""
+        self._pipe.append((slot, event))
+        self.process.hear(self._soon)
+
+    def watchdog_died(self) -> None:
+        def replaces() -> None:
+            if self.alive:
+                self.watchdog = Watchdog(self)
+                for leash in {leash for leash in self.table.leashes.values() if leash}:
+                    self.watchdog.watch(leash)
+
+        self.process.hear(replaces)
+
+    def slot_died(self, slot: Slot) -> None:
+        """The kernel says so."""
+        self.process.hear(lambda: self._reaps(slot))
+
+    def _reaps(self, slot: Slot) -> None:
         if not self.alive:
             return
+        self._read_pipe()
+        if self.slots.get(slot.number) is slot:
+            unbegun = [h.item.key for h in slot.handed if self.machine.begun.get(slot.number, 0) < h.number]
+            self._let_go(slot)
+            for key in unbegun:
+                self._takes_back(key)
+            self._events.append(ev.SlotLost(slot.number, unbegun))
+        self._soon()
+
+    def _read_pipe(self) -> None:
+        pipe, self._pipe = self._pipe, []
+        for slot, event in pipe:
+            if self.slots.get(slot.number) is not slot or not slot.handed:
+                continue
+            if not isinstance(event, ev.ProcessStarted):
+                slot.handed.popleft()
+                if not slot.handed:
+                    self.table.leashes[slot.number] = 0.0
+            self._events.append(event)
+
+    # ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _put(self, event: ev.Event) -> None:
         self._events.append(event)
+        self._soon()
+
+    def _soon(self) -> None:
+        if not self._turn_is_set:
+            self._turn_is_set = True
+            self.world.at(self.world.between(0.0, 0.0005), lambda: self.process.on_time(self._turn))
+
+    _compacts = False
+
+    def _turn(self) -> None:
+        self._turn_is_set = False
+        if not self.alive:
+            return
+        if not self.reads_first:
+            self._events.append(ev.Tick())
+            self._go_through()
+        self._read_pipe()
+        self._events.append(ev.RenewReceived(self.table.renewed))
+        self._go_through()
+
+    def _go_through(self) -> None:
+        """Tells the core, performs all that follows from it; then the journal; then the agent. It hangs where it
+        writes to a disk that is frozen."""
         try:
             while self._events:
                 events, self._events = self._events, []
-                for effect in self.core.turn(events, self.machine.boot_clock):
+                effects = self.core.turn(events, self.machine.boot_clock)
+                spawns = [effect for effect in effects if isinstance(effect, ev.Spawn)]
+                for effect in effects:
                     self._perform(effect)
+                if self.machine.disk.hangs and (spawns or self._pending):
+                    self.process.stop()
+                    self.machine.disk.when_it_goes_on(partial(self._goes_on, spawns))
+                    return
+                self._spawn(spawns)
         except LauncherCrash:
             self.die()
             return
-        self._flush()
-        self._set_timer()
+        if self.alive:
+            self._flush()
+            self._set_timer()
+
+    def _goes_on(self, spawns: Sequence[ev.Spawn]) -> None:
+        if self.alive:
+            try:
+                self._spawn(spawns)
+            except LauncherCrash:
+                self.die()
+            else:
+                self._go_through()
+        self.process.go_on()
 
     def die(self) -> None:
-        """Its processes run on, for nobody."""
+        """Its slots and its watchdog learn of it, unless they are stopped."""
+        if not self.alive:
+            return
         self.alive = False
-        begun = self._recall().begun.values()
-        self.machine.truth.orphans.update(AttemptKey.parse(b.key) for b in begun if self._has_begun(b))
+        self.machine.truth.orphans.update(AttemptKey.parse(b.key) for b in self._recall().begun.values())
         self.world.tell(self.machine.name, "the launcher dies")
+        for slot in list(self.slots.values()):
+            slot.launcher_died()
+        self.watchdog.launcher_died()
         self.machine.launcher_died(self)
 
     def _perform(self, effect: ev.Effect) -> None:
@@ -150,70 +243,108 @@ class Launcher:
             case ev.Report(report):
                 self._pending.append(report)
                 self._out.append(report)
+                if isinstance(report, ev.Ended):
+                    self._begun.pop(report.key, None)
             case ev.Spawn():
-                self._spawn(effect)
+                pass  # all of a turn together, after the rest
             case ev.TakeBack(number):
                 self._take_back(number)
             case ev.Signal(number, key, name):
-                assert not self._slots[number].queue, f"{key} is signalled, and another may begin in its slot"
-                self.machine.signal(key, name)
-            case ev.Kill(number, key) | ev.KillSlot(number, key):
-                assert not self._slots[number].queue, f"{key} is killed, and another may begin in its slot"
-                self.machine.kill(key)
+                if self._runs_alone(number, key):
+                    self.machine.signal(key, name)
+            case ev.Kill(number, key):
+                self._kill(number, key)
+            case ev.KillSlot(number, key):
+                if self._runs_alone(number, key):
+                    self.slots[number].kill("the launcher")
             case ev.Retire(number):
-                slot = self._slots.pop(number)
-                assert not slot.queue, "a slot that is to end has something to do"
-                assert not slot.now, "a slot that is to end runs something"
+                if number in self.slots:
+                    self._let_go(self.slots[number]).alive = False
             case ev.Welcome():
                 self._out.append(effect)
             case ev.Exit():
-                raise AssertionError("nobody asked the launcher to quit")
+                self._exit()
 
-    def _spawn(self, spawn: ev.Spawn) -> None:
-        self._check_item(AttemptKey.parse(spawn.item.key), spawn.item)
-        self._handed += 1
-        self._pending.append(Begun(spawn.item.key, 0.0, 0, 0, spawn.slot, self._handed))
-        self._write_journal()
-        self._die_at("begun")
-        slot = self._slots.setdefault(spawn.slot, Slot(spawn.slot))
-        slot.queue.append((self._handed, spawn))
-        if not slot.now:
-            self.world.at(self.world.between(*HANDING), lambda: self._step(slot))
+    def _exit(self) -> None:
+        """Nobody has needed it for long."""
+        assert not self.core.attempts
+        self._journal_anew([])
+        self.alive = self.watchdog.alive = False
+        for slot in self.slots.values():
+            slot.alive = False
+        self.world.tell(self.machine.name, "the launcher is not needed, and leaves")
 
-    def _step(self, slot: Slot) -> None:
-        """The slot begins what comes next, unless its launcher is dead: then it ends."""
-        if not self.alive or slot.now or not slot.queue:
-            return
-        number, spawn = slot.queue.popleft()
-        key = AttemptKey.parse(spawn.item.key)
-        self.machine.begun[slot.number] = number
-        if self.machine.disk.full or self.world.chance(self.machine.launch_failures):
-            self.machine.truth.launch_failures.add(key)
-            self.feed(ev.StartFailed(spawn.item.key, "no such file", 127))
-            self._step(slot)
-            return
-        slot.now = spawn.item.key
-        self.machine.starts(key)
-        if self.dies_at_spawn == "spawned":
-            self.die()
-            return
-        self.feed(ev.ProcessStarted(slot.now, 4711, round(self.world.wall * 1e6), self.machine.boot_clock))
+    def _runs_alone(self, number: int, key: str) -> bool:
+        self._read_pipe()
+        slot = self.slots.get(number)
+        return slot is not None and [h.item.key for h in slot.handed] == [key]
 
-    def ended(self, event: ev.ProcessEnded) -> None:
-        """A slot tells that nothing of an attempt runs any more, and goes on."""
-        slot = next((slot for slot in self._slots.values() if slot.now == event.key), None)
-        if not self.alive or slot is None:
-            return
-        slot.now = ""
-        self.feed(event)
-        self._step(slot)
+    def _kill(self, number: int, key: str) -> None:
+        attempt = self.core.attempts.get(key)
+        if attempt is not None and attempt.cause == "lease":
+            out = is_out(self.machine.boot_clock, self.table.renewed, attempt.template.leash or 0.0)
+            assert out, f"{key} is killed although its lease holds"
+        if self._runs_alone(number, key):
+            self.machine.kill(key)
 
     def _take_back(self, number: int) -> None:
-        slot = self._slots[number]
-        keys = [spawn.item.key for _, spawn in slot.queue]
-        slot.queue.clear()
-        self._pending += map(Back, keys)
+        keys = []
+        if slot := self.slots.get(number):
+            keys = [h.item.key for h in slot.queue]
+            slot.handed = type(slot.handed)(h for h in slot.handed if h.item.key not in keys)
+            slot.queue.clear()
+            if not slot.handed:
+                self.table.leashes[number] = 0.0
+        for key in keys:
+            self._takes_back(key)
         self._events.append(ev.TakenBack(number, keys))
+
+    def _takes_back(self, key: str) -> None:
+        self._begun.pop(key, None)
+        self._pending.append(Back(key))
+
+    def _spawn(self, spawns: Sequence[ev.Spawn]) -> None:
+        if not spawns:
+            return
+        handed = []
+        for spawn in spawns:
+            self._check_item(AttemptKey.parse(spawn.item.key), spawn.item)
+            self._count += 1
+            handed.append(Handed(self._count, spawn.item, spawn.template))
+            self._begun[spawn.item.key] = begun = Begun(spawn.item.key, 0.0, 0, 0, spawn.slot, self._count)
+            self._pending.append(begun)
+        if self.machine.disk.full:
+            self._pending = [line for line in self._pending if not isinstance(line, Begun)]
+            for spawn in spawns:
+                key = AttemptKey.parse(spawn.item.key)
+                self.machine.truth.launch_failures.add(key)
+                self._begun.pop(spawn.item.key)
+                self._events.append(ev.StartFailed(spawn.item.key, "the launcher cannot write its journal", None))
+            return
+        self._write_journal()
+        self._die_at("begun")
+        for spawn, each in zip(spawns, handed, strict=True):
+            self._hand(spawn, each)
+        self._die_at("spawned")
+
+    def _hand(self, spawn: ev.Spawn, handed: Handed) -> None:
+        slot = self.slots.get(spawn.slot)
+        if slot is None:
+            slot = self.slots[spawn.slot] = Slot(self, spawn.slot)
+            self.machine.begun[spawn.slot] = 0
+        leash = spawn.template.leash
+        if not slot.handed:
+            self.table.leashes[spawn.slot] = leash or 0.0
+            if leash is not None:
+                self.watchdog.watch(leash)
+        slot.queue.append(handed)
+        slot.handed.append(handed)
+        slot.wake()
+
+    def _let_go(self, slot: Slot) -> Slot:
+        del self.slots[slot.number]
+        self.table.leashes[slot.number] = 0.0
+        return slot
 
     def _check_item(self, key: AttemptKey, item: ev.Item) -> None:
         spec = self.machine.truth.specs[key.job]
@@ -223,11 +354,14 @@ class Launcher:
         assert item.line == line, f"{key} should get line {line!r}, gets {item.line!r}"
 
     def _die_at(self, point: str) -> None:
-        if self.dies_at_spawn == point:
+        if self.dies_at_spawn == point and self.machine.is_guarded(without_launcher=True):
             raise LauncherCrash
 
     def _flush(self) -> None:
         self._write_journal()
+        if self._compacts:
+            self._compacts = False
+            self._journal_anew(self._begun.values())
         out, self._out = self._out, []
         if self._to_agent is not None:
             for message in out:
@@ -239,22 +373,23 @@ class Launcher:
             self.machine.journal += self._pending
             self._pending = []
 
-    def _journal_anew(self, begun: Iterable[str]) -> None:
+    def _journal_anew(self, begun: Iterable[Begun]) -> None:
+        if self.machine.disk.full and self.machine.journal_readable:
+            return  # it goes on growing
         self.machine.journal_base = self.core.seq
-        self.machine.journal = [*map(_begun, begun), *self.core.unacked]
+        self.machine.journal = [*begun, *self.core.unacked]
         self._pending = []
 
     def _set_timer(self) -> None:
         due = self.core.next_deadline()
         if due is not None and due != self._tick_at:
             self._tick_at = due
-            self.world.at(max(0.0, self.machine.until_boot_clock(due)), lambda: self._tick(due))
+            wait = max(0.0, self.machine.until_boot_clock(due))
+            self.world.at(wait, lambda: self.process.on_time(lambda: self._tick(due)))
 
     def _tick(self, due: float) -> None:
         if self._tick_at == due:
             self._tick_at = None
-            self.feed(ev.Tick())
-
-
-def _begun(key: str) -> Begun:
-    return Begun(key, 0.0, 0)
+            if self.alive:
+                self._events.append(ev.Tick())
+                self._turn()

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from cluster.domain import launcher_events as lev
 from cluster.domain.homes import Home
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
@@ -12,8 +11,10 @@ from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.room import Space
 from cluster.domain.worker_messages import RoomMeasured
 from tests.sim.agent import Agent
-from tests.sim.launcher import JournalLine, Launcher, Process
+from tests.sim.launcher import JournalLine, Launcher
 from tests.sim.network import Connection, Link
+from tests.sim.slots import Process, Slot
+from tests.sim.stalling import Stalling
 from tests.sim.truth import Truth
 from tests.sim.world import Action, World
 
@@ -72,15 +73,24 @@ class Machine:
         self.journal: list[JournalLine] = []
         self.journal_base = 0
         self.journal_readable = False
+        self.begun: dict[int, int] = {}  # slot: the number of what it has begun last
         self.incarnation = ""
         self.rebooted = False
         self.outputs: dict[AttemptKey, tuple[bytes, bytes]] = {}
-        self.begun: dict[int, int] = {}  # slot: number of what it began last
-        self.begun_at: dict[str, float] = {}  # true time, by the attempt's key
         self.processes: dict[str, Process] = {}
         self.launcher: Launcher | None = None
         self.agent: Agent | None = None
         truth.capacity[name] = millicpus
+
+    # ── clock ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def boot_clock(self) -> float:
+        return (self.world.now - self._booted) * self._rate
+
+    def until_boot_clock(self, at: float) -> float:
+        """True seconds until the machine's clock shows `at`, and not a tick before."""
+        return (at - self.boot_clock) / self._rate + 1e-9
 
     # ── disk ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,20 +103,10 @@ class Machine:
         if self.agent:
             self.agent.feed(RoomMeasured((Space("/", 100, 0 if self.disk.full else 100),)))
 
-    # ── clock ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def boot_clock(self) -> float:
-        return (self.world.now - self._booted) * self._rate
-
-    def until_boot_clock(self, at: float) -> float:
-        """True seconds until the machine's clock shows `at`, and not a tick before."""
-        return (at - self.boot_clock) / self._rate + 1e-9
-
     # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def starts(self, key: AttemptKey) -> None:
-        """A process; its life is drawn by lot."""
+    def starts(self, key: AttemptKey, slot: Slot) -> Process:
+        """A process below a slot; its life is drawn by lot."""
         world, name = self.world, str(key)
         run = self.truth.starts(key, self.name, self.id, world.now)
         world.tell(self.name, f"{key} runs")
@@ -116,31 +116,34 @@ class Machine:
         how = world.random.choices(("exit:0", "exit:1", "exit:7", "signal:SIGSEGV"), (16, 2, 1, 1))[0]
         if self.truth.specs[key.job].name == "failing":
             how = "exit:1"
-        self.begun_at[name] = world.now
-        process = self.processes[name] = Process(name, run, obeys=world.chance(0.8), strays=world.chance(0.05))
+        strays = world.between(0.0, 20.0) if world.chance(0.05) else 0.0
+        process = self.processes[name] = Process(name, run, world.chance(0.8), strays, slot)
         sizes = world.random.choices(((0, 0), (9, 0), (9, 4), (5000, 1)), (3, 3, 1, 1))[0]
         self.outputs[key] = (b"o" * sizes[0], b"e" * sizes[1])
         if 0 < max(sizes) <= SMALL_OUTPUT:
             self.truth.small_outputs[key] = SmallOutput(*key, *self.outputs[key])
         world.at(length, lambda: self._leader_ends(process, how))
+        return process
 
     def _leader_ends(self, process: Process, how: str) -> None:
         if not (process.alive and process.leader):
             return
         process.leader = False
+        process.run.unseen = process.slot.process.stopped
         process.run.how = how
-        self.world.tell(self.name, f"{process.key} ends: {how}{', others of its tree go on' * process.strays}")
-        self.world.at(self.world.between(0.0, 0.05) * process.strays, lambda: self._tree_ends(process, how))
-
-    def _tree_ends(self, process: Process, how: str) -> None:
-        if not process.alive:
-            return
-        took_us = round((self.world.now - self.begun_at[process.key]) * self._rate * 1e6)
-        self.ends(process, how)
+        if not process.strays:
+            self.ends(process, how)
+        self.world.tell(self.name, f"{process.key} ends: {how}{', others of its tree go on' * bool(process.strays)}")
         word, _, value = how.partition(":")
         code, name = (int(value), None) if word == "exit" else (None, value)
-        if self.launcher and self.launcher.alive:
-            self.launcher.ended(lev.ProcessEnded(process.key, code, name, took_us, 10, 20, self._sizes(process.key)))
+        took = (self.world.now - process.run.started) * self._rate
+        process.slot.leader_ended(code, name, took, self.sizes(process.key))
+        if process.strays and process.alive:
+            self.world.at(process.strays, lambda: self._strays_end(process))
+
+    def _strays_end(self, process: Process) -> None:
+        if process.alive:
+            self.ends(process, process.run.how)
 
     def ends(self, process: Process, how: str) -> None:
         """Nothing of it runs any more, whether anybody sees that or not."""
@@ -158,10 +161,13 @@ class Machine:
         process = self.processes.get(key)
         if process is None:
             return
-        process.strays = False
-        self.world.at(self.world.between(0.0, 0.01), lambda: self._leader_ends(process, "signal:SIGKILL"))
+        if process.leader:
+            process.strays = 0.0
+            self.world.at(self.world.between(0.0, 0.01), lambda: self._leader_ends(process, "signal:SIGKILL"))
+        else:
+            self.world.at(self.world.between(0.0, 0.01), lambda: self._strays_end(process))
 
-    def _sizes(self, key: str) -> tuple[int, int]:
+    def sizes(self, key: str) -> tuple[int, int]:
         out, err = self.outputs.get(AttemptKey.parse(key), (b"", b""))
         return len(out), len(err)
 
@@ -283,6 +289,28 @@ class Machine:
             connection.up.resume()
             connection.down.resume()
         self.dialled = [c for c in self.dialled if c.worker_open or c.scheduler_open]
+
+    def processes_of_ours(self) -> list[tuple[str, Stalling]]:
+        """All that can be stopped, and what each is called."""
+        there = [("the agent", self.agent.process)] if self.agent else []
+        if self.launcher and self.launcher.alive:
+            there += [("the launcher", self.launcher.process), ("the watchdog", self.launcher.watchdog.process)]
+            there += [(f"slot {number}", slot.process) for number, slot in self.launcher.slots.items()]
+        return there
+
+    def is_guarded(self, *, without_launcher: bool = False, without_watchdog: bool = False) -> bool:
+        """Whether of launcher, slot and watchdog one is awake to cut each leash. (All three stalled at once is more
+        than is promised.) For a launcher that is dead its agent starts another."""
+        launcher = self.launcher
+        if launcher is None:
+            return True
+        starter = launcher if launcher.alive and not without_launcher else self.agent
+        watchdog = launcher.watchdog
+        return (
+            (starter is not None and not starter.process.stopped and not self.disk.hangs)
+            or (watchdog.alive and not without_watchdog and not watchdog.process.stopped)
+            or not any(slot.process.stopped for slot in launcher.slots.values() if slot.tree)
+        )
 
     def when_up(self, action: Callable[["Machine"], None]) -> None:
         """Faults of the agent or launcher make sense only when both are there."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -35,8 +36,10 @@ class Scenario:
         open_store: Callable[[], Store] | None = None,
         climate: Sequence[Fault] = (),
         lost_after: float | None = None,
+        stubborn: bool = False,
     ) -> None:
-        """`climate`: all that goes wrong; `lost_after` of every job. Both are drawn when they are not named."""
+        """`climate`: all that goes wrong; `lost_after` of every job. Both are drawn when they are not named.
+        `stubborn`: every job takes long, and is tried again on any worker."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -49,7 +52,7 @@ class Scenario:
             )
             for n in range(world.random.randint(1, 4))
         ]
-        self._lost_after = lost_after
+        self._lost_after, self._stubborn = lost_after, stubborn
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
@@ -88,6 +91,10 @@ class Scenario:
             self.world.at(self.world.between(0.0, 60.0), lambda: self._user_cancels(job_id))
 
     def _draw_spec(self) -> JobSpec:
+        spec = self._draw_any_spec()
+        return replace(spec, name="long", retries=3, timeout=0.0, worker="") if self._stubborn else spec
+
+    def _draw_any_spec(self) -> JobSpec:
         random = self.world.random
         count = random.choice((1, 1, 2, 5, 20, 60))
         array: tuple[ArraySegment, ...] = ()

@@ -157,9 +157,8 @@ class SchedulerHost:
         effects = self.core.turn(events, self._now())
         for event in events:
             if isinstance(event, SessionOpened) and event.session in self.core.sessions:
-                connection = self._connections[event.session]
-                self.truth.heard[connection.machine_id] = self.world.now
-                self.truth.greeted[connection.machine_id] = self._hello_sent[event.session]
+                self.truth.heard[event.worker_id] = self.world.now
+                self.truth.greeted[event.worker_id] = self._hello_sent[event.session]
         invariants.check(self.core)
         self.truth.note_lost(effects, self.world.now)
         self._held.add(effects)

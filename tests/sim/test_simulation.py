@@ -7,7 +7,7 @@ import pytest
 
 from cluster.domain.job import DEFAULT_LOST_AFTER
 from cluster.store.sqlite import SqliteStore
-from tests.sim.bad_luck import BadLuck
+from tests.sim.bad_luck import STALLS, BadLuck
 from tests.sim.scenario import seeds, simulate
 
 NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
@@ -17,6 +17,15 @@ NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of the
 def test_every_seed() -> None:
     steps = sum(simulate(seed, loud="CLUSTER_SIM_SEED" in os.environ).world.steps for seed in seeds(NORMAL))
     print(f"{steps} steps")
+
+
+STALLING = 150  # seeds
+
+
+@pytest.mark.slow
+def test_whoever_stalls_no_attempt_outlives_its_leash() -> None:
+    for seed in range(STALLING):
+        simulate(seed, climate=STALLS, stubborn=True)
 
 
 @pytest.mark.slow

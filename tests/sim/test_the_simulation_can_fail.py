@@ -22,8 +22,10 @@ from cluster.domain.worker_core import WorkerCore
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
 from tests.sim import agent, test_simulation
+from tests.sim.launcher import Launcher
 from tests.sim.scenario import simulate
 from tests.sim.scheduler import SchedulerHost
+from tests.sim.slots import Slot, Watchdog
 
 Patch = pytest.MonkeyPatch
 Method = Callable[..., Any]
@@ -205,6 +207,15 @@ def an_agent_that_was_stopped_looks_at_the_clock_first(patch: Patch) -> None:
     patch.setattr(worker_core, "overslept", lambda *_: False)
 
 
+def a_launcher_that_was_stopped_looks_at_the_clock_first(patch: Patch) -> None:
+    patch.setattr(Launcher, "reads_first", False)
+
+
+def the_launcher_alone_cuts_leashes(patch: Patch) -> None:
+    patch.setattr(Slot, "_watch_leash", lambda self: None)
+    patch.setattr(Watchdog, "watch", lambda self, leash: None)
+
+
 def the_end_of_a_pause_touches_a_cancelled_job(patch: Patch) -> None:
     due: Method = Job.due
 
@@ -270,6 +281,22 @@ def test_a_broken_core_is_caught(break_it: Callable[[Patch], None], monkeypatch:
     break_it(monkeypatch)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
         _simulate_all()
+
+
+STALLED: Sequence[Callable[[Patch], None]] = (
+    a_launcher_that_was_stopped_looks_at_the_clock_first,
+    the_launcher_alone_cuts_leashes,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("break_it", STALLED, ids=lambda f: f.__name__)
+def test_what_lets_an_attempt_outlive_its_leash_is_caught(
+    break_it: Callable[[Patch], None], monkeypatch: Patch
+) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_whoever_stalls_no_attempt_outlives_its_leash()
 
 
 def connecting_anew_takes_long(patch: Patch) -> None:
