@@ -5,19 +5,22 @@ whoever may not call costs nothing, and what is too large is refused unparsed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from cluster.domain.errors import InvalidInput, Unreachable
 from cluster.rpc.bounds import LONGER, LONGEST_TEXT, bound_of
+from cluster.rpc.shares import Shares
 from cluster.rpc.wire import TooMuch, check_fields
 
 Parse = Callable[[bytes], Any]  # a message class's FromString
 
 PATIENCE = 60.0  # seconds for the one request of a call to arrive, from when it is asked for
+LARGE = 2 * 1024 * 1024  # bytes of a request of which only few are there at a time
 _QUICK = 16 * 1024  # bytes that are counted and parsed at once; what is larger would hold the event loop
 
 # One for all: large messages are parsed one after another, so what they take of memory does not add up.
@@ -27,23 +30,33 @@ _parser = ThreadPoolExecutor(1, "intake")
 class Intake:
     """Of one method."""
 
-    def __init__(self, method: str, parse: Parse, patience: float = PATIENCE) -> None:
+    def __init__(self, method: str, parse: Parse, patience: float = PATIENCE, shares: Shares | None = None) -> None:
+        """`shares` bounds how many large requests are there at a time, if those of the method may be large."""
         self._name = method.rpartition("/")[2]
         self._bound = bound_of(method)
         self._parse = parse
         self._descriptor = parse.__self__.DESCRIPTOR  # type: ignore[attr-defined]  # FromString is the class's
         self._patience = patience
+        self._shares = shares if self._bound.size > LARGE else None
 
-    async def one(self, requests: AsyncIterator[bytes]) -> Any:
-        """The request of a call that has one. InvalidInput for one that is too large or no message."""
-        try:
-            async with asyncio.timeout(self._patience):
-                data = await anext(requests, None)
-        except TimeoutError:
-            raise Unreachable(f"the request did not arrive within {self._patience:g} s") from None
-        if data is None:
-            raise InvalidInput(f"{self._name} was called without a request")
-        return await self._message(data)
+    async def one(self, requests: AsyncIterator[bytes], stack: AsyncExitStack, caller: Hashable = None) -> Any:
+        """The request of a call that has one. InvalidInput for one that is too large or no message.
+
+        A large one keeps its place among the few until the stack is left."""
+        async with AsyncExitStack() as place:
+            try:
+                async with asyncio.timeout(self._patience):
+                    if self._shares is not None:
+                        await place.enter_async_context(self._shares.place(caller))
+                    data = await anext(requests, None)
+            except TimeoutError:
+                raise Unreachable(f"the request did not arrive within {self._patience:g} s") from None
+            if data is None:
+                raise InvalidInput(f"{self._name} was called without a request")
+            message = await self._message(data)
+            if len(data) > LARGE:
+                stack.push_async_exit(place.pop_all())
+        return message
 
     def each(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         """The requests of a call that has many, as they come."""

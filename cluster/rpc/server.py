@@ -2,7 +2,7 @@
 
 import inspect
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -14,10 +14,11 @@ from cluster.domain.tokens import split_address
 from cluster.rpc.bounds import LARGEST
 from cluster.rpc.channel import MAX_MESSAGE
 from cluster.rpc.errors import Context, answering_errors
-from cluster.rpc.gate import Gate
+from cluster.rpc.gate import Gate, current_caller
 from cluster.rpc.intake import Intake
 from cluster.rpc.roles import ROLES
 from cluster.rpc.room import check_room
+from cluster.rpc.shares import Shares
 
 Handler = Callable[..., Any]
 AddServices = Callable[[grpc.aio.Server], None]  # e.g. lambda server: add_JobsServicer_to_server(jobs, server)
@@ -82,6 +83,7 @@ class _Guarded:
     def __init__(self, gate: Gate, server: grpc.aio.Server) -> None:
         self._gate = gate
         self._server = server
+        self._shares = Shares()
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Left out: it would offer the same methods a second time, without guard."""
@@ -100,11 +102,18 @@ class _Guarded:
             passing = self._gate.passing(context, method, streams=handler.response_streaming)
             await stack.enter_async_context(passing)
 
-        return guarded_handler(handler, Intake(method, handler.request_deserializer), enter)
+        intake = Intake(method, handler.request_deserializer, shares=self._shares)
+        return guarded_handler(handler, intake, enter, lambda: current_caller().identity)
 
 
-def guarded_handler(handler: Any, intake: Intake, enter: Callable[[AsyncExitStack, Context], Awaitable[None]]) -> Any:
-    """The same gRPC method handler, run after `enter` has put what is to surround it on the stack.
+def guarded_handler(
+    handler: Any,
+    intake: Intake,
+    enter: Callable[[AsyncExitStack, Context], Awaitable[None]],
+    who: Callable[[], Hashable] = lambda: None,
+) -> Any:
+    """The same gRPC method handler, run after `enter` has put what is to surround it on the stack; `who` then answers
+    the caller.
 
     To gRPC its requests are a stream of bytes: of such a call it takes in nothing before the handler asks, and on the
     wire a stream of one request is the same."""
@@ -112,19 +121,19 @@ def guarded_handler(handler: Any, intake: Intake, enter: Callable[[AsyncExitStac
     if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
         raise TypeError(f"{behaviour} is neither a coroutine function nor an async generator function")
 
-    async def argument(requests: AsyncIterator[bytes]) -> Any:
+    async def argument(requests: AsyncIterator[bytes], stack: AsyncExitStack) -> Any:
         """What the handler expects: its request, or an iterator of them."""
-        return intake.each(requests) if handler.request_streaming else await intake.one(requests)
+        return intake.each(requests) if handler.request_streaming else await intake.one(requests, stack, who())
 
     async def single(requests: AsyncIterator[bytes], context: Context) -> object:
         async with AsyncExitStack() as stack:
             await enter(stack, context)
-            return await behaviour(await argument(requests), context)
+            return await behaviour(await argument(requests, stack), context)
 
     async def stream(requests: AsyncIterator[bytes], context: Context) -> None:
         async with AsyncExitStack() as stack:
             await enter(stack, context)
-            request = await argument(requests)
+            request = await argument(requests, stack)
             if inspect.iscoroutinefunction(behaviour):
                 await behaviour(request, context)
                 return

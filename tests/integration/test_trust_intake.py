@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cluster.rpc.bounds import BOUNDS, DEFAULT
 from cluster.rpc.errors import calling
 from cluster.rpc.intake import Intake
 from cluster.rpc.roles import ROLES
+from cluster.rpc.shares import Shares
 from cluster.v1 import job_pb2, jobs_pb2
 from tests.integration.trust import SmallCluster, in_cluster
 
@@ -79,9 +81,11 @@ def test_a_request_that_never_arrives_is_given_up(monkeypatch: pytest.MonkeyPatc
 
     async def body() -> None:
         with pytest.raises(Unreachable, match="did not arrive within 0 s"):
-            await Intake("/cluster.v1.Jobs/List", jobs_pb2.ListRequest.FromString, patience=0).one(never())
+            await Intake("/cluster.v1.Jobs/List", jobs_pb2.ListRequest.FromString, patience=0).one(
+                never(), AsyncExitStack()
+            )
         with pytest.raises(InvalidInput, match="List was called without a request"):
-            await Intake("/cluster.v1.Jobs/List", jobs_pb2.ListRequest.FromString).one(nothing())
+            await Intake("/cluster.v1.Jobs/List", jobs_pb2.ListRequest.FromString).one(nothing(), AsyncExitStack())
 
     asyncio.run(body())
 
@@ -102,7 +106,7 @@ def test_large_requests_are_parsed_beside_the_event_loop(monkeypatch: pytest.Mon
             return real(data)
 
         monkeypatch.setattr(intake_, "_checked", checked)
-        assert (await intake_.one(one())).id == "x" * (intake._QUICK + 1)
+        assert (await intake_.one(one(), AsyncExitStack())).id == "x" * (intake._QUICK + 1)
         assert checking.is_set()
 
     asyncio.run(body())
@@ -129,3 +133,63 @@ def test_a_stream_of_requests_has_the_bound_for_each(tmp_path: Path) -> None:
                 await call.read()
 
     in_cluster(tmp_path, body)
+
+
+def test_few_large_requests_are_there_at_a_time_and_fewer_of_one_caller() -> None:
+    """A hundred of them at once took as much memory as there was."""
+    large = jobs_pb2.SubmitRequest(id="x", spec=job_pb2.JobSpec(lines=bytes(intake.LARGE))).SerializeToString()
+    small = jobs_pb2.SubmitRequest(id="x").SerializeToString()
+
+    async def body() -> None:
+        taken: list[str] = []
+        shares = Shares(most=3, most_of_one=2)
+        submit = Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, shares=shares)
+        stacks: list[AsyncExitStack] = []
+
+        async def call(caller: str, data: bytes) -> None:
+            async def requests() -> AsyncIterator[bytes]:
+                taken.append(caller)
+                yield data
+
+            stacks.append(AsyncExitStack())
+            await submit.one(requests(), stacks[-1], caller)
+
+        await asyncio.gather(call("ann", large), call("ann", large))
+        waiting = asyncio.create_task(call("ann", small))
+        await asyncio.gather(*(call("bob", small) for _ in range(9)))  # each leaves its place at once
+        assert taken == ["ann", "ann", *["bob"] * 9]
+        await call("bob", large)
+        another = asyncio.create_task(call("eve", small))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert not another.done()
+        for stack in stacks:
+            await stack.aclose()
+        await asyncio.gather(waiting, another)
+        assert not shares._present
+        assert not shares._of
+
+    asyncio.run(body())
+
+
+def test_who_sends_nothing_keeps_no_place_for_ever() -> None:
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async def nothing_in_it() -> AsyncIterator[bytes]:
+        yield b""
+
+    async def body() -> None:
+        shares = Shares(most=1)
+        slow, quick = (
+            Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, patience, shares)
+            for patience in (0.1, 99)
+        )
+        holding = asyncio.create_task(slow.one(never(), AsyncExitStack(), "eve"))
+        await asyncio.sleep(0)
+        await quick.one(nothing_in_it(), AsyncExitStack(), "ann")
+        with pytest.raises(Unreachable, match="did not arrive"):
+            await holding
+
+    asyncio.run(body())
