@@ -15,7 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, Conflict, NotAuthenticated, NotFound
-from cluster.domain.identity import Kind, Role, scheduler_server_name
+from cluster.domain.identity import Identity, Kind, Peer, Role, scheduler_server_name
+from cluster.domain.members import ExpelledUser
 from cluster.domain.session import Assign, Attempts
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials
@@ -25,6 +26,7 @@ from cluster.rpc.errors import calling, error_of
 from cluster.rpc.join import join_by_token, renew
 from cluster.rpc.roles import ROLES, allowed
 from cluster.v1 import admin_pb2, admin_pb2_grpc, job_pb2, jobs_pb2, scheduler_pb2
+from cluster.worker.expelled import ExpelledUsers
 from tests.integration.schedulers import Cluster, User, Worker, in_cluster
 from tests.integration.workers import Site, at_site
 
@@ -402,6 +404,22 @@ def test_a_worker_that_joins_again_with_its_key_stays_who_it_was(tmp_path: Path)
         assert await again(first.credentials, first.credentials) != first.name
 
     in_cluster(tmp_path, body)
+
+
+def test_a_worker_keeps_whom_its_own_port_must_refuse(tmp_path: Path) -> None:
+    told, changes = ExpelledUsers(tmp_path), list[int]()
+    told.changed = lambda: changes.append(1)
+    for _ in range(2):
+        told.replace([ExpelledUser("admin", 7), ExpelledUser("admin", 0)])
+    assert changes == [1]
+    identity = Identity("0123456789abcdef", Kind.USER, "admin")
+    for users in (told, ExpelledUsers(tmp_path)):
+        assert [Peer(identity, 1, 0, 1, enrolment) in users for enrolment in (7, 0, 8)] == [True, True, False]
+    told.replace([])
+    assert Peer(identity, 1, 0, 1, 7) not in ExpelledUsers(tmp_path)
+    (tmp_path / "expelled.json").write_text("nonsense")
+    with pytest.raises(ClusterError, match="cannot be understood"):
+        ExpelledUsers(tmp_path)
 
 
 # ── the workers' own ports ──────────────────────────────────────────────────────────────────────────────────────
