@@ -116,18 +116,6 @@ def test_sessions_that_make_no_sense_end_with_the_reason(tmp_path: Path) -> None
             with pytest.raises(kind, match=why):
                 await worker.end_of_session()
 
-        nan = float("nan")
-        for report, why in (
-            (scheduler_pb2.Report(ok=[scheduler_pb2.OkEnds(job=1, attempt=1, count=2, packed=packed(1))]), "2 ends in"),
-            (scheduler_pb2.Report(ended=[scheduler_pb2.End(job=1, reason="ok", started_at=nan)]), "is no number"),
-            (scheduler_pb2.Report(ended=[scheduler_pb2.End(job=1, reason="x", output_bytes=2**64 - 1)]), "beyond"),
-            (scheduler_pb2.Report(started=[scheduler_pb2.Attempts(indexes=[job_pb2.IndexRange()])]), "empty"),
-        ):
-            await worker.connect()
-            await worker.stream.write(scheduler_pb2.SessionRequest(report=report))
-            with pytest.raises(InvalidInput, match=why):
-                await worker.end_of_session()
-
     in_cluster(tmp_path, body)
 
 
