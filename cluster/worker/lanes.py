@@ -31,7 +31,8 @@ class Lanes:
             Hashable, deque[Callable[[], None]]
         ] = {}  # of lanes that have any, the first may be under way
         self._ready: deque[Hashable] = deque()  # lanes that no thread serves and that have calls
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed, self._emptied = threading.Condition(lock), threading.Condition(lock)
         self._idle = 0
         self._busy: dict[int, float] = {}  # by thread: since when it is in a call, on the monotonic clock
         self._closed = False
@@ -72,6 +73,13 @@ class Lanes:
             self._changed.notify()
         self._relieve()
 
+    def finish(self, patience: float) -> bool:
+        """Closes it, and waits until all is done. Blocks. False where that takes longer than so many seconds."""
+        with self._changed:
+            finished = self._emptied.wait_for(lambda: not self._calls, patience)
+        self.close()
+        return finished
+
     def close(self) -> None:
         """What is under way or waits is still done."""
         with self._changed:
@@ -111,6 +119,7 @@ class Lanes:
                     self._ready.append(lane)
                 else:
                     del self._calls[lane]
+                    self._emptied.notify_all()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]", tell: Callable[[], None]) -> None:

@@ -8,12 +8,11 @@ thread, because nobody waits for that.
 import errno
 import logging
 import os
-import queue
 import re
 import subprocess
-import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from cluster.domain.ids import AttemptKey
@@ -21,10 +20,12 @@ from cluster.domain.job import SmallOutput
 from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.worker_messages import OWN
 from cluster.worker.files import StreamFile
+from cluster.worker.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
 STREAMS = (".out", ".err")
+PATIENCE = 60.0  # seconds for what is still to be removed when the worker ends
 AT_ONCE = 100  # directories for one `rm`: Linux starts no process with more than 2 MB of arguments, or even fewer
 _FILE = re.compile(r"(\d+)\.(\d+)\.(?:out|err)")
 _DIRECTORY = re.compile(r"(\d+)\.(\d+)")
@@ -38,9 +39,7 @@ class Outputs:
         self._work = str(work)
         self.removals = 0  # so many times some files were to be removed
         self._going: set[AttemptKey] = set()  # the files of these are to be removed, or some of them are already
-        self._chores: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._do_chores, name="outputs", daemon=True)
-        self._thread.start()
+        self._chores = Lanes(threads=2)
 
     def path(self, key: AttemptKey, suffix: str) -> str:
         """Of one stream; `suffix` is one of STREAMS."""
@@ -92,11 +91,13 @@ class Outputs:
         """The files of these, in the background."""
         self.removals += 1
         self._going.update(keys)
-        self._chores.put(lambda: self._remove(keys))
+        for job, some in _by_job(keys):
+            self._chores.post(("files", job), partial(_without_fail, partial(self._remove, some)))
 
     def remove_work(self, keys: list[AttemptKey]) -> None:
         """The directories that these ran in, with all that is in them, in the background."""
-        self._chores.put(lambda: self._remove_work(keys))
+        for job, some in _by_job(keys):  # what a job has left there may hang, and is in its own way alone
+            self._chores.post(("work", job), partial(_without_fail, partial(self._remove_work, some)))
 
     def remove_job(self, job: int) -> None:
         """The job's directories, if they are empty. At once: later they might be wanted again."""
@@ -116,10 +117,10 @@ class Outputs:
         return sorted({key for key in _found(self._jobs, _FILE) if key.job and key not in held})
 
     def close(self) -> None:
-        """Finishes what there is to do, and leaves no empty directory. Jobs of the own API keep theirs: one may still
-        wait in the launcher's backlog."""
-        self._chores.put(None)
-        self._thread.join()
+        """Finishes what there is to do, but for what hangs, and leaves no empty directory. Jobs of the own API keep
+        theirs: one may still wait in the launcher's backlog."""
+        if not self._chores.finish(PATIENCE):
+            logger.warning("some of what jobs left cannot be removed now: it takes space until the next start")
         for job in self._numbers() - {OWN}:
             self.remove_job(job)
         with suppress(OSError):
@@ -129,20 +130,13 @@ class Outputs:
         """The jobs that have a directory."""
         return {int(name) for top in (self._jobs, self._work) for name in _entries(top) if name.isdigit()}
 
-    def _do_chores(self) -> None:
-        while chore := self._chores.get():
-            try:
-                chore()
-            except Exception as error:  # whatever one chore meets, the next ones are still to be done
-                logger.warning("cannot tidy up, so it takes space until the next start: %s", error)
-
-    def _remove(self, keys: tuple[AttemptKey, ...]) -> None:
+    def _remove(self, keys: Iterable[AttemptKey]) -> None:
         for key in keys:
             for suffix in STREAMS:
                 _unlink(self.path(key, suffix))
             self._going.discard(key)
 
-    def _remove_work(self, keys: list[AttemptKey]) -> None:
+    def _remove_work(self, keys: Iterable[AttemptKey]) -> None:
         full = []
         for key in keys:
             path = f"{self._work}/{key.job}/{key.index}.{key.attempt}"
@@ -154,6 +148,20 @@ class Outputs:
                 full.append(path)
         for first in range(0, len(full), AT_ONCE):
             _remove_trees(full[first : first + AT_ONCE])
+
+
+def _by_job(keys: Iterable[AttemptKey]) -> Iterable[tuple[int, list[AttemptKey]]]:
+    jobs: dict[int, list[AttemptKey]] = {}
+    for key in keys:
+        jobs.setdefault(key.job, []).append(key)
+    return jobs.items()
+
+
+def _without_fail(chore: Callable[[], None]) -> None:
+    try:
+        chore()
+    except Exception as error:  # whatever one chore meets, the next ones are still to be done
+        logger.warning("cannot tidy up, so it takes space until the next start: %s", error)
 
 
 def _remove_trees(paths: list[str]) -> None:

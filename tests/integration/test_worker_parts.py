@@ -19,6 +19,8 @@ from cluster.domain.session import Report, Welcome
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import OpenSession, SendReport, SessionClosed
 from cluster.worker import keeping as keeping_module
+from cluster.worker import lanes as lanes_module
+from cluster.worker import outputs as outputs_module
 from cluster.worker import watch
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
@@ -370,6 +372,33 @@ def test_what_cannot_be_removed_keeps_nothing_else_from_it(tmp_path: Path, monke
     outputs.remove((KEY,))
     outputs.close()
     assert [path.name for path in tmp_path.glob("*/5/*")] == ["0.1"]
+
+
+def test_what_hangs_as_it_is_removed_holds_up_no_other_job_and_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job may leave a file system of its own in its directory, that does not answer."""
+    hangs, go_on = threading.Semaphore(0), threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        hangs.release()
+        go_on.wait(PATIENCE)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    monkeypatch.setattr(outputs_module, "PATIENCE", 0.1)
+    monkeypatch.setattr(lanes_module, "STUCK", 0.0)
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    for path in ("work/5/0.1/left", "work/6/0.1/left", "work/7/0.1/left", "jobs/8/0.1.out"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    outputs.remove_work([AttemptKey(job, 0, 1) for job in (5, 6, 7)])
+    for _ in range(3):
+        assert hangs.acquire(timeout=PATIENCE)
+    outputs.remove((AttemptKey(8, 0, 1),))
+    outputs.close()
+    assert list(tmp_path.glob("jobs/*/*")) == []
+    assert ["cannot be removed now" in message for message in caplog.messages] == [True]
+    go_on.set()
 
 
 # -- small outputs
