@@ -106,12 +106,12 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
         check_address(options.scheduler)
     check_jobs_options(options)  # before a token is spent
     if options.standalone:
+        if options.join:
+            raise InvalidInput("--join and --standalone exclude each other: with a scheduler, or without?")
         if options.listen == NO_LISTENER:
             raise InvalidInput(
                 "--standalone with --listen none: nobody could give it jobs; name a HOST:PORT to listen on"
             )
-        if options.join:
-            raise InvalidInput("--join and --standalone exclude each other: with a scheduler, or without?")
         alone = Standalone(directory, name or _host_name())
         return Worker(options, directory, alone.membership, alone, lambda: "")
     local = options.local_scheduler
