@@ -71,6 +71,10 @@ class Roles:
         finally:
             os.kill(self._running[name].pid, signal.SIGCONT)
 
+    def end_of(self, name: str) -> int:
+        """Waits for it to end by itself; its exit code."""
+        return self._running.pop(name).wait(PATIENCE)
+
     def pid(self, name: str) -> int:
         return self._running[name].pid
 

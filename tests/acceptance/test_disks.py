@@ -16,6 +16,8 @@ from cluster.client import Client
 from cluster.domain.errors import ClusterError, Exhausted, Unreachable
 from cluster.domain.states import TaskState
 from cluster.domain.worker import WorkerState
+from cluster.store.interface import StoreFailed
+from cluster.store.sqlite import SqliteStore, stored_cluster_id
 from tests.acceptance.command import Command
 from tests.acceptance.roles import Roles
 from tests.patience import PATIENCE
@@ -158,6 +160,23 @@ def test_a_schedulers_disk_fills_and_is_freed(command: Command) -> None:
 
 def test_a_workers_disk_fills_and_is_freed(command: Command) -> None:
     worker_on_a_small_disk(command, times=2)
+
+
+def test_a_store_that_will_not_heal_ends_the_scheduler_with_one_line(command: Command) -> None:
+    """Here another one has taken it over."""
+    with Roles(command) as roles:
+        roles.start_scheduler()
+        path = command.home / "scheduler" / "cluster.db"
+        cluster_id = stored_cluster_id(path)
+        assert cluster_id
+        other = SqliteStore(path, cluster_id)
+        other.load()
+        with command.started("job", "submit", "--", "true"):  # which would try again for a while
+            assert roles.end_of("scheduler") == StoreFailed.exit_code
+        last = roles.log("scheduler").splitlines()[-1]
+        assert "critical" in last
+        assert "another scheduler has taken over this data, so this one must stop" in last
+        other.close()
 
 
 def test_one_job_that_fills_the_only_disk_stops_nobody(command: Command, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from cluster.domain.job import JobProgress, JobRecord, JobSpec
 from cluster.store import statements
-from cluster.store.interface import StoreFailed
+from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.sqlite import SqliteStore, stored_cluster_id
+from tests.small_disk import small_disk
 
 CLUSTER, OTHER = "0123456789abcdef", "fedcba9876543210"
 JOB = JobRecord(1, "id-1", "ann", JobSpec(argv=("true",)), 1.0)
@@ -115,3 +117,63 @@ def test_a_second_number_for_one_job_id_is_refused_not_replaced(path: Path) -> N
         store.commit([JobRecord(2, JOB.id, "bob", JOB.spec, 2.0), PROGRESS])
     assert store.load().jobs == [(JOB, PROGRESS)]
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "heals"),
+    [
+        (sqlite3.SQLITE_FULL, True),
+        (sqlite3.SQLITE_IOERR_WRITE, True),
+        (sqlite3.SQLITE_IOERR_FSYNC, True),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, True),
+        (sqlite3.SQLITE_BUSY, True),
+        (sqlite3.SQLITE_BUSY_RECOVERY, True),
+        (sqlite3.SQLITE_CANTOPEN, True),
+        (sqlite3.SQLITE_NOMEM, True),
+        (sqlite3.SQLITE_CORRUPT, False),
+        (sqlite3.SQLITE_CORRUPT_INDEX, False),
+        (sqlite3.SQLITE_IOERR_CORRUPTFS, False),
+        (sqlite3.SQLITE_NOTADB, False),
+        (sqlite3.SQLITE_READONLY_DBMOVED, False),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, False),
+    ],
+)
+def test_what_may_heal_is_told_from_what_never_does(path: Path, code: int, heals: bool) -> None:
+    class Fails:
+        def execute(self, *_: object) -> None:
+            error = sqlite3.OperationalError("so it says")
+            error.sqlite_errorcode, error.sqlite_errorname = code, "SQLITE_SO"
+            raise error
+
+    with closing(SqliteStore(path, CLUSTER)) as store:
+        store.load()
+        writer, store._writer = store._writer, Fails()  # type: ignore[assignment]
+        with pytest.raises(StoreFailed) as caught:
+            store.commit([JOB, PROGRESS])
+        assert isinstance(caught.value, StoreTroubled) is heals
+        store._writer = writer
+        store.commit([JOB, PROGRESS])
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_trouble_and_a_file_system_that_was_made_read_only_is_the_end(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        path = disk.path / "cluster.db"
+        store = SqliteStore(path, CLUSTER)
+        store.load()
+        big = JobRecord(1, "id-1", "ann", JobSpec(argv=("xz",), lines=b"a\n" * 100_000), 1.0)
+        disk.fill()
+        with pytest.raises(StoreTroubled, match="the disk is full; make room"):
+            store.commit([big, PROGRESS])
+        assert store.progress_of([1]) == []
+        disk.free()
+        store.commit([big, PROGRESS])
+        assert store.progress_of([2, 1]) == [PROGRESS]
+        disk.fill()
+        store._writer.close()  # or the kernel does not let it become so
+        store._reader.close()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk.path)], check=True)
+        with pytest.raises(StoreFailed, match="mounted read-only") as caught:
+            SqliteStore(path, CLUSTER)
+        assert not isinstance(caught.value, StoreTroubled)
+        subprocess.run(["mount", "-o", "remount,rw", str(disk.path)], check=True)
