@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -36,8 +36,9 @@ class SmallDisk:
     def fill_inodes(self, leave: int = 0) -> None:
         """Until no more file can be made, but for `leave`."""
         self._files.mkdir(exist_ok=True)
-        for number in range(max(0, os.statvfs(self.path).f_ffree - leave)):
-            (self._files / f"{number}.{time.time_ns()}").touch()
+        with suppress(OSError):
+            while os.statvfs(self.path).f_ffree > leave:
+                (self._files / f"{time.time_ns()}").touch()
 
     def free(self) -> None:
         self._ballast.unlink(missing_ok=True)

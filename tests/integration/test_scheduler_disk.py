@@ -13,10 +13,11 @@ from cluster.domain.errors import Exhausted, NotFound, Unreachable
 from cluster.domain.job import ArraySegment, OkEnds
 from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
 from cluster.rpc.convert import report_to_proto
-from cluster.scheduler import driver
+from cluster.scheduler import driver, writing
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.v1 import job_pb2, scheduler_pb2
 from tests.integration.schedulers import Cluster, User, Worker, in_cluster, one, packed, until
+from tests.patience import PATIENCE
 
 FULL = "the database cannot be written: the disk is full; make room"
 
@@ -219,6 +220,7 @@ def test_a_commit_that_hangs_holds_up_no_lease_and_no_reader(tmp_path: Path) -> 
         cluster.store.commit = hangs  # type: ignore[method-assign, assignment]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(driver, "SLOW", 0.05)
+            patch.setattr(writing, "HANGS", PATIENCE)
             submitting = asyncio.create_task(user.submit("true"))
             await beat(worker, 1)
             assert await user.jobs() == []

@@ -151,6 +151,11 @@ def test_what_may_heal_is_told_from_what_never_does(path: Path, code: int, heals
         with pytest.raises(StoreFailed) as caught:
             store.commit([JOB, PROGRESS])
         assert isinstance(caught.value, StoreTroubled) is heals
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("cluster.store.sqlite._is_read_only", lambda path: True)
+            with pytest.raises(StoreFailed, match="mounted read-only") as caught:
+                store.commit([JOB, PROGRESS])
+            assert not isinstance(caught.value, StoreTroubled)
         store._writer = writer
         store.commit([JOB, PROGRESS])
 
