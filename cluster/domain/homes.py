@@ -41,6 +41,9 @@ class Home(NamedTuple):
 UNKNOWN = Home()
 
 
+PATIENCE = 15.0  # seconds after which who asks again asks anew
+
+
 class Greeting(NamedTuple):
     """When a worker said hello: by the clock of that boot of its machine, in seconds."""
 
@@ -57,7 +60,8 @@ class Rival(NamedTuple):
     """Who asks for the identity of a worker that seems to be there."""
 
     home: Home
-    since: float  # monotonic clock of the scheduler
+    since: float  # monotonic clock of the scheduler: from when on it asks
+    asked: float  # and when it did last
 
 
 def refusal(worker: "Worker", home: Home, uptime: float, now: float) -> ClusterError | None:
@@ -75,8 +79,9 @@ def refusal(worker: "Worker", home: Home, uptime: float, now: float) -> ClusterE
         return None  # the same machine after a reboot: nothing of before runs on
     silent = f"was last heard {now - worker.last_heard:.0f} s ago from another directory or machine"
     if worker.session is not None:
-        if worker.rival is None or worker.rival.home != home:
-            worker.rival = Rival(home, now)
+        before = worker.rival
+        goes_on = before is not None and before.home == home and now - before.asked <= PATIENCE
+        worker.rival = Rival(home, before.since if goes_on and before else now, now)
         if worker.word_at is not None and worker.word_at > worker.rival.since:
             where = f" at {worker.record.address}" if worker.record.address else ""
             return IdentityInUse(

@@ -105,6 +105,18 @@ def test_a_copy_that_asks_while_the_first_one_is_half_open_waits_for_its_lease_a
     assert homes.ask(IMAGE) is None
 
 
+def test_a_copy_that_asks_again_much_later_is_not_judged_by_what_was_heard_long_ago(homes: Homes) -> None:
+    """It was refused; meanwhile the first one may have gone for good."""
+    homes.ask(IMAGE)
+    homes.beat(after=1.0)
+    assert type(homes.ask(IMAGE)) is IdentityInUse
+    homes.beat(after=14.0)
+    homes.turn(after=5.0)
+    assert type(homes.ask(IMAGE)) is Unreachable
+    homes.beat(after=1.0)
+    assert type(homes.ask(IMAGE)) is IdentityInUse
+
+
 @pytest.mark.parametrize("home", [COPY, IMAGE])
 def test_a_worker_that_went_offline_with_nothing_left_may_move(homes: Homes, home: Home) -> None:
     homes.turn(SessionClosed(1))

@@ -207,7 +207,7 @@ class Machine:
     def agent_gives_up(self, agent: Agent) -> None:
         """Somebody else lives with its identity. Whoever watches over it may start it again."""
         if self.agent is agent:
-            self.crash_agent(self.world.between(1.0, 60.0))
+            self.crash_agent(self.world.between(1.0, 5.0 if self.hurries else 60.0))
 
     def agent_finished(self, agent: Agent) -> None:
         """A clean end: it said goodbye."""

@@ -19,6 +19,13 @@ def test_every_seed() -> None:
     print(f"{steps} steps")
 
 
+@pytest.mark.extra_seeds
+def test_ten_thousand_seeds() -> None:
+    """A quarter of an hour. The one that fails says how to run it alone."""
+    for seed in seeds(10_000):
+        simulate(seed)
+
+
 STALLING = 150  # seeds
 
 
