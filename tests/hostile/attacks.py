@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from cluster.rpc.roles import ROLES
 from cluster.v1 import admin_pb2, job_pb2, jobs_pb2, scheduler_pb2, worker_pb2
 
+JOIN = "/cluster.v1.Scheduler/Join"
 HUGE = 19_000_000  # bytes: near the largest message that is taken in at all
 MANY = 4_000_000  # bytes of the smallest fields that there are
 DEEP = 100_000  # messages, one within the other
@@ -45,12 +46,12 @@ class Attack:
 
 
 def methods() -> list[str]:
-    """That there is somebody for."""
+    """All that are offered; joining by nobody in particular."""
     return [
         f"/{name}/{method.name}"
         for name, service in _SERVICES.items()
         for method in service.methods
-        if ROLES[f"/{name}/{method.name}"]
+        if ROLES[f"/{name}/{method.name}"] or f"/{name}/{method.name}" == JOIN
     ]
 
 
@@ -143,6 +144,7 @@ def _base(method: str) -> bytes:
         "ReadOutput": lambda: jobs_pb2.ReadOutputRequest(selector=selector, stdout=True),
         "CreateToken": lambda: admin_pb2.CreateTokenRequest(role="viewer", life=60, user="eve"),
         "Register": lambda: scheduler_pb2.RegisterRequest(name="evil", capacity_millicpus=1000),
+        "Join": lambda: scheduler_pb2.JoinRequest(secret="A" * 32, csr=b"none", name="evil"),
         "Session": lambda: scheduler_pb2.SessionRequest(hello=_hello()),
         "PushOutput": lambda: scheduler_pb2.PushOutputRequest(job=1, index=0, attempt=1),
         "StartJob": lambda: worker_pb2.StartJobRequest(id=str(uuid.uuid4()), spec=spec),

@@ -1,6 +1,7 @@
 """A scheduler and a worker to be attacked, another scheduler that nobody attacks, and what is measured of them."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from cluster.domain.credentials import Credentials
@@ -20,11 +22,11 @@ from cluster.domain.tokens import parse_join_token
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials
 from cluster.pki.peers import check_pinned_chain
-from cluster.rpc.channel import dial
+from cluster.rpc.channel import dial, secure_channel
 from cluster.rpc.join import join_by_token
 from tests.acceptance.command import Command
 from tests.acceptance.roles import Roles
-from tests.hostile.attacks import HUGE, Attack, goes_on, is_stream
+from tests.hostile.attacks import HUGE, JOIN, Attack, goes_on, is_stream
 from tests.patience import PATIENCE
 from tools.environments import REPOSITORY
 
@@ -102,10 +104,10 @@ class Grounds:
         return Found(wait - NOISE * noise, wait, _memory(pid, "VmHWM") - before, answer)
 
     async def _make(self, attack: Attack, victim: str, role: str) -> str:
-        where = self._worker if victim == "worker" else self._scheduler
-        if (victim, role) not in self._channels:
-            self._channels[victim, role] = dial(where[0], self.people[role], where[1])
-        method: Any = self._channels[victim, role].stream_stream(attack.method)
+        key = ("joining" if attack.method == JOIN else victim), role
+        if key not in self._channels:
+            self._channels[key] = self._dial(*key)
+        method: Any = self._channels[key].stream_stream(attack.method)
         call = method(_stay(attack))
         try:
             async with asyncio.timeout(GOING_ON if goes_on(attack.method) else ATTACK):
@@ -114,6 +116,13 @@ class Grounds:
             return "goes on"
         finally:
             call.cancel()
+
+    def _dial(self, whom: str, role: str) -> grpc.aio.Channel:
+        if whom == "joining":  # as anybody may, who has no certificate
+            roots = grpc.ssl_channel_credentials(self.people["admin"].ca_pem)
+            return secure_channel(_join_address(self.attacked), roots, self._scheduler[1])
+        where = self._worker if whom == "worker" else self._scheduler
+        return dial(where[0], self.people[role], where[1])
 
     async def close(self) -> None:
         for channel in self._channels.values():
@@ -206,12 +215,16 @@ def _name(credentials: Credentials) -> str:
 async def _join(roles: Roles, role: str) -> Credentials:
     with roles.client() as client:
         _, text = client.create_token(role, life=600.0, user="" if role == "worker" else role)
-        status = (roles.command.home / "scheduler" / "scheduler.json").read_text()
     token, request = parse_join_token(text), KeyRequest()
-    found = re.search(r'"join_address": "([^"]+)"', status)
-    assert found is not None
-    joined = await join_by_token(replace(token, address=found[1]), request.request, "evil", check_pinned_chain)
+    joined = await join_by_token(
+        replace(token, address=_join_address(roles)), request.request, "evil", check_pinned_chain
+    )
     return request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
+
+
+def _join_address(roles: Roles) -> str:
+    status = json.loads((roles.command.home / "scheduler" / "scheduler.json").read_text())
+    return str(status["join_address"])
 
 
 def _own_api(roles: Roles) -> tuple[str, str]:
