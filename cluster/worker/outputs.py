@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Outputs:
     def __init__(self, jobs: Path, work: Path) -> None:
         self._jobs = self.top = str(jobs)
         self._work = str(work)
-        self.removals = 0  # so many times some files were to be removed
+        self._opening: dict[object, set[AttemptKey]] = {}  # by whoever opens files: which have begun to go meanwhile
         self._going: set[AttemptKey] = set()  # the files of these are to be removed, or some of them are already
         self._chores = Lanes(threads=2)
 
@@ -52,6 +52,17 @@ class Outputs:
     def are_going(self, key: AttemptKey) -> bool:
         """Whether its files are just being removed: what is there may be one stream of two."""
         return key in self._going
+
+    @contextmanager
+    def opening(self) -> Iterator[set[AttemptKey]]:
+        """The attempts whose files have begun to be removed within the block."""
+        removed: set[AttemptKey] = set()
+        me = object()
+        self._opening[me] = removed
+        try:
+            yield removed
+        finally:
+            del self._opening[me]
 
     def settle(self, key: AttemptKey) -> tuple[int, int]:
         """How much (stdout, stderr) an attempt has written whose launcher died. As that would have, removes a file
@@ -89,8 +100,9 @@ class Outputs:
 
     def remove(self, keys: tuple[AttemptKey, ...]) -> None:
         """The files of these, in the background."""
-        self.removals += 1
         self._going.update(keys)
+        for removed in self._opening.values():
+            removed.update(keys)
         for job, some in _by_job(keys):
             self._chores.post(("files", job), partial(_without_fail, partial(self._remove, some)))
 

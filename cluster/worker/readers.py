@@ -121,17 +121,12 @@ class Readers:
 
     async def _open(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_Stream]:
         """The files that are wanted. One that is not there was empty, as long as the attempt is known."""
-        while True:
-            removals = self.outputs.removals
-            if self.outputs.are_going(key):
-                break
+        with self.outputs.opening() as removed:
             streams = await self._open_all(key, wanted, stack)
-            if removals != self.outputs.removals:  # of two streams one may have gone: look again
-                continue
-            if streams or self.phase_of(key) is not Phase.UNKNOWN:
-                return streams
-            break
-        raise NotFound(f"this worker has no output of {key.in_words}")
+        # Of two streams one may have gone meanwhile.
+        if self.outputs.are_going(key) or key in removed or (not streams and self.phase_of(key) is Phase.UNKNOWN):
+            raise NotFound(f"this worker has no output of {key.in_words}")
+        return streams
 
     async def _open_all(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_Stream]:
         streams = []

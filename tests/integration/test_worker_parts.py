@@ -34,6 +34,7 @@ from cluster.worker import outputs as outputs_module
 from cluster.worker import watch
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
+from cluster.worker.files import StreamFile
 from cluster.worker.keeping import Keeping, Outcome
 from cluster.worker.lanes import Lanes
 from cluster.worker.outputs import Outputs
@@ -287,6 +288,31 @@ def test_output_that_is_just_being_removed_is_read_whole_or_not_at_all(
                 assert not desk.outputs.exist(KEY)  # nor is what is left to be pushed
             finally:
                 go_on.set()
+
+    at_desk(tmp_path, body)
+
+
+def test_output_that_is_removed_while_it_is_opened_is_not_taken_for_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Readers._open_one
+
+    async def body(desk: Desk) -> None:
+        async def open_one(readers: Readers, key: AttemptKey, file: StreamFile) -> bool:
+            found = await opened(readers, key, file)
+            if file.path.endswith(".out"):
+                desk.outputs.remove((KEY,))
+                while desk.outputs.are_going(KEY):  # noqa: ASYNC110 (there is no event for it)
+                    await asyncio.sleep(0)
+            return found
+
+        desk.write(b"out")
+        desk.out.with_suffix(".err").write_bytes(b"err")
+        desk.phase = Phase.UNKNOWN
+        monkeypatch.setattr(Readers, "_open_one", open_one)
+        with pytest.raises(NotFound):
+            await desk.read()
+        assert not desk.outputs._opening
 
     at_desk(tmp_path, body)
 
