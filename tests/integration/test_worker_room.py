@@ -178,3 +178,24 @@ def test_a_worker_starts_on_a_full_disk_obeys_a_new_scheduler_and_works_again_wh
             await worker.stop()
 
     at_site(tmp_path, body, LEASE)
+
+
+def test_a_worker_waits_for_room_when_no_launcher_can_be_started_for_want_of_it(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        with small_disk(site.root / "worker", 32, inodes=300) as disk:
+            worker = await site.worker().started()
+            await worker.stop()  # and its launcher, because nothing runs
+            disk.fill()
+            disk.fill_inodes()
+            starting = asyncio.create_task(worker.start())
+            while "no job can be started" not in worker.log():
+                assert not starting.done(), worker.log()
+                await asyncio.sleep(0.05)
+            disk.free()
+            await starting
+            assert worker.ready, worker.log()
+            job = await site.user.submit("true")
+            assert (await site.user.wait(str(job.number)))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+            await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
