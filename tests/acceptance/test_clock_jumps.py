@@ -15,6 +15,7 @@ import pytest
 
 from tests.acceptance.command import Command
 from tests.acceptance.roles import Roles
+from tools.environments import REPOSITORY
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
@@ -24,6 +25,15 @@ pytestmark = [
 ]
 DAYS = [pytest.param(days, marks=pytest.mark.extra_clock if days < 400 else ()) for days in (8, 40, 400)]
 DAY = 86400
+
+
+# A launcher needs no calendar, and faketime moves its timers of the boot clock too: they would kill its jobs at once.
+# So an agent, once it has the library itself, does not hand it on.
+SPARE_THE_LAUNCHER = """
+import os, sys
+if {"worker", "--directory"} <= set(sys.orig_argv) and "--join" not in sys.orig_argv:
+    os.environ.pop("LD_PRELOAD", None)
+"""
 
 
 @dataclass
@@ -43,7 +53,9 @@ class Traveller(Command):
         self.clock.write_text(f"+{days}d\n")
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        (self.home.parent / "sitecustomize.py").write_text(SPARE_THE_LAUNCHER)
         fake = {"LD_PRELOAD": str(LIBRARY), "DONT_FAKE_MONOTONIC": "1"}
+        fake["PYTHONPATH"] = f"{self.home.parent}:{REPOSITORY}"
         clock = {"FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_NO_CACHE": "1"}
         clock = clock if self.sleeps else {"FAKETIME": f"+{self.days}d"}
         return {**super().environment(variables), **fake, **clock}
