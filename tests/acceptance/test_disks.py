@@ -240,9 +240,9 @@ def with_errors(command: Command, seconds: float) -> None:
             for name in FAILING:
                 tell(f"enable_random name={name},probability=0.05,failinfo={errno.EIO}")
             time.sleep(seconds)
-            took = load.heals()
             for name in FAILING:
                 tell(f"disable name={name}")
+            took = load.heals()
         load.check()
         assert roles.is_alive("scheduler")
         said = roles.log("scheduler").count("can be written again")
