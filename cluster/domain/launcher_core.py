@@ -73,6 +73,8 @@ from cluster.domain.leashes import cut_at, is_out
 # Seconds without an agent and without an attempt after which a launcher exits. An agent that is only started again is
 # back sooner; one that comes later starts another launcher, which finds in the journal what nobody has acknowledged.
 ALONE = 60.0
+TIMEOUT = "timeout:run"
+CLOCKS = 0.001  # seconds; how exactly the time is known that an attempt took
 DYING = 5.0  # seconds for a tree that was killed to be gone, and its slot to say so
 LOST_TEXT = "the launcher that ran it died, and nobody knows how it ended"
 SLOT_LOST_TEXT = "the process that ran it was killed, and nobody knows how it ended"
@@ -390,8 +392,11 @@ class LauncherCore:
 
     def _on_process_ended(self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]) -> None:
         self._forget(attempt)
-        if attempt.cause is not None or event.cut:
-            reason = attempt.cause or "lease"
+        cause, timeout = attempt.cause, attempt.template.timeout
+        if cause == TIMEOUT and timeout is not None and event.took_us < (timeout - CLOCKS) * 1e6:
+            cause = None  # it had ended before: the word of that waited in its slot, which stalled
+        if cause is not None or event.cut:
+            reason = cause or "lease"
         elif event.signal is not None:
             reason = f"signal:{event.signal}"
         else:
@@ -401,7 +406,7 @@ class LauncherCore:
             event.key,
             reason,
             event.code,
-            event.signal or attempt.sent,
+            event.signal or (attempt.sent if cause else None),
             attempt.wall_us,
             event.took_us,
             event.cpu_us,
@@ -485,7 +490,7 @@ class LauncherCore:
             elif attempt.phase is Phase.KILLING and attempt.slot is not None:
                 effects.append(KillSlot(attempt.slot.number, key))
             else:
-                stop = StopRequested([key], "timeout:run")
+                stop = StopRequested([key], TIMEOUT)
                 self._stop(attempt, stop, now, effects)
         if self._leashes and is_out(now, self.renewed, min(self._leashes)):
             self._cut_leashes(now, effects)

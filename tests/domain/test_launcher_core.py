@@ -194,8 +194,17 @@ def test_a_run_timeout_stops_it() -> None:  # S3.12
     assert core.turn([Tick()], NOW + 60) == [Signal(0, A.key, "SIGTERM")]
     assert core.next_deadline() == NOW + 63
     assert core.turn([Tick()], NOW + 63) == [Kill(0, A.key)]
-    (report,) = end_reports(core.turn([ended(A, None, "SIGKILL")], NOW + 63))
+    (report,) = end_reports(core.turn([ended(A, None, "SIGKILL", took=63.0)], NOW + 63))
     assert (report.reason, report.signal) == ("timeout:run", "SIGKILL")
+
+
+def test_what_had_ended_before_its_timeout_did_not_time_out() -> None:
+    """Its slot was stopped, so nobody heard of its end before the timeout."""
+    core = running(1000, template(timeout=60, grace=3))
+    for at in (60, 63):
+        core.turn([Tick()], NOW + at)
+    (report,) = end_reports(core.turn([ended(A, 3, took=59.0)], NOW + 70))
+    assert (report.reason, report.code, report.signal) == ("exit:3", 3, None)
 
 
 def test_a_timeout_of_a_finished_attempt_means_nothing() -> None:

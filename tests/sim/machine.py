@@ -129,7 +129,6 @@ class Machine:
         if not (process.alive and process.leader):
             return
         process.leader = False
-        process.run.unseen = process.slot.process.stopped
         process.run.how = how
         if not process.strays:
             self.ends(process, how)
