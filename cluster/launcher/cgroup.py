@@ -129,7 +129,7 @@ def _kill(group: str) -> None:
         _write(group, "cgroup.kill", "1")
         _wait_until_empty(group)
         return
-    killed, _ = tree.kill_all(lambda: _members(group))
+    killed, _ = tree.kill_for_good(lambda: _members(group))
     tree.wait_until_gone(killed)
 
 
@@ -140,7 +140,7 @@ def _members(group: str) -> dict[int, tree.Process]:
         with open(f"{path}/cgroup.procs") as f:
             pids.extend(map(int, f.read().split()))
     found = (tree.read_process(pid) for pid in pids if pid != os.getpid())
-    return {process.pid: process for process in found if process is not None and process.state not in "ZX"}
+    return {process.pid: process for process in found if process is not None and process.is_alive}
 
 
 def _remove(group: str) -> None:

@@ -194,11 +194,14 @@ class Launcher:
         orphaned = False
         while True:
             try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 break
             if pid == 0:
                 break
+            if os.WIFSTOPPED(status):
+                self._slots.go_on(pid)
+                continue
             if pid == self._watchdog.pid:
                 self._restart_watchdog()
                 continue

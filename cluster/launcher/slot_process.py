@@ -174,12 +174,11 @@ class _SlotProcess:
                 return True
             if pid:
                 continue
-            killed, refused = tree.kill_all(lambda: tree.below(os.getpid()))
-            if refused and not killed:
+            refused = self._kill_tree()
+            if refused:
                 log(f"slot {self._number}: {len(refused)} processes run on: of another user, we may not kill them")
                 return False
-            if killed:
-                os.waitpid(-1, 0)
+            os.waitpid(-1, 0)
 
     def _outlive(self) -> NoReturn:
         """This slot is used no more; it stays the parent of what it may not kill."""
@@ -225,8 +224,10 @@ class _SlotProcess:
         self._kill_tree()
         os._exit(0)
 
-    def _kill_tree(self) -> None:
-        tree.kill_all(lambda: tree.below(os.getpid()))
+    def _kill_tree(self) -> set[tree.Process]:
+        """Answers what we may not kill."""
+        _, refused = tree.kill_for_good(lambda: tree.below(os.getpid()))
+        return refused
 
     def _on_alarm(self, *_: object) -> None:
         self._alarm_set = False

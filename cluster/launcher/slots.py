@@ -168,6 +168,12 @@ class Slots:
         unread = {key for number, key in slot.handed if not self._begun.has_begun(slot_number, number)}
         return ev.SlotLost(slot_number, [*sorted(unread), *unbegun])
 
+    def go_on(self, pid: int) -> None:
+        """A child of ours was stopped. If it is a slot, by its own job, of the same user: nobody else would let it go
+        on, and it could tell no end."""
+        if pid in self._numbers:
+            os.kill(pid, signal.SIGCONT)
+
     def kill_orphans(self, known: Iterable[int]) -> None:
         """What a slot that was killed left has become our child: kill it. `known`: children that are no orphans."""
         ours = {*self._numbers, *self._ending, *known}

@@ -36,6 +36,12 @@ class Process(NamedTuple):
     parent: int
     session: int
     start: int
+    threads: int = 1
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether any thread of it runs. (When only its first one has ended, it is listed as a zombie, too.)"""
+        return self.state not in "ZX" or self.threads > 1
 
 
 def read_process(pid: int) -> Process | None:
@@ -52,7 +58,7 @@ def read_process(pid: int) -> Process | None:
         os.close(fd)
     # The name is in parentheses and may contain anything, so fields are counted from the last closing one.
     fields = data[data.rindex(b")") + 2 :].split()
-    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]), int(fields[17]))
 
 
 def read_all() -> dict[int, Process]:
@@ -61,7 +67,7 @@ def read_all() -> dict[int, Process]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             process = read_process(int(name))
-            if process is not None and process.state not in "ZX":
+            if process is not None and process.is_alive:
                 found[process.pid] = process
     return found
 
@@ -137,7 +143,7 @@ def below(pid: int) -> dict[int, Process]:
         for child in children:
             if child not in found and (process := read_process(child)) is not None:
                 todo.append(child)
-                if process.state not in "ZX":
+                if process.is_alive:
                     found[child] = process
     return found
 
@@ -148,7 +154,7 @@ def children_of(pid: int) -> dict[int, Process]:
     if children is None:
         return {p: process for p, process in read_all().items() if process.parent == pid}
     found = filter(None, map(read_process, children))
-    return {process.pid: process for process in found if process.state not in "ZX"}
+    return {process.pid: process for process in found if process.is_alive}
 
 
 def _children(pid: int) -> list[int] | None:
@@ -207,11 +213,26 @@ def kill_all(find: Callable[[], dict[int, Process]]) -> tuple[set[Process], set[
     return set(stopped.values()) - refused, refused
 
 
+def kill_for_good(find: Callable[[], dict[int, Process]]) -> tuple[set[Process], set[Process]]:
+    """The same until a look finds nothing more that it has not killed: who forks and dies faster than others look is
+    caught only by chance. LONGEST_DEATH seconds at most."""
+    until = time.monotonic() + LONGEST_DEATH
+    killed: set[tuple[int, int]] = set()
+    processes: set[Process] = set()
+    while True:
+        some, refused = kill_all(find)
+        new = {process for process in some if (process.pid, process.start) not in killed}
+        if not new or time.monotonic() > until:
+            return processes, refused
+        killed.update((process.pid, process.start) for process in new)
+        processes |= new
+
+
 def kill_slot(slot: Process) -> int:
     """SIGKILL a slot and everything below it, in an order that lets nothing get away: it is stopped first, and dies
     last. Answers how many processes were killed below it."""
     send(slot, signal.SIGSTOP)
-    killed, _ = kill_all(lambda: below(slot.pid))
+    killed, _ = kill_for_good(lambda: below(slot.pid))
     send(slot, signal.SIGKILL)
     return len(killed)
 
@@ -244,7 +265,7 @@ def kill_remains(identity: str, begun: Iterable[tuple[int, float]]) -> int:
         roots = [pid for pid, p in table.items() if p.session in sessions or _is_of(identity, pid)]
         return descendants(roots, table)
 
-    killed, _ = kill_all(find)
+    killed, _ = kill_for_good(find)
     wait_until_gone(killed)
     return len(killed)
 

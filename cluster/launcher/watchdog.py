@@ -134,7 +134,7 @@ class Watchdog:
         for row in leashes.rows():
             if row.leash and is_out(now, leashes.renewed, row.leash, WATCHDOG_MARGIN):
                 slot = tree.read_process(row.pid)
-                if slot is not None and slot.start == row.start and slot.state not in "ZX":
+                if slot is not None and slot.start == row.start and slot.is_alive:
                     tree.kill_slot(slot)
         shortest = leashes.shortest()
         leashes.await_(shortest or 0.0)

@@ -18,6 +18,20 @@ from tests.faults import no_descriptor_left
 pytestmark = pytest.mark.slow
 
 SLEEP = shutil.which("sleep") or "sleep"
+# The first thread of this process ends, and another goes on, which tells so.
+LEAVE_TO_A_THREAD = """
+import ctypes, os, sys, threading
+
+def go_on():
+    main = threading.main_thread().native_id
+    while open(f"/proc/self/task/{main}/stat").read().rpartition(")")[2].split()[0] != "Z":
+        pass
+    open(sys.argv[1], "w").close()
+    threading.Event().wait()
+
+threading.Thread(target=go_on).start()
+ctypes.CDLL(None).syscall({"aarch64": 93}.get(os.uname().machine, 60), 0)
+"""
 
 
 @pytest.fixture
@@ -141,3 +155,24 @@ def test_processes_that_hang_in_the_kernel_keep_a_launcher_waiting_no_longer_tha
     monkeypatch.setattr(tree, "time", SimpleNamespace(monotonic=lambda: clock[0]), raising=False)
     assert tree.kill_remains("nobody's", []) == 2
     assert clock[0] == tree.LONGEST_DEATH
+
+
+def test_a_process_whose_first_thread_has_ended_is_alive(tmp_path: Path) -> None:
+    """The kernel lists it as a zombie. Taken for one, it would be left alone, and waited for by who keeps looking."""
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", LEAVE_TO_A_THREAD, str(told)]) as process:
+        try:
+            told.read_text()
+            found = tree.below(os.getpid())[process.pid]
+            assert tree.kill_all(lambda: tree.below(os.getpid())) == ({found}, set())
+        finally:
+            process.kill()
+
+
+def test_what_appears_while_the_rest_is_killed_is_killed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sees again to what a slot leaves when it dies with its launcher."""
+    found = [{Process(pid, "S", 1, 1, pid)} for pid in range(2, 6)]
+    rounds = iter([*found, found[-1]])  # that one takes long to die
+    monkeypatch.setattr(tree, "kill_all", lambda find: (next(rounds), set()))
+    assert tree.kill_for_good(dict) == (set().union(*found), set())
