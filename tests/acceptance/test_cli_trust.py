@@ -70,10 +70,10 @@ def test_a_token_says_who_joined_by_it_and_is_revoked_with_them(head: Roles) -> 
         done = head.command.ok("token", "revoke", made["id"], "--and-joined")
         assert done.text == f"token {made['id']} revoked\nworker box expelled\n"
         assert head.command.ok("worker", "list", "--json").json == []
-        there.kill("box")
-        there._workers.clear()
+        there.stop("box")
         refused = machine("worker", "--directory", str(machine.home / "box"), "--listen", "none", "--join", token)
         assert (refused.code, "was revoked" in refused.err) == (77, True)
+        there.start_worker("box", "--join", new_token(head))  # for the clean-up: as a new one
 
 
 def test_a_worker_is_removed_when_it_is_gone_and_expelled_at_any_time(head: Roles) -> None:
@@ -90,7 +90,7 @@ def test_a_worker_is_removed_when_it_is_gone_and_expelled_at_any_time(head: Role
         done = head.command.ok("worker", "remove", "box", "--revoke")
         assert "removed and revoked" in done.text
         assert "which is still good: `cluster token revoke" in done.err
-        there.kill("box")
+        there.stop("box")
         refused = machine("worker", "--directory", str(machine.home / "box"), "--listen", "none")
         assert (refused.code, "was revoked" in refused.err) == (77, True)
         there.start_worker("box", "--join", token)  # for the clean-up: as a new one
