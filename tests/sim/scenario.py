@@ -73,6 +73,8 @@ class Scenario:
             assert self.world.now < deadline, f"no end after {PATIENCE} s without faults: {self._unfinished()}"
             self.world.run(self.world.now + 20.0)
         self.world.run(self.world.now + QUIET)
+        while self.world.now < deadline and not all(m.agent and m.agent.core.connected for m in self.machines):
+            self.world.run(self.world.now + 20.0)  # a copy waits until the first one has been silent for a lease
         self._check_nothing_is_left()
 
     # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────
