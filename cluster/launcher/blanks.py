@@ -5,8 +5,8 @@ costs more than to start `/bin/true` where the file system is slow at it (ext4 w
 was not just deleted). So what an attempt has left as it got it is given the next one's name.
 
 *As it got it* means: empty, and not changed at all since (the kernel keeps the time of the last change, which nobody
-can set), and nobody else has it open, which a write lease tells: a job may have sent its stdout to another process, and
-somebody may be reading it.
+can set; before Linux 6.13 to some milliseconds, so access lists and attributes are looked for), and nobody else has it
+open, which a write lease tells: a job may have sent its stdout to another process, and somebody may be reading it.
 """
 
 import errno
@@ -44,6 +44,9 @@ class BlankFile:
 
     def _open_again(self, path: str) -> int:
         before, self._path = self._path, ""
+        if not _is_still(before, self._given):  # of our user, somebody put something else there
+            _remove(before)
+            return -1
         try:
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
@@ -71,7 +74,7 @@ class BlankFile:
         except OSError:
             return 0  # the command removed its own output
         if status.st_size == 0:
-            if _state(status) == self._given:
+            if _state(status) == self._given and not _has_attributes(path):
                 self._path = path
             else:
                 _remove(path)
@@ -96,7 +99,7 @@ class BlankDirectory:
         """Make it, or give the blank one that name. Raises OSError, with EEXIST when there is something of that
         name."""
         before, self._path = self._path, ""
-        if not before or not _renamed(before, path):
+        if not before or not _is_still(before, self._given) or not _renamed(before, path):
             # Traversable above, so that another user's job finds its way to its own directory, and nothing else.
             _with_parent(path, 0o711, lambda path: os.mkdir(path, 0o700))
             if self._owner is not None:
@@ -106,7 +109,7 @@ class BlankDirectory:
     def ended(self, path: str) -> None:
         """The attempt is over. What it has left is for others to remove."""
         with suppress(OSError):
-            if _state(os.lstat(path)) == self._given and not os.listdir(path):
+            if _is_still(path, self._given) and not os.listdir(path) and not _has_attributes(path):
                 self._path = path
 
     def tidy(self) -> None:
@@ -119,7 +122,25 @@ class BlankDirectory:
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
     """What differs once anybody has changed anything. (Not the time of the last access.)"""
-    return status.st_ino, status.st_ctime_ns, status.st_size, status.st_mode, status.st_uid, status.st_nlink
+    owner = status.st_uid, status.st_gid
+    return status.st_ino, status.st_ctime_ns, status.st_size, status.st_mode, status.st_nlink, *owner
+
+
+def _is_still(path: str, given: tuple[int, ...]) -> bool:
+    """Whether it is there, the same, and unchanged."""
+    try:
+        return _state(os.lstat(path)) == given
+    except OSError:
+        return False
+
+
+def _has_attributes(path: str) -> bool:
+    """Of those that its owner may set, access lists among them."""
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return False  # this file system has none
+    return any(not name.startswith("security.") for name in names)
 
 
 def _renamed(before: str, path: str) -> bool:
