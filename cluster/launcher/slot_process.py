@@ -137,6 +137,7 @@ class _SlotProcess:
             self._tell(("unbegun", self._number, number))
             return
         self._setup.begun.begin(self._number, number)
+        linux.renew_keyring()
         if leash is not None and not self._alarm_set:
             self._set_alarm()
         try:
