@@ -75,16 +75,7 @@ def _allow_many_files(wished: int | None) -> int:
 
 
 def _undo_inherited_signals() -> None:
-    """Whatever the starter ignored (nohup), jobs must not inherit."""
-    ignored = (
-        signal.SIGHUP,
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGTERM,
-        signal.SIGCHLD,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    )
-    for number in ignored:
+    """Whatever the starter ignored (nohup), jobs must not inherit. What Python ignores, a slot sets back itself."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

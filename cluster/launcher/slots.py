@@ -5,6 +5,7 @@ still be read from its queue, of which we keep the receiving end as well. With t
 meanwhile, all that is below the slot is of that one attempt, so what is sent there can reach no other.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from cluster.domain.launcher_slots import user_of
 from cluster.launcher import cgroup, handing, slot_process, tree
 from cluster.launcher.begun import BegunFile
 from cluster.launcher.leashes import Leashes
+from cluster.launcher.spawn import NO_MORE_PROCESSES
 from cluster.launcher.wire import encode_template
 
 _READ = 1 << 16  # bytes: what a pipe holds
@@ -229,10 +231,10 @@ class Slots:
                     self._group,
                 )
                 slot_process.run(setup)
-        except OSError:
+        except OSError as e:
             ours.close()
             theirs.close()
-            raise
+            raise OSError(e.errno, NO_MORE_PROCESSES if e.errno == errno.EAGAIN else e.strerror) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
         process = tree.read_process(pid)

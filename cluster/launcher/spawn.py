@@ -34,6 +34,8 @@ _DEFAULT_SIGNALS = (
     signal.SIGIO,
 )
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers
+MOST_PROGRAMS = 64  # of which a slot remembers where they are: names and PATHs are as long as who submits jobs likes
+NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimit -u, pids.max, kernel.pid_max)"
 
 
 class CannotStart(Exception):
@@ -200,6 +202,8 @@ class Spawner:
             file = os.path.join(directory or ".", name)
             if os.access(file, os.X_OK) and os.path.isfile(file):
                 if os.path.isabs(file):
+                    if len(self._programs) >= MOST_PROGRAMS:
+                        self._programs.clear()
                     self._programs[name, path] = file
                 return file
         raise CannotStart(f"cannot start {name!r}: not found in PATH {path!r}", NOT_FOUND)
@@ -232,6 +236,8 @@ def _explain(error: OSError, program: str, name: str) -> CannotStart:
     if error.errno in (errno.EACCES, errno.EISDIR, errno.ENOTDIR):
         why = "it is a directory" if _is_directory(program) else error.strerror
         return CannotStart(f"cannot start {name!r}: {why}", NOT_RUNNABLE)
+    if error.errno == errno.EAGAIN:
+        return CannotStart(f"cannot start {name!r}: {NO_MORE_PROCESSES}")
     return CannotStart(f"cannot start {name!r}: {error.strerror}")
 
 

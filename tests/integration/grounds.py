@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -69,9 +70,9 @@ class Ground(Lab):
                 os.chown(file, owner, owner)
         shutil.copy(Path(__file__).with_name("tree_shapes.py"), root)
         enter = "".join(f"echo $$ > {group}/cgroup.procs; " for group in (self._observer, *self._delegated))
-        become = ("setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups") if owner else ()
+        self._become = ("setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups") if owner else ()
         script = f'{enter} {HIDE[cgroups]}; exec "$@"'
-        self.command = ["unshare", "-m", "--propagation=private", "sh", "-ec", script, "sh", *become]
+        self.command = ["unshare", "-m", "--propagation=private", "sh", "-ec", script, "sh", *self._become]
         self.command += [PYTHON, *default_command()[1:]]
 
     async def connect(self, millicpus: int = 1000, **more: Any) -> Agent:
@@ -91,6 +92,10 @@ class Ground(Lab):
         env = (f"PATH={os.environ['PATH']}", f"GROUPS_TO_ENTER={':'.join(map(str, self.escapes))}")
         script = (PYTHON, "-I", "-S", str(self.root / "tree_shapes.py"), name, str(ready), str(gate))
         return self.template("env", "-i", *env, *script, **changes)
+
+    def limit_processes(self, pid: int, most: int) -> None:
+        """Of the user of that process, as it is told when it forks. (Root may lack the right to say so.)"""
+        subprocess.run([*self._become, "prlimit", f"--pid={pid}", f"--nproc={most}:10000"], check=True)
 
     def error(self, key: str) -> str:
         """What an attempt that has ended said on stderr."""

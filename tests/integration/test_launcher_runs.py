@@ -2,13 +2,16 @@
 
 import os
 import resource
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.launcher_events import Item
 from cluster.domain.launcher_slots import MOST_AHEAD
+from cluster.launcher import client
 from cluster.launcher.client import default_command
+from tests.integration.grounds import Ground, missing
 from tests.integration.launchers import Lab, one, run
 
 pytestmark = pytest.mark.slow
@@ -312,3 +315,37 @@ def test_more_run_at_once_than_a_low_limit_on_files_would_let_slots_be(lab: Lab)
         await lab.quit()
 
     run(main())
+
+
+@pytest.mark.skipif(missing() is not None, reason=missing() or "")
+def test_a_limit_on_processes_of_the_jobs_user_is_named() -> None:
+    """ulimit -u, which counts all processes of that user, wherever they are."""
+
+    async def main() -> None:
+        ground.command = ["prlimit", "--nproc=0:1000", *ground.command]
+        async with ground.agent() as agent:
+            end = await agent.end_of(one(agent, ground.template("true"), "1.1#1"))
+            assert (end.reason, end.code) == ("launch_failed", None)
+            assert end.text.startswith("cannot start 'true': this user or this machine may have no more processes")
+            assert (await agent.end_of(one(agent, ground.template("true", uid=0, gid=0), "1.2#1"))).reason == "ok"
+
+    with closing(Ground("nobody", "none")) as ground:
+        run(main())
+
+
+@pytest.mark.skipif(missing() is not None, reason=missing() or "")
+def test_a_launcher_that_may_have_no_more_processes_says_so_and_lives_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "peer_uid", lambda connection: os.geteuid())
+
+    async def main() -> None:
+        async with ground.agent() as agent:
+            await agent.start_of(one(agent, ground.template("sleep", "1000"), "1.1#1"))
+            ground.limit_processes(agent.hello.pid, 1)
+            end = await agent.end_of(one(agent, ground.template("true"), "1.2#1"))
+            assert end.reason == "launch_failed"
+            assert end.text.startswith("the launcher cannot start a process for it: this user or this machine may have")
+            ground.limit_processes(agent.hello.pid, 1000)
+            assert (await agent.end_of(one(agent, ground.template("true"), "1.3#1"))).reason == "ok"
+
+    with closing(Ground("own", "none")) as ground:
+        run(main())
