@@ -1,14 +1,17 @@
-"""What an attempt does to its output file and its directory, the next one in its slot does not notice. In process."""
+"""What an attempt does to its output file and its directory, the next one in its slot does not notice."""
 
 import fcntl
 import os
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cluster.domain.launcher_events import Item
 from cluster.launcher.blanks import BlankDirectory, BlankFile
+from tests.integration.launchers import Lab, run
 
 pytestmark = pytest.mark.slow
 
@@ -136,3 +139,38 @@ def _do(harm: Harm, path: Path) -> None:
         harm(path)
     except OSError as e:
         pytest.skip(f"this file system has no such attributes: {e.strerror}")
+
+
+# Says what is wrong with what it was given; then its own number, or it does harm.
+HOSTILE = """
+exec 3>&1
+[ "$(stat -Lc %a.%h.%s /proc/self/fd/3)" = 600.1.0 ] || echo "not fresh: $(stat -Lc %a.%h.%s /proc/self/fd/3)"
+[ "$(stat -c %a .)$(ls -A)" = 700 ] || echo "not fresh: $(ls -lA . ..)"
+case $((CLUSTER_TASK % 5)) in
+  0) echo $CLUSTER_TASK ;;
+  1) chmod 777 . /proc/self/fd/3 ;;
+  2) touch left ;;
+  3) mkdir left; rmdir left ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("uid", [None, 65534])
+def test_no_output_is_mixed_with_anothers(uid: int | None) -> None:
+    if uid is not None and os.geteuid() != 0:
+        pytest.skip("only root can run a command as somebody else")
+    with tempfile.TemporaryDirectory() as root:  # where another user may go
+        Path(root).chmod(0o711)
+        lab = Lab(Path(root))
+
+        async def main() -> None:
+            async with lab.agent() as agent:
+                template = lab.shell(HOSTILE, cwd=f"{root}/cwd", fresh_cwd=True, uid=uid, gid=uid)
+                numbers = range(1, 201)
+                agent.client.start(agent.client.define(template), [Item(f"1.{n}#1", n) for n in numbers])
+                await agent.until(lambda: len(agent.ends()) == len(numbers))
+                assert {end.reason for end in agent.ends().values()} == {"ok"}
+                said = {path.name: path.read_text() for path in lab.outputs.iterdir() if path.stat().st_size}
+                assert said == {f"{n}.1.out": f"{n}\n" for n in numbers if n % 5 == 0}
+
+        run(main())
