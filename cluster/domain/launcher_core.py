@@ -77,6 +77,8 @@ TIMEOUT = "timeout:run"
 CLOCKS = 0.001  # seconds; how exactly the time is known that an attempt took
 DYING = 5.0  # seconds for a tree that was killed to be gone, and its slot to say so
 LOST_TEXT = "the launcher that ran it died, and nobody knows how it ended"
+MOST_STILLBORN = 3  # slots that die before they begin an attempt, until that is given back
+STILLBORN_TEXT = "the worker's slots end before they can start anything; its launcher.log says why"
 SLOT_LOST_TEXT = "the process that ran it was killed, and nobody knows how it ended"
 
 
@@ -113,6 +115,7 @@ class Attempt:
     cause: str | None = None
     sent: str | None = None
     leashed: bool = False
+    stillborn: int = 0  # slots that died before they could begin it
     wanted: StopRequested | str | None = None
 
     @property
@@ -194,7 +197,7 @@ class LauncherCore:
             case WithdrawRequested() | StopRequested():
                 self._on_stop_requested(event, now, effects)
             case TakenBack():
-                self._on_taken_back(event.slot, event.keys, effects)
+                self._on_taken_back(event.slot, event.keys, now, effects)
             case SlotLost():
                 self._on_slot_lost(event, now, effects)
             case AgentConnected() | AgentAcked():
@@ -215,11 +218,12 @@ class LauncherCore:
     # -- agent
 
     def _on_agent(self, event: AgentConnected | AgentAcked, effects: list[Effect]) -> None:
-        while self.unacked and self.unacked[0].seq <= event.acked:
-            report = self.unacked.popleft()
-            if isinstance(report, Ended):
-                self._ended_unacked.discard(report.key)
-        if isinstance(event, AgentConnected):
+        if isinstance(event, AgentAcked):
+            while self.unacked and self.unacked[0].seq <= event.acked:
+                report = self.unacked.popleft()
+                if isinstance(report, Ended):
+                    self._ended_unacked.discard(report.key)
+        else:
             self._alone_since = None
             self.capacity = event.capacity
             running = [k for k, a in self.attempts.items() if a.phase in STARTED_PHASES]
@@ -247,7 +251,7 @@ class LauncherCore:
             if attempt.phase is Phase.QUEUED:
                 self._withdraw(attempt, effects)
             elif attempt.phase is Phase.STARTING:
-                self._want(attempt, event, effects)
+                self._want(attempt, event, now, effects)
             elif isinstance(event, StopRequested):
                 self._stop(attempt, event, now, effects)
 
@@ -257,16 +261,21 @@ class LauncherCore:
             if attempt.phase is Phase.QUEUED:
                 self._withdraw(attempt, effects)
             elif attempt.phase is Phase.STARTING:
-                self._want(attempt, _KILLED if event.kill else WithdrawRequested([attempt.key]), effects)
+                self._want(attempt, _KILLED if event.kill else WithdrawRequested([attempt.key]), now, effects)
             elif event.kill:
                 self._kill(attempt, None, now, effects)
 
     # -- slots
 
-    def _want(self, attempt: Attempt, what: WithdrawRequested | StopRequested | str, effects: list[Effect]) -> None:
+    def _want(
+        self, attempt: Attempt, what: WithdrawRequested | StopRequested | str, now: float, effects: list[Effect]
+    ) -> None:
         """It was handed to a slot and may not have begun: if not, it is withdrawn; else it gets what is wanted when it
-        has started."""
+        has started. A slot that does not get so far, because it hangs or was stopped, is killed after a while."""
         assert attempt.slot is not None
+        if not isinstance(what, WithdrawRequested) and attempt.deadline is None:
+            grace = attempt.template.grace if isinstance(what, StopRequested) and what.grace is None else 0.0
+            self._set_deadline(attempt, now + grace + DYING)
         if isinstance(what, WithdrawRequested):
             attempt.wanted = attempt.wanted or _IF_UNBEGUN
         elif not isinstance(attempt.wanted, str) or attempt.wanted == _IF_UNBEGUN:
@@ -278,12 +287,14 @@ class LauncherCore:
             slot.clearing = True
             effects.append(TakeBack(slot.number))
 
-    def _on_taken_back(self, number: int, keys: Iterable[str], effects: list[Effect]) -> None:
+    def _on_taken_back(self, number: int, keys: Iterable[str], now: float, effects: list[Effect]) -> None:
         if not self.slots.holds(number):
             return
         slot = self.slots[number]
-        slot.clearing = False
         returned = set(keys)
+        if not slot.clearing:
+            slot.most = max(1, len(slot.queue) - len(returned))  # its queue in the kernel is full
+        slot.clearing, slot.since = False, now
         back = [attempt for attempt in slot.queue if attempt.key in returned]
         for attempt in back:
             slot.queue.remove(attempt)
@@ -298,7 +309,7 @@ class LauncherCore:
     def _requeue(self, attempts: Sequence[Attempt], effects: list[Effect]) -> None:
         """To the front again, in their order; those that somebody wished gone are withdrawn."""
         for attempt in reversed(attempts):
-            attempt.phase, attempt.slot = Phase.QUEUED, None
+            attempt.phase, attempt.slot, attempt.deadline = Phase.QUEUED, None, None
             self.backlog.appendleft(attempt)
         for attempt in attempts:
             if attempt.wanted is not None:
@@ -309,23 +320,24 @@ class LauncherCore:
         if not self.slots.holds(event.slot):
             return
         slot = self.slots[event.slot]
-        cpus = slot.queue[0].template.cpus if slot.queue else 0
-        self._on_taken_back(event.slot, event.unbegun, effects)
-        if not self.slots.holds(event.slot):
-            return
-        for attempt in list(slot.queue):
-            slot.queue.remove(attempt)
-            took = round(max(0.0, now - slot.since) * 1e6)
-            reason = attempt.cause or (attempt.wanted if attempt.wanted == "lease" else None) or "lost"
-            ended = Ended(
-                self._next_seq(), attempt.key, reason, None, attempt.sent, attempt.wall_us, took, text=SLOT_LOST_TEXT
-            )
-            self._forget(attempt)
-            self._report(ended, effects)
-            if not slot.queue:
-                self.used -= cpus
+        if slot.queue:
+            self.used -= slot.queue[0].template.cpus
         self._ahead.pop(slot.number, None)
         self.slots.remove(slot)
+        unbegun = set(event.unbegun)
+        back = [attempt for attempt in slot.queue if attempt.key in unbegun]
+        if event.stillborn and back:
+            back[0].stillborn += 1
+            if back[0].stillborn == MOST_STILLBORN:
+                self._give_back(back.pop(0), STILLBORN_TEXT, effects)
+        self._requeue(back, effects)
+        for attempt in slot.queue:
+            if attempt.key not in unbegun:
+                took = round(max(0.0, now - slot.since) * 1e6)
+                reason = attempt.cause or _cause_of(attempt.wanted) or "lost"
+                said = (reason, None, attempt.sent, attempt.wall_us, took)
+                self._forget(attempt)
+                self._report(Ended(self._next_seq(), attempt.key, *said, text=SLOT_LOST_TEXT), effects)
 
     def _leave(self, attempt: Attempt, effects: list[Effect], closed: bool = False) -> None:
         """It has ended in its slot, which goes on with what comes next."""
@@ -371,7 +383,7 @@ class LauncherCore:
         self._TABLE[attempt.phase, type(event)](self, attempt, event, now, effects)
 
     def _on_process_started(self, attempt: Attempt, event: ProcessStarted) -> None:
-        attempt.phase = Phase.RUNNING
+        attempt.phase, attempt.deadline = Phase.RUNNING, None
         attempt.pid, attempt.wall_us = event.pid, event.wall_us
 
     def _on_process_runs(self, attempt: Attempt, event: ProcessStarted, now: float, effects: list[Effect]) -> None:
@@ -386,8 +398,11 @@ class LauncherCore:
             self._kill(attempt, None if wanted == _KILLED else wanted, now, effects)
 
     def _on_start_failed(self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]) -> None:
-        self._forget(attempt)
-        self._report(Ended(self._next_seq(), event.key, "launch_failed", event.code, text=event.text), effects)
+        if event.given_back:
+            self._give_back(attempt, event.text, effects)
+        else:
+            self._forget(attempt)
+            self._report(Ended(self._next_seq(), event.key, "launch_failed", event.code, text=event.text), effects)
         self._leave(attempt, effects)
 
     def _on_process_ended(self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]) -> None:
@@ -487,7 +502,7 @@ class LauncherCore:
                 continue
             if attempt.phase is Phase.STOPPING:
                 self._kill(attempt, attempt.cause, now, effects)
-            elif attempt.phase is Phase.KILLING and attempt.slot is not None:
+            elif attempt.phase in (Phase.KILLING, Phase.STARTING) and attempt.slot is not None:
                 effects.append(KillSlot(attempt.slot.number, key))
             else:
                 stop = StopRequested([key], TIMEOUT)
@@ -509,7 +524,7 @@ class LauncherCore:
                 self._withdraw(attempt, effects)
                 continue
             if attempt.phase is Phase.STARTING:
-                self._want(attempt, "lease", effects)
+                self._want(attempt, "lease", now, effects)
             else:
                 self._kill(attempt, "lease", now, effects)
             self._drop_leash(attempt)
@@ -548,8 +563,12 @@ class LauncherCore:
         return slot.number
 
     def _withdraw(self, attempt: Attempt, effects: list[Effect]) -> None:
+        self._give_back(attempt, "", effects)
+
+    def _give_back(self, attempt: Attempt, why: str, effects: list[Effect]) -> None:
+        """It has not started here. `why`: what this machine lacks for it, if that is the reason."""
         self._forget(attempt)
-        self._report(Ended(self._next_seq(), attempt.key, "withdrawn"), effects)
+        self._report(Ended(self._next_seq(), attempt.key, "withdrawn", text=why), effects)
 
     # -- bookkeeping
 
@@ -583,6 +602,13 @@ class LauncherCore:
             held = [(a.deadline, k) for k, a in self.attempts.items() if a.deadline is not None]
             self._deadlines = held
             heapify(held)
+
+
+def _cause_of(wanted: StopRequested | str | None) -> str | None:
+    """What the end of an attempt is called that never got as far as to be stopped, but is to be."""
+    if isinstance(wanted, StopRequested):
+        return wanted.reason
+    return "lease" if wanted == "lease" else None
 
 
 def _goes_on(slot: Slot) -> bool:

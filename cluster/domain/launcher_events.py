@@ -55,9 +55,8 @@ class Item(NamedTuple):
 
 @dataclass(slots=True)
 class AgentConnected:
-    """An agent said hello: it has safely everything up to `acked`, and grants `capacity` millicpus."""
+    """An agent said hello, and grants `capacity` millicpus."""
 
-    acked: int
     capacity: int
 
 
@@ -115,11 +114,13 @@ class ProcessStarted:
 
 @dataclass(slots=True)
 class StartFailed:
-    """It could not be started. `code` as a shell would say: 127 not found, 126 not runnable, None: our fault."""
+    """It could not be started. `code` as a shell would say: 127 not found, 126 not runnable. `given_back`: it is not
+    the command that is at fault but this machine, which lacks something now: it may start elsewhere, or here later."""
 
     key: str
     text: str
     code: int | None
+    given_back: bool = False
 
 
 @dataclass(slots=True)
@@ -152,10 +153,11 @@ class TakenBack:
 @dataclass(slots=True)
 class SlotLost:
     """The slot's process is gone, and so is all that was below it. `unbegun` of what it was handed never started;
-    how the one ended that it had begun, if any, cannot be known."""
+    how the one ended that it had begun, if any, cannot be known. `stillborn`: it never told anything."""
 
     slot: int
     unbegun: list[str]
+    stillborn: bool = False
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cluster.domain.launcher_core import Attempt
 
 AHEAD = 0.060  # seconds of work in advance; three times what the launcher waits for company before it reports
-MOST_AHEAD = 100  # attempts in advance; a slot's queue in the kernel takes some more than twice as many
+MOST_AHEAD = 100  # attempts in advance; a slot's queue in the kernel takes about twice as many
 # Seconds without an end in a slot after which what waits there is taken back: its attempt takes longer than those
 # before, and what waits behind it may start elsewhere.
 STALE = 0.150
@@ -37,7 +37,8 @@ def user_of(template: Template) -> User:
 @dataclass(slots=True, eq=False)
 class Slot:
     """`queue`: what it was handed and has not ended; the first is begun, or about to be. `since`: boot clock of the
-    last end, or of the first that it was handed. `clearing`: it was asked to give back what it has not begun."""
+    last end, or of the first that it was handed. `most`: that it can hold just now. `clearing`: it was asked to give
+    back what it has not begun."""
 
     number: int
     user: User
@@ -45,13 +46,14 @@ class Slot:
     queue: "deque[Attempt]" = field(default_factory=deque)
     since: float = 0.0
     mean: float | None = None
+    most: int = MOST_AHEAD + 1
     clearing: bool = False
 
     def hand(self, attempt: "Attempt", now: float) -> None:
         if self.template is not attempt.template:
             self.template, self.mean = attempt.template, None
         if not self.queue:
-            self.since = now
+            self.since, self.most = now, MOST_AHEAD + 1
         self.queue.append(attempt)
 
     def took(self, seconds: float, now: float) -> None:
@@ -64,7 +66,7 @@ class Slot:
         """How many attempts of its template may still be handed to it in advance. None before one has ended."""
         if self.mean is None or self.clearing or not self.queue:
             return 0
-        return min(MOST_AHEAD, int(AHEAD / max(self.mean, 1e-6))) + 1 - len(self.queue)
+        return min(self.most, int(AHEAD / max(self.mean, 1e-6)) + 1) - len(self.queue)
 
 
 class Slots:

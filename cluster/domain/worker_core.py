@@ -121,7 +121,7 @@ class WorkerCore:
         self.outbox = Outbox()
         self.room = Room(reserve)
         self._disowned: set[AttemptKey] = set()
-        self._refused: list[AttemptKey] = []  # assigned while the agent ends or has no room
+        self._refused: dict[AttemptKey, None] = {}  # in this session: assigned while the agent ends or has no room
         self._session = 0
         self._state = SessionState.NONE
         self._failures = 0
@@ -327,6 +327,7 @@ class WorkerCore:
             effects.append(SaveEpoch(welcome.epoch))
         self._state, self._lease, self._failures = SessionState.OPEN, welcome.lease, 0
         self._specs = SpecMemory()
+        self._refused = {}  # the hello has said that they are not here; they may have been given to others since
         self.outbox.take_back()
         self._reported_at = now - REPORT_EVERY
         self._heartbeat, self._heartbeat_at, self._farewell = 0, now + welcome.lease / HEARTBEATS, None
@@ -364,8 +365,9 @@ class WorkerCore:
         for position, key in enumerate(assign.attempts):
             if self.holds(key) or key in self.outbox.ended:
                 continue
+            self._refused.pop(key, None)  # else it were given back although it has started
             if self._closing is not None or self.room.shortage:
-                self._refused.append(key)
+                self._refused[key] = None
                 continue
             line = assign.lines[position] if assign.lines else None
             number = key.index + 1 if assign.lines else spec.number_of(key.index) if spec.array else None
@@ -402,7 +404,7 @@ class WorkerCore:
         large = tuple(key for key, end in ends if output_is_large(end))
         sequence = entries[-1].what.seq if entries else 0
         report = build_report(entries, sequence, self._refused)
-        self._refused = []
+        self._refused = {}
         self._reported_at = now
         draining = self._closing is not None
         effects.append(SendReport(self._session, replace(report, draining=draining), small, large))

@@ -76,7 +76,7 @@ class Group:
         """Kill what a slot that is gone has left in its group."""
         if self._path is not None:
             with suppress(OSError):
-                _kill(self._slot(number))
+                _kill(self._slot(number), wait=False)
 
     def _slot(self, number: int) -> str:
         return f"{self._path}/slot-{number}"
@@ -123,14 +123,16 @@ def _own_groups() -> Iterator[tuple[str, str]]:
             yield hierarchy, path
 
 
-def _kill(group: str) -> None:
-    """Everything in it and below, and wait until it is gone."""
+def _kill(group: str, wait: bool = True) -> None:
+    """Everything in it and below; and `wait` until it is gone, which takes long where something hangs in the kernel."""
     if os.path.exists(f"{group}/cgroup.kill"):
         _write(group, "cgroup.kill", "1")
-        _wait_until_empty(group)
+        if wait:
+            _wait_until_empty(group)
         return
-    killed, _ = tree.kill_for_good(lambda: _members(group))
-    tree.wait_until_gone(killed)
+    killed, _ = (tree.kill_for_good if wait else tree.kill_all)(lambda: _members(group))
+    if wait:
+        tree.wait_until_gone(killed)
 
 
 def _members(group: str) -> dict[int, tree.Process]:

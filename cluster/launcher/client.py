@@ -84,22 +84,18 @@ class LauncherClient:
         directory: str,
         millicpus: int,
         *,
-        incarnation: str | None = None,
-        acked: int = 0,
         command: Sequence[str] | None = None,
     ) -> "LauncherClient":
         """Connect to the launcher that lives in `directory`; start one when there is none.
 
-        incarnation, acked: which launcher the agent last talked to, and up to which sequence number
-        everything is safe; without them every report that was not acknowledged comes again. Raises
-        LauncherUnavailable.
+        Every report that was not acknowledged comes again. Raises LauncherUnavailable.
         """
         pause = FIRST_PAUSE
         for tries in range(1, MOST_TRIES + 1):
             connection = _connect(directory)
             if connection is not None:
                 with suppress(ConnectionError):  # it exited, or another agent came
-                    return await cls._greet(connection, millicpus, incarnation, acked)
+                    return await cls._greet(connection, millicpus)
             elif await asyncio.to_thread(_start, directory, millicpus, command or default_command()):
                 continue
             if tries == TELL_AFTER:
@@ -109,12 +105,10 @@ class LauncherClient:
         raise LauncherUnavailable(f"the launcher in {directory} neither answers nor goes away")
 
     @classmethod
-    async def _greet(
-        cls, connection: socket.socket, millicpus: int, incarnation: str | None, acked: int
-    ) -> "LauncherClient":
+    async def _greet(cls, connection: socket.socket, millicpus: int) -> "LauncherClient":
         loop = asyncio.get_running_loop()
         _, protocol = await loop.create_unix_connection(_Protocol, sock=connection)
-        protocol.send(("hello", millicpus, incarnation, acked))
+        protocol.send(("hello", millicpus))
         try:
             fields = await protocol.hello
         except asyncio.CancelledError:

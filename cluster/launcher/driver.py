@@ -48,7 +48,7 @@ class Launcher:
         self._core = LauncherCore(capacity, memory.seq, memory.unacked)
         self._journal = journal.Journal(directory, self.incarnation, self._boot)
         self._group = cgroup.Group(directory, self._identity)
-        begun = BegunFile(directory)
+        begun = BegunFile(directory, self._boot)
         self._slots = Slots(self._identity, jobs_files, leashes, begun, self._group, watchdog.tell)
         self._begun: dict[str, journal.Begun] = {}
         self._events: list[ev.Event] = []
@@ -98,7 +98,7 @@ class Launcher:
                 handler = self._watch.get(fd)
                 if handler is not None:  # else it was closed in this turn
                     handler()
-            self._events += self._slots.read()
+            self._hear()
             self._turn()
             if self._until_flush() == 0:
                 self._flush()
@@ -158,7 +158,7 @@ class Launcher:
         if link.peer_uid(connection) not in (os.geteuid(), 0):
             connection.close()
             return
-        caller = link.Link(connection, self.incarnation)
+        caller = link.Link(connection)
         self._watch[caller.fd] = partial(self._on_message, caller)
         self._epoll.register(caller.fd, caller.mask)
 
@@ -175,7 +175,7 @@ class Launcher:
             return
         if sender.greeted and sender is not self._link:
             self._take(sender)
-        self._events += self._slots.read()  # what ended before that came: it can no more be stopped
+        self._hear()  # what ended before that came: it can no more be stopped
         self._events += events
 
     def _take(self, caller: link.Link) -> None:
@@ -205,13 +205,12 @@ class Launcher:
             if pid == self._watchdog.pid:
                 self._restart_watchdog()
                 continue
-            self._events += self._slots.read()  # what it told before its end
+            self._hear()  # what it told before its end
             lost = self._slots.lost(pid)
             orphaned = True  # a child of a slot that was killed, or one that had only just become ours
             if lost is not None:
                 log(f"slot {lost.slot} was killed; what it ran is lost, if it ran anything")
-                for key in lost.unbegun:
-                    self._journal.back(key)
+                self._came_back(lost.unbegun)
                 self._events.append(lost)
         if orphaned:
             self._slots.kill_orphans([self._watchdog.pid])
@@ -231,10 +230,12 @@ class Launcher:
 
     def _turn(self) -> None:
         """Tell the core what has happened, and perform all that follows from it."""
-        self._events.append(ev.RenewReceived(self._leashes.renewed))
-        while self._events:
-            events, self._events = self._events, []
-            self._perform(self._core.turn(events, clock.now()))
+        first = True
+        while self._events or first:
+            first = False
+            now = clock.now()  # before the lease: what is confirmed while we are stopped in between counts
+            events, self._events = [*self._events, ev.RenewReceived(self._leashes.renewed)], []
+            self._perform(self._core.turn(events, now))
         if self._journal.due():
             self._shorten_journal()
 
@@ -251,13 +252,13 @@ class Launcher:
                 case ev.TakeBack(slot):
                     self._take_back(slot)
                 case ev.Signal(slot, key, name):
-                    self._events += self._slots.read()
+                    self._hear()
                     self._slots.signal(slot, key, signal.Signals[name])
                 case ev.Kill(slot, key):
-                    self._events += self._slots.read()
+                    self._hear()
                     self._slots.kill(slot, key)
                 case ev.KillSlot(slot, key):
-                    self._events += self._slots.read()
+                    self._hear()
                     self._slots.kill_slot(slot, key)
                 case ev.Retire(slot):
                     self._slots.retire(slot)
@@ -269,11 +270,23 @@ class Launcher:
             self._spawn(spawns)
 
     def _take_back(self, slot: int) -> None:
+        """What the slot has told before it was asked counts: it may have ended what held up the others."""
         keys = self._slots.take_back(slot)
+        self._came_back(keys)
+        self._events.append(ev.TakenBack(slot, keys))
+        self._hear()
+
+    def _came_back(self, keys: list[str]) -> None:
+        """Their slot has not begun these, and will not."""
         for key in keys:
             self._begun.pop(key, None)
             self._journal.back(key)
-        self._events.append(ev.TakenBack(slot, keys))
+
+    def _hear(self) -> None:
+        for event in self._slots.read():
+            if isinstance(event, ev.TakenBack):
+                self._came_back(event.keys)
+            self._events.append(event)
 
     def _report(self, report: ev.Started | ev.Ended) -> None:
         line = self._journal.report(report)
@@ -316,14 +329,16 @@ class Launcher:
         except OSError as e:
             self._journal.unwrite_begins()
             text = f"the launcher cannot write its journal: {e.strerror}"
-            self._events.extend(ev.StartFailed(s.item.key, text, None) for s in spawns)
+            self._events.extend(ev.StartFailed(s.item.key, text, None, given_back=True) for s in spawns)
             return
         for s, number in zip(spawns, numbers, strict=True):
             try:
-                self._slots.hand(s.slot, number, s.item, s.template)
+                if not self._slots.hand(s.slot, number, s.item, s.template):
+                    self._came_back([s.item.key])
+                    self._events.append(ev.TakenBack(s.slot, [s.item.key]))
             except OSError as e:
                 text = f"the launcher cannot start a process for it: {e.strerror}"
-                self._events.append(ev.StartFailed(s.item.key, text, None))
+                self._events.append(ev.StartFailed(s.item.key, text, None, given_back=True))
 
     # -- journal and link
 

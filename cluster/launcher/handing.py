@@ -4,7 +4,7 @@
                                      ("start", number, id, item)
     back, in writes that the         ("started", slot, number, pid, wall µs, boot clock s)
     kernel does not split:           ("unbegun", slot, number)    its leash is out: it is not begun, and will not be
-                                     ("failed", slot, number, text, code)
+                                     ("failed", slot, number, text, code, given back)
                                      ("ended", slot, number, code, signal, took µs, cpu µs, peak KiB, out, err, cut,
                                       closed)                       as in ProcessEnded
 
@@ -19,7 +19,7 @@ import struct
 from typing import Any
 
 _DATAGRAM = 4096  # bytes that are read at most
-_INLINE = 1000  # bytes of a message in the queue itself, which has room for some hundred such
+_INLINE = 300  # bytes of a message in the queue itself, which has room for some two hundred such
 _BY_DESCRIPTOR = b"fd"  # no message is so short
 _length, _int = struct.Struct("<H"), struct.Struct("i")
 

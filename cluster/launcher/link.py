@@ -45,10 +45,9 @@ def peer_uid(connection: socket.socket) -> int:
 class Link:
     """A connected agent: events in, lines out. It may start nothing before it said hello."""
 
-    def __init__(self, connection: socket.socket, incarnation: str) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._socket = connection
-        self._incarnation = incarnation
         self._templates: dict[int, Template] = {}
         self._in = bytearray()
         self._out: list[bytes] = []
@@ -87,9 +86,9 @@ class Link:
         except (TypeError, ValueError, KeyError) as e:
             raise WireError(f"not a message: {e}") from e
 
-    def _on_hello(self, capacity: int, incarnation: str | None, acked: int) -> ev.Event:
+    def _on_hello(self, capacity: int) -> ev.Event:
         self.greeted = True
-        return ev.AgentConnected(int(acked) if incarnation == self._incarnation else 0, int(capacity))
+        return ev.AgentConnected(int(capacity))
 
     def _on_define(self, id_: int, template: dict[str, Any]) -> None:
         self._templates[id_] = decode_template(template)

@@ -31,7 +31,7 @@ def kill(directory: str, group: cgroup.Group, mark: str, memory: journal.Memory)
     anything. Raises OSError. The journal only says where else to look: what does not hide is found without it, torn or
     missing.
     """
-    below = kill_slots(list(BegunFile(directory).processes()))
+    below = kill_slots(list(BegunFile(directory, journal.boot_id()).processes()))
     leaders = [(b.pid, b.boot) for b in memory.begun.values() if b.pid]
     killed = group.kill_remains()
     return tree.kill_remains(mark, leaders) > 0 or below > 0 or killed

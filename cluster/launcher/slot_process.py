@@ -17,6 +17,7 @@ import signal
 import socket
 import time
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NoReturn
 
 from cluster.domain.launcher_events import Item, Template
@@ -30,9 +31,6 @@ from cluster.launcher.log import log
 from cluster.launcher.spawn import CannotStart, Running, Spawner, TooLate
 
 NAME = "cluster-slot"  # as `ps` and `top` show it; the kernel keeps 15 characters
-LONGEST = (
-    4096  # bytes of a datagram, and of a write that a pipe does not split (PIPE_BUF); longer ones come by descriptor
-)
 _LONGEST_TEXT = 2000  # bytes
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR2, signal.SIGIO)
 
@@ -62,6 +60,7 @@ def run(setup: Setup) -> NoReturn:
         code = 0
     except BaseException as e:
         log(f"slot {setup.number} ends: {e!r}")
+        tree.kill_for_good(lambda: tree.below(os.getpid()))
     finally:
         os._exit(code)
 
@@ -103,7 +102,7 @@ class _SlotProcess:
         self._leader = 0
         self._cut = False  # we have killed the present attempt, whose leash was out
         self._alarm = linux.BootAlarm()
-        self._alarm_set = False
+        self._alarm_at = inf  # boot clock, for which it is set
         signal.signal(signal.SIGUSR1, self._on_launchers_death)
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the launcher has blocked all of them over the fork
@@ -138,8 +137,9 @@ class _SlotProcess:
             return
         self._setup.begun.begin(self._number, number)
         linux.renew_keyring()
-        if leash is not None and not self._alarm_set:
-            self._set_alarm()
+        self._cut = False
+        if leash is not None:
+            self._set_alarm(cut_at(leashes.renewed, leash, SLOT_MARGIN))
         try:
             running = self._spawner.start(item, template, late)
         except TooLate:
@@ -147,10 +147,10 @@ class _SlotProcess:
             return
         except CannotStart as e:
             text = str(e).encode(errors="surrogateescape")[:_LONGEST_TEXT].decode(errors="replace")
-            self._tell(("failed", self._number, number, text, e.code))
+            self._tell(("failed", self._number, number, text, e.code, e.given_back))
             return
         at, wall_us = clock.now(), time.time_ns() // 1000
-        self._leader, self._cut = running.pid, False
+        self._leader = running.pid
         self._tell(("started", self._number, number, running.pid, wall_us, at))
         status, usage = self._wait_for_leader()
         took_us = round((clock.now() - at) * 1e6)
@@ -231,7 +231,7 @@ class _SlotProcess:
         return refused
 
     def _on_alarm(self, *_: object) -> None:
-        self._alarm_set = False
+        self._alarm_at = inf
         leashes = self._setup.leashes
         leash = leashes.leash(self._number)
         if not leash:
@@ -239,13 +239,13 @@ class _SlotProcess:
         if is_out(clock.now(), leashes.renewed, leash, SLOT_MARGIN):
             self._cut = True
             self._kill_tree()
-        self._set_alarm()
+        self._set_alarm(cut_at(leashes.renewed, leash, SLOT_MARGIN))
 
-    def _set_alarm(self) -> None:
-        leashes = self._setup.leashes
-        at = cut_at(leashes.renewed, leashes.leash(self._number), SLOT_MARGIN)
-        self._alarm_set = True
-        self._alarm.set(max(at, clock.now() + SLOT_MARGIN))
+    def _set_alarm(self, at: float) -> None:
+        """Unless it is set for sooner: then it is set again when it comes."""
+        if at < self._alarm_at:
+            self._alarm_at = max(at, clock.now() + SLOT_MARGIN)
+            self._alarm.set(self._alarm_at)
 
 
 def _own_peak() -> int:

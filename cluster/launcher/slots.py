@@ -32,6 +32,7 @@ class _Slot:
     process: tree.Process
     ours: socket.socket
     theirs: socket.socket  # the receiving end
+    told: bool = False  # anything at all
     template: Template | None = None
     template_id: int = 0
     handed: deque[tuple[int, str]] = field(default_factory=deque)  # number and key, in order; the first is in hand
@@ -66,19 +67,24 @@ class Slots:
         self._count += 1
         return self._count
 
-    def hand(self, slot_number: int, number: int, item: Item, template: Template) -> None:
-        """Queue the attempt for that slot, which is made if need be. Raises OSError, and it is not queued."""
+    def hand(self, slot_number: int, number: int, item: Item, template: Template) -> bool:
+        """Queue the attempt for that slot, which is made if need be. False when its queue is full. Raises OSError when
+        no slot can be made, or nothing be queued."""
         slot = self._slots.get(slot_number) or self._make(slot_number, template)
         if not slot.handed:
             self._leashes.set_leash(slot_number, template.leash)
             self._on_leash(template.leash)
-        if slot.template is not template:
-            fields = encode_template(template)
-            fields["argv"], fields["env"] = tuple(fields["argv"]), tuple(fields["env"])
-            handing.send(slot.ours, ("template", slot.template_id + 1, fields))
-            slot.template, slot.template_id = template, slot.template_id + 1
-        handing.send(slot.ours, ("start", number, slot.template_id, tuple(item)))
+        try:
+            if slot.template is not template:
+                fields = encode_template(template)
+                fields["argv"], fields["env"] = tuple(fields["argv"]), tuple(fields["env"])
+                handing.send(slot.ours, ("template", slot.template_id + 1, fields))
+                slot.template, slot.template_id = template, slot.template_id + 1
+            handing.send(slot.ours, ("start", number, slot.template_id, tuple(item)))
+        except BlockingIOError:
+            return False
         slot.handed.append((number, item.key))
+        return True
 
     def read(self) -> list[ev.Event]:
         """What the slots tell, as events."""
@@ -99,7 +105,7 @@ class Slots:
         slot = self._slots.get(slot_number)
         if slot is None or not slot.handed or slot.handed[0][0] != number:
             return None  # of a slot that was lost, and is another process now
-        key = slot.handed[0][1]
+        key, slot.told = slot.handed[0][1], True
         if word == "started":
             return ev.ProcessStarted(key, *rest)
         slot.handed.popleft()
@@ -168,7 +174,7 @@ class Slots:
         slot = self._let_go(slot_number)
         self._ending.discard(pid)
         unread = {key for number, key in slot.handed if not self._begun.has_begun(slot_number, number)}
-        return ev.SlotLost(slot_number, [*sorted(unread), *unbegun])
+        return ev.SlotLost(slot_number, [*sorted(unread), *unbegun], stillborn=not slot.told)
 
     def go_on(self, pid: int) -> None:
         """A child of ours was stopped. If it is a slot, by its own job, of the same user: nobody else would let it go
@@ -178,17 +184,7 @@ class Slots:
 
     def kill_orphans(self, known: Iterable[int]) -> None:
         """What a slot that was killed left has become our child: kill it. `known`: children that are no orphans."""
-        ours = {*self._numbers, *self._ending, *known}
-
-        def find() -> dict[int, tree.Process]:
-            found = tree.children_of(os.getpid())
-            orphans = [p for p in found.values() if p.pid not in ours]
-            everything = {p.pid: p for p in orphans}
-            for orphan in orphans:
-                everything |= tree.below(orphan.pid)
-            return everything
-
-        tree.kill_all(find)
+        tree.kill_children(os.getpid(), {*self._numbers, *self._ending, *known})
 
     def close(self) -> None:
         """The launcher ends, and nothing runs: wait for the slots to end, but not for ever."""

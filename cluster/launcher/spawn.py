@@ -5,8 +5,9 @@
 thread, so nobody sees it); descriptors need no closing because Python opens them all close-on-exec.
 
 Another user needs no fork of its own either. A slot that is root has dropped groups and group for good, and stays root
-in its effective and saved user ids, so that no job may signal it. Just for the spawn its *real* user is the job's:
-`POSIX_SPAWN_RESETIDS` makes that the child's effective one, and exec its saved one too.
+in its effective and saved user ids. Just for the spawn its *real* user is the job's: `POSIX_SPAWN_RESETIDS` makes that
+the child's effective one, and exec its saved one too. In that moment a job of the same user may signal the slot: one
+that is stopped so, the launcher lets go on; one that is killed takes its attempt with it, which is lost.
 """
 
 import errno
@@ -36,14 +37,18 @@ _DEFAULT_SIGNALS = (
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers
 MOST_PROGRAMS = 64  # of which a slot remembers where they are: names and PATHs are as long as who submits jobs likes
 NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimit -u, pids.max, kernel.pid_max)"
+# What says that this machine lacks something, or fails, when an attempt's files are made; no command is at fault then.
+_LACKING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class CannotStart(Exception):
-    """The attempt was not started. `code`: as a shell would put it, None when the command is not at fault."""
+    """The attempt was not started. `code`: as a shell would put it, None when the command is not at fault.
+    `given_back`: this machine lacks something for it now."""
 
-    def __init__(self, text: str, code: int | None = None) -> None:
+    def __init__(self, text: str, code: int | None = None, given_back: bool = False) -> None:
         super().__init__(text)
         self.code = code
+        self.given_back = given_back
 
 
 class TooLate(Exception):
@@ -131,7 +136,8 @@ class Spawner:
             self._directory.make(path)
             os.chdir(path)
         except OSError as e:
-            raise CannotStart(f"cannot make the working directory {path!r}: {e.strerror}") from None
+            text = f"cannot make the working directory {path!r}: {e.strerror}"
+            raise CannotStart(text, given_back=e.errno in _LACKING) from None
         return path
 
     def _change_directory(self, cwd: str) -> None:
@@ -167,11 +173,16 @@ class Spawner:
             (os.POSIX_SPAWN_DUP2, files[0], 1),
             (os.POSIX_SPAWN_DUP2, files[-1], 2),
         )
+        path = env.get("PATH", os.defpath)
+        known = self._programs.get((argv[0], path))
         program = ""
         if self._uid is not None:
             os.setresuid(self._uid, 0, 0)
         try:
-            program = self._find(argv[0], env.get("PATH", os.defpath))
+            program = known or self._find(argv[0], path)
+            if known and not os.path.exists(known):
+                self._programs.clear()
+                program = self._find(argv[0], path)
             return os.posix_spawn(
                 program,
                 argv,
@@ -195,9 +206,6 @@ class Spawner:
         """
         if "/" in name:
             return name
-        known = self._programs.get((name, path))
-        if known is not None:
-            return known
         for directory in path.split(os.pathsep):
             file = os.path.join(directory or ".", name)
             if os.access(file, os.X_OK) and os.path.isfile(file):
@@ -219,7 +227,8 @@ def _opened(file: BlankFile, path: str) -> int:
     except FileExistsError:
         raise CannotStart(f"cannot write output: {path!r} exists already") from None
     except OSError as e:
-        raise CannotStart(f"cannot write output to {path!r}: {e.strerror}") from None
+        text = f"cannot write output to {path!r}: {e.strerror}"
+        raise CannotStart(text, given_back=e.errno in _LACKING) from None
 
 
 def _explain(error: OSError, program: str, name: str) -> CannotStart:
@@ -237,8 +246,8 @@ def _explain(error: OSError, program: str, name: str) -> CannotStart:
         why = "it is a directory" if _is_directory(program) else error.strerror
         return CannotStart(f"cannot start {name!r}: {why}", NOT_RUNNABLE)
     if error.errno == errno.EAGAIN:
-        return CannotStart(f"cannot start {name!r}: {NO_MORE_PROCESSES}")
-    return CannotStart(f"cannot start {name!r}: {error.strerror}")
+        return CannotStart(f"cannot start {name!r}: {NO_MORE_PROCESSES}", given_back=True)
+    return CannotStart(f"cannot start {name!r}: {error.strerror}", given_back=error.errno in _LACKING)
 
 
 def _is_directory(path: str) -> bool:

@@ -228,6 +228,19 @@ def kill_for_good(find: Callable[[], dict[int, Process]]) -> tuple[set[Process],
         processes |= new
 
 
+def kill_children(pid: int, known: set[int]) -> None:
+    """SIGKILL every child of that process but those that are known, with all below them."""
+
+    def find() -> dict[int, Process]:
+        strange = [p for p in children_of(pid).values() if p.pid not in known]
+        found = {p.pid: p for p in strange}
+        for process in strange:
+            found |= below(process.pid)
+        return found
+
+    kill_all(find)
+
+
 def kill_slot(slot: Process) -> int:
     """SIGKILL a slot and everything below it, in an order that lets nothing get away: it is stopped first, and dies
     last. Answers how many processes were killed below it."""

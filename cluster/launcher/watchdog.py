@@ -44,6 +44,7 @@ class Watchdog:
         self._directory = directory
         self._identity = remains.identity(directory)
         self._leashes = leashes
+        self._launcher = os.getpid()
         self._lock = os.open(os.path.join(directory, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
         self._take_lock()
         self._writer = -1
@@ -72,6 +73,7 @@ class Watchdog:
             os.close(self._writer)
             self._writer = -1
         reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)  # one that is stopped reads nothing, and looks when it goes on
         try:
             self.pid = os.fork()
             if self.pid == 0:
@@ -80,8 +82,8 @@ class Watchdog:
             os.close(reader)
         with suppress(OSError):  # for a successor; it watches all the same
             process = tree.read_process(self.pid)
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, b"%d %d\n" % (self.pid, process.start if process is not None else 0), 0)
+            # In the place of the last one's, which is as long: a disk may have become full.
+            os.pwrite(self._lock, b"%10d %20d\n" % (self.pid, process.start if process is not None else 0), 0)
 
     def tell(self, leash: float | None) -> None:
         """A slot has got this leash (s) in the table, and is about to be handed what runs on it."""
@@ -136,6 +138,8 @@ class Watchdog:
                 slot = tree.read_process(row.pid)
                 if slot is not None and slot.start == row.start and slot.is_alive:
                     tree.kill_slot(slot)
+                else:  # killed, and the launcher, whose children its orphans are now, has not seen it
+                    tree.kill_children(self._launcher, {os.getpid(), *(each.pid for each in leashes.rows())})
         shortest = leashes.shortest()
         leashes.await_(shortest or 0.0)
         shortest = leashes.shortest()  # again: what came in between saw that we wait for something else, or told us

@@ -7,9 +7,9 @@ surrogates (`os.fsdecode`), escaped by JSON.
 
 Agent to launcher; the first line of a connection must be `hello`:
 
-    ["hello", millicpus, incarnation, acked]
-                                      use so many millicpus from now on; of this incarnation (null: none
-                                      known), reports up to sequence number `acked` are safe
+    ["hello", millicpus]              use so many millicpus from now on. (Not which reports are safe: what a full disk
+                                      has kept out of the journal, a launcher that died may have told under numbers that
+                                      its successor uses again)
     ["define", id, template]          how to start attempts (fields of `Template`); known until we disconnect;
                                       an id that is used again means the new one from then on
     ["start", id, [item, …]]          start these, in this order, as there is room. an item is

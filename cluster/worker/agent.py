@@ -69,7 +69,7 @@ from cluster.worker.outputs import Outputs
 from cluster.worker.pushing import LivePushes
 from cluster.worker.readers import Phase, Readers
 from cluster.worker.reporter import Reporter
-from cluster.worker.room import Disks, given_back, says_no_room
+from cluster.worker.room import Disks, says_no_room
 from cluster.worker.session import Listener, Session
 from cluster.worker.templates import Templates
 from cluster.worker.watch import Watcher
@@ -415,10 +415,8 @@ class Agent:
         self._ack = None
 
     def _on_launcher(self, event: LauncherConnected | LauncherReported | LauncherLost) -> None:
-        if isinstance(event, LauncherConnected):
-            event = replace(event, reports=list(map(self._with_sizes, event.reports)))
-        elif isinstance(event, LauncherReported):
-            event = replace(event, reports=list(map(_settled, event.reports)))
+        if isinstance(event, LauncherConnected | LauncherReported):
+            event = replace(event, reports=list(map(_settled, map(self._with_sizes, event.reports))))
         self.put(event)
 
     def _with_sizes(self, report: Started | Ended) -> Started | Ended:
@@ -534,9 +532,11 @@ def _now() -> Now:
 
 
 def _settled(report: Started | Ended) -> Started | Ended:
-    """Not of what is told again: after its launcher's death it may be about a start before the last."""
+    """A job of the worker's own API can be given back to nobody: what this machine lacked for it, it failed by."""
+    if not isinstance(report, Ended) or report.reason != "withdrawn" or not report.text:
+        return report
     own = AttemptKey.parse(report.key).job == OWN
-    return given_back(report) if isinstance(report, Ended) and not own else report
+    return report._replace(reason="launch_failed") if own else report
 
 
 def _item(item: StartItem) -> Item:

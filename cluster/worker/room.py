@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from cluster.domain.launcher_events import Ended
 from cluster.domain.room import Space
 
 # How an error of the system ends that says so, in whoever's words it is told.
@@ -15,13 +14,6 @@ _NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 def says_no_room(text: str) -> bool:
     """Whether something failed for want of room, by the words that tell of it."""
     return text.endswith(_NO_ROOM)
-
-
-def given_back(ended: Ended) -> Ended:
-    """One that could not be started because a disk is full is no failure: it may start elsewhere, or later."""
-    if ended.reason == "launch_failed" and says_no_room(ended.text):
-        return ended._replace(reason="withdrawn", code=None)
-    return ended
 
 
 class Disks:

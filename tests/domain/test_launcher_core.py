@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.launcher_core import ALONE, DYING, LOST_TEXT, IllegalTransition, LauncherCore
+from cluster.domain.launcher_core import (
+    ALONE,
+    DYING,
+    LOST_TEXT,
+    MOST_STILLBORN,
+    STILLBORN_TEXT,
+    IllegalTransition,
+    LauncherCore,
+)
 from cluster.domain.launcher_events import (
     AgentAcked,
     AgentConnected,
@@ -274,17 +282,18 @@ def test_a_new_agent_hears_everything_it_has_not_acknowledged() -> None:
     core.turn([ended(A)], NOW)
     core.turn([started(B)], NOW)
     core.turn([StartRequested(ONE_CPU, [C])], NOW)
+    core.turn([AgentAcked(1)], NOW)
     a_ended = Ended(2, A.key, "ok", 0, None, WALL, 1_000_000, 5, 6, 7, 8)
     b_started = Started(3, B.key, 7, WALL)
-    assert core.turn([AgentConnected(1, 1000)], NOW) == [Welcome([B.key], [C.key], [a_ended, b_started])]
+    assert core.turn([AgentConnected(1000)], NOW) == [Welcome([B.key], [C.key], [a_ended, b_started])]
     core.turn([AgentAcked(2)], NOW)
-    assert core.turn([AgentConnected(0, 1000)], NOW) == [Welcome([B.key], [C.key], [b_started])]
+    assert core.turn([AgentConnected(1000)], NOW) == [Welcome([B.key], [C.key], [b_started])]
 
 
 def test_a_new_agent_sets_the_capacity() -> None:
     core = running(1000, ONE_CPU, A)
     core.turn([StartRequested(ONE_CPU, [B, C])], NOW)
-    effects = core.turn([AgentConnected(0, 2000)], NOW)
+    effects = core.turn([AgentConnected(2000)], NOW)
     assert effects[1:] == [Spawn(1, B, ONE_CPU)]
 
 
@@ -323,7 +332,7 @@ def test_it_exits_when_it_is_idle_and_no_agent_comes_back() -> None:
 def test_it_does_not_exit_while_an_agent_is_there_or_anything_runs() -> None:
     core = LauncherCore(1000)
     core.turn([AgentLost()], NOW)
-    core.turn([AgentConnected(0, 1000)], NOW + 1)
+    core.turn([AgentConnected(1000)], NOW + 1)
     assert core.next_deadline() is None
     assert core.turn([Tick()], NOW + ALONE) == []
     core.turn([StartRequested(ONE_CPU, [A])], NOW + ALONE)
@@ -341,10 +350,10 @@ def test_quit_when_idle_exits() -> None:
 @pytest.mark.parametrize("event", [started(A), StartFailed(A.key, "", None), ended(B)])
 def test_what_cannot_happen_changes_nothing(event: Event) -> None:
     core = running()
-    before = core.turn([AgentConnected(0, 1000)], NOW)
+    before = core.turn([AgentConnected(1000)], NOW)
     with pytest.raises(IllegalTransition):
         core.turn([event], NOW)
-    assert core.turn([AgentConnected(0, 1000)], NOW) == before
+    assert core.turn([AgentConnected(1000)], NOW) == before
 
 
 SHORT = 0.001  # seconds; of such attempts a slot is handed many in advance
@@ -390,7 +399,7 @@ def test_what_waits_behind_one_that_takes_long_is_taken_back_and_starts_elsewher
     core = ahead(C, D)
     core.turn([started(B)], NOW)
     assert core.next_deadline() == NOW + STALE
-    core.turn([AgentConnected(0, 2000)], NOW)
+    core.turn([AgentConnected(2000)], NOW)
     assert core.turn([Tick()], NOW + STALE) == [TakeBack(0)]
     assert core.turn([TakenBack(0, [C.key, D.key])], NOW + STALE) == [Spawn(1, C, ONE_CPU)]
     assert core.turn([ended(B, took=STALE)], NOW + STALE)[1:] == [Spawn(0, D, ONE_CPU)]
@@ -461,6 +470,51 @@ def test_a_slot_with_something_that_cannot_be_killed_takes_nothing_more() -> Non
     closed = ProcessEnded(B.key, 0, None, 1000, 0, 0, (0, 0), closed=True)
     assert core.turn([closed], NOW)[1:] == [Spawn(0, C, ONE_CPU)]
     assert core.turn([SlotLost(7, [])], NOW) == []  # of one that was let go
+
+
+def test_a_slot_that_has_begun_the_next_when_it_is_asked_is_asked_again_later_and_not_at_once() -> None:
+    """It answers that there is nothing to give back; the end that it told before that is heard after."""
+    core = ahead(C)
+    core.turn([started(B)], NOW)
+    assert core.turn([Tick()], NOW + STALE) == [TakeBack(0)]
+    assert core.turn([TakenBack(0, [])], NOW + STALE) == []
+    assert core.next_deadline() == NOW + 2 * STALE
+
+
+def test_a_slot_whose_queue_is_full_gets_no_more_before_it_has_done_something() -> None:
+    core = ahead(C, D)
+    assert core.turn([TakenBack(0, [D.key])], NOW) == []
+    assert core.turn([Tick()], NOW) == []
+    assert core.turn([started(B), ended(B, took=SHORT)], NOW)[1:] == [Spawn(0, D, ONE_CPU)]
+
+
+def test_what_hangs_before_it_starts_loses_its_slot_when_it_is_to_be_stopped() -> None:
+    core = LauncherCore(1000)
+    core.turn([StartRequested(ONE_CPU, [A])], NOW)
+    assert core.turn([StopRequested([A.key], grace=0)], NOW) == [TakeBack(0)]
+    assert core.turn([TakenBack(0, [])], NOW) == []
+    assert core.next_deadline() == NOW + DYING
+    assert core.turn([Tick()], NOW + DYING) == [KillSlot(0, A.key)]
+    assert end_reports(core.turn([SlotLost(0, [])], NOW + DYING))[0].reason == "cancelled"
+    assert core.used == 0
+
+
+def test_what_this_machine_lacks_something_for_is_given_back() -> None:
+    core = LauncherCore(1000)
+    core.turn([StartRequested(ONE_CPU, [A])], NOW)
+    effects = core.turn([StartFailed(A.key, "no room", None, given_back=True)], NOW)
+    assert effects == [Report(Ended(1, A.key, "withdrawn", text="no room"))]
+    assert core.used == 0
+
+
+def test_slots_that_die_at_birth_are_not_made_for_ever() -> None:
+    core = LauncherCore(1000)
+    core.turn([StartRequested(ONE_CPU, [A])], NOW)
+    for _ in range(MOST_STILLBORN - 1):
+        assert core.turn([SlotLost(0, [A.key], stillborn=True)], NOW) == [Spawn(0, A, ONE_CPU)]
+    effects = core.turn([SlotLost(0, [A.key], stillborn=True)], NOW)
+    assert effects == [Report(Ended(1, A.key, "withdrawn", text=STILLBORN_TEXT))]
+    assert core.attempts == {}
 
 
 def test_only_some_idle_slots_are_kept() -> None:

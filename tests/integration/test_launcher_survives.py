@@ -62,20 +62,6 @@ def test_every_report_comes_until_it_is_acknowledged(lab: Lab) -> None:
             assert later.hello.seq == count
             await later.until(lambda: len(later.reports) == count - 5)
             assert later.reports == agent.reports[5:]
-            known = await lab.connect(incarnation=agent.hello.incarnation, acked=count - 3)
-            await known.until(lambda: len(known.reports) == 3)
-            assert known.reports == agent.reports[-3:]
-
-    run(main())
-
-
-def test_an_agent_of_another_incarnation_acknowledges_nothing(lab: Lab) -> None:
-    async def main() -> None:
-        agent = await lab.connect()
-        await agent.end_of(one(agent, lab.template("true")))
-        async with lab.agent():
-            later = await lab.connect(incarnation="another", acked=999)
-            await later.until(lambda: len(later.reports) == 2)
 
     run(main())
 
@@ -95,7 +81,7 @@ def test_an_agent_that_does_not_read_stalls_nothing_and_misses_nothing(lab: Lab)
     async def main() -> None:
         async with lab.agent() as agent:
             deaf = await lab.dial()
-            deaf.sendall(wire.encode(("hello", 1000, None, 0)))
+            deaf.sendall(wire.encode(("hello", 1000)))
             long = wire.encode_template(lab.template("true", refusal="x" * 5000))
             deaf.sendall(wire.encode(("define", 1, long)))
             deaf.sendall(wire.encode(("start", 1, [f"{i}.0#1" for i in range(500)])))
@@ -143,7 +129,7 @@ def test_only_a_greeted_agent_takes_the_place_of_another(lab: Lab) -> None:
                 one(agent, lab.shell("echo still heard"))
                 assert (await agent.end_of("1.0#1")).code == 0
                 for caller in (first, second):
-                    caller.sendall(wire.encode(("hello", 1000, None, 0)))
+                    caller.sendall(wire.encode(("hello", 1000)))
                 for caller in (first, second):  # greeted, even if another came before the answer had gone out
                     assert wire.decode(await asyncio.to_thread(caller.makefile("rb").readline))[0] == "hello"
                 await agent.until_gone()

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from cluster.domain.errors import Exhausted
-from cluster.domain.launcher_events import Ended
 from cluster.rpc.errors import calling
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2
-from cluster.worker.room import given_back
 from tests.integration.workers import Site, at_site
 from tests.small_disk import small_disk
 
@@ -105,14 +103,6 @@ def test_a_disk_without_inodes_is_full_too(tmp_path: Path) -> None:
             await worker.stop()
 
     at_site(tmp_path, body, LEASE)
-
-
-def test_only_what_failed_for_want_of_room_is_given_back() -> None:
-    full = Ended(1, "5.0#1", "launch_failed", 126, text="cannot make the output file x: No space left on device")
-    assert given_back(full) == full._replace(reason="withdrawn", code=None)
-    assert given_back(full._replace(text="Disk quota exceeded")).reason == "withdrawn"
-    for other in (full._replace(text="Permission denied"), full._replace(reason="exit:1"), full._replace(reason="ok")):
-        assert given_back(other) == other
 
 
 def own_request(*argv: str) -> worker_pb2.StartJobRequest:

@@ -41,7 +41,6 @@ class Agent:
         self._launcher: Launcher | None = None
         self._arrival = [0.0, 0.0]  # of the last line to the launcher, and of the last from it
         self._welcome: lev.Welcome | None = None
-        self._acked, self._incarnation = 0, ""
         self.world.at(self.world.between(0.01, 0.3), self.connect_launcher)
 
     # ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -114,7 +113,7 @@ class Agent:
             return
         launcher = self._launcher = self.machine.living_launcher()
         self._line = 0
-        self._line = launcher.connect(lambda message: self._pass_up(launcher, message), self._incarnation, self._acked)
+        self._line = launcher.connect(lambda message: self._pass_up(launcher, message))
 
     def launcher_died(self) -> None:
         self._launcher = None
@@ -129,10 +128,8 @@ class Agent:
         if self._launcher is not launcher:
             return
         if isinstance(message, lev.Welcome):
-            if self._incarnation != self.machine.incarnation:
-                self._incarnation, self._acked = self.machine.incarnation, 0
             unacked = list(map(self._with_sizes, message.unacked))
-            self.feed(wm.LauncherConnected(self._incarnation, message.running, message.backlog, unacked))
+            self.feed(wm.LauncherConnected(self.machine.incarnation, message.running, message.backlog, unacked))
         else:
             self.feed(wm.LauncherReported([self._with_sizes(message)]))
 
@@ -189,7 +186,6 @@ class Agent:
                 if self._launcher is not None:
                     self._launcher.table.renew(at)
             case wm.AckJournal(sequence):
-                self._acked = sequence
                 self._tell_launcher(lev.AgentAcked(sequence))
             case _:
                 raise AssertionError(f"an effect that nobody performs: {effect}")

@@ -84,8 +84,8 @@ class Launcher:
                 slot.alive = False
         self.core = LauncherCore(self.machine.millicpus, said.seq, said.unacked(whole=same_boot))
         begun = {k: b for k, b in said.begun.items() if self._has_begun(b)}
-        self._journal_anew([b._replace(slot=-1, number=0) for b in begun.values()])
-        self.machine.begun.clear()
+        if self._journal_anew([b._replace(slot=-1, number=0) for b in begun.values()]):
+            self.machine.begun.clear()
         self._events += [ev.FoundUnfinished(key, 0, 0) for key in begun]
         self._turn()
 
@@ -94,7 +94,7 @@ class Launcher:
 
     # ── what it hears ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def connect(self, to_agent: ToAgent, incarnation: str, acked: int) -> int:
+    def connect(self, to_agent: ToAgent) -> int:
         """An agent says hello. What an earlier one had sent and was not read yet is gone. Answers its line."""
         self._agent_line += 1
         line = self._agent_line
@@ -104,8 +104,7 @@ class Launcher:
                 return
             self._to_agent = to_agent
             self._out.clear()
-            known = acked if incarnation == self.machine.incarnation else 0
-            self._put(ev.AgentConnected(known, self.machine.millicpus))
+            self._put(ev.AgentConnected(self.machine.millicpus))
 
         self.process.hear(greets)
         return line
@@ -373,12 +372,14 @@ class Launcher:
             self.machine.journal += self._pending
             self._pending = []
 
-    def _journal_anew(self, begun: Iterable[Begun]) -> None:
+    def _journal_anew(self, begun: Iterable[Begun]) -> bool:
+        """Whether it could be written."""
         if self.machine.disk.full and self.machine.journal_readable:
-            return  # it goes on growing
+            return False  # it goes on growing
         self.machine.journal_base = self.core.seq
         self.machine.journal = [*begun, *self.core.unacked]
         self._pending = []
+        return True
 
     def _set_timer(self) -> None:
         due = self.core.next_deadline()
