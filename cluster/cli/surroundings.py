@@ -1,6 +1,7 @@
 """What a process may lack when cron, a service or a web server starts it, and how it is made good: open standard
 streams, UTF-8, and the name of its own Python."""
 
+import fcntl
 import io
 import locale
 import os
@@ -19,9 +20,13 @@ def make_good() -> None:
 
 def _hold_standard_descriptors() -> None:
     """Whoever closed one of the three (`2>&-`) wants nothing of it. The next file or connection that is opened would
-    get its number, and what is meant for nobody would go there."""
+    get its number, and what is meant for nobody would go there. (A program between us and them, such as a script that
+    looks for a Python, may have opened one already: nothing can be written to that.)"""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
+    for stream in (1, 2):
+        if fcntl.fcntl(stream, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            os.dup2(fd, stream)
     os.close(fd)
 
 

@@ -127,6 +127,7 @@ def _kill(group: str, wait: bool = True) -> None:
     """Everything in it and below; and `wait` until it is gone, which takes long where something hangs in the kernel."""
     if os.path.exists(f"{group}/cgroup.kill"):
         _write(group, "cgroup.kill", "1")
+        tree.kill_all(lambda: _members(group))  # the kernel passes over a process whose first thread has ended
         if wait:
             _wait_until_empty(group)
         return

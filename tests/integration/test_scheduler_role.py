@@ -137,7 +137,7 @@ def test_the_local_admin_makes_tokens_and_their_uses_are_counted(tmp_path: Path)
     async def after_restart(ready: Ready) -> None:
         stub = admin_stub(tmp_path, ready)
         tokens = (await stub.ListTokens(admin_pb2.ListTokensRequest())).tokens
-        assert [(t.role, t.user, t.uses_left) for t in tokens] == [("worker", "", 100), ("user", "ann", 1)]
+        assert [(t.role, t.user, t.uses_left) for t in tokens] == [("worker", "", 10), ("user", "ann", 1)]
         here = parse_join_token(made[0])
         line = f"C1.{ready.join_address}.{here.pin}.{here.secret}"
         await join(line)

@@ -144,15 +144,19 @@ def test_a_worker_that_can_write_nothing_just_when_its_scheduler_moves_goes_ther
     async def body(site: Site) -> None:
         worker = await site.worker().started()
         state, aside = worker.directory / "worker.json", worker.directory / "aside"
+        spare = worker.directory / ".worker.json.spare"
         await site.cluster.stop()
         state.rename(aside)
-        state.mkdir()  # as good as a full disk
+        spare.unlink(missing_ok=True)
+        for path in (state, spare):
+            path.mkdir()  # as good as a full disk without any room left
         await site.cluster.start()
         site.announce()  # at another port
         while "worker.json cannot be written" not in worker.log():
             assert "stops by a fault" not in worker.log()
             await asyncio.sleep(0)
-        state.rmdir()
+        for path in (state, spare):
+            path.rmdir()
         aside.rename(state)
         user = site.cluster.user()
         job = await user.submit("true")
