@@ -192,6 +192,14 @@ class OwnJobs:
         """Whether all that launchers have said is on disk, so that they may forget it."""
         return not self._unsaved
 
+    async def unsaved_for(self, patience: float) -> None:
+        """Returns when the disk has taken down nothing for so many seconds, though there is something."""
+        while True:
+            before = dict(self._unsaved)
+            await asyncio.sleep(patience)
+            if before and before.keys() <= self._unsaved.keys():
+                return
+
     def _latest(self, job: OwnJob) -> OwnJob:
         return self._unsaved.get(job.number, job)
 

@@ -37,7 +37,7 @@ from cluster.worker.membership import Membership, keep_renewing, reissued
 from cluster.worker.null_launcher import NullLauncher
 from cluster.worker.outputs import Outputs
 from cluster.worker.own_jobs import OwnJobs
-from cluster.worker.own_store import OwnStore
+from cluster.worker.own_store import OwnStore, OwnStoreFailed
 from cluster.worker.room import Disks
 from cluster.worker.serving import OwnServer
 from cluster.worker.standalone import Standalone
@@ -50,6 +50,7 @@ NO_LISTENER = "none"
 QUIT_PATIENCE = 10.0  # seconds for the launcher to go once nothing runs
 # Seconds that a worker which ends waits for the next launcher, when it has jobs to stop and the last one has died.
 LAUNCHER_PATIENCE = 10.0
+SAVING_PATIENCE = 5.0  # seconds that it waits for a disk that does not take down the ends of its own jobs
 
 # What the first answer of a scheduler says about us that no further try will change.
 _HOPELESS = (Untrusted, NotAuthenticated, NotPermitted, InvalidInput)
@@ -153,7 +154,15 @@ class Worker:
         if self._tasks and self._failure is None:
             agent.shut_down(stop_jobs)
             if stop_jobs:
-                await self._unless_it_fails(self._own.stop_all(), agent.no_launcher_for(LAUNCHER_PATIENCE))
+                await self._unless_it_fails(
+                    self._own.stop_all(),
+                    agent.no_launcher_for(LAUNCHER_PATIENCE),
+                    self._own.unsaved_for(SAVING_PATIENCE),
+                )
+                if not self._own.all_saved:
+                    self._failure = OwnStoreFailed(
+                        "the ends of this worker's own jobs could not be written; see its log"
+                    )
             await self._unless_it_fails(agent.finished.wait())
             if not stop_jobs:
                 self._say_what_goes_on()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.errors import Unreachable
+from cluster.worker.own_store import OwnStoreFailed
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched
 from tests.integration.test_worker_own_api import Own
@@ -125,8 +126,8 @@ def test_a_worker_whose_disk_fails_as_it_ends_does_not_hang(tmp_path: Path) -> N
         with closing(sqlite3.connect(worker.directory / "worker.db", isolation_level=None)) as database:
             database.execute("begin immediate")  # the end of the job cannot be saved
             await let_go(gate)
-            assert await worker.process.wait() == 70
-        assert "stopped by a fault of its own" in worker.log()
+            assert await worker.process.wait() == OwnStoreFailed.exit_code
+        assert "the ends of this worker's own jobs could not be written" in worker.log()
         assert leader.is_gone()  # all the same
 
     at_site(tmp_path, body)
