@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +25,7 @@ class Roles:
         self.around: dict[str, list[str]] = {}  # role: a command that runs it, such as one that lets its disk fail
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._workers: set[str] = set()
+        self.expelled: set[str] = set()  # workers that no scheduler lets in any more: each ends as soon as it starts
 
     def __enter__(self) -> "Roles":
         return self
@@ -35,7 +36,8 @@ class Roles:
         for name in self._workers:
             self.stop(name)
             # Launchers outlive their agents; only one that is told so takes its launcher, and all that it runs, along.
-            self.start_worker(name, "--stop-jobs")
+            with suppress(AssertionError) if name in self.expelled else nullcontext():
+                self.start_worker(name, "--stop-jobs")
             self.stop(name)
         self.stop("scheduler")
 
@@ -101,6 +103,7 @@ class Roles:
             os.close(writer)
             said = os.read(reader, 1)
         if not said:
+            self._running.pop(name).wait()
             raise AssertionError(f"{name} ended: {Path(log.name).read_text()}")
 
 

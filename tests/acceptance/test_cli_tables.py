@@ -44,7 +44,7 @@ def test_lists_keep_names_and_states_whole(cluster: Command, width: int) -> None
     number = job.text.strip()
     cluster("job", "wait", number)
     for line, wanted in (
-        (["job", "list", "--limit", "50"], [f"{number} ", "failed "]),
+        (["job", "list", "--limit", "500"], [f"{number} ", "failed "]),
         (["job", "show", number], [f"{number}.2 ", "failed "]),
         (["worker", "list"], [f"{os.uname().nodename} ", "online "]),
     ):

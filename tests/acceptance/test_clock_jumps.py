@@ -145,12 +145,12 @@ class Site:
         return self.head.ok("token", "create", "--quiet", *options).text.strip()
 
     @contextmanager
-    def worker(self, *options: str) -> Iterator[None]:
+    def worker(self, *options: str) -> Iterator[Roles]:
         """On the other machine, which has no scheduler of its own, until the body is done."""
         remote = Roles(self.other)
         with remote:
             remote.start_worker("box", *options)
-            yield
+            yield remote
 
     def travel(self, days: int) -> None:
         """While all of it is off."""
@@ -183,9 +183,10 @@ def test_a_worker_elsewhere_goes_on_as_it_was_by_one_new_token(site: Site, days:
 
 
 def test_a_worker_that_was_expelled_joins_as_another_one_by_one_new_token(site: Site) -> None:
-    with site.worker("--join", site.token()):
+    with site.worker("--join", site.token()) as remote:
         (before,) = site.head.ok("worker", "list", "--json").json
         site.head.ok("worker", "remove", "box", "--revoke", "--yes")
+        remote.expelled.add("box")
     with site.worker("--join", site.token()):
         (after,) = site.head.ok("worker", "list", "--json").json
         assert after["id"] != before["id"]
