@@ -46,6 +46,17 @@ def missing() -> str | None:
     return None if shutil.which("unshare") else "needs unshare (apt-get install util-linux)"
 
 
+def _readable(program: Path, place: Path) -> Path:
+    """The launcher's program in a copy that every user may read: this checkout may lie where only its owner looks."""
+    package = program.parents[1]
+    for part in ("domain", "launcher"):
+        shutil.copytree(package / part, place / package.name / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(package / "__init__.py", place / package.name)
+    for path in (place, *place.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return place / program.relative_to(package.parent)
+
+
 class Ground(Lab):
     """A launcher's directory and place, of one kind. Needs root. `close` removes all of it."""
 
@@ -73,7 +84,8 @@ class Ground(Lab):
         self._become = ("setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups") if owner else ()
         script = f'{enter} {HIDE[cgroups]}; exec "$@"'
         self.command = ["unshare", "-m", "--propagation=private", "sh", "-ec", script, "sh", *self._become]
-        self.command += [PYTHON, *default_command()[1:]]
+        *options, program = default_command()[1:]
+        self.command += [PYTHON, *options, str(_readable(Path(program), root / "code"))]
 
     async def connect(self, millicpus: int = 1000, **more: Any) -> Agent:
         return await super().connect(millicpus, **{"command": self.command, **more})
