@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tools import protos
 from tools.environments import REPOSITORY, clean_environ, environment
@@ -110,18 +111,31 @@ def _tests(arguments: list[str], quick: bool) -> str:
     """Runs pytest, shows its output as it comes, and returns its closing line."""
     selection = ["-m", "not slow"] if quick else []
     spread = ["-n", str(os.cpu_count()), "--dist=worksteal"]
-    pytest = [str(environment("dev")), "-m", "pytest", *spread, *selection, *arguments]
+    pytest = [*_own_mounts(), str(environment("dev")), "-m", "pytest", *spread, *selection, *arguments]
     closing = ""
-    with subprocess.Popen(
-        pytest, cwd=REPOSITORY, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None, "it is a pipe"
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            closing = line.strip() or closing
+    # Directories of their own: pytest by itself clears away what earlier runs left, and fails where it cannot.
+    with TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as directory:
+        environ = {**clean_environ(), "PYTEST_DEBUG_TEMPROOT": directory}
+        with subprocess.Popen(
+            pytest, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None, "it is a pipe"
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                closing = line.strip() or closing
     if process.returncode:
         raise Failed(closing)
     return closing
+
+
+def _own_mounts() -> list[str]:
+    """What to put before a command, so that what it mounts is gone with its last process, however that ends."""
+    unshare = ["unshare", "--mount"]
+    try:
+        allowed = subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    return unshare if allowed else []
 
 
 def _tool(name: str, *arguments: str) -> str:
