@@ -1,6 +1,6 @@
 """Where state and configuration live on this machine, and what the configuration file says.
 
-The file is TOML (S2.13):
+The file is TOML:
 
     [client]
     scheduler = "head.example:50000"

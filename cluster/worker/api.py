@@ -1,4 +1,4 @@
-"""The worker's own gRPC door, the service `Worker` (S2.5): start, stop, status, wait, output. Mutual TLS."""
+"""The worker's own gRPC door, the service `Worker`: start, stop, status, wait, output. Mutual TLS."""
 
 import asyncio
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""Jobs that were started on this worker itself (S2.5): same launcher, same outputs, no scheduler and no lease.
+"""Jobs that were started on this worker itself: same launcher, same outputs, no scheduler and no lease.
 
 A job is on disk before the launcher hears of it, and its launcher's incarnation with it. So after a crash in between
 it is known whether it can have run: with the same incarnation, a job that the launcher does not know never started.
@@ -87,7 +87,7 @@ class OwnJobs:
         return job
 
     def stop(self, job: OwnJob, grace: float | None, by: str, reason: str) -> None:
-        """Stop a job and its whole tree. One that has ended stays as it is (S2.11)."""
+        """Stop a job and its whole tree. One that has ended stays as it is."""
         if job.state.ended:
             return
         launcher = self._agent().launcher_or_error()  # before anything is written down that does not happen then

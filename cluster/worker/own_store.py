@@ -1,4 +1,4 @@
-"""The jobs of the worker's own API, past ones included, in `worker.db` (S2.10). SQLite, one row for each job.
+"""The jobs of the worker's own API, past ones included, in `worker.db`. SQLite, one row for each job.
 
 Written in the event loop: one job is one small commit at its start and one at its end, and nobody starts thousands a
 second through this door. `synchronous=FULL`, because a job that was acknowledged must not be forgotten.

@@ -1,4 +1,4 @@
-"""Finding a script in the folder that the worker's operator named, and never outside of it (S2.9)."""
+"""Finding a script in the folder that the worker's operator named, and never outside of it."""
 
 import errno
 import os

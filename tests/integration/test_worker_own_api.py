@@ -1,4 +1,4 @@
-"""The worker's own door (S2.5, S2.10, S2.11), with a scheduler and without."""
+"""The worker's own door, with a scheduler and without."""
 
 import asyncio
 import json

@@ -50,7 +50,7 @@ from tests.patience import PATIENCE
 KEY = AttemptKey(5, 0, 1)
 
 
-# -- scripts (S2.9)
+# -- scripts
 
 
 @pytest.fixture
