@@ -4,21 +4,21 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from cluster.cli.asking import is_terminal
+from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
 from cluster.cli.outlet import Outlet
 from cluster.cli.progress import Progress, progress
 from cluster.client.aio import AsyncClient, new_job_id
-from cluster.client.types import Job
+from cluster.client.types import Job, Output
 from cluster.domain.errors import ClusterError, NotFound, Unreachable
 from cluster.domain.job import JobSpec
 from cluster.domain.printable import printable
 from cluster.domain.states import TaskState
 
-INTERRUPTED = 130  # 128 + SIGINT
 PATIENCE_BEFORE_WHY = 1.0  # seconds that a job may wait before we say why: most start sooner
 
 
@@ -55,16 +55,17 @@ async def hand_in(client: AsyncClient, spec: JobSpec) -> Job | None:
     except (ClusterError, asyncio.CancelledError) as error:
         why = printable(str(error)) or "the scheduler has not answered"
         said = f"the job may go on: {why}; `cluster job cancel {job_id}` stops it"
-    with suppress(OSError):  # the terminal may be gone
-        print(f"cluster: {said}", file=sys.stderr)
+    print(f"cluster: {said}", file=sys.stderr)
     return None
 
 
 class Follower:
     """Follows one job to its end. Signals: the first Ctrl-C on a terminal asks, the next cancels, one more leaves.
 
-    Elsewhere, and for SIGTERM or the end of the terminal (but not under nohup), the first cancels. So does an output
-    that takes nothing any more: a reader who goes away, a full disk. All that would have ended the command here.
+    Elsewhere, and for SIGTERM or the end of the terminal (but not under nohup), the first cancels. So does a standard
+    output that takes nothing any more: a reader who goes away, a full disk. All that would have ended the command here.
+    A standard error with a full disk would not, so the job goes on and has its own exit code; where that is 0, what is
+    missing there is an error all the same.
     Who leaves after cancelling waits for the scheduler's answer, or the job would go on unseen; the next signal leaves
     without it.
     """
@@ -78,6 +79,7 @@ class Follower:
         self._flowing.set()
         self._cancelling: asyncio.Task[bool] | None = None  # True: the scheduler has it
         self._asking = False
+        self._left_out = False  # something that the job wrote to stderr
         self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left_at_once: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -110,7 +112,7 @@ class Follower:
         await asyncio.wait([telling, self._left], return_when=asyncio.FIRST_COMPLETED)
         if not telling.cancel():
             telling.result()
-        return exit_code([self._latest])
+        return exit_code([self._latest]) or (IO_ERROR if self._left_out else 0)
 
     async def _copy(self) -> None:
         """Output to where it belongs, as bytes."""
@@ -125,13 +127,21 @@ class Follower:
                     self._progress.hide()
                 if piece.note:
                     print(note_of(piece), file=sys.stderr)
-                await outlets[piece.stderr].write(piece.data)
+                await self._write(outlets, piece)
                 if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
                     self._progress.show()
         except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
             if isinstance(error, Unreachable) and not self._latest.state.ended:
                 raise
             print(f"cluster: output of job {self._job.number} is missing: {printable(str(error))}", file=sys.stderr)
+
+    async def _write(self, outlets: Mapping[bool, Outlet], piece: Output) -> None:
+        try:
+            await outlets[piece.stderr].write(piece.data)
+        except OSError as error:
+            if not piece.stderr or isinstance(error, BrokenPipeError):
+                raise
+            self._left_out = True
 
     async def _watch(self) -> None:
         async for jobs in self._client.watch(self._job.id):
@@ -216,8 +226,7 @@ class Follower:
             self._flowing.set()
         if word == "c":
             self._cancelling = asyncio.create_task(self._cancel())
-            with suppress(OSError):  # the terminal may be gone
-                print(f"cluster: cancelling job {self._job.number}", file=sys.stderr)
+            print(f"cluster: cancelling job {self._job.number}", file=sys.stderr)
         elif word == "l":
             self._give_up()
 

@@ -3,23 +3,20 @@
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
 from cluster import __version__
 from cluster.cli import surroundings
+from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.variables import warn_of_misspelt
 from cluster.domain.errors import ClusterError
 from cluster.domain.printable import printable
 from cluster.rpc.room import check_descriptors, too_little_memory
 
-INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
-BROKEN_PIPE = 141  # 128 + SIGPIPE
-BUG = 70  # EX_SOFTWARE of sysexits.h
-IO_ERROR = 74  # EX_IOERR
-BUSY = 75  # EX_TEMPFAIL
 TOO_LITTLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # limits of this process or machine, no disk's
 
 COMMANDS = {
@@ -111,11 +108,10 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
     except BrokenPipeError:
         code = _broken_pipe()
     except OSError as error:
-        code = _tell([], _trouble(error), IO_ERROR)
+        code = _disk_or_limit(error)
     # All is said and done: taking gRPC and the interpreter apart would cost 35 ms of each short command.
     os._exit(code)
 
@@ -142,7 +138,7 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         if os.environ.get("CLUSTER_DEBUG"):
             raise
-        return _tell(arguments, _trouble(error), BUSY if error.errno in TOO_LITTLE else IO_ERROR)
+        return _disk_or_limit(error, arguments)
     except Exception as error:
         if os.environ.get("CLUSTER_DEBUG"):
             raise
@@ -160,10 +156,13 @@ def _little_memory() -> ClusterError | None:
     return None if limit == resource.RLIM_INFINITY else too_little_memory(limit)
 
 
-def _trouble(error: OSError) -> str:
+def _disk_or_limit(error: OSError, arguments: Sequence[str] = ()) -> int:
     """What this machine refused us: a full disk behind a redirection, a file that may not be read."""
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"
+    if error.filename == surroundings.OUTPUT:
+        _give_up_output()
+        arguments = ()  # no document can be written there
+    return _tell(arguments, f"{where}{error.strerror or error}", BUSY if error.errno in TOO_LITTLE else IO_ERROR)
 
 
 def _usage(error: click.UsageError) -> str:
@@ -172,7 +171,7 @@ def _usage(error: click.UsageError) -> str:
     return f"{message}; see `{where} --help`"
 
 
-def _tell(arguments: list[str], message: str, code: int) -> int:
+def _tell(arguments: Sequence[str], message: str, code: int) -> int:
     """One line on stderr; where --json was asked for, one JSON document on stdout instead.
 
     A program that asked for JSON reads stdout, and finds one document there whatever happens.
@@ -189,6 +188,11 @@ def _tell(arguments: list[str], message: str, code: int) -> int:
 
 
 def _broken_pipe() -> int:
-    """Whoever read our output has had enough. Nothing more can be said, and Python must not try at its exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Whoever read our output has had enough."""
+    _give_up_output()
     return BROKEN_PIPE
+
+
+def _give_up_output() -> None:
+    """Nothing more can be written there, and what is left to be written must not fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

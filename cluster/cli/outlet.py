@@ -3,6 +3,10 @@
 import asyncio
 import os
 import select
+import sys
+from contextlib import nullcontext
+
+from cluster.cli.surroundings import naming_output
 
 PIECE = select.PIPE_BUF  # a pipe that can be written takes at least so many bytes without blocking (POSIX)
 
@@ -12,7 +16,7 @@ class Outlet:
 
     A reader who stops reading (a pager) stops our reading too, and never our signals: we wait until the descriptor
     can be written. It is not made non-blocking, for it is shared with the processes beside us. BrokenPipeError when
-    the reader is gone.
+    the reader is gone; other errors of standard output name it.
     """
 
     def __init__(self, fd: int) -> None:
@@ -25,7 +29,9 @@ class Outlet:
         while view:
             if not self._poll.poll(0):
                 await self._writable()
-            view = view[os.write(self._fd, view[:PIECE]) :]
+            with naming_output() if self._fd == sys.stdout.fileno() else nullcontext():
+                written = os.write(self._fd, view[:PIECE])
+            view = view[written:]
 
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.options import ARRAY, CPUS, DURATION, SIZE, as_json, connection, quiet
+from cluster.client.types import Job
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
 from cluster.domain.printable import printable
@@ -105,17 +107,26 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
     async def work() -> None:
         async with client(ctx, start=True) as cluster:
             job = await cluster.submit(spec)
-        if as_json:
-            from cluster.cli.render import job_json, print_json
-
-            print_json(job_json(job))
-        elif quiet:
-            print(job.number)
-        else:
-            tasks = f" ({job.counts.total} tasks)" if job.is_array else ""
-            print(f"job {job.number} submitted{tasks}")
+        try:
+            _tell(job, as_json, quiet)
+        except OSError as error:
+            what = f"{error.strerror}; job {job.number} is submitted all the same"
+            raise OSError(error.errno, what, error.filename) from None
 
     asyncio.run(work())
+
+
+def _tell(job: Job, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        from cluster.cli.render import job_json, print_json
+
+        print_json(job_json(job))
+    elif quiet:
+        print(job.number)
+    else:
+        tasks = f" ({job.counts.total} task{'' if job.counts.total == 1 else 's'})" if job.is_array else ""
+        print(f"job {job.number} submitted{tasks}")
+    sys.stdout.flush()
 
 
 @click.command("run", context_settings=COMMAND_LINE)
@@ -140,7 +151,7 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
     spec = spec_of(options)
 
     async def work() -> int:
-        from cluster.cli.follow import INTERRUPTED, Follower, hand_in
+        from cluster.cli.follow import Follower, hand_in
 
         async with client(ctx, start=True) as cluster:
             job = await hand_in(cluster, spec)

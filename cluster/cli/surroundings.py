@@ -5,8 +5,13 @@ import fcntl
 import io
 import locale
 import os
+import select
 import sys
-from typing import cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+OUTPUT = "standard output"  # what errors about it name
 
 
 def make_good() -> None:
@@ -45,11 +50,52 @@ def _speak_utf8() -> None:
 def _open_streams() -> None:
     """The three, also where Python found none when it started (it has None there, which cannot be written to). What an
     encoding cannot show (a job's name, a path) is shown as an escape; it is no reason to end."""
-    for fd, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115 (for as long as we run)
-    for stream in (sys.stdout, sys.stderr):
-        text = cast(io.TextIOWrapper, stream)
-        # A terminal shows the locale's encoding; what programs read, JSON above all, is UTF-8.
-        own = text.isatty() and locale.getencoding() not in ("UTF-8", "ANSI_X3.4-1968")
-        text.reconfigure(encoding=locale.getencoding() if own else None, errors="backslashreplace")
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 (for as long as we run)
+    sys.stdout = _opened(_Output(1, "w", closefd=False))
+    sys.stderr = _opened(_Remarks(2, "w", closefd=False))
+
+
+def _opened(raw: io.FileIO) -> io.TextIOWrapper:
+    # A terminal shows the locale's encoding; what programs read, JSON above all, is UTF-8.
+    own = raw.isatty() and locale.getencoding() not in ("UTF-8", "ANSI_X3.4-1968")
+    encoding = locale.getencoding() if own else "utf-8"
+    lines = raw.isatty() or raw.fileno() == 2
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=lines)
+
+
+class _Stream(io.FileIO):
+    """A standard stream. Somebody beside us may have made it non-blocking: then it is waited for."""
+
+    def write(self, data: Any) -> int:
+        while (written := super().write(data)) is None:
+            select.select([], [self], [])
+        return written
+
+
+class _Output(_Stream):
+    """Standard output: an error says that it is that."""
+
+    def write(self, data: Any) -> int:
+        with naming_output():
+            return super().write(data)
+
+
+class _Remarks(_Stream):
+    """Standard error: where it takes nothing (a full disk, a terminal that is gone) nobody is told anything, and that
+    is all. What was to be done is done, and the exit code says how."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+@contextmanager
+def naming_output() -> Iterator[None]:
+    """An OSError in the body of this names standard output."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, OUTPUT) from None

@@ -216,7 +216,7 @@ def test_an_output_that_takes_nothing_is_no_bug_of_ours(command: Command, stream
         capture_output=True,
         text=True,
     )
-    expected = (74, "cluster: No space left on device\n") if stream == "/dev/full" else (0, "")
+    expected = (74, "cluster: standard output: No space left on device\n") if stream == "/dev/full" else (0, "")
     assert (done.returncode, done.stderr) == expected
 
 

@@ -170,7 +170,7 @@ def test_a_full_disk_under_the_output_ends_the_job(cluster: Command) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(line, env=cluster.environment({}), stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE)
     *waiting, last = done.stderr.splitlines()
-    assert (done.returncode, last) == (74, b"cluster: No space left on device")
+    assert (done.returncode, last) == (74, b"cluster: standard output: No space left on device")
     assert all(b"waiting for the scheduler" in line for line in waiting)  # at most that, where all is slow
     assert cluster("job", "wait", "last").code == 143
 

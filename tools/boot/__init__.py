@@ -5,6 +5,7 @@ Every start of the program passes through here, so it imports next to nothing. I
 be called `python3` somewhere, to be able to say that it is too old.
 """
 
+import os
 import sys
 
 # EX_CONFIG of sysexits.h: this machine is not set up so that the program can run.
@@ -38,5 +39,9 @@ def main() -> None:
 
 def stop(problem: str) -> None:
     """Says in one line why the program cannot start, and ends the process."""
-    sys.stderr.write(f"cluster: {problem}\n")
+    try:
+        sys.stderr.write(f"cluster: {problem}\n")
+        sys.stderr.flush()
+    except (AttributeError, OSError):  # there is no stderr, or it takes nothing: the exit code says it alone
+        os._exit(UNUSABLE)
     sys.exit(UNUSABLE)
