@@ -224,6 +224,7 @@ def token_json(token: Token) -> dict[str, Any]:
         "revoked": token.revoked,
         "joined": [member_json(member) for member in token.joined],
         "joined_total": token.joined_total,
+        "maker": token.maker or None,
     }
 
 
@@ -240,4 +241,5 @@ def user_json(user: User) -> dict[str, Any]:
         "created_at": iso(user.created_at),
         "revoked_at": iso(user.revoked_at),
         "joined": user.joined,
+        "id": user.id,
     }

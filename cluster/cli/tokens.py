@@ -7,7 +7,7 @@ import time
 import click
 
 from cluster.cli.options import DURATION, as_json, connection, keep_jobs, quiet, yes
-from cluster.client.types import Member, Token
+from cluster.client.types import Revoked, Token
 from cluster.domain.errors import InvalidInput
 from cluster.domain.tokens import parse_join_token, split_address
 
@@ -84,14 +84,20 @@ def list_tokens(ctx: click.Context, as_json: bool, quiet: bool) -> None:
         print("".join(f"{token.id}\n" for token in tokens), end="")
     else:
         rows = [_row(token, now) for token in tokens]
-        print_table(("TOKEN", "ROLE", "USER", "STATE", "CREATED", "EXPIRES", "USES LEFT", "JOINED"), rows)
+        print_table(("TOKEN", "ROLE", "USER", "STATE", "MAKER", "CREATED", "EXPIRES", "USES LEFT", "JOINED"), rows)
 
 
 def _row(token: Token, now: float) -> tuple[str, ...]:
     from cluster.cli.render import ago, iso
 
     times = (ago(token.created_at, now), iso(token.expires_at) or "-")
-    return (token.id, token.role, token.user, _state(token, now), *times, _uses(token), _joined(token))
+    return (token.id, token.role, token.user, _state(token, now), _maker(token), *times, _uses(token), _joined(token))
+
+
+def _maker(token: Token) -> str:
+    """Who made it, as people call them; `?` of a token that an older version made."""
+    kind, _, name = token.maker.partition("/")
+    return (name if kind == "user" else kind) or "?"
 
 
 def _joined(token: Token) -> str:
@@ -115,7 +121,7 @@ def _state(token: Token, now: float) -> str:
 
 @token.command("revoke")
 @click.argument("id")
-@click.option("--and-joined", is_flag=True, help="Expel also the workers and users that have joined with it.")
+@click.option("--and-joined", is_flag=True, help="Expel also who has joined with it, or by what those made.")
 @keep_jobs
 @yes
 @connection
@@ -123,18 +129,17 @@ def _state(token: Token, now: float) -> str:
 def revoke(ctx: click.Context, id: str, and_joined: bool, keep_jobs: bool, yes: bool) -> None:
     """Let nobody join with a token any more. Who joined with it (`cluster token list`) stays, but for --and-joined.
 
-    A user who has joined by another token too keeps what that one gave.
+    That expels them, and who has joined by tokens that they made, and so on. A user who has joined by another token
+    too keeps what that one gave.
     """
     from cluster.cli.asking import confirm
     from cluster.cli.connecting import client
+    from cluster.cli.revoking import print_revoked
 
-    async def work() -> tuple[tuple[Member, ...], int]:
+    async def work() -> Revoked:
         async with client(ctx) as cluster:
             return await cluster.revoke_token(id, and_joined=and_joined, keep_jobs=keep_jobs)
 
     if and_joined and not yes:
-        confirm(f"Who has joined by token {id} is expelled for good. Revoke?")
-    expelled, cancelled = asyncio.run(work())
-    print(f"token {id} revoked{f', tasks asked to stop: {cancelled}' if cancelled else ''}")
-    for member in expelled:
-        print(f"{member.kind} {member.name or member.id} expelled")
+        confirm(f"Who has joined by token {id}, and by tokens that those made, is expelled for good. Revoke?")
+    print_revoked(f"token {id}", asyncio.run(work()))

@@ -6,7 +6,7 @@ import time
 import click
 
 from cluster.cli.options import as_json, connection, keep_jobs, quiet, yes
-from cluster.client.types import User
+from cluster.client.types import Revoked, User
 
 
 @click.group()
@@ -44,25 +44,28 @@ def _state(user: User) -> str:
 
 @user.command("revoke")
 @click.argument("name")
+@click.option("--and-joined", is_flag=True, help="Expel also who has joined by tokens that it made, and so on.")
 @keep_jobs
 @yes
 @connection
 @click.pass_context
-def revoke(ctx: click.Context, name: str, keep_jobs: bool, yes: bool) -> None:
+def revoke(ctx: click.Context, name: str, and_joined: bool, keep_jobs: bool, yes: bool) -> None:
     """Expel a user: every certificate of it is refused, its calls are cut, its jobs are cancelled.
 
-    A new token may give the name to somebody again; certificates from before stay refused. Of `admin` the one beside
-    the scheduler's keys is made anew, and all copies of the old one are refused.
+    Nobody joins any more by a token that it made; who has, stays and is named, but for --and-joined. A new token may
+    give the name to somebody again, who sees no job from before; certificates from before stay refused. Of `admin` the
+    one beside the scheduler's keys is made anew, and all copies of the old one are refused.
     """
     from cluster.cli.asking import confirm
     from cluster.cli.connecting import client
+    from cluster.cli.revoking import print_revoked
 
-    async def work() -> int:
+    async def work() -> Revoked:
         async with client(ctx) as cluster:
-            return await cluster.revoke_user(name, keep_jobs=keep_jobs)
+            return await cluster.revoke_user(name, and_joined=and_joined, keep_jobs=keep_jobs)
 
     if not yes:
         jobs = "" if keep_jobs else ", and its jobs are cancelled"
-        confirm(f"User {name} is expelled for good{jobs}. Revoke?")
-    cancelled = asyncio.run(work())
-    print(f"user {name} revoked{f', tasks asked to stop: {cancelled}' if cancelled else ''}")
+        others = ", and so is who joined by its tokens" if and_joined else ""
+        confirm(f"User {name} is expelled for good{others}{jobs}. Revoke?")
+    print_revoked(f"user {name}", asyncio.run(work()))

@@ -14,7 +14,7 @@ from cluster.client.discovery import Place, find
 from cluster.client.door import Door, WantedOutput
 from cluster.client.renewing import renew_if_due
 from cluster.client.so_far import ReadSoFar, read_on
-from cluster.client.types import Job, Member, Output, RemovedWorker, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
 from cluster.domain.arrays import parse_array
 from cluster.domain.errors import InvalidInput, NotReached, Unreachable
 from cluster.domain.job import JobSpec, validate
@@ -192,21 +192,19 @@ class AsyncClient:
         """All join tokens, used up and revoked ones included."""
         return await self._door().tokens()
 
-    async def revoke_token(
-        self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False
-    ) -> tuple[tuple[Member, ...], int]:
-        """From now on nobody can join with it; with `and_joined` who has is expelled, and jobs of theirs are cancelled.
-
-        Answers who was expelled, and how many tasks were asked to stop."""
+    async def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
+        """From now on nobody can join with it; with `and_joined` who has is expelled, and so is who joined by tokens of
+        theirs. Their jobs are cancelled."""
         return await self._door().revoke_token(token_id, and_joined, keep_jobs)
 
     async def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""
         return await self._door().users()
 
-    async def revoke_user(self, name: str, *, keep_jobs: bool = False) -> int:
-        """From now on no certificate of the user is let in. Answers how many tasks of its jobs were asked to stop."""
-        return await self._door().revoke_user(name, keep_jobs)
+    async def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
+        """From now on no certificate of the user is let in, and no token that it made; with `and_joined` neither who
+        joined by those. Jobs of theirs are cancelled."""
+        return await self._door().revoke_user(name, and_joined, keep_jobs)
 
     async def remove_worker(self, worker: str, *, revoke: bool = False) -> RemovedWorker:
         """Takes the worker of that id or name off the list; with `revoke` no certificate of it is let in any more.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.client.so_far import ReadSoFar
-from cluster.client.types import Job, Member, Output, RemovedWorker, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
 
@@ -60,14 +60,14 @@ class Door(Protocol):
     async def tokens(self) -> tuple[Token, ...]:
         """All tokens, used up and revoked ones included."""
 
-    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> tuple[tuple[Member, ...], int]:
-        """Nobody can join with it; with `and_joined` who has is expelled. Answers those, and tasks asked to stop."""
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+        """Nobody can join with it; with `and_joined` who has is expelled."""
 
     async def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""
 
-    async def revoke_user(self, name: str, keep_jobs: bool) -> int:
-        """No certificate of the user is let in. Answers how many tasks of its jobs were asked to stop."""
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+        """No certificate of the user is let in, nor anybody by its tokens; with `and_joined` nor who has joined so."""
 
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
         """Takes it off the list; with `revoke` no certificate of it is let in."""

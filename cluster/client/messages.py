@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.client.door import WantedOutput
-from cluster.client.types import Counts, Job, Member, Task, Token, User, Worker
+from cluster.client.types import Counts, Job, Member, Revoked, Task, Token, User, Worker
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
@@ -126,12 +126,23 @@ def token_of(message: "admin_pb2.Token") -> Token:
         revoked=message.revoked,
         joined=tuple(map(member_of, message.joined)),
         joined_total=message.joined_total,
+        maker=message.maker,
     )
 
 
 def member_of(message: "admin_pb2.Member") -> Member:
-    return Member(message.kind, message.id, message.name)
+    return Member(message.kind, message.id, message.name, message.token)
+
+
+def revoked_of(message: "admin_pb2.RevokeUserResponse | admin_pb2.RevokeTokenResponse") -> Revoked:
+    return Revoked(
+        tuple(map(member_of, message.expelled)),
+        tuple(message.tokens),
+        tuple(map(member_of, message.joined)),
+        message.joined_total,
+        message.cancelled,
+    )
 
 
 def user_of(message: "admin_pb2.User") -> User:
-    return User(message.name, message.role, message.created_at, message.revoked_at, message.joined)
+    return User(message.name, message.role, message.created_at, message.revoked_at, message.joined, message.id)

@@ -8,8 +8,8 @@ from cluster.client.connection import hanging_up, ready
 from cluster.client.door import WantedOutput
 from cluster.client.messages import (
     job_of,
-    member_of,
     output_fields,
+    revoked_of,
     selectors_of,
     spec_message,
     task_of,
@@ -17,7 +17,7 @@ from cluster.client.messages import (
     user_of,
     worker_of,
 )
-from cluster.client.types import Job, Member, Output, RemovedWorker, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
 from cluster.domain.credentials import Credentials
 from cluster.domain.identity import scheduler_server_name
 from cluster.domain.job import JobSpec
@@ -121,13 +121,13 @@ class SchedulerDoor:
         with calling(self.address):
             return tuple(map(token_of, (await self._admins("Tokens").ListTokens(admin_pb2.ListTokensRequest())).tokens))
 
-    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> tuple[tuple[Member, ...], int]:
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
         from cluster.v1 import admin_pb2
 
         request = admin_pb2.RevokeTokenRequest(id=token_id, and_joined=and_joined, keep_jobs=keep_jobs)
         with calling(self.address):
             answer = await self._admins("Tokens").RevokeToken(request)
-        return tuple(map(member_of, answer.expelled)), answer.cancelled
+        return revoked_of(answer)
 
     async def users(self) -> tuple[User, ...]:
         from cluster.v1 import admin_pb2
@@ -135,12 +135,13 @@ class SchedulerDoor:
         with calling(self.address):
             return tuple(map(user_of, (await self._admins("Users").ListUsers(admin_pb2.ListUsersRequest())).users))
 
-    async def revoke_user(self, name: str, keep_jobs: bool) -> int:
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
         from cluster.v1 import admin_pb2
 
+        request = admin_pb2.RevokeUserRequest(name=name, and_joined=and_joined, keep_jobs=keep_jobs)
         with calling(self.address):
-            answer = await self._admins("Users").RevokeUser(admin_pb2.RevokeUserRequest(name=name, keep_jobs=keep_jobs))
-        return int(answer.cancelled)
+            answer = await self._admins("Users").RevokeUser(request)
+        return revoked_of(answer)
 
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
         from cluster.v1 import admin_pb2

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
-from cluster.client.types import Job, Member, Output, RemovedWorker, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
 from cluster.domain.errors import ClusterError
 from cluster.domain.job import JobSpec
 from cluster.domain.states import TaskState
@@ -92,21 +92,19 @@ class Client:
         """All join tokens, used up and revoked ones included."""
         return self._do(self._inner.tokens())
 
-    def revoke_token(
-        self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False
-    ) -> tuple[tuple[Member, ...], int]:
-        """From now on nobody can join with it; with `and_joined` who has is expelled, and jobs of theirs are cancelled.
-
-        Answers who was expelled, and how many tasks were asked to stop."""
+    def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
+        """From now on nobody can join with it; with `and_joined` who has is expelled, and so is who joined by tokens of
+        theirs. Their jobs are cancelled."""
         return self._do(self._inner.revoke_token(token_id, and_joined=and_joined, keep_jobs=keep_jobs))
 
     def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""
         return self._do(self._inner.users())
 
-    def revoke_user(self, name: str, *, keep_jobs: bool = False) -> int:
-        """From now on no certificate of the user is let in. Answers how many tasks of its jobs were asked to stop."""
-        return self._do(self._inner.revoke_user(name, keep_jobs=keep_jobs))
+    def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
+        """From now on no certificate of the user is let in, and no token that it made; with `and_joined` neither who
+        joined by those. Jobs of theirs are cancelled."""
+        return self._do(self._inner.revoke_user(name, and_joined=and_joined, keep_jobs=keep_jobs))
 
     def remove_worker(self, worker: str, *, revoke: bool = False) -> RemovedWorker:
         """Takes the worker of that id or name off the list; with `revoke` no certificate of it is let in any more.

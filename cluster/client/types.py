@@ -117,6 +117,7 @@ class Token:
     revoked: bool
     joined: tuple["Member", ...] = ()  # by it, in order: the first of them; who was expelled is left out
     joined_total: int = 0
+    maker: str = ""  # who made it: user/NAME, or scheduler/main; empty: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,18 @@ class Member:
     kind: str  # worker or user
     id: str  # of a worker its UUID
     name: str  # empty: a worker that has not registered yet
+    token: str = ""  # by whose id it has joined, where that is told
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What came of revoking a user or a token."""
+
+    expelled: tuple[Member, ...]  # who has no certificate any more that lets it in
+    tokens: tuple[str, ...]  # ids of tokens that those had made and that were good until now
+    joined: tuple[Member, ...]  # who has joined by tokens of theirs, and stays: the first of them
+    joined_total: int
+    cancelled: int  # tasks that were asked to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +150,7 @@ class User:
     created_at: float
     revoked_at: float  # 0: it was not
     joined: int  # how many times, by tokens, without those that were revoked
+    id: str = ""  # what its jobs have as their owner
 
 
 @dataclass(frozen=True, slots=True)

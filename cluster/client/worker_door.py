@@ -11,7 +11,7 @@ import grpc.aio
 from cluster.client.connection import hanging_up, ready
 from cluster.client.door import WantedOutput
 from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
-from cluster.client.types import Job, Member, Output, RemovedWorker, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import InvalidInput, NotReached, Untrusted
 from cluster.domain.job import JobSpec
@@ -110,13 +110,13 @@ class WorkerDoor:
     async def tokens(self) -> tuple[Token, ...]:
         self._refuse()
 
-    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> tuple[tuple[Member, ...], int]:
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
         self._refuse()
 
     async def users(self) -> tuple[User, ...]:
         self._refuse()
 
-    async def revoke_user(self, name: str, keep_jobs: bool) -> int:
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
         self._refuse()
 
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:

@@ -6,6 +6,7 @@ the same name is not touched.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cluster.domain.identity import Kind
 
@@ -14,6 +15,23 @@ _NOISE_BITS = 64  # of a serial number, below the id: no two certificates of an 
 
 # Of every certificate that no joining has made: issued by hand (certs/gen.py), or before enrolments were kept.
 BY_HAND = 0
+
+
+class Maker(NamedTuple):
+    """Who made a token: the joining of a user (Enrolment has the same key), or the scheduler itself."""
+
+    kind: Kind
+    name: str
+    enrolment: int = BY_HAND
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str, enrolment: int) -> "Maker | None":
+        """What `str` and the enrolment were made of; None of an empty text."""
+        kind, _, name = text.partition("/")
+        return cls(Kind(kind), name, enrolment) if text else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +44,11 @@ class Enrolment:
     token: str  # id of the token that it was made by; empty: by none that was made for people
     joined: float
     revoked: float | None = None
+
+    @property
+    def as_maker(self) -> Maker:
+        """Of the tokens that it made."""
+        return Maker(self.kind, self.name, self.id)
 
 
 def serial_number(enrolment: int, noise: int) -> int:

@@ -7,6 +7,7 @@ themselves are read by `cluster.pki`.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from cluster.domain.errors import InvalidInput
 
@@ -97,6 +98,13 @@ class Peer:
     enrolment: int = 0  # which its serial number tells (cluster.domain.enrolments)
 
 
+class Standing(NamedTuple):
+    """What a cluster knows of somebody who shows a good certificate."""
+
+    role: Role
+    user_id: str = ""  # of a user: UserRecord.id, by which it owns jobs
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who makes the present call, and in what right."""
@@ -104,6 +112,7 @@ class Caller:
     identity: Identity
     role: Role
     enrolment: int = 0  # of the certificate that was shown (cluster.domain.enrolments)
+    user_id: str = ""  # as in Standing
 
 
 def parse_identity(uri: str) -> Identity:

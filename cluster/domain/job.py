@@ -184,7 +184,7 @@ class JobRecord:
 
     number: int
     id: str  # UUIDv7, made by the submitter
-    owner: str  # the user's name
+    owner: str  # the user's id (UserRecord.id)
     spec: JobSpec
     submitted_at: float
 

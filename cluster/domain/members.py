@@ -4,16 +4,14 @@ Pure: whoever calls keeps the records that a method answers, in one commit, befo
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cluster.domain.enrolments import BY_HAND, Enrolment
 from cluster.domain.errors import Conflict, NotFound
-from cluster.domain.identity import ADMIN_NAME, Identity, Kind, Peer, Role
+from cluster.domain.expulsion import Expelled, Expulsion, Record
+from cluster.domain.identity import ADMIN_NAME, Identity, Kind, Peer, Role, Standing
 from cluster.domain.tokens import TokenRecord, admit, check_kind
 from cluster.domain.users import UserRecord
-
-Record = UserRecord | TokenRecord | Enrolment
 
 
 class ExpelledUser(NamedTuple):
@@ -21,15 +19,6 @@ class ExpelledUser(NamedTuple):
 
     name: str
     enrolment: int
-
-
-@dataclass(frozen=True, slots=True)
-class Expelled:
-    """What an expulsion changes, and whom it leaves without any valid certificate: names of users, ids of workers."""
-
-    records: tuple[Record, ...]
-    users: tuple[str, ...] = ()
-    workers: tuple[str, ...] = ()
 
 
 class Members:
@@ -50,16 +39,16 @@ class Members:
 
     # ── who is it, and may it still come in ────────────────────────────────────────────────────────────────────
 
-    def role_of(self, identity: Identity) -> Role | None:
+    def standing_of(self, identity: Identity) -> Standing | None:
         """In what right it acts; None: in none."""
         match identity.kind:
             case Kind.SCHEDULER:
-                return Role.SCHEDULER
+                return Standing(Role.SCHEDULER)
             case Kind.WORKER:
-                return Role.WORKER
+                return Standing(Role.WORKER)
             case Kind.USER:
                 user = self._users.get(identity.name)
-                return user.role if user else None
+                return Standing(user.role, user.id) if user else None
 
     def is_expelled(self, peer: Peer) -> bool:
         """Whether this certificate is refused: its joining is not known, or was revoked, or its user was."""
@@ -96,9 +85,8 @@ class Members:
         else:
             self.check_user(token.user, token.role)
             name, of = token.user, Kind.USER
-            present = self._users.get(name)
             # Known already, it may still be on its way to the disk, by somebody who joins at the same time.
-            records.append(present if present and present.revoked is None else UserRecord(name, token.role, now))
+            records.append(self._holder(name, token.role, now))
         by = "" if secret_hash in self._ours else token.id
         enrolment = Enrolment(of, name, enrolment_id, by, now)
         # First in memory: two uses at once must not both see the last one.
@@ -106,6 +94,13 @@ class Members:
         for record in (*records, enrolment):
             self._keep(record)
         return enrolment, [*records, enrolment]
+
+    def _holder(self, name: str, role: Role, now: float) -> UserRecord:
+        """Who joins as the user of that name: the one that there is, or the next after one who was revoked."""
+        present = self._users.get(name)
+        if present is None or present.revoked is None:
+            return present or UserRecord(name, role, now)
+        return UserRecord(name, role, now, holder=present.holder + 1)
 
     def enrol_admin(self, enrolment_id: int, now: float) -> list[Record]:
         """A new joining of the first user, whose certificate lies beside the CA: without any token."""
@@ -115,7 +110,7 @@ class Members:
 
     def begin(self, now: float) -> list[Record]:
         """Makes the first user known, on the first start."""
-        return [] if ADMIN_NAME in self._users else self._kept([UserRecord(ADMIN_NAME, Role.ADMIN, now)])
+        return [] if ADMIN_NAME in self._users else self.keep([UserRecord(ADMIN_NAME, Role.ADMIN, now)])
 
     def add_ours(self, token: TokenRecord) -> None:
         """A token that is not kept: it ends with this process."""
@@ -126,7 +121,7 @@ class Members:
         """Conflict when it would make of a user somebody else."""
         if token.role is not Role.WORKER:
             self.check_user(token.user, token.role)
-        return self._kept([token])
+        return self.keep([token])
 
     def check_user(self, name: str, role: Role) -> None:
         """Whether a token may make someone this user; of one who was revoked somebody new may have the name."""
@@ -140,9 +135,23 @@ class Members:
         """Those that were made for people, oldest first."""
         return [token for token in self._tokens.values() if token.secret_hash not in self._ours]
 
+    def user(self, name: str) -> UserRecord:
+        """NotFound when there is none of the name."""
+        if name not in self._users:
+            raise NotFound(f"there is no user {name!r}; `cluster user list` shows those there are")
+        return self._users[name]
+
     def users(self) -> list[UserRecord]:
         """Oldest first, revoked ones included."""
         return list(self._users.values())
+
+    def enrolments(self) -> list[Enrolment]:
+        """All there ever were."""
+        return list(self._all())
+
+    def enrolments_of(self, kind: Kind, name: str) -> list[Enrolment]:
+        """Of one worker, or of all who have had a user's name."""
+        return list(self._of(kind, name).values())
 
     def joined_by(self) -> dict[str, list[Enrolment]]:
         """Who has joined by each token, and was not expelled; by the token's id."""
@@ -159,54 +168,32 @@ class Members:
     def tokens_open_to(self, worker_id: str, now: float) -> tuple[str, ...]:
         """Ids of the tokens that the worker has joined by and that are still good: who knows them may join again."""
         joined_by = {enrolment.token for enrolment in self.live_enrolments(Kind.WORKER, worker_id)}
-        good = [t.id for t in self.tokens() if t.revoked is None and now < t.expires and t.uses_left != 0]
-        return tuple(token_id for token_id in good if token_id in joined_by)
+        return tuple(token.id for token in self.tokens() if token.is_good(now) and token.id in joined_by)
 
     # ── expelling ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def revoke_user(self, name: str, now: float) -> Expelled:
-        """Every certificate of the user is refused from now on, and every token that makes somebody this user.
-
-        Of the first user, whose certificate lies beside the CA, too; but that one gets a new one (`enrol_admin`).
-        NotFound when there is none of the name. Doing it again changes nothing."""
-        user = self._users.get(name)
-        if user is None:
-            raise NotFound(f"there is no user {name!r}; `cluster user list` shows those there are")
-        records: list[Record] = self._expel(Kind.USER, name, now)
-        if name != ADMIN_NAME:
-            records.append(user if user.revoked is not None else replace(user, revoked=now))
-        records += [replace(t, revoked=now) for t in self.tokens() if t.user == name and t.revoked is None]
-        return Expelled(tuple(self._kept(records)), users=(name,))
+    def revoke_user(self, name: str, now: float, and_joined: bool = False) -> Expelled:
+        """Every certificate of the user is refused from now on, and every token that makes somebody this user, or that
+        it has made; with `and_joined` also who joined by those. NotFound when there is none of the name."""
+        expulsion = Expulsion(self, and_joined, now)
+        expulsion.user(name)
+        return expulsion.done()
 
     def revoke_worker(self, worker_id: str, now: float) -> Expelled:
         """Every certificate of the worker is refused from now on."""
-        return Expelled(tuple(self._kept(self._expel(Kind.WORKER, worker_id, now))), workers=(worker_id,))
+        expulsion = Expulsion(self, and_joined=False, now=now)
+        expulsion.worker(worker_id)
+        return expulsion.done()
 
     def revoke_token(self, token_id: str, and_joined: bool, now: float) -> Expelled:
-        """Nobody joins by the token any more; with `and_joined`, who has joined by it is expelled.
-
-        A user who has joined by another one as well keeps that. NotFound when there is no such token. Doing it again
-        changes nothing."""
+        """Nobody joins by the token any more; with `and_joined`, who has is expelled, and who has joined by what
+        those made. NotFound when there is no such token."""
         token = next((token for token in self.tokens() if token.id == token_id), None)
         if token is None:
             raise NotFound(f"there is no token {token_id!r}; `cluster token list` shows those there are")
-        records = self._kept([token if token.revoked is not None else replace(token, revoked=now)])
-        users, workers = list[str](), list[str]()
-        for enrolment in [e for e in self._all() if e.token == token_id] if and_joined else ():
-            if enrolment.kind is Kind.WORKER:
-                records += self.revoke_worker(enrolment.name, now).records
-                workers.append(enrolment.name)
-                continue
-            records += self._kept([enrolment if enrolment.revoked is not None else replace(enrolment, revoked=now)])
-            if enrolment.name != ADMIN_NAME and not self.live_enrolments(Kind.USER, enrolment.name):
-                records += self.revoke_user(enrolment.name, now).records
-                users.append(enrolment.name)
-        return Expelled(tuple(records), tuple(dict.fromkeys(users)), tuple(dict.fromkeys(workers)))
-
-    def _expel(self, kind: Kind, name: str, now: float) -> list[Record]:
-        """All its joinings, and what was made by hand."""
-        present = {BY_HAND: Enrolment(kind, name, BY_HAND, "", now), **self._of(kind, name)}
-        return [e if e.revoked is not None else replace(e, revoked=now) for e in present.values()]
+        expulsion = Expulsion(self, and_joined, now)
+        expulsion.token(token)
+        return expulsion.done()
 
     # ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -216,7 +203,8 @@ class Members:
     def _all(self) -> Iterator[Enrolment]:
         return (enrolment for several in self._enrolments.values() for enrolment in several.values())
 
-    def _kept(self, records: list[Record]) -> list[Record]:
+    def keep(self, records: list[Record]) -> list[Record]:
+        """In memory; whoever calls keeps them on disk. Answers them."""
         for record in records:
             self._keep(record)
         return records

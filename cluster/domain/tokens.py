@@ -10,6 +10,7 @@ hash, and finding a record by its hash takes a time that tells nothing about any
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from cluster.domain.enrolments import Maker
 from cluster.domain.errors import InvalidInput, NotAuthenticated
 from cluster.domain.identity import Kind, Role, check_name
 
@@ -99,6 +100,7 @@ class TokenRecord:
     expires: float
     uses_left: int | None  # None: without limit
     revoked: float | None = None
+    maker: Maker | None = None  # None: not known, since an older version made it
 
     def __post_init__(self) -> None:
         if self.role not in GRANTABLE:
@@ -107,6 +109,10 @@ class TokenRecord:
             check_name(self.user)
         elif self.user:
             raise InvalidInput(f"a token for workers cannot name a user: {self.user!r}")
+
+    def is_good(self, now: float) -> bool:
+        """Whether somebody could join by it."""
+        return self.revoked is None and now < self.expires and self.uses_left != 0
 
 
 def check_kind(record: TokenRecord, kind: str) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from cluster.domain.identity import Role
 
+_AGAIN = "~"  # no name has it
+
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
@@ -15,3 +17,9 @@ class UserRecord:
     role: Role
     created: float
     revoked: float | None = None
+    holder: int = 1  # of the name: who gets it after its holder was revoked is somebody else, the next
+
+    @property
+    def id(self) -> str:
+        """Nobody else ever has it: the name, and from the second holder of that on a number (`ada~2`)."""
+        return self.name if self.holder == 1 else f"{self.name}{_AGAIN}{self.holder}"

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.enrolments import ID_BITS, Enrolment
+from cluster.domain.enrolments import ID_BITS, Enrolment, Maker
 from cluster.domain.errors import InvalidInput, Untrusted
-from cluster.domain.identity import Caller, Identity, Peer, Role
+from cluster.domain.identity import SCHEDULER_NAME, Caller, Identity, Kind, Peer, Role
 from cluster.domain.tokens import SECRET_BYTES, JoinToken, TokenRecord
 from cluster.pki import certificates
 from cluster.pki.authority import Authority
 
 TOKEN_ID_BYTES = 4
+THE_SCHEDULER = Maker(Kind.SCHEDULER, SCHEDULER_NAME)
 
 
 def hash_secret(secret: str) -> str:
@@ -28,7 +29,14 @@ def hash_secret(secret: str) -> str:
 
 
 def new_token(
-    address: str, pin: str, role: Role, now: float, life: float, uses: int | None = None, user: str = ""
+    address: str,
+    pin: str,
+    role: Role,
+    now: float,
+    life: float,
+    uses: int | None = None,
+    user: str = "",
+    maker: Maker = THE_SCHEDULER,
 ) -> tuple[JoinToken, TokenRecord]:
     """Make a join token and the record of it. `life` in seconds; `uses` None: without limit."""
     if life <= 0:
@@ -37,7 +45,7 @@ def new_token(
         raise InvalidInput(f"a token cannot be good for {uses} uses: expected 1 or more")
     secret = secrets.token_urlsafe(SECRET_BYTES)
     token_id = secrets.token_hex(TOKEN_ID_BYTES)
-    record = TokenRecord(token_id, hash_secret(secret), role, user, now, now + life, uses)
+    record = TokenRecord(token_id, hash_secret(secret), role, user, now, now + life, uses, maker=maker)
     return JoinToken(address, pin, secret), record
 
 

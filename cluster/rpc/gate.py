@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from cluster.domain.errors import ClusterError, NotAuthenticated, NotPermitted
-from cluster.domain.identity import Caller, Identity, Peer, Role
+from cluster.domain.identity import Caller, Identity, Peer, Standing
 from cluster.rpc.errors import Context
 from cluster.rpc.roles import allowed, refusal
 
@@ -41,20 +41,20 @@ class _Call:
 class Gate:
     """Lets calls in or raises NotAuthenticated or NotPermitted, and cuts those that lose their right.
 
-    `parse` reads a client certificate (PEM) and raises NotAuthenticated for a bad one. `role_of` tells in what role an
-    identity acts, None: in none any more. `revoked` tells whether a certificate or its holder has been. `now` is
+    `parse` reads a client certificate (PEM) and raises NotAuthenticated for a bad one. `standing_of` tells in what role
+    an identity acts, None: in none any more. `revoked` tells whether a certificate or its holder has been. `now` is
     the wall clock (Unix seconds). They run at every call, so they must be quick and must not block.
     """
 
     def __init__(
         self,
         parse: Callable[[bytes], Peer],
-        role_of: Callable[[Identity], Role | None],
+        standing_of: Callable[[Identity], Standing | None],
         revoked: Callable[[Peer], bool],
         now: Callable[[], float],
     ) -> None:
         self._parse = parse
-        self._role_of = role_of
+        self._standing_of = standing_of
         self._revoked = revoked
         self._now = now
         self._calls: set[_Call] = set()
@@ -131,12 +131,13 @@ class Gate:
             raise NotAuthenticated(
                 f"the certificate of {peer.identity} was revoked, or is not known here; join again by a new token"
             )
-        role = self._role_of(peer.identity)
-        if role is None:
+        standing = self._standing_of(peer.identity)
+        if standing is None:
             raise NotAuthenticated(f"{peer.identity} is not, or no longer, known to this cluster")
+        role, user_id = standing
         if not allowed(method, role):
             raise NotPermitted(f"{peer.identity} {refusal(method, role)}")
-        return Caller(peer.identity, role, peer.enrolment)
+        return Caller(peer.identity, role, peer.enrolment, user_id)
 
     def _wake_at(self, not_after: float) -> None:
         """See to it that `_expired` runs right after this moment (Unix seconds), or earlier."""

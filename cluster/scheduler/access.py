@@ -1,44 +1,38 @@
-"""Who may see which jobs. Someone else's job answers exactly like a missing one."""
+"""Which jobs are meant, of those that a caller may see (cluster.domain.visible)."""
 
 import asyncio
 from collections.abc import Sequence
 
 from cluster.domain.errors import InvalidInput, NotFound
-from cluster.domain.identity import Caller, Role
+from cluster.domain.identity import Caller
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobRecord
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.selectors import Found, Selection, parse_selector
+from cluster.domain.visible import VisibleJobs
 from cluster.scheduler.driver import Driver
 
 MOST_SELECTORS, MOST_CHARACTERS = 10_000, 1_000_000
 AT_ONCE = 200  # selectors that are resolved before anybody else is served
 _LONG = 4096  # characters of a selector that is resolved beside the event loop: it may name thousands of tasks
 
-_SEE_ALL = (Role.ADMIN, Role.VIEWER)
 
+class _AllJobs:
+    """As `cluster.domain.visible.Jobs`."""
 
-class VisibleJobs:
-    """The `Directory` of what a caller may see: its own jobs, or all of them."""
-
-    def __init__(self, core: SchedulerCore, caller: Caller) -> None:
+    def __init__(self, core: SchedulerCore) -> None:
         self._core = core
-        self._owner = None if caller.role in _SEE_ALL else caller.identity.name
-
-    def numbers(self) -> Sequence[int]:
-        return self._core.catalogue.numbers(self._owner)
+        self.numbers, self.numbers_of_name = core.catalogue.numbers, core.catalogue.named
+        self.number_of_id = core.number_of
 
     def record(self, number: int) -> JobRecord | None:
         job = self._core.jobs.get(number)
-        return job.record if job and self._owner in (None, job.record.owner) else None
+        return job.record if job else None
 
-    def number_of_id(self, job_id: str) -> int | None:
-        number = self._core.number_of(job_id)
-        return number if number is not None and self.record(number) else None
 
-    def numbers_of_name(self, name: str) -> Sequence[int]:
-        named = self._core.catalogue.named(name)
-        return named if self._owner is None else [number for number in named if self.record(number)]
+def visible_jobs(core: SchedulerCore, caller: Caller) -> VisibleJobs:
+    """What the caller may see of them."""
+    return VisibleJobs(_AllJobs(core), caller)
 
 
 async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Selection:
@@ -55,7 +49,7 @@ async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Select
 
 async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) -> None:
     def find(core: SchedulerCore) -> Found:
-        return selection.find(selector, VisibleJobs(core, caller))
+        return selection.find(selector, visible_jobs(core, caller))
 
     beside = len(text) > _LONG
     selector = await asyncio.to_thread(parse_selector, text) if beside else parse_selector(text)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cluster.domain.enrolments import Enrolment
+from cluster.domain.enrolments import Enrolment, Maker
 from cluster.domain.errors import InvalidInput
+from cluster.domain.expulsion import Expelled
 from cluster.domain.identity import Kind, Role
 from cluster.domain.tokens import GRANTABLE, JoinToken, TokenRecord
 from cluster.rpc.errors import Context
@@ -16,8 +17,8 @@ from cluster.v1 import admin_pb2, admin_pb2_grpc
 
 MOST_JOINED = 100  # members that a list names for each token
 
-# Makes a token: role, life in seconds, uses (None: without limit), user.
-NewToken = Callable[[Role, float, int | None, str], tuple[JoinToken, TokenRecord]]
+# Makes a token: role, life in seconds, uses (None: without limit), user, who makes it.
+NewToken = Callable[[Role, float, int | None, str, Maker], tuple[JoinToken, TokenRecord]]
 
 
 class TokensDoor(admin_pb2_grpc.TokensServicer):
@@ -33,12 +34,14 @@ class TokensDoor(admin_pb2_grpc.TokensServicer):
         if request.role not in GRANTABLE:
             raise InvalidInput(f"a token cannot grant the role {request.role!r}: use one of {', '.join(GRANTABLE)}")
         check_seconds("a life of", request.life)
-        token, record = self._new_token(Role(request.role), request.life, request.uses or None, request.user)
+        caller = current_caller()
+        maker = Maker(caller.identity.kind, caller.identity.name, caller.enrolment)
+        token, record = self._new_token(Role(request.role), request.life, request.uses or None, request.user, maker)
         await self._admission.add(record)
         return admin_pb2.CreateTokenResponse(token=_token(record, (), {}), join_token=str(token))
 
     async def ListTokens(self, request: admin_pb2.ListTokensRequest, context: Context) -> admin_pb2.ListTokensResponse:
-        names, members = await self._worker_names(), self._admission.members
+        names, members = await _worker_names(self._driver), self._admission.members
         joined = members.joined_by()
         tokens = [_token(token, joined.get(token.id, ()), names) for token in members.tokens()]
         return admin_pb2.ListTokensResponse(tokens=tokens)
@@ -46,20 +49,22 @@ class TokensDoor(admin_pb2_grpc.TokensServicer):
     async def RevokeToken(
         self, request: admin_pb2.RevokeTokenRequest, context: Context
     ) -> admin_pb2.RevokeTokenResponse:
-        names = await self._worker_names()
+        names = await _worker_names(self._driver)
         expelled, cancelled = await self._expelling.revoke_token(
             request.id, request.and_joined, request.keep_jobs, current_caller()
         )
-        members = [_member(Kind.WORKER, worker_id, names) for worker_id in expelled.workers]
-        members += [_member(Kind.USER, name, names) for name in expelled.users]
-        return admin_pb2.RevokeTokenResponse(expelled=members, cancelled=cancelled)
-
-    async def _worker_names(self) -> Mapping[str, str]:
-        return await self._driver.read(lambda core: {w.id: w.record.name for w in core.workers.values()})
+        return admin_pb2.RevokeTokenResponse(
+            expelled=_expelled(expelled, names),
+            cancelled=cancelled,
+            tokens=expelled.tokens,
+            joined=_left(expelled, names),
+            joined_total=len(expelled.left),
+        )
 
 
 class UsersDoor(admin_pb2_grpc.UsersServicer):
-    def __init__(self, admission: Admission, expelling: Expelling) -> None:
+    def __init__(self, driver: Driver, admission: Admission, expelling: Expelling) -> None:
+        self._driver = driver
         self._admission = admission
         self._expelling = expelling
 
@@ -68,6 +73,7 @@ class UsersDoor(admin_pb2_grpc.UsersServicer):
         users = [
             admin_pb2.User(
                 name=user.name,
+                id=user.id,
                 role=user.role,
                 created_at=user.created,
                 revoked_at=user.revoked or 0.0,
@@ -79,8 +85,17 @@ class UsersDoor(admin_pb2_grpc.UsersServicer):
 
     async def RevokeUser(self, request: admin_pb2.RevokeUserRequest, context: Context) -> admin_pb2.RevokeUserResponse:
         check_text("the name", request.name)
-        cancelled = await self._expelling.revoke_user(request.name, request.keep_jobs, current_caller())
-        return admin_pb2.RevokeUserResponse(cancelled=cancelled)
+        names = await _worker_names(self._driver)
+        expelled, cancelled = await self._expelling.revoke_user(
+            request.name, request.and_joined, request.keep_jobs, current_caller()
+        )
+        return admin_pb2.RevokeUserResponse(
+            cancelled=cancelled,
+            expelled=_expelled(expelled, names),
+            tokens=expelled.tokens,
+            joined=_left(expelled, names),
+            joined_total=len(expelled.left),
+        )
 
 
 class WorkersDoor(admin_pb2_grpc.WorkersServicer):
@@ -106,10 +121,26 @@ def _token(record: TokenRecord, joined: Sequence[Enrolment], worker_names: Mappi
         unlimited=record.uses_left is None,
         revoked=record.revoked is not None,
         user=record.user,
+        maker=str(record.maker or ""),
         joined=[_member(e.kind, e.name, worker_names) for e in joined[:MOST_JOINED]],
         joined_total=len(joined),
     )
 
 
-def _member(kind: Kind, name: str, worker_names: Mapping[str, str]) -> admin_pb2.Member:
-    return admin_pb2.Member(kind=kind, id=name, name=name if kind is Kind.USER else worker_names.get(name, ""))
+async def _worker_names(driver: Driver) -> Mapping[str, str]:
+    return await driver.read(lambda core: {w.id: w.record.name for w in core.workers.values()})
+
+
+def _expelled(expelled: Expelled, worker_names: Mapping[str, str]) -> list[admin_pb2.Member]:
+    workers = [_member(Kind.WORKER, worker_id, worker_names) for worker_id in expelled.workers]
+    return workers + [_member(Kind.USER, user.name, worker_names) for user in expelled.users]
+
+
+def _left(expelled: Expelled, worker_names: Mapping[str, str]) -> list[admin_pb2.Member]:
+    """The first of those who joined by tokens of the expelled, and stay."""
+    return [_member(e.kind, e.name, worker_names, e.token) for e in expelled.left[:MOST_JOINED]]
+
+
+def _member(kind: Kind, name: str, worker_names: Mapping[str, str], token: str = "") -> admin_pb2.Member:
+    shown = name if kind is Kind.USER else worker_names.get(name, "")
+    return admin_pb2.Member(kind=kind, id=name, name=shown, token=token)

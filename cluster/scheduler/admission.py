@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from cluster.domain.enrolments import Enrolment
+from cluster.domain.expulsion import Expelled, Record
 from cluster.domain.identity import Peer
-from cluster.domain.members import Expelled, Members, Record
+from cluster.domain.members import Members
 from cluster.domain.tokens import TokenRecord
 from cluster.pki import enrol
 from cluster.pki.authority import Authority

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from cluster.domain.errors import NotFound
 from cluster.domain.events import CancelRequested, Target, WorkerRemoved
+from cluster.domain.expulsion import Expelled
 from cluster.domain.identity import ADMIN_NAME, Caller, Kind
-from cluster.domain.members import Expelled
 from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.users import UserRecord
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver
 
@@ -31,13 +32,13 @@ class Expelling:
         self._admission = admission
         self._renew_admin = renew_admin
 
-    async def revoke_user(self, name: str, keep_jobs: bool, by: Caller) -> int:
-        """Answers how many tasks of its jobs were asked to stop. NotFound."""
-        expelled = await self._admission.expel(lambda members, now: members.revoke_user(name, now))
-        return await self._follow_up(expelled, keep_jobs, by)
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool, by: Caller) -> tuple[Expelled, int]:
+        """Answers what came of it, and how many tasks of their jobs were asked to stop. NotFound."""
+        expelled = await self._admission.expel(lambda members, now: members.revoke_user(name, now, and_joined))
+        return expelled, await self._follow_up(expelled, keep_jobs, by)
 
     async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool, by: Caller) -> tuple[Expelled, int]:
-        """Answers also whom it expelled. NotFound."""
+        """As `revoke_user`."""
         expelled = await self._admission.expel(lambda members, now: members.revoke_token(token_id, and_joined, now))
         return expelled, await self._follow_up(expelled, keep_jobs, by)
 
@@ -58,25 +59,25 @@ class Expelling:
         return Removed(worker_id, name, held)
 
     async def _follow_up(self, expelled: Expelled, keep_jobs: bool, by: Caller) -> int:
-        if ADMIN_NAME in expelled.users:
+        if any(user.name == ADMIN_NAME for user in expelled.users):
             await self._renew_admin()
         for worker_id in expelled.workers:
             with suppress(NotFound):  # it has joined, and never registered
                 await self._take_off(worker_id)
-        return 0 if keep_jobs else sum([await self._cancel_jobs_of(name, by) for name in expelled.users])
+        return 0 if keep_jobs else sum([await self._cancel_jobs_of(user, by) for user in expelled.users])
 
     async def _take_off(self, worker_id: str) -> int:
         held: int = await self._driver.ask(lambda ask: WorkerRemoved(ask, worker_id, expelled=True))
         return held
 
-    async def _cancel_jobs_of(self, name: str, by: Caller) -> int:
+    async def _cancel_jobs_of(self, user: UserRecord, by: Caller) -> int:
         """Of all that was submitted before: nothing is accepted from the user any more when this is called."""
         targets = await self._driver.read(
-            lambda core: tuple(Target(job.number) for job in core.unfinished() if job.record.owner == name)
+            lambda core: tuple(Target(job.number) for job in core.unfinished() if job.record.owner == user.id)
         )
         if not targets:
             return 0
-        why = f"user {name} was revoked"
+        why = f"user {user.name} was revoked"
         cancelled: int = await self._driver.ask(lambda ask: CancelRequested(ask, targets, by.identity.name, reason=why))
         return cancelled
 

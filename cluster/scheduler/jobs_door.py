@@ -19,7 +19,7 @@ from cluster.rpc.convert import job_to_proto, worker_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto
-from cluster.scheduler.access import VisibleJobs, last_attempts, select
+from cluster.scheduler.access import last_attempts, select, visible_jobs
 from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.following import SoFar, read_tasks
@@ -44,7 +44,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         if not is_uuid(request.id):
             raise InvalidInput(f"job id {request.id[:60]!r} is no lower-case UUID")
         spec = await _spec(request.spec)
-        owner = current_caller().identity.name
+        owner = current_caller().user_id
         self._driver.expect_writable(lambda core: core.number_of(request.id))
         number = await self._driver.ask(lambda ask: JobSubmitted(ask, request.id, owner, spec))
         (view,) = await self._driver.read_after(_views_of([number]))
@@ -56,7 +56,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         if texts:
             numbers: Sequence[int] = (await select(self._driver, caller, texts)).numbers()
         else:
-            numbers = await self._driver.read(lambda core: VisibleJobs(core, caller).numbers())
+            numbers = await self._driver.read(lambda core: visible_jobs(core, caller).numbers())
         newest_first = numbers[: bisect_left(numbers, request.below) if request.below else len(numbers)][::-1]
         jobs, looked = await page(self._driver.read, newest_first, states=states, limit=request.limit)
         return jobs_pb2.ListResponse(jobs=jobs, next=newest_first[looked - 1] if looked < len(newest_first) else 0)

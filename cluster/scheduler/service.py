@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.domain.credentials import Credentials
+from cluster.domain.enrolments import Maker
 from cluster.domain.identity import Role
 from cluster.domain.renewal import LATEST
 from cluster.domain.scheduler_core import LEASE, SchedulerCore
@@ -74,7 +75,7 @@ class Service:
         )
         self._gate = Gate(
             parse=lambda pem: parse_peer(pem, authority.cluster_id),
-            role_of=self.admission.members.role_of,
+            standing_of=self.admission.members.standing_of,
             revoked=self.admission.members.is_expelled,
             now=time.time,
         )
@@ -84,7 +85,7 @@ class Service:
         workers = WorkerDoor(self.driver, self._sessions, relay, files, authority)
         expelling = Expelling(self.driver, self.admission, self._renew_admin)
         tokens = TokensDoor(self.driver, self.admission, expelling, self.new_token)
-        users, machines = UsersDoor(self.admission, expelling), WorkersDoor(self.admission, expelling)
+        users, machines = UsersDoor(self.driver, self.admission, expelling), WorkersDoor(self.admission, expelling)
         self._server = mutual_tls_server(
             self._gate,
             [
@@ -130,11 +131,16 @@ class Service:
         await asyncio.to_thread(self._store.close)
 
     def new_token(
-        self, role: Role, life: float, uses: int | None = None, user: str = ""
+        self,
+        role: Role,
+        life: float,
+        uses: int | None = None,
+        user: str = "",
+        maker: Maker = enrol.THE_SCHEDULER,
     ) -> tuple[JoinToken, TokenRecord]:
         """A join token for other machines; whoever asks for it stores the record."""
         now = self.driver.clock().wall
-        return enrol.new_token(self._told_join_address, self._authority.pin, role, now, life, uses, user)
+        return enrol.new_token(self._told_join_address, self._authority.pin, role, now, life, uses, user, maker)
 
     def new_local_token(self) -> JoinToken:
         """For workers on this machine, as many as like, as long as this process lives."""

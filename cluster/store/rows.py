@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cluster.domain.effects import WorkerForgotten
-from cluster.domain.enrolments import Enrolment
+from cluster.domain.enrolments import Enrolment, Maker
 from cluster.domain.homes import Home
 from cluster.domain.identity import Kind, Role
 from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
@@ -65,12 +65,12 @@ def _forgotten(f: WorkerForgotten) -> Iterator[tuple[str, Row]]:
 
 
 def _user(u: UserRecord) -> Iterator[tuple[str, Row]]:
-    yield sql.PUT_USER, (u.name, u.role.value, u.created, u.revoked)
+    yield sql.PUT_USER, (u.name, u.role.value, u.created, u.revoked, u.holder)
 
 
 def _token(t: TokenRecord) -> Iterator[tuple[str, Row]]:
     row = (t.id, t.secret_hash, t.role.value, t.user, t.created, t.expires, t.uses_left, t.revoked)
-    yield sql.PUT_TOKEN, row
+    yield sql.PUT_TOKEN, (*row, *((str(t.maker), t.maker.enrolment) if t.maker else ("", 0)))
 
 
 def _enrolment(e: Enrolment) -> Iterator[tuple[str, Row]]:
@@ -135,14 +135,15 @@ def worker_from_row(row: Row) -> WorkerRecord:
 
 def user_from_row(row: Row) -> UserRecord:
     """One row of LOAD_USERS."""
-    name, role, created, revoked = row
-    return UserRecord(name, Role(role), created, revoked)
+    name, role, *rest = row
+    return UserRecord(name, Role(role), *rest)
 
 
 def token_from_row(row: Row) -> TokenRecord:
     """One row of LOAD_TOKENS."""
-    token_id, secret_hash, role, *rest = row
-    return TokenRecord(token_id, secret_hash, Role(role), *rest)
+    token_id, secret_hash, role, *rest, maker, enrolment = row
+    values: list[Any] = [token_id, secret_hash, Role(role), *rest, Maker.parse(maker, enrolment)]
+    return TokenRecord(*values)
 
 
 def enrolment_from_row(row: Row) -> Enrolment:

@@ -81,6 +81,25 @@ MIGRATIONS = (
     -- Where it last said hello from (cluster.domain.homes); empty: not known.
     ALTER TABLE workers ADD COLUMN home TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- Who made a token (kind/name and enrolment; empty: not known). Of those from before, which may be of anybody who
+    -- was expelled since, none is good any more.
+    ALTER TABLE tokens ADD COLUMN maker TEXT NOT NULL DEFAULT '';
+    ALTER TABLE tokens ADD COLUMN maker_enrolment INTEGER NOT NULL DEFAULT 0;
+    UPDATE tokens SET revoked = CAST(strftime('%s', 'now') AS REAL) WHERE revoked IS NULL AND EXISTS (
+        SELECT 1 FROM enrolments WHERE kind = 'user' AND enrolments.revoked >= tokens.created
+    );
+
+    -- The how-manieth of a name its user is. jobs.owner is a user's id: the name, and from the second on a number. Of
+    -- the jobs from before, those are another's that were submitted before the user became one.
+    ALTER TABLE users ADD COLUMN holder INTEGER NOT NULL DEFAULT 1;
+    UPDATE users SET holder = 2 WHERE EXISTS (
+        SELECT 1 FROM jobs WHERE owner = users.name AND submitted_at < users.created
+    );
+    UPDATE jobs SET owner = owner || '~2' WHERE EXISTS (
+        SELECT 1 FROM users WHERE users.name = jobs.owner AND holder = 2 AND jobs.submitted_at >= users.created
+    );
+    """,
 )
 
 
@@ -158,10 +177,13 @@ PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)
 DROP_WORKER = "DELETE FROM workers WHERE id = ?"
 LOAD_WORKERS = f"SELECT {', '.join(WORKER_COLUMNS)} FROM workers ORDER BY id"  # noqa: S608 (no input)
 
-PUT_USER = _upsert("users", "name", "role", "created", "revoked", keys=1)
-LOAD_USERS = "SELECT name, role, created, revoked FROM users ORDER BY created, name"
+USER_COLUMNS = ("name", "role", "created", "revoked", "holder")
+PUT_USER = _upsert("users", *USER_COLUMNS, keys=1)
+LOAD_USERS = f"SELECT {', '.join(USER_COLUMNS)} FROM users ORDER BY created, name"  # noqa: S608 (no input)
 
-TOKEN_COLUMNS = ("id", "secret_hash", "role", "user", "created", "expires", "uses_left", "revoked")
+TOKEN_COLUMNS = (
+    *("id", "secret_hash", "role", "user", "created", "expires", "uses_left", "revoked", "maker", "maker_enrolment"),
+)
 PUT_TOKEN = _upsert("tokens", *TOKEN_COLUMNS, keys=1)
 LOAD_TOKENS = f"SELECT {', '.join(TOKEN_COLUMNS)} FROM tokens ORDER BY created, id"  # noqa: S608 (no input)
 

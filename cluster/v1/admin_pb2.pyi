@@ -27,7 +27,7 @@ class CreateTokenResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[Token, _Mapping]] = ..., join_token: _Optional[str] = ...) -> None: ...
 
 class Token(_message.Message):
-    __slots__ = ("id", "role", "created_at", "expires_at", "uses_left", "unlimited", "revoked", "user", "joined", "joined_total")
+    __slots__ = ("id", "role", "created_at", "expires_at", "uses_left", "unlimited", "revoked", "user", "joined", "joined_total", "maker")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class Token(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     JOINED_FIELD_NUMBER: _ClassVar[int]
     JOINED_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MAKER_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     created_at: float
@@ -48,17 +49,20 @@ class Token(_message.Message):
     user: str
     joined: _containers.RepeatedCompositeFieldContainer[Member]
     joined_total: int
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., uses_left: _Optional[int] = ..., unlimited: _Optional[bool] = ..., revoked: _Optional[bool] = ..., user: _Optional[str] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ...) -> None: ...
+    maker: str
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., uses_left: _Optional[int] = ..., unlimited: _Optional[bool] = ..., revoked: _Optional[bool] = ..., user: _Optional[str] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ..., maker: _Optional[str] = ...) -> None: ...
 
 class Member(_message.Message):
-    __slots__ = ("kind", "id", "name")
+    __slots__ = ("kind", "id", "name", "token")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     kind: str
     id: str
     name: str
-    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+    token: str
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
 
 class ListTokensRequest(_message.Message):
     __slots__ = ()
@@ -81,26 +85,34 @@ class RevokeTokenRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., and_joined: _Optional[bool] = ..., keep_jobs: _Optional[bool] = ...) -> None: ...
 
 class RevokeTokenResponse(_message.Message):
-    __slots__ = ("expelled", "cancelled")
+    __slots__ = ("expelled", "cancelled", "tokens", "joined", "joined_total")
     EXPELLED_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
+    JOINED_TOTAL_FIELD_NUMBER: _ClassVar[int]
     expelled: _containers.RepeatedCompositeFieldContainer[Member]
     cancelled: int
-    def __init__(self, expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., cancelled: _Optional[int] = ...) -> None: ...
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    joined: _containers.RepeatedCompositeFieldContainer[Member]
+    joined_total: int
+    def __init__(self, expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., cancelled: _Optional[int] = ..., tokens: _Optional[_Iterable[str]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ...) -> None: ...
 
 class User(_message.Message):
-    __slots__ = ("name", "role", "created_at", "revoked_at", "joined")
+    __slots__ = ("name", "role", "created_at", "revoked_at", "joined", "id")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     REVOKED_AT_FIELD_NUMBER: _ClassVar[int]
     JOINED_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     role: str
     created_at: float
     revoked_at: float
     joined: int
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., revoked_at: _Optional[float] = ..., joined: _Optional[int] = ...) -> None: ...
+    id: str
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., revoked_at: _Optional[float] = ..., joined: _Optional[int] = ..., id: _Optional[str] = ...) -> None: ...
 
 class ListUsersRequest(_message.Message):
     __slots__ = ()
@@ -113,18 +125,28 @@ class ListUsersResponse(_message.Message):
     def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ...) -> None: ...
 
 class RevokeUserRequest(_message.Message):
-    __slots__ = ("name", "keep_jobs")
+    __slots__ = ("name", "keep_jobs", "and_joined")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KEEP_JOBS_FIELD_NUMBER: _ClassVar[int]
+    AND_JOINED_FIELD_NUMBER: _ClassVar[int]
     name: str
     keep_jobs: bool
-    def __init__(self, name: _Optional[str] = ..., keep_jobs: _Optional[bool] = ...) -> None: ...
+    and_joined: bool
+    def __init__(self, name: _Optional[str] = ..., keep_jobs: _Optional[bool] = ..., and_joined: _Optional[bool] = ...) -> None: ...
 
 class RevokeUserResponse(_message.Message):
-    __slots__ = ("cancelled",)
+    __slots__ = ("cancelled", "expelled", "tokens", "joined", "joined_total")
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    EXPELLED_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
+    JOINED_TOTAL_FIELD_NUMBER: _ClassVar[int]
     cancelled: int
-    def __init__(self, cancelled: _Optional[int] = ...) -> None: ...
+    expelled: _containers.RepeatedCompositeFieldContainer[Member]
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    joined: _containers.RepeatedCompositeFieldContainer[Member]
+    joined_total: int
+    def __init__(self, cancelled: _Optional[int] = ..., expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., tokens: _Optional[_Iterable[str]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ...) -> None: ...
 
 class RemoveWorkerRequest(_message.Message):
     __slots__ = ("worker", "revoke")

@@ -5,11 +5,12 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 
 from cluster.domain.errors import InvalidInput, NotFound, NotPermitted
-from cluster.domain.identity import ADMIN_NAME, Caller, Identity, Kind, Role, is_uuid
+from cluster.domain.identity import ADMIN_NAME, Identity, Kind, Role, Standing, is_uuid
 from cluster.domain.job import JobRecord
 from cluster.domain.selectors import Kind as SelectorKind
 from cluster.domain.selectors import parse_selector, resolve
 from cluster.domain.states import TaskState
+from cluster.domain.visible import VisibleJobs
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
@@ -21,42 +22,34 @@ from cluster.worker.readers import Readers, Wanted
 PAGE_BYTES = 1024 * 1024  # an answer ends with the job with which it reaches this
 AT_ONCE = 20  # jobs that are looked up, in the database, before anybody else is served
 
-_SEE_ALL = (Role.ADMIN, Role.VIEWER)
 _MOST_TEXT = 1000  # characters of a reason
 
 
-def role_of(identity: Identity) -> Role | None:
+def standing_of(identity: Identity) -> Standing | None:
     """In what right somebody acts here. The list of users is the scheduler's; the admin is known without it, and
     everybody else has no right at this door, which NotPermitted says to other users."""
     if identity.kind is not Kind.USER:
         return None
     if identity.name != ADMIN_NAME:
         raise NotPermitted(f"{identity} is not the admin, who alone may use a worker's own API: ask the scheduler")
-    return Role.ADMIN
+    return Standing(Role.ADMIN, ADMIN_NAME)
 
 
-class _Visible:
-    """The `Directory` of what a caller may see: its own jobs, or all of them."""
+class _AllJobs:
+    """As `cluster.domain.visible.Jobs`. A name is to be looked for before (`learn`)."""
 
-    def __init__(self, store: OwnStore, caller: Caller) -> None:
+    def __init__(self, store: OwnStore) -> None:
         self._store = store
-        self._owner = None if caller.role in _SEE_ALL else caller.identity.name
         self._named: dict[str, list[int]] = {}
-
-    def job(self, number: int) -> OwnJob | None:
-        job = self._store.get(number)
-        return job if job is not None and self._owner in (None, job.owner) else None
-
-    def numbers(self) -> Sequence[int]:
-        return self._store.numbers(self._owner)
+        self.numbers = store.numbers
 
     def record(self, number: int) -> JobRecord | None:
-        job = self.job(number)
+        job = self._store.get(number)
         return job.record if job else None
 
     def number_of_id(self, job_id: str) -> int | None:
         job = self._store.by_id(job_id)
-        return job.number if job is not None and self._owner in (None, job.owner) else None
+        return job.number if job else None
 
     def numbers_of_name(self, name: str) -> Sequence[int]:
         return self._named[name]
@@ -64,8 +57,8 @@ class _Visible:
     async def learn(self, name: str) -> None:
         """To be called before jobs are asked for by their name: looks through all of them, in turns."""
         self._named[name] = found = []
-        for place, number in enumerate(self.numbers()):
-            job = self.job(number)
+        for place, number in enumerate(self.numbers(None)):
+            job = self._store.get(number)
             if job is not None and job.spec.name == name:
                 found.append(number)
             if place % AT_ONCE == 0:
@@ -84,7 +77,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         spec = spec_from_proto(request.spec)
         if spec.worker and spec.worker not in self._worker:
             raise InvalidInput(f"--worker {spec.worker!r} is another worker than this, {self._worker[1]!r}")
-        job = self._jobs.start(request.id, current_caller().identity.name, spec)
+        job = self._jobs.start(request.id, current_caller().user_id, spec)
         return worker_pb2.StartJobResponse(job=_job(job), task=self._task(job))
 
     async def StopJob(self, request: worker_pb2.StopJobRequest, context: Context) -> worker_pb2.StopJobResponse:
@@ -93,9 +86,9 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             raise InvalidInput(f"a grace of {grace:g} s: use 0 or more")
         if len(request.reason) > _MOST_TEXT:
             raise InvalidInput(f"the reason has {len(request.reason)} characters: the limit is {_MOST_TEXT}")
-        by, visible, answer = current_caller().identity.name, self._visible(), worker_pb2.StopJobResponse()
+        by, answer = current_caller().identity.name, worker_pb2.StopJobResponse()
         for place, number in enumerate(await self._numbers(request.selector.text)):
-            if job := visible.job(number):
+            if job := self._jobs.store.get(number):
                 self._jobs.stop(job, grace, by, request.reason)
                 if answer.ByteSize() < PAGE_BYTES:
                     answer.jobs.append(_job(self._present(job), whole=False))
@@ -105,14 +98,14 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
 
     async def GetJobs(self, request: worker_pb2.GetJobsRequest, context: Context) -> worker_pb2.GetJobsResponse:
         wanted = request.selector.text if request.HasField("selector") else "all"
-        visible, numbers = self._visible(), await self._numbers(wanted)
+        numbers = await self._numbers(wanted)
         newest_first = numbers[: bisect_left(numbers, request.below) if request.below else len(numbers)][::-1]
         answer = worker_pb2.GetJobsResponse()
         for place, number in enumerate(newest_first):
             if answer.ByteSize() >= PAGE_BYTES:
                 answer.next = newest_first[place - 1]
                 break
-            if job := visible.job(number):
+            if job := self._jobs.store.get(number):
                 answer.jobs.append(_job(job, whole=len(numbers) == 1))
                 answer.tasks.append(self._task(job))
             if place % AT_ONCE == 0:
@@ -134,23 +127,20 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         async for chunk in self._readers.read(key_of((await self._one(request.selector.text)).number), wanted):
             yield worker_pb2.ReadJobOutputResponse(stderr=chunk.stderr, data=chunk.data, end=chunk.end)
 
-    def _visible(self) -> _Visible:
-        return _Visible(self._jobs.store, current_caller())
-
     async def _numbers(self, text: str) -> list[int]:
         """What is selected of what the caller may see, ascending. InvalidInput or NotFound."""
-        selector, visible = parse_selector(text), self._visible()
+        selector, jobs = parse_selector(text), _AllJobs(self._jobs.store)
         if selector.kind is SelectorKind.NAME:
-            await visible.learn(selector.value)
+            await jobs.learn(selector.value)
             if split := selector.without_tasks():
-                await visible.learn(split.value)
+                await jobs.learn(split.value)
         if selector.attempt > 1:
             raise NotFound(f"there is no attempt {text}: a worker's own job is tried once")
-        return [target.job for target in resolve(selector, visible)]
+        return [target.job for target in resolve(selector, VisibleJobs(jobs, current_caller()))]
 
     async def _one(self, text: str) -> OwnJob:
         found = await self._numbers(text)
-        job = self._visible().job(found[0]) if len(found) == 1 else None
+        job = self._jobs.store.get(found[0]) if len(found) == 1 else None
         if job is None:
             raise InvalidInput(f"{text!r} selects {len(found)} jobs: give one")
         return job

@@ -12,7 +12,7 @@ from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import worker_pb2, worker_pb2_grpc
-from cluster.worker.api import OwnDoor, role_of
+from cluster.worker.api import OwnDoor, standing_of
 from cluster.worker.expelled import ExpelledUsers
 
 MORE_PORTS = 100  # tried after the usual one
@@ -29,7 +29,7 @@ class OwnServer:
         self.serving = ServingCredentials(credentials, renew)
         self.port = 0
         self._health = Health([worker_pb2.DESCRIPTOR.services_by_name["Worker"]])
-        self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), role_of, expelled.__contains__, time.time)
+        self._gate = Gate(lambda pem: parse_peer(pem, cluster_id), standing_of, expelled.__contains__, time.time)
         expelled.changed = self._gate.recheck
         self._server = mutual_tls_server(
             self._gate,

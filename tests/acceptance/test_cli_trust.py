@@ -50,13 +50,36 @@ def test_a_user_is_listed_and_revoked_and_the_name_given_again(head: Roles) -> N
     assert row(head, "user", "ada").split("\t")[1] == "revoked"
     (job,) = head.command.ok("job", "list", "--json").json
     assert (job["state"], job["cancel_reason"]) == ("cancelled", "user ada was revoked")
-    again.ok("login", new_token(head, "--role", "viewer", "--user", "ada"))
-    assert again.ok("job", "list", "--json").code == 0
+    again.ok("login", new_token(head, "--role", "user", "--user", "ada"))
+    assert again.ok("job", "list", "--json").json == []  # whose name it was before has a job
+    assert (again("job", "show", "1").code, again("job", "show", "1").err.count("no job 1")) == (1, 1)
     assert ada("job", "list").code == 77
-    assert [u["role"] for u in head.command.ok("user", "list", "--json").json if u["name"] == "ada"] == ["viewer"]
+    assert [u["role"] for u in head.command.ok("user", "list", "--json").json if u["name"] == "ada"] == ["user"]
     assert head.command.ok("user", "list", "--quiet").text.split() == ["admin", "ada"]
     unknown = head.command("user", "revoke", "bob")
     assert (unknown.code, "no user 'bob'" in unknown.err) == (1, True)
+
+
+def test_an_admin_is_revoked_with_its_tokens_and_who_joined_by_them_is_told(head: Roles) -> None:
+    eve, bob = elsewhere(head, "eve"), elsewhere(head, "bob")
+    eve.ok("login", new_token(head, "--role", "admin", "--user", "eve"))
+    bob.ok("login", eve.ok("token", "create", "-q", "--role", "user", "--user", "bob").text.strip())
+    spare = eve.ok("token", "create", "--quiet", "--role", "admin", "--user", "eve").text.strip()
+    made = [t for t in head.command.ok("token", "list", "--json").json if t["maker"] == "user/eve"]
+    used, unused = (t["id"] for t in made)
+    assert row(head, "token", used).split("\t")[4] == "eve"
+    done = head.command.ok("user", "revoke", "eve").text.splitlines()
+    assert done == [
+        "user eve revoked",
+        f"token {unused} revoked, since they had made it",
+        f"user bob has joined by their token {used}, and stays",
+        "the same with --and-joined expels those as well",
+    ]
+    refused = eve("login", "--yes", spare)
+    assert (refused.code, refused.err.count("\n"), "was revoked" in refused.err) == (77, 1, True)
+    bob.ok("job", "list")
+    assert head.command.ok("user", "revoke", "eve", "--and-joined").text == "user eve revoked\nuser bob expelled\n"
+    assert bob("job", "list").code == 77
 
 
 def test_a_token_says_who_joined_by_it_and_is_revoked_with_them(head: Roles) -> None:

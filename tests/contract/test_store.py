@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.effects import WorkerForgotten
-from cluster.domain.enrolments import Enrolment
+from cluster.domain.enrolments import Enrolment, Maker
 from cluster.domain.homes import Home
 from cluster.domain.identity import Kind, Role
 from cluster.domain.job import (
@@ -226,11 +226,11 @@ def test_tokens_and_users_are_replaced_by_key(open_store: Opener) -> None:
     store = open_store()
     store.load()
     worker = TokenRecord("t1", "hash", Role.WORKER, "", 1.0, 2.0, 5)
-    user = TokenRecord("t2", "hash2", Role.VIEWER, "bob", 0.5, 2.0, None, 1.5)
+    user = TokenRecord("t2", "hash2", Role.VIEWER, "bob", 0.5, 2.0, None, 1.5, Maker(Kind.USER, "ann", 2**62))
     ann = UserRecord("ann", Role.ADMIN, 2.0)
     store.commit([worker, user, ann])
     used = TokenRecord("t1", "hash", Role.WORKER, "", 1.0, 2.0, 4)
-    gone = UserRecord("ann", Role.ADMIN, 2.0, 3.0)
+    gone = UserRecord("ann", Role.ADMIN, 2.0, 3.0, 2)
     store.commit([used, gone])
     again = open_store()
     assert again.tokens() == [user, used]

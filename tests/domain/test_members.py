@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.domain.enrolments import BY_HAND, Enrolment, enrolment_of, serial_number
+from cluster.domain.enrolments import BY_HAND, Enrolment, Maker, enrolment_of, serial_number
 from cluster.domain.errors import Conflict, NotAuthenticated, NotFound
+from cluster.domain.expulsion import Record
 from cluster.domain.identity import Identity, Kind, Peer, Role
-from cluster.domain.members import Members, Record
+from cluster.domain.members import Members
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
 
@@ -41,8 +42,12 @@ class Disk:
         self.members = Members(self.users.values(), self.tokens.values(), self.enrolments.values())
         return self.members
 
-    def token(self, token_id: str, role: Role = Role.WORKER, user: str = "", uses: int | None = None) -> None:
-        self.keep(self.members.add(TokenRecord(token_id, f"hash-{token_id}", role, user, 10, 1000, uses)))
+    def token(
+        self, token_id: str, role: Role = Role.WORKER, user: str = "", uses: int | None = None, by: Peer | None = None
+    ) -> None:
+        maker = Maker(by.identity.kind, by.identity.name, by.enrolment) if by else Maker(Kind.SCHEDULER, "main")
+        made = TokenRecord(token_id, f"hash-{token_id}", role, user, 10, 1000, uses, maker=maker)
+        self.keep(self.members.add(made))
 
     def join(self, token_id: str, enrolment: int, worker: str = W1, before: Peer | None = None) -> Peer:
         joined, records = self.members.admit(f"hash-{token_id}", "", before, worker, enrolment, 20)
@@ -79,7 +84,7 @@ def test_a_revoked_user_stays_out_whatever_certificate_it_shows_and_its_next_joi
     assert not disk.members.is_expelled(first)
     assert not disk.members.is_expelled(by_hand)
     expelled = disk.members.revoke_user("ada", 30)
-    assert (expelled.users, expelled.workers) == (("ada",), ())
+    assert ([user.name for user in expelled.users], expelled.workers) == (["ada"], ())
     disk.keep(expelled.records)
     for members in (disk.members, disk.restart()):
         assert members.is_expelled(first)
@@ -89,7 +94,7 @@ def test_a_revoked_user_stays_out_whatever_certificate_it_shows_and_its_next_joi
     disk.token("t2", Role.VIEWER, "ada")  # another role than before
     second = disk.join("t2", 2)
     for members in (disk.members, disk.restart()):
-        assert members.role_of(second.identity) is Role.VIEWER
+        assert members.standing_of(second.identity) == (Role.VIEWER, "ada~2")
         assert [members.is_expelled(p) for p in (first, by_hand, second)] == [True, True, False]
     disk.keep(disk.members.revoke_user("ada", 40).records)
     assert disk.restart().is_expelled(second)
@@ -155,7 +160,7 @@ def test_a_user_who_joined_by_two_tokens_keeps_what_the_other_gave(disk: Disk) -
     disk.keep(expelled.records)
     assert [disk.restart().is_expelled(p) for p in (laptop, desk)] == [True, False]
     expelled = disk.members.revoke_token("t2", True, 31)
-    assert expelled.users == ("ada",)
+    assert [user.name for user in expelled.users] == ["ada"]
     disk.keep(expelled.records)
     assert disk.restart().users()[-1].revoked == 31
 
@@ -165,7 +170,7 @@ def test_the_first_user_can_be_given_another_certificate(disk: Disk) -> None:
     disk.keep(disk.members.revoke_user("admin", 30).records)
     disk.keep(disk.members.enrol_admin(9, 30))
     members = disk.restart()
-    assert members.role_of(stolen.identity) is Role.ADMIN
+    assert members.standing_of(stolen.identity) == (Role.ADMIN, "admin")
     assert [members.is_expelled(p) for p in (stolen, peer(Kind.USER, "admin", 9))] == [True, False]
     assert members.expelled_users() == [("admin", BY_HAND)]
 
@@ -195,3 +200,88 @@ def test_a_token_cannot_change_a_users_role(disk: Disk) -> None:
     with pytest.raises(Conflict):
         members.admit("hash-t3", "", None, W1, 2, 20)
     assert replace(early) in members.tokens()  # its use is not spent
+
+
+def admin_with_tokens(disk: Disk) -> list[Peer]:
+    """Eve, an admin, has made a token for a worker, and one for an admin who has made one for another worker."""
+    disk.token("t1", Role.ADMIN, "eve")
+    eve = disk.join("t1", 1)
+    disk.token("t2", by=eve)
+    disk.token("t3", Role.ADMIN, "mallory", by=eve)
+    worker, mallory = disk.join("t2", 2, W1), disk.join("t3", 3)
+    disk.token("t4", by=mallory)
+    return [eve, worker, mallory, disk.join("t4", 4, W2)]
+
+
+def test_an_expelled_admin_does_not_come_back_by_a_token_that_it_has_made(disk: Disk) -> None:
+    everybody = admin_with_tokens(disk)
+    expelled = disk.members.revoke_user("eve", 30)
+    disk.keep(expelled.records)
+    assert expelled.tokens == ("t2", "t3")
+    assert [(e.kind, e.name, e.token) for e in expelled.left] == [
+        (Kind.WORKER, W1, "t2"),
+        (Kind.USER, "mallory", "t3"),
+    ]
+    for members in (disk.members, disk.restart()):
+        assert [members.is_expelled(p) for p in everybody] == [True, False, False, False]
+        for token in ("t2", "t3"):
+            with pytest.raises(NotAuthenticated, match=f"{token} was revoked"):
+                disk.join(token, 9)
+        assert disk.join("t4", 5, W2, before=everybody[3])  # of somebody who was not expelled
+    again = disk.members.revoke_user("eve", 40)
+    assert (again.tokens, len(again.left)) == ((), 2)  # who has joined is told again
+
+
+@pytest.mark.parametrize("way", ["user", "token"])
+def test_with_those_who_joined_everything_that_came_of_an_admin_is_expelled(disk: Disk, way: str) -> None:
+    disk.token("t9")
+    other = disk.join("t9", 8, "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e13")
+    everybody = admin_with_tokens(disk)
+    if way == "user":
+        disk.keep(disk.members.revoke_user("eve", 30).records)  # also if that was done before
+        expelled = disk.members.revoke_user("eve", 31, and_joined=True)
+    else:
+        expelled = disk.members.revoke_token("t1", True, 31)
+    disk.keep(expelled.records)
+    assert [user.name for user in expelled.users] == ["eve", "mallory"]
+    assert (expelled.workers, expelled.left) == ((W1, W2), ())
+    for members in (disk.members, disk.restart()):
+        assert [members.is_expelled(p) for p in everybody] == [True] * 4
+        assert not members.is_expelled(other)
+        assert [token.id for token in members.tokens() if token.is_good(50)] == ["t9"]
+
+
+def test_a_user_keeps_nothing_that_it_gave_itself(disk: Disk) -> None:
+    disk.token("t1", Role.ADMIN, "eve")
+    disk.token("t2", Role.ADMIN, "eve", by=disk.join("t1", 1))
+    disk.token("t3", Role.ADMIN, "admin", by=disk.join("t2", 2))
+    as_admin = disk.join("t3", 3)
+    expelled = disk.members.revoke_token("t1", True, 30)
+    disk.keep(expelled.records)
+    assert [user.name for user in expelled.users] == ["eve"]
+    members = disk.restart()
+    assert members.is_expelled(as_admin)
+    assert not members.is_expelled(peer(Kind.USER, "admin"))  # the one who has the machine
+
+
+def test_tokens_of_whoever_has_the_name_now_or_had_it_before_are_told_apart(disk: Disk) -> None:
+    admin_with_tokens(disk)
+    disk.keep(disk.members.revoke_user("eve", 30).records)
+    disk.token("t5", Role.ADMIN, "eve")
+    joined, records = disk.members.admit("hash-t5", "", None, W1, 5, 40)
+    disk.keep(records)
+    second = peer(joined.kind, joined.name, 5)
+    disk.token("t6", by=second)
+    assert disk.members.standing_of(second.identity) == (Role.ADMIN, "eve~2")
+    expelled = disk.restart().revoke_user("eve", 50, and_joined=True)
+    assert (expelled.tokens, expelled.left, expelled.workers) == (("t6",), (), ())
+    assert [user.id for user in expelled.users] == ["eve~2"]
+
+
+def test_a_token_of_which_nobody_knows_who_made_it_ends_with_the_next_admin_who_is_expelled(disk: Disk) -> None:
+    old = TokenRecord("t0", "hash-t0", Role.WORKER, "", 5, 1000, None)
+    disk.keep(disk.members.add(old))
+    disk.token("t1", Role.USER, "ada")
+    disk.join("t1", 1)
+    assert disk.members.revoke_user("ada", 30).tokens == ()  # who could make none
+    assert disk.members.revoke_user("admin", 30).tokens == ("t0",)

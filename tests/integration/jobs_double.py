@@ -17,7 +17,7 @@ import grpc.aio
 
 from cluster.domain.credentials import format_credentials
 from cluster.domain.events import Target
-from cluster.domain.identity import Kind, Role
+from cluster.domain.identity import Kind, Role, Standing
 from cluster.domain.job import JobRecord, JobSpec
 from cluster.domain.selectors import parse_selector, resolve
 from cluster.domain.states import TaskState
@@ -343,7 +343,7 @@ class Double:
         )
         gate = Gate(
             parse=lambda pem: parse_peer(pem, CLUSTER),
-            role_of=lambda identity: Role.USER,
+            standing_of=lambda identity: Standing(Role.USER, identity.name),
             revoked=lambda peer: False,
             now=time.time,
         )

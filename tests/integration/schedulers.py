@@ -69,7 +69,7 @@ class Cluster:
     async def people(self, **roles: Role) -> None:
         """Makes users known by their names, as joining by a token does; their certificates are made by hand."""
         admission = self.service.admission
-        await admission._save(admission.members._kept([UserRecord(name, role, 1.0) for name, role in roles.items()]))
+        await admission._save(admission.members.keep([UserRecord(name, role, 1.0) for name, role in roles.items()]))
 
     def credentials(self, kind: Kind, name: str) -> Credentials:
         return self.authority.issue(self.authority.identity(kind, name), time.time())

@@ -11,6 +11,7 @@ import pytest
 from cluster.domain.job import JobProgress, JobRecord, JobSpec
 from cluster.store import statements
 from cluster.store.interface import StoreFailed, StoreTroubled
+from cluster.store.packing import pack_spec
 from cluster.store.sqlite import SqliteStore, stored_cluster_id
 from tests.small_disk import small_disk
 
@@ -182,3 +183,34 @@ def test_a_full_disk_is_trouble_and_a_file_system_that_was_made_read_only_is_the
             SqliteStore(path, CLUSTER)
         assert not isinstance(caught.value, StoreTroubled)
         subprocess.run(["mount", "-o", "remount,rw", str(disk.path)], check=True)
+
+
+def test_a_database_from_before_makers_and_holders_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Ada's name was given again at 50; job 1 is of the first who had it, job 2 and job 3 are of who has it now. An
+    admin was expelled at 60, who may have made what is older."""
+    path = tmp_path / "cluster.db"
+    with closing(sqlite3.connect(path)) as db:
+        for migration in statements.MIGRATIONS[:3]:
+            db.executescript(migration)
+        db.execute(f"PRAGMA application_id = {statements.APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 3")
+        for number, owner, submitted in ((1, "ada", 20.0), (2, "ada", 51.0), (3, "ada", 52.0), (4, "bob", 20.0)):
+            job = (number, f"id-{number}", owner, pack_spec(JOB.spec), submitted)
+            db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?)", job)
+            progress = (number, *[b""] * 8, 10.0, 0.0, 0.0, "", "", 0, "")
+            db.execute(f"INSERT INTO job_progress VALUES ({', '.join('?' * 16)})", progress)
+        users = [("ada", "user", 50.0, None), ("bob", "user", 5.0, None), ("eve", "admin", 7.0, 60.0)]
+        db.executemany("INSERT INTO users VALUES (?, ?, ?, ?)", users)
+        enrolments = [("ada", 1, 10.0, 40.0), ("bob", 2, 5.0, None), ("eve", 3, 7.0, 60.0)]
+        db.executemany("INSERT INTO enrolments VALUES ('user', ?, ?, '', ?, ?)", enrolments)
+        for token, created in (("old", 55.0), ("new", 61.0)):
+            row = (token, f"hash-{token}", "worker", "", created, 1e12, 5, None)
+            db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        db.commit()
+    for _ in range(2):  # once is enough
+        store = SqliteStore(path, CLUSTER)
+        owners = [record.owner for record, _ in store.load().jobs]
+        assert owners == ["ada", "ada~2", "ada~2", "bob"]
+        assert {user.name: user.id for user in store.users()} == {"ada": "ada~2", "bob": "bob", "eve": "eve"}
+        assert [(t.id, t.is_good(100), t.maker) for t in store.tokens()] == [("old", False, None), ("new", True, None)]
+        store.close()

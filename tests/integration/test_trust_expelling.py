@@ -5,6 +5,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cluster.domain.errors import ClusterError, Conflict, NotAuthenticated, NotF
 from cluster.domain.identity import Identity, Kind, Peer, Role, scheduler_server_name
 from cluster.domain.members import ExpelledUser
 from cluster.domain.session import Assign, Attempts
+from cluster.domain.tokens import parse_join_token
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials
 from cluster.pki.peers import check_pinned_chain
@@ -91,8 +93,9 @@ class Admin:
         with calling(self.cluster.service.address):
             return await getattr(getattr(admin_pb2_grpc, f"{service}Stub")(self.channel), method)(request)
 
-    async def revoke_user(self, name: str, keep_jobs: bool = False) -> Any:
-        return await self._call("Users", "RevokeUser", admin_pb2.RevokeUserRequest(name=name, keep_jobs=keep_jobs))
+    async def revoke_user(self, name: str, keep_jobs: bool = False, and_joined: bool = False) -> Any:
+        request = admin_pb2.RevokeUserRequest(name=name, keep_jobs=keep_jobs, and_joined=and_joined)
+        return await self._call("Users", "RevokeUser", request)
 
     async def users(self) -> dict[str, Any]:
         return {u.name: u for u in (await self._call("Users", "ListUsers", admin_pb2.ListUsersRequest())).users}
@@ -328,6 +331,87 @@ def test_the_name_may_be_given_again_and_the_old_certificate_stays_refused(tmp_p
         await User(new.dial(), cluster.service.address).jobs()
         await Admin(cluster).revoke_user("ada")  # the renewed one belongs to the same joining
         await ends_refused(User(new.dial(), cluster.service.address).jobs())
+
+    in_cluster(tmp_path, body)
+
+
+def test_who_is_given_a_name_again_sees_nothing_of_who_had_it_before(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        first = await join(cluster, Role.USER, "ada")
+        job = await first.user.submit("true", name="hers")
+        await Admin(cluster).revoke_user("ada", keep_jobs=True)
+        second = await join(cluster, Role.USER, "ada")
+        for channel in (second.channel, await renewed(cluster, second), None):
+            if channel is None:
+                await cluster.restart()
+            ada = User(channel or second.dial(), cluster.service.address)
+            assert [j.number for j in await ada.jobs()] in ([], [2], [3, 2])
+            for selector in ("1", "hers", job.id, "1.1"):
+                for call in (ada.jobs(selector), ada.get(selector), ada.wait(selector), ada.cancel(selector)):
+                    with pytest.raises(NotFound):
+                        await call
+                with pytest.raises(NotFound):
+                    await ada.text(selector)
+            with pytest.raises(Conflict, match="is taken"):
+                await ada.submit("true", job_id=job.id)
+            if channel is not None:
+                await ada.submit("true")
+        assert [(j.number, j.owner) for j in await ada.jobs()] == [(3, "ada~2"), (2, "ada~2")]
+        assert [j.owner for j in await cluster.user().jobs("1")] == ["ada"]  # an admin tells them apart
+        await Admin(cluster).revoke_user("ada")  # of the first one nothing is cancelled, since that was not asked
+        states = {j.number: j.state for j in await cluster.user().jobs()}
+        gone = job_pb2.TASK_STATE_CANCELLED
+        assert states == {1: job_pb2.TASK_STATE_READY, 2: gone, 3: gone}
+
+    in_cluster(tmp_path, body)
+
+
+async def renewed(cluster: Cluster, member: Member) -> grpc.aio.Channel:
+    """A connection with another certificate of the same joining."""
+    request = KeyRequest()
+    certificate = await renew(member.channel, cluster.service.address, request.request)
+    member.credentials = request.complete(certificate, member.credentials.ca_pem, member.credentials.identity)
+    return member.dial()
+
+
+async def made_by(cluster: Cluster, member: Member, role: Role = Role.WORKER, user: str = "") -> Any:
+    """A token that the member has made, by the call that the command line makes."""
+    request = admin_pb2.CreateTokenRequest(role=role, life=3600.0, uses=0, user=user)
+    with calling(cluster.service.address):
+        answer = await admin_pb2_grpc.TokensStub(member.channel).CreateToken(request)
+    return parse_join_token(answer.join_token)
+
+
+@pytest.mark.parametrize("and_joined", [False, True])
+def test_an_expelled_admin_does_not_come_back_by_what_it_has_made(tmp_path: Path, and_joined: bool) -> None:
+    async def body(cluster: Cluster) -> None:
+        admin, eve = Admin(cluster), await join(cluster, Role.ADMIN, "eve")
+        tokens = [
+            await made_by(cluster, eve, Role.ADMIN, "eve"),
+            await made_by(cluster, eve, Role.ADMIN, "mallory"),
+            await made_by(cluster, eve),
+        ]
+        assert {t.maker for t in (await admin.tokens()).values()} == {"scheduler/main", "user/eve"}
+        joined = [await join(cluster, token=token) for token in tokens]
+        deeper = await join(cluster, token=await made_by(cluster, joined[1]))
+        answer = await admin.revoke_user("eve", and_joined=and_joined)
+        assert len(answer.tokens) == (4 if and_joined else 3)
+        assert [(m.kind, m.id) for m in answer.joined] == (
+            [] if and_joined else [("user", "mallory"), ("worker", joined[2].name)]
+        )
+        assert [m.id for m in answer.expelled] == (
+            [joined[2].name, deeper.name, "eve", "mallory"] if and_joined else ["eve"]
+        )
+        for _ in range(2):
+            for token in tokens:
+                with pytest.raises(NotAuthenticated, match="was revoked"):
+                    await join(cluster, token=replace(token, address=cluster.service.join_address))
+            for member, stays in zip((*joined, deeper), (False, True, True, True), strict=True):
+                if stays and not and_joined:
+                    await renew(member.dial(), cluster.service.address, KeyRequest().request)
+                else:
+                    await ends_refused(renew(member.dial(), cluster.service.address, KeyRequest().request))
+            await cluster.restart()
 
     in_cluster(tmp_path, body)
 

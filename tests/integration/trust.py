@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from cluster.domain.credentials import Credentials
 from cluster.domain.enrolments import Enrolment
 from cluster.domain.errors import Conflict
-from cluster.domain.identity import Identity, Kind, Peer, Role
+from cluster.domain.identity import Identity, Kind, Peer, Role, Standing
 from cluster.domain.tokens import JoinToken, TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority
 from cluster.pki.enrol import hash_secret, join, new_enrolment_id, new_token, renew
@@ -88,7 +88,7 @@ class SmallCluster:
         self.jobs = Jobs()
         self.gate = Gate(
             parse=lambda pem: parse_peer(pem, CLUSTER),
-            role_of=self._role_of,
+            standing_of=self._standing_of,
             revoked=lambda peer: peer.serial in self.revoked,
             now=lambda: self.now,
         )
@@ -96,8 +96,9 @@ class SmallCluster:
         self.address = ""
         self.join_address = ""
 
-    def _role_of(self, identity: Identity) -> Role | None:
-        return Role.WORKER if identity.kind is Kind.WORKER else self.roles.get(identity.name)
+    def _standing_of(self, identity: Identity) -> Standing | None:
+        role = Role.WORKER if identity.kind is Kind.WORKER else self.roles.get(identity.name)
+        return Standing(role, identity.name) if role else None
 
     def issue(self, kind: Kind, name: str, life: float | None = None) -> Credentials:
         return self.authority.issue(self.authority.identity(kind, name), self.start, life)

@@ -1,0 +1,20 @@
+"""What `user revoke` and `token revoke` say."""
+
+from cluster.client.types import Revoked
+
+
+def print_revoked(what: str, revoked: Revoked) -> None:
+    """`what` was revoked, as in `user ada`. Names also what an admin has to judge: who came in by the expelled."""
+    stopped = f", tasks asked to stop: {revoked.cancelled}" if revoked.cancelled else ""
+    print(f"{what} revoked{stopped}")
+    for member in revoked.expelled:
+        if (shown := f"{member.kind} {member.name or member.id}") != what:
+            print(f"{shown} expelled")
+    for token in revoked.tokens:
+        print(f"token {token} revoked, since they had made it")
+    for member in revoked.joined:
+        print(f"{member.kind} {member.name or member.id} has joined by their token {member.token}, and stays")
+    if more := revoked.joined_total - len(revoked.joined):
+        print(f"and {more} more have joined by their tokens")
+    if revoked.joined_total:
+        print("the same with --and-joined expels those as well")
