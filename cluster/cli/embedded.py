@@ -49,19 +49,19 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
             return []
         _check_worker(root)
         fresh = running["scheduler"] is None
-        if running["scheduler"] is None:
-            _claim(root)
-            _forget_killed(root / "scheduler")
-            _start_scheduler(root, running)
-        if running["worker"] is None:
-            try:
+        try:
+            if running["scheduler"] is None:
+                _claim(root)
+                _forget_killed(root / "scheduler")
+                _start_scheduler(root, running)
+            if running["worker"] is None:
                 _start(root, running, "worker", _worker_arguments(millicpus))
                 _save(root, running, millicpus)
-            except ClusterError:
-                if fresh and running["scheduler"]:  # alone it is of no use, and nobody was told of it
-                    processes.stop(running["scheduler"], STOP_PATIENCE)
-                raise
-    address = (local_scheduler(root) or {}).get("address", "")
+            address = (local_scheduler(root) or {}).get("address", "")
+        except BaseException:  # whatever it is, a bug of ours or Ctrl-C: what nobody was told of must not stay
+            if fresh:
+                _stop_all(running)
+            raise
     what = "a cluster" if fresh else "the worker of the cluster"
     return [f"started {what} on this machine ({address}); `cluster down` stops it"]
 
@@ -82,6 +82,12 @@ def down(root: Path) -> list[str]:
                 raise ClusterError(f"the {role} (process {process.pid}) did not stop within {STOP_PATIENCE:g} s")
             said.append(f"stopped the {role}{' and its jobs' if role == 'worker' else ''}")
         return said
+
+
+def _stop_all(running: dict[str, Process | None]) -> None:
+    for role in reversed(ROLES):  # the worker first: it still has ends to report
+        if process := running[role]:
+            processes.stop(process, STOP_PATIENCE)
 
 
 def _own_directory(root: Path) -> None:

@@ -12,6 +12,7 @@ from cluster.cli.asking import is_terminal
 from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
 from cluster.cli.outlet import Outlet
 from cluster.cli.progress import Progress, progress
+from cluster.cli.remarks import remark
 from cluster.client.aio import AsyncClient, new_job_id
 from cluster.client.types import Job, Output
 from cluster.domain.errors import ClusterError, NotFound, Unreachable
@@ -152,11 +153,10 @@ class Follower:
             self._answered("g")
 
     def _say_why(self) -> None:
-        """A job that no worker can take would otherwise just hang there."""
-        if self._latest.state is TaskState.READY and self._latest.pending_because:
-            print(
-                f"cluster: job {self._job.number} waits: {printable(self._latest.pending_because[0])}", file=sys.stderr
-            )
+        """A job that waits would otherwise just hang there; where no worker can take it, that was said at once."""
+        job = self._latest
+        if job.state is TaskState.READY and job.pending_because and not (job.no_worker_can and self._job.no_worker_can):
+            remark(f"job {job.number} waits: {job.pending_because[0]}")
 
     async def _say_how_it_ended(self) -> None:
         """Whatever an exit code does not say by itself: a signal, a limit, a lost worker, how many of an array."""

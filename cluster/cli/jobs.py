@@ -15,6 +15,7 @@ from cluster.client.types import Job, Task
 from cluster.domain.arrays import format_array
 from cluster.domain.printable import printable
 from cluster.domain.quantities import format_cpus, format_duration, format_size
+from cluster.domain.selectors import names_tasks
 from cluster.domain.states import TaskState
 
 COMMANDS = {
@@ -116,6 +117,8 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
     job, tasks = asyncio.run(work())
     more = len(tasks) > max_tasks > 0
     tasks = tasks[:max_tasks]
+    if names_tasks(selector):  # who asks for 5.3-8 looks for them in that order
+        tasks = tuple(sorted(tasks, key=lambda task: task.index))
     if as_json:
         details = [task_json(task, job.spec) for task in tasks]
         print_json({**job_json(job), "env": dict(job.spec.env), "task_details": details})

@@ -11,6 +11,7 @@ import click
 from cluster import __version__
 from cluster.cli import surroundings
 from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR
+from cluster.cli.helping import VERSION
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.variables import warn_of_misspelt
 from cluster.domain.errors import ClusterError
@@ -33,6 +34,8 @@ COMMANDS = {
     "user": ("cluster.cli.users:user", "List the users, and expel one."),
     "config": ("cluster.cli.config:config", "Show what is configured, and where."),
     "completion": ("cluster.cli.completion:completion", "Print the completion script of a shell."),
+    "help": ("cluster.cli.helping:help_command", "Explain a command, as --help after it does."),
+    "version": ("cluster.cli.helping:version_command", "Print the version."),
 }
 
 WELCOME = """cluster turns Linux machines into one secure computer for running commands.
@@ -88,7 +91,7 @@ def _export(ctx: click.Context, param: click.Parameter, value: str | None) -> No
     callback=_export,
     help="Read the configuration from FILE (CLUSTER_CONFIG).",
 )
-@click.version_option(__version__, message="cluster %(version)s")
+@click.version_option(__version__, "-V", "--version", message=VERSION)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Turn Linux machines into one secure computer for running commands.

@@ -147,6 +147,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),
         "pending_because": list(job.pending_because),
+        "no_worker_can": job.no_worker_can,
         "cancelled_by": job.cancelled_by or None,
         "cancel_reason": job.cancel_reason or None,
     }

@@ -1,20 +1,19 @@
 """`cluster run` and `cluster job submit`: the options that make a job."""
 
 import asyncio
-import codecs
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.options import ARRAY, CPUS, DURATION, SIZE, as_json, connection, quiet
+from cluster.cli.remarks import remark_on_job, remark_on_lines
 from cluster.client.types import Job
 from cluster.domain.errors import InvalidInput
 from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
-from cluster.domain.printable import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +106,7 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
     async def work() -> None:
         async with client(ctx, start=True) as cluster:
             job = await cluster.submit(spec)
+        remark_on_job(job, spec, cluster.place)
         try:
             _tell(job, as_json, quiet)
         except OSError as error:
@@ -155,7 +155,10 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
 
         async with client(ctx, start=True) as cluster:
             job = await hand_in(cluster, spec)
-            return await Follower(cluster, job, quiet).follow() if job else INTERRUPTED
+            if job is None:
+                return INTERRUPTED
+            remark_on_job(job, spec, cluster.place)
+            return await Follower(cluster, job, quiet).follow()
 
     return asyncio.run(work())
 
@@ -214,19 +217,5 @@ def _lines(path: str) -> bytes:
     content = content.removesuffix(b"\n")
     if not content.strip(b"\n"):
         raise InvalidInput(f"--each-line {path}: it has no lines but empty ones, so there is nothing to run")
-    for odd in _oddities(content):
-        print(f"cluster: --each-line {printable(path)}: {odd}", file=sys.stderr)
+    remark_on_lines(path, content)
     return content
-
-
-def _oddities(lines: bytes) -> Iterator[str]:
-    """What a text file may have that tasks hardly want: they get it all the same."""
-    if lines.startswith(codecs.BOM_UTF8):
-        yield "it begins with a byte order mark, which its first task gets; `sed -i '1s/^\\xef\\xbb\\xbf//'` removes it"
-    if windows := lines.count(b"\r\n") + lines.endswith(b"\r"):
-        yield f"lines that end in CR LF: {windows}; their tasks get the CR; `sed -i 's/\\r$//'` removes it"
-    if b"\n\n" in lines or lines.startswith(b"\n") or lines.endswith(b"\n"):
-        import re
-
-        empty = sum(1 for _ in re.finditer(rb"(?m)^$", lines))
-        yield f"lines that are empty: {empty}; each is a task as well"

@@ -9,7 +9,7 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 OUTPUT = "standard output"  # what errors about it name
 
@@ -52,14 +52,14 @@ def _open_streams() -> None:
     encoding cannot show (a job's name, a path) is shown as an escape; it is no reason to end."""
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 (for as long as we run)
-    sys.stdout = _opened(_Output(1, "w", closefd=False))
-    sys.stderr = _opened(_Remarks(2, "w", closefd=False))
+    sys.stdout = _opened(_Output(1, "w", closefd=False), sys.stdout)
+    sys.stderr = _opened(_Remarks(2, "w", closefd=False), sys.stderr)
 
 
-def _opened(raw: io.FileIO) -> io.TextIOWrapper:
+def _opened(raw: io.FileIO, pythons: TextIO | None) -> io.TextIOWrapper:
     # A terminal shows the locale's encoding; what programs read, JSON above all, is UTF-8.
     own = raw.isatty() and locale.getencoding() not in ("UTF-8", "ANSI_X3.4-1968")
-    encoding = locale.getencoding() if own else "utf-8"
+    encoding = locale.getencoding() if own else pythons.encoding if pythons else "utf-8"
     lines = raw.isatty() or raw.fileno() == 2
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=lines)
 

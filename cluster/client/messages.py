@@ -73,6 +73,7 @@ def job_of(message: job_pb2.Job) -> Job:
         ended_at=message.ended_at,
         exit_code=message.exit_code,
         pending_because=tuple(message.pending_because),
+        no_worker_can=message.no_worker_can,
         cancelled_by=message.cancelled_by,
         cancel_reason=message.cancel_reason,
     )

@@ -44,6 +44,7 @@ class Job:
     ended_at: float
     exit_code: int  # once ended: the highest of its tasks, 128 + signal number for a signal
     pending_because: tuple[str, ...]
+    no_worker_can: bool  # it waits, and no worker that there is now could run a task of it, however long
     cancelled_by: str
     cancel_reason: str
 

@@ -30,7 +30,8 @@ def format_array(segments: Iterable[ArraySegment]) -> str:
 def _segment(part: str, text: str) -> ArraySegment:
     match = _SEGMENT.fullmatch(part)
     if not match:
-        raise InvalidInput(f"{part!r} in {text!r} names no task numbers: {_EXAMPLES}")
+        where = "" if part == text else f" in {text!r}"
+        raise InvalidInput(f"{part!r}{where} names no task numbers: {_EXAMPLES}")
     first = int(match[1])
     last = int(match[2]) if match[2] else first
     step = int(match[3]) if match[3] else 1

@@ -121,8 +121,8 @@ def validate(spec: JobSpec) -> None:
     if spec.script:
         _validate_script(spec.script)
     for name, _ in spec.env:
-        if not name or "=" in name:
-            raise InvalidInput(f"{name!r} is not a name of an environment variable: use NAME=VALUE")
+        if not name or "=" in name or any(char.isspace() for char in name):
+            raise InvalidInput(f"{name!r} is not a name of an environment variable: use NAME=VALUE, without spaces")
         if name in OWN_VARIABLES:
             raise InvalidInput(f"the variable {name} tells each task who it is, and cannot be given: use another name")
     if spec.cwd and not spec.cwd.startswith("/"):

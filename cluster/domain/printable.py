@@ -7,3 +7,9 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def quoted(text: str, most: int = 200) -> str:
+    """The text in quotes, as Python writes it; of one with more than `most` characters the beginning, and how many
+    there are."""
+    return repr(text) if len(text) <= most else f"{text[:most]!r}… ({len(text)} characters)"

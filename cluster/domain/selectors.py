@@ -87,6 +87,13 @@ class Directory(Protocol):
         """The jobs of that name."""
 
 
+def names_tasks(text: str) -> bool:
+    """Whether it selects tasks of jobs, not whole ones; of a name as it most likely is meant (`sweep.23`)."""
+    selector = parse_selector(text)
+    named = selector.without_tasks() if selector.kind is Kind.NAME else selector
+    return named is not None and named.tasks is not None
+
+
 def parse_selector(text: str) -> Selector:
     """InvalidInput says what is wrong with a text that can select nothing."""
     text = text.strip()

@@ -31,6 +31,7 @@ class JobView:
     started_at: float
     ended_at: float
     pending_because: tuple[str, ...]
+    no_worker_can: bool  # run a task of it, of those that there are now: pending_because says why
     cancelled_by: str
     cancel_reason: str
 
@@ -56,6 +57,8 @@ def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None) -> J
     job = core.jobs[number]
     counts = {state: job.count(state) for state in _COUNTED}
     state = overall(counts)
+    known = {} if known is None else known
+    because = tuple(_why_pending(core, job, known))
     return JobView(
         record=job.record,
         state=state,
@@ -64,7 +67,8 @@ def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None) -> J
         exit_code=job.exit_code,
         started_at=job.started_at,
         ended_at=job.ended_at,
-        pending_because=tuple(_why_pending(core, job, {} if known is None else known)),
+        pending_because=because,
+        no_worker_can=bool(because and known[_kind(job)]),
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
     )
@@ -107,8 +111,7 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
     """Why tasks of the job are ready and stay so, one line each, most telling first."""
     if not job.ready or job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
         return
-    spec = job.record.spec
-    kind = spec.millicpus, spec.worker
+    spec, kind = job.record.spec, _kind(job)
     if kind not in known:
         known[kind] = tuple(_why_not(core, spec))
     yield from known[kind]
@@ -116,6 +119,10 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
         before = core.unfinished_before(job.number)
         first = f"{before} unfinished job{' comes' if before == 1 else 's come'} first"
         yield f"{_needs(spec)}; all that fit are busy, {first}"
+
+
+def _kind(job: Job) -> tuple[int, str]:
+    return job.record.spec.millicpus, job.record.spec.worker
 
 
 def _needs(spec: JobSpec) -> str:
@@ -127,7 +134,7 @@ def _why_not(core: SchedulerCore, spec: JobSpec) -> Iterator[str]:
     workers = [w for w in core.workers.values() if not spec.worker or w.is_called(spec.worker)]
     if not workers:
         if spec.worker:
-            yield f"no worker is called {spec.worker!r}: see `cluster worker list`"
+            yield f"no worker is called {spec.worker!r}: `cluster worker list` tells which there are"
         else:
             yield "no worker has registered: start one with `cluster worker`"
         return

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from cluster.domain.ids import AttemptKey
 from cluster.domain.launcher_events import Item, Template
 from cluster.domain.launcher_slots import User
+from cluster.domain.printable import quoted
 from cluster.launcher.blanks import BlankDirectory, BlankFile
 
 # What Python or the slot ignores or handles, a job must not: it would inherit that through exec.
@@ -103,7 +104,7 @@ class Spawner:
         except BaseException as e:
             self._settle(outputs, len(files), directory)
             if isinstance(e, ValueError):  # a NUL byte, or a character that this machine's locale cannot write
-                raise CannotStart(f"cannot start {template.argv[0]!r}: {e}") from None
+                raise CannotStart(f"cannot start {quoted(template.argv[0])}: {e}") from None
             raise
         finally:
             for fd in files:
@@ -136,7 +137,7 @@ class Spawner:
             self._directory.make(path)
             os.chdir(path)
         except OSError as e:
-            text = f"cannot make the working directory {path!r}: {e.strerror}"
+            text = f"cannot make the working directory {quoted(path)}: {e.strerror}"
             raise CannotStart(text, given_back=e.errno in _LACKING) from None
         return path
 
@@ -157,7 +158,7 @@ class Spawner:
                 os.seteuid(0)
                 self._became()
         except OSError as e:
-            raise CannotStart(f"cannot use {cwd!r} as working directory: {e.strerror}") from None
+            raise CannotStart(f"cannot use {quoted(cwd)} as working directory: {e.strerror}") from None
 
     def _spawn(self, item: Item, key: AttemptKey, template: Template, files: list[int]) -> int:
         argv = list(template.argv)
@@ -214,7 +215,7 @@ class Spawner:
                         self._programs.clear()
                     self._programs[name, path] = file
                 return file
-        raise CannotStart(f"cannot start {name!r}: not found in PATH {path!r}", NOT_FOUND)
+        raise CannotStart(f"cannot start {quoted(name)}: not found in PATH {quoted(path)}", NOT_FOUND)
 
 
 def _or_unchanged(id_: int | None) -> int:
@@ -225,29 +226,29 @@ def _opened(file: BlankFile, path: str) -> int:
     try:
         return file.open(path)
     except FileExistsError:
-        raise CannotStart(f"cannot write output: {path!r} exists already") from None
+        raise CannotStart(f"cannot write output: {quoted(path)} exists already") from None
     except OSError as e:
-        text = f"cannot write output to {path!r}: {e.strerror}"
+        text = f"cannot write output to {quoted(path)}: {e.strerror}"
         raise CannotStart(text, given_back=e.errno in _LACKING) from None
 
 
 def _explain(error: OSError, program: str, name: str) -> CannotStart:
     if error.errno == errno.ENOENT:
         if os.path.exists(program):
-            return CannotStart(f"cannot start {name!r}: its interpreter does not exist", NOT_FOUND)
-        return CannotStart(f"cannot start {name!r}: no such file", NOT_FOUND)
+            return CannotStart(f"cannot start {quoted(name)}: its interpreter does not exist", NOT_FOUND)
+        return CannotStart(f"cannot start {quoted(name)}: no such file", NOT_FOUND)
     if error.errno == errno.ENOEXEC:
-        text = f"cannot start {name!r}: neither a program nor a script that begins with #!"
+        text = f"cannot start {quoted(name)}: neither a program nor a script that begins with #!"
         return CannotStart(text, NOT_RUNNABLE)
     if error.errno == errno.E2BIG:
-        text = f"cannot start {name!r}: its arguments and environment are longer than this machine can pass on"
+        text = f"cannot start {quoted(name)}: its arguments and environment are longer than this machine can pass on"
         return CannotStart(text, NOT_RUNNABLE)
     if error.errno in (errno.EACCES, errno.EISDIR, errno.ENOTDIR):
         why = "it is a directory" if _is_directory(program) else error.strerror
-        return CannotStart(f"cannot start {name!r}: {why}", NOT_RUNNABLE)
+        return CannotStart(f"cannot start {quoted(name)}: {why}", NOT_RUNNABLE)
     if error.errno == errno.EAGAIN:
-        return CannotStart(f"cannot start {name!r}: {NO_MORE_PROCESSES}", given_back=True)
-    return CannotStart(f"cannot start {name!r}: {error.strerror}", given_back=error.errno in _LACKING)
+        return CannotStart(f"cannot start {quoted(name)}: {NO_MORE_PROCESSES}", given_back=True)
+    return CannotStart(f"cannot start {quoted(name)}: {error.strerror}", given_back=error.errno in _LACKING)
 
 
 def _is_directory(path: str) -> bool:

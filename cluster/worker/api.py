@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from cluster.domain.errors import InvalidInput, NotFound, NotPermitted
 from cluster.domain.identity import ADMIN_NAME, Identity, Kind, Role, Standing, is_uuid
 from cluster.domain.job import JobRecord
+from cluster.domain.quantities import format_cpus
 from cluster.domain.selectors import Kind as SelectorKind
 from cluster.domain.selectors import parse_selector, resolve
 from cluster.domain.states import TaskState
@@ -66,10 +67,12 @@ class _AllJobs:
 
 
 class OwnDoor(worker_pb2_grpc.WorkerServicer):
-    def __init__(self, jobs: OwnJobs, readers: Readers, worker_id: str, worker_name: str) -> None:
+    def __init__(self, jobs: OwnJobs, readers: Readers, worker_id: str, worker_name: str, millicpus: int) -> None:
+        """`millicpus`: what this worker has."""
         self._jobs = jobs
         self._readers = readers
         self._worker = (worker_id, worker_name)
+        self._millicpus = millicpus
 
     async def StartJob(self, request: worker_pb2.StartJobRequest, context: Context) -> worker_pb2.StartJobResponse:
         if not is_uuid(request.id):
@@ -78,7 +81,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         if spec.worker and spec.worker not in self._worker:
             raise InvalidInput(f"--worker {spec.worker!r} is another worker than this, {self._worker[1]!r}")
         job = self._jobs.start(request.id, current_caller().user_id, spec)
-        return worker_pb2.StartJobResponse(job=_job(job), task=self._task(job))
+        return worker_pb2.StartJobResponse(job=self._job(job), task=self._task(job))
 
     async def StopJob(self, request: worker_pb2.StopJobRequest, context: Context) -> worker_pb2.StopJobResponse:
         grace = request.grace if request.HasField("grace") else None
@@ -91,7 +94,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             if job := self._jobs.store.get(number):
                 self._jobs.stop(job, grace, by, request.reason)
                 if answer.ByteSize() < PAGE_BYTES:
-                    answer.jobs.append(_job(self._present(job), whole=False))
+                    answer.jobs.append(self._job(self._present(job), whole=False))
             if place % AT_ONCE == 0:
                 await asyncio.sleep(0)
         return answer
@@ -106,7 +109,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
                 answer.next = newest_first[place - 1]
                 break
             if job := self._jobs.store.get(number):
-                answer.jobs.append(_job(job, whole=len(numbers) == 1))
+                answer.jobs.append(self._job(job, whole=len(numbers) == 1))
                 answer.tasks.append(self._task(job))
             if place % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -116,7 +119,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         job = await self._jobs.ended((await self._one(request.selector.text)).number)
         if job is None:
             raise NotFound("the job is no longer kept")
-        return worker_pb2.WaitJobResponse(job=_job(job), task=self._task(job))
+        return worker_pb2.WaitJobResponse(job=self._job(job), task=self._task(job))
 
     async def ReadJobOutput(
         self, request: worker_pb2.ReadJobOutputRequest, context: Context
@@ -164,26 +167,28 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             detail=job.detail,
         )
 
-
-def _job(job: OwnJob, *, whole: bool = True) -> job_pb2.Job:
-    """With the environment only if `whole`."""
-    counts = job_pb2.TaskCounts(**{job.state.word: 1})
-    return job_pb2.Job(
-        number=job.number,
-        id=job.id,
-        owner=job.owner,
-        spec=spec_to_proto(job.spec, with_env=whole),
-        state=_state(job),
-        reason=job.reason,
-        counts=counts,
-        submitted_at=job.submitted_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        exit_code=job.exit_code,
-        pending_because=["the worker's cpus are in use"] if job.state is TaskState.READY else [],
-        cancelled_by=job.cancelled_by,
-        cancel_reason=job.cancel_reason,
-    )
+    def _job(self, job: OwnJob, *, whole: bool = True) -> job_pb2.Job:
+        """With the environment only if `whole`."""
+        waits, needs = job.state is TaskState.READY, job.spec.millicpus
+        too_many = f"needs {format_cpus(needs)} cpus; this worker has {format_cpus(self._millicpus)}"
+        why = too_many if needs > self._millicpus else "the worker's cpus are in use"
+        return job_pb2.Job(
+            number=job.number,
+            id=job.id,
+            owner=job.owner,
+            spec=spec_to_proto(job.spec, with_env=whole),
+            state=_state(job),
+            reason=job.reason,
+            counts=job_pb2.TaskCounts(**{job.state.word: 1}),
+            submitted_at=job.submitted_at,
+            started_at=job.started_at,
+            ended_at=job.ended_at,
+            exit_code=job.exit_code,
+            pending_because=[why] if waits else [],
+            no_worker_can=waits and needs > self._millicpus,
+            cancelled_by=job.cancelled_by,
+            cancel_reason=job.cancel_reason,
+        )
 
 
 def _state(job: OwnJob) -> job_pb2.TaskState:

@@ -207,7 +207,7 @@ class Worker:
         listen, state = self._options.listen, self.membership.state
         address = ""
         if listen != NO_LISTENER:
-            door = OwnDoor(self._own, self._agent.readers, state.id, state.name)
+            door = OwnDoor(self._own, self._agent.readers, state.id, state.name, self._millicpus)
             self._server = OwnServer(self.membership.credentials, door, self._expelled, self._renew_now())
             await self._server.start(listen, self._options.or_next_port)
             host = listen.rpartition(":")[0]

@@ -452,6 +452,24 @@ def test_a_scheduler_whose_worker_does_not_start_is_stopped(command: Command) ->
     assert "no cluster" in command.ok("down").text
 
 
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_bug_of_ours_or_ctrl_c_in_the_middle_leaves_no_scheduler_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """Only an error with a name of its own stopped it."""
+    seen: dict[str, int] = {}
+
+    def failing(millicpus: int | None) -> list[str]:
+        seen.update(scheduler=json.loads((tmp_path / "embedded.json").read_bytes())["scheduler"]["pid"])
+        assert is_alive(seen["scheduler"])
+        raise error
+
+    monkeypatch.setattr(embedded, "_worker_arguments", failing)
+    with pytest.raises(error):
+        embedded.up(tmp_path)
+    assert not is_alive(seen["scheduler"])
+
+
 def test_nobody_else_tells_down_which_processes_to_end(command: Command) -> None:
     command.home.chmod(0o777)
     done = command("down")

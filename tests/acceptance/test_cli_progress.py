@@ -11,7 +11,7 @@ from cluster.domain.states import TaskState
 def array(running: int, succeeded: int) -> Job:
     counts = Counts(running=running, succeeded=succeeded)
     state = TaskState.RUNNING if running else TaskState.SUCCEEDED
-    return Job(5, "id", "ann", JobSpec(("true",)), state, "", counts, 1.0, 1.0, 0.0, 0, (), "", "")
+    return Job(5, "id", "ann", JobSpec(("true",)), state, "", counts, 1.0, 1.0, 0.0, 0, (), False, "", "")
 
 
 def test_a_bar_that_learns_of_the_job_after_its_first_output_waits_for_the_end_of_the_line() -> None:

@@ -251,5 +251,5 @@ def test_what_is_odd_about_lines_is_told_and_they_stay_as_they_are(cluster: Comm
     assert "byte order mark" in said[0]
     assert "CR LF: 2" in said[1]
     assert "empty: 3" in said[2]
-    plain = cluster.ok("run", "--quiet", "--each-line", "-", "--", "true", stdin=b"a\nb")
+    plain = cluster.ok("run", "--quiet", "--each-line", "-", "--", "true", "{}", stdin=b"a\nb")
     assert plain.err == ""

@@ -63,6 +63,18 @@ def test_a_name_and_a_number_select_a_task(cluster: Command) -> None:
     assert (missing.code, missing.err) == (1, f"cluster: job {number} has no task 26: its tasks are 20-25\n")
 
 
+def test_tasks_that_are_asked_for_come_in_their_order(cluster: Command) -> None:
+    """And of a whole job those that failed come first, which is what people look for there."""
+    ends = ("--", "sh", "-c", "exit $((CLUSTER_TASK % 2))")
+    number = submit(cluster, "--name", "ordered", "--array", "1-10", *ends)
+    cluster("job", "wait", number)
+    for selector in (f"{number}.5-8", "ordered.5-8", "last.5-8"):
+        tasks = cluster.ok("job", "show", selector, "--json").json["task_details"]
+        assert [task["task"] for task in tasks] == [5, 6, 7, 8]
+    tasks = cluster.ok("job", "show", number, "--json").json["task_details"]
+    assert [task["task"] for task in tasks] == [1, 3, 5, 7, 9, 2, 4, 6, 8, 10]
+
+
 def test_a_task_is_shown_with_its_own_line_and_arguments(cluster: Command) -> None:
     lines = b"one\nthe second\n\xe9\n"
     number = submit_lines(cluster, lines, "--", "sh", "-c", "exit 0", "about {}", "{}")

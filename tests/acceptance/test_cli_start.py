@@ -22,7 +22,7 @@ def loaded(*arguments: str) -> set[str]:
     return set(done.stderr.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("arguments", [["--version"], [], ["--help"], ["nonsense"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["version"], [], ["--help"], ["help"], ["nonsense"]])
 def test_what_needs_no_cluster_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded(*arguments) == set()
 
@@ -39,7 +39,13 @@ def test_running_loads_neither_cryptography_nor_rich() -> None:
 def test_the_version_is_one_line(command: Command) -> None:
     from cluster import __version__
 
-    assert command.ok("--version").text == f"cluster {__version__}\n"
+    for words in ("--version", "-V", "version"):
+        assert command.ok(words).text == f"cluster {__version__}\n"
+
+
+def test_help_may_be_a_word(command: Command) -> None:
+    for words in ([], ["run"], ["job", "submit"], ["token", "create"]):
+        assert command.ok("help", *words).text == command.ok(*words, "--help").text
 
 
 def test_alone_it_shows_three_commands_to_begin_with(command: Command) -> None:

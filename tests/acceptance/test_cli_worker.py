@@ -90,6 +90,14 @@ def test_a_script_that_is_not_in_the_folder_is_refused(
     assert done.err.count("\n") == 1
 
 
+def test_a_lone_worker_says_at_once_what_it_is_too_small_for(alone: tuple[Command, str]) -> None:
+    """It said that its cpus were in use, for ever."""
+    cluster, at = alone
+    done = cluster.ok("job", "--at", at, "submit", "--quiet", "--cpus", "9999", "--", "true")
+    assert "no worker that there is now can run it: needs 9999 cpus; this worker has " in done.err
+    cluster.ok("job", "--at", at, "cancel", done.text.strip())
+
+
 def test_a_lone_worker_says_what_only_a_scheduler_can(alone: tuple[Command, str]) -> None:
     cluster, at = alone
     assert "ask the scheduler" in cluster("worker", "list", "--at", at).err

@@ -39,8 +39,9 @@ def test_writing_and_reading_are_inverse(array: list[ArraySegment]) -> None:
     "text", ["", "x", "1-", "-1", "5-1", "1-5:0", "1,,2", "1-2-3", "1:2", "1.5", "\u0661-\u0663", "1" * 19]
 )
 def test_says_which_part_is_wrong(text: str) -> None:
-    with pytest.raises(InvalidInput, match="1-1000:2"):
+    with pytest.raises(InvalidInput, match="1-1000:2") as told:
         parse_array(text)
+    assert f"{text!r} in {text!r}" not in str(told.value)
 
 
 @given(st.text(max_size=20))

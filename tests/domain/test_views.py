@@ -12,6 +12,10 @@ def why(bench: Bench, job: int = 1) -> tuple[str, ...]:
     return job_view(bench.core, job).pending_because
 
 
+def none_can(bench: Bench, job: int = 1) -> bool:
+    return job_view(bench.core, job).no_worker_can
+
+
 def test_why_a_job_waits() -> None:
     bench = Bench()
     bench.submit(spec(millicpus=3000))
@@ -19,15 +23,20 @@ def test_why_a_job_waits() -> None:
     assert why(bench) == ("no worker has registered: start one with `cluster worker`",)
     session = bench.worker("w", 2000)
     assert why(bench) == ("needs 3 cpus a task; the largest worker online, w, has 2",)
-    assert why(bench, 2) == ("no worker is called 'nobody': see `cluster worker list`",)
+    assert why(bench, 2) == ("no worker is called 'nobody': `cluster worker list` tells which there are",)
+    assert none_can(bench, 1)
+    assert none_can(bench, 2)
     bench.submit(spec(2))
     assert why(bench, 3) == ()
+    assert not none_can(bench, 3)
     bench.submit(spec())
+    assert not none_can(bench, 4)
     assert why(bench, 4) == ("needs 1 cpus a task; all that fit are busy, 3 unfinished jobs come first",)
     bench.turn(CancelRequested(0, (Target(1), Target(2)), "ann"))
     assert why(bench, 4) == ("needs 1 cpus a task; all that fit are busy, 1 unfinished job comes first",)
     bench.turn(SessionClosed(session))
     assert why(bench, 4) == ("worker w is unreachable",)
+    assert none_can(bench, 4)
     bench.turn(WorkerDeregistered(1, "w"))
     assert why(bench, 4) == ("worker w is offline",)
 

@@ -3,6 +3,7 @@
 import os
 import resource
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,20 @@ def test_what_cannot_be_started_says_why(lab: Lab, command: str, code: int | Non
             end = await agent.end_of(one(agent, lab.template(command)))
             assert (end.reason, end.code) == ("launch_failed", code)
             assert text in end.text
+
+    run(main())
+
+
+def test_a_long_path_is_not_told_whole(lab: Lab) -> None:
+    """Some programs make PATHs of many kilobytes, and each task of an array would tell it."""
+    template = lab.template("no-such-program")
+    env = (("PATH", ":".join(f"/opt/{i}/bin" for i in range(2000))),)
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, replace(template, env=env)))
+            assert len(end.text) < 500
+            assert "not found in PATH '/opt/0/bin:" in end.text
 
     run(main())
 

@@ -1,0 +1,28 @@
+"""`cluster help` and `cluster version`: what many people type before they know about --help and --version."""
+
+import click
+
+from cluster import __version__
+
+VERSION = "cluster %(version)s"
+
+
+@click.command("help")
+@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.pass_context
+def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Explain a command, as --help after it does."""
+    about = ctx.find_root()
+    for word in words:
+        if not isinstance(about.command, click.Group):
+            raise click.UsageError(f"No such command {word!r}", about)
+        name, command, _ = about.command.resolve_command(about, [word])
+        assert command is not None, "resolve_command raises where there is none"
+        about = click.Context(command, parent=about, info_name=name)
+    click.echo(about.get_help())
+
+
+@click.command("version")
+def version_command() -> None:
+    """Print the version."""
+    click.echo(VERSION % {"version": __version__})

@@ -1,0 +1,45 @@
+"""What is odd about a job that is handed in. It is told in a line on stderr, and the job is taken all the same."""
+
+import codecs
+import os
+import re
+import sys
+from collections.abc import Iterator
+
+from cluster.client.discovery import Place
+from cluster.client.types import Job
+from cluster.domain.job import JobSpec
+from cluster.domain.printable import printable
+
+
+def remark(words: str) -> None:
+    """Says it."""
+    print(f"cluster: {printable(words)}", file=sys.stderr)
+
+
+def remark_on_lines(path: str, lines: bytes) -> None:
+    """What a text file may have that tasks hardly want: they get it all the same."""
+    for odd in _oddities(lines):
+        remark(f"--each-line {path}: {odd}")
+
+
+def remark_on_job(job: Job, spec: JobSpec, place: Place) -> None:
+    """Once it is submitted: what may well be a slip, and where no worker that there is now can run it."""
+    words = [*spec.argv, *spec.script_args]
+    if spec.lines and not any("{}" in word or "CLUSTER_LINE" in word for word in words):
+        remark("--each-line: there is no {} in the command: tasks find their lines in the variable CLUSTER_LINE alone")
+    if place.is_embedded and spec.cwd and not os.path.isdir(spec.cwd):
+        remark(f"--cwd {spec.cwd}: there is no such directory here now, and tasks cannot start without it")
+    if job.no_worker_can:
+        why = "; ".join(job.pending_because)
+        remark(f"job {job.number} waits, because no worker that there is now can run it: {why}")
+
+
+def _oddities(lines: bytes) -> Iterator[str]:
+    if lines.startswith(codecs.BOM_UTF8):
+        yield "it begins with a byte order mark, which its first task gets; `sed -i '1s/^\\xef\\xbb\\xbf//'` removes it"
+    if windows := lines.count(b"\r\n") + lines.endswith(b"\r"):
+        yield f"lines that end in CR LF: {windows}; their tasks get the CR; `sed -i 's/\\r$//'` removes it"
+    if b"\n\n" in lines or lines.startswith(b"\n") or lines.endswith(b"\n"):
+        empty = sum(1 for _ in re.finditer(rb"(?m)^$", lines))
+        yield f"lines that are empty: {empty}; each is a task as well"
