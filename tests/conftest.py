@@ -1,10 +1,13 @@
 """Loaded before every test module: `cluster` must be imported before gRPC is, and linters sort it behind."""
 
 import logging
+import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -43,6 +46,23 @@ def signals_reach_what_tests_start() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+CGROUPS = Path("/sys/fs/cgroup")
+_OF_A_LAUNCHER = re.compile(r"cluster-[0-9a-f]+-[0-9a-f]+-(\d+)")  # the last is its pid
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cgroups_are_left() -> Iterator[None]:
+    """Launchers that are killed together with all that tidies up after them, and whose directories go with the test,
+    leave groups that no successor will remove."""
+    yield
+    for group in (*CGROUPS.glob("cluster-*"), *CGROUPS.glob("*/cluster-*")):
+        launcher = _OF_A_LAUNCHER.fullmatch(group.name)
+        if launcher is not None and not Path("/proc", launcher[1]).exists():
+            for path, _, _ in os.walk(group, topdown=False):
+                with suppress(OSError):  # something lives there; or somebody else was quicker
+                    os.rmdir(path)
 
 
 @pytest.fixture(scope="session", autouse=True)

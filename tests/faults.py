@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-CALLS = ("open", "write", "ftruncate", "fsync", "rename", "replace", "unlink")
+CALLS = ("open", "write", "pwrite", "posix_fallocate", "ftruncate", "fsync", "rename", "replace", "unlink")
 
 
 class Fault(Enum):
     FAIL = "fails"
-    SHORT = "writes one byte"  # other calls than write do all they are to do
+    SHORT = "writes one byte"  # other calls than these do all they are to do
     KILL = "killed before"
     KILL_AFTER = "killed after"
 
@@ -62,8 +62,8 @@ class BadDay:
                 raise Killed
             if fault is Fault.FAIL:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if fault is Fault.SHORT and function.__name__ == "write":
-                return function(arguments[0], bytes(arguments[1])[:1])
+            if fault is Fault.SHORT and function.__name__ in ("write", "pwrite"):
+                return function(arguments[0], bytes(arguments[1])[:1], *arguments[2:])
             answer = function(*arguments, **more)
             if fault is Fault.KILL_AFTER:
                 self._dead = True

@@ -19,6 +19,7 @@ from cluster.launcher import tree
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # version 2 alone; beside version 1
 V1 = ("freezer", "pids", "memory", "cpu")  # any of these does
 LONGEST_DEATH_MS = 10_000
+NOTE_SIZE = 1023  # characters to which a note is filled up, so that the next is as long
 
 
 class Group:
@@ -31,18 +32,31 @@ class Group:
         self._path: str | None = None
 
     def kill_remains(self) -> bool:
-        """Kill everything in the group of a dead launcher of this directory. True when there was such a group."""
+        """Kill everything in the groups of dead launchers of this directory, and remove these. True when there was
+        one."""
+        remains = [*self._remains()]
+        for path in remains:
+            with suppress(OSError):
+                _kill(path)
+                _remove(path)
+        return bool(remains)
+
+    def _remains(self) -> Iterator[str]:
+        """Their groups: where the note says, and by their names beside ours, where launchers were killed together with
+        whoever would have removed them. The caller holds the directory's lock, and no other directory has its name as
+        long as there is anything of it."""
         try:
             with open(self._note) as f:
-                path = f.read()
-        except FileNotFoundError:
-            return False
-        if not os.path.basename(path).startswith(self._prefix) or not os.path.isdir(path):
-            return False  # after a reboot it is gone
-        with suppress(OSError):
-            _kill(path)
-            _remove(path)
-        return True
+                noted = f.read().rstrip()
+        except OSError:
+            noted = ""
+        found = {noted} if os.path.basename(noted).startswith(self._prefix) else set()
+        for parent in self._parents:
+            inside = os.path.basename(parent).startswith(self._prefix)
+            place = os.path.dirname(parent) if inside else parent
+            with suppress(OSError):
+                found.update(f"{place}/{name}" for name in os.listdir(place) if name.startswith(self._prefix))
+        yield from filter(os.path.isdir, sorted(found))  # after a reboot what is noted is gone
 
     def enter(self) -> None:
         """Make the group and move into it, if that is possible."""
@@ -50,8 +64,7 @@ class Group:
             path = os.path.join(parent, f"{self._prefix}{os.getpid()}")
             try:
                 os.mkdir(path)
-                with open(self._note, "w") as f:
-                    f.write(path)
+                self._take_note(path)
                 _write(path, "cgroup.procs", "0")  # 0: the writer
             except OSError:
                 with suppress(OSError):
@@ -59,6 +72,16 @@ class Group:
                 continue
             self._path = path
             return
+
+    def _take_note(self, path: str) -> None:
+        """In the place of the last one: a full disk has room for that. Without any it is found by its name, unless the
+        successor is started in another group than we were."""
+        with suppress(OSError):
+            fd = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.pwrite(fd, path.ljust(NOTE_SIZE).encode() + b"\n", 0)
+            finally:
+                os.close(fd)
 
     def make_slot(self, number: int) -> None:
         """A group for that slot, which enters it itself."""

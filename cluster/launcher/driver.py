@@ -9,8 +9,9 @@ so whatever moment the launcher dies at, its successor knows.
 import os
 import select
 import signal
-import socket
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 
 from cluster.domain import launcher_events as ev
@@ -19,6 +20,7 @@ from cluster.launcher import cgroup, clock, journal, link, linux, remains, wire
 from cluster.launcher.begun import BegunFile
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
+from cluster.launcher.signals import catch_signals
 from cluster.launcher.slots import Slots
 from cluster.launcher.watchdog import Watchdog
 
@@ -48,8 +50,8 @@ class Launcher:
         self._core = LauncherCore(capacity, memory.seq, memory.unacked)
         self._journal = journal.Journal(directory, self.incarnation, self._boot)
         self._group = cgroup.Group(directory, self._identity)
-        begun = BegunFile(directory, self._boot)
-        self._slots = Slots(self._identity, jobs_files, leashes, begun, self._group, watchdog.tell)
+        self._begun_file = BegunFile(directory, self._boot)
+        self._slots = Slots(self._identity, jobs_files, leashes, self._begun_file, self._group, watchdog.tell)
         self._begun: dict[str, journal.Begun] = {}
         self._events: list[ev.Event] = []
         self._link: link.Link | None = None  # the agent's; who has not said hello yet is in `_watch` alone
@@ -58,10 +60,10 @@ class Launcher:
         self._watchdog_at: float | None = None  # boot clock: when it is tried again to start one; None: there is one
         self._watchdog_pause = FIRST_PAUSE
         self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
-        self._take_over(memory, begun)
+        self._take_over(memory)
         self._epoll = select.epoll()
         self._timer = clock.BootTimer()
-        self._signals = _catch_signals()
+        self._signals = catch_signals()
         self._watch = {
             self._signals: self._on_signal,
             self._timer.fd: self._on_timer,
@@ -71,16 +73,18 @@ class Launcher:
             self._epoll.register(fd, select.EPOLLIN)
         self._hears_slots = False  # whether epoll watches them
 
-    def _take_over(self, memory: journal.Memory, begun: BegunFile) -> None:
+    def _take_over(self, memory: journal.Memory) -> None:
         """Settle what a predecessor left: nothing of it may run on, and how it ended cannot be known. What it had
-        handed out and no slot had begun is forgotten, as if it had never come."""
+        handed out and no slot had begun is forgotten, as if it had never come. Where the journal cannot be written, the
+        predecessor's stays as it is, and tells a successor what it told us."""
         killed = remains.kill(self._directory, self._group, self._identity, memory)
         self._group.enter()
         linux.become_subreaper()
-        unfinished = [b for b in memory.begun.values() if b.slot < 0 or b.pid or begun.has_begun(b.slot, b.number)]
+        has_begun = self._begun_file.has_begun
+        unfinished = [b for b in memory.begun.values() if b.slot < 0 or b.pid or has_begun(b.slot, b.number)]
         unfinished = [b._replace(slot=-1, number=0) for b in unfinished]
-        self._journal.rewrite(memory.seq, unfinished, memory.unacked)
-        begun.clear()
+        with suppress(OSError):  # `_write_journal` tries again
+            self._begin_journal(memory.seq, unfinished, memory.unacked)
         found_us = time.time_ns() // 1000
         self._events += [ev.FoundUnfinished(b.key, b.wall_us, found_us) for b in unfinished]
         self._turn()
@@ -108,7 +112,7 @@ class Launcher:
         self._shorten_journal()  # or the next launcher would repeat what was acknowledged long ago
         self._slots.close()
         self._group.leave()
-        os.unlink(wire.SOCKET_NAME, dir_fd=self._journal.directory)
+        link.unlisten(self._journal.directory)
         self._watchdog.dismiss()
 
     def _hear_slots(self, at_once: bool) -> None:
@@ -325,7 +329,7 @@ class Launcher:
             self._journal.begin(begun)
             numbers.append(number)
         try:
-            self._journal.write()
+            self._write_journal()
         except OSError as e:
             self._journal.unwrite_begins()
             text = f"the launcher cannot write its journal: {e.strerror}"
@@ -342,9 +346,24 @@ class Launcher:
 
     # -- journal and link
 
+    def _write_journal(self) -> None:
+        """Raises OSError; then nothing of what was added is in it."""
+        if self._journal.is_ours:
+            self._journal.write()
+        else:
+            self._begin_journal(self._core.seq, self._begun.values(), self._core.unacked)
+
+    def _begin_journal(
+        self, seq: int, begun: Iterable[journal.Begun], unacked: Iterable[ev.Started | ev.Ended]
+    ) -> None:
+        """In the place of the predecessor's. Raises OSError; then that is as it was, and so is what its slots noted:
+        only together these two say what had begun."""
+        self._journal.rewrite(seq, begun, unacked)
+        self._begun_file.clear()
+
     def _flush_journal(self) -> None:
         try:
-            self._journal.write()
+            self._write_journal()
         except OSError as e:
             # The reports stay in memory and go out; only if this launcher dies before they are acknowledged
             # are their attempts lost.
@@ -376,14 +395,3 @@ class Launcher:
         if sender is self._link:
             self._link = None
             self._events.append(ev.AgentLost())
-
-
-def _catch_signals() -> int:
-    """A descriptor from which the numbers of caught signals can be read."""
-    reader, writer = socket.socketpair()
-    for end in (reader, writer):
-        end.setblocking(False)
-    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    return reader.detach()

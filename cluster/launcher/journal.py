@@ -14,7 +14,10 @@ power cut the boot id differs, so the incarnation changes and nobody takes a mis
 started".
 
 A line that was torn by a crash can only be the last, and is ignored. Acknowledged entries go when the file
-is rewritten (beside it, then renamed), once it has doubled since the last time and is larger than 1 MiB.
+is rewritten (beside it, then exchanged), once it has doubled since the last time and is larger than 1 MiB.
+
+Both files end with zeros, in whose room lines are written and the next rewrite takes place when the disk has no more:
+a launcher that forgot what it began and how that ended would cost attempts that a full disk has done nothing to.
 """
 
 import os
@@ -23,10 +26,14 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from cluster.domain.launcher_events import Ended, Started
+from cluster.launcher import linux
 from cluster.launcher.wire import WireError, decode, decode_report, encode, encode_report
 
 VERSION = 1
+NAME, SPARE = "journal", "journal.new"
 REWRITE_ABOVE = 1 << 20  # bytes
+RESERVE = 128 << 10  # bytes: a thousand starts and ends
+MOST_ROOM = 4 * REWRITE_ABOVE  # that is kept beyond what is in it
 
 
 class Begun(NamedTuple):
@@ -62,7 +69,7 @@ def recall(directory: str) -> Memory:
     incarnation.
     """
     new = Memory(os.urandom(16).hex(), 0, [], {})
-    lines = _read_lines(os.path.join(directory, "journal"))
+    lines = _read_lines(os.path.join(directory, NAME))
     try:
         word, version, incarnation, boot, seq = next(lines)
         if (word, version) != ("journal", VERSION):
@@ -146,9 +153,15 @@ class Journal:
         self._identity = (incarnation, boot)
         self._pending: list[bytes] = []
         self._size = self._size_after_rewrite = 0
+        self._room = 0  # bytes of the file; those after `_size` are zeros, or what was torn
         self._failed = 0  # how many of the pending lines could not be written
-        self._torn = False  # the file goes on after `_size` with a part of these
+        self._torn = False  # after `_size` comes a part of these
         self._fd = -1
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file is this launcher's; before the first `rewrite` it is a predecessor's."""
+        return self._fd >= 0
 
     def begin(self, begun: Begun) -> None:
         """Add that this is handed to a slot; in hand-made JSON, as there is one for each attempt."""
@@ -179,21 +192,30 @@ class Journal:
         data = b"".join(self._pending)
         try:
             if self._torn:
-                self._cut()
-            _write_all(self._fd, data)
+                self._blot()
+            self._torn = True
+            _write_all(self._fd, data, self._size)
+            self._torn = False
         except OSError:
             self._failed = len(self._pending)
-            self._torn = True
             with suppress(OSError):  # then before the next write
-                self._cut()
+                self._blot()
             raise
         self._failed = 0
         self._size += len(data)
         self._pending.clear()
+        self._reserve()
 
-    def _cut(self) -> None:
-        os.ftruncate(self._fd, self._size)
-        self._torn = False
+    def _blot(self) -> None:
+        """What was torn must not be taken for a line, even if another that is shorter is written over it."""
+        room = os.fstat(self._fd).st_size
+        _write_all(self._fd, bytes(room - self._size), self._size)
+        self._room, self._torn = room, False
+
+    def _reserve(self) -> None:
+        """Room for what is to come, because a disk that fills is no reason to forget how something ended."""
+        if self._room < self._size + RESERVE // 2:
+            self._room = _with_room(self._fd, self._size)
 
     def unwrite_begins(self) -> None:
         """Forget pending begins: those attempts will not be spawned."""
@@ -206,29 +228,59 @@ class Journal:
 
     def rewrite(self, seq: int, begun: Iterable[Begun], unacked: Iterable[Started | Ended]) -> None:
         """Replace the file by one that holds only this: attempts that run, and reports nobody
-        acknowledged.
+        acknowledged. On an error it is as before, and not due again until it is twice as large.
         """
         lines = [encode(("journal", VERSION, *self._identity, seq))]
         lines.extend(encode(("begin", *b)) for b in begun)
         lines.extend(encode_report(r) for r in unacked)
         data = b"".join(lines)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        fd = os.open("journal.new", flags, 0o600, dir_fd=self.directory)
+        fd = os.open(SPARE, os.O_RDWR | os.O_CREAT, 0o600, dir_fd=self.directory)
         try:
-            _write_all(fd, data)
-            os.replace("journal.new", "journal", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+            room = _write_over(fd, data)
+            linux.exchange(SPARE, NAME, self.directory)
         except OSError:
             os.close(fd)
+            self._failed, self._size_after_rewrite = len(self._pending), self._size
             raise
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._size, self._size_after_rewrite = fd, len(data), len(data)
+        self._fd, self._size, self._size_after_rewrite, self._room = fd, len(data), len(data), room
         self._failed, self._torn = 0, False
         self._pending.clear()
+        self._reserve()
+        self._reserve_spare()
+
+    def _reserve_spare(self) -> None:
+        """Room for the next rewrite: that of the file which this one replaced, or else as much as there is here."""
+        with suppress(OSError):
+            fd = os.open(SPARE, os.O_RDWR | os.O_CREAT, 0o600, dir_fd=self.directory)
+            try:
+                if os.fstat(fd).st_size < self._size + RESERVE // 2:
+                    _with_room(fd, self._size)
+            finally:
+                os.close(fd)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _with_room(fd: int, size: int) -> int:
+    """Gives the file RESERVE bytes of zeros after `size`, if there is room for them. Answers how long it is then."""
+    with suppress(OSError):
+        os.posix_fallocate(fd, size, RESERVE)
+    return os.fstat(fd).st_size
+
+
+def _write_over(fd: int, data: bytes) -> int:
+    """Makes the file hold this, and zeros. It keeps its room but for what is far too much. Answers how long it is."""
+    room = os.fstat(fd).st_size
+    if room > len(data) + MOST_ROOM:
+        room = len(data) + RESERVE
+        os.ftruncate(fd, room)
+    _write_all(fd, data.ljust(room, b"\0"), 0)
+    return max(room, len(data))
+
+
+def _write_all(fd: int, data: bytes, at: int) -> None:
     """However many writes it takes: one may stop short, as on a disk that is just getting full."""
     left = memoryview(data)
     while left:
-        left = left[os.write(fd, left) :]
+        written = os.pwrite(fd, left, at)
+        left, at = left[written:], at + written

@@ -20,6 +20,7 @@ from cluster.launcher.wire import (
     encode,
 )
 
+_LEFT = "launcher.sock.left"
 READ_SIZE = 1 << 18  # bytes; a batch of some thousand starts in one read
 
 
@@ -27,12 +28,19 @@ def listen() -> socket.socket:
     """Listen in the current directory, so that its path may be longer than a socket address. The caller
     holds the directory's lock: a socket that lies there belongs to a dead launcher.
     """
-    if os.path.lexists(SOCKET_NAME):
-        os.unlink(SOCKET_NAME)
+    for name in (SOCKET_NAME, _LEFT):
+        if os.path.lexists(name):
+            os.unlink(name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     listener.bind(SOCKET_NAME)
     listener.listen(4)
     return listener
+
+
+def unlisten(directory: int) -> None:
+    """Nobody finds us any more in the directory of that descriptor. The socket stays under another name: its place is
+    the next one's, where a disk has none for any other file."""
+    os.rename(SOCKET_NAME, _LEFT, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def peer_uid(connection: socket.socket) -> int:

@@ -1,4 +1,5 @@
-"""What Linux offers and Python does not wrap: a process's death signal, its keyring, an alarm by the boot clock."""
+"""What Linux offers and Python does not wrap: a process's death signal, its keyring, an alarm by the boot clock, an
+exchange of files."""
 
 import ctypes
 import os
@@ -10,6 +11,7 @@ _MCL_CURRENT, _MCL_FUTURE = 1, 2  # asm-generic/mman.h
 _KEYCTL_JOIN_SESSION_KEYRING, _KEYCTL_READ, _KEY_SPEC_SESSION_KEYRING = 1, 11, -3  # linux/keyctl.h
 _KEYCTL = {"x86_64": 250, "aarch64": 219}  # its number among the system calls
 _TIMER_ABSTIME = 1
+_RENAME_EXCHANGE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,6 +50,13 @@ def renew_keyring() -> None:
     command, keyring = ctypes.c_long(_KEYCTL_READ), ctypes.c_long(_KEY_SPEC_SESSION_KEYRING)
     if _libc.syscall(ctypes.c_long(number), command, keyring, None, ctypes.c_long(0)) != 0:
         join_new_keyring()
+
+
+def exchange(new: str, old: str, directory: int) -> None:
+    """Put each of two files of a directory (descriptor) in the place of the other, in one step; or the new one in that
+    of the old, where there is none, or a file system cannot exchange. Raises OSError."""
+    if _libc.renameat2(directory, os.fsencode(new), directory, os.fsencode(old), _RENAME_EXCHANGE) != 0:
+        os.replace(new, old, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def stay_in_memory() -> None:

@@ -3,12 +3,13 @@
 import fcntl
 import os
 import resource
-import signal
 import sys
+from contextlib import suppress
 
 from cluster.launcher.driver import Launcher
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
+from cluster.launcher.signals import undo_inherited
 from cluster.launcher.watchdog import Watchdog
 
 USAGE = "usage: python -m cluster.launcher DIRECTORY MILLICPUS [FILES]"
@@ -26,7 +27,7 @@ def main(argv: list[str]) -> int:
     directory = os.path.abspath(argv[0])
     os.umask(0o077)
     jobs_files = _allow_many_files(int(argv[2]) if argv[2:] else None)
-    _undo_inherited_signals()
+    undo_inherited()
     try:
         _enter(directory)
         if _lock() is None:
@@ -60,8 +61,8 @@ def _lock() -> int | None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return None
-    os.ftruncate(fd, 0)
-    os.write(fd, b"%d\n" % os.getpid())
+    with suppress(OSError):  # it only tells people who we are
+        os.pwrite(fd, b"%-19d\n" % os.getpid(), 0)  # in the place of the last one: a full disk has room for that
     return fd
 
 
@@ -72,10 +73,3 @@ def _allow_many_files(wished: int | None) -> int:
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     return soft if wished is None else wished
-
-
-def _undo_inherited_signals() -> None:
-    """Whatever the starter ignored (nohup), jobs must not inherit. What Python ignores, a slot sets back itself."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -11,6 +11,7 @@ import pytest
 from cluster.domain.launcher_events import Ended, Started
 from cluster.launcher.journal import Begun, Journal, Recollection, boot_id, recall
 from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed
+from tests.small_disk import small_disk
 
 
 @pytest.fixture(name="journal")
@@ -51,14 +52,18 @@ def test_a_rewrite_keeps_only_what_is_needed(journal: Journal, tmp_path: Path) -
     assert recall(str(tmp_path)).begun == {}
 
 
+def content(directory: Path) -> bytes:
+    """But for the room that it keeps."""
+    return (directory / "journal").read_bytes().rstrip(b"\0")
+
+
 def test_a_full_disk_leaves_the_journal_whole(journal: Journal, tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    before = path.read_bytes()
+    before = content(tmp_path)
     journal.report(Ended(8, "1.0#1", "ok", 0))
     journal.begin(Begun("1.1#1", 2.5, 100))
     with no_file_may_exceed(len(before) + 10), pytest.raises(OSError, match="File too large"):
         journal.write()
-    assert path.read_bytes() == before
+    assert content(tmp_path) == before
     assert not journal.has_news
     journal.unwrite_begins()
     journal.report(Ended(9, "1.1#1", "launch_failed"))
@@ -68,11 +73,37 @@ def test_a_full_disk_leaves_the_journal_whole(journal: Journal, tmp_path: Path) 
     assert recall(str(tmp_path)).begun == {}
 
 
+def test_what_was_torn_is_no_line_under_a_shorter_one(journal: Journal, tmp_path: Path) -> None:
+    size = len(content(tmp_path))
+    for seq in (8, 9):
+        journal.report(Ended(seq, "1.0#1", "exit:1", 1, text="that is longer than what is written over it" * 9))
+    with no_file_may_exceed(size + 600), pytest.raises(OSError, match="File too large"):
+        journal.write()
+    journal._pending.clear()
+    journal.report(Ended(10, "1.2#1", "ok", 0))
+    journal.write()
+    assert [r.seq for r in recall(str(tmp_path)).unacked] == [10]
+
+
+def test_a_disk_that_fills_leaves_room_for_ends_and_for_writing_anew(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        journal = new_journal(disk.path)
+        disk.fill()
+        ends: list[Started | Ended] = [Ended(seq, f"1.{seq}#1", "ok", 0) for seq in range(8, 808)]
+        for _ in range(5):
+            for end in ends:
+                journal.report(end)
+                journal.write()
+            assert recall(str(disk.path)).unacked[-800:] == ends
+            journal.rewrite(807, [], ends[-3:])
+            assert recall(str(disk.path)).unacked == ends[-3:]
+
+
 def test_a_start_whose_end_was_cut_off_is_unfinished(journal: Journal, tmp_path: Path) -> None:
     """Found by the simulation: written anew, a file has starts without their begins; a power cut took the ends."""
     started = Started(8, "1.0#1", 42, 99)
     journal.rewrite(9, [], [started, Ended(9, "1.0#1", "ok", 0)])
-    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    lines = content(tmp_path).splitlines(keepends=True)
     (tmp_path / "journal").write_bytes(b"".join(lines[:-1]))
     memory = recall(str(tmp_path))
     assert (memory.unacked, list(memory.begun)) == ([started], ["1.0#1"])

@@ -282,6 +282,31 @@ def test_not_even_a_daemon_that_hides_outlives_a_launcher_that_is_killed(lab: La
     run(main())
 
 
+@pytest.mark.skipif(cgroup.own_group() is None or os.getuid() != 0, reason="needs cgroup v2 that we may write")
+def test_a_launcher_removes_the_groups_of_those_before_it_also_without_their_note(lab: Lab) -> None:
+    """Killed with its watchdog, a launcher leaves its group; of two the note names only the last."""
+
+    async def main() -> None:
+        groups = []
+        for _ in range(2):
+            agent = await lab.connect(1000)
+            groups.append(Path((Path(lab.directory) / "group").read_text().rstrip()))
+            await agent.start_of(one(agent, lab.template("sleep", "1000")))
+            await lab.kill_launcher(agent, alone=False)
+            (Path(lab.directory) / "group").write_text("")
+            assert groups[-1].is_dir()
+        other = groups[0].with_name(groups[0].name.replace("cluster-", "cluster-1", 1))  # of another directory
+        other.mkdir()
+        try:
+            async with lab.agent():
+                assert not any(map(Path.exists, groups))
+                assert other.is_dir()
+        finally:
+            other.rmdir()
+
+    run(main())
+
+
 @pytest.mark.parametrize("tail", [b"", b'["ended",3,"1.', b'["begin","1.9#'])
 def test_a_torn_last_line_is_ignored(lab: Lab, tail: bytes) -> None:
     async def main() -> None:
@@ -310,7 +335,7 @@ def test_a_launcher_that_may_have_forgotten_says_so(lab: Lab, damage: str) -> No
         job = Watched((await agent.start_of(key)).pid)
         await lab.kill_launcher(agent, alone=False)
         journal = Path(lab.directory) / "journal"
-        header, *lines = journal.read_text().splitlines(keepends=True)
+        header, *lines = journal.read_text().rstrip("\0").splitlines(keepends=True)
         if damage == "none":
             journal.unlink()
         elif damage == "garbage":

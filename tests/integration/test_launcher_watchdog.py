@@ -59,7 +59,9 @@ def test_what_was_spawned_but_not_told_yet_is_killed_too(lab: Lab) -> None:
             os.kill(pid, signal.SIGSTOP)
         await lab.kill_launcher(agent)
         journal = Path(lab.directory) / "journal"
-        journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]) + '["started",1,"1.')
+        journal.write_text(
+            "".join(journal.read_text().rstrip("\0").splitlines(keepends=True)[:-1]) + '["started",1,"1.'
+        )
         assert not leader.is_gone()
         os.kill(guard.pid, signal.SIGCONT)
         assert await leader.gone()
@@ -202,7 +204,7 @@ def test_a_watchdog_is_not_in_the_group_that_it_kills(lab: Lab) -> None:
             assert await first.gone()
             await agent.end_of(one(agent, lab.template("true"), "1.1#1"))
             _, daemon = await leave_daemon(lab, agent, "exec sleep 1000", hidden=True)
-            group = Path((Path(lab.directory) / "group").read_text())
+            group = Path((Path(lab.directory) / "group").read_text().rstrip())
             assert str(daemon.pid) in (group / "slot-0" / "cgroup.procs").read_text().split()
             guard = lab.watchdog()
             await lab.kill_launcher(agent)

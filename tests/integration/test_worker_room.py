@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
+import shutil
 import signal
 import sqlite3
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import pytest
 from cluster.domain.errors import Exhausted
 from cluster.rpc.errors import calling
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2
+from tests.integration.fifos import fifo, let_go
+from tests.integration.launchers import Watched
 from tests.integration.workers import Site, at_site
 from tests.small_disk import small_disk
 
@@ -175,6 +180,7 @@ def test_a_worker_waits_for_room_when_no_launcher_can_be_started_for_want_of_it(
         with small_disk(site.root / "worker", 32, inodes=300) as disk:
             worker = await site.worker().started()
             await worker.stop()  # and its launcher, because nothing runs
+            shutil.rmtree(disk.path / "launcher")  # whose files keep the room that the next one needs
             disk.fill()
             disk.fill_inodes()
             starting = asyncio.create_task(worker.start())
@@ -189,3 +195,43 @@ def test_a_worker_waits_for_room_when_no_launcher_can_be_started_for_want_of_it(
             await worker.stop()
 
     at_site(tmp_path, body, LEASE)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_worker_and_its_launcher_start_on_a_full_disk_and_free_it_by_what_they_push(
+    tmp_path: Path, killed: bool
+) -> None:
+    """There is a session only with a launcher, and nothing is pushed without a session."""
+
+    async def body(site: Site) -> None:
+        with small_disk(site.root / "worker", 32, inodes=300) as disk:
+            worker = await site.worker().started()
+            go = fifo(tmp_path / "go")
+            job = await site.user.submit("sh", "-c", f"head -c 4000000 /dev/zero; read x < {go}")
+            await until((disk.path / "jobs" / "1" / "0.1.out").exists)
+            await until(lambda: (disk.path / "jobs" / "1" / "0.1.out").stat().st_size == 4_000_000)
+            await site.cluster.stop()
+            launcher = Watched(worker.launcher_pid)
+            await let_go(go)
+            await until(lambda: b'"ended"' in (disk.path / "launcher" / "journal").read_bytes())
+            await worker.stop(signal.SIGKILL)
+            os.kill(launcher.pid, signal.SIGKILL if killed else signal.SIGTERM)
+            assert await launcher.gone()
+            disk.fill()
+            disk.fill_inodes()
+            await site.cluster.start()
+            site.announce()
+            site.user = site.cluster.user()
+            await worker.started()
+            assert (await site.user.wait(str(job.number)))[0].state == job_pb2.TASK_STATE_SUCCEEDED
+            await until(lambda: disk.left >= 4_000_000)
+            assert await site.user.text(str(job.number)) == bytes(4_000_000)
+            await worker.stop()
+
+    at_site(tmp_path, body, LEASE)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Of which nobody tells."""
+    while not await asyncio.to_thread(true):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)

@@ -108,9 +108,6 @@ class Agent:
         """Connects to the living launcher, or starts one."""
         if not self.alive:
             return
-        if self.machine.disk.full and not (self.machine.launcher and self.machine.launcher.alive):
-            self.world.at(1.0, self.connect_launcher)  # its journal cannot be written anew, so none starts
-            return
         launcher = self._launcher = self.machine.living_launcher()
         self._line = 0
         self._line = launcher.connect(lambda message: self._pass_up(launcher, message))

@@ -57,6 +57,7 @@ class Launcher:
         self._tick_at: float | None = None
         self._count = 0  # of what was ever handed to slots
         self._begun: dict[str, Begun] = {}
+        self._journal_is_ours = False  # else it is a predecessor's, because the disk is full
         self._take_over()
 
     def _recall(self) -> Recollection:
@@ -84,8 +85,7 @@ class Launcher:
                 slot.alive = False
         self.core = LauncherCore(self.machine.millicpus, said.seq, said.unacked(whole=same_boot))
         begun = {k: b for k, b in said.begun.items() if self._has_begun(b)}
-        if self._journal_anew([b._replace(slot=-1, number=0) for b in begun.values()]):
-            self.machine.begun.clear()
+        self._journal_anew([b._replace(slot=-1, number=0) for b in begun.values()])
         self._events += [ev.FoundUnfinished(key, 0, 0) for key in begun]
         self._turn()
 
@@ -368,18 +368,23 @@ class Launcher:
 
     def _write_journal(self) -> None:
         """What does not fit stays in memory, and goes out all the same."""
-        if not self.machine.disk.full:
+        if not self._journal_is_ours:
+            self._journal_anew(self._begun.values())
+        elif not self.machine.disk.full:
             self.machine.journal += self._pending
             self._pending = []
 
-    def _journal_anew(self, begun: Iterable[Begun]) -> bool:
-        """Whether it could be written."""
+    def _journal_anew(self, begun: Iterable[Begun]) -> None:
+        """As far as it can be written; else it goes on growing, or stays as a predecessor left it."""
         if self.machine.disk.full and self.machine.journal_readable:
-            return False  # it goes on growing
+            return
+        if not self._journal_is_ours:
+            self._journal_is_ours = True
+            self.machine.begun.clear()
+            self.machine.journal_readable, self.machine.rebooted = True, False
         self.machine.journal_base = self.core.seq
         self.machine.journal = [*begun, *self.core.unacked]
         self._pending = []
-        return True
 
     def _set_timer(self) -> None:
         due = self.core.next_deadline()

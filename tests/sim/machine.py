@@ -187,7 +187,6 @@ class Machine:
 
     def new_incarnation(self) -> None:
         self.incarnation = str(UUID(int=self.world.random.getrandbits(128)))
-        self.journal_readable, self.rebooted = True, False
 
     def launcher_died(self, launcher: Launcher) -> None:
         if self.agent and self.launcher is launcher:
