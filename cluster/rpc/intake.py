@@ -12,14 +12,16 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from cluster.domain.errors import InvalidInput, Unreachable
+from cluster.domain.errors import InvalidInput
 from cluster.rpc.bounds import LONGER, LONGEST_TEXT, bound_of
-from cluster.rpc.shares import Shares
+from cluster.rpc.shares import Hold, Shares
 from cluster.rpc.wire import TooMuch, check_fields
 
 Parse = Callable[[bytes], Any]  # a message class's FromString
 
-PATIENCE = 60.0  # seconds for the one request of a call to arrive, from when it is asked for
+# The one request of a call has some seconds to arrive in, and as many more as the largest that its method lets in takes
+# at the slowest rate. They count from when it is asked for, not from when it began to wait for a place.
+PATIENCE, SLOWEST = 10.0, 256 * 1024  # seconds, bytes a second
 LARGE = 2 * 1024 * 1024  # bytes of a request of which only few are there at a time
 _QUICK = 16 * 1024  # bytes that are counted and parsed at once; what is larger would hold the event loop
 
@@ -30,13 +32,14 @@ _parser = ThreadPoolExecutor(1, "intake")
 class Intake:
     """Of one method."""
 
-    def __init__(self, method: str, parse: Parse, patience: float = PATIENCE, shares: Shares | None = None) -> None:
-        """`shares` bounds how many large requests are there at a time, if those of the method may be large."""
+    def __init__(self, method: str, parse: Parse, patience: float | None = None, shares: Shares | None = None) -> None:
+        """`patience` in seconds, None: as usual for the method. `shares` bounds how many large requests are there at a
+        time, if those of the method may be large."""
         self._name = method.rpartition("/")[2]
         self._bound = bound_of(method)
         self._parse = parse
         self._descriptor = parse.__self__.DESCRIPTOR  # type: ignore[attr-defined]  # FromString is the class's
-        self._patience = patience
+        self._patience = PATIENCE + self._bound.size / SLOWEST if patience is None else patience
         self._shares = shares if self._bound.size > LARGE else None
 
     async def one(self, requests: AsyncIterator[bytes], stack: AsyncExitStack, caller: Hashable = None) -> Any:
@@ -44,13 +47,11 @@ class Intake:
 
         A large one keeps its place among the few until the stack is left."""
         async with AsyncExitStack() as place:
-            try:
-                async with asyncio.timeout(self._patience):
-                    if self._shares is not None:
-                        await place.enter_async_context(self._shares.place(caller))
-                    data = await anext(requests, None)
-            except TimeoutError:
-                raise Unreachable(f"the request did not arrive within {self._patience:g} s") from None
+            hold = Hold()
+            if self._shares is not None:
+                hold = await place.enter_async_context(self._shares.place(caller))
+            async with hold.receiving(self._patience):
+                data = await anext(requests, None)
             if data is None:
                 raise InvalidInput(f"{self._name} was called without a request")
             message = await self._message(data)

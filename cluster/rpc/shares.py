@@ -1,29 +1,92 @@
-"""Few large requests are taken in at a time, and fewer of one caller: so what they take of memory stays bounded, and
-nobody whose requests come slowly, or never, keeps others waiting.
+"""Few large requests are taken in at a time, as `cluster.domain.places` decides: so what they take of memory stays
+bounded, and nobody whose requests come slowly, or never, keeps others waiting.
 """
 
 import asyncio
-from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
+from cluster.domain.errors import Exhausted, Unreachable
+from cluster.domain.places import Place, Places
 
-class Shares:
-    """`most` at a time, and `most_of_one` of one caller; the others wait for their turn."""
+PATIENCE = 60.0  # seconds until there is a place
 
-    def __init__(self, most: int = 6, most_of_one: int = 2) -> None:
-        self._all = asyncio.Semaphore(most)
-        self._of: defaultdict[Hashable, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(most_of_one))
-        self._present: Counter[Hashable] = Counter()
+
+class Hold:
+    """A place that one has, or the lack of any need for one."""
+
+    def __init__(self, place: Place | None = None) -> None:
+        self._place = place
+        self._is_cut = False
+        self._timer: asyncio.Timeout | None = None
 
     @asynccontextmanager
-    async def place(self, caller: Hashable) -> AsyncIterator[None]:
-        """One of them is the caller's in the body of this."""
-        self._present[caller] += 1
+    async def receiving(self, patience: float) -> AsyncIterator[None]:
+        """The request arrives in the body of this, within so many seconds, or as long as others let it: else
+        Unreachable, upon which clients try again."""
         try:
-            async with self._of[caller], self._all:
+            async with asyncio.timeout(0.0 if self._is_cut else patience) as self._timer:
                 yield
+        except TimeoutError:
+            if self._is_cut:
+                raise Unreachable("the request came slowly, and others were waiting; try again") from None
+            raise Unreachable(f"the request did not arrive within {patience:g} s") from None
         finally:
-            self._present[caller] -= 1
-            if not self._present[caller]:
-                del self._present[caller], self._of[caller]
+            self._timer = None
+        if self._place is not None:
+            self._place.arrived = True
+
+    def cut(self) -> None:
+        """Somebody else has got the place."""
+        self._is_cut = True
+        if self._timer is not None:
+            self._timer.reschedule(0.0)
+
+
+class Shares:
+    """All places of a server."""
+
+    def __init__(self, places: Places | None = None, patience: float = PATIENCE) -> None:
+        self._places = places or Places()
+        self._patience = patience
+        self._asked: dict[Place, tuple[Hold, asyncio.Future[None]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def place(self, caller: Hashable) -> AsyncIterator[Hold]:
+        """One of them is the caller's in the body of this. Exhausted when there was none for too long."""
+        place = self._places.ask(caller)
+        hold, granted = Hold(place), asyncio.get_running_loop().create_future()
+        self._asked[place] = hold, granted
+        self._turn()
+        try:
+            try:
+                await asyncio.wait_for(granted, self._patience)
+            except TimeoutError:
+                raise Exhausted(
+                    f"the requests of others are being taken in for {self._patience:g} s already; try again later"
+                ) from None
+            yield hold
+        finally:
+            del self._asked[place]
+            self._places.leave(place, _now())
+            self._turn()
+
+    def _turn(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        begun, cut = self._places.turn(_now())
+        for place in begun:
+            granted = self._asked[place][1]
+            if not granted.done():  # else it has just been waited for in vain
+                granted.set_result(None)
+        for place in cut:
+            self._asked[place][0].cut()
+        deadline = self._places.next_deadline(_now())
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._turn)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

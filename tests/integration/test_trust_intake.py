@@ -11,6 +11,7 @@ import pytest
 from cluster.domain.errors import InvalidInput, NotPermitted, Unreachable
 from cluster.domain.identity import Kind
 from cluster.domain.job import MAX_LINES_BYTES
+from cluster.domain.places import Places
 from cluster.rpc import intake
 from cluster.rpc.bounds import BOUNDS, DEFAULT
 from cluster.rpc.errors import calling
@@ -142,7 +143,7 @@ def test_few_large_requests_are_there_at_a_time_and_fewer_of_one_caller() -> Non
 
     async def body() -> None:
         taken: list[str] = []
-        shares = Shares(most=3, most_of_one=2)
+        shares = Shares(Places(most=3, most_of_one=2))
         submit = Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, shares=shares)
         stacks: list[AsyncExitStack] = []
 
@@ -166,8 +167,7 @@ def test_few_large_requests_are_there_at_a_time_and_fewer_of_one_caller() -> Non
         for stack in stacks:
             await stack.aclose()
         await asyncio.gather(waiting, another)
-        assert not shares._present
-        assert not shares._of
+        assert not shares._places._callers
 
     asyncio.run(body())
 
@@ -181,7 +181,7 @@ def test_who_sends_nothing_keeps_no_place_for_ever() -> None:
         yield b""
 
     async def body() -> None:
-        shares = Shares(most=1)
+        shares = Shares(Places(most=1))
         slow, quick = (
             Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, patience, shares)
             for patience in (0.1, 99)

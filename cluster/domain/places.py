@@ -1,0 +1,116 @@
+"""Places for large requests: few are taken in at a time, and nobody holds that up by sending slowly, or nothing.
+
+A place is sure for a moment, if all of one's requests have come of late. From then on, while its request has not come,
+its holder keeps it only until somebody with a better claim waits. One's claim is the worse the more places one holds on
+to so, and the more of one's requests have not come: who has done neither gets a place at once, however many others do.
+Pure: times are seconds of any one clock.
+"""
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+MOST_FAILURES = 100  # that are remembered of a caller
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """One caller's, for one request."""
+
+    caller: Hashable
+    held_since: float | None = None  # None: it waits
+    arrived: bool = False  # its request is there
+
+
+@dataclass(slots=True)
+class _Caller:
+    waiting: dict[Place, None] = field(default_factory=dict)  # in order
+    held: int = 0
+    turn: int = 0  # counts up with every place that anybody got
+    failures: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_FAILURES))
+
+
+class Places:
+    """`most` at a time, and `most_of_one` of one caller, each sure for `sure` seconds; failures count for `memory`."""
+
+    def __init__(self, most: int = 6, most_of_one: int = 2, sure: float = 0.5, memory: float = 60.0) -> None:
+        self._most, self._most_of_one = most, most_of_one
+        self._sure, self._memory = sure, memory
+        self._callers: dict[Hashable, _Caller] = {}
+        self._held: dict[Place, None] = {}  # in the order in which they were given
+        self._turns = 0
+
+    def ask(self, who: Hashable) -> Place:
+        """For one that waits until a `turn` answers it."""
+        place = Place(who)
+        self._callers.setdefault(who, _Caller()).waiting[place] = None
+        return place
+
+    def leave(self, place: Place, now: float) -> None:
+        """It waits no more, or is given back. One that was cut is known to be."""
+        if place in self._held:
+            self._give_back(place, now)
+        elif caller := self._callers.get(place.caller):
+            caller.waiting.pop(place, None)
+
+    def turn(self, now: float) -> tuple[list[Place], list[Place]]:
+        """Places that are held from now on, and those that had been and are cut for them."""
+        begun, cut = list[Place](), list[Place]()
+        self._forget(now)
+        while who := self._next(now):
+            if len(self._held) >= self._most:
+                worst = self._worst(now)
+                if worst is None or self._debt(who, now) >= self._debt(self._callers[worst.caller], now):
+                    break
+                self._give_back(worst, now)
+                cut.append(worst)
+            place = next(iter(who.waiting))
+            del who.waiting[place]
+            place.held_since = now
+            self._turns += 1
+            who.held, who.turn = who.held + 1, self._turns
+            self._held[place] = None
+            begun.append(place)
+        return begun, cut
+
+    def next_deadline(self, now: float) -> float | None:
+        """When another turn may do something although nothing has happened; None: never."""
+        if not self._next(now):
+            return None
+        ends = (self._sure_until(place) for place in self._held if not place.arrived)
+        return min((end for end in ends if end > now), default=None)
+
+    def _give_back(self, place: Place, now: float) -> None:
+        caller = self._callers[place.caller]
+        del self._held[place]
+        caller.held -= 1
+        if not place.arrived:
+            caller.failures.append(now)
+
+    def _next(self, now: float) -> _Caller | None:
+        """Whose turn it is, of those who wait and may have another."""
+        able = (c for c in self._callers.values() if c.waiting and c.held < self._most_of_one)
+        return min(able, key=lambda c: (self._debt(c, now), c.held, c.turn), default=None)
+
+    def _worst(self, now: float) -> Place | None:
+        """The place that is cut first, of those that are not sure any more: of equals the oldest."""
+        late = [place for place in self._held if self._is_late(place, now)]
+        return max(late, key=lambda place: self._debt(self._callers[place.caller], now), default=None)
+
+    def _debt(self, caller: _Caller, now: float) -> int:
+        late = sum(1 for p in self._held if self._callers[p.caller] is caller and self._is_late(p, now))
+        return late + len(caller.failures)
+
+    def _is_late(self, place: Place, now: float) -> bool:
+        return not place.arrived and now >= self._sure_until(place)
+
+    def _sure_until(self, place: Place) -> float:
+        return (place.held_since or 0.0) + (0.0 if self._callers[place.caller].failures else self._sure)
+
+    def _forget(self, now: float) -> None:
+        """Failures of long ago, and callers of whom nothing is left to know."""
+        for who, caller in list(self._callers.items()):
+            while caller.failures and caller.failures[0] <= now - self._memory:
+                caller.failures.popleft()
+            if not (caller.waiting or caller.held or caller.failures):
+                del self._callers[who]

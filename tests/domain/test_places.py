@@ -1,0 +1,112 @@
+"""Who gets a place for a large request, and whose is cut."""
+
+from collections.abc import Sequence
+
+from cluster.domain.places import Place, Places
+
+
+class Bench:
+    """Places with a clock, and who has one."""
+
+    def __init__(self) -> None:
+        self.places = Places(most=6, most_of_one=2, sure=0.5, memory=60.0)
+        self.now = 0.0
+        self.held: list[Place] = []
+        self.cut: list[str] = []
+
+    def turn(self) -> None:
+        begun, cut = self.places.turn(self.now)
+        for place in cut:
+            self.cut.append(str(place.caller))
+            self.held.remove(place)
+        self.held += begun
+
+    def ask(self, *callers: str) -> list[Place]:
+        asked = [self.places.ask(caller) for caller in callers]
+        self.turn()
+        return asked
+
+    def leave(self, place: Place, arrived: bool = True) -> None:
+        place.arrived = arrived
+        if place in self.held:
+            self.held.remove(place)
+        self.places.leave(place, self.now)
+        self.turn()
+
+    def holders(self) -> Sequence[str]:
+        return sorted(str(place.caller) for place in self.held)
+
+
+def test_nobody_has_all_and_the_next_comes_when_one_is_given_back() -> None:
+    bench = Bench()
+    first, *_ = bench.ask("a", "a", "a", "b", "b")
+    assert bench.holders() == ["a", "a", "b", "b"]
+    bench.leave(first)
+    assert bench.holders() == ["a", "a", "b", "b"]
+    assert bench.places.next_deadline(bench.now) is None
+
+
+def test_who_sends_nothing_gives_way_to_who_has_done_no_such_thing_once_its_place_is_not_sure() -> None:
+    bench = Bench()
+    bench.ask("a", "a", "b", "b", "c", "c")
+    bench.ask("ann")
+    assert (bench.cut, bench.places.next_deadline(bench.now)) == ([], 0.5)
+    bench.now = 0.5
+    bench.turn()
+    assert (bench.cut, bench.holders()) == (["a"], ["a", "ann", "b", "b", "c", "c"])
+
+
+def test_who_was_cut_does_not_drive_out_who_is_slow_and_honest() -> None:
+    bench = Bench()
+    bench.ask("a", "a", "b", "b", "c", "c")
+    bench.now = 1.0
+    bench.ask("ann", "bob")  # who take a while
+    for _ in range(50):
+        bench.now += 1.0
+        bench.ask("a", "b", "c")
+    assert set(bench.cut) <= {"a", "b", "c"}
+    assert {"ann", "bob"} <= set(bench.holders())
+
+
+def test_others_who_have_done_nothing_wrong_drive_out_only_the_worst() -> None:
+    bench = Bench()
+    bench.ask("ann", "a", "a", "b", "b", "c")
+    bench.now = 1.0
+    bench.ask("d", "e", "f")
+    assert sorted(bench.cut) == ["a", "a", "b"]  # each of whom held two
+    assert "ann" in bench.holders()
+
+
+def test_what_has_arrived_is_never_cut() -> None:
+    bench = Bench()
+    for place in bench.ask("a", "a", "b", "b", "c", "c"):
+        place.arrived = True
+    bench.now = 100.0
+    (waiting,) = bench.ask("ann")
+    assert (bench.cut, bench.places.next_deadline(bench.now)) == ([], None)
+    bench.leave(bench.held[0])
+    assert waiting in bench.held
+
+
+def test_whoever_gives_up_its_place_before_it_is_lost_waits_behind_the_others() -> None:
+    """Holding each for a little less than it is sure, they would have them all the time."""
+    bench = Bench()
+    crowd = [caller for caller in "abc" for _ in range(2)]
+    held = bench.ask(*crowd)
+    bench.now = 0.49
+    bench.ask(*crowd)
+    (ann,) = bench.ask("ann")
+    bench.leave(held[0], arrived=False)
+    assert ann in bench.held
+    (bob,) = bench.ask("bob")
+    assert (bob in bench.held, bench.cut) == (True, ["a"])  # whose places are not sure any more
+
+
+def test_failures_are_forgotten_and_so_is_everybody() -> None:
+    bench = Bench()
+    (place,) = bench.ask("a")
+    bench.leave(place, arrived=False)
+    assert bench.places._callers
+    bench.now = 60.0
+    bench.turn()
+    assert not bench.places._callers
