@@ -15,6 +15,14 @@ class WorkerForgotten:
     worker_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """To be saved: something about a worker that keeps its name. Whoever was told that, was told the truth all the
+    same."""
+
+    record: WorkerRecord
+
+
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
 Save = JobRecord | JobProgress | OkEnds | TaskEnd | SmallOutput | WorkerRecord | WorkerForgotten
 
@@ -37,7 +45,7 @@ class Reply:
 
     ask: int
     value: int | str | ClusterError
-    sure: bool = False  # it was true before this turn, which has added nothing to it
+    sure: bool = False  # it was true before this turn, and nothing in this turn is about that
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +56,4 @@ class Notify:
 
 
 Act = Send | CloseSession | Reply | Notify
-Effect = Save | Act
+Effect = Save | Amended | Act

@@ -18,7 +18,7 @@ from itertools import count
 
 from cluster.domain import placement
 from cluster.domain.catalogue import Catalogue
-from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send, WorkerForgotten
+from cluster.domain.effects import Amended, CloseSession, Effect, Notify, Reply, Send, WorkerForgotten
 from cluster.domain.errors import Conflict, NotFound
 from cluster.domain.events import (
     CancelRequested,
@@ -261,16 +261,17 @@ class SchedulerCore:
             incarnation=known.record.incarnation if known else "",
             home=known.record.home if known else event.home,
         )
-        if known and record == replace(known.record, registered_at=record.registered_at):
-            # It says what it said before: it can be told so even while nothing can be written.
-            self._effects.append(Reply(event.ask, name, sure=True))
+        if known is None:
+            self.workers[record.id] = worker = Worker(record, self.now.mono)
+            worker.hear(self.now.mono)
+            self._effects += [record, Reply(event.ask, name)]
             return
-        if known:
+        # Who keeps its name is told what it was told before: that can be done even while nothing can be written.
+        keeps_name = (record.name, record.removed) == (known.record.name, known.record.removed)
+        if record != replace(known.record, registered_at=record.registered_at):
             known.record = record
-        else:
-            self.workers[record.id] = Worker(record, self.now.mono)
-            self.workers[record.id].hear(self.now.mono)
-        self._effects += [record, Reply(event.ask, name)]
+            self._effects.append(Amended(record) if keeps_name else record)
+        self._effects.append(Reply(event.ask, name, sure=keeps_name))
 
     def _worker_deregistered(self, event: WorkerDeregistered) -> None:
         worker = self.workers.get(event.worker_id)
@@ -327,7 +328,7 @@ class SchedulerCore:
             record = replace(record, incarnation=hello.incarnation, home=hello.home, millicpus=hello.millicpus)
         if record != worker.record:
             worker.record = record
-            self._effects.append(record)
+            self._effects.append(Amended(record))
 
     def _session_opened(self, event: SessionOpened) -> None:
         worker, hello = self.workers.get(event.worker_id), event.hello

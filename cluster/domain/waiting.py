@@ -7,12 +7,12 @@ nothing is said before what it follows from is on disk, but for what a crash rig
 - `Stop`: whoever asked for it is answered later. (An attempt that was stopped has ended, whatever is remembered of
   why.) It is said again in its place, because the assign that comes before it may be waiting too;
 - `CloseSession`: connections may break at any time;
-- a reply that is `sure`: it repeats what was on disk before, unless that waits itself.
+- a reply that is `sure`: it repeats who is called what on disk, unless a name that was given or taken waits itself.
 """
 
 from collections.abc import Iterable, Iterator
 
-from cluster.domain.effects import Act, CloseSession, Effect, Notify, Reply, Save, Send, WorkerForgotten
+from cluster.domain.effects import Act, Amended, CloseSession, Effect, Notify, Reply, Save, Send, WorkerForgotten
 from cluster.domain.enrolments import Enrolment
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
@@ -30,6 +30,7 @@ class Waiting:
     """The saves of some turns, of several with one key the last, and what is to be done when they are on disk."""
 
     def __init__(self) -> None:
+        self.has_names = False  # whether anything is about who is called what
         self.weight = 0  # entries, and KiB of output: what it takes in memory, roughly
         self._saves: dict[object, Saved] = {}
         self._acts: list[Act] = []
@@ -53,10 +54,6 @@ class Waiting:
         """Those that are otherwise in memory than on disk."""
         return (save.number for save in self._saves.values() if isinstance(save, JobProgress))
 
-    @property
-    def has_worker(self) -> bool:
-        return any(isinstance(save, WorkerRecord | WorkerForgotten) for save in self._saves.values())
-
     def add(self, effects: Iterable[Effect], items: Iterable[Saved] = ()) -> None:
         """All that follows from one turn, and records that are not the core's."""
         for item in items:
@@ -68,7 +65,10 @@ class Waiting:
                 case Send() | CloseSession() | Reply():
                     self._fresh.append(effect)
                     self.weight += 1
+                case Amended(record):
+                    self._save(record)
                 case _:
+                    self.has_names |= isinstance(effect, WorkerRecord | WorkerForgotten)
                     self._save(effect)
 
     def absorb(self, later: "Waiting") -> None:
@@ -77,13 +77,14 @@ class Waiting:
             self._save(save)
         self._acts = [*self._acts, *self._fresh, *later._acts]
         self._fresh = later._fresh
+        self.has_names |= later.has_names
         self.weight += len(later._acts) + len(later._fresh)
         self._changed |= later._changed
 
     def go_ahead(self, before: "Waiting | None" = None) -> list[Act]:
         """What may be done at once of what was added since this was asked last. `before`: what waits for the disk, too.
         A stop is still to be done in its place; what goes to a session that is closed is not to be done any more."""
-        sure = not self.has_worker and not (before and before.has_worker)
+        sure = not self.has_names and not (before and before.has_names)
         early = [act for act in self._fresh if _may_go_ahead(act, sure)]
         said = {id(act) for act in early if not (isinstance(act, Send) and isinstance(act.message, Stop))}
         self._acts += [act for act in self._fresh if id(act) not in said]

@@ -3,7 +3,7 @@
 import struct
 
 from cluster.domain import invariants
-from cluster.domain.effects import Effect, Send, WorkerForgotten
+from cluster.domain.effects import Amended, Effect, Send, WorkerForgotten
 from cluster.domain.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.intervals import Range
 from cluster.domain.job import PACKED, ArraySegment, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
@@ -85,8 +85,8 @@ class Bench:
                     self.records[effect.number] = effect
                 case JobProgress():
                     self.progress[effect.number] = effect
-                case WorkerRecord():
-                    self.workers[effect.id] = effect
+                case (WorkerRecord() as record) | Amended(record):
+                    self.workers[record.id] = record
                 case WorkerForgotten():
                     del self.workers[effect.worker_id]
         return effects

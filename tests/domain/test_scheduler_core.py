@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.domain.effects import CloseSession, Notify, Reply, Send
+from cluster.domain.effects import Amended, CloseSession, Notify, Reply, Send
 from cluster.domain.errors import Conflict
 from cluster.domain.events import (
     CancelRequested,
@@ -233,8 +233,18 @@ def test_a_worker_registers_and_is_greeted(bench: Bench) -> None:  # S2.4 S2.6
     assert bench.turn(WorkerRegistered(4, "other", "box", 2000))[1] == Reply(4, "box-2")
     assert bench.turn(SessionOpened(1, "id", Hello("inc", 4000, 0))) == [
         Send(1, Welcome(1, LEASE)),
-        replace(record, incarnation="inc", millicpus=4000),
+        Amended(replace(record, incarnation="inc", millicpus=4000)),
     ]
+
+
+def test_a_worker_that_comes_back_under_its_name_is_surely_called_so(bench: Bench) -> None:
+    bench.worker("w")
+    bench.turn(WorkerDeregistered(4, "w", "SIGTERM"))
+    saved, reply = bench.turn(WorkerRegistered(5, "w", "w", 4000, "elsewhere:1"))
+    assert saved == Amended(replace(bench.workers["w"], offline=False, millicpus=4000, address="elsewhere:1"))
+    assert reply == Reply(5, "w", sure=True)
+    assert bench.turn(WorkerRegistered(6, "w", "w", 4000, "elsewhere:1")) == [Reply(6, "w", sure=True)]
+    assert bench.turn(WorkerRegistered(7, "w", "another", 4000))[1] == Reply(7, "another")
 
 
 def test_a_stranger_is_sent_away(bench: Bench) -> None:
@@ -335,7 +345,7 @@ def test_what_is_not_a_workers_own_any_more_is_disowned(bench: Bench) -> None:
 def test_a_worker_says_goodbye(bench: Bench) -> None:  # S2.2 S2.4
     bench.worker("w")
     effects = bench.turn(WorkerDeregistered(4, "w", "SIGTERM"))
-    assert effects == [replace(bench.workers["w"], offline=True), CloseSession(1, "SIGTERM"), Reply(4, "w")]
+    assert effects == [Amended(replace(bench.workers["w"], offline=True)), CloseSession(1, "SIGTERM"), Reply(4, "w")]
     assert bench.core.workers["w"].state.word == "offline"
     bench.hello("w")
     assert bench.core.workers["w"].state.word == "online"

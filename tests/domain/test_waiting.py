@@ -1,6 +1,8 @@
 """What waits for the disk, in which order, and what need not wait."""
 
-from cluster.domain.effects import Act, CloseSession, Notify, Reply, Send
+from dataclasses import replace
+
+from cluster.domain.effects import Act, Amended, CloseSession, Notify, Reply, Send, WorkerForgotten
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobProgress, JobSpec, SmallOutput
 from cluster.domain.session import (
@@ -73,6 +75,18 @@ def test_a_stop_goes_ahead_and_is_said_again_after_the_assign_that_waits() -> No
     assert waiting.go_ahead() == [STOP]
     assert waiting.go_ahead() == []
     assert waiting.acts == [ASSIGN, STOP]
+
+
+def test_a_worker_that_keeps_its_name_is_answered_whatever_else_waits_about_workers() -> None:
+    waiting, before, sure = Waiting(), Waiting(), Reply(1, "box", sure=True)
+    before.add([Amended(WORKER)])
+    waiting.add([Amended(replace(WORKER, id="other")), sure])
+    assert waiting.go_ahead(before) == [sure]
+    assert (before.saves, waiting.saves) == ([WORKER], [replace(WORKER, id="other")])
+    waiting.add([Amended(WORKER), sure])
+    waiting.add([WorkerForgotten("third")])
+    before.absorb(waiting)
+    assert before.go_ahead() == []  # a name has become free, which the next may get
 
 
 def test_a_worker_that_is_known_is_answered_unless_its_record_waits() -> None:

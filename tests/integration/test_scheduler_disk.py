@@ -15,10 +15,11 @@ from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Report, Re
 from cluster.rpc.convert import report_to_proto
 from cluster.scheduler import driver, writing
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
-from cluster.v1 import job_pb2, scheduler_pb2
+from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.integration.schedulers import Cluster, User, Worker, in_cluster, one, packed, until
 from tests.patience import PATIENCE
 
+W = [f"6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7ee{n}" for n in range(4)]  # ids of workers
 FULL = "the database cannot be written: the disk is full; make room"
 
 
@@ -156,6 +157,30 @@ def test_a_worker_comes_back_while_nothing_can_be_written(tmp_path: Path) -> Non
         assert not any(isinstance(message, Disown) for message in again.heard)  # a crash could make that untrue
         disk.full = False
         assert (await again.hear(Disown)).attempts == one(9, 9)
+
+    in_cluster(tmp_path, body)
+
+
+def test_workers_that_had_said_goodbye_come_back_while_nothing_can_be_written(tmp_path: Path) -> None:
+    """At new addresses, with other cpus, each although what is to be saved about the others waits."""
+
+    async def body(cluster: Cluster) -> None:
+        disk, workers = Disk(cluster), [cluster.worker(W[n], f"w{n}") for n in range(3)]
+        for worker in workers:
+            await worker.connect()
+            await worker.deregister("for a while")
+        disk.full = True
+        for n in range(3):
+            again = cluster.worker(W[n], f"w{n}", 3000 + n)
+            assert (await again.register()).name == f"w{n}"
+            await again.connect()
+            await beat(again, 1)
+        with short_patience(), pytest.raises(Unreachable, match="not on disk yet"):
+            await cluster.worker(W[3], "new").register()
+        disk.full = False
+        shown = {info.name: (info.capacity_millicpus, info.state) for info in await cluster.user().workers()}
+        online = jobs_pb2.WORKER_STATE_ONLINE
+        assert shown.items() >= {f"w{n}": (3000 + n, online) for n in range(3)}.items()
 
     in_cluster(tmp_path, body)
 
