@@ -250,7 +250,10 @@ def logs(
 @connection
 @click.pass_context
 def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: bool) -> int:
-    """Wait until jobs have ended, and return their exit code (the highest)."""
+    """Wait until jobs have ended, and return their exit code (the highest).
+
+    Where tasks are selected, as in 5.17, only these are waited for, and the exit code is theirs.
+    """
     from cluster.cli.connecting import client
     from cluster.cli.follow import exit_code
     from cluster.cli.progress import progress
@@ -277,7 +280,8 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
         print("".join(f"{job.number}\n" for job in jobs), end="")
     else:
         for job in jobs:
-            print(f"job {job.number} {job.state.word}{printable(why_of(job))}")
+            name = f"{job.number}.{job.part}" if job.part else str(job.number)
+            print(f"job {name} {job.state.word}{printable(why_of(job))}")
     return exit_code(jobs)
 
 

@@ -148,6 +148,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "ended_at": iso(job.ended_at),
         "pending_because": list(job.pending_because),
         "no_worker_can": job.no_worker_can,
+        "part": job.part or None,
         "cancelled_by": job.cancelled_by or None,
         "cancel_reason": job.cancel_reason or None,
     }

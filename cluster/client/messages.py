@@ -74,6 +74,7 @@ def job_of(message: job_pb2.Job) -> Job:
         exit_code=message.exit_code,
         pending_because=tuple(message.pending_because),
         no_worker_can=message.no_worker_can,
+        part=message.part,
         cancelled_by=message.cancelled_by,
         cancel_reason=message.cancel_reason,
     )

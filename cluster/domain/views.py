@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import JobRecord, JobSpec
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
@@ -51,11 +52,11 @@ class WorkerView:
 WhyNot = dict[tuple[int, str], tuple[str, ...]]
 
 
-def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None) -> JobView:
+def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None, part: IntervalSet | None = None) -> JobView:
     """KeyError for a number that was never given. Who views many jobs at one moment gives the same `known` each time,
-    empty at first: so their workers are looked at once."""
+    empty at first: so their workers are looked at once. `part`: state and counts are those of these tasks alone."""
     job = core.jobs[number]
-    counts = {state: job.count(state) for state in _COUNTED}
+    counts = {s: job.count(s) if part is None else len(job.sets[s].intersection(part)) for s in _COUNTED}
     state = overall(counts)
     known = {} if known is None else known
     because = tuple(_why_pending(core, job, known))

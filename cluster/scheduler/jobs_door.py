@@ -68,8 +68,8 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         return jobs_pb2.GetResponse(job=job_to_proto(job), tasks=tasks, more=more)
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
-        numbers = (await self._selected([s.text for s in request.selectors])).numbers()
-        async with aclosing(changes_of(self._driver.read, self._driver.watchers, numbers)) as responses:
+        targets = (await self._selected([s.text for s in request.selectors])).targets()
+        async with aclosing(changes_of(self._driver, list(targets))) as responses:
             async for response in responses:
                 yield response
 

@@ -1,22 +1,34 @@
 """Jobs as answers show them, in pieces that hold up nobody and in answers of bounded size."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
+from cluster.domain.events import Target
+from cluster.domain.intervals import IntervalSet
+from cluster.domain.job import JobSpec
+from cluster.domain.reports import CANCELLED_EXIT
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.domain.views import WhyNot, job_view
 from cluster.rpc.convert import Detail, job_to_proto
-from cluster.scheduler.watching import Watchers
+from cluster.scheduler.driver import Driver
+from cluster.store.interface import Store
 from cluster.v1 import job_pb2, jobs_pb2
 
 # An answer ends with the job with which it reaches this. A job's command may have 1.5 MiB, and gRPC clients of other
 # languages take answers of 4 MiB.
 PAGE_BYTES = 1024 * 1024
 PIECE_JOBS, PIECE_BYTES = 100, 128 * 1024  # that are looked at, and shown, before anybody else is served
+
+MOST_RANGES = 5  # of a part that are named
+MOST_ENDS, ENDS_AT_ONCE = 10_000, 200  # tasks of a part whose ends are looked up, in all and before anybody else
+
+Parts = Mapping[int, IntervalSet]
+_WHOLE: Parts = {}
 
 T = TypeVar("T")
 
@@ -39,15 +51,16 @@ async def page(
     states: Collection[TaskState] = (),
     limit: int = 0,
     detail: Detail = Detail.LISTED,
+    parts: Parts = _WHOLE,
 ) -> Page:
     """The first of these jobs: those in one of the states (none: in any), at most `limit` (0: all), as many as one
-    answer holds."""
+    answer holds. `parts`: the tasks that are meant of some of them."""
     jobs: list[job_pb2.Job] = []
     looked = size = 0
     while looked < len(numbers) and size < PAGE_BYTES and not (limit and len(jobs) >= limit):
         some = numbers[looked : looked + PIECE_JOBS]
         room = limit - len(jobs) if limit else PIECE_JOBS
-        piece, seen = await read(partial(_piece, numbers=some, states=states, room=room, detail=detail))
+        piece, seen = await read(partial(_piece, numbers=some, states=states, room=room, detail=detail, parts=parts))
         jobs += piece
         looked += seen
         size += sum(job.ByteSize() for job in piece)
@@ -56,7 +69,12 @@ async def page(
 
 
 def _piece(
-    core: SchedulerCore, numbers: Sequence[int], states: Collection[TaskState], room: int, detail: Detail
+    core: SchedulerCore,
+    numbers: Sequence[int],
+    states: Collection[TaskState],
+    room: int,
+    detail: Detail,
+    parts: Parts,
 ) -> tuple[list[job_pb2.Job], int]:
     """The first of these jobs, and how many of the numbers were looked at for them."""
     known: WhyNot = {}
@@ -64,29 +82,40 @@ def _piece(
     size = looked = 0
     for number in numbers:
         looked += 1
-        view = job_view(core, number, known)
+        part = parts.get(number)
+        view = job_view(core, number, known, part)
         if not states or view.state in states:
             jobs.append(job_to_proto(view, detail))
+            if part is not None:
+                jobs[-1].part = _numbers_of(part, view.record.spec)
             size += jobs[-1].ByteSize()
         if len(jobs) >= room or size >= PIECE_BYTES:
             break
     return jobs, looked
 
 
-async def changes_of(
-    read: Read, watchers: Watchers, numbers: Sequence[int]
-) -> AsyncGenerator[jobs_pb2.WaitResponse, None]:
-    """All of these jobs, and then each time those of them that have changed, until all have ended."""
-    going = dict.fromkeys(numbers)  # in order
+def _numbers_of(part: IntervalSet, spec: JobSpec) -> str:
+    """As people type them, of many ranges the first."""
+    first = list(islice(part.ranges(), MOST_RANGES + 1))
+    ends = [(spec.number_of(start), spec.number_of(stop - 1)) for start, stop in first[:MOST_RANGES]]
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ends) + (",…" if first[MOST_RANGES:] else "")
+
+
+async def changes_of(driver: Driver, targets: Sequence[Target]) -> AsyncGenerator[jobs_pb2.WaitResponse, None]:
+    """All of these jobs, and then each time those of them that have changed, until all that is meant has ended."""
+    going = dict.fromkeys(target.job for target in targets)  # in order
+    parts = {target.job: IntervalSet(target.ranges) for target in targets if target.ranges is not None}
     detail = Detail.LISTED
-    async with aclosing(watchers.changes(numbers)) as changes:
+    async with aclosing(driver.watchers.changes(list(going))) as changes:
         async for changed in changes:
             some = list(going) if changed is None else sorted(going.keys() & set(changed))
             while some or detail is Detail.LISTED:
-                jobs, looked = await page(read, some, detail=detail)
+                jobs, looked = await page(driver.read, some, detail=detail, parts=parts)
                 for job in jobs:
                     if TaskState(job.state).ended:
                         del going[job.number]
+                        if job.number in parts:
+                            job.reason, job.exit_code = await end_of_part(driver, job.number, parts[job.number])
                 some = some[looked:]
                 yield jobs_pb2.WaitResponse(jobs=jobs, more=bool(some))
                 if not some:
@@ -94,3 +123,32 @@ async def changes_of(
             detail = Detail.NONE
             if not going:
                 return
+
+
+async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[str, int]:
+    """Of these tasks of a job, all of which have ended: the reason of the first that did not succeed, and the highest
+    exit code. Where more than MOST_ENDS did not, what is said of the whole job."""
+
+    def abnormal(core: SchedulerCore) -> tuple[IntervalSet, str, int]:
+        job = core.jobs[number]
+        those = job.sets[TaskState.FAILED].intersection(part)
+        those.update(job.sets[TaskState.CANCELLED].intersection(part))
+        return those, job.reason, job.exit_code
+
+    those, reason, code = await driver.read(abnormal)
+    if len(those) > MOST_ENDS:
+        return reason, code
+    if not those:
+        return "ok", 0
+    ends: list[tuple[str, int]] = []
+    indexes = iter(those)
+    while some := list(islice(indexes, ENDS_AT_ONCE)):
+        ends += await driver.fetch(lambda store, some=some: [_end(store, number, index) for index in some])  # type: ignore[misc]
+    return ends[0][0], max(code for _, code in ends)
+
+
+def _end(store: Store, number: int, index: int) -> tuple[str, int]:
+    """Reason and exit code of the task; one that was cancelled before it ran has no end of its own."""
+    for end in store.ends_of_task(number, index)[-1:]:
+        return end.reason, end.exit_code
+    return "cancelled", CANCELLED_EXIT

@@ -94,8 +94,8 @@ class JobsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Wait(self, request, context):
-        """Sends the jobs' states at once and after each change (joined together when they come fast), and ends when all have
-        ended.
+        """Sends the jobs' states at once and after each change (joined together when they come fast), and ends when all that
+        was selected has ended: of 5.17 that task, whatever the others of its job do.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,6 +63,37 @@ def test_a_name_and_a_number_select_a_task(cluster: Command) -> None:
     assert (missing.code, missing.err) == (1, f"cluster: job {number} has no task 26: its tasks are 20-25\n")
 
 
+def test_only_the_tasks_that_are_selected_are_waited_for(cluster: Command, tmp_path: Path) -> None:
+    """Of `5.1` all of job 5 was waited for, and the highest exit code of them all came back."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script = f"case $CLUSTER_TASK in 1) exit 3;; 2) exit 0;; 3) exit 7;; *) read x < {gate}; exit 9;; esac"
+    number = submit(cluster, "--name", "parts", "--array", "1-4", "--cpus", "0.5", "--", "sh", "-c", script)
+    for selector, code, said in [
+        (f"{number}.1", 3, f"job {number}.1 failed (exit:3)"),
+        ("parts.2", 0, f"job {number}.2 succeeded"),
+        (f"{number}.1-2", 3, f"job {number}.1-2 failed (exit:3)"),
+        ("last.1,3", 7, f"job {number}.1,3 failed (exit:3)"),
+        (f"{number}.1#1", 3, f"job {number}.1 failed (exit:3)"),
+    ]:
+        done = cluster("job", "wait", selector)
+        assert (done.code, done.text) == (code, f"{said}\n"), done
+    (job,) = cluster("job", "wait", f"{number}.2-3", "--json").json
+    assert (job["part"], job["tasks"]["total"], job["tasks"]["failed"], job["exit_code"]) == ("2-3", 2, 1, 7)
+    assert cluster.ok("job", "show", number, "--json").json["state"] == "running"
+    gate.write_text("go\n")
+    done = cluster("job", "wait", number, f"{number}.1")
+    assert (done.code, done.text) == (9, f"job {number} failed (exit:3)\n")
+
+
+def test_tasks_that_were_cancelled_before_they_ran_are_waited_for_too(cluster: Command) -> None:
+    number = submit(cluster, "--array", "1-3", "--cpus", "99", "--", "true")
+    cluster.ok("job", "cancel", f"{number}.2-3")
+    done = cluster("job", "wait", f"{number}.3")
+    assert (done.code, done.text) == (143, f"job {number}.3 cancelled\n")
+    cluster.ok("job", "cancel", number)
+
+
 def test_tasks_that_are_asked_for_come_in_their_order(cluster: Command) -> None:
     """And of a whole job those that failed come first, which is what people look for there."""
     ends = ("--", "sh", "-c", "exit $((CLUSTER_TASK % 2))")
