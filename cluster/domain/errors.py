@@ -38,6 +38,10 @@ class NotAuthenticated(ClusterError):
     exit_code = 77  # EX_NOPERM
 
 
+class Revoked(NotAuthenticated):
+    """The caller was expelled, or never was of this cluster as it is now: no further try will change that."""
+
+
 class NotPermitted(ClusterError):
     """The caller is known, and its role may not do this."""
 

@@ -283,6 +283,7 @@ class WorkerCore:
         if event.session != self._session:
             return
         self._state = SessionState.NONE
+        self._connect = self._connect and not event.for_good
         most = BACKOFF_MOST if self.running or self.queued else BACKOFF_IDLE
         longest = min(most, BACKOFF_FIRST * 2**self._failures)
         self._failures = min(self._failures + 1, 16)

@@ -55,10 +55,11 @@ class SessionReady:
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
-    """`jitter` is a random number from 0 to 1, drawn by the driver."""
+    """`jitter` is a random number from 0 to 1, drawn by the driver. `for_good`: the scheduler will never take us."""
 
     session: int
     jitter: float
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ _CODES: dict[type[ClusterError], grpc.StatusCode] = {
     errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
     Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     NotAuthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Revoked: grpc.StatusCode.UNAUTHENTICATED,
     errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
     errors.IdentityInUse: grpc.StatusCode.PERMISSION_DENIED,
     Unreachable: grpc.StatusCode.UNAVAILABLE,

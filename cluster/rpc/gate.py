@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from cluster.domain.errors import ClusterError, NotAuthenticated, NotPermitted
+from cluster.domain.errors import ClusterError, NotAuthenticated, NotPermitted, Revoked
 from cluster.domain.identity import Caller, Identity, Peer, Standing
 from cluster.rpc.errors import Context
 from cluster.rpc.roles import allowed, refusal
@@ -128,7 +128,7 @@ class Gate:
         if now > peer.not_after:
             raise NotAuthenticated(f"the certificate of {peer.identity} has expired; renew it, or join again")
         if self._revoked(peer):
-            raise NotAuthenticated(
+            raise Revoked(
                 f"the certificate of {peer.identity} was revoked, or is not known here; join again by a new token"
             )
         standing = self._standing_of(peer.identity)

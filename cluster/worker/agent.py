@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Exhausted, Unreachable
+from cluster.domain.errors import ClusterError, Exhausted, Revoked, Unreachable
 from cluster.domain.events import Now
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
@@ -519,11 +519,13 @@ class Agent:
         self._keeping.cancel()
         self._reporter.cancel()
         self._session = None
-        self.put(SessionClosed(number, random.random()))  # noqa: S311 (spreads reconnects, keeps no secret)
+        for_good = isinstance(why, Revoked)
+        self.put(SessionClosed(number, random.random(), for_good))  # noqa: S311 (spreads reconnects, keeps no secret)
         if not self.finished.is_set():
-            running = len(self.core.running)
-            goes_on = f"{running} running attempts go on; " if running and self.launcher is not None else ""
-            self._story.tell(logging.WARNING, f"not connected: {why}; {goes_on}trying again until it works")
+            if not for_good:
+                running = len(self.core.running)
+                goes_on = f"{running} running attempts go on; " if running and self.launcher is not None else ""
+                self._story.tell(logging.WARNING, f"not connected: {why}; {goes_on}trying again until it works")
             self.hooks.refused(why)
 
 

@@ -106,8 +106,17 @@ class OwnJobs:
         """The worker ends and takes its jobs along: returns when all have ended."""
         self._stopping = True
         self._stop_unfinished()
+        await self.all_ended()
+
+    async def all_ended(self) -> None:
+        """Returns when none is unfinished."""
         for job in self._unfinished():
             await self.ended(job.number)
+
+    @property
+    def left(self) -> int:
+        """How many are unfinished."""
+        return len(self._unfinished())
 
     def _stop_unfinished(self) -> None:
         """Without a launcher it is for the next one, which is told as soon as it is there."""

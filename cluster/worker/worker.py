@@ -19,6 +19,7 @@ from cluster.domain.errors import (
     InvalidInput,
     NotAuthenticated,
     NotPermitted,
+    Revoked,
     Untrusted,
 )
 from cluster.domain.homes import Home
@@ -136,6 +137,7 @@ class Worker:
         )
         self._server: OwnServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: asyncio.Task[None] | None = None
         self._give_up: Callable[[], None] = lambda: None
 
     async def start(self, give_up: Callable[[], None]) -> None:
@@ -167,15 +169,17 @@ class Worker:
             if not stop_jobs:
                 self._say_what_goes_on()
         await agent.goodbye("the worker was stopped")
-        if self._tasks and (stop_jobs or self._is_idle()):
-            # Last, because without a launcher there is no session.
-            await agent.quit_launcher(QUIT_PATIENCE, kill=stop_jobs)
+        expelled = isinstance(self._failure, Revoked) and self.usable.is_set()
+        if self._tasks and (stop_jobs or expelled or self._is_idle()):
+            # Last, because without a launcher there is no session. Of who was expelled nobody takes anything any more.
+            await agent.quit_launcher(QUIT_PATIENCE, kill=stop_jobs or expelled)
         if self._server is not None:
             await self._server.stop()
-        for task in self._tasks:
+        tasks = self._tasks + ([self._leaving] if self._leaving else [])
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
         agent.close()
         self._outputs.close()
         self._store.close()
@@ -269,7 +273,11 @@ class Worker:
         self.membership.amend(name=name)
 
     def _refused(self, error: ClusterError) -> None:
-        """A session ended. If there never was one, and trying again is of no use, we end too."""
+        """A session ended. If there never was one, and trying again is of no use, we end too; and once we are expelled,
+        as soon as the jobs of our own API have ended."""
+        if isinstance(error, Revoked) and self.usable.is_set():
+            self._leaving = asyncio.create_task(self._leave(error))
+            return
         if isinstance(error, NotAuthenticated | Untrusted):
             self.membership.refused()
         if isinstance(error, IdentityInUse):
@@ -279,6 +287,13 @@ class Worker:
             )
         if isinstance(error, _HOPELESS) and not self.usable.is_set():
             self._fail(error)
+
+    async def _leave(self, error: Revoked) -> None:
+        self._own.close()
+        if running := self._own.left:
+            logger.warning("%s; this worker ends when the jobs of its own API have: %d", error, running)
+            await self._own.all_ended()
+        self._fail(error)
 
     def _fail(self, error: ClusterError) -> None:
         self._failure = self._failure or error

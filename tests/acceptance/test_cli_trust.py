@@ -1,5 +1,6 @@
 """Who is let in, who is expelled, and who gets to see a token, on the command line."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,40 @@ def test_an_admin_is_revoked_with_its_tokens_and_who_joined_by_them_is_told(head
     bob.ok("job", "list")
     assert head.command.ok("user", "revoke", "eve", "--and-joined").text == "user eve revoked\nuser bob expelled\n"
     assert bob("job", "list").code == 77
+
+
+def test_whatever_a_revoked_user_has_under_way_ends_with_one_line(head: Roles) -> None:
+    head.start_worker("box")
+    ada = elsewhere(head, "ada")
+    ada.ok("login", new_token(head, "--role", "user", "--user", "ada"))
+    with ada.started("run", "--", "sh", "-c", "echo began; sleep 600") as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"began\n"
+        with ada.started("job", "logs", "-f", "1") as logs, ada.started("job", "wait", "1") as wait:
+            assert logs.stdout is not None
+            assert logs.stdout.readline() == b"began\n"
+            head.command.ok("user", "revoke", "ada")
+            for process in (run, logs, wait):
+                _, err = process.communicate(timeout=60)
+                (line,) = err.decode().splitlines()
+                assert (process.returncode, "was revoked" in line) == (77, True), (process.args, err)
+
+
+def test_an_embedded_worker_that_is_expelled_ends_and_the_next_start_is_another(command: Command) -> None:
+    command.ok("up")
+    try:
+        (before,), process = command.ok("worker", "list", "--json").json, command.pids()["worker"]
+        command.ok("worker", "remove", before["name"], "--revoke")
+        log = command.home / "worker.log"
+        while Path(f"/proc/{process}").exists():
+            time.sleep(0.05)
+        assert log.read_text().splitlines()[-1].startswith(f"cluster: the certificate of worker/{before['id']} was")
+        assert "trying again" not in log.read_text()
+        assert command.ok("run", "--", "echo", "hi").text == "hi\n"
+        (after,) = command.ok("worker", "list", "--json").json
+        assert after["id"] != before["id"]
+    finally:
+        command.ok("down")
 
 
 def test_a_token_says_who_joined_by_it_and_is_revoked_with_them(head: Roles) -> None:

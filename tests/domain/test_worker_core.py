@@ -412,3 +412,12 @@ def test_reports_about_own_jobs_are_handed_over_and_never_overtake_those_of_the_
     assert bench.turn(LauncherReported([start])) == [HandOver((start,)), AckJournal(1)]
     assert bench.turn(LauncherReported([ended(2, 0), end])) == [HandOver((end,)), SendReport(1, Report(2, ok=(ok(0),)))]
     assert bench.down(ReportAcknowledged(2)) == [AckJournal(3)]
+
+
+def test_who_was_expelled_knocks_no_more() -> None:
+    bench = Bench().opened()
+    bench.turn(SessionClosed(1, 0.0, for_good=True))
+    bench.now += 3600
+    assert bench.core.next_deadline() is None
+    assert bench.turn() == []
+    assert bench.turn(replace(NOTHING, incarnation="other")) == []  # nor for another launcher's sake
