@@ -127,12 +127,16 @@ def _forget_killed(directory: Path) -> None:
 def _check_worker(root: Path) -> None:
     """Leaves alone a worker of another cluster: it would go there, and this one would have no worker at all."""
     directory = root / "worker"
+    if (directory / ADMIN_FILE).exists():
+        raise NotOurs(
+            f"the worker in {directory} stands alone (`cluster worker --standalone`): while it runs, `cluster run` and "
+            "`cluster job` go to it; a cluster beside it needs a place of its own, with --home DIR (CLUSTER_HOME)"
+        )
     theirs = _cluster_of(directory / "worker.pem")
     if theirs and theirs != _cluster_of(root / "scheduler" / ADMIN_FILE):
         raise NotOurs(
             f"the worker in {directory} belongs to another cluster ({theirs}): use that one with --scheduler or "
-            "`cluster login`, or with --at if it stands alone; or keep a cluster of your own elsewhere with --home DIR "
-            "(CLUSTER_HOME)"
+            "`cluster login`; or keep a cluster of your own elsewhere with --home DIR (CLUSTER_HOME)"
         )
 
 

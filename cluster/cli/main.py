@@ -14,7 +14,7 @@ from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR
 from cluster.cli.helping import VERSION
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.variables import warn_of_misspelt
-from cluster.domain.errors import ClusterError
+from cluster.domain.errors import ClusterError, InvalidInput
 from cluster.domain.printable import printable
 from cluster.rpc.room import check_descriptors, too_little_memory
 
@@ -138,6 +138,10 @@ def run(arguments: list[str]) -> int:
         if os.environ.get("CLUSTER_DEBUG"):
             raise
         return _tell(arguments, str(error), error.exit_code)
+    except UnicodeEncodeError as error:  # all that goes over the wire as text is UTF-8
+        if os.environ.get("CLUSTER_DEBUG"):
+            raise
+        return _tell(arguments, f"{error.object!r} is not UTF-8, and it must be", InvalidInput.exit_code)
     except OSError as error:
         if os.environ.get("CLUSTER_DEBUG"):
             raise

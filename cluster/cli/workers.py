@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from cluster.cli.exposure import handed_over, start_again_without
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, SIZE, as_json, connection, quiet, yes
 from cluster.cli.roles import RoleCommand, say_ready
+from cluster.client.alone import noted
 from cluster.client.config import state_root
+from cluster.client.discovery import ADMIN_FILE
 from cluster.client.types import RemovedWorker, Worker
 from cluster.domain.printable import printable
 from cluster.domain.tokens import VERSION, parse_join_token
@@ -96,7 +99,11 @@ def _serve(options: dict[str, Any]) -> int:
 
     root = state_root()
 
+    directory = Path(options["directory"]).absolute() if options["directory"] else root / "worker"
+
     def ready(status: Ready) -> None:
+        if options["standalone"]:
+            note.enter_context(noted(root, status.address, directory / ADMIN_FILE))
         if options["ready_fd"] is None:
             where = f", its own API on {status.address}" if status.address else ""
             print(f"worker {status.name} ({status.id}) takes jobs{where}", flush=True)
@@ -104,7 +111,7 @@ def _serve(options: dict[str, Any]) -> int:
 
     start_logging(options["log_format"], options["log_level"])
     chosen = WorkerOptions(
-        directory=Path(options["directory"]).absolute() if options["directory"] else root / "worker",
+        directory=directory,
         name=options["name"],
         join=options["join"],
         scheduler=options["scheduler"],
@@ -119,7 +126,8 @@ def _serve(options: dict[str, Any]) -> int:
         stop_jobs=options["stop_jobs"],
         null_launcher=options["null_launcher"],
     )
-    return asyncio.run(serve(chosen, ready))
+    with ExitStack() as note:
+        return asyncio.run(serve(chosen, ready))
 
 
 @worker.command("list")

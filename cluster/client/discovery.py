@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.client import alone
 from cluster.client.config import config_path, read_config, state_root
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, InvalidInput, NotFound
@@ -24,6 +25,7 @@ USER_DIRECTORY, USER_FILE, USER_CLUSTER_FILE = "user", "credentials.pem", "clust
 
 
 STOPPED = "the cluster on this machine is stopped: `cluster up` starts it again, with all its jobs"
+LONE_NOT_RUNNING = "this machine's worker stands alone and does not run: `cluster worker --standalone` starts it again"
 NOT_RUNNING = "this machine's scheduler is not running: `cluster scheduler` starts it again, with all its jobs"
 
 
@@ -62,7 +64,8 @@ def find(
             "give one"
         )
     if worker := given["at"].value:
-        return Place(check_address(worker), _credentials(given["credentials"].value, root), is_worker=True)
+        own = alone.credentials_at(root, check_address(worker))
+        return Place(worker, _credentials(given["credentials"].value or own, root), is_worker=True)
     if address := given["scheduler"].value:
         mine = root / USER_DIRECTORY / USER_FILE
         renewable = mine if not given["credentials"].value and mine.exists() else None
@@ -138,6 +141,8 @@ def local_place(root: Path, credentials: str = "") -> Place:
     """The scheduler of this machine, whatever variables and the file say. NotConfigured where there is none."""
     said = local_scheduler(root)
     if said is None:
+        if not (root / "scheduler" / ADMIN_FILE).exists() and (place := _lone_worker(root, credentials)):
+            return place
         if address := _worked_for(root):
             raise NotLoggedIn(
                 f"this machine is a worker of the cluster at {address}, and you are no user of it yet: paste here the "
@@ -154,6 +159,20 @@ def local_place(root: Path, credentials: str = "") -> Place:
         return local_place(root, credentials)
     path = Path(credentials) if credentials else root / "scheduler" / ADMIN_FILE
     return Place(said["address"], _load(path), is_embedded=embedded)
+
+
+def _lone_worker(root: Path, credentials: str) -> Place | None:
+    """The one worker that stands alone here. NotConfigured where there are several, or where it does not run; None
+    where there is none."""
+    found = alone.notes(root)
+    if len(found) > 1:
+        ports = ", ".join(f"{alone.LOOPBACK}:{port}" for port in found)
+        raise NotConfigured(f"several workers stand alone on this machine: name one of them with --at ({ports})")
+    for port, path in found.items():
+        return Place(f"{alone.LOOPBACK}:{port}", _load(Path(credentials) if credentials else path), is_worker=True)
+    if (root / "worker" / ADMIN_FILE).exists():
+        raise NotConfigured(LONE_NOT_RUNNING)
+    return None
 
 
 def _worked_for(root: Path) -> str:
@@ -184,7 +203,7 @@ def found_credentials(root: Path, *, named: bool) -> Path | None:
     return next((path for path in places if path.exists()), None)
 
 
-def _credentials(given: str, root: Path) -> Credentials:
+def _credentials(given: str | Path | None, root: Path) -> Credentials:
     """Those that were named, else the first of those that this user may have below the state directory."""
     if given:
         return _load(Path(given))

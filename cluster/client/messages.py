@@ -21,7 +21,7 @@ def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
     try:
         return spec_to_proto(spec)
     except UnicodeEncodeError as error:
-        raise InvalidInput(f"{error.object!r} is not UTF-8: names must be, and no text may have half a pair") from None
+        raise InvalidInput(f"{error.object!r} is not UTF-8, and it must be") from None
     except ValueError as error:
         raise InvalidInput(f"a number in the job is out of range: {error}") from None
 

@@ -139,6 +139,9 @@ class WorkerDoor:
         return self._stub
 
 
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED, of OpenSSL
+
+
 async def _answer(call: Any) -> Any:
     """A gRPC call is awaitable, and asyncio asks for a coroutine."""
     return await call
@@ -160,7 +163,12 @@ async def _worker_name(address: str, credentials: Credentials) -> str:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLCertVerificationError as error:
-        raise Untrusted(f"the server at {address} is of another cluster: {error.verify_message}") from None
+        if error.verify_code == _EXPIRED:
+            raise Untrusted(f"the server at {address} shows a certificate that has expired") from None
+        raise Untrusted(
+            f"the server at {address} is of another cluster than {credentials.identity}: name its own with "
+            "--credentials FILE; a worker that stands alone has it as admin.pem in its directory"
+        ) from None
     except ssl.SSLError:
         raise Untrusted(f"the server at {address} does not speak TLS 1.3; it is something else than cluster") from None
     except TimeoutError:

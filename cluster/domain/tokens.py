@@ -22,6 +22,7 @@ GRANTABLE = (Role.WORKER, Role.ADMIN, Role.USER, Role.VIEWER)
 _SECRET_LENGTH = SECRET_BYTES * 4 // 3
 _HEX = frozenset("0123456789abcdef")
 _BASE64URL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_ANYWHERE = ("0.0.0.0", "::", "0")
 _SHAPE = f"expected {VERSION}.<host:port>.<pin>.<secret>"
 _PASTE = "paste it whole and unchanged"
 
@@ -80,8 +81,12 @@ def split_address(text: str) -> tuple[str, int]:
 
 
 def check_address(text: str) -> str:
-    """Return `text` if it is `host:port`, else raise InvalidInput."""
-    split_address(text)
+    """Return `text` if it is the `host:port` of somebody to connect to, else raise InvalidInput."""
+    if split_address(text)[0] in _ANYWHERE:
+        raise InvalidInput(
+            f"{text!r} is where a server listens, on all addresses of its machine: give the name or an address of that "
+            "machine; 127.0.0.1 is this one"
+        )
     return text
 
 

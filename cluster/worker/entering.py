@@ -11,6 +11,7 @@ from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
 from cluster.domain.identity import Kind
 from cluster.domain.tokens import JoinToken, parse_join_token
+from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.certificates import pin_of_pem
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials, read_private, save_credentials
@@ -86,6 +87,16 @@ def local_address(local_scheduler: Path | None, cluster_id: str) -> str | None:
     except (OSError, ValueError):
         return None
     return str(said["address"]) if said.get("cluster_id") == cluster_id and said.get("address") else None
+
+
+def is_stopped_here(local_scheduler: Path | None, cluster_id: str) -> bool:
+    """Whether the scheduler of our cluster is on this machine and said goodbye."""
+    if local_scheduler is None or (local_scheduler / SCHEDULER_FILE).exists():
+        return False
+    try:
+        return load_authority(local_scheduler / CA_FILE).cluster_id == cluster_id
+    except ClusterError:
+        return False
 
 
 def _address(entry: Entry, state: State) -> str:

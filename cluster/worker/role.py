@@ -22,7 +22,7 @@ from cluster.domain.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
 from cluster.rpc.room import allow_many_files
-from cluster.worker.entering import Entry, enter_cluster, local_address, may_enter_anew
+from cluster.worker.entering import Entry, enter_cluster, is_stopped_here, local_address, may_enter_anew
 from cluster.worker.standalone import Standalone
 from cluster.worker.worker import Worker, check_jobs_options
 
@@ -126,6 +126,12 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
 
     if not address():
         raise InvalidInput("nothing says where this worker's scheduler is: name it with --scheduler HOST:PORT")
+    if not options.scheduler and is_stopped_here(local, membership.state.cluster_id):
+        logger.warning(
+            "the scheduler of this worker's cluster is on this machine, in %s, and does not run: `cluster up`, where "
+            "that made it, or `cluster scheduler` starts it; trying again until it is there",
+            local,
+        )
     return Worker(options, directory, membership, None, address)
 
 

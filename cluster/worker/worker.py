@@ -216,7 +216,7 @@ class Worker:
             await self._server.start(listen, self._options.or_next_port)
             host = listen.rpartition(":")[0]
             address = f"{_reachable(host, self._address())}:{self._server.port}"
-            logger.info("own API on %s:%d", host, self._server.port)
+            logger.info("own API on %s", address)
         self.membership.amend(api=address, pid=os.getpid())
 
     def _register(self) -> scheduler_pb2.RegisterRequest:

@@ -32,6 +32,31 @@ def test_a_signals_exit_code_is_128_more(cluster: Command) -> None:
     assert "SIGKILL" in done.err
 
 
+LATIN_1 = "caf\udce9"  # as Python has the bytes of that word in Latin-1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["job", "submit", "--name", LATIN_1, "--", "true"],
+        ["run", "--name", LATIN_1, "--", "true"],
+        ["job", "submit", "--worker", LATIN_1, "--", "true"],
+        ["job", "list", LATIN_1],
+        ["job", "cancel", "all", "--reason", LATIN_1],
+        ["token", "create", "--role", "user", "--user", LATIN_1],
+        ["token", "revoke", LATIN_1],
+        ["user", "revoke", LATIN_1],
+        ["worker", "remove", LATIN_1],
+    ],
+    ids=lambda words: " ".join(words).replace(LATIN_1, "..."),
+)
+def test_a_name_that_is_not_utf_8_is_refused_in_one_line(cluster: Command, arguments: list[str]) -> None:
+    """Most of these were internal errors."""
+    done = cluster(*arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, b"", 1), done
+    assert "caf\\udce9' is not UTF-8" in done.err
+
+
 def test_an_embedded_cluster_runs_in_the_callers_directory(cluster: Command, tmp_path: Path) -> None:
     assert cluster.ok("run", "--", "pwd", cwd=tmp_path).text == f"{tmp_path}\n"
     assert cluster.ok("run", "--cwd", "/", "--", "pwd", cwd=tmp_path).text == "/\n"

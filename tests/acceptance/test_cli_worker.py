@@ -1,5 +1,6 @@
 """`cluster worker`: alone with its own API, with scripts, and joined to a scheduler by token; and people who log in."""
 
+import getpass
 import re
 import signal
 import uuid
@@ -50,8 +51,6 @@ def alone(tmp_path: Path) -> Iterator[tuple[Command, str]]:
 
 def _as_ourselves(arguments: list[str]) -> list[str]:
     """With the rights of whoever runs the tests."""
-    import getpass
-
     return [getpass.getuser() if word == "root" else word for word in arguments]
 
 
@@ -88,6 +87,76 @@ def test_a_script_that_is_not_in_the_folder_is_refused(
     assert (done.code, done.out) == (code, b"")
     assert script in done.err
     assert done.err.count("\n") == 1
+
+
+def test_a_lone_worker_is_found_with_its_credentials(tmp_path: Path) -> None:
+    """Beside the cluster that `up` made, `--at` took that one's credentials, and OpenSSL said what it thought."""
+    command, own = Command(tmp_path), Command(tmp_path / "own")
+    command.ok("up")
+    alone = ["--standalone", "--directory", str(own.home), "--listen", "127.0.0.1:0", "--run-as", getpass.getuser()]
+    try:
+        with command.started("worker", *alone, "--stop-jobs") as process:
+            assert process.stdout
+            line = process.stdout.readline().decode()
+            at = line.split()[-1]
+            port = at.rpartition(":")[2]
+            for address in (at, f"localhost:{port}"):
+                assert command.ok("run", "--at", address, "--", "echo", "alone").text == "alone\n"
+            others = str(command.home / "scheduler" / "admin.pem")
+            done = command("job", "--at", at, "--credentials", others, "list")
+            assert (done.code, done.err.count("\n")) == (77, 1)
+            assert "is of another cluster than user/admin: name its own with --credentials FILE" in done.err
+            assert "issuer" not in done.err
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+        assert not list((command.home / "alone").iterdir())
+    finally:
+        command.ok("down")
+
+
+def test_where_there_is_but_a_lone_worker_it_is_the_cluster(tmp_path: Path) -> None:
+    """`run` and `up` said 75 and spoke of another cluster, and `status` that there was none."""
+    command = Command(tmp_path)
+    alone = ["--standalone", "--listen", "127.0.0.1:0", "--run-as", getpass.getuser(), "--stop-jobs"]
+    with command.started("worker", *alone) as process:
+        assert process.stdout
+        at = process.stdout.readline().decode().split()[-1]
+        assert command.ok("run", "--", "echo", "hi").text == "hi\n"
+        assert f"at {at}, one worker alone" in command.ok("status").text
+        assert command.ok("job", "list", "--quiet").text == "1\n"
+        done = command("up")
+        assert (done.code, done.out, done.err.count("\n")) == (75, b"", 1)
+        assert "stands alone" in done.err
+        assert "--home DIR" in done.err
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    for verb in (["status"], ["job"], ["run", "--", "true"], ["up"]):
+        done = command(*verb)
+        assert (done.code, done.out, done.err.count("\n")) == (75, b"", 1), done
+        assert "`cluster worker --standalone`" in done.err
+
+
+def test_a_worker_whose_scheduler_was_stopped_here_says_so(tmp_path: Path) -> None:
+    """It tried again for ever and named an address alone."""
+    command = Command(tmp_path)
+    command.ok("up")
+    command.ok("down")
+    with command.started("worker", "--listen", "none", "--run-as", getpass.getuser()) as process:
+        assert process.stderr
+        line = next(line.decode() for line in process.stderr if b"does not run" in line)
+        assert f"in {command.home / 'scheduler'}, and does not run: `cluster up`, where that made it" in line
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("flag", ["--scheduler", "--at"])
+def test_all_addresses_of_a_machine_are_none_to_connect_to(command: Command, flag: str) -> None:
+    for host in ("0.0.0.0", "[::]"):
+        done = command("job", flag, f"{host}:50000", "list")
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert f"'{host}:50000' is where a server listens" in done.err
+    done = command("worker", "--scheduler", "0.0.0.0:50000", "--listen", "none")
+    assert (done.code, "127.0.0.1 is this one" in done.err) == (2, True)
 
 
 def test_a_lone_worker_says_at_once_what_it_is_too_small_for(alone: tuple[Command, str]) -> None:
