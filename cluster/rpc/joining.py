@@ -5,17 +5,20 @@ Its callers prove themselves by a token's secret, and it proves itself by the CA
 """
 
 import asyncio
-from collections import defaultdict
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import grpc.aio
 
-from cluster.domain.errors import Exhausted, NotAuthenticated
+from cluster.domain.errors import Conflict, Exhausted, NotAuthenticated
+from cluster.domain.seats import Seats
 from cluster.domain.throttle import FailureThrottle
 from cluster.rpc.errors import Context, answering_errors
+from cluster.rpc.front import MOST, SOCKET, Front, bind
 from cluster.rpc.intake import Intake
 from cluster.rpc.server import SERVER_OPTIONS, guarded_handler
 from cluster.v1 import scheduler_pb2
@@ -26,15 +29,14 @@ SERVICE, METHOD = "cluster.v1.Scheduler", "Join"
 
 # Anybody may call this, so little is taken of each: a request is a secret, a key and a name. A connection has few calls
 # and a short life: joining takes one, and milliseconds. Who says nothing is not waited for, and all of them together
-# leave enough of what this process may open to those who come to the main port.
+# leave enough of what this process may open to those who come to the main port (the front bounds them).
 _MAX_REQUEST = 64 * 1024
-_MAX_CONNECTIONS = 256
 _MAX_CONCURRENT = 512
 _PER_HOST = 16  # calls of one host at a time, so that none keeps those of others from joining
 _BODY = 5.0  # seconds for a request to arrive, of which there are a few hundred bytes
 _LIMITS = {
     "grpc.max_receive_message_length": _MAX_REQUEST,
-    "grpc.max_allowed_incoming_connections": _MAX_CONNECTIONS,
+    "grpc.max_allowed_incoming_connections": 2 * MOST,  # with those that are about to go
     "grpc.max_concurrent_streams": 2,
     "grpc.server_handshake_timeout_ms": 5000,
     "grpc.max_connection_idle_ms": 5000,
@@ -43,39 +45,61 @@ _LIMITS = {
 }
 
 
-def join_server(join: Join, now: Callable[[], float]) -> grpc.aio.Server:
-    """A server that answers each request with `join`, which raises NotAuthenticated for a wrong secret.
+class JoinServer:
+    """Answers each request with `join`, which raises NotAuthenticated for a wrong secret. Call `listen`, then `start`,
+    in the event loop that it was made in, and `stop` in any case."""
 
-    `now` is a monotonic clock. Bind it with `cluster.rpc.server.listen` and `ServingCredentials.for_joining`.
-    """
-    throttle = FailureThrottle()
+    def __init__(self, join: Join, now: Callable[[], float], directory: Path) -> None:
+        """`now` is a monotonic clock. `directory` is closed to others: its socket leads past the front."""
+        self._join = join
+        self._now = now
+        self._throttle = FailureThrottle()
+        self._front = Front(directory)
+        self._sockets: list[socket.socket] = []
+        self._calls = _Calls()
+        handler = grpc.unary_unary_rpc_method_handler(
+            self._answer, scheduler_pb2.JoinRequest.FromString, scheduler_pb2.JoinResponse.SerializeToString
+        )
+        self._server = grpc.aio.server(
+            options=[*(dict(SERVER_OPTIONS) | _LIMITS).items()], maximum_concurrent_rpcs=_MAX_CONCURRENT
+        )
+        intake = Intake(f"/{SERVICE}/{METHOD}", scheduler_pb2.JoinRequest.FromString, _BODY)
+        guarded = {METHOD: guarded_handler(handler, intake, self._enter)}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, guarded),))
 
-    async def answer(request: scheduler_pb2.JoinRequest, context: Context) -> scheduler_pb2.JoinResponse:
+    def listen(self, address: str, credentials: grpc.ServerCredentials, option: str = "--join-listen") -> int:
+        """As `cluster.rpc.server.listen`."""
+        self._sockets = bind(address, option)
         try:
-            return await join(request)
+            self._server.add_secure_port(f"unix:{self._front.behind}", credentials)
+        except RuntimeError:
+            raise Conflict(f"no socket {SOCKET} can be made in the scheduler's directory; is its disk full?") from None
+        return int(self._sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        await self._server.start()
+        self._front.start(self._sockets)
+
+    async def stop(self, grace: float | None) -> None:
+        """Calls under way have `grace` seconds to end."""
+        await self._server.stop(grace)
+        await asyncio.to_thread(self._front.stop)
+        for each in self._sockets:
+            each.close()
+
+    async def _enter(self, stack: AsyncExitStack, context: Context) -> None:
+        await stack.enter_async_context(answering_errors(context, f"/{SERVICE}/{METHOD}"))
+        stack.enter_context(self._calls.under_way(self._front.host_behind(context.peer())))
+
+    async def _answer(self, request: scheduler_pb2.JoinRequest, context: Context) -> scheduler_pb2.JoinResponse:
+        source = self._front.host_behind(context.peer())
+        try:
+            return await self._join(request)
         except NotAuthenticated:
             # Only now: whoever shows a secret that is right gets in, whatever others at his address have tried.
-            source = _host_of(context.peer())
-            throttle.check(source, now())
-            throttle.failed(source, now())
+            self._throttle.check(source, self._now())
+            self._throttle.failed(source, self._now())
             raise
-
-    shares = _Shares()
-
-    async def enter(stack: AsyncExitStack, context: Context) -> None:
-        await stack.enter_async_context(answering_errors(context, f"/{SERVICE}/{METHOD}"))
-        stack.enter_context(shares.under_way(_host_of(context.peer())))
-
-    handler = grpc.unary_unary_rpc_method_handler(
-        answer, scheduler_pb2.JoinRequest.FromString, scheduler_pb2.JoinResponse.SerializeToString
-    )
-    server = grpc.aio.server(
-        options=[*(dict(SERVER_OPTIONS) | _LIMITS).items()], maximum_concurrent_rpcs=_MAX_CONCURRENT
-    )
-    intake = Intake(f"/{SERVICE}/{METHOD}", scheduler_pb2.JoinRequest.FromString, _BODY)
-    guarded = {METHOD: guarded_handler(handler, intake, enter)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, guarded),))
-    return server
 
 
 @dataclass(eq=False, slots=True)
@@ -86,23 +110,22 @@ class _Call:
     too_old: bool = False
 
 
-class _Shares:
-    """The calls of each host, oldest first. One that is too many ends the oldest: joining takes milliseconds, so that
-    is one that says nothing."""
+class _Calls:
+    """Those of each host. One that is too many ends the oldest: joining takes milliseconds, so that is one that says
+    nothing."""
 
     def __init__(self) -> None:
-        self._calls: defaultdict[str, list[_Call]] = defaultdict(list)
+        self._seats: Seats[_Call] = Seats(_MAX_CONCURRENT, _PER_HOST)
 
     @contextmanager
     def under_way(self, host: str) -> Iterator[None]:
         """Exhausted, out of the body, when the call is ended for others of its host."""
         task = asyncio.current_task()
         assert task is not None, "gRPC runs each call in a task of its own"
-        call, calls = _Call(task), self._calls[host]
-        calls.append(call)
-        if len(calls) > _PER_HOST:
-            calls[0].too_old = True
-            calls.pop(0).task.cancel()
+        call = _Call(task)
+        if (oldest := self._seats.take(call, host)) is not None:
+            oldest.too_old = True
+            oldest.task.cancel()
         try:
             yield
         except asyncio.CancelledError:
@@ -111,12 +134,4 @@ class _Shares:
             task.uncancel()
             raise Exhausted(f"{host} has more than {_PER_HOST} calls under way; this was the oldest") from None
         finally:
-            if call in calls:
-                calls.remove(call)
-            if not calls:
-                self._calls.pop(host, None)
-
-
-def _host_of(peer: str) -> str:
-    """The host in gRPC's name for a peer, such as `ipv4:10.0.0.7:33210` or `ipv6:%5B::1%5D:33210`."""
-    return peer.rpartition(":")[0]
+            self._seats.leave(call)

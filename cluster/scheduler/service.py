@@ -17,7 +17,7 @@ from cluster.pki.peers import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
-from cluster.rpc.joining import join_server
+from cluster.rpc.joining import JoinServer
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.scheduler.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
 from cluster.scheduler.admin_doors import TokensDoor, UsersDoor, WorkersDoor
@@ -97,7 +97,7 @@ class Service:
                 self._health.add_to,
             ],
         )
-        self._join_server = join_server(self._join, time.monotonic)
+        self._join_server = JoinServer(self._join, time.monotonic, directory)
         self.address = self.join_address = ""  # by which this machine reaches us, once started
         self.doubt = ""  # why others may not reach us by what lines to paste say
         self._told_address = self._told_join_address = ""  # by which others do
@@ -105,7 +105,7 @@ class Service:
     async def start(self, addresses: Addresses) -> None:
         """Binds both ports, then serves. Conflict when one is taken."""
         port = listen(self._server, addresses.listen, self.serving.mutual())
-        join_port = listen(self._join_server, addresses.join_listen, self.serving.for_joining(), "--join-listen")
+        join_port = self._join_server.listen(addresses.join_listen, self.serving.for_joining())
         host, join_host = split_listen(addresses.listen)[0], split_listen(addresses.join_listen)[0]
         self.address, self.join_address = join_up(from_here(host), port), join_up(from_here(join_host), join_port)
         # An empty host means: the one that the joiner has dialled, which surely reached us.

@@ -22,7 +22,7 @@ from cluster.rpc.channel import dial
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import Gate, current_caller
-from cluster.rpc.joining import join_server
+from cluster.rpc.joining import JoinServer
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.patience import PATIENCE
@@ -78,6 +78,7 @@ class SmallCluster:
     """What a test turns: `now`, `roles`, `revoked`. Everything else is as in real life."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.start = time.time()
         self.now = self.start
         self.authority = create_authority(directory / "ca.pem", CLUSTER, self.start)
@@ -123,8 +124,8 @@ class SmallCluster:
             ],
         )
         self.address = f"127.0.0.1:{listen(server, '127.0.0.1:0', self.serving.mutual())}"
-        door = join_server(self._join, lambda: self.now)
-        self.join_address = f"127.0.0.1:{listen(door, '127.0.0.1:0', self.serving.for_joining())}"
+        door = JoinServer(self._join, lambda: self.now, self.directory)
+        self.join_address = f"127.0.0.1:{door.listen('127.0.0.1:0', self.serving.for_joining())}"
         await server.start()
         await door.start()
         try:

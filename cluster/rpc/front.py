@@ -1,0 +1,247 @@
+"""The front of the joining port: takes the connections, and passes each on to the gRPC server behind it.
+
+gRPC bounds how many connections a port has in all. Anybody may come to this one, so one host that opened as many, again
+and again, kept all others out. Here a newcomer always gets in: where there are as many as may be, the oldest of the
+host that has most is closed. Who says nothing gets no further than here, and not for long.
+
+In a thread with an event loop of its own, so that a crowd at this door holds up nothing else.
+"""
+
+import asyncio
+import itertools
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+from cluster.domain.errors import Conflict
+from cluster.domain.seats import Seats
+
+MOST = 256  # connections at a time
+SILENCE = 5.0  # seconds that a newcomer may say nothing
+SOCKET = "join.sock"  # of the server behind, in a directory that is closed to others
+_BACKLOG = 1024
+_HIGH = 64 * 1024  # bytes that wait to be written before no more are read
+
+
+def host_of(address: str) -> str:
+    """Who counts as one: an IPv4 address, or all the network of an IPv6 address, in which one host may have any."""
+    found = ip_address(address.partition("%")[0])
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
+
+
+def bind(address: str, option: str) -> list[socket.socket]:
+    """Sockets that listen on `host:port`, all on one port; of every address where the host is 0.0.0.0 or [::]. Conflict
+    says why that cannot be, and by which option of the command line another is chosen."""
+    host, _, port = address.rpartition(":")
+    try:
+        return _everywhere(int(port)) if host in ("0.0.0.0", "[::]") else _at(host, int(port))
+    except OSError as error:
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise Conflict(f"cannot listen on {address}: {why}; choose another with {option} HOST:PORT") from None
+
+
+def _everywhere(port: int) -> list[socket.socket]:
+    if socket.has_dualstack_ipv6():
+        with suppress(OSError):  # a machine without IPv6 after all; of a port that is taken the next one says so
+            both = socket.AF_INET6
+            return [socket.create_server(("::", port), family=both, backlog=_BACKLOG, dualstack_ipv6=True)]
+    return [socket.create_server(("0.0.0.0", port), backlog=_BACKLOG)]
+
+
+def _at(host: str, port: int) -> list[socket.socket]:
+    """At all addresses of the host."""
+    sockets: list[socket.socket] = []
+    for family, _, _, _, target in socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM):
+        if not sockets:
+            sockets.append(socket.create_server(target[:2], family=family, backlog=_BACKLOG))
+            continue
+        with suppress(OSError):
+            where = (str(target[0]), int(sockets[0].getsockname()[1]))
+            sockets.append(socket.create_server(where, family=family, backlog=_BACKLOG))
+    return sockets
+
+
+class Front:
+    """Between `start` and `stop` it passes on what comes to the sockets."""
+
+    def __init__(self, directory: Path) -> None:
+        """The server behind listens at `behind` there."""
+        # Through the descriptor, because a socket address holds only 108 bytes of path.
+        self._directory = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.behind = f"/proc/self/fd/{self._directory}/{SOCKET}"
+        self._names = (f"cluster-{secrets.token_hex(8)}-{number}" for number in itertools.count())
+        self._hosts: dict[str, str] = {}  # by the name that the server behind knows a connection by
+        self._seats: Seats[_Connection] = Seats(MOST, MOST)
+        self._thread: threading.Thread | None = None
+        self._stop: Callable[[], object] = lambda: None
+
+    def host_behind(self, peer: str) -> str:
+        """The host that has the connection which gRPC calls so."""
+        return self._hosts.get(peer.rpartition(":")[2], peer)
+
+    def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Returns when connections are taken."""
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run(sockets, ready)), name="front", daemon=True
+        )
+        self._thread.start()
+        ready.wait()
+
+    def stop(self) -> None:
+        """Closes all of them. Blocks for a moment."""
+        if self._thread is not None:
+            self._stop()
+            self._thread.join()
+        os.close(self._directory)
+
+    async def _run(self, sockets: Sequence[socket.socket], ready: threading.Event) -> None:
+        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+        self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
+        servers = [await loop.create_server(lambda: _Connection(self), sock=s, backlog=_BACKLOG) for s in sockets]
+        ready.set()
+        await stopped.wait()
+        for server in servers:
+            server.close()
+        for connection in list(self._seats):
+            connection.close()
+
+    # -- what a connection asks for
+
+    def enter(self, connection: "_Connection", host: str) -> None:
+        if (oldest := self._seats.take(connection, host)) is not None:
+            oldest.close()
+
+    def leave(self, connection: "_Connection", name: str) -> None:
+        self._seats.leave(connection)
+        self._hosts.pop(name, None)
+
+    def call(self, host: str) -> tuple[str, socket.socket]:
+        """A connection to the server behind, and the name that it has there."""
+        name, behind = next(self._names), socket.socket(socket.AF_UNIX)
+        self._hosts[name] = host
+        try:
+            behind.setblocking(False)
+            behind.bind(f"\0{name}")
+            behind.connect(self.behind)
+        except OSError:
+            behind.close()
+            del self._hosts[name]
+            raise
+        return name, behind
+
+
+class _Connection(asyncio.Protocol):
+    """With a newcomer. Its other side is made when it says something."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._name = self._host = ""
+        self._transport: asyncio.Transport | None = None
+        self._other = _Behind(self)
+        self._said: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(_HIGH)
+        self._silence = asyncio.get_running_loop().call_later(SILENCE, self.close)
+        peer = transport.get_extra_info("peername")
+        if not peer:  # it has gone already
+            self.close()
+            return
+        self._host = host_of(peer[0])
+        self._front.enter(self, self._host)
+
+    def data_received(self, data: bytes) -> None:
+        self._silence.cancel()
+        if self._other.transport is not None:
+            self._other.transport.write(data)
+            return
+        self._said.append(data)
+        if not self._name:
+            self._call()
+
+    def _call(self) -> None:
+        try:
+            self._name, behind = self._front.call(self._host)
+        except OSError:  # the server behind has more waiting than it takes in, or ends
+            self.close()
+            return
+        loop = asyncio.get_running_loop()
+        self._calling = loop.create_task(loop.create_connection(lambda: self._other, sock=behind))
+
+    def answered(self, behind: asyncio.Transport) -> None:
+        for data in self._said:
+            behind.write(data)
+        self._said.clear()
+        if self._transport is None or self._transport.is_closing():
+            behind.close()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def pause_writing(self) -> None:
+        if self._other.transport is not None:
+            self._other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._other.transport is not None:
+            self._other.transport.resume_reading()
+
+    def reading(self, *, paused: bool) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            if paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def close(self) -> None:
+        """At once, with what has not been sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def end(self) -> None:
+        """When what is still to be sent has been."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._silence.cancel()
+        self._front.leave(self, self._name)
+        if self._other.transport is not None:
+            self._other.transport.close()
+
+
+class _Behind(asyncio.Protocol):
+    """The other side of a connection: with the server behind."""
+
+    def __init__(self, newcomer: _Connection) -> None:
+        self._newcomer = newcomer
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(_HIGH)
+        self._newcomer.answered(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._newcomer.write(data)
+
+    def pause_writing(self) -> None:
+        self._newcomer.reading(paused=True)
+
+    def resume_writing(self) -> None:
+        self._newcomer.reading(paused=False)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._newcomer.end()
