@@ -17,10 +17,11 @@ from typing import Any
 from cluster.cli import processes
 from cluster.cli.processes import DidNotStart, Process
 from cluster.client.discovery import ADMIN_FILE, EMBEDDED_FILE, local_scheduler
-from cluster.domain.errors import ClusterError, Conflict, NotFound
+from cluster.domain.errors import ClusterError, Conflict, NotFound, Unusable
 from cluster.domain.quantities import format_cpus
 from cluster.domain.tokens import split_address
 from cluster.pki.files import load_credentials, the_only_one, write_private
+from cluster.pki.spare import remove_but_keep_room, write_anyhow
 
 LOOPBACK = "127.0.0.1"
 CA_FILE = "ca.pem"  # of the scheduler's directory, from its first start on
@@ -96,7 +97,7 @@ def _own_directory(root: Path) -> None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = root.stat()
     except OSError as error:
-        raise ClusterError(f"the directory {root} cannot be used: {error.strerror}") from None
+        raise Unusable(f"the directory {root} cannot be used: {error.strerror}") from None
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise ClusterError(f"{root} can be changed by others: chown and chmod go-w it, or choose another with --home")
 
@@ -121,7 +122,7 @@ def _forget_killed(directory: Path) -> None:
     status = directory / "scheduler.json"
     if status.exists():
         with suppress(ClusterError), the_only_one("scheduler", directory / "scheduler.lock"):  # else it lives
-            status.unlink()
+            remove_but_keep_room(status)
 
 
 def _check_worker(root: Path) -> None:
@@ -227,7 +228,7 @@ def _save(root: Path, running: dict[str, Process | None], millicpus: int | None 
     content: dict[str, Any] = {role: asdict(process) for role, process in running.items() if process}
     content["address"] = (local_scheduler(root) or _said(root)).get("address")
     content["millicpus"] = millicpus
-    write_private(root / EMBEDDED_FILE, json.dumps(content).encode())
+    write_anyhow(root / EMBEDDED_FILE, json.dumps(content).encode())
 
 
 def _check_cpus(offered: int | None, wanted: int) -> None:

@@ -64,7 +64,7 @@ def read_config(path: Path, required: bool = False) -> Sections:
     """The file's sections; none when it does not exist and is not `required`. InvalidInput names file and key."""
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if required:
             raise InvalidInput(f"the configuration file {path} does not exist") from None
         return {}

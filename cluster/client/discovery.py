@@ -11,7 +11,7 @@ from typing import Any
 from cluster.client import alone
 from cluster.client.config import config_path, read_config, state_root
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.errors import ClusterError, InvalidInput, NotFound, Unusable
 from cluster.domain.tokens import check_address
 from cluster.pki.files import load_credentials
 
@@ -128,9 +128,11 @@ def local_scheduler(root: Path) -> dict[str, Any] | None:
     path = root / "scheduler" / "scheduler.json"
     try:
         said = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise ClusterError(f"{path} cannot be read: {error}; start the scheduler again") from None
     if not isinstance(said, dict) or not isinstance(said.get("address"), str):
         raise ClusterError(f"{path} names no address; start the scheduler again")

@@ -54,6 +54,11 @@ def format_credentials(credentials: Credentials) -> bytes:
     return head.encode() + credentials.key_pem + credentials.certificate_pem + credentials.ca_pem
 
 
+def looks_like_credentials(data: bytes) -> bool:
+    """Whether it is credentials or what is left of some."""
+    return data.startswith(b"Identity: ")
+
+
 def parse_credentials(data: bytes) -> Credentials:
     """Read what `format_credentials` wrote; anything else raises InvalidInput."""
     try:

@@ -32,6 +32,12 @@ class Exhausted(ClusterError):
     exit_code = 75  # EX_TEMPFAIL
 
 
+class Unusable(ClusterError):
+    """A file or directory of this machine cannot be read, written or made; nothing was changed."""
+
+    exit_code = 74  # EX_IOERR
+
+
 class NotAuthenticated(ClusterError):
     """The caller's certificate or token proves nothing (any more): expired, revoked, of another cluster."""
 

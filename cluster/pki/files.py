@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cluster.domain.credentials import Credentials, format_credentials, parse_credentials
-from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound
+from cluster.domain.credentials import Credentials, format_credentials, looks_like_credentials, parse_credentials
+from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable
 
 _LOCK = ".lock"
+_MOST = 1 << 20  # bytes; credentials have a few thousand
 
 
 def private_directory(path: Path) -> Path:
@@ -26,7 +27,7 @@ def private_directory(path: Path) -> Path:
         check_private(path)
         _check_way(path)
     except OSError as error:
-        raise ClusterError(f"the directory {path} cannot be used: {error.strerror}") from error
+        raise Unusable(f"the directory {path} cannot be used: {error.strerror}") from error
     return path
 
 
@@ -37,7 +38,7 @@ def check_private(path: Path) -> None:
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except OSError as error:
-        raise ClusterError(f"{path} cannot be used: {error.strerror}") from None
+        raise Unusable(f"{path} cannot be used: {error.strerror}") from None
     if status.st_uid != os.geteuid():
         raise ClusterError(
             f"{path} belongs to user {status.st_uid}, not to us (user {os.geteuid()}); give another directory"
@@ -77,7 +78,7 @@ def read_private(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ClusterError(f"{path} cannot be read: {error.strerror}") from error
+        raise Unusable(f"{path} cannot be read: {error.strerror}") from error
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -97,15 +98,30 @@ def write_private(path: Path, data: bytes) -> None:
             raise
         _sync_directory(path.parent)
     except OSError as error:
-        raise ClusterError(f"{path} cannot be written: {error.strerror}") from error
+        raise Unusable(f"{path} cannot be written: {error.strerror}") from error
 
 
 def load_credentials(path: Path) -> Credentials:
-    """Read one party's credentials. NotFound when there are none, ClusterError when others may read them."""
+    """Read one party's credentials. NotFound when there are none, ClusterError for something else, or when others may
+    read them."""
     try:
-        return parse_credentials(read_private(path))
+        with path.open("rb") as file:
+            data = file.read(_MOST)
+    except FileNotFoundError:
+        raise NotFound(f"{path} does not exist") from None
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        credentials = parse_credentials(data)
     except InvalidInput as error:
-        raise ClusterError(f"{path} holds {error}; remove it and join again") from None
+        if looks_like_credentials(data):
+            raise ClusterError(f"{path} holds {error}; remove it and join again") from None
+        raise ClusterError(
+            f"{path} is something else than credentials: expected a file such as admin.pem, user.pem or worker.pem, "
+            "which `cluster scheduler`, `cluster login` and `cluster worker` make"
+        ) from None
+    check_private(path)
+    return credentials
 
 
 def save_credentials(path: Path, credentials: Credentials) -> None:
@@ -119,7 +135,7 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ClusterError(f"{directory / _LOCK} cannot be used: {error.strerror}") from None
+        raise Unusable(f"{directory / _LOCK} cannot be used: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -133,7 +149,7 @@ def the_only_one(role: str, lock: Path) -> Iterator[None]:
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ClusterError(f"{lock} cannot be used: {error.strerror}") from None
+        raise Unusable(f"{lock} cannot be used: {error.strerror}") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,8 +20,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def write_with_spare(path: Path, text: bytes) -> None:
     """Replaces the file (0600) in one step, as `write_private`, with the text and blanks after it. ClusterError when
     that cannot be done, not even in the room of the spare."""
-    data = text.ljust(-(-(len(text) + 1) // ROOM) * ROOM - 1) + b"\n"
-    spare = path.with_name(f".{path.name}.spare")
+    data = _filled_up(text)
+    spare = _spare_of(path)
     try:
         write_private(path, data)
     except ClusterError:
@@ -32,6 +32,33 @@ def write_with_spare(path: Path, text: bytes) -> None:
     if not spare.exists():
         with suppress(ClusterError):  # then there is none for now
             write_private(spare, b" " * (len(data) - 1) + b"\n")
+
+
+def write_anyhow(path: Path, text: bytes) -> None:
+    """As `write_with_spare`, and where there is no spare into the file itself: for what nobody misses who finds it in
+    the middle of that."""
+    try:
+        write_with_spare(path, text)
+    except ClusterError:
+        if not _written_into(path, _filled_up(text)):
+            raise
+
+
+def remove_but_keep_room(path: Path) -> None:
+    """Removes the file, but for a spare in whose room the next one can be written."""
+    with suppress(OSError):
+        if _spare_of(path).exists():
+            path.unlink()
+        else:
+            os.rename(path, _spare_of(path))
+
+
+def _spare_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.spare")
+
+
+def _filled_up(text: bytes) -> bytes:
+    return text.ljust(-(-(len(text) + 1) // ROOM) * ROOM - 1) + b"\n"
 
 
 def _written_into(spare: Path, data: bytes) -> bool:

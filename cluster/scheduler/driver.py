@@ -201,6 +201,7 @@ class Driver:
     async def run(self) -> None:
         """Until `stop`, or until the store fails for good (then `failure` says why)."""
         try:
+            self._writer.begin()
             while not self._may_end():
                 await self._something_to_do()
                 await self._until_on_disk()

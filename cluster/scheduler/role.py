@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, NotFound
+from cluster.domain.errors import ClusterError, NotFound, Unusable
 from cluster.domain.identity import Role
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.scheduler_core import LEASE
-from cluster.pki.authority import Authority, open_authority, refresh_credentials
-from cluster.pki.files import private_directory, read_private, the_only_one, write_private
+from cluster.pki.authority import SCHEDULER_FILE, Authority, open_authority, refresh_credentials
+from cluster.pki.files import load_credentials, private_directory, read_private, the_only_one, write_private
+from cluster.pki.spare import remove_but_keep_room, write_anyhow
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.room import allow_many_files
 from cluster.scheduler.addresses import check_host, join_up, split_listen
@@ -81,10 +82,10 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
     with the_only_one("scheduler", directory / LOCK):
         addresses = replace(addresses, advertise=_advertised(options.advertise, directory / ADVERTISED))
         authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
-        credentials = refresh_credentials(authority, directory, time.time(), _some_fraction())
+        credentials = _credentials(authority, directory)
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
         try:
-            service = Service(authority, credentials, store, directory, options.lease)
+            service = Service(authority, _valid(authority, credentials), store, directory, options.lease)
         except BaseException:
             store.close()
             raise
@@ -99,9 +100,24 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
         finally:
             renewing.cancel()
             for name in (STATUS, TOKEN):
-                (directory / name).unlink(missing_ok=True)
+                remove_but_keep_room(directory / name)
             await service.stop()
         return service.driver.exit_code
+
+
+def _credentials(authority: Authority, directory: Path) -> Credentials:
+    """What lies in the directory, renewed if that is due and can be kept."""
+    try:
+        return refresh_credentials(authority, directory, time.time(), _some_fraction())
+    except Unusable as error:
+        logger.error("the certificate could not be renewed: %s", error)
+        return load_credentials(directory / SCHEDULER_FILE)
+
+
+def _valid(authority: Authority, credentials: Credentials) -> Credentials:
+    """These; or for as long as nothing can be kept others, which are."""
+    now = time.time()
+    return credentials if credentials.valid_at(now) else authority.reissue(credentials, now)
 
 
 def _addresses(options: SchedulerOptions) -> Addresses:
@@ -116,27 +132,39 @@ def _advertised(given: str, memory: Path) -> str:
     if given == WORKED_OUT:
         memory.unlink(missing_ok=True)
         return ""
-    if given:
-        write_private(memory, f"{check_host(given)}\n".encode())
     try:
-        return read_private(memory).decode().strip()
+        remembered = read_private(memory).decode().strip()
     except NotFound:
-        return ""
+        remembered = ""
+    if given and check_host(given) != remembered:
+        try:
+            write_private(memory, f"{given}\n".encode())
+        except Unusable as error:
+            logger.error("--advertise is not remembered: %s", error)
+    return given or remembered
 
 
 async def _announce(service: Service, authority: Authority, directory: Path, ready: Callable[[Ready], None]) -> None:
     """Lets this machine know where we are, and the caller that we serve."""
-    write_private(directory / TOKEN, f"{service.new_local_token()}\n".encode())
+    _tell(directory / TOKEN, str(service.new_local_token()).encode())
     status = Ready(service.address, service.join_address, os.getpid(), authority.cluster_id)
     fields = asdict(status)
     del fields["join_token"], fields["doubt"]
-    write_private(directory / STATUS, json.dumps(fields).encode() + b"\n")
+    _tell(directory / STATUS, json.dumps(fields).encode())
     if not service.admission.members.tokens():  # it serves for the first time, or a start before came to nothing
         token, record = service.new_token(Role.WORKER, FIRST_TOKEN_LIFE, FIRST_TOKEN_USES)
         await service.admission.add(record)
         status = replace(status, join_token=str(token))
     logger.info("serving cluster %s on %s, joining on %s", authority.cluster_id, service.address, service.join_address)
     ready(replace(status, doubt=service.doubt))
+
+
+def _tell(path: Path, text: bytes) -> None:
+    """Those who know our address find us without."""
+    try:
+        write_anyhow(path, text)
+    except ClusterError as error:
+        logger.error("who looks for the scheduler on this machine does not find it: %s", error)
 
 
 async def _first_of(*waiting: Coroutine[Any, Any, object]) -> None:

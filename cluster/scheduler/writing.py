@@ -63,6 +63,11 @@ class Writer:
     def weight(self) -> int:
         return self.trying.weight + self.held.weight
 
+    def begin(self) -> None:
+        """Brings to disk that this scheduler has taken over the data, if that could not be done when it did."""
+        if not self._store.claimed:
+            self.add([], [], [])
+
     def add(self, effects: Iterable[Effect], items: Iterable[Item], done: list[asyncio.Future[None]]) -> None:
         """One more turn. It is written with the next commit."""
         self.held.add(effects, items)
@@ -87,7 +92,7 @@ class Writer:
 
     async def _write(self) -> None:
         try:
-            while self.trying or self.trying.done:
+            while self.trying or self.trying.done or not self._store.claimed:
                 await self._write_trying()
                 turns = self.trying
                 self._take_held()
@@ -102,10 +107,10 @@ class Writer:
     async def _write_trying(self) -> None:
         """Returns when all of `trying` is on disk."""
         pause = FIRST_PAUSE
-        while saves := self.trying.saves:
+        while self.trying.saves or not self._store.claimed:
             self._tried_at = self._loop.time()
             try:
-                await self._loop.run_in_executor(self._thread, self._store.commit, saves)
+                await self._loop.run_in_executor(self._thread, self._store.commit, self.trying.saves)
                 return
             except StoreTroubled as error:
                 self._fall_ill(str(error))

@@ -33,8 +33,14 @@ class StoreTroubled(StoreFailed):
 class Store(Protocol):
     """Durable state of one cluster. Every method raises StoreFailed when it cannot do its work."""
 
+    @property
+    def claimed(self) -> bool:
+        """Whether our epoch is on disk. If not, that is tried again with each commit, of nothing too."""
+        ...
+
     def load(self) -> Loaded:
-        """Starts a new epoch, durably, and returns all there is. Whoever loaded before can commit no more."""
+        """Starts a new epoch, durably, and returns all there is. Whoever loaded before can commit no more. Where the
+        disk is full the epoch begins with our first commit, if nobody else has committed anything by then."""
         ...
 
     def commit(self, items: Sequence[Item]) -> None:

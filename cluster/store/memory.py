@@ -40,6 +40,7 @@ class MemoryStore:
     """See `cluster.store.interface.Store`."""
 
     def __init__(self, disk: Disk) -> None:
+        self.claimed = True
         self._disk = disk
         self._epoch = -1
 

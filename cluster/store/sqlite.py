@@ -2,6 +2,10 @@
 
 WAL with synchronous=FULL: a commit that returned survives a power cut (NORMAL was measured to lose acknowledged rows).
 Two connections, because one thread writes and another may read: the reader sees the last commit, never a part of one.
+
+Connections that share a log have an index of it in a file (-shm), which is made anew by the first of them. Where the
+disk has no room for that, there is one connection alone, with its index in memory, until something could be committed:
+so on a full disk everything can be read.
 """
 
 import os
@@ -30,36 +34,35 @@ class SqliteStore:
     def __init__(self, path: Path, cluster_id: str) -> None:
         """Opens the database, or makes it. StoreFailed when it is of another cluster or version, or no database."""
         self._path = path
+        self._cluster_id = cluster_id
         self._epoch = -1  # of our load(); no epoch is negative, so nothing can be committed before it
-        self._read_lock = threading.Lock()
+        self._version = -1  # of the data at load()
+        self.claimed = False
+        self._lock = threading.RLock()  # of the reader, which may be the writer as well
         with self._doing("opened"):
             # Jobs' environments and outputs are in it: 0600, which SQLite gives to the files beside it, too.
             with suppress(OSError):  # SQLite will say it in its own words
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._writer = _connect(path)
-            try:
-                self._writer.execute("PRAGMA journal_mode = WAL")
-                self._writer.execute("PRAGMA synchronous = FULL")
-                with _transaction(self._writer):
-                    self._migrate()
-                    self._belong_to(cluster_id)
-                self._reader = _connect(path)
-                self._reader.execute("PRAGMA query_only = ON")
-            except BaseException:
-                self._writer.close()
-                raise
+            self._open()
 
     def load(self) -> Loaded:
-        with self._doing("read"), _transaction(self._writer):
-            epoch = int(self._meta("epoch") or 0) + 1
-            self._writer.execute(sql.PUT_META, ("epoch", epoch))
-            loaded = Loaded(
-                epoch,
-                int(self._meta("next_job_number") or 1),
-                [rows.job_from_row(row) for row in self._writer.execute(sql.LOAD_JOBS)],
-                [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
-            )
-        self._epoch = epoch
+        loaded, self.claimed = None, False
+        try:
+            with self._alone(), self._doing("read"), _transaction(self._writer):
+                self._epoch = int(self._meta("epoch") or 0) + 1
+                (self._version,) = self._writer.execute("PRAGMA data_version").fetchone()
+                loaded = Loaded(
+                    self._epoch,
+                    int(self._meta("next_job_number") or 1),
+                    [rows.job_from_row(row) for row in self._writer.execute(sql.LOAD_JOBS)],
+                    [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
+                )
+                self._claim()
+        except StoreTroubled:
+            if loaded is None:
+                raise
+            return loaded
+        self.claimed = True
         return loaded
 
     def commit(self, items: Sequence[Item]) -> None:
@@ -67,11 +70,16 @@ class SqliteStore:
         for item in items:
             for statement, row in rows.TO_ROWS[type(item)](item):
                 batches.setdefault(statement, []).append(row)
-        with self._doing("written"), _transaction(self._writer):
-            if self._meta("epoch") != self._epoch:
-                raise StoreFailed(f"{self._path}: another scheduler has taken over this data, so this one must stop")
-            for statement, batch in batches.items():
-                self._writer.executemany(statement, batch)
+        with self._alone(), self._doing("written"):
+            if not self._is_open:
+                self._open()
+            with _transaction(self._writer):
+                self._claim()
+                for statement, batch in batches.items():
+                    self._writer.executemany(statement, batch)
+            self.claimed = True
+            if self._is_alone:
+                self._open_again()
 
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
         return [rows.progress_from_row(row) for job in sorted(jobs) for row in self._read(sql.GET_PROGRESS, (job,))]
@@ -104,13 +112,76 @@ class SqliteStore:
         return [rows.enrolment_from_row(row) for row in self._read(sql.LOAD_ENROLMENTS)]
 
     def close(self) -> None:
-        with self._read_lock:
-            self._reader.close()
-        self._writer.close()  # the last connection to close: SQLite folds the log into the file
+        with self._lock:
+            self._close()
+        with suppress(OSError):  # an empty log, for the next start, which may find no room for another file
+            os.close(os.open(f"{self._path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def _read(self, statement: str, arguments: rows.Row | dict[str, int] = ()) -> list[rows.Row]:
-        with self._read_lock, self._doing("read"):
+        with self._lock, self._doing("read"):
+            if not self._is_open:
+                self._open()
             return self._reader.execute(statement, arguments).fetchall()
+
+    def _open(self) -> None:
+        """Both connections; or one for both where there is no room for what they share."""
+        self._writer = _connect(self._path)
+        try:
+            self._prepare()
+            self._reader = _connect(self._path)
+            self._reader.execute("PRAGMA query_only = ON")
+            self._is_alone = False
+        except sqlite3.Error as error:
+            self._writer.close()
+            if not _lacks_room(error):
+                raise
+            self._writer = self._reader = _connect_alone(self._path)
+            self._is_alone = True
+            self._prepare()
+        self._is_open = True
+
+    def _prepare(self) -> None:
+        try:
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer.execute("PRAGMA synchronous = FULL")
+            with _transaction(self._writer):
+                self._migrate()
+                self._belong_to(self._cluster_id)
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _close(self) -> None:
+        self._is_open = False
+        self._reader.close()
+        self._writer.close()  # the last connection to close: SQLite folds the log into the file
+
+    def _open_again(self) -> None:
+        """There is room: readers need not wait for commits any more."""
+        self._close()
+        with suppress(sqlite3.Error):  # whoever wants something next tries again
+            self._open()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps readers out where they have the writer's connection, and would see what is not committed."""
+        if not self._is_alone:
+            yield
+            return
+        with self._lock:
+            yield
+
+    def _claim(self) -> None:
+        """In the caller's transaction: StoreFailed unless the data is ours. It becomes so with the first commit after
+        `load`, if nobody has changed anything meanwhile."""
+        present = int(self._meta("epoch") or 0)
+        if not self.claimed and present == self._epoch - 1:
+            (version,) = self._writer.execute("PRAGMA data_version").fetchone()
+            if version == self._version:
+                self._writer.execute(sql.PUT_META, ("epoch", self._epoch))
+                return
+        if not self.claimed or present != self._epoch:
+            raise StoreFailed(f"{self._path}: another scheduler has taken over this data, so this one must stop")
 
     def _meta(self, key: str) -> int | str | None:
         row = self._writer.execute(sql.GET_META, (key,)).fetchone()
@@ -128,6 +199,8 @@ class SqliteStore:
                 f"{self._path} was written by a newer cluster (schema {version}, this one knows "
                 f"{len(sql.MIGRATIONS)}): start that version instead"
             )
+        if (application, version) == (sql.APPLICATION_ID, len(sql.MIGRATIONS)):
+            return
         for migration in sql.MIGRATIONS[version:]:
             for statement in migration.split(";\n"):  # executescript would commit the caller's transaction
                 self._writer.execute(statement)
@@ -156,7 +229,7 @@ def stored_cluster_id(path: Path) -> str | None:
     if not path.exists():
         return None
     try:
-        db = _connect(path)
+        db = _connect_to_read(path)
         try:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 return None
@@ -171,6 +244,31 @@ def stored_cluster_id(path: Path) -> str | None:
 def _connect(path: Path) -> sqlite3.Connection:
     # Autocommit (isolation_level None), so that only `_transaction` begins and ends transactions.
     return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+
+
+def _connect_alone(path: Path) -> sqlite3.Connection:
+    """Without any file of an index: it keeps everybody else out as long as it is open."""
+    db = _connect(path)
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return db
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    db = _connect(path)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        db.close()
+        if not _lacks_room(error):
+            raise
+        return _connect_alone(path)
+    return db
+
+
+def _lacks_room(error: sqlite3.Error) -> bool:
+    """Whether that is what it may be: SQLite calls it an I/O error where a file that is mapped cannot grow, and where
+    no file can be made it cannot open one."""
+    return _kind(getattr(error, "sqlite_errorcode", 0)) in _NO_ROOM
 
 
 @contextmanager
@@ -196,6 +294,7 @@ _PASSING = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOMEM,
 )
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _NEVER = (sqlite3.SQLITE_IOERR_CORRUPTFS,)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from cluster.domain.errors import ClusterError, Exhausted
+from cluster.domain.errors import ClusterError, Exhausted, Unusable
 from cluster.domain.job import JobRecord, JobSpec
 from cluster.domain.states import TaskState
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
@@ -98,7 +98,7 @@ class OwnStore:
                 self._db.executescript(_SCHEMA)
                 self._db.execute(f"pragma user_version={VERSION}")
         except sqlite3.Error as error:
-            raise ClusterError(f"{path} cannot be used: {error}; move it away to start without past jobs") from None
+            raise Unusable(f"{path} cannot be used: {error}; move it away to start without past jobs") from None
 
     def save(self, jobs: Iterable[OwnJob]) -> None:
         """All of them in one commit. OwnStoreFailed when that cannot be done now."""

@@ -162,6 +162,45 @@ def test_a_workers_disk_fills_and_is_freed(command: Command) -> None:
     worker_on_a_small_disk(command, times=2)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_scheduler_starts_on_a_full_disk_and_heals_when_there_is_room(command: Command, killed: bool) -> None:
+    """Twice in a row, as a service manager would. Its worker has said goodbye while there was room."""
+    with small_disk(command.home / "scheduler", 24, inodes=200) as disk, Roles(command) as roles:
+        roles.start_scheduler("--lease", "3s")
+        roles.start_worker("w1", "--cpus", "4", "--reserve", "0")
+        script = f"echo $$ > {command.home}/pid; exec sleep 10000"
+        with roles.client() as client:
+            long, short = client.submit(["sleep", "10000"]).number, client.submit(["sh", "-c", script]).number
+            assert any(all(job.state is TaskState.RUNNING for job in jobs) for jobs in client.watch(long, short))
+        roles.stop("w1")
+        for _ in range(2):
+            (roles.kill if killed else roles.stop)("scheduler")
+            disk.fill()
+            disk.fill_inodes()
+            roles.start_scheduler("--lease", "3s")
+        roles.start_worker("w1", "--cpus", "4", "--reserve", "0")
+        with roles.client() as client:
+            assert [job.state for job in client.list(long, short)] == [TaskState.RUNNING] * 2
+            with pytest.raises(Exhausted, match=r"nothing new is accepted just now: the database .* the disk is full"):
+                client.submit(["true"])
+            cancelling = threading.Thread(target=lambda: client.cancel(short, grace=0.0))
+            cancelling.start()
+            while Path("/proc", (command.home / "pid").read_text().strip()).exists():
+                time.sleep(0.05)
+            (worker,) = client.workers()
+            assert worker.state is WorkerState.ONLINE
+            disk.free()
+            began = time.monotonic()
+            cancelling.join()
+            assert client.wait(short)[0].state is TaskState.CANCELLED
+            (job,) = client.wait(client.submit(["true"]).number)
+            assert job.state is TaskState.SUCCEEDED
+            assert time.monotonic() - began <= HEALED
+            assert client.list(long)[0].state is TaskState.RUNNING
+            client.cancel("all", grace=0.0)
+        assert "Traceback" not in roles.log("scheduler")
+
+
 def test_a_store_that_will_not_heal_ends_the_scheduler_with_one_line(command: Command) -> None:
     """Here another one has taken it over."""
     with Roles(command) as roles:
@@ -207,6 +246,30 @@ def test_one_job_that_fills_the_only_disk_stops_nobody(command: Command, tmp_pat
             assert here("job", "wait", filler).code == 137
             assert here.ok("job", "show", long, "--json").json["state"] == "running"
             assert here.pids() == pids
+        finally:
+            disk.free()
+            here.ok("down")
+
+
+@pytest.mark.parametrize("inodes", [False, True])
+def test_an_embedded_cluster_starts_on_a_full_disk(tmp_path: Path, inodes: bool) -> None:
+    with small_disk(tmp_path / "disk", 64, inodes=500) as disk:
+        here = Command(disk.path)
+        assert here.ok("run", "--", "echo", "before").text == "before\n"
+        here.ok("down")
+        disk.fill()
+        if inodes:
+            disk.fill_inodes()
+        try:
+            assert here.ok("up", "--cpus", "2").text.startswith("started a cluster")
+            assert [job["state"] for job in here.ok("job", "list", "--json").json] == ["succeeded"]
+            assert here.ok("worker", "list", "--json").json[0]["state"] == "full"
+            assert here.ok("job", "logs", "1").text == "before\n"
+            refused = here("job", "submit", "--", "true")
+            assert (refused.code, "nothing new is accepted just now" in refused.err) == (75, True)
+            disk.free()
+            while here("run", "--", "true").code != 0:
+                time.sleep(0.1)
         finally:
             disk.free()
             here.ok("down")

@@ -18,6 +18,7 @@ from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.integration.schedulers import Cluster, User, Worker, in_cluster, one, packed, until
 from tests.patience import PATIENCE
+from tests.small_disk import small_disk
 
 W = [f"6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7ee{n}" for n in range(4)]  # ids of workers
 FULL = "the database cannot be written: the disk is full; make room"
@@ -157,6 +158,30 @@ def test_a_worker_comes_back_while_nothing_can_be_written(tmp_path: Path) -> Non
         assert not any(isinstance(message, Disown) for message in again.heard)  # a crash could make that untrue
         disk.full = False
         assert (await again.hear(Disown)).attempts == one(9, 9)
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_scheduler_that_starts_on_a_full_disk_knows_it_and_heals_although_nothing_is_to_be_written(
+    tmp_path: Path,
+) -> None:
+    async def body(cluster: Cluster) -> None:
+        await cluster.stop()
+        with small_disk(cluster.directory, 8) as disk:
+            await cluster.start()
+            await cluster.stop()
+            disk.fill()
+            await cluster.start()
+            store, driver = cluster.service._store, cluster.service.driver
+            await until(lambda: bool(driver._writer.trouble))
+            assert not store.claimed
+            with pytest.raises(Exhausted, match="the disk is full; make room"):
+                await cluster.user().submit("refused")
+            disk.free()
+            await until(lambda: store.claimed)
+            await until(lambda: not driver._writer.trouble)
+            await cluster.stop()
+        await cluster.start()
 
     in_cluster(tmp_path, body)
 

@@ -18,22 +18,24 @@ from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, Unreachable
 from cluster.domain.identity import Kind, scheduler_server_name
 from cluster.domain.job import ArraySegment, JobProgress, JobRecord, JobSpec, TaskEnd
+from cluster.domain.renewal import EARLIEST
 from cluster.domain.states import TaskState
 from cluster.domain.tokens import parse_join_token
-from cluster.pki.authority import open_authority
+from cluster.pki.authority import open_authority, refresh_credentials
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials, private_directory, save_credentials
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.join import Joined, join_by_token, renew
-from cluster.scheduler.role import Ready, SchedulerOptions, _keep_renewed, serve
+from cluster.scheduler.role import Ready, SchedulerOptions, _advertised, _credentials, _keep_renewed, _valid, serve
 from cluster.scheduler.telling import tell
 from cluster.store.interface import StoreFailed
 from cluster.store.sqlite import SqliteStore
 from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc
 from tests.integration.schedulers import ANYWHERE
 from tests.patience import PATIENCE
+from tests.small_disk import small_disk
 
 
 def serving(directory: Path, body: Callable[[Ready], Awaitable[None]], **options: str) -> int:
@@ -278,3 +280,31 @@ def test_the_log_tells_of_jobs_by_their_numbers(caplog: pytest.LogCaptureFixture
         "job 5: ended, succeeded: 7, failed: 3, cancelled: 0",
         "job 5: 2 attempts are lost, which are tried again if the job allows it; 5.7#1: worker box is gone",
     ]
+
+
+@pytest.mark.parametrize("days", [6, 40])
+def test_a_scheduler_whose_certificate_is_due_on_a_full_disk_serves_by_one_that_is_not_kept(
+    tmp_path: Path, days: int
+) -> None:
+    """By the one that it has, as long as that is valid. Kept is the new one as soon as there is room."""
+    with small_disk(tmp_path / "scheduler", 8) as disk:
+        now = time.time()
+        authority = open_authority(private_directory(disk.path), now - days * 86400)
+        refresh_credentials(authority, disk.path, now - days * 86400, EARLIEST)
+        kept = load_credentials(disk.path / "scheduler.pem")
+        disk.fill()
+        present = _credentials(authority, disk.path)
+        assert present == kept
+        assert _valid(authority, present).valid_at(now)
+        assert (_valid(authority, present) == kept) == kept.valid_at(now)
+        disk.free()
+        assert _credentials(authority, disk.path) == load_credentials(disk.path / "scheduler.pem") != kept
+
+
+def test_a_host_to_advertise_is_used_although_it_cannot_be_remembered(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "scheduler", 8) as disk:
+        memory = disk.path / "advertised"
+        assert _advertised("head", memory) == "head"
+        disk.fill()
+        assert _advertised("other", memory) == "other"
+        assert _advertised("", memory) == "head"

@@ -1,9 +1,13 @@
 """What goes wrong with a database file: each gives one line that says which file, what, and what to do."""
 
+import os
 import sqlite3
 import stat
 import subprocess
+import sys
+import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from cluster.domain.job import JobProgress, JobRecord, JobSpec
 from cluster.store import statements
 from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_spec
-from cluster.store.sqlite import SqliteStore, stored_cluster_id
+from cluster.store.sqlite import SqliteStore, _transaction, stored_cluster_id
 from tests.small_disk import small_disk
 
 CLUSTER, OTHER = "0123456789abcdef", "fedcba9876543210"
@@ -180,9 +184,76 @@ def test_a_full_disk_is_trouble_and_a_file_system_that_was_made_read_only_is_the
         store._reader.close()
         subprocess.run(["mount", "-o", "remount,ro", str(disk.path)], check=True)
         with pytest.raises(StoreFailed, match="mounted read-only") as caught:
-            SqliteStore(path, CLUSTER)
+            SqliteStore(path, CLUSTER).load()
         assert not isinstance(caught.value, StoreTroubled)
         subprocess.run(["mount", "-o", "remount,rw", str(disk.path)], check=True)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("inodes", [False, True])
+def test_a_store_opens_on_a_full_disk_and_is_its_owners_once_there_is_room(
+    tmp_path: Path, killed: bool, inodes: bool
+) -> None:
+    with small_disk(tmp_path / "disk", 8, inodes=100) as disk:
+        path = disk.path / "cluster.db"
+        left_by_another(path, killed)
+        disk.fill()
+        if inodes:
+            disk.fill_inodes()
+        assert stored_cluster_id(path) == CLUSTER
+        store = SqliteStore(path, CLUSTER)
+        loaded = store.load()
+        assert (loaded.epoch, loaded.jobs, store.claimed) == (2, [(JOB, PROGRESS)], False)
+        with pytest.raises(StoreTroubled, match="the disk is full; make room"):
+            store.commit([])
+        assert store.progress_of([1]) == [PROGRESS]
+        disk.free()
+        store.commit([JobRecord(2, "id-2", "ann", JOB.spec, 2.0), replace(PROGRESS, number=2)])
+        assert store.claimed
+        reader = threading.Thread(target=lambda: store.progress_of([1]), daemon=True)
+        with store._alone(), _transaction(store._writer):
+            reader.start()
+            reader.join(10.0)
+            assert not reader.is_alive(), "it has no connection of its own"
+        store.close()
+        later = SqliteStore(path, CLUSTER)
+        loaded = later.load()
+        assert (loaded.epoch, [record.number for record, _ in loaded.jobs]) == (3, [1, 2])
+        later.close()
+
+
+def left_by_another(path: Path, killed: bool) -> None:
+    """A database with one job, in the log or not."""
+    code = "import sys; from tests.integration.test_scheduler_store import *; leave(Path(sys.argv[1]), sys.argv[2])"
+    subprocess.run([sys.executable, "-c", code, str(path), "killed" * killed], check=True)
+
+
+def leave(path: Path, killed: str) -> None:
+    store = SqliteStore(path, CLUSTER)
+    store.load()
+    store.commit([JOB, PROGRESS])
+    if not killed:
+        store.close()
+    os._exit(0)
+
+
+@pytest.mark.parametrize("theirs", ["another epoch", "another commit"])
+def test_a_store_that_could_not_be_claimed_is_not_once_somebody_else_has_written(tmp_path: Path, theirs: str) -> None:
+    with small_disk(tmp_path / "disk", 8) as disk:
+        first = SqliteStore(disk.path / "cluster.db", CLUSTER)
+        first.load()
+        first.commit([JOB, PROGRESS])
+        disk.fill()
+        second = SqliteStore(disk.path / "cluster.db", CLUSTER)
+        assert second.load().epoch == 2
+        disk.free()
+        if theirs == "another epoch":
+            SqliteStore(disk.path / "cluster.db", CLUSTER).load()
+        else:
+            first.commit([replace(PROGRESS, exit_code=3)])
+        with pytest.raises(StoreFailed, match="another scheduler has taken over"):
+            second.commit([])
+        assert not second.claimed
 
 
 def test_a_database_from_before_makers_and_holders_is_brought_up_to_date(tmp_path: Path) -> None:

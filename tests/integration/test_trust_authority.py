@@ -187,7 +187,9 @@ def test_damaged_credentials_are_one_clear_error(
     path = tmp_path / "ann.pem"
     save_credentials(path, authority.issue(authority.identity(Kind.USER, "ann"), NOW))
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ClusterError, match=r"ann\.pem holds no credentials"):
+    with pytest.raises(
+        ClusterError, match=r"ann\.pem (holds no credentials|is something else than credentials: expected)"
+    ):
         load_credentials(path)
 
 
