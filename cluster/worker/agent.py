@@ -13,7 +13,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.domain.credentials import Credentials
@@ -98,7 +98,7 @@ class Scheduler:
 class Hooks:
     """What the rest of the worker wants to know. Each is called in the loop and must be quick."""
 
-    handed_over: Callable[[Sequence[Started | Ended]], None]  # about jobs of the worker's own API; on disk on return
+    handed_over: Callable[[Sequence[Started | Ended]], None]  # about jobs of the worker's own API
     launcher_held: Callable[[str, set[AttemptKey]], None]  # incarnation, and which own jobs it has or has reported
     own_phase: Callable[[int], Phase]  # of a job of the own API, by its number
     own_limits: Callable[[], dict[int, int]]  # of those that run, by number: bytes of each stream that are kept
@@ -357,8 +357,11 @@ class Agent:
             case Withdraw():
                 launcher.withdraw(map(str, effect.keys))
 
-    def own_jobs_saved(self) -> None:
-        """What was handed over may be on disk now: the launcher may forget what nobody needs any more."""
+    def own_jobs_saved(self, keys: Iterable[AttemptKey] = ()) -> None:
+        """What was handed over about these is on disk, perhaps all: the launcher may forget what nobody needs any more,
+        and who follows their output hears of it."""
+        for key in keys:
+            self.readers.changed(key)
         if self._ack is not None and self.launcher is not None and self.hooks.own_saved():
             self.launcher.ack(self._ack)
             self._ack = None

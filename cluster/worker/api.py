@@ -1,6 +1,5 @@
 """The worker's own gRPC door, the service `Worker`: start, stop, status, wait, output. Mutual TLS."""
 
-import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 
@@ -8,7 +7,6 @@ from cluster.domain.errors import InvalidInput, NotFound, NotPermitted
 from cluster.domain.identity import ADMIN_NAME, Identity, Kind, Role, Standing, is_uuid
 from cluster.domain.job import JobRecord
 from cluster.domain.quantities import format_cpus
-from cluster.domain.selectors import Kind as SelectorKind
 from cluster.domain.selectors import parse_selector, resolve
 from cluster.domain.states import TaskState
 from cluster.domain.visible import VisibleJobs
@@ -21,7 +19,7 @@ from cluster.worker.own_store import OwnJob, OwnStore
 from cluster.worker.readers import Readers, Wanted
 
 PAGE_BYTES = 1024 * 1024  # an answer ends with the job with which it reaches this
-AT_ONCE = 20  # jobs that are looked up, in the database, before anybody else is served
+AT_ONCE = 20  # jobs that are looked up in the database at once, before others of the store's users have their turn
 
 _MOST_TEXT = 1000  # characters of a reason
 
@@ -37,11 +35,10 @@ def standing_of(identity: Identity) -> Standing | None:
 
 
 class _AllJobs:
-    """As `cluster.domain.visible.Jobs`. A name is to be looked for before (`learn`)."""
+    """As `cluster.domain.visible.Jobs`. Blocks."""
 
     def __init__(self, store: OwnStore) -> None:
         self._store = store
-        self._named: dict[str, list[int]] = {}
         self.numbers = store.numbers
 
     def record(self, number: int) -> JobRecord | None:
@@ -53,17 +50,9 @@ class _AllJobs:
         return job.number if job else None
 
     def numbers_of_name(self, name: str) -> Sequence[int]:
-        return self._named[name]
-
-    async def learn(self, name: str) -> None:
-        """To be called before jobs are asked for by their name: looks through all of them, in turns."""
-        self._named[name] = found = []
-        for place, number in enumerate(self.numbers(None)):
-            job = self._store.get(number)
-            if job is not None and job.spec.name == name:
-                found.append(number)
-            if place % AT_ONCE == 0:
-                await asyncio.sleep(0)
+        """Looks through all of them."""
+        records = filter(None, map(self.record, self.numbers(None)))
+        return [record.number for record in records if record.spec.name == name]
 
 
 class OwnDoor(worker_pb2_grpc.WorkerServicer):
@@ -80,7 +69,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         spec = spec_from_proto(request.spec)
         if spec.worker and spec.worker not in self._worker:
             raise InvalidInput(f"--worker {spec.worker!r} is another worker than this, {self._worker[1]!r}")
-        job = self._jobs.start(request.id, current_caller().user_id, spec)
+        job = await self._jobs.start(request.id, current_caller().user_id, spec)
         return worker_pb2.StartJobResponse(job=self._job(job), task=self._task(job))
 
     async def StopJob(self, request: worker_pb2.StopJobRequest, context: Context) -> worker_pb2.StopJobResponse:
@@ -90,13 +79,10 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         if len(request.reason) > _MOST_TEXT:
             raise InvalidInput(f"the reason has {len(request.reason)} characters: the limit is {_MOST_TEXT}")
         by, answer = current_caller().identity.name, worker_pb2.StopJobResponse()
-        for place, number in enumerate(await self._numbers(request.selector.text)):
-            if job := self._jobs.store.get(number):
-                self._jobs.stop(job, grace, by, request.reason)
-                if answer.ByteSize() < PAGE_BYTES:
-                    answer.jobs.append(self._job(self._present(job), whole=False))
-            if place % AT_ONCE == 0:
-                await asyncio.sleep(0)
+        for number in await self._numbers(request.selector.text):
+            await self._jobs.stop(number, grace, by, request.reason)
+            if answer.ByteSize() < PAGE_BYTES:
+                answer.jobs.extend(self._job(job, whole=False) for job in await self._load([number]))
         return answer
 
     async def GetJobs(self, request: worker_pb2.GetJobsRequest, context: Context) -> worker_pb2.GetJobsResponse:
@@ -104,15 +90,13 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         numbers = await self._numbers(wanted)
         newest_first = numbers[: bisect_left(numbers, request.below) if request.below else len(numbers)][::-1]
         answer = worker_pb2.GetJobsResponse()
-        for place, number in enumerate(newest_first):
-            if answer.ByteSize() >= PAGE_BYTES:
-                answer.next = newest_first[place - 1]
-                break
-            if job := self._jobs.store.get(number):
+        for begin in range(0, len(newest_first), AT_ONCE):
+            for job in await self._load(newest_first[begin : begin + AT_ONCE]):
+                if answer.ByteSize() >= PAGE_BYTES:
+                    answer.next = answer.jobs[-1].number
+                    return answer
                 answer.jobs.append(self._job(job, whole=len(numbers) == 1))
                 answer.tasks.append(self._task(job))
-            if place % AT_ONCE == 0:
-                await asyncio.sleep(0)
         return answer
 
     async def WaitJob(self, request: worker_pb2.WaitJobRequest, context: Context) -> worker_pb2.WaitJobResponse:
@@ -132,24 +116,22 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
 
     async def _numbers(self, text: str) -> list[int]:
         """What is selected of what the caller may see, ascending. InvalidInput or NotFound."""
-        selector, jobs = parse_selector(text), _AllJobs(self._jobs.store)
-        if selector.kind is SelectorKind.NAME:
-            await jobs.learn(selector.value)
-            if split := selector.without_tasks():
-                await jobs.learn(split.value)
+        selector, caller = parse_selector(text), current_caller()
         if selector.attempt > 1:
             raise NotFound(f"there is no attempt {text}: a worker's own job is tried once")
-        return [target.job for target in resolve(selector, VisibleJobs(jobs, current_caller()))]
+        targets = await self._jobs.read(lambda store: resolve(selector, VisibleJobs(_AllJobs(store), caller)))
+        return [target.job for target in targets]
+
+    async def _load(self, numbers: Sequence[int]) -> list[OwnJob]:
+        """Those of them that are still kept."""
+        return await self._jobs.read(lambda store: list(filter(None, map(store.get, numbers))))
 
     async def _one(self, text: str) -> OwnJob:
         found = await self._numbers(text)
-        job = self._jobs.store.get(found[0]) if len(found) == 1 else None
-        if job is None:
+        jobs = await self._load(found) if len(found) == 1 else []
+        if not jobs:
             raise InvalidInput(f"{text!r} selects {len(found)} jobs: give one")
-        return job
-
-    def _present(self, job: OwnJob) -> OwnJob:
-        return self._jobs.store.get(job.number) or job
+        return jobs[0]
 
     def _task(self, job: OwnJob) -> job_pb2.Task:
         return job_pb2.Task(

@@ -1,7 +1,7 @@
 """The jobs of the worker's own API, past ones included, in `worker.db`. SQLite, one row for each job.
 
-Written in the event loop: one job is one small commit at its start and one at its end, and nobody starts thousands a
-second through this door. `synchronous=FULL`, because a job that was acknowledged must not be forgotten.
+Every call blocks and belongs into the one lane that `OwnJobs` has for it. One job is one small commit at its start and
+one at its end; `synchronous=FULL`, because a job that was acknowledged must not be forgotten.
 """
 
 import sqlite3
@@ -17,7 +17,7 @@ from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2
 
 VERSION = 1
-_BUSY_TIMEOUT = 0.05  # seconds that the event loop waits for another process, such as a backup's; then it tries again
+_BUSY_TIMEOUT = 0.05  # seconds for which another process, such as a backup's, is waited for
 KEPT = 10_000  # ended jobs; the oldest go first, with their output
 
 
@@ -81,12 +81,12 @@ class OwnStoreFailed(Exhausted):
 
 
 class OwnStore:
-    """Raises ClusterError for a file that is not ours to read."""
+    """For one thread at a time. Raises ClusterError for a file that is not ours to read."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         try:
-            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
             path.chmod(0o600)
             version = self._db.execute("pragma user_version").fetchone()[0]
             if version not in (0, VERSION):
@@ -144,8 +144,8 @@ class OwnStore:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise OwnStoreFailed(f"{self._path} cannot be written just now: {error}; try again later") from None
+        except sqlite3.Error as error:
+            raise OwnStoreFailed(f"{self.path} cannot be written just now: {error}; try again later") from None
 
     def _load(self, where: str, values: Sequence[int | str] = ()) -> list[OwnJob]:
         return [_job(row) for row in self._db.execute(f"{_LOAD} {where}", values)]

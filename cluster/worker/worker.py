@@ -110,8 +110,7 @@ class Worker:
         membership.amend(home=str(home))
         self._directory, self._home = directory, home
         self._expelled = ExpelledUsers(directory)
-        self._store = OwnStore(directory / "worker.db")
-        self._own = OwnJobs(self._store, templates, lambda: self._agent)
+        self._own = OwnJobs(OwnStore(directory / "worker.db"), templates, lambda: self._agent)
         self._registration = scheduler_pb2.RegisterRequest(capacity_millicpus=self._millicpus, version=__version__)
         self._agent = Agent(
             WorkerCore(
@@ -150,7 +149,7 @@ class Worker:
         """Give back what has not started, say goodbye, close. What runs goes on, unless `stop_jobs`. Raises what made
         the worker give up."""
         agent = self._agent
-        self._own.close()
+        await self._own.close()
         if self._tasks:
             logger.info("stopping: what has not started is given back%s", ", what runs is stopped" if stop_jobs else "")
         if self._tasks and self._failure is None:
@@ -181,8 +180,8 @@ class Worker:
         if tasks:
             await asyncio.wait(tasks)
         agent.close()
+        self._own.close_store()
         self._outputs.close()
-        self._store.close()
         self.membership.amend(pid=0, api="")
         if self._failure is not None:
             raise self._failure
@@ -289,7 +288,7 @@ class Worker:
             self._fail(error)
 
     async def _leave(self, error: Revoked) -> None:
-        self._own.close()
+        await self._own.close()
         if running := self._own.left:
             logger.warning("%s; this worker ends when the jobs of its own API have: %d", error, running)
             await self._own.all_ended()
@@ -302,7 +301,7 @@ class Worker:
     def _is_idle(self) -> bool:
         """Nothing runs or waits that the next agent could adopt."""
         core = self._agent.core
-        return not (core.running or core.queued or self._store.unfinished())
+        return not (core.running or core.queued or self._own.unfinished())
 
     def _say_what_goes_on(self) -> None:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + self._agent.shortest_leash()))
@@ -314,7 +313,7 @@ class Worker:
                 running,
                 until,
             )
-        for job in self._store.unfinished():
+        for job in self._own.unfinished():
             logger.info("job %d: goes on, of this worker's own API: start it again, and it adopts it", job.number)
 
 

@@ -189,8 +189,10 @@ def targets() -> list[tuple[str, ...]]:
 
 
 def test_nothing_runs_twice_or_is_killed_in_vain_whoever_is_stopped(tmp_path: Path) -> None:
-    """Pairs: what two of them do not hold up, one of them does not."""
+    """Pairs: what two of them do not hold up, one of them does not; and a disk, where one can be frozen."""
     stalls = [Stall(who, 8.0) for who in targets() if len(who) == 2]
+    if os.geteuid() == 0 and shutil.which("fsfreeze"):
+        stalls.append(Stall(("disk",), 8.0, "freeze"))
     assert asyncio.run(play(tmp_path, stalls, 6.0, 3.0)) == []
 
 

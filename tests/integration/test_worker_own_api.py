@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
@@ -35,6 +36,7 @@ from cluster.worker.null_launcher import NullLauncher
 from cluster.worker.outputs import Outputs
 from cluster.worker.own_jobs import OwnJobs, key_of
 from cluster.worker.own_store import OwnJob, OwnStore
+from cluster.worker.readers import Phase
 from cluster.worker.templates import RunAs, Templates
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched
@@ -332,6 +334,8 @@ def test_a_job_is_accepted_only_when_it_is_known_what_the_launcher_holds(tmp_pat
             held.set()
 
         store = OwnStore(tmp_path / "worker.db")
+        before = OwnJob(9, str(uuid.uuid4()), "admin", JobSpec(("true",)), 1.0, launcher.hello.incarnation)
+        store.save([before])
         templates = Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs())
         own = OwnJobs(store, templates, lambda: agent)
         nothing: Any = lambda *_: None  # noqa: E731
@@ -342,16 +346,15 @@ def test_a_job_is_accepted_only_when_it_is_known_what_the_launcher_holds(tmp_pat
         await connected.wait()
         await asyncio.sleep(0)
         with suppress(Unreachable):
-            own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
-        before = OwnJob(9, str(uuid.uuid4()), "admin", JobSpec(("true",)), 1.0, launcher.hello.incarnation)
-        store.save([before])
+            await own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
         with pytest.raises(Unreachable):
-            own.stop(before, None, "admin", "")
+            await own.stop(9, None, "admin", "")
         assert store.get(9) == before  # not cancelled by anybody
         launcher._reports.put_nowait([Ended(1, "0.9#1", "ok")])
         launcher._reports.put_nowait([Started(2, "0.1#1", 77, 1)])
         await held.wait()
-        own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
+        await own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
+        await own.ended(9)
         assert {job.number for job in store.unfinished()} == set(store.numbers(None)) - {9}
         running.cancel()
         await asyncio.wait([running])
@@ -364,10 +367,10 @@ def test_jobs_that_are_to_be_stopped_are_when_there_is_a_launcher(tmp_path: Path
     """The worker was told to end before it had found the one that holds them."""
     launcher, stopped = NullLauncher(), list[str]()
     launcher.stop = lambda keys, *_: stopped.extend(keys)  # type: ignore[method-assign]
-    agent: Any = SimpleNamespace(launcher=None, own_jobs_saved=lambda: None)
+    agent: Any = SimpleNamespace(launcher=None, own_jobs_saved=lambda _: None)
     store = OwnStore(tmp_path / "worker.db")
-    own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
     store.save([OwnJob(9, str(uuid.uuid4()), "admin", JobSpec(("true",)), 1.0, "inc")])
+    own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
 
     async def run() -> None:
         stopping = asyncio.create_task(own.stop_all())
@@ -389,16 +392,98 @@ def test_a_job_that_was_stopped_when_its_launcher_had_just_died_is_not_started_b
     agent.launcher_or_error.return_value.hello.incarnation = "inc"
     store = OwnStore(tmp_path / "worker.db")
     own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
-    kept, stopped = (own.start(str(uuid.uuid4()), "admin", JobSpec((name,))) for name in ("kept", "stopped"))
-    own.stop(stopped, None, "admin", "a mistake")
-    agent.start_own.reset_mock()
-    own.launcher_held("inc", set())
-    assert [call.args[0] for call in agent.start_own.call_args_list] == [key_of(kept.number)]
-    ended = store.get(stopped.number)
-    assert ended is not None
-    assert (ended.state, ended.reason, ended.exit_code) == (TaskState.CANCELLED, "cancelled", 143)
-    assert ended.cancel_reason == "a mistake"
+
+    async def run() -> None:
+        kept, stopped = [await own.start(str(uuid.uuid4()), "admin", JobSpec((name,))) for name in ("kept", "stopped")]
+        await own.stop(stopped.number, None, "admin", "a mistake")
+        agent.start_own.reset_mock()
+        own.launcher_held("inc", set())
+        assert [call.args[0] for call in agent.start_own.call_args_list] == [key_of(kept.number)]
+        ended = await own.ended(stopped.number)
+        assert ended is not None
+        assert (ended.state, ended.reason, ended.exit_code) == (TaskState.CANCELLED, "cancelled", 143)
+        assert ended.cancel_reason == "a mistake"
+
+    asyncio.run(run())
     store.close()
+
+
+def test_while_the_disk_of_its_own_jobs_hangs_a_worker_hears_everything_and_acknowledges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen, say. In the loop that must not wait for it the cluster's leases are renewed."""
+    agent: Any = Mock()
+    agent.launcher_or_error.return_value.hello.incarnation = "inc"
+    heals, hangs = threading.Event(), threading.Event()
+
+    async def run() -> None:
+        store = OwnStore(tmp_path / "worker.db")
+        own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
+        job = await own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
+
+        def hanging(call: Callable[..., Any]) -> Callable[..., Any]:
+            def hang(*arguments: Any, **named: Any) -> Any:
+                hangs.set()
+                heals.wait()
+                return call(*arguments, **named)
+
+            return hang
+
+        for name in ("save", "get", "by_id", "unfinished"):
+            monkeypatch.setattr(OwnStore, name, hanging(getattr(OwnStore, name)))
+        key = str(key_of(job.number))
+        own.handed_over([Started(1, key, 77, 1)])
+        await asyncio.to_thread(hangs.wait)
+        own.launcher_held("inc", {key_of(job.number)})
+        own.handed_over([Ended(2, key, "ok")])
+        assert own.limits() == {}  # nobody is told of what is not on disk
+        assert own.phase_of(job.number) is Phase.QUEUED
+        assert own.unfinished() == []
+        assert not own.all_saved
+        agent.own_jobs_saved.assert_not_called()
+        heals.set()
+        ended = await own.ended(job.number)
+        assert ended is not None
+        assert ended.state is TaskState.SUCCEEDED
+        assert own.all_saved
+        agent.own_jobs_saved.assert_called_with([key_of(job.number)])
+        own.close_store()
+
+    asyncio.run(run())
+
+
+def test_a_job_whose_launcher_died_while_it_was_taken_down_is_started_by_the_next(tmp_path: Path) -> None:
+    agent: Any = Mock()
+    agent.launcher_or_error.return_value.hello.incarnation = "first"
+    agent.start_own.side_effect = Unreachable("the worker's launcher does not answer; try again in a moment")
+
+    async def run() -> None:
+        store = OwnStore(tmp_path / "worker.db")
+        own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
+        job = await own.start(str(uuid.uuid4()), "admin", JobSpec(("true",)))
+        agent.start_own = Mock()
+        own.launcher_held("second", set())
+        assert [call.args[0] for call in agent.start_own.call_args_list] == [key_of(job.number)]
+        assert own.unfinished() == [job]
+        own.close_store()
+
+    asyncio.run(run())
+
+
+def test_two_submissions_of_one_id_at_once_are_one_job(tmp_path: Path) -> None:
+    agent: Any = Mock()
+    agent.launcher_or_error.return_value.hello.incarnation = "inc"
+
+    async def run() -> None:
+        store = OwnStore(tmp_path / "worker.db")
+        own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
+        job_id = str(uuid.uuid4())
+        one, other = await asyncio.gather(*(own.start(job_id, "admin", JobSpec(("true",))) for _ in range(2)))
+        assert one == other
+        agent.start_own.assert_called_once()
+        own.close_store()
+
+    asyncio.run(run())
 
 
 def test_a_launcher_that_dies_as_soon_as_it_was_found_leaves_what_is_to_be_started_to_the_next(tmp_path: Path) -> None:
