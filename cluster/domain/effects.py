@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cluster.domain.errors import ClusterError
-from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.session import Downward
 from cluster.domain.worker import WorkerRecord
 
@@ -24,7 +24,7 @@ class Amended:
 
 
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
-Save = JobRecord | JobProgress | OkEnds | TaskEnd | SmallOutput | WorkerRecord | WorkerForgotten
+Save = JobRecord | JobProgress | JobChunk | OkEnds | TaskEnd | SmallOutput | WorkerRecord | WorkerForgotten
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from operator import gt, lt
 from typing import NamedTuple
 
 _FEW = 16  # ranges that are added or removed one by one, which is quicker then than merging
+_SEARCH = 16  # ranges that are merged in the time in which one is looked up
 
 
 class Range(NamedTuple):
@@ -68,6 +69,10 @@ class IntervalSet:
         """The ranges in ascending order."""
         return map(Range, self._starts, self._stops)
 
+    def bounds(self) -> Iterator[tuple[int, int]]:
+        """As `ranges`, for whoever walks over many: plain pairs take a third of the time."""
+        return zip(self._starts, self._stops, strict=True)
+
     def range_count(self) -> int:
         """How many ranges the set is made of: what it costs in memory and on disk."""
         return len(self._starts)
@@ -75,6 +80,10 @@ class IntervalSet:
     def first(self) -> int:
         """The smallest member; IndexError when empty."""
         return self._starts[0]
+
+    def last(self) -> int:
+        """The largest member; IndexError when empty."""
+        return self._stops[-1] - 1
 
     def copy(self) -> "IntervalSet":
         other = IntervalSet()
@@ -116,6 +125,30 @@ class IntervalSet:
         lo = bisect_right(self._stops, start)
         hi = bisect_left(self._starts, stop)
         return [Range(max(start, self._starts[i]), min(stop, self._stops[i])) for i in range(lo, hi) if start < stop]
+
+    def within(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """As `overlap`, one after another: whoever needs the first alone pays for no more."""
+        if start < stop:
+            lo, hi = bisect_right(self._stops, start), bisect_left(self._starts, stop)
+            for i in range(lo, hi):
+                yield (
+                    start if self._starts[i] < start else self._starts[i],
+                    stop if self._stops[i] > stop else self._stops[i],
+                )
+
+    def part(self, start: int, stop: int) -> "IntervalSet":
+        """The members among start … stop-1."""
+        if start >= stop:
+            return IntervalSet()
+        lo, hi = bisect_right(self._stops, start), bisect_left(self._starts, stop)
+        starts, stops = self._starts[lo:hi], self._stops[lo:hi]
+        if starts:
+            starts[0], stops[-1] = max(starts[0], start), min(stops[-1], stop)
+        return _of_sorted(starts, stops)
+
+    def cuts(self, count: int) -> list[int]:
+        """Members before which the set can be cut into parts of `count` ranges each, the last of fewer."""
+        return self._starts[count::count]
 
     def covers(self, start: int, stop: int) -> bool:
         """Whether every one of start … stop-1 is a member."""
@@ -172,12 +205,14 @@ class IntervalSet:
     def intersection(self, other: "IntervalSet") -> "IntervalSet":
         """The members of both."""
         few, many = sorted((self, other), key=IntervalSet.range_count)
-        if len(few._starts) <= _FEW:
-            pieces = [piece for start, stop in few.ranges() for piece in many.overlap(start, stop)]
-            return _of_sorted([start for start, _ in pieces], [stop for _, stop in pieces])
+        if not few._starts:
+            return IntervalSet()
         # Only what lies within the reach of the smaller one can be in both.
         first, last = few._starts[0], few._stops[-1]
         lo, hi = bisect_right(many._stops, first), bisect_left(many._starts, last)
+        if len(few._starts) <= _FEW or len(few._starts) * _SEARCH < hi - lo:
+            pieces = [piece for start, stop in few.bounds() for piece in many.overlap(start, stop)]
+            return _of_sorted([start for start, _ in pieces], [stop for _, stop in pieces])
         return _of_sorted(*_common(few._starts, few._stops, many._starts[lo:hi], many._stops[lo:hi]))
 
     def _unite(self, starts: list[int], stops: list[int]) -> None:
@@ -192,8 +227,8 @@ class IntervalSet:
         lo, hi = bisect_right(self._stops, other._starts[0]), bisect_left(self._starts, other._stops[-1])
         if lo >= hi:
             return
-        first = min(self._starts[lo], other._starts[0]) - 1
-        last = max(self._stops[hi - 1], other._stops[-1]) + 1
+        other = other.part(self._starts[lo], self._stops[hi - 1])
+        first, last = self._starts[lo] - 1, self._stops[hi - 1] + 1
         around = [first, *other._stops], [*other._starts, last]
         self._splice(lo, hi, *_common(self._starts[lo:hi], self._stops[lo:hi], *around))
 
@@ -210,9 +245,11 @@ class IntervalSet:
 
     @classmethod
     def from_flat(cls, bounds: Iterable[int]) -> "IntervalSet":
-        """The reverse of `flat`."""
-        it = iter(bounds)
-        return cls(zip(it, it, strict=True))
+        """The reverse of `flat`. Ranges may touch or overlap, and come in any order, but in this one it is quickest."""
+        flat = list(bounds)
+        if all(map(lt, flat, islice(flat, 1, None))):
+            return _of_sorted(flat[::2], flat[1::2])
+        return cls(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _common(

@@ -200,16 +200,16 @@ class Held(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class JobProgress:
     """What changes about a job, as sets of task indexes (IntervalSet.flat() each). Persisted as one record,
-    rewritten by each commit that touches the job."""
+    rewritten by each commit that touches the job; of a `chunked` job the sets are empty and persisted as JobChunks."""
 
     number: int
-    ready: tuple[int, ...]
-    backoff: tuple[int, ...]
-    succeeded: tuple[int, ...]
-    failed: tuple[int, ...]
-    cancelled: tuple[int, ...]
-    held: tuple[Held, ...]  # assigned or running
-    attempts: tuple[tuple[int, tuple[int, ...]], ...]  # (n, tasks whose n-th attempt has ended and is not the last)
+    ready: tuple[int, ...] = ()
+    backoff: tuple[int, ...] = ()
+    succeeded: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+    cancelled: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()  # assigned or running
+    attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()  # (n, tasks whose n-th attempt ended and is not the last)
     cancelling: tuple[int, ...] = ()  # asked to stop, not yet ended
     cancel_grace: float = 0.0
     started_at: float = 0.0
@@ -218,6 +218,24 @@ class JobProgress:
     cancel_reason: str = ""
     exit_code: int = 0  # the highest so far
     reason: str = ""  # of the first abnormal end
+    chunked: bool = False  # see cluster.domain.chunks
+
+
+@dataclass(frozen=True, slots=True)
+class JobChunk:
+    """The sets of a job, as in JobProgress, as far as they are in one chunk of its indexes. Persisted as one record,
+    rewritten by each commit that touches them."""
+
+    job: int
+    chunk: int
+    ready: tuple[int, ...] = ()
+    backoff: tuple[int, ...] = ()
+    succeeded: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+    cancelled: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()
+    attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    cancelling: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,8 @@ class Reports:
         for some, event in ((rest, again), (stopped, TaskEvent.FAILED)):
             gone = self._core.release(worker, job, attempt, some, event) if some else some
             for index in gone:
-                self._note_end(
-                    worker, job, TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", detail=why), event
-                )
+                end = TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", LOST_EXIT, "", why, worker.id)
+                self._note_end(job, end, event)
 
     def _succeeded(self, worker: Worker, ok: OkEnds) -> IntervalSet:
         job = self._core.jobs.get(ok.job)
@@ -114,17 +113,17 @@ class Reports:
         event = _event_of(job, end)
         if not self._core.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
-        self._note_end(worker, job, end, event)
+        code = end.exit_code or (CANCELLED_EXIT if event is TaskEvent.CANCELLED else LOST_EXIT)
+        self._note_end(job, replace(end, worker_id=worker.id, exit_code=code), event)
         return True
 
-    def _note_end(self, worker: Worker, job: Job, end: TaskEnd, event: TaskEvent) -> None:
+    def _note_end(self, job: Job, end: TaskEnd, event: TaskEvent) -> None:
         """What follows when an attempt has ended that is no plain success; its task has moved by `event`."""
-        code = end.exit_code or (CANCELLED_EXIT if event is TaskEvent.CANCELLED else LOST_EXIT)
-        self._core.emit(replace(end, worker_id=worker.id, exit_code=code))
+        self._core.emit(end)
         if event is TaskEvent.RETRIED:
             self._core.retry_at(job, end.index, pause_after(end.attempt))
         else:
-            job.note_abnormal_end(end.reason, code)
+            job.note_abnormal_end(end.reason, end.exit_code)
         job.note_start(end.started_at)
 
 

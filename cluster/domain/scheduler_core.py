@@ -35,7 +35,7 @@ from cluster.domain.events import (
     WorkerRemoved,
 )
 from cluster.domain.homes import Greeting, refusal
-from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import JobRecord
 from cluster.domain.leashes import HEARTBEATS, leash_of, lost_after_in_force
 from cluster.domain.loaded import Loaded
@@ -59,6 +59,7 @@ from cluster.domain.stalls import overslept
 from cluster.domain.states import TaskEvent
 from cluster.domain.tasks import Job
 from cluster.domain.timers import Timers
+from cluster.domain.turns import MOST_AT_ONCE
 from cluster.domain.worker import Worker, WorkerRecord
 
 LEASE = 15.0  # seconds without a word after which a worker is unreachable
@@ -81,6 +82,8 @@ class SchedulerCore:
         self._timers = Timers()
         self._reports = Reports(self)
         self._dirty: dict[int, Job] = {}  # changed in this turn
+        self._retries: dict[int, list[int]] = {}  # due in this turn: job, indexes
+        self._room = 0  # how much of what is due this turn has time for (cluster.domain.turns)
         self._effects: list[Effect] = []
         self.now = Now(0.0, 0.0)
 
@@ -96,7 +99,7 @@ class SchedulerCore:
         for record, progress in loaded.jobs:
             job = Job.restored(record, progress)
             self._adopt(job)
-            job.due(Range(0, record.spec.task_count))
+            job.due(IntervalSet([(0, record.spec.task_count)]))
             if job.ready:
                 self.ready.add(job)
             for (worker_id, _), tasks in job.held.items():
@@ -105,19 +108,20 @@ class SchedulerCore:
             self._expect_back(worker)
 
     def turn(self, events: Sequence[Event], now: Now) -> list[Effect]:
-        """Handles the events in order and whatever is due, then places once. Saves come before the rest by kind only:
-        the caller commits them all first."""
+        """Handles the events in order and whatever is due, then places once. Of what is due and of placing no more than
+        MOST_AT_ONCE: the rest is due at once then. Saves come before the rest by kind only: the caller commits them all
+        first."""
         if overslept(self._timers.next(), now.mono):
             self._forgive(now.mono - self.now.mono, now.mono)
         self.now = now
         for event in events:
             self._handle(event)
-        for key in self._timers.due(now.mono):
-            self._due(key)
+        self._room = MOST_AT_ONCE
+        self._do_what_is_due()
         self._place()
         self._forget_who_left()
         for job in self._dirty.values():
-            self._effects.append(job.progress())
+            self._effects += job.saves()
             self._effects.append(Notify(job.number))
         self._dirty = {}
         effects, self._effects = self._effects, []
@@ -222,7 +226,7 @@ class SchedulerCore:
         wanted = IntervalSet(everything if target.ranges is None else target.ranges)
         ended = job.cancel_unassigned(wanted)
         asked = job.held_among(wanted)
-        job.cancelling.update(asked)
+        job.ask_to_stop(asked)
         if ended or asked:
             job.cancelled_by, job.cancel_reason = event.by, event.reason
             job.cancel_grace = job.record.spec.grace if event.grace is None else event.grace
@@ -403,8 +407,7 @@ class SchedulerCore:
         worker.no_room = ""
         self._timers.cancel(("lease", worker.id))
         self._expect_back(worker)
-        for number in worker.jobs:
-            self.touch(self.jobs[number])
+        self._effects += map(Notify, sorted(worker.jobs))  # who shows them says where they run
 
     def _expect_back(self, worker: Worker) -> None:
         self._pulse()
@@ -416,6 +419,17 @@ class SchedulerCore:
 
     # ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _do_what_is_due(self) -> None:
+        for key in self._timers.due(self.now.mono):
+            self._due(key)
+            if self._room <= 0:
+                break
+        retries, self._retries = self._retries, {}
+        for number, indexes in retries.items():
+            job = self.jobs[number]
+            if job.due(IntervalSet((index, index + 1) for index in indexes)):  # else all were cancelled meanwhile
+                self.touch(job)
+
     def _due(self, key: object) -> None:
         match key:
             case ("pulse",):
@@ -425,9 +439,8 @@ class SchedulerCore:
             case ("lost", str(worker_id), int(number)) if worker_id in self.workers:
                 self._lost_due(self.workers[worker_id], self.jobs[number])
             case ("retry", int(number), int(index)):
-                job = self.jobs[number]
-                if job.due(Range(index, index + 1)):  # else it was cancelled meanwhile
-                    self.touch(job)
+                self._retries.setdefault(number, []).append(index)
+                self._room -= 1
 
     def _pulse(self) -> None:
         """Looks after a while again whether this scheduler stalls, as long as anybody's silence is counted."""
@@ -460,7 +473,11 @@ class SchedulerCore:
             return
         why = f"worker {worker.record.name} was unreachable for {self._lost_after(job):g} s"
         for attempt, held in list(job.held_by(worker.id)):
-            self._reports.lost(worker, job, attempt, held.copy(), why)
+            some = IntervalSet(held.copy().take(self._room))
+            self._room -= len(some)
+            self._reports.lost(worker, job, attempt, some, why)
+        if job.is_held_by(worker.id):
+            self._timers.set(("lost", worker.id, job.number), self.now.mono)
 
     # ── placement ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -470,10 +487,16 @@ class SchedulerCore:
         for job, worker, share in placement.place(self.ready, takers):
             for attempt, ranges in job.assign(worker.id, share):
                 given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
+                self._room -= len(ranges)
             self._commit(worker, job, share)
             self.touch(job)
+            if self._room <= 0:
+                break
         for (worker_id, number, attempt), tasks in given.items():
             self._send_assign(self.workers[worker_id], self.jobs[number], attempt, tasks)
+        if self._room <= 0:
+            self._timers.set(("place",), self.now.mono)
+            return
         for job, worker, attempt, ranges in placement.recall(self.jobs, self.workers):
             worker.recalled.setdefault(job.number, IntervalSet()).update(ranges)
             self.send(worker, Recall(Attempts(job.number, attempt, ranges)))

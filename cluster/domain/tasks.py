@@ -5,9 +5,11 @@ Nothing here is per task unless the task is out of the ordinary: states are inte
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+from cluster.domain.chunks import chunks_of, parted, worth_it
 from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.job import Held, JobProgress, JobRecord
+from cluster.domain.job import Held, JobChunk, JobProgress, JobRecord
 from cluster.domain.states import IllegalTransition, TaskEvent, TaskState, next_state
 
 Holder = tuple[str, int]  # (worker id, attempt)
@@ -22,6 +24,7 @@ class Job:
 
     __slots__ = (
         "_attempts_held",
+        "_changed",
         "attempts",
         "cancel_grace",
         "cancel_reason",
@@ -50,6 +53,7 @@ class Job:
         self.cancelled_by = self.cancel_reason = self.reason = ""
         self.exit_code = 0
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
+        self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
 
     # ── what it is ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -68,7 +72,7 @@ class Job:
 
     @property
     def pieces(self) -> int:
-        """Of how many ranges its sets are made: what each change of it costs, in memory and on disk."""
+        """Of how many ranges its sets are made: what it costs in memory and on disk."""
         return sum(tasks.range_count() for tasks in self.sets.values())
 
     def count(self, state: TaskState) -> int:
@@ -115,6 +119,7 @@ class Job:
     def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:
         """Moves the first ready tasks, at most `count`, to a worker. Returns them as (attempt, ranges)."""
         taken = IntervalSet(self.ready.take(count))
+        self._note_change(taken)
         self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].update(taken)
         given: list[tuple[int, tuple[Range, ...]]] = []
         for attempt, tasks in self._next_attempts(taken):
@@ -176,10 +181,15 @@ class Job:
             cancelled += len(ours)
         return cancelled
 
-    def due(self, tasks: Range) -> bool:
+    def ask_to_stop(self, tasks: IntervalSet) -> None:
+        """These, which are held, are to be cancelled when they come back."""
+        self._note_change(tasks)
+        self.cancelling.update(tasks)
+
+    def due(self, tasks: IntervalSet) -> bool:
         """The pause between two attempts is over for those of `tasks` that are in one. Whether any was."""
-        waiting = self.sets[TaskState.BACKOFF].overlap(*tasks)
-        self._move(TaskState.BACKOFF, TaskEvent.DUE, IntervalSet(waiting))
+        waiting = self.sets[TaskState.BACKOFF].intersection(tasks)
+        self._move(TaskState.BACKOFF, TaskEvent.DUE, waiting)
         return bool(waiting)
 
     def _of(self, worker_id: str, attempt: int, tasks: IntervalSet) -> IntervalSet:
@@ -188,6 +198,7 @@ class Job:
 
     def _move(self, state: TaskState, event: TaskEvent, tasks: IntervalSet) -> None:
         if tasks:
+            self._note_change(tasks)
             target = next_state(state, event)
             self.sets[state].difference_update(tasks)
             self.sets[target].update(tasks)
@@ -218,19 +229,37 @@ class Job:
 
     # ── how it is kept ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def progress(self) -> JobProgress:
-        """The persisted form, as of now."""
-        ready, backoff, succeeded, failed, cancelled = (tuple(self.sets[state].flat()) for state in _KEPT)
+    def saves(self) -> list[JobProgress | JobChunk]:
+        """The persisted form of what may have changed since this was asked last."""
+        if self._changed is None:
+            count = self.record.spec.task_count
+            if not worth_it(count, self.pieces):
+                return [self.progress()]
+            self._changed = chunks_of(IntervalSet([(0, count)]))
+        changed, self._changed = self._changed, set()
+        return [self.progress(chunked=True), *self._chunks(changed)]
+
+    def _note_change(self, tasks: IntervalSet) -> None:
+        if self._changed is not None:
+            self._changed |= chunks_of(tasks)
+
+    def _chunks(self, numbers: set[int]) -> Iterator[JobChunk]:
+        kept = parted({state.word: self.sets[state] for state in _KEPT} | {"cancelling": self.cancelling}, numbers)
+        held, attempts = parted(self.held, numbers), parted(self.attempts, numbers)
+        for number in sorted(numbers):
+            yield JobChunk(
+                self.number,
+                number,
+                **kept[number],
+                held=tuple(Held(*holder, flat) for holder, flat in sorted(held[number].items())),
+                attempts=tuple(sorted(attempts[number].items())),
+            )
+
+    def progress(self, *, chunked: bool = False) -> JobProgress:
+        """The persisted form of all of it, as of now; `chunked`: but for the sets."""
+        sets = self._sets_as_kept() if not chunked else {}
         return JobProgress(
             number=self.number,
-            ready=ready,
-            backoff=backoff,
-            succeeded=succeeded,
-            failed=failed,
-            cancelled=cancelled,
-            held=tuple(Held(worker, attempt, tuple(t.flat())) for (worker, attempt), t in sorted(self.held.items())),
-            attempts=tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
-            cancelling=tuple(self.cancelling.flat()),
             cancel_grace=self.cancel_grace,
             started_at=self.started_at,
             ended_at=self.ended_at,
@@ -238,18 +267,29 @@ class Job:
             cancel_reason=self.cancel_reason,
             exit_code=self.exit_code,
             reason=self.reason,
+            chunked=chunked,
+            **sets,
         )
+
+    def _sets_as_kept(self) -> dict[str, Any]:
+        ready, backoff, succeeded, failed, cancelled = (tuple(self.sets[state].flat()) for state in _KEPT)
+        return {
+            "ready": ready,
+            "backoff": backoff,
+            "succeeded": succeeded,
+            "failed": failed,
+            "cancelled": cancelled,
+            "held": tuple(Held(worker, attempt, tuple(t.flat())) for (worker, attempt), t in sorted(self.held.items())),
+            "attempts": tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
+            "cancelling": tuple(self.cancelling.flat()),
+        }
 
     @classmethod
     def restored(cls, record: JobRecord, progress: JobProgress) -> "Job":
         """As it was. Held tasks count as assigned until their worker says which of them it has started."""
         job = cls(record)
-        for state, flat in zip(
-            _KEPT,
-            (progress.ready, progress.backoff, progress.succeeded, progress.failed, progress.cancelled),
-            strict=True,
-        ):
-            job.sets[state] = IntervalSet.from_flat(flat)
+        for state in _KEPT:
+            job.sets[state] = IntervalSet.from_flat(getattr(progress, state.word))
         for held in progress.held:
             tasks = job._hold(held.worker_id, held.attempt)
             tasks.update(IntervalSet.from_flat(held.flat))
@@ -260,4 +300,5 @@ class Job:
         job.started_at, job.ended_at = progress.started_at, progress.ended_at
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
         job.exit_code, job.reason = progress.exit_code, progress.reason
+        job._changed = set() if progress.chunked else None
         return job

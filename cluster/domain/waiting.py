@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from cluster.domain.effects import Act, Amended, CloseSession, Effect, Notify, Reply, Save, Send, WorkerForgotten
 from cluster.domain.enrolments import Enrolment
 from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.session import HeartbeatAnswered, Stop, Welcome
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
@@ -123,7 +123,7 @@ def _key(save: Saved) -> object:
     match save:
         case JobRecord(number=number) | JobProgress(number=number):
             key: object = number
-        case OkEnds(job=job, first=first):
+        case JobChunk(job=job, chunk=first) | OkEnds(job=job, first=first):
             key = (job, first)
         case TaskEnd(job=job, index=index, attempt=attempt) | SmallOutput(job=job, index=index, attempt=attempt):
             key = AttemptKey(job, index, attempt)

@@ -17,14 +17,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send
 from cluster.domain.errors import ClusterError, Exhausted, Internal, Unreachable
-from cluster.domain.events import CancelRequested, Event, HeartbeatReceived, Now, SessionClosed, SessionOpened
+from cluster.domain.events import Event, Now
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import Downward
+from cluster.scheduler.batch import Batch, Put
 from cluster.scheduler.on_disk import OnDisk
 from cluster.scheduler.telling import tell
 from cluster.scheduler.watching import Watchers
@@ -40,9 +41,10 @@ _STOPPING = "the scheduler is stopping; try again when it is back"
 SLOW = 1.0  # seconds of a commit after which the core goes ahead of it
 PATIENCE = 10.0  # seconds that a caller waits for the disk before it is told that nobody knows
 LAST_TRY = 5.0  # seconds that the end of the process waits for the disk
-# What may wait for the disk, as Waiting.weight counts it. Beyond it only what matters to leases and cancels is taken.
+# What may wait for the disk, as Waiting.weight counts it. Beyond it only what is urgent is taken.
 MOST_WAITING = 500_000
-_URGENT = HeartbeatReceived | CancelRequested | SessionOpened | SessionClosed
+ACTS_AT_ONCE = 1000  # of what has waited for the disk, before anybody else is served
+BREATH = 0.005  # seconds that reads may take, one after another, before anybody else is served
 
 
 class SessionLine(Protocol):
@@ -52,20 +54,6 @@ class SessionLine(Protocol):
         """Must not block."""
 
     def close(self, why: str) -> None: ...
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What gathers until the next turn."""
-
-    events: list[Event] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)  # to be committed that are not the core's: tokens, users
-    reads: list[tuple[Callable[[SchedulerCore], Any], asyncio.Future[Any]]] = field(default_factory=list)
-    taken: list[asyncio.Future[None]] = field(default_factory=list)  # told after the turn: on disk, or ahead of it
-    done: list[asyncio.Future[None]] = field(default_factory=list)  # told when the batch is on disk
-
-    def __bool__(self) -> bool:
-        return bool(self.events or self.items or self.reads or self.taken or self.done)
 
 
 def system_clock() -> Now:
@@ -82,9 +70,9 @@ class Driver:
         self.clock = clock
         self._core = core
         self._store = store
-        self._next = _Batch()
-        self._batch = _Batch()  # of the present turn
-        self._deferred = _Batch()  # waits until what is ahead of the disk has become less
+        self._next = Batch()
+        self._batch = Batch()  # of the present turn
+        self._deferred = Batch()  # waits until what is ahead of the disk has become less
         self._wake = asyncio.Event()
         self._news = asyncio.Event()  # of the writer
         self._ahead = False  # the core goes on although what it has decided is not on disk
@@ -123,9 +111,8 @@ class Driver:
         need not wait for that. The future is for the rest."""
         loop = asyncio.get_running_loop()
         taken, done = loop.create_future(), loop.create_future()
-        self.put(*events)
-        self._next.taken.append(taken)
-        self._next.done.append(done)
+        self.put(*events[:-1])
+        self._put(Put(events[-1:], taken=taken, done=done))
         await taken
         return done
 
@@ -144,18 +131,19 @@ class Driver:
             raise Exhausted(f"nothing new is accepted just now: {trouble}; try again later")
 
     def put(self, *events: Event) -> None:
-        """As `tell`, for callers that do not wait."""
+        """As `tell`, for callers that do not wait. Several may go into as many turns."""
+        for event in events:
+            self._put(Put((event,)))
+
+    def _put(self, put: Put) -> None:
         self.check()
-        self._next.events += events
+        self._next.puts.append(put)
         self._wake.set()
 
     async def save(self, *items: Item) -> None:
         """Commits records that are not the core's."""
-        self.check()
         done = asyncio.get_running_loop().create_future()
-        self._next.items += items
-        self._next.done.append(done)
-        self._wake.set()
+        self._put(Put(items=items, done=done))
         await self._patiently(done)
 
     async def read(self, view: Callable[[SchedulerCore], T]) -> T:
@@ -205,10 +193,10 @@ class Driver:
             while not self._may_end():
                 await self._something_to_do()
                 await self._until_on_disk()
-                self._batch, self._next = self._next, _Batch()
+                self._batch = self._next.cut()
                 self._turn(self._batch)
                 await self._until_on_disk()
-                self._finish(self._batch)
+                await self._finish(self._batch)
             if self._writer.busy:
                 self._fail(f"the scheduler was stopped, and its last words are not on disk: {self._writer.trouble}")
         except StoreFailed as error:
@@ -239,6 +227,7 @@ class Driver:
     async def _something_to_do(self) -> None:
         """Waits until something is put or has come to disk, but no longer than to the core's next deadline."""
         if self._next or self._may_end():
+            await asyncio.sleep(0)  # if turn follows turn, others have theirs between
             return
         deadlines = (self._core.next_deadline(), self._give_up_at if self._stopping else None)
         due = [at for at in deadlines if at is not None]
@@ -250,6 +239,8 @@ class Driver:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+        else:
+            await asyncio.sleep(0)
 
     async def _until_on_disk(self) -> None:
         """Returns when memory and disk agree, or when that takes so long that the core goes ahead."""
@@ -274,49 +265,51 @@ class Driver:
         self._news.set()
         self._wake.set()
 
-    def _turn(self, batch: _Batch) -> None:
+    def _turn(self, batch: Batch) -> None:
         if self._ahead and self._writer.weight > MOST_WAITING:
             self._defer(batch)
-        effects = self._core.turn(batch.events, self.clock())
+        events = [event for put in batch.puts for event in put.events]
+        items = [item for put in batch.puts for item in put.items]
+        done = [put.done for put in batch.puts if put.done is not None]
+        effects = self._core.turn(events, self.clock())
         self._on_disk.turned()
-        if not self._writer.busy and not batch.items and all(map(_is_act, effects)):
+        if not self._writer.busy and not items and all(map(_is_act, effects)):
             self._perform(effects)
-            for done in batch.done:
-                _resolve(done, None)
+            for future in done:
+                _resolve(future, None)
             return
-        self._writer.add(effects, batch.items, batch.done)
+        self._writer.add(effects, items, done)
         if self._ahead:
             self._perform(self._writer.held.go_ahead(self._writer.trying))
 
-    def _defer(self, batch: _Batch) -> None:
-        """Leaves in the batch what cannot wait."""
-        late = [event for event in batch.events if not isinstance(event, _URGENT)]
-        if late or batch.items:
-            self._deferred.events += late
-            self._deferred.items += batch.items
-            self._deferred.done += batch.done
-            batch.events = [event for event in batch.events if isinstance(event, _URGENT)]
-            batch.items, batch.done = [], []
+    def _defer(self, batch: Batch) -> None:
+        """Leaves in the batch what cannot wait, and whoever waits no longer than for the turn."""
+        late = [put for put in batch.puts if not put.is_urgent]
+        self._deferred.puts += [replace(put, taken=None) for put in late]
+        batch.puts = [put if put.is_urgent else Put(taken=put.taken) for put in batch.puts]
 
-    def _landed(self, turns: Turns) -> None:
+    async def _landed(self, turns: Turns) -> None:
         """All of these is on disk."""
         self._ahead = False
         self._on_disk.landed()
-        tell(turns.saves)
-        self._perform(turns.acts)
+        tell(turns.saves, self._core.jobs)
+        acts = turns.acts
+        for at in range(0, len(acts), ACTS_AT_ONCE):
+            self._perform(acts[at : at + ACTS_AT_ONCE])
+            if at + ACTS_AT_ONCE < len(acts):
+                await asyncio.sleep(0)
         for done in turns.done:
             _resolve(done, None)
-        if self._deferred:
-            late, self._deferred = self._deferred, _Batch()
-            self._next.events[:0] = late.events
-            self._next.items[:0] = late.items
-            self._next.done += late.done
+        late, self._deferred = self._deferred, Batch()
+        self._next.puts[:0] = late.puts
         self._has_news()
 
-    def _finish(self, batch: _Batch) -> None:
+    async def _finish(self, batch: Batch) -> None:
         """The batch is on disk, or ahead of it."""
-        for taken in batch.taken:
-            _resolve(taken, None)
+        for put in batch.puts:
+            if put.taken is not None:
+                _resolve(put.taken, None)
+        began = time.monotonic()
         for view, answer in batch.reads:
             if self._ahead:
                 task = asyncio.create_task(self._answer_later(view, answer))
@@ -324,6 +317,9 @@ class Driver:
                 task.add_done_callback(self._answering.discard)
             else:
                 self._answer(view, answer)
+            if time.monotonic() - began > BREATH:
+                await asyncio.sleep(0)
+                began = time.monotonic()
 
     async def _answer_later(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
         try:
@@ -362,7 +358,7 @@ class Driver:
         logger.critical("%s; what runs goes on until its leash ends, and reports if it is started again by then", why)
         self.failure, self.exit_code = Unreachable(why), exit_code
         for batch in (self._batch, self._next, self._deferred):
-            for future in (*batch.done, *batch.taken, *(answer for _, answer in batch.reads)):
+            for future in batch.futures():
                 _resolve(future, self.failure)
         for turns in (self._writer.trying, self._writer.held):
             for done in turns.done:

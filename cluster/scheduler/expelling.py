@@ -5,12 +5,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from cluster.domain.errors import NotFound
-from cluster.domain.events import CancelRequested, Target, WorkerRemoved
+from cluster.domain.events import Target, WorkerRemoved
 from cluster.domain.expulsion import Expelled
 from cluster.domain.identity import ADMIN_NAME, Caller, Kind
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.users import UserRecord
 from cluster.scheduler.admission import Admission
+from cluster.scheduler.cancelling import cancel
 from cluster.scheduler.driver import Driver
 
 
@@ -73,13 +74,9 @@ class Expelling:
     async def _cancel_jobs_of(self, user: UserRecord, by: Caller) -> int:
         """Of all that was submitted before: nothing is accepted from the user any more when this is called."""
         targets = await self._driver.read(
-            lambda core: tuple(Target(job.number) for job in core.unfinished() if job.record.owner == user.id)
+            lambda core: [Target(job.number) for job in core.unfinished() if job.record.owner == user.id]
         )
-        if not targets:
-            return 0
-        why = f"user {user.name} was revoked"
-        cancelled: int = await self._driver.ask(lambda ask: CancelRequested(ask, targets, by.identity.name, reason=why))
-        return cancelled
+        return await cancel(self._driver, targets, by.identity.name, reason=f"user {user.name} was revoked")
 
 
 def _find(core: SchedulerCore, text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from functools import partial
 
 from cluster.domain.errors import Conflict, InvalidInput
-from cluster.domain.events import CancelRequested, JobSubmitted, Target
+from cluster.domain.events import JobSubmitted, Target
 from cluster.domain.identity import is_uuid
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobSpec, validate
@@ -20,6 +20,7 @@ from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto
 from cluster.scheduler.access import last_attempts, select, visible_jobs
+from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
 from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.following import SoFar, read_tasks
@@ -29,7 +30,6 @@ from cluster.scheduler.tasks_shown import TasksWanted, tasks_shown
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
 
 QUICK = 16 * 1024  # bytes of a spec that is read and judged at once
-CANCELLED_AT_ONCE = 200  # jobs, before anybody else is served
 SHOWN_AT_ONCE = 200  # workers
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
 FEW_RANGES = 100
@@ -83,13 +83,11 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         for (number, index), last in (await last_attempts(self._driver, selection)).items():
             if selection.attempts[number, index] != last:  # it has ended, and another may run
                 selection.leave_out(number, index)
-        for at in range(0, len(numbers), CANCELLED_AT_ONCE):
-            some = numbers[at : at + CANCELLED_AT_ONCE]
-            live = await self._driver.read(lambda core, some=some: [n for n in some if core.jobs[n].live])  # type: ignore[misc]
-            if targets := tuple(target for target in map(selection.target, live) if target.ranges != ()):
-                await self._driver.read(partial(_refuse_crumbs, targets))
-                event = partial(CancelRequested, targets=targets, by=by, grace=grace, reason=request.reason)
-                cancelled += await self._driver.ask(event)
+        for at in range(0, len(numbers), JOBS_AT_ONCE):
+            targets = list(map(selection.target, numbers[at : at + JOBS_AT_ONCE]))
+            await asyncio.sleep(0)
+            await self._driver.read(partial(_refuse_crumbs, targets))
+            cancelled += await cancel(self._driver, targets, by, grace, request.reason)
         jobs, looked = await page(self._driver.read_after, numbers)
         return jobs_pb2.CancelResponse(jobs=jobs, cancelled=cancelled, more=looked < len(numbers))
 
@@ -140,7 +138,9 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         if len(found) != 1:
             numbers = ", ".join(map(str, found[:5])) + (", …" if found[5:] else "") or "none"
             raise InvalidInput(f"{selector!r} selects {len(found)} jobs ({numbers}): give the number of one")
-        return selection.target(found[0]), max(selection.attempts.values(), default=0)
+        target = selection.target(found[0])
+        await asyncio.sleep(0)  # of many single tasks that has taken a while, and so does what follows
+        return target, max(selection.attempts.values(), default=0)
 
 
 def _workers_by_name(core: SchedulerCore) -> list[str]:
@@ -153,9 +153,10 @@ def _workers(ids: Iterable[str], now: float, core: SchedulerCore) -> list[jobs_p
 
 
 def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:
-    """Conflict where single tasks of a job were cancelled again and again, until each change of it takes long."""
+    """Conflict where single tasks of a job were cancelled again and again, until it takes much memory."""
     for number, ranges in targets:
-        if ranges and len(ranges) > FEW_RANGES and core.jobs[number].pieces > MOST_PIECES:
+        job = core.jobs[number]
+        if ranges and len(ranges) > FEW_RANGES and job.live and job.pieces > MOST_PIECES:
             raise Conflict(
                 f"job {number} is in more than {MOST_PIECES} pieces by now: cancel all of it, or tasks next to "
                 "each other"

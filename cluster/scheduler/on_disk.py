@@ -64,7 +64,7 @@ class OnDisk:
         for worker_id, attempt in list(job.held):
             started = job.held[worker_id, attempt].copy()
             for state in (TaskState.ASSIGNED, TaskState.READY):
-                started.difference_update(now.sets[state].ranges())
+                started.difference_update(now.sets[state])
             job.started(worker_id, attempt, started)
         return job
 

@@ -11,7 +11,8 @@ from cluster.domain.cutting import fitting, pieces
 from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
 from cluster.domain.members import ExpelledUser
-from cluster.domain.session import Downward, Hello
+from cluster.domain.session import Downward, Hello, Report
+from cluster.domain.turns import parts
 from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
 from cluster.scheduler.checks import check_hello, check_size, check_text
 from cluster.scheduler.driver import Driver
@@ -198,14 +199,14 @@ class Sessions:
         """Returns what is done when all of it is on disk, if it is not yet."""
         events: list[Event] = []
         if request.HasField("report"):
-            report, doubtful = await _taken(request.report, lambda message: believable(report_from_proto(message)))
+            reports, doubtful = await _taken(request.report, _reports)
             if doubtful:
                 logger.warning(
                     "worker %s: %d entries of a report say what cannot be; what is still known of them is taken",
                     line.worker_id,
                     doubtful,
                 )
-            events.append(ReportReceived(number, report))
+            events += [ReportReceived(number, report) for report in reports]
         if request.heartbeat:
             check_text("what fills its disk", request.no_room)
             events.append(HeartbeatReceived(number, request.heartbeat, request.no_room))
@@ -217,6 +218,12 @@ def _hello(message: scheduler_pb2.Hello) -> Hello:
     hello = hello_from_proto(message)
     check_hello(hello)
     return hello
+
+
+def _reports(message: scheduler_pb2.Report) -> tuple[list[Report], int]:
+    """What is believed of the report, in parts; and how many of its entries say what cannot be."""
+    report, doubtful = believable(report_from_proto(message))
+    return parts(report), doubtful
 
 
 async def _taken(message: M, convert: Callable[[M], T]) -> T:

@@ -2,17 +2,19 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import JobProgress, JobRecord, TaskEnd
+from cluster.domain.states import TaskState
+from cluster.domain.tasks import Job
 from cluster.domain.waiting import Saved
 from cluster.domain.worker import WorkerRecord
 
 logger = logging.getLogger(__name__)
 
 
-def tell(saves: Iterable[Saved]) -> None:
+def tell(saves: Iterable[Saved], jobs: Mapping[int, Job]) -> None:
     """To be called when they are on disk."""
     lost: defaultdict[int, list[TaskEnd]] = defaultdict(list)
     for save in saves:
@@ -21,7 +23,7 @@ def tell(saves: Iterable[Saved]) -> None:
                 tasks = save.spec.task_count
                 logger.info("job %d: accepted from %s, tasks: %d", save.number, save.owner, tasks)
             case JobProgress(ended_at=ended_at) if ended_at:
-                counts = map(_size, (save.succeeded, save.failed, save.cancelled))
+                counts = map(jobs[save.number].count, (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED))
                 logger.info("job %d: ended, succeeded: %d, failed: %d, cancelled: %d", save.number, *counts)
             case WorkerRecord(removed=True):
                 logger.info("worker %s (%s) leaves the list once nothing is held by it", save.name, save.id)
@@ -36,8 +38,3 @@ def tell(saves: Iterable[Saved]) -> None:
             first,
             ends[0].detail,
         )
-
-
-def _size(flat: tuple[int, ...]) -> int:
-    """How many members a set has whose bounds these are."""
-    return sum(flat[1::2]) - sum(flat[::2])

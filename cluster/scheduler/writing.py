@@ -6,7 +6,7 @@ failed, the next one takes both: so the disk never has a later turn without the 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from cluster.domain.effects import Effect
@@ -35,7 +35,7 @@ class Turns(Waiting):
 class Writer:
     """Make it inside the event loop. `landed` gets what has come to disk; `news` is called when anything changes."""
 
-    def __init__(self, store: Store, landed: Callable[[Turns], None], news: Callable[[], None]) -> None:
+    def __init__(self, store: Store, landed: Callable[[Turns], Awaitable[None]], news: Callable[[], None]) -> None:
         self.failure: Exception | None = None  # why nothing will ever be written any more
         self.trying, self.held = Turns(), Turns()
         self._store = store
@@ -97,7 +97,7 @@ class Writer:
                 turns = self.trying
                 self._take_held()
                 self._heal()
-                self._landed(turns)
+                await self._landed(turns)
         except Exception as error:
             self.failure = error
         else:

@@ -51,7 +51,8 @@ class Store(Protocol):
         ...
 
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
-        """What was committed last of each of these jobs that there are, in order of their numbers."""
+        """What was committed last of each of these jobs that there are, in order of their numbers; as `load` has it,
+        with all their sets."""
         ...
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:

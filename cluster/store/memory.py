@@ -6,11 +6,12 @@ What is durable is the `Disk`: dropping a MemoryStore and making another on the 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cluster.domain.chunks import joined
 from cluster.domain.effects import WorkerForgotten
 from cluster.domain.enrolments import Enrolment
 from cluster.domain.identity import Kind
 from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
@@ -27,6 +28,7 @@ class Disk:
     next_job_number: int = 1
     jobs: dict[int, JobRecord] = field(default_factory=dict)
     progress: dict[int, JobProgress] = field(default_factory=dict)
+    chunks: dict[int, dict[int, JobChunk]] = field(default_factory=dict)
     ok_ends: dict[tuple[int, int], OkEnds] = field(default_factory=dict)
     ends: dict[AttemptKey, TaskEnd] = field(default_factory=dict)
     outputs: dict[AttemptKey, SmallOutput] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class MemoryStore:
         disk = self._disk
         disk.epoch += 1
         self._epoch = disk.epoch
-        jobs = [(disk.jobs[number], disk.progress[number]) for number in sorted(disk.jobs)]
+        jobs = [(disk.jobs[number], self._whole(number)) for number in sorted(disk.jobs)]
         return Loaded(disk.epoch, disk.next_job_number, jobs, [disk.workers[i] for i in sorted(disk.workers)])
 
     def commit(self, items: Sequence[Item]) -> None:
@@ -65,6 +67,8 @@ class MemoryStore:
                 disk.next_job_number = max(disk.next_job_number, item.number + 1)
             case JobProgress():
                 disk.progress[item.number] = item
+            case JobChunk():
+                disk.chunks.setdefault(item.job, {})[item.chunk] = item
             case OkEnds():
                 disk.ok_ends[item.job, item.first] = item
             case TaskEnd():
@@ -83,7 +87,11 @@ class MemoryStore:
                 disk.enrolments[item.kind, item.name, item.id] = item
 
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
-        return [self._disk.progress[number] for number in sorted(jobs) if number in self._disk.progress]
+        return [self._whole(number) for number in sorted(jobs) if number in self._disk.progress]
+
+    def _whole(self, number: int) -> JobProgress:
+        chunks = self._disk.chunks.get(number, {})
+        return joined(self._disk.progress[number], [chunks[at] for at in sorted(chunks)])
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         ends = [self._disk.ends[key] for key in sorted(self._disk.ends) if key[:2] == (job, index)]

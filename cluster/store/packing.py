@@ -1,7 +1,7 @@
 """How sets and specs become bytes in a store. A change here needs a migration.
 
 A set is its flat bounds (IntervalSet.flat) as unsigned 32-bit little-endian numbers, uncompressed: most sets are one
-or two ranges, and for the rare one with a hundred thousand this is the only form that Python writes at C speed. Task
+or two ranges, and for the rare chunk with thousands this is the only form that Python writes at C speed. Task
 indexes end at 10^8 (job.MAX_TASKS), so 32 bits hold them.
 """
 

@@ -1,13 +1,13 @@
 """Records as rows of the SQLite store, and back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cluster.domain.effects import WorkerForgotten
 from cluster.domain.enrolments import Enrolment, Maker
 from cluster.domain.homes import Home
 from cluster.domain.identity import Kind, Role
-from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.states import TaskState
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
@@ -35,10 +35,18 @@ def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
 
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
-    sets = map(pack_set, (p.ready, p.backoff, p.succeeded, p.failed, p.cancelled))
-    work = (pack_held(p.held), pack_attempts(p.attempts), pack_set(p.cancelling), p.cancel_grace)
-    rest = (p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    yield sql.PUT_PROGRESS, (p.number, *sets, *work, *rest)
+    how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
+    yield sql.PUT_PROGRESS, (p.number, *_sets(p), *how, p.chunked)
+
+
+def _chunk(c: JobChunk) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_CHUNK, (c.job, c.chunk, *_sets(c))
+
+
+def _sets(of: JobProgress | JobChunk) -> Row:
+    """SET_COLUMNS."""
+    states = map(pack_set, (of.ready, of.backoff, of.succeeded, of.failed, of.cancelled))
+    return (*states, pack_held(of.held), pack_attempts(of.attempts), pack_set(of.cancelling))
 
 
 def _ok_ends(e: OkEnds) -> Iterator[tuple[str, Row]]:
@@ -81,6 +89,7 @@ def _enrolment(e: Enrolment) -> Iterator[tuple[str, Row]]:
 TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
     JobProgress: _progress,
+    JobChunk: _chunk,
     OkEnds: _ok_ends,
     TaskEnd: _end,
     SmallOutput: _output,
@@ -100,19 +109,20 @@ def job_from_row(row: Row) -> tuple[JobRecord, JobProgress]:
 
 def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
-    number, ready, backoff, succeeded, failed, cancelled, held, attempts, cancelling, *rest = row
-    return JobProgress(
-        number,
-        unpack_set(ready),
-        unpack_set(backoff),
-        unpack_set(succeeded),
-        unpack_set(failed),
-        unpack_set(cancelled),
-        unpack_held(held),
-        unpack_attempts(attempts),
-        unpack_set(cancelling),
-        *rest,
-    )
+    *rest, chunked = row[1 + len(sql.SET_COLUMNS) :]
+    values: list[Any] = [row[0], *_unpacked(row[1 : 1 + len(sql.SET_COLUMNS)]), *rest, bool(chunked)]
+    return JobProgress(*values)
+
+
+def chunk_from_row(row: Row) -> JobChunk:
+    """One row of GET_CHUNKS."""
+    return JobChunk(*row[:2], *_unpacked(row[2:]))
+
+
+def _unpacked(columns: Sequence[bytes]) -> Sequence[Any]:
+    """SET_COLUMNS as values."""
+    *states, held, attempts, cancelling = columns
+    return (*map(unpack_set, states), unpack_held(held), unpack_attempts(attempts), unpack_set(cancelling))
 
 
 def end_from_row(row: Row) -> TaskEnd:

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cluster.domain.chunks import joined
 from cluster.domain.enrolments import Enrolment
-from cluster.domain.job import JobProgress, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
 from cluster.domain.users import UserRecord
@@ -54,7 +55,7 @@ class SqliteStore:
                 loaded = Loaded(
                     self._epoch,
                     int(self._meta("next_job_number") or 1),
-                    [rows.job_from_row(row) for row in self._writer.execute(sql.LOAD_JOBS)],
+                    self._load_jobs(),
                     [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
                 )
                 self._claim()
@@ -64,6 +65,11 @@ class SqliteStore:
             return loaded
         self.claimed = True
         return loaded
+
+    def _load_jobs(self) -> list[tuple[JobRecord, JobProgress]]:
+        """Inside the caller's transaction."""
+        jobs = map(rows.job_from_row, self._writer.execute(sql.LOAD_JOBS))
+        return [(record, _whole(self._writer, progress)) for record, progress in jobs]
 
     def commit(self, items: Sequence[Item]) -> None:
         batches: dict[str, list[rows.Row]] = {}
@@ -82,7 +88,9 @@ class SqliteStore:
                 self._open_again()
 
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
-        return [rows.progress_from_row(row) for job in sorted(jobs) for row in self._read(sql.GET_PROGRESS, (job,))]
+        with self._reading() as db, _transaction(db, "BEGIN"):  # all as of one commit
+            found = (row for job in sorted(jobs) for row in db.execute(sql.GET_PROGRESS, (job,)))
+            return [_whole(db, rows.progress_from_row(row)) for row in found]
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         # In order, because nothing follows a success. It is asked for first, because there may be a commit before the
@@ -118,10 +126,15 @@ class SqliteStore:
             os.close(os.open(f"{self._path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def _read(self, statement: str, arguments: rows.Row | dict[str, int] = ()) -> list[rows.Row]:
+        with self._reading() as db:
+            return db.execute(statement, arguments).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._doing("read"):
             if not self._is_open:
                 self._open()
-            return self._reader.execute(statement, arguments).fetchall()
+            yield self._reader
 
     def _open(self) -> None:
         """Both connections; or one for both where there is no room for what they share."""
@@ -271,10 +284,17 @@ def _lacks_room(error: sqlite3.Error) -> bool:
     return _kind(getattr(error, "sqlite_errorcode", 0)) in _NO_ROOM
 
 
+def _whole(db: sqlite3.Connection, progress: JobProgress) -> JobProgress:
+    """With its chunks, inside the caller's transaction."""
+    if not progress.chunked:
+        return progress
+    return joined(progress, [rows.chunk_from_row(row) for row in db.execute(sql.GET_CHUNKS, (progress.number,))])
+
+
 @contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+def _transaction(db: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
     """All or nothing. IMMEDIATE: the right to write is taken first, so that what is read in it still holds."""
-    db.execute("BEGIN IMMEDIATE")
+    db.execute(begin)
     try:
         yield
         db.execute("COMMIT")

@@ -100,6 +100,16 @@ MIGRATIONS = (
         SELECT 1 FROM users WHERE users.name = jobs.owner AND holder = 2 AND jobs.submitted_at >= users.created
     );
     """,
+    """
+    -- Whether the sets of a job are not here but in job_chunks (cluster.domain.chunks).
+    ALTER TABLE job_progress ADD COLUMN chunked INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE job_chunks (
+        job INTEGER NOT NULL, chunk INTEGER NOT NULL, ready BLOB NOT NULL, backoff BLOB NOT NULL,
+        succeeded BLOB NOT NULL, failed BLOB NOT NULL, cancelled BLOB NOT NULL, held BLOB NOT NULL,
+        attempts BLOB NOT NULL, cancelling BLOB NOT NULL, PRIMARY KEY (job, chunk)
+    );
+    """,
 )
 
 
@@ -124,10 +134,10 @@ JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at")
 PUT_JOB = _upsert("jobs", *JOB_COLUMNS, keys=1)
 PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
 
+SET_COLUMNS = ("ready", "backoff", "succeeded", "failed", "cancelled", "held", "attempts", "cancelling")
 PROGRESS_COLUMNS = (
-    *("job", "ready", "backoff", "succeeded", "failed", "cancelled", "held", "attempts"),
-    *("cancelling", "cancel_grace"),
-    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason"),
+    *("job", *SET_COLUMNS, "cancel_grace"),
+    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
 )
 PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 
@@ -140,6 +150,10 @@ LOAD_JOBS = f"""
 """  # noqa: S608 (no input)
 
 GET_PROGRESS = f"SELECT {', '.join(PROGRESS_COLUMNS)} FROM job_progress WHERE job = ?"  # noqa: S608 (no input)
+
+CHUNK_COLUMNS = ("job", "chunk", *SET_COLUMNS)
+PUT_CHUNK = _upsert("job_chunks", *CHUNK_COLUMNS, keys=2)
+GET_CHUNKS = f"SELECT {', '.join(CHUNK_COLUMNS)} FROM job_chunks WHERE job = ? ORDER BY chunk"  # noqa: S608 (no input)
 
 PUT_OK_ENDS = _upsert("ok_ends", "job", "first", "attempt", "count", "packed", "worker_id", keys=2)
 # Records that touch tasks start … stop-1: the last that begins at or before start may reach into them.

@@ -15,6 +15,7 @@ from cluster.domain.job import (
     PACKED,
     ArraySegment,
     Held,
+    JobChunk,
     JobProgress,
     JobRecord,
     JobSpec,
@@ -117,6 +118,25 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
     assert loaded.jobs == [(job(1), state), (lines, progress(2))]
     assert loaded.workers == workers
     assert loaded.next_job_number == 3
+
+
+def test_a_job_in_chunks_is_loaded_whole(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    first = JobChunk(1, 0, ready=(0, 1, 3, 8), held=(Held("w", 1, (1, 2)),), attempts=((1, (2, 3)),), cancelling=(1, 2))
+    second = JobChunk(1, 1, ready=(8, 9), failed=(9, 16), held=(Held("v", 2, (9, 10)), Held("w", 1, (12, 13))))
+    store.commit([job(1), JobProgress(1, chunked=True, exit_code=3), JobChunk(1, 1, ready=(8, 16)), first])
+    store.commit([second, job(2), progress(2), JobChunk(2, 0, ready=(5, 6))])
+    whole = JobProgress(
+        *(1, (0, 1, 3, 9), (), (), (9, 16), ()),
+        held=(Held("v", 2, (9, 10)), Held("w", 1, (1, 2, 12, 13))),
+        attempts=((1, (2, 3)),),
+        cancelling=(1, 2),
+        exit_code=3,
+        chunked=True,
+    )
+    assert store.progress_of([2, 1, 5]) == [whole, progress(2)], "a job that is saved whole has no chunks"
+    assert open_store().load().jobs == [(job(1), whole), (job(2), progress(2))]
 
 
 def test_every_start_is_a_new_epoch(open_store: Opener) -> None:

@@ -3,10 +3,11 @@
 import struct
 
 from cluster.domain import invariants
+from cluster.domain.chunks import joined
 from cluster.domain.effects import Amended, Effect, Send, WorkerForgotten
 from cluster.domain.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.intervals import Range
-from cluster.domain.job import PACKED, ArraySegment, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
+from cluster.domain.job import PACKED, ArraySegment, JobChunk, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
 from cluster.domain.leashes import leash_of
 from cluster.domain.loaded import Loaded
 from cluster.domain.scheduler_core import SchedulerCore
@@ -56,6 +57,7 @@ class Bench:
         self.mono = 100.0
         self.records: dict[int, JobRecord] = {}
         self.progress: dict[int, JobProgress] = {}
+        self.chunks: dict[tuple[int, int], JobChunk] = {}
         self.workers: dict[str, WorkerRecord] = {}
         self._session = 0
 
@@ -85,6 +87,8 @@ class Bench:
                     self.records[effect.number] = effect
                 case JobProgress():
                     self.progress[effect.number] = effect
+                case JobChunk():
+                    self.chunks[effect.job, effect.chunk] = effect
                 case (WorkerRecord() as record) | Amended(record):
                     self.workers[record.id] = record
                 case WorkerForgotten():
@@ -119,11 +123,14 @@ class Bench:
     def restart(self, after: float = 0.0) -> None:
         """The scheduler dies; another takes up what the store has."""
         self.mono += after
-        jobs = [(self.records[n], self.progress[n]) for n in sorted(self.records)]
+        jobs = [(self.records[n], joined(self.progress[n], self._chunks_of(n))) for n in sorted(self.records)]
         loaded = Loaded(self.core.epoch + 1, len(jobs) + 1, jobs, list(self.workers.values()))
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
         self.core.restore(loaded, self.now)
         invariants.check(self.core)
+
+    def _chunks_of(self, job: int) -> list[JobChunk]:
+        return [self.chunks[key] for key in sorted(self.chunks) if key[0] == job]
 
     def state(self, job: int, index: int = 0) -> str:
         return next(state.word for state, tasks in self.core.jobs[job].sets.items() if index in tasks)

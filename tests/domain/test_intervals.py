@@ -1,6 +1,7 @@
 """Interval sets behave as sets of whole numbers do, whatever the order of operations."""
 
-from itertools import pairwise
+import sys
+from itertools import islice, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,11 @@ def test_it_behaves_as_a_set(steps: list[tuple[str, tuple[int, int]]]) -> None:
         assert list(ours) == sorted(model)
         assert len(ours) == len(model)
         assert [i for r in ours.overlap(a, b) for i in range(*r)] == sorted(model & set(range(a, b)))
+        assert [i for r in ours.within(a, b) for i in range(*r)] == sorted(model & set(range(a, b)))
+        assert list(ours.part(a, b)) == sorted(model & set(range(a, b)))
+        assert len(ours.part(a, b)) == len(model & set(range(a, b)))
+        assert list(ours.bounds()) == list(ours.ranges())
+        assert not model or ours.last() == max(model)
         assert ours.covers(a, b) == (set(range(a, b)) <= model)
         assert (a in ours) == (a in model)
         assert IntervalSet.from_flat(ours.flat()) == ours
@@ -73,6 +79,31 @@ def test_a_progression_is_its_members(ours: list[tuple[int, int]], start: int, s
     result = IntervalSet(ours)
     result.update_each(range(start, stop, step))
     assert list(result) == sorted(members(ours) | set(range(start, stop, step)))
+
+
+@given(several, st.integers(1, 5))
+def test_cuts_leave_parts_of_so_many_ranges(ours: list[tuple[int, int]], count: int) -> None:
+    tasks = IntervalSet(ours)
+    edges = [0, *tasks.cuts(count), 61]
+    parts = [tasks.part(*edge) for edge in pairwise(edges)]
+    assert [member for part in parts for member in part] == list(tasks)
+    assert all(part.range_count() == count for part in parts[:-1])
+    assert parts[-1].range_count() <= count
+
+
+@given(several)
+def test_bounds_in_any_order_are_a_set(ours: list[tuple[int, int]]) -> None:
+    flat = [bound for start, stop in ours for bound in (start, stop)]
+    assert IntervalSet.from_flat(flat) == IntervalSet(ours)
+
+
+def test_whoever_looks_at_the_first_ranges_pays_for_no_more() -> None:
+    tasks = IntervalSet()
+    tasks.update_each(range(0, 2_000_000, 2))
+    before = sys.getallocatedblocks()
+    first = list(islice(tasks.within(100, 2_000_000), 3))
+    assert first == [(100, 101), (102, 103), (104, 105)]
+    assert sys.getallocatedblocks() - before < 1000
 
 
 def test_a_million_members_are_one_range() -> None:

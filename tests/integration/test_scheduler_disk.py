@@ -316,7 +316,7 @@ def test_what_waits_is_bounded_and_leases_hold_beyond_the_bound(tmp_path: Path) 
             await disk.has_failed()
             await ends_unheard(worker, assign)
             await beat(worker, 1)
-            assert cluster.service.driver._deferred.events
+            assert cluster.service.driver._deferred.puts
         disk.full = False
         await worker.hear(ReportAcknowledged)
         await worker.hear(ReportAcknowledged)

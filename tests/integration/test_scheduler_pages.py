@@ -13,7 +13,7 @@ from cluster.domain.job import ArraySegment
 from cluster.domain.session import Assign
 from cluster.domain.states import TaskState
 from cluster.rpc.errors import calling
-from cluster.scheduler import jobs_door, showing, tasks_shown
+from cluster.scheduler import cancelling, jobs_door, showing, tasks_shown
 from cluster.v1 import jobs_pb2
 from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster
 
@@ -154,7 +154,8 @@ def test_the_client_puts_together_what_it_is_told_of_changes(tmp_path: Path, mon
 
 def test_many_jobs_are_cancelled_in_turns_and_all_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
-    monkeypatch.setattr(jobs_door, "CANCELLED_AT_ONCE", 3)
+    for module in (jobs_door, cancelling):
+        monkeypatch.setattr(module, "JOBS_AT_ONCE", 3)
 
     async def body(cluster: Cluster) -> None:
         user, ours = cluster.user(), door(cluster)

@@ -20,6 +20,7 @@ from cluster.domain.identity import Kind, scheduler_server_name
 from cluster.domain.job import ArraySegment, JobProgress, JobRecord, JobSpec, TaskEnd
 from cluster.domain.renewal import EARLIEST
 from cluster.domain.states import TaskState
+from cluster.domain.tasks import Job
 from cluster.domain.tokens import parse_join_token
 from cluster.pki.authority import open_authority, refresh_credentials
 from cluster.pki.enrol import KeyRequest
@@ -273,8 +274,9 @@ def test_the_log_tells_of_jobs_by_their_numbers(caplog: pytest.LogCaptureFixture
     caplog.set_level(logging.INFO)
     record = JobRecord(5, "id", "ann", JobSpec(argv=("true",), array=(ArraySegment(1, 10),)), 1.0)
     ended = JobProgress(5, (), (), (0, 7), (7, 9, 9, 10), (), (), (), ended_at=9.0)
+    jobs = {5: Job.restored(record, ended)}
     lost = [TaskEnd(5, index, 1, TaskState.FAILED, "lost", detail="worker box is gone") for index in (7, 8)]
-    tell([record, ended, *lost, TaskEnd(5, 9, 1, TaskState.FAILED, "exit:1")])
+    tell([record, ended, *lost, TaskEnd(5, 9, 1, TaskState.FAILED, "exit:1")], jobs)
     assert [record.getMessage() for record in caplog.records] == [
         "job 5: accepted from ann, tasks: 10",
         "job 5: ended, succeeded: 7, failed: 3, cancelled: 0",

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job import JobProgress, JobRecord, JobSpec
+from cluster.domain.job import JobChunk, JobProgress, JobRecord, JobSpec
 from cluster.store import statements
 from cluster.store.interface import StoreFailed, StoreTroubled
-from cluster.store.packing import pack_spec
+from cluster.store.packing import pack_set, pack_spec
 from cluster.store.sqlite import SqliteStore, _transaction, stored_cluster_id
 from tests.small_disk import small_disk
 
@@ -72,6 +72,26 @@ def test_database_of_a_newer_version_is_refused_and_left_alone(path: Path) -> No
     before = path.read_bytes()
     assert "newer cluster" in refused(path)
     assert path.read_bytes() == before
+
+
+def test_jobs_of_an_older_version_are_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they were before jobs could be saved in chunks."""
+    path = tmp_path / "cluster.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(statements, "MIGRATIONS", statements.MIGRATIONS[:3])
+        SqliteStore(path, CLUSTER).close()
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("INSERT INTO jobs VALUES (1, 'id-1', 'ann', ?, 1.0)", (pack_spec(JOB.spec),))
+            columns = ", ".join(statements.PROGRESS_COLUMNS[:-1])
+            sets = [pack_set(PROGRESS.ready), *[b""] * 7]
+            db.execute(
+                f"INSERT INTO job_progress ({columns}) VALUES ({', '.join('?' * 16)})",
+                [1, *sets, 0, 0, 0, "", "", 0, ""],
+            )
+    with closing(SqliteStore(path, CLUSTER)) as store:
+        assert store.load().jobs == [(JOB, PROGRESS)]
+        store.commit([JobProgress(1, chunked=True), JobChunk(1, 0, ready=(0, 1))])
+        assert store.progress_of([1]) == [JobProgress(1, ready=(0, 1), chunked=True)]
 
 
 def test_database_of_another_program_is_refused(tmp_path: Path) -> None:

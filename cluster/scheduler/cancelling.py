@@ -1,0 +1,55 @@
+"""Cancelling many jobs, or one in many pieces, turn by turn, so that others have theirs between."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+
+from cluster.domain.events import CancelRequested, Target
+from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.scheduler.driver import Driver
+
+JOBS_AT_ONCE = 200
+RANGES_AT_ONCE = 4096  # of each set of a job, and of what is to be cancelled
+
+
+async def cancel(
+    driver: Driver, targets: Iterable[Target], by: str, grace: float | None = None, reason: str = ""
+) -> int:
+    """How many tasks this ends or asks to stop, when that is on disk."""
+    wanted, cancelled = list(targets), 0
+    for at in range(0, len(wanted), JOBS_AT_ONCE):
+        for some in await driver.read(partial(_cut, wanted[at : at + JOBS_AT_ONCE])):
+            event = partial(CancelRequested, targets=tuple(some), by=by, grace=grace, reason=reason)
+            cancelled += await driver.ask(event)
+    return cancelled
+
+
+def _cut(targets: Sequence[Target], core: SchedulerCore) -> list[list[Target]]:
+    """The same targets, as far as there is anything to cancel, for as many turns as they need: what is in few ranges
+    goes together."""
+    together: list[Target] = []
+    alone: list[list[Target]] = []
+    for target in targets:
+        if not core.jobs[target.job].live or target.ranges == ():
+            continue
+        pieces = list(_pieces(target, core))
+        if len(pieces) == 1:
+            together.append(target)
+        else:
+            alone += ([piece] for piece in pieces)
+    return [*([together] if together else []), *alone]
+
+
+def _pieces(target: Target, core: SchedulerCore) -> Iterator[Target]:
+    job = core.jobs[target.job]
+    everything = [Range(0, job.record.spec.task_count)]
+    tasks = IntervalSet(everything if target.ranges is None else target.ranges)
+    cuts = {cut for ranges in (tasks, *job.sets.values()) for cut in ranges.cuts(RANGES_AT_ONCE)}
+    bounds = [0, *sorted(cuts), everything[0].stop]
+    if len(bounds) == 2:
+        yield target
+        return
+    for start, stop in pairwise(bounds):
+        if ranges := tuple(tasks.overlap(start, stop)):
+            yield Target(target.job, ranges)

@@ -1,0 +1,108 @@
+"""A job in many pieces is saved in chunks, and is the same after a restart."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.domain import chunks
+from cluster.domain.chunks import CHUNK, MANY_RANGES
+from cluster.domain.effects import Effect
+from cluster.domain.events import CancelRequested, ReportReceived, Target
+from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.job import JobChunk, JobProgress
+from cluster.domain.session import Report
+from tests.domain.core_bench import Bench, attempts, failed, ok, spec
+
+
+def saved(effects: list[Effect]) -> list[JobProgress | JobChunk]:
+    return [e for e in effects if isinstance(e, JobProgress | JobChunk)]
+
+
+def numbers_in(save: JobProgress | JobChunk) -> int:
+    """How many numbers its sets are written down in."""
+    flats = (save.ready, save.backoff, save.succeeded, save.failed, save.cancelled, save.cancelling)
+    held = (flat for *_, flat in save.held)
+    return sum(map(len, (*flats, *held, *(flat for _, flat in save.attempts))))
+
+
+def cancel(*ranges: tuple[int, int]) -> CancelRequested:
+    return CancelRequested(1, (Target(1, tuple(Range(*r) for r in ranges)),), "ann")
+
+
+def test_what_is_saved_of_a_job_of_a_million_pieces_is_the_chunk_that_changed() -> None:
+    bench, count = Bench(), 2_000_000
+    bench.submit(spec(count, millicpus=10**9))
+    job = bench.core.jobs[1]
+    job.cancel_unassigned(IntervalSet((i, i + 1) for i in range(0, count, 2)))
+    job.saves()
+    progress, chunk = saved(bench.core.turn([cancel((CHUNK + 1, CHUNK + 2))], bench.now))
+    assert isinstance(progress, JobProgress)
+    assert isinstance(chunk, JobChunk)
+    assert (progress.chunked, numbers_in(progress), chunk.chunk) == (True, 0, 1)
+    assert numbers_in(chunk) < 3 * CHUNK
+    assert saved(bench.core.turn([], bench.now)) == []
+
+
+def test_a_job_of_few_pieces_or_of_one_chunk_is_saved_as_one_record() -> None:
+    bench = Bench()
+    bench.submit(spec(CHUNK + 1, millicpus=10**9))
+    (whole,) = saved(bench.turn(cancel((5, 6))))
+    assert not whole.chunked  # type: ignore[union-attr]
+    many = tuple((i, i + 1) for i in range(0, 2 * MANY_RANGES, 2))
+    assert len(saved(bench.turn(cancel(*many)))) == 3
+    bench.submit(spec(CHUNK, millicpus=10**9))
+    targets = (Target(2, tuple(Range(*r) for r in many)),)
+    assert len(saved(bench.turn(CancelRequested(1, targets, "ann")))) == 1
+
+
+TASKS = 40
+index = st.integers(0, TASKS - 1)
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["ok", "failed", "started", "returned", "cancel", "later", "restart", "away"]), index, index
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=60)
+@given(steps)
+def test_whatever_happens_a_job_in_chunks_is_the_same_after_a_restart(steps: list[tuple[str, int, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "CHUNK", 8)
+        patch.setattr(chunks, "MANY_RANGES", 2)
+        bench = Bench()
+        session = bench.worker("w", 6000)
+        bench.worker("other", 6000)
+        bench.submit(spec(TASKS, retries=1))
+        bench.turn(cancel((3, 4), (13, 14)))
+        for what, first, second in steps:
+            attempt = next((n for n, tasks in bench.core.jobs[1].held_by("w") if first in tasks), 1)
+            match what:
+                case "ok":
+                    bench.report(session, ok=(ok(1, first, first + 1, attempt),))
+                case "failed":
+                    bench.report(session, ended=(failed(1, first, attempt),))
+                case "started" | "returned":
+                    bench.turn(
+                        ReportReceived(session, Report(0, **{what: (attempts(1, attempt, (first, first + 1)),)}))  # type: ignore[arg-type]
+                    )
+                case "cancel":
+                    bench.turn(cancel((min(first, second), max(first, second))))
+                case "later":
+                    bench.turn(after=2.0)
+                case "away":
+                    bench.turn(after=70.0)
+                case "restart":
+                    before = bench.core.jobs[1].progress()
+                    bench.restart()
+                    after = bench.core.jobs[1].progress()
+                    if not before.backoff:  # else those are due now
+                        assert (after.ready, after.attempts) == (before.ready, before.attempts)
+                    assert (after.held, after.cancelling) == (before.held, before.cancelling)
+                    for name in ("succeeded", "failed", "cancelled"):
+                        assert getattr(after, name) == getattr(before, name)
+                    bench.hello("other")
+                    bench.hello("w")
+                    session = bench._session
+        assert bench.progress[1].chunked

@@ -1,0 +1,141 @@
+"""No turn is given more than it can do at once, and nothing is left out by that."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.domain.effects import Effect, Notify, Send
+from cluster.domain.events import CancelRequested, ReportReceived, SessionClosed, Target
+from cluster.domain.intervals import Range
+from cluster.domain.job import JobProgress, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.session import Assign, Hello, Report
+from cluster.domain.states import TaskState
+from cluster.domain.turns import MOST_AT_ONCE, MOST_OK, parts, weight
+from cluster.domain.worker import MAX_MILLICPUS
+from tests.domain.core_bench import Bench, attempts, failed, ok, spec
+
+GREEDY = 1_000_000  # a worker that holds as many as any may
+
+
+def output(index: int, attempt: int = 1) -> SmallOutput:
+    return SmallOutput(1, index, attempt, b"%d" % index, b"")
+
+
+kinds = st.sampled_from(["started", "ok", "ended", "returned", None])
+
+
+@given(st.lists(kinds, min_size=1, max_size=300), st.integers(1, 40))
+def test_a_report_in_parts_says_the_same(what: list[str | None], each: int) -> None:
+    fields: dict[str, list[object]] = {"started": [], "ok": [], "ended": [], "returned": []}
+    outputs = []
+    for number, kind in enumerate(what):
+        first = number * each
+        match kind:
+            case "started" | "returned":
+                fields[kind].append(attempts(1, 1, *((i, i + 1) for i in range(first, first + each))))
+            case "ok":
+                fields["ok"].append(ok(1, first, first + each))
+            case "ended":
+                fields["ended"].append(failed(1, first))
+        outputs.append(output(first))
+    report = Report(7, **{kind: tuple(some) for kind, some in fields.items()}, outputs=tuple(outputs), draining=True)  # type: ignore[arg-type]
+    cut = parts(report)
+    assert [part.sequence for part in cut] == [0] * (len(cut) - 1) + [7]
+    assert all(part.draining for part in cut)
+    assert all(weight(ReportReceived(1, part)) <= MOST_AT_ONCE + 1 for part in cut)
+    for kind in ("started", "returned"):
+        assert [key for part in cut for a in getattr(part, kind) for key in a] == [
+            key for a in getattr(report, kind) for key in a
+        ]
+    assert [end for part in cut for end in part.ended] == list(report.ended)
+    assert [end for part in cut for end in part.ok] == list(report.ok)
+    for part in cut if len(cut) > 1 else ():  # each output with the end that it belongs to
+        ended = {end.index for end in part.ended} | {i for end in part.ok for i in range(end.first, end.stop)}
+        assert {o.index for o in part.outputs} == ended & {o.index for o in outputs}
+
+
+def test_long_ranges_are_cut_with_what_was_measured_of_their_tasks() -> None:
+    whole = OkEnds(1, 1, 0, 3 * MOST_OK, bytes(range(24)) * (3 * MOST_OK))
+    cut = [end for part in parts(Report(1, ok=(whole,))) for end in part.ok]
+    assert [end.count for end in cut] == [MOST_OK] * 3
+    assert b"".join(end.packed for end in cut) == whole.packed
+
+
+def test_what_costs_a_turn_more_weighs_more() -> None:
+    one = CancelRequested(1, (Target(1),), "ann")
+    apart = CancelRequested(1, (Target(1, tuple(Range(i, i + 1) for i in range(0, 8000, 2))),), "ann")
+    assert weight(one) == 1
+    assert weight(apart) >= MOST_AT_ONCE
+    assert weight(ReportReceived(1, Report(1, ended=tuple(failed(1, i) for i in range(100))))) == 101
+
+
+def turns(bench: Bench, after: float = 0.0) -> Iterator[list[Effect]]:
+    """What happens in so many seconds, turn by turn."""
+    until = bench.mono + after
+    while (due := bench.core.next_deadline()) is not None and due <= until:
+        bench.mono = max(bench.mono, due)
+        yield bench.core.turn([], bench.now)
+
+
+def ends_in(effects: list[Effect]) -> int:
+    return sum(isinstance(e, TaskEnd) for e in effects)
+
+
+def test_what_a_worker_held_is_lost_in_turns_of_bounded_size() -> None:
+    bench = Bench()
+    session = bench.worker("w", MAX_MILLICPUS)
+    bench.submit(spec(GREEDY, millicpus=1, retries=1))
+    held = bench.core.workers["w"].held
+    bench.turn(SessionClosed(session))
+    ends = [ends_in(effects) for effects in turns(bench, after=60.5)]
+    assert sum(ends) == held > 10 * MOST_AT_ONCE
+    assert max(ends) <= MOST_AT_ONCE
+    job = bench.core.jobs[1]
+    ready = [len(job.ready) for _ in turns(bench, after=2.0)]
+    assert ready[-1] == GREEDY
+    assert max(after - before for before, after in pairwise(ready)) <= MOST_AT_ONCE, "tried again in turns, too"
+
+
+def test_who_comes_back_in_the_midst_of_being_lost_keeps_the_rest() -> None:
+    bench = Bench()
+    session = bench.worker("w", MAX_MILLICPUS)
+    bench.submit(spec(GREEDY, millicpus=1))
+    job = bench.core.jobs[1]
+    running = attempts(1, 1, *job.held["w", 1].ranges())
+    bench.turn(SessionClosed(session))
+    lost = next(filter(None, map(ends_in, turns(bench, after=70.0))))
+    bench.hello("w", Hello("inc", MAX_MILLICPUS, 1, running=(running,)))
+    assert job.count(TaskState.FAILED) == lost == MOST_AT_ONCE
+    assert job.count(TaskState.RUNNING) == running.count - lost
+    bench.turn(after=5.0)
+    assert job.count(TaskState.FAILED) == lost
+
+
+def test_tasks_in_many_pieces_are_assigned_in_turns_of_bounded_size() -> None:
+    bench = Bench()
+    bench.submit(spec(100_000, millicpus=1))
+    job = bench.core.jobs[1]
+    bench.turn(CancelRequested(1, (Target(1, tuple(Range(i, i + 1) for i in range(0, 100_000, 2))),), "ann"))
+    for worker in range(4):
+        bench.register(f"w{worker}", 1000)
+    for worker in range(4):
+        bench.hello(f"w{worker}")
+    bench.turn()
+    sent = [
+        sum(len(e.message.attempts.ranges) for e in effects if isinstance(e, Send) and isinstance(e.message, Assign))
+        for effects in turns(bench)
+    ]
+    assert sum(map(len, job.held.values())) == 4000
+    assert max(sent, default=0) <= MOST_AT_ONCE + 1000, "no more than one worker's beyond it"
+
+
+def test_a_session_that_ends_saves_nothing_of_the_jobs_that_it_has() -> None:
+    bench = Bench()
+    session = bench.worker("w", 100_000)
+    for _ in range(100):
+        bench.submit(spec())
+    effects = bench.turn(SessionClosed(session))
+    assert sum(isinstance(e, Notify) for e in effects) == 100
+    assert not [e for e in effects if isinstance(e, JobProgress)]
