@@ -81,7 +81,7 @@ def _look_ahead(number: int, tasks: Range, core: SchedulerCore) -> tuple[int, in
     if tasks.start in ended:
         return next(ended.ranges()).stop, 0
     if tasks.start in job.ready and not job.attempts:
-        return 0, job.ready.overlap(*tasks)[0].stop
+        return 0, next(job.ready.within(*tasks))[1]
     return 0, 0
 
 

@@ -33,6 +33,7 @@ from cluster.pki.spare import remove_but_keep_room, write_anyhow
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.room import allow_many_files
 from cluster.scheduler.addresses import check_host, join_up, split_listen
+from cluster.scheduler.collecting import look_at_each_object_once
 from cluster.scheduler.service import Addresses, Service
 from cluster.store.sqlite import SqliteStore, stored_cluster_id
 
@@ -89,6 +90,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
         except BaseException:
             store.close()
             raise
+        look_at_each_object_once()
         renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
         stop = _stop_signal()
         try:

@@ -1,0 +1,120 @@
+"""However much is asked of the scheduler at once, it takes it turn by turn, and others have theirs between."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.effects import Effect
+from cluster.domain.events import CancelRequested, Event, HeartbeatReceived, Now
+from cluster.domain.job import ArraySegment
+from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.session import Assign
+from cluster.domain.turns import MOST_AT_ONCE, weight
+from cluster.scheduler import cancelling
+from cluster.scheduler import driver as driver_module
+from tests.integration.schedulers import W1, Cluster, in_cluster
+
+
+def watched(cluster: Cluster, patch: pytest.MonkeyPatch) -> list[list[Event]]:
+    """The events of each turn from now on."""
+    seen: list[list[Event]] = []
+    turn = SchedulerCore.turn
+
+    def watching(core: SchedulerCore, events: Sequence[Event], now: Now) -> list[Effect]:
+        seen.append(list(events))
+        return turn(core, events, now)
+
+    patch.setattr(SchedulerCore, "turn", watching)
+    return seen
+
+
+def test_what_many_put_at_once_is_cut_into_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(cluster: Cluster) -> None:
+        driver = cluster.service.driver
+        seen = watched(cluster, monkeypatch)
+        done = await asyncio.gather(*(driver.tell(HeartbeatReceived(9, n)) for n in range(5 * MOST_AT_ONCE)))
+        assert all(future.done() for future in done)
+        assert sum(map(len, seen)) == 5 * MOST_AT_ONCE
+        assert max(sum(map(weight, events)) for events in seen) <= MOST_AT_ONCE
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_long_report_is_taken_in_several_turns_and_acknowledged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker(W1, "box", 10**6)
+        await worker.connect()
+        await user.submit("false", millicpus=100, array=(ArraySegment(1, 4 * MOST_AT_ONCE),))
+        assign = await worker.hear(Assign)
+        seen = watched(cluster, monkeypatch)
+        await worker.fail(assign)
+        assert len([events for events in seen if events]) >= assign.attempts.count / MOST_AT_ONCE
+        assert max(sum(map(weight, events)) for events in seen) <= MOST_AT_ONCE + 2
+        assert (await user.get("1")).job.counts.failed == assign.attempts.count
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_job_in_many_pieces_is_cancelled_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancelling, "RANGES_AT_ONCE", 100)
+
+    async def body(cluster: Cluster) -> None:
+        user = cluster.user()
+        for _ in range(2):
+            await user.submit("true", millicpus=10**6, array=(ArraySegment(0, 9999),))
+        seen = watched(cluster, monkeypatch)
+        assert (await user.cancel("1.0-1999:2")).cancelled == 1000
+        assert (await user.cancel("all")).cancelled == 9000 + 10_000
+        cancels = [event for events in seen for event in events if isinstance(event, CancelRequested)]
+        assert max(len(t.ranges or ()) for event in cancels for t in event.targets) <= 100
+        assert len(cancels) >= 20, "of the second call, too, as many pieces as there are of what is left"
+        assert [len(event.targets) for event in cancels] == [1] * len(cancels)
+
+    in_cluster(tmp_path, body)
+
+
+def test_many_readers_at_once_let_others_have_their_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads that wait for a commit are answered one after another, but not all in one go."""
+    monkeypatch.setattr(driver_module, "BREATH", -1.0)
+
+    async def body(cluster: Cluster) -> None:
+        driver = cluster.service.driver
+        order: list[str] = []
+
+        async def other() -> None:
+            for _ in range(50):
+                order.append("other")
+                await asyncio.sleep(0)
+
+        tasks = [asyncio.create_task(driver.read(lambda core: order.append("read"))) for _ in range(50)]
+        tasks.append(asyncio.create_task(other()))
+        driver.put(HeartbeatReceived(9, 1))
+        await asyncio.gather(*tasks)
+        last_read = len(order) - 1 - order[::-1].index("read")
+        assert order[:last_read].count("other") > 20
+
+    in_cluster(tmp_path, body)
+
+
+def test_what_lives_is_looked_at_once_by_the_collector_of_cycles() -> None:
+    """In a process of its own: it changes that for good. 100,000 jobs held the loop for 0.4 s at a time."""
+    program = """
+import gc
+from cluster.scheduler.collecting import look_at_each_object_once
+walked = []
+gc.callbacks.append(lambda phase, info: walked.append(len(gc.get_objects(2))) if phase == "start" else None)
+look_at_each_object_once()
+kept = [[number] for number in range(300_000)]
+assert len(walked) > 100
+print(max(walked[1:]), gc.get_freeze_count())
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    most, frozen = map(int, found.split())
+    assert most < 120_000, "objects of one walk"
+    assert frozen > 200_000
