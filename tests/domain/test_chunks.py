@@ -55,6 +55,29 @@ def test_a_job_of_few_pieces_or_of_one_chunk_is_saved_as_one_record() -> None:
     assert len(saved(bench.turn(CancelRequested(1, targets, "ann")))) == 1
 
 
+def test_a_wish_to_stop_what_runs_is_saved_with_its_chunk() -> None:
+    bench = Bench()
+    bench.submit(spec(3 * CHUNK, millicpus=10**9))
+    job = bench.core.jobs[1]
+    held = IntervalSet([(CHUNK + 2, CHUNK + 4)])
+    job.cancel_unassigned(IntervalSet((i, i + 1) for i in range(0, 3 * MANY_RANGES, 2)))
+    job.saves()
+    job.ask_to_stop(held)
+    assert [(chunk.chunk, chunk.cancelling) for chunk in job.saves()[1:]] == [(1, (CHUNK + 2, CHUNK + 4))]  # type: ignore[union-attr]
+
+
+def test_after_a_restart_a_job_is_saved_as_it_was() -> None:
+    bench = Bench()
+    bench.submit(spec(2 * CHUNK, millicpus=10**9))
+    bench.restart()
+    (whole,) = saved(bench.turn(cancel((5, 6))))
+    assert numbers_in(whole) == 6
+    bench.turn(cancel(*((i, i + 1) for i in range(0, 2 * MANY_RANGES, 2))))
+    bench.restart()
+    progress, chunk = saved(bench.turn(cancel((CHUNK, CHUNK + 1))))
+    assert (numbers_in(progress), chunk.chunk) == (0, 1)  # type: ignore[union-attr]
+
+
 TASKS = 40
 index = st.integers(0, TASKS - 1)
 steps = st.lists(

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.domain import turns as turns_module
 from cluster.domain.effects import Effect, Notify, Send
-from cluster.domain.events import CancelRequested, ReportReceived, SessionClosed, Target
+from cluster.domain.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened, Target
 from cluster.domain.intervals import Range
 from cluster.domain.job import JobProgress, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.session import Assign, Hello, Report
@@ -26,8 +28,14 @@ def output(index: int, attempt: int = 1) -> SmallOutput:
 kinds = st.sampled_from(["started", "ok", "ended", "returned", None])
 
 
-@given(st.lists(kinds, min_size=1, max_size=300), st.integers(1, 40))
+@given(st.lists(kinds, min_size=1, max_size=60), st.integers(1, 25))
 def test_a_report_in_parts_says_the_same(what: list[str | None], each: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns_module, "MOST_AT_ONCE", 10)
+        _says_the_same_in_parts(what, each)
+
+
+def _says_the_same_in_parts(what: list[str | None], each: int) -> None:
     fields: dict[str, list[object]] = {"started": [], "ok": [], "ended": [], "returned": []}
     outputs = []
     for number, kind in enumerate(what):
@@ -42,9 +50,10 @@ def test_a_report_in_parts_says_the_same(what: list[str | None], each: int) -> N
         outputs.append(output(first))
     report = Report(7, **{kind: tuple(some) for kind, some in fields.items()}, outputs=tuple(outputs), draining=True)  # type: ignore[arg-type]
     cut = parts(report)
+    assert len(cut) >= weight(ReportReceived(1, report)) // 11
     assert [part.sequence for part in cut] == [0] * (len(cut) - 1) + [7]
     assert all(part.draining for part in cut)
-    assert all(weight(ReportReceived(1, part)) <= MOST_AT_ONCE + 1 for part in cut)
+    assert all(weight(ReportReceived(1, part)) <= 10 + 1 for part in cut)
     for kind in ("started", "returned"):
         assert [key for part in cut for a in getattr(part, kind) for key in a] == [
             key for a in getattr(report, kind) for key in a
@@ -118,17 +127,15 @@ def test_tasks_in_many_pieces_are_assigned_in_turns_of_bounded_size() -> None:
     bench.submit(spec(100_000, millicpus=1))
     job = bench.core.jobs[1]
     bench.turn(CancelRequested(1, (Target(1, tuple(Range(i, i + 1) for i in range(0, 100_000, 2))),), "ann"))
-    for worker in range(4):
-        bench.register(f"w{worker}", 1000)
-    for worker in range(4):
-        bench.hello(f"w{worker}")
-    bench.turn()
+    for worker in range(10):
+        bench.register(f"w{worker}", 300)
+    hello = [SessionOpened(worker, f"w{worker}", Hello("inc", 300, 1)) for worker in range(10)]
     sent = [
         sum(len(e.message.attempts.ranges) for e in effects if isinstance(e, Send) and isinstance(e.message, Assign))
-        for effects in turns(bench)
+        for effects in (bench.core.turn(hello, bench.now), *turns(bench))
     ]
-    assert sum(map(len, job.held.values())) == 4000
-    assert max(sent, default=0) <= MOST_AT_ONCE + 1000, "no more than one worker's beyond it"
+    assert sum(sent) == sum(map(len, job.held.values())) == 3000
+    assert max(sent) <= MOST_AT_ONCE + 300, "no more than one worker's beyond it"
 
 
 def test_a_session_that_ends_saves_nothing_of_the_jobs_that_it_has() -> None:
