@@ -4,6 +4,7 @@ Tokens that they had made are dead with them: else they came back by one. Who ha
 that an admin may judge; with `and_joined` all that came of them is expelled as well, through any number of steps.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -47,9 +48,18 @@ class Expulsion:
         self._records: list[Record] = []
         self._users: dict[str, UserRecord] = {}
         self._workers: dict[str, None] = {}
-        self._gone: set[Maker] = set()  # the joinings that are refused, by this or before
+        self._gone: dict[Maker, None] = {}  # the joinings that are refused, by this or before
         self._theirs: set[str] = set()  # ids of the tokens that those have made
-        self._good = {token.id for token in known.tokens() if token.is_good(now)}
+        # As it was before. There may be many, and each of those that go leads to some of them.
+        self._tokens = known.tokens()
+        self._made: defaultdict[Maker | None, list[TokenRecord]] = defaultdict(list)
+        self._for: defaultdict[str, list[TokenRecord]] = defaultdict(list)
+        for token in self._tokens:
+            self._made[token.maker].append(token)
+            self._for[token.user].append(token)
+        self._joined: defaultdict[str, list[Enrolment]] = defaultdict(list)
+        for enrolment in known.enrolments():
+            self._joined[enrolment.token].append(enrolment)
 
     def user(self, name: str) -> None:
         """All certificates of the name's present holder, and all tokens that make somebody this user.
@@ -59,30 +69,26 @@ class Expulsion:
         if name in self._users:
             return
         self._users[name] = user
-        if name != ADMIN_NAME and user.revoked is None:
-            self._keep(replace(user, revoked=self._now))
-        elif name != ADMIN_NAME:
-            self._keep(user)
+        if name != ADMIN_NAME:
+            self._keep(user if user.revoked is not None else replace(user, revoked=self._now))
         for enrolment in self._all_of(Kind.USER, name):
             if enrolment.revoked is None or enrolment.revoked >= user.created:  # else of who had the name before
                 self._joining(enrolment)
-        for token in self._known.tokens():
-            if token.user == name and token.revoked is None:
-                self._keep(replace(token, revoked=self._now))
+        for token in self._for[name]:
+            self._close(token)
 
     def worker(self, worker_id: str) -> None:
         """All certificates of the worker."""
-        self._workers[worker_id] = None
-        for enrolment in self._all_of(Kind.WORKER, worker_id):
-            self._joining(enrolment)
+        if worker_id not in self._workers:
+            self._workers[worker_id] = None
+            for enrolment in self._all_of(Kind.WORKER, worker_id):
+                self._joining(enrolment)
 
     def token(self, token: TokenRecord) -> None:
         """Nobody joins by it any more; with `and_joined`, who has is expelled. A user who has joined by another one as
         well keeps that."""
-        self._keep(token if token.revoked is not None else replace(token, revoked=self._now))
-        for enrolment in self._known.enrolments() if self._and_joined else ():
-            if enrolment.token != token.id:
-                continue
+        self._close(token)
+        for enrolment in self._joined[token.id] if self._and_joined else ():
             if enrolment.kind is Kind.WORKER:
                 self.worker(enrolment.name)
                 continue
@@ -92,20 +98,20 @@ class Expulsion:
 
     def done(self) -> Expelled:
         """Goes on to what those who are expelled have made, and so on; then says what came of all of it."""
-        while theirs := [t for t in self._known.tokens() if t.maker in self._gone and t.id not in self._theirs]:
-            for token in theirs:
+        followed: set[Maker] = set()
+        while makers := [maker for maker in self._gone if maker not in followed]:
+            followed.update(makers)
+            for token in [token for maker in makers for token in self._made[maker]]:
                 self._theirs.add(token.id)
                 self.token(token)
-        perhaps = set[str]()
+        dead = set(self._theirs)
         if any(m.kind is Kind.USER and self._known.user(m.name).role is Role.ADMIN for m in self._gone):
-            for token in self._known.tokens():
-                if token.maker is None and token.revoked is None:  # it may be theirs, and nobody knows better
-                    perhaps.add(token.id)
-                    self._keep(replace(token, revoked=self._now))
+            for token in self._made[None]:  # it may be theirs, and nobody knows better
+                self._close(token)
+                dead.add(token.id)
         left = [e for e in self._known.enrolments() if e.token in self._theirs and e.revoked is None]
-        users, workers = tuple(self._users.values()), tuple(self._workers)
-        dead = tuple(t.id for t in self._known.tokens() if t.id in self._good & (self._theirs | perhaps))
-        return Expelled(tuple(self._records), users, workers, dead, tuple(left))
+        tokens = tuple(token.id for token in self._tokens if token.id in dead and token.is_good(self._now))
+        return Expelled(tuple(self._records), tuple(self._users.values()), tuple(self._workers), tokens, tuple(left))
 
     def _all_of(self, kind: Kind, name: str) -> list[Enrolment]:
         """Its joinings, and what was made by hand."""
@@ -114,8 +120,11 @@ class Expulsion:
         return present if by_hand else [Enrolment(kind, name, BY_HAND, "", self._now), *present]
 
     def _joining(self, enrolment: Enrolment) -> None:
-        self._gone.add(enrolment.as_maker)
+        self._gone[enrolment.as_maker] = None
         self._keep(enrolment if enrolment.revoked is not None else replace(enrolment, revoked=self._now))
+
+    def _close(self, token: TokenRecord) -> None:
+        self._keep(token if token.revoked is not None else replace(token, revoked=self._now))
 
     def _keep(self, record: Record) -> None:
         """At once, so that what follows sees it."""

@@ -38,6 +38,9 @@ class _Call:
     error: ClusterError | None = None
 
 
+_present: ContextVar[_Call] = ContextVar("present")  # also of tasks that a handler starts
+
+
 class Gate:
     """Lets calls in or raises NotAuthenticated or NotPermitted, and cuts those that lose their right.
 
@@ -77,7 +80,7 @@ class Gate:
         task = asyncio.current_task()
         assert task is not None, "gRPC runs each call in a task of its own"
         call = _Call(task, peer, method)
-        token = _caller.set(caller)
+        token, present = _caller.set(caller), _present.set(call)
         self._calls.add(call)
         self._wake_at(peer.not_after)
         try:
@@ -90,14 +93,15 @@ class Gate:
         finally:
             self._calls.discard(call)
             _caller.reset(token)
+            _present.reset(present)
 
     def recheck(self) -> None:
         """Cut the calls under way that would not be let in now. To be called after a role or revocation changed.
 
         The call that changes it, if it is one, gets to its end: whoever expels itself is told so."""
-        present = asyncio.current_task()
+        present = _present.get(None)
         for call in list(self._calls):
-            if call.task is present:
+            if call is present:
                 continue
             try:
                 self._check(call.peer, call.method)

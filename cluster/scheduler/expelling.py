@@ -1,18 +1,22 @@
 """Expelling users and workers: their certificates are refused, their calls cut, their jobs cancelled."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cluster.domain.errors import NotFound
 from cluster.domain.events import Target, WorkerRemoved
 from cluster.domain.expulsion import Expelled
 from cluster.domain.identity import ADMIN_NAME, Caller, Kind
+from cluster.domain.members import Members
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.users import UserRecord
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.cancelling import cancel
 from cluster.scheduler.driver import Driver
+
+T = TypeVar("T")
 
 
 class Removed(NamedTuple):
@@ -32,16 +36,15 @@ class Expelling:
         self._driver = driver
         self._admission = admission
         self._renew_admin = renew_admin
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool, by: Caller) -> tuple[Expelled, int]:
         """Answers what came of it, and how many tasks of their jobs were asked to stop. NotFound."""
-        expelled = await self._admission.expel(lambda members, now: members.revoke_user(name, now, and_joined))
-        return expelled, await self._follow_up(expelled, keep_jobs, by)
+        return await self._whole(self._expel(lambda m, now: m.revoke_user(name, now, and_joined), keep_jobs, by))
 
     async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool, by: Caller) -> tuple[Expelled, int]:
         """As `revoke_user`."""
-        expelled = await self._admission.expel(lambda members, now: members.revoke_token(token_id, and_joined, now))
-        return expelled, await self._follow_up(expelled, keep_jobs, by)
+        return await self._whole(self._expel(lambda m, now: m.revoke_token(token_id, and_joined, now), keep_jobs, by))
 
     async def remove_worker(self, worker: str, revoke: bool) -> "Removed":
         """Takes the worker of that id or name off the list. With `revoke` every certificate of it is refused.
@@ -54,10 +57,23 @@ class Expelling:
             worker_id = worker  # it has joined, and never registered
         if revoke:
             tokens = self._admission.members.tokens_open_to(worker_id, self._driver.clock().wall)
-            await self._admission.expel(lambda members, now: members.revoke_worker(worker_id, now))
-            return Removed(worker_id, name, await self._take_off(worker_id) if name else 0, tokens)
+            return Removed(worker_id, name, await self._whole(self._expel_worker(worker_id, bool(name))), tokens)
         held: int = await self._driver.ask(lambda ask: WorkerRemoved(ask, worker_id))
         return Removed(worker_id, name, held)
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Does it to its end, also when the call that asks for it breaks off, or is cut since its caller is expelled at
+        the same time: nobody may stay half expelled, and no cluster without its first user."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _expel(
+        self, decide: Callable[[Members, float], Expelled], keep_jobs: bool, by: Caller
+    ) -> tuple[Expelled, int]:
+        expelled = await self._admission.expel(decide)
+        return expelled, await self._follow_up(expelled, keep_jobs, by)
 
     async def _follow_up(self, expelled: Expelled, keep_jobs: bool, by: Caller) -> int:
         if any(user.name == ADMIN_NAME for user in expelled.users):
@@ -66,6 +82,10 @@ class Expelling:
             with suppress(NotFound):  # it has joined, and never registered
                 await self._take_off(worker_id)
         return 0 if keep_jobs else sum([await self._cancel_jobs_of(user, by) for user in expelled.users])
+
+    async def _expel_worker(self, worker_id: str, listed: bool) -> int:
+        await self._admission.expel(lambda members, now: members.revoke_worker(worker_id, now))
+        return await self._take_off(worker_id) if listed else 0
 
     async def _take_off(self, worker_id: str) -> int:
         held: int = await self._driver.ask(lambda ask: WorkerRemoved(ask, worker_id, expelled=True))

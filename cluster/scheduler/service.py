@@ -83,7 +83,7 @@ class Service:
         self._sessions = Sessions(self.driver, self.admission.members.expelled_users)
         jobs = JobsDoor(self.driver, Sources(self.driver, files, relay, self._sessions))
         workers = WorkerDoor(self.driver, self._sessions, relay, files, authority)
-        expelling = Expelling(self.driver, self.admission, self._renew_admin)
+        self.expelling = expelling = Expelling(self.driver, self.admission, self._renew_admin)
         tokens = TokensDoor(self.driver, self.admission, expelling, self.new_token)
         users, machines = UsersDoor(self.driver, self.admission, expelling), WorkersDoor(self.admission, expelling)
         self._server = mutual_tls_server(

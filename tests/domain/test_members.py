@@ -1,6 +1,7 @@
 """Who is let in and who is expelled, as records and certificates come and go."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -285,3 +286,26 @@ def test_a_token_of_which_nobody_knows_who_made_it_ends_with_the_next_admin_who_
     disk.join("t1", 1)
     assert disk.members.revoke_user("ada", 30).tokens == ()  # who could make none
     assert disk.members.revoke_user("admin", 30).tokens == ("t0",)
+
+
+def test_what_an_expulsion_looks_at_does_not_grow_with_each_token(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An admin may have made thousands, and each may have let somebody in."""
+    disk.token("t1", Role.ADMIN, "eve")
+    eve = disk.join("t1", 1)
+    for number in range(50):
+        disk.token(f"e{number}", by=eve)
+        disk.join(f"e{number}", 100 + number, f"6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b{number:04x}")
+    looks = Counter[str]()
+    for name in ("tokens", "enrolments"):
+        monkeypatch.setattr(disk.members, name, _counted(name, getattr(disk.members, name), looks))
+    expelled = disk.members.revoke_user("eve", 30, and_joined=True)
+    assert (len(expelled.tokens), len(expelled.workers)) == (50, 50)
+    assert 0 < looks.total() < 5
+
+
+def _counted(name: str, real: Callable[[], object], looks: Counter[str]) -> Callable[[], object]:
+    def look() -> object:
+        looks[name] += 1
+        return real()
+
+    return look

@@ -15,11 +15,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Conflict, NotAuthenticated, NotFound, Unreachable
+from cluster.domain.errors import ClusterError, Conflict, Exhausted, NotAuthenticated, NotFound, Unreachable
 from cluster.domain.identity import Identity, Kind, Peer, Role, scheduler_server_name
 from cluster.domain.members import ExpelledUser
 from cluster.domain.session import Assign, Attempts
-from cluster.domain.tokens import parse_join_token
+from cluster.domain.tokens import JoinToken, parse_join_token
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials
 from cluster.pki.peers import check_pinned_chain
@@ -443,6 +443,80 @@ def test_the_first_user_is_given_another_certificate_and_copies_of_the_old_one_a
         await check()
         await cluster.restart()
         await check()
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("name", ["ada", "admin"])
+def test_an_expulsion_goes_on_to_its_end_when_its_call_breaks_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, cut: bool
+) -> None:
+    """Jobs of the expelled went on, and the first user was refused on its own machine until the next start. `cut`: the
+    caller was expelled at the same time; else it has left."""
+
+    async def body(cluster: Cluster) -> None:
+        ada, eve = await join(cluster, Role.USER, "ada"), await join(cluster, Role.ADMIN, "eve")
+        await ada.user.submit("true")
+        admission, deciding, gate = cluster.service.admission, asyncio.Event(), asyncio.Event()
+        real, admin = admission._save, cluster.directory / "admin.pem"
+        before = admin.read_bytes()
+
+        async def save(records: Any) -> None:
+            deciding.set()
+            await gate.wait()
+            await real(records)
+
+        monkeypatch.setattr(admission, "_save", save)
+        call = admin_pb2_grpc.UsersStub(eve.channel).RevokeUser(admin_pb2.RevokeUserRequest(name=name))
+        await deciding.wait()
+        if cut:
+            other = asyncio.create_task(admission.expel(lambda members, now: members.revoke_user("eve", now)))
+        else:
+            call.cancel()
+        with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+            await call
+        gate.set()
+        if cut:
+            await other
+        if under_way := set(cluster.service.expelling._under_way):
+            await asyncio.wait(under_way)
+        if name == "admin":
+            assert admin.read_bytes() != before
+        credentials, server_name = load_credentials(admin), scheduler_server_name(cluster.authority.cluster_id)
+        async with dial(cluster.service.address, credentials, server_name) as channel:
+            (job,) = await User(channel, cluster.service.address).jobs()
+        assert (job.state == job_pb2.TASK_STATE_CANCELLED) == (name == "ada")
+
+    in_cluster(tmp_path, body)
+
+
+def test_who_joins_by_a_token_at_the_instant_of_its_revocation_is_refused(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        eve = await join(cluster, Role.ADMIN, "eve")
+        token = await made_by(cluster, eve)
+        joining = [asyncio.create_task(join(cluster, token=token)) for _ in range(60)]
+        await asyncio.wait(joining, return_when=asyncio.FIRST_COMPLETED)
+        more = [asyncio.create_task(made_by(cluster, eve)) for _ in range(20)]
+        answer = await Admin(cluster).revoke_user("eve", and_joined=True)
+        outcomes = await asyncio.gather(*joining, *more, return_exceptions=True)
+        members = [outcome for outcome in outcomes if isinstance(outcome, Member)]
+        refused = [outcome for outcome in outcomes if isinstance(outcome, NotAuthenticated | Exhausted)]
+        tokens = [outcome for outcome in outcomes if isinstance(outcome, JoinToken)]
+        assert len(members) + len(refused) + len(tokens) == 80, outcomes
+        assert members
+        print(f"{len(members)} had joined, {len(refused)} calls were refused, {len(tokens)} tokens were made")
+        assert {m.id for m in answer.expelled} >= {member.name for member in members}
+        for _ in range(2):
+            for member in members:
+                await ends_refused(member.worker("box").register())
+                await ends_refused(renew(member.dial(), cluster.service.address, KeyRequest().request))
+            for made in [token, *tokens]:
+                with pytest.raises((NotAuthenticated, Exhausted)):  # who is refused often has to wait
+                    await join(cluster, token=replace(made, address=cluster.service.join_address))
+            await cluster.restart()
+            for member in members:
+                member.channel = member.dial()
 
     in_cluster(tmp_path, body)
 
