@@ -104,8 +104,8 @@ class SchedulerDoor:
         return jobs, answer.cancelled
 
     async def workers(self) -> tuple[Worker, ...]:
-        with calling(self.address):
-            return tuple(map(worker_of, (await self._jobs.ListWorkers(jobs_pb2.ListWorkersRequest())).workers))
+        pages = self._pages(self._jobs.ListWorkers, jobs_pb2.ListWorkersRequest())
+        return tuple([worker_of(worker) async for page in pages for worker in page.workers])
 
     async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
         from cluster.v1 import admin_pb2
@@ -118,8 +118,8 @@ class SchedulerDoor:
     async def tokens(self) -> tuple[Token, ...]:
         from cluster.v1 import admin_pb2
 
-        with calling(self.address):
-            return tuple(map(token_of, (await self._admins("Tokens").ListTokens(admin_pb2.ListTokensRequest())).tokens))
+        pages = self._pages(self._admins("Tokens").ListTokens, admin_pb2.ListTokensRequest())
+        return tuple([token_of(token) async for page in pages for token in page.tokens])
 
     async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
         from cluster.v1 import admin_pb2
@@ -132,8 +132,8 @@ class SchedulerDoor:
     async def users(self) -> tuple[User, ...]:
         from cluster.v1 import admin_pb2
 
-        with calling(self.address):
-            return tuple(map(user_of, (await self._admins("Users").ListUsers(admin_pb2.ListUsersRequest())).users))
+        pages = self._pages(self._admins("Users").ListUsers, admin_pb2.ListUsersRequest())
+        return tuple([user_of(user) async for page in pages for user in page.users])
 
     async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
         from cluster.v1 import admin_pb2
@@ -154,6 +154,16 @@ class SchedulerDoor:
 
     async def close(self) -> None:
         await self._channel.close()
+
+    async def _pages(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
+        """Each answer, until there are no more."""
+        while True:
+            with calling(self.address):
+                answer = await method(request)
+            yield answer
+            if not answer.next:
+                return
+            request.after = answer.next
 
     def _admins(self, service: str) -> Any:
         """The stub of a service for admins: loaded only for them."""

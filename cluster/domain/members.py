@@ -141,10 +141,6 @@ class Members:
             raise NotFound(f"there is no user {name!r}; `cluster user list` shows those there are")
         return self._users[name]
 
-    def users(self) -> list[UserRecord]:
-        """Oldest first, revoked ones included."""
-        return list(self._users.values())
-
     def enrolments(self) -> list[Enrolment]:
         """All there ever were."""
         return list(self._all())
@@ -152,14 +148,6 @@ class Members:
     def enrolments_of(self, kind: Kind, name: str) -> list[Enrolment]:
         """Of one worker, or of all who have had a user's name."""
         return list(self._of(kind, name).values())
-
-    def joined_by(self) -> dict[str, list[Enrolment]]:
-        """Who has joined by each token, and was not expelled; by the token's id."""
-        found: dict[str, list[Enrolment]] = {}
-        for enrolment in self._all():
-            if enrolment.revoked is None:
-                found.setdefault(enrolment.token, []).append(enrolment)
-        return found
 
     def live_enrolments(self, kind: Kind, name: str) -> list[Enrolment]:
         """Those joinings of a worker or user that are not revoked."""

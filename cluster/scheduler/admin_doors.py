@@ -7,12 +7,15 @@ from cluster.domain.errors import InvalidInput
 from cluster.domain.expulsion import Expelled
 from cluster.domain.identity import Kind, Role
 from cluster.domain.tokens import GRANTABLE, JoinToken, TokenRecord
+from cluster.domain.users import UserRecord
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expelling import Expelling
+from cluster.scheduler.listing import listed
+from cluster.store.interface import Store
 from cluster.v1 import admin_pb2, admin_pb2_grpc
 
 MOST_JOINED = 100  # members that a list names for each token
@@ -38,13 +41,20 @@ class TokensDoor(admin_pb2_grpc.TokensServicer):
         maker = Maker(caller.identity.kind, caller.identity.name, caller.enrolment)
         token, record = self._new_token(Role(request.role), request.life, request.uses or None, request.user, maker)
         await self._admission.add(record)
-        return admin_pb2.CreateTokenResponse(token=_token(record, (), {}), join_token=str(token))
+        return admin_pb2.CreateTokenResponse(token=_token(record, (), 0, {}), join_token=str(token))
 
     async def ListTokens(self, request: admin_pb2.ListTokensRequest, context: Context) -> admin_pb2.ListTokensResponse:
-        names, members = await _worker_names(self._driver), self._admission.members
-        joined = members.joined_by()
-        tokens = [_token(token, joined.get(token.id, ()), names) for token in members.tokens()]
-        return admin_pb2.ListTokensResponse(tokens=tokens)
+        tokens, after = await listed(self._tokens, lambda token: token.id, request.after, request.limit)
+        return admin_pb2.ListTokensResponse(tokens=tokens, next=after)
+
+    async def _tokens(self, after: str, most: int) -> list[admin_pb2.Token]:
+        def ask(store: Store) -> list[tuple[TokenRecord, list[Enrolment], int]]:
+            return [(token, *store.joined_by(token.id, MOST_JOINED)) for token in store.tokens(after, most)]
+
+        found = await self._driver.fetch(ask)
+        ids = {e.name for _, joined, _ in found for e in joined if e.kind is Kind.WORKER}
+        names = await self._driver.read(lambda core: {i: core.workers[i].record.name for i in ids if i in core.workers})
+        return [_token(token, joined, count, names) for token, joined, count in found]
 
     async def RevokeToken(
         self, request: admin_pb2.RevokeTokenRequest, context: Context
@@ -69,19 +79,24 @@ class UsersDoor(admin_pb2_grpc.UsersServicer):
         self._expelling = expelling
 
     async def ListUsers(self, request: admin_pb2.ListUsersRequest, context: Context) -> admin_pb2.ListUsersResponse:
-        members = self._admission.members
-        users = [
+        users, after = await listed(self._users, lambda user: user.name, request.after, request.limit)
+        return admin_pb2.ListUsersResponse(users=users, next=after)
+
+    async def _users(self, after: str, most: int) -> list[admin_pb2.User]:
+        def ask(store: Store) -> list[tuple[UserRecord, int]]:
+            return [(user, store.joinings_of(user.name)) for user in store.users(after, most)]
+
+        return [
             admin_pb2.User(
                 name=user.name,
                 id=user.id,
                 role=user.role,
                 created_at=user.created,
                 revoked_at=user.revoked or 0.0,
-                joined=sum(1 for e in members.live_enrolments(Kind.USER, user.name) if e.token),
+                joined=joined,
             )
-            for user in members.users()
+            for user, joined in await self._driver.fetch(ask)
         ]
-        return admin_pb2.ListUsersResponse(users=users)
 
     async def RevokeUser(self, request: admin_pb2.RevokeUserRequest, context: Context) -> admin_pb2.RevokeUserResponse:
         check_text("the name", request.name)
@@ -111,7 +126,9 @@ class WorkersDoor(admin_pb2_grpc.WorkersServicer):
         return admin_pb2.RemoveWorkerResponse(**removed._asdict())
 
 
-def _token(record: TokenRecord, joined: Sequence[Enrolment], worker_names: Mapping[str, str]) -> admin_pb2.Token:
+def _token(
+    record: TokenRecord, joined: Sequence[Enrolment], count: int, worker_names: Mapping[str, str]
+) -> admin_pb2.Token:
     return admin_pb2.Token(
         id=record.id,
         role=record.role,
@@ -122,8 +139,8 @@ def _token(record: TokenRecord, joined: Sequence[Enrolment], worker_names: Mappi
         revoked=record.revoked is not None,
         user=record.user,
         maker=str(record.maker or ""),
-        joined=[_member(e.kind, e.name, worker_names) for e in joined[:MOST_JOINED]],
-        joined_total=len(joined),
+        joined=[_member(e.kind, e.name, worker_names) for e in joined],
+        joined_total=count,
     )
 
 

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
+from heapq import nsmallest
 
 from cluster.domain.errors import Conflict, InvalidInput
 from cluster.domain.events import JobSubmitted, Target
@@ -24,13 +25,13 @@ from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
 from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.following import SoFar, read_tasks
+from cluster.scheduler.listing import listed
 from cluster.scheduler.reading import Sources, Wish
 from cluster.scheduler.showing import changes_of, page
 from cluster.scheduler.tasks_shown import TasksWanted, tasks_shown
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
 
 QUICK = 16 * 1024  # bytes of a spec that is read and judged at once
-SHOWN_AT_ONCE = 200  # workers
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
 FEW_RANGES = 100
 
@@ -117,12 +118,11 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
                         )
 
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:
-        answer, now = jobs_pb2.ListWorkersResponse(), self._driver.clock().wall
-        ids = await self._driver.read(_workers_by_name)
-        for at in range(0, len(ids), SHOWN_AT_ONCE):
-            answer.workers.extend(await self._driver.read(partial(_workers, ids[at : at + SHOWN_AT_ONCE], now)))
-            await asyncio.sleep(0)
-        return answer
+        async def piece(after: str, most: int) -> list[jobs_pb2.WorkerInfo]:
+            return await self._driver.read(partial(_workers_after, after, most, self._driver.clock().wall))
+
+        workers, after = await listed(piece, lambda worker: worker.name, request.after, request.limit)
+        return jobs_pb2.ListWorkersResponse(workers=workers, next=after)
 
     async def _selected(self, selectors: Sequence[str]) -> Selection:
         if not selectors:
@@ -143,13 +143,10 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         return target, max(selection.attempts.values(), default=0)
 
 
-def _workers_by_name(core: SchedulerCore) -> list[str]:
-    return [worker.id for worker in sorted(core.workers.values(), key=lambda worker: worker.record.name)]
-
-
-def _workers(ids: Iterable[str], now: float, core: SchedulerCore) -> list[jobs_pb2.WorkerInfo]:
-    """Those of them that there still are."""
-    return [worker_to_proto(worker_view(core, core.workers[i]), now) for i in ids if i in core.workers]
+def _workers_after(name: str, most: int, now: float, core: SchedulerCore) -> list[jobs_pb2.WorkerInfo]:
+    later = [worker for worker in core.workers.values() if worker.record.name > name]
+    first = nsmallest(most, later, key=lambda worker: worker.record.name)
+    return [worker_to_proto(worker_view(core, worker), now) for worker in first]
 
 
 def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:

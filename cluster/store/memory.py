@@ -111,14 +111,31 @@ class MemoryStore:
         ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
 
-    def tokens(self) -> list[TokenRecord]:
-        return sorted(self._disk.tokens.values(), key=lambda token: (token.created, token.id))
+    def tokens(self, after: str = "", most: int | None = None) -> list[TokenRecord]:
+        tokens = sorted(self._disk.tokens.values(), key=lambda token: (token.created, token.id))
+        return tokens[_place(after, [token.id for token in tokens]) :][:most]
 
-    def users(self) -> list[UserRecord]:
-        return sorted(self._disk.users.values(), key=lambda user: (user.created, user.name))
+    def users(self, after: str = "", most: int | None = None) -> list[UserRecord]:
+        users = sorted(self._disk.users.values(), key=lambda user: (user.created, user.name))
+        return users[_place(after, [user.name for user in users]) :][:most]
+
+    def joined_by(self, token: str, most: int) -> tuple[list[Enrolment], int]:
+        found = [e for e in self.enrolments() if e.token == token and e.revoked is None]
+        return found[:most], len(found)
+
+    def joinings_of(self, user: str) -> int:
+        found = [e for e in self.enrolments() if (e.kind, e.name) == (Kind.USER, user)]
+        return sum(1 for e in found if e.token and e.revoked is None)
 
     def enrolments(self) -> list[Enrolment]:
         return sorted(self._disk.enrolments.values(), key=lambda e: (e.joined, e.kind, e.name, e.id))
 
     def close(self) -> None:
         self._epoch = -1
+
+
+def _place(after: str, keys: Sequence[str]) -> int:
+    """Where what comes after that key begins."""
+    if not after:
+        return 0
+    return keys.index(after) + 1 if after in keys else len(keys)

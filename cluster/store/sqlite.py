@@ -14,9 +14,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from cluster.domain.chunks import joined
 from cluster.domain.enrolments import Enrolment
+from cluster.domain.identity import Kind
 from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.loaded import Loaded
 from cluster.domain.tokens import TokenRecord
@@ -110,11 +112,20 @@ class SqliteStore:
         ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
 
-    def tokens(self) -> list[TokenRecord]:
-        return [rows.token_from_row(row) for row in self._read(sql.LOAD_TOKENS)]
+    def tokens(self, after: str = "", most: int | None = None) -> list[TokenRecord]:
+        return [rows.token_from_row(row) for row in self._read(sql.LIST_TOKENS, _page(after, most))]
 
-    def users(self) -> list[UserRecord]:
-        return [rows.user_from_row(row) for row in self._read(sql.LOAD_USERS)]
+    def users(self, after: str = "", most: int | None = None) -> list[UserRecord]:
+        return [rows.user_from_row(row) for row in self._read(sql.LIST_USERS, _page(after, most))]
+
+    def joined_by(self, token: str, most: int) -> tuple[list[Enrolment], int]:
+        first = [rows.enrolment_from_row(row) for row in self._read(sql.GET_JOINED, (token, most))]
+        ((count,),) = self._read(sql.COUNT_JOINED, (token,))
+        return first, count
+
+    def joinings_of(self, user: str) -> int:
+        ((count,),) = self._read(sql.COUNT_JOININGS, (Kind.USER.value, user))
+        return int(count)
 
     def enrolments(self) -> list[Enrolment]:
         return [rows.enrolment_from_row(row) for row in self._read(sql.LOAD_ENROLMENTS)]
@@ -125,7 +136,7 @@ class SqliteStore:
         with suppress(OSError):  # an empty log, for the next start, which may find no room for another file
             os.close(os.open(f"{self._path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
-    def _read(self, statement: str, arguments: rows.Row | dict[str, int] = ()) -> list[rows.Row]:
+    def _read(self, statement: str, arguments: rows.Row | dict[str, Any] = ()) -> list[rows.Row]:
         with self._reading() as db:
             return db.execute(statement, arguments).fetchall()
 
@@ -235,6 +246,10 @@ class SqliteStore:
         except sqlite3.Error as error:
             kind = StoreTroubled if _may_heal(error, self._path) else StoreFailed
             raise kind(f"the database {self._path} cannot be {what}: {_explain(error, self._path)}") from error
+
+
+def _page(after: str, most: int | None) -> dict[str, Any]:
+    return {"after": after, "most": -1 if most is None else most}
 
 
 def stored_cluster_id(path: Path) -> str | None:

@@ -110,6 +110,12 @@ MIGRATIONS = (
         attempts BLOB NOT NULL, cancelling BLOB NOT NULL, PRIMARY KEY (job, chunk)
     );
     """,
+    """
+    -- Lists come in pages, in the order of these.
+    CREATE INDEX tokens_by_age ON tokens (created, id);
+    CREATE INDEX users_by_age ON users (created, name);
+    CREATE INDEX enrolments_by_token ON enrolments (token, joined, kind, name, id);
+    """,
 )
 
 
@@ -122,6 +128,20 @@ def _upsert(table: str, *columns: str, keys: int) -> str:
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608 (no input)
         f"ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {changes}"
     )
+
+
+def _page(table: str, *columns: str, key: str) -> str:
+    """SELECT of at most :most rows (-1: all) in the order in which they were created, from after the one whose key is
+    :after (empty: from the first; nothing after one that there is not)."""
+    return f"""
+        SELECT {", ".join(columns)} FROM {table}
+        WHERE (created, {key}) > (
+            CASE WHEN :after = '' THEN -1e300
+            ELSE coalesce((SELECT created FROM {table} WHERE {key} = :after), 1e300) END,
+            :after
+        )
+        ORDER BY created, {key} LIMIT :most
+    """  # noqa: S608 (no input)
 
 
 # Reads or writes one value of meta.
@@ -193,14 +213,21 @@ LOAD_WORKERS = f"SELECT {', '.join(WORKER_COLUMNS)} FROM workers ORDER BY id"  #
 
 USER_COLUMNS = ("name", "role", "created", "revoked", "holder")
 PUT_USER = _upsert("users", *USER_COLUMNS, keys=1)
-LOAD_USERS = f"SELECT {', '.join(USER_COLUMNS)} FROM users ORDER BY created, name"  # noqa: S608 (no input)
+LIST_USERS = _page("users", *USER_COLUMNS, key="name")
 
 TOKEN_COLUMNS = (
     *("id", "secret_hash", "role", "user", "created", "expires", "uses_left", "revoked", "maker", "maker_enrolment"),
 )
 PUT_TOKEN = _upsert("tokens", *TOKEN_COLUMNS, keys=1)
-LOAD_TOKENS = f"SELECT {', '.join(TOKEN_COLUMNS)} FROM tokens ORDER BY created, id"  # noqa: S608 (no input)
+LIST_TOKENS = _page("tokens", *TOKEN_COLUMNS, key="id")
 
 ENROLMENT_COLUMNS = ("kind", "name", "id", "token", "joined", "revoked")
 PUT_ENROLMENT = _upsert("enrolments", *ENROLMENT_COLUMNS, keys=3)
 LOAD_ENROLMENTS = f"SELECT {', '.join(ENROLMENT_COLUMNS)} FROM enrolments ORDER BY joined, kind, name, id"  # noqa: S608
+# Who has joined by a token, and was not expelled: the first of them, and how many; and how many times a user has.
+GET_JOINED = f"""
+    SELECT {", ".join(ENROLMENT_COLUMNS)} FROM enrolments
+    WHERE token = ? AND revoked IS NULL ORDER BY joined, kind, name, id LIMIT ?
+"""  # noqa: S608 (no input)
+COUNT_JOINED = "SELECT count(*) FROM enrolments WHERE token = ? AND revoked IS NULL"
+COUNT_JOININGS = "SELECT count(*) FROM enrolments WHERE kind = ? AND name = ? AND token != '' AND revoked IS NULL"

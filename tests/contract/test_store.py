@@ -255,3 +255,30 @@ def test_tokens_and_users_are_replaced_by_key(open_store: Opener) -> None:
     again = open_store()
     assert again.tokens() == [user, used]
     assert again.users() == [gone]
+
+
+def test_tokens_and_users_come_in_pages_oldest_first(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    tokens = [TokenRecord(f"t{n}", f"hash{n}", Role.WORKER, "", float(n // 2), 2.0, 5) for n in range(6)]
+    users = [UserRecord(f"u{n}", Role.USER, float(n // 2)) for n in range(6)]
+    store.commit([*reversed(tokens), *reversed(users)])
+    assert (store.tokens(), store.users()) == (tokens, users)
+    for after in range(6):
+        assert store.tokens(f"t{after}", 3) == tokens[after + 1 : after + 4]
+        assert store.users(f"u{after}", 3) == users[after + 1 : after + 4]
+    assert (store.tokens("", 1), store.users("", 1)) == (tokens[:1], users[:1])
+    assert [*store.tokens("nobody"), *store.users("nobody")] == [], "none after one that there is not"
+
+
+def test_who_has_joined_is_asked_by_token_and_by_user(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    joined = [Enrolment(Kind.USER, "ann", n, "t1", float(n)) for n in range(1, 5)]
+    expelled, by_hand = Enrolment(Kind.USER, "ann", 9, "t1", 0.5, 3.0), Enrolment(Kind.USER, "ann", 0, "", 0.1)
+    worker = Enrolment(Kind.WORKER, "ann", 7, "t1", 9.0)
+    store.commit([worker, expelled, by_hand, *reversed(joined), Enrolment(Kind.USER, "bob", 8, "t2", 1.0)])
+    assert store.joined_by("t1", 3) == (joined[:3], 5)
+    assert store.joined_by("t1", 100) == ([*joined, worker], 5)
+    assert store.joined_by("t3", 3) == ([], 0)
+    assert [store.joinings_of(name) for name in ("ann", "bob", "eve")] == [4, 1, 0]

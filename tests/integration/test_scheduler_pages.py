@@ -1,21 +1,27 @@
 """Lists come in pages, changes as changes, and the environment only where one job is shown."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
 
 from cluster.client.scheduler_door import SchedulerDoor
 from cluster.domain.errors import Conflict, InvalidInput
-from cluster.domain.identity import Kind
+from cluster.domain.identity import Kind, Role
 from cluster.domain.job import ArraySegment
 from cluster.domain.session import Assign
 from cluster.domain.states import TaskState
+from cluster.domain.users import UserRecord
 from cluster.rpc.errors import calling
-from cluster.scheduler import cancelling, jobs_door, showing, tasks_shown
-from cluster.v1 import jobs_pb2
-from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster
+from cluster.scheduler import cancelling, jobs_door, listing, showing, tasks_shown
+from cluster.scheduler.driver import Driver
+from cluster.store.interface import Store
+from cluster.v1 import admin_pb2, jobs_pb2
+from tests.integration.schedulers import Cluster, User, in_cluster
 
 LARGE = (("BIG", "x" * 100_000),)
 SEVERAL = tuple((f"V{n}", "x" * 100_000) for n in range(14))
@@ -214,12 +220,43 @@ def test_a_job_is_not_crumbled_without_end(tmp_path: Path, monkeypatch: pytest.M
     in_cluster(tmp_path, body)
 
 
-def test_workers_are_shown_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_door, "SHOWN_AT_ONCE", 1)
+def test_workers_tokens_and_users_come_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "PAGE_BYTES", 300)
+    monkeypatch.setattr(listing, "AT_ONCE", 2)
+    asked = Counter[str]()
+    read_store = Driver.fetch
+
+    async def counted(driver: Driver, query: Callable[[Store], Any]) -> Any:
+        found = await read_store(driver, query)
+        asked["most"] = max(asked["most"], len(found) if isinstance(found, list) else 0)
+        return found
 
     async def body(cluster: Cluster) -> None:
-        for worker_id, name in ((W1, "zoe"), (W2, "abe")):
-            await cluster.worker(worker_id, name).register()
-        assert [worker.name for worker in await cluster.user().workers()] == ["abe", "zoe"]
+        names = [f"w{n}" for n in range(7)]
+        for name in reversed(names):
+            await cluster.worker(f"{name[1]}0000000-0000-7000-8000-000000000000", name).register()
+        ours = door(cluster)
+        made = [(await ours.create_token("user", 60.0, 1, f"user{n}"))[0] for n in range(20)]
+        driver = cluster.service.driver
+        await driver.save(*(UserRecord(f"user{n}", Role.USER, 5.0 + n) for n in range(20)))
+        monkeypatch.setattr(Driver, "fetch", counted)
+
+        answer = await cluster.user().stub.ListWorkers(jobs_pb2.ListWorkersRequest())
+        assert [worker.name for worker in answer.workers] == names[: len(answer.workers)]
+        assert (answer.next, len(answer.workers) < 7) == (answer.workers[-1].name, True)
+        assert [worker.name for worker in await ours.workers()] == names
+        assert {token.id for token in made} <= {token.id for token in await ours.tokens()}
+        assert [user.name for user in await ours.users()][:20] == [f"user{n}" for n in range(20)]
+        assert asked["most"] == 2, "what one question to the store answers"
+
+        tokens, users = (ours._admins(name) for name in ("Tokens", "Users"))
+        answer = await tokens.ListTokens(admin_pb2.ListTokensRequest(limit=3))
+        assert (len(answer.tokens), answer.next) == (3, answer.tokens[-1].id)
+        answer = await tokens.ListTokens(admin_pb2.ListTokensRequest(limit=3, after=answer.next))
+        assert len(answer.tokens) == 3
+        answer = await users.ListUsers(admin_pb2.ListUsersRequest(limit=1, after="user18"))
+        assert [user.name for user in answer.users] == ["user19"]
+        assert not (await users.ListUsers(admin_pb2.ListUsersRequest(after="nobody"))).users
+        await ours.close()
 
     in_cluster(tmp_path, body)
