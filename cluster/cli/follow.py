@@ -15,11 +15,12 @@ from cluster.cli.progress import Progress, progress
 from cluster.cli.remarks import remark
 from cluster.client.aio import AsyncClient, new_job_id
 from cluster.client.types import Job, Output
-from cluster.domain.errors import ClusterError, NotFound, Unreachable
+from cluster.domain.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
 from cluster.domain.job import JobSpec
 from cluster.domain.printable import printable
 from cluster.domain.states import TaskState
 
+_CUT_OFF = (Unreachable, NotAuthenticated, Untrusted)  # errors of whoever is let in no more, or finds nobody
 PATIENCE_BEFORE_WHY = 1.0  # seconds that a job may wait before we say why: most start sooner
 
 
@@ -132,7 +133,7 @@ class Follower:
                 if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
                     self._progress.show()
         except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
-            if isinstance(error, Unreachable) and not self._latest.state.ended:
+            if isinstance(error, _CUT_OFF) and not self._latest.state.ended:
                 raise
             print(f"cluster: output of job {self._job.number} is missing: {printable(str(error))}", file=sys.stderr)
 

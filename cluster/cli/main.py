@@ -38,6 +38,8 @@ COMMANDS = {
     "version": ("cluster.cli.helping:version_command", "Print the version."),
 }
 
+VERBS_OF_JOBS = {"submit", "list", "show", "logs", "wait", "cancel"}  # that are no commands here
+
 WELCOME = """cluster turns Linux machines into one secure computer for running commands.
 
 To begin:
@@ -51,6 +53,14 @@ To begin:
 
 class Root(LazyGroup):
     """The outermost group."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Who types `cluster logs 5` hears where that is."""
+        if args[0] in VERBS_OF_JOBS:
+            raise click.UsageError(f"No such command {args[0]!r}, did you mean `cluster job {args[0]}`?", ctx)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """click itself would make a reader who left an exit code of 1, and answer Ctrl-C with an empty line, which

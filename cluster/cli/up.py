@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from cluster.cli.options import CPUS, yes
+from cluster.cli.remarks import remark
 from cluster.client.config import state_root
-from cluster.client.discovery import local_place
+from cluster.client.discovery import LOGIN, choose, local_place
 from cluster.domain.errors import ClusterError
 from cluster.domain.printable import printable
 
@@ -27,6 +28,11 @@ def up_command(cpus: int | None) -> None:
 
     lines = up(state_root(), cpus)
     print("\n".join(lines) or "the cluster on this machine runs already")
+    named = choose()
+    elsewhere = named["scheduler"] if named["scheduler"].value else named["at"]
+    if elsewhere.value:
+        leave = "`cluster logout` leads here" if elsewhere.source == LOGIN else "without that they come here"
+        remark(f"`cluster run` and `cluster job` go to {elsewhere.value} ({elsewhere.source}) all the same; {leave}")
 
 
 @click.command("down")

@@ -23,6 +23,7 @@ EMBEDDED_FILE = (
 )
 USER_DIRECTORY, USER_FILE, USER_CLUSTER_FILE = "user", "credentials.pem", "cluster.json"  # made by `cluster login`
 
+LOGIN = "cluster login"  # as the source of a setting
 
 STOPPED = "the cluster on this machine is stopped: `cluster up` starts it again, with all its jobs"
 LONE_NOT_RUNNING = "this machine's worker stands alone and does not run: `cluster worker --standalone` starts it again"
@@ -103,7 +104,7 @@ def choose(
         ("flag", flags),
         ("variable", variables),
         (str(path), read_config(path, required="CLUSTER_CONFIG" in os.environ).get("client", {})),
-        ("cluster login", _logged_in(state_root(home))),
+        (LOGIN, _logged_in(state_root(home))),
     ]
     chosen = {key: Chosen() for key in flags}
     for source, layer in layers:

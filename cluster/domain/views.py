@@ -127,7 +127,7 @@ def _kind(job: Job) -> tuple[int, str]:
 
 
 def _needs(spec: JobSpec) -> str:
-    return f"needs {spec.millicpus / 1000:g} cpus a task"
+    return f"needs {spec.millicpus / 1000:g} cpu{'' if spec.millicpus == 1000 else 's'} a task"
 
 
 def _why_not(core: SchedulerCore, spec: JobSpec) -> Iterator[str]:

@@ -58,11 +58,18 @@ def listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCreden
     try:
         return server.add_secure_port(address, credentials)
     except RuntimeError:
-        raise Conflict(f"cannot listen on {address}: {_why_not(address, option)}") from None
+        why = _why_not(address, option) or "the port was taken for a moment; try again"
+        raise Conflict(f"cannot listen on {address}: {why}") from None
+
+
+def expect_free(address: str, option: str = "--listen") -> None:
+    """Conflict, as `listen` has it, where nobody could listen now."""
+    if not address.endswith(":0") and (why := _why_not(address, option)):
+        raise Conflict(f"cannot listen on {address}: {why}")
 
 
 def _why_not(address: str, option: str) -> str:
-    """gRPC does not tell why a bind failed; the system does when asked once more."""
+    """gRPC does not tell why a bind failed; the system does when asked once more. Empty: it does not fail."""
     try:
         host, port = split_address(address)
         family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -74,7 +81,7 @@ def _why_not(address: str, option: str) -> str:
         if isinstance(error, OSError):
             return f"{error.strerror}; choose another with {option} HOST:PORT"
         return str(error)
-    return "the port was taken for a moment; try again"
+    return ""
 
 
 class _Guarded:

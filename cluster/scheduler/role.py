@@ -27,11 +27,12 @@ from cluster.domain.errors import ClusterError, NotFound, Unusable
 from cluster.domain.identity import Role
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.scheduler_core import LEASE
-from cluster.pki.authority import SCHEDULER_FILE, Authority, open_authority, refresh_credentials
+from cluster.pki.authority import CA_FILE, SCHEDULER_FILE, Authority, open_authority, refresh_credentials
 from cluster.pki.files import load_credentials, private_directory, read_private, the_only_one, write_private
 from cluster.pki.spare import remove_but_keep_room, write_anyhow
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.room import allow_many_files
+from cluster.rpc.server import expect_free
 from cluster.scheduler.addresses import check_host, join_up, split_listen
 from cluster.scheduler.collecting import look_at_each_object_once
 from cluster.scheduler.service import Addresses, Service
@@ -82,6 +83,9 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
     directory = private_directory(options.directory)
     with the_only_one("scheduler", directory / LOCK):
         addresses = replace(addresses, advertise=_advertised(options.advertise, directory / ADVERTISED))
+        if not (directory / CA_FILE).exists():  # before there is a cluster: who cannot serve it must not leave one
+            expect_free(addresses.listen)
+            expect_free(addresses.join_listen, "--join-listen")
         authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
         credentials = _credentials(authority, directory)
         store = SqliteStore(directory / DATABASE, authority.cluster_id)

@@ -470,6 +470,21 @@ def test_a_bug_of_ours_or_ctrl_c_in_the_middle_leaves_no_scheduler_behind(
     assert not is_alive(seen["scheduler"])
 
 
+def test_where_jobs_go_elsewhere_up_says_so(own: Command) -> None:
+    """It said that it had started a cluster, and `run` went on to go to the other one."""
+    assert own.ok("up").err == ""
+    done = own.ok("up", env={"CLUSTER_SCHEDULER": "head.example:50000"})
+    assert done.err == (
+        "cluster: `cluster run` and `cluster job` go to head.example:50000 (CLUSTER_SCHEDULER) all the same; without "
+        "that they come here\n"
+    )
+    token = own.ok("token", "create", "--role", "user", "--user", "ada", "--quiet").text.strip()
+    own.ok("login", token)
+    assert "(cluster login) all the same; `cluster logout` leads here\n" in own.ok("up").err
+    own.ok("logout", "--yes")
+    assert own.ok("up").err == ""
+
+
 def test_nobody_else_tells_down_which_processes_to_end(command: Command) -> None:
     command.home.chmod(0o777)
     done = command("down")

@@ -19,7 +19,7 @@ from cluster.cli.follow import Follower
 from cluster.client.aio import AsyncClient
 from cluster.client.messages import job_of
 from cluster.client.types import Job, Output
-from cluster.domain.errors import ClusterError, Unreachable
+from cluster.domain.errors import ClusterError, NotAuthenticated, Unreachable
 from cluster.domain.states import TaskState
 from cluster.v1 import job_pb2
 from tests.acceptance.command import Command
@@ -159,6 +159,21 @@ def test_a_signal_leaves_where_the_scheduler_does_not_tell_more_about_an_end() -
             return await following
 
     assert asyncio.run(follow()) == 137
+
+
+def test_who_is_let_in_no_more_hears_that_once(capfd: pytest.CaptureFixture[str]) -> None:
+    """Sometimes twice, once about the output alone: whichever of the two calls had broken first."""
+    running = job_of(job_pb2.Job(number=1, id="x", state=job_pb2.TASK_STATE_RUNNING))
+
+    async def follow() -> int:
+        client = Ended(running)
+        client.error = NotAuthenticated("the certificate of user/ada was revoked")
+        async with asyncio.timeout(PATIENCE):
+            return await Follower(cast(AsyncClient, client), running).follow()
+
+    with pytest.raises(NotAuthenticated):
+        asyncio.run(follow())
+    assert capfd.readouterr().err == ""
 
 
 class Away:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from cluster.cli import jobs, main
 from tests.acceptance.command import Command
 from tools.environments import REPOSITORY
 
@@ -41,6 +42,10 @@ def test_the_version_is_one_line(command: Command) -> None:
 
     for words in ("--version", "-V", "version"):
         assert command.ok(words).text == f"cluster {__version__}\n"
+
+
+def test_the_verbs_of_jobs_are_known_without_loading_them() -> None:
+    assert set(jobs.COMMANDS) - set(main.COMMANDS) == main.VERBS_OF_JOBS
 
 
 def test_help_may_be_a_word(command: Command) -> None:

@@ -143,8 +143,10 @@ def test_a_worker_whose_scheduler_was_stopped_here_says_so(tmp_path: Path) -> No
     command.ok("down")
     with command.started("worker", "--listen", "none", "--run-as", getpass.getuser()) as process:
         assert process.stderr
-        line = next(line.decode() for line in process.stderr if b"does not run" in line)
-        assert f"in {command.home / 'scheduler'}, and does not run: `cluster up`, where that made it" in line
+        said = ""
+        while "not connected" not in said:
+            said += process.stderr.readline().decode()
+        assert f"in {command.home / 'scheduler'}, and does not run: `cluster up`, where that made it" in said
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
 
