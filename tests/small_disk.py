@@ -65,6 +65,32 @@ def small_disk(path: Path, mebibytes: int, inodes: int | None = None) -> Iterato
         subprocess.run(["umount", "--lazy", str(path)], check=True)  # what still runs there may end later
 
 
+@contextmanager
+def ext4(path: Path, mebibytes: int) -> Iterator[Path]:
+    """A file system in a file, with what a tmpfs has not: a journal, blocks that are given back late, power cuts. Skips
+    the test where that cannot be had."""
+    if not _may_mount() or not shutil.which("mkfs.ext4"):
+        pytest.skip("needs root, loop devices and mkfs.ext4: apt-get install e2fsprogs")
+    image = path.with_name(f"{path.name}.image")
+    with image.open("wb") as file:
+        file.truncate(mebibytes << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    with mounted_image(image, path):
+        yield path
+
+
+@contextmanager
+def mounted_image(image: Path, path: Path) -> Iterator[Path]:
+    path.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", "-o", "loop", str(image), str(path)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"needs loop devices: {done.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
 @cache
 def _may_mount() -> bool:
     command = ["unshare", "--mount", "mount", "-t", "tmpfs", "cluster-test", "/mnt"]

@@ -13,10 +13,11 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.room import reserve_of
-from cluster.domain.trimming import Cut, Stream, cuts
+from cluster.domain.trimming import LEAST_GAIN, Cut, Stream, cuts
 from cluster.worker.files import StreamFile
 from cluster.worker.lanes import Lanes
 from cluster.worker.outputs import STREAMS, Outputs
@@ -32,6 +33,7 @@ BELOW, UP_TO = 2, 3
 LOOK_EVERY = 5.0  # seconds between two looks at all outputs where the free space says nothing
 SHRUNK = 64 << 20  # bytes less than at the last such look
 _PUNCH = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+_LARGEST = 1 << 43  # bytes; half of what ext4 with blocks of 4 KiB allows
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Running = Callable[[], Iterable[tuple[AttemptKey, int]]]  # attempts, each with how much of a stream is kept
@@ -50,6 +52,7 @@ class Growth:
         self._free = 0  # at the last look at all outputs
         self._looked_at = -LOOK_EVERY
         self._told: set[str] = set()
+        self._seen: dict[str, tuple[int, int]] = {}  # of what is to be freed beyond its end: length, last write (ns)
         self._can_cut = True
 
     def begin(self) -> None:
@@ -74,6 +77,7 @@ class Growth:
                 logger.warning("it cannot be known how the outputs grow: %s", error.strerror)
                 pause = SELDOM
         self._told.clear()
+        self._seen.clear()
 
     def look(self, running: Sequence[tuple[AttemptKey, int]]) -> float:
         """Cuts what is to be cut. Seconds until the next look. Blocks."""
@@ -108,12 +112,13 @@ class Growth:
         try:
             if not file.open(os.O_RDWR):
                 return 0
+            before = _stored(file)
             begin, end = _middle(file, cut.keep)
-            if end <= begin:
-                return 0
-            before = os.fstat(file.fd).st_blocks
-            _punch(file.fd, begin, end)
-            freed = max(0, before - os.fstat(file.fd).st_blocks) * 512
+            if end > begin:
+                _punch(file.fd, begin, end)
+            if _stored(file) > cut.keep + LEAST_GAIN:  # more than its bytes take: fallocate(1) keeps the rest for it
+                self._free_beyond_end(file)
+            freed = max(0, before - _stored(file))
         except OSError as error:
             if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
                 self._can_cut = False
@@ -124,10 +129,29 @@ class Growth:
             return 0
         finally:
             file.close()
-        if cut.path not in self._told:
+        if freed and cut.path not in self._told:
             self._told.add(cut.path)
-            logger.info("%s is longer than is kept: its middle is freed, now and from now on", cut.path)
+            logger.info("%s takes more than is kept: its middle is freed, now and from now on", cut.path)
         return freed
+
+    def _free_beyond_end(self, file: StreamFile) -> None:
+        """Some file systems, such as ext4, do that only where the file is cut to the length that it has. What is
+        written in that very moment would be lost: so it is done when nothing was written since the last look."""
+        status = os.fstat(file.fd)
+        begin = -(-status.st_size // status.st_blksize) * status.st_blksize
+        stored = _stored(file)
+        with suppress(OSError):  # no file can be so large here
+            _punch(file.fd, begin, _LARGEST)
+        if _stored(file) < stored:
+            return
+        seen, self._seen[file.path] = self._seen.get(file.path), (status.st_size, status.st_mtime_ns)
+        if seen == self._seen[file.path]:
+            os.ftruncate(file.fd, status.st_size)
+
+
+def _stored(file: StreamFile) -> int:
+    """Bytes that it takes on disk."""
+    return os.fstat(file.fd).st_blocks * 512
 
 
 def _middle(file: StreamFile, keep: int) -> tuple[int, int]:

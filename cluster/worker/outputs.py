@@ -18,6 +18,7 @@ from pathlib import Path
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
 from cluster.domain.reporting import SMALL_OUTPUT
+from cluster.domain.trimming import LEAST_GAIN
 from cluster.domain.worker_messages import OWN
 from cluster.worker.files import StreamFile
 from cluster.worker.lanes import Lanes
@@ -83,6 +84,7 @@ class Outputs:
             file = StreamFile(self.path(key, suffix))
             try:
                 if file.open():
+                    _give_back(file)
                     os.fdatasync(file.fd)
             except OSError as error:
                 logger.warning("%s may not survive a power cut: %s", file.path, error.strerror)
@@ -203,7 +205,10 @@ def _contents(path: str) -> bytes:
     is we who lack something: the output is still there."""
     file = StreamFile(path)
     try:
-        return os.pread(file.fd, SMALL_OUTPUT, 0) if file.open() else b""
+        if not file.open():
+            return b""
+        _give_back(file)
+        return os.pread(file.fd, SMALL_OUTPUT, 0)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise
@@ -211,6 +216,14 @@ def _contents(path: str) -> bytes:
         return b""
     finally:
         file.close()
+
+
+def _give_back(file: StreamFile) -> None:
+    """What its job had reserved beyond its end, and nobody writes any more."""
+    status = os.fstat(file.fd)
+    if status.st_blocks * 512 > status.st_size + LEAST_GAIN:
+        with suppress(OSError):
+            os.truncate(f"/proc/self/fd/{file.fd}", status.st_size)
 
 
 def _size(path: str) -> int:

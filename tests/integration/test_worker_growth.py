@@ -2,15 +2,21 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cluster.domain.ids import AttemptKey
+from cluster.worker import growth
+from cluster.worker.lanes import Lanes
+from cluster.worker.outputs import Outputs
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.workers import Site, at_site
-from tests.small_disk import small_disk
+from tests.small_disk import ext4, small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -100,11 +106,6 @@ def test_who_fills_the_disk_fails_no_neighbour(tmp_path: Path) -> None:
 def test_a_file_system_that_cannot_free_a_part_of_a_file_is_told_of_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from cluster.domain.ids import AttemptKey
-    from cluster.worker import growth
-    from cluster.worker.lanes import Lanes
-    from cluster.worker.outputs import Outputs
-
     def cannot(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
@@ -123,4 +124,55 @@ def test_a_file_system_that_cannot_free_a_part_of_a_file_is_told_of_once(
     ]
     growth.Growth(outputs, Lanes(), list, reserve=0).look([(key, MIB)])
     assert path.stat().st_blocks * 512 <= MIB + 8192
+    outputs.close()
+
+
+def reserved(path: Path, size: int) -> Path:
+    """An output of some bytes, with room for so many more that nothing was written to."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * 5000)
+    subprocess.run(["fallocate", "--keep-size", "--length", str(size), str(path)], check=True)
+    assert path.stat().st_blocks * 512 >= size
+    return path
+
+
+@pytest.fixture(params=["ext4", "tmpfs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """On a file system that is really this."""
+    if request.param == "tmpfs":
+        with small_disk(tmp_path / "disk", 64) as disk:
+            yield disk.path
+    else:
+        with ext4(tmp_path / "disk", 64) as path:
+            yield path
+
+
+def test_what_a_job_reserves_beyond_the_end_of_its_output_is_freed_while_it_runs(place: Path) -> None:
+    outputs, key = Outputs(place / "jobs", place / "work"), AttemptKey(5, 0, 1)
+    growing = growth.Growth(outputs, Lanes(), list, reserve=0)
+    path = reserved(Path(outputs.path(key, ".out")), 20 * MIB)
+    with path.open("ab", buffering=0) as job:
+        for _ in range(3):
+            job.write(b"y" * 100)
+            growing._looked_at = -growth.LOOK_EVERY
+            growing.look([(key, MIB)])
+            assert path.read_bytes().count(b"y") % 100 == 0
+        growing._looked_at = -growth.LOOK_EVERY
+        growing.look([(key, MIB)])  # it has been quiet since the last one
+        assert path.stat().st_blocks * 512 < MIB
+        job.write(b"z")
+    assert path.read_bytes() == b"x" * 5000 + b"y" * 300 + b"z"
+    outputs.close()
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_what_a_job_had_reserved_beyond_the_end_of_its_output_is_freed_at_its_end(place: Path, small: bool) -> None:
+    outputs, key = Outputs(place / "jobs", place / "work"), AttemptKey(5, 0, 1)
+    path = reserved(Path(outputs.path(key, ".out")), 20 * MIB)
+    if small:
+        assert outputs.read_small(key).stdout == b"x" * 5000
+    else:
+        outputs.sync(key)
+    assert path.stat().st_blocks * 512 < MIB
+    assert path.read_bytes() == b"x" * 5000
     outputs.close()
