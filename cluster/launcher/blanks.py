@@ -18,6 +18,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+TRIES = 3  # to make something in a directory that somebody may remove while it is empty
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
 _AGAIN = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
 
@@ -157,15 +158,16 @@ def _renamed(before: str, path: str) -> bool:
 
 
 def _with_parent(path: str, mode: int, make: Callable[[str], T]) -> T:
-    try:
-        return make(path)
-    except FileNotFoundError:
+    """The agent removes directories of jobs that are empty, which may happen in between."""
+    for _ in range(TRIES - 1):
+        with suppress(FileNotFoundError):
+            return make(path)
         parent = os.path.dirname(path)  # the job's
         for directory in (os.path.dirname(parent), parent):
             with suppress(FileExistsError):
                 os.mkdir(directory, mode)
                 os.chmod(directory, mode)  # whatever the umask was
-        return make(path)
+    return make(path)
 
 
 def _remove(path: str) -> None:

@@ -4,7 +4,8 @@
     effects = core.turn(events, now)
     do them, in order
 
-All that effects ask for is quick (a message queued, a small file written), so they are done right in the loop.
+All that effects ask for is quick (a message queued, a small file of the worker's own written), so they are done right
+in the loop. What belongs to attempts is looked at in lanes, before the core hears of it.
 """
 
 import asyncio
@@ -13,8 +14,10 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 from cluster.domain.credentials import Credentials
 from cluster.domain.errors import ClusterError, Exhausted, Revoked, Unreachable
@@ -25,7 +28,7 @@ from cluster.domain.launcher_core import SLOT_LOST_TEXT
 from cluster.domain.launcher_events import Ended, Item, Started, Template
 from cluster.domain.leashes import leash_of
 from cluster.domain.members import ExpelledUser
-from cluster.domain.room import shortage
+from cluster.domain.room import Space, shortage
 from cluster.domain.session import Downward, Welcome
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import (
@@ -65,18 +68,20 @@ from cluster.v1 import scheduler_pb2
 from cluster.worker.growth import Growth
 from cluster.worker.keeping import Keeping
 from cluster.worker.launching import Connect, Launcher, keep_launcher
-from cluster.worker.outputs import Outputs
+from cluster.worker.outputs import Left, Outputs
 from cluster.worker.pushing import LivePushes
-from cluster.worker.readers import Phase, Readers
+from cluster.worker.readers import Phase, Readers, lane_of
 from cluster.worker.reporter import Reporter
-from cluster.worker.room import Disks, says_no_room
+from cluster.worker.room import Disks
 from cluster.worker.session import Listener, Session
 from cluster.worker.templates import Templates
 from cluster.worker.watch import Watcher
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MEASURE_EVERY = 0.1  # seconds, at least, between two looks at how much room there is
+LOOK = 5.0  # seconds that a look at what attempts have left may take
 KEEPING = 5.0  # seconds for output that is to be kept to reach the scheduler before we go
 GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that to a disk which may be slow
 UNKNOWN_LEASH = leash_of(DEFAULT_LOST_AFTER)  # of jobs that were adopted and not assigned since: the usual one
@@ -140,9 +145,10 @@ class Agent:
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
     _defined: dict[int, tuple[int, int]] = field(default_factory=dict, init=False)  # core's number: job, launcher's
     _fresh: set[int] = field(default_factory=set, init=False)  # jobs whose attempts get a directory of their own
-    _unmade: dict[int, Define] = field(default_factory=dict, init=False)  # core's number: no room for its directories
     _ack: int | None = field(default=None, init=False)  # that the launcher may forget, once own jobs are on disk
     _measure_at: float = field(default=0.0, init=False)
+    _measuring: asyncio.Task[None] | None = field(default=None, init=False)
+    _left: Left = field(default_factory=Left, init=False)  # what was there when the present launcher was found
     _story: _Story = field(default_factory=_Story, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
     _known: bool = field(default=False, init=False)  # what the launcher holds
@@ -250,6 +256,8 @@ class Agent:
         """The very last."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._measuring is not None:
+            self._measuring.cancel()
         self._growth.close()
         self._watcher.close()
         self.readers.lanes.close()
@@ -265,7 +273,6 @@ class Agent:
     def _turn(self) -> None:
         self._wake.clear()
         events, self._inbox = self._inbox, []
-        events += self._measured()
         was_connected = self.core.connected
         for effect in self.core.turn(events, _now()):
             self._perform(effect)
@@ -276,28 +283,34 @@ class Agent:
                 self._after_reports(event.reports)
             elif isinstance(event, LauncherConnected):
                 self._after_connect(event)
+        self._measure()
         self._set_timer()
 
-    def _measured(self) -> list[WorkerEvent]:
-        """What room there is. Asked for in turns that there are anyway: at each heartbeat, when there are no others."""
+    def _measure(self) -> None:
+        """Looks how much room there is, after turns that there are anyway: at each heartbeat, when there are no others.
+        Where a disk hangs nothing more is known of any until it answers."""
         now = _now().mono
-        if now < self._measure_at:
-            return []
-        self._measure_at = now + MEASURE_EVERY
+        if now >= self._measure_at and (self._measuring is None or self._measuring.done()):
+            self._measure_at = now + MEASURE_EVERY
+            self._measuring = asyncio.create_task(self._tell_room())
+
+    async def _tell_room(self) -> None:
         try:
-            return [RoomMeasured(self.disks.measure())]
+            self.put(RoomMeasured(await self._spaces()))
         except OSError as error:
-            logger.warning("it cannot be known how much room there is: %s", error)
-            return []
+            logger.warning("it cannot be known how much room there is: %s", error.strerror)
 
-    def _lacks_room(self) -> bool:
+    async def _spaces(self) -> tuple[Space, ...]:
+        return await self.readers.lanes.run(self.disks, self.disks.measure)
+
+    async def _lacks_room(self) -> bool:
         """Whether a launcher that does not come up may do so once there is room."""
-        return bool(shortage(self.disks.measure(), self.core.room.reserve))
+        return bool(shortage(await self._spaces(), self.core.room.reserve))
 
-    def expect_room(self) -> None:
+    async def expect_room(self) -> None:
         """Exhausted when there is none for another job."""
         room = self.core.room
-        if why := shortage(self.disks.measure(), room.reserve, had_room=not room.shortage):
+        if why := shortage(await self._spaces(), room.reserve, had_room=not room.shortage):
             raise Exhausted(f"this worker takes nothing until it has room: {why}; try again later")
 
     def _set_timer(self) -> None:
@@ -344,8 +357,6 @@ class Agent:
             case Define():
                 self._make(launcher, effect)
             case Start():
-                if effect.template in self._unmade:
-                    self._make(launcher, self._unmade[effect.template])
                 launcher.start(self._defined[effect.template][1], map(_item, effect.items))
             case AckJournal():
                 self._ack = effect.sequence
@@ -367,12 +378,9 @@ class Agent:
             self._ack = None
 
     def _make(self, launcher: Launcher, define: Define) -> None:
-        """The template that its attempts start by. Without room for their directories it is made anew for each."""
+        """The template that its attempts start by."""
         self._leashes[define.job], self._limits[define.job] = define.leash, define.spec.max_output
         template = self.templates.make(define.job, define.job_id, define.spec, define.leash)
-        self._unmade.pop(define.template, None)
-        if says_no_room(template.refusal):
-            self._unmade[define.template] = define
         self._define(launcher, define.template, define.job, template)
 
     def _define(self, launcher: Launcher, number: int, job: int, template: Template) -> None:
@@ -414,21 +422,32 @@ class Agent:
         else:
             self.launcher_gone.clear()
         self._defined.clear()
-        self._unmade.clear()
         self._ack = None
 
-    def _on_launcher(self, event: LauncherConnected | LauncherReported | LauncherLost) -> None:
+    async def _on_launcher(self, event: LauncherConnected | LauncherReported | LauncherLost) -> None:
+        """The next one comes when this returns: what is looked at meanwhile belongs to attempts, and may hang."""
+        if isinstance(event, LauncherConnected):
+            self._left = await self._in_lane(self.outputs, self.outputs.look_back, Left())
         if isinstance(event, LauncherConnected | LauncherReported):
-            event = replace(event, reports=list(map(_settled, map(self._with_sizes, event.reports))))
+            event = replace(event, reports=[_settled(await self._with_sizes(report)) for report in event.reports])
         self.put(event)
 
-    def _with_sizes(self, report: Started | Ended) -> Started | Ended:
+    async def _with_sizes(self, report: Started | Ended) -> Started | Ended:
         """A launcher does not know what an attempt has written that ran under the one before it, or in a slot that was
         killed."""
         if isinstance(report, Ended) and (report.reason == "lost" or report.text == SLOT_LOST_TEXT):
-            out, err = self.outputs.settle(AttemptKey.parse(report.key))
+            key = AttemptKey.parse(report.key)
+            out, err = await self._in_lane(lane_of(key), partial(self.outputs.settle, key), (0, 0))
             return report._replace(out=out, err=err)
         return report
+
+    async def _in_lane(self, lane: Hashable, look: Callable[[], T], unknown: T) -> T:
+        """What it sees there, or what counts as that where a disk does not answer."""
+        try:
+            return await self.readers.lanes.run(lane, look, LOOK)
+        except OSError as error:
+            logger.warning("what attempts have left cannot be looked at: %s", error.strerror)
+            return unknown
 
     def _after_reports(self, reports: Sequence[Started | Ended]) -> None:
         """For those who follow output, and the directories that nobody needs any more."""
@@ -446,7 +465,8 @@ class Agent:
         self._known = True
         keys = {AttemptKey.parse(k) for k in (*event.running, *event.backlog, *(r.key for r in event.reports))}
         self.hooks.launcher_held(event.incarnation, {key for key in keys if key.job == OWN})
-        self._keeping.add(self.outputs.ended_before(keys))
+        self._keeping.add(self.outputs.ended_before(self._left, keys))
+        self._left = Left()
         self._fresh.update(key.job for key in keys)  # what they run in is not known; that there is nothing costs little
         self._after_reports(event.reports)
         self._growth.begin()

@@ -32,6 +32,7 @@ class Launcher(Protocol):
     async def close(self) -> None: ...
 
 
+Put = Callable[[LauncherConnected | LauncherReported | LauncherLost], Awaitable[None]]
 Connect = Callable[[], Awaitable[Launcher]]
 
 
@@ -47,11 +48,12 @@ def connector(directory: str, millicpus: int) -> Connect:
 async def keep_launcher(
     connect: Connect,
     adopt: Callable[[Launcher | None], None],
-    put: Callable[[LauncherConnected | LauncherReported | LauncherLost], None],
+    put: Put,
     wanted: Callable[[], bool],
-    no_room: Callable[[], bool],
+    no_room: Callable[[], Awaitable[bool]],
 ) -> None:
-    """One connection after another, as long as it is `wanted`. `adopt` gets each, and None when it has broken.
+    """One connection after another, as long as it is `wanted`. `adopt` gets each, and None when it has broken. What
+    happens is `put`, one after another: it may look at files first.
 
     LauncherUnavailable is raised only if the first connection fails, and not for want of room (`no_room`); what may
     be better later is tried again.
@@ -61,7 +63,7 @@ async def keep_launcher(
         try:
             launcher = await connect()
         except LauncherUnavailable as error:
-            if first and not no_room():
+            if first and not await no_room():
                 raise
             logger.error("no job can be started: %s", error)
             await asyncio.sleep(RETRY)
@@ -73,14 +75,12 @@ async def keep_launcher(
         finally:
             adopt(None)
             await launcher.close()
-        put(LauncherLost())
+        await put(LauncherLost())
         if wanted():
             logger.warning("the launcher has gone, and with it the jobs that ran; starting another")
 
 
-async def _listen(
-    launcher: Launcher, put: Callable[[LauncherConnected | LauncherReported | LauncherLost], None]
-) -> None:
+async def _listen(launcher: Launcher, put: Put) -> None:
     """Until the connection breaks. What nobody has acknowledged is waited for, so that the core learns all at once."""
     hello = launcher.hello
     reports: Reports = []
@@ -90,11 +90,11 @@ async def _listen(
         while not connected:
             if len(reports) >= hello.unacked:
                 connected = True
-                put(LauncherConnected(hello.incarnation, hello.running, hello.backlog, reports))
+                await put(LauncherConnected(hello.incarnation, hello.running, hello.backlog, reports))
             else:
                 reports += await anext(batches)
         async for reports in batches:
-            put(LauncherReported(reports))
+            await put(LauncherReported(reports))
     except StopAsyncIteration:
         return
     except WireError as error:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import SmallOutput
@@ -30,6 +31,14 @@ PATIENCE = 60.0  # seconds for what is still to be removed when the worker ends
 AT_ONCE = 100  # directories for one `rm`: Linux starts no process with more than 2 MB of arguments, or even fewer
 _FILE = re.compile(r"(\d+)\.(\d+)\.(?:out|err)")
 _DIRECTORY = re.compile(r"(\d+)\.(\d+)")
+
+
+class Left(NamedTuple):
+    """What was found on disk: attempts with output files, with directories that they ran in, and jobs with any."""
+
+    files: tuple[AttemptKey, ...] = ()
+    work: tuple[AttemptKey, ...] = ()
+    jobs: frozenset[int] = frozenset()
 
 
 class Outputs:
@@ -67,7 +76,7 @@ class Outputs:
 
     def settle(self, key: AttemptKey) -> tuple[int, int]:
         """How much (stdout, stderr) an attempt has written whose launcher died. As that would have, removes a file
-        that stayed empty."""
+        that stayed empty. Blocks."""
         sizes = (_size(self.path(key, ".out")), _size(self.path(key, ".err")))
         for suffix, size in zip(STREAMS, sizes, strict=True):
             if not size:
@@ -114,21 +123,22 @@ class Outputs:
             self._chores.post(("work", job), partial(_without_fail, partial(self._remove_work, some)))
 
     def remove_job(self, job: int) -> None:
-        """The job's directories, if they are empty. At once: later they might be wanted again."""
-        for parent in (self._jobs, self._work):
-            with suppress(OSError):  # not empty: something of it is still to be pushed
-                os.rmdir(f"{parent}/{job}")
+        """The job's directories, if they are empty, in the background."""
+        self._chores.post(("files", job), partial(self._remove_job, job))
 
-    def ended_before(self, held: Collection[AttemptKey]) -> list[AttemptKey]:
+    def look_back(self) -> "Left":
+        """What there is of attempts before anything is started. Blocks."""
+        files, work = tuple(_found(self._jobs, _FILE)), tuple(_found(self._work, _DIRECTORY))
+        return Left(files, work, frozenset(self._numbers()))
+
+    def ended_before(self, left: "Left", held: Collection[AttemptKey]) -> list[AttemptKey]:
         """What an earlier agent left of attempts of the cluster that nobody holds: their output files are still to be
         kept, so these keys are answered. The directories they ran in are removed, and empty ones of jobs."""
-        used = {key.job for key in held}
-        work = [key for key in _found(self._work, _DIRECTORY) if key not in held]
-        if work:
+        if work := [key for key in left.work if key not in held]:
             self.remove_work(work)
-        for job in self._numbers() - used:
+        for job in left.jobs - {key.job for key in held}:
             self.remove_job(job)
-        return sorted({key for key in _found(self._jobs, _FILE) if key.job and key not in held})
+        return sorted({key for key in left.files if key.job and key not in held})
 
     def close(self) -> None:
         """Finishes what there is to do, but for what hangs, and leaves no empty directory. Jobs of the own API keep
@@ -136,13 +146,18 @@ class Outputs:
         if not self._chores.finish(PATIENCE):
             logger.warning("some of what jobs left cannot be removed now: it takes space until the next start")
         for job in self._numbers() - {OWN}:
-            self.remove_job(job)
+            self._remove_job(job)
         with suppress(OSError):
             os.rmdir(self._work)
 
     def _numbers(self) -> set[int]:
         """The jobs that have a directory."""
         return {int(name) for top in (self._jobs, self._work) for name in _entries(top) if name.isdigit()}
+
+    def _remove_job(self, job: int) -> None:
+        for parent in (self._jobs, self._work):
+            with suppress(OSError):  # not empty: something of it is still to be pushed
+                os.rmdir(f"{parent}/{job}")
 
     def _remove(self, keys: Iterable[AttemptKey]) -> None:
         for key in keys:

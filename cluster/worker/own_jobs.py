@@ -83,10 +83,10 @@ class OwnJobs:
             raise InvalidInput("an array needs a scheduler to spread it: a worker's own job has one task")
         if spec.retries:
             raise InvalidInput(f"{spec.retries} retries need a scheduler: a worker's own job is tried once")
+        await self._agent().expect_room()
         if self._closed:
             raise Unreachable("this worker is being stopped, and takes no more jobs; try again when it is back")
         launcher = self._agent().launcher_or_error()
-        self._agent().expect_room()
         wanted = OwnJob(0, job_id, owner, spec, time.time(), launcher.hello.incarnation)
         job, gone = await self.read(lambda store: _accept(store, wanted))
         if job.number in self._alive:  # the same id came twice at once

@@ -1,19 +1,10 @@
 """How much room the file systems have that this worker writes to. The one place that asks for it."""
 
-import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from cluster.domain.room import Space
-
-# How an error of the system ends that says so, in whoever's words it is told.
-_NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-
-
-def says_no_room(text: str) -> bool:
-    """Whether something failed for want of room, by the words that tell of it."""
-    return text.endswith(_NO_ROOM)
 
 
 class Disks:
@@ -23,7 +14,8 @@ class Disks:
         self._directories = tuple(str(directory) for directory in directories)
 
     def measure(self) -> tuple[Space, ...]:
-        """What there is now, in microseconds. A directory that is not there (yet) counts as the nearest one above."""
+        """What there is now, in microseconds, unless one of them hangs. A directory that is not there (yet) counts as
+        the nearest one above."""
         spaces: dict[int, Space] = {}
         for directory in self._directories:
             path = _existing(directory)

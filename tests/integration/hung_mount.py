@@ -22,8 +22,8 @@ def available() -> bool:
 
 @contextmanager
 def hung_mount(where: Path) -> Iterator[Path]:
-    """Mounted at `where` (made for it), until the end."""
-    where.mkdir()
+    """Mounted at `where` (made if it is not there), until the end."""
+    where.mkdir(exist_ok=True)
     fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other"
     if _libc.mount(b"hung", os.fsencode(where), b"fuse", 0, options.encode()) != 0:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -388,7 +388,7 @@ def test_jobs_that_are_to_be_stopped_are_when_there_is_a_launcher(tmp_path: Path
 
 def test_a_job_that_was_stopped_when_its_launcher_had_just_died_is_not_started_by_the_next(tmp_path: Path) -> None:
     """It was in the backlog, which died too, and whoever stopped it was told that it is being stopped."""
-    agent: Any = Mock()
+    agent: Any = Mock(expect_room=AsyncMock())
     agent.launcher_or_error.return_value.hello.incarnation = "inc"
     store = OwnStore(tmp_path / "worker.db")
     own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
@@ -412,7 +412,7 @@ def test_while_the_disk_of_its_own_jobs_hangs_a_worker_hears_everything_and_ackn
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Frozen, say. In the loop that must not wait for it the cluster's leases are renewed."""
-    agent: Any = Mock()
+    agent: Any = Mock(expect_room=AsyncMock())
     agent.launcher_or_error.return_value.hello.incarnation = "inc"
     heals, hangs = threading.Event(), threading.Event()
 
@@ -453,7 +453,7 @@ def test_while_the_disk_of_its_own_jobs_hangs_a_worker_hears_everything_and_ackn
 
 
 def test_a_job_whose_launcher_died_while_it_was_taken_down_is_started_by_the_next(tmp_path: Path) -> None:
-    agent: Any = Mock()
+    agent: Any = Mock(expect_room=AsyncMock())
     agent.launcher_or_error.return_value.hello.incarnation = "first"
     agent.start_own.side_effect = Unreachable("the worker's launcher does not answer; try again in a moment")
 
@@ -471,7 +471,7 @@ def test_a_job_whose_launcher_died_while_it_was_taken_down_is_started_by_the_nex
 
 
 def test_two_submissions_of_one_id_at_once_are_one_job(tmp_path: Path) -> None:
-    agent: Any = Mock()
+    agent: Any = Mock(expect_room=AsyncMock())
     agent.launcher_or_error.return_value.hello.incarnation = "inc"
 
     async def run() -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -15,18 +14,14 @@ import pytest
 from cluster.domain.errors import ClusterError, InvalidInput, NotFound
 from cluster.domain.ids import AttemptKey
 from cluster.domain.job import DEFAULT_MAX_OUTPUT, JobSpec
-from cluster.domain.launcher_events import Template
 from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.session import Report, Welcome
 from cluster.domain.worker_core import WorkerCore
 from cluster.domain.worker_messages import (
     AckJournal,
-    Define,
     OpenSession,
     SendReport,
     SessionClosed,
-    Start,
-    StartItem,
 )
 from cluster.worker import keeping as keeping_module
 from cluster.worker import lanes as lanes_module
@@ -374,7 +369,7 @@ def test_what_an_earlier_agent_left_is_found_and_its_directories_are_removed(tmp
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     held = {AttemptKey(5, 3, 2)}
-    assert outputs.ended_before(held) == [KEY]  # jobs of the own API keep theirs
+    assert outputs.ended_before(outputs.look_back(), held) == [KEY]  # jobs of the own API keep theirs
     outputs.remove((KEY,))
     outputs.close()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*/*"))
@@ -588,29 +583,6 @@ def test_output_that_cannot_be_read_just_now_is_pushed_later(tmp_path: Path, mon
     asyncio.run(body())
     outputs.close()
     assert (tries, pushed, path.exists()) == (1, [b"said"], False)
-
-
-def test_a_job_whose_directories_found_no_room_gets_them_once_there_is_some(tmp_path: Path) -> None:
-    """The core defines a job once; what it starts by is made anew for each start until there was room for it."""
-    refused = Template(("true",), (), "/o", refusal="the worker cannot make the directory /o: No space left on device")
-    made = replace(refused, refusal="")
-    templates, launcher = Mock(), Mock()
-    templates.make.side_effect = [refused, refused, made]
-    launcher.define.return_value = 9
-
-    async def body() -> None:
-        agent = Agent(WorkerCore(1000), Mock(), templates, outputs, None, Mock())
-        agent.launcher = launcher
-        agent._perform(Define(3, 5, "id", JobSpec(argv=("true",)), 45.0))
-        for _ in range(3):
-            agent._perform(Start(3, (StartItem(KEY),)))
-        agent.close()
-
-    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
-    asyncio.run(body())
-    outputs.close()
-    assert [call.args for call in launcher.redefine.call_args_list] == [(9, refused), (9, made)]
-    assert launcher.start.call_count == 3
 
 
 def test_a_launcher_forgets_no_own_jobs_end_before_it_is_on_disk(tmp_path: Path) -> None:
