@@ -86,6 +86,16 @@ class Front:
         """The host that has the connection which gRPC calls so."""
         return self._hosts.get(peer.rpartition(":")[2], peer)
 
+    def clear_place(self) -> None:
+        """For the socket of the server behind."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.behind)
+
+    def keep_place(self) -> None:
+        """When that has gone, a file stays in its stead: the next start may find no room for another on its disk."""
+        with suppress(OSError):
+            os.close(os.open(self.behind, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
     def start(self, sockets: Sequence[socket.socket]) -> None:
         """Returns when connections are taken."""
         ready = threading.Event()

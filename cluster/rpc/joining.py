@@ -70,6 +70,7 @@ class JoinServer:
     def listen(self, address: str, credentials: grpc.ServerCredentials, option: str = "--join-listen") -> int:
         """As `cluster.rpc.server.listen`."""
         self._sockets = bind(address, option)
+        self._front.clear_place()
         try:
             self._server.add_secure_port(f"unix:{self._front.behind}", credentials)
         except RuntimeError:
@@ -83,6 +84,7 @@ class JoinServer:
     async def stop(self, grace: float | None) -> None:
         """Calls under way have `grace` seconds to end."""
         await self._server.stop(grace)
+        self._front.keep_place()
         await asyncio.to_thread(self._front.stop)
         for each in self._sockets:
             each.close()
