@@ -67,22 +67,28 @@ def small_disk(path: Path, mebibytes: int, inodes: int | None = None) -> Iterato
 
 @contextmanager
 def ext4(path: Path, mebibytes: int) -> Iterator[Path]:
-    """A file system in a file, with what a tmpfs has not: a journal, blocks that are given back late, power cuts. Skips
-    the test where that cannot be had."""
+    """A file system in a file (`image_of`), with what a tmpfs has not: a journal, and blocks that are written late.
+    Skips the test where that cannot be had."""
     if not _may_mount() or not shutil.which("mkfs.ext4"):
         pytest.skip("needs root, loop devices and mkfs.ext4: apt-get install e2fsprogs")
-    image = path.with_name(f"{path.name}.image")
-    with image.open("wb") as file:
+    with image_of(path).open("wb") as file:
         file.truncate(mebibytes << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
-    with mounted_image(image, path):
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image_of(path))], check=True)
+    with mounted(image_of(path), path):
+        path.chmod(0o700)
         yield path
 
 
+def image_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.image")
+
+
 @contextmanager
-def mounted_image(image: Path, path: Path) -> Iterator[Path]:
+def mounted(image: Path, path: Path) -> Iterator[Path]:
+    """Whose journal is written when somebody syncs, and not by itself each 5 s."""
     path.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-o", "loop", str(image), str(path)], capture_output=True, text=True)
+    command = ["mount", "-t", "ext4", "-o", "loop,commit=900", str(image), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"needs loop devices: {done.stderr.strip()}")
     try:
