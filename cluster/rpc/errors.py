@@ -7,6 +7,7 @@ raised. A status without that header comes from gRPC itself: the connection fail
 import asyncio
 import logging
 import secrets
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -78,6 +79,7 @@ async def answering_errors(context: Context, method: str) -> AsyncIterator[None]
     try:
         yield
     except ClusterError as error:
+        _forget_frames(error)
         await abort(context, error)
     except (grpc.aio.AbortError, grpc.aio.UsageError):
         raise  # the status is sent already, or the client is gone
@@ -89,6 +91,15 @@ async def answering_errors(context: Context, method: str) -> AsyncIterator[None]
         number = secrets.token_hex(4)
         logger.exception("%s failed by a fault of ours; the caller was told the id %s", method, number)
         await abort(context, Internal(f"internal error {number}; the server's log says more under this id"))
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Of what led to the error. They hold the request, and are held, by way of contextlib's own frames, by the error:
+    so it would stay in memory until the next full collection, which looks at counts of objects and not at megabytes."""
+    here: BaseException | None = error
+    while here is not None:
+        traceback.clear_frames(here.__traceback__)
+        here = here.__context__
 
 
 async def abort(context: Context, error: ClusterError) -> None:

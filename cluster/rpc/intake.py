@@ -5,9 +5,10 @@ whoever may not call costs nothing, and what is too large is refused unparsed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -59,9 +60,18 @@ class Intake:
                 stack.push_async_exit(place.pop_all())
         return message
 
-    def each(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        """The requests of a call that has many, as they come."""
-        return _Each(requests, self._message)
+    def each(self, requests: AsyncIterator[bytes], caller: Hashable = None) -> AsyncIterator[Any]:
+        """The requests of a call that has many, as they come. Where they may be large the first has a place, since one
+        caller may have many such calls that have said nothing yet."""
+        return _Each(requests, self._message, None if self._shares is None else partial(self._first, requests, caller))
+
+    async def _first(self, requests: AsyncIterator[bytes], caller: Hashable) -> Any:
+        """None: there is none."""
+        assert self._shares is not None
+        async with self._shares.place(caller) as hold:
+            async with hold.receiving(self._patience):
+                data = await anext(requests, None)
+            return None if data is None else await self._message(data)
 
     async def _message(self, data: bytes) -> Any:
         if len(data) > self._bound.size:
@@ -83,15 +93,33 @@ class Intake:
             raise InvalidInput(f"{self._name}: the request is damaged, or text in it is not UTF-8") from None
 
 
+async def forget(requests: AsyncIterator[bytes]) -> None:
+    """Nobody asks for more of them: gRPC would keep the last one until the next full collection."""
+    if isinstance(generator := aiter(requests), AsyncGenerator):
+        with suppress(RuntimeError):  # somebody waits for the next, and is about to be told that there is none
+            await generator.aclose()
+
+
 class _Each:
     """No generator, which could not be closed while another task waits for its next."""
 
-    def __init__(self, requests: AsyncIterator[bytes], message: Callable[[bytes], Awaitable[Any]]) -> None:
+    def __init__(
+        self,
+        requests: AsyncIterator[bytes],
+        message: Callable[[bytes], Awaitable[Any]],
+        first: Callable[[], Awaitable[Any]] | None,
+    ) -> None:
         self._requests = requests
         self._message = message
+        self._first = first
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
+        if self._first is not None:
+            first, self._first = await self._first(), None
+            if first is None:
+                raise StopAsyncIteration
+            return first
         return await self._message(await anext(self._requests))

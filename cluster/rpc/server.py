@@ -10,18 +10,21 @@ import grpc
 import grpc.aio
 
 from cluster.domain.errors import ClusterError, Conflict
+from cluster.domain.places import Places
 from cluster.domain.tokens import split_address
 from cluster.rpc.bounds import LARGEST
 from cluster.rpc.channel import MAX_MESSAGE
 from cluster.rpc.errors import Context, answering_errors
 from cluster.rpc.gate import Gate, current_caller
-from cluster.rpc.intake import Intake
+from cluster.rpc.intake import Intake, forget
 from cluster.rpc.roles import ROLES
 from cluster.rpc.room import check_room
 from cluster.rpc.shares import Shares
 
 Handler = Callable[..., Any]
 AddServices = Callable[[grpc.aio.Server], None]  # e.g. lambda server: add_JobsServicer_to_server(jobs, server)
+
+MOST_STREAMS = 32  # calls of many requests, of which the first may be large and is being taken in
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     # Two schedulers on one port would each get some of the connections, and nobody an error.
@@ -32,6 +35,8 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # Else each call's window grows to megabytes, and so much of its request is there before a handler has asked for it.
+    ("grpc.http2.bdp_probe", 0),
     # Who connects and does not get through the handshake is dropped after 10 s instead of 2 min.
     ("grpc.server_handshake_timeout_ms", 10_000),
 ]
@@ -91,6 +96,8 @@ class _Guarded:
         self._gate = gate
         self._server = server
         self._shares = Shares()
+        # Workers that come back all at once after a restart must not wait for each other's slow ones.
+        self._shares_of_streams = Shares(Places(most=MOST_STREAMS))
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Left out: it would offer the same methods a second time, without guard."""
@@ -109,7 +116,8 @@ class _Guarded:
             passing = self._gate.passing(context, method, streams=handler.response_streaming)
             await stack.enter_async_context(passing)
 
-        intake = Intake(method, handler.request_deserializer, shares=self._shares)
+        shares = self._shares_of_streams if handler.request_streaming else self._shares
+        intake = Intake(method, handler.request_deserializer, shares=shares)
         return guarded_handler(handler, intake, enter, lambda: current_caller().identity)
 
 
@@ -130,7 +138,8 @@ def guarded_handler(
 
     async def argument(requests: AsyncIterator[bytes], stack: AsyncExitStack) -> Any:
         """What the handler expects: its request, or an iterator of them."""
-        return intake.each(requests) if handler.request_streaming else await intake.one(requests, stack, who())
+        stack.push_async_callback(forget, requests)
+        return intake.each(requests, who()) if handler.request_streaming else await intake.one(requests, stack, who())
 
     async def single(requests: AsyncIterator[bytes], context: Context) -> object:
         async with AsyncExitStack() as stack:

@@ -162,14 +162,15 @@ def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:
 
 async def _spec(message: job_pb2.JobSpec) -> JobSpec:
     """InvalidInput for one that could never run. Of a large one all is found out beside the event loop."""
+    return _checked_spec(message) if message.ByteSize() <= QUICK else await asyncio.to_thread(_checked_spec, message)
 
-    def take() -> JobSpec:
-        spec = spec_from_proto(message)
-        validate(spec)
-        check_name(spec.name)
-        return spec
 
-    return take() if message.ByteSize() <= QUICK else await asyncio.to_thread(take)
+def _checked_spec(message: job_pb2.JobSpec) -> JobSpec:
+    """No closure, which would keep the message as long as an error of it."""
+    spec = spec_from_proto(message)
+    validate(spec)
+    check_name(spec.name)
+    return spec
 
 
 def _views_of(numbers: Iterable[int]) -> Callable[[SchedulerCore], list[JobView]]:

@@ -229,8 +229,12 @@ def _reports(message: scheduler_pb2.Report) -> tuple[list[Report], int]:
 async def _taken(message: M, convert: Callable[[M], T]) -> T:
     """The value that the message stands for. InvalidInput if it cannot be. A large one does not hold the event loop."""
 
-    def take() -> T:
-        check_size(message)
-        return convert(message)
+    if message.ByteSize() <= QUICK:
+        return _checked(message, convert)
+    return await asyncio.to_thread(_checked, message, convert)
 
-    return take() if message.ByteSize() <= QUICK else await asyncio.to_thread(take)
+
+def _checked(message: M, convert: Callable[[M], T]) -> T:
+    """No closure, which would keep the message as long as an error of it."""
+    check_size(message)
+    return convert(message)

@@ -1,7 +1,10 @@
 """Callers who hold on to the places for large requests keep nobody from submitting one. Real connections."""
 
 import asyncio
+import os
+import sys
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +13,12 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from cluster.domain.identity import Role
+from cluster.domain.identity import Kind, Role, scheduler_server_name
+from cluster.pki.files import save_credentials
 from cluster.rpc.intake import LARGE
-from tests.integration.schedulers import Cluster, in_cluster
+from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
+from tests.integration.schedulers import W1, Cluster, in_cluster
+from tools.environments import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +58,59 @@ def test_silent_streams_keep_nobody_from_submitting_what_is_large(tmp_path: Path
         assert max(took) < BAR
 
     in_cluster(tmp_path, body)
+
+
+SUBMIT, SESSION = "/cluster.v1.Jobs/Submit", "/cluster.v1.Scheduler/Session"
+CALLS = 60
+MOST_GROWTH = 200_000_000  # bytes, of 450,000,000 that are sent
+
+
+def _refused_requests() -> dict[str, tuple[str, bytes]]:
+    """Of 7 MB each, within all bounds but one, which is found late."""
+    lines = b"\n".join([b"y" * 140_000] * 53)  # longer than Linux takes
+    padding = b"".join(b"\x22\xd0\x86\x03" + b"z" * 50_000 for _ in range(140))  # the same field again and again
+    hello = scheduler_pb2.Hello(incarnation="x" * 20_000, capacity_millicpus=1000)
+    return {
+        "no UUID": (SUBMIT, jobs_pb2.SubmitRequest(id="x", spec=job_pb2.JobSpec(lines=lines)).SerializeToString()),
+        "long lines": (
+            SUBMIT,
+            jobs_pb2.SubmitRequest(
+                id=str(uuid.uuid4()), spec=job_pb2.JobSpec(argv=["true"], lines=lines)
+            ).SerializeToString(),
+        ),
+        "a long text": (SESSION, scheduler_pb2.SessionRequest(hello=hello).SerializeToString() + padding),
+    }
+
+
+@pytest.mark.parametrize("name", list(_refused_requests()))
+def test_many_large_requests_that_are_refused_take_little_memory(tmp_path: Path, name: str) -> None:
+    """All were taken in at once, and kept by the frames of what refused them."""
+    method, request = _refused_requests()[name]
+
+    async def body(cluster: Cluster) -> None:
+        key, file = tmp_path / "key.pem", tmp_path / "request"
+        kind, who = (Kind.WORKER, W1) if method == SESSION else (Kind.USER, "admin")
+        save_credentials(key, cluster.credentials(kind, who))
+        file.write_bytes(request)
+        server_name = scheduler_server_name(cluster.authority.cluster_id)
+        words = [cluster.service.address, server_name, str(key), method, str(file), str(CALLS)]
+        before = most = _resident()
+        crowd = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.hostile.crowd_of_calls", *words, cwd=REPOSITORY
+        )
+        while crowd.returncode is None:
+            most = max(most, _resident())
+            await asyncio.sleep(0.01)
+        print(f"{CALLS} requests of {len(request) / 1e6:.0f} MB: {(most - before) / 1e6:.0f} MB more")
+        assert crowd.returncode == 0
+        assert most - before < MOST_GROWTH
+
+    in_cluster(tmp_path, body)
+
+
+def _resident() -> int:
+    """Bytes of this process, in which the scheduler is."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _submits(cluster: Cluster, number: int) -> Any:

@@ -18,7 +18,7 @@ from cluster.rpc.errors import calling
 from cluster.rpc.intake import Intake
 from cluster.rpc.roles import ROLES
 from cluster.rpc.shares import Shares
-from cluster.v1 import job_pb2, jobs_pb2
+from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.integration.trust import SmallCluster, in_cluster
 
 
@@ -191,5 +191,53 @@ def test_who_sends_nothing_keeps_no_place_for_ever() -> None:
         await quick.one(nothing_in_it(), AsyncExitStack(), "ann")
         with pytest.raises(Unreachable, match="did not arrive"):
             await holding
+
+    asyncio.run(body())
+
+
+def test_the_first_request_of_a_stream_that_may_be_large_has_a_place_until_it_is_taken_in() -> None:
+    """A worker may open any number of sessions, each with a hello of 8 MiB."""
+
+    async def body() -> None:
+        asked, gate = 0, asyncio.Event()
+        sessions = Intake(
+            "/cluster.v1.Scheduler/Session", scheduler_pb2.SessionRequest.FromString, shares=Shares(Places(most=9))
+        )
+
+        async def requests() -> AsyncIterator[bytes]:
+            nonlocal asked
+            asked += 1
+            await gate.wait()
+            yield b"\x18\x01"
+            yield b"\x18\x02"
+
+        async def session(caller: str) -> list[int]:
+            return [request.heartbeat async for request in sessions.each(requests(), caller)]
+
+        theirs = [asyncio.create_task(session("eve")) for _ in range(5)]
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert asked == 2
+        mine = asyncio.create_task(session("ann"))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert asked == 3
+        gate.set()
+        assert await asyncio.gather(mine, *theirs) == [[1, 2]] * 6
+
+    asyncio.run(body())
+
+
+def test_a_stream_goes_on_after_its_first_request_and_may_have_none() -> None:
+    async def body() -> None:
+        sessions = Intake("/cluster.v1.Scheduler/Session", scheduler_pb2.SessionRequest.FromString, shares=Shares())
+
+        async def requests(count: int) -> AsyncIterator[bytes]:
+            for number in range(1, count + 1):
+                yield scheduler_pb2.SessionRequest(heartbeat=number).SerializeToString()
+
+        for count in (0, 1, 3):
+            heartbeats = [request.heartbeat async for request in sessions.each(requests(count), "box")]
+            assert heartbeats == list(range(1, count + 1))
 
     asyncio.run(body())
