@@ -175,7 +175,7 @@ async def grounds(directory: Path) -> AsyncIterator[Grounds]:
         attacked.start_worker("w1", "--null-launcher")
         people = {"admin": _admin(attacked)}
         for role in ("user", "viewer", "worker"):
-            people[role] = await _join(attacked, role)
+            people[role] = await join(attacked, role)
         worker = _own_api(attacked)
         admin = attacked.command.home / "scheduler" / "admin.pem"
         pings = Pings(
@@ -212,7 +212,7 @@ def _name(credentials: Credentials) -> str:
     return scheduler_server_name(credentials.identity.cluster_id)
 
 
-async def _join(roles: Roles, role: str) -> Credentials:
+async def join(roles: Roles, role: str) -> Credentials:
     with roles.client() as client:
         _, text = client.create_token(role, life=600.0, user="" if role == "worker" else role)
     token, request = parse_join_token(text), KeyRequest()

@@ -13,6 +13,7 @@ from asyncio import events
 from pathlib import Path
 
 LONG = 0.010  # seconds
+MOST_WORDS = 300  # characters about what it was
 
 
 def write_down(file: Path) -> None:
@@ -24,7 +25,8 @@ def write_down(file: Path) -> None:
         clock, processor = time.monotonic(), time.thread_time()
         run(handle)
         if (took := time.monotonic() - clock) > LONG:
-            print(f"{took:.4f} {time.thread_time() - processor:.4f} {clock:.4f} {handle!r}", file=log)
+            spent, what = time.thread_time() - processor, repr(handle)[:MOST_WORDS].replace("\n", " ")
+            print(f"{took:.4f} {spent:.4f} {clock:.4f} {what}", file=log)
 
     setattr(events.Handle, "_run", timed)  # noqa: B010 (no type checker lets a method be replaced)
 
