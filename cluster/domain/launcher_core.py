@@ -77,6 +77,7 @@ TIMEOUT = "timeout:run"
 CLOCKS = 0.001  # seconds; how exactly the time is known that an attempt took
 DYING = 5.0  # seconds for a tree that was killed to be gone, and its slot to say so
 LOST_TEXT = "the launcher that ran it died, and nobody knows how it ended"
+MOST_NEW = 4  # slots that are made in one turn: each is a fork, of a millisecond or more
 MOST_STILLBORN = 3  # slots that die before they begin an attempt, until that is given back
 STILLBORN_TEXT = "the worker's slots end before they can start anything; its launcher.log says why"
 SLOT_LOST_TEXT = "the process that ran it was killed, and nobody knows how it ended"
@@ -143,6 +144,7 @@ class LauncherCore:
         self.renewed = 0.0
         self.quitting = False
         self._alone_since: float | None = None  # no agent is connected
+        self._more_since: float | None = None  # there is room for more than the last turn was given
         self._ended_unacked = {r.key for r in self.unacked if isinstance(r, Ended)}
         self._deadlines: list[tuple[float, str]] = []  # heap; entries that no longer hold are skipped
         self._leashes: dict[float, int] = {}  # leash -> how many attempts have it
@@ -171,6 +173,8 @@ class LauncherCore:
     def next_deadline(self) -> float | None:
         """Boot clock at which a Tick is due, or None."""
         due = [slot.since + STALE for slot in self._ahead.values() if not slot.clearing]
+        if self._more_since is not None:
+            due.append(self._more_since)
         if self._deadlines:
             due.append(self._deadlines[0][0])
         if self._leashes:
@@ -444,8 +448,12 @@ class LauncherCore:
     # -- decisions
 
     def _admit(self, now: float, effects: list[Effect]) -> None:
-        backlog = self.backlog
+        backlog, new = self.backlog, 0
+        self._more_since = None
         while backlog:
+            if new >= MOST_NEW:
+                self._more_since = now  # between, whoever wants something else is heard
+                return
             attempt = backlog[0]
             if attempt.phase is not Phase.QUEUED:
                 backlog.popleft()
@@ -466,6 +474,7 @@ class LauncherCore:
                 break
             backlog.popleft()
             self.used += cpus
+            new += slot.template is None
             self._hand(slot, attempt, now, effects)
         if backlog:
             self._work_ahead(now, effects)

@@ -73,10 +73,16 @@ class Watchers:
                 await asyncio.sleep(max(pace.delay(time.monotonic()), pause if count > PER_SECOND else 0.0))
         finally:
             self._watches.discard(watch)
-            for job in watched:
-                self._of_job[job].discard(watch)
-                if not self._of_job[job]:
-                    del self._of_job[job]
+            self._forget(watch, watched)
+
+    def _forget(self, watch: _Watch, watched: list[int], start: int = 0) -> None:
+        """That it watches these, and others in between."""
+        for job in watched[start : start + AT_ONCE]:
+            self._of_job[job].discard(watch)
+            if not self._of_job[job]:
+                del self._of_job[job]
+        if start + AT_ONCE < len(watched):
+            asyncio.get_running_loop().call_soon(self._forget, watch, watched, start + AT_ONCE)
 
 
 class Pace:

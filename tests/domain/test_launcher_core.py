@@ -10,6 +10,7 @@ from cluster.domain.launcher_core import (
     ALONE,
     DYING,
     LOST_TEXT,
+    MOST_NEW,
     MOST_STILLBORN,
     STILLBORN_TEXT,
     IllegalTransition,
@@ -521,9 +522,33 @@ def test_only_some_idle_slots_are_kept() -> None:
     core = LauncherCore(1000 * (IDLE_SLOTS + 2))
     items = [Item(f"1.{i}#1", i) for i in range(IDLE_SLOTS + 2)]
     core.turn([StartRequested(ONE_CPU, items)], NOW)
+    while core.backlog:
+        core.turn([Tick()], NOW)
     core.turn([started(item) for item in items], NOW)
     effects = core.turn([ended(item) for item in items], NOW)
     assert [effect for effect in effects if isinstance(effect, Retire)] == [Retire(IDLE_SLOTS), Retire(IDLE_SLOTS + 1)]
+
+
+def test_many_slots_are_made_in_as_many_turns_and_others_are_heard_between() -> None:
+    """Each is a fork: hundreds in one turn held up for seconds who wanted something else."""
+    core = LauncherCore(1000 * 1000)
+    items = [Item(f"1.{i}#1", i) for i in range(20)]
+    handed = [_spawned(core.turn([StartRequested(ONE_CPU, items)], NOW))]
+    while core.next_deadline() == NOW:
+        stopped = core.turn([StopRequested([items[-1].key], "cancelled")], NOW) if len(handed) == 2 else []
+        assert _spawned(stopped) <= MOST_NEW
+        handed.append(_spawned([*stopped, *core.turn([Tick()], NOW)]))
+    assert max(handed) <= 2 * MOST_NEW
+    assert handed[0] == MOST_NEW
+    assert sum(handed) == 19, "the one that was stopped never started"
+    core.turn([started(item) for item in items[:19]], NOW)
+    core.turn([ended(item) for item in items[:IDLE_SLOTS]], NOW)
+    again = [Item(f"2.{i}#1", i) for i in range(IDLE_SLOTS)]
+    assert _spawned(core.turn([StartRequested(ONE_CPU, again)], NOW)) == IDLE_SLOTS, "those that are there cost no fork"
+
+
+def _spawned(effects: list[Effect]) -> int:
+    return sum(isinstance(effect, Spawn) for effect in effects)
 
 
 class World:

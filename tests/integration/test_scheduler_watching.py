@@ -2,8 +2,9 @@
 
 import asyncio
 from contextlib import aclosing
+from itertools import pairwise
 
-from cluster.scheduler.watching import BURST, Pace, Watchers
+from cluster.scheduler.watching import AT_ONCE, BURST, Pace, Watchers
 from tests.patience import PATIENCE
 
 
@@ -40,6 +41,20 @@ def test_who_leaves_is_forgotten() -> None:
             await anext(changes)
         assert not watchers._of_job
         assert not watchers._watches
+
+    asyncio.run(body())
+
+
+def test_who_watched_many_jobs_is_forgotten_in_turns() -> None:
+    async def body() -> None:
+        watchers, jobs = Watchers(), 3 * AT_ONCE + 1
+        async with aclosing(watchers.changes(range(jobs))) as changes:
+            await anext(changes)
+        left = [len(watchers._of_job)]
+        while left[-1]:
+            await asyncio.sleep(0)
+            left.append(len(watchers._of_job))
+        assert max(before - after for before, after in pairwise([jobs, *left])) == AT_ONCE
 
     asyncio.run(body())
 
