@@ -3,19 +3,25 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.effects import Effect
 from cluster.domain.events import CancelRequested, Event, HeartbeatReceived, Now
+from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import ArraySegment
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.session import Assign
 from cluster.domain.turns import MOST_AT_ONCE, weight
 from cluster.scheduler import cancelling
 from cluster.scheduler import driver as driver_module
+from cluster.scheduler.following import _look_ahead
+from cluster.scheduler.tasks_shown import TasksWanted, _pick
+from tests.domain.core_bench import Bench, spec
 from tests.integration.schedulers import W1, Cluster, in_cluster
 
 
@@ -100,6 +106,32 @@ def test_many_readers_at_once_let_others_have_their_turns(tmp_path: Path, monkey
         assert order[:last_read].count("other") > 20
 
     in_cluster(tmp_path, body)
+
+
+@contextmanager
+def within(size: int) -> Iterator[None]:
+    """Bytes that are made meanwhile and live at one time."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
+
+
+def test_who_reads_a_job_in_many_pieces_pays_for_what_it_is_shown_alone() -> None:
+    """Of a million pieces a list of all was made for each answer, and for each step of who read the logs: a second."""
+    bench, count = Bench(), 400_000
+    bench.submit(spec(count, millicpus=10**9))
+    job = bench.core.jobs[1]
+    job.cancel_unassigned(IntervalSet((i, i + 1) for i in range(0, count, 2)))
+    every_tenth = [Range(i, i + 1) for i in range(1, count, 1000)]
+    for ranges, first in (([Range(0, count)], 2000), ([Range(1, count)], 2002), (every_tenth, 1)):
+        with within(1_000_000):
+            shown = _pick(job, TasksWanted(ranges, 1000 if first > 1 else 0, 300))
+        assert (shown[0].index, len(shown)) == (first, 300)
+    with within(300_000):
+        assert _look_ahead(1, Range(1, count), bench.core) == (0, 2)
 
 
 def test_what_lives_is_looked_at_once_by_the_collector_of_cycles() -> None:
