@@ -34,7 +34,7 @@ from cluster.domain.events import (
     WorkerRegistered,
     WorkerRemoved,
 )
-from cluster.domain.homes import Greeting, refusal
+from cluster.domain.homes import Greeting, is_overtaken, refusal
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import JobRecord
 from cluster.domain.leashes import HEARTBEATS, leash_of, lost_after_in_force
@@ -347,7 +347,7 @@ class SchedulerCore:
             self._effects.append(CloseSession(event.session, str(error)))
             return
         greeting = Greeting(hello.home.boot, hello.uptime)
-        if greeting.is_before(worker.greeting):
+        if is_overtaken(worker, greeting, self.now.mono, self.lease):
             self._effects.append(CloseSession(event.session, "the same worker has said hello again since"))
             return
         worker.greeting = greeting

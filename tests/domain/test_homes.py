@@ -7,7 +7,7 @@ from cluster.domain.errors import ClusterError, IdentityInUse, NotPermitted, Unr
 from cluster.domain.events import HeartbeatReceived, SessionClosed, SessionOpened, WorkerDeregistered, WorkerRegistered
 from cluster.domain.homes import UNKNOWN, Home
 from cluster.domain.session import Hello
-from tests.domain.core_bench import Bench, attempts, spec
+from tests.domain.core_bench import Bench, attempts, ok, spec
 
 HERE = Home("machine", "boot", "1-10")
 COPY = HERE._replace(directory="1-11")  # cp -a, on the same machine
@@ -161,6 +161,30 @@ def test_a_hello_that_was_said_before_the_last_one_changes_nothing(homes: Homes)
     homes.turn(after=10.0)
     homes.open(REBOOTED, uptime=5.0, incarnation="new")
     assert homes.core.workers["w"].session == 5
+
+
+def test_a_machine_that_was_set_back_to_an_earlier_moment_is_taken_on_when_its_worker_holds_nothing(
+    homes: Homes,
+) -> None:
+    """Else it were refused for as long as it was set back, which may be days."""
+    homes.open(HERE, uptime=LONG, running=2)
+    homes.turn(SessionClosed(2), after=1.0)
+    for _ in range(5):
+        homes.open(HERE, uptime=LONG - 1000.0)
+        assert homes.core.workers["w"].session is None
+        homes.turn(after=11.0)
+    homes.turn(after=5.0)
+    assert homes.states == ["failed", "failed"]
+    homes.open(HERE, uptime=LONG - 1000.0, running=2)
+    assert homes.core.workers["w"].session is not None
+
+
+def test_an_old_hello_of_a_worker_that_was_just_heard_is_refused_although_it_holds_nothing(homes: Homes) -> None:
+    homes.report(1, 1, ok=(ok(1, 0, 2),))
+    homes.open(HERE, uptime=LONG + 2.0)
+    homes.turn(SessionClosed(2), after=14.0)
+    homes.open(HERE, uptime=LONG + 1.0)
+    assert homes.core.workers["w"].session is None
 
 
 def test_after_a_restart_of_the_scheduler_the_first_one_is_known(homes: Homes) -> None:
