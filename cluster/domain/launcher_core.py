@@ -24,6 +24,10 @@ is taken back when it is to be stopped, or when what is before it takes longer t
 All that waits in the sockets is told in one turn, and the clock is looked at after that: so a launcher that was stopped
 for a while learns first that the lease was renewed meanwhile, and that an attempt has ended.
 
+What has not begun when its leash ends never does, also where the lease is confirmed again before anybody has looked:
+the scheduler gave it up. So what an agent asks for says what was confirmed then, and what a slot is handed says when it
+is too late to begin that.
+
 `now` is always the boot clock in seconds (CLOCK_BOOTTIME: it counts through suspend), so a leash cannot be
 stretched by a laptop lid. The `wall_us` values are microseconds since the Unix epoch, for people only.
 """
@@ -157,6 +161,9 @@ class LauncherCore:
         after it have changed nothing.
         """
         effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, RenewReceived):  # what else has happened is judged by it
+                self._on_renewed(min(event.at, now), now, effects)
         # Of an attempt that is over already nobody wants to hear that it began.
         over = {event.key for event in events if isinstance(event, ProcessEnded)}
         for event in events:
@@ -208,16 +215,30 @@ class LauncherCore:
                 self._on_agent(event, effects)
             case AgentLost():
                 self._alone_since = now
-            case RenewReceived():
-                self.renewed = max(self.renewed, min(event.at, now))
             case QuitRequested():
                 self._on_quit_requested(event, now, effects)
             case FoundUnfinished():
                 took = max(0, event.found_us - event.begun_us)  # the wall clock may have been set back
                 ended = Ended(self._next_seq(), event.key, "lost", None, None, event.begun_us, took, text=LOST_TEXT)
                 self._report(ended, effects)
-            case Tick():
+            case Tick() | RenewReceived():
                 pass
+
+    # -- the lease
+
+    def _on_renewed(self, at: float, now: float, effects: list[Effect]) -> None:
+        """A lease that was out and holds again is another one: what had not begun may have been given to others."""
+        before, self.renewed = self.renewed, max(self.renewed, at)
+        if not self._leashes or not is_out(at, before, min(self._leashes)):
+            return
+        for attempt in list(self.attempts.values()):
+            leash = attempt.template.leash
+            if leash is None or not is_out(at, before, leash):
+                continue
+            if attempt.phase is Phase.QUEUED:
+                self._withdraw(attempt, effects)
+            elif attempt.phase is Phase.STARTING:
+                self._want(attempt, WithdrawRequested([attempt.key]), now, effects)
 
     # -- agent
 
@@ -244,7 +265,8 @@ class LauncherCore:
             if leash is not None:
                 attempt.leashed = True
                 self._leashes[leash] = self._leashes.get(leash, 0) + 1
-            if self.quitting:
+            lapsed = leash is not None and event.renewed is not None and is_out(self.renewed, event.renewed, leash)
+            if self.quitting or lapsed:
                 self._withdraw(attempt, effects)
 
     def _on_stop_requested(self, event: WithdrawRequested | StopRequested, now: float, effects: list[Effect]) -> None:
@@ -497,7 +519,9 @@ class LauncherCore:
         attempt.phase, attempt.slot = Phase.STARTING, slot
         slot.hand(attempt, now)
         self._note_ahead(slot)
-        effects.append(Spawn(slot.number, attempt.item, attempt.template))
+        leash = attempt.template.leash
+        by = None if leash is None else cut_at(self.renewed, leash)
+        effects.append(Spawn(slot.number, attempt.item, attempt.template, by))
 
     def _do_what_is_due(self, now: float, effects: list[Effect]) -> None:
         while self._deadlines:

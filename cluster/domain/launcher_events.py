@@ -74,8 +74,11 @@ class AgentAcked:
 
 @dataclass(slots=True)
 class StartRequested:
+    """`renewed`: boot clock of when the lease was confirmed last when the agent said this. None: it says nothing."""
+
     template: Template
     items: list[Item]
+    renewed: float | None = None
 
 
 @dataclass(slots=True)
@@ -242,11 +245,13 @@ class Ended(NamedTuple):
 @dataclass(slots=True)
 class Spawn:
     """Hand this to the slot, which starts it once it has done what it was handed before. A slot that is named for the
-    first time is to be made, as the template's user."""
+    first time is to be made, as the template's user. `by`: the boot clock from which on it is too late to begin this,
+    whatever is confirmed meanwhile; None: it has no leash."""
 
     slot: int
     item: Item
     template: Template
+    by: float | None = None
 
 
 @dataclass(slots=True)

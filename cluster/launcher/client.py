@@ -144,7 +144,8 @@ class LauncherClient:
     def start(self, template: int, items: Iterable[Item]) -> None:
         """Start these in this order as soon as there is room. Saying it twice does nothing."""
         for some in wire.batches_of(items):
-            self._protocol.send(("start", template, [wire.encode_item(i) for i in some]))
+            items_said = [wire.encode_item(i) for i in some]
+            self._protocol.send(("start", template, items_said, self._leashes.renewed))
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Give back those that have not started: they are reported as ended with reason `withdrawn`."""

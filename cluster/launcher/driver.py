@@ -337,7 +337,7 @@ class Launcher:
             return
         for s, number in zip(spawns, numbers, strict=True):
             try:
-                if not self._slots.hand(s.slot, number, s.item, s.template):
+                if not self._slots.hand(s.slot, number, s.item, s.template, s.by):
                     self._came_back([s.item.key])
                     self._events.append(ev.TakenBack(s.slot, [s.item.key]))
             except OSError as e:

@@ -1,9 +1,9 @@
 """What launcher and slot say to each other, and how: a queue of datagrams there, one pipe of all slots back.
 
     to a slot, one datagram each:    ("template", id, fields)     known from now on, in place of the one before
-                                     ("start", number, id, item)
+                                     ("start", number, id, item, by)   by: as in Spawn
     back, in writes that the         ("started", slot, number, pid, wall µs, boot clock s)
-    kernel does not split:           ("unbegun", slot, number)    its leash is out: it is not begun, and will not be
+    kernel does not split:           ("unbegun", slot, number)    it is too late: it is not begun, and will not be
                                      ("failed", slot, number, text, code, given back)
                                      ("ended", slot, number, code, signal, took µs, cpu µs, peak KiB, out, err, cut,
                                       closed)                       as in ProcessEnded

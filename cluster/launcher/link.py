@@ -101,10 +101,11 @@ class Link:
     def _on_define(self, id_: int, template: dict[str, Any]) -> None:
         self._templates[id_] = decode_template(template)
 
-    def _on_start(self, id_: int, items: list[Any]) -> ev.Event:
+    def _on_start(self, id_: int, items: list[Any], renewed: float | None = None) -> ev.Event:
         if id_ not in self._templates:
             raise WireError(f"template {id_} was not defined on this connection")
-        return ev.StartRequested(self._templates[id_], list(map(decode_item, items)))
+        renewed = None if renewed is None else float(renewed)
+        return ev.StartRequested(self._templates[id_], list(map(decode_item, items)), renewed)
 
     def _on_stop(self, keys: list[str], reason: str, grace: float | None, name: str) -> ev.Event:
         grace = None if grace is None else float(grace)

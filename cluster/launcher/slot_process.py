@@ -114,7 +114,7 @@ class _SlotProcess:
             if message[0] == "template":
                 self._templates = {message[1]: Template(**message[2])}
             else:
-                self._run_one(message[1], self._templates[message[2]], Item(*message[3]))
+                self._run_one(message[1], self._templates[message[2]], Item(*message[3]), message[4])
         self._spawner.tidy()
 
     def _next(self) -> tuple[Any, ...] | None:
@@ -124,13 +124,13 @@ class _SlotProcess:
             self._spawner.tidy()
             return handing.receive(self._requests)
 
-    def _run_one(self, number: int, template: Template, item: Item) -> None:
+    def _run_one(self, number: int, template: Template, item: Item, by: float | None) -> None:
         if os.getppid() != self._setup.launcher:
             self._on_launchers_death()
         leash, leashes = template.leash, self._setup.leashes
 
         def late() -> bool:
-            return leash is not None and is_out(clock.now(), leashes.renewed, leash)
+            return by is not None and clock.now() >= by
 
         if late():
             self._tell(("unbegun", self._number, number))

@@ -67,7 +67,7 @@ class Slots:
         self._count += 1
         return self._count
 
-    def hand(self, slot_number: int, number: int, item: Item, template: Template) -> bool:
+    def hand(self, slot_number: int, number: int, item: Item, template: Template, by: float | None) -> bool:
         """Queue the attempt for that slot, which is made if need be. False when its queue is full. Raises OSError when
         no slot can be made, or nothing be queued."""
         slot = self._slots.get(slot_number) or self._make(slot_number, template)
@@ -80,7 +80,7 @@ class Slots:
                 fields["argv"], fields["env"] = tuple(fields["argv"]), tuple(fields["env"])
                 handing.send(slot.ours, ("template", slot.template_id + 1, fields))
                 slot.template, slot.template_id = template, slot.template_id + 1
-            handing.send(slot.ours, ("start", number, slot.template_id, tuple(item)))
+            handing.send(slot.ours, ("start", number, slot.template_id, tuple(item), by))
         except BlockingIOError:
             return False
         slot.handed.append((number, item.key))

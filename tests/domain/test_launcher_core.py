@@ -277,6 +277,47 @@ def test_a_renewal_neither_goes_back_nor_comes_from_the_future() -> None:
     assert core.next_deadline() == NOW + 41
 
 
+LEASHED = template(leash=50.0)
+
+
+def test_what_has_not_begun_is_given_back_when_a_lease_that_was_out_holds_again() -> None:
+    """The scheduler gave it up meanwhile, and may have given it to others. The launcher was stopped, so it hears of the
+    end of the lease and of the next one together."""
+    core = LauncherCore(1000)
+    core.turn([RenewReceived(NOW)], NOW)
+    core.turn([StartRequested(LEASHED, [A, B])], NOW)
+    effects = core.turn([RenewReceived(NOW + 70)], NOW + 71)
+    assert effects == [TakeBack(0), Report(Ended(1, B.key, "withdrawn"))]
+    effects = core.turn([TakenBack(0, [A.key])], NOW + 71)
+    assert effects == [Report(Ended(2, A.key, "withdrawn"))]
+
+
+def test_what_runs_goes_on_when_the_launcher_hears_late_that_the_lease_was_renewed() -> None:
+    """It was stopped: whether the lease held throughout it cannot know. Its slot and the watchdog would have cut it."""
+    core = LauncherCore(1000)
+    core.turn([RenewReceived(NOW)], NOW)
+    core.turn([StartRequested(LEASHED, [A])], NOW)
+    core.turn([started(A)], NOW)
+    assert core.turn([RenewReceived(NOW + 70)], NOW + 71) == []
+
+
+def test_what_was_asked_for_while_a_lease_held_that_is_out_is_given_back() -> None:
+    """It waited in the socket of a launcher that was stopped."""
+    core = LauncherCore(1000)
+    core.turn([RenewReceived(NOW)], NOW)
+    effects = core.turn([StartRequested(LEASHED, [A], renewed=NOW), RenewReceived(NOW + 70)], NOW + 71)
+    assert effects == [Report(Ended(1, A.key, "withdrawn"))]
+    effects = core.turn([StartRequested(LEASHED, [B], renewed=NOW + 70)], NOW + 71)
+    assert effects == [Spawn(0, B, LEASHED, NOW + 70 + 50)]
+
+
+def test_what_a_slot_is_handed_says_when_it_is_too_late_to_begin_it() -> None:
+    core = LauncherCore(2000)
+    core.turn([RenewReceived(NOW)], NOW + 10)
+    assert core.turn([StartRequested(LEASHED, [A])], NOW + 10) == [Spawn(0, A, LEASHED, NOW + 50)]
+    assert core.turn([StartRequested(ONE_CPU, [B])], NOW + 10) == [Spawn(1, B, ONE_CPU)]
+
+
 def test_a_new_agent_hears_everything_it_has_not_acknowledged() -> None:
     core = running(1000, ONE_CPU, A)
     core.turn([StartRequested(ONE_CPU, [B])], NOW)
