@@ -5,6 +5,7 @@ python3 build.py                     makes dist/cluster, the one file, for this 
 python3 build.py --platform manylinux_2_28_aarch64
                                      makes it for another one, as dist/cluster-aarch64
 python3 build.py test [--quick] ...  checks everything; further arguments go to pytest
+python3 build.py test --sim 10000    runs seeds of the simulation on all cores, so many or (5000-5999) those, alone
 python3 build.py fix                 formats the code and repairs what the linter can
 python3 build.py protos              generates cluster/v1 anew from protos/
 python3 build.py lock                makes requirements/*.lock anew from pyproject.toml
@@ -34,6 +35,8 @@ def main() -> None:
         match options.task:
             case "file":
                 print(make_file(options.platform, options.output))
+            case "test" if options.sim is not None:
+                sys.exit(checks.simulate(options.sim))
             case "test":
                 sys.exit(checks.run(pytest_arguments, quick=options.quick, make_file=make_file))
             case "fix":
@@ -75,11 +78,12 @@ def _command_line() -> tuple[argparse.Namespace, list[str]]:
     tasks = parser.add_subparsers(dest="task", metavar="TASK")
     test = tasks.add_parser("test", help="check everything", add_help=False)
     test.add_argument("--quick", action="store_true", help="leave out the slow tests")
+    test.add_argument("--sim", metavar="SEEDS", help="run only these seeds of the simulation: N, or FIRST-LAST")
     for name in ("fix", "protos", "lock"):
         tasks.add_parser(name)
     options, rest = parser.parse_known_args()
     options.task = options.task or "file"
-    if rest and options.task != "test":
+    if rest and (options.task != "test" or options.sim is not None):
         parser.error(f"unknown arguments: {' '.join(rest)}")
     return options, rest
 

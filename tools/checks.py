@@ -51,6 +51,12 @@ def run(pytest_arguments: list[str], *, quick: bool, make_file: Callable[[], Pat
     return sum(bool(result.problem) for result in results)
 
 
+def simulate(seeds: str) -> int:
+    """Runs seeds of the simulation, `N` or `FIRST-LAST`, on all cores; returns 0 when none failed."""
+    command: list[str | Path] = [environment("dev"), "-m", "tests.sim.many", seeds]
+    return subprocess.run(command, check=False, cwd=REPOSITORY, env=clean_environ()).returncode
+
+
 def fix() -> None:
     """Formats everything and repairs what the linter can repair by itself."""
     _tool("ruff", "check", "--fix")

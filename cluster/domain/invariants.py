@@ -1,14 +1,20 @@
 """What must be true of the scheduler's core between turns, whatever happened. Checked in every test and simulation."""
 
+from collections.abc import Collection, Iterable
+
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.domain.tasks import Job
+from cluster.domain.worker import Worker
 
 
-def check(core: SchedulerCore) -> None:
-    """AssertionError names the first rule that is broken, and the job or worker that breaks it."""
-    for job in core.jobs.values():
+def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
+    """AssertionError names the first rule that is broken, and the job or worker that breaks it.
+    `changed`: the numbers of the only jobs that a turn has changed. None: look at all of them."""
+    numbers = core.jobs.keys() if changed is None else changed
+    for number in numbers:
+        job = core.jobs[number]
         _each_task_has_one_state(job)
         _held_tasks_are_assigned_or_running(job)
         _ended_means_ended(core, job)
@@ -17,20 +23,27 @@ def check(core: SchedulerCore) -> None:
             f"job {job.number}: cancelling what nobody holds"
         )
     for worker in core.workers.values():
-        holds = {job.number: sum(len(t) for _, t in job.held_by(worker.id)) for job in core.jobs.values()}
-        committed = sum(count * core.jobs[number].record.spec.millicpus for number, count in holds.items())
-        assert worker.committed == committed, f"worker {worker.id}: {worker.committed} committed, holds {committed}"
-        assert worker.jobs == {n for n, count in holds.items() if count}, f"worker {worker.id}: jobs {worker.jobs}"
+        _claims_what_it_holds(core, worker, worker.jobs.union(numbers))
         assert worker.session is None or core.sessions[worker.session] is worker, f"worker {worker.id}: stray session"
         assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
     for session, worker in core.sessions.items():
         assert worker.session == session, f"session {session} is not its worker's"
 
 
+def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:
+    """As far as these jobs go, among which are all that it should hold any of."""
+    committed, holds = 0, set()
+    for number in numbers:
+        job = core.jobs[number]
+        if count := sum(len(tasks) for _, tasks in job.held_by(worker.id)):
+            committed += count * job.record.spec.millicpus
+            holds.add(number)
+    assert worker.committed == committed, f"worker {worker.id}: {worker.committed} committed, holds {committed}"
+    assert worker.jobs == holds, f"worker {worker.id}: jobs {worker.jobs}, holds {holds}"
+
+
 def _each_task_has_one_state(job: Job) -> None:
-    everything = IntervalSet()
-    for tasks in job.sets.values():
-        everything.update(tasks.ranges())
+    everything = IntervalSet(r for tasks in job.sets.values() if tasks for r in tasks.ranges())
     count = job.record.spec.task_count
     assert everything == IntervalSet([(0, count)]), f"job {job.number}: some task has no state"
     total = sum(len(tasks) for tasks in job.sets.values())
@@ -53,10 +66,7 @@ def _ended_means_ended(core: SchedulerCore, job: Job) -> None:
 
 
 def _held(job: Job) -> IntervalSet:
-    union = IntervalSet()
-    for tasks in job.held.values():
-        union.update(tasks.ranges())
-    return union
+    return IntervalSet(r for tasks in job.held.values() for r in tasks.ranges())
 
 
 def _within(inner: IntervalSet, outer: IntervalSet) -> bool:

@@ -11,7 +11,7 @@ from cluster.domain.errors import ClusterError, IdentityInUse
 from cluster.domain.events import Now
 from cluster.domain.job import JobSpec
 from cluster.domain.launcher_core import SLOT_LOST_TEXT
-from cluster.domain.session import Downward, Welcome
+from cluster.domain.session import Downward, HeartbeatAnswered, Welcome
 from cluster.domain.worker_core import WorkerCore
 from tests.sim.launcher import PASSING, Launcher
 from tests.sim.network import Connection
@@ -40,7 +40,7 @@ class Agent:
         self._line = 0  # of the connection to the launcher; another number is of an older one
         self._launcher: Launcher | None = None
         self._arrival = [0.0, 0.0]  # of the last line to the launcher, and of the last from it
-        self._welcome: lev.Welcome | None = None
+        self._unread_answers = 0  # of the scheduler, that wait in a socket
         self.world.at(self.world.between(0.01, 0.3), self.connect_launcher)
 
     # ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -63,7 +63,7 @@ class Agent:
         if not self.alive:
             return
         events, self._inbox = self._inbox, []
-        self._effects += self.core.turn(events, Now(self.machine.boot_clock, self.world.wall))
+        self._effects += self.core.turn(events, Now(self.machine.box.clock, self.world.wall))
         self.usable = self.usable or self.core.connected
         self._go_through()
 
@@ -85,9 +85,7 @@ class Agent:
         due = self.core.next_deadline()
         if due is not None and due != self._wake_at:
             self._wake_at = due
-            self.world.at(
-                max(0.0, self.machine.until_boot_clock(due)), lambda: self.process.on_time(lambda: self._wake(due))
-            )
+            self.world.at(max(0.0, self.machine.box.until(due)), lambda: self.process.on_time(lambda: self._wake(due)))
 
     def _wake(self, due: float) -> None:
         if self._wake_at == due:
@@ -174,7 +172,8 @@ class Agent:
                 wanted = [
                     lev.Item(str(i.key), i.number, i.line.decode() if i.line is not None else None) for i in items
                 ]
-                self._tell_launcher(lev.StartRequested(self._templates[number], wanted))
+                renewed = self._launcher.table.renewed if self._launcher is not None else None
+                self._tell_launcher(lev.StartRequested(self._templates[number], wanted, renewed))
             case wm.Withdraw(keys):
                 self._tell_launcher(lev.WithdrawRequested([str(k) for k in keys]))
             case wm.StopAttempts(keys, grace):
@@ -189,7 +188,7 @@ class Agent:
 
     def _hang_up(self, session: int, why: str) -> None:
         assert "without its spec" not in why, why
-        assert "has not answered" not in why or not self.process.unread, f"{why}; what it said was not read yet"
+        assert "has not answered" not in why or not self._unread_answers, f"{why}; what it said was not read yet"
         self.world.tell(self.machine.name, f"closes session {session}: {why}")
         if self.connection and self.connection.session == session:
             self.connection.close_by_worker()
@@ -205,6 +204,10 @@ class Agent:
             return  # broken, and the core will hear of it
         match effect:
             case wm.SendHello(_, hello):
+                if self.machine.dies_at_hello:
+                    self.machine.dies_at_hello = False
+                    connection.up.delay(self.world.between(0.0, 20.0))
+                    self.world.at(0.0, lambda: self.machine.crash_agent(self.world.between(0.0, 0.2)))
                 self.machine.scheduler.hello(connection, hello)
             case wm.SendHeartbeat(_, sequence, no_room):
                 self.machine.scheduler.heartbeat(connection, sequence, no_room)
@@ -213,8 +216,15 @@ class Agent:
                 self.machine.scheduler.report(connection, replace(report, outputs=outputs))
 
     def commands(self, session: int, messages: Sequence[Downward]) -> None:
+        answers = sum(isinstance(message, HeartbeatAnswered | Welcome) for message in messages)
+        self._unread_answers += answers
+
+        def reads() -> None:
+            self._unread_answers -= answers
+            self._read(session, messages)
+
         if self.alive:
-            self.process.hear(lambda: self._read(session, messages))
+            self.process.hear(reads)
 
     def _read(self, session: int, messages: Sequence[Downward]) -> None:
         """As `cluster.worker.agent.Agent._on_received`: an epoch that cannot be saved is not obeyed."""

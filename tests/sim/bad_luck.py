@@ -1,6 +1,6 @@
 """What goes wrong in a simulated cluster: processes die and stall, links break, disks freeze and fill, copies start."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cluster.domain.events import WorkerRegistered, WorkerRemoved
 from cluster.domain.job import DEFAULT_LOST_AFTER
@@ -14,6 +14,7 @@ from tests.sim.truth import Truth
 from tests.sim.world import Action, World
 
 MOST_COPIES = 2
+GUARDS = ("the launcher", "the watchdog")
 APART = 15.0  # seconds between two absences that are outlived: in the time between everybody is heard again
 
 Fault = Callable[["BadLuck", Machine], None]
@@ -34,11 +35,17 @@ class BadLuck:
         self._until = until
         # A few kinds of fault in each life find more than a little of everything in all. (Groce et al., "Swarm
         # Testing", ISSTA 2012.)
-        self.climate = climate or world.random.sample(FAULTS, world.random.randint(1, 6))
+        self.climate = climate or self._draw_climate()
         self._pause = world.random.choice((3.0, 10.0, 30.0))  # mean seconds between two faults
         self._mends: list[Action] = []  # of what is broken, some of it mended already
         self._copies = self._newcomers = 0
         self._back_at = 0.0  # when the scheduler is back from its last absence
+
+    def _draw_climate(self) -> Sequence[Fault]:
+        random = self.world.random
+        if random.random() < 0.3:
+            return random.choice(STORMS)
+        return random.sample(FAULTS, random.randint(1, 6))
 
     def begins(self) -> None:
         wait = self.world.random.expovariate(1 / self._pause)
@@ -74,8 +81,8 @@ class BadLuck:
         """Seconds: a blink, shorter than a lease, longer than a lease, longer than any `lost_after`."""
         return self.world.random.choice((0.05, 1.0, 5.0, 20.0, 50.0, 90.0)) * self.world.between(0.5, 1.5)
 
-    def _mend_later(self, mend: Action) -> None:
-        """After a while, or at the end; not twice."""
+    def _mend_later(self, mend: Action, after: float | None = None) -> None:
+        """After so many seconds (None: a while), or at the end; not twice."""
         done = False
 
         def once() -> None:
@@ -85,9 +92,9 @@ class BadLuck:
                 mend()
 
         self._mends.append(once)
-        self.world.at(self._long(), once)
+        self.world.at(self._long() if after is None else after, once)
 
-    def _stop(self, who: str, what: str, process: Stalling) -> None:
+    def _stop(self, who: str, what: str, process: Stalling, after: float | None = None) -> None:
         self.world.tell(who, f"{what} is stopped")
         process.stop()
 
@@ -95,7 +102,7 @@ class BadLuck:
             self.world.tell(who, f"{what} goes on")
             process.go_on()
 
-        self._mend_later(go_on)
+        self._mend_later(go_on, after)
 
     # ── the scheduler ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -170,11 +177,14 @@ class BadLuck:
                 connection.break_off()
 
     def link_is_blocked(self, machine: Machine) -> None:
+        self._link_is_blocked(machine)
+
+    def _link_is_blocked(self, machine: Machine, after: float | None = None) -> None:
         self.world.tell(machine.name, "its link is blocked")
         both = self.world.chance(0.5)
         machine.link.blocked_up = both or self.world.chance(0.5)
         machine.link.blocked_down = both or not machine.link.blocked_up
-        self._mend_later(lambda: self._link_is_free(machine))
+        self._mend_later(lambda: self._link_is_free(machine), after)
 
     def _link_is_free(self, machine: Machine) -> None:
         if machine.link.blocked:
@@ -189,6 +199,11 @@ class BadLuck:
 
     def agent_dies(self, machine: Machine) -> None:
         machine.when_up(lambda m: m.crash_agent(self._long()))
+
+    def agent_dies_at_hello(self, machine: Machine) -> None:
+        """It is back at once; what it had said is lost on its way, sent again, and arrives much later."""
+        machine.dies_at_hello = True
+        self.connection_breaks(machine)
 
     def agent_is_asked_to_end(self, machine: Machine) -> None:
         def ask(m: Machine) -> None:
@@ -210,12 +225,32 @@ class BadLuck:
 
     def _some_stop(self, machine: Machine, count: int) -> None:
         there = machine.processes_of_ours()
-        for what, process in self.world.random.sample(there, min(count, len(there))):
+        self._these_stop(machine, self.world.random.sample(there, min(count, len(there))))
+
+    def guards_stop(self, machine: Machine) -> None:
+        """Launcher and watchdog: slots alone cut leashes, and what has not begun waits."""
+        self._these_stop(machine, _guards(machine))
+
+    def slots_are_alone(self, machine: Machine) -> None:
+        """Nobody looks after them for longer than a leash or two, and what they are to start hangs, too."""
+        lasts = self.world.between(20.0, 100.0)
+        if self.world.chance(0.7):
+            self._mount_freezes(machine, lasts)
+        stalls_after = self.world.between(0.5, 10.0)
+
+        def all_stall() -> None:
+            self._link_is_blocked(machine, lasts - stalls_after + self.world.between(-10.0, 5.0))
+            self._these_stop(machine, _guards(machine), lasts - stalls_after + self.world.between(0.0, 5.0))
+
+        self.world.at(stalls_after, all_stall)
+
+    def _these_stop(self, machine: Machine, those: Iterable[tuple[str, Stalling]], after: float | None = None) -> None:
+        for what, process in those:
             process.stop()
             guarded = machine.is_guarded()
             process.go_on()
             if guarded:
-                self._stop(machine.name, what, process)
+                self._stop(machine.name, what, process, after)
 
     def slot_dies(self, machine: Machine) -> None:
         if machine.launcher and (slots := list(machine.launcher.slots.values())):
@@ -240,9 +275,24 @@ class BadLuck:
 
         machine.when_up(die)
 
+    def launcher_and_agent_die(self, machine: Machine) -> None:
+        """Nobody is there to start another launcher: what is left is killed by the watchdog and the slots alone."""
+
+        def die(m: Machine) -> None:
+            agent, m.agent = m.agent, None
+            guarded = m.is_guarded(without_launcher=True)
+            m.agent = agent
+            if guarded and m.launcher:
+                m.crash_agent(self._long())
+                m.launcher.die()
+
+        machine.when_up(die)
+
     def machine_reboots(self, machine: Machine) -> None:
         if machine.agent:
-            machine.reboot(self._long())
+            back_after = self._long()
+            self.world.tell(machine.name, f"power off, for {back_after:.3f} s")
+            machine.box.reboot(back_after)
 
     def disk_freezes(self, machine: Machine) -> None:
         self.world.tell(machine.name, "its disk is frozen")
@@ -252,6 +302,16 @@ class BadLuck:
             self._mend_later(disk.thaw)
         else:
             disk.thaw()
+
+    def mount_freezes(self, machine: Machine) -> None:
+        """What only jobs use, as a network's file system may."""
+        self._mount_freezes(machine)
+
+    def _mount_freezes(self, machine: Machine, after: float | None = None) -> None:
+        self.world.tell(machine.name, "the file system of its jobs is frozen")
+        mount = machine.mount
+        mount.freeze()
+        self._mend_later(mount.thaw, after)
 
     def disk_fills(self, machine: Machine) -> None:
         self.world.tell(machine.name, "its disk is full")
@@ -267,13 +327,33 @@ class BadLuck:
             self.machines.append(machine.is_copied(f"{machine.id}-copy{self._copies}", same_machine=same))
 
 
+def _guards(machine: Machine) -> list[tuple[str, Stalling]]:
+    return [(what, process) for what, process in machine.processes_of_ours() if what in GUARDS]
+
+
 # What keeps a worker from its scheduler for long, while those who should cut its leashes stall.
 STALLS: tuple[Fault, ...] = (
     BadLuck.link_is_blocked,
     BadLuck.two_stop,
     BadLuck.two_stop,
+    BadLuck.guards_stop,
+    BadLuck.slots_are_alone,
     BadLuck.disk_freezes,
+    BadLuck.mount_freezes,
     BadLuck.launcher_dies,
+    BadLuck.launcher_and_agent_die,
+)
+# What lets somebody else have tasks before their worker is back and tells of them.
+ABSENCES: tuple[Fault, ...] = (BadLuck.link_is_blocked, BadLuck.connection_breaks)
+# What proved to be dangerous together.
+STORMS: tuple[tuple[Fault, ...], ...] = (
+    STALLS,
+    (BadLuck.slots_are_alone,),
+    (BadLuck.guards_stop, BadLuck.one_stops, BadLuck.launcher_and_agent_die),
+    (BadLuck.agent_dies_at_hello, BadLuck.link_is_slow),
+    (BadLuck.disk_fills, BadLuck.launcher_dies, BadLuck.agent_dies, BadLuck.launcher_and_agent_die),
+    (BadLuck.scheduler_stops, BadLuck.agent_dies, BadLuck.link_is_slow),
+    (BadLuck.directory_is_copied, BadLuck.machine_reboots, BadLuck.link_is_blocked, BadLuck.agent_dies),
 )
 FAULTS: tuple[Fault, ...] = (
     BadLuck.scheduler_dies,
@@ -288,14 +368,19 @@ FAULTS: tuple[Fault, ...] = (
     BadLuck.link_is_blocked,
     BadLuck.link_is_slow,
     BadLuck.agent_dies,
+    BadLuck.agent_dies_at_hello,
     BadLuck.agent_is_asked_to_end,
     BadLuck.one_stops,
     BadLuck.two_stop,
+    BadLuck.guards_stop,
+    BadLuck.slots_are_alone,
     BadLuck.slot_dies,
     BadLuck.watchdog_dies,
     BadLuck.launcher_dies,
+    BadLuck.launcher_and_agent_die,
     BadLuck.machine_reboots,
     BadLuck.disk_freezes,
+    BadLuck.mount_freezes,
     BadLuck.disk_fills,
     BadLuck.directory_is_copied,
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.sim.machine import Machine
 
 PASSING = (0.0, 0.002)  # seconds that a line between agent and launcher takes
+REMAINS = 0.05  # seconds after a launcher's death in which its slots kill what they run
 ToAgent = Callable[[ev.Welcome | ev.Started | ev.Ended], None]
 
 
@@ -199,7 +200,7 @@ class Launcher:
         try:
             while self._events:
                 events, self._events = self._events, []
-                effects = self.core.turn(events, self.machine.boot_clock)
+                effects = self.core.turn(events, self.machine.box.clock)
                 spawns = [effect for effect in effects if isinstance(effect, ev.Spawn)]
                 for effect in effects:
                     self._perform(effect)
@@ -232,10 +233,23 @@ class Launcher:
         self.alive = False
         self.machine.truth.orphans.update(AttemptKey.parse(b.key) for b in self._recall().begun.values())
         self.world.tell(self.machine.name, "the launcher dies")
+        self.world.at(REMAINS, partial(self._check_what_remains, self.world.now))
         for slot in list(self.slots.values()):
             slot.launcher_died()
         self.watchdog.launcher_died()
         self.machine.launcher_died(self)
+
+    def loses_power(self) -> None:
+        """And all that is of it, also what hangs in a disk that answers later."""
+        self.alive = self.watchdog.alive = False
+        for slot in self.slots.values():
+            slot.alive = False
+
+    def _check_what_remains(self, died: float) -> None:
+        """Its slots need nobody else to learn of it."""
+        for slot in self.slots.values():
+            if slot.tree is not None and slot.tree.alive and slot.process.awake_since(died):
+                raise AssertionError(f"{slot.tree.key} runs on, its launcher is dead and its slot awake")
 
     def _perform(self, effect: ev.Effect) -> None:
         match effect:
@@ -281,7 +295,7 @@ class Launcher:
     def _kill(self, number: int, key: str) -> None:
         attempt = self.core.attempts.get(key)
         if attempt is not None and attempt.cause == "lease":
-            out = is_out(self.machine.boot_clock, self.table.renewed, attempt.template.leash or 0.0)
+            out = is_out(self.machine.box.clock, self.table.renewed, attempt.template.leash or 0.0)
             assert out, f"{key} is killed although its lease holds"
         if self._runs_alone(number, key):
             self.machine.kill(key)
@@ -309,16 +323,15 @@ class Launcher:
         for spawn in spawns:
             self._check_item(AttemptKey.parse(spawn.item.key), spawn.item)
             self._count += 1
-            handed.append(Handed(self._count, spawn.item, spawn.template))
+            handed.append(Handed(self._count, spawn.item, spawn.template, spawn.by))
             self._begun[spawn.item.key] = begun = Begun(spawn.item.key, 0.0, 0, 0, spawn.slot, self._count)
             self._pending.append(begun)
         if self.machine.disk.full:
             self._pending = [line for line in self._pending if not isinstance(line, Begun)]
             for spawn in spawns:
-                key = AttemptKey.parse(spawn.item.key)
-                self.machine.truth.launch_failures.add(key)
                 self._begun.pop(spawn.item.key)
-                self._events.append(ev.StartFailed(spawn.item.key, "the launcher cannot write its journal", None))
+                text = "the launcher cannot write its journal"
+                self._events.append(ev.StartFailed(spawn.item.key, text, None, given_back=True))
             return
         self._write_journal()
         self._die_at("begun")
@@ -390,7 +403,7 @@ class Launcher:
         due = self.core.next_deadline()
         if due is not None and due != self._tick_at:
             self._tick_at = due
-            wait = max(0.0, self.machine.until_boot_clock(due))
+            wait = max(0.0, self.machine.box.until(due))
             self.world.at(wait, lambda: self.process.on_time(lambda: self._tick(due)))
 
     def _tick(self, due: float) -> None:

@@ -1,4 +1,5 @@
-"""A simulated machine: its clock, its processes, its disk, and the agent and launcher on it."""
+"""A simulated machine: its processes, its disk, and the agent and launcher on it. (Where a directory was copied on the
+machine that it is on, each is one of these, on the same box.)"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from cluster.domain.reporting import SMALL_OUTPUT
 from cluster.domain.room import Space
 from cluster.domain.worker_messages import RoomMeasured
 from tests.sim.agent import Agent
+from tests.sim.box import Box
 from tests.sim.launcher import JournalLine, Launcher
 from tests.sim.network import Connection, Link
 from tests.sim.slots import Process, Slot
@@ -53,21 +55,28 @@ class Disk:
 
 class Machine:
     def __init__(
-        self, world: World, truth: Truth, scheduler: "SchedulerHost", name: str, millicpus: int, launch_failures: float
+        self,
+        world: World,
+        truth: Truth,
+        scheduler: "SchedulerHost",
+        name: str,
+        millicpus: int,
+        launch_failures: float,
+        box: Box | None = None,
     ) -> None:
         self.world, self.truth, self.scheduler = world, truth, scheduler
         self.id = self.name = name  # the worker's id, and the machine's name: they differ where it is a copy
-        self.home = Home(f"machine-{name}", f"boot-{name}", "1-1")
+        self.box = box or Box(world, name)
+        self.box.above.append(self)
         self.disk = Disk()
-        self.beside = [self]  # the directories on this machine: copies of one another
+        self.mount = Disk()  # that only jobs use: who starts one there hangs alone
         self.millicpus = millicpus
         self.launch_failures = launch_failures
         self.compacts = world.random.choice((0.0, 0.1, 1.0))  # how often an acknowledgement makes the journal short
+        self.dies_at_hello = False  # its agent, next time
         self.hurries = False  # what starts from now on takes a hundredth of its time
         self.link = Link()
         self.dialled: list[Connection] = []
-        self._rate = world.between(0.995, 1.005)  # of its clock
-        self._booted = world.now - world.between(10, 1e6)
         # On its disk. The journal's tail is lost in a reboot.
         self.epoch = 0
         self.journal: list[JournalLine] = []
@@ -82,15 +91,11 @@ class Machine:
         self.agent: Agent | None = None
         truth.capacity[name] = millicpus
 
-    # ── clock ───────────────────────────────────────────────────────────────────────────────────────────────────
-
     @property
-    def boot_clock(self) -> float:
-        return (self.world.now - self._booted) * self._rate
-
-    def until_boot_clock(self, at: float) -> float:
-        """True seconds until the machine's clock shows `at`, and not a tick before."""
-        return (at - self.boot_clock) / self._rate + 1e-9
+    def home(self) -> Home:
+        """Its first directory is not a copy."""
+        first = self.name == self.box.name
+        return Home(f"machine-{self.box.name}", self.box.boot, "1-1" if first else f"copy-{self.name}")
 
     # ── disk ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,7 +140,7 @@ class Machine:
         self.world.tell(self.name, f"{process.key} ends: {how}{', others of its tree go on' * bool(process.strays)}")
         word, _, value = how.partition(":")
         code, name = (int(value), None) if word == "exit" else (None, value)
-        took = (self.world.now - process.run.started) * self._rate
+        took = self.box.counts(self.world.now - process.run.started)
         process.slot.leader_ended(code, name, took, self.sizes(process.key))
         if process.strays and process.alive:
             self.world.at(process.strays, lambda: self._strays_end(process))
@@ -215,40 +220,27 @@ class Machine:
             self.crash_agent(self.world.between(0.1, 30.0))
 
     def start_agent(self) -> None:
-        if self.agent is None and not self._down:
+        if self.agent is None and self.box.on and self in self.box.above:
             self.agent = Agent(self)
             self.measure()
-
-    _down = False
-
-    def reboot(self, back_after: float) -> None:
-        """Power off: nobody is told, and what was not synced is gone."""
-        world = self.world
-        world.tell(self.name, f"power off, for {back_after:.3f} s")
-        for machine in self.beside:
-            machine._power_off()
-        world.at(back_after, lambda: self._boot(f"boot-{self.name}-{world.now:.6f}"))
 
     def destroy(self) -> None:
         """It is gone for good."""
         self.world.tell(self.name, "is gone for good")
-        self._power_off()
-        self.beside.remove(self)
-        self.destroyed = True
+        self.loses_power()
+        self.box.above.remove(self)
 
-    destroyed = False
-
-    def _power_off(self) -> None:
+    def loses_power(self) -> None:
+        """Nobody is told, and what was not synced is gone."""
         world = self.world
-        self._down = True
-        self.disk = Disk()
+        self.disk, self.mount = Disk(), Disk()
         if self.agent:
             self.agent.alive = False
             if self.agent.connection:
                 self.agent.connection.up.cut = self.agent.connection.down.cut = True
             self.agent = None
         if self.launcher:
-            self.launcher.alive = False
+            self.launcher.loses_power()
             self.launcher = None
         for process in list(self.processes.values()):
             self.ends(process, "reboot")
@@ -256,26 +248,18 @@ class Machine:
         del self.journal[len(self.journal) - world.random.randint(0, len(self.journal)) :]
         self.truth.reboots[self.name] = world.now
 
-    def _boot(self, boot: str) -> None:
-        for machine in self.beside:
-            machine._down = False
-            machine.rebooted = True
-            machine.home = machine.home._replace(boot=boot)
-            machine._booted = self.world.now
-            machine.start_agent()
+    def boots(self) -> None:
+        self.rebooted = True
+        self.start_agent()
 
     def is_copied(self, name: str, *, same_machine: bool) -> "Machine":
         """Another machine, or another directory on this one, with a copy of what is on the disk at this moment."""
-        copy = Machine(self.world, self.truth, self.scheduler, name, self.millicpus, self.launch_failures)
+        # The agent beside sees that it is a copy, and leaves alone what the launcher of the other one has written.
+        box = self.box if same_machine else None
+        copy = Machine(self.world, self.truth, self.scheduler, name, self.millicpus, self.launch_failures, box)
         copy.id, copy.epoch, copy.outputs = self.id, self.epoch, dict(self.outputs)
         copy.rebooted = self.rebooted
-        if same_machine:
-            # The agent sees that it is a copy, and leaves alone what the launcher of the other one has written.
-            copy.home = self.home._replace(directory=f"copy-{name}")
-            copy._rate, copy._booted = self._rate, self._booted
-            copy.beside = self.beside
-            copy.beside.append(copy)
-        else:
+        if not same_machine:
             copy.journal, copy.journal_base, copy.rebooted = list(self.journal), self.journal_base, True
             copy.journal_readable, copy.incarnation = self.journal_readable, self.incarnation
         copy.start_agent()

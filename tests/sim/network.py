@@ -47,6 +47,10 @@ class _Direction:
             return
         deliver()
 
+    def delay(self, seconds: float) -> None:
+        """What is sent from now on is lost, and arrives when it has been sent again."""
+        self._arrival = self._world.now + seconds
+
     def resume(self) -> None:
         stalled, self._stalled = self._stalled, []
         for deliver in stalled:

@@ -36,10 +36,10 @@ class Scenario:
         open_store: Callable[[], Store] | None = None,
         climate: Sequence[Fault] = (),
         lost_after: float | None = None,
-        stubborn: bool = False,
+        stubborn: bool | None = None,
     ) -> None:
-        """`climate`: all that goes wrong; `lost_after` of every job. Both are drawn when they are not named.
-        `stubborn`: every job takes long, and is tried again on any worker."""
+        """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
+        again on any worker. All are drawn when they are not named."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -52,7 +52,8 @@ class Scenario:
             )
             for n in range(world.random.randint(1, 4))
         ]
-        self._lost_after, self._stubborn = lost_after, stubborn
+        self._lost_after = lost_after
+        self._stubborn = world.chance(0.2) if stubborn is None else stubborn
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled

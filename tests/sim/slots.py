@@ -7,6 +7,7 @@ when the launcher has not, and the watchdog cuts it when the slot has not. What 
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from cluster.domain import launcher_events as ev
@@ -47,11 +48,12 @@ class Table:
 
 @dataclass(slots=True)
 class Handed:
-    """`number`: the number-th attempt that this launcher has handed to any slot."""
+    """`number`: the number-th attempt that this launcher has handed to any slot. `by`: as in Spawn."""
 
     number: int
     item: ev.Item
     template: ev.Template
+    by: float | None
 
 
 class Slot:
@@ -64,7 +66,8 @@ class Slot:
         self.handed: deque[Handed] = deque()  # what the launcher knows it to have, in order
         self.tree: Process | None = None
         self._busy: Handed | None = None
-        self._alarm = False
+        self._cut = False  # it has killed the present attempt, whose leash was out
+        self._alarm_at = inf  # boot clock, for which it is set
 
     # ── what it does ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,33 +80,45 @@ class Slot:
         if not self.launcher.alive:
             self._end()
             return
-        self._busy = self.queue.popleft()
+        self._busy, self._cut = self.queue.popleft(), False
         self.machine.begun[self.number] = self._busy.number
         self._watch_leash()
-        if self.machine.disk.hangs:
-            self.process.stop()
-            self.machine.disk.when_it_goes_on(self._goes_on)
-        else:
-            self._start()
+        self._reach_disks()
+
+    def _reach_disks(self) -> None:
+        """Starts it, once each disk that it touches for that has answered."""
+        for disk in (self.machine.disk, self.machine.mount):
+            if disk.hangs:
+                self.process.stop()
+                disk.when_it_goes_on(self._goes_on)
+                return
+        self._start()
 
     def _goes_on(self) -> None:
-        self._start()
+        self._reach_disks()
         self.process.go_on()
 
     def _start(self) -> None:
         if not self.alive or self._busy is None:
             return
-        machine, item, template = self.machine, self._busy.item, self._busy.template
+        machine, item = self.machine, self._busy.item
         key = AttemptKey.parse(item.key)
-        if template.leash is not None and is_out(machine.boot_clock, self.launcher.table.renewed, template.leash):
+        if self._is_late(self._busy):
             self._ended(ev.TakenBack(self.number, [item.key]))  # it hung, or was stopped, before it could start this
             return
-        if machine.disk.full or self.world.chance(machine.launch_failures):
+        if machine.disk.full:
+            self._ended(ev.StartFailed(item.key, "no space", None, given_back=True))
+            return
+        if self.world.chance(machine.launch_failures):
             machine.truth.launch_failures.add(key)
             self._ended(ev.StartFailed(item.key, "no such file", 127))
             return
         self.tree = machine.starts(key, self)
-        self._tell(ev.ProcessStarted(item.key, 4711, round(self.world.wall * 1e6), machine.boot_clock))
+        self._tell(ev.ProcessStarted(item.key, 4711, round(self.world.wall * 1e6), machine.box.clock))
+
+    def _is_late(self, handed: Handed) -> bool:
+        """Whether it hung or was stopped for so long that this may not be started any more."""
+        return handed.by is not None and self.machine.box.clock >= handed.by
 
     def leader_ended(self, code: int | None, signal: str | None, took: float, sizes: tuple[int, int]) -> None:
         """It kills what the leader has left, and says that nothing is left of the tree."""
@@ -114,7 +129,8 @@ class Slot:
                 return
             if tree.alive:
                 self.machine.ends(tree, tree.run.how)
-            self._ended(ev.ProcessEnded(tree.key, code, signal, round(took * 1e6), 10, 20, sizes))
+            ended = ev.ProcessEnded(tree.key, code, signal, round(took * 1e6), 10, 20, sizes, cut=self._cut)
+            self._ended(ended)
 
         self.process.on_time(reaps)
 
@@ -128,17 +144,22 @@ class Slot:
 
     def _watch_leash(self) -> None:
         leash = self.launcher.table.leashes.get(self.number, 0.0)
-        if not leash or self._alarm or not self.alive:
-            return
-        self._alarm = True
-        at = cut_at(self.launcher.table.renewed, leash, SLOT_MARGIN)
-        wait = max(self.machine.until_boot_clock(at), SLOT_MARGIN)
-        self.world.at(wait, lambda: self.process.on_time(self._on_alarm))
+        if leash:
+            self._set_alarm(cut_at(self.launcher.table.renewed, leash, SLOT_MARGIN))
 
-    def _on_alarm(self) -> None:
-        self._alarm = False
+    def _set_alarm(self, at: float) -> None:
+        """Unless it is set for sooner: then it is set again when it comes."""
+        if at < self._alarm_at:
+            self._alarm_at = at = max(at, self.machine.box.clock + SLOT_MARGIN)
+            self.world.at(self.machine.box.until(at), lambda: self.process.on_time(lambda: self._on_alarm(at)))
+
+    def _on_alarm(self, at: float) -> None:
+        if at != self._alarm_at or not self.alive:
+            return  # it was set for sooner since
+        self._alarm_at = inf
         leash = self.launcher.table.leashes.get(self.number, 0.0)
-        if leash and self.alive and is_out(self.machine.boot_clock, self.launcher.table.renewed, leash, SLOT_MARGIN):
+        if leash and is_out(self.machine.box.clock, self.launcher.table.renewed, leash, SLOT_MARGIN):
+            self._cut = True
             self._kill_tree("its slot")
         self._watch_leash()
 
@@ -182,7 +203,7 @@ class Watchdog:
     def watch(self, leash: float) -> None:
         """A slot has got something on this leash."""
         at = cut_at(self.launcher.table.renewed, leash, WATCHDOG_MARGIN)
-        wait = max(self.machine.until_boot_clock(at), WATCHDOG_MARGIN)
+        wait = max(self.machine.box.until(at), WATCHDOG_MARGIN)
         self.world.at(wait, lambda: self.process.on_time(lambda: self._look(leash)))
 
     def _look(self, leash: float) -> None:
@@ -190,7 +211,7 @@ class Watchdog:
         if not self.alive or leash not in table.leashes.values():
             return
         for number, each in list(table.leashes.items()):
-            out = each and is_out(self.machine.boot_clock, table.renewed, each, WATCHDOG_MARGIN)
+            out = each and is_out(self.machine.box.clock, table.renewed, each, WATCHDOG_MARGIN)
             if out and (slot := self.launcher.slots.get(number)):
                 slot.kill("the watchdog")
         self.watch(leash)

@@ -16,6 +16,7 @@ class Stalling:
         self._world = world
         self._reads_first = reads_first
         self._holds = 0  # how many reasons there are to stand still
+        self.went_on = 0.0  # when it did so last
         self._due: deque[Action] = deque()
         self._unread: deque[Action] = deque()
 
@@ -23,10 +24,9 @@ class Stalling:
     def stopped(self) -> bool:
         return self._holds > 0
 
-    @property
-    def unread(self) -> bool:
-        """Whether anything waits in its sockets."""
-        return bool(self._unread)
+    def awake_since(self, at: float) -> bool:
+        """Whether it has not stood still from then until now."""
+        return not self.stopped and self.went_on <= at
 
     def stop(self) -> None:
         self._holds += 1
@@ -35,6 +35,7 @@ class Stalling:
         self._holds -= 1
         if self._holds:
             return
+        self.went_on = self._world.now
         if self._reads_first:
             self._read()
         while self._due and not self.stopped:

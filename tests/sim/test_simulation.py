@@ -1,13 +1,16 @@
 """The three real cores, hundreds of unlucky lives: nothing is lost, nothing runs twice, everything ends."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cluster.domain.job import DEFAULT_LOST_AFTER
 from cluster.store.sqlite import SqliteStore
-from tests.sim.bad_luck import STALLS, BadLuck
+from tests.sim import many
+from tests.sim.bad_luck import ABSENCES, STALLS, BadLuck
 from tests.sim.scenario import seeds, simulate
 
 NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
@@ -15,15 +18,54 @@ NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of the
 
 @pytest.mark.slow
 def test_every_seed() -> None:
-    steps = sum(simulate(seed, loud="CLUSTER_SIM_SEED" in os.environ).world.steps for seed in seeds(NORMAL))
-    print(f"{steps} steps")
+    steps, trace = 0, ""
+    for seed in seeds(NORMAL):
+        world = simulate(seed, loud="CLUSTER_SIM_SEED" in os.environ).world
+        steps, trace = steps + world.steps, world.trace
+    print(f"{steps} steps, trace {trace}")
 
 
 @pytest.mark.extra_seeds
 def test_ten_thousand_seeds() -> None:
-    """A quarter of an hour. The one that fails says how to run it alone."""
-    for seed in seeds(10_000):
-        simulate(seed)
+    """Some minutes, on all cores. Those that fail say how to run them alone."""
+    assert many.run(seeds(10_000)) == []
+
+
+ONE_LIFE = "from tests.sim.scenario import simulate; print(simulate(7).world.trace)"
+
+
+def test_one_seed_is_one_life_whatever_the_process() -> None:
+    """Also where texts have other hashes, so that sets of them have another order."""
+    for salt in ("0", "1"):
+        environ = {**os.environ, "PYTHONHASHSEED": salt}
+        other = subprocess.run([sys.executable, "-c", ONE_LIFE], env=environ, capture_output=True, text=True)
+        assert other.stdout.strip() == simulate(7).world.trace, other.stderr
+
+
+def test_another_seed_is_another_life() -> None:
+    assert simulate(7).world.trace != simulate(8).world.trace
+
+
+def test_a_seed_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(seed: int) -> None:
+        raise AssertionError(f"seed {seed} is unlucky")
+
+    monkeypatch.setattr(many, "simulate", lambda seed: fails(seed) if seed == 3 else simulate(seed))
+    said: list[str] = []
+    assert many.run(range(2, 6), said.append) == [3]
+    assert "FAILED seed 3 is unlucky\n" in said
+    assert said[-1].startswith("4 seeds from 2 on, 1 failed: 3;")
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", [0, 1, 2]), ("4-6", [4, 5, 6]), ("5-5", [5])])
+def test_seeds_are_named_by_their_number_or_by_the_first_and_the_last(text: str, seeds: list[int]) -> None:
+    assert list(many.parse(text)) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "0", "6-4", "many", "-3", "3-", "1-2-3"])
+def test_what_names_no_seeds_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="seed"):
+        many.parse(text)
 
 
 STALLING = 150  # seeds
@@ -36,10 +78,16 @@ def test_whoever_stalls_no_attempt_outlives_its_leash() -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_that_is_back_ends_nothing_that_others_have() -> None:
+    for seed in range(STALLING):
+        simulate(seed, climate=ABSENCES, stubborn=True)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 def test_absences_of_the_scheduler_below_what_is_promised_cost_nothing(seed: int) -> None:
     """Nothing else goes wrong, so nothing may die of its leash or be lost."""
-    truth = simulate(seed, climate=(BadLuck.scheduler_is_away,), lost_after=DEFAULT_LOST_AFTER).truth
+    truth = simulate(seed, climate=(BadLuck.scheduler_is_away,), lost_after=DEFAULT_LOST_AFTER, stubborn=True).truth
     assert (truth.leashed, truth.lost) == (0, 0), f"replay with simulate({seed}, ...)"
 
 

@@ -46,6 +46,7 @@ class Truth:
     assigned: dict[AttemptKey, tuple[str, float]] = field(default_factory=dict)  # machine, and its `greeted` then
     leashed: int = 0  # attempts that died of their leash
     lost: int = 0  # ends of which nobody knows
+    given_up: set[AttemptKey] = field(default_factory=set)  # and whose they are
     sleeps: list[tuple[float, float]] = field(default_factory=list)  # when the scheduler was stopped, from and until
     _silent: dict[AttemptKey, float] = field(default_factory=dict)  # how long its machine was, when it was given up
     _active: dict[tuple[int, int], Run] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class Truth:
         earlier = self.runs.get(key)
         assert earlier is None, f"{key} was started on {earlier and earlier.machine}, and now again on {machine}"
         assert key not in self.launch_failures, f"{key} could not be started, and is now started on {machine}"
+        assert key not in self.given_up, f"{key} was given up as lost, and is now started on {machine}"
         other = self._active.get(key[:2])
         assert other is None, f"{key} starts on {machine} while {other and other.key} runs on {other and other.machine}"
         spec = self.specs[key.job]
@@ -101,7 +103,10 @@ class Truth:
                 heard = self.heard.get(end.worker_id, 0.0)
                 # Nobody is heard by a scheduler that is stopped. (A shorter time it may not have noticed itself.)
                 slept = sum(until - since for since, until in self.sleeps if since >= heard and until - since > NOTICED)
-                self._silent[AttemptKey(end.job, end.index, end.attempt)] = now - heard - slept
+                key = AttemptKey(end.job, end.index, end.attempt)
+                self._silent[key] = now - heard - slept
+                run = self.runs.get(key)
+                assert run is None or run.ended is not None, f"{key} is given up as lost, and runs on {run.machine}"
 
     def check_end(self, end: TaskEnd) -> None:
         key = AttemptKey(end.job, end.index, end.attempt)
@@ -112,6 +117,8 @@ class Truth:
         if end.reason == "launch_failed":
             assert key in self.launch_failures, f"{key} is shown as launch_failed, nobody tried"
             return
+        if run is None and key in self.orphans and end.reason in ("cancelled", "stopped"):
+            return  # it hung before it ran, and is called what its launcher wanted of it
         assert run is not None, f"{key} is shown as {end.reason}, it never ran"
         assert run.ended is not None, f"{key} is shown as {end.reason}, it still runs"
         if SLOT_LOST_TEXT in end.detail:
@@ -135,6 +142,7 @@ class Truth:
         """Only what could not be known, or what died of its leash, may be called so."""
         run, machine = self.runs.get(key), end.worker_id
         self.lost += 1
+        self.given_up.add(key)
         silent = self._silent[key]
         lost_after = lost_after_in_force(self.specs[key.job].lost_after, LEASE)
         unreachable = silent >= lost_after * 0.98  # clocks run apart

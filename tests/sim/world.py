@@ -5,13 +5,16 @@ Nothing else may be random or know the time, so a seed gives the same run again,
 
 from collections import deque
 from collections.abc import Callable
+from hashlib import blake2b
 from heapq import heappop, heappush
 from random import Random
+from struct import Struct
 
 Action = Callable[[], None]
 
 EPOCH = 1_700_000_000.0  # wall-clock time (Unix seconds) at which every simulation begins
 REMEMBERED = 60  # events that a failure tells
+_SECONDS = Struct("<d")
 
 
 class World:
@@ -24,7 +27,8 @@ class World:
         self._heap: list[tuple[float, int, Action]] = []
         self._order = 0
         self._loud = loud
-        self._story: deque[tuple[float, str, object]] = deque(maxlen=REMEMBERED)
+        self._story: deque[tuple[float, str, str]] = deque(maxlen=REMEMBERED)
+        self._hash = blake2b(digest_size=8)
 
     @property
     def wall(self) -> float:
@@ -46,19 +50,26 @@ class World:
         while self._heap and self._heap[0][0] <= until:
             self.now, _, action = heappop(self._heap)
             self.steps += 1
+            self._hash.update(_SECONDS.pack(self.now))
             action()
         self.now = until
 
-    def tell(self, who: str, what: object) -> None:
+    def tell(self, who: str, what: str) -> None:
         """One event of the story."""
         self._story.append((self.now, who, what))
+        self._hash.update(f"{who} {what}".encode())
         if self._loud:
             print(_line(self.now, who, what))
+
+    @property
+    def trace(self) -> str:
+        """Sixteen characters that are the same for two runs in which the same has happened at the same times."""
+        return self._hash.hexdigest()
 
     def story(self) -> str:
         """The last events, one a line."""
         return "\n".join(_line(*event) for event in self._story)
 
 
-def _line(at: float, who: str, what: object) -> str:
+def _line(at: float, who: str, what: str) -> str:
     return f"{at:10.4f} {who:<10} {what}"
