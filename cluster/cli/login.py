@@ -28,12 +28,13 @@ def login(token: str, yes: bool) -> None:
     before is asked, since the old key is gone then.
     """
     from cluster.pki.enrol import KeyRequest  # cryptography: 130 ms
-    from cluster.pki.files import private_directory, save_credentials, write_private
+    from cluster.pki.files import check_room, private_directory, save_credentials, write_private
     from cluster.pki.peers import check_pinned_chain
     from cluster.rpc.join import join_by_token
 
     parsed = parse_join_token(token)
-    place = private_directory(state_root() / USER_DIRECTORY)  # first: what follows spends the token
+    place = private_directory(state_root() / USER_DIRECTORY)
+    check_room(place)  # first: what follows spends the token
     if not yes:
         _ask_to_replace(place)
     request = KeyRequest()

@@ -15,6 +15,7 @@ from cluster.domain.credentials import Credentials, format_credentials, looks_li
 from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable
 
 _LOCK = ".lock"
+_ROOM = 16 << 10  # bytes: for credentials, and what is written beside them
 _MOST = 1 << 20  # bytes; credentials have a few thousand
 
 
@@ -79,6 +80,17 @@ def read_private(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise Unusable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def check_room(directory: Path) -> None:
+    """Unusable where no credentials could be kept: to be asked before what makes them is spent."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".room.", dir=directory) as file:
+            file.write(bytes(_ROOM))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Unusable(f"nothing can be kept in {directory}: {error.strerror}") from None
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, NotFound, Unusable
+from cluster.domain.errors import ClusterError, Exhausted, NotFound, Unreachable, Unusable
 from cluster.domain.identity import Role
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.scheduler_core import LEASE
@@ -98,8 +98,11 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
         renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
         stop = _stop_signal()
         try:
-            await service.start(addresses)
-            await _announce(service, authority, directory, ready)
+            try:
+                await service.start(addresses)
+                await _announce(service, authority, directory, ready)
+            except (Exhausted, Unreachable) as error:  # the first start makes what must be kept
+                raise Unusable(f"no cluster can be made in {directory}: {error}") from None
             await _first_of(stop.wait(), service.ended.wait())
             if stop.is_set():
                 logger.info("stopping: nothing new is taken; running jobs go on, and report when the scheduler is back")
@@ -116,6 +119,8 @@ def _credentials(authority: Authority, directory: Path) -> Credentials:
     try:
         return refresh_credentials(authority, directory, time.time(), _some_fraction())
     except Unusable as error:
+        if not (directory / SCHEDULER_FILE).exists():
+            raise
         logger.error("the certificate could not be renewed: %s", error)
         return load_credentials(directory / SCHEDULER_FILE)
 

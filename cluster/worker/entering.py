@@ -14,7 +14,7 @@ from cluster.domain.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.certificates import pin_of_pem
 from cluster.pki.enrol import KeyRequest
-from cluster.pki.files import load_credentials, read_private, save_credentials
+from cluster.pki.files import check_room, load_credentials, read_private, save_credentials
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.join import join_by_token
 from cluster.worker.membership import (
@@ -138,6 +138,7 @@ async def _is_refused(membership: Membership, address: str) -> bool:
 
 async def _join(entry: Entry, token: JoinToken) -> Membership:
     request, name = KeyRequest(), entry.name or entry.host_name
+    check_room(entry.directory)  # first: what follows spends the token
     joined = await join_by_token(token, request.request, name, check_pinned_chain, Kind.WORKER)
     got = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
     # The token is spent. Whoever is killed between these two files finds in the first all that it needs.
@@ -152,6 +153,7 @@ async def _join(entry: Entry, token: JoinToken) -> Membership:
 async def _join_again(membership: Membership, token: JoinToken, request: KeyRequest, previous: bytes = b"") -> None:
     """By a certificate that it had before, for the same key, a worker stays who it was, unless it was expelled."""
     before = membership.state.id
+    membership.check_room()
     joined = await join_by_token(
         token, request.request, membership.state.name, check_pinned_chain, Kind.WORKER, previous
     )

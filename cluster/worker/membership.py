@@ -20,7 +20,7 @@ from cluster.domain.identity import scheduler_server_name
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.enrol import KeyRequest
-from cluster.pki.files import read_private, save_credentials
+from cluster.pki.files import check_room, read_private, save_credentials
 from cluster.pki.spare import write_with_spare
 from cluster.rpc.channel import dial
 from cluster.rpc.join import renew
@@ -55,6 +55,10 @@ class Membership:
         self.state = state
         self.credentials = credentials
         self._refused = asyncio.Event()
+
+    def check_room(self) -> None:
+        """Unusable where nothing new could be kept."""
+        check_room(self._directory)
 
     def refused(self) -> None:
         """Somebody did not take our certificate: `keep_renewing` looks at it now, not at the end of its nap."""

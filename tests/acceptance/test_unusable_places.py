@@ -51,6 +51,27 @@ def test_a_home_on_a_file_system_that_is_read_only(tmp_path: Path) -> None:
             assert str(disk.path) in says(here, *arguments)
 
 
+def test_no_token_is_spent_where_the_disk_has_no_room_for_what_it_brings(command: Command, tmp_path: Path) -> None:
+    command.ok("up")
+    try:
+        with small_disk(tmp_path / "disk", 8) as disk:
+            user = command.ok("token", "create", "--role", "user", "--user", "ann", "--quiet").text.strip()
+            worker = command.ok("token", "create", "--quiet").text.strip()
+            before = command.ok("token", "list", "--json").json
+            there = Command(disk.path / "home")
+            there.home.mkdir(mode=0o700)
+            (there.home / "user").mkdir(mode=0o700)
+            (there.home / "worker").mkdir(mode=0o700)
+            disk.fill(leave=4096)
+            for arguments in (("login", user), ("worker", "--join", worker)):
+                assert "No space left on device" in says(there, *arguments)
+            assert command.ok("token", "list", "--json").json == before
+            disk.free()
+            there.ok("login", user)
+    finally:
+        command.ok("down")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

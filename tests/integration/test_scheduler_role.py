@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, Unreachable
+from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, Unreachable, Unusable
 from cluster.domain.identity import Kind, scheduler_server_name
 from cluster.domain.job import ArraySegment, JobProgress, JobRecord, JobSpec, TaskEnd
 from cluster.domain.renewal import EARLIEST
@@ -29,6 +29,7 @@ from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.join import Joined, join_by_token, renew
+from cluster.scheduler import driver
 from cluster.scheduler.role import Ready, SchedulerOptions, _advertised, _credentials, _keep_renewed, _valid, serve
 from cluster.scheduler.telling import tell
 from cluster.store.interface import StoreFailed
@@ -310,3 +311,20 @@ def test_a_host_to_advertise_is_used_although_it_cannot_be_remembered(tmp_path: 
         disk.fill()
         assert _advertised("other", memory) == "other"
         assert _advertised("", memory) == "head"
+
+
+@pytest.mark.parametrize("leave", [0, 8 << 10, 12 << 10, 64 << 10, 128 << 10])
+def test_a_first_start_without_room_says_so_and_leaves_nothing_that_keeps_the_next_from_starting(
+    tmp_path: Path, leave: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "PATIENCE", 0.1)
+    with small_disk(tmp_path / "disk", 8) as disk:
+        place = disk.path / "scheduler"
+        disk.fill(leave)
+        with pytest.raises(
+            (Unusable, StoreFailed), match=r"No space left on device|the disk is full; make room"
+        ) as caught:
+            serving(place, nothing)
+        assert (caught.value.exit_code, str(place) in str(caught.value)) == (74, True)
+        disk.free()
+        assert serving(place, nothing) == 0
