@@ -11,7 +11,7 @@ def print_revoked(what: str, revoked: Revoked) -> None:
         if (shown := f"{member.kind} {member.name or member.id}") != what:
             print(f"{shown} expelled")
     for token in revoked.tokens:
-        print(f"token {token} revoked, since they had made it")
+        print(f"token {token} revoked with whoever made it")
     for member in revoked.joined:
         print(f"{member.kind} {member.name or member.id} has joined by their token {member.token}, and stays")
     if more := revoked.joined_total - len(revoked.joined):

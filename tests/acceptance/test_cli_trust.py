@@ -72,7 +72,7 @@ def test_an_admin_is_revoked_with_its_tokens_and_who_joined_by_them_is_told(head
     done = head.command.ok("user", "revoke", "eve").text.splitlines()
     assert done == [
         "user eve revoked",
-        f"token {unused} revoked, since they had made it",
+        f"token {unused} revoked with whoever made it",
         f"user bob has joined by their token {used}, and stays",
         "the same with --and-joined expels those as well",
     ]
