@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Protocol
 
-from cluster.domain.job import JobProgress
+from cluster.domain.job import JobRecord
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.states import TaskState
 from cluster.domain.tasks import Job
@@ -14,7 +14,7 @@ from cluster.store.interface import Store
 class Fetch(Protocol):
     """Asks the store, in a thread of its own."""
 
-    async def __call__(self, query: Callable[[Store], list[JobProgress]], /) -> list[JobProgress]: ...
+    async def __call__(self, query: Callable[[Store], dict[int, Job]], /) -> dict[int, Job]: ...
 
 
 class OnDisk:
@@ -43,9 +43,11 @@ class OnDisk:
         if not missing:
             return True
         landings = self._landings
-        found = {progress.number: progress for progress in await self._fetch(partial(_progress_of, jobs=missing))}
+        found = await self._fetch(partial(_restored, records=[self._core.jobs[number].record for number in missing]))
         if landings == self._landings:  # else it may be older than what somebody has been shown
-            self._jobs.update((number, self._restored(number, found.get(number))) for number in missing)
+            for job in found.values():
+                self._note_starts(job)
+            self._jobs.update((number, found.get(number)) for number in missing)
         return False
 
     def core(self, unsaved: Iterable[int]) -> SchedulerCore:
@@ -55,19 +57,17 @@ class OnDisk:
             self._seen = numbers, self._core.seen_with({number: self._jobs[number] for number in numbers})
         return self._seen[1]
 
-    def _restored(self, number: int, progress: JobProgress | None) -> Job | None:
-        """As `Job.restored`, but what runs is known: a start is not on disk, and may be told."""
-        if progress is None:
-            return None
-        now = self._core.jobs[number]
-        job = Job.restored(now.record, progress)
+    def _note_starts(self, job: Job) -> None:
+        """What runs is known: a start is not on disk, and may be told."""
+        now = self._core.jobs[job.number]
         for worker_id, attempt in list(job.held):
             started = job.held[worker_id, attempt].copy()
             for state in (TaskState.ASSIGNED, TaskState.READY):
                 started.difference_update(now.sets[state])
             job.started(worker_id, attempt, started)
-        return job
 
 
-def _progress_of(store: Store, jobs: list[int]) -> list[JobProgress]:
-    return store.progress_of(jobs)
+def _restored(store: Store, records: Iterable[JobRecord]) -> dict[int, Job]:
+    """Those of these jobs that the store has, as it has them. Beside the event loop: one may be in a million pieces."""
+    of = {record.number: record for record in records}
+    return {p.number: Job.restored(of[p.number], p) for p in store.progress_of(list(of))}

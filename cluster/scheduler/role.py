@@ -147,7 +147,8 @@ def _advertised(given: str, memory: Path) -> str:
         remembered = read_private(memory).decode().strip()
     except NotFound:
         remembered = ""
-    if given and check_host(given) != remembered:
+    given = given and check_host(given)
+    if given and given != remembered:
         try:
             write_private(memory, f"{given}\n".encode())
         except Unusable as error:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.errors import Exhausted, NotFound, Unreachable
-from cluster.domain.job import ArraySegment, OkEnds
+from cluster.domain.job import ArraySegment, JobProgress, JobRecord, OkEnds
 from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
+from cluster.domain.tasks import Job
 from cluster.rpc.convert import report_to_proto
 from cluster.scheduler import driver, writing
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
@@ -255,6 +256,33 @@ def test_a_crash_while_nothing_can_be_written_takes_back_nothing_that_was_told(t
 
 async def counts(user: User) -> list[tuple[int, job_pb2.TaskCounts]]:
     return [(job.number, job.counts) for job in await user.jobs()]
+
+
+def test_what_readers_are_shown_meanwhile_is_made_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job in a million pieces takes a second."""
+    restore, threads = Job.restored, set[int]()
+
+    def restored(record: JobRecord, progress: JobProgress) -> Job:
+        threads.add(threading.get_ident())
+        return restore(record, progress)
+
+    async def body(cluster: Cluster) -> None:
+        user, worker, disk = cluster.user(), cluster.worker(millicpus=1000), Disk(cluster)
+        await worker.connect()
+        await user.submit("kept")
+        assign = await worker.hear(Assign)
+        monkeypatch.setattr(Job, "restored", restored)
+        disk.full = True
+        await ends_unheard(worker, assign)
+        await disk.has_failed()
+        assert [number for number, _ in await counts(user)] == [1]
+        disk.full = False
+
+    in_cluster(tmp_path, body)
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 def test_a_commit_that_hangs_holds_up_no_lease_and_no_reader(tmp_path: Path) -> None:
