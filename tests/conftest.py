@@ -49,17 +49,17 @@ def signals_reach_what_tests_start() -> None:
 
 
 CGROUPS = Path("/sys/fs/cgroup")
-_OF_A_LAUNCHER = re.compile(r"cluster-[0-9a-f]+-[0-9a-f]+-(\d+)")  # the last is its pid
+_OF_A_PROCESS = re.compile(r"cluster-[0-9a-f]+-[0-9a-f]+-(\d+)|cluster-ground-(\d+)-.*")  # a launcher, or tests
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_cgroups_are_left() -> Iterator[None]:
     """Launchers that are killed together with all that tidies up after them, and whose directories go with the test,
-    leave groups that no successor will remove."""
+    leave groups that no successor will remove; and so do tests that are broken off."""
     yield
     for group in (*CGROUPS.glob("cluster-*"), *CGROUPS.glob("*/cluster-*")):
-        launcher = _OF_A_LAUNCHER.fullmatch(group.name)
-        if launcher is not None and not Path("/proc", launcher[1]).exists():
+        owner = _OF_A_PROCESS.fullmatch(group.name)
+        if owner is not None and not Path("/proc", owner[1] or owner[2]).exists():
             for path, _, _ in os.walk(group, topdown=False):
                 with suppress(OSError):  # something lives there; or somebody else was quicker
                     os.rmdir(path)

@@ -61,7 +61,7 @@ class Ground(Lab):
     """A launcher's directory and place, of one kind. Needs root. `close` removes all of it."""
 
     def __init__(self, user: str, cgroups: str) -> None:
-        root = Path(tempfile.mkdtemp(prefix="cluster-ground-"))
+        root = Path(tempfile.mkdtemp(prefix=f"cluster-ground-{os.getpid()}-"))
         super().__init__(root)
         self.user = user
         name = root.name
