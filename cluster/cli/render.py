@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cluster.cli.json_text import json_text
@@ -46,23 +46,24 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 GAP = 2  # between two columns
-LEAST = 3  # of a column: two letters, and the mark that there were more
+LEAST = 8  # of a column that gives way: fewer letters than that tell nothing, and cost the others theirs
 
 
 def fit(natural: Sequence[int], kept: Sequence[bool], room: int) -> list[int]:
     """How wide each column is where they share `room`: the widest give way first, never those that are `kept`. Where
-    that is not enough the last of the others are left out: 0."""
+    they would have less than LEAST each, the last of the others are left out: 0."""
     widths = [width if keep else min(width, room) for width, keep in zip(natural, kept, strict=True)]
-    while sum(widths) + GAP * (sum(map(bool, widths)) - 1) > room:
-        giving = [i for i, width in enumerate(widths) if width and not kept[i]]
-        if not giving:
-            break
-        widest = max(giving, key=lambda i: widths[i])
-        if widths[widest] > LEAST:
-            widths[widest] -= 1
-        else:
-            widths[giving[-1]] = 0
+    giving = [i for i, keep in enumerate(kept) if not keep]
+    while giving and _together(w if keep else min(w, LEAST) for w, keep in zip(widths, kept, strict=True)) > room:
+        widths[giving.pop()] = 0
+    while giving and _together(widths) > room:
+        widths[max(giving, key=lambda i: widths[i])] -= 1
     return widths
+
+
+def _together(widths: Iterable[int]) -> int:
+    shown = [width for width in widths if width]
+    return sum(shown) + GAP * (len(shown) - 1)
 
 
 def iso(seconds: float) -> str | None:

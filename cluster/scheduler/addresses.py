@@ -77,10 +77,13 @@ def doubt_about(told: str, listen_host: str) -> str:
 def check_host(text: str) -> str:
     """Return what others are to call this machine, a name or an address, or raise InvalidInput."""
     host = text.removeprefix("[").removesuffix("]")
-    if ":" in host and not _is_v6(host):
-        raise InvalidInput(f"--advertise {text!r} is no host: give a name or an address alone, without a port")
-    split_address(join_up(host, 1))
-    return host
+    try:
+        if ":" not in host or _is_v6(host):
+            split_address(join_up(host, 1))
+            return host
+    except InvalidInput:
+        pass
+    raise InvalidInput(f"--advertise {text!r} is no host: give a name or an address alone, without a port")
 
 
 def _own_v4() -> list[str]:

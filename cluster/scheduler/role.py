@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Exhausted, NotFound, Unreachable, Unusable
+from cluster.domain.errors import ClusterError, Exhausted, InvalidInput, NotFound, Unreachable, Unusable
 from cluster.domain.identity import Role
 from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
 from cluster.domain.scheduler_core import LEASE
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 ADVERTISED = "advertised"
 WORKED_OUT = "auto"  # in the place of a host
+LEAST_LEASE, MOST_LEASE = 1.0, 86_400.0  # seconds: heartbeats come a few times in each
 DEFAULT_LISTEN = "0.0.0.0:50000"
 DATABASE, LOCK, STATUS, TOKEN = "cluster.db", "scheduler.lock", "scheduler.json", "join-token"
 
@@ -77,6 +78,9 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
     """Runs a scheduler until SIGTERM or SIGINT; `ready` is called once, when it serves. Returns the exit code: 0, or
     that of StoreFailed if the store has failed for good. Raises ClusterError for what keeps it from starting."""
     addresses = _addresses(options)
+    if not LEAST_LEASE <= options.lease <= MOST_LEASE:
+        least, most = f"{LEAST_LEASE:g}", f"{MOST_LEASE:g}"
+        raise InvalidInput(f"a lease of {options.lease:g} s: use {least} to {most} s, or no worker keeps any job")
     if options.advertise not in ("", WORKED_OUT):
         check_host(options.advertise)
     allow_many_files()

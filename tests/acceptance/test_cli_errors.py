@@ -183,6 +183,19 @@ def test_a_directory_of_two_clusters_is_refused(command: Command, tmp_path: Path
     assert "two clusters" in line or "another cluster" in line or "the CA beside it" in line
 
 
+@pytest.mark.parametrize("lease", ["0", "0.2", "2d"])
+def test_a_lease_that_no_worker_could_hold_is_refused(command: Command, lease: str) -> None:
+    """A scheduler with a lease of 0 s began to serve, and lost every job."""
+    done = command("scheduler", "--listen", "127.0.0.1:0", "--lease", lease)
+    refused(done, WRONG_USAGE, "a lease of", "use 1 to 86400 s")
+
+
+def test_a_host_to_advertise_that_is_none_is_named(command: Command) -> None:
+    for host in ("a b", "head:50000", "ümlaut"):
+        done = command("scheduler", "--listen", "127.0.0.1:0", "--advertise", host)
+        refused(done, WRONG_USAGE, f"--advertise '{host}' is no host")
+
+
 def test_what_a_role_cannot_listen_on_is_wrong_usage(command: Command) -> None:
     refused(command("scheduler", "--listen", "nonsense"), WRONG_USAGE, "'nonsense'", "host:port")
 

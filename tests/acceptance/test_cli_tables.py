@@ -36,6 +36,13 @@ def test_nothing_gives_way_where_there_is_room() -> None:
     assert fit([3, 9, 20], [True, True, False], 36) == [3, 9, 20]
 
 
+def test_a_few_columns_that_can_be_read_are_better_than_many_that_cannot() -> None:
+    """On 40 columns each of five was cut to two letters."""
+    job, state, reason, submitted, took, name, command = fit([3, 9, 13, 10, 5, 12, 40], [True, True] + 5 * [False], 40)
+    assert (job, state, reason, submitted) == (3, 9, 12, 10)
+    assert (took, name, command) == (0, 0, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
 def test_lists_keep_names_and_states_whole(cluster: Command, width: int) -> None:
