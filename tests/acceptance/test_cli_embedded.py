@@ -465,9 +465,12 @@ def test_a_bug_of_ours_or_ctrl_c_in_the_middle_leaves_no_scheduler_behind(
         raise error
 
     monkeypatch.setattr(embedded, "_worker_arguments", failing)
-    with pytest.raises(error):
-        embedded.up(tmp_path)
-    assert not is_alive(seen["scheduler"])
+    try:
+        with pytest.raises(error):
+            embedded.up(tmp_path)
+        assert not is_alive(seen["scheduler"])
+    finally:
+        embedded.down(tmp_path)
 
 
 def test_where_jobs_go_elsewhere_up_says_so(own: Command) -> None:

@@ -141,7 +141,7 @@ def test_a_worker_whose_scheduler_was_stopped_here_says_so(tmp_path: Path) -> No
     command = Command(tmp_path)
     command.ok("up")
     command.ok("down")
-    with command.started("worker", "--listen", "none", "--run-as", getpass.getuser()) as process:
+    with command.started("worker", "--listen", "none", "--run-as", getpass.getuser(), "--stop-jobs") as process:
         assert process.stderr
         said = ""
         while "not connected" not in said:
