@@ -228,6 +228,10 @@ class Selection:
         """What is selected, in the order of the jobs."""
         return map(self.target, self.numbers())
 
+    def parts(self) -> Iterator[Target]:
+        """What is selected of those jobs of which not all is, in their order."""
+        return map(self.target, sorted(self._parts.keys() - self._whole.keys()))
+
     def target(self, number: int) -> Target:
         """What is selected of that job."""
         if number in self._whole:

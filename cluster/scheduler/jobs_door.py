@@ -10,7 +10,7 @@ from heapq import nsmallest
 from cluster.domain.errors import Conflict, InvalidInput
 from cluster.domain.events import JobSubmitted, Target
 from cluster.domain.identity import is_uuid
-from cluster.domain.intervals import Range
+from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import JobSpec, validate
 from cluster.domain.scheduler_core import SchedulerCore
 from cluster.domain.selectors import Selection, check_name
@@ -69,8 +69,12 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         return jobs_pb2.GetResponse(job=job_to_proto(job), tasks=tasks, more=more)
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
-        targets = (await self._selected([s.text for s in request.selectors])).targets()
-        async with aclosing(changes_of(self._driver, list(targets))) as responses:
+        selection, parts = await self._selected([s.text for s in request.selectors]), dict[int, IntervalSet]()
+        for place, (number, ranges) in enumerate(selection.parts(), start=1):
+            parts[number] = IntervalSet(ranges or ())
+            if place % JOBS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        async with aclosing(changes_of(self._driver, selection.numbers(), parts)) as responses:
             async for response in responses:
                 yield response
 

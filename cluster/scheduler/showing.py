@@ -1,13 +1,12 @@
 """Jobs as answers show them, in pieces that hold up nobody and in answers of bounded size."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
-from cluster.domain.events import Target
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.job import JobSpec
 from cluster.domain.reports import CANCELLED_EXIT
@@ -101,10 +100,12 @@ def _numbers_of(part: IntervalSet, spec: JobSpec) -> str:
     return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ends) + (",…" if first[MOST_RANGES:] else "")
 
 
-async def changes_of(driver: Driver, targets: Sequence[Target]) -> AsyncGenerator[jobs_pb2.WaitResponse, None]:
-    """All of these jobs, and then each time those of them that have changed, until all that is meant has ended."""
-    going = dict.fromkeys(target.job for target in targets)  # in order
-    parts = {target.job: IntervalSet(target.ranges) for target in targets if target.ranges is not None}
+async def changes_of(
+    driver: Driver, numbers: Iterable[int], parts: Parts
+) -> AsyncGenerator[jobs_pb2.WaitResponse, None]:
+    """All of these jobs, and then each time those of them that have changed, until all that is meant has ended: of some
+    jobs only these parts of their tasks."""
+    going = dict.fromkeys(numbers)  # in order
     detail = Detail.LISTED
     async with aclosing(driver.watchers.changes(list(going))) as changes:
         async for changed in changes:

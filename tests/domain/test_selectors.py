@@ -157,6 +157,7 @@ def test_selectors_together_mean_each_job_once_and_its_tasks_together() -> None:
         selection.add_tasks(selection.find(parse_selector(text), SHELF))
     assert selection.numbers() == [3, 5, 6]
     assert list(selection.targets()) == [Target(3), Target(5, (Range(0, 5), Range(10, 11))), Target(6)]
+    assert list(selection.parts()) == [Target(5, (Range(0, 5), Range(10, 11)))]
 
 
 def test_one_that_finds_nothing_is_named_whatever_others_find() -> None:

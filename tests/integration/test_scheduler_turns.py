@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.effects import Effect
-from cluster.domain.events import CancelRequested, Event, HeartbeatReceived, Now
+from cluster.domain.events import CancelRequested, Event, HeartbeatReceived, Now, Target
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.job import ArraySegment
 from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.selectors import Selection
 from cluster.domain.session import Assign
 from cluster.domain.turns import MOST_AT_ONCE, weight
 from cluster.scheduler import cancelling
@@ -104,6 +105,33 @@ def test_many_readers_at_once_let_others_have_their_turns(tmp_path: Path, monkey
         await asyncio.gather(*tasks)
         last_read = len(order) - 1 - order[::-1].index("read")
         assert order[:last_read].count("other") > 20
+
+    in_cluster(tmp_path, body)
+
+
+def test_who_waits_for_all_jobs_makes_nothing_for_each_but_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value for each of 100,000 held everybody up for a tenth of a second."""
+    made: list[int] = []
+    target = Selection.target
+
+    def counted(selection: Selection, number: int) -> Target:
+        made.append(number)
+        return target(selection, number)
+
+    monkeypatch.setattr(Selection, "target", counted)
+
+    async def body(cluster: Cluster) -> None:
+        user = cluster.user()
+        for _ in range(3):
+            await user.submit("true", millicpus=10**6, array=(ArraySegment(1, 2),))
+        await user.cancel("all")
+        made.clear()
+        assert [job.number for job in await user.wait("all", "2.1")] == [1, 2, 3]
+        assert made == []
+        assert [job.number for job in await user.wait("2.1", "3")] == [2, 3]
+        assert made == [2]
 
     in_cluster(tmp_path, body)
 
