@@ -36,6 +36,7 @@ class Lanes:
         self._idle = 0
         self._busy: dict[int, float] = {}  # by thread: since when it is in a call, on the monotonic clock
         self._closed = False
+        self._watched = False  # whether it is going to be looked whether threads hang
 
     async def run(self, lane: Hashable, call: Callable[[], T], patience: float = PATIENCE) -> T:
         """What the call answers or raises, when those before it in its lane are done. OSError where that takes longer
@@ -72,6 +73,26 @@ class Lanes:
             self._ready.append(lane)
             self._changed.notify()
         self._relieve()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Nobody waits for what is posted: while a lane waits for a thread, it is looked whether those that there are
+        hang."""
+        with self._changed:
+            if self._watched or self._closed or len(self._ready) <= self._idle:
+                return
+            self._watched = True
+        timer = threading.Timer(STUCK, self._relieve_again)
+        timer.daemon = True
+        with suppress(RuntimeError):  # no thread is left in this machine
+            timer.start()
+            return
+        self._watched = False
+
+    def _relieve_again(self) -> None:
+        self._relieve()
+        self._watched = False
+        self._look_again()
 
     def finish(self, patience: float) -> bool:
         """Closes it, and waits until all is done. Blocks. False where that takes longer than so many seconds."""

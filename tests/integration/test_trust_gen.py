@@ -72,7 +72,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
         ((tmp_path / "out", "--worker", "a", "--worker", "a"), "the same name", 2),
         ((tmp_path / "out", "--worker", "a", "--days", "0"), "cannot be good for 0 days", 2),
         ((tmp_path / "open",), "can be used by others (mode 755)", 1),
-        (("/proc/nothing",), "/proc/nothing cannot be used: ", 1),
+        (("/proc/nothing",), "/proc/nothing cannot be used: ", 74),
     ]:
         done = gen(*arguments)
         assert (done.returncode, done.stdout) == (code, "")

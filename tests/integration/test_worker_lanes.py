@@ -32,6 +32,24 @@ def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(patiently())
 
 
+def test_what_is_posted_while_all_threads_are_about_to_hang_is_done_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody posts anything after it, who would see that they do."""
+    monkeypatch.setattr(lanes_module, "STUCK", 0.05)
+    go_on, done = threading.Event(), threading.Event()
+    lanes = Lanes(threads=1)
+
+    def hang() -> None:
+        go_on.wait(PATIENCE)
+
+    lanes.post("a", hang)
+    lanes.post("b", done.set)
+    assert done.wait(PATIENCE)
+    go_on.set()
+    assert lanes.finish(PATIENCE)
+
+
 def test_calls_of_one_lane_happen_in_order_and_others_pass_by() -> None:
     go_on, order = threading.Event(), []
 
