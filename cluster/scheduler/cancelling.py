@@ -1,5 +1,6 @@
 """Cancelling many jobs, or one in many pieces, turn by turn, so that others have theirs between."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -19,6 +20,7 @@ async def cancel(
     """How many tasks this ends or asks to stop, when that is on disk."""
     wanted, cancelled = list(targets), 0
     for at in range(0, len(wanted), JOBS_AT_ONCE):
+        await asyncio.sleep(0)
         for some in await driver.read(partial(_cut, wanted[at : at + JOBS_AT_ONCE])):
             event = partial(CancelRequested, targets=tuple(some), by=by, grace=grace, reason=reason)
             cancelled += await driver.ask(event)
