@@ -57,14 +57,15 @@ class Greeting(NamedTuple):
 
 
 def is_overtaken(worker: "Worker", greeting: Greeting, now: float, lease: float) -> bool:
-    """Whether a hello was said before the last one of the same worker, so that what it lists is not to be believed.
+    """Whether a hello was said before the last one of the same worker, so that what it lists is not to be believed:
+    earlier in the same boot of its machine, or in a boot that was over when that said the last one.
 
     Times are the scheduler's monotonic clock. A machine that was set back to an earlier moment, as virtual ones are,
     says hello from there until its clock has caught up. It is believed as soon as that worker has been silent for a
     lease and holds nothing: then nothing can be given away.
     """
     gone = worker.session is None and not worker.jobs and now >= worker.last_heard + lease
-    return greeting.is_before(worker.greeting) and not gone
+    return (greeting.boot in worker.boots_over or greeting.is_before(worker.greeting)) and not gone
 
 
 class Rival(NamedTuple):

@@ -350,7 +350,7 @@ class SchedulerCore:
         if is_overtaken(worker, greeting, self.now.mono, self.lease):
             self._effects.append(CloseSession(event.session, "the same worker has said hello again since"))
             return
-        worker.greeting = greeting
+        worker.greets(greeting, hello.home)
         if worker.session is not None:
             self._effects.append(CloseSession(worker.session, "replaced by a newer session of the same worker"))
             self._close(worker)

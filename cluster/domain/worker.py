@@ -7,6 +7,7 @@ from cluster.domain.homes import UNKNOWN, Greeting, Home, Rival
 from cluster.domain.intervals import IntervalSet
 from cluster.domain.spec_memory import SpecMemory
 
+MOST_BOOTS = 8  # of a worker's machine that are known to be over
 MAX_MILLICPUS = 65_536_000  # of one worker; Linux itself knows no machine of more than 8,192 cpus
 
 
@@ -45,6 +46,7 @@ class Worker:
     """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
 
     __slots__ = (
+        "boots_over",
         "committed",
         "draining",
         "greeting",
@@ -66,6 +68,7 @@ class Worker:
         self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
         self.word_at: float | None = None  # when it was really heard; None: not since this scheduler started
         self.greeting: Greeting | None = None  # its last hello
+        self.boots_over: tuple[str, ...] = ()  # of its machine, the latest before that of its last hello
         self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.committed = 0  # millicpus of everything it holds, started or not
         self.held = 0  # tasks, started or not
@@ -79,6 +82,15 @@ class Worker:
         """It has said something."""
         self.last_heard = now
         self.word_at = now
+
+    def greets(self, greeting: Greeting, home: Home) -> None:
+        """It says hello, and is believed."""
+        before = self.record.home
+        boots = self.boots_over
+        if home.machine == before.machine and home.boot != before.boot:
+            boots = (*boots, before.boot)[-MOST_BOOTS:]
+        self.boots_over = tuple(boot for boot in boots if boot != home.boot)
+        self.greeting = greeting
 
     @property
     def id(self) -> str:

@@ -163,6 +163,19 @@ def test_a_hello_that_was_said_before_the_last_one_changes_nothing(homes: Homes)
     assert homes.core.workers["w"].session == 5
 
 
+def test_a_hello_from_a_boot_that_is_over_changes_nothing_however_late_it_arrives(homes: Homes) -> None:
+    """The machine's power went when it had said that; from its next boot it said hello first. Since then it was not
+    heard for longer than the old boot had lasted when it said so."""
+    homes.turn(after=12.0)
+    homes.open(REBOOTED, uptime=11.0, incarnation="new")
+    homes.submit(spec(1))
+    homes.turn(after=8.0)
+    (close,) = homes.open(HERE, uptime=1.0)
+    assert isinstance(close, CloseSession)
+    assert homes.core.workers["w"].session == 2
+    assert homes.state(2) == "assigned"
+
+
 def test_a_machine_that_was_set_back_to_an_earlier_moment_is_taken_on_when_its_worker_holds_nothing(
     homes: Homes,
 ) -> None:

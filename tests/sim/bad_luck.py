@@ -345,12 +345,14 @@ STALLS: tuple[Fault, ...] = (
 )
 # What lets somebody else have tasks before their worker is back and tells of them.
 ABSENCES: tuple[Fault, ...] = (BadLuck.link_is_blocked, BadLuck.connection_breaks)
+# What lets a hello arrive when the machine has booted anew and said another.
+LATE_HELLOS: tuple[Fault, ...] = (BadLuck.agent_dies_at_hello, BadLuck.machine_reboots)
 # What proved to be dangerous together.
 STORMS: tuple[tuple[Fault, ...], ...] = (
     STALLS,
     (BadLuck.slots_are_alone,),
     (BadLuck.guards_stop, BadLuck.one_stops, BadLuck.launcher_and_agent_die),
-    (BadLuck.agent_dies_at_hello, BadLuck.link_is_slow),
+    LATE_HELLOS,
     (BadLuck.disk_fills, BadLuck.launcher_dies, BadLuck.agent_dies, BadLuck.launcher_and_agent_die),
     (BadLuck.scheduler_stops, BadLuck.agent_dies, BadLuck.link_is_slow),
     (BadLuck.directory_is_copied, BadLuck.machine_reboots, BadLuck.link_is_blocked, BadLuck.agent_dies),

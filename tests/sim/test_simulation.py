@@ -10,7 +10,7 @@ import pytest
 from cluster.domain.job import DEFAULT_LOST_AFTER
 from cluster.store.sqlite import SqliteStore
 from tests.sim import many
-from tests.sim.bad_luck import ABSENCES, STALLS, BadLuck
+from tests.sim.bad_luck import ABSENCES, LATE_HELLOS, STALLS, BadLuck
 from tests.sim.scenario import seeds, simulate
 
 NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
@@ -81,6 +81,12 @@ def test_whoever_stalls_no_attempt_outlives_its_leash() -> None:
 def test_a_worker_that_is_back_ends_nothing_that_others_have() -> None:
     for seed in range(STALLING):
         simulate(seed, climate=ABSENCES, stubborn=True)
+
+
+@pytest.mark.slow
+def test_no_late_hello_gives_away_what_runs() -> None:
+    for seed in range(200):
+        simulate(seed, climate=LATE_HELLOS)
 
 
 @pytest.mark.slow

@@ -355,6 +355,13 @@ def test_ends_that_are_not_the_workers_own_are_caught(monkeypatch: Patch) -> Non
         test_simulation.test_a_worker_that_is_back_ends_nothing_that_others_have()
 
 
+@pytest.mark.slow
+def test_a_hello_from_a_boot_that_is_over_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Worker, "greets", lambda self, greeting, home: setattr(self, "greeting", greeting))
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_no_late_hello_gives_away_what_runs()
+
+
 def connecting_anew_takes_long(patch: Patch) -> None:
     patch.setattr(worker_core, "BACKOFF_MOST", 5.0)
 
