@@ -70,6 +70,7 @@ class BadLuck:
             machine.fills(False)
             if machine.launcher:
                 machine.launcher.dies_at_spawn = ""
+                machine.launcher.dies_unwritten = False
         for worker in {machine.id: None for machine in self.machines}:
             same = [machine for machine in self.machines if machine.id == worker]
             same.remove(self.world.random.choice(same))
@@ -275,6 +276,12 @@ class BadLuck:
 
         machine.when_up(die)
 
+    def launcher_dies_unwritten(self, machine: Machine) -> None:
+        """Its disk is full when it dies, and does not hold what it has told last."""
+        if machine.launcher:
+            machine.launcher.dies_unwritten = True
+            self.disk_fills(machine)
+
     def launcher_and_agent_die(self, machine: Machine) -> None:
         """Nobody is there to start another launcher: what is left is killed by the watchdog and the slots alone."""
 
@@ -353,7 +360,7 @@ STORMS: tuple[tuple[Fault, ...], ...] = (
     (BadLuck.slots_are_alone,),
     (BadLuck.guards_stop, BadLuck.one_stops, BadLuck.launcher_and_agent_die),
     LATE_HELLOS,
-    (BadLuck.disk_fills, BadLuck.launcher_dies, BadLuck.agent_dies, BadLuck.launcher_and_agent_die),
+    (BadLuck.launcher_dies_unwritten, BadLuck.launcher_dies, BadLuck.agent_dies, BadLuck.launcher_and_agent_die),
     (BadLuck.scheduler_stops, BadLuck.agent_dies, BadLuck.link_is_slow),
     (BadLuck.directory_is_copied, BadLuck.machine_reboots, BadLuck.link_is_blocked, BadLuck.agent_dies),
 )
@@ -380,6 +387,7 @@ FAULTS: tuple[Fault, ...] = (
     BadLuck.watchdog_dies,
     BadLuck.launcher_dies,
     BadLuck.launcher_and_agent_die,
+    BadLuck.launcher_dies_unwritten,
     BadLuck.machine_reboots,
     BadLuck.disk_freezes,
     BadLuck.mount_freezes,

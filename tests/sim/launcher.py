@@ -45,6 +45,7 @@ class Launcher:
         self.alive = True
         self.process = Stalling(self.world, reads_first=self.reads_first)
         self.dies_at_spawn = ""  # "begun" or "spawned": dies at that point of the next spawn
+        self.dies_unwritten = False  # soon after it has told an end that a full disk keeps out of its journal
         self.table = Table()
         self.slots: dict[int, Slot] = {}
         self.watchdog = Watchdog(self)
@@ -369,6 +370,10 @@ class Launcher:
         if self.dies_at_spawn == point and self.machine.is_guarded(without_launcher=True):
             raise LauncherCrash
 
+    def _die_if_guarded(self) -> None:
+        if self.machine.is_guarded(without_launcher=True):
+            self.die()
+
     def _flush(self) -> None:
         self._write_journal()
         if self._compacts:
@@ -378,6 +383,9 @@ class Launcher:
         if self._to_agent is not None:
             for message in out:
                 self._to_agent(message)
+        if self.dies_unwritten and any(isinstance(line, ev.Ended) for line in self._pending):
+            self.dies_unwritten = False
+            self.world.at(self.world.between(0.0, 1.0), self._die_if_guarded)
 
     def _write_journal(self) -> None:
         """What does not fit stays in memory, and goes out all the same."""

@@ -10,7 +10,6 @@ import pytest
 from cluster.domain import scheduler_core, worker_core
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.launcher_core import LauncherCore
-from cluster.domain.launcher_events import AgentAcked, AgentConnected
 from cluster.domain.outbox import Outbox
 from cluster.domain.reports import Reports
 from cluster.domain.scheduler_core import SchedulerCore
@@ -24,7 +23,6 @@ from cluster.domain.worker_core import WorkerCore
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
 from tests.sim import agent, test_simulation
-from tests.sim.agent import Agent
 from tests.sim.launcher import Launcher
 from tests.sim.scenario import simulate
 from tests.sim.scheduler import SchedulerHost
@@ -239,27 +237,6 @@ def slots_outlive_their_launcher(patch: Patch) -> None:
 
 def an_old_hello_is_believed(patch: Patch) -> None:
     patch.setattr(scheduler_core, "is_overtaken", lambda *_: False)
-
-
-def an_agent_says_again_to_a_new_launcher_what_was_acknowledged(patch: Patch) -> None:
-    """As it once did when it connected: the numbers of reports that a full disk has kept out of the journal are used
-    again."""
-    tell: Method = Agent._tell_launcher
-    put: Method = Launcher._put
-    acked: dict[str, int] = {}  # incarnation: the highest number
-
-    def remember(self: Agent, event: Any) -> None:
-        if isinstance(event, AgentAcked):
-            acked[self.machine.incarnation] = event.acked
-        tell(self, event)
-
-    def repeat(self: Launcher, event: Any) -> None:
-        if isinstance(event, AgentConnected) and self.machine.incarnation in acked:
-            put(self, AgentAcked(acked[self.machine.incarnation]))
-        put(self, event)
-
-    patch.setattr(Agent, "_tell_launcher", remember)
-    patch.setattr(Launcher, "_put", repeat)
 
 
 def the_end_of_a_pause_touches_a_cancelled_job(patch: Patch) -> None:
