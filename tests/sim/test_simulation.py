@@ -84,6 +84,12 @@ def test_a_worker_that_is_back_ends_nothing_that_others_have() -> None:
 
 
 @pytest.mark.slow
+def test_slots_that_are_alone_begin_nothing_that_was_given_up() -> None:
+    for seed in range(STALLING):
+        simulate(seed, climate=(BadLuck.slots_are_alone,))
+
+
+@pytest.mark.slow
 def test_no_late_hello_gives_away_what_runs() -> None:
     for seed in range(200):
         simulate(seed, climate=LATE_HELLOS)

@@ -10,6 +10,7 @@ import pytest
 from cluster.domain import scheduler_core, worker_core
 from cluster.domain.intervals import IntervalSet, Range
 from cluster.domain.launcher_core import LauncherCore
+from cluster.domain.leashes import is_out
 from cluster.domain.outbox import Outbox
 from cluster.domain.reports import Reports
 from cluster.domain.scheduler_core import SchedulerCore
@@ -26,7 +27,7 @@ from tests.sim import agent, test_simulation
 from tests.sim.launcher import Launcher
 from tests.sim.scenario import simulate
 from tests.sim.scheduler import SchedulerHost
-from tests.sim.slots import Slot, Watchdog
+from tests.sim.slots import Handed, Slot, Watchdog
 
 Patch = pytest.MonkeyPatch
 Method = Callable[..., Any]
@@ -330,6 +331,17 @@ def test_ends_that_are_not_the_workers_own_are_caught(monkeypatch: Patch) -> Non
     stale_reports_count(monkeypatch)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
         test_simulation.test_a_worker_that_is_back_ends_nothing_that_others_have()
+
+
+@pytest.mark.slow
+def test_a_slot_that_believes_a_renewal_after_a_gap_is_caught(monkeypatch: Patch) -> None:
+    def is_late(self: Slot, handed: Handed) -> bool:
+        leash = handed.template.leash
+        return leash is not None and is_out(self.machine.box.clock, self.launcher.table.renewed, leash)
+
+    monkeypatch.setattr(Slot, "_is_late", is_late)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_slots_that_are_alone_begin_nothing_that_was_given_up()
 
 
 @pytest.mark.slow
