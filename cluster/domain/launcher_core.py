@@ -149,7 +149,7 @@ class LauncherCore:
         self.quitting = False
         self._alone_since: float | None = None  # no agent is connected
         self._more_since: float | None = None  # there is room for more than the last turn was given
-        self._ended_unacked = {r.key for r in self.unacked if isinstance(r, Ended)}
+        self._ended_unacked = {r.key: r.reason for r in self.unacked if isinstance(r, Ended)}
         self._deadlines: list[tuple[float, str]] = []  # heap; entries that no longer hold are skipped
         self._leashes: dict[float, int] = {}  # leash -> how many attempts have it
         self._ahead: dict[int, Slot] = {}  # slots that have more than they can begin
@@ -247,7 +247,7 @@ class LauncherCore:
             while self.unacked and self.unacked[0].seq <= event.acked:
                 report = self.unacked.popleft()
                 if isinstance(report, Ended):
-                    self._ended_unacked.discard(report.key)
+                    self._ended_unacked.pop(report.key, None)
         else:
             self._alone_since = None
             self.capacity = event.capacity
@@ -257,6 +257,7 @@ class LauncherCore:
 
     def _on_start_requested(self, event: StartRequested, effects: list[Effect]) -> None:
         leash = event.template.leash
+        self._forget_withdrawals({item.key for item in event.items})
         for item in event.items:
             if item.key in self.attempts or item.key in self._ended_unacked:
                 continue  # said twice: an attempt runs at most once
@@ -268,6 +269,15 @@ class LauncherCore:
             lapsed = leash is not None and event.renewed is not None and is_out(self.renewed, event.renewed, leash)
             if self.quitting or lapsed:
                 self._withdraw(attempt, effects)
+
+    def _forget_withdrawals(self, keys: set[str]) -> None:
+        """Who starts again what was given back has heard of that, though it could not acknowledge it: what came before
+        is not settled. Told once more, it would seem to concern the new start."""
+        again = {key for key in keys if self._ended_unacked.get(key) == "withdrawn"}
+        if again:
+            self.unacked = deque(r for r in self.unacked if not (isinstance(r, Ended) and r.key in again))
+            for key in again:
+                del self._ended_unacked[key]
 
     def _on_stop_requested(self, event: WithdrawRequested | StopRequested, now: float, effects: list[Effect]) -> None:
         for key in event.keys:
@@ -612,7 +622,7 @@ class LauncherCore:
     def _report(self, report: Started | Ended, effects: list[Effect]) -> None:
         self.unacked.append(report)
         if isinstance(report, Ended):
-            self._ended_unacked.add(report.key)
+            self._ended_unacked[report.key] = report.reason
         effects.append(Report(report))
 
     def _forget(self, attempt: Attempt) -> None:

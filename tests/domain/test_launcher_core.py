@@ -277,6 +277,20 @@ def test_a_renewal_neither_goes_back_nor_comes_from_the_future() -> None:
     assert core.next_deadline() == NOW + 41
 
 
+def test_what_was_given_back_may_start_again_before_that_is_acknowledged() -> None:
+    """The scheduler had heard of it from an agent that ended before it could tell; to the next one it gave it again, in
+    the same attempt, while what had come before was still to be reported. It was held for ever, and never ran."""
+    core = running(1000, ONE_CPU, A)
+    core.turn([StartRequested(ONE_CPU, [B])], NOW)
+    core.turn([WithdrawRequested([B.key])], NOW)
+    core.turn([ended(A)], NOW)
+    assert core.turn([StartRequested(ONE_CPU, [B])], NOW) == [Spawn(0, B, ONE_CPU)]
+    (welcome,) = core.turn([AgentConnected(1000)], NOW)
+    assert isinstance(welcome, Welcome)
+    assert welcome.backlog == [B.key]
+    assert [report.key for report in welcome.unacked] == [A.key, A.key]
+
+
 LEASHED = template(leash=50.0)
 
 
