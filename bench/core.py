@@ -16,13 +16,13 @@ from functools import partial
 from itertools import pairwise
 
 from bench.harness import in_turn, show
-from cluster.domain.effects import Send
-from cluster.domain.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
-from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.job import PACKED, ArraySegment, JobSpec, OkEnds, TaskEnd
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.session import Assign, Hello, Report
-from cluster.domain.states import TaskState
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.spec import PACKED, ArraySegment, JobSpec, OkEnds, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import Send
+from cluster.domain.scheduler.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
+from cluster.domain.session.messages import Assign, Hello, Report
 
 ONE = struct.pack(PACKED, 1.7e9, 500, 400, 0, 0)  # ran for 0.5 ms
 

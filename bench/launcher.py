@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from cluster.domain.launcher_events import Ended, Item, Template
+from cluster.domain.launcher.messages import Ended, Item, Template
 from cluster.launcher.client import LauncherClient
 
 AT_ONCE = 2

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.harness import call, cluster, in_turn, show, timed
-from cluster.domain.reporting import SMALL_OUTPUT
+from cluster.domain.worker.report_making import SMALL_OUTPUT
 
 
 def main() -> None:

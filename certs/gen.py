@@ -25,9 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cluster.domain.errors import ClusterError, Conflict, InvalidInput
-from cluster.domain.identity import Kind, check_name
-from cluster.domain.renewal import EARLIEST, LATEST
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
+from cluster.domain.trust.identity import Kind, check_name
+from cluster.domain.trust.renewal import EARLIEST, LATEST
 from cluster.pki.authority import open_authority, refresh_credentials
 from cluster.pki.certificates import DAY
 from cluster.pki.files import private_directory, save_credentials

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from cluster.domain.errors import ClusterError
+from cluster.domain.base.errors import ClusterError
 
 
 def is_terminal() -> bool:

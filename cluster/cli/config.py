@@ -9,7 +9,7 @@ from cluster.cli.options import as_json
 from cluster.cli.roles import keys_of
 from cluster.client.config import CLIENT_KEYS, config_path, state_root
 from cluster.client.discovery import choose, found_credentials, local_scheduler
-from cluster.domain.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput
 
 
 @click.group()

@@ -17,9 +17,9 @@ from typing import Any
 from cluster.cli import processes
 from cluster.cli.processes import DidNotStart, Process
 from cluster.client.discovery import ADMIN_FILE, EMBEDDED_FILE, local_scheduler
-from cluster.domain.errors import ClusterError, Conflict, NotFound, Unusable
-from cluster.domain.quantities import format_cpus
-from cluster.domain.tokens import split_address
+from cluster.domain.base.errors import ClusterError, Conflict, NotFound, Unusable
+from cluster.domain.base.quantities import format_cpus
+from cluster.domain.trust.tokens import split_address
 from cluster.pki.files import load_credentials, the_only_one, write_private
 from cluster.pki.spare import remove_but_keep_room, write_anyhow
 

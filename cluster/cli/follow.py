@@ -10,15 +10,15 @@ from typing import Any
 
 from cluster.cli.asking import is_terminal
 from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
-from cluster.cli.outlet import Outlet
 from cluster.cli.progress import Progress, progress
 from cluster.cli.remarks import remark
+from cluster.cli.writer import Outlet
 from cluster.client.aio import AsyncClient, new_job_id
 from cluster.client.types import Job, Output
-from cluster.domain.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
-from cluster.domain.job import JobSpec
-from cluster.domain.printable import printable
-from cluster.domain.states import TaskState
+from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
+from cluster.domain.base.printable import printable
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 
 _CUT_OFF = (Unreachable, NotAuthenticated, Untrusted)  # errors of whoever is let in no more, or finds nobody
 PATIENCE_BEFORE_WHY = 1.0  # seconds that a job may wait before we say why: most start sooner

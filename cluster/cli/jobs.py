@@ -12,11 +12,11 @@ import click
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import DURATION, as_json, connection, quiet, yes
 from cluster.client.types import Job, Task
-from cluster.domain.arrays import format_array
-from cluster.domain.printable import printable
-from cluster.domain.quantities import format_cpus, format_duration, format_size
-from cluster.domain.selectors import names_tasks
-from cluster.domain.states import TaskState
+from cluster.domain.base.printable import printable
+from cluster.domain.base.quantities import format_cpus, format_duration, format_size
+from cluster.domain.job.arrays import format_array
+from cluster.domain.job.selectors import names_tasks
+from cluster.domain.job.states import TaskState
 
 COMMANDS = {
     "submit": ("cluster.cli.submit:submit", "Hand in a job and return."),
@@ -224,8 +224,8 @@ def logs(
     Arrays come in the order of their tasks. With --json each piece is an object on a line of its own.
     """
     from cluster.cli.connecting import client
-    from cluster.cli.outlet import Outlet
     from cluster.cli.render import note_of, output_json
+    from cluster.cli.writer import Outlet
 
     both = stdout == stderr  # given both, or none
 

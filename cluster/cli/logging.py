@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from cluster.cli.json_text import json_text
-from cluster.domain.printable import printable
+from cluster.domain.base.printable import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 

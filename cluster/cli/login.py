@@ -13,9 +13,9 @@ from cluster.cli.asking import confirm, is_terminal
 from cluster.cli.options import yes
 from cluster.client.config import state_root
 from cluster.client.discovery import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
-from cluster.domain.errors import ClusterError, Conflict
-from cluster.domain.identity import Kind
-from cluster.domain.tokens import parse_join_token
+from cluster.domain.base.errors import ClusterError, Conflict
+from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.tokens import parse_join_token
 
 
 @click.command()
@@ -30,7 +30,7 @@ def login(token: str, yes: bool) -> None:
     from cluster.pki.enrol import KeyRequest  # cryptography: 130 ms
     from cluster.pki.files import check_room, private_directory, save_credentials, write_private
     from cluster.pki.peers import check_pinned_chain
-    from cluster.rpc.join import join_by_token
+    from cluster.rpc.joiner import join_by_token
 
     parsed = parse_join_token(token)
     place = private_directory(state_root() / USER_DIRECTORY)

@@ -14,8 +14,8 @@ from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR
 from cluster.cli.helping import VERSION
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.variables import warn_of_misspelt
-from cluster.domain.errors import ClusterError, InvalidInput
-from cluster.domain.printable import printable
+from cluster.domain.base.errors import ClusterError, InvalidInput
+from cluster.domain.base.printable import printable
 from cluster.rpc.room import check_descriptors, too_little_memory
 
 TOO_LITTLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # limits of this process or machine, no disk's

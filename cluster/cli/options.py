@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 import click
 
-from cluster.domain.arrays import parse_array
-from cluster.domain.errors import InvalidInput
-from cluster.domain.quantities import parse_cpus, parse_duration, parse_size
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import parse_cpus, parse_duration, parse_size
+from cluster.domain.job.arrays import parse_array
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.cli.exposure import VARIABLE
-from cluster.domain.quantities import format_size
+from cluster.domain.base.quantities import format_size
 
 START_PATIENCE = 60.0  # seconds until a process must be ready; a first start on a slow disk takes a few
 # Seconds to end for one that was not ready in time; a worker gives back what it has taken. Then it is killed, which

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from cluster.client.types import Job
-from cluster.domain.quantities import format_duration
+from cluster.domain.base.quantities import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

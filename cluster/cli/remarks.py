@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from cluster.client.discovery import Place
 from cluster.client.types import Job
-from cluster.domain.job import JobSpec
-from cluster.domain.printable import printable
+from cluster.domain.base.printable import printable
+from cluster.domain.job.spec import JobSpec
 
 
 def remark(words: str) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from cluster.cli.json_text import json_text
 from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
-from cluster.domain.arrays import format_array
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobSpec
-from cluster.domain.printable import printable
-from cluster.domain.quantities import format_duration
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.printable import printable
+from cluster.domain.base.quantities import format_duration
+from cluster.domain.job.arrays import format_array
+from cluster.domain.job.spec import JobSpec
 
 
 def print_json(value: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cluster.client.config import check_keys, config_path, read_config
-from cluster.domain.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput
 
 # Options that say how this one start goes, and have no place in a file.
 NOT_CONFIGURED = {"help", "join"}

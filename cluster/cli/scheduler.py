@@ -13,7 +13,7 @@ from cluster.cli.roles import RoleCommand, say_ready
 from cluster.client.config import state_root
 
 if TYPE_CHECKING:
-    from cluster.scheduler.role import Ready
+    from cluster.scheduler.process import Ready
 
 
 @click.command(cls=RoleCommand)
@@ -55,7 +55,7 @@ def scheduler(
       cluster scheduler
       cluster scheduler --listen 10.0.0.1:50000 --advertise head.example
     """
-    from cluster.scheduler.role import SchedulerOptions, serve
+    from cluster.scheduler.process import SchedulerOptions, serve
 
     def ready(status: "Ready") -> None:
         if ready_fd is None:

@@ -10,9 +10,9 @@ import click
 from cluster.cli.options import as_json, connection
 from cluster.client.discovery import Place
 from cluster.client.types import Job, Worker
-from cluster.domain.printable import printable
-from cluster.domain.quantities import format_cpus
-from cluster.domain.states import TaskState
+from cluster.domain.base.printable import printable
+from cluster.domain.base.quantities import format_cpus
+from cluster.domain.job.states import TaskState
 
 MOST = 1000  # jobs to count: beyond that their exact number is no news
 NEWEST = 5  # jobs shown

@@ -12,8 +12,8 @@ from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.options import ARRAY, CPUS, DURATION, SIZE, as_json, connection, quiet
 from cluster.cli.remarks import remark_on_job, remark_on_lines
 from cluster.client.types import Job
-from cluster.domain.errors import InvalidInput
-from cluster.domain.job import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.spec import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,8 +8,8 @@ import click
 
 from cluster.cli.options import DURATION, as_json, connection, keep_jobs, quiet, yes
 from cluster.client.types import Revoked, Token
-from cluster.domain.errors import InvalidInput
-from cluster.domain.tokens import parse_join_token, split_address
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.trust.tokens import parse_join_token, split_address
 
 MOST_NAMES = 5  # of those who have joined, in one row
 ROLES = ["worker", "user", "viewer", "admin"]

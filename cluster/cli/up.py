@@ -10,8 +10,8 @@ from cluster.cli.options import CPUS, yes
 from cluster.cli.remarks import remark
 from cluster.client.config import state_root
 from cluster.client.discovery import LOGIN, choose, local_place
-from cluster.domain.errors import ClusterError
-from cluster.domain.printable import printable
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.base.printable import printable
 
 SHOWN = 20  # numbers of jobs in one line
 
@@ -71,7 +71,7 @@ def _some(numbers: Sequence[int]) -> str:
 async def _running(root: Path) -> list[int]:
     """The jobs that run. ClusterError when the scheduler does not say."""
     from cluster.client.aio import AsyncClient
-    from cluster.domain.states import TaskState
+    from cluster.domain.job.states import TaskState
 
     async with AsyncClient(local_place(root)) as client:
         return sorted(job.number for job in await client.list(states=[TaskState.RUNNING]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from cluster.domain.job import OWN_VARIABLES
+from cluster.domain.job.spec import OWN_VARIABLES
 
 PREFIX = "CLUSTER_"
 # Those that no option stands for, or that are read without one; and what jobs see.

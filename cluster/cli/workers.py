@@ -18,9 +18,9 @@ from cluster.client.alone import noted
 from cluster.client.config import state_root
 from cluster.client.discovery import ADMIN_FILE
 from cluster.client.types import RemovedWorker, Worker
-from cluster.domain.printable import printable
-from cluster.domain.tokens import VERSION, parse_join_token
-from cluster.domain.worker import WorkerState
+from cluster.domain.base.printable import printable
+from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.trust.tokens import VERSION, parse_join_token
 
 
 class WorkerGroup(RoleCommand, click.Group):
@@ -95,7 +95,7 @@ def _serve(options: dict[str, Any]) -> int:
             print(f"cluster: jobs may read the join token in our command line: {error.strerror}", file=sys.stderr)
     if options["join_fd"] is not None:
         options["join"] = handed_over(options["join_fd"])
-    from cluster.worker.role import Ready, WorkerOptions, serve
+    from cluster.worker.process import Ready, WorkerOptions, serve
 
     root = state_root()
 
@@ -192,7 +192,7 @@ def remove(ctx: click.Context, /, worker: str, revoke: bool, yes: bool) -> None:
 
 def _row(worker: Worker, now: float) -> tuple[str, ...]:
     from cluster.cli.render import ago
-    from cluster.domain.quantities import format_cpus
+    from cluster.domain.base.quantities import format_cpus
 
     return (
         worker.name,

@@ -9,8 +9,8 @@
         (job,) = client.wait(job.number)
         print(job.exit_code)
 
-`AsyncClient` has the same verbs for asyncio. Whatever goes wrong is raised as a `cluster.domain.errors.ClusterError`.
-gRPC (100 ms) is loaded by the first client, not by this import.
+`AsyncClient` has the same verbs for asyncio. Whatever goes wrong is raised as a `ClusterError` (of
+`cluster.domain.base.errors`). gRPC (100 ms) is loaded by the first client, not by this import.
 """
 
 from typing import TYPE_CHECKING, Any

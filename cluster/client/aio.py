@@ -10,16 +10,16 @@ from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, Self
 
+from cluster.client.backend import Door, WantedOutput
 from cluster.client.discovery import Place, find
-from cluster.client.door import Door, WantedOutput
+from cluster.client.position import ReadSoFar, read_on
 from cluster.client.renewing import renew_if_due
-from cluster.client.so_far import ReadSoFar, read_on
 from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
-from cluster.domain.arrays import parse_array
-from cluster.domain.errors import InvalidInput, NotReached, Unreachable
-from cluster.domain.job import JobSpec, validate
-from cluster.domain.selectors import Kind, check_name, parse_selector
-from cluster.domain.states import TaskState
+from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
+from cluster.domain.job.arrays import parse_array
+from cluster.domain.job.selectors import Kind, check_name, parse_selector
+from cluster.domain.job.spec import JobSpec, validate
+from cluster.domain.job.states import TaskState
 
 # Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
 PATIENCE = 30.0
@@ -235,11 +235,11 @@ class AsyncClient:
     def _door(self) -> Door:
         if self._opened is None:
             if self.place.is_worker:
-                from cluster.client.worker_door import WorkerDoor
+                from cluster.client.worker_backend import WorkerDoor
 
                 self._opened = WorkerDoor(self.place.address, self.place.credentials)
             else:
-                from cluster.client.scheduler_door import SchedulerDoor
+                from cluster.client.scheduler_backend import SchedulerDoor
 
                 self._opened = SchedulerDoor(self.place.address, self.place.credentials)
         return self._opened

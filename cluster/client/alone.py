@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.domain.tokens import split_address
+from cluster.domain.trust.tokens import split_address
 from cluster.pki.files import private_directory, write_private
 
 DIRECTORY = "alone"

@@ -17,7 +17,7 @@ import pwd
 from pathlib import Path
 from typing import Any
 
-from cluster.domain.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput
 
 SECTIONS = ("client", "scheduler", "worker")
 CLIENT_KEYS = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 
-from cluster.domain.errors import Unreachable
+from cluster.domain.base.errors import Unreachable
 
 
 async def ready(channel: grpc.aio.Channel, address: str, patience: float) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from cluster.client import alone
 from cluster.client.config import config_path, read_config, state_root
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound, Unusable
-from cluster.domain.tokens import check_address
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, Unusable
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.tokens import check_address
 from cluster.pki.files import load_credentials
 
 Pathlike = str | os.PathLike[str]

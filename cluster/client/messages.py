@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cluster.client.door import WantedOutput
+from cluster.client.backend import WantedOutput
 from cluster.client.types import Counts, Job, Member, Revoked, Task, Token, User, Worker
-from cluster.domain.errors import InvalidInput
-from cluster.domain.job import JobSpec
-from cluster.domain.states import TaskState
-from cluster.domain.worker import WorkerState
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2
 

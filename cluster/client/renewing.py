@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 from cluster.client.discovery import Place
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError
-from cluster.domain.identity import scheduler_server_name
-from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import scheduler_server_name
+from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ async def _renew(place: Place, file: Path) -> None:
     from cluster.pki.enrol import KeyRequest  # cryptography: 130 ms, twice a month
     from cluster.pki.files import save_credentials
     from cluster.rpc.channel import dial
-    from cluster.rpc.join import renew
+    from cluster.rpc.joiner import renew
 
     present, request = place.credentials, KeyRequest()
     async with dial(place.address, present, scheduler_server_name(present.identity.cluster_id)) as channel:

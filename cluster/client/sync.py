@@ -10,9 +10,9 @@ from typing import Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
-from cluster.domain.errors import ClusterError
-from cluster.domain.job import JobSpec
-from cluster.domain.states import TaskState
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 
 T = TypeVar("T")
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from cluster.domain.job import JobSpec
-from cluster.domain.states import TaskState
-from cluster.domain.worker import WorkerState
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.worker_record import WorkerState
 
 
 @dataclass(frozen=True, slots=True)

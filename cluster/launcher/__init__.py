@@ -2,5 +2,5 @@
 
 Read in this order: `wire` (what agent and launcher say to each other), `driver` (the loop), `spawn`, `tree`
 (whole process trees), `journal` (what survives a crash), `cgroup` (how a successor finds everything). The
-decisions are in `cluster.domain.launcher_core`. `client` is what the agent uses.
+decisions are in `cluster.domain.launcher.core`. `client` is what the agent uses.
 """

@@ -13,7 +13,7 @@ import mmap
 import os
 from collections.abc import Iterator
 
-from cluster.domain.launcher_slots import MOST_SLOTS
+from cluster.domain.launcher.slots import MOST_SLOTS
 
 NAME = "slots"
 _BOOT, _ROWS = 0, 1  # where the first row begins

@@ -22,8 +22,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from cluster.domain.errors import Unreachable
-from cluster.domain.launcher_events import Ended, Item, Started, Template
+from cluster.domain.base.errors import Unreachable
+from cluster.domain.launcher.messages import Ended, Item, Started, Template
 from cluster.launcher import wire
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.link import peer_uid

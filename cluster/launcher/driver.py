@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
-from cluster.domain import launcher_events as ev
-from cluster.domain.launcher_core import LauncherCore
-from cluster.launcher import cgroup, clock, journal, link, linux, remains, wire
+from cluster.domain.launcher import messages as ev
+from cluster.domain.launcher.core import LauncherCore
+from cluster.launcher import cgroup, clock, journal, link, linux, wire
+from cluster.launcher import orphans as remains
 from cluster.launcher.begun import BegunFile
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log

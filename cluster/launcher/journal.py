@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.launcher.messages import Ended, Started
 from cluster.launcher import linux
 from cluster.launcher.wire import WireError, decode, decode_report, encode, encode_report
 

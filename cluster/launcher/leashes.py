@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cluster.domain.launcher_slots import MOST_SLOTS
+from cluster.domain.launcher.slots import MOST_SLOTS
 
 _RENEWED, _AWAITED, _ROWS = 0, 1, 2  # where the first row begins
 _ROW = 3

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from cluster.domain import launcher_events as ev
-from cluster.domain.launcher_events import Template
+from cluster.domain.launcher import messages as ev
+from cluster.domain.launcher.messages import Template
 from cluster.launcher.wire import (
     LONGEST_LINE,
     SOCKET_NAME,

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, NoReturn
 
-from cluster.domain.launcher_events import Item, Template
-from cluster.domain.launcher_slots import User
-from cluster.domain.leashes import SLOT_MARGIN, cut_at, is_out
-from cluster.domain.signals import signal_name
+from cluster.domain.base.signals import signal_name
+from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.slots import User
+from cluster.domain.session.leashes import SLOT_MARGIN, cut_at, is_out
 from cluster.launcher import cgroup, clock, handing, linux, tree
 from cluster.launcher.begun import BegunFile
 from cluster.launcher.leashes import Leashes

@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.domain import launcher_events as ev
-from cluster.domain.launcher_events import Item, Template
-from cluster.domain.launcher_slots import user_of
+from cluster.domain.launcher import messages as ev
+from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.slots import user_of
 from cluster.launcher import cgroup, handing, slot_process, tree
 from cluster.launcher.begun import BegunFile
 from cluster.launcher.leashes import Leashes

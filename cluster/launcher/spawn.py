@@ -17,10 +17,10 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cluster.domain.ids import AttemptKey
-from cluster.domain.launcher_events import Item, Template
-from cluster.domain.launcher_slots import User
-from cluster.domain.printable import quoted
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.printable import quoted
+from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.slots import User
 from cluster.launcher.blanks import BlankDirectory, BlankFile
 
 # What Python or the slot ignores or handles, a job must not: it would inherit that through exec.

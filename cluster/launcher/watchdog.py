@@ -26,8 +26,9 @@ import signal
 from contextlib import suppress
 from typing import NoReturn
 
-from cluster.domain.leashes import WATCHDOG_MARGIN, cut_at, is_out
-from cluster.launcher import cgroup, clock, journal, linux, remains, tree
+from cluster.domain.session.leashes import WATCHDOG_MARGIN, cut_at, is_out
+from cluster.launcher import cgroup, clock, journal, linux, tree
+from cluster.launcher import orphans as remains
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 

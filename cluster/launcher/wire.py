@@ -38,7 +38,7 @@ start that names a key the launcher holds, or whose end was not acknowledged, is
 repeated too. The incarnation changes whenever outcomes may have been forgotten (no journal, a reboot): with
 the same incarnation an attempt that is neither reported nor held never started.
 
-Keys are those of `cluster.domain.ids.AttemptKey`. The launcher sets for the command: CLUSTER_TASK (the
+Keys are those of `cluster.domain.base.ids.AttemptKey`. The launcher sets for the command: CLUSTER_TASK (the
 number), CLUSTER_ATTEMPT (the attempt as people write it, with the number: `5.17#2`, or `5#2` when the job
 is no array), CLUSTER_LINE (the line, if there is one), and CLUSTER_LAUNCHER, by which a later launcher
 finds what is left of this one's processes.
@@ -48,8 +48,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from cluster.domain.ids import AttemptKey
-from cluster.domain.launcher_events import Ended, Item, Started, Template
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.launcher.messages import Ended, Item, Started, Template
 
 T = TypeVar("T")
 

@@ -15,10 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.enrolments import BY_HAND
-from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
-from cluster.domain.identity import (
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.enrolments import BY_HAND
+from cluster.domain.trust.identity import (
     ADMIN_NAME,
     CLUSTER_ID_LENGTH,
     SCHEDULER_NAME,
@@ -28,7 +28,7 @@ from cluster.domain.identity import (
     check_cluster_id,
     parse_cluster_uri,
 )
-from cluster.domain.renewal import renewal_time
+from cluster.domain.trust.renewal import renewal_time
 from cluster.pki import certificates
 from cluster.pki.files import (
     load_credentials,

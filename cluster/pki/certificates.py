@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.enrolments import BY_HAND, serial_number
-from cluster.domain.errors import InvalidInput
-from cluster.domain.identity import Identity, Kind, cluster_uri
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.enrolments import BY_HAND, serial_number
+from cluster.domain.trust.identity import Identity, Kind, cluster_uri
 
 HOUR, DAY = 3600, 86400
 BACKDATE = HOUR  # so that machines whose clocks are behind ours by less accept a new certificate

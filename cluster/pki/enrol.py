@@ -1,6 +1,6 @@
 """The scheduler's side of joining and renewing: who gets which certificate. Knows nothing of gRPC.
 
-Its counterpart on the joiner's side is `Enrolment` here (key and request) with `cluster.rpc.join` (the
+Its counterpart on the joiner's side is `Enrolment` here (key and request) with `cluster.rpc.joiner` (the
 wire).
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.enrolments import ID_BITS, Enrolment, Maker
-from cluster.domain.errors import InvalidInput, Untrusted
-from cluster.domain.identity import SCHEDULER_NAME, Caller, Identity, Kind, Peer, Role
-from cluster.domain.tokens import SECRET_BYTES, JoinToken, TokenRecord
+from cluster.domain.base.errors import InvalidInput, Untrusted
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.enrolments import ID_BITS, Enrolment, Maker
+from cluster.domain.trust.identity import SCHEDULER_NAME, Caller, Identity, Kind, Peer, Role
+from cluster.domain.trust.tokens import SECRET_BYTES, JoinToken, TokenRecord
 from cluster.pki import certificates
 from cluster.pki.authority import Authority
 

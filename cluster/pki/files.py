@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cluster.domain.credentials import Credentials, format_credentials, looks_like_credentials, parse_credentials
-from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable
+from cluster.domain.trust.credentials import Credentials, format_credentials, looks_like_credentials, parse_credentials
 
 _LOCK = ".lock"
 _ROOM = 16 << 10  # bytes: for credentials, and what is written beside them

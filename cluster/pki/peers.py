@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from cluster.domain.enrolments import enrolment_of
-from cluster.domain.errors import InvalidInput, NotAuthenticated, Untrusted
-from cluster.domain.identity import Peer, parse_cluster_uri, parse_identity
+from cluster.domain.base.errors import InvalidInput, NotAuthenticated, Untrusted
+from cluster.domain.trust.enrolments import enrolment_of
+from cluster.domain.trust.identity import Peer, parse_cluster_uri, parse_identity
 from cluster.pki.certificates import certificate_pem, issued_by, spki_pin, uris_of
 
 

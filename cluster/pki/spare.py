@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from cluster.domain.errors import ClusterError
+from cluster.domain.base.errors import ClusterError
 from cluster.pki.files import write_private
 
 ROOM = 2048  # bytes that each takes, or twice that, …

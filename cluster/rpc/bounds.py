@@ -6,7 +6,7 @@ make an empty argument, which costs a hundred here.
 
 from typing import NamedTuple
 
-from cluster.domain.job import MAX_LINES_BYTES
+from cluster.domain.job.spec import MAX_LINES_BYTES
 
 KIB, MIB = 1024, 1024 * 1024
 

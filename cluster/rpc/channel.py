@@ -3,8 +3,8 @@
 import grpc
 import grpc.aio
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.tokens import check_address
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.tokens import check_address
 from cluster.rpc.credentials import client_credentials
 from cluster.rpc.room import check_room
 

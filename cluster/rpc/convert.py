@@ -7,11 +7,12 @@ of an End the state (the core decides it) and the worker (whoever's session it c
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
-from cluster.domain.homes import Home
-from cluster.domain.intervals import Range
-from cluster.domain.job import OkEnds, SmallOutput, TaskEnd
-from cluster.domain.members import ExpelledUser
-from cluster.domain.session import (
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.homes import Home
+from cluster.domain.scheduler.views import JobView, WorkerView
+from cluster.domain.session.messages import (
     Assign,
     Attempts,
     Disown,
@@ -24,8 +25,7 @@ from cluster.domain.session import (
     Stop,
     Welcome,
 )
-from cluster.domain.states import TaskState
-from cluster.domain.views import JobView, WorkerView
+from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 

@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 
 import cluster
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, NotAuthenticated
-from cluster.domain.identity import Kind
+from cluster.domain.base.errors import ClusterError, NotAuthenticated
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind
 
 logger = logging.getLogger(__name__)
 

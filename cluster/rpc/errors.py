@@ -1,4 +1,4 @@
-"""Errors over the wire: `cluster.domain.errors` on one side, gRPC status codes on the other.
+"""Errors over the wire: `cluster.domain.base.errors` on one side, gRPC status codes on the other.
 
 The class travels in a trailing header, the message as the status details, so that the client raises what the server
 raised. A status without that header comes from gRPC itself: the connection failed, and the text says how.
@@ -15,8 +15,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from cluster.domain import errors
-from cluster.domain.errors import (
+from cluster.domain.base import errors
+from cluster.domain.base.errors import (
     ClusterError,
     Exhausted,
     Internal,

@@ -18,8 +18,8 @@ from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
-from cluster.domain.errors import Conflict
-from cluster.domain.seats import Seats
+from cluster.domain.base.errors import Conflict
+from cluster.domain.trust.seats import Seats
 
 MOST = 256  # connections at a time
 SILENCE = 5.0  # seconds that a newcomer may say nothing

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from cluster.domain.errors import ClusterError, NotAuthenticated, NotPermitted, Revoked
-from cluster.domain.identity import Caller, Identity, Peer, Standing
+from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotPermitted, Revoked
+from cluster.domain.trust.identity import Caller, Identity, Peer, Standing
 from cluster.rpc.errors import Context
 from cluster.rpc.roles import allowed, refusal
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from cluster.domain.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput
 from cluster.rpc.bounds import LONGER, LONGEST_TEXT, bound_of
 from cluster.rpc.shares import Hold, Shares
 from cluster.rpc.wire import TooMuch, check_fields

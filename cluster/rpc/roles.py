@@ -4,7 +4,7 @@ Whose job it is, is asked further inside: a user's calls reach their own jobs, a
 belongs to somebody else answers exactly like what does not exist.
 """
 
-from cluster.domain.identity import Role
+from cluster.domain.trust.identity import Role
 
 _NOBODY: frozenset[Role] = frozenset()
 _ANYBODY = frozenset(Role)
@@ -18,7 +18,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/grpc.health.v1.Health/Check": _ANYBODY,
     "/grpc.health.v1.Health/List": _ANYBODY,
     "/grpc.health.v1.Health/Watch": _ANYBODY,
-    # Joining happens on a listener of its own (cluster.rpc.joining), where callers have no identity yet.
+    # Joining happens on a listener of its own (cluster.rpc.join_listener), where callers have no identity yet.
     "/cluster.v1.Scheduler/Join": _NOBODY,
     "/cluster.v1.Scheduler/Renew": _CERTIFIED,
     "/cluster.v1.Scheduler/Register": _WORKERS,

@@ -4,7 +4,7 @@ import os
 import resource
 import threading
 
-from cluster.domain.errors import Exhausted
+from cluster.domain.base.errors import Exhausted
 
 # What a scheduler was seen to take at its start, with some to spare. gRPC has more threads where there are more cpus,
 # and of each thread the C library takes a stack of 8 MiB and room for allocations of 64 MiB, in addresses.

@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from cluster.domain.errors import ClusterError, Conflict
-from cluster.domain.places import Places
-from cluster.domain.tokens import split_address
+from cluster.domain.base.errors import ClusterError, Conflict
+from cluster.domain.trust.request_places import Places
+from cluster.domain.trust.tokens import split_address
 from cluster.rpc.bounds import LARGEST
 from cluster.rpc.channel import MAX_MESSAGE
 from cluster.rpc.errors import Context, answering_errors

@@ -1,13 +1,13 @@
-"""Few large requests are taken in at a time, as `cluster.domain.places` decides: so what they take of memory stays
-bounded, and nobody whose requests come slowly, or never, keeps others waiting.
+"""Few large requests are taken in at a time, as `cluster.domain.trust.request_places` decides: so what they take of
+memory stays bounded, and nobody whose requests come slowly, or never, keeps others waiting.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
-from cluster.domain.errors import Exhausted, Unreachable
-from cluster.domain.places import Place, Places
+from cluster.domain.base.errors import Exhausted, Unreachable
+from cluster.domain.trust.request_places import Place, Places
 
 PATIENCE = 60.0  # seconds until there is a place
 

@@ -1,15 +1,15 @@
-"""Which jobs are meant, of those that a caller may see (cluster.domain.visible)."""
+"""Which jobs are meant, of those that a caller may see (cluster.domain.job.visible)."""
 
 import asyncio
 from collections.abc import Sequence
 
-from cluster.domain.errors import InvalidInput, NotFound
-from cluster.domain.identity import Caller
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobRecord
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.selectors import Found, Selection, parse_selector
-from cluster.domain.visible import VisibleJobs
+from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.selectors import Found, Selection, parse_selector
+from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.visible import VisibleJobs
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.trust.identity import Caller
 from cluster.scheduler.driver import Driver
 
 MOST_SELECTORS, MOST_CHARACTERS = 10_000, 1_000_000
@@ -18,7 +18,7 @@ _LONG = 4096  # characters of a selector that is resolved beside the event loop:
 
 
 class _AllJobs:
-    """As `cluster.domain.visible.Jobs`."""
+    """As `cluster.domain.job.visible.Jobs`."""
 
     def __init__(self, core: SchedulerCore) -> None:
         self._core = core

@@ -7,8 +7,8 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from cluster.domain.errors import InvalidInput
-from cluster.domain.tokens import split_address
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.trust.tokens import split_address
 
 _SIOCGIFADDR = 0x8915  # netdevice(7): the first IPv4 address of an interface
 _OUTSIDE = {False: "192.0.2.1", True: "2001:db8::1"}  # for documentation (RFC 5737, RFC 3849): nobody is there

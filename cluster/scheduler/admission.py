@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from cluster.domain.enrolments import Enrolment
-from cluster.domain.expulsion import Expelled, Record
-from cluster.domain.identity import Peer
-from cluster.domain.members import Members
-from cluster.domain.tokens import TokenRecord
+from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.expulsion import Expelled, Record
+from cluster.domain.trust.identity import Peer
+from cluster.domain.trust.members import Members
+from cluster.domain.trust.tokens import TokenRecord
 from cluster.pki import enrol
 from cluster.pki.authority import Authority
 from cluster.scheduler.driver import Driver

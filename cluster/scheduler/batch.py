@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.domain.events import CancelRequested, Event, HeartbeatReceived, SessionClosed, SessionOpened
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.turns import MOST_AT_ONCE, weight
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, SessionClosed, SessionOpened
+from cluster.domain.scheduler.turns import MOST_AT_ONCE, weight
 from cluster.store.interface import Item
 
 # What matters to leases and cancels: it is taken even when much waits for the disk.

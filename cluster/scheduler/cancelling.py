@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
-from cluster.domain.events import CancelRequested, Target
-from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.scheduler_core import SchedulerCore
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.events import CancelRequested, Target
 from cluster.scheduler.driver import Driver
 
 JOBS_AT_ONCE = 200

@@ -1,17 +1,17 @@
-"""What a worker or a caller says that no record may hold. (Of a report's entries `domain.believing` judges.)
+"""What a worker or a caller says that no record may hold. (Of a report's entries `domain.session.believing` judges.)
 
 A number that the store cannot keep would fail the commit that it is part of, and with it the scheduler.
 """
 
 from collections.abc import Iterable
 
-from cluster.domain.believing import MAX_SECONDS
-from cluster.domain.errors import InvalidInput
-from cluster.domain.homes import Home
-from cluster.domain.job import MAX_TASKS
-from cluster.domain.placement import MOST_HELD
-from cluster.domain.session import Attempts, Hello
-from cluster.domain.worker import MAX_MILLICPUS
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.spec import MAX_TASKS
+from cluster.domain.scheduler.homes import Home
+from cluster.domain.scheduler.placement import MOST_HELD
+from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
+from cluster.domain.session.believing import MAX_SECONDS
+from cluster.domain.session.messages import Attempts, Hello
 from cluster.v1 import scheduler_pb2
 
 MAX_INTEGER = 2**63 - 1  # of SQLite

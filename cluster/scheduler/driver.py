@@ -6,9 +6,9 @@ While a commit is under way the next batch gathers, so under load one commit ser
 nothing waits. Reads run between a commit and the next turn: the only moments when memory and disk agree.
 
 When a commit fails or takes long, the core goes ahead of the disk: its turns go on, what they decide waits (but for
-what need not, see `cluster.domain.waiting`), and readers are shown what is on disk. Submissions are refused meanwhile,
-so what waits is bounded by what runs already. When the disk is well again, all of it is committed and told. When it
-will never be, the driver ends, and with it the process: a restart rebuilds from what is on disk.
+what need not, see `cluster.domain.scheduler.unwritten`), and readers are shown what is on disk. Submissions are refused
+meanwhile, so what waits is bounded by what runs already. When the disk is well again, all of it is committed and told.
+When it will never be, the driver ends, and with it the process: a restart rebuilds from what is on disk.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from cluster.domain.effects import CloseSession, Effect, Notify, Reply, Send
-from cluster.domain.errors import ClusterError, Exhausted, Internal, Unreachable
-from cluster.domain.events import Event, Now
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.session import Downward
+from cluster.domain.base.errors import ClusterError, Exhausted, Internal, Unreachable
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import CloseSession, Effect, Notify, Reply, Send
+from cluster.domain.scheduler.events import Event, Now
+from cluster.domain.session.messages import Downward
 from cluster.scheduler.batch import Batch, Put
+from cluster.scheduler.job_log import tell
 from cluster.scheduler.on_disk import OnDisk
-from cluster.scheduler.telling import tell
 from cluster.scheduler.watching import Watchers
 from cluster.scheduler.writing import Turns, Writer
 from cluster.store.interface import Item, Store, StoreFailed, StoreTroubled

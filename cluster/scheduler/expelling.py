@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from cluster.domain.errors import NotFound
-from cluster.domain.events import Target, WorkerRemoved
-from cluster.domain.expulsion import Expelled
-from cluster.domain.identity import ADMIN_NAME, Caller, Kind
-from cluster.domain.members import Members
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.users import UserRecord
+from cluster.domain.base.errors import NotFound
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.events import Target, WorkerRemoved
+from cluster.domain.trust.expulsion import Expelled
+from cluster.domain.trust.identity import ADMIN_NAME, Caller, Kind
+from cluster.domain.trust.members import Members
+from cluster.domain.trust.users import UserRecord
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.cancelling import cancel
 from cluster.scheduler.driver import Driver

@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Protocol
 
-from cluster.domain.job import JobRecord
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.states import TaskState
-from cluster.domain.tasks import Job
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.core import SchedulerCore
 from cluster.store.interface import Store
 
 

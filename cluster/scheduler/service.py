@@ -5,31 +5,31 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.enrolments import Maker
-from cluster.domain.identity import Role
-from cluster.domain.renewal import LATEST
-from cluster.domain.scheduler_core import LEASE, SchedulerCore
-from cluster.domain.tokens import JoinToken, TokenRecord
+from cluster.domain.scheduler.core import LEASE, SchedulerCore
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.enrolments import Maker
+from cluster.domain.trust.identity import Role
+from cluster.domain.trust.renewal import LATEST
+from cluster.domain.trust.tokens import JoinToken, TokenRecord
 from cluster.pki import enrol
 from cluster.pki.authority import Authority, admin_of, issue_admin, refresh_credentials
 from cluster.pki.peers import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
-from cluster.rpc.joining import JoinServer
+from cluster.rpc.join_listener import JoinServer
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.scheduler.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
-from cluster.scheduler.admin_doors import TokensDoor, UsersDoor, WorkersDoor
 from cluster.scheduler.admission import Admission
+from cluster.scheduler.doors.admin import TokensDoor, UsersDoor, WorkersDoor
+from cluster.scheduler.doors.jobs import JobsDoor
+from cluster.scheduler.doors.workers import WorkerDoor
 from cluster.scheduler.driver import Driver, system_clock
 from cluster.scheduler.expelling import Expelling
-from cluster.scheduler.jobs_door import JobsDoor
-from cluster.scheduler.outputs import OutputFiles
-from cluster.scheduler.reading import Sources
-from cluster.scheduler.relay import Relay
+from cluster.scheduler.output.files import OutputFiles
+from cluster.scheduler.output.locating import Sources
+from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import Sessions
-from cluster.scheduler.worker_door import WorkerDoor
 from cluster.store.interface import Store
 from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 

@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
-from cluster.domain.believing import believable
-from cluster.domain.cutting import fitting, pieces
-from cluster.domain.errors import ClusterError, Conflict, Exhausted, InvalidInput
-from cluster.domain.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
-from cluster.domain.members import ExpelledUser
-from cluster.domain.session import Downward, Hello, Report
-from cluster.domain.turns import parts
+from cluster.domain.base.errors import ClusterError, Conflict, Exhausted, InvalidInput
+from cluster.domain.scheduler.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
+from cluster.domain.scheduler.turns import parts
+from cluster.domain.session.believing import believable
+from cluster.domain.session.cutting import fitting, pieces
+from cluster.domain.session.messages import Downward, Hello, Report
+from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
 from cluster.scheduler.checks import check_hello, check_size, check_text
 from cluster.scheduler.driver import Driver

@@ -7,12 +7,12 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
-from cluster.domain.intervals import IntervalSet
-from cluster.domain.job import JobSpec
-from cluster.domain.reports import CANCELLED_EXIT
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.states import TaskState
-from cluster.domain.views import WhyNot, job_view
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
+from cluster.domain.scheduler.views import WhyNot, job_view
 from cluster.rpc.convert import Detail, job_to_proto
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
 from typing import NamedTuple
 
-from cluster.domain.errors import InvalidInput
-from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.job import TaskEnd
-from cluster.domain.reports import CANCELLED_EXIT
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.states import TaskState
-from cluster.domain.tasks import Job
-from cluster.domain.views import JobView, job_view
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
+from cluster.domain.scheduler.views import JobView, job_view
 from cluster.scheduler.checks import MAX_INTEGER
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store

@@ -9,8 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from cluster.domain.effects import Effect
-from cluster.domain.waiting import Waiting
+from cluster.domain.scheduler.effects import Effect
+from cluster.domain.scheduler.unwritten import Waiting
 from cluster.store.interface import Item, Store, StoreTroubled
 
 logger = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ come from one other at the same time and see what was committed last.
 from collections.abc import Sequence
 from typing import Protocol
 
-from cluster.domain.enrolments import Enrolment
-from cluster.domain.errors import ClusterError
-from cluster.domain.job import JobProgress, SmallOutput, TaskEnd
-from cluster.domain.loaded import Loaded
-from cluster.domain.tokens import TokenRecord
-from cluster.domain.users import UserRecord
-from cluster.domain.waiting import Saved
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.job.spec import JobProgress, SmallOutput, TaskEnd
+from cluster.domain.scheduler.recovered import Loaded
+from cluster.domain.scheduler.unwritten import Saved
+from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.tokens import TokenRecord
+from cluster.domain.trust.users import UserRecord
 
 # Each value is its own instruction: insert the record, or replace the one with its key.
 Item = Saved

@@ -6,16 +6,16 @@ What is durable is the `Disk`: dropping a MemoryStore and making another on the 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cluster.domain.chunks import joined
-from cluster.domain.effects import WorkerForgotten
-from cluster.domain.enrolments import Enrolment
-from cluster.domain.identity import Kind
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.loaded import Loaded
-from cluster.domain.tokens import TokenRecord
-from cluster.domain.users import UserRecord
-from cluster.domain.worker import WorkerRecord
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.chunks import joined
+from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.scheduler.effects import WorkerForgotten
+from cluster.domain.scheduler.recovered import Loaded
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.tokens import TokenRecord
+from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed
 from cluster.store.packing import large_among, unpack_ok
 

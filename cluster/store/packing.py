@@ -12,8 +12,8 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
-from cluster.domain.job import PACKED, ArraySegment, Held, JobSpec, OkEnds, TaskEnd
-from cluster.domain.states import TaskState
+from cluster.domain.job.spec import PACKED, ArraySegment, Held, JobSpec, OkEnds, TaskEnd
+from cluster.domain.job.states import TaskState
 
 _HELD = struct.Struct("<HII")  # bytes of the worker's id, attempt, bounds that follow
 _ATTEMPT = struct.Struct("<II")  # attempt, bounds that follow

@@ -19,19 +19,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Exhausted, Revoked, Unreachable
-from cluster.domain.events import Now
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
-from cluster.domain.launcher_core import SLOT_LOST_TEXT
-from cluster.domain.launcher_events import Ended, Item, Started, Template
-from cluster.domain.leashes import leash_of
-from cluster.domain.members import ExpelledUser
-from cluster.domain.room import Space, shortage
-from cluster.domain.session import Downward, Welcome
-from cluster.domain.worker_core import WorkerCore
-from cluster.domain.worker_messages import (
+from cluster.domain.base.errors import ClusterError, Exhausted, Revoked, Unreachable
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
+from cluster.domain.launcher.core import SLOT_LOST_TEXT
+from cluster.domain.launcher.messages import Ended, Item, Started, Template
+from cluster.domain.scheduler.events import Now
+from cluster.domain.session.leashes import leash_of
+from cluster.domain.session.messages import Downward, Welcome
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.members import ExpelledUser
+from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.messages import (
     OWN,
     AckJournal,
     CloseSession,
@@ -61,21 +60,22 @@ from cluster.domain.worker_messages import (
     WorkerEffect,
     WorkerEvent,
 )
+from cluster.domain.worker.room import Space, shortage
 from cluster.launcher.client import LauncherUnavailable
 from cluster.rpc.convert import hello_to_proto
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2
-from cluster.worker.growth import Growth
-from cluster.worker.keeping import Keeping
 from cluster.worker.launching import Connect, Launcher, keep_launcher
-from cluster.worker.outputs import Left, Outputs
-from cluster.worker.pushing import LivePushes
-from cluster.worker.readers import Phase, Readers, lane_of
+from cluster.worker.output.files import Left, Outputs
+from cluster.worker.output.growth import Growth
+from cluster.worker.output.inotify import Watcher
+from cluster.worker.output.keeping import Keeping
+from cluster.worker.output.live import LivePushes
+from cluster.worker.output.readers import Phase, Readers, lane_of
 from cluster.worker.reporter import Reporter
 from cluster.worker.room import Disks
 from cluster.worker.session import Listener, Session
 from cluster.worker.templates import Templates
-from cluster.worker.watch import Watcher
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

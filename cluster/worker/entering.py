@@ -7,16 +7,16 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
-from cluster.domain.identity import Kind
-from cluster.domain.tokens import JoinToken, parse_join_token
+from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.certificates import pin_of_pem
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import check_room, load_credentials, read_private, save_credentials
 from cluster.pki.peers import check_pinned_chain
-from cluster.rpc.join import join_by_token
+from cluster.rpc.joiner import join_by_token
 from cluster.worker.membership import (
     CREDENTIALS_FILE,
     Membership,

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cluster.domain.errors import ClusterError, NotFound
-from cluster.domain.identity import Kind, Peer
-from cluster.domain.members import ExpelledUser
+from cluster.domain.base.errors import ClusterError, NotFound
+from cluster.domain.trust.identity import Kind, Peer
+from cluster.domain.trust.members import ExpelledUser
 from cluster.pki.files import read_private, write_private
 
 logger = logging.getLogger(__name__)

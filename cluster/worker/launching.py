@@ -5,8 +5,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Protocol
 
-from cluster.domain.launcher_events import Item, Template
-from cluster.domain.worker_messages import LauncherConnected, LauncherLost, LauncherReported
+from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.worker.messages import LauncherConnected, LauncherLost, LauncherReported
 from cluster.launcher.client import Hello, LauncherClient, LauncherUnavailable, Reports
 from cluster.launcher.wire import WireError
 
@@ -16,7 +16,7 @@ RETRY = 1.0  # seconds between attempts to start a launcher that does not come u
 
 
 class Launcher(Protocol):
-    """What the agent needs of a launcher's client; `cluster.worker.null_launcher` has another one."""
+    """What the agent needs of a launcher's client; `cluster.worker.runners.null` has another one."""
 
     hello: Hello
 

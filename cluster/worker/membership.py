@@ -14,16 +14,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, NotFound
-from cluster.domain.identity import scheduler_server_name
-from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
+from cluster.domain.base.errors import ClusterError, NotFound
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import scheduler_server_name
+from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import check_room, read_private, save_credentials
 from cluster.pki.spare import write_with_spare
 from cluster.rpc.channel import dial
-from cluster.rpc.join import renew
+from cluster.rpc.joiner import renew
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class State:
     api: str = ""
     epoch: int = 0
     pid: int = 0
-    home: str = ""  # where it last worked (cluster.domain.homes)
+    home: str = ""  # where it last worked (cluster.domain.scheduler.homes)
     work: str = ""  # where attempts of another user run (cluster.worker.work_place)
 
 

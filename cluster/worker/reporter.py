@@ -9,13 +9,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import SmallOutput
-from cluster.domain.worker_messages import SendHeartbeat, SendReport
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import SmallOutput
+from cluster.domain.worker.messages import SendHeartbeat, SendReport
 from cluster.rpc.convert import report_to_proto
 from cluster.v1 import scheduler_pb2
-from cluster.worker.lanes import Lanes
-from cluster.worker.outputs import Outputs
+from cluster.worker.output.files import Outputs
+from cluster.worker.output.lanes import Lanes
 from cluster.worker.session import Session
 
 logger = logging.getLogger(__name__)

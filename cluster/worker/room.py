@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from cluster.domain.room import Space
+from cluster.domain.worker.room import Space
 
 
 class Disks:

@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from cluster.domain.errors import InvalidInput, NotFound
+from cluster.domain.base.errors import InvalidInput, NotFound
 
 
 def resolve_script(folder: Path | None, path: str) -> str:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import grpc.aio
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Unreachable
-from cluster.domain.identity import scheduler_server_name
-from cluster.domain.members import ExpelledUser
-from cluster.domain.session import Downward
+from cluster.domain.base.errors import ClusterError, Unreachable
+from cluster.domain.session.messages import Downward
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import scheduler_server_name
+from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.channel import dial
 from cluster.rpc.convert import expelled_from_proto, messages_from_response
 from cluster.rpc.errors import calling

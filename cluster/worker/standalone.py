@@ -13,10 +13,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Conflict, NotFound
-from cluster.domain.identity import ADMIN_NAME, Kind
-from cluster.domain.renewal import EARLIEST, LATEST, renewal_time
+from cluster.domain.base.errors import ClusterError, Conflict, NotFound
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import ADMIN_NAME, Kind
+from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import Authority, open_authority
 from cluster.pki.files import load_credentials, save_credentials
 from cluster.worker.membership import CREDENTIALS_FILE, LONGEST_NAP, RETRY, Membership, State, load_state, save_state

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.domain.errors import ClusterError, InvalidInput
-from cluster.domain.job import JobSpec
-from cluster.domain.launcher_events import Template
+from cluster.domain.base.errors import ClusterError, InvalidInput
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.launcher.messages import Template
 from cluster.worker.scripts import resolve_script
 
 # What a job sees of the agent's own environment. Everything else (keys, tokens, proxies with passwords) stays here.

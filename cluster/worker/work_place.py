@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.domain.errors import ClusterError, Unusable
+from cluster.domain.base.errors import ClusterError, Unusable
 
 TEMPORARY = Path("/var/tmp")  # noqa: S108 (what is made there is checked to be ours)
 MOST_TRIES = 100

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cluster import __version__
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import (
+from cluster.domain.base.errors import (
     ClusterError,
     IdentityInUse,
     Internal,
@@ -22,25 +21,26 @@ from cluster.domain.errors import (
     Revoked,
     Untrusted,
 )
-from cluster.domain.homes import Home
-from cluster.domain.tokens import split_address
-from cluster.domain.worker_core import WorkerCore
+from cluster.domain.scheduler.homes import Home
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.tokens import split_address
+from cluster.domain.worker.core import WorkerCore
 from cluster.launcher.client import LauncherUnavailable
 from cluster.rpc.convert import home_to_proto
 from cluster.v1 import scheduler_pb2
 from cluster.worker.agent import Agent, Hooks, Scheduler
-from cluster.worker.api import OwnDoor
 from cluster.worker.capacity import available_millicpus
 from cluster.worker.expelled import ExpelledUsers
 from cluster.worker.home import forget_another_home, home_of
 from cluster.worker.launching import Connect, Launcher, connector
 from cluster.worker.membership import Membership, keep_renewing, reissued
-from cluster.worker.null_launcher import NullLauncher
-from cluster.worker.outputs import Outputs
-from cluster.worker.own_jobs import OwnJobs
-from cluster.worker.own_store import OwnStore, OwnStoreFailed
+from cluster.worker.output.files import Outputs
+from cluster.worker.own.door import OwnDoor
+from cluster.worker.own.jobs import OwnJobs
+from cluster.worker.own.server import OwnServer
+from cluster.worker.own.store import OwnStore, OwnStoreFailed
 from cluster.worker.room import Disks
-from cluster.worker.serving import OwnServer
+from cluster.worker.runners.null import NullLauncher
 from cluster.worker.standalone import Standalone
 from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
 from cluster.worker.work_place import work_of_others
@@ -58,7 +58,7 @@ _HOPELESS = (Untrusted, NotAuthenticated, NotPermitted, InvalidInput)
 
 
 class Options(Protocol):
-    """What is needed of `cluster.worker.role.WorkerOptions`, which says what each means."""
+    """What is needed of `cluster.worker.process.WorkerOptions`, which says what each means."""
 
     @property
     def listen(self) -> str: ...

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.client import Client
-from cluster.domain.identity import Kind
-from cluster.domain.states import TaskState
+from cluster.domain.job.states import TaskState
+from cluster.domain.trust.identity import Kind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import save_credentials
 from tests.patience import PATIENCE

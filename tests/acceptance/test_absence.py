@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cluster.domain.leashes import survived_absence
+from cluster.domain.session.leashes import survived_absence
 from tests.acceptance.command import Command
 from tests.acceptance.roles import Roles
 

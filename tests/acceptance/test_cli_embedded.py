@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from cluster.cli import asking, embedded, processes, up
 from cluster.client import discovery
-from cluster.domain.errors import ClusterError, Unreachable
-from cluster.domain.identity import Kind
+from cluster.domain.base.errors import ClusterError, Unreachable
+from cluster.domain.trust.identity import Kind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import locked, private_directory, save_credentials, write_private
 from tests.acceptance.command import Command

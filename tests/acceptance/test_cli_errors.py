@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.identity import Kind
+from cluster.domain.trust.identity import Kind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import private_directory, save_credentials
 from tests.acceptance.command import Command, Done, someones_credentials

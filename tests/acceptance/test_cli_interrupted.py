@@ -19,8 +19,8 @@ from cluster.cli.follow import Follower
 from cluster.client.aio import AsyncClient
 from cluster.client.messages import job_of
 from cluster.client.types import Job, Output
-from cluster.domain.errors import ClusterError, NotAuthenticated, Unreachable
-from cluster.domain.states import TaskState
+from cluster.domain.base.errors import ClusterError, NotAuthenticated, Unreachable
+from cluster.domain.job.states import TaskState
 from cluster.v1 import job_pb2
 from tests.acceptance.command import Command
 from tests.integration.jobs_double import Double

@@ -4,8 +4,8 @@ import pytest
 
 from cluster.cli.progress import PLAIN_INTERVAL, Bar, Lines
 from cluster.client.types import Counts, Job
-from cluster.domain.job import JobSpec
-from cluster.domain.states import TaskState
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 
 
 def array(running: int, succeeded: int) -> Job:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from cluster.client import Client
-from cluster.domain.errors import ClusterError, Exhausted, Unreachable
-from cluster.domain.states import TaskState
-from cluster.domain.worker import WorkerState
+from cluster.domain.base.errors import ClusterError, Exhausted, Unreachable
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.store.interface import StoreFailed
-from cluster.store.sqlite import SqliteStore, stored_cluster_id
+from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 from tests.acceptance.command import Command
 from tests.acceptance.roles import Roles
 from tests.patience import PATIENCE

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.signals import signal_name
+from cluster.domain.base.signals import signal_name
 from tests.acceptance.command import Command
 from tests.acceptance.interpreters import interpreters
 from tests.patience import PATIENCE

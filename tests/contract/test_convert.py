@@ -2,10 +2,11 @@
 
 import pytest
 
-from cluster.domain.homes import Home
-from cluster.domain.intervals import Range
-from cluster.domain.job import ArraySegment, JobSpec, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.session import (
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import ArraySegment, JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.homes import Home
+from cluster.domain.session.messages import (
     Assign,
     Attempts,
     Disown,
@@ -18,7 +19,6 @@ from cluster.domain.session import (
     Stop,
     Welcome,
 )
-from cluster.domain.states import TaskState
 from cluster.rpc import convert, specs
 from cluster.v1 import job_pb2, scheduler_pb2
 

@@ -4,7 +4,7 @@ import click
 import pytest
 
 from cluster.cli.main import cli
-from cluster.domain.identity import Role
+from cluster.domain.trust.identity import Role
 from cluster.rpc.roles import ROLES, VERBS, refusal
 
 PEOPLE = {Role.ADMIN, Role.USER, Role.VIEWER}

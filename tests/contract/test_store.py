@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.effects import WorkerForgotten
-from cluster.domain.enrolments import Enrolment, Maker
-from cluster.domain.homes import Home
-from cluster.domain.identity import Kind, Role
-from cluster.domain.job import (
+from cluster.domain.job.spec import (
     PACKED,
     ArraySegment,
     Held,
@@ -23,13 +19,17 @@ from cluster.domain.job import (
     SmallOutput,
     TaskEnd,
 )
-from cluster.domain.states import TaskState
-from cluster.domain.tokens import TokenRecord
-from cluster.domain.users import UserRecord
-from cluster.domain.worker import WorkerRecord
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.effects import WorkerForgotten
+from cluster.domain.scheduler.homes import Home
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.trust.enrolments import Enrolment, Maker
+from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.tokens import TokenRecord
+from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Store, StoreFailed
 from cluster.store.memory import Disk, MemoryStore
-from cluster.store.sqlite import SqliteStore
+from cluster.store.sqlite.store import SqliteStore
 
 CLUSTER = "0123456789abcdef"
 SPEC = JobSpec(

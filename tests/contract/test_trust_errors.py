@@ -7,8 +7,8 @@ import grpc.aio
 import pytest
 from grpc.aio import Metadata
 
-from cluster.domain import errors
-from cluster.domain.errors import ClusterError, Exhausted, Internal, NotReached, Unreachable, Untrusted
+from cluster.domain.base import errors
+from cluster.domain.base.errors import ClusterError, Exhausted, Internal, NotReached, Unreachable, Untrusted
 from cluster.rpc.errors import HEADER, MAX_DETAILS, abort, error_of
 
 ADDRESS = "box:50000"

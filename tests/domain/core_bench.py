@@ -2,18 +2,18 @@
 
 import struct
 
-from cluster.domain import invariants
-from cluster.domain.chunks import joined
-from cluster.domain.effects import Amended, Effect, Send, WorkerForgotten
-from cluster.domain.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
-from cluster.domain.intervals import Range
-from cluster.domain.job import PACKED, ArraySegment, JobChunk, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
-from cluster.domain.leashes import leash_of
-from cluster.domain.loaded import Loaded
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.session import Assign, Attempts, Downward, Hello, Report
-from cluster.domain.states import TaskState
-from cluster.domain.worker import WorkerRecord
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.chunks import joined
+from cluster.domain.job.spec import PACKED, ArraySegment, JobChunk, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler import invariants
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import Amended, Effect, Send, WorkerForgotten
+from cluster.domain.scheduler.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
+from cluster.domain.scheduler.recovered import Loaded
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.session.leashes import leash_of
+from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report
 
 WALL = 1_700_000_000.0
 

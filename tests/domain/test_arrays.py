@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.arrays import format_array, parse_array
-from cluster.domain.errors import InvalidInput
-from cluster.domain.job import ArraySegment
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.arrays import format_array, parse_array
+from cluster.domain.job.spec import ArraySegment
 
 segments = st.builds(
     lambda first, count, step: ArraySegment(first, first + (count - 1) * step, step if count > 1 else 1),

@@ -5,14 +5,14 @@ from struct import pack
 
 import pytest
 
-from cluster.domain.believing import MAX_NUMBER, believable
-from cluster.domain.ids import AttemptKey
-from cluster.domain.intervals import Range
-from cluster.domain.job import MAX_TASKS, PACKED, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.launcher_events import Ended
-from cluster.domain.reporting import Entry, build_report
-from cluster.domain.session import Attempts, Report
-from cluster.domain.states import TaskState
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import MAX_TASKS, PACKED, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.session.believing import MAX_NUMBER, believable
+from cluster.domain.session.messages import Attempts, Report
+from cluster.domain.worker.report_making import Entry, build_report
 from cluster.rpc.convert import report_from_proto, report_to_proto
 from cluster.v1 import scheduler_pb2
 

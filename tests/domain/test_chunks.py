@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.domain import chunks
-from cluster.domain.chunks import CHUNK, MANY_RANGES
-from cluster.domain.effects import Effect
-from cluster.domain.events import CancelRequested, ReportReceived, Target
-from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.job import JobChunk, JobProgress
-from cluster.domain.session import Report
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job import chunks
+from cluster.domain.job.chunks import CHUNK, MANY_RANGES
+from cluster.domain.job.spec import JobChunk, JobProgress
+from cluster.domain.scheduler.effects import Effect
+from cluster.domain.scheduler.events import CancelRequested, ReportReceived, Target
+from cluster.domain.session.messages import Report
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 

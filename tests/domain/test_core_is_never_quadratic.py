@@ -10,14 +10,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from cluster.domain.effects import Reply
-from cluster.domain.events import CancelRequested, SessionClosed, SessionOpened, Target
-from cluster.domain.intervals import Range
-from cluster.domain.job import JobRecord, TaskEnd
-from cluster.domain.placement import MOST_HELD
-from cluster.domain.session import Attempts, Hello
-from cluster.domain.tasks import Job
-from cluster.domain.worker import MAX_MILLICPUS
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobRecord, TaskEnd
+from cluster.domain.scheduler.effects import Reply
+from cluster.domain.scheduler.events import CancelRequested, SessionClosed, SessionOpened, Target
+from cluster.domain.scheduler.placement import MOST_HELD
+from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
+from cluster.domain.session.messages import Attempts, Hello
 from tests.domain.core_bench import Bench, spec
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.domain.cutting import MOST_BYTES, MOST_TASKS, PIECE_BYTES, PIECE_TASKS, fitting, pieces
-from cluster.domain.intervals import Range
-from cluster.domain.job import ArraySegment, JobSpec, validate
-from cluster.domain.session import Assign, Attempts, Downward, Stop
-from cluster.domain.startable import MAX_STRING
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import ArraySegment, JobSpec, validate
+from cluster.domain.job.startable import MAX_STRING
+from cluster.domain.session.cutting import MOST_BYTES, MOST_TASKS, PIECE_BYTES, PIECE_TASKS, fitting, pieces
+from cluster.domain.session.messages import Assign, Attempts, Downward, Stop
 from cluster.rpc.convert import response_to_proto
 
 LONGEST = b"\x01" * (MAX_STRING - len("CLUSTER_LINE="))

@@ -2,11 +2,17 @@
 
 import pytest
 
-from cluster.domain.effects import CloseSession, Effect, Reply
-from cluster.domain.errors import ClusterError, IdentityInUse, NotPermitted, Unreachable
-from cluster.domain.events import HeartbeatReceived, SessionClosed, SessionOpened, WorkerDeregistered, WorkerRegistered
-from cluster.domain.homes import UNKNOWN, Home
-from cluster.domain.session import Hello
+from cluster.domain.base.errors import ClusterError, IdentityInUse, NotPermitted, Unreachable
+from cluster.domain.scheduler.effects import CloseSession, Effect, Reply
+from cluster.domain.scheduler.events import (
+    HeartbeatReceived,
+    SessionClosed,
+    SessionOpened,
+    WorkerDeregistered,
+    WorkerRegistered,
+)
+from cluster.domain.scheduler.homes import UNKNOWN, Home
+from cluster.domain.session.messages import Hello
 from tests.domain.core_bench import Bench, attempts, ok, spec
 
 HERE = Home("machine", "boot", "1-10")

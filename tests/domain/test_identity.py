@@ -2,8 +2,8 @@
 
 import pytest
 
-from cluster.domain.errors import InvalidInput
-from cluster.domain.identity import Identity, Kind, cluster_uri, parse_cluster_uri, parse_identity
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.trust.identity import Identity, Kind, cluster_uri, parse_cluster_uri, parse_identity
 
 CLUSTER = "0123456789abcdef"
 WORKER = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"

@@ -6,7 +6,7 @@ from itertools import islice, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.intervals import IntervalSet, Range
+from cluster.domain.base.intervals import IntervalSet, Range
 
 bounds = st.tuples(st.integers(0, 60), st.integers(0, 60))
 steps = st.lists(st.tuples(st.sampled_from(["add", "discard", "take"]), bounds), max_size=40)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.errors import InvalidInput
-from cluster.domain.job import ArraySegment, JobRecord, JobSpec, OkEnds, validate
-from cluster.domain.lines import LineIndex
-from cluster.domain.tasks import Job
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.job import Job
+from cluster.domain.job.lines import LineIndex
+from cluster.domain.job.spec import ArraySegment, JobRecord, JobSpec, OkEnds, validate
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 

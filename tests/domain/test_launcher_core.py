@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.launcher_core import (
+from cluster.domain.launcher.core import (
     ALONE,
     DYING,
     LOST_TEXT,
@@ -16,7 +16,7 @@ from cluster.domain.launcher_core import (
     IllegalTransition,
     LauncherCore,
 )
-from cluster.domain.launcher_events import (
+from cluster.domain.launcher.messages import (
     AgentAcked,
     AgentConnected,
     AgentLost,
@@ -48,7 +48,7 @@ from cluster.domain.launcher_events import (
     Welcome,
     WithdrawRequested,
 )
-from cluster.domain.launcher_slots import IDLE_SLOTS, STALE
+from cluster.domain.launcher.slots import IDLE_SLOTS, STALE
 
 NOW = 1000.0
 WALL = 1_700_000_000_000_000

@@ -2,8 +2,9 @@
 
 import pytest
 
-from cluster.domain.job import DEFAULT_LOST_AFTER
-from cluster.domain.leashes import (
+from cluster.domain.job.spec import DEFAULT_LOST_AFTER
+from cluster.domain.scheduler.core import LEASE
+from cluster.domain.session.leashes import (
     LEAST_MARGIN,
     SLOT_MARGIN,
     WATCHDOG_MARGIN,
@@ -13,7 +14,6 @@ from cluster.domain.leashes import (
     lost_after_in_force,
     survived_absence,
 )
-from cluster.domain.scheduler_core import LEASE
 
 WISHED = (1.0, 2.0, 17.0, 20.0, 60.0, 3600.0, 1e6)
 LEASES = (0.1, 1.0, 3.0, 9.0, 15.0, 120.0)

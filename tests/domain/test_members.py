@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.domain.enrolments import BY_HAND, Enrolment, Maker, enrolment_of, serial_number
-from cluster.domain.errors import Conflict, NotAuthenticated, NotFound
-from cluster.domain.expulsion import Record
-from cluster.domain.identity import Identity, Kind, Peer, Role
-from cluster.domain.members import Members
-from cluster.domain.tokens import TokenRecord
-from cluster.domain.users import UserRecord
+from cluster.domain.base.errors import Conflict, NotAuthenticated, NotFound
+from cluster.domain.trust.enrolments import BY_HAND, Enrolment, Maker, enrolment_of, serial_number
+from cluster.domain.trust.expulsion import Record
+from cluster.domain.trust.identity import Identity, Kind, Peer, Role
+from cluster.domain.trust.members import Members
+from cluster.domain.trust.tokens import TokenRecord
+from cluster.domain.trust.users import UserRecord
 
 CLUSTER = "0123456789abcdef"
 W1 = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"

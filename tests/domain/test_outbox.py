@@ -1,9 +1,9 @@
 """The outbox tells all of the journal's entries, in reports of bounded size."""
 
-from cluster.domain.ids import AttemptKey
-from cluster.domain.launcher_events import Ended
-from cluster.domain.outbox import REPORT_BYTES, Outbox
-from cluster.domain.reporting import Entry, build_report
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.worker.outbox import REPORT_BYTES, Outbox
+from cluster.domain.worker.report_making import Entry, build_report
 from cluster.rpc.convert import report_to_proto
 
 

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.effects import Send
-from cluster.domain.events import HeartbeatReceived, SessionClosed
-from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.job import JobRecord
-from cluster.domain.placement import AHEAD, MAX_AHEAD, ahead, may_run
-from cluster.domain.ready import ReadyQueue
-from cluster.domain.session import Assign, Recall
-from cluster.domain.states import TaskState
-from cluster.domain.tasks import Job
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.effects import Send
+from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed
+from cluster.domain.scheduler.placement import AHEAD, MAX_AHEAD, ahead, may_run
+from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.session.messages import Assign, Recall
 from tests.domain.core_bench import Bench, attempts, ok, spec
 
 REQUESTS = (250, 500, 1000, 1500, 2000, 3000, 64_000)

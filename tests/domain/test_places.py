@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cluster.domain.places import Place, Places
+from cluster.domain.trust.request_places import Place, Places
 
 
 class Bench:

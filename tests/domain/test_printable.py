@@ -1,6 +1,6 @@
 import pytest
 
-from cluster.domain.printable import printable, quoted
+from cluster.domain.base.printable import printable, quoted
 
 
 @pytest.mark.parametrize("text", ["", "plain", "Grüße, 世界 🙂", 'it\'s "quoted" \\x1b'])

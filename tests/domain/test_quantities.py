@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.errors import InvalidInput
-from cluster.domain.quantities import format_cpus, format_duration, format_size, parse_cpus, parse_duration, parse_size
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import (
+    format_cpus,
+    format_duration,
+    format_size,
+    parse_cpus,
+    parse_duration,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(

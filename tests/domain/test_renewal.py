@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.domain.renewal import renewal_time
+from cluster.domain.trust.renewal import renewal_time
 
 
 def test_renewal_falls_within_the_middle_of_the_life() -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from cluster.domain.effects import Send
-from cluster.domain.job import SmallOutput
-from cluster.domain.reports import LONGEST_PAUSE, pause_after
-from cluster.domain.session import Report, ReportAcknowledged
+from cluster.domain.job.spec import SmallOutput
+from cluster.domain.scheduler.effects import Send
+from cluster.domain.scheduler.report_intake import LONGEST_PAUSE, pause_after
+from cluster.domain.session.messages import Report, ReportAcknowledged
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 

@@ -1,6 +1,6 @@
 """When a worker has no room for more work, and when it has again."""
 
-from cluster.domain.room import MOST, MOST_FILES, Space, reserve_of, shortage
+from cluster.domain.worker.room import MOST, MOST_FILES, Space, reserve_of, shortage
 
 MIB, GIB = 1 << 20, 1 << 30
 

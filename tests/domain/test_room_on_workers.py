@@ -1,13 +1,12 @@
 """A worker without room takes nothing, gives back what has not started, and says so; the scheduler passes it over."""
 
-from cluster.domain.events import HeartbeatReceived, ReportReceived
-from cluster.domain.launcher_events import Ended, Started
-from cluster.domain.room import FIRST_PAUSE, Space
-from cluster.domain.session import Hello, Report
-from cluster.domain.views import job_view, worker_view
-from cluster.domain.worker import WorkerState
-from cluster.domain.worker_core import REPORT_EVERY
-from cluster.domain.worker_messages import (
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.scheduler.events import HeartbeatReceived, ReportReceived
+from cluster.domain.scheduler.views import job_view, worker_view
+from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.session.messages import Hello, Report
+from cluster.domain.worker.core import REPORT_EVERY
+from cluster.domain.worker.messages import (
     LauncherConnected,
     LauncherReported,
     RoomMeasured,
@@ -17,6 +16,7 @@ from cluster.domain.worker_messages import (
     SessionReady,
     Withdraw,
 )
+from cluster.domain.worker.room import FIRST_PAUSE, Space
 from tests.domain import core_bench, worker_bench
 from tests.domain.core_bench import attempts, spec
 from tests.domain.worker_bench import LEASE, NOTHING, assign, ended, key, some

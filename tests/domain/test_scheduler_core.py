@@ -4,9 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.domain.effects import Amended, CloseSession, Notify, Reply, Send
-from cluster.domain.errors import Conflict
-from cluster.domain.events import (
+from cluster.domain.base.errors import Conflict
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobRecord
+from cluster.domain.scheduler.core import LEASE, SchedulerCore
+from cluster.domain.scheduler.effects import Amended, CloseSession, Notify, Reply, Send
+from cluster.domain.scheduler.events import (
     CancelRequested,
     HeartbeatReceived,
     JobSubmitted,
@@ -16,14 +20,10 @@ from cluster.domain.events import (
     WorkerDeregistered,
     WorkerRegistered,
 )
-from cluster.domain.intervals import Range
-from cluster.domain.job import JobRecord
-from cluster.domain.leashes import WATCHDOG_MARGIN
-from cluster.domain.reports import CANCELLED_EXIT, LOST_EXIT
-from cluster.domain.scheduler_core import LEASE, SchedulerCore
-from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Stop, Welcome
-from cluster.domain.tasks import Job
-from cluster.domain.worker import WorkerRecord, WorkerState
+from cluster.domain.scheduler.report_intake import CANCELLED_EXIT, LOST_EXIT
+from cluster.domain.scheduler.worker_record import WorkerRecord, WorkerState
+from cluster.domain.session.leashes import WATCHDOG_MARGIN
+from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Hello, ReportAcknowledged, Stop, Welcome
 from tests.domain.core_bench import Bench, assign, attempts, failed, ok, spec, uuid
 
 

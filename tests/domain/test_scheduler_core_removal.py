@@ -2,13 +2,13 @@
 
 import pytest
 
-from cluster.domain.effects import CloseSession, Effect, Reply, WorkerForgotten
-from cluster.domain.errors import ClusterError, Conflict, NotFound
-from cluster.domain.events import SessionClosed, WorkerDeregistered, WorkerRegistered, WorkerRemoved
-from cluster.domain.job import TaskEnd
-from cluster.domain.scheduler_core import LEASE
-from cluster.domain.session import Hello
-from cluster.domain.worker import WorkerState
+from cluster.domain.base.errors import ClusterError, Conflict, NotFound
+from cluster.domain.job.spec import TaskEnd
+from cluster.domain.scheduler.core import LEASE
+from cluster.domain.scheduler.effects import CloseSession, Effect, Reply, WorkerForgotten
+from cluster.domain.scheduler.events import SessionClosed, WorkerDeregistered, WorkerRegistered, WorkerRemoved
+from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.session.messages import Hello
 from tests.domain.core_bench import Bench, attempts, spec
 
 LOST_AFTER = 60.0

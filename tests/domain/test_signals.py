@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
-from cluster.domain.launcher_events import Ended
-from cluster.domain.reporting import exit_code
-from cluster.domain.signals import signal_name, signal_number
+from cluster.domain.base.signals import signal_name, signal_number
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.worker.report_making import exit_code
 
 ALL = range(1, 65)
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain import spec_memory
-from cluster.domain.effects import CloseSession, Effect, Send
-from cluster.domain.events import HeartbeatReceived, JobSubmitted
-from cluster.domain.job import JobSpec
-from cluster.domain.session import Assign, Attempts
-from cluster.domain.spec_memory import SpecMemory, weigh
-from cluster.domain.worker_messages import CloseSession as HangUp
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.effects import CloseSession, Effect, Send
+from cluster.domain.scheduler.events import HeartbeatReceived, JobSubmitted
+from cluster.domain.session import spec_memory
+from cluster.domain.session.messages import Assign, Attempts
+from cluster.domain.session.spec_memory import SpecMemory, weigh
+from cluster.domain.worker.messages import CloseSession as HangUp
 from cluster.rpc.convert import messages_from_response, response_to_proto
 from tests.domain import worker_bench
 from tests.domain.core_bench import Bench, failed, spec, uuid

@@ -2,16 +2,16 @@
 
 import pytest
 
-from cluster.domain.effects import CloseSession, Send
-from cluster.domain.events import HeartbeatReceived, SessionClosed, SessionOpened
-from cluster.domain.leashes import leash_of
-from cluster.domain.session import HeartbeatAnswered, Hello, Welcome
-from cluster.domain.stalls import LISTENING
-from cluster.domain.worker_core import GOODBYE, WELCOME_WITHIN
-from cluster.domain.worker_messages import (
+from cluster.domain.base.stalls import LISTENING
+from cluster.domain.scheduler.effects import CloseSession, Send
+from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed, SessionOpened
+from cluster.domain.session.leashes import leash_of
+from cluster.domain.session.messages import HeartbeatAnswered, Hello, Welcome
+from cluster.domain.worker.core import GOODBYE, WELCOME_WITHIN
+from cluster.domain.worker.messages import (
     CloseSession as HangUp,
 )
-from cluster.domain.worker_messages import (
+from cluster.domain.worker.messages import (
     Finished,
     LauncherConnected,
     Renew,

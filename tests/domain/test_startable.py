@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.errors import InvalidInput
-from cluster.domain.job import JobSpec, validate
-from cluster.domain.lines import first_longer
-from cluster.domain.startable import MAX_STRING, MAX_STRINGS, MAX_VARIABLES, MAX_WORDS
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.lines import first_longer
+from cluster.domain.job.spec import JobSpec, validate
+from cluster.domain.job.startable import MAX_STRING, MAX_STRINGS, MAX_VARIABLES, MAX_WORDS
 
 LONGEST = "x" * MAX_STRING
 LONGEST_LINE = b"x" * (MAX_STRING - len("CLUSTER_LINE="))

@@ -4,10 +4,10 @@ from itertools import product
 
 import pytest
 
-from cluster.domain.intervals import IntervalSet
-from cluster.domain.job import JobRecord
-from cluster.domain.states import TRANSITIONS, IllegalTransition, TaskEvent, TaskState, next_state
-from cluster.domain.tasks import Job
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.states import TRANSITIONS, IllegalTransition, TaskEvent, TaskState, next_state
 from tests.domain.core_bench import spec
 
 MISSING = [pair for pair in product(TaskState, TaskEvent) if pair not in TRANSITIONS]

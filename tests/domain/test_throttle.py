@@ -2,8 +2,8 @@
 
 import pytest
 
-from cluster.domain.errors import Exhausted
-from cluster.domain.throttle import FailureThrottle
+from cluster.domain.base.errors import Exhausted
+from cluster.domain.trust.throttle import FailureThrottle
 
 
 def test_a_source_that_fails_too_often_waits_and_others_do_not() -> None:

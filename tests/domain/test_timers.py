@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain.timers import Timers
+from cluster.domain.base.timers import Timers
 
 
 def test_the_last_word_counts() -> None:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.domain.errors import InvalidInput, NotAuthenticated
-from cluster.domain.identity import Role
-from cluster.domain.tokens import JoinToken, TokenRecord, admit, parse_join_token, split_address
+from cluster.domain.base.errors import InvalidInput, NotAuthenticated
+from cluster.domain.trust.identity import Role
+from cluster.domain.trust.tokens import JoinToken, TokenRecord, admit, parse_join_token, split_address
 
 PIN = "ab" * 32
 SECRET = "abcdefghijklmnopqrstuvwxyzABC-_9"

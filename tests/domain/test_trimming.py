@@ -1,6 +1,6 @@
 """What is cut of outputs that grow: what nobody keeps, and the largest first where a disk is nearly full."""
 
-from cluster.domain.trimming import LEAST_GAIN, LEAST_KEPT, Cut, Stream, cuts
+from cluster.domain.worker.trimming import LEAST_GAIN, LEAST_KEPT, Cut, Stream, cuts
 
 MIB = 1 << 20
 

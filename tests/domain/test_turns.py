@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.domain import turns as turns_module
-from cluster.domain.effects import Effect, Notify, Send
-from cluster.domain.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened, Target
-from cluster.domain.intervals import Range
-from cluster.domain.job import JobProgress, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.session import Assign, Hello, Report
-from cluster.domain.states import TaskState
-from cluster.domain.turns import MOST_AT_ONCE, MOST_OK, parts, weight
-from cluster.domain.worker import MAX_MILLICPUS
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import JobProgress, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler import turns as turns_module
+from cluster.domain.scheduler.effects import Effect, Notify, Send
+from cluster.domain.scheduler.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened, Target
+from cluster.domain.scheduler.turns import MOST_AT_ONCE, MOST_OK, parts, weight
+from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
+from cluster.domain.session.messages import Assign, Hello, Report
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 GREEDY = 1_000_000  # a worker that holds as many as any may

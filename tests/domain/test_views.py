@@ -2,9 +2,9 @@
 
 import pytest
 
-from cluster.domain.events import CancelRequested, SessionClosed, Target, WorkerDeregistered
-from cluster.domain.states import TaskState
-from cluster.domain.views import WhyNot, job_view, overall, worker_view
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.events import CancelRequested, SessionClosed, Target, WorkerDeregistered
+from cluster.domain.scheduler.views import WhyNot, job_view, overall, worker_view
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from cluster.domain.identity import Caller, Identity, Kind, Role
-from cluster.domain.job import JobRecord, JobSpec
-from cluster.domain.visible import VisibleJobs
+from cluster.domain.job.spec import JobRecord, JobSpec
+from cluster.domain.job.visible import VisibleJobs
+from cluster.domain.trust.identity import Caller, Identity, Kind, Role
 
 # By number: of the first ada, of the second, of bob, and of the second again.
 RECORDS = {

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
-from cluster.domain.effects import Act, Amended, CloseSession, Notify, Reply, Send, WorkerForgotten
-from cluster.domain.intervals import Range
-from cluster.domain.job import JobProgress, JobSpec, SmallOutput
-from cluster.domain.session import (
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import JobProgress, JobSpec, SmallOutput
+from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Send, WorkerForgotten
+from cluster.domain.scheduler.unwritten import Waiting
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.session.messages import (
     Assign,
     Attempts,
     Disown,
@@ -15,8 +17,6 @@ from cluster.domain.session import (
     Stop,
     Welcome,
 )
-from cluster.domain.waiting import Waiting
-from cluster.domain.worker import WorkerRecord
 
 THESE = Attempts(1, 1, (Range(0, 1),))
 ASSIGN, STOP = Send(1, Assign(THESE, JobSpec(argv=("true",)), 45.0)), Send(1, Stop(THESE, 10.0))

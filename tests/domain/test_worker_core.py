@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.domain.intervals import Range
-from cluster.domain.job import JobSpec, TaskEnd
-from cluster.domain.launcher_events import Ended, Started
-from cluster.domain.outbox import REPORT_BYTES
-from cluster.domain.reporting import SMALL_OUTPUT
-from cluster.domain.session import (
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import JobSpec, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.session.messages import (
     Assign,
     Attempts,
     Disown,
@@ -21,10 +20,9 @@ from cluster.domain.session import (
     Stop,
     Welcome,
 )
-from cluster.domain.spec_memory import MOST_SPECS
-from cluster.domain.states import TaskState
-from cluster.domain.worker_core import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
-from cluster.domain.worker_messages import (
+from cluster.domain.session.spec_memory import MOST_SPECS
+from cluster.domain.worker.core import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
+from cluster.domain.worker.messages import (
     AckJournal,
     CloseSession,
     Define,
@@ -47,6 +45,8 @@ from cluster.domain.worker_messages import (
     StopAttempts,
     Withdraw,
 )
+from cluster.domain.worker.outbox import REPORT_BYTES
+from cluster.domain.worker.report_making import SMALL_OUTPUT
 from tests.domain.worker_bench import ID, LEASE, NOTHING, SPEC, Bench, assign, ended, key, ok, some
 
 LARGE = SMALL_OUTPUT + 1  # bytes

@@ -2,14 +2,14 @@
 
 import pytest
 
-from cluster.domain.launcher_events import Ended, Started
-from cluster.domain.session import (
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.session.messages import (
     HeartbeatAnswered,
     Report,
     ReportAcknowledged,
 )
-from cluster.domain.worker_core import GOODBYE, REPORT_EVERY
-from cluster.domain.worker_messages import (
+from cluster.domain.worker.core import GOODBYE, REPORT_EVERY
+from cluster.domain.worker.messages import (
     AckJournal,
     CloseSession,
     Define,

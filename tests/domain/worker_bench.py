@@ -2,19 +2,19 @@
 
 import struct
 
-from cluster.domain.events import Now
-from cluster.domain.ids import AttemptKey
-from cluster.domain.intervals import Range
-from cluster.domain.job import PACKED, ArraySegment, JobSpec, OkEnds
-from cluster.domain.launcher_events import Ended
-from cluster.domain.session import (
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import PACKED, ArraySegment, JobSpec, OkEnds
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.scheduler.events import Now
+from cluster.domain.session.messages import (
     Assign,
     Attempts,
     Downward,
     Welcome,
 )
-from cluster.domain.worker_core import WorkerCore
-from cluster.domain.worker_messages import (
+from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.messages import (
     CommandsReceived,
     LauncherConnected,
     SessionReady,

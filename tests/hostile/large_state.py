@@ -4,17 +4,17 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.domain.enrolments import Enrolment
-from cluster.domain.identity import Kind, Role
-from cluster.domain.intervals import IntervalSet
-from cluster.domain.job import PACKED, ArraySegment, JobRecord, JobSpec, OkEnds
-from cluster.domain.states import TaskEvent
-from cluster.domain.tasks import Job
-from cluster.domain.tokens import TokenRecord
-from cluster.domain.users import UserRecord
-from cluster.domain.worker import WorkerRecord
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import PACKED, ArraySegment, JobRecord, JobSpec, OkEnds
+from cluster.domain.job.states import TaskEvent
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.tokens import TokenRecord
+from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item
-from cluster.store.sqlite import SqliteStore
+from cluster.store.sqlite.store import SqliteStore
 
 LARGE = 2**31  # millicpus that no worker has
 LONG_AGO = 1_700_000_000.0

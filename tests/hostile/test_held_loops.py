@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cluster.domain.identity import scheduler_server_name
-from cluster.domain.intervals import Range
-from cluster.domain.job import TaskEnd
-from cluster.domain.placement import MOST_HELD
-from cluster.domain.session import Attempts, Hello, Report
-from cluster.domain.states import TaskState
-from cluster.domain.worker import MAX_MILLICPUS
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.placement import MOST_HELD
+from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
+from cluster.domain.session.messages import Attempts, Hello, Report
+from cluster.domain.trust.identity import scheduler_server_name
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
 from cluster.rpc.convert import hello_to_proto, report_to_proto

@@ -13,7 +13,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from cluster.domain.identity import Kind, Role, scheduler_server_name
+from cluster.domain.trust.identity import Kind, Role, scheduler_server_name
 from cluster.pki.files import save_credentials
 from cluster.rpc.intake import LARGE
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2

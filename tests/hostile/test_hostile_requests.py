@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.identity import Role
+from cluster.domain.trust.identity import Role
 from cluster.rpc.roles import allowed
 from tests.hostile.attacks import JOIN, Attack, attacks, legal, methods
 from tests.hostile.grounds import Found, Grounds, grounds

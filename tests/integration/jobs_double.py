@@ -15,12 +15,12 @@ from pathlib import Path
 
 import grpc.aio
 
-from cluster.domain.credentials import format_credentials
-from cluster.domain.events import Target
-from cluster.domain.identity import Kind, Role, Standing
-from cluster.domain.job import JobRecord, JobSpec
-from cluster.domain.selectors import parse_selector, resolve
-from cluster.domain.states import TaskState
+from cluster.domain.job.selectors import parse_selector, resolve
+from cluster.domain.job.spec import JobRecord, JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.events import Target
+from cluster.domain.trust.credentials import format_credentials
+from cluster.domain.trust.identity import Kind, Role, Standing
 from cluster.pki.authority import create_authority
 from cluster.pki.peers import parse_peer
 from cluster.rpc.credentials import ServingCredentials

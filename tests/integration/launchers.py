@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cluster.domain.ids import AttemptKey
-from cluster.domain.launcher_events import Ended, Item, Started, Template
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.launcher.messages import Ended, Item, Started, Template
 from cluster.launcher import tree, watchdog, wire
 from cluster.launcher.client import LauncherClient
-from cluster.launcher.remains import identity
+from cluster.launcher.orphans import identity
 from tests.integration.fifos import reach
 from tests.patience import PATIENCE
 
@@ -41,7 +41,7 @@ os.read(told, 1)
 # An agent in a process of its own, to be killed: starts one attempt of a script. Arguments: directory, outputs, script.
 AGENT = """
 import asyncio, os, sys
-from cluster.domain.launcher_events import Item, Template
+from cluster.domain.launcher.messages import Item, Template
 from cluster.launcher.client import LauncherClient
 
 async def main(directory, outputs, script):

@@ -12,14 +12,14 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.identity import Kind, Role, scheduler_server_name
-from cluster.domain.intervals import Range
-from cluster.domain.job import PACKED, JobSpec, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.scheduler_core import LEASE
-from cluster.domain.session import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
-from cluster.domain.states import TaskState
-from cluster.domain.users import UserRecord
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import PACKED, JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.core import LEASE
+from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind, Role, scheduler_server_name
+from cluster.domain.trust.users import UserRecord
 from cluster.pki.authority import Authority, open_authority, refresh_credentials
 from cluster.rpc.channel import dial
 from cluster.rpc.convert import (
@@ -30,7 +30,7 @@ from cluster.rpc.convert import (
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
 from cluster.scheduler.service import Addresses, Service
-from cluster.store.sqlite import SqliteStore
+from cluster.store.sqlite.store import SqliteStore
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.patience import PATIENCE
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.client import AsyncClient
-from cluster.domain.credentials import Credentials
-from cluster.domain.identity import Kind
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind
 from cluster.pki.files import load_credentials, private_directory, save_credentials, write_private
 from tests.integration.schedulers import Cluster, in_cluster
 

@@ -1,6 +1,6 @@
 """Where a follower of output has come to, which is where it goes on after a break."""
 
-from cluster.client.so_far import ReadSoFar, read_on
+from cluster.client.position import ReadSoFar, read_on
 from cluster.client.types import Output
 
 

@@ -16,7 +16,7 @@ import pytest
 from cluster.client import AsyncClient, Client, aio, sync
 from cluster.client.aio import new_job_id
 from cluster.client.types import Output
-from cluster.domain.errors import (
+from cluster.domain.base.errors import (
     ClusterError,
     InvalidInput,
     NotAuthenticated,
@@ -25,8 +25,8 @@ from cluster.domain.errors import (
     Unreachable,
     Untrusted,
 )
-from cluster.domain.job import ArraySegment, JobSpec
-from cluster.domain.states import TaskState
+from cluster.domain.job.spec import ArraySegment, JobSpec
+from cluster.domain.job.states import TaskState
 from tests.integration.jobs_double import Double, RunningJob
 from tests.patience import PATIENCE
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher_events import Item
+from cluster.domain.launcher.messages import Item
 from cluster.launcher.blanks import BlankDirectory, BlankFile
 from tests.integration.launchers import Lab, run
 

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.launcher import cgroup, main
 from cluster.launcher.journal import RESERVE
-from cluster.launcher.remains import identity
+from cluster.launcher.orphans import identity
 from tests.faults import no_file_may_exceed
 from tests.integration.fifos import let_go
 from tests.integration.launchers import Agent, Lab, Watched, one, run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher_events import Ended, Started
+from cluster.domain.launcher.messages import Ended, Started
 from cluster.launcher.journal import Begun, Journal, Recollection, boot_id, recall
 from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed
 from tests.small_disk import small_disk

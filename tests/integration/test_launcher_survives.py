@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from cluster.domain.launcher_events import Item
+from cluster.domain.launcher.messages import Item
 from cluster.launcher import cgroup, client, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
 from tests.descriptors import open_files

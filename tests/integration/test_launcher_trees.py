@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher_events import Ended
+from cluster.domain.launcher.messages import Ended
 from cluster.launcher import client, clock, tree
 from tests.integration.fifos import let_go, reach
 from tests.integration.grounds import CGROUPS, USERS, Ground, missing

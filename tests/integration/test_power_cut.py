@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import ArraySegment, OkEnds, TaskEnd
-from cluster.scheduler.outputs import NewOutput, OutputFiles
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import ArraySegment, OkEnds, TaskEnd
+from cluster.scheduler.output.files import NewOutput, OutputFiles
 from cluster.store.interface import Item
-from cluster.store.sqlite import SqliteStore, stored_cluster_id
+from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 from tests.integration.workers import Site, at_site
 from tests.small_disk import ext4, image_of, mounted
 

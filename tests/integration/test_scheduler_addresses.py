@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput
 from cluster.scheduler.addresses import check_host, doubt_about
-from cluster.scheduler.role import WORKED_OUT, _advertised
+from cluster.scheduler.process import WORKED_OUT, _advertised
 
 CAN_MAKE_NETWORKS = os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip")
 in_a_network = pytest.mark.skipif(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, NotPermitted
-from cluster.domain.identity import Kind, Role
-from cluster.domain.job import ArraySegment
-from cluster.domain.session import Assign, ReportAcknowledged
+from cluster.domain.base.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, NotPermitted
+from cluster.domain.job.spec import ArraySegment
+from cluster.domain.session.messages import Assign, ReportAcknowledged
+from cluster.domain.trust.identity import Kind, Role
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.peers import check_pinned_chain
-from cluster.rpc.join import Joined, join_by_token
+from cluster.rpc.joiner import Joined, join_by_token
 from cluster.scheduler.checks import MOST_ENTRIES
 from cluster.v1 import job_pb2, scheduler_pb2
 from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster, one, packed, until

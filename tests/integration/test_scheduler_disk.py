@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.errors import Exhausted, NotFound, Unreachable
-from cluster.domain.job import ArraySegment, JobProgress, JobRecord, OkEnds
-from cluster.domain.session import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
-from cluster.domain.tasks import Job
+from cluster.domain.base.errors import Exhausted, NotFound, Unreachable
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, OkEnds
+from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
 from cluster.rpc.convert import report_to_proto
 from cluster.scheduler import driver, writing
 from cluster.store.interface import Item, StoreFailed, StoreTroubled

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.errors import Conflict, InvalidInput, NotFound, NotPermitted
-from cluster.domain.identity import Role
-from cluster.domain.intervals import Range
-from cluster.domain.job import ArraySegment, SmallOutput
-from cluster.domain.session import Assign, Stop
+from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import ArraySegment, SmallOutput
+from cluster.domain.session.messages import Assign, Stop
+from cluster.domain.trust.identity import Role
 from cluster.store.interface import Store
 from cluster.v1 import job_pb2
 from tests.integration.schedulers import W2, Cluster, in_cluster, one

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.errors import Exhausted, InvalidInput, NotFound, Unreachable
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import ArraySegment, OkEnds, SmallOutput
-from cluster.domain.session import Assign
-from cluster.scheduler import outputs
-from cluster.scheduler.outputs import OutputFiles
-from cluster.scheduler.relay import Transfer
-from cluster.scheduler.worker_door import take_in
+from cluster.domain.base.errors import Exhausted, InvalidInput, NotFound, Unreachable
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import ArraySegment, OkEnds, SmallOutput
+from cluster.domain.session.messages import Assign
+from cluster.scheduler.doors.workers import take_in
+from cluster.scheduler.output import files as outputs
+from cluster.scheduler.output.files import OutputFiles
+from cluster.scheduler.output.relay import Transfer
 from cluster.v1.jobs_pb2 import ReadOutputResponse, ReadSoFar
 from cluster.v1.scheduler_pb2 import PushOutputRequest
 from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed, record_syncs
@@ -225,7 +225,7 @@ async def _size(output: AsyncIterator[ReadOutputResponse]) -> int:
 def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.domain.reports.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("cluster.domain.scheduler.report_intake.FIRST_PAUSE", 0.01)
 
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()

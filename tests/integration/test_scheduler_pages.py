@@ -9,15 +9,16 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from cluster.client.scheduler_door import SchedulerDoor
-from cluster.domain.errors import Conflict, InvalidInput
-from cluster.domain.identity import Kind, Role
-from cluster.domain.job import ArraySegment
-from cluster.domain.session import Assign
-from cluster.domain.states import TaskState
-from cluster.domain.users import UserRecord
+from cluster.client.scheduler_backend import SchedulerDoor
+from cluster.domain.base.errors import Conflict, InvalidInput
+from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.states import TaskState
+from cluster.domain.session.messages import Assign
+from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.users import UserRecord
 from cluster.rpc.errors import calling
-from cluster.scheduler import cancelling, jobs_door, listing, showing, tasks_shown
+from cluster.scheduler import cancelling, listing, showing, tasks_shown
+from cluster.scheduler.doors import jobs as jobs_door
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store
 from cluster.v1 import admin_pb2, jobs_pb2

@@ -11,18 +11,18 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cluster.domain.errors import Conflict, Exhausted, InvalidInput, Unreachable
-from cluster.domain.identity import Kind, Role
-from cluster.domain.intervals import Range
-from cluster.domain.job import ArraySegment, JobProgress, JobRecord, OkEnds, TaskEnd
-from cluster.domain.session import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged
-from cluster.domain.states import TaskState
-from cluster.domain.tokens import TokenRecord
-from cluster.domain.users import UserRecord
+from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, Unreachable
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, OkEnds, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.session.messages import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged
+from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.tokens import TokenRecord
+from cluster.domain.trust.users import UserRecord
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.convert import hello_to_proto
-from cluster.rpc.join import join_by_token
+from cluster.rpc.joiner import join_by_token
 from cluster.scheduler.service import Service
 from cluster.scheduler.sessions import MOST_WAITING, Line
 from cluster.store.interface import Item, StoreFailed

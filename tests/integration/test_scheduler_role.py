@@ -14,26 +14,26 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, Unreachable, Unusable
-from cluster.domain.identity import Kind, scheduler_server_name
-from cluster.domain.job import ArraySegment, JobProgress, JobRecord, JobSpec, TaskEnd
-from cluster.domain.renewal import EARLIEST
-from cluster.domain.states import TaskState
-from cluster.domain.tasks import Job
-from cluster.domain.tokens import parse_join_token
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, Unreachable, Unusable
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, JobSpec, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind, scheduler_server_name
+from cluster.domain.trust.renewal import EARLIEST
+from cluster.domain.trust.tokens import parse_join_token
 from cluster.pki.authority import open_authority, refresh_credentials
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials, private_directory, save_credentials
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
-from cluster.rpc.join import Joined, join_by_token, renew
+from cluster.rpc.joiner import Joined, join_by_token, renew
 from cluster.scheduler import driver
-from cluster.scheduler.role import Ready, SchedulerOptions, _advertised, _credentials, _keep_renewed, _valid, serve
-from cluster.scheduler.telling import tell
+from cluster.scheduler.job_log import tell
+from cluster.scheduler.process import Ready, SchedulerOptions, _advertised, _credentials, _keep_renewed, _valid, serve
 from cluster.store.interface import StoreFailed
-from cluster.store.sqlite import SqliteStore
+from cluster.store.sqlite.store import SqliteStore
 from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc
 from tests.integration.schedulers import ANYWHERE
 from tests.patience import PATIENCE

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job import JobChunk, JobProgress, JobRecord, JobSpec
-from cluster.store import statements
+from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, JobSpec
 from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_set, pack_spec
-from cluster.store.sqlite import SqliteStore, _transaction, stored_cluster_id
+from cluster.store.sqlite import schema as statements
+from cluster.store.sqlite.store import SqliteStore, _transaction, stored_cluster_id
 from tests.small_disk import small_disk
 
 CLUSTER, OTHER = "0123456789abcdef", "fedcba9876543210"
@@ -177,7 +177,7 @@ def test_what_may_heal_is_told_from_what_never_does(path: Path, code: int, heals
             store.commit([JOB, PROGRESS])
         assert isinstance(caught.value, StoreTroubled) is heals
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("cluster.store.sqlite._is_read_only", lambda path: True)
+            patch.setattr("cluster.store.sqlite.store._is_read_only", lambda path: True)
             with pytest.raises(StoreFailed, match="mounted read-only") as caught:
                 store.commit([JOB, PROGRESS])
             assert not isinstance(caught.value, StoreTroubled)

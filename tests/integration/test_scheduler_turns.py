@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.effects import Effect
-from cluster.domain.events import CancelRequested, Event, HeartbeatReceived, Now, Target
-from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.job import ArraySegment
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.selectors import Selection
-from cluster.domain.session import Assign
-from cluster.domain.turns import MOST_AT_ONCE, weight
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.selectors import Selection
+from cluster.domain.job.spec import ArraySegment
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import Effect
+from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, Now, Target
+from cluster.domain.scheduler.turns import MOST_AT_ONCE, weight
+from cluster.domain.session.messages import Assign
 from cluster.scheduler import cancelling
 from cluster.scheduler import driver as driver_module
-from cluster.scheduler.following import _look_ahead
+from cluster.scheduler.output.reader import _look_ahead
 from cluster.scheduler.tasks_shown import TasksWanted, _pick
 from tests.domain.core_bench import Bench, spec
 from tests.integration.schedulers import W1, Cluster, in_cluster

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.leashes import lost_after_in_force, survived_absence
-from cluster.domain.scheduler_core import LEASE
+from cluster.domain.scheduler.core import LEASE
+from cluster.domain.session.leashes import lost_after_in_force, survived_absence
 from cluster.launcher import tree, watchdog
 from tests.integration.schedulers import running
 from tests.integration.workers import Site, WorkerProcess

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cluster.domain.enrolments import BY_HAND
-from cluster.domain.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
-from cluster.domain.identity import Identity, Kind
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
+from cluster.domain.trust.enrolments import BY_HAND
+from cluster.domain.trust.identity import Identity, Kind
 from cluster.pki import certificates
 from cluster.pki.authority import Authority, create_authority, open_authority, refresh_credentials
 from cluster.pki.enrol import KeyRequest

@@ -10,9 +10,9 @@ import pytest
 from google.protobuf.descriptor_pool import Default
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Conflict, Internal, NotAuthenticated, NotPermitted, Unreachable
-from cluster.domain.identity import Kind, Role
+from cluster.domain.base.errors import ClusterError, Conflict, Internal, NotAuthenticated, NotPermitted, Unreachable
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind, Role
 from cluster.rpc.errors import calling
 from cluster.rpc.roles import ROLES, allowed
 from cluster.rpc.server import mutual_tls_server

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.enrolments import BY_HAND, Enrolment
-from cluster.domain.errors import InvalidInput, NotAuthenticated, Untrusted
-from cluster.domain.identity import Caller, Identity, Kind, Peer, Role
-from cluster.domain.tokens import TokenRecord, admit
+from cluster.domain.base.errors import InvalidInput, NotAuthenticated, Untrusted
+from cluster.domain.trust.enrolments import BY_HAND, Enrolment
+from cluster.domain.trust.identity import Caller, Identity, Kind, Peer, Role
+from cluster.domain.trust.tokens import TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority, open_authority
 from cluster.pki.enrol import KeyRequest, hash_secret, join, new_token, renew
 from tests.integration.trust import enrolment_by

@@ -14,18 +14,18 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError, Conflict, Exhausted, NotAuthenticated, NotFound, Unreachable
-from cluster.domain.identity import Identity, Kind, Peer, Role, scheduler_server_name
-from cluster.domain.members import ExpelledUser
-from cluster.domain.session import Assign, Attempts
-from cluster.domain.tokens import JoinToken, parse_join_token
+from cluster.domain.base.errors import ClusterError, Conflict, Exhausted, NotAuthenticated, NotFound, Unreachable
+from cluster.domain.session.messages import Assign, Attempts
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Identity, Kind, Peer, Role, scheduler_server_name
+from cluster.domain.trust.members import ExpelledUser
+from cluster.domain.trust.tokens import JoinToken, parse_join_token
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling, error_of
-from cluster.rpc.join import join_by_token, renew
+from cluster.rpc.joiner import join_by_token, renew
 from cluster.rpc.roles import ROLES, allowed
 from cluster.v1 import admin_pb2, admin_pb2_grpc, job_pb2, jobs_pb2, scheduler_pb2
 from cluster.worker.expelled import ExpelledUsers

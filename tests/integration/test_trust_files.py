@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.errors import ClusterError, Conflict
+from cluster.domain.base.errors import ClusterError, Conflict
 from cluster.pki.files import private_directory, the_only_one, write_private
 from cluster.pki.spare import write_with_spare
 from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed, record_syncs

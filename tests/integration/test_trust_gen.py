@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from cluster.domain.identity import Kind
+from cluster.domain.trust.identity import Kind
 from cluster.pki.authority import load_authority
 from cluster.pki.files import load_credentials
 from cluster.pki.peers import parse_peer

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.errors import InvalidInput, NotPermitted, Unreachable
-from cluster.domain.identity import Kind
-from cluster.domain.job import MAX_LINES_BYTES
-from cluster.domain.places import Places
+from cluster.domain.base.errors import InvalidInput, NotPermitted, Unreachable
+from cluster.domain.job.spec import MAX_LINES_BYTES
+from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.request_places import Places
 from cluster.rpc import intake
 from cluster.rpc.bounds import BOUNDS, DEFAULT
 from cluster.rpc.errors import calling

@@ -14,8 +14,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import (
+from cluster.domain.base.errors import (
     ClusterError,
     Conflict,
     Exhausted,
@@ -24,16 +23,17 @@ from cluster.domain.errors import (
     Unreachable,
     Untrusted,
 )
-from cluster.domain.identity import Kind, Role, scheduler_server_name
-from cluster.domain.tokens import JoinToken, parse_join_token
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind, Role, scheduler_server_name
+from cluster.domain.trust.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import create_authority
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.channel import secure_channel
 from cluster.rpc.errors import calling
 from cluster.rpc.front import MOST
-from cluster.rpc.join import Joined, fetch_chain, join_by_token, renew
-from cluster.rpc.joining import _PER_HOST
+from cluster.rpc.join_listener import _PER_HOST
+from cluster.rpc.joiner import Joined, fetch_chain, join_by_token, renew
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.integration.trust import CLUSTER, WORKER, SmallCluster, in_cluster
 
@@ -386,7 +386,7 @@ def test_requests_that_never_arrive_keep_nobody_from_joining(
                 await ended.pop()
             await join(cluster.token())
 
-    monkeypatch.setattr("cluster.rpc.joining._BODY", body_time)
+    monkeypatch.setattr("cluster.rpc.join_listener._BODY", body_time)
     in_cluster(tmp_path, body)
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import Conflict, InvalidInput, NotAuthenticated, Unreachable, Untrusted
-from cluster.domain.identity import Kind
+from cluster.domain.base.errors import Conflict, InvalidInput, NotAuthenticated, Unreachable, Untrusted
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind
 from cluster.pki.authority import create_authority
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
-from cluster.rpc.join import fetch_chain
+from cluster.rpc.joiner import fetch_chain
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
 from tests.integration.trust import CLUSTER, WORKER, SmallCluster, in_cluster

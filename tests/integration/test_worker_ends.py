@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.errors import Unreachable
-from cluster.worker.own_store import OwnStoreFailed
+from cluster.domain.base.errors import Unreachable
+from cluster.worker.own.store import OwnStoreFailed
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched
 from tests.integration.test_worker_own_api import Own

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.errors import Unreachable
+from cluster.domain.base.errors import Unreachable
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.test_trust_expelling import Admin
 from tests.integration.test_worker_own_api import Own

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.ids import AttemptKey
-from cluster.worker import growth
-from cluster.worker.lanes import Lanes
-from cluster.worker.outputs import Outputs
+from cluster.domain.base.ids import AttemptKey
+from cluster.worker.output import growth
+from cluster.worker.output.files import Outputs
+from cluster.worker.output.lanes import Lanes
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.workers import Site, at_site
 from tests.small_disk import ext4, small_disk

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job import ArraySegment
-from cluster.domain.startable import MAX_STRING
+from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.startable import MAX_STRING
 from cluster.v1 import jobs_pb2
 from tests.descriptors import open_files
 from tests.integration.fifos import fifo, let_go, reach

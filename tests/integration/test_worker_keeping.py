@@ -8,12 +8,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from cluster.domain.ids import AttemptKey
-from cluster.worker import keeping as keeping_module
-from cluster.worker.keeping import LONG, TURN, Keeping, Queue
-from cluster.worker.lanes import Lanes
-from cluster.worker.outputs import Outputs
-from cluster.worker.pushing import Messages
+from cluster.domain.base.ids import AttemptKey
+from cluster.worker.output import keeping as keeping_module
+from cluster.worker.output.files import Outputs
+from cluster.worker.output.keeping import LONG, TURN, Keeping, Queue
+from cluster.worker.output.lanes import Lanes
+from cluster.worker.output.live import Messages
 from tests.patience import PATIENCE
 
 

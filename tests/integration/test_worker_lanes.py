@@ -10,14 +10,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from cluster.domain.ids import AttemptKey
-from cluster.domain.session import Report
-from cluster.domain.worker_messages import SendHeartbeat, SendReport
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.session.messages import Report
+from cluster.domain.worker.messages import SendHeartbeat, SendReport
 from cluster.v1 import scheduler_pb2
-from cluster.worker import lanes as lanes_module
 from cluster.worker import reporter as reporter_module
-from cluster.worker.lanes import Lanes
-from cluster.worker.outputs import Outputs
+from cluster.worker.output import lanes as lanes_module
+from cluster.worker.output.files import Outputs
+from cluster.worker.output.lanes import Lanes
 from cluster.worker.reporter import Reporter
 from tests.patience import PATIENCE
 

@@ -19,24 +19,24 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.client.aio import AsyncClient
 from cluster.client.discovery import Place
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound, NotPermitted, Unreachable
-from cluster.domain.identity import Kind
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import ArraySegment, JobSpec
-from cluster.domain.launcher_events import Ended, Started
-from cluster.domain.states import TaskState
-from cluster.domain.worker_core import WorkerCore
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, NotPermitted, Unreachable
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import ArraySegment, JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.trust.identity import Kind
+from cluster.domain.worker.core import WorkerCore
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
 from cluster.worker.agent import Agent, Hooks
-from cluster.worker.null_launcher import NullLauncher
-from cluster.worker.outputs import Outputs
-from cluster.worker.own_jobs import OwnJobs, key_of
-from cluster.worker.own_store import OwnJob, OwnStore
-from cluster.worker.readers import Phase
+from cluster.worker.output.files import Outputs
+from cluster.worker.output.readers import Phase
+from cluster.worker.own.jobs import OwnJobs, key_of
+from cluster.worker.own.store import OwnJob, OwnStore
+from cluster.worker.runners.null import NullLauncher
 from cluster.worker.templates import RunAs, Templates
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched

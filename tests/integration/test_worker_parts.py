@@ -11,34 +11,34 @@ from unittest.mock import Mock
 
 import pytest
 
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import DEFAULT_MAX_OUTPUT, JobSpec
-from cluster.domain.reporting import SMALL_OUTPUT
-from cluster.domain.session import Report, Welcome
-from cluster.domain.worker_core import WorkerCore
-from cluster.domain.worker_messages import (
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import DEFAULT_MAX_OUTPUT, JobSpec
+from cluster.domain.session.messages import Report, Welcome
+from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.messages import (
     AckJournal,
     OpenSession,
     SendReport,
     SessionClosed,
 )
-from cluster.worker import keeping as keeping_module
-from cluster.worker import lanes as lanes_module
-from cluster.worker import outputs as outputs_module
-from cluster.worker import watch
+from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
-from cluster.worker.files import StreamFile
-from cluster.worker.keeping import Keeping, Outcome
-from cluster.worker.lanes import Lanes
-from cluster.worker.outputs import Outputs
-from cluster.worker.pushing import Messages
-from cluster.worker.readers import Phase, Readers, Wanted
+from cluster.worker.output import files as outputs_module
+from cluster.worker.output import inotify as watch
+from cluster.worker.output import keeping as keeping_module
+from cluster.worker.output import lanes as lanes_module
+from cluster.worker.output.files import Outputs
+from cluster.worker.output.inotify import Watcher
+from cluster.worker.output.job_file import StreamFile
+from cluster.worker.output.keeping import Keeping, Outcome
+from cluster.worker.output.lanes import Lanes
+from cluster.worker.output.live import Messages
+from cluster.worker.output.readers import Phase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
 from cluster.worker.session import Session
 from cluster.worker.templates import RunAs, Templates, base_environment
-from cluster.worker.watch import Watcher
 from tests.faults import no_descriptor_left
 from tests.patience import PATIENCE
 
@@ -274,7 +274,7 @@ def test_output_that_is_just_being_removed_is_read_whole_or_not_at_all(
         desk.out.with_suffix(".err").write_bytes(b"err")
         desk.phase = Phase.UNKNOWN
         with monkeypatch.context() as patch:
-            patch.setattr("cluster.worker.outputs._unlink", unlink_slowly)
+            patch.setattr("cluster.worker.output.files._unlink", unlink_slowly)
             desk.outputs.remove((KEY,))
             await asyncio.to_thread(removed.wait, PATIENCE)
             try:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.errors import ClusterError, InvalidInput, NotFound
-from cluster.worker.role import WorkerOptions, serve
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
+from cluster.worker.process import WorkerOptions, serve
 from tests.integration.schedulers import running
 from tests.integration.workers import Site, at_site
 

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.errors import ClusterError
-from cluster.domain.identity import Kind
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Kind
 from cluster.pki.files import load_credentials
 from cluster.worker import membership as worker_membership
 from cluster.worker import standalone

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.errors import Exhausted
+from cluster.domain.base.errors import Exhausted
 from cluster.rpc.errors import calling
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2
 from tests.integration.fifos import fifo, let_go

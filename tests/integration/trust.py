@@ -10,11 +10,11 @@ from pathlib import Path
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from cluster.domain.credentials import Credentials
-from cluster.domain.enrolments import Enrolment
-from cluster.domain.errors import Conflict
-from cluster.domain.identity import Identity, Kind, Peer, Role, Standing
-from cluster.domain.tokens import JoinToken, TokenRecord, admit
+from cluster.domain.base.errors import Conflict
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.identity import Identity, Kind, Peer, Role, Standing
+from cluster.domain.trust.tokens import JoinToken, TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority
 from cluster.pki.enrol import hash_secret, join, new_enrolment_id, new_token, renew
 from cluster.pki.peers import parse_peer
@@ -22,7 +22,7 @@ from cluster.rpc.channel import dial
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import Gate, current_caller
-from cluster.rpc.joining import JoinServer
+from cluster.rpc.join_listener import JoinServer
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.patience import PATIENCE

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster.domain.identity import Kind
-from cluster.domain.scheduler_core import LEASE
+from cluster.domain.scheduler.core import LEASE
+from cluster.domain.trust.identity import Kind
 from cluster.launcher.client import LauncherClient
 from cluster.pki.files import write_private
 from cluster.rpc.channel import dial
@@ -23,9 +23,9 @@ from tests.patience import PATIENCE
 _RUN = """
 import asyncio, dataclasses, json, logging, sys
 from pathlib import Path
-from cluster.domain.errors import ClusterError
+from cluster.domain.base.errors import ClusterError
 from cluster.worker import agent, worker
-from cluster.worker.role import WorkerOptions, serve
+from cluster.worker.process import WorkerOptions, serve
 from tests.patience import PATIENCE
 
 # Whatever is to be done before it ends, it may take as long as a test.

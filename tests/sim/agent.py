@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cluster.domain import launcher_events as lev
-from cluster.domain import worker_messages as wm
-from cluster.domain.errors import ClusterError, IdentityInUse
-from cluster.domain.events import Now
-from cluster.domain.job import JobSpec
-from cluster.domain.launcher_core import SLOT_LOST_TEXT
-from cluster.domain.session import Downward, HeartbeatAnswered, Welcome
-from cluster.domain.worker_core import WorkerCore
+from cluster.domain.base.errors import ClusterError, IdentityInUse
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.launcher import messages as lev
+from cluster.domain.launcher.core import SLOT_LOST_TEXT
+from cluster.domain.scheduler.events import Now
+from cluster.domain.session.messages import Downward, HeartbeatAnswered, Welcome
+from cluster.domain.worker import messages as wm
+from cluster.domain.worker.core import WorkerCore
 from tests.sim.launcher import PASSING, Launcher
 from tests.sim.network import Connection
 from tests.sim.stalling import Stalling

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from cluster.domain.events import WorkerRegistered, WorkerRemoved
-from cluster.domain.job import DEFAULT_LOST_AFTER
-from cluster.domain.leashes import survived_absence
-from cluster.domain.worker_messages import ShutdownRequested
+from cluster.domain.job.spec import DEFAULT_LOST_AFTER
+from cluster.domain.scheduler.events import WorkerRegistered, WorkerRemoved
+from cluster.domain.session.leashes import survived_absence
+from cluster.domain.worker.messages import ShutdownRequested
 from tests.sim.machine import Machine
 from tests.sim.network import LATENCY
 from tests.sim.scheduler import SchedulerHost

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster.domain import launcher_events as ev
-from cluster.domain.ids import AttemptKey
-from cluster.domain.launcher_core import LauncherCore
-from cluster.domain.leashes import is_out
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.launcher import messages as ev
+from cluster.domain.launcher.core import LauncherCore
+from cluster.domain.session.leashes import is_out
 from cluster.launcher.journal import Begun, Recollection
 from tests.sim.slots import Handed, Slot, Table, Watchdog
 from tests.sim.stalling import Stalling

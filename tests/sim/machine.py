@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from cluster.domain.homes import Home
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import SmallOutput
-from cluster.domain.reporting import SMALL_OUTPUT
-from cluster.domain.room import Space
-from cluster.domain.worker_messages import RoomMeasured
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import SmallOutput
+from cluster.domain.scheduler.homes import Home
+from cluster.domain.worker.messages import RoomMeasured
+from cluster.domain.worker.report_making import SMALL_OUTPUT
+from cluster.domain.worker.room import Space
 from tests.sim.agent import Agent
 from tests.sim.box import Box
 from tests.sim.launcher import JournalLine, Launcher

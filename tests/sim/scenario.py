@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from cluster.domain import outbox, spec_memory
-from cluster.domain.errors import ClusterError
-from cluster.domain.events import CancelRequested, JobSubmitted, Target
-from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.job import ArraySegment, JobSpec
-from cluster.domain.views import job_view, worker_view
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.spec import ArraySegment, JobSpec
+from cluster.domain.scheduler.events import CancelRequested, JobSubmitted, Target
+from cluster.domain.scheduler.views import job_view, worker_view
+from cluster.domain.session import spec_memory
+from cluster.domain.worker import outbox
 from cluster.store.interface import Store
 from cluster.store.memory import Disk, MemoryStore
 from tests.sim.bad_luck import BadLuck, Fault

@@ -10,10 +10,13 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster.domain import invariants
-from cluster.domain.effects import CloseSession, Effect, Reply, Send
-from cluster.domain.errors import ClusterError
-from cluster.domain.events import (
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.scheduler import invariants
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import CloseSession, Effect, Reply, Send
+from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
     Now,
@@ -23,12 +26,9 @@ from cluster.domain.events import (
     WorkerDeregistered,
     WorkerRegistered,
 )
-from cluster.domain.ids import AttemptKey
-from cluster.domain.job import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.session import Assign, Downward, Hello, Report, ReportAcknowledged
-from cluster.domain.waiting import Saved, Waiting
-from cluster.domain.worker_messages import SessionReady
+from cluster.domain.scheduler.unwritten import Saved, Waiting
+from cluster.domain.session.messages import Assign, Downward, Hello, Report, ReportAcknowledged
+from cluster.domain.worker.messages import SessionReady
 from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
 from cluster.store.interface import Store
 from tests.sim.network import Connection

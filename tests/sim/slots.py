@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from cluster.domain import launcher_events as ev
-from cluster.domain.ids import AttemptKey
-from cluster.domain.leashes import SLOT_MARGIN, WATCHDOG_MARGIN, cut_at, is_out
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.launcher import messages as ev
+from cluster.domain.session.leashes import SLOT_MARGIN, WATCHDOG_MARGIN, cut_at, is_out
 from tests.sim.stalling import Stalling
 from tests.sim.truth import Run
 

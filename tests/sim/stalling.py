@@ -7,7 +7,7 @@ due by the clock happens first, and what waits in the sockets a moment later: th
 
 from collections import deque
 
-from cluster.domain.stalls import LISTENING
+from cluster.domain.base.stalls import LISTENING
 from tests.sim.world import Action, World
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job import DEFAULT_LOST_AFTER
-from cluster.store.sqlite import SqliteStore
+from cluster.domain.job.spec import DEFAULT_LOST_AFTER
+from cluster.store.sqlite.store import SqliteStore
 from tests.sim import many
 from tests.sim.bad_luck import ABSENCES, LATE_HELLOS, STALLS, BadLuck
 from tests.sim.scenario import seeds, simulate

@@ -7,20 +7,21 @@ from typing import Any
 
 import pytest
 
-from cluster.domain import scheduler_core, worker_core
-from cluster.domain.intervals import IntervalSet, Range
-from cluster.domain.launcher_core import LauncherCore
-from cluster.domain.leashes import is_out
-from cluster.domain.outbox import Outbox
-from cluster.domain.reports import Reports
-from cluster.domain.scheduler_core import SchedulerCore
-from cluster.domain.session import ReportAcknowledged
-from cluster.domain.spec_memory import SpecMemory
-from cluster.domain.states import TaskEvent
-from cluster.domain.tasks import Job
-from cluster.domain.waiting import Waiting
-from cluster.domain.worker import Worker
-from cluster.domain.worker_core import WorkerCore
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.job import Job
+from cluster.domain.job.states import TaskEvent
+from cluster.domain.launcher.core import LauncherCore
+from cluster.domain.scheduler import core as scheduler_core
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.report_intake import Reports
+from cluster.domain.scheduler.unwritten import Waiting
+from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.session.leashes import is_out
+from cluster.domain.session.messages import ReportAcknowledged
+from cluster.domain.session.spec_memory import SpecMemory
+from cluster.domain.worker import core as worker_core
+from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.outbox import Outbox
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
 from tests.sim import agent, test_simulation
@@ -157,7 +158,7 @@ def outputs_are_dropped(patch: Patch) -> None:
 
 
 def retries_never_end(patch: Patch) -> None:
-    patch.setattr("cluster.domain.reports._event_of", lambda job, end: TaskEvent.RETRIED)
+    patch.setattr("cluster.domain.scheduler.report_intake._event_of", lambda job, end: TaskEvent.RETRIED)
 
 
 def starts_are_not_journalled(patch: Patch) -> None:
@@ -175,7 +176,7 @@ def acknowledgements_are_read_last(patch: Patch) -> None:
 
 
 def all_goes_ahead_of_the_disk(patch: Patch) -> None:
-    patch.setattr("cluster.domain.waiting._may_go_ahead", lambda act, sure: True)
+    patch.setattr("cluster.domain.scheduler.unwritten._may_go_ahead", lambda act, sure: True)
 
 
 def what_is_decided_while_nothing_can_be_written_is_forgotten(patch: Patch) -> None:

@@ -6,14 +6,14 @@ Machines write here when a process starts and ends. What the scheduler commits i
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from cluster.domain.ids import AttemptKey
-from cluster.domain.intervals import IntervalSet
-from cluster.domain.job import JobSpec, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.launcher_core import SLOT_LOST_TEXT
-from cluster.domain.leashes import HEARTBEATS, lost_after_in_force
-from cluster.domain.scheduler_core import LEASE
-from cluster.domain.stalls import STALL
-from cluster.domain.states import TaskState
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.stalls import STALL
+from cluster.domain.job.spec import JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.launcher.core import SLOT_LOST_TEXT
+from cluster.domain.scheduler.core import LEASE
+from cluster.domain.session.leashes import HEARTBEATS, lost_after_in_force
 
 NOTICED = STALL + LEASE / HEARTBEATS + 1.0  # seconds for which a scheduler must have been stopped to notice it
 

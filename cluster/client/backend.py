@@ -1,0 +1,76 @@
+"""The one interface behind the client: a scheduler's Jobs service, or a lone worker's own.
+
+Implementations raise ClusterErrors, make one call each, and never try again: that is the client's business.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cluster.client.position import ReadSoFar
+from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class WantedOutput:
+    """What a reader asks for: of each stream that is wanted all, its last lines, or what comes after `so_far`."""
+
+    selector: str
+    stdout: bool
+    stderr: bool
+    follow: bool
+    tail: int | None
+    so_far: ReadSoFar | None = None
+
+
+class Door(Protocol):
+    """Where jobs can be submitted and asked for. Selectors are texts as people type them."""
+
+    address: str
+
+    async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
+        """The same id again answers the same job. `patience` in seconds: how long to wait for a connection; 0: not."""
+
+    async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
+        """Newest first; no selectors, no states: all; limit 0: without."""
+
+    async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
+        """One job and at most so many tasks, running and abnormal ones first."""
+
+    def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
+        """The jobs at once and after changes; ends when all have ended."""
+
+    def logs(
+        self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
+    ) -> AsyncGenerator[Output, None]:
+        """Output of one or more tasks. `connected` is called as soon as there is a connection, which output, for all
+        that one knows, may follow much later."""
+
+    async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
+        """The jobs as they are now, and how many tasks were asked to stop."""
+
+    async def workers(self) -> tuple[Worker, ...]:
+        """All workers that are known here."""
+
+    async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
+        """The token's record, and the text to paste. uses 0: without limit."""
+
+    async def tokens(self) -> tuple[Token, ...]:
+        """All tokens, used up and revoked ones included."""
+
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+        """Nobody can join with it; with `and_joined` who has is expelled."""
+
+    async def users(self) -> tuple[User, ...]:
+        """All users, revoked ones included."""
+
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+        """No certificate of the user is let in, nor anybody by its tokens; with `and_joined` nor who has joined so."""
+
+    async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
+        """Takes it off the list; with `revoke` no certificate of it is let in."""
+
+    async def close(self) -> None:
+        """Closes the connection."""

@@ -1,0 +1,172 @@
+"""The client's verbs on a scheduler."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cluster.client.backend import WantedOutput
+from cluster.client.connection import hanging_up, ready
+from cluster.client.messages import (
+    job_of,
+    output_fields,
+    revoked_of,
+    selectors_of,
+    spec_message,
+    task_of,
+    token_of,
+    user_of,
+    worker_of,
+)
+from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import scheduler_server_name
+from cluster.rpc.channel import dial
+from cluster.rpc.errors import calling
+from cluster.v1 import jobs_pb2, jobs_pb2_grpc
+
+
+class SchedulerDoor:
+    """One channel to one scheduler. Make it inside a running event loop."""
+
+    def __init__(self, address: str, credentials: Credentials) -> None:
+        self.address = address
+        name = scheduler_server_name(credentials.identity.cluster_id)
+        self._channel = dial(address, credentials, name)
+        self._jobs: Any = jobs_pb2_grpc.JobsStub(self._channel)  # the generated stubs know no asyncio
+
+    async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
+        request = jobs_pb2.SubmitRequest(id=job_id, spec=spec_message(spec))
+        with calling(self.address):
+            await ready(self._channel, self.address, patience)
+            return job_of((await self._jobs.Submit(request)).job)
+
+    async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
+        request = jobs_pb2.ListRequest(
+            selectors=selectors_of(selectors), states=[f"TASK_STATE_{s.name}" for s in states]
+        )
+        jobs: list[Job] = []
+        with calling(self.address):
+            while True:
+                request.limit = limit - len(jobs) if limit else 0
+                answer = await self._jobs.List(request)
+                jobs += map(job_of, answer.jobs)
+                if not answer.next or (limit and len(jobs) >= limit):
+                    return tuple(jobs)
+                request.below = answer.next
+
+    async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
+        request = jobs_pb2.GetRequest(selector=selectors_of([selector])[0])
+        tasks: list[Task] = []
+        with calling(self.address):
+            while True:
+                request.skip, request.max_tasks = len(tasks), max_tasks - len(tasks)
+                answer = await self._jobs.Get(request)
+                tasks += map(task_of, answer.tasks)
+                if not answer.more or len(tasks) >= max_tasks or not answer.tasks:
+                    return job_of(answer.job), tuple(tasks)
+
+    async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
+        request = jobs_pb2.WaitRequest(selectors=selectors_of(selectors))
+        jobs: dict[int, Job] = {}
+        with calling(self.address):
+            await ready(self._channel, self.address, patience)
+            with hanging_up(self._jobs.Wait(request)) as call:
+                async for answer in call:
+                    for message in answer.jobs:
+                        job = job_of(message)
+                        if not message.HasField("spec"):  # as it was
+                            job = replace(job, spec=jobs[job.number].spec)
+                        jobs[job.number] = job
+                    if not answer.more:
+                        yield tuple(jobs.values())
+
+    async def logs(
+        self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
+    ) -> AsyncGenerator[Output, None]:
+        request = jobs_pb2.ReadOutputRequest(**output_fields(wanted))
+        with calling(self.address):
+            await ready(self._channel, self.address, patience)
+            connected()
+            with hanging_up(self._jobs.ReadOutput(request)) as call:
+                async for piece in call:
+                    where = (piece.job, piece.task_number, piece.attempt)
+                    yield Output(*where, piece.stderr, piece.data, piece.end, piece.note)
+
+    async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
+        request = jobs_pb2.CancelRequest(selectors=selectors_of(selectors), grace=grace, reason=reason)
+        with calling(self.address):
+            answer = await self._jobs.Cancel(request)
+        jobs = tuple(map(job_of, answer.jobs))
+        if answer.more:
+            jobs = (await self.list(selectors, (), 0))[::-1]
+        return jobs, answer.cancelled
+
+    async def workers(self) -> tuple[Worker, ...]:
+        pages = self._pages(self._jobs.ListWorkers, jobs_pb2.ListWorkersRequest())
+        return tuple([worker_of(worker) async for page in pages for worker in page.workers])
+
+    async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
+        from cluster.v1 import admin_pb2
+
+        request = admin_pb2.CreateTokenRequest(role=role, life=life, uses=uses, user=user)
+        with calling(self.address):
+            answer = await self._admins("Tokens").CreateToken(request)
+        return token_of(answer.token), answer.join_token
+
+    async def tokens(self) -> tuple[Token, ...]:
+        from cluster.v1 import admin_pb2
+
+        pages = self._pages(self._admins("Tokens").ListTokens, admin_pb2.ListTokensRequest())
+        return tuple([token_of(token) async for page in pages for token in page.tokens])
+
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+        from cluster.v1 import admin_pb2
+
+        request = admin_pb2.RevokeTokenRequest(id=token_id, and_joined=and_joined, keep_jobs=keep_jobs)
+        with calling(self.address):
+            answer = await self._admins("Tokens").RevokeToken(request)
+        return revoked_of(answer)
+
+    async def users(self) -> tuple[User, ...]:
+        from cluster.v1 import admin_pb2
+
+        pages = self._pages(self._admins("Users").ListUsers, admin_pb2.ListUsersRequest())
+        return tuple([user_of(user) async for page in pages for user in page.users])
+
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+        from cluster.v1 import admin_pb2
+
+        request = admin_pb2.RevokeUserRequest(name=name, and_joined=and_joined, keep_jobs=keep_jobs)
+        with calling(self.address):
+            answer = await self._admins("Users").RevokeUser(request)
+        return revoked_of(answer)
+
+    async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            answer = await self._admins("Workers").RemoveWorker(
+                admin_pb2.RemoveWorkerRequest(worker=worker, revoke=revoke)
+            )
+        return RemovedWorker(answer.id, answer.name, answer.held, tuple(answer.tokens))
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def _pages(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
+        """Each answer, until there are no more."""
+        while True:
+            with calling(self.address):
+                answer = await method(request)
+            yield answer
+            if not answer.next:
+                return
+            request.after = answer.next
+
+    def _admins(self, service: str) -> Any:
+        """The stub of a service for admins: loaded only for them."""
+        from cluster.v1 import admin_pb2_grpc
+
+        return getattr(admin_pb2_grpc, f"{service}Stub")(self._channel)

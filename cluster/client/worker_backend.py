@@ -1,0 +1,188 @@
+"""The client's verbs on a lone worker's own API (`--at HOST:PORT`)."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, NoReturn
+
+import grpc.aio
+
+from cluster.client.backend import WantedOutput
+from cluster.client.connection import hanging_up, ready
+from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
+from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
+from cluster.domain.base.errors import InvalidInput, NotReached, Untrusted
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.tokens import split_address
+from cluster.rpc.channel import CONNECT_TIMEOUT, dial
+from cluster.rpc.errors import calling
+from cluster.v1 import worker_pb2, worker_pb2_grpc
+
+
+class WorkerDoor:
+    """One channel to one worker, whose name is asked for at the first call."""
+
+    def __init__(self, address: str, credentials: Credentials) -> None:
+        self.address = address
+        self._credentials = credentials
+        self._channel: grpc.aio.Channel | None = None
+        self._stub: Any = None  # the generated stubs know no asyncio
+        self._connecting = asyncio.Lock()
+
+    async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
+        request = worker_pb2.StartJobRequest(id=job_id, spec=spec_message(spec))
+        worker = await self._worker(patience)
+        with calling(self.address):
+            return job_of((await worker.StartJob(request)).job)
+
+    async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
+        found: dict[str, Job] = {}
+        for selector in selectors or ["all"]:
+            found |= {job.id: job for job, _ in await self._get(selector)}
+        jobs = sorted(found.values(), key=lambda job: job.number, reverse=True)
+        jobs = [job for job in jobs if not states or job.state in states]
+        return tuple(jobs[:limit] if limit else jobs)
+
+    async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
+        found = await self._get(selector)
+        if len(found) != 1:
+            raise InvalidInput(f"{selector!r} names {len(found)} jobs: give one")
+        job, task = found[0]
+        return job, (task,)[:max_tasks]
+
+    async def _get(self, selector: str) -> tuple[tuple[Job, Task], ...]:
+        request = worker_pb2.GetJobsRequest()
+        if selector != "all":
+            request.selector.CopyFrom(selectors_of([selector])[0])
+        worker = await self._worker()
+        found: list[tuple[Job, Task]] = []
+        with calling(self.address):
+            while True:
+                answer = await worker.GetJobs(request)
+                found += ((job_of(j), task_of(t)) for j, t in zip(answer.jobs, answer.tasks, strict=True))
+                if not answer.next:
+                    return tuple(found)
+                request.below = answer.next
+
+    async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
+        """The worker answers when a job has ended, and says nothing in between."""
+        worker = await self._worker(patience)
+        jobs = {job.id: job for job in await self.list(selectors, (), 0)}
+        yield tuple(jobs.values())
+        unended = selectors_of([job.id for job in jobs.values() if not job.state.ended])
+        requests = [worker_pb2.WaitJobRequest(selector=selector) for selector in unended]
+        with calling(self.address), contextlib.ExitStack() as stack:
+            calls = [stack.enter_context(hanging_up(worker.WaitJob(request))) for request in requests]
+            for answer in asyncio.as_completed(map(_answer, calls)):
+                job = job_of((await answer).job)
+                jobs[job.id] = job
+                yield tuple(jobs.values())
+
+    async def logs(
+        self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
+    ) -> AsyncGenerator[Output, None]:
+        request = worker_pb2.ReadJobOutputRequest(**output_fields(wanted))
+        worker = await self._worker(patience)
+        connected()
+        with calling(self.address), hanging_up(worker.ReadJobOutput(request)) as call:
+            async for piece in call:
+                yield Output(0, 0, 1, piece.stderr, piece.data, piece.end)
+
+    async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
+        running = {job.id for job in await self.list(selectors, (), 0) if not job.state.ended}
+        worker = await self._worker()
+        jobs: dict[str, Job] = {}
+        with calling(self.address):
+            for selector in selectors_of(selectors):
+                answer = await worker.StopJob(worker_pb2.StopJobRequest(selector=selector, grace=grace, reason=reason))
+                jobs |= {job.id: job_of(job) for job in answer.jobs}
+        return tuple(jobs.values()), len(running)
+
+    async def workers(self) -> tuple[Worker, ...]:
+        self._refuse()
+
+    async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
+        self._refuse()
+
+    async def tokens(self) -> tuple[Token, ...]:
+        self._refuse()
+
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+        self._refuse()
+
+    async def users(self) -> tuple[User, ...]:
+        self._refuse()
+
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+        self._refuse()
+
+    async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
+        self._refuse()
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+
+    def _refuse(self) -> NoReturn:
+        raise InvalidInput(f"{self.address} is a single worker, which knows of no others: ask the scheduler")
+
+    async def _worker(self, patience: float = 0.0) -> Any:
+        async with self._connecting:
+            if self._channel is None:
+                name = await _worker_name(self.address, self._credentials)
+                self._channel = dial(self.address, self._credentials, name)
+                self._stub = worker_pb2_grpc.WorkerStub(self._channel)
+        await ready(self._channel, self.address, patience)
+        return self._stub
+
+
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED, of OpenSSL
+
+
+async def _answer(call: Any) -> Any:
+    """A gRPC call is awaitable, and asyncio asks for a coroutine."""
+    return await call
+
+
+async def _worker_name(address: str, credentials: Credentials) -> str:
+    """The DNS name in the certificate of the worker at `address`, once TLS has proven that our CA issued it.
+
+    gRPC asks for a name before it dials, and `--at` says only where. Any worker of our cluster will do, and
+    nothing but a worker: the names of schedulers have another form. Untrusted if it is none.
+    """
+    import ssl  # 10 ms, for `--at` only
+
+    context = ssl.create_default_context(cadata=credentials.ca_pem.decode())
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the name is what we ask for; compared below
+    host, port = split_address(address)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+    except ssl.SSLCertVerificationError as error:
+        if error.verify_code == _EXPIRED:
+            raise Untrusted(f"the server at {address} shows a certificate that has expired") from None
+        raise Untrusted(
+            f"the server at {address} is of another cluster than {credentials.identity}: name its own with "
+            "--credentials FILE; a worker that stands alone has it as admin.pem in its directory"
+        ) from None
+    except ssl.SSLError:
+        raise Untrusted(f"the server at {address} does not speak TLS 1.3; it is something else than cluster") from None
+    except TimeoutError:
+        raise NotReached(f"{address} cannot be reached: nobody answered in time") from None
+    except OSError as error:
+        # asyncio has words of its own in strerror
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        raise NotReached(f"{address} cannot be reached: {why}") from None
+    certificate: Any = writer.get_extra_info("peercert")
+    writer.transport.abort()  # a polite goodbye would wait for the other side's
+    with contextlib.suppress(OSError):  # it may have hung up already, as we showed no certificate
+        await writer.wait_closed()
+    end = f".worker.{credentials.identity.cluster_id}.cluster.internal"
+    for kind, name in certificate.get("subjectAltName", ()):
+        if kind == "DNS" and name.endswith(end):
+            return str(name)
+    raise Untrusted(f"the server at {address} is no worker of this cluster: its certificate names somebody else")

@@ -1,0 +1,1 @@
+"""What everything else stands on: sets of numbers, times, names, errors."""

@@ -1,0 +1,76 @@
+"""Durations, sizes and cpus as people read and type them."""
+
+import re
+from decimal import Decimal, InvalidOperation
+
+from cluster.domain.base.errors import InvalidInput
+
+_UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)(?:i?b)?")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90`, `90s`, `10m`, `1h30m`, `1.5h`, `2d`, `500ms`. InvalidInput for anything else."""
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    parts = _PARTS.findall(text)
+    units = [unit for _, unit in parts]
+    if not parts or "".join(n + u for n, u in parts) != text or len(set(units)) != len(units):
+        raise InvalidInput(f"{text!r} is no duration: use seconds, or units as in 90s, 10m, 1h30m, 2d")
+    return float(sum(Decimal(number) * _UNITS[unit] for number, unit in parts))
+
+
+def format_duration(seconds: float) -> str:
+    """At most two units, for people: 0.3s, 12s, 4m05s, 2h03m, 3d04h."""
+    if seconds < 0:
+        seconds = 0.0
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def parse_cpus(text: str) -> int:
+    """Thousandths of a cpu from `2`, `0.5`, `1.25`. InvalidInput for anything else, or below 0.001."""
+    try:
+        milli = Decimal(text.strip()) * 1000
+    except InvalidOperation:
+        milli = Decimal(0)
+    if not milli.is_finite() or not 1 <= milli < 2**31 or milli != int(milli):
+        raise InvalidInput(f"{text!r} is no number of cpus: use 0.001 or more, as in 2 or 0.5")
+    return int(milli)
+
+
+def format_cpus(millicpus: int) -> str:
+    """`2`, `0.5`."""
+    return f"{millicpus / 1000:g}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `500`, `64k`, `64M`, `1.5GiB`: binary units, with or without `iB`. InvalidInput for anything else."""
+    found = _SIZE.fullmatch(text.strip().lower())
+    size = Decimal(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else Decimal("0.5")
+    if size != int(size) or size >= 2**63:
+        raise InvalidInput(f"{text!r} is no size: use bytes, or units as in 500k, 64M, 2G")
+    return int(size)
+
+
+def format_size(size: int) -> str:
+    """Bytes with binary units and three digits: 512 B, 1.5 KiB, 20.0 MiB."""
+    if size < 1024:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        value /= 1024
+        if value < 999.5:
+            return f"{value:.3g} {unit}" if value >= 100 else f"{value:.1f} {unit}"
+    return f"{value / 1024:.1f} PiB"

@@ -1,0 +1,1 @@
+"""What a job is: its spec, its tasks and their states, and how people name them."""

@@ -1,0 +1,304 @@
+"""The tasks of one job: which index is in which state, who holds it, in which attempt.
+
+Nothing here is per task unless the task is out of the ordinary: states are interval sets, moved by the table of
+`states`. A job of a million pending tasks is a handful of ranges.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.chunks import chunks_of, parted, worth_it
+from cluster.domain.job.spec import Held, JobChunk, JobProgress, JobRecord
+from cluster.domain.job.states import IllegalTransition, TaskEvent, TaskState, next_state
+
+Holder = tuple[str, int]  # (worker id, attempt)
+
+_KEPT = (TaskState.READY, TaskState.BACKOFF, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
+_LIVE = (TaskState.READY, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.BACKOFF)
+_HELD = (TaskState.RUNNING, TaskState.ASSIGNED)
+
+
+class Job:
+    """A job in the scheduler's memory: its record, the sets, and what is measured as it goes."""
+
+    __slots__ = (
+        "_attempts_held",
+        "_changed",
+        "attempts",
+        "cancel_grace",
+        "cancel_reason",
+        "cancelled_by",
+        "cancelling",
+        "ended_at",
+        "exit_code",
+        "held",
+        "mean_run",
+        "reason",
+        "record",
+        "sets",
+        "started_at",
+    )
+
+    def __init__(self, record: JobRecord) -> None:
+        self.record = record
+        self.sets = {state: IntervalSet() for state in TaskState}
+        self.sets[TaskState.READY].add(0, record.spec.task_count)
+        self.held: dict[Holder, IntervalSet] = {}
+        self._attempts_held: dict[str, set[int]] = {}  # worker id: the attempts in `held`, to find them at once
+        self.attempts: dict[int, IntervalSet] = {}  # n: tasks whose n-th attempt ended without ending the task
+        self.cancelling = IntervalSet()
+        self.cancel_grace = 0.0
+        self.started_at = self.ended_at = 0.0
+        self.cancelled_by = self.cancel_reason = self.reason = ""
+        self.exit_code = 0
+        self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
+        self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
+
+    # ── what it is ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def number(self) -> int:
+        return self.record.number
+
+    @property
+    def ready(self) -> IntervalSet:
+        return self.sets[TaskState.READY]
+
+    @property
+    def live(self) -> bool:
+        """Whether any task has not ended."""
+        return any(self.sets[state] for state in _LIVE)
+
+    @property
+    def pieces(self) -> int:
+        """Of how many ranges its sets are made: what it costs in memory and on disk."""
+        return sum(tasks.range_count() for tasks in self.sets.values())
+
+    def count(self, state: TaskState) -> int:
+        return len(self.sets[state])
+
+    def held_by(self, worker_id: str) -> Iterator[tuple[int, IntervalSet]]:
+        """(attempt, tasks) of one worker."""
+        return ((attempt, self.held[worker_id, attempt]) for attempt in sorted(self._attempts_held.get(worker_id, ())))
+
+    def is_held_by(self, worker_id: str) -> bool:
+        return worker_id in self._attempts_held
+
+    def held_among(self, tasks: IntervalSet) -> IntervalSet:
+        """Those of `tasks` that any worker holds."""
+        assigned, running = (self.sets[state].intersection(tasks) for state in (TaskState.ASSIGNED, TaskState.RUNNING))
+        assigned.update(running)
+        return assigned
+
+    def last_attempt(self, index: int) -> int | None:
+        """The number of the last attempt of a task that was begun, 0: none yet. None: it has ended, and only its ends
+        tell."""
+        if any(index in tasks for state, tasks in self.sets.items() if state.ended):
+            return None
+        begun = [attempt for (_, attempt), tasks in self.held.items() if index in tasks]
+        return max(begun + [attempt for attempt, tasks in self.attempts.items() if index in tasks], default=0)
+
+    def lines_of(self, ranges: Iterable[Range]) -> tuple[bytes, ...]:
+        """The lines of these tasks in order; none for a job without lines."""
+        index = self.record.spec.line_index
+        return () if index is None else tuple(line for r in ranges for line in index.slice(r.start, r.stop))
+
+    def note_start(self, at: float) -> None:
+        """A task started at this wall-clock time (0: unknown)."""
+        if at and (not self.started_at or at < self.started_at):
+            self.started_at = at
+
+    def note_abnormal_end(self, reason: str, exit_code: int) -> None:
+        """A task ended for good, and not well: the job shows the first reason and the highest code."""
+        self.reason = self.reason or reason
+        self.exit_code = max(self.exit_code, exit_code)
+
+    # ── what happens to its tasks ─────────────────────────────────────────────────────────────────────────────────
+
+    def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:
+        """Moves the first ready tasks, at most `count`, to a worker. Returns them as (attempt, ranges)."""
+        taken = IntervalSet(self.ready.take(count))
+        self._note_change(taken)
+        self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].update(taken)
+        given: list[tuple[int, tuple[Range, ...]]] = []
+        for attempt, tasks in self._next_attempts(taken):
+            self._hold(worker_id, attempt).update(tasks)
+            given.append((attempt, tuple(tasks.ranges())))
+        return sorted(given)
+
+    def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
+        """What the worker holds in that attempt, to be added to."""
+        self._attempts_held.setdefault(worker_id, set()).add(attempt)
+        return self.held.setdefault((worker_id, attempt), IntervalSet())
+
+    def _drop_if_empty(self, worker_id: str, attempt: int) -> None:
+        if not self.held.get((worker_id, attempt), True):
+            del self.held[worker_id, attempt]
+            self._attempts_held[worker_id].discard(attempt)
+            if not self._attempts_held[worker_id]:
+                del self._attempts_held[worker_id]
+
+    def _next_attempts(self, tasks: IntervalSet) -> Iterator[tuple[int, IntervalSet]]:
+        """Splits the tasks by the number of the attempt that comes next."""
+        first_time = tasks
+        for attempt, ended in self.attempts.items():
+            if again := ended.intersection(tasks):
+                first_time = first_time.copy()
+                first_time.difference_update(again)
+                yield attempt + 1, again
+        if first_time:
+            yield 1, first_time
+
+    def started(self, worker_id: str, attempt: int, tasks: IntervalSet) -> bool:
+        """Whether any of these that the worker holds became running by it."""
+        fresh = self._of(worker_id, attempt, tasks).intersection(self.sets[TaskState.ASSIGNED])
+        self._move(TaskState.ASSIGNED, TaskEvent.STARTED, fresh)
+        return bool(fresh)
+
+    def release(self, worker_id: str, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
+        """Ends the worker's hold on those of `tasks` that it holds in that attempt; they move by `event`.
+
+        Returns those that moved. What it does not hold is stale and left alone. RETURNED concerns only tasks that have
+        not started."""
+        moved = self._of(worker_id, attempt, tasks)
+        if event is TaskEvent.RETURNED:
+            moved = moved.intersection(self.sets[TaskState.ASSIGNED])
+        if moved:
+            self._move_held(event, moved)
+            self.held[worker_id, attempt].difference_update(moved)
+            self._note_attempt(event, attempt, moved)
+            self._drop_if_empty(worker_id, attempt)
+        return moved
+
+    def cancel_unassigned(self, tasks: IntervalSet) -> int:
+        """Cancels those that are ready or between two attempts. Returns how many."""
+        cancelled = 0
+        for state in (TaskState.READY, TaskState.BACKOFF):
+            ours = self.sets[state].intersection(tasks)
+            self._move(state, TaskEvent.CANCELLED, ours)
+            self._forget_attempts(ours)
+            cancelled += len(ours)
+        return cancelled
+
+    def ask_to_stop(self, tasks: IntervalSet) -> None:
+        """These, which are held, are to be cancelled when they come back."""
+        self._note_change(tasks)
+        self.cancelling.update(tasks)
+
+    def due(self, tasks: IntervalSet) -> bool:
+        """The pause between two attempts is over for those of `tasks` that are in one. Whether any was."""
+        waiting = self.sets[TaskState.BACKOFF].intersection(tasks)
+        self._move(TaskState.BACKOFF, TaskEvent.DUE, waiting)
+        return bool(waiting)
+
+    def _of(self, worker_id: str, attempt: int, tasks: IntervalSet) -> IntervalSet:
+        held = self.held.get((worker_id, attempt))
+        return held.intersection(tasks) if held else IntervalSet()
+
+    def _move(self, state: TaskState, event: TaskEvent, tasks: IntervalSet) -> None:
+        if tasks:
+            self._note_change(tasks)
+            target = next_state(state, event)
+            self.sets[state].difference_update(tasks)
+            self.sets[target].update(tasks)
+
+    def _move_held(self, event: TaskEvent, tasks: IntervalSet) -> None:
+        """Moves held tasks, some of which may be running and some only assigned."""
+        moved = 0
+        for state in _HELD:
+            ours = self.sets[state].intersection(tasks)
+            self._move(state, event, ours)
+            moved += len(ours)
+        if moved != len(tasks):
+            raise IllegalTransition(TaskState.ASSIGNED, event, f"job {self.number}, {tasks}, only {moved} held")
+
+    def _note_attempt(self, event: TaskEvent, attempt: int, tasks: IntervalSet) -> None:
+        if event is TaskEvent.RETURNED:
+            return  # it never started: the same attempt number is free to be used
+        self.cancelling.difference_update(tasks)
+        self._forget_attempts(tasks)
+        if event is TaskEvent.RETRIED:
+            self.attempts.setdefault(attempt, IntervalSet()).update(tasks)
+
+    def _forget_attempts(self, tasks: IntervalSet) -> None:
+        for attempt, ended in list(self.attempts.items()):
+            ended.difference_update(tasks)
+            if not ended:
+                del self.attempts[attempt]
+
+    # ── how it is kept ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def saves(self) -> list[JobProgress | JobChunk]:
+        """The persisted form of what may have changed since this was asked last."""
+        if self._changed is None:
+            count = self.record.spec.task_count
+            if not worth_it(count, self.pieces):
+                return [self.progress()]
+            self._changed = chunks_of(IntervalSet([(0, count)]))
+        changed, self._changed = self._changed, set()
+        return [self.progress(chunked=True), *self._chunks(changed)]
+
+    def _note_change(self, tasks: IntervalSet) -> None:
+        if self._changed is not None:
+            self._changed |= chunks_of(tasks)
+
+    def _chunks(self, numbers: set[int]) -> Iterator[JobChunk]:
+        kept = parted({state.word: self.sets[state] for state in _KEPT} | {"cancelling": self.cancelling}, numbers)
+        held, attempts = parted(self.held, numbers), parted(self.attempts, numbers)
+        for number in sorted(numbers):
+            yield JobChunk(
+                self.number,
+                number,
+                **kept[number],
+                held=tuple(Held(*holder, flat) for holder, flat in sorted(held[number].items())),
+                attempts=tuple(sorted(attempts[number].items())),
+            )
+
+    def progress(self, *, chunked: bool = False) -> JobProgress:
+        """The persisted form of all of it, as of now; `chunked`: but for the sets."""
+        sets = self._sets_as_kept() if not chunked else {}
+        return JobProgress(
+            number=self.number,
+            cancel_grace=self.cancel_grace,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            cancelled_by=self.cancelled_by,
+            cancel_reason=self.cancel_reason,
+            exit_code=self.exit_code,
+            reason=self.reason,
+            chunked=chunked,
+            **sets,
+        )
+
+    def _sets_as_kept(self) -> dict[str, Any]:
+        ready, backoff, succeeded, failed, cancelled = (tuple(self.sets[state].flat()) for state in _KEPT)
+        return {
+            "ready": ready,
+            "backoff": backoff,
+            "succeeded": succeeded,
+            "failed": failed,
+            "cancelled": cancelled,
+            "held": tuple(Held(worker, attempt, tuple(t.flat())) for (worker, attempt), t in sorted(self.held.items())),
+            "attempts": tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
+            "cancelling": tuple(self.cancelling.flat()),
+        }
+
+    @classmethod
+    def restored(cls, record: JobRecord, progress: JobProgress) -> "Job":
+        """As it was. Held tasks count as assigned until their worker says which of them it has started."""
+        job = cls(record)
+        for state in _KEPT:
+            job.sets[state] = IntervalSet.from_flat(getattr(progress, state.word))
+        for held in progress.held:
+            tasks = job._hold(held.worker_id, held.attempt)
+            tasks.update(IntervalSet.from_flat(held.flat))
+            job.sets[TaskState.ASSIGNED].update(tasks)
+        job.attempts = {n: IntervalSet.from_flat(flat) for n, flat in progress.attempts}
+        job.cancelling = IntervalSet.from_flat(progress.cancelling)
+        job.cancel_grace = progress.cancel_grace
+        job.started_at, job.ended_at = progress.started_at, progress.ended_at
+        job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
+        job.exit_code, job.reason = progress.exit_code, progress.reason
+        job._changed = set() if progress.chunked else None
+        return job

@@ -1,0 +1,263 @@
+"""Which jobs or tasks are meant, as people type them.
+
+    5        a job by its number        5.17 5.1-10 5.1,4-6   tasks of it, by their numbers
+    last     the newest job             all                   every job
+    NAME     the jobs of that name      UUID                  a job by its id
+    5.17#2   an attempt of a task       5#2                   where the job has but one
+
+Tasks may follow `last`, a UUID and a name as well (`last.3`, `sweep.23`). A number is always a job's number, never a
+name; and a job whose whole name is `sweep.23` is meant before a task of one called `sweep`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.arrays import format_array, parse_array
+from cluster.domain.job.spec import ArraySegment, JobRecord, JobSpec
+from cluster.domain.scheduler.events import Target
+
+MAX_NAME = 255  # characters of a job's name
+# Of all selectors together, so that they cost milliseconds and not seconds:
+MAX_RANGES = 25_000  # of tasks that are not next to each other
+MAX_LOOKS = 30_000  # at a segment of an array for a part of a selector
+
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_ATTEMPT = r"(?:#([0-9]{1,9}))?"
+_WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.([^#]*))?{_ATTEMPT}", re.DOTALL)
+_NAME_WITH_TASKS = re.compile(rf"(.+?)(?:\.([0-9][0-9,:-]*))?{_ATTEMPT}", re.DOTALL)
+
+
+class Kind(StrEnum):
+    """What a selector's text says."""
+
+    NUMBER = "number"
+    ID = "id"
+    NAME = "name"
+    LAST = "last"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """One parsed selector. `value` is the number, id or name; `tasks` are task numbers, None: all tasks; `attempt` is
+    one of the only task, 0: none in particular."""
+
+    kind: Kind
+    value: str = ""
+    tasks: tuple[ArraySegment, ...] | None = None
+    attempt: int = 0
+
+    def __str__(self) -> str:
+        head = self.value or self.kind.value
+        tasks = "" if self.tasks is None else f".{format_array(self.tasks)}"
+        return f"{head}{tasks}{f'#{self.attempt}' if self.attempt else ''}"
+
+    def of(self, number: int, name: str) -> "Selector":
+        """What it means of the job of this number and name, which is one that it selects."""
+        split = (self.kind is Kind.NAME and name != self.value and self.without_tasks()) or self
+        return replace(split, kind=Kind.NUMBER, value=str(number))
+
+    def without_tasks(self) -> "Selector | None":
+        """Of a name that may end in the numbers of tasks: the name before them, and the tasks. None: it does not."""
+        match = _NAME_WITH_TASKS.fullmatch(self.value)
+        if match is None or match[2] is match[3] is None:
+            return None
+        return _with_tasks(self.value, Selector(Kind.NAME, match[1]), match[2], match[3])
+
+
+class Directory(Protocol):
+    """The jobs that the asker may see. Numbers come in ascending order."""
+
+    def numbers(self) -> Sequence[int]:
+        """Of all jobs."""
+
+    def record(self, number: int) -> JobRecord | None:
+        """The job of that number; None when there is none to see."""
+
+    def number_of_id(self, job_id: str) -> int | None:
+        """The job with that UUID."""
+
+    def numbers_of_name(self, name: str) -> Sequence[int]:
+        """The jobs of that name."""
+
+
+def names_tasks(text: str) -> bool:
+    """Whether it selects tasks of jobs, not whole ones; of a name as it most likely is meant (`sweep.23`)."""
+    selector = parse_selector(text)
+    named = selector.without_tasks() if selector.kind is Kind.NAME else selector
+    return named is not None and named.tasks is not None
+
+
+def parse_selector(text: str) -> Selector:
+    """InvalidInput says what is wrong with a text that can select nothing."""
+    text = text.strip()
+    if not text:
+        raise InvalidInput("an empty selector selects nothing: use a job's number, name or UUID, last or all")
+    if text == "all":
+        return Selector(Kind.ALL)
+    match = _WITH_TASKS.fullmatch(text)
+    if not match:
+        return Selector(Kind.NAME, text)
+    head = match[1]
+    if head == "last":
+        job = Selector(Kind.LAST)
+    elif head.isdigit():
+        job = Selector(Kind.NUMBER, str(int(head)))
+    else:
+        job = Selector(Kind.ID, head)
+    return _with_tasks(text, job, match[2], match[3])
+
+
+def _with_tasks(text: str, job: Selector, tasks: str | None, attempt: str | None) -> Selector:
+    if tasks == "":
+        raise InvalidInput(f"{text!r} names no task: give its number after the dot, as in {job}.17 or {job}.1-10")
+    segments = None if tasks is None else parse_array(tasks)
+    if attempt is None:
+        return replace(job, tasks=segments)
+    if not int(attempt) or (segments and sum(segment.size for segment in segments) > 1):
+        raise InvalidInput(f"{text!r} names no attempt: give one task and the attempt's number, as in {job}.17#2")
+    return replace(job, tasks=segments, attempt=int(attempt))
+
+
+def check_name(name: str) -> None:
+    """InvalidInput for a name that nobody could select the job by. The empty one is no name."""
+    if len(name) > MAX_NAME:
+        raise InvalidInput(f"a job's name of {len(name)} characters: the limit is {MAX_NAME}")
+    if name and (name != name.strip() or name == "all" or _WITH_TASKS.fullmatch(name)):
+        raise InvalidInput(f"a job cannot be called {name!r}: as a selector that means something else")
+
+
+def resolve(selector: Selector, jobs: Directory) -> list[Target]:
+    """The jobs and tasks it selects now. `all` may be none; every other that finds nothing raises NotFound."""
+    selection = Selection()
+    selection.add_tasks(selection.find(selector, jobs))
+    return list(selection.targets())
+
+
+class Found(NamedTuple):
+    """Jobs of which some tasks are meant."""
+
+    records: Sequence[JobRecord] = ()
+    tasks: tuple[ArraySegment, ...] | None = None  # None: the one that each has
+    attempt: int = 0  # of these, 0: no certain one
+
+
+class Selection:
+    """The jobs and tasks that some selectors mean together. Of each call `find`; what that answers is for `add_tasks`,
+    which may take longer and needs no directory any more. `attempts` are those that were named: by job and index."""
+
+    def __init__(self) -> None:
+        self.attempts: dict[tuple[int, int], int] = {}
+        self._whole: dict[int, None] = {}
+        self._parts: dict[int, list[range]] = {}
+        self._ranges = self._looks = 0
+
+    def find(self, selector: Selector, jobs: Directory) -> Found:
+        """NotFound for one that means no job; `all` may be none."""
+        if selector.kind is Kind.ALL:
+            self._whole.update(dict.fromkeys(jobs.numbers()))
+            return Found()
+        if selector.kind is Kind.NAME:
+            value, numbers = repr(selector.value), jobs.numbers_of_name(selector.value)
+            if not numbers and (split := selector.without_tasks()):
+                selector, numbers = split, jobs.numbers_of_name(split.value)
+        else:
+            record = _one(selector, jobs)
+            value, numbers = selector.value, [record.number] if record else []
+        if not numbers:
+            raise NotFound(f"there is no job {value}; `cluster job list` shows those there are")
+        if selector.tasks is None and not selector.attempt:
+            self._whole.update(dict.fromkeys(numbers))
+            return Found()
+        records = [record for number in numbers if (record := jobs.record(number))]
+        return Found(records, selector.tasks, selector.attempt)
+
+    def add_tasks(self, found: Found) -> None:
+        """NotFound for numbers of which no job has any, InvalidInput for more than MAX_RANGES or MAX_LOOKS."""
+        missing, added = NotFound(), False
+        for record in found.records:
+            try:
+                parts = [range(1)] if found.tasks is None else self._parts_of(record, found.tasks)
+            except NotFound as error:
+                missing = error
+                continue
+            if found.tasks is None and record.spec.is_array:
+                raise InvalidInput(
+                    f"job {record.number} has many tasks: name the attempt's, as in {record.number}.17#2"
+                )
+            self._parts.setdefault(record.number, []).extend(parts)
+            added = True
+            if found.attempt:
+                self.attempts[record.number, parts[0].start] = found.attempt
+        if found.records and not added:
+            raise missing
+
+    def _parts_of(self, record: JobRecord, wanted: Iterable[ArraySegment]) -> list[range]:
+        numbering, parts = record.spec.numbering, list[range]()
+        for segment in dict.fromkeys(wanted):
+            before = len(parts)
+            for place in numbering.reach(segment.first, segment.last):
+                self._looks += 1
+                if found := numbering.common(place, segment):
+                    self._ranges += 1 if found.step == 1 else len(found)
+                    parts.append(found)
+                if self._ranges > MAX_RANGES or self._looks > MAX_LOOKS:
+                    raise InvalidInput(
+                        f"too many single tasks in {format_array([segment])}: use a step of 1, or one job for each"
+                    )
+            if len(parts) == before:
+                what = format_array([segment])
+                raise NotFound(f"job {record.number} has no task {what}: {_what_it_has(record.spec)}")
+        return parts
+
+    def leave_out(self, number: int, index: int) -> None:
+        """A task that was selected by an attempt, and by nothing else."""
+        self._parts[number].remove(range(index, index + 1))
+
+    def numbers(self) -> list[int]:
+        """Of the jobs of which anything is selected, ascending."""
+        return sorted(self._whole.keys() | self._parts.keys())
+
+    def targets(self) -> Iterator[Target]:
+        """What is selected, in the order of the jobs."""
+        return map(self.target, self.numbers())
+
+    def parts(self) -> Iterator[Target]:
+        """What is selected of those jobs of which not all is, in their order."""
+        return map(self.target, sorted(self._parts.keys() - self._whole.keys()))
+
+    def target(self, number: int) -> Target:
+        """What is selected of that job."""
+        if number in self._whole:
+            return Target(number)
+        indexes = IntervalSet()
+        parts = self._parts[number]
+        indexes.update((part.start, part.stop) for part in parts if part.step == 1)
+        for part in parts:
+            if part.step != 1:
+                indexes.update_each(part)
+        return Target(number, tuple(indexes.ranges()))
+
+
+def _one(selector: Selector, jobs: Directory) -> JobRecord | None:
+    """The one job of a number, an id or `last`."""
+    if selector.kind is Kind.LAST:
+        numbers = jobs.numbers()
+        if not numbers:
+            raise NotFound("there is no last job: none was submitted yet")
+        return jobs.record(numbers[-1])
+    number = int(selector.value) if selector.kind is Kind.NUMBER else jobs.number_of_id(selector.value)
+    return None if number is None else jobs.record(number)
+
+
+def _what_it_has(spec: JobSpec) -> str:
+    if not spec.is_array:
+        return "it is a single task"
+    shown = list(islice(spec.numbering, 6))
+    return f"its tasks are {format_array(shown[:5])}{',…' if shown[5:] else ''}"

@@ -1,0 +1,84 @@
+"""What Linux can start: how long the words, variables and lines of a job may be, and how many.
+
+The kernel takes no string of more than 128 KiB, its NUL included (MAX_ARG_STRLEN), and all of them together, with a
+pointer to each, must fit into a quarter of the stack's limit: 2 MiB where that is 8 MiB, as usual. A job that cannot
+start anywhere is refused when it is handed in, not once for each task on a worker.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.lines import first_longer
+
+if TYPE_CHECKING:
+    from cluster.domain.job.spec import JobSpec
+
+MAX_STRING = 128 * 1024 - 1  # bytes of one word, of NAME=VALUE, or of CLUSTER_LINE=…
+MAX_STRINGS = 1536 * 1024  # bytes of all; the rest of 2 MiB is for what workers add to the environment
+MAX_WORDS = 32_768  # of a command
+MAX_VARIABLES = 4096
+MAX_PATH = 4095  # bytes of a path
+
+_EACH = 9  # bytes for the NUL and the pointer of a string
+_LINE_VARIABLE = len("CLUSTER_LINE=")
+_USE_A_FILE = "put it into a file"
+
+
+def check_startable(spec: "JobSpec") -> None:
+    """InvalidInput names what is too large, its size and the limit."""
+    words = [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
+    if len(words) > MAX_WORDS:
+        raise InvalidInput(f"a command of {len(words)} words: the most are {MAX_WORDS}; {_USE_A_FILE}")
+    if len(spec.env) > MAX_VARIABLES:
+        raise InvalidInput(f"{len(spec.env)} environment variables: the most are {MAX_VARIABLES}; {_USE_A_FILE}")
+    for what, path in (("--cwd", spec.cwd), ("--script", spec.script)):
+        if size_of(path) > MAX_PATH:
+            raise InvalidInput(f"{what} has {size_of(path)} bytes: Linux knows no path of more than {MAX_PATH}")
+    total = 0
+    for place, word in enumerate(words, start=1):
+        total += _checked(f"word {place} of the command", size_of(word))
+    for name, value in spec.env:
+        total += _checked(f"the variable {name[:40]!r}", size_of(name) + 1 + size_of(value))
+    if total > MAX_STRINGS:
+        raise InvalidInput(
+            f"command and environment have {total} bytes, {_EACH} for each word and variable included: "
+            f"the limit is {MAX_STRINGS}; {_USE_A_FILE}"
+        )
+    if spec.lines:
+        _check_lines(spec.lines, words, total)
+
+
+def size_of(text: str) -> int:
+    """In bytes, as a process gets it."""
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode(errors="surrogateescape"))
+    except UnicodeEncodeError:  # half a pair, which no process can be given: refused elsewhere
+        return len(text.encode(errors="surrogatepass"))
+
+
+def _checked(what: str, size: int) -> int:
+    """What it takes of MAX_STRINGS."""
+    if size > MAX_STRING:
+        raise InvalidInput(f"{what} has {size} bytes: Linux starts nothing with more than {MAX_STRING}; {_USE_A_FILE}")
+    return size + _EACH
+
+
+def _check_lines(lines: bytes, words: Iterable[str], total: int) -> None:
+    """Each must fit into CLUSTER_LINE, and into the words of the command that it is put into."""
+    most, why = MAX_STRING - _LINE_VARIABLE, "Linux starts nothing with more in CLUSTER_LINE than {}"
+    places = 1  # that a line takes: CLUSTER_LINE, and each {}
+    for place, word in enumerate(words, start=1):
+        if holes := word.count("{}"):
+            places += holes
+            room = (MAX_STRING - size_of(word) + 2 * holes) // holes
+            if room < most:
+                most, why = room, f"for word {place} of the command, that it is put into, the most are {{}}"
+    room = (MAX_STRINGS - total - _LINE_VARIABLE - _EACH) // places
+    if room < most:
+        most, why = room, f"the command takes it {places} times, so that the most are {{}}"
+    if longer := first_longer(lines, max(0, most)):
+        line, size = longer
+        raise InvalidInput(f"line {line} of --each-line has {size} bytes: {why.format(max(0, most))}; {_USE_A_FILE}")

@@ -1,0 +1,50 @@
+"""Who may see which jobs: the one rule. Someone else's job answers exactly like a missing one."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cluster.domain.job.spec import JobRecord
+from cluster.domain.trust.identity import Caller, Role
+
+_SEE_ALL = frozenset({Role.ADMIN, Role.VIEWER})
+
+
+class Jobs(Protocol):
+    """All jobs that there are. Numbers come in ascending order."""
+
+    def numbers(self, owner: str | None) -> Sequence[int]:
+        """Of the jobs of that owner; None: of all."""
+
+    def record(self, number: int) -> JobRecord | None:
+        """The job of that number."""
+
+    def number_of_id(self, job_id: str) -> int | None:
+        """The job with that UUID."""
+
+    def numbers_of_name(self, name: str) -> Sequence[int]:
+        """The jobs of that name, whoever owns them."""
+
+
+class VisibleJobs:
+    """The `Directory` of what a caller may see: its own jobs, or all of them.
+
+    An owner is a user's id and no name: who is given the name of somebody who was revoked sees nothing of theirs."""
+
+    def __init__(self, jobs: Jobs, caller: Caller) -> None:
+        self._jobs = jobs
+        self._owner = None if caller.role in _SEE_ALL else caller.user_id
+
+    def numbers(self) -> Sequence[int]:
+        return self._jobs.numbers(self._owner)
+
+    def record(self, number: int) -> JobRecord | None:
+        record = self._jobs.record(number)
+        return record if record and self._owner in (None, record.owner) else None
+
+    def number_of_id(self, job_id: str) -> int | None:
+        number = self._jobs.number_of_id(job_id)
+        return number if number is not None and self.record(number) else None
+
+    def numbers_of_name(self, name: str) -> Sequence[int]:
+        named = self._jobs.numbers_of_name(name)
+        return named if self._owner is None else [number for number in named if self.record(number)]

@@ -1,0 +1,659 @@
+"""What the launcher decides: which attempt starts when, when one is stopped or killed, and what its end is
+called.
+
+Two rules:
+
+1. Every attempt that is accepted gets exactly one `Ended` report, whatever happens to it.
+2. Nothing is forgotten before the agent acknowledged it: reports carry sequence numbers and are repeated to
+   every agent that connects until one of them acknowledges the number.
+
+The life of an attempt (`Phase`); each arrow is a handler in `LauncherCore._TABLE`:
+
+    StartRequested          handed to a slot          ProcessStarted           StopRequested, timeout
+    ---------------> QUEUED ----------------> STARTING -------------> RUNNING ------------------------> STOPPING
+                       | ^     taken back      | |                       | leash, quit        grace over   |
+                       | '---------------------' | StartFailed           '------------> KILLING <----------'
+             withdrawn v                         v                                         |
+                     Ended                     Ended      from RUNNING, STOPPING or KILLING: ProcessEnded -> Ended
+
+Admission is first come, first served by millicpus: the head of the backlog waits until it fits and nothing passes it,
+so a large request is never starved. An attempt keeps its millicpus until its slot says that nothing of its tree runs.
+Slots are handed short attempts some milliseconds in advance (`cluster.domain.launcher.slots`); what they have not begun
+is taken back when it is to be stopped, or when what is before it takes longer than expected.
+
+All that waits in the sockets is told in one turn, and the clock is looked at after that: so a launcher that was stopped
+for a while learns first that the lease was renewed meanwhile, and that an attempt has ended.
+
+What has not begun when its leash ends never does, also where the lease is confirmed again before anybody has looked:
+the scheduler gave it up. So what an agent asks for says what was confirmed then, and what a slot is handed says when it
+is too late to begin that.
+
+`now` is always the boot clock in seconds (CLOCK_BOOTTIME: it counts through suspend), so a leash cannot be
+stretched by a laptop lid. The `wall_us` values are microseconds since the Unix epoch, for people only.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from heapq import heapify, heappop, heappush
+from math import inf
+
+from cluster.domain.launcher.messages import (
+    AgentAcked,
+    AgentConnected,
+    AgentLost,
+    Effect,
+    Ended,
+    Event,
+    Exit,
+    FoundUnfinished,
+    Item,
+    Kill,
+    KillSlot,
+    ProcessEnded,
+    ProcessStarted,
+    QuitRequested,
+    RenewReceived,
+    Report,
+    Retire,
+    Signal,
+    SlotLost,
+    Spawn,
+    Started,
+    StartFailed,
+    StartRequested,
+    StopRequested,
+    TakeBack,
+    TakenBack,
+    Template,
+    Tick,
+    Welcome,
+    WithdrawRequested,
+)
+from cluster.domain.launcher.slots import STALE, Slot, Slots, user_of
+from cluster.domain.session.leashes import cut_at, is_out
+
+# Seconds without an agent and without an attempt after which a launcher exits. An agent that is only started again is
+# back sooner; one that comes later starts another launcher, which finds in the journal what nobody has acknowledged.
+ALONE = 60.0
+TIMEOUT = "timeout:run"
+CLOCKS = 0.001  # seconds; how exactly the time is known that an attempt took
+DYING = 5.0  # seconds for a tree that was killed to be gone, and its slot to say so
+LOST_TEXT = "the launcher that ran it died, and nobody knows how it ended"
+MOST_NEW = 4  # slots that are made in one turn: each is a fork, of a millisecond or more
+MOST_STILLBORN = 3  # slots that die before they begin an attempt, until that is given back
+STILLBORN_TEXT = "the worker's slots end before they can start anything; its launcher.log says why"
+SLOT_LOST_TEXT = "the process that ran it was killed, and nobody knows how it ended"
+
+
+class Phase(Enum):
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    ENDED = "ended"
+
+
+class IllegalTransition(RuntimeError):
+    """Our bug, not the user's: an event that cannot happen in this phase. Nothing was changed."""
+
+    def __init__(self, key: str, phase: str, event: str) -> None:
+        super().__init__(f"attempt {key} is {phase}: {event} cannot happen there")
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """An attempt that is held here. `deadline`: boot clock of what comes next by itself (timeout or end of grace).
+    `slot`: who has been handed it. `wanted`: what is to be done about it once its slot has given it back, or has
+    started it: a stop, or to kill it for that cause.
+    """
+
+    item: Item
+    template: Template
+    phase: Phase = Phase.QUEUED
+    slot: Slot | None = None
+    pid: int = 0
+    wall_us: int = 0
+    deadline: float | None = None
+    cause: str | None = None
+    sent: str | None = None
+    leashed: bool = False
+    stillborn: int = 0  # slots that died before they could begin it
+    wanted: StopRequested | str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.item.key
+
+
+STARTED_PHASES = (Phase.RUNNING, Phase.STOPPING, Phase.KILLING)
+_IF_UNBEGUN = "withdraw"  # `wanted` of what is to go back unless it has begun
+_KILLED = "killed"  # `wanted` of what is to be killed without a cause of ours: the launcher is told to quit
+
+
+class LauncherCore:
+    """The launcher's decisions. Feed it everything that happens, perform what it answers, in order."""
+
+    def __init__(self, capacity: int, seq: int = 0, unacked: Iterable[Started | Ended] = ()) -> None:
+        """`capacity` in millicpus; `seq` and `unacked` are what the journal remembered."""
+        self.capacity = capacity
+        self.used = 0
+        self.seq = seq
+        self.unacked: deque[Started | Ended] = deque(unacked)
+        self.attempts: dict[str, Attempt] = {}
+        self.backlog: deque[Attempt] = deque()  # withdrawn ones stay until they come to the head
+        self.slots = Slots()
+        self.renewed = 0.0
+        self.quitting = False
+        self._alone_since: float | None = None  # no agent is connected
+        self._more_since: float | None = None  # there is room for more than the last turn was given
+        self._ended_unacked = {r.key: r.reason for r in self.unacked if isinstance(r, Ended)}
+        self._deadlines: list[tuple[float, str]] = []  # heap; entries that no longer hold are skipped
+        self._leashes: dict[float, int] = {}  # leash -> how many attempts have it
+        self._ahead: dict[int, Slot] = {}  # slots that have more than they can begin
+
+    # -- the methods the driver calls
+
+    def turn(self, events: Sequence[Event], now: float) -> list[Effect]:
+        """Take what happened; answer what to do, in order. Raises IllegalTransition on a bug: that event and those
+        after it have changed nothing.
+        """
+        effects: list[Effect] = []
+        for event in events:
+            if isinstance(event, RenewReceived):  # what else has happened is judged by it
+                self._on_renewed(min(event.at, now), now, effects)
+        # Of an attempt that is over already nobody wants to hear that it began.
+        over = {event.key for event in events if isinstance(event, ProcessEnded)}
+        for event in events:
+            if isinstance(event, ProcessStarted) and event.key in over:
+                self._on_process_started(self._attempt_of(event), event)
+            else:
+                self._on_event(event, now, effects)
+        self._do_what_is_due(now, effects)
+        self._admit(now, effects)
+        if not self.attempts and (self.quitting or self._forgotten_at() <= now):
+            effects.append(Exit())
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """Boot clock at which a Tick is due, or None."""
+        due = [slot.since + STALE for slot in self._ahead.values() if not slot.clearing]
+        if self._more_since is not None:
+            due.append(self._more_since)
+        if self._deadlines:
+            due.append(self._deadlines[0][0])
+        if self._leashes:
+            due.append(cut_at(self.renewed, min(self._leashes)))
+        if self._alone_since is not None and not self.attempts:
+            due.append(self._forgotten_at())
+        return min(due, default=None)
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether slots go on by themselves for a while, and more waits: so reports may wait for company."""
+        return bool(self._ahead)
+
+    def _forgotten_at(self) -> float:
+        """When nobody needs us any more, if nothing runs."""
+        return inf if self._alone_since is None else self._alone_since + ALONE
+
+    def _on_event(self, event: Event, now: float, effects: list[Effect]) -> None:
+        match event:
+            case ProcessStarted() | StartFailed() | ProcessEnded():
+                self._on_process(event, now, effects)
+            case StartRequested():
+                self._on_start_requested(event, effects)
+            case WithdrawRequested() | StopRequested():
+                self._on_stop_requested(event, now, effects)
+            case TakenBack():
+                self._on_taken_back(event.slot, event.keys, now, effects)
+            case SlotLost():
+                self._on_slot_lost(event, now, effects)
+            case AgentConnected() | AgentAcked():
+                self._on_agent(event, effects)
+            case AgentLost():
+                self._alone_since = now
+            case QuitRequested():
+                self._on_quit_requested(event, now, effects)
+            case FoundUnfinished():
+                took = max(0, event.found_us - event.begun_us)  # the wall clock may have been set back
+                ended = Ended(self._next_seq(), event.key, "lost", None, None, event.begun_us, took, text=LOST_TEXT)
+                self._report(ended, effects)
+            case Tick() | RenewReceived():
+                pass
+
+    # -- the lease
+
+    def _on_renewed(self, at: float, now: float, effects: list[Effect]) -> None:
+        """A lease that was out and holds again is another one: what had not begun may have been given to others."""
+        before, self.renewed = self.renewed, max(self.renewed, at)
+        if not self._leashes or not is_out(at, before, min(self._leashes)):
+            return
+        for attempt in list(self.attempts.values()):
+            leash = attempt.template.leash
+            if leash is None or not is_out(at, before, leash):
+                continue
+            if attempt.phase is Phase.QUEUED:
+                self._withdraw(attempt, effects)
+            elif attempt.phase is Phase.STARTING:
+                self._want(attempt, WithdrawRequested([attempt.key]), now, effects)
+
+    # -- agent
+
+    def _on_agent(self, event: AgentConnected | AgentAcked, effects: list[Effect]) -> None:
+        if isinstance(event, AgentAcked):
+            while self.unacked and self.unacked[0].seq <= event.acked:
+                report = self.unacked.popleft()
+                if isinstance(report, Ended):
+                    self._ended_unacked.pop(report.key, None)
+        else:
+            self._alone_since = None
+            self.capacity = event.capacity
+            running = [k for k, a in self.attempts.items() if a.phase in STARTED_PHASES]
+            backlog = [k for k, a in self.attempts.items() if a.phase in (Phase.QUEUED, Phase.STARTING)]
+            effects.append(Welcome(running, backlog, list(self.unacked)))
+
+    def _on_start_requested(self, event: StartRequested, effects: list[Effect]) -> None:
+        leash = event.template.leash
+        self._forget_withdrawals({item.key for item in event.items})
+        for item in event.items:
+            if item.key in self.attempts or item.key in self._ended_unacked:
+                continue  # said twice: an attempt runs at most once
+            attempt = self.attempts[item.key] = Attempt(item, event.template)
+            self.backlog.append(attempt)
+            if leash is not None:
+                attempt.leashed = True
+                self._leashes[leash] = self._leashes.get(leash, 0) + 1
+            lapsed = leash is not None and event.renewed is not None and is_out(self.renewed, event.renewed, leash)
+            if self.quitting or lapsed:
+                self._withdraw(attempt, effects)
+
+    def _forget_withdrawals(self, keys: set[str]) -> None:
+        """Who starts again what was given back has heard of that, though it could not acknowledge it: what came before
+        is not settled. Told once more, it would seem to concern the new start."""
+        again = {key for key in keys if self._ended_unacked.get(key) == "withdrawn"}
+        if again:
+            self.unacked = deque(r for r in self.unacked if not (isinstance(r, Ended) and r.key in again))
+            for key in again:
+                del self._ended_unacked[key]
+
+    def _on_stop_requested(self, event: WithdrawRequested | StopRequested, now: float, effects: list[Effect]) -> None:
+        for key in event.keys:
+            attempt = self.attempts.get(key)
+            if attempt is None:
+                continue  # it ended: stopping a finished attempt succeeds and does nothing
+            if attempt.phase is Phase.QUEUED:
+                self._withdraw(attempt, effects)
+            elif attempt.phase is Phase.STARTING:
+                self._want(attempt, event, now, effects)
+            elif isinstance(event, StopRequested):
+                self._stop(attempt, event, now, effects)
+
+    def _on_quit_requested(self, event: QuitRequested, now: float, effects: list[Effect]) -> None:
+        self.quitting = True
+        for attempt in list(self.attempts.values()):
+            if attempt.phase is Phase.QUEUED:
+                self._withdraw(attempt, effects)
+            elif attempt.phase is Phase.STARTING:
+                self._want(attempt, _KILLED if event.kill else WithdrawRequested([attempt.key]), now, effects)
+            elif event.kill:
+                self._kill(attempt, None, now, effects)
+
+    # -- slots
+
+    def _want(
+        self, attempt: Attempt, what: WithdrawRequested | StopRequested | str, now: float, effects: list[Effect]
+    ) -> None:
+        """It was handed to a slot and may not have begun: if not, it is withdrawn; else it gets what is wanted when it
+        has started. A slot that does not get so far, because it hangs or was stopped, is killed after a while."""
+        assert attempt.slot is not None
+        if not isinstance(what, WithdrawRequested) and attempt.deadline is None:
+            grace = attempt.template.grace if isinstance(what, StopRequested) and what.grace is None else 0.0
+            self._set_deadline(attempt, now + grace + DYING)
+        if isinstance(what, WithdrawRequested):
+            attempt.wanted = attempt.wanted or _IF_UNBEGUN
+        elif not isinstance(attempt.wanted, str) or attempt.wanted == _IF_UNBEGUN:
+            attempt.wanted = what
+        self._clear(attempt.slot, effects)
+
+    def _clear(self, slot: Slot, effects: list[Effect]) -> None:
+        if not slot.clearing:
+            slot.clearing = True
+            effects.append(TakeBack(slot.number))
+
+    def _on_taken_back(self, number: int, keys: Iterable[str], now: float, effects: list[Effect]) -> None:
+        if not self.slots.holds(number):
+            return
+        slot = self.slots[number]
+        returned = set(keys)
+        if not slot.clearing:
+            slot.most = max(1, len(slot.queue) - len(returned))  # its queue in the kernel is full
+        slot.clearing, slot.since = False, now
+        back = [attempt for attempt in slot.queue if attempt.key in returned]
+        for attempt in back:
+            slot.queue.remove(attempt)
+        self._requeue(back, effects)
+        for attempt in slot.queue:
+            if attempt.wanted == _IF_UNBEGUN:
+                attempt.wanted = None  # it has begun: it goes on
+        if back and not slot.queue:
+            self._rest(slot, back[0].template.cpus, effects)
+        self._note_ahead(slot)
+
+    def _requeue(self, attempts: Sequence[Attempt], effects: list[Effect]) -> None:
+        """To the front again, in their order; those that somebody wished gone are withdrawn."""
+        for attempt in reversed(attempts):
+            attempt.phase, attempt.slot, attempt.deadline = Phase.QUEUED, None, None
+            self.backlog.appendleft(attempt)
+        for attempt in attempts:
+            if attempt.wanted is not None:
+                self._withdraw(attempt, effects)
+
+    def _on_slot_lost(self, event: SlotLost, now: float, effects: list[Effect]) -> None:
+        """A slot that was closed, or told to retire, is not ours any more."""
+        if not self.slots.holds(event.slot):
+            return
+        slot = self.slots[event.slot]
+        if slot.queue:
+            self.used -= slot.queue[0].template.cpus
+        self._ahead.pop(slot.number, None)
+        self.slots.remove(slot)
+        unbegun = set(event.unbegun)
+        back = [attempt for attempt in slot.queue if attempt.key in unbegun]
+        if event.stillborn and back:
+            back[0].stillborn += 1
+            if back[0].stillborn == MOST_STILLBORN:
+                self._give_back(back.pop(0), STILLBORN_TEXT, effects)
+        self._requeue(back, effects)
+        for attempt in slot.queue:
+            if attempt.key not in unbegun:
+                took = round(max(0.0, now - slot.since) * 1e6)
+                reason = attempt.cause or _cause_of(attempt.wanted) or "lost"
+                said = (reason, None, attempt.sent, attempt.wall_us, took)
+                self._forget(attempt)
+                self._report(Ended(self._next_seq(), attempt.key, *said, text=SLOT_LOST_TEXT), effects)
+
+    def _leave(self, attempt: Attempt, effects: list[Effect], closed: bool = False) -> None:
+        """It has ended in its slot, which goes on with what comes next."""
+        slot = attempt.slot
+        assert slot is not None
+        slot.queue.remove(attempt)
+        if closed:
+            self._requeue(list(slot.queue), effects)
+            slot.queue.clear()
+            self.used -= attempt.template.cpus
+            self.slots.remove(slot)
+            self._ahead.pop(slot.number, None)
+            return
+        if not slot.queue:
+            self._rest(slot, attempt.template.cpus, effects)
+        self._note_ahead(slot)
+
+    def _rest(self, slot: Slot, cpus: int, effects: list[Effect]) -> None:
+        self.used -= cpus
+        if not self.slots.rest(slot):
+            effects.append(Retire(slot.number))
+
+    def _note_ahead(self, slot: Slot) -> None:
+        if len(slot.queue) > 1:
+            self._ahead[slot.number] = slot
+        else:
+            self._ahead.pop(slot.number, None)
+
+    # -- processes
+
+    def _attempt_of(self, event: ProcessStarted | StartFailed | ProcessEnded) -> Attempt:
+        """Raises IllegalTransition when that cannot happen to it now."""
+        attempt = self.attempts.get(event.key)
+        if attempt is None or (attempt.phase, type(event)) not in self._TABLE:
+            phase = attempt.phase.value if attempt else "unknown"
+            raise IllegalTransition(event.key, phase, type(event).__name__)
+        return attempt
+
+    def _on_process(
+        self, event: ProcessStarted | StartFailed | ProcessEnded, now: float, effects: list[Effect]
+    ) -> None:
+        attempt = self._attempt_of(event)
+        self._TABLE[attempt.phase, type(event)](self, attempt, event, now, effects)
+
+    def _on_process_started(self, attempt: Attempt, event: ProcessStarted) -> None:
+        attempt.phase, attempt.deadline = Phase.RUNNING, None
+        attempt.pid, attempt.wall_us = event.pid, event.wall_us
+
+    def _on_process_runs(self, attempt: Attempt, event: ProcessStarted, now: float, effects: list[Effect]) -> None:
+        self._on_process_started(attempt, event)
+        if attempt.template.timeout is not None:
+            self._set_deadline(attempt, event.at + attempt.template.timeout)
+        self._report(Started(self._next_seq(), event.key, event.pid, event.wall_us), effects)
+        wanted, attempt.wanted = attempt.wanted, None
+        if isinstance(wanted, StopRequested):
+            self._stop(attempt, wanted, now, effects)
+        elif wanted is not None and wanted != _IF_UNBEGUN:
+            self._kill(attempt, None if wanted == _KILLED else wanted, now, effects)
+
+    def _on_start_failed(self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]) -> None:
+        if event.given_back:
+            self._give_back(attempt, event.text, effects)
+        else:
+            self._forget(attempt)
+            self._report(Ended(self._next_seq(), event.key, "launch_failed", event.code, text=event.text), effects)
+        self._leave(attempt, effects)
+
+    def _on_process_ended(self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]) -> None:
+        self._forget(attempt)
+        cause, timeout = attempt.cause, attempt.template.timeout
+        if cause == TIMEOUT and timeout is not None and event.took_us < (timeout - CLOCKS) * 1e6:
+            cause = None  # it had ended before: the word of that waited in its slot, which stalled
+        if cause is not None or event.cut:
+            reason = cause or "lease"
+        elif event.signal is not None:
+            reason = f"signal:{event.signal}"
+        else:
+            reason = "ok" if event.code == 0 else f"exit:{event.code}"
+        ended = Ended(
+            self._next_seq(),
+            event.key,
+            reason,
+            event.code,
+            event.signal or (attempt.sent if cause else None),
+            attempt.wall_us,
+            event.took_us,
+            event.cpu_us,
+            event.peak_kib,
+            *event.sizes,
+        )
+        self._report(ended, effects)
+        assert attempt.slot is not None
+        attempt.slot.took(event.took_us / 1e6, now)
+        self._leave(attempt, effects, event.closed)
+
+    _TABLE: dict[tuple[Phase, type], Callable[..., None]] = {  # noqa: RUF012 (constant)
+        (Phase.STARTING, ProcessStarted): _on_process_runs,
+        (Phase.STARTING, StartFailed): _on_start_failed,
+        (Phase.RUNNING, ProcessEnded): _on_process_ended,
+        (Phase.STOPPING, ProcessEnded): _on_process_ended,
+        (Phase.KILLING, ProcessEnded): _on_process_ended,
+    }
+
+    # -- decisions
+
+    def _admit(self, now: float, effects: list[Effect]) -> None:
+        backlog, new = self.backlog, 0
+        self._more_since = None
+        while backlog:
+            if new >= MOST_NEW:
+                self._more_since = now  # between, whoever wants something else is heard
+                return
+            attempt = backlog[0]
+            if attempt.phase is not Phase.QUEUED:
+                backlog.popleft()
+                continue
+            cpus = attempt.template.cpus
+            text = attempt.template.refusal
+            if cpus > self.capacity:
+                text = text or f"it needs {cpus} millicpus and this worker has {self.capacity}"
+            if text:
+                backlog.popleft()
+                self._forget(attempt)
+                ended = Ended(self._next_seq(), attempt.key, "launch_failed", text=text)
+                self._report(ended, effects)
+                continue
+            fits = self.used + cpus <= self.capacity
+            slot = self.slots.idle(user_of(attempt.template)) if fits else None
+            if slot is None:
+                break
+            backlog.popleft()
+            self.used += cpus
+            new += slot.template is None
+            self._hand(slot, attempt, now, effects)
+        if backlog:
+            self._work_ahead(now, effects)
+
+    def _work_ahead(self, now: float, effects: list[Effect]) -> None:
+        """Hand short attempts to slots that are busy with their like, one to each in turn, in the backlog's order."""
+        template = self.backlog[0].template
+        takers = [(slot, slot.room) for slot in self.slots if slot.template is template and _goes_on(slot)]
+        for round_ in range(max((room for _, room in takers), default=0)):
+            for slot, room in takers:
+                if room <= round_:
+                    continue
+                while self.backlog and self.backlog[0].phase is not Phase.QUEUED:
+                    self.backlog.popleft()
+                if not self.backlog or self.backlog[0].template is not template:
+                    return
+                self._hand(slot, self.backlog.popleft(), now, effects)
+
+    def _hand(self, slot: Slot, attempt: Attempt, now: float, effects: list[Effect]) -> None:
+        attempt.phase, attempt.slot = Phase.STARTING, slot
+        slot.hand(attempt, now)
+        self._note_ahead(slot)
+        leash = attempt.template.leash
+        by = None if leash is None else cut_at(self.renewed, leash)
+        effects.append(Spawn(slot.number, attempt.item, attempt.template, by))
+
+    def _do_what_is_due(self, now: float, effects: list[Effect]) -> None:
+        while self._deadlines:
+            due, key = self._deadlines[0]
+            attempt = self.attempts.get(key)
+            holds = attempt is not None and attempt.deadline == due
+            if holds and due > now:
+                break
+            heappop(self._deadlines)
+            if attempt is None or not holds:
+                continue
+            if attempt.phase is Phase.STOPPING:
+                self._kill(attempt, attempt.cause, now, effects)
+            elif attempt.phase in (Phase.KILLING, Phase.STARTING) and attempt.slot is not None:
+                effects.append(KillSlot(attempt.slot.number, key))
+            else:
+                stop = StopRequested([key], TIMEOUT)
+                self._stop(attempt, stop, now, effects)
+        if self._leashes and is_out(now, self.renewed, min(self._leashes)):
+            self._cut_leashes(now, effects)
+        for slot in list(self._ahead.values()):
+            if now >= slot.since + STALE:
+                slot.mean = STALE  # until there are some short ones again
+                self._clear(slot, effects)
+
+    def _cut_leashes(self, now: float, effects: list[Effect]) -> None:
+        """The scheduler is about to give these up: nothing of them may run, or start, from here on."""
+        for attempt in list(self.attempts.values()):
+            leash = attempt.template.leash
+            if leash is None or not attempt.leashed or not is_out(now, self.renewed, leash):
+                continue
+            if attempt.phase is Phase.QUEUED:
+                self._withdraw(attempt, effects)
+                continue
+            if attempt.phase is Phase.STARTING:
+                self._want(attempt, "lease", now, effects)
+            else:
+                self._kill(attempt, "lease", now, effects)
+            self._drop_leash(attempt)
+
+    def _stop(self, attempt: Attempt, stop: StopRequested, now: float, effects: list[Effect]) -> None:
+        if attempt.phase not in (Phase.RUNNING, Phase.STOPPING):
+            return
+        grace = attempt.template.grace if stop.grace is None else stop.grace
+        if attempt.phase is Phase.RUNNING:
+            attempt.phase, attempt.cause, attempt.deadline = Phase.STOPPING, stop.reason, None
+        elif attempt.deadline is not None and now + grace >= attempt.deadline:
+            return  # a second stop may only shorten the grace
+        if grace <= 0:
+            self._kill(attempt, attempt.cause, now, effects)
+            return
+        if attempt.sent is None:
+            attempt.sent = stop.signal
+            number = self._alone_in_slot(attempt, effects)
+            effects.append(Signal(number, attempt.key, stop.signal))
+        self._set_deadline(attempt, now + grace)
+
+    def _kill(self, attempt: Attempt, cause: str | None, now: float, effects: list[Effect]) -> None:
+        if attempt.phase in (Phase.RUNNING, Phase.STOPPING):
+            attempt.phase, attempt.sent = Phase.KILLING, "SIGKILL"
+            self._set_deadline(attempt, now + DYING)
+            attempt.cause = attempt.cause or cause
+            effects.append(Kill(self._alone_in_slot(attempt, effects), attempt.key))
+
+    def _alone_in_slot(self, attempt: Attempt, effects: list[Effect]) -> int:
+        """The number of its slot, which from then on begins nothing after it: what is sent there must reach nothing
+        else."""
+        slot = attempt.slot
+        assert slot is not None
+        if len(slot.queue) > 1:
+            self._clear(slot, effects)
+        return slot.number
+
+    def _withdraw(self, attempt: Attempt, effects: list[Effect]) -> None:
+        self._give_back(attempt, "", effects)
+
+    def _give_back(self, attempt: Attempt, why: str, effects: list[Effect]) -> None:
+        """It has not started here. `why`: what this machine lacks for it, if that is the reason."""
+        self._forget(attempt)
+        self._report(Ended(self._next_seq(), attempt.key, "withdrawn", text=why), effects)
+
+    # -- bookkeeping
+
+    def _next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+    def _report(self, report: Started | Ended, effects: list[Effect]) -> None:
+        self.unacked.append(report)
+        if isinstance(report, Ended):
+            self._ended_unacked[report.key] = report.reason
+        effects.append(Report(report))
+
+    def _forget(self, attempt: Attempt) -> None:
+        del self.attempts[attempt.key]
+        self._drop_leash(attempt)
+        attempt.phase = Phase.ENDED  # whatever still refers to it (the backlog) must not take it for queued
+
+    def _drop_leash(self, attempt: Attempt) -> None:
+        leash = attempt.template.leash
+        if leash is not None and attempt.leashed:
+            attempt.leashed = False
+            self._leashes[leash] -= 1
+            if not self._leashes[leash]:
+                del self._leashes[leash]
+
+    def _set_deadline(self, attempt: Attempt, deadline: float) -> None:
+        attempt.deadline = deadline
+        heappush(self._deadlines, (deadline, attempt.key))
+        if len(self._deadlines) > 64 + 2 * len(self.attempts):
+            held = [(a.deadline, k) for k, a in self.attempts.items() if a.deadline is not None]
+            self._deadlines = held
+            heapify(held)
+
+
+def _cause_of(wanted: StopRequested | str | None) -> str | None:
+    """What the end of an attempt is called that never got as far as to be stopped, but is to be."""
+    if isinstance(wanted, StopRequested):
+        return wanted.reason
+    return "lease" if wanted == "lease" else None
+
+
+def _goes_on(slot: Slot) -> bool:
+    """Whether it does what it was handed in order, without anybody to stop what it runs."""
+    return bool(slot.queue) and slot.queue[0].phase in (Phase.STARTING, Phase.RUNNING) and not slot.queue[0].wanted

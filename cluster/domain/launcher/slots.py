@@ -1,0 +1,121 @@
+"""Which slot runs what: the launcher core's picture of its slots.
+
+A *slot* is a small process that runs one attempt after another. What an attempt holds, its slot holds: its millicpus
+are free when the slot has nothing left to do. Where attempts are short, a slot is handed some in advance, so that it
+goes on by itself and nobody is woken for each: `AHEAD` seconds of them by the mean of how long they took here. All that
+a slot has at one time is of one template, so what comes next needs just what its predecessor held.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from cluster.domain.launcher.messages import Template
+
+if TYPE_CHECKING:
+    from cluster.domain.launcher.core import Attempt
+
+AHEAD = 0.060  # seconds of work in advance; three times what the launcher waits for company before it reports
+MOST_AHEAD = 100  # attempts in advance; a slot's queue in the kernel takes about twice as many
+# Seconds without an end in a slot after which what waits there is taken back: its attempt takes longer than those
+# before, and what waits behind it may start elsewhere.
+STALE = 0.150
+MOST_SLOTS = 4096  # at one time: the shared table has so many rows
+IDLE_SLOTS = 16  # kept for what comes; each takes some 2 MiB
+_RECENT = 0.2  # weight of the latest attempt in the mean
+
+User = tuple[int | None, int | None]
+
+
+def user_of(template: Template) -> User:
+    """Whom a slot has become that can run this; a slot never becomes another."""
+    return template.uid, template.gid
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """`queue`: what it was handed and has not ended; the first is begun, or about to be. `since`: boot clock of the
+    last end, or of the first that it was handed. `most`: that it can hold just now. `clearing`: it was asked to give
+    back what it has not begun."""
+
+    number: int
+    user: User
+    template: Template | None = None
+    queue: "deque[Attempt]" = field(default_factory=deque)
+    since: float = 0.0
+    mean: float | None = None
+    most: int = MOST_AHEAD + 1
+    clearing: bool = False
+
+    def hand(self, attempt: "Attempt", now: float) -> None:
+        if self.template is not attempt.template:
+            self.template, self.mean = attempt.template, None
+        if not self.queue:
+            self.since, self.most = now, MOST_AHEAD + 1
+        self.queue.append(attempt)
+
+    def took(self, seconds: float, now: float) -> None:
+        """An attempt of its present template took so long."""
+        self.since = now
+        self.mean = seconds if self.mean is None else self.mean + _RECENT * (seconds - self.mean)
+
+    @property
+    def room(self) -> int:
+        """How many attempts of its template may still be handed to it in advance. None before one has ended."""
+        if self.mean is None or self.clearing or not self.queue:
+            return 0
+        return min(self.most, int(AHEAD / max(self.mean, 1e-6)) + 1) - len(self.queue)
+
+
+class Slots:
+    """All slots of a launcher."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, Slot] = {}
+        self._idle: dict[User, list[int]] = {}
+        self._idle_count = 0
+        self._unused: list[int] = []  # a heap of numbers that were used once
+        self._next = 0
+
+    def __getitem__(self, number: int) -> Slot:
+        return self._slots[number]
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._slots.values())
+
+    def idle(self, user: User) -> Slot | None:
+        """One that has nothing to do, made if need be; None when there are too many already."""
+        if numbers := self._idle.get(user):
+            self._idle_count -= 1
+            return self._slots[numbers.pop()]
+        if self._unused:
+            number = heappop(self._unused)
+        elif self._next < MOST_SLOTS:
+            number, self._next = self._next, self._next + 1
+        else:
+            return None
+        slot = self._slots[number] = Slot(number, user)
+        return slot
+
+    def rest(self, slot: Slot) -> bool:
+        """It has nothing to do any more. False: there are enough of those, and it is gone."""
+        if self._idle_count >= IDLE_SLOTS:
+            self.remove(slot)
+            return False
+        self._idle.setdefault(slot.user, []).append(slot.number)
+        self._idle_count += 1
+        return True
+
+    def remove(self, slot: Slot) -> None:
+        """Its process is gone, or takes nothing more; the number may be used again."""
+        del self._slots[slot.number]
+        numbers = self._idle.get(slot.user, [])
+        if slot.number in numbers:
+            numbers.remove(slot.number)
+            self._idle_count -= 1
+        heappush(self._unused, slot.number)
+
+    def holds(self, number: int) -> bool:
+        return number in self._slots

@@ -1,0 +1,1 @@
+"""What the scheduler decides, and what it knows of jobs and workers."""

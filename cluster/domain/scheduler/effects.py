@@ -1,0 +1,59 @@
+"""All that the scheduler's core may ask for. Saves are committed first, in one transaction; the rest follows."""
+
+from dataclasses import dataclass
+
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.session.messages import Downward
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerForgotten:
+    """Its record is deleted. What is told of its attempts goes on naming it by its id."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """To be saved: something about a worker that keeps its name. Whoever was told that, was told the truth all the
+    same."""
+
+    record: WorkerRecord
+
+
+# What a store can commit. Each value is its own instruction: insert or replace the record with its key.
+Save = JobRecord | JobProgress | JobChunk | OkEnds | TaskEnd | SmallOutput | WorkerRecord | WorkerForgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    session: int
+    message: Downward
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    session: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one ask: a number (of the job, or of tasks), the worker's name, or an error."""
+
+    ask: int
+    value: int | str | ClusterError
+    sure: bool = False  # it was true before this turn, and nothing in this turn is about that
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Whoever watches this job has something new to see."""
+
+    job: int
+
+
+Act = Send | CloseSession | Reply | Notify
+Effect = Save | Amended | Act

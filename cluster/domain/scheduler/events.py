@@ -1,0 +1,111 @@
+"""Everything that can happen to the scheduler. Events are plain values; clocks and ids come in with them."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.homes import UNKNOWN, Home
+from cluster.domain.session.messages import Hello, Report
+
+
+class Now(NamedTuple):
+    """One moment on two clocks: `mono` never jumps and measures, `wall` (Unix seconds) is what records show."""
+
+    mono: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmitted:
+    """`spec` has passed job.validate. `ask` names the caller to reply to."""
+
+    ask: int
+    id: str
+    owner: str
+    spec: JobSpec
+
+
+class Target(NamedTuple):
+    """Tasks of a job, by index; None: all of them."""
+
+    job: int
+    ranges: tuple[Range, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    ask: int
+    targets: tuple[Target, ...]
+    by: str
+    grace: float | None = None  # None: as the job says
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRegistered:
+    ask: int
+    worker_id: str
+    name: str
+    millicpus: int
+    address: str = ""
+    version: str = ""
+    home: Home = UNKNOWN
+    uptime: float = 0.0  # seconds, of its machine
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDeregistered:
+    ask: int
+    worker_id: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRemoved:
+    """Somebody wants it off the list. `expelled`: it can't come back, so even one that is connected goes."""
+
+    ask: int
+    worker_id: str
+    expelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """`session` numbers are the driver's, never used twice in one process."""
+
+    session: int
+    worker_id: str
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReceived:
+    session: int
+    sequence: int
+    no_room: str = ""  # why the worker takes nothing just now
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReceived:
+    session: int
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    session: int
+    why: str = ""
+
+
+Event = (
+    JobSubmitted
+    | CancelRequested
+    | WorkerRegistered
+    | WorkerDeregistered
+    | WorkerRemoved
+    | SessionOpened
+    | HeartbeatReceived
+    | ReportReceived
+    | SessionClosed
+)

@@ -1,0 +1,108 @@
+"""Where a worker lives: tells one that is back from a copy of its directory.
+
+A worker's identity is in its directory, and directories can be copied: an image that was made after joining, a backup,
+a `cp -a`. Two that live at once would be given the same attempts, so the scheduler has one home for each worker, from
+which it last said hello, and a worker from elsewhere is taken on only when nothing of that one can run any more.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cluster.domain.base.errors import ClusterError, IdentityInUse, Unreachable
+
+if TYPE_CHECKING:
+    from cluster.domain.scheduler.worker_record import Worker
+
+
+class Home(NamedTuple):
+    """Three texts without spaces; empty when not known (workers before 0.2 do not say)."""
+
+    machine: str = ""  # the same after a reboot, as far as that can be told
+    boot: str = ""  # of the kernel: two machines never share one
+    directory: str = ""  # the same as long as it is not a copy, within a boot
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self.boot and self.directory)
+
+    def is_elsewhere(self, other: "Home") -> bool:
+        """Whether a worker that lives here is certainly not the process tree that lives in `other`."""
+        return self.is_known and other.is_known and (self.boot, self.directory) != (other.boot, other.directory)
+
+    def __str__(self) -> str:
+        return " ".join(self) if self.is_known else ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Home":
+        """Of what `str` made. Anything else is not known."""
+        parts = text.split(" ")
+        return cls(*parts) if len(parts) == 3 else cls()
+
+
+UNKNOWN = Home()
+
+
+PATIENCE = 15.0  # seconds after which who asks again asks anew
+
+
+class Greeting(NamedTuple):
+    """When a worker said hello: by the clock of that boot of its machine, in seconds."""
+
+    boot: str
+    uptime: float
+
+    def is_before(self, other: "Greeting | None") -> bool:
+        """Whether it was certainly said before that one. It may arrive after it all the same: what an agent that was
+        killed has sent waits in a socket, and a scheduler that was stopped may read the next one's first."""
+        return other is not None and bool(self.boot) and self.boot == other.boot and self.uptime < other.uptime
+
+
+def is_overtaken(worker: "Worker", greeting: Greeting, now: float, lease: float) -> bool:
+    """Whether a hello was said before the last one of the same worker, so that what it lists is not to be believed:
+    earlier in the same boot of its machine, or in a boot that was over when that said the last one.
+
+    Times are the scheduler's monotonic clock. A machine that was set back to an earlier moment, as virtual ones are,
+    says hello from there until its clock has caught up. It is believed as soon as that worker has been silent for a
+    lease and holds nothing: then nothing can be given away.
+    """
+    gone = worker.session is None and not worker.jobs and now >= worker.last_heard + lease
+    return (greeting.boot in worker.boots_over or greeting.is_before(worker.greeting)) and not gone
+
+
+class Rival(NamedTuple):
+    """Who asks for the identity of a worker that seems to be there."""
+
+    home: Home
+    since: float  # monotonic clock of the scheduler: from when on it asks
+    asked: float  # and when it did last
+
+
+def refusal(worker: "Worker", home: Home, uptime: float, now: float) -> ClusterError | None:
+    """Why a worker from `home`, whose machine has been up for `uptime` seconds, is not to be taken for `worker` now;
+    None: it may be.
+
+    Times are the scheduler's monotonic clock. Unreachable is for trying again: what the first one runs may live until
+    its leash ends, and whether that one lives is known after a heartbeat. IdentityInUse is final.
+    """
+    first = worker.record.home
+    if not home.is_elsewhere(first):
+        return None
+    unheard_since_boot = worker.word_at is None or worker.word_at <= now - uptime
+    if home.machine == first.machine and home.boot != first.boot and unheard_since_boot:
+        return None  # the same machine after a reboot: nothing of before runs on
+    silent = f"was last heard {now - worker.last_heard:.0f} s ago from another directory or machine"
+    if worker.session is not None:
+        before = worker.rival
+        goes_on = before is not None and before.home == home and now - before.asked <= PATIENCE
+        worker.rival = Rival(home, before.since if goes_on and before else now, now)
+        if worker.word_at is not None and worker.word_at > worker.rival.since:
+            where = f" at {worker.record.address}" if worker.record.address else ""
+            return IdentityInUse(
+                f"worker {worker.record.name} ({worker.id}) lives elsewhere{where}, and this one is a copy of it"
+            )
+        return Unreachable(f"worker {worker.record.name} {silent}: whether it lives is known in a moment")
+    if worker.jobs:
+        return Unreachable(
+            f"worker {worker.record.name} {silent}, and what it runs may live on: this one is taken for it when that "
+            "has ended or been given up"
+        )
+    return None

@@ -1,0 +1,73 @@
+"""What must be true of the scheduler's core between turns, whatever happened. Checked in every test and simulation."""
+
+from collections.abc import Collection, Iterable
+
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.job import Job
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.worker_record import Worker
+
+
+def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
+    """AssertionError names the first rule that is broken, and the job or worker that breaks it.
+    `changed`: the numbers of the only jobs that a turn has changed. None: look at all of them."""
+    numbers = core.jobs.keys() if changed is None else changed
+    for number in numbers:
+        job = core.jobs[number]
+        _each_task_has_one_state(job)
+        _held_tasks_are_assigned_or_running(job)
+        _ended_means_ended(core, job)
+        assert not job.ready or job in core.ready, f"job {job.number}: ready, and not in the ready queue"
+        assert not job.cancelling or _within(job.cancelling, _held(job)), (
+            f"job {job.number}: cancelling what nobody holds"
+        )
+    for worker in core.workers.values():
+        _claims_what_it_holds(core, worker, worker.jobs.union(numbers))
+        assert worker.session is None or core.sessions[worker.session] is worker, f"worker {worker.id}: stray session"
+        assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
+    for session, worker in core.sessions.items():
+        assert worker.session == session, f"session {session} is not its worker's"
+
+
+def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:
+    """As far as these jobs go, among which are all that it should hold any of."""
+    committed, holds = 0, set()
+    for number in numbers:
+        job = core.jobs[number]
+        if count := sum(len(tasks) for _, tasks in job.held_by(worker.id)):
+            committed += count * job.record.spec.millicpus
+            holds.add(number)
+    assert worker.committed == committed, f"worker {worker.id}: {worker.committed} committed, holds {committed}"
+    assert worker.jobs == holds, f"worker {worker.id}: jobs {worker.jobs}, holds {holds}"
+
+
+def _each_task_has_one_state(job: Job) -> None:
+    everything = IntervalSet(r for tasks in job.sets.values() if tasks for r in tasks.ranges())
+    count = job.record.spec.task_count
+    assert everything == IntervalSet([(0, count)]), f"job {job.number}: some task has no state"
+    total = sum(len(tasks) for tasks in job.sets.values())
+    assert total == count, f"job {job.number}: {total} states for {count} tasks"
+
+
+def _held_tasks_are_assigned_or_running(job: Job) -> None:
+    held = _held(job)
+    assert len(held) == sum(len(t) for t in job.held.values()), f"job {job.number}: a task has two holders"
+    active = job.sets[TaskState.ASSIGNED].copy()
+    active.update(job.sets[TaskState.RUNNING].ranges())
+    assert held == active, f"job {job.number}: held {held}, active {active}"
+    assert all(job.held.values()), f"job {job.number}: an empty hold"
+
+
+def _ended_means_ended(core: SchedulerCore, job: Job) -> None:
+    assert bool(job.ended_at) == (not job.live), f"job {job.number}: ended_at {job.ended_at}, live {job.live}"
+    unfinished = any(other is job for other in core.unfinished())
+    assert unfinished == job.live, f"job {job.number}: live {job.live}, among the unfinished {unfinished}"
+
+
+def _held(job: Job) -> IntervalSet:
+    return IntervalSet(r for tasks in job.held.values() for r in tasks.ranges())
+
+
+def _within(inner: IntervalSet, outer: IntervalSet) -> bool:
+    return all(outer.covers(*r) for r in inner.ranges())

@@ -1,0 +1,14 @@
+"""What a store gives back at start."""
+
+from dataclasses import dataclass, field
+
+from cluster.domain.job.spec import JobProgress, JobRecord
+from cluster.domain.scheduler.worker_record import WorkerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    epoch: int  # of the scheduler that loads: one higher at every start, already durable
+    next_job_number: int = 1
+    jobs: list[tuple[JobRecord, JobProgress]] = field(default_factory=list)  # ascending by number
+    workers: list[WorkerRecord] = field(default_factory=list)

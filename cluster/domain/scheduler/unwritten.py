@@ -1,0 +1,146 @@
+"""What turns have decided and what is not on disk yet. A store may fail for a while: a disk is full, another holds it.
+
+Meanwhile the core goes on, so that leases hold and cancels stop what runs. What it saves and says waits, in order, and
+nothing is said before what it follows from is on disk, but for what a crash right after could not make untrue:
+
+- `Welcome` and `HeartbeatAnswered`: a lease is never on disk, and after a restart everyone has a fresh one;
+- `Stop`: whoever asked for it is answered later. (An attempt that was stopped has ended, whatever is remembered of
+  why.) It is said again in its place, because the assign that comes before it may be waiting too;
+- `CloseSession`: connections may break at any time;
+- a reply that is `sure`: it repeats who is called what on disk, unless a name that was given or taken waits itself.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.scheduler.effects import (
+    Act,
+    Amended,
+    CloseSession,
+    Effect,
+    Notify,
+    Reply,
+    Save,
+    Send,
+    WorkerForgotten,
+)
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.session.messages import HeartbeatAnswered, Stop, Welcome
+from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.tokens import TokenRecord
+from cluster.domain.trust.users import UserRecord
+
+Saved = Save | UserRecord | TokenRecord | Enrolment  # what a store can commit
+
+_KIB = 1024
+
+
+class Waiting:
+    """The saves of some turns, of several with one key the last, and what is to be done when they are on disk."""
+
+    def __init__(self) -> None:
+        self.has_names = False  # whether anything is about who is called what
+        self.weight = 0  # entries, and KiB of output: what it takes in memory, roughly
+        self._saves: dict[object, Saved] = {}
+        self._acts: list[Act] = []
+        self._fresh: list[Act] = []  # come after these; whether they may go ahead was not asked yet
+        self._changed: dict[int, None] = {}  # jobs whose watchers are to be told
+
+    def __bool__(self) -> bool:
+        return bool(self._saves or self._acts or self._fresh or self._changed)
+
+    @property
+    def saves(self) -> list[Saved]:
+        return list(self._saves.values())
+
+    @property
+    def acts(self) -> list[Act]:
+        """What is to be done when all saves are on disk, in order."""
+        return [*self._acts, *self._fresh, *map(Notify, self._changed)]
+
+    @property
+    def jobs(self) -> Iterator[int]:
+        """Those that are otherwise in memory than on disk."""
+        return (save.number for save in self._saves.values() if isinstance(save, JobProgress))
+
+    def add(self, effects: Iterable[Effect], items: Iterable[Saved] = ()) -> None:
+        """All that follows from one turn, and records that are not the core's."""
+        for item in items:
+            self._save(item)
+        for effect in effects:
+            match effect:
+                case Notify(job):
+                    self._changed[job] = None
+                case Send() | CloseSession() | Reply():
+                    self._fresh.append(effect)
+                    self.weight += 1
+                case Amended(record):
+                    self._save(record)
+                case _:
+                    self.has_names |= isinstance(effect, WorkerRecord | WorkerForgotten)
+                    self._save(effect)
+
+    def absorb(self, later: "Waiting") -> None:
+        """What waits there comes after what waits here, and goes to disk together with it."""
+        for save in later._saves.values():
+            self._save(save)
+        self._acts = [*self._acts, *self._fresh, *later._acts]
+        self._fresh = later._fresh
+        self.has_names |= later.has_names
+        self.weight += len(later._acts) + len(later._fresh)
+        self._changed |= later._changed
+
+    def go_ahead(self, before: "Waiting | None" = None) -> list[Act]:
+        """What may be done at once of what was added since this was asked last. `before`: what waits for the disk, too.
+        A stop is still to be done in its place; what goes to a session that is closed is not to be done any more."""
+        sure = not self.has_names and not (before and before.has_names)
+        early = [act for act in self._fresh if _may_go_ahead(act, sure)]
+        said = {id(act) for act in early if not (isinstance(act, Send) and isinstance(act.message, Stop))}
+        self._acts += [act for act in self._fresh if id(act) not in said]
+        self._fresh = []
+        self.weight -= len(said)
+        return early
+
+    def forget(self, session: int) -> None:
+        """Nobody can be told anything in it any more."""
+        for acts in (self._acts, self._fresh):
+            before = len(acts)
+            acts[:] = [act for act in acts if not (isinstance(act, Send) and act.session == session)]
+            self.weight -= before - len(acts)
+
+    def _save(self, save: Saved) -> None:
+        key = _key(save)
+        if key not in self._saves:
+            self.weight += 1
+            if isinstance(save, SmallOutput):
+                self.weight += (len(save.stdout) + len(save.stderr)) // _KIB
+        self._saves[key] = save
+
+
+def _may_go_ahead(act: Act, sure: bool) -> bool:
+    match act:
+        case CloseSession() | Send(message=Welcome() | HeartbeatAnswered() | Stop()):
+            return True
+        case Reply(sure=True):
+            return sure
+        case _:
+            return False
+
+
+def _key(save: Saved) -> object:
+    """What a store replaces: two saves with one key are one record."""
+    match save:
+        case JobRecord(number=number) | JobProgress(number=number):
+            key: object = number
+        case JobChunk(job=job, chunk=first) | OkEnds(job=job, first=first):
+            key = (job, first)
+        case TaskEnd(job=job, index=index, attempt=attempt) | SmallOutput(job=job, index=index, attempt=attempt):
+            key = AttemptKey(job, index, attempt)
+        case WorkerRecord(id=name) | WorkerForgotten(worker_id=name):
+            return WorkerRecord, name
+        case TokenRecord(id=name) | UserRecord(name=name):
+            key = name
+        case Enrolment(kind=kind, name=name, id=number):
+            key = (kind, name, number)
+    return type(save), key

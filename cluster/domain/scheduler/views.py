@@ -1,0 +1,155 @@
+"""Jobs and workers as people see them. Reading changes nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobRecord, JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
+
+_COUNTED = (
+    TaskState.READY,
+    TaskState.ASSIGNED,
+    TaskState.RUNNING,
+    TaskState.BACKOFF,
+    TaskState.SUCCEEDED,
+    TaskState.FAILED,
+    TaskState.CANCELLED,
+)
+MOST_REASONS = 5  # lines that explain why a job waits
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    record: JobRecord
+    state: TaskState
+    counts: Mapping[TaskState, int]
+    reason: str  # of the first abnormal end; "ok" when all succeeded
+    exit_code: int  # the highest of its tasks so far
+    started_at: float
+    ended_at: float
+    pending_because: tuple[str, ...]
+    no_worker_can: bool  # run a task of it, of those that there are now: pending_because says why
+    cancelled_by: str
+    cancel_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    record: WorkerRecord
+    state: WorkerState
+    used_millicpus: int  # at most its capacity, work in advance left out
+    running: int
+    assigned: int
+    no_room: str  # why it takes nothing just now; "" when it has room
+    silent_for: float | None  # seconds since it was last heard; None: not since the scheduler started
+
+
+# Why jobs of a kind (cpus of a task, and the worker that it names) cannot run; the same for all of them at one moment.
+WhyNot = dict[tuple[int, str], tuple[str, ...]]
+
+
+def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None, part: IntervalSet | None = None) -> JobView:
+    """KeyError for a number that was never given. Who views many jobs at one moment gives the same `known` each time,
+    empty at first: so their workers are looked at once. `part`: state and counts are those of these tasks alone."""
+    job = core.jobs[number]
+    counts = {s: job.count(s) if part is None else len(job.sets[s].intersection(part)) for s in _COUNTED}
+    state = overall(counts)
+    known = {} if known is None else known
+    because = tuple(_why_pending(core, job, known))
+    return JobView(
+        record=job.record,
+        state=state,
+        counts=counts,
+        reason="ok" if state is TaskState.SUCCEEDED else job.reason,
+        exit_code=job.exit_code,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        pending_because=because,
+        no_worker_can=bool(because and known[_kind(job)]),
+        cancelled_by=job.cancelled_by,
+        cancel_reason=job.cancel_reason,
+    )
+
+
+def overall(counts: Mapping[TaskState, int]) -> TaskState:
+    """One word for all tasks: what still goes on, or else the worst end."""
+    order = (
+        TaskState.RUNNING,
+        TaskState.ASSIGNED,
+        TaskState.READY,
+        TaskState.BACKOFF,
+        TaskState.FAILED,
+        TaskState.CANCELLED,
+    )
+    return next((state for state in order if counts.get(state)), TaskState.SUCCEEDED)
+
+
+def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
+    running = assigned = 0
+    for number in worker.jobs:
+        if (job := core.jobs.get(number)) is None:
+            continue  # it is not on disk yet
+        for _, held in job.held_by(worker.id):
+            unstarted = len(held.intersection(job.sets[TaskState.ASSIGNED]))
+            assigned += unstarted
+            running += len(held) - unstarted
+    return WorkerView(
+        record=worker.record,
+        state=worker.state,
+        used_millicpus=min(worker.committed, worker.record.millicpus),
+        running=running,
+        assigned=assigned,
+        no_room=worker.no_room,
+        silent_for=None if worker.word_at is None else max(0.0, core.now.mono - worker.word_at),
+    )
+
+
+def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
+    """Why tasks of the job are ready and stay so, one line each, most telling first."""
+    if not job.ready or job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
+        return
+    spec, kind = job.record.spec, _kind(job)
+    if kind not in known:
+        known[kind] = tuple(_why_not(core, spec))
+    yield from known[kind]
+    if not known[kind]:
+        before = core.unfinished_before(job.number)
+        first = f"{before} unfinished job{' comes' if before == 1 else 's come'} first"
+        yield f"{_needs(spec)}; all that fit are busy, {first}"
+
+
+def _kind(job: Job) -> tuple[int, str]:
+    return job.record.spec.millicpus, job.record.spec.worker
+
+
+def _needs(spec: JobSpec) -> str:
+    return f"needs {spec.millicpus / 1000:g} cpu{'' if spec.millicpus == 1000 else 's'} a task"
+
+
+def _why_not(core: SchedulerCore, spec: JobSpec) -> Iterator[str]:
+    """Why no worker that there is now can run what asks for so much; nothing where one can."""
+    workers = [w for w in core.workers.values() if not spec.worker or w.is_called(spec.worker)]
+    if not workers:
+        if spec.worker:
+            yield f"no worker is called {spec.worker!r}: `cluster worker list` tells which there are"
+        else:
+            yield "no worker has registered: start one with `cluster worker`"
+        return
+    online = [w for w in workers if w.state is WorkerState.ONLINE]
+    if not online:
+        for worker in workers[:MOST_REASONS]:
+            why = f": {worker.no_room}" if worker.state is WorkerState.FULL else ""
+            yield f"worker {worker.record.name} is {worker.state.word}{why}"
+        return
+    fitting = [w for w in online if w.fits(spec.millicpus)]
+    if not fitting:
+        largest = max(online, key=lambda w: w.record.millicpus).record
+        yield f"{_needs(spec)}; the largest worker online, {largest.name}, has {largest.millicpus / 1000:g}"
+        for worker in [w for w in workers if w.state is WorkerState.FULL and w.fits(spec.millicpus)][
+            : MOST_REASONS - 1
+        ]:
+            yield f"worker {worker.record.name} is full: {worker.no_room}"

@@ -1,0 +1,130 @@
+"""What the scheduler knows about a worker: the persisted record."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.scheduler.homes import UNKNOWN, Greeting, Home, Rival
+from cluster.domain.session.spec_memory import SpecMemory
+
+MOST_BOOTS = 8  # of a worker's machine that are known to be over
+MAX_MILLICPUS = 65_536_000  # of one worker; Linux itself knows no machine of more than 8,192 cpus
+
+
+class WorkerState(IntEnum):
+    """The numbers are those of cluster.v1.WorkerState, and of the database: never renumber."""
+
+    ONLINE = 1
+    UNREACHABLE = 2  # its lease ran out or its session is cut; it may come back
+    OFFLINE = 3  # it said goodbye
+    DRAINING = 4
+    REMOVED = 5  # it leaves the list when what it holds has been given up
+    FULL = 6  # online, but its disks have no room: it takes nothing until they have
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """Persisted when it registers and whenever one of these changes."""
+
+    id: str  # UUID, the same after every restart
+    name: str
+    millicpus: int
+    address: str  # host:port of its own API; empty: none
+    version: str
+    registered_at: float
+    incarnation: str = ""  # of the launcher it last said hello with
+    offline: bool = False
+    removed: bool = False  # forgotten once it holds nothing, unless it registers again
+    home: Home = UNKNOWN  # where it last said hello from
+
+
+class Worker:
+    """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
+
+    __slots__ = (
+        "boots_over",
+        "committed",
+        "draining",
+        "greeting",
+        "held",
+        "jobs",
+        "last_heard",
+        "no_room",
+        "recalled",
+        "record",
+        "rival",
+        "session",
+        "specs",
+        "word_at",
+    )
+
+    def __init__(self, record: WorkerRecord, now: float) -> None:
+        self.record = record
+        self.session: int | None = None
+        self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
+        self.word_at: float | None = None  # when it was really heard; None: not since this scheduler started
+        self.greeting: Greeting | None = None  # its last hello
+        self.boots_over: tuple[str, ...] = ()  # of its machine, the latest before that of its last hello
+        self.rival: Rival | None = None  # who asks for its identity while it has a session
+        self.committed = 0  # millicpus of everything it holds, started or not
+        self.held = 0  # tasks, started or not
+        self.jobs: set[int] = set()  # of which it holds tasks
+        self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
+        self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
+        self.draining = False  # it said in this session that it is about to end: it gets nothing more
+        self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
+
+    def hear(self, now: float) -> None:
+        """It has said something."""
+        self.last_heard = now
+        self.word_at = now
+
+    def greets(self, greeting: Greeting, home: Home) -> None:
+        """It says hello, and is believed."""
+        before = self.record.home
+        boots = self.boots_over
+        if home.machine == before.machine and home.boot != before.boot:
+            boots = (*boots, before.boot)[-MOST_BOOTS:]
+        self.boots_over = tuple(boot for boot in boots if boot != home.boot)
+        self.greeting = greeting
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def state(self) -> WorkerState:
+        if self.session is not None:
+            if self.draining:
+                return WorkerState.DRAINING
+            return WorkerState.FULL if self.no_room else WorkerState.ONLINE
+        if self.record.removed:
+            return WorkerState.REMOVED
+        return WorkerState.OFFLINE if self.record.offline else WorkerState.UNREACHABLE
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may get anything more now."""
+        return self.session is not None and not self.draining and not self.no_room
+
+    @property
+    def free(self) -> int:
+        """Millicpus that no attempt claims; negative when it has work in advance."""
+        return self.record.millicpus - self.committed
+
+    def forget(self, job: int) -> None:
+        """It holds nothing of the job any more. (Its spec it may still know.)"""
+        self.jobs.discard(job)
+        self.recalled.pop(job, None)
+
+    def is_called(self, name: str) -> bool:
+        """Whether people mean this worker by `name`: its UUID or its name."""
+        return name in (self.record.id, self.record.name)
+
+    def fits(self, millicpus: int) -> bool:
+        """Whether one such task could ever run here."""
+        return millicpus <= self.record.millicpus

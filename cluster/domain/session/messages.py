@@ -1,0 +1,116 @@
+"""What a worker and the scheduler say to each other in a session, as plain values."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.spec import JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.scheduler.homes import UNKNOWN, Home
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The attempt-th attempts of some tasks of one job."""
+
+    job: int
+    attempt: int
+    ranges: tuple[Range, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(r.size for r in self.ranges)
+
+    def __iter__(self) -> Iterator[AttemptKey]:
+        """Each of them, in order of the ranges."""
+        return (AttemptKey(self.job, index, self.attempt) for r in self.ranges for index in range(*r))
+
+    def __contains__(self, key: AttemptKey) -> bool:
+        same = (key.job, key.attempt) == (self.job, self.attempt)
+        return same and any(r.start <= key.index < r.stop for r in self.ranges)
+
+
+def by_attempt(several: Iterable[Attempts]) -> dict[tuple[int, int], IntervalSet]:
+    """The tasks of each job and attempt, which a worker may have listed apart and in any order."""
+    ranges: dict[tuple[int, int], list[Range]] = {}
+    for attempts in several:
+        ranges.setdefault((attempts.job, attempts.attempt), []).extend(attempts.ranges)
+    return {key: IntervalSet(found) for key, found in ranges.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First word of a session: what the worker is and holds."""
+
+    incarnation: str  # of its launcher: another one may have forgotten attempts
+    millicpus: int
+    epoch: int  # highest scheduler epoch it has obeyed
+    queued: tuple[Attempts, ...] = ()
+    running: tuple[Attempts, ...] = ()
+    ended: tuple[Attempts, ...] = ()  # not acknowledged; their reports follow
+    no_room: str = ""  # why it takes nothing just now
+    home: Home = UNKNOWN
+    uptime: float = 0.0  # seconds, of its machine
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened since the last report. Repeated after a reconnect until acknowledged."""
+
+    sequence: int  # of the launcher's journal; 0: needs no acknowledgement
+    started: tuple[Attempts, ...] = ()
+    ok: tuple[OkEnds, ...] = ()
+    ended: tuple[TaskEnd, ...] = ()
+    returned: tuple[Attempts, ...] = ()
+    outputs: tuple[SmallOutput, ...] = ()
+    draining: bool = False  # the worker is about to end: it takes nothing more in this session
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    epoch: int
+    lease: float  # seconds; a heartbeat at least every third of it
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Run these. `spec` comes, without its lines, unless the worker remembers it."""
+
+    attempts: Attempts
+    spec: JobSpec | None
+    leash: float  # seconds without a confirmed lease after which the worker kills the attempts by itself
+    lines: tuple[bytes, ...] = ()  # of these tasks, in order, when the job has lines
+    job_id: str = ""  # UUID, with the spec
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    attempts: Attempts
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Give back those of these that have not started."""
+
+    attempts: Attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Disown:
+    """These are not yours any more: stop them, report nothing of them."""
+
+    attempts: Attempts
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAcknowledged:
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAnswered:
+    sequence: int
+
+
+Downward = Welcome | Assign | Stop | Recall | Disown | ReportAcknowledged | HeartbeatAnswered

@@ -1,0 +1,1 @@
+"""Who is who, who is let in, and for how long."""

@@ -1,0 +1,169 @@
+"""Who is who: identities, the roles they act in, and what a certificate says about its holder.
+
+An identity is one URI, `spiffe://<cluster id>/<kind>/<name>`, in the certificate's subject alternative name,
+and nothing else: neither the subject nor the address of a connection plays a part. Pure values; certificates
+themselves are read by `cluster.pki`.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from cluster.domain.base.errors import InvalidInput
+
+CLUSTER_ID_LENGTH = 16  # hex digits: 64 random bits tell clusters apart; they are no secret
+SCHEDULER_NAME = "main"
+ADMIN_NAME = "admin"  # the user made on first run
+MAX_NAME_LENGTH = 48  # with its kind before it a name fits the 64 characters of a certificate's common name
+
+_SCHEME = "spiffe://"
+_HEX = frozenset("0123456789abcdef")
+_ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_NAME = _ALPHANUMERIC | frozenset("._-")
+_DOMAIN = "cluster.internal"  # .internal is reserved for private use and never resolves in public
+
+
+class Kind(StrEnum):
+    """What an identity is. It never changes, because it is written in the certificate."""
+
+    SCHEDULER = "scheduler"
+    WORKER = "worker"
+    USER = "user"
+
+
+class Role(StrEnum):
+    """In what right a caller acts; `cluster.rpc.roles` says what each may call."""
+
+    ADMIN = "admin"
+    USER = "user"
+    VIEWER = "viewer"
+    WORKER = "worker"
+    ATTEMPT = "attempt"
+    SCHEDULER = "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One party of one cluster.
+
+    A worker's name is its UUID. Building a malformed one raises InvalidInput.
+    """
+
+    cluster_id: str
+    kind: Kind
+    name: str
+
+    def __post_init__(self) -> None:
+        check_cluster_id(self.cluster_id)
+        check_name(self.name)
+        if self.kind is Kind.WORKER and not is_uuid(self.name):
+            raise InvalidInput(f"the name {self.name!r} of a worker's identity is no lower-case UUID")
+
+    @property
+    def uri(self) -> str:
+        """The URI that stands in the certificate."""
+        return f"{_SCHEME}{self.cluster_id}/{self.kind}/{self.name}"
+
+    @property
+    def server_name(self) -> str | None:
+        """The DNS name in the certificate of one that serves; None for users, who never do.
+
+        gRPC compares DNS names and not URIs, so a client asks for this name, whatever address it dials. It
+        is unlike for every kind and worker: no worker's certificate can pass for the scheduler's or for
+        another worker's.
+        """
+        match self.kind:
+            case Kind.SCHEDULER:
+                return scheduler_server_name(self.cluster_id)
+            case Kind.WORKER:
+                return f"{self.name}.worker.{self.cluster_id}.{_DOMAIN}"
+            case Kind.USER:
+                return None
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What a verified certificate says.
+
+    Times are Unix seconds; both ends belong to the validity (RFC 5280 4.1.2.5).
+    """
+
+    identity: Identity
+    serial: int
+    not_before: int
+    not_after: int
+    enrolment: int = 0  # which its serial number tells (cluster.domain.trust.enrolments)
+
+
+class Standing(NamedTuple):
+    """What a cluster knows of somebody who shows a good certificate."""
+
+    role: Role
+    user_id: str = ""  # of a user: UserRecord.id, by which it owns jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes the present call, and in what right."""
+
+    identity: Identity
+    role: Role
+    enrolment: int = 0  # of the certificate that was shown (cluster.domain.trust.enrolments)
+    user_id: str = ""  # as in Standing
+
+
+def parse_identity(uri: str) -> Identity:
+    """Read an identity's URI. Only the exact form that `Identity.uri` writes is taken; else InvalidInput."""
+    parts = uri.removeprefix(_SCHEME).split("/")
+    if not uri.startswith(_SCHEME) or len(parts) != 3:
+        raise InvalidInput(f"{uri!r} is no identity: expected spiffe://<cluster id>/<kind>/<name>")
+    cluster_id, kind, name = parts
+    if kind not in list(Kind):
+        raise InvalidInput(f"{uri!r} is no identity: kind {kind!r} is none of {', '.join(Kind)}")
+    return Identity(cluster_id, Kind(kind), name)
+
+
+def cluster_uri(cluster_id: str) -> str:
+    """The URI of a cluster itself; it stands in the certificate of its CA."""
+    return _SCHEME + check_cluster_id(cluster_id)
+
+
+def parse_cluster_uri(uri: str) -> str:
+    """The cluster id in the URI of a CA; InvalidInput when it is not one."""
+    if not uri.startswith(_SCHEME):
+        raise InvalidInput(f"{uri!r} names no cluster: expected spiffe://<cluster id>")
+    return check_cluster_id(uri.removeprefix(_SCHEME))
+
+
+def scheduler_server_name(cluster_id: str) -> str:
+    """The DNS name that every scheduler of a cluster proves."""
+    return f"scheduler.{check_cluster_id(cluster_id)}.{_DOMAIN}"
+
+
+def check_cluster_id(text: str) -> str:
+    """Return `text` if it can be a cluster id, else raise InvalidInput."""
+    if len(text) != CLUSTER_ID_LENGTH or not _HEX.issuperset(text):
+        raise InvalidInput(f"{text!r} is no cluster id: expected {CLUSTER_ID_LENGTH} lower-case hex digits")
+    return text
+
+
+def check_name(text: str) -> str:
+    """Return `text` if it can be the name in an identity, else raise InvalidInput."""
+    if not text:
+        raise InvalidInput("a name must not be empty")
+    if len(text) > MAX_NAME_LENGTH:
+        raise InvalidInput(f"the name {text!r} is too long: at most {MAX_NAME_LENGTH} characters")
+    if text[0] not in _ALPHANUMERIC or not _NAME.issuperset(text):
+        raise InvalidInput(
+            f"the name {text!r} may hold only letters, digits, '.', '_' and '-', and starts with one of the first two"
+        )
+    return text
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in its canonical lower-case form (RFC 9562 section 4)."""
+    groups = text.split("-")
+    return [len(group) for group in groups] == [8, 4, 4, 4, 12] and all(_HEX.issuperset(group) for group in groups)

@@ -1,0 +1,234 @@
+"""What can happen to a worker, and what its core may ask for. `Now.mono` is CLOCK_BOOTTIME everywhere here.
+
+Job 0 of a launcher is not the cluster's, whose jobs count from 1: its tasks are the jobs of the worker's own API, each
+under its number. The core hands their reports on and otherwise lets them be.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.session.messages import Downward, Hello, Report
+from cluster.domain.worker.room import Space
+
+OWN = 0  # the job number under which the launcher has what the worker's own API started
+
+# ---------------------------------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherConnected:
+    """What the launcher holds. `reports`: everything nobody has acknowledged, in order."""
+
+    incarnation: str
+    running: Sequence[str]
+    backlog: Sequence[str]
+    reports: Sequence[Started | Ended]
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherReported:
+    reports: Sequence[Started | Ended]
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherLost:
+    """The connection broke. The driver makes another by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMeasured:
+    """How much is free where jobs write."""
+
+    spaces: tuple[Space, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """Connected and registered: the scheduler waits for hello."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """`jitter` is a random number from 0 to 1, drawn by the driver. `for_good`: the scheduler will never take us."""
+
+    session: int
+    jitter: float
+    for_good: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandsReceived:
+    session: int
+    commands: Sequence[Downward]
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownRequested:
+    """The agent ends. Without `stop_jobs` the attempts that run go on below the launcher."""
+
+    stop_jobs: bool = False
+
+
+WorkerEvent = (
+    LauncherConnected
+    | LauncherReported
+    | LauncherLost
+    | RoomMeasured
+    | SessionReady
+    | SessionClosed
+    | CommandsReceived
+    | ShutdownRequested
+)
+
+# --------------------------------------------------------------------------------------------------------- effects
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Dial and register; then say SessionReady, or SessionClosed."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    """Hang up, and say SessionClosed."""
+
+    session: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendHello:
+    session: int
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeartbeat:
+    session: int
+    sequence: int
+    no_room: str = ""  # why this worker takes nothing just now
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """`small`: attempts whose whole output is to be read from their files and added to the report. `large`: attempts
+    whose output is to be on disk before it is sent, for it will be pushed later."""
+
+    session: int
+    report: Report
+    small: tuple[AttemptKey, ...] = ()
+    large: tuple[AttemptKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SaveEpoch:
+    """To disk, before any effect that follows."""
+
+    epoch: int
+
+
+class StartItem(NamedTuple):
+    """`number` is the task's, None when the job is no array; `line` its line, of a job that has lines."""
+
+    key: AttemptKey
+    number: int | None = None
+    line: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Define:
+    """The launcher's template of that number is from now on for this job."""
+
+    template: int
+    job: int
+    job_id: str
+    spec: JobSpec
+    leash: float
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    template: int
+    items: tuple[StartItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Give back those that have not started."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StopAttempts:
+    """`grace` None: as the job says."""
+
+    keys: tuple[AttemptKey, ...]
+    grace: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """The scheduler has confirmed a lease that was asked for at `at`."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AckJournal:
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Reports about jobs of the worker's own API: to disk, before any effect that follows."""
+
+    reports: tuple[Started | Ended, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PushOutput:
+    """Of these, output may be left that was too large for the report, or whose report nobody wanted any more: send it
+    for keeps, then remove it."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveOutput:
+    """Nobody needs the output files of these any more."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The shutdown may go on: all that could be given back and reported has been."""
+
+
+WorkerEffect = (
+    OpenSession
+    | CloseSession
+    | SendHello
+    | SendHeartbeat
+    | SendReport
+    | SaveEpoch
+    | Define
+    | Start
+    | Withdraw
+    | StopAttempts
+    | Renew
+    | AckJournal
+    | HandOver
+    | PushOutput
+    | RemoveOutput
+    | Finished
+)

@@ -1,0 +1,101 @@
+"""The worker's outbox: the stretch of the launcher's journal that the scheduler has not acknowledged yet."""
+
+from collections.abc import Iterable
+
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.launcher.messages import Ended
+from cluster.domain.session.messages import Attempts
+from cluster.domain.worker.report_making import MAX_DETAIL, Entry, output_is_small
+
+REPORT_ENTRIES = 4096  # in one report
+REPORT_BYTES = 1 << 20  # of small outputs and reasons in one report; a message of gRPC holds 4 MiB
+
+
+class Outbox:
+    """One report is under way at a time; what happens meanwhile is for the next."""
+
+    def __init__(self) -> None:
+        self.ended: dict[AttemptKey, Ended] = {}  # the ends among all that is in here
+        self._sent: list[Entry] = []  # in this session
+        self._unwanted: set[AttemptKey] = set()  # ends that are under way and will not be taken
+        self._unsent: list[Entry] = []
+        self._last = 0  # sequence of the last entry that was seen
+        self._settled = 0
+
+    def saw(self, sequence: int) -> None:
+        """The journal has come this far, whether or not that entry concerns the scheduler."""
+        self._last = sequence
+
+    def add(self, entry: Entry) -> None:
+        self._unsent.append(entry)
+        if isinstance(entry.what, Ended):
+            self.ended[entry.key] = entry.what
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._sent or self._unsent)
+
+    @property
+    def may_report(self) -> bool:
+        """Whether something is unsent and nothing under way."""
+        return bool(self._unsent) and not self._sent
+
+    def take(self) -> list[Entry]:
+        """The entries of the next report, which is now under way: as many as fit into one. While another is under way
+        there are none."""
+        if self._sent:
+            return []
+        size = count = 0
+        for entry in self._unsent[:REPORT_ENTRIES]:
+            size += _size(entry)
+            if size > REPORT_BYTES and count:
+                break
+            count += 1
+        self._sent, self._unsent = self._unsent[:count], self._unsent[count:]
+        return self._sent
+
+    def take_back(self) -> None:
+        """What was under way may not have arrived: a new session says it again."""
+        self._unwanted.clear()
+        self._unsent, self._sent = self._sent + self._unsent, []
+
+    def acknowledge(self, sequence: int) -> list[tuple[AttemptKey, Ended, bool]]:
+        """The report up to that entry has arrived. The ends that it told of, each with whether it was taken."""
+        if not self._sent or sequence < self._sent[-1].what.seq:
+            return []
+        sent = [(entry.key, entry.what) for entry in self._sent if isinstance(entry.what, Ended)]
+        ends = [(key, what, key not in self._unwanted) for key, what in sent]
+        self._sent = []
+        self._unwanted.clear()
+        self._forget(key for key, *_ in ends)
+        return ends
+
+    def drop(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
+        """Nobody wants to hear of these; answers which of them had ended. What is under way stays until it is
+        acknowledged: the scheduler ignores what it has disowned."""
+        self._unwanted.update(e.key for e in self._sent if isinstance(e.what, Ended) and e.key in attempts)
+        ended = tuple(e.key for e in self._unsent if isinstance(e.what, Ended) and e.key in attempts)
+        self._unsent = [entry for entry in self._unsent if entry.key not in attempts]
+        self._forget(ended)
+        return ended
+
+    def newly_settled(self) -> int | None:
+        """Everything up to this entry of the journal needs no report any more. None: no more than last time."""
+        oldest = self._sent or self._unsent
+        settled = oldest[0].what.seq - 1 if oldest else self._last
+        if settled <= self._settled:
+            return None
+        self._settled = settled
+        return settled
+
+    def _forget(self, keys: Iterable[AttemptKey]) -> None:
+        for key in keys:
+            self.ended.pop(key, None)
+
+
+def _size(entry: Entry) -> int:
+    """Bytes that come with its end: output that rides along, and the reason, whose characters may take four each."""
+    if not isinstance(entry.what, Ended):
+        return 0
+    output = entry.what.out + entry.what.err if output_is_small(entry.what) else 0
+    return output + 4 * min(MAX_DETAIL, len(entry.what.text))

@@ -1,0 +1,40 @@
+"""What an operator reads in the log about jobs: when one is accepted, when it ends, and what was lost meanwhile."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobProgress, JobRecord, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.unwritten import Saved
+from cluster.domain.scheduler.worker_record import WorkerRecord
+
+logger = logging.getLogger(__name__)
+
+
+def tell(saves: Iterable[Saved], jobs: Mapping[int, Job]) -> None:
+    """To be called when they are on disk."""
+    lost: defaultdict[int, list[TaskEnd]] = defaultdict(list)
+    for save in saves:
+        match save:
+            case JobRecord():
+                tasks = save.spec.task_count
+                logger.info("job %d: accepted from %s, tasks: %d", save.number, save.owner, tasks)
+            case JobProgress(ended_at=ended_at) if ended_at:
+                counts = map(jobs[save.number].count, (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED))
+                logger.info("job %d: ended, succeeded: %d, failed: %d, cancelled: %d", save.number, *counts)
+            case WorkerRecord(removed=True):
+                logger.info("worker %s (%s) leaves the list once nothing is held by it", save.name, save.id)
+            case TaskEnd(reason="lost"):
+                lost[save.job].append(save)
+    for job, ends in lost.items():
+        first = AttemptKey(job, ends[0].index, ends[0].attempt)
+        logger.warning(
+            "job %d: %d attempts are lost, which are tried again if the job allows it; %s: %s",
+            job,
+            len(ends),
+            first,
+            ends[0].detail,
+        )

@@ -1,0 +1,227 @@
+"""The scheduler as a process: opens its directory, serves, renews its own certificate, stops in order.
+
+ca.pem scheduler.pem admin.pem    the cluster's keys (cluster.pki.authority)
+cluster.db                        the store
+outputs/                          output of attempts
+scheduler.lock                    held by the one scheduler that uses this directory
+join.sock                         of the joining port's server, behind its front (cluster.rpc.front)
+scheduler.json                    where the running scheduler is, for clients and workers on this machine
+advertised                        host by which other machines reach it, as --advertise said last
+join-token                        lets workers on this machine join without pasting; good while this process lives
+"""
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cluster.domain.base.errors import ClusterError, Exhausted, InvalidInput, NotFound, Unreachable, Unusable
+from cluster.domain.scheduler.core import LEASE
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Role
+from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
+from cluster.pki.authority import CA_FILE, SCHEDULER_FILE, Authority, open_authority, refresh_credentials
+from cluster.pki.files import load_credentials, private_directory, read_private, the_only_one, write_private
+from cluster.pki.spare import remove_but_keep_room, write_anyhow
+from cluster.rpc.credentials import ServingCredentials
+from cluster.rpc.room import allow_many_files
+from cluster.rpc.server import expect_free
+from cluster.scheduler.addresses import check_host, join_up, split_listen
+from cluster.scheduler.collecting import look_at_each_object_once
+from cluster.scheduler.service import Addresses, Service
+from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
+
+logger = logging.getLogger(__name__)
+
+ADVERTISED = "advertised"
+WORKED_OUT = "auto"  # in the place of a host
+LEAST_LEASE, MOST_LEASE = 1.0, 86_400.0  # seconds: heartbeats come a few times in each
+DEFAULT_LISTEN = "0.0.0.0:50000"
+DATABASE, LOCK, STATUS, TOKEN = "cluster.db", "scheduler.lock", "scheduler.json", "join-token"
+
+# The line that is printed on the first start. It may stay on a screen or in a log: enough for the first few machines.
+FIRST_TOKEN_LIFE = 900.0  # seconds
+FIRST_TOKEN_USES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerOptions:
+    directory: Path  # of the scheduler alone, such as ~/.local/state/cluster/scheduler
+    listen: str = DEFAULT_LISTEN  # host:port; port 0: any that is free
+    join_listen: str = ""  # where machines join; empty: the port after the other
+    # Host by which other machines reach this one, remembered for later starts; empty: as before, at first worked out;
+    # WORKED_OUT: again.
+    advertise: str = ""
+    lease: float = LEASE  # seconds without a word after which a worker is unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What there is to know of a scheduler that serves. `scheduler.json` holds all of it but the join line's token."""
+
+    address: str  # host:port by which this machine reaches it
+    join_address: str
+    pid: int
+    cluster_id: str
+    join_token: str = ""  # on the very first start: to be pasted on other machines
+    doubt: str = ""  # why other machines may not reach it by what lines to paste say; empty: they do
+
+
+async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> int:
+    """Runs a scheduler until SIGTERM or SIGINT; `ready` is called once, when it serves. Returns the exit code: 0, or
+    that of StoreFailed if the store has failed for good. Raises ClusterError for what keeps it from starting."""
+    addresses = _addresses(options)
+    if not LEAST_LEASE <= options.lease <= MOST_LEASE:
+        least, most = f"{LEAST_LEASE:g}", f"{MOST_LEASE:g}"
+        raise InvalidInput(f"a lease of {options.lease:g} s: use {least} to {most} s, or no worker keeps any job")
+    if options.advertise not in ("", WORKED_OUT):
+        check_host(options.advertise)
+    allow_many_files()
+    directory = private_directory(options.directory)
+    with the_only_one("scheduler", directory / LOCK):
+        addresses = replace(addresses, advertise=_advertised(options.advertise, directory / ADVERTISED))
+        if not (directory / CA_FILE).exists():  # before there is a cluster: who cannot serve it must not leave one
+            expect_free(addresses.listen)
+            expect_free(addresses.join_listen, "--join-listen")
+        authority = open_authority(directory, time.time(), stored_cluster_id(directory / DATABASE))
+        credentials = _credentials(authority, directory)
+        store = SqliteStore(directory / DATABASE, authority.cluster_id)
+        try:
+            service = Service(authority, _valid(authority, credentials), store, directory, options.lease)
+        except BaseException:
+            store.close()
+            raise
+        look_at_each_object_once()
+        renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
+        stop = _stop_signal()
+        try:
+            try:
+                await service.start(addresses)
+                await _announce(service, authority, directory, ready)
+            except (Exhausted, Unreachable) as error:  # the first start makes what must be kept
+                raise Unusable(f"no cluster can be made in {directory}: {error}") from None
+            await _first_of(stop.wait(), service.ended.wait())
+            if stop.is_set():
+                logger.info("stopping: nothing new is taken; running jobs go on, and report when the scheduler is back")
+        finally:
+            renewing.cancel()
+            for name in (STATUS, TOKEN):
+                remove_but_keep_room(directory / name)
+            await service.stop()
+        return service.driver.exit_code
+
+
+def _credentials(authority: Authority, directory: Path) -> Credentials:
+    """What lies in the directory, renewed if that is due and can be kept."""
+    try:
+        return refresh_credentials(authority, directory, time.time(), _some_fraction())
+    except Unusable as error:
+        if not (directory / SCHEDULER_FILE).exists():
+            raise
+        logger.error("the certificate could not be renewed: %s", error)
+        return load_credentials(directory / SCHEDULER_FILE)
+
+
+def _valid(authority: Authority, credentials: Credentials) -> Credentials:
+    """These; or for as long as nothing can be kept others, which are."""
+    now = time.time()
+    return credentials if credentials.valid_at(now) else authority.reissue(credentials, now)
+
+
+def _addresses(options: SchedulerOptions) -> Addresses:
+    host, port = split_listen(options.listen)
+    join_listen = options.join_listen or join_up(host, port + 1 if port else 0)
+    split_listen(join_listen)
+    return Addresses(options.listen, join_listen)
+
+
+def _advertised(given: str, memory: Path) -> str:
+    """What is given now, else what was given last."""
+    if given == WORKED_OUT:
+        memory.unlink(missing_ok=True)
+        return ""
+    try:
+        remembered = read_private(memory).decode().strip()
+    except NotFound:
+        remembered = ""
+    given = given and check_host(given)
+    if given and given != remembered:
+        try:
+            write_private(memory, f"{given}\n".encode())
+        except Unusable as error:
+            logger.error("--advertise is not remembered: %s", error)
+    return given or remembered
+
+
+async def _announce(service: Service, authority: Authority, directory: Path, ready: Callable[[Ready], None]) -> None:
+    """Lets this machine know where we are, and the caller that we serve."""
+    _tell(directory / TOKEN, str(service.new_local_token()).encode())
+    status = Ready(service.address, service.join_address, os.getpid(), authority.cluster_id)
+    fields = asdict(status)
+    del fields["join_token"], fields["doubt"]
+    _tell(directory / STATUS, json.dumps(fields).encode())
+    if not service.admission.members.tokens():  # it serves for the first time, or a start before came to nothing
+        token, record = service.new_token(Role.WORKER, FIRST_TOKEN_LIFE, FIRST_TOKEN_USES)
+        await service.admission.add(record)
+        status = replace(status, join_token=str(token))
+    logger.info("serving cluster %s on %s, joining on %s", authority.cluster_id, service.address, service.join_address)
+    ready(replace(status, doubt=service.doubt))
+
+
+def _tell(path: Path, text: bytes) -> None:
+    """Those who know our address find us without."""
+    try:
+        write_anyhow(path, text)
+    except ClusterError as error:
+        logger.error("who looks for the scheduler on this machine does not find it: %s", error)
+
+
+async def _first_of(*waiting: Coroutine[Any, Any, object]) -> None:
+    tasks = [asyncio.create_task(each) for each in waiting]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _keep_renewed(
+    authority: Authority, directory: Path, credentials: Credentials, serving: ServingCredentials
+) -> None:
+    """Replaces the certificates in the directory when they are due, for as long as this runs."""
+    fraction = _some_fraction()
+    while True:
+        due = renewal_time(credentials.not_before, credentials.not_after, fraction)
+        if due > time.time():
+            await asyncio.sleep(min(due - time.time(), _LONGEST_NAP))
+            continue
+        try:
+            fresh = refresh_credentials(authority, directory, time.time(), fraction)
+        except ClusterError as error:
+            logger.error("the certificate could not be renewed, and ends in a while: %s", error)
+            await asyncio.sleep(_RETRY)
+            continue
+        serving.replace(fresh)
+        logger.info("the scheduler's certificate was renewed; open connections keep the old one until it ends")
+        credentials, fraction = fresh, _some_fraction()
+
+
+_LONGEST_NAP = 3600.0  # seconds; the wall clock, by which certificates end, may be set meanwhile
+_RETRY = 60.0
+
+
+def _some_fraction() -> float:
+    return random.uniform(EARLIEST, LATEST)  # noqa: S311 (spreads load, keeps no secret)

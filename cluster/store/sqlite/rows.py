@@ -1,0 +1,162 @@
+"""Records as rows of the SQLite store, and back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.effects import WorkerForgotten
+from cluster.domain.scheduler.homes import Home
+from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.trust.enrolments import Enrolment, Maker
+from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.tokens import TokenRecord
+from cluster.domain.trust.users import UserRecord
+from cluster.store.packing import (
+    pack_attempts,
+    pack_held,
+    pack_set,
+    pack_spec,
+    unpack_attempts,
+    unpack_held,
+    unpack_set,
+    unpack_spec,
+)
+from cluster.store.sqlite import schema as sql
+
+Row = tuple[Any, ...]  # as sqlite3 has it
+
+
+def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_JOB, (record.number, record.id, record.owner, pack_spec(record.spec), record.submitted_at)
+    if record.spec.lines:
+        yield sql.PUT_LINES, (record.number, record.spec.lines)
+    yield sql.RAISE_NEXT_JOB_NUMBER, (record.number,)
+
+
+def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
+    how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
+    yield sql.PUT_PROGRESS, (p.number, *_sets(p), *how, p.chunked)
+
+
+def _chunk(c: JobChunk) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_CHUNK, (c.job, c.chunk, *_sets(c))
+
+
+def _sets(of: JobProgress | JobChunk) -> Row:
+    """SET_COLUMNS."""
+    states = map(pack_set, (of.ready, of.backoff, of.succeeded, of.failed, of.cancelled))
+    return (*states, pack_held(of.held), pack_attempts(of.attempts), pack_set(of.cancelling))
+
+
+def _ok_ends(e: OkEnds) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_OK_ENDS, (e.job, e.first, e.attempt, e.count, e.packed, e.worker_id)
+
+
+def _end(e: TaskEnd) -> Iterator[tuple[str, Row]]:
+    times = (e.started_at, e.ended_at, e.cpu_seconds)
+    why = (e.state.value, e.reason, e.exit_code, e.signal, e.detail, e.worker_id)
+    yield sql.PUT_END, (e.job, e.index, e.attempt, *why, *times, e.peak_memory, e.output_bytes)
+
+
+def _output(o: SmallOutput) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_OUTPUT, (o.job, o.index, o.attempt, o.stdout, o.stderr)
+
+
+def _worker(w: WorkerRecord) -> Iterator[tuple[str, Row]]:
+    row = (w.id, w.name, w.millicpus, w.address, w.version, w.registered_at, w.incarnation, w.offline, w.removed)
+    yield sql.PUT_WORKER, (*row, str(w.home))
+
+
+def _forgotten(f: WorkerForgotten) -> Iterator[tuple[str, Row]]:
+    yield sql.DROP_WORKER, (f.worker_id,)
+
+
+def _user(u: UserRecord) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_USER, (u.name, u.role.value, u.created, u.revoked, u.holder)
+
+
+def _token(t: TokenRecord) -> Iterator[tuple[str, Row]]:
+    row = (t.id, t.secret_hash, t.role.value, t.user, t.created, t.expires, t.uses_left, t.revoked)
+    yield sql.PUT_TOKEN, (*row, *((str(t.maker), t.maker.enrolment) if t.maker else ("", 0)))
+
+
+def _enrolment(e: Enrolment) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_ENROLMENT, (e.kind.value, e.name, e.id, e.token, e.joined, e.revoked)
+
+
+# What to execute for each kind of record: statements and their rows.
+TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
+    JobRecord: _job,
+    JobProgress: _progress,
+    JobChunk: _chunk,
+    OkEnds: _ok_ends,
+    TaskEnd: _end,
+    SmallOutput: _output,
+    WorkerRecord: _worker,
+    WorkerForgotten: _forgotten,
+    UserRecord: _user,
+    TokenRecord: _token,
+    Enrolment: _enrolment,
+}
+
+
+def job_from_row(row: Row) -> tuple[JobRecord, JobProgress]:
+    """One row of LOAD_JOBS."""
+    number, job_id, owner, spec, submitted_at, lines = row[:6]
+    return JobRecord(number, job_id, owner, unpack_spec(spec, lines), submitted_at), progress_from_row(row[6:])
+
+
+def progress_from_row(row: Row) -> JobProgress:
+    """One row with PROGRESS_COLUMNS."""
+    *rest, chunked = row[1 + len(sql.SET_COLUMNS) :]
+    values: list[Any] = [row[0], *_unpacked(row[1 : 1 + len(sql.SET_COLUMNS)]), *rest, bool(chunked)]
+    return JobProgress(*values)
+
+
+def chunk_from_row(row: Row) -> JobChunk:
+    """One row of GET_CHUNKS."""
+    return JobChunk(*row[:2], *_unpacked(row[2:]))
+
+
+def _unpacked(columns: Sequence[bytes]) -> Sequence[Any]:
+    """SET_COLUMNS as values."""
+    *states, held, attempts, cancelling = columns
+    return (*map(unpack_set, states), unpack_held(held), unpack_attempts(attempts), unpack_set(cancelling))
+
+
+def end_from_row(row: Row) -> TaskEnd:
+    """One row with END_COLUMNS."""
+    job, index, attempt, state, *rest = row
+    return TaskEnd(job, index, attempt, TaskState(state), *rest)
+
+
+def ok_ends_from_row(row: Row) -> OkEnds:
+    """One row of GET_OK_ENDS."""
+    return OkEnds(*row)
+
+
+def worker_from_row(row: Row) -> WorkerRecord:
+    """One row of LOAD_WORKERS."""
+    *rest, offline, removed, home = row
+    values: list[Any] = [*rest, bool(offline), bool(removed), Home.parse(home)]
+    return WorkerRecord(*values)
+
+
+def user_from_row(row: Row) -> UserRecord:
+    """One row of LOAD_USERS."""
+    name, role, *rest = row
+    return UserRecord(name, Role(role), *rest)
+
+
+def token_from_row(row: Row) -> TokenRecord:
+    """One row of LOAD_TOKENS."""
+    token_id, secret_hash, role, *rest, maker, enrolment = row
+    values: list[Any] = [token_id, secret_hash, Role(role), *rest, Maker.parse(maker, enrolment)]
+    return TokenRecord(*values)
+
+
+def enrolment_from_row(row: Row) -> Enrolment:
+    """One row of LOAD_ENROLMENTS."""
+    kind, *rest = row
+    return Enrolment(Kind(kind), *rest)

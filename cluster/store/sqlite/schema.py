@@ -1,0 +1,233 @@
+"""Every SQL statement of the SQLite store, and the schema as ordered migrations.
+
+A database's `user_version` says how many of MIGRATIONS it has been through; each runs once, in a transaction. One that
+was ever released is never edited: a change of the schema or of packing.py is a new one at the end.
+`application_id` marks the file as ours (the bytes "CLU1").
+"""
+
+APPLICATION_ID = 0x434C5531
+
+MIGRATIONS = (
+    """
+    -- What there is one of: cluster_id, epoch (of the scheduler that may write), next_job_number.
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+
+    -- What never changes about a job. Times are Unix seconds everywhere; spec is JSON.
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, spec TEXT NOT NULL,
+        submitted_at REAL NOT NULL
+    );
+
+    -- The lines of jobs that have some. Apart, so that nothing ever rewrites or reads past them.
+    CREATE TABLE job_lines (job INTEGER PRIMARY KEY, lines BLOB NOT NULL);
+
+    -- What changes about a job. The blobs are sets of task indexes as in packing.py.
+    CREATE TABLE job_progress (
+        job INTEGER PRIMARY KEY, ready BLOB NOT NULL, backoff BLOB NOT NULL, succeeded BLOB NOT NULL,
+        failed BLOB NOT NULL, cancelled BLOB NOT NULL, held BLOB NOT NULL, attempts BLOB NOT NULL,
+        cancelling BLOB NOT NULL, cancel_grace REAL NOT NULL,
+        started_at REAL NOT NULL, ended_at REAL NOT NULL, cancelled_by TEXT NOT NULL, cancel_reason TEXT NOT NULL,
+        exit_code INTEGER NOT NULL, reason TEXT NOT NULL
+    );
+
+    -- Plain successes of tasks first … first+count-1; packed as in job.PACKED. Tasks succeed once, so none overlap.
+    CREATE TABLE ok_ends (
+        job INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, attempt INTEGER NOT NULL,
+        worker_id TEXT NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (job, first)
+    );
+
+    -- Every other end of an attempt.
+    CREATE TABLE task_ends (
+        job INTEGER NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL, state INTEGER NOT NULL,
+        reason TEXT NOT NULL, exit_code INTEGER NOT NULL, signal TEXT NOT NULL, detail TEXT NOT NULL,
+        worker_id TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL NOT NULL, cpu_seconds REAL NOT NULL,
+        peak_memory INTEGER NOT NULL, output_bytes INTEGER NOT NULL, PRIMARY KEY (job, task, attempt)
+    ) WITHOUT ROWID;
+
+    -- Whole outputs of attempts, where they are small.
+    CREATE TABLE small_outputs (
+        job INTEGER NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL, stdout BLOB NOT NULL,
+        stderr BLOB NOT NULL, PRIMARY KEY (job, task, attempt)
+    );
+
+    CREATE TABLE workers (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, millicpus INTEGER NOT NULL, address TEXT NOT NULL,
+        version TEXT NOT NULL, registered_at REAL NOT NULL, incarnation TEXT NOT NULL, offline INTEGER NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE users (
+        name TEXT PRIMARY KEY, role TEXT NOT NULL, created REAL NOT NULL, revoked REAL
+    ) WITHOUT ROWID;
+
+    -- Join tokens; of the secret only its SHA-256. uses_left NULL: without limit.
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY, secret_hash TEXT NOT NULL, role TEXT NOT NULL, user TEXT NOT NULL, created REAL NOT NULL,
+        expires REAL NOT NULL, uses_left INTEGER, revoked REAL
+    ) WITHOUT ROWID;
+
+    INSERT INTO meta VALUES ('epoch', 0), ('next_job_number', 1);
+    """,
+    """
+    -- Who has joined, by which token (empty: none that is kept), and who was expelled. id: as in serial numbers.
+    CREATE TABLE enrolments (
+        kind TEXT NOT NULL, name TEXT NOT NULL, id INTEGER NOT NULL, token TEXT NOT NULL, joined REAL NOT NULL,
+        revoked REAL, PRIMARY KEY (kind, name, id)
+    ) WITHOUT ROWID;
+
+    -- Whether it is to be forgotten once it holds nothing.
+    ALTER TABLE workers ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+    """,
+    """
+    -- Where it last said hello from (cluster.domain.scheduler.homes); empty: not known.
+    ALTER TABLE workers ADD COLUMN home TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    -- Who made a token (kind/name and enrolment; empty: not known). Of those from before, which may be of anybody who
+    -- was expelled since, none is good any more.
+    ALTER TABLE tokens ADD COLUMN maker TEXT NOT NULL DEFAULT '';
+    ALTER TABLE tokens ADD COLUMN maker_enrolment INTEGER NOT NULL DEFAULT 0;
+    UPDATE tokens SET revoked = CAST(strftime('%s', 'now') AS REAL) WHERE revoked IS NULL AND EXISTS (
+        SELECT 1 FROM enrolments WHERE kind = 'user' AND enrolments.revoked >= tokens.created
+    );
+
+    -- The how-manieth of a name its user is. jobs.owner is a user's id: the name, and from the second on a number. Of
+    -- the jobs from before, those are another's that were submitted before the user became one.
+    ALTER TABLE users ADD COLUMN holder INTEGER NOT NULL DEFAULT 1;
+    UPDATE users SET holder = 2 WHERE EXISTS (
+        SELECT 1 FROM jobs WHERE owner = users.name AND submitted_at < users.created
+    );
+    UPDATE jobs SET owner = owner || '~2' WHERE EXISTS (
+        SELECT 1 FROM users WHERE users.name = jobs.owner AND holder = 2 AND jobs.submitted_at >= users.created
+    );
+    """,
+    """
+    -- Whether the sets of a job are not here but in job_chunks (cluster.domain.job.chunks).
+    ALTER TABLE job_progress ADD COLUMN chunked INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE job_chunks (
+        job INTEGER NOT NULL, chunk INTEGER NOT NULL, ready BLOB NOT NULL, backoff BLOB NOT NULL,
+        succeeded BLOB NOT NULL, failed BLOB NOT NULL, cancelled BLOB NOT NULL, held BLOB NOT NULL,
+        attempts BLOB NOT NULL, cancelling BLOB NOT NULL, PRIMARY KEY (job, chunk)
+    );
+    """,
+    """
+    -- Lists come in pages, in the order of these.
+    CREATE INDEX tokens_by_age ON tokens (created, id);
+    CREATE INDEX users_by_age ON users (created, name);
+    CREATE INDEX enrolments_by_token ON enrolments (token, joined, kind, name, id);
+    """,
+)
+
+
+def _upsert(table: str, *columns: str, keys: int) -> str:
+    """INSERT that replaces the row with the same key, which is the first `keys` columns.
+
+    Never INSERT OR REPLACE: that would also delete another row which has the same value in a UNIQUE column."""
+    changes = ", ".join(f"{c} = excluded.{c}" for c in columns[keys:])
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608 (no input)
+        f"ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {changes}"
+    )
+
+
+def _page(table: str, *columns: str, key: str) -> str:
+    """SELECT of at most :most rows (-1: all) in the order in which they were created, from after the one whose key is
+    :after (empty: from the first; nothing after one that there is not)."""
+    return f"""
+        SELECT {", ".join(columns)} FROM {table}
+        WHERE (created, {key}) > (
+            CASE WHEN :after = '' THEN -1e300
+            ELSE coalesce((SELECT created FROM {table} WHERE {key} = :after), 1e300) END,
+            :after
+        )
+        ORDER BY created, {key} LIMIT :most
+    """  # noqa: S608 (no input)
+
+
+# Reads or writes one value of meta.
+GET_META = "SELECT value FROM meta WHERE key = ?"
+PUT_META = _upsert("meta", "key", "value", keys=1)
+# Job numbers are never used again, even if jobs are deleted one day.
+RAISE_NEXT_JOB_NUMBER = "UPDATE meta SET value = max(value, ? + 1) WHERE key = 'next_job_number'"
+
+JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at")
+PUT_JOB = _upsert("jobs", *JOB_COLUMNS, keys=1)
+PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
+
+SET_COLUMNS = ("ready", "backoff", "succeeded", "failed", "cancelled", "held", "attempts", "cancelling")
+PROGRESS_COLUMNS = (
+    *("job", *SET_COLUMNS, "cancel_grace"),
+    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
+)
+PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
+
+# All jobs with their lines and progress, as a start needs them.
+LOAD_JOBS = f"""
+    SELECT {", ".join(f"jobs.{c}" for c in JOB_COLUMNS)}, coalesce(lines, x''),
+           {", ".join(f"job_progress.{c}" for c in PROGRESS_COLUMNS)}
+    FROM jobs JOIN job_progress ON job_progress.job = number LEFT JOIN job_lines ON job_lines.job = number
+    ORDER BY number
+"""  # noqa: S608 (no input)
+
+GET_PROGRESS = f"SELECT {', '.join(PROGRESS_COLUMNS)} FROM job_progress WHERE job = ?"  # noqa: S608 (no input)
+
+CHUNK_COLUMNS = ("job", "chunk", *SET_COLUMNS)
+PUT_CHUNK = _upsert("job_chunks", *CHUNK_COLUMNS, keys=2)
+GET_CHUNKS = f"SELECT {', '.join(CHUNK_COLUMNS)} FROM job_chunks WHERE job = ? ORDER BY chunk"  # noqa: S608 (no input)
+
+PUT_OK_ENDS = _upsert("ok_ends", "job", "first", "attempt", "count", "packed", "worker_id", keys=2)
+# Records that touch tasks start … stop-1: the last that begins at or before start may reach into them.
+GET_OK_ENDS = """
+    SELECT job, attempt, first, count, packed, worker_id FROM ok_ends
+    WHERE job = :job AND first < :stop AND first + count > :start
+      AND first >= coalesce((SELECT max(first) FROM ok_ends WHERE job = :job AND first <= :start), 0)
+    ORDER BY first
+"""
+
+END_COLUMNS = (
+    *("job", "task", "attempt", "state", "reason", "exit_code", "signal", "detail", "worker_id"),
+    *("started_at", "ended_at", "cpu_seconds", "peak_memory", "output_bytes"),
+)
+PUT_END = _upsert("task_ends", *END_COLUMNS, keys=3)
+# Every end of one task that is no plain success.
+GET_ENDS_OF_TASK = f"SELECT {', '.join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt"  # noqa: S608
+# Ends that are no plain success, with output that was too large to ride along, or of which that is not known.
+GET_LARGE = f"""
+    SELECT {", ".join(END_COLUMNS)} FROM task_ends
+    WHERE job = ? AND task >= ? AND task < ? AND (output_bytes > 0 OR reason = 'lost') ORDER BY task, attempt
+"""  # noqa: S608 (no input)
+
+PUT_OUTPUT = _upsert("small_outputs", "job", "task", "attempt", "stdout", "stderr", keys=3)
+# All of some tasks of a job.
+GET_OUTPUTS = """
+    SELECT job, task, attempt, stdout, stderr FROM small_outputs
+    WHERE job = ? AND task >= ? AND task < ? ORDER BY task, attempt
+"""
+
+WORKER_COLUMNS = (
+    *("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline", "removed", "home"),
+)
+PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)
+DROP_WORKER = "DELETE FROM workers WHERE id = ?"
+LOAD_WORKERS = f"SELECT {', '.join(WORKER_COLUMNS)} FROM workers ORDER BY id"  # noqa: S608 (no input)
+
+USER_COLUMNS = ("name", "role", "created", "revoked", "holder")
+PUT_USER = _upsert("users", *USER_COLUMNS, keys=1)
+LIST_USERS = _page("users", *USER_COLUMNS, key="name")
+
+TOKEN_COLUMNS = (
+    *("id", "secret_hash", "role", "user", "created", "expires", "uses_left", "revoked", "maker", "maker_enrolment"),
+)
+PUT_TOKEN = _upsert("tokens", *TOKEN_COLUMNS, keys=1)
+LIST_TOKENS = _page("tokens", *TOKEN_COLUMNS, key="id")
+
+ENROLMENT_COLUMNS = ("kind", "name", "id", "token", "joined", "revoked")
+PUT_ENROLMENT = _upsert("enrolments", *ENROLMENT_COLUMNS, keys=3)
+LOAD_ENROLMENTS = f"SELECT {', '.join(ENROLMENT_COLUMNS)} FROM enrolments ORDER BY joined, kind, name, id"  # noqa: S608
+# Who has joined by a token, and was not expelled: the first of them, and how many; and how many times a user has.
+GET_JOINED = f"""
+    SELECT {", ".join(ENROLMENT_COLUMNS)} FROM enrolments
+    WHERE token = ? AND revoked IS NULL ORDER BY joined, kind, name, id LIMIT ?
+"""  # noqa: S608 (no input)
+COUNT_JOINED = "SELECT count(*) FROM enrolments WHERE token = ? AND revoked IS NULL"
+COUNT_JOININGS = "SELECT count(*) FROM enrolments WHERE kind = ? AND name = ? AND token != '' AND revoked IS NULL"

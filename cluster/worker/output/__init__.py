@@ -1,0 +1,1 @@
+"""The files that attempts write: read without waiting, followed, sent to the scheduler."""

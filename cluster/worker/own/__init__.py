@@ -1,0 +1,1 @@
+"""Jobs that were started on this worker itself, and the door for them."""

@@ -1,0 +1,177 @@
+"""The worker's own gRPC door, the service `Worker`: start, stop, status, wait, output. Mutual TLS."""
+
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Sequence
+
+from cluster.domain.base.errors import InvalidInput, NotFound, NotPermitted
+from cluster.domain.base.quantities import format_cpus
+from cluster.domain.job.selectors import parse_selector, resolve
+from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.states import TaskState
+from cluster.domain.job.visible import VisibleJobs
+from cluster.domain.trust.identity import ADMIN_NAME, Identity, Kind, Role, Standing, is_uuid
+from cluster.rpc.errors import Context
+from cluster.rpc.gate import current_caller
+from cluster.rpc.specs import spec_from_proto, spec_to_proto
+from cluster.v1 import job_pb2, worker_pb2, worker_pb2_grpc
+from cluster.worker.output.readers import Readers, Wanted
+from cluster.worker.own.jobs import OwnJobs, key_of
+from cluster.worker.own.store import OwnJob, OwnStore
+
+PAGE_BYTES = 1024 * 1024  # an answer ends with the job with which it reaches this
+AT_ONCE = 20  # jobs that are looked up in the database at once, before others of the store's users have their turn
+
+_MOST_TEXT = 1000  # characters of a reason
+
+
+def standing_of(identity: Identity) -> Standing | None:
+    """In what right somebody acts here. The list of users is the scheduler's; the admin is known without it, and
+    everybody else has no right at this door, which NotPermitted says to other users."""
+    if identity.kind is not Kind.USER:
+        return None
+    if identity.name != ADMIN_NAME:
+        raise NotPermitted(f"{identity} is not the admin, who alone may use a worker's own API: ask the scheduler")
+    return Standing(Role.ADMIN, ADMIN_NAME)
+
+
+class _AllJobs:
+    """As `cluster.domain.job.visible.Jobs`. Blocks."""
+
+    def __init__(self, store: OwnStore) -> None:
+        self._store = store
+        self.numbers = store.numbers
+
+    def record(self, number: int) -> JobRecord | None:
+        job = self._store.get(number)
+        return job.record if job else None
+
+    def number_of_id(self, job_id: str) -> int | None:
+        job = self._store.by_id(job_id)
+        return job.number if job else None
+
+    def numbers_of_name(self, name: str) -> Sequence[int]:
+        """Looks through all of them."""
+        records = filter(None, map(self.record, self.numbers(None)))
+        return [record.number for record in records if record.spec.name == name]
+
+
+class OwnDoor(worker_pb2_grpc.WorkerServicer):
+    def __init__(self, jobs: OwnJobs, readers: Readers, worker_id: str, worker_name: str, millicpus: int) -> None:
+        """`millicpus`: what this worker has."""
+        self._jobs = jobs
+        self._readers = readers
+        self._worker = (worker_id, worker_name)
+        self._millicpus = millicpus
+
+    async def StartJob(self, request: worker_pb2.StartJobRequest, context: Context) -> worker_pb2.StartJobResponse:
+        if not is_uuid(request.id):
+            raise InvalidInput(f"job id {request.id[:60]!r} is no lower-case UUID")
+        spec = spec_from_proto(request.spec)
+        if spec.worker and spec.worker not in self._worker:
+            raise InvalidInput(f"--worker {spec.worker!r} is another worker than this, {self._worker[1]!r}")
+        job = await self._jobs.start(request.id, current_caller().user_id, spec)
+        return worker_pb2.StartJobResponse(job=self._job(job), task=self._task(job))
+
+    async def StopJob(self, request: worker_pb2.StopJobRequest, context: Context) -> worker_pb2.StopJobResponse:
+        grace = request.grace if request.HasField("grace") else None
+        if grace is not None and not 0 <= grace < 1e9:
+            raise InvalidInput(f"a grace of {grace:g} s: use 0 or more")
+        if len(request.reason) > _MOST_TEXT:
+            raise InvalidInput(f"the reason has {len(request.reason)} characters: the limit is {_MOST_TEXT}")
+        by, answer = current_caller().identity.name, worker_pb2.StopJobResponse()
+        for number in await self._numbers(request.selector.text):
+            await self._jobs.stop(number, grace, by, request.reason)
+            if answer.ByteSize() < PAGE_BYTES:
+                answer.jobs.extend(self._job(job, whole=False) for job in await self._load([number]))
+        return answer
+
+    async def GetJobs(self, request: worker_pb2.GetJobsRequest, context: Context) -> worker_pb2.GetJobsResponse:
+        wanted = request.selector.text if request.HasField("selector") else "all"
+        numbers = await self._numbers(wanted)
+        newest_first = numbers[: bisect_left(numbers, request.below) if request.below else len(numbers)][::-1]
+        answer = worker_pb2.GetJobsResponse()
+        for begin in range(0, len(newest_first), AT_ONCE):
+            for job in await self._load(newest_first[begin : begin + AT_ONCE]):
+                if answer.ByteSize() >= PAGE_BYTES:
+                    answer.next = answer.jobs[-1].number
+                    return answer
+                answer.jobs.append(self._job(job, whole=len(numbers) == 1))
+                answer.tasks.append(self._task(job))
+        return answer
+
+    async def WaitJob(self, request: worker_pb2.WaitJobRequest, context: Context) -> worker_pb2.WaitJobResponse:
+        job = await self._jobs.ended((await self._one(request.selector.text)).number)
+        if job is None:
+            raise NotFound("the job is no longer kept")
+        return worker_pb2.WaitJobResponse(job=self._job(job), task=self._task(job))
+
+    async def ReadJobOutput(
+        self, request: worker_pb2.ReadJobOutputRequest, context: Context
+    ) -> AsyncIterator[worker_pb2.ReadJobOutputResponse]:
+        tail = request.tail_lines if request.HasField("tail_lines") else None
+        start = (request.so_far.stdout, request.so_far.stderr)
+        wanted = Wanted(request.stdout, request.stderr, request.follow, tail, start)
+        async for chunk in self._readers.read(key_of((await self._one(request.selector.text)).number), wanted):
+            yield worker_pb2.ReadJobOutputResponse(stderr=chunk.stderr, data=chunk.data, end=chunk.end)
+
+    async def _numbers(self, text: str) -> list[int]:
+        """What is selected of what the caller may see, ascending. InvalidInput or NotFound."""
+        selector, caller = parse_selector(text), current_caller()
+        if selector.attempt > 1:
+            raise NotFound(f"there is no attempt {text}: a worker's own job is tried once")
+        targets = await self._jobs.read(lambda store: resolve(selector, VisibleJobs(_AllJobs(store), caller)))
+        return [target.job for target in targets]
+
+    async def _load(self, numbers: Sequence[int]) -> list[OwnJob]:
+        """Those of them that are still kept."""
+        return await self._jobs.read(lambda store: list(filter(None, map(store.get, numbers))))
+
+    async def _one(self, text: str) -> OwnJob:
+        found = await self._numbers(text)
+        jobs = await self._load(found) if len(found) == 1 else []
+        if not jobs:
+            raise InvalidInput(f"{text!r} selects {len(found)} jobs: give one")
+        return jobs[0]
+
+    def _task(self, job: OwnJob) -> job_pb2.Task:
+        return job_pb2.Task(
+            state=_state(job),
+            attempt=1,
+            reason=job.reason,
+            exit_code=job.exit_code,
+            signal=job.signal,
+            worker_id=self._worker[0],
+            worker_name=self._worker[1],
+            started_at=job.started_at,
+            ended_at=job.ended_at,
+            cpu_seconds=job.cpu_seconds,
+            peak_memory_bytes=job.peak_memory,
+            detail=job.detail,
+        )
+
+    def _job(self, job: OwnJob, *, whole: bool = True) -> job_pb2.Job:
+        """With the environment only if `whole`."""
+        waits, needs = job.state is TaskState.READY, job.spec.millicpus
+        too_many = f"needs {format_cpus(needs)} cpus; this worker has {format_cpus(self._millicpus)}"
+        why = too_many if needs > self._millicpus else "the worker's cpus are in use"
+        return job_pb2.Job(
+            number=job.number,
+            id=job.id,
+            owner=job.owner,
+            spec=spec_to_proto(job.spec, with_env=whole),
+            state=_state(job),
+            reason=job.reason,
+            counts=job_pb2.TaskCounts(**{job.state.word: 1}),
+            submitted_at=job.submitted_at,
+            started_at=job.started_at,
+            ended_at=job.ended_at,
+            exit_code=job.exit_code,
+            pending_because=[why] if waits else [],
+            no_worker_can=waits and needs > self._millicpus,
+            cancelled_by=job.cancelled_by,
+            cancel_reason=job.cancel_reason,
+        )
+
+
+def _state(job: OwnJob) -> job_pb2.TaskState:
+    return job.state.value  # type: ignore[return-value]  # the numbers are the same

@@ -1,0 +1,1 @@
+"""What can start attempts in place of the local launcher."""
