@@ -17,11 +17,12 @@ from itertools import pairwise
 
 from bench.harness import in_turn, show
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.base.now import Now
 from cluster.domain.job.spec import PACKED, ArraySegment, JobSpec, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Send
-from cluster.domain.scheduler.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
+from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.session.messages import Assign, Hello, Report
 
 ONE = struct.pack(PACKED, 1.7e9, 500, 400, 0, 0)  # ran for 0.5 ms

@@ -24,6 +24,10 @@ FLOORS = (
 )
 FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
+# The same within the domain. What scheduler and worker decide, each decides without the other.
+DOMAIN = ({"base"}, {"trust"}, {"job"}, {"session"}, {"launcher"}, {"scheduler", "worker"})
+DOMAIN_FLOOR_OF = {package: floor for floor, packages in enumerate(DOMAIN) for package in packages}
+
 # Values and algorithms only: nothing that knows the time, chance, files, the network or other processes.
 INERT = {
     *(
@@ -121,6 +125,24 @@ def test_packages_on_one_floor_do_not_know_each_other() -> None:
         ],
         "packages on one floor meet only in what stands above them: each can then be replaced alone",
     )
+
+
+def test_imports_in_the_domain_point_down() -> None:
+    def floors(found: Import) -> tuple[int, int]:
+        return DOMAIN_FLOOR_OF[found.file.parts[2]], DOMAIN_FLOOR_OF[found.name.split(".")[2]]
+
+    inside = [found for found in IMPORTS if found.package == found.of == "domain"]
+    same = [found for found in inside if found.file.parts[2] == found.name.split(".")[2]]
+    refuse(
+        [found for found in inside if found not in same and floors(found)[0] <= floors(found)[1]],
+        "each part of the domain stands on those before it: a job is understood without those who run it",
+    )
+
+
+def test_every_part_of_the_domain_has_a_floor() -> None:
+    parts = {path.parent.name for path in (REPOSITORY / "cluster" / "domain").glob("*/__init__.py")}
+    assert parts == DOMAIN_FLOOR_OF.keys(), "a new part needs its place in DOMAIN, and in ARCHITECTURE.md"
+    assert [path.name for path in (REPOSITORY / "cluster" / "domain").glob("*.py")] == ["__init__.py"]
 
 
 def test_the_domain_imports_only_itself_and_inert_parts_of_the_standard_library() -> None:

@@ -10,8 +10,8 @@ from enum import Enum
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.spec import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.homes import Home
 from cluster.domain.scheduler.views import JobView, WorkerView
+from cluster.domain.session.home import Home
 from cluster.domain.session.messages import (
     Assign,
     Attempts,

@@ -6,8 +6,9 @@ from functools import partial
 from itertools import pairwise
 
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.events import CancelRequested, Target
+from cluster.domain.scheduler.events import CancelRequested
 from cluster.scheduler.driver import Driver
 
 JOBS_AT_ONCE = 200

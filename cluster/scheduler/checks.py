@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import MAX_TASKS
-from cluster.domain.scheduler.homes import Home
 from cluster.domain.scheduler.placement import MOST_HELD
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.believing import MAX_SECONDS
+from cluster.domain.session.home import Home
 from cluster.domain.session.messages import Attempts, Hello
 from cluster.v1 import scheduler_pb2
 

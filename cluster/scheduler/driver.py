@@ -21,9 +21,10 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from cluster.domain.base.errors import ClusterError, Exhausted, Internal, Unreachable
+from cluster.domain.base.now import Now
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import CloseSession, Effect, Notify, Reply, Send
-from cluster.domain.scheduler.events import Event, Now
+from cluster.domain.scheduler.events import Event
 from cluster.domain.session.messages import Downward
 from cluster.scheduler.batch import Batch, Put
 from cluster.scheduler.job_log import tell

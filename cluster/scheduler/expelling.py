@@ -6,8 +6,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from cluster.domain.base.errors import NotFound
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.events import Target, WorkerRemoved
+from cluster.domain.scheduler.events import WorkerRemoved
 from cluster.domain.trust.expulsion import Expelled
 from cluster.domain.trust.identity import ADMIN_NAME, Caller, Kind
 from cluster.domain.trust.members import Members

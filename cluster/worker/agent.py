@@ -21,10 +21,10 @@ from typing import TypeVar
 
 from cluster.domain.base.errors import ClusterError, Exhausted, Revoked, Unreachable
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.now import Now
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.launcher.messages import Ended, Item, Started, Template
-from cluster.domain.scheduler.events import Now
 from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import Downward, Welcome
 from cluster.domain.trust.credentials import Credentials

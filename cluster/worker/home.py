@@ -8,7 +8,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from cluster.domain.scheduler.homes import Home
+from cluster.domain.session.home import Home
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from cluster.domain.base.errors import (
     Revoked,
     Untrusted,
 )
-from cluster.domain.scheduler.homes import Home
+from cluster.domain.session.home import Home
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import split_address
 from cluster.domain.worker.core import WorkerCore

@@ -5,7 +5,7 @@ import pytest
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.spec import ArraySegment, JobSpec, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.homes import Home
+from cluster.domain.session.home import Home
 from cluster.domain.session.messages import (
     Assign,
     Attempts,

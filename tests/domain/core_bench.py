@@ -3,13 +3,14 @@
 import struct
 
 from cluster.domain.base.intervals import Range
+from cluster.domain.base.now import Now
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.spec import PACKED, ArraySegment, JobChunk, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Amended, Effect, Send, WorkerForgotten
-from cluster.domain.scheduler.events import Event, JobSubmitted, Now, ReportReceived, SessionOpened, WorkerRegistered
+from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.scheduler.recovered import Loaded
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.leashes import leash_of

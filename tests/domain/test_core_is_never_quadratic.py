@@ -13,8 +13,9 @@ import pytest
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobRecord, TaskEnd
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Reply
-from cluster.domain.scheduler.events import CancelRequested, SessionClosed, SessionOpened, Target
+from cluster.domain.scheduler.events import CancelRequested, SessionClosed, SessionOpened
 from cluster.domain.scheduler.placement import MOST_HELD
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Attempts, Hello

@@ -11,7 +11,7 @@ from cluster.domain.scheduler.events import (
     WorkerDeregistered,
     WorkerRegistered,
 )
-from cluster.domain.scheduler.homes import UNKNOWN, Home
+from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Hello
 from tests.domain.core_bench import Bench, attempts, ok, spec
 

@@ -8,6 +8,7 @@ from cluster.domain.base.errors import Conflict
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import LEASE, SchedulerCore
 from cluster.domain.scheduler.effects import Amended, CloseSession, Notify, Reply, Send
 from cluster.domain.scheduler.events import (
@@ -16,7 +17,6 @@ from cluster.domain.scheduler.events import (
     JobSubmitted,
     SessionClosed,
     SessionOpened,
-    Target,
     WorkerDeregistered,
     WorkerRegistered,
 )

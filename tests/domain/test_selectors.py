@@ -12,7 +12,7 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.job.arrays import parse_array
 from cluster.domain.job.selectors import Found, Kind, Selection, Selector, check_name, parse_selector, resolve
 from cluster.domain.job.spec import ArraySegment, JobRecord, JobSpec
-from cluster.domain.scheduler.events import Target
+from cluster.domain.job.target import Target
 
 ID = "01900000-0000-7000-8000-000000000007"
 

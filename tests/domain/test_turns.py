@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.spec import JobProgress, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler import turns as turns_module
 from cluster.domain.scheduler.effects import Effect, Notify, Send
-from cluster.domain.scheduler.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened, Target
+from cluster.domain.scheduler.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened
 from cluster.domain.scheduler.turns import MOST_AT_ONCE, MOST_OK, parts, weight
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Assign, Hello, Report

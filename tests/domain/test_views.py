@@ -3,7 +3,8 @@
 import pytest
 
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.events import CancelRequested, SessionClosed, Target, WorkerDeregistered
+from cluster.domain.job.target import Target
+from cluster.domain.scheduler.events import CancelRequested, SessionClosed, WorkerDeregistered
 from cluster.domain.scheduler.views import WhyNot, job_view, overall, worker_view
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 

@@ -18,7 +18,7 @@ import grpc.aio
 from cluster.domain.job.selectors import parse_selector, resolve
 from cluster.domain.job.spec import JobRecord, JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.events import Target
+from cluster.domain.job.target import Target
 from cluster.domain.trust.credentials import format_credentials
 from cluster.domain.trust.identity import Kind, Role, Standing
 from cluster.pki.authority import create_authority

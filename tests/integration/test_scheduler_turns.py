@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.base.now import Now
 from cluster.domain.job.selectors import Selection
 from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Effect
-from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, Now, Target
+from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived
 from cluster.domain.scheduler.turns import MOST_AT_ONCE, weight
 from cluster.domain.session.messages import Assign
 from cluster.scheduler import cancelling

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import ClusterError, IdentityInUse
+from cluster.domain.base.now import Now
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.launcher import messages as lev
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
-from cluster.domain.scheduler.events import Now
 from cluster.domain.session.messages import Downward, HeartbeatAnswered, Welcome
 from cluster.domain.worker import messages as wm
 from cluster.domain.worker.core import WorkerCore

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.spec import SmallOutput
-from cluster.domain.scheduler.homes import Home
+from cluster.domain.session.home import Home
 from cluster.domain.worker.messages import RoomMeasured
 from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.domain.worker.room import Space

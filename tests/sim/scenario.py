@@ -9,7 +9,8 @@ from uuid import UUID
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.spec import ArraySegment, JobSpec
-from cluster.domain.scheduler.events import CancelRequested, JobSubmitted, Target
+from cluster.domain.job.target import Target
+from cluster.domain.scheduler.events import CancelRequested, JobSubmitted
 from cluster.domain.scheduler.views import job_view, worker_view
 from cluster.domain.session import spec_memory
 from cluster.domain.worker import outbox

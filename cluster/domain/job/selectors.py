@@ -20,7 +20,7 @@ from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.arrays import format_array, parse_array
 from cluster.domain.job.spec import ArraySegment, JobRecord, JobSpec
-from cluster.domain.scheduler.events import Target
+from cluster.domain.job.target import Target
 
 MAX_NAME = 255  # characters of a job's name
 # Of all selectors together, so that they cost milliseconds and not seconds:

@@ -18,11 +18,13 @@ from itertools import count
 
 from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobRecord
 from cluster.domain.job.states import TaskEvent
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler import placement
 from cluster.domain.scheduler.catalogue import Catalogue
 from cluster.domain.scheduler.effects import Amended, CloseSession, Effect, Notify, Reply, Send, WorkerForgotten
@@ -31,11 +33,9 @@ from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
     JobSubmitted,
-    Now,
     ReportReceived,
     SessionClosed,
     SessionOpened,
-    Target,
     WorkerDeregistered,
     WorkerRegistered,
     WorkerRemoved,

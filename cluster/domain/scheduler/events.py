@@ -1,19 +1,11 @@
 """Everything that can happen to the scheduler. Events are plain values; clocks and ids come in with them."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from cluster.domain.base.intervals import Range
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.scheduler.homes import UNKNOWN, Home
+from cluster.domain.job.target import Target
+from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Hello, Report
-
-
-class Now(NamedTuple):
-    """One moment on two clocks: `mono` never jumps and measures, `wall` (Unix seconds) is what records show."""
-
-    mono: float
-    wall: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +16,6 @@ class JobSubmitted:
     id: str
     owner: str
     spec: JobSpec
-
-
-class Target(NamedTuple):
-    """Tasks of a job, by index; None: all of them."""
-
-    job: int
-    ranges: tuple[Range, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where a worker lives: tells one that is back from a copy of its directory.
+"""Tells a worker that is back from a copy of its directory.
 
 A worker's identity is in its directory, and directories can be copied: an image that was made after joining, a backup,
 a `cp -a`. Two that live at once would be given the same attempts, so the scheduler has one home for each worker, from
@@ -8,37 +8,10 @@ which it last said hello, and a worker from elsewhere is taken on only when noth
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.domain.base.errors import ClusterError, IdentityInUse, Unreachable
+from cluster.domain.session.home import Home
 
 if TYPE_CHECKING:
     from cluster.domain.scheduler.worker_record import Worker
-
-
-class Home(NamedTuple):
-    """Three texts without spaces; empty when not known (workers before 0.2 do not say)."""
-
-    machine: str = ""  # the same after a reboot, as far as that can be told
-    boot: str = ""  # of the kernel: two machines never share one
-    directory: str = ""  # the same as long as it is not a copy, within a boot
-
-    @property
-    def is_known(self) -> bool:
-        return bool(self.boot and self.directory)
-
-    def is_elsewhere(self, other: "Home") -> bool:
-        """Whether a worker that lives here is certainly not the process tree that lives in `other`."""
-        return self.is_known and other.is_known and (self.boot, self.directory) != (other.boot, other.directory)
-
-    def __str__(self) -> str:
-        return " ".join(self) if self.is_known else ""
-
-    @classmethod
-    def parse(cls, text: str) -> "Home":
-        """Of what `str` made. Anything else is not known."""
-        parts = text.split(" ")
-        return cls(*parts) if len(parts) == 3 else cls()
-
-
-UNKNOWN = Home()
 
 
 PATIENCE = 15.0  # seconds after which who asks again asks anew

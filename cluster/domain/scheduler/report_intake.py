@@ -10,11 +10,11 @@ from struct import Struct
 from typing import Protocol
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.now import Now
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
 from cluster.domain.scheduler.effects import Effect
-from cluster.domain.scheduler.events import Now
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import Report, by_attempt
 

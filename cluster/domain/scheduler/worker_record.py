@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.scheduler.homes import UNKNOWN, Greeting, Home, Rival
+from cluster.domain.scheduler.homes import Greeting, Rival
+from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.spec_memory import SpecMemory
 
 MOST_BOOTS = 8  # of a worker's machine that are known to be over

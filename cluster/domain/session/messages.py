@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.spec import JobSpec, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.scheduler.homes import UNKNOWN, Home
+from cluster.domain.session.home import UNKNOWN, Home
 
 
 @dataclass(frozen=True, slots=True)

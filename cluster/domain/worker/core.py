@@ -25,11 +25,11 @@ from dataclasses import replace
 from enum import Enum
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import LISTENING, overslept
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.launcher.messages import Ended, Started
-from cluster.domain.scheduler.events import Now
-from cluster.domain.scheduler.homes import UNKNOWN, Home
+from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.leashes import HEARTBEATS
 from cluster.domain.session.messages import (
     Assign,

@@ -12,8 +12,9 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.selectors import Selection, check_name
 from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.events import JobSubmitted, Target
+from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.scheduler.views import JobView, job_view, worker_view
 from cluster.domain.trust.identity import is_uuid
 from cluster.rpc.convert import job_to_proto, worker_to_proto

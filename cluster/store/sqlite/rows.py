@@ -6,8 +6,8 @@ from typing import Any
 from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
-from cluster.domain.scheduler.homes import Home
 from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, Maker
 from cluster.domain.trust.identity import Kind, Role
 from cluster.domain.trust.tokens import TokenRecord
