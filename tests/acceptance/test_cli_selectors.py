@@ -83,7 +83,8 @@ def test_only_the_tasks_that_are_selected_are_waited_for(cluster: Command, tmp_p
     assert cluster.ok("job", "show", number, "--json").json["state"] == "running"
     gate.write_text("go\n")
     done = cluster("job", "wait", number, f"{number}.1")
-    assert (done.code, done.text) == (9, f"job {number} failed (exit:3)\n")
+    assert done.code == 9
+    assert done.text in [f"job {number} failed (exit:{code})\n" for code in (3, 7)]  # of the first one to end
 
 
 def test_tasks_that_were_cancelled_before_they_ran_are_waited_for_too(cluster: Command) -> None:

@@ -102,8 +102,8 @@ def test_a_watchdog_and_a_slot_that_are_stopped_hold_up_no_launcher(lab: Lab) ->
         old = lab.watchdog()
         leader = Watched((await agent.start_of(one(agent, lab.template("sleep", "1000")))).pid)
         slot = Watched(slot_of(leader))
-        for process in (old, slot):
-            os.kill(process.pid, signal.SIGSTOP)
+        for pid in (agent.hello.pid, old.pid, slot.pid):  # the launcher first: it lets a stopped slot go on
+            os.kill(pid, signal.SIGSTOP)
         await lab.kill_launcher(agent)
         with (Path(lab.directory) / watchdog.LOCK).open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its launcher is gone, and still it is held

@@ -101,7 +101,7 @@ def test_a_worker_that_ends_leaves_nothing_assigned_to_it(tmp_path: Path) -> Non
         [left] = await site.user.jobs(str(job.number))
         assert (left.counts.assigned, left.counts.running) == (0, 0)
         assert left.counts.succeeded + left.counts.failed + left.counts.ready == 300
-        assert left.counts.failed <= 2  # what ran: one on each cpu
+        assert left.counts.failed <= 4  # what ran, one on each cpu; and what had just begun behind a short one
 
     at_site(tmp_path, body)
 
