@@ -5,7 +5,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -135,11 +135,15 @@ class Lab:
         """The one that is there now."""
         return Watched((Path(self.directory) / watchdog.LOCK).read_text().split()[0])
 
-    async def kill_launcher(self, agent: Agent, alone: bool = True) -> None:
-        """SIGKILL, and wait until it is gone. Not alone: its watchdog is killed first, when it cannot start another."""
+    async def kill_launcher(self, agent: Agent, alone: bool = True, stopped: Sequence[int] = ()) -> None:
+        """SIGKILL, and wait until it is gone. Not alone: its watchdog is killed first, when it cannot start another.
+        `stopped`: pids that get SIGSTOP before, when it cannot let a slot among them go on."""
         launcher = Watched(agent.hello.pid)
-        if not alone:
+        if stopped or not alone:
             os.kill(agent.hello.pid, signal.SIGSTOP)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        if not alone:
             guard = self.watchdog()
             os.kill(guard.pid, signal.SIGKILL)
             assert await guard.gone()

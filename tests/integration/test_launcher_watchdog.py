@@ -55,9 +55,7 @@ def test_what_was_spawned_but_not_told_yet_is_killed_too(lab: Lab) -> None:
         key = one(agent, lab.shell(f"echo > {fifo}; exec sleep 1000"))
         await reach(fifo)
         leader, guard = Watched((await agent.start_of(key)).pid), lab.watchdog()
-        for pid in (guard.pid, slot_of(leader)):
-            os.kill(pid, signal.SIGSTOP)
-        await lab.kill_launcher(agent)
+        await lab.kill_launcher(agent, stopped=[guard.pid, slot_of(leader)])
         journal = Path(lab.directory) / "journal"
         journal.write_text(
             "".join(journal.read_text().rstrip("\0").splitlines(keepends=True)[:-1]) + '["started",1,"1.'
@@ -102,9 +100,7 @@ def test_a_watchdog_and_a_slot_that_are_stopped_hold_up_no_launcher(lab: Lab) ->
         old = lab.watchdog()
         leader = Watched((await agent.start_of(one(agent, lab.template("sleep", "1000")))).pid)
         slot = Watched(slot_of(leader))
-        for pid in (agent.hello.pid, old.pid, slot.pid):  # the launcher first: it lets a stopped slot go on
-            os.kill(pid, signal.SIGSTOP)
-        await lab.kill_launcher(agent)
+        await lab.kill_launcher(agent, stopped=[old.pid, slot.pid])
         with (Path(lab.directory) / watchdog.LOCK).open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its launcher is gone, and still it is held
         assert not leader.is_gone()
