@@ -136,17 +136,19 @@ class Lab:
         return Watched((Path(self.directory) / watchdog.LOCK).read_text().split()[0])
 
     async def kill_launcher(self, agent: Agent, alone: bool = True, stopped: Sequence[int] = ()) -> None:
-        """SIGKILL, and wait until it is gone. Not alone: its watchdog is killed first, when it cannot start another.
-        `stopped`: pids that get SIGSTOP before, when it cannot let a slot among them go on."""
+        """SIGKILL, and wait until it is gone. Not alone: its watchdog and slots are killed first, when it cannot make
+        others. `stopped`: pids that get SIGSTOP before, when it cannot let a slot among them go on."""
         launcher = Watched(agent.hello.pid)
         if stopped or not alone:
             os.kill(agent.hello.pid, signal.SIGSTOP)
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         if not alone:
-            guard = self.watchdog()
-            os.kill(guard.pid, signal.SIGKILL)
-            assert await guard.gone()
+            helpers = [Watched(int(pid)) for pid in _children(agent.hello.pid)]
+            for helper in helpers:
+                os.kill(helper.pid, signal.SIGKILL)
+            for helper in helpers:
+                assert await helper.gone()
         os.kill(agent.hello.pid, signal.SIGKILL)
         await agent.until_gone()
         assert await launcher.gone()
@@ -164,6 +166,10 @@ class Lab:
         agent = await self.connect()
         agent.client.quit(kill=True)
         await agent.until_gone()
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
