@@ -198,8 +198,8 @@ def the_scheduler_takes_the_workers_memory_for_endless(patch: Patch) -> None:
             self._ever.add(job)
             return known or None
 
-    for module in ("worker", "scheduler_core"):
-        patch.setattr(f"cluster.domain.{module}.SpecMemory", Endless)
+    for module in ("worker_record", "core"):
+        patch.setattr(f"cluster.domain.scheduler.{module}.SpecMemory", Endless)
 
 
 def a_scheduler_that_was_stopped_counts_that_as_silence(patch: Patch) -> None:
