@@ -429,7 +429,8 @@ class Agent:
         if isinstance(event, LauncherConnected):
             self._left = await self._in_lane(self.outputs, self.outputs.look_back, Left())
         if isinstance(event, LauncherConnected | LauncherReported):
-            event = replace(event, reports=[_settled(await self._with_sizes(report)) for report in event.reports])
+            sized = await asyncio.gather(*map(self._with_sizes, event.reports))  # in order; what hangs, hangs once
+            event = replace(event, reports=list(map(_settled, sized)))
         self.put(event)
 
     async def _with_sizes(self, report: Started | Ended) -> Started | Ended:

@@ -470,6 +470,39 @@ def test_a_job_whose_launcher_died_while_it_was_taken_down_is_started_by_the_nex
     asyncio.run(run())
 
 
+def test_a_job_whose_caller_leaves_while_the_disk_hangs_runs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken down, and answered to the next call with its id, and nobody had started it."""
+    agent: Any = Mock()
+    agent.expect_room = AsyncMock()
+    agent.launcher_or_error.return_value.hello.incarnation = "inc"
+    heals, hangs, save = threading.Event(), threading.Event(), OwnStore.save
+
+    def hang(store: OwnStore, jobs: Any) -> None:
+        hangs.set()
+        heals.wait()
+        save(store, jobs)
+
+    async def run() -> None:
+        store = OwnStore(tmp_path / "worker.db")
+        own = OwnJobs(store, Templates(tmp_path / "jobs", tmp_path / "work", None, {}, RunAs()), lambda: agent)
+        monkeypatch.setattr(OwnStore, "save", hang)
+        job_id = str(uuid.uuid4())
+        leaving = asyncio.create_task(own.start(job_id, "admin", JobSpec(("true",))))
+        await asyncio.to_thread(hangs.wait)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        heals.set()
+        again = await own.start(job_id, "admin", JobSpec(("true",)))
+        await own.close()
+        assert [call.args[0] for call in agent.start_own.call_args_list] == [key_of(again.number)]
+        own.close_store()
+
+    asyncio.run(run())
+
+
 def test_two_submissions_of_one_id_at_once_are_one_job(tmp_path: Path) -> None:
     agent: Any = Mock(expect_room=AsyncMock())
     agent.launcher_or_error.return_value.hello.incarnation = "inc"

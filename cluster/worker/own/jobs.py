@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import TypeVar
 
 from cluster.domain.base.errors import Conflict, InvalidInput, Unreachable
@@ -62,6 +63,7 @@ class OwnJobs:
         self._unsaved: dict[int, OwnJob] = {}  # what is not on disk yet; nobody is told of it
         self._untold: set[int] = set()  # accepted, and no launcher was there to be told
         self._saving: asyncio.Task[None] | None = None
+        self._accepting: set[asyncio.Task[OwnJob]] = set()
         self._failing = False  # the disk took down nothing when it was last tried
         self._closed = self._stopping = False
 
@@ -88,12 +90,28 @@ class OwnJobs:
             raise Unreachable("this worker is being stopped, and takes no more jobs; try again when it is back")
         launcher = self._agent().launcher_or_error()
         wanted = OwnJob(0, job_id, owner, spec, time.time(), launcher.hello.incarnation)
-        job, gone = await self.read(lambda store: _accept(store, wanted))
-        if job.number in self._alive:  # the same id came twice at once
-            return _of_owner(job, owner)
+        # Whoever asks may leave before it is on disk; it is started all the same, or it would be one that never runs.
+        accepting = asyncio.create_task(self._accept(wanted))
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._accepted)
+        done, _ = await asyncio.wait({accepting}, timeout=PATIENCE)
+        if not done:
+            raise OwnStoreFailed(f"{self._store.path} does not answer: its disk hangs; look later whether it was taken")
+        return accepting.result()
+
+    def _accepted(self, accepting: "asyncio.Task[OwnJob]") -> None:
+        self._accepting.discard(accepting)
+        if not accepting.cancelled() and (error := accepting.exception()):
+            logger.debug("a job was not accepted: %s", error)  # told to who asked, unless that one has left
+
+    async def _accept(self, wanted: OwnJob) -> OwnJob:
+        """Waits for the disk as long as it takes."""
+        job, is_new, gone = await self._lanes.run(self, lambda: _take_down(self._store, wanted), inf)
+        if not is_new:  # the same id came twice at once, and the other one starts it
+            return _of_owner(job, wanted.owner)
         self._alive[job.number] = job
         self._highest = max(self._highest, job.number)
-        logger.info("job %d: accepted from %s", job.number, owner)
+        logger.info("job %d: accepted from %s", job.number, job.owner)
         try:
             self._launch(job)
         except Unreachable:  # the launcher died meanwhile
@@ -121,14 +139,13 @@ class OwnJobs:
     async def close(self) -> None:
         """Accept no more: the launcher is about to go, and would take them along."""
         self._closed = True
-        with suppress(OwnStoreFailed):
-            await self.read(lambda _: None)  # behind what is being accepted
-            await asyncio.sleep(0)
+        if self._accepting:
+            await asyncio.wait(self._accepting, timeout=PATIENCE)
 
     def close_store(self) -> None:
         """Behind what is under way, without waiting for it."""
-        if self._saving is not None:
-            self._saving.cancel()
+        for task in (*self._accepting, *([self._saving] if self._saving else ())):
+            task.cancel()
         self._lanes.post(self, self._store.close)
         self._lanes.close()
 
@@ -308,15 +325,16 @@ def _of_owner(job: OwnJob, owner: str) -> OwnJob:
     return job
 
 
-def _accept(store: OwnStore, wanted: OwnJob) -> tuple[OwnJob, list[int]]:
-    """The job as it is on disk, with its number, and the numbers of old ones that were forgotten for it."""
+def _take_down(store: OwnStore, wanted: OwnJob) -> tuple[OwnJob, bool, list[int]]:
+    """The job as it is on disk, with its number; whether it is a new one; and the numbers of old ones that were
+    forgotten for it."""
     if known := store.by_id(wanted.id):
-        return known, []
+        return known, False, []
     job = replace(wanted, number=store.next_number())
     store.save([job])
     with suppress(OwnStoreFailed):  # the next one will
-        return job, store.forget_old(job.number)
-    return job, []
+        return job, True, store.forget_old(job.number)
+    return job, True, []
 
 
 def _after(job: OwnJob, report: Started | Ended) -> OwnJob:

@@ -77,7 +77,7 @@ _ENDED = tuple(int(state) for state in TaskState if state.ended)
 
 
 class OwnStoreFailed(Exhausted):
-    """It cannot be written just now: the disk is full, or reports an error. Nothing was changed."""
+    """It cannot be written just now: the disk is full, or reports an error, or hangs."""
 
 
 class OwnStore:
