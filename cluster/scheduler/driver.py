@@ -29,6 +29,7 @@ from cluster.domain.session.messages import Downward
 from cluster.scheduler.batch import Batch, Put
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.on_disk import OnDisk
+from cluster.scheduler.patience import Patience
 from cluster.scheduler.watching import Watchers
 from cluster.scheduler.writing import Turns, Writer
 from cluster.store.interface import Item, Store, StoreFailed, StoreTroubled
@@ -40,7 +41,6 @@ T = TypeVar("T")
 _STOPPED = "the scheduler has stopped taking work and must be started again"
 _STOPPING = "the scheduler is stopping; try again when it is back"
 SLOW = 1.0  # seconds of a commit after which the core goes ahead of it
-PATIENCE = 10.0  # seconds that a caller waits for the disk before it is told that nobody knows
 LAST_TRY = 5.0  # seconds that the end of the process waits for the disk
 # What may wait for the disk, as Waiting.weight counts it. Beyond it only what is urgent is taken.
 MOST_WAITING = 500_000
@@ -84,6 +84,7 @@ class Driver:
         self._last_ask = self._last_session = 0
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._writer = Writer(store, self._landed, self._has_news)
+        self.patience = Patience(lambda: self._writer.trouble)
         self._on_disk = OnDisk(core, self.fetch)
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -105,7 +106,7 @@ class Driver:
         self._last_ask += 1
         self._asks[self._last_ask] = answer = asyncio.get_running_loop().create_future()
         self.put(event(self._last_ask))
-        return await self._patiently(answer)
+        return await self.patience.wait(answer)
 
     async def tell(self, *events: Event) -> asyncio.Future[None]:
         """Puts the events and returns when all that follows from them is on disk, or else when all has been done that
@@ -116,14 +117,6 @@ class Driver:
         self._put(Put(events[-1:], taken=taken, done=done))
         await taken
         return done
-
-    async def _patiently(self, answer: asyncio.Future[T]) -> T:
-        while True:
-            await asyncio.wait([answer], timeout=PATIENCE)
-            if answer.done():
-                return answer.result()
-            if trouble := self._writer.trouble:
-                raise Unreachable(f"this is under way, but not on disk yet: {trouble}; look later what became of it")
 
     def expect_writable(self, known: Callable[[SchedulerCore], object] = lambda _: False) -> None:
         """Exhausted while nothing new can be taken, because nothing can be written. Not for what is `known`: that may
@@ -145,7 +138,7 @@ class Driver:
         """Commits records that are not the core's."""
         done = asyncio.get_running_loop().create_future()
         self._put(Put(items=items, done=done))
-        await self._patiently(done)
+        await self.patience.wait(done)
 
     async def read(self, view: Callable[[SchedulerCore], T]) -> T:
         """What `view` sees in the core at a moment when all that it shows is on disk. It must not change anything."""

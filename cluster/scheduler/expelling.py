@@ -1,9 +1,8 @@
 """Expelling users and workers: their certificates are refused, their calls cut, their jobs cancelled."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from cluster.domain.base.errors import NotFound
 from cluster.domain.job.target import Target
@@ -16,8 +15,6 @@ from cluster.domain.trust.users import UserRecord
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.cancelling import cancel
 from cluster.scheduler.driver import Driver
-
-T = TypeVar("T")
 
 
 class Removed(NamedTuple):
@@ -37,7 +34,9 @@ class Expelling:
         self._driver = driver
         self._admission = admission
         self._renew_admin = renew_admin
-        self._under_way: set[asyncio.Task[Any]] = set()
+        # Also when the call that asks for it breaks off, or is cut since its caller is expelled at the same time, or
+        # the disk is in trouble: nobody may stay half expelled, and no cluster without its first user.
+        self._whole = driver.patience.whole
 
     async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool, by: Caller) -> tuple[Expelled, int]:
         """Answers what came of it, and how many tasks of their jobs were asked to stop. NotFound."""
@@ -61,14 +60,6 @@ class Expelling:
             return Removed(worker_id, name, await self._whole(self._expel_worker(worker_id, bool(name))), tokens)
         held: int = await self._driver.ask(lambda ask: WorkerRemoved(ask, worker_id))
         return Removed(worker_id, name, held)
-
-    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """Does it to its end, also when the call that asks for it breaks off, or is cut since its caller is expelled at
-        the same time: nobody may stay half expelled, and no cluster without its first user."""
-        task = asyncio.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
 
     async def _expel(
         self, decide: Callable[[Members, float], Expelled], keep_jobs: bool, by: Caller

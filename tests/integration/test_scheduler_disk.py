@@ -13,8 +13,9 @@ from cluster.domain.base.errors import Exhausted, NotFound, Unreachable
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, OkEnds
 from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
+from cluster.domain.trust.identity import Caller, Kind, Role
 from cluster.rpc.convert import report_to_proto
-from cluster.scheduler import driver, writing
+from cluster.scheduler import driver, patience, writing
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.integration.schedulers import Cluster, User, Worker, in_cluster, one, packed, until
@@ -48,7 +49,7 @@ class Disk:
 @contextmanager
 def short_patience() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "PATIENCE", 0.1)
+        patch.setattr(patience, "PATIENCE", 0.1)
         yield
 
 
@@ -363,5 +364,28 @@ def test_nobody_joins_while_nothing_can_be_written(tmp_path: Path) -> None:
             await cluster.service.admission._admit("worker", "whatever", None)
         disk.full = False
         await submitting
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.parametrize("name", ["ada", "admin"])
+def test_an_expulsion_that_nobody_waits_for_any_more_goes_on_when_the_disk_heals(tmp_path: Path, name: str) -> None:
+    """The revocation came to disk, and what follows from it never happened: the jobs of the expelled went on, and the
+    first user was locked out."""
+
+    async def body(cluster: Cluster) -> None:
+        await cluster.people(ada=Role.USER, eve=Role.ADMIN)
+        await cluster.user("ada").submit("true")
+        disk, expelling, admin = Disk(cluster), cluster.service.expelling, cluster.directory / "admin.pem"
+        before = admin.read_bytes()
+        by = Caller(cluster.authority.identity(Kind.USER, "eve"), Role.ADMIN)
+        disk.full = True
+        with short_patience(), pytest.raises(Unreachable, match="is under way, but not on disk yet: the database"):
+            await expelling.revoke_user(name, and_joined=False, keep_jobs=False, by=by)
+        disk.full = False
+        await until(lambda: not cluster.service.driver.patience.under_way)
+        assert (admin.read_bytes() != before) == (name == "admin")
+        (job,) = await cluster.user("eve").jobs()
+        assert (job.state == job_pb2.TASK_STATE_CANCELLED) == (name == "ada")
 
     in_cluster(tmp_path, body)

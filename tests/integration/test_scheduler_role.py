@@ -29,7 +29,7 @@ from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.joiner import Joined, join_by_token, renew
-from cluster.scheduler import driver
+from cluster.scheduler import patience
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.process import Ready, SchedulerOptions, _advertised, _credentials, _keep_renewed, _valid, serve
 from cluster.store.interface import StoreFailed
@@ -317,7 +317,7 @@ def test_a_host_to_advertise_is_used_although_it_cannot_be_remembered(tmp_path: 
 def test_a_first_start_without_room_says_so_and_leaves_nothing_that_keeps_the_next_from_starting(
     tmp_path: Path, leave: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "PATIENCE", 0.1)
+    monkeypatch.setattr(patience, "PATIENCE", 0.1)
     with small_disk(tmp_path / "disk", 8) as disk:
         place = disk.path / "scheduler"
         disk.fill(leave)

@@ -479,7 +479,7 @@ def test_an_expulsion_goes_on_to_its_end_when_its_call_breaks_off(
         gate.set()
         if cut:
             await other
-        if under_way := set(cluster.service.expelling._under_way):
+        if under_way := set(cluster.service.driver.patience.under_way):
             await asyncio.wait(under_way)
         if name == "admin":
             assert admin.read_bytes() != before
