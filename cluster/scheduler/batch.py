@@ -38,9 +38,9 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.puts or self.reads)
 
-    def cut(self) -> "Batch":
-        """Takes out what one turn may be given: the first of what was put, and all reads."""
-        room, count = MOST_AT_ONCE, 0
+    def cut(self, most: int = MOST_AT_ONCE) -> "Batch":
+        """Takes out what one turn may be given: the first of what was put, by weight, and all reads."""
+        room, count = most, 0
         while count < len(self.puts) and room > 0:
             room -= sum(map(weight, self.puts[count].events))
             count += 1

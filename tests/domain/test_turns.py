@@ -3,21 +3,23 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.spec import JobProgress, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
-from cluster.domain.scheduler import turns as turns_module
+from cluster.domain.launcher.messages import Ended
 from cluster.domain.scheduler.effects import Effect, Notify, Send
 from cluster.domain.scheduler.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened
 from cluster.domain.scheduler.turns import MOST_AT_ONCE, MOST_OK, parts, weight
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Assign, Hello, Report
+from cluster.domain.worker.messages import LauncherReported, SendReport, Start
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
+from tests.domain.worker_bench import Bench as WorkerBench
 
 GREEDY = 1_000_000  # a worker that holds as many as any may
 
@@ -31,12 +33,6 @@ kinds = st.sampled_from(["started", "ok", "ended", "returned", None])
 
 @given(st.lists(kinds, min_size=1, max_size=60), st.integers(1, 25))
 def test_a_report_in_parts_says_the_same(what: list[str | None], each: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(turns_module, "MOST_AT_ONCE", 10)
-        _says_the_same_in_parts(what, each)
-
-
-def _says_the_same_in_parts(what: list[str | None], each: int) -> None:
     fields: dict[str, list[object]] = {"started": [], "ok": [], "ended": [], "returned": []}
     outputs = []
     for number, kind in enumerate(what):
@@ -50,9 +46,10 @@ def _says_the_same_in_parts(what: list[str | None], each: int) -> None:
                 fields["ended"].append(failed(1, first))
         outputs.append(output(first))
     report = Report(7, **{kind: tuple(some) for kind, some in fields.items()}, outputs=tuple(outputs), draining=True)  # type: ignore[arg-type]
-    cut = parts(report)
+    cut = parts(report, 10)
     assert len(cut) >= weight(ReportReceived(1, report)) // 11
     assert [part.sequence for part in cut] == [0] * (len(cut) - 1) + [7]
+    assert [part.more for part in cut] == [True] * (len(cut) - 1) + [False]
     assert all(part.draining for part in cut)
     assert all(weight(ReportReceived(1, part)) <= 10 + 1 for part in cut)
     for kind in ("started", "returned"):
@@ -87,6 +84,37 @@ def turns(bench: Bench, after: float = 0.0) -> Iterator[list[Effect]]:
     while (due := bench.core.next_deadline()) is not None and due <= until:
         bench.mono = max(bench.mono, due)
         yield bench.core.turn([], bench.now)
+
+
+def test_who_is_in_the_midst_of_a_report_gets_nothing_before_all_of_it_is_taken() -> None:
+    """It had given back these very tasks, and drops what comes before the acknowledgement: they were held for ever."""
+    bench, worker = Bench(), WorkerBench().opened()
+    session = bench.worker("w")
+    for _ in range(6):
+        begun = bench.submit(spec(millicpus=1))
+        worker.down(*(e.message for e in begun if isinstance(e, Send)))
+    keys = list(worker.core.queued)
+    withdrawn = tuple(Ended(n, str(key), "withdrawn", None, None, 0, 0) for n, key in enumerate(keys, start=1))
+    worker.now += 1.0
+    (report,) = [e.report for e in worker.turn(LauncherReported(withdrawn)) if isinstance(e, SendReport)]
+    started: list[AttemptKey] = []
+    for part in parts(report, 2):
+        sent = [e.message for e in bench.turn(ReportReceived(session, part)) if isinstance(e, Send)]
+        for effect in worker.down(*sent) if sent else ():
+            started += [item.key for item in effect.items] if isinstance(effect, Start) else []
+    assert len(keys) == 6
+    assert sorted(started) == sorted(keys)
+
+
+def test_a_session_that_ends_in_the_midst_of_a_report_is_followed_by_one_that_takes_work() -> None:
+    bench = Bench()
+    session = bench.worker("w")
+    bench.submit(spec(2))
+    part, _ = parts(Report(1, ended=(failed(1, 0), failed(1, 1))), 1)
+    bench.turn(ReportReceived(session, part))
+    bench.turn(SessionClosed(session))
+    effects = bench.hello("w")
+    assert any(isinstance(e, Send) and isinstance(e.message, Assign) for e in effects)
 
 
 def ends_in(effects: list[Effect]) -> int:

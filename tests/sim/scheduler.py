@@ -26,10 +26,12 @@ from cluster.domain.scheduler.events import (
     WorkerDeregistered,
     WorkerRegistered,
 )
+from cluster.domain.scheduler.turns import MOST_AT_ONCE, parts
 from cluster.domain.scheduler.unwritten import Saved, Waiting
 from cluster.domain.session.messages import Assign, Downward, Hello, Report, ReportAcknowledged
 from cluster.domain.worker.messages import SessionReady
 from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
+from cluster.scheduler.batch import Batch, Put
 from cluster.store.interface import Store
 from tests.sim.network import Connection
 from tests.sim.stalling import Stalling
@@ -64,7 +66,8 @@ class SchedulerHost:
         self._ahead = False  # turns go on although what they decide is not on disk
         self.hangs = 0.0  # seconds that the next commit takes besides: its disk is frozen
         self.process = Stalling(world)
-        self._inbox: list[Event] = []
+        self._most = world.random.choice((1, 5, MOST_AT_ONCE))  # that a turn is given, by weight
+        self._inbox = Batch()
         self._turn_is_set = self._busy = False
         self._wake_at: float | None = None
         self._turns = 0
@@ -108,7 +111,7 @@ class SchedulerHost:
         self.core = None
         self._dark = power
         self._life += 1
-        self._inbox, self._asks, self._reports, self._waiting = [], {}, {}, {}
+        self._inbox, self._asks, self._reports, self._waiting = Batch(), {}, {}, {}
         self._turn_is_set = self._busy = False
         self._wake_at = None
         if self._ahead and self.world.chance(0.2):
@@ -143,7 +146,7 @@ class SchedulerHost:
             self.process.hear(lambda: self._put(event) if life == self._life else None)
 
     def _put(self, event: Event) -> None:
-        self._inbox.append(event)
+        self._inbox.puts.append(Put((event,)))
         self._soon()
 
     def _soon(self) -> None:
@@ -154,7 +157,7 @@ class SchedulerHost:
     def _turn(self) -> None:
         assert self.core is not None
         self._turn_is_set = False
-        events, self._inbox = self._inbox, []
+        events = [event for put in self._inbox.cut(self._most).puts for event in put.events]
         for event in events:
             self._note(event)
         effects = self.core.turn(events, self._now())
@@ -170,6 +173,8 @@ class SchedulerHost:
         if self._ahead:
             self._perform(self._held.go_ahead(self._trying))
             self._set_timer()
+            if self._inbox:
+                self._soon()
         elif not self._busy:
             self._busy = True
             self._write_held()
@@ -398,7 +403,8 @@ class SchedulerHost:
         def arrives() -> None:
             if report.sequence:
                 self._reports.setdefault(connection.number, []).append(report)
-            self.feed(ReportReceived(connection.number, report))
+            for part in parts(report, self._most):
+                self.feed(ReportReceived(connection.number, part))
 
         connection.send_up(arrives)
 

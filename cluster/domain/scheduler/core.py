@@ -403,7 +403,7 @@ class SchedulerCore:
         worker.specs = SpecMemory()
         worker.recalled = {}
         worker.rival = None
-        worker.draining = False
+        worker.draining = worker.reporting = False
         worker.no_room = ""
         self._timers.cancel(("lease", worker.id))
         self._expect_back(worker)

@@ -47,6 +47,7 @@ class Reports:
 
     def received(self, worker: Worker, report: Report) -> None:
         worker.draining = worker.draining or report.draining
+        worker.reporting = report.more
         for (number, attempt), tasks in by_attempt(report.started).items():
             self.started(worker, number, attempt, tasks)
         accepted: dict[tuple[int, int], IntervalSet] = {}

@@ -35,16 +35,16 @@ def weight(event: Event) -> int:
             return 1
 
 
-def parts(report: Report) -> list[Report]:
-    """The same said in several reports, of MOST_AT_ONCE entries each. The last one has the sequence number, so that
-    nothing is acknowledged before all of it is taken."""
-    if _weight(report) <= MOST_AT_ONCE and all(ok.count <= MOST_OK for ok in report.ok):
+def parts(report: Report, most: int = MOST_AT_ONCE) -> list[Report]:
+    """The same said in several reports, of so many entries each. The last one has the sequence number, so that nothing
+    is acknowledged before all of it is taken; all before it say that more follows."""
+    if _weight(report) <= most and all(ok.count <= MOST_OK for ok in report.ok):
         return [report]
     outputs: dict[tuple[int, int], dict[int, SmallOutput]] = {}
     for output in report.outputs:
         outputs.setdefault((output.job, output.attempt), {})[output.index] = output
-    cut = [_part(report, entries, outputs) for entries in _grouped(report)]
-    cut[-1] = replace(cut[-1], sequence=report.sequence)
+    cut = [_part(report, entries, outputs) for entries in _grouped(report, most)]
+    cut[-1] = replace(cut[-1], sequence=report.sequence, more=False)
     return cut
 
 
@@ -53,15 +53,15 @@ def _weight(report: Report) -> int:
     return ranges + len(report.ok) + len(report.ended)
 
 
-def _grouped(report: Report) -> Iterator[list[tuple[str, _Entry]]]:
+def _grouped(report: Report, most: int) -> Iterator[list[tuple[str, _Entry]]]:
     """All entries with the names of their fields, in the order in which they are taken."""
     group: list[tuple[str, _Entry]] = []
     size = 0
     for field in ("started", "ok", "ended", "returned"):
         for entry in getattr(report, field):
-            for piece in _pieces(entry):
+            for piece in _pieces(entry, most):
                 weighs = _weight_of(piece)
-                if group and size + weighs > MOST_AT_ONCE:
+                if group and size + weighs > most:
                     yield group
                     group, size = [], 0
                 group.append((field, piece))
@@ -73,11 +73,11 @@ def _weight_of(entry: _Entry) -> int:
     return len(entry.ranges) if isinstance(entry, Attempts) else 1
 
 
-def _pieces(entry: _Entry) -> Iterator[_Entry]:
+def _pieces(entry: _Entry, most: int) -> Iterator[_Entry]:
     match entry:
         case Attempts(job, attempt, ranges):
-            for at in range(0, len(ranges), MOST_AT_ONCE):
-                yield Attempts(job, attempt, ranges[at : at + MOST_AT_ONCE])
+            for at in range(0, len(ranges), most):
+                yield Attempts(job, attempt, ranges[at : at + most])
         case OkEnds(first=first, stop=stop):
             for start in range(first, stop, MOST_OK):
                 yield entry.part(start, min(stop, start + MOST_OK))
@@ -97,4 +97,4 @@ def _part(
             ended = range(entry.first, entry.stop) if isinstance(entry, OkEnds) else (entry.index,)
             ride += [mine.pop(index) for index in ended if index in mine]
     whole: dict[str, tuple[Any, ...]] = {field: tuple(several) for field, several in fields.items()}
-    return Report(0, **whole, outputs=tuple(ride), draining=report.draining)
+    return Report(0, **whole, outputs=tuple(ride), draining=report.draining, more=True)

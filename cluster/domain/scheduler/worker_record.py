@@ -57,6 +57,7 @@ class Worker:
         "no_room",
         "recalled",
         "record",
+        "reporting",
         "rival",
         "session",
         "specs",
@@ -77,6 +78,7 @@ class Worker:
         self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
         self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
         self.draining = False  # it said in this session that it is about to end: it gets nothing more
+        self.reporting = False  # the rest of its report is still to be taken
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
 
     def hear(self, now: float) -> None:
@@ -109,8 +111,9 @@ class Worker:
 
     @property
     def takes_work(self) -> bool:
-        """Whether it may get anything more now."""
-        return self.session is not None and not self.draining and not self.no_room
+        """Whether it may get anything more now. In the midst of a report it may not: it would drop a task that it has
+        given back before it knows that this was taken."""
+        return self.session is not None and not (self.draining or self.no_room or self.reporting)
 
     @property
     def free(self) -> int:
