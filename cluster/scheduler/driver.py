@@ -309,6 +309,8 @@ class Driver:
                 task = asyncio.create_task(self._answer_later(view, answer))
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
+            elif self._writer.busy:  # older turns have come to disk while others were served, and this one has not
+                self._next.reads.append((view, answer))
             else:
                 self._answer(view, answer)
             if time.monotonic() - began > BREATH:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,12 +12,17 @@ import pytest
 from cluster.domain.base.errors import Exhausted, NotFound, Unreachable
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, OkEnds
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
 from cluster.domain.trust.identity import Caller, Kind, Role
 from cluster.rpc.convert import report_to_proto
 from cluster.scheduler import driver, patience, writing
+from cluster.scheduler.batch import Batch
+from cluster.scheduler.driver import Driver
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
+from tests.domain.core_bench import spec
 from tests.integration.schedulers import Cluster, User, Worker, in_cluster, one, packed, until
 from tests.patience import PATIENCE
 from tests.small_disk import small_disk
@@ -308,6 +313,51 @@ def test_a_commit_that_hangs_holds_up_no_lease_and_no_reader(tmp_path: Path) -> 
             assert (await submitting).number == 1
 
     in_cluster(tmp_path, body)
+
+
+def test_who_is_served_late_is_shown_nothing_that_is_not_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many read after a turn ahead of the disk. Meanwhile the turn before it comes to disk: memory is ahead still."""
+    monkeypatch.setattr(driver, "BREATH", -1.0)
+    finish = Driver._finish
+
+    async def body(cluster: Cluster) -> None:
+        ours, commit = cluster.service.driver, cluster.store.commit
+        gates, on_disk, early = [threading.Event(), threading.Event()], set[int](), list[int]()
+        waiting = iter(gates)
+
+        def in_time(items: list[Item]) -> None:
+            next(waiting).wait(PATIENCE)
+            commit(items)
+            on_disk.update(item.number for item in items if isinstance(item, JobRecord))
+
+        async def finishing(self: Driver, batch: Batch) -> None:
+            if len(batch.reads) > 1:
+                gates[0].set()
+            await finish(self, batch)
+
+        def view(core: SchedulerCore) -> None:
+            early.extend(core.jobs.keys() - on_disk)
+
+        cluster.store.commit = in_time  # type: ignore[method-assign, assignment]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "SLOW", 0.05)
+            patch.setattr(Driver, "_finish", finishing)
+            asks = [asyncio.create_task(ours.ask(_submitted("first")))]
+            await until(lambda: ours._writer.busy)
+            asks.append(asyncio.create_task(ours.ask(_submitted("second"))))
+            reads = [asyncio.create_task(ours.read(view)) for _ in range(2000)]
+            await until(lambda: on_disk == {1} and (len(ours._next.reads) > 1 or all(read.done() for read in reads)))
+            gates[1].set()
+            await asyncio.gather(*asks, *reads)
+        assert early == []
+
+    in_cluster(tmp_path, body)
+
+
+def _submitted(job_id: str) -> Callable[[int], JobSubmitted]:
+    return lambda ask: JobSubmitted(ask, job_id, "ann", spec())
 
 
 def test_another_process_may_hold_the_database(tmp_path: Path) -> None:
