@@ -1,17 +1,26 @@
 """What gathers while a turn and its commit are under way, and is cut to what the next turn may be given."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, SessionClosed, SessionOpened
+from cluster.domain.scheduler.events import (
+    CancelRequested,
+    Event,
+    HeartbeatReceived,
+    ReportReceived,
+    SessionClosed,
+    SessionOpened,
+)
 from cluster.domain.scheduler.turns import MOST_AT_ONCE, weight
 from cluster.store.interface import Item
 
 # What matters to leases and cancels: it is taken even when much waits for the disk.
 URGENT = HeartbeatReceived | CancelRequested | SessionOpened | SessionClosed
+_OF_A_SESSION = HeartbeatReceived | ReportReceived | SessionOpened | SessionClosed
 
 
 @dataclass(slots=True)
@@ -27,29 +36,59 @@ class Put:
     def is_urgent(self) -> bool:
         return not self.items and all(isinstance(event, URGENT) for event in self.events)
 
+    @property
+    def is_heartbeat(self) -> bool:
+        return bool(self.events) and not self.items and all(isinstance(e, HeartbeatReceived) for e in self.events)
+
+    @property
+    def sessions(self) -> set[int]:
+        """In which its events came."""
+        return {event.session for event in self.events if isinstance(event, _OF_A_SESSION)}
+
 
 @dataclass(slots=True)
 class Batch:
-    """What gathers until the next turn."""
+    """What gathers until the next turn. Heartbeats go before what others have put, or the leases of those who are well
+    would end while much waits; but not before what came earlier in their own session."""
 
     puts: list[Put] = field(default_factory=list)
+    heartbeats: list[Put] = field(default_factory=list)
     reads: list[tuple[Callable[[SchedulerCore], Any], asyncio.Future[Any]]] = field(default_factory=list)
+    _in_line: Counter[int] = field(default_factory=Counter)  # session: how many of `puts` came in it
 
     def __bool__(self) -> bool:
-        return bool(self.puts or self.reads)
+        return bool(self.puts or self.heartbeats or self.reads)
+
+    def add(self, put: Put) -> None:
+        if put.is_heartbeat and not any(session in self._in_line for session in put.sessions):
+            self.heartbeats.append(put)
+        else:
+            self.puts.append(put)
+            self._in_line.update(put.sessions)
+
+    def add_first(self, puts: list[Put]) -> None:
+        """These have waited for longer than all others."""
+        self.puts[:0] = puts
+        for put in puts:
+            self._in_line.update(put.sessions)
 
     def cut(self, most: int = MOST_AT_ONCE) -> "Batch":
-        """Takes out what one turn may be given: the first of what was put, by weight, and all reads."""
+        """Takes out what one turn is given: so much of what was put (by weight), as many heartbeats, all reads."""
         room, count = most, 0
         while count < len(self.puts) and room > 0:
             room -= sum(map(weight, self.puts[count].events))
             count += 1
-        cut = Batch(self.puts[:count], self.reads)
-        self.puts, self.reads = self.puts[count:], []
+        for put in self.puts[:count]:
+            self._in_line.subtract(put.sessions)
+            for session in put.sessions:
+                if not self._in_line[session]:
+                    del self._in_line[session]
+        cut = Batch([*self.heartbeats[:most], *self.puts[:count]], reads=self.reads)
+        self.puts, self.heartbeats, self.reads = self.puts[count:], self.heartbeats[most:], []
         return cut
 
     def futures(self) -> Iterator[asyncio.Future[Any]]:
         """Whoever waits for any of it."""
-        for put in self.puts:
+        for put in (*self.heartbeats, *self.puts):
             yield from (future for future in (put.taken, put.done) if future is not None)
         yield from (answer for _, answer in self.reads)

@@ -131,7 +131,7 @@ class Driver:
 
     def _put(self, put: Put) -> None:
         self.check()
-        self._next.puts.append(put)
+        self._next.add(put)
         self._wake.set()
 
     async def save(self, *items: Item) -> None:
@@ -295,7 +295,7 @@ class Driver:
         for done in turns.done:
             _resolve(done, None)
         late, self._deferred = self._deferred, Batch()
-        self._next.puts[:0] = late.puts
+        self._next.add_first(late.puts)
         self._has_news()
 
     async def _finish(self, batch: Batch) -> None:

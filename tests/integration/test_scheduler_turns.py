@@ -17,14 +17,15 @@ from cluster.domain.job.spec import ArraySegment
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Effect
-from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived
+from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, ReportReceived
 from cluster.domain.scheduler.turns import MOST_AT_ONCE, weight
-from cluster.domain.session.messages import Assign
+from cluster.domain.session.messages import Assign, Report
 from cluster.scheduler import cancelling
 from cluster.scheduler import driver as driver_module
+from cluster.scheduler.batch import Batch, Put
 from cluster.scheduler.output.reader import _look_ahead
 from cluster.scheduler.tasks_shown import TasksWanted, _pick
-from tests.domain.core_bench import Bench, spec
+from tests.domain.core_bench import Bench, failed, spec
 from tests.integration.schedulers import W1, Cluster, in_cluster
 
 
@@ -68,6 +69,42 @@ def test_a_long_report_is_taken_in_several_turns_and_acknowledged_once(
         assert (await user.get("1")).job.counts.failed == assign.attempts.count
 
     in_cluster(tmp_path, body)
+
+
+def test_a_heartbeat_goes_before_what_others_have_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each turn waits for a commit: behind four long reports on a slow disk the lease of who was well ran out."""
+
+    async def body(cluster: Cluster) -> None:
+        driver = cluster.service.driver
+        seen = watched(cluster, monkeypatch)
+        of_others = [ReportReceived(8, Report(0, ended=(failed(1, n),))) for n in range(5 * MOST_AT_ONCE)]
+        driver.put(*of_others, HeartbeatReceived(9, 1))
+        await driver.tell(HeartbeatReceived(8, 2))
+        turns = list(filter(None, seen))
+        at = [n for n, events in enumerate(turns) for event in events if isinstance(event, HeartbeatReceived)]
+        assert at == [0, len(turns) - 1], "not before what came in its own session"
+        assert [event for events in seen for event in events if isinstance(event, ReportReceived)] == of_others
+
+    in_cluster(tmp_path, body)
+
+
+def test_heartbeats_and_what_else_was_put_both_have_their_share_of_a_turn() -> None:
+    batch = Batch()
+    for session in range(4):
+        batch.add(Put((ReportReceived(session, Report(0)),)))
+        batch.add(Put((HeartbeatReceived(session, 1),)))
+        batch.add(Put((HeartbeatReceived(10 + session, 1),)))
+    cuts = []
+    while batch:
+        cuts.append([(type(e).__name__[:1], e.session) for put in batch.cut(2).puts for e in put.events])  # type: ignore[union-attr]
+    assert cuts == [
+        [("H", 10), ("H", 11), ("R", 0), ("H", 0)],
+        [("H", 12), ("H", 13), ("R", 1), ("H", 1)],
+        [("R", 2), ("H", 2)],
+        [("R", 3), ("H", 3)],
+    ]
+    batch.add(Put((HeartbeatReceived(0, 2),)))
+    assert batch.heartbeats, "nothing of its session is in line any more"
 
 
 def test_a_job_in_many_pieces_is_cancelled_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ class SchedulerHost:
             self.process.hear(lambda: self._put(event) if life == self._life else None)
 
     def _put(self, event: Event) -> None:
-        self._inbox.puts.append(Put((event,)))
+        self._inbox.add(Put((event,)))
         self._soon()
 
     def _soon(self) -> None:
