@@ -74,10 +74,7 @@ class Batch:
 
     def cut(self, most: int = MOST_AT_ONCE) -> "Batch":
         """Takes out what one turn is given: so much of what was put (by weight), as many heartbeats, all reads."""
-        room, count = most, 0
-        while count < len(self.puts) and room > 0:
-            room -= sum(map(weight, self.puts[count].events))
-            count += 1
+        count, _ = self._share(most)
         for put in self.puts[:count]:
             self._in_line.subtract(put.sessions)
             for session in put.sessions:
@@ -86,6 +83,19 @@ class Batch:
         cut = Batch([*self.heartbeats[:most], *self.puts[:count]], reads=self.reads)
         self.puts, self.heartbeats, self.reads = self.puts[count:], self.heartbeats[most:], []
         return cut
+
+    def fills_turn(self, most: int = MOST_AT_ONCE) -> bool:
+        """Whether `cut` would take all that a turn may be given."""
+        _, is_full = self._share(most)
+        return is_full
+
+    def _share(self, most: int) -> tuple[int, bool]:
+        """How many of `puts` one turn is given, and whether they are all that it may be given."""
+        room, count = most, 0
+        while count < len(self.puts) and room > 0:
+            room -= sum(map(weight, self.puts[count].events))
+            count += 1
+        return count, room <= 0
 
     def futures(self) -> Iterator[asyncio.Future[Any]]:
         """Whoever waits for any of it."""

@@ -3,7 +3,8 @@
     batch → core.turn → store.commit (in the writer's thread) → sends, replies, reads
 
 While a commit is under way the next batch gathers, so under load one commit serves many events, and on the idle path
-nothing waits. Reads run between a commit and the next turn: the only moments when memory and disk agree.
+nothing waits. As soon as a turn's full share has gathered it has its turn, and one commit takes all that these decide.
+Reads run between a commit and the next turn: the only moments when memory and disk agree.
 
 When a commit fails or takes long, the core goes ahead of the disk: its turns go on, what they decide waits (but for
 what need not, see `cluster.domain.scheduler.unwritten`), and readers are shown what is on disk. Submissions are refused
@@ -72,7 +73,7 @@ class Driver:
         self._core = core
         self._store = store
         self._next = Batch()
-        self._batch = Batch()  # of the present turn
+        self._batches: list[Batch] = []  # of the present turns
         self._deferred = Batch()  # waits until what is ahead of the disk has become less
         self._wake = asyncio.Event()
         self._news = asyncio.Event()  # of the writer
@@ -187,10 +188,10 @@ class Driver:
             while not self._may_end():
                 await self._something_to_do()
                 await self._until_on_disk()
-                self._batch = self._next.cut()
-                self._turn(self._batch)
+                await self._take_turns()
                 await self._until_on_disk()
-                await self._finish(self._batch)
+                for batch in self._batches:
+                    await self._finish(batch)
             if self._writer.busy:
                 self._fail(f"the scheduler was stopped, and its last words are not on disk: {self._writer.trouble}")
         except StoreFailed as error:
@@ -249,8 +250,8 @@ class Driver:
                     slow = True
             if self._writer.trouble or slow:
                 self._ahead = True
-                for turns in (self._writer.trying, self._writer.held):
-                    self._perform(turns.go_ahead())
+                self._perform(self._writer.trying.go_ahead())
+                self._perform(self._writer.held.go_ahead(self._writer.trying))
         if self._writer.failure:
             raise self._writer.failure
 
@@ -258,6 +259,19 @@ class Driver:
         """The writer has come further, or into trouble, or out of it."""
         self._news.set()
         self._wake.set()
+
+    async def _take_turns(self) -> None:
+        """One turn; and more, as long as its commit is under way and each has its full share. Else who has much to say
+        would wait for as many commits as that takes turns, with its heartbeats behind it."""
+        self._batches, began, first = [], time.monotonic(), None
+        while True:
+            self._batches.append(self._next.cut())
+            self._turn(self._batches[-1])
+            first = self._writer.trying if first is None else first
+            goes_on = self._writer.busy and self._writer.trying is first and self._next.fills_turn()
+            if not goes_on or self._ahead or self._writer.trouble or time.monotonic() - began > SLOW:
+                return
+            await asyncio.sleep(0)  # others have theirs between
 
     def _turn(self, batch: Batch) -> None:
         if self._ahead and self._writer.weight > MOST_WAITING:
@@ -353,7 +367,7 @@ class Driver:
         """Lets nobody wait who waits for this driver."""
         logger.critical("%s; what runs goes on until its leash ends, and reports if it is started again by then", why)
         self.failure, self.exit_code = Unreachable(why), exit_code
-        for batch in (self._batch, self._next, self._deferred):
+        for batch in (*self._batches, self._next, self._deferred):
             for future in batch.futures():
                 _resolve(future, self.failure)
         for turns in (self._writer.trying, self._writer.held):

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +26,10 @@ from cluster.scheduler import driver as driver_module
 from cluster.scheduler.batch import Batch, Put
 from cluster.scheduler.output.reader import _look_ahead
 from cluster.scheduler.tasks_shown import TasksWanted, _pick
+from cluster.store.interface import Item
 from tests.domain.core_bench import Bench, failed, spec
 from tests.integration.schedulers import W1, Cluster, in_cluster
+from tests.patience import PATIENCE
 
 
 def watched(cluster: Cluster, patch: pytest.MonkeyPatch) -> list[list[Event]]:
@@ -84,6 +87,41 @@ def test_a_heartbeat_goes_before_what_others_have_put(tmp_path: Path, monkeypatc
         at = [n for n, events in enumerate(turns) for event in events if isinstance(event, HeartbeatReceived)]
         assert at == [0, len(turns) - 1], "not before what came in its own session"
         assert [event for events in seen for event in events if isinstance(event, ReportReceived)] == of_others
+
+    in_cluster(tmp_path, body)
+
+
+def test_the_turns_of_a_long_report_do_not_wait_for_a_commit_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heartbeats of its worker come behind it: 100 workers with such reports lost their leases on a good disk."""
+    monkeypatch.setattr(driver_module, "SLOW", PATIENCE)
+
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker(W1, "box", 10**6)
+        await worker.connect()
+        await user.submit("false", millicpus=100, array=(ArraySegment(1, 4 * MOST_AT_ONCE),))
+        assign = await worker.hear(Assign)
+        await user.get("1")
+        seen, commit = watched(cluster, monkeypatch), cluster.store.commit
+        commits: list[int] = []
+
+        def taken() -> int:
+            return sum(isinstance(event, ReportReceived) for events in seen for event in events)
+
+        def after_all_turns(items: list[Item]) -> None:
+            for _ in range(1000):
+                if taken() == 4:
+                    break
+                time.sleep(0.01)  # in the writer's thread; at most 10 s
+            commits.append(taken())
+            commit(items)
+
+        cluster.store.commit = after_all_turns  # type: ignore[method-assign, assignment]
+        await worker.fail(assign)
+        assert commits == [4, 4]
+        assert len([events for events in seen if any(isinstance(e, ReportReceived) for e in events)]) == 4
+        assert (await user.get("1")).job.counts.failed == 4 * MOST_AT_ONCE
 
     in_cluster(tmp_path, body)
 

@@ -150,7 +150,7 @@ class SchedulerHost:
         self._soon()
 
     def _soon(self) -> None:
-        if not self._turn_is_set and (self._ahead or not self._busy):
+        if not self._turn_is_set and (self._ahead or not self._busy or self._inbox.fills_turn(self._most)):
             self._turn_is_set = True
             self._later(self.world.between(0.0, 0.002), self._turn)
 
@@ -173,11 +173,11 @@ class SchedulerHost:
         if self._ahead:
             self._perform(self._held.go_ahead(self._trying))
             self._set_timer()
-            if self._inbox:
-                self._soon()
         elif not self._busy:
             self._busy = True
             self._write_held()
+        if self._inbox:
+            self._soon()
 
     def _write_held(self) -> None:
         self._trying, self._held = self._held, Waiting()
@@ -193,6 +193,7 @@ class SchedulerHost:
         if self.store_fails and self._trying.saves:
             self._ahead = True
             self._perform(self._trying.go_ahead())
+            self._perform(self._held.go_ahead(self._trying))
             self._trying.absorb(self._held)
             self._held = Waiting()
             self._later(self.world.between(0.05, 2.0), self._write)
