@@ -155,7 +155,7 @@ class _Connection(asyncio.Protocol):
         self._front = front
         self._name = self._host = ""
         self._transport: asyncio.Transport | None = None
-        self._other = _Behind(self)
+        self._other: _Behind | None = None
         self._said: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -172,7 +172,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._silence.cancel()
-        if self._other.transport is not None:
+        if self._other is not None and self._other.transport is not None:
             self._other.transport.write(data)
             return
         self._said.append(data)
@@ -186,7 +186,8 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         loop = asyncio.get_running_loop()
-        self._calling = loop.create_task(loop.create_connection(lambda: self._other, sock=behind))
+        self._other = other = _Behind(self)
+        self._calling = loop.create_task(loop.create_connection(lambda: other, sock=behind))
 
     def answered(self, behind: asyncio.Transport) -> None:
         for data in self._said:
@@ -200,11 +201,11 @@ class _Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def pause_writing(self) -> None:
-        if self._other.transport is not None:
+        if self._other is not None and self._other.transport is not None:
             self._other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._other.transport is not None:
+        if self._other is not None and self._other.transport is not None:
             self._other.transport.resume_reading()
 
     def reading(self, *, paused: bool) -> None:
@@ -227,7 +228,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._silence.cancel()
         self._front.leave(self, self._name)
-        if self._other.transport is not None:
+        if self._other is not None and self._other.transport is not None:
             self._other.transport.close()
 
 
@@ -254,4 +255,6 @@ class _Behind(asyncio.Protocol):
         self._newcomer.reading(paused=False)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._newcomer.end()
+        newcomer = self._newcomer
+        del self._newcomer  # a cycle would never be freed (cluster.scheduler.collecting)
+        newcomer.end()
