@@ -25,6 +25,7 @@ MOST = 256  # connections at a time
 SILENCE = 5.0  # seconds that a newcomer may say nothing
 SOCKET = "join.sock"  # of the server behind, in a directory that is closed to others
 _BACKLOG = 1024
+_AT_ONCE = 16  # connections that are taken before any of them has a seat
 _HIGH = 64 * 1024  # bytes that wait to be written before no more are read
 
 
@@ -115,7 +116,9 @@ class Front:
     async def _run(self, sockets: Sequence[socket.socket], ready: threading.Event) -> None:
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
-        servers = [await loop.create_server(lambda: _Connection(self), sock=s, backlog=_BACKLOG) for s in sockets]
+        servers = [await loop.create_server(lambda: _Connection(self), sock=s, backlog=_AT_ONCE) for s in sockets]
+        for each in sockets:
+            each.listen(_BACKLOG)  # the kernel's queue, which asyncio has made as short as what it takes at once
         ready.set()
         await stopped.wait()
         for server in servers:

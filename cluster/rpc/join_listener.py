@@ -29,7 +29,8 @@ SERVICE, METHOD = "cluster.v1.Scheduler", "Join"
 
 # Anybody may call this, so little is taken of each: a request is a secret, a key and a name. A connection has few calls
 # and a short life: joining takes one, and milliseconds. Who says nothing is not waited for, and all of them together
-# leave enough of what this process may open to those who come to the main port (the front bounds them).
+# leave enough of what this process may open to those who come to the main port: the front bounds them, and opens three
+# descriptors for each (the newcomer's, and both ends of the connection to here).
 _MAX_REQUEST = 64 * 1024
 _MAX_CONCURRENT = 512
 _PER_HOST = 16  # calls of one host at a time, so that none keeps those of others from joining

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -69,3 +70,28 @@ def test_a_connection_that_has_gone_is_freed_without_the_collector_of_cycles(
         asyncio.run(body())
     finally:
         gc.enable()
+
+
+def test_a_burst_opens_no_more_than_have_seats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that waited were taken before the first had a seat: a thousand descriptors of the scheduler's."""
+    monkeypatch.setattr(front, "MOST", 20)
+    opened: list[int] = []
+    enter = Front.enter
+
+    def noted(self: Front, connection: front._Connection, host: str) -> None:
+        opened.append(_open_descriptors())
+        enter(self, connection, host)
+
+    monkeypatch.setattr(Front, "enter", noted)
+    between = Front(tmp_path)
+    with listening(between) as (sockets, address), ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(address))
+        before = _open_descriptors()
+        between.start(sockets)
+        asyncio.run(until(lambda: len(opened) == 200))
+    assert max(opened) - before < 20 + 3 * front._AT_ONCE + 20  # those that wait, that come and go, and the loop's own
+
+
+def _open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
