@@ -288,6 +288,21 @@ def test_a_token_of_which_nobody_knows_who_made_it_ends_with_the_next_admin_who_
     assert disk.members.revoke_user("admin", 30).tokens == ("t0",)
 
 
+@pytest.mark.parametrize(("role", "next_role"), [(Role.ADMIN, Role.USER), (Role.USER, Role.ADMIN)])
+def test_who_had_the_name_before_may_have_made_such_a_token_in_its_own_role(
+    disk: Disk, role: Role, next_role: Role
+) -> None:
+    """It was judged by the role of whoever has the name now."""
+    disk.token("t1", role, "eve")
+    disk.join("t1", 1)
+    disk.keep(disk.members.revoke_user("eve", 30).records)
+    disk.token("t2", next_role, "eve")
+    disk.keep(disk.members.admit("hash-t2", "", None, W1, 2, 40)[1])
+    disk.keep(disk.members.add(TokenRecord("t0", "hash-t0", Role.WORKER, "", 5, 1000, None)))
+    expelled = disk.restart().revoke_token("t1", True, 50)
+    assert expelled.tokens == (("t0",) if role is Role.ADMIN else ())
+
+
 def test_what_an_expulsion_looks_at_does_not_grow_with_each_token(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """An admin may have made thousands, and each may have let somebody in."""
     disk.token("t1", Role.ADMIN, "eve")

@@ -58,8 +58,12 @@ class Expulsion:
             self._made[token.maker].append(token)
             self._for[token.user].append(token)
         self._joined: defaultdict[str, list[Enrolment]] = defaultdict(list)
+        self._token_of: dict[Maker, TokenRecord] = {}  # which each joining came by
+        ids = {token.id: token for token in self._tokens}
         for enrolment in known.enrolments():
             self._joined[enrolment.token].append(enrolment)
+            if enrolment.token in ids:
+                self._token_of[enrolment.as_maker] = ids[enrolment.token]
 
     def user(self, name: str) -> None:
         """All certificates of the name's present holder, and all tokens that make somebody this user.
@@ -105,13 +109,18 @@ class Expulsion:
                 self._theirs.add(token.id)
                 self.token(token)
         dead = set(self._theirs)
-        if any(m.kind is Kind.USER and self._known.user(m.name).role is Role.ADMIN for m in self._gone):
+        if any(maker.kind is Kind.USER and self._role_of(maker) is Role.ADMIN for maker in self._gone):
             for token in self._made[None]:  # it may be theirs, and nobody knows better
                 self._close(token)
                 dead.add(token.id)
         left = [e for e in self._known.enrolments() if e.token in self._theirs and e.revoked is None]
         tokens = tuple(token.id for token in self._tokens if token.id in dead and token.is_good(self._now))
         return Expelled(tuple(self._records), tuple(self._users.values()), tuple(self._workers), tokens, tuple(left))
+
+    def _role_of(self, user: Maker) -> Role:
+        """In what right that joining acted; the name's present holder may act in another."""
+        by = self._token_of.get(user)
+        return by.role if by is not None else self._known.user(user.name).role  # the first user, or made by hand
 
     def _all_of(self, kind: Kind, name: str) -> list[Enrolment]:
         """Its joinings, and what was made by hand."""
