@@ -1,6 +1,7 @@
 """Who gets a place for a large request, and whose is cut."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 from cluster.domain.trust.request_places import Place, Places
 
@@ -110,3 +111,47 @@ def test_failures_are_forgotten_and_so_is_everybody() -> None:
     bench.now = 60.0
     bench.turn()
     assert not bench.places._callers
+
+
+def test_a_crowd_that_waits_costs_nothing_for_each_that_comes_and_a_look_at_each_for_one_that_leaves() -> None:
+    """A thousand workers come back at once after a restart; each looked at all places held, for each that waited."""
+    (coming, leaving), (coming_later, leaving_later) = (_cost_of_one(crowd) for crowd in (100, 400))
+    assert coming_later == coming
+    assert leaving_later - leaving < 8 * 300
+
+
+def _cost_of_one(crowd: int) -> tuple[int, int]:
+    """Calls for one that comes, and for one that leaves, while the crowd waits."""
+    places = Places(most=32)
+    for number in range(crowd):
+        places.ask(number)
+    held, _ = places.turn(0.0)
+
+    def come() -> None:
+        places.ask("ann")
+        places.turn(0.1)
+        places.next_deadline(0.1)
+
+    def leave() -> None:
+        held[0].arrived = True
+        places.leave(held[0], 0.2)
+        places.turn(0.2)
+        places.next_deadline(0.2)
+
+    return _calls(come), _calls(leave)
+
+
+def _calls(work: Callable[[], object]) -> int:
+    """How many calls of functions, and steps of generators, it takes."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls

@@ -6,7 +6,7 @@ to so, and the more of one's requests have not come: who has done neither gets a
 Pure: times are seconds of any one clock.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ class Place:
 
 @dataclass(slots=True)
 class _Caller:
+    who: Hashable
     waiting: dict[Place, None] = field(default_factory=dict)  # in order
     held: int = 0
     turn: int = 0  # counts up with every place that anybody got
@@ -37,13 +38,17 @@ class Places:
         self._most, self._most_of_one = most, most_of_one
         self._sure, self._memory = sure, memory
         self._callers: dict[Hashable, _Caller] = {}
+        self._waiting: dict[Hashable, _Caller] = {}  # those of them who wait; in a rush there are many
+        self._failed: dict[Hashable, _Caller] = {}  # those with failures
         self._held: dict[Place, None] = {}  # in the order in which they were given
         self._turns = 0
 
     def ask(self, who: Hashable) -> Place:
         """For one that waits until a `turn` answers it."""
         place = Place(who)
-        self._callers.setdefault(who, _Caller()).waiting[place] = None
+        caller = self._callers.setdefault(who, _Caller(who))
+        caller.waiting[place] = None
+        self._waiting[who] = caller
         return place
 
     def leave(self, place: Place, now: float) -> None:
@@ -52,33 +57,45 @@ class Places:
             self._give_back(place, now)
         elif caller := self._callers.get(place.caller):
             caller.waiting.pop(place, None)
+            self._tidy(caller)
 
     def turn(self, now: float) -> tuple[list[Place], list[Place]]:
         """Places that are held from now on, and those that had been and are cut for them."""
         begun, cut = list[Place](), list[Place]()
         self._forget(now)
-        while who := self._next(now):
+        while self._waiting:
+            late = [place for place in self._held if self._is_late(place, now)]
+            if len(self._held) >= self._most and not late:
+                break
+            debts = Counter(place.caller for place in late)
+            if (who := self._next(debts)) is None:
+                break
             if len(self._held) >= self._most:
-                worst = self._worst(now)
-                if worst is None or self._debt(who, now) >= self._debt(self._callers[worst.caller], now):
+                # Of equals the oldest.
+                worst = max(late, key=lambda place: self._debt(self._callers[place.caller], debts))
+                if self._debt(who, debts) >= self._debt(self._callers[worst.caller], debts):
                     break
                 self._give_back(worst, now)
                 cut.append(worst)
-            place = next(iter(who.waiting))
-            del who.waiting[place]
-            place.held_since = now
-            self._turns += 1
-            who.held, who.turn = who.held + 1, self._turns
-            self._held[place] = None
-            begun.append(place)
+            begun.append(self._give(who, now))
         return begun, cut
 
     def next_deadline(self, now: float) -> float | None:
         """When another turn may do something although nothing has happened; None: never."""
-        if not self._next(now):
+        ends = [self._sure_until(place) for place in self._held if not place.arrived]
+        if not ends or not any(self._may_have(caller) for caller in self._waiting.values()):
             return None
-        ends = (self._sure_until(place) for place in self._held if not place.arrived)
         return min((end for end in ends if end > now), default=None)
+
+    def _give(self, caller: _Caller, now: float) -> Place:
+        place = next(iter(caller.waiting))
+        del caller.waiting[place]
+        place.held_since = now
+        self._turns += 1
+        caller.held, caller.turn = caller.held + 1, self._turns
+        self._held[place] = None
+        self._tidy(caller)
+        return place
 
     def _give_back(self, place: Place, now: float) -> None:
         caller = self._callers[place.caller]
@@ -86,20 +103,20 @@ class Places:
         caller.held -= 1
         if not place.arrived:
             caller.failures.append(now)
+            self._failed[caller.who] = caller
+        self._tidy(caller)
 
-    def _next(self, now: float) -> _Caller | None:
+    def _may_have(self, caller: _Caller) -> bool:
+        return caller.held < self._most_of_one
+
+    def _next(self, late: Counter[Hashable]) -> _Caller | None:
         """Whose turn it is, of those who wait and may have another."""
-        able = (c for c in self._callers.values() if c.waiting and c.held < self._most_of_one)
-        return min(able, key=lambda c: (self._debt(c, now), c.held, c.turn), default=None)
+        able = (caller for caller in self._waiting.values() if self._may_have(caller))
+        return min(able, key=lambda c: (self._debt(c, late), c.held, c.turn), default=None)
 
-    def _worst(self, now: float) -> Place | None:
-        """The place that is cut first, of those that are not sure any more: of equals the oldest."""
-        late = [place for place in self._held if self._is_late(place, now)]
-        return max(late, key=lambda place: self._debt(self._callers[place.caller], now), default=None)
-
-    def _debt(self, caller: _Caller, now: float) -> int:
-        late = sum(1 for p in self._held if self._callers[p.caller] is caller and self._is_late(p, now))
-        return late + len(caller.failures)
+    def _debt(self, caller: _Caller, late: Counter[Hashable]) -> int:
+        """`late`: how many places each holds that are not sure any more."""
+        return late[caller.who] + len(caller.failures)
 
     def _is_late(self, place: Place, now: float) -> bool:
         return not place.arrived and now >= self._sure_until(place)
@@ -108,9 +125,17 @@ class Places:
         return (place.held_since or 0.0) + (0.0 if self._callers[place.caller].failures else self._sure)
 
     def _forget(self, now: float) -> None:
-        """Failures of long ago, and callers of whom nothing is left to know."""
-        for who, caller in list(self._callers.items()):
+        """Failures of long ago."""
+        for caller in list(self._failed.values()):
             while caller.failures and caller.failures[0] <= now - self._memory:
                 caller.failures.popleft()
-            if not (caller.waiting or caller.held or caller.failures):
-                del self._callers[who]
+            self._tidy(caller)
+
+    def _tidy(self, caller: _Caller) -> None:
+        """Nobody is kept of whom nothing is left to know."""
+        if not caller.waiting:
+            self._waiting.pop(caller.who, None)
+        if not caller.failures:
+            self._failed.pop(caller.who, None)
+        if not (caller.waiting or caller.held or caller.failures):
+            self._callers.pop(caller.who, None)
