@@ -11,6 +11,7 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.spec import ArraySegment, JobSpec
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested, JobSubmitted
+from cluster.domain.scheduler.turns import MOST_AT_ONCE
 from cluster.domain.scheduler.views import job_view, worker_view
 from cluster.domain.session import spec_memory
 from cluster.domain.worker import outbox
@@ -39,13 +40,15 @@ class Scenario:
         climate: Sequence[Fault] = (),
         lost_after: float | None = None,
         stubborn: bool | None = None,
+        most: int = MOST_AT_ONCE,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
-        again on any worker. All are drawn when they are not named."""
+        again on any worker. These are drawn when not named. `most` is what a turn of the scheduler is given."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
         self.scheduler = SchedulerHost(self.world, self.truth, open_store or (lambda: MemoryStore(disk)), LEASE)
+        self.scheduler.most = most
         world = self.world
         launch_failures = world.random.choice((0.0, 0.0, 0.05))
         self.machines = [

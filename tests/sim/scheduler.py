@@ -46,6 +46,7 @@ SLOW_READER = 0.2  # of the times that something is to be sent, the worker is no
 CUT = 0.1  # of the times that several could be sent as one, they are not: they may be too large together
 DIAL_AGAIN = 1.5  # seconds; as cluster.worker.session does it
 DIAL_WITHIN = 10.0  # seconds; what a call to register may take
+ANOTHER_TURN = 0.2  # of the times that a commit is under way and enough has gathered for one
 LOOK_AT_ALL = 50  # turns, after which all jobs are looked at for what must be true, and not only what has changed
 
 Answer = Callable[[int | str | ClusterError], None]
@@ -66,7 +67,7 @@ class SchedulerHost:
         self._ahead = False  # turns go on although what they decide is not on disk
         self.hangs = 0.0  # seconds that the next commit takes besides: its disk is frozen
         self.process = Stalling(world)
-        self._most = world.random.choice((1, 5, MOST_AT_ONCE))  # that a turn is given, by weight
+        self.most = MOST_AT_ONCE  # that a turn is given, by weight
         self._inbox = Batch()
         self._turn_is_set = self._busy = False
         self._wake_at: float | None = None
@@ -150,14 +151,18 @@ class SchedulerHost:
         self._soon()
 
     def _soon(self) -> None:
-        if not self._turn_is_set and (self._ahead or not self._busy or self._inbox.fills_turn(self._most)):
+        if not self._turn_is_set and (self._ahead or not self._busy or self._has_another_turn()):
             self._turn_is_set = True
             self._later(self.world.between(0.0, 0.002), self._turn)
+
+    def _has_another_turn(self) -> bool:
+        """Beside a commit: it may be too short for that."""
+        return self._inbox.fills_turn(self.most) and self.world.chance(ANOTHER_TURN)
 
     def _turn(self) -> None:
         assert self.core is not None
         self._turn_is_set = False
-        events = [event for put in self._inbox.cut(self._most).puts for event in put.events]
+        events = [event for put in self._inbox.cut(self.most).puts for event in put.events]
         for event in events:
             self._note(event)
         effects = self.core.turn(events, self._now())
@@ -404,7 +409,7 @@ class SchedulerHost:
         def arrives() -> None:
             if report.sequence:
                 self._reports.setdefault(connection.number, []).append(report)
-            for part in parts(report, self._most):
+            for part in parts(report, self.most):
                 self.feed(ReportReceived(connection.number, part))
 
         connection.send_up(arrives)

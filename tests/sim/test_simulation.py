@@ -25,6 +25,11 @@ def test_every_seed() -> None:
     print(f"{steps} steps, trace {trace}")
 
 
+def test_reports_and_turns_that_are_cut_small() -> None:
+    for seed in seeds(100):
+        simulate(seed, most=(1, 5)[seed % 2])
+
+
 @pytest.mark.extra_seeds
 def test_ten_thousand_seeds() -> None:
     """Some minutes, on all cores. Those that fail say how to run them alone."""

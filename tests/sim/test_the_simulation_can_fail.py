@@ -179,11 +179,6 @@ def all_goes_ahead_of_the_disk(patch: Patch) -> None:
     patch.setattr("cluster.domain.scheduler.unwritten._may_go_ahead", lambda act, sure: True)
 
 
-def who_is_in_the_midst_of_a_report_gets_more(patch: Patch) -> None:
-    received: Method = Reports.received
-    patch.setattr(Reports, "received", lambda self, worker, report: received(self, worker, replace(report, more=False)))
-
-
 def what_is_decided_while_nothing_can_be_written_is_forgotten(patch: Patch) -> None:
     patch.setattr(Waiting, "absorb", lambda self, later: None)
 
@@ -292,7 +287,6 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     retries_never_end,
     starts_are_not_journalled,
     acknowledgements_are_read_last,
-    who_is_in_the_midst_of_a_report_gets_more,
     all_goes_ahead_of_the_disk,
     what_is_decided_while_nothing_can_be_written_is_forgotten,
     copies_are_not_recognised,
