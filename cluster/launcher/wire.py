@@ -33,10 +33,12 @@ happen:
                                       see `Ended`
     ["refused", text]                 the agent broke these rules; the connection is closed
 
-Reports have consecutive sequence numbers and are repeated on every new connection until acknowledged. A
-start that names a key the launcher holds, or whose end was not acknowledged, is ignored: so a start may be
-repeated too. The incarnation changes whenever outcomes may have been forgotten (no journal, a reboot): with
-the same incarnation an attempt that is neither reported nor held never started.
+Reports have rising sequence numbers and are repeated on every new connection until acknowledged. A start that
+names a key the launcher holds, or whose end was not acknowledged, is ignored: so a start may be repeated too.
+Only what was withdrawn is started again by it, acknowledged or not, and its withdrawal is told no more: so none
+may be repeated behind a withdrawal, unless the scheduler has assigned it anew. The incarnation changes whenever
+outcomes may have been forgotten (no journal, a reboot): with the same incarnation an attempt that is neither
+reported nor held never started.
 
 Keys are those of `cluster.domain.base.ids.AttemptKey`. The launcher sets for the command: CLUSTER_TASK (the
 number), CLUSTER_ATTEMPT (the attempt as people write it, with the number: `5.17#2`, or `5#2` when the job
