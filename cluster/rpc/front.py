@@ -80,6 +80,7 @@ class Front:
         self._names = (f"cluster-{secrets.token_hex(8)}-{number}" for number in itertools.count())
         self._hosts: dict[str, str] = {}  # by the name that the server behind knows a connection by
         self._seats: Seats[_Connection] = Seats(MOST, MOST)
+        self.others: set[_Behind] = set()  # with the server behind
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
 
@@ -121,10 +122,23 @@ class Front:
             each.listen(_BACKLOG)  # the kernel's queue, which asyncio has made as short as what it takes at once
         ready.set()
         await stopped.wait()
+        for each in sockets:
+            loop.remove_reader(each)  # a server that is closed while it takes connections loses them (CPython 3.11)
+        await self._close_all()
         for server in servers:
             server.close()
-        for connection in list(self._seats):
-            connection.close()
+
+    async def _close_all(self) -> None:
+        """Each is gone when the loop has told it so. Some may just have been taken, and are not connections yet."""
+        while True:
+            await asyncio.sleep(0)
+            making = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.gather(*making, return_exceptions=True)
+            connections = [*self._seats, *self.others]
+            for connection in connections:
+                connection.close()
+            if not making and not connections:
+                return
 
     # -- what a connection asks for
 
@@ -189,7 +203,7 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         loop = asyncio.get_running_loop()
-        self._other = other = _Behind(self)
+        self._other = other = _Behind(self, self._front.others)
         self._calling = loop.create_task(loop.create_connection(lambda: other, sock=behind))
 
     def answered(self, behind: asyncio.Transport) -> None:
@@ -238,15 +252,23 @@ class _Connection(asyncio.Protocol):
 class _Behind(asyncio.Protocol):
     """The other side of a connection: with the server behind."""
 
-    def __init__(self, newcomer: _Connection) -> None:
+    def __init__(self, newcomer: _Connection, others: "set[_Behind]") -> None:
+        """It is one of `others` while it is open."""
         self._newcomer = newcomer
+        self._others = others
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self._others.add(self)
         transport.set_write_buffer_limits(_HIGH)
         self._newcomer.answered(transport)
+
+    def close(self) -> None:
+        """At once, with what has not been sent."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._newcomer.write(data)
@@ -260,4 +282,5 @@ class _Behind(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         newcomer = self._newcomer
         del self._newcomer  # a cycle would never be freed (cluster.scheduler.collecting)
+        self._others.discard(self)
         newcomer.end()
