@@ -6,7 +6,7 @@ import os
 import socket
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,14 +20,20 @@ from tests.integration.schedulers import until
 async def server_behind(directory: Path) -> AsyncIterator[Front]:
     """A front, and behind it a server that answers each connection with what it says."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         while said := await reader.read(1000):
             writer.write(said)
-        writer.close()
 
     made = Front(directory)
     async with await asyncio.start_unix_server(echo, made.behind):
         yield made
+        for writer in writers:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 @contextmanager
