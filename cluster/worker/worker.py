@@ -120,24 +120,27 @@ class Worker:
             templates,
             self._outputs,
             None if alone else Scheduler(address, lambda: membership.credentials, self._register),
-            Hooks(
-                handed_over=self._own.handed_over,
-                launcher_held=self._launcher_held,
-                own_saved=lambda: self._own.all_saved,
-                own_phase=self._own.phase_of,
-                own_limits=self._own.limits,
-                save_epoch=lambda epoch: membership.amend(epoch=epoch),
-                registered=self._registered,
-                welcomed=self.usable.set,
-                expelled=self._expelled.replace,
-                refused=self._refused,
-            ),
+            self._hooks(),
             Disks((directory, directory / "jobs", work)),
         )
         self._server: OwnServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving: asyncio.Task[None] | None = None
         self._give_up: Callable[[], None] = lambda: None
+
+    def _hooks(self) -> Hooks:
+        return Hooks(
+            handed_over=self._own.handed_over,
+            launcher_held=self._launcher_held,
+            own_saved=lambda: self._own.all_saved,
+            own_phase=self._own.phase_of,
+            own_limits=self._own.limits,
+            save_epoch=lambda epoch: self.membership.amend(epoch=epoch),
+            registered=self._registered,
+            welcomed=self.usable.set,
+            expelled=self._expelled.replace,
+            refused=self._refused,
+        )
 
     async def start(self, give_up: Callable[[], None]) -> None:
         """Begin to work. `give_up` is called when that has become impossible; `end` then says why."""
