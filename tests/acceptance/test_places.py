@@ -122,7 +122,9 @@ def test_a_user_without_a_name(nameless: Packed) -> None:
     """Containers run as any number; `up` asked for its name and died of that."""
     done = nameless.raw("run", "--", "id", "-u")
     assert (done.returncode, done.stdout) == (0, b"%d\n" % NAMELESS), done
-    token = nameless.raw("token", "create", "--role", "user", "--user", "ada", "--quiet").stdout.decode().strip()
+    made = nameless.raw("token", "create", "--role", "user", "--user", "ada", "--quiet")
+    assert made.returncode == 0, made
+    token = made.stdout.decode().strip()
     done = nameless.raw("login", token, CLUSTER_HOME=str(nameless.home / "another"))
     assert done.stdout.startswith(b"you are ada "), done
 
