@@ -12,7 +12,7 @@ from cluster.cli.asking import is_terminal
 from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
 from cluster.cli.progress import Progress, progress
 from cluster.cli.remarks import remark
-from cluster.cli.writer import Outlet
+from cluster.cli.writer import Writer
 from cluster.client.aio import AsyncClient, new_job_id
 from cluster.client.types import Job, Output
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
@@ -120,7 +120,7 @@ class Follower:
         """Output to where it belongs, as bytes."""
         from cluster.cli.render import note_of
 
-        outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
+        writers = {False: Writer(sys.stdout.fileno()), True: Writer(sys.stderr.fileno())}
         beside_bar = {False: self._progress and sys.stdout.isatty(), True: self._progress and sys.stderr.isatty()}
         try:
             async for piece in self._client.logs(self._job.id, follow=True):
@@ -129,7 +129,7 @@ class Follower:
                     self._progress.hide()
                 if piece.note:
                     print(note_of(piece), file=sys.stderr)
-                await self._write(outlets, piece)
+                await self._write(writers, piece)
                 if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
                     self._progress.show()
         except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
@@ -137,9 +137,9 @@ class Follower:
                 raise
             print(f"cluster: output of job {self._job.number} is missing: {printable(str(error))}", file=sys.stderr)
 
-    async def _write(self, outlets: Mapping[bool, Outlet], piece: Output) -> None:
+    async def _write(self, writers: Mapping[bool, Writer], piece: Output) -> None:
         try:
-            await outlets[piece.stderr].write(piece.data)
+            await writers[piece.stderr].write(piece.data)
         except OSError as error:
             if not piece.stderr or isinstance(error, BrokenPipeError):
                 raise

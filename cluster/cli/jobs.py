@@ -225,12 +225,12 @@ def logs(
     """
     from cluster.cli.connecting import client
     from cluster.cli.render import note_of, output_json
-    from cluster.cli.writer import Outlet
+    from cluster.cli.writer import Writer
 
     both = stdout == stderr  # given both, or none
 
     async def work() -> None:
-        outlets = {False: Outlet(sys.stdout.fileno()), True: Outlet(sys.stderr.fileno())}
+        writers = {False: Writer(sys.stdout.fileno()), True: Writer(sys.stderr.fileno())}
         async with client(ctx) as cluster:
             pieces = cluster.logs(selector, follow=follow, stdout=stdout or both, stderr=stderr or both, tail=tail)
             async for piece in pieces:
@@ -238,7 +238,7 @@ def logs(
                     print(note_of(piece), file=sys.stderr)
                     continue
                 data = output_json(piece) if as_json else piece.data
-                await outlets[piece.stderr and both and not as_json].write(data)
+                await writers[piece.stderr and both and not as_json].write(data)
 
     asyncio.run(work())
 

@@ -11,7 +11,7 @@ from cluster.cli.surroundings import naming_output
 PIECE = select.PIPE_BUF  # a pipe that can be written takes at least so many bytes without blocking (POSIX)
 
 
-class Outlet:
+class Writer:
     """A file descriptor to write to: standard output or standard error, unbuffered.
 
     A reader who stops reading (a pager) stops our reading too, and never our signals: we wait until the descriptor

@@ -10,9 +10,9 @@ from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, Self
 
-from cluster.client.backend import Door, WantedOutput
+from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Place, find
-from cluster.client.position import ReadSoFar, read_on
+from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
@@ -38,7 +38,7 @@ class AsyncClient:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._opened: Door | None = None
+        self._opened: Backend | None = None
         self._patience = _Patience()  # of all calls, for what answers one is there for the others
 
     @classmethod
@@ -70,9 +70,9 @@ class AsyncClient:
         validate(spec)
         check_name(spec.name)
         job_id = id or new_job_id()
-        door = self._door()
+        backend = self._backend()
         try:
-            job = await door.submit(job_id, spec, 0.0)
+            job = await backend.submit(job_id, spec, 0.0)
         except NotReached:
             raise  # it may come up in a second, or never: whoever waits at a prompt wants to know now
         except Unreachable:
@@ -85,7 +85,7 @@ class AsyncClient:
         until = time.monotonic() + STOPPING
         while True:
             try:
-                return await self._door().submit(job_id, spec, PATIENCE)
+                return await self._backend().submit(job_id, spec, PATIENCE)
             except Unreachable as error:
                 if time.monotonic() >= until:
                     raise Unreachable(f"{error}; job {job_id} may have been accepted all the same") from None
@@ -93,22 +93,22 @@ class AsyncClient:
 
     async def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first; all of them without selectors, states and limit."""
-        return await self._door().list(_texts(selectors), states, limit)
+        return await self._backend().list(_texts(selectors), states, limit)
 
     async def get(self, selector: str | int, *, max_tasks: int = 100) -> tuple[Job, tuple[Task, ...]]:
         """One job, and so many of its tasks: running and abnormal ones first."""
-        return await self._door().get(_text(selector), max_tasks)
+        return await self._backend().get(_text(selector), max_tasks)
 
     async def watch(self, *selectors: str | int) -> AsyncGenerator[tuple[Job, ...], None]:
         """The jobs as they are, again after each change, until all have ended. Outlasts a restart of the scheduler.
 
         They are those that the selectors mean at first, whatever is submitted later."""
-        door, patience, texts = self._door(), self._patience, list(_texts(selectors))
+        backend, patience, texts = self._backend(), self._patience, list(_texts(selectors))
         numbers: set[int] | None = None
         while True:
             try:
                 texts = [await self._lasting(text) for text in texts]
-                async with aclosing(door.watch(texts, patience.left())) as changes:
+                async with aclosing(backend.watch(texts, patience.left())) as changes:
                     async for jobs in changes:
                         patience.renew()
                         numbers = {job.number for job in jobs} if numbers is None else numbers
@@ -143,21 +143,21 @@ class AsyncClient:
 
         A follower from byte 0 outlasts a restart of the scheduler: it goes on where it was.
         """
-        door, patience = self._door(), self._patience
+        backend, patience = self._backend(), self._patience
         wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail)
         meant = _Meant(wanted.selector)
         while True:
             stood = _Stood()
             try:
                 if follow:
-                    await meant.settle(door, wanted.so_far)
+                    await meant.settle(backend, wanted.position)
                 for one in meant.selectors:
                     asked = replace(wanted, selector=one)
-                    async with aclosing(door.logs(asked, patience.left(), stood.begin)) as pieces:
+                    async with aclosing(backend.logs(asked, patience.left(), stood.begin)) as pieces:
                         async for piece in pieces:
                             patience.renew()
                             if not piece.note:
-                                wanted = asked = replace(asked, so_far=read_on(wanted.so_far, piece))
+                                wanted = asked = replace(asked, position=read_on(wanted.position, piece))
                             yield piece
                 return
             except Unreachable as error:
@@ -176,41 +176,41 @@ class AsyncClient:
 
         Answers the jobs as they are now and how many tasks were asked. Those that had ended stay as they were.
         """
-        return await self._door().cancel(_texts(selectors), grace, reason)
+        return await self._backend().cancel(_texts(selectors), grace, reason)
 
     async def workers(self) -> tuple[Worker, ...]:
         """The workers that the scheduler knows."""
-        return await self._door().workers()
+        return await self._backend().workers()
 
     async def create_token(
         self, role: str = "worker", *, life: float, uses: int = 1, user: str = ""
     ) -> tuple[Token, str]:
         """A join token: its record, and the text to paste. `life` in seconds; uses 0: without limit."""
-        return await self._door().create_token(role, life, uses, user)
+        return await self._backend().create_token(role, life, uses, user)
 
     async def tokens(self) -> tuple[Token, ...]:
         """All join tokens, used up and revoked ones included."""
-        return await self._door().tokens()
+        return await self._backend().tokens()
 
     async def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
         """From now on nobody can join with it; with `and_joined` who has is expelled, and so is who joined by tokens of
         theirs. Their jobs are cancelled."""
-        return await self._door().revoke_token(token_id, and_joined, keep_jobs)
+        return await self._backend().revoke_token(token_id, and_joined, keep_jobs)
 
     async def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""
-        return await self._door().users()
+        return await self._backend().users()
 
     async def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
         """From now on no certificate of the user is let in, and no token that it made; with `and_joined` neither who
         joined by those. Jobs of theirs are cancelled."""
-        return await self._door().revoke_user(name, and_joined, keep_jobs)
+        return await self._backend().revoke_user(name, and_joined, keep_jobs)
 
     async def remove_worker(self, worker: str, *, revoke: bool = False) -> RemovedWorker:
         """Takes the worker of that id or name off the list; with `revoke` no certificate of it is let in any more.
 
         Conflict for one that is connected and is not revoked."""
-        return await self._door().remove_worker(worker, revoke)
+        return await self._backend().remove_worker(worker, revoke)
 
     async def close(self) -> None:
         """Closes the connection, and renews the caller's certificate when that is due."""
@@ -229,19 +229,19 @@ class AsyncClient:
     async def _lasting(self, selector: str) -> str:
         """The same by number where it means one job: after a break it may mean another one, or more of them."""
         meant = _Meant(selector)
-        await meant.settle(self._door(), None)
+        await meant.settle(self._backend(), None)
         return meant.selectors[0]
 
-    def _door(self) -> Door:
+    def _backend(self) -> Backend:
         if self._opened is None:
             if self.place.is_worker:
-                from cluster.client.worker_backend import WorkerDoor
+                from cluster.client.worker_backend import WorkerBackend
 
-                self._opened = WorkerDoor(self.place.address, self.place.credentials)
+                self._opened = WorkerBackend(self.place.address, self.place.credentials)
             else:
-                from cluster.client.scheduler_backend import SchedulerDoor
+                from cluster.client.scheduler_backend import SchedulerBackend
 
-                self._opened = SchedulerDoor(self.place.address, self.place.credentials)
+                self._opened = SchedulerBackend(self.place.address, self.place.credentials)
         return self._opened
 
 
@@ -255,18 +255,18 @@ class _Meant:
         self._parsed = parse_selector(text)
         self._newest: int | None = None  # the last job that it meant at first, if those are several
 
-    async def settle(self, door: Door, so_far: ReadSoFar | None) -> None:
+    async def settle(self, backend: Backend, position: Position | None) -> None:
         """To be called before each try; the first asks which jobs there are, the first after a break which are left."""
         if self._newest is None and self._parsed.kind in (Kind.LAST, Kind.NAME, Kind.ALL):
-            jobs = await door.list((str(self._parsed),), (), 2)
+            jobs = await backend.list((str(self._parsed),), (), 2)
             if len(jobs) == 1:
                 self._parsed = self._parsed.of(jobs[0].number, jobs[0].spec.name)
                 self.selectors = [str(self._parsed)]
             elif jobs:
                 self._newest = jobs[0].number
         elif self._newest is not None and self.broken:
-            jobs = await door.list((str(self._parsed),), (), 0)
-            first = so_far.job if so_far else 0
+            jobs = await backend.list((str(self._parsed),), (), 0)
+            first = position.job if position else 0
             those = sorted((job for job in jobs if first <= job.number <= self._newest), key=lambda job: job.number)
             self.selectors = [str(self._parsed.of(job.number, job.spec.name)) for job in those]
             self.broken = False

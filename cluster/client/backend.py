@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cluster.client.position import ReadSoFar
+from cluster.client.position import Position
 from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -15,17 +15,17 @@ from cluster.domain.job.states import TaskState
 
 @dataclass(frozen=True, slots=True)
 class WantedOutput:
-    """What a reader asks for: of each stream that is wanted all, its last lines, or what comes after `so_far`."""
+    """What a reader asks for: of each stream that is wanted all, its last lines, or what comes after `position`."""
 
     selector: str
     stdout: bool
     stderr: bool
     follow: bool
     tail: int | None
-    so_far: ReadSoFar | None = None
+    position: Position | None = None
 
 
-class Door(Protocol):
+class Backend(Protocol):
     """Where jobs can be submitted and asked for. Selectors are texts as people type them."""
 
     address: str

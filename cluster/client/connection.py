@@ -1,4 +1,4 @@
-"""What both doors do with a connection."""
+"""What both backends do with a connection."""
 
 import asyncio
 from collections.abc import Iterator

@@ -35,16 +35,16 @@ def selectors_of(texts: Sequence[str]) -> list[jobs_pb2.Selector]:
 
 
 def output_fields(wanted: WantedOutput) -> dict[str, Any]:
-    """Those of a request for output, which are the same at both doors."""
-    place = wanted.so_far
+    """Those of a request for output, which are the same at both backends."""
+    place = wanted.position
     return {
         "selector": selectors_of([wanted.selector])[0],
         "stdout": wanted.stdout,
         "stderr": wanted.stderr,
         "follow": wanted.follow,
         "tail_lines": wanted.tail,
-        "so_far": place
-        and jobs_pb2.ReadSoFar(
+        "position": place
+        and jobs_pb2.Position(
             job=place.job, task_number=place.task, attempt=place.attempt, stdout=place.stdout, stderr=place.stderr
         ),
     }

@@ -27,7 +27,7 @@ from cluster.rpc.errors import calling
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
 
 
-class SchedulerDoor:
+class SchedulerBackend:
     """One channel to one scheduler. Make it inside a running event loop."""
 
     def __init__(self, address: str, credentials: Credentials) -> None:

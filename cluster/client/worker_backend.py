@@ -22,7 +22,7 @@ from cluster.rpc.errors import calling
 from cluster.v1 import worker_pb2, worker_pb2_grpc
 
 
-class WorkerDoor:
+class WorkerBackend:
     """One channel to one worker, whose name is asked for at the first call."""
 
     def __init__(self, address: str, credentials: Credentials) -> None:

@@ -120,22 +120,22 @@ class CancelResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., cancelled: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class ReadOutputRequest(_message.Message):
-    __slots__ = ("selector", "stdout", "stderr", "follow", "tail_lines", "so_far")
+    __slots__ = ("selector", "stdout", "stderr", "follow", "tail_lines", "position")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]
     STDOUT_FIELD_NUMBER: _ClassVar[int]
     STDERR_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
-    SO_FAR_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     selector: Selector
     stdout: bool
     stderr: bool
     follow: bool
     tail_lines: int
-    so_far: ReadSoFar
-    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., so_far: _Optional[_Union[ReadSoFar, _Mapping]] = ...) -> None: ...
+    position: Position
+    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., position: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
-class ReadSoFar(_message.Message):
+class Position(_message.Message):
     __slots__ = ("job", "task_number", "attempt", "stdout", "stderr")
     JOB_FIELD_NUMBER: _ClassVar[int]
     TASK_NUMBER_FIELD_NUMBER: _ClassVar[int]

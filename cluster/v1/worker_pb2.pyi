@@ -73,20 +73,20 @@ class WaitJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., task: _Optional[_Union[_job_pb2.Task, _Mapping]] = ...) -> None: ...
 
 class ReadJobOutputRequest(_message.Message):
-    __slots__ = ("selector", "stdout", "stderr", "follow", "tail_lines", "so_far")
+    __slots__ = ("selector", "stdout", "stderr", "follow", "tail_lines", "position")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]
     STDOUT_FIELD_NUMBER: _ClassVar[int]
     STDERR_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
     TAIL_LINES_FIELD_NUMBER: _ClassVar[int]
-    SO_FAR_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     selector: _jobs_pb2.Selector
     stdout: bool
     stderr: bool
     follow: bool
     tail_lines: int
-    so_far: _jobs_pb2.ReadSoFar
-    def __init__(self, selector: _Optional[_Union[_jobs_pb2.Selector, _Mapping]] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., so_far: _Optional[_Union[_jobs_pb2.ReadSoFar, _Mapping]] = ...) -> None: ...
+    position: _jobs_pb2.Position
+    def __init__(self, selector: _Optional[_Union[_jobs_pb2.Selector, _Mapping]] = ..., stdout: _Optional[bool] = ..., stderr: _Optional[bool] = ..., follow: _Optional[bool] = ..., tail_lines: _Optional[int] = ..., position: _Optional[_Union[_jobs_pb2.Position, _Mapping]] = ...) -> None: ...
 
 class ReadJobOutputResponse(_message.Message):
     __slots__ = ("stderr", "data", "end")

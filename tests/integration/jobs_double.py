@@ -210,7 +210,7 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the scheduler has stopped taking work")
         targets = resolve(parse_selector(request.selector.text), self)
         await self._maybe_say_nothing("ReadOutput")
-        for target in (target for target in targets if target.job >= request.so_far.job):
+        for target in (target for target in targets if target.job >= request.position.job):
             job = self.jobs[target.job]
             try:
                 async for piece in self._read_output(job, target, request, context):
@@ -222,7 +222,7 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
         self, job: RunningJob, target: Target, request: jobs_pb2.ReadOutputRequest, context: Context
     ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
         wanted = [i for r in target.ranges or ((0, len(job.tasks)),) for i in range(*r)]
-        had = request.so_far
+        had = request.position
         numbers = [job.tasks[i].number for i in wanted]
         first = numbers.index(had.task_number) if had.job == job.record.number else 0
         for task in (job.tasks[i] for i in wanted[first:]):

@@ -139,7 +139,7 @@ class User:
         stderr: bool = True,
         follow: bool = False,
         tail: int | None = None,
-        so_far: jobs_pb2.ReadSoFar | None = None,
+        position: jobs_pb2.Position | None = None,
     ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
         request = jobs_pb2.ReadOutputRequest(
             selector=jobs_pb2.Selector(text=selector),
@@ -147,7 +147,7 @@ class User:
             stderr=stderr,
             follow=follow,
             tail_lines=tail,
-            so_far=so_far,
+            position=position,
         )
         with calling(self.address):
             async for piece in self.stub.ReadOutput(request):

@@ -19,7 +19,7 @@ from cluster.scheduler.doors.workers import take_in
 from cluster.scheduler.output import files as outputs
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.relay import Transfer
-from cluster.v1.jobs_pb2 import ReadOutputResponse, ReadSoFar
+from cluster.v1.jobs_pb2 import Position, ReadOutputResponse
 from cluster.v1.scheduler_pb2 import PushOutputRequest
 from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed, record_syncs
 from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, one, packed
@@ -85,7 +85,7 @@ def test_a_reader_whose_call_broke_goes_on_where_it_was(tmp_path: Path) -> None:
         await worker.push(*to_keep(b"large", b"!", index=1))
 
         async def rest(selector: str, **place: int) -> bytes:
-            return await user.text(selector, so_far=ReadSoFar(**place))
+            return await user.text(selector, position=Position(**place))
 
         assert await with_ends(user.output("1")) == [(b"small0", 6), (b"large", 5), (b"!", 1), (b"small2", 6)]
         assert await rest("1", job=1, task_number=10, attempt=1, stdout=5) == b"0large!small2"

@@ -9,7 +9,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from cluster.client.scheduler_backend import SchedulerDoor
+from cluster.client.scheduler_backend import SchedulerBackend
 from cluster.domain.base.errors import Conflict, InvalidInput
 from cluster.domain.job.spec import ArraySegment
 from cluster.domain.job.states import TaskState
@@ -28,8 +28,8 @@ LARGE = (("BIG", "x" * 100_000),)
 SEVERAL = tuple((f"V{n}", "x" * 100_000) for n in range(14))
 
 
-def door(cluster: Cluster) -> SchedulerDoor:
-    return SchedulerDoor(cluster.service.address, cluster.credentials(Kind.USER, "admin"))
+def backend(cluster: Cluster) -> SchedulerBackend:
+    return SchedulerBackend(cluster.service.address, cluster.credentials(Kind.USER, "admin"))
 
 
 def small_pages(patch: pytest.MonkeyPatch, jobs: int = 2) -> None:
@@ -71,7 +71,7 @@ def test_a_list_goes_on_where_its_page_ended(tmp_path: Path, monkeypatch: pytest
         assert first.next == 8
         rest = await user.stub.List(jobs_pb2.ListRequest(below=2))
         assert ([job.number for job in rest.jobs], rest.next) == ([1], 0)
-        ours = door(cluster)
+        ours = backend(cluster)
         lists = {
             (("all",), (), 0): [9, 8, 7, 6, 5, 4, 3, 2, 1],
             ((), (), 5): [9, 8, 7, 6, 5],
@@ -140,7 +140,7 @@ def test_the_client_puts_together_what_it_is_told_of_changes(tmp_path: Path, mon
     small_pages(monkeypatch)
 
     async def body(cluster: Cluster) -> None:
-        user, ours = cluster.user(), door(cluster)
+        user, ours = cluster.user(), backend(cluster)
         for number in range(5):
             await user.submit("echo", str(number), millicpus=10**6)
         seen = []
@@ -165,7 +165,7 @@ def test_many_jobs_are_cancelled_in_turns_and_all_are_answered(tmp_path: Path, m
         monkeypatch.setattr(module, "JOBS_AT_ONCE", 3)
 
     async def body(cluster: Cluster) -> None:
-        user, ours = cluster.user(), door(cluster)
+        user, ours = cluster.user(), backend(cluster)
         for _ in range(10):
             await user.submit("true", millicpus=10**6)
         await user.cancel("4")
@@ -181,7 +181,7 @@ def test_tasks_are_shown_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tasks_shown, "MOST", 4)
 
     async def body(cluster: Cluster) -> None:
-        user, ours = cluster.user(), door(cluster)
+        user, ours = cluster.user(), backend(cluster)
         await user.submit("true", millicpus=10**6, array=(ArraySegment(1, 10),))
         await user.cancel("1.3,5")
         order = [3, 5, 1, 2, 4, 6, 7, 8, 9, 10]
@@ -236,7 +236,7 @@ def test_workers_tokens_and_users_come_in_pages(tmp_path: Path, monkeypatch: pyt
         names = [f"w{n}" for n in range(7)]
         for name in reversed(names):
             await cluster.worker(f"{name[1]}0000000-0000-7000-8000-000000000000", name).register()
-        ours = door(cluster)
+        ours = backend(cluster)
         made = [(await ours.create_token("user", 60.0, 1, f"user{n}"))[0] for n in range(20)]
         driver = cluster.service.driver
         await driver.save(*(UserRecord(f"user{n}", Role.USER, 5.0 + n) for n in range(20)))

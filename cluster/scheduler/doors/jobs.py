@@ -27,7 +27,7 @@ from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.listing import listed
 from cluster.scheduler.output.locating import Sources, Wish
-from cluster.scheduler.output.reader import SoFar, read_tasks
+from cluster.scheduler.output.reader import Position, read_tasks
 from cluster.scheduler.showing import changes_of, page
 from cluster.scheduler.tasks_shown import TasksWanted, tasks_shown
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
@@ -103,11 +103,11 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         tail = request.tail_lines if request.HasField("tail_lines") else None
         wish = Wish(request.stdout, request.stderr, request.follow, tail)
         selection = await self._selected([request.selector.text])
-        for target in map(selection.target, _from_there_on(selection.numbers(), request.so_far.job)):
+        for target in map(selection.target, _from_there_on(selection.numbers(), request.position.job)):
             spec = await self._driver.read(_spec_of(target.job))
-            so_far = _so_far(request.so_far, spec) if request.so_far.job == target.job else None
+            position = _position(request.position, spec) if request.position.job == target.job else None
             for tasks in target.ranges or (Range(0, spec.task_count),):
-                reading = read_tasks(self._driver, self._sources, target.job, tasks, wish, so_far)
+                reading = read_tasks(self._driver, self._sources, target.job, tasks, wish, position)
                 async with aclosing(reading) as pieces:
                     async for index, attempt, piece in pieces:
                         if attempt != selection.attempts.get((target.job, index), attempt):
@@ -191,11 +191,11 @@ def _from_there_on(numbers: list[int], job: int) -> list[int]:
     return numbers[numbers.index(job) :] if job in numbers else numbers
 
 
-def _so_far(message: jobs_pb2.ReadSoFar, spec: JobSpec) -> SoFar:
+def _position(message: jobs_pb2.Position, spec: JobSpec) -> Position:
     index = spec.index_of(message.task_number) if spec.is_array else 0
     if index is None or not message.attempt:
         raise InvalidInput(f"the job has no task {message.task_number}#{message.attempt} to go on from")
-    return SoFar(index, message.attempt, {False: message.stdout, True: message.stderr})
+    return Position(index, message.attempt, {False: message.stdout, True: message.stderr})
 
 
 def _state(number: int) -> TaskState:

@@ -31,7 +31,7 @@ Output = tuple[int, int, Piece]  # (index, attempt, piece)
 
 
 @dataclass(frozen=True, slots=True)
-class SoFar:
+class Position:
     """How far a reader of a job has come: to a place in an attempt's streams, and through all that comes before it."""
 
     index: int
@@ -40,14 +40,14 @@ class SoFar:
 
 
 async def read_tasks(
-    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish, so_far: SoFar | None = None
+    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish, position: Position | None = None
 ) -> AsyncGenerator[Output, None]:
-    """The output of some tasks of a job, one after another; what comes after `so_far`."""
+    """The output of some tasks of a job, one after another; what comes after `position`."""
     index, waiting_since = tasks.start, -PATIENCE  # for the first task nobody waits
-    if so_far and so_far.index >= index:
-        index = so_far.index + 1
-        if so_far.index < tasks.stop:
-            async with aclosing(_TaskReader(driver, sources, job, wish, so_far).read()) as reading:
+    if position and position.index >= index:
+        index = position.index + 1
+        if position.index < tasks.stop:
+            async with aclosing(_TaskReader(driver, sources, job, wish, position).read()) as reading:
                 async for piece in reading:
                     yield piece
     async with aclosing(driver.watchers.changes([job], PATIENCE)) as changes:
@@ -61,7 +61,7 @@ async def read_tasks(
                 index = untouched
                 continue
             elif ended or not patient:
-                reading = _TaskReader(driver, sources, job, wish, SoFar(index, 1, FROM_THE_START)).read()
+                reading = _TaskReader(driver, sources, job, wish, Position(index, 1, FROM_THE_START)).read()
                 index += 1
             else:
                 await anext(changes)
@@ -106,14 +106,14 @@ async def _read_ended(
 class _TaskReader:
     """Reads one task's attempts one after another."""
 
-    def __init__(self, driver: Driver, sources: Sources, job: int, wish: Wish, so_far: SoFar) -> None:
+    def __init__(self, driver: Driver, sources: Sources, job: int, wish: Wish, position: Position) -> None:
         self._driver = driver
         self._sources = sources
         self._job = job
-        self._index = so_far.index
+        self._index = position.index
         self._wish = wish
-        self._shown = so_far.attempt - 1  # the last attempt that was given in full
-        self._given = dict(so_far.given)  # where its streams were read to in the attempt after that
+        self._shown = position.attempt - 1  # the last attempt that was given in full
+        self._given = dict(position.given)  # where its streams were read to in the attempt after that
         self._over = False
         self._moved = False  # the task is not where it was any more when its worker had nothing of it, or had gone
 

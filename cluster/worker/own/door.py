@@ -109,7 +109,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         self, request: worker_pb2.ReadJobOutputRequest, context: Context
     ) -> AsyncIterator[worker_pb2.ReadJobOutputResponse]:
         tail = request.tail_lines if request.HasField("tail_lines") else None
-        start = (request.so_far.stdout, request.so_far.stderr)
+        start = (request.position.stdout, request.position.stderr)
         wanted = Wanted(request.stdout, request.stderr, request.follow, tail, start)
         async for chunk in self._readers.read(key_of((await self._one(request.selector.text)).number), wanted):
             yield worker_pb2.ReadJobOutputResponse(stderr=chunk.stderr, data=chunk.data, end=chunk.end)

@@ -1,6 +1,6 @@
 """Where a follower of output has come to, which is where it goes on after a break."""
 
-from cluster.client.position import ReadSoFar, read_on
+from cluster.client.position import Position, read_on
 from cluster.client.types import Output
 
 
@@ -22,10 +22,10 @@ def test_a_place_is_where_each_stream_of_the_present_attempt_ended() -> None:
         )
     ]
     assert places == [
-        ReadSoFar(1, 1, 1, 3),
-        ReadSoFar(1, 9, 1, 2),
-        ReadSoFar(1, 9, 1, 2, 2),
-        ReadSoFar(1, 9, 1, 999, 2),
-        ReadSoFar(1, 9, 2, 5),
-        ReadSoFar(1, 2, 1, 3),
+        Position(1, 1, 1, 3),
+        Position(1, 9, 1, 2),
+        Position(1, 9, 1, 2, 2),
+        Position(1, 9, 1, 999, 2),
+        Position(1, 9, 2, 5),
+        Position(1, 2, 1, 3),
     ]
