@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
-from cluster.domain.trust.identity import Kind, check_name
+from cluster.domain.trust.identity import IdentityKind, check_name
 from cluster.domain.trust.renewal import EARLIEST, LATEST
 from cluster.pki.authority import open_authority, refresh_credentials
 from cluster.pki.certificates import DAY
@@ -63,7 +63,7 @@ def generate(out: Path, scheduler_directory: Path | None, workers: list[str], da
     authority = open_authority(scheduler, now)
     refresh_credentials(authority, scheduler, now, random.uniform(EARLIEST, LATEST))  # noqa: S311 - no secret
     for directory in directories:
-        identity = authority.identity(Kind.WORKER, str(uuid.uuid4()))
+        identity = authority.identity(IdentityKind.WORKER, str(uuid.uuid4()))
         save_credentials(private_directory(directory) / WORKER_FILE, authority.issue(identity, now, days * DAY))
     return [scheduler, *directories]
 

@@ -14,7 +14,7 @@ from cluster.cli.options import yes
 from cluster.client.config import state_root
 from cluster.client.discovery import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
 from cluster.domain.base.errors import ClusterError, Conflict
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import parse_join_token
 
 
@@ -38,7 +38,7 @@ def login(token: str, yes: bool) -> None:
     if not yes:
         _ask_to_replace(place)
     request = KeyRequest()
-    joined = asyncio.run(join_by_token(parsed, request.request, _me(), check_pinned_chain, Kind.USER))
+    joined = asyncio.run(join_by_token(parsed, request.request, _me(), check_pinned_chain, IdentityKind.USER))
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
     save_credentials(place / USER_FILE, credentials)
     write_private(place / USER_CLUSTER_FILE, json.dumps({"scheduler": joined.scheduler_address}).encode())

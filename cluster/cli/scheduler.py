@@ -13,7 +13,7 @@ from cluster.cli.roles import RoleCommand, say_ready
 from cluster.client.config import state_root
 
 if TYPE_CHECKING:
-    from cluster.scheduler.process import Ready
+    from cluster.scheduler.process import ReadyScheduler
 
 
 @click.command(cls=RoleCommand)
@@ -57,7 +57,7 @@ def scheduler(
     """
     from cluster.scheduler.process import SchedulerOptions, serve
 
-    def ready(status: "Ready") -> None:
+    def ready(status: "ReadyScheduler") -> None:
         if ready_fd is None:
             _announce(status)
         say_ready(ready_fd)
@@ -67,7 +67,7 @@ def scheduler(
     return asyncio.run(serve(SchedulerOptions(place, listen, join_listen, advertise, lease), ready))
 
 
-def _announce(status: "Ready") -> None:
+def _announce(status: "ReadyScheduler") -> None:
     print(f"cluster {status.cluster_id} serves on {status.address}", flush=True)
     if status.doubt:
         print(f"cluster: CAREFUL: {status.doubt}", file=sys.stderr, flush=True)

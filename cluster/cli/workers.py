@@ -95,13 +95,13 @@ def _serve(options: dict[str, Any]) -> int:
             print(f"cluster: jobs may read the join token in our command line: {error.strerror}", file=sys.stderr)
     if options["join_fd"] is not None:
         options["join"] = handed_over(options["join_fd"])
-    from cluster.worker.process import Ready, WorkerOptions, serve
+    from cluster.worker.process import ReadyWorker, WorkerOptions, serve
 
     root = state_root()
 
     directory = Path(options["directory"]).absolute() if options["directory"] else root / "worker"
 
-    def ready(status: Ready) -> None:
+    def ready(status: ReadyWorker) -> None:
         if options["standalone"]:
             note.enter_context(noted(root, status.address, directory / ADMIN_FILE))
         if options["ready_fd"] is None:

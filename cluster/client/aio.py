@@ -17,7 +17,7 @@ from cluster.client.renewing import renew_if_due
 from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
 from cluster.domain.job.arrays import parse_array
-from cluster.domain.job.selectors import Kind, check_name, parse_selector
+from cluster.domain.job.selectors import SelectorKind, check_name, parse_selector
 from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
 
@@ -257,7 +257,7 @@ class _Meant:
 
     async def settle(self, backend: Backend, position: Position | None) -> None:
         """To be called before each try; the first asks which jobs there are, the first after a break which are left."""
-        if self._newest is None and self._parsed.kind in (Kind.LAST, Kind.NAME, Kind.ALL):
+        if self._newest is None and self._parsed.kind in (SelectorKind.LAST, SelectorKind.NAME, SelectorKind.ALL):
             jobs = await backend.list((str(self._parsed),), (), 2)
             if len(jobs) == 1:
                 self._parsed = self._parsed.of(jobs[0].number, jobs[0].spec.name)

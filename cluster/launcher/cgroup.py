@@ -159,7 +159,7 @@ def _kill(group: str, wait: bool = True) -> None:
         tree.wait_until_gone(killed)
 
 
-def _members(group: str) -> dict[int, tree.Process]:
+def _members(group: str) -> dict[int, tree.ProcessStat]:
     """Who is alive in it and below, the caller not counted."""
     pids: list[int] = []
     for path, _, _ in os.walk(group):

@@ -47,7 +47,7 @@ class LauncherUnavailable(Unreachable):
     """No launcher could be reached or started. The text says why and in which directory."""
 
 
-class Hello(NamedTuple):
+class LauncherHello(NamedTuple):
     """What a launcher holds when an agent connects. `running` and `backlog` are keys; `unacked` reports follow.
     `leashes`: its descriptor of the table that it shares with us."""
 
@@ -72,7 +72,7 @@ def default_command() -> list[str]:
 class LauncherClient:
     """A connection to the launcher. Make one with `connect_or_start`."""
 
-    def __init__(self, protocol: "_Protocol", hello: Hello, leashes: Leashes) -> None:
+    def __init__(self, protocol: "_Protocol", hello: LauncherHello, leashes: Leashes) -> None:
         self._protocol = protocol
         self._leashes = leashes
         self._last_template = 0
@@ -117,7 +117,7 @@ class LauncherClient:
         if fields.pop("version") != wire.VERSION:
             protocol.close()
             raise LauncherUnavailable("a launcher of another version runs: tell it to quit with its own version")
-        hello = Hello(**fields)
+        hello = LauncherHello(**fields)
         try:
             fd = os.open(f"/proc/{hello.pid}/fd/{hello.leashes}", os.O_RDWR)
         except FileNotFoundError:  # it has died

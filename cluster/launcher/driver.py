@@ -22,7 +22,7 @@ from cluster.launcher.begun import BegunFile
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 from cluster.launcher.signals import catch_signals
-from cluster.launcher.slots import Slots
+from cluster.launcher.slots import SlotProcesses
 from cluster.launcher.watchdog import Watchdog
 
 # Seconds. Each batch wakes the agent, which costs about as much as starting a process: so while the backlog keeps
@@ -34,7 +34,7 @@ COALESCE = 0.020
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
-class Launcher:
+class LauncherDriver:
     """Runs attempts in `directory` (its own, locked by the caller, and the current one) until it is told to quit, or is
     not needed any more."""
 
@@ -52,7 +52,7 @@ class Launcher:
         self._journal = journal.Journal(directory, self.incarnation, self._boot)
         self._group = cgroup.Group(directory, self._identity)
         self._begun_file = BegunFile(directory, self._boot)
-        self._slots = Slots(self._identity, jobs_files, leashes, self._begun_file, self._group, watchdog.tell)
+        self._slots = SlotProcesses(self._identity, jobs_files, leashes, self._begun_file, self._group, watchdog.tell)
         self._begun: dict[str, journal.Begun] = {}
         self._events: list[ev.Event] = []
         self._link: link.Link | None = None  # the agent's; who has not said hello yet is in `_watch` alone
@@ -250,7 +250,7 @@ class Launcher:
         spawns: list[ev.Spawn] = []
         for effect in effects:
             match effect:
-                case ev.Report(report):
+                case ev.JournalReport(report):
                     self._report(report)
                 case ev.Spawn():
                     spawns.append(effect)
@@ -267,7 +267,7 @@ class Launcher:
                     self._slots.kill_slot(slot, key)
                 case ev.Retire(slot):
                     self._slots.retire(slot)
-                case ev.Welcome():
+                case ev.Greet():
                     self._welcome(effect)
                 case ev.Exit():
                     self._exiting = True
@@ -302,7 +302,7 @@ class Launcher:
         elif (begun := self._begun.get(report.key)) is not None:
             self._begun[report.key] = begun._replace(pid=report.pid)
 
-    def _welcome(self, welcome: ev.Welcome) -> None:
+    def _welcome(self, welcome: ev.Greet) -> None:
         if self._link is None:
             return
         hello = {

@@ -6,7 +6,7 @@ import resource
 import sys
 from contextlib import suppress
 
-from cluster.launcher.driver import Launcher
+from cluster.launcher.driver import LauncherDriver
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 from cluster.launcher.signals import undo_inherited
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
             return 0
         leashes = Leashes.make()
         watchdog = Watchdog(directory, leashes)  # before there is much to fork, and before anything could be left
-        launcher = Launcher(directory, int(argv[1]), jobs_files, watchdog, leashes)
+        launcher = LauncherDriver(directory, int(argv[1]), jobs_files, watchdog, leashes)
     except OSError as e:
         log(f"cannot start in {directory}: {e}")
         return 1

@@ -225,7 +225,7 @@ class _SlotProcess:
         self._kill_tree()
         os._exit(0)
 
-    def _kill_tree(self) -> set[tree.Process]:
+    def _kill_tree(self) -> set[tree.ProcessStat]:
         """Answers what we may not kill."""
         _, refused = tree.kill_for_good(lambda: tree.below(os.getpid()))
         return refused

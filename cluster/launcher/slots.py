@@ -29,7 +29,7 @@ _READ = 1 << 16  # bytes: what a pipe holds
 
 @dataclass(slots=True)
 class _Slot:
-    process: tree.Process
+    process: tree.ProcessStat
     ours: socket.socket
     theirs: socket.socket  # the receiving end
     told: bool = False  # anything at all
@@ -38,7 +38,7 @@ class _Slot:
     handed: deque[tuple[int, str]] = field(default_factory=deque)  # number and key, in order; the first is in hand
 
 
-class Slots:
+class SlotProcesses:
     """All slots of this launcher that have a process. `results`: a descriptor, readable when they tell something."""
 
     def __init__(

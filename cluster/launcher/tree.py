@@ -28,7 +28,7 @@ LONGEST_DEATH = 10.0  # seconds to wait for all killed processes that are not ou
 _OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
-class Process(NamedTuple):
+class ProcessStat(NamedTuple):
     """A line of /proc/PID/stat. `start`: clock ticks since boot; with the pid it names a process for ever."""
 
     pid: int
@@ -44,7 +44,7 @@ class Process(NamedTuple):
         return self.state not in "ZX" or self.threads > 1
 
 
-def read_process(pid: int) -> Process | None:
+def read_process(pid: int) -> ProcessStat | None:
     """What /proc says of a process, or None when there is none. OSError when we cannot look."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
@@ -58,10 +58,10 @@ def read_process(pid: int) -> Process | None:
         os.close(fd)
     # The name is in parentheses and may contain anything, so fields are counted from the last closing one.
     fields = data[data.rindex(b")") + 2 :].split()
-    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]), int(fields[17]))
+    return ProcessStat(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]), int(fields[17]))
 
 
-def read_all() -> dict[int, Process]:
+def read_all() -> dict[int, ProcessStat]:
     """Every process that is alive (zombies are not)."""
     found = {}
     for name in os.listdir("/proc"):
@@ -88,7 +88,7 @@ def read_environment(pid: int, name: str) -> str | None:
     return None
 
 
-def send(process: Process, number: int) -> bool:
+def send(process: ProcessStat, number: int) -> bool:
     """Signal exactly this process. False when it may not be signalled; True when it was, or is gone."""
     try:
         fd = os.pidfd_open(process.pid)
@@ -116,12 +116,12 @@ def send(process: Process, number: int) -> bool:
     return True
 
 
-def descendants(roots: Iterable[int], table: dict[int, Process]) -> dict[int, Process]:
+def descendants(roots: Iterable[int], table: dict[int, ProcessStat]) -> dict[int, ProcessStat]:
     """Those roots that are in the table, and everything below them."""
     children: dict[int, list[int]] = {}
     for process in table.values():
         children.setdefault(process.parent, []).append(process.pid)
-    found: dict[int, Process] = {}
+    found: dict[int, ProcessStat] = {}
     todo = [pid for pid in roots if pid in table]
     while todo:
         pid = todo.pop()
@@ -131,9 +131,9 @@ def descendants(roots: Iterable[int], table: dict[int, Process]) -> dict[int, Pr
     return found
 
 
-def below(pid: int) -> dict[int, Process]:
+def below(pid: int) -> dict[int, ProcessStat]:
     """Everything alive below that process, not itself. OSError when we cannot look."""
-    found: dict[int, Process] = {}
+    found: dict[int, ProcessStat] = {}
     todo = [pid]
     while todo:
         children = _children(todo.pop())
@@ -148,7 +148,7 @@ def below(pid: int) -> dict[int, Process]:
     return found
 
 
-def children_of(pid: int) -> dict[int, Process]:
+def children_of(pid: int) -> dict[int, ProcessStat]:
     """Its children that are alive. OSError when we cannot look."""
     children = _children(pid)
     if children is None:
@@ -192,12 +192,12 @@ def signal_below(pid: int, number: int) -> None:
         send(process, signal.SIGCONT)
 
 
-def kill_all(find: Callable[[], dict[int, Process]]) -> tuple[set[Process], set[Process]]:
+def kill_all(find: Callable[[], dict[int, ProcessStat]]) -> tuple[set[ProcessStat], set[ProcessStat]]:
     """SIGKILL everything that `find` finds, forks included. Answers what was killed and what we may not
     signal.
     """
-    stopped: dict[int, Process] = {}
-    refused: set[Process] = set()
+    stopped: dict[int, ProcessStat] = {}
+    refused: set[ProcessStat] = set()
     quiet = 0  # looks in a row that found nothing new: one may miss what has just got another parent
     for _ in range(MOST_ROUNDS):
         new = {pid: p for pid, p in find().items() if pid not in stopped or stopped[pid].start != p.start}
@@ -213,12 +213,12 @@ def kill_all(find: Callable[[], dict[int, Process]]) -> tuple[set[Process], set[
     return set(stopped.values()) - refused, refused
 
 
-def kill_for_good(find: Callable[[], dict[int, Process]]) -> tuple[set[Process], set[Process]]:
+def kill_for_good(find: Callable[[], dict[int, ProcessStat]]) -> tuple[set[ProcessStat], set[ProcessStat]]:
     """The same until a look finds nothing more that it has not killed: who forks and dies faster than others look is
     caught only by chance. LONGEST_DEATH seconds at most."""
     until = time.monotonic() + LONGEST_DEATH
     killed: set[tuple[int, int]] = set()
-    processes: set[Process] = set()
+    processes: set[ProcessStat] = set()
     while True:
         some, refused = kill_all(find)
         new = {process for process in some if (process.pid, process.start) not in killed}
@@ -231,7 +231,7 @@ def kill_for_good(find: Callable[[], dict[int, Process]]) -> tuple[set[Process],
 def kill_children(pid: int, known: set[int]) -> None:
     """SIGKILL every child of that process but those that are known, with all below them."""
 
-    def find() -> dict[int, Process]:
+    def find() -> dict[int, ProcessStat]:
         strange = [p for p in children_of(pid).values() if p.pid not in known]
         found = {p.pid: p for p in strange}
         for process in strange:
@@ -241,7 +241,7 @@ def kill_children(pid: int, known: set[int]) -> None:
     kill_all(find)
 
 
-def kill_slot(slot: Process) -> int:
+def kill_slot(slot: ProcessStat) -> int:
     """SIGKILL a slot and everything below it, in an order that lets nothing get away: it is stopped first, and dies
     last. Answers how many processes were killed below it."""
     send(slot, signal.SIGSTOP)
@@ -250,7 +250,7 @@ def kill_slot(slot: Process) -> int:
     return len(killed)
 
 
-def wait_until_gone(processes: Iterable[Process]) -> None:
+def wait_until_gone(processes: Iterable[ProcessStat]) -> None:
     """They were killed and are somebody else's children. Not for ever: one may hang in the kernel."""
     until = time.monotonic() + LONGEST_DEATH
     for process in processes:
@@ -266,13 +266,13 @@ def kill_remains(identity: str, begun: Iterable[tuple[int, float]]) -> int:
     tick = os.sysconf("SC_CLK_TCK")
     leaders = dict(begun)
 
-    def is_leader(p: Process) -> bool:
+    def is_leader(p: ProcessStat) -> bool:
         return p.pid == p.session and p.pid in leaders and -0.1 < p.start / tick - leaders[p.pid] < LATEST_START
 
     # Sessions outlive their leaders, so a leader that was once recognised keeps its session marked.
     sessions: set[int] = set()
 
-    def find() -> dict[int, Process]:
+    def find() -> dict[int, ProcessStat]:
         table = read_all()
         sessions.update(pid for pid, p in table.items() if is_leader(p))
         roots = [pid for pid, p in table.items() if p.session in sessions or _is_of(identity, pid)]
@@ -287,7 +287,7 @@ def _is_of(identity: str, pid: int) -> bool:
     return pid != os.getpid() and read_environment(pid, "CLUSTER_LAUNCHER") == identity
 
 
-def _wait_until_gone(process: Process, patience: float) -> None:
+def _wait_until_gone(process: ProcessStat, patience: float) -> None:
     """It was killed and is somebody else's child. Not for ever: it may hang in the kernel. `patience` in seconds."""
     try:
         fd = os.pidfd_open(process.pid)

@@ -23,7 +23,7 @@ from cluster.domain.trust.identity import (
     CLUSTER_ID_LENGTH,
     SCHEDULER_NAME,
     Identity,
-    Kind,
+    IdentityKind,
     Peer,
     check_cluster_id,
     parse_cluster_uri,
@@ -56,7 +56,7 @@ class Authority:
         self.ca_pem = certificates.certificate_pem(certificate)
         self.pin = certificates.spki_pin(certificate)
 
-    def identity(self, kind: Kind, name: str) -> Identity:
+    def identity(self, kind: IdentityKind, name: str) -> Identity:
         """An identity of this cluster."""
         return Identity(self.cluster_id, kind, name)
 
@@ -129,14 +129,16 @@ def refresh_credentials(authority: Authority, directory: Path, now: float, fract
     `fraction` is that of `renewal_time`. ClusterError when something there is of another cluster.
     """
     with locked(directory):
-        scheduler = _refresh(authority, directory / SCHEDULER_FILE, Kind.SCHEDULER, SCHEDULER_NAME, now, fraction)
-        _refresh(authority, directory / ADMIN_FILE, Kind.USER, ADMIN_NAME, now, fraction)
+        scheduler = _refresh(
+            authority, directory / SCHEDULER_FILE, IdentityKind.SCHEDULER, SCHEDULER_NAME, now, fraction
+        )
+        _refresh(authority, directory / ADMIN_FILE, IdentityKind.USER, ADMIN_NAME, now, fraction)
     return scheduler
 
 
 def issue_admin(authority: Authority, directory: Path, now: float, enrolment: int) -> None:
     """Replace what lies beside the CA for the first user, by a certificate of another enrolment."""
-    credentials = authority.issue(authority.identity(Kind.USER, ADMIN_NAME), now, enrolment=enrolment)
+    credentials = authority.issue(authority.identity(IdentityKind.USER, ADMIN_NAME), now, enrolment=enrolment)
     with locked(directory):
         save_credentials(directory / ADMIN_FILE, credentials)
 
@@ -146,7 +148,9 @@ def admin_of(authority: Authority, directory: Path) -> Peer | None:
     return authority.recognise(load_credentials(directory / ADMIN_FILE).certificate_pem)
 
 
-def _refresh(authority: Authority, path: Path, kind: Kind, name: str, now: float, fraction: float) -> Credentials:
+def _refresh(
+    authority: Authority, path: Path, kind: IdentityKind, name: str, now: float, fraction: float
+) -> Credentials:
     """Load the credentials at `path`; new ones when there are none or they are due.
 
     Of another cluster: ClusterError.

@@ -17,20 +17,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.enrolments import BY_HAND, serial_number
-from cluster.domain.trust.identity import Identity, Kind, cluster_uri
+from cluster.domain.trust.identity import Identity, IdentityKind, cluster_uri
 
 HOUR, DAY = 3600, 86400
 BACKDATE = HOUR  # so that machines whose clocks are behind ours by less accept a new certificate
 _NOISE_BITS = 120  # random bits of a serial number, of which those of an enrolment use fewer
 CA_LIFE = 3650 * DAY
-LEAF_LIFE = {Kind.SCHEDULER: 7 * DAY, Kind.WORKER: 7 * DAY, Kind.USER: 30 * DAY}
+LEAF_LIFE = {IdentityKind.SCHEDULER: 7 * DAY, IdentityKind.WORKER: 7 * DAY, IdentityKind.USER: 30 * DAY}
 
 # Workers serve their own API and schedulers dial it, so both do both. Never absent: gRPC takes a client
 # certificate without extended key usage for one that may do anything.
 _USAGES = {
-    Kind.SCHEDULER: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
-    Kind.WORKER: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
-    Kind.USER: [ExtendedKeyUsageOID.CLIENT_AUTH],
+    IdentityKind.SCHEDULER: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
+    IdentityKind.WORKER: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
+    IdentityKind.USER: [ExtendedKeyUsageOID.CLIENT_AUTH],
 }
 
 

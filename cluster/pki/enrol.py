@@ -14,13 +14,13 @@ from cryptography import x509
 from cluster.domain.base.errors import InvalidInput, Untrusted
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.enrolments import ID_BITS, Enrolment, Maker
-from cluster.domain.trust.identity import SCHEDULER_NAME, Caller, Identity, Kind, Peer, Role
+from cluster.domain.trust.identity import SCHEDULER_NAME, Caller, Identity, IdentityKind, Peer, Role
 from cluster.domain.trust.tokens import SECRET_BYTES, JoinToken, TokenRecord
 from cluster.pki import certificates
 from cluster.pki.authority import Authority
 
 TOKEN_ID_BYTES = 4
-THE_SCHEDULER = Maker(Kind.SCHEDULER, SCHEDULER_NAME)
+THE_SCHEDULER = Maker(IdentityKind.SCHEDULER, SCHEDULER_NAME)
 
 
 def hash_secret(secret: str) -> str:

@@ -11,7 +11,7 @@ import grpc
 import cluster
 from cluster.domain.base.errors import ClusterError, NotAuthenticated
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 
 logger = logging.getLogger(__name__)
 
@@ -86,10 +86,10 @@ def client_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
 def _way_back(credentials: Credentials) -> str:
     """How its holder is let in again."""
     match credentials.identity.kind:
-        case Kind.USER:
+        case IdentityKind.USER:
             who = f"`cluster token create --role user --user {credentials.identity.name}` on the scheduler's machine"
             return f"log in again with `cluster login TOKEN`; {who} prints one"
-        case Kind.WORKER:
+        case IdentityKind.WORKER:
             return "start it once with --join TOKEN; `cluster token create` on the scheduler's machine prints one"
-        case Kind.SCHEDULER:
+        case IdentityKind.SCHEDULER:
             return "start the scheduler again, which renews it"

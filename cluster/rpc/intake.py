@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.rpc.bounds import LONGER, LONGEST_TEXT, bound_of
-from cluster.rpc.shares import Hold, Shares
+from cluster.rpc.shares import HeldPermit, RequestPermits
 from cluster.rpc.wire import TooMuch, check_fields
 
 Parse = Callable[[bytes], Any]  # a message class's FromString
@@ -33,7 +33,9 @@ _parser = ThreadPoolExecutor(1, "intake")
 class Intake:
     """Of one method."""
 
-    def __init__(self, method: str, parse: Parse, patience: float | None = None, shares: Shares | None = None) -> None:
+    def __init__(
+        self, method: str, parse: Parse, patience: float | None = None, shares: RequestPermits | None = None
+    ) -> None:
         """`patience` in seconds, None: as usual for the method. `shares` bounds how many large requests are there at a
         time, if those of the method may be large."""
         self._name = method.rpartition("/")[2]
@@ -48,7 +50,7 @@ class Intake:
 
         A large one keeps its place among the few until the stack is left."""
         async with AsyncExitStack() as place:
-            hold = Hold()
+            hold = HeldPermit()
             if self._shares is not None:
                 hold = await place.enter_async_context(self._shares.place(caller))
             async with hold.receiving(self._patience):

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from cluster.domain.base.errors import InvalidInput, Unreachable, Untrusted
-from cluster.domain.trust.identity import Identity, Kind, parse_identity, scheduler_server_name
+from cluster.domain.trust.identity import Identity, IdentityKind, parse_identity, scheduler_server_name
 from cluster.domain.trust.tokens import JoinToken, split_address
 from cluster.rpc.channel import CONNECT_TIMEOUT, secure_channel
 from cluster.rpc.errors import calling
@@ -43,7 +43,7 @@ async def join_by_token(
     request: bytes,
     name: str,
     check_chain: CheckChain,
-    kind: Kind | None = None,
+    kind: IdentityKind | None = None,
     previous: bytes = b"",
 ) -> Joined:
     """Exchange a token for a certificate for the key of a PKCS #10 request (DER).

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from cluster.domain.base.errors import ClusterError, Conflict
-from cluster.domain.trust.request_places import Places
+from cluster.domain.trust.request_places import Permits
 from cluster.domain.trust.tokens import split_address
 from cluster.rpc.bounds import LARGEST
 from cluster.rpc.channel import MAX_MESSAGE
@@ -19,7 +19,7 @@ from cluster.rpc.gate import Gate, current_caller
 from cluster.rpc.intake import Intake, forget
 from cluster.rpc.roles import ROLES
 from cluster.rpc.room import check_room
-from cluster.rpc.shares import Shares
+from cluster.rpc.shares import RequestPermits
 
 Handler = Callable[..., Any]
 AddServices = Callable[[grpc.aio.Server], None]  # e.g. lambda server: add_JobsServicer_to_server(jobs, server)
@@ -95,9 +95,9 @@ class _Guarded:
     def __init__(self, gate: Gate, server: grpc.aio.Server) -> None:
         self._gate = gate
         self._server = server
-        self._shares = Shares()
+        self._shares = RequestPermits()
         # Workers that come back all at once after a restart must not wait for each other's slow ones.
-        self._shares_of_streams = Shares(Places(most=MOST_STREAMS))
+        self._shares_of_streams = RequestPermits(Permits(most=MOST_STREAMS))
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Left out: it would offer the same methods a second time, without guard."""

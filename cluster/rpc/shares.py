@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 from cluster.domain.base.errors import Exhausted, Unreachable
-from cluster.domain.trust.request_places import Place, Places
+from cluster.domain.trust.request_places import Permit, Permits
 
 PATIENCE = 60.0  # seconds until there is a place
 
 
-class Hold:
+class HeldPermit:
     """A place that one has, or the lack of any need for one."""
 
-    def __init__(self, place: Place | None = None) -> None:
+    def __init__(self, place: Permit | None = None) -> None:
         self._place = place
         self._is_cut = False
         self._timer: asyncio.Timeout | None = None
@@ -43,20 +43,20 @@ class Hold:
             self._timer.reschedule(0.0)
 
 
-class Shares:
+class RequestPermits:
     """All places of a server."""
 
-    def __init__(self, places: Places | None = None, patience: float = PATIENCE) -> None:
-        self._places = places or Places()
+    def __init__(self, places: Permits | None = None, patience: float = PATIENCE) -> None:
+        self._places = places or Permits()
         self._patience = patience
-        self._asked: dict[Place, tuple[Hold, asyncio.Future[None]]] = {}
+        self._asked: dict[Permit, tuple[HeldPermit, asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def place(self, caller: Hashable) -> AsyncIterator[Hold]:
+    async def place(self, caller: Hashable) -> AsyncIterator[HeldPermit]:
         """One of them is the caller's in the body of this. Exhausted when there was none for too long."""
         place = self._places.ask(caller)
-        hold, granted = Hold(place), asyncio.get_running_loop().create_future()
+        hold, granted = HeldPermit(place), asyncio.get_running_loop().create_future()
         self._asked[place] = hold, granted
         self._turn()
         try:

@@ -9,7 +9,7 @@ from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import WorkerRemoved
 from cluster.domain.trust.expulsion import Expelled
-from cluster.domain.trust.identity import ADMIN_NAME, Caller, Kind
+from cluster.domain.trust.identity import ADMIN_NAME, Caller, IdentityKind
 from cluster.domain.trust.members import Members
 from cluster.domain.trust.users import UserRecord
 from cluster.scheduler.admission import Admission
@@ -52,7 +52,7 @@ class Expelling:
         NotFound, or Conflict for one that is connected and is not revoked."""
         worker_id, name = await self._driver.read(lambda core: _find(core, worker))
         if not worker_id:
-            if not self._admission.members.live_enrolments(Kind.WORKER, worker):
+            if not self._admission.members.live_enrolments(IdentityKind.WORKER, worker):
                 raise NotFound(f"there is no worker {worker!r}; `cluster worker list` shows those there are")
             worker_id = worker  # it has joined, and never registered
         if revoke:

@@ -35,7 +35,7 @@ from cluster.rpc.room import allow_many_files
 from cluster.rpc.server import expect_free
 from cluster.scheduler.addresses import check_host, join_up, split_listen
 from cluster.scheduler.collecting import look_at_each_object_once
-from cluster.scheduler.service import Addresses, Service
+from cluster.scheduler.service import Addresses, SchedulerService
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class SchedulerOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class ReadyScheduler:
     """What there is to know of a scheduler that serves. `scheduler.json` holds all of it but the join line's token."""
 
     address: str  # host:port by which this machine reaches it
@@ -74,7 +74,7 @@ class Ready:
     doubt: str = ""  # why other machines may not reach it by what lines to paste say; empty: they do
 
 
-async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> int:
+async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], None]) -> int:
     """Runs a scheduler until SIGTERM or SIGINT; `ready` is called once, when it serves. Returns the exit code: 0, or
     that of StoreFailed if the store has failed for good. Raises ClusterError for what keeps it from starting."""
     addresses = _addresses(options)
@@ -94,7 +94,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[Ready], None]) -> in
         credentials = _credentials(authority, directory)
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
         try:
-            service = Service(authority, _valid(authority, credentials), store, directory, options.lease)
+            service = SchedulerService(authority, _valid(authority, credentials), store, directory, options.lease)
         except BaseException:
             store.close()
             raise
@@ -160,10 +160,12 @@ def _advertised(given: str, memory: Path) -> str:
     return given or remembered
 
 
-async def _announce(service: Service, authority: Authority, directory: Path, ready: Callable[[Ready], None]) -> None:
+async def _announce(
+    service: SchedulerService, authority: Authority, directory: Path, ready: Callable[[ReadyScheduler], None]
+) -> None:
     """Lets this machine know where we are, and the caller that we serve."""
     _tell(directory / TOKEN, str(service.new_local_token()).encode())
-    status = Ready(service.address, service.join_address, os.getpid(), authority.cluster_id)
+    status = ReadyScheduler(service.address, service.join_address, os.getpid(), authority.cluster_id)
     fields = asdict(status)
     del fields["join_token"], fields["doubt"]
     _tell(directory / STATUS, json.dumps(fields).encode())

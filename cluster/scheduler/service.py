@@ -47,7 +47,7 @@ class Addresses:
     advertise: str = ""  # host by which other machines reach us; empty: worked out
 
 
-class Service:
+class SchedulerService:
     """Make it inside the event loop, `start`, and `stop` in any case."""
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.spec import JobProgress, SmallOutput, TaskEnd
-from cluster.domain.scheduler.recovered import Loaded
+from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.unwritten import Saved
 from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.tokens import TokenRecord
@@ -38,7 +38,7 @@ class Store(Protocol):
         """Whether our epoch is on disk. If not, that is tried again with each commit, of nothing too."""
         ...
 
-    def load(self) -> Loaded:
+    def load(self) -> Recovered:
         """Starts a new epoch, durably, and returns all there is. Whoever loaded before can commit no more. Where the
         disk is full the epoch begins with our first commit, if nobody else has committed anything by then."""
         ...

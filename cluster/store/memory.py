@@ -10,10 +10,10 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.effects import WorkerForgotten
-from cluster.domain.scheduler.recovered import Loaded
+from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.trust.enrolments import Enrolment
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed
@@ -35,7 +35,7 @@ class Disk:
     workers: dict[str, WorkerRecord] = field(default_factory=dict)
     users: dict[str, UserRecord] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
-    enrolments: dict[tuple[Kind, str, int], Enrolment] = field(default_factory=dict)
+    enrolments: dict[tuple[IdentityKind, str, int], Enrolment] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -46,12 +46,12 @@ class MemoryStore:
         self._disk = disk
         self._epoch = -1
 
-    def load(self) -> Loaded:
+    def load(self) -> Recovered:
         disk = self._disk
         disk.epoch += 1
         self._epoch = disk.epoch
         jobs = [(disk.jobs[number], self._whole(number)) for number in sorted(disk.jobs)]
-        return Loaded(disk.epoch, disk.next_job_number, jobs, [disk.workers[i] for i in sorted(disk.workers)])
+        return Recovered(disk.epoch, disk.next_job_number, jobs, [disk.workers[i] for i in sorted(disk.workers)])
 
     def commit(self, items: Sequence[Item]) -> None:
         if self._disk.epoch != self._epoch:
@@ -124,7 +124,7 @@ class MemoryStore:
         return found[:most], len(found)
 
     def joinings_of(self, user: str) -> int:
-        found = [e for e in self.enrolments() if (e.kind, e.name) == (Kind.USER, user)]
+        found = [e for e in self.enrolments() if (e.kind, e.name) == (IdentityKind.USER, user)]
         return sum(1 for e in found if e.token and e.revoked is None)
 
     def enrolments(self) -> list[Enrolment]:

@@ -33,11 +33,11 @@ from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.messages import (
     OWN,
     AckJournal,
-    CloseSession,
     CommandsReceived,
     Define,
     Finished,
     HandOver,
+    HangUp,
     LauncherConnected,
     LauncherLost,
     LauncherReported,
@@ -50,7 +50,7 @@ from cluster.domain.worker.messages import (
     SendHeartbeat,
     SendHello,
     SendReport,
-    SessionClosed,
+    SessionEnded,
     SessionReady,
     ShutdownRequested,
     Start,
@@ -71,10 +71,10 @@ from cluster.worker.output.growth import Growth
 from cluster.worker.output.inotify import Watcher
 from cluster.worker.output.keeping import Keeping
 from cluster.worker.output.live import LivePushes
-from cluster.worker.output.readers import Phase, Readers, lane_of
+from cluster.worker.output.readers import OutputPhase, Readers, lane_of
 from cluster.worker.reporter import Reporter
 from cluster.worker.room import Disks
-from cluster.worker.session import Listener, Session
+from cluster.worker.session import Session, SessionCallbacks
 from cluster.worker.templates import Templates
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Hooks:
 
     handed_over: Callable[[Sequence[Started | Ended]], None]  # about jobs of the worker's own API
     launcher_held: Callable[[str, set[AttemptKey]], None]  # incarnation, and which own jobs it has or has reported
-    own_phase: Callable[[int], Phase]  # of a job of the own API, by its number
+    own_phase: Callable[[int], OutputPhase]  # of a job of the own API, by its number
     own_limits: Callable[[], dict[int, int]]  # of those that run, by number: bytes of each stream that are kept
     save_epoch: Callable[[int], None]
     registered: Callable[[str], None]  # the name in force
@@ -332,7 +332,7 @@ class Agent:
                 self._send(scheduler_pb2.SessionRequest(hello=hello_to_proto(effect.hello)))
             case OpenSession():
                 self._open(effect.session)
-            case CloseSession():
+            case HangUp():
                 if self._session is not None:
                     self._session.close(effect.why)
             case SaveEpoch():
@@ -481,14 +481,14 @@ class Agent:
         own = [(AttemptKey(OWN, number, 1), limit) for number, limit in self.hooks.own_limits().items()]
         return own + [(key, self._limits.get(key.job, MOST_MAX_OUTPUT)) for key in self.core.running]
 
-    def _phase_of(self, key: AttemptKey) -> Phase:
+    def _phase_of(self, key: AttemptKey) -> OutputPhase:
         if key.job == OWN:
             return self.hooks.own_phase(key.index)
         if key in self.core.running:
-            return Phase.RUNNING
+            return OutputPhase.RUNNING
         if key in self.core.queued:
-            return Phase.QUEUED
-        return Phase.ENDED if self.core.has_ended(key) else Phase.UNKNOWN
+            return OutputPhase.QUEUED
+        return OutputPhase.ENDED if self.core.has_ended(key) else OutputPhase.UNKNOWN
 
     # -- scheduler
 
@@ -508,7 +508,7 @@ class Agent:
     def _open(self, number: int) -> None:
         scheduler = self.scheduler
         assert scheduler is not None, "a core that stands alone opens no session"
-        listener = Listener(
+        listener = SessionCallbacks(
             ready=self._on_ready,
             received=self._on_received,
             asked_for_output=self._on_asked_for_output,
@@ -544,7 +544,7 @@ class Agent:
         self._reporter.cancel()
         self._session = None
         for_good = isinstance(why, Revoked)
-        self.put(SessionClosed(number, random.random(), for_good))  # noqa: S311 (spreads reconnects, keeps no secret)
+        self.put(SessionEnded(number, random.random(), for_good))  # noqa: S311 (spreads reconnects, keeps no secret)
         if not self.finished.is_set():
             if not for_good:
                 running = len(self.core.running)

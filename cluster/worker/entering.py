@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.certificates import pin_of_pem
@@ -33,7 +33,7 @@ SCHEDULER_FILE, TOKEN_FILE = "scheduler.json", "join-token"  # in the directory 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EntryRequest:
     """How somebody would like to enter. Empty: not said."""
 
     directory: Path
@@ -44,7 +44,7 @@ class Entry:
     local_scheduler: Path | None  # directory of a scheduler on this machine
 
 
-async def enter_cluster(entry: Entry, anew: bool = False) -> Membership:
+async def enter_cluster(entry: EntryRequest, anew: bool = False) -> Membership:
     """The membership that the directory holds, or a new one: by a token, or of the scheduler on this machine.
 
     A certificate that has ended or is refused is replaced in the same way; with `anew` it is known to be refused.
@@ -99,7 +99,7 @@ def is_stopped_here(local_scheduler: Path | None, cluster_id: str) -> bool:
         return False
 
 
-def _address(entry: Entry, state: State) -> str:
+def _address(entry: EntryRequest, state: State) -> str:
     return entry.scheduler or local_address(entry.local_scheduler, state.cluster_id) or state.scheduler
 
 
@@ -136,10 +136,10 @@ async def _is_refused(membership: Membership, address: str) -> bool:
     return False
 
 
-async def _join(entry: Entry, token: JoinToken) -> Membership:
+async def _join(entry: EntryRequest, token: JoinToken) -> Membership:
     request, name = KeyRequest(), entry.name or entry.host_name
     check_room(entry.directory)  # first: what follows spends the token
-    joined = await join_by_token(token, request.request, name, check_pinned_chain, Kind.WORKER)
+    joined = await join_by_token(token, request.request, name, check_pinned_chain, IdentityKind.WORKER)
     got = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
     # The token is spent. Whoever is killed between these two files finds in the first all that it needs.
     credentials = replace(got, scheduler=joined.scheduler_address)
@@ -155,7 +155,7 @@ async def _join_again(membership: Membership, token: JoinToken, request: KeyRequ
     before = membership.state.id
     membership.check_room()
     joined = await join_by_token(
-        token, request.request, membership.state.name, check_pinned_chain, Kind.WORKER, previous
+        token, request.request, membership.state.name, check_pinned_chain, IdentityKind.WORKER, previous
     )
     membership.renewed(request.complete(joined.certificate_pem, joined.ca_pem, joined.identity))
     membership.amend(id=joined.identity.name, scheduler=joined.scheduler_address)
@@ -163,7 +163,7 @@ async def _join_again(membership: Membership, token: JoinToken, request: KeyRequ
     logger.info("joined cluster %s again, as %s", membership.state.cluster_id, who)
 
 
-def _membership(entry: Entry, present: Credentials) -> Membership:
+def _membership(entry: EntryRequest, present: Credentials) -> Membership:
     """As the directory holds it. The certificate says who it is, since it is written first."""
     state = load_state(entry.directory) or _new_state(present, entry.host_name)
     state = replace(state, id=present.identity.name, name=entry.name or state.name)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, NotFound
-from cluster.domain.trust.identity import Kind, Peer
+from cluster.domain.trust.identity import IdentityKind, Peer
 from cluster.domain.trust.members import ExpelledUser
 from cluster.pki.files import read_private, write_private
 
@@ -29,7 +29,7 @@ class ExpelledUsers:
 
     def __contains__(self, peer: Peer) -> bool:
         """Whether whoever shows this certificate is one of them."""
-        return peer.identity.kind is Kind.USER and (peer.identity.name, peer.enrolment) in self._users
+        return peer.identity.kind is IdentityKind.USER and (peer.identity.name, peer.enrolment) in self._users
 
     def replace(self, users: Sequence[ExpelledUser]) -> None:
         """These it is from now on. A disk that is full keeps nobody in; the next session tells them again."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.worker.messages import LauncherConnected, LauncherLost, LauncherReported
-from cluster.launcher.client import Hello, LauncherClient, LauncherUnavailable, Reports
+from cluster.launcher.client import LauncherClient, LauncherHello, LauncherUnavailable, Reports
 from cluster.launcher.wire import WireError
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ RETRY = 1.0  # seconds between attempts to start a launcher that does not come u
 class Launcher(Protocol):
     """What the agent needs of a launcher's client; `cluster.worker.runners.null` has another one."""
 
-    hello: Hello
+    hello: LauncherHello
 
     def define(self, template: Template) -> int: ...
     def redefine(self, template_id: int, template: Template) -> None: ...

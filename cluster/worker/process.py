@@ -22,9 +22,9 @@ from cluster.domain.trust.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.trust.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
 from cluster.rpc.room import allow_many_files
-from cluster.worker.entering import Entry, enter_cluster, is_stopped_here, local_address, may_enter_anew
+from cluster.worker.entering import EntryRequest, enter_cluster, is_stopped_here, local_address, may_enter_anew
 from cluster.worker.standalone import Standalone
-from cluster.worker.worker import Worker, check_jobs_options
+from cluster.worker.worker import WorkerService, check_jobs_options
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class WorkerOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class ReadyWorker:
     """What there is to know of a worker that can take jobs."""
 
     id: str
@@ -60,7 +60,7 @@ class Ready:
     pid: int
 
 
-async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
+async def serve(options: WorkerOptions, ready: Callable[[ReadyWorker], None]) -> int:
     """Runs a worker until SIGTERM or SIGINT; `ready` is called once, when it can take jobs: connected to its scheduler,
     if it has one. Returns the exit code. Raises ClusterError, in one line, for what keeps it from working."""
     allow_many_files()
@@ -79,7 +79,9 @@ async def serve(options: WorkerOptions, ready: Callable[[Ready], None]) -> int:
         return 0
 
 
-async def _work(worker: Worker, options: WorkerOptions, ready: Callable[[Ready], None], told: asyncio.Event) -> None:
+async def _work(
+    worker: WorkerService, options: WorkerOptions, ready: Callable[[ReadyWorker], None], told: asyncio.Event
+) -> None:
     """Until it is told to end, or has to give up, which raises why."""
     give_up = asyncio.Event()
     ends = [asyncio.create_task(told.wait()), asyncio.create_task(give_up.wait())]
@@ -89,7 +91,7 @@ async def _work(worker: Worker, options: WorkerOptions, ready: Callable[[Ready],
         await asyncio.wait([*ends, usable], return_when=asyncio.FIRST_COMPLETED)
         if worker.usable.is_set():
             state = worker.membership.state
-            ready(Ready(state.id, state.name, state.api, os.getpid()))
+            ready(ReadyWorker(state.id, state.name, state.api, os.getpid()))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (*ends, usable):
@@ -99,7 +101,7 @@ async def _work(worker: Worker, options: WorkerOptions, ready: Callable[[Ready],
         await worker.end(stop_jobs=options.stop_jobs and (told.is_set() or give_up.is_set()))
 
 
-async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) -> Worker:
+async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) -> WorkerService:
     """Finds out who this worker is, joining a cluster if need be; `anew`: because it was refused."""
     name = check_name(options.name) if options.name else ""
     if options.scheduler:
@@ -113,9 +115,9 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
                 "--standalone with --listen none: nobody could give it jobs; name a HOST:PORT to listen on"
             )
         alone = Standalone(directory, name or _host_name())
-        return Worker(options, directory, alone.membership, alone, lambda: "")
+        return WorkerService(options, directory, alone.membership, alone, lambda: "")
     local = options.local_scheduler
-    entry = Entry(directory, name, _host_name(), options.join, options.scheduler, local)
+    entry = EntryRequest(directory, name, _host_name(), options.join, options.scheduler, local)
     membership = await enter_cluster(entry, anew)
 
     def address() -> str:
@@ -132,7 +134,7 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
             "that made it, or `cluster scheduler` starts it; trying again until it is there",
             local,
         )
-    return Worker(options, directory, membership, None, address)
+    return WorkerService(options, directory, membership, None, address)
 
 
 def _host_name() -> str:

@@ -34,7 +34,7 @@ _Registered = tuple[grpc.aio.Channel, scheduler_pb2.RegisterResponse]
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class SessionCallbacks:
     """What a session tells, each with the session's number."""
 
     ready: Callable[[int, str], None]  # and the name that the worker has from now on
@@ -53,7 +53,7 @@ class Session:
         address: str,
         credentials: Credentials,
         registration: scheduler_pb2.RegisterRequest,
-        listener: Listener,
+        listener: SessionCallbacks,
     ) -> None:
         self.number = number
         self.address = address

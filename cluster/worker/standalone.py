@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import ADMIN_NAME, Kind
+from cluster.domain.trust.identity import ADMIN_NAME, IdentityKind
 from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import Authority, open_authority
 from cluster.pki.files import load_credentials, save_credentials
@@ -67,11 +67,11 @@ class Standalone:
 
     def _issue(self, worker_id: str) -> Credentials:
         """New credentials for both. The admin's are made with them, so that they too are always fresh."""
-        _issue(self._authority, self._directory / ADMIN_FILE, Kind.USER, ADMIN_NAME)
-        return _issue(self._authority, self._directory / CREDENTIALS_FILE, Kind.WORKER, worker_id)
+        _issue(self._authority, self._directory / ADMIN_FILE, IdentityKind.USER, ADMIN_NAME)
+        return _issue(self._authority, self._directory / CREDENTIALS_FILE, IdentityKind.WORKER, worker_id)
 
 
-def _issue(authority: Authority, path: Path, kind: Kind, name: str) -> Credentials:
+def _issue(authority: Authority, path: Path, kind: IdentityKind, name: str) -> Credentials:
     identity = authority.identity(kind, name)
     try:
         present = load_credentials(path)

@@ -78,7 +78,7 @@ class Options(Protocol):
     def local_scheduler(self) -> Path | None: ...
 
 
-class Worker:
+class WorkerService:
     """`usable` is set when it can take jobs for the first time."""
 
     def __init__(

@@ -14,7 +14,7 @@ from typing import Any
 
 from cluster.client import Client
 from cluster.domain.job.states import TaskState
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import save_credentials
 from tests.patience import PATIENCE
@@ -115,5 +115,5 @@ def someones_credentials(home: Path) -> Path:
     if not path.exists():
         now = time.time()
         authority = create_authority(home / "some-ca.pem", "0123456789abcdef", now)
-        save_credentials(path, authority.issue(authority.identity(Kind.USER, "ann"), now))
+        save_credentials(path, authority.issue(authority.identity(IdentityKind.USER, "ann"), now))
     return path

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from cluster.cli import asking, embedded, processes, up
 from cluster.client import discovery
 from cluster.domain.base.errors import ClusterError, Unreachable
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import locked, private_directory, save_credentials, write_private
 from tests.acceptance.command import Command
@@ -69,7 +69,7 @@ def say(root: Path, pid: int, port: int) -> None:
 def killed(root: Path) -> None:
     """An embedded cluster whose processes were killed."""
     authority = create_authority(private_directory(root / "scheduler") / "ca.pem", "0123456789abcdef", time.time())
-    admin = authority.issue(authority.identity(Kind.USER, "admin"), time.time())
+    admin = authority.issue(authority.identity(IdentityKind.USER, "admin"), time.time())
     save_credentials(root / "scheduler" / "admin.pem", admin)
     say(root, 1, 1)
 
@@ -520,7 +520,7 @@ def test_a_worker_of_another_cluster_is_left_alone(command: Command) -> None:
     """`up` said that it had started a cluster, whose worker had gone to the other one; jobs waited for ever."""
     now, other = time.time(), "0123456789abcdef"
     authority = create_authority(command.home / "other-ca.pem", other, now)
-    identity = authority.identity(Kind.WORKER, "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11")
+    identity = authority.identity(IdentityKind.WORKER, "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11")
     save_credentials(private_directory(command.home / "worker") / "worker.pem", authority.issue(identity, now))
     for arguments in (["up"], ["run", "--", "true"]):
         done = command(*arguments)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import private_directory, save_credentials
 from tests.acceptance.command import Command, Done, someones_credentials
@@ -141,7 +141,7 @@ def test_a_worker_without_a_cluster_is_told_what_to_do(command: Command) -> None
 def test_a_worker_that_never_joined_must_be_told_where_its_scheduler_is(command: Command) -> None:
     now = time.time()
     authority = create_authority(command.home / "some-ca.pem", "0123456789abcdef", now)
-    identity = authority.identity(Kind.WORKER, str(uuid.uuid4()))
+    identity = authority.identity(IdentityKind.WORKER, str(uuid.uuid4()))
     directory = private_directory(command.home / "worker")  # as certs/gen.py makes it
     save_credentials(directory / "worker.pem", authority.issue(identity, now))
     refused(command("worker", "--listen", "none"), WRONG_USAGE, "--scheduler HOST:PORT")

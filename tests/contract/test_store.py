@@ -24,7 +24,7 @@ from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, Maker
-from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Store, StoreFailed
@@ -233,9 +233,9 @@ def test_a_worker_that_is_forgotten_is_gone(open_store: Opener) -> None:
 def test_enrolments_are_replaced_by_key_and_come_in_order_of_joining(open_store: Opener) -> None:
     store = open_store()
     store.load()
-    late = Enrolment(Kind.WORKER, "w1", (1 << 63) - 1, "t1", 5.0)
-    early = Enrolment(Kind.USER, "ann", 0, "", 2.0)
-    other = Enrolment(Kind.USER, "ann", 7, "t2", 3.0)
+    late = Enrolment(IdentityKind.WORKER, "w1", (1 << 63) - 1, "t1", 5.0)
+    early = Enrolment(IdentityKind.USER, "ann", 0, "", 2.0)
+    other = Enrolment(IdentityKind.USER, "ann", 7, "t2", 3.0)
     store.commit([late, early, other])
     revoked = replace(early, revoked=9.0)
     store.commit([revoked])
@@ -246,7 +246,7 @@ def test_tokens_and_users_are_replaced_by_key(open_store: Opener) -> None:
     store = open_store()
     store.load()
     worker = TokenRecord("t1", "hash", Role.WORKER, "", 1.0, 2.0, 5)
-    user = TokenRecord("t2", "hash2", Role.VIEWER, "bob", 0.5, 2.0, None, 1.5, Maker(Kind.USER, "ann", 2**62))
+    user = TokenRecord("t2", "hash2", Role.VIEWER, "bob", 0.5, 2.0, None, 1.5, Maker(IdentityKind.USER, "ann", 2**62))
     ann = UserRecord("ann", Role.ADMIN, 2.0)
     store.commit([worker, user, ann])
     used = TokenRecord("t1", "hash", Role.WORKER, "", 1.0, 2.0, 4)
@@ -274,10 +274,13 @@ def test_tokens_and_users_come_in_pages_oldest_first(open_store: Opener) -> None
 def test_who_has_joined_is_asked_by_token_and_by_user(open_store: Opener) -> None:
     store = open_store()
     store.load()
-    joined = [Enrolment(Kind.USER, "ann", n, "t1", float(n)) for n in range(1, 5)]
-    expelled, by_hand = Enrolment(Kind.USER, "ann", 9, "t1", 0.5, 3.0), Enrolment(Kind.USER, "ann", 0, "", 0.1)
-    worker = Enrolment(Kind.WORKER, "ann", 7, "t1", 9.0)
-    store.commit([worker, expelled, by_hand, *reversed(joined), Enrolment(Kind.USER, "bob", 8, "t2", 1.0)])
+    joined = [Enrolment(IdentityKind.USER, "ann", n, "t1", float(n)) for n in range(1, 5)]
+    expelled, by_hand = (
+        Enrolment(IdentityKind.USER, "ann", 9, "t1", 0.5, 3.0),
+        Enrolment(IdentityKind.USER, "ann", 0, "", 0.1),
+    )
+    worker = Enrolment(IdentityKind.WORKER, "ann", 7, "t1", 9.0)
+    store.commit([worker, expelled, by_hand, *reversed(joined), Enrolment(IdentityKind.USER, "bob", 8, "t2", 1.0)])
     assert store.joined_by("t1", 3) == (joined[:3], 5)
     assert store.joined_by("t1", 100) == ([*joined, worker], 5)
     assert store.joined_by("t3", 3) == ([], 0)

@@ -11,7 +11,7 @@ from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Amended, Effect, Send, WorkerForgotten
 from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
-from cluster.domain.scheduler.recovered import Loaded
+from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report
@@ -125,7 +125,7 @@ class Bench:
         """The scheduler dies; another takes up what the store has."""
         self.mono += after
         jobs = [(self.records[n], joined(self.progress[n], self._chunks_of(n))) for n in sorted(self.records)]
-        loaded = Loaded(self.core.epoch + 1, len(jobs) + 1, jobs, list(self.workers.values()))
+        loaded = Recovered(self.core.epoch + 1, len(jobs) + 1, jobs, list(self.workers.values()))
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
         self.core.restore(loaded, self.now)
         invariants.check(self.core)

@@ -12,7 +12,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.session.believing import MAX_NUMBER, believable
 from cluster.domain.session.messages import Attempts, Report
-from cluster.domain.worker.report_making import Entry, build_report
+from cluster.domain.worker.report_making import JournalEntry, build_report
 from cluster.rpc.convert import report_from_proto, report_to_proto
 from cluster.v1 import scheduler_pb2
 
@@ -81,7 +81,7 @@ def test_what_names_no_task_is_left_out_alone() -> None:
 def test_what_a_job_does_to_its_files_and_its_clock_makes_no_entry_that_cannot_be(reason: str) -> None:
     """Two files of the largest size that there is, on a machine whose clock stands in the year 1900."""
     ended = Ended(3, "1.0#1", reason, 1, None, -(2**60), -5, -1, 2**60, MAX_NUMBER, MAX_NUMBER, "caf\udce9\0")
-    report = build_report([Entry(AttemptKey.parse(ended.key), ended)], 3)
+    report = build_report([JournalEntry(AttemptKey.parse(ended.key), ended)], 3)
     wire = report_to_proto(report).SerializeToString()  # a lone surrogate could not be said
     assert believable(report_from_proto(scheduler_pb2.Report.FromString(wire))) == (report, 0)
 
@@ -89,6 +89,6 @@ def test_what_a_job_does_to_its_files_and_its_clock_makes_no_entry_that_cannot_b
 def test_signals_without_a_name_have_a_number_all_the_same() -> None:
     for signal, code in (("SIGKILL", 137), ("SIGRTMIN", 162), ("SIG35", 163), ("SIGRTMAX", 192), ("SIGWHAT", 128)):
         (end,) = build_report(
-            [Entry(AttemptKey(1, 0, 1), Ended(1, "1.0#1", f"signal:{signal}", None, signal))], 1
+            [JournalEntry(AttemptKey(1, 0, 1), Ended(1, "1.0#1", f"signal:{signal}", None, signal))], 1
         ).ended
         assert end.exit_code == code

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.trust.identity import Identity, Kind, cluster_uri, parse_cluster_uri, parse_identity
+from cluster.domain.trust.identity import Identity, IdentityKind, cluster_uri, parse_cluster_uri, parse_identity
 
 CLUSTER = "0123456789abcdef"
 WORKER = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
@@ -12,9 +12,9 @@ WORKER = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
 @pytest.mark.parametrize(
     "identity",
     [
-        Identity(CLUSTER, Kind.SCHEDULER, "main"),
-        Identity(CLUSTER, Kind.WORKER, WORKER),
-        Identity(CLUSTER, Kind.USER, "j.doe-2_x"),
+        Identity(CLUSTER, IdentityKind.SCHEDULER, "main"),
+        Identity(CLUSTER, IdentityKind.WORKER, WORKER),
+        Identity(CLUSTER, IdentityKind.USER, "j.doe-2_x"),
     ],
 )
 def test_an_identity_survives_writing_and_reading(identity: Identity) -> None:
@@ -49,11 +49,11 @@ def test_another_form_is_no_identity(uri: str) -> None:
 
 
 def test_no_two_kinds_of_server_prove_the_same_name() -> None:
-    scheduler = Identity(CLUSTER, Kind.SCHEDULER, "main").server_name
-    worker = Identity(CLUSTER, Kind.WORKER, WORKER).server_name
+    scheduler = Identity(CLUSTER, IdentityKind.SCHEDULER, "main").server_name
+    worker = Identity(CLUSTER, IdentityKind.WORKER, WORKER).server_name
     assert scheduler == f"scheduler.{CLUSTER}.cluster.internal"
     assert worker == f"{WORKER}.worker.{CLUSTER}.cluster.internal"
-    assert Identity(CLUSTER, Kind.USER, "scheduler").server_name is None
+    assert Identity(CLUSTER, IdentityKind.USER, "scheduler").server_name is None
 
 
 def test_a_cluster_has_a_uri_of_its_own() -> None:

@@ -13,7 +13,7 @@ from cluster.domain.launcher.core import (
     MOST_NEW,
     MOST_STILLBORN,
     STILLBORN_TEXT,
-    IllegalTransition,
+    IllegalEvent,
     LauncherCore,
 )
 from cluster.domain.launcher.messages import (
@@ -25,14 +25,15 @@ from cluster.domain.launcher.messages import (
     Event,
     Exit,
     FoundUnfinished,
+    Greet,
     Item,
+    JournalReport,
     Kill,
     KillSlot,
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
     RenewReceived,
-    Report,
     Retire,
     Signal,
     SlotLost,
@@ -45,7 +46,6 @@ from cluster.domain.launcher.messages import (
     TakenBack,
     Template,
     Tick,
-    Welcome,
     WithdrawRequested,
 )
 from cluster.domain.launcher.slots import IDLE_SLOTS, STALE
@@ -79,16 +79,16 @@ def running(capacity: int = 1000, of: Template = ONE_CPU, *items: Item) -> Launc
 
 
 def end_reports(effects: list[Effect]) -> list[Ended]:
-    return [e.report for e in effects if isinstance(e, Report) and isinstance(e.report, Ended)]
+    return [e.report for e in effects if isinstance(e, JournalReport) and isinstance(e.report, Ended)]
 
 
 def test_starts_what_fits_and_keeps_the_rest_in_order() -> None:
     core = LauncherCore(2000)
     assert core.turn([StartRequested(ONE_CPU, [A, B, C])], NOW) == [Spawn(0, A, ONE_CPU), Spawn(1, B, ONE_CPU)]
-    assert core.turn([started(A, 7)], NOW) == [Report(Started(1, A.key, 7, WALL))]
-    assert core.turn([started(B, 8)], NOW) == [Report(Started(2, B.key, 8, WALL))]
+    assert core.turn([started(A, 7)], NOW) == [JournalReport(Started(1, A.key, 7, WALL))]
+    assert core.turn([started(B, 8)], NOW) == [JournalReport(Started(2, B.key, 8, WALL))]
     assert core.turn([ended(B)], NOW + 1) == [
-        Report(Ended(3, B.key, "ok", 0, None, WALL, 1_000_000, 5, 6, 7, 8)),
+        JournalReport(Ended(3, B.key, "ok", 0, None, WALL, 1_000_000, 5, 6, 7, 8)),
         Spawn(1, C, ONE_CPU),
     ]
     assert core.next_deadline() is None
@@ -105,7 +105,7 @@ def test_what_can_never_fit_is_refused_and_does_not_block() -> None:
     core = LauncherCore(1000)
     big = template(cpus=1001)
     text = "it needs 1001 millicpus and this worker has 1000"
-    assert core.turn([StartRequested(big, [A])], NOW) == [Report(Ended(1, A.key, "launch_failed", text=text))]
+    assert core.turn([StartRequested(big, [A])], NOW) == [JournalReport(Ended(1, A.key, "launch_failed", text=text))]
     assert core.turn([StartRequested(ONE_CPU, [B])], NOW) == [Spawn(0, B, ONE_CPU)]
 
 
@@ -144,7 +144,7 @@ def test_a_failed_start_frees_its_place() -> None:
     core = LauncherCore(1000)
     core.turn([StartRequested(ONE_CPU, [A, B])], NOW)
     assert core.turn([StartFailed(A.key, "no such file", 127)], NOW) == [
-        Report(Ended(1, A.key, "launch_failed", 127, text="no such file")),
+        JournalReport(Ended(1, A.key, "launch_failed", 127, text="no such file")),
         Spawn(0, B, ONE_CPU),
     ]
 
@@ -191,8 +191,8 @@ def test_stopping_a_finished_or_unknown_attempt_does_nothing() -> None:  # S2.11
 def test_an_unstarted_attempt_that_is_stopped_or_withdrawn_never_starts() -> None:
     core = running(1000, ONE_CPU, A)
     core.turn([StartRequested(ONE_CPU, [B, C])], NOW)
-    assert core.turn([StopRequested([B.key])], NOW) == [Report(Ended(2, B.key, "withdrawn"))]
-    assert core.turn([WithdrawRequested([C.key, A.key])], NOW) == [Report(Ended(3, C.key, "withdrawn"))]
+    assert core.turn([StopRequested([B.key])], NOW) == [JournalReport(Ended(2, B.key, "withdrawn"))]
+    assert core.turn([WithdrawRequested([C.key, A.key])], NOW) == [JournalReport(Ended(3, C.key, "withdrawn"))]
     assert len(core.turn([ended(A)], NOW)) == 1
     assert core.used == 0
 
@@ -241,7 +241,7 @@ def test_the_leash_kills_what_runs_and_withdraws_what_waits() -> None:
     core.turn([RenewReceived(NOW + 10)], NOW + 11)
     assert core.next_deadline() == NOW + 50
     assert core.turn([Tick()], NOW + 49) == []
-    assert core.turn([Tick()], NOW + 50) == [Kill(0, A.key), Report(Ended(2, B.key, "withdrawn"))]
+    assert core.turn([Tick()], NOW + 50) == [Kill(0, A.key), JournalReport(Ended(2, B.key, "withdrawn"))]
     effects = core.turn([ended(A, None, "SIGKILL")], NOW + 50)
     assert end_reports(effects)[0].reason == "lease"
     assert effects[1:] == [Spawn(0, C, ONE_CPU)]
@@ -266,7 +266,7 @@ def test_what_its_slot_has_cut_ended_by_its_leash() -> None:
 def test_nothing_on_a_leash_starts_after_it() -> None:
     core = LauncherCore(1000)
     core.turn([RenewReceived(NOW)], NOW)
-    assert core.turn([StartRequested(template(leash=5), [A])], NOW + 5) == [Report(Ended(1, A.key, "withdrawn"))]
+    assert core.turn([StartRequested(template(leash=5), [A])], NOW + 5) == [JournalReport(Ended(1, A.key, "withdrawn"))]
 
 
 def test_a_renewal_neither_goes_back_nor_comes_from_the_future() -> None:
@@ -286,7 +286,7 @@ def test_what_was_given_back_may_start_again_before_that_is_acknowledged() -> No
     core.turn([ended(A)], NOW)
     assert core.turn([StartRequested(ONE_CPU, [B])], NOW) == [Spawn(0, B, ONE_CPU)]
     (welcome,) = core.turn([AgentConnected(1000)], NOW)
-    assert isinstance(welcome, Welcome)
+    assert isinstance(welcome, Greet)
     assert welcome.backlog == [B.key]
     assert [report.key for report in welcome.unacked] == [A.key, A.key]
 
@@ -301,9 +301,9 @@ def test_what_has_not_begun_is_given_back_when_a_lease_that_was_out_holds_again(
     core.turn([RenewReceived(NOW)], NOW)
     core.turn([StartRequested(LEASHED, [A, B])], NOW)
     effects = core.turn([RenewReceived(NOW + 70)], NOW + 71)
-    assert effects == [TakeBack(0), Report(Ended(1, B.key, "withdrawn"))]
+    assert effects == [TakeBack(0), JournalReport(Ended(1, B.key, "withdrawn"))]
     effects = core.turn([TakenBack(0, [A.key])], NOW + 71)
-    assert effects == [Report(Ended(2, A.key, "withdrawn"))]
+    assert effects == [JournalReport(Ended(2, A.key, "withdrawn"))]
 
 
 def test_what_runs_goes_on_when_the_launcher_hears_late_that_the_lease_was_renewed() -> None:
@@ -320,7 +320,7 @@ def test_what_was_asked_for_while_a_lease_held_that_is_out_is_given_back() -> No
     core = LauncherCore(1000)
     core.turn([RenewReceived(NOW)], NOW)
     effects = core.turn([StartRequested(LEASHED, [A], renewed=NOW), RenewReceived(NOW + 70)], NOW + 71)
-    assert effects == [Report(Ended(1, A.key, "withdrawn"))]
+    assert effects == [JournalReport(Ended(1, A.key, "withdrawn"))]
     effects = core.turn([StartRequested(LEASHED, [B], renewed=NOW + 70)], NOW + 71)
     assert effects == [Spawn(0, B, LEASHED, NOW + 70 + 50)]
 
@@ -341,9 +341,9 @@ def test_a_new_agent_hears_everything_it_has_not_acknowledged() -> None:
     core.turn([AgentAcked(1)], NOW)
     a_ended = Ended(2, A.key, "ok", 0, None, WALL, 1_000_000, 5, 6, 7, 8)
     b_started = Started(3, B.key, 7, WALL)
-    assert core.turn([AgentConnected(1000)], NOW) == [Welcome([B.key], [C.key], [a_ended, b_started])]
+    assert core.turn([AgentConnected(1000)], NOW) == [Greet([B.key], [C.key], [a_ended, b_started])]
     core.turn([AgentAcked(2)], NOW)
-    assert core.turn([AgentConnected(1000)], NOW) == [Welcome([B.key], [C.key], [b_started])]
+    assert core.turn([AgentConnected(1000)], NOW) == [Greet([B.key], [C.key], [b_started])]
 
 
 def test_a_new_agent_sets_the_capacity() -> None:
@@ -356,7 +356,7 @@ def test_a_new_agent_sets_the_capacity() -> None:
 def test_what_a_dead_launcher_left_is_lost() -> None:
     core = LauncherCore(1000, 5, [Ended(5, B.key, "ok", 0)])
     lost = Ended(6, A.key, "lost", started_at=WALL, duration=3_000_000, text=LOST_TEXT)
-    assert core.turn([FoundUnfinished(A.key, WALL, WALL + 3_000_000)], NOW) == [Report(lost)]
+    assert core.turn([FoundUnfinished(A.key, WALL, WALL + 3_000_000)], NOW) == [JournalReport(lost)]
     assert [r.seq for r in core.unacked] == [5, 6]
     assert core.turn([StartRequested(ONE_CPU, [A, B])], NOW) == []
 
@@ -364,8 +364,8 @@ def test_what_a_dead_launcher_left_is_lost() -> None:
 def test_quit_waits_for_what_runs() -> None:
     core = running()
     core.turn([StartRequested(ONE_CPU, [B])], NOW)
-    assert core.turn([QuitRequested(kill=False)], NOW) == [Report(Ended(2, B.key, "withdrawn"))]
-    assert core.turn([StartRequested(ONE_CPU, [C])], NOW) == [Report(Ended(3, C.key, "withdrawn"))]
+    assert core.turn([QuitRequested(kill=False)], NOW) == [JournalReport(Ended(2, B.key, "withdrawn"))]
+    assert core.turn([StartRequested(ONE_CPU, [C])], NOW) == [JournalReport(Ended(3, C.key, "withdrawn"))]
     assert core.turn([ended(A)], NOW)[1:] == [Exit()]
 
 
@@ -407,7 +407,7 @@ def test_quit_when_idle_exits() -> None:
 def test_what_cannot_happen_changes_nothing(event: Event) -> None:
     core = running()
     before = core.turn([AgentConnected(1000)], NOW)
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalEvent):
         core.turn([event], NOW)
     assert core.turn([AgentConnected(1000)], NOW) == before
 
@@ -444,7 +444,7 @@ def test_long_attempts_and_others_are_not_handed_out_in_advance() -> None:
 def test_nobody_is_told_that_an_attempt_began_which_is_over() -> None:
     core = ahead(C)
     effects = core.turn([started(B), ended(B), started(C, 9)], NOW)
-    assert [(type(e.report), e.report.key) for e in effects if isinstance(e, Report)] == [
+    assert [(type(e.report), e.report.key) for e in effects if isinstance(e, JournalReport)] == [
         (Ended, B.key),
         (Started, C.key),
     ]
@@ -473,7 +473,7 @@ def test_what_a_slot_has_not_begun_is_withdrawn(ask: Event) -> None:
     core = ahead(C, D)
     assert core.turn([ask], NOW) == [TakeBack(0)]
     assert core.turn([TakenBack(0, [C.key, D.key])], NOW) == [
-        Report(Ended(3, C.key, "withdrawn")),
+        JournalReport(Ended(3, C.key, "withdrawn")),
         Spawn(0, D, ONE_CPU),
     ]
 
@@ -482,7 +482,7 @@ def test_what_is_to_be_withdrawn_and_has_begun_goes_on() -> None:
     core = ahead(C)
     core.turn([WithdrawRequested([B.key])], NOW)
     core.turn([TakenBack(0, [C.key])], NOW)
-    assert core.turn([started(B)], NOW) == [Report(Started(3, B.key, 7, WALL))]
+    assert core.turn([started(B)], NOW) == [JournalReport(Started(3, B.key, 7, WALL))]
 
 
 def test_nothing_may_begin_behind_what_is_stopped() -> None:
@@ -497,7 +497,7 @@ def test_the_leash_is_cut_of_what_a_slot_was_handed_too() -> None:
     leashed = template(leash=40)
     core = ahead(C, template=leashed)
     assert core.turn([Tick()], NOW + 40) == [TakeBack(0)]
-    assert core.turn([TakenBack(0, [C.key])], NOW + 40) == [Report(Ended(3, C.key, "withdrawn"))]
+    assert core.turn([TakenBack(0, [C.key])], NOW + 40) == [JournalReport(Ended(3, C.key, "withdrawn"))]
     assert core.turn([started(B)], NOW + 40)[1:] == [Kill(0, B.key)]
     assert end_reports(core.turn([ended(B, None, "SIGKILL")], NOW + 41))[0].reason == "lease"
 
@@ -559,7 +559,7 @@ def test_what_this_machine_lacks_something_for_is_given_back() -> None:
     core = LauncherCore(1000)
     core.turn([StartRequested(ONE_CPU, [A])], NOW)
     effects = core.turn([StartFailed(A.key, "no room", None, given_back=True)], NOW)
-    assert effects == [Report(Ended(1, A.key, "withdrawn", text="no room"))]
+    assert effects == [JournalReport(Ended(1, A.key, "withdrawn", text="no room"))]
     assert core.used == 0
 
 
@@ -569,7 +569,7 @@ def test_slots_that_die_at_birth_are_not_made_for_ever() -> None:
     for _ in range(MOST_STILLBORN - 1):
         assert core.turn([SlotLost(0, [A.key], stillborn=True)], NOW) == [Spawn(0, A, ONE_CPU)]
     effects = core.turn([SlotLost(0, [A.key], stillborn=True)], NOW)
-    assert effects == [Report(Ended(1, A.key, "withdrawn", text=STILLBORN_TEXT))]
+    assert effects == [JournalReport(Ended(1, A.key, "withdrawn", text=STILLBORN_TEXT))]
     assert core.attempts == {}
 
 
@@ -648,7 +648,7 @@ class World:
                 assert [each for each, _ in self.slots[slot]] == [key] or key not in self.alive
             case Retire(slot):
                 assert self.slots.pop(slot, []) == []
-            case Report(report):
+            case JournalReport(report):
                 assert report.seq == self.seq + 1
                 self.seq = report.seq
                 if isinstance(report, Ended):

@@ -9,7 +9,7 @@ import pytest
 from cluster.domain.base.errors import Conflict, NotAuthenticated, NotFound
 from cluster.domain.trust.enrolments import BY_HAND, Enrolment, Maker, enrolment_of, serial_number
 from cluster.domain.trust.expulsion import Record
-from cluster.domain.trust.identity import Identity, Kind, Peer, Role
+from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role
 from cluster.domain.trust.members import Members
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
@@ -25,7 +25,7 @@ class Disk:
     def __init__(self) -> None:
         self.users: dict[str, UserRecord] = {}
         self.tokens: dict[str, TokenRecord] = {}
-        self.enrolments: dict[tuple[Kind, str, int], Enrolment] = {}
+        self.enrolments: dict[tuple[IdentityKind, str, int], Enrolment] = {}
         self.members = Members()
         self.keep(self.members.begin(1))
 
@@ -46,7 +46,7 @@ class Disk:
     def token(
         self, token_id: str, role: Role = Role.WORKER, user: str = "", uses: int | None = None, by: Peer | None = None
     ) -> None:
-        maker = Maker(by.identity.kind, by.identity.name, by.enrolment) if by else Maker(Kind.SCHEDULER, "main")
+        maker = Maker(by.identity.kind, by.identity.name, by.enrolment) if by else Maker(IdentityKind.SCHEDULER, "main")
         made = TokenRecord(token_id, f"hash-{token_id}", role, user, 10, 1000, uses, maker=maker)
         self.keep(self.members.add(made))
 
@@ -56,7 +56,7 @@ class Disk:
         return peer(joined.kind, joined.name, enrolment)
 
 
-def peer(kind: Kind, name: str, enrolment: int = BY_HAND) -> Peer:
+def peer(kind: IdentityKind, name: str, enrolment: int = BY_HAND) -> Peer:
     """Whoever shows a certificate of that enrolment."""
     serial = serial_number(enrolment, 12345)
     return Peer(Identity(CLUSTER, kind, name), serial, 0, 100, enrolment_of(serial))
@@ -81,7 +81,7 @@ def test_serial_numbers_from_before_are_of_no_joining() -> None:
 
 def test_a_revoked_user_stays_out_whatever_certificate_it_shows_and_its_next_joining_is_let_in(disk: Disk) -> None:
     disk.token("t1", Role.USER, "ada")
-    first, by_hand = disk.join("t1", 1), peer(Kind.USER, "ada")
+    first, by_hand = disk.join("t1", 1), peer(IdentityKind.USER, "ada")
     assert not disk.members.is_expelled(first)
     assert not disk.members.is_expelled(by_hand)
     expelled = disk.members.revoke_user("ada", 30)
@@ -105,10 +105,10 @@ def test_what_the_store_does_not_know_is_refused(disk: Disk) -> None:
     """A store that was brought back from a backup lets nobody in of whom it cannot tell whether they were expelled."""
     disk.token("t1", Role.USER, "ada")
     disk.join("t1", 1)
-    assert disk.members.is_expelled(peer(Kind.USER, "ada", 2))
-    assert disk.members.is_expelled(peer(Kind.WORKER, W1, 1))
-    assert not disk.members.is_expelled(peer(Kind.WORKER, W1))
-    assert not disk.members.is_expelled(peer(Kind.SCHEDULER, "main", 2))
+    assert disk.members.is_expelled(peer(IdentityKind.USER, "ada", 2))
+    assert disk.members.is_expelled(peer(IdentityKind.WORKER, W1, 1))
+    assert not disk.members.is_expelled(peer(IdentityKind.WORKER, W1))
+    assert not disk.members.is_expelled(peer(IdentityKind.SCHEDULER, "main", 2))
 
 
 def test_a_revoked_worker_stays_out_and_joins_as_another(disk: Disk) -> None:
@@ -118,7 +118,7 @@ def test_a_revoked_worker_stays_out_and_joins_as_another(disk: Disk) -> None:
     assert disk.members.tokens_open_to(W1, 1000) == ()  # it has expired
     disk.keep(disk.members.revoke_worker(W1, 30).records)
     assert disk.restart().is_expelled(first)
-    assert disk.members.is_expelled(peer(Kind.WORKER, W1))
+    assert disk.members.is_expelled(peer(IdentityKind.WORKER, W1))
     again = disk.join("t1", 2, W2, before=first)
     assert again.identity.name == W2
     assert not disk.members.is_expelled(again)
@@ -130,9 +130,9 @@ def test_a_worker_that_joins_again_stays_who_it_was(disk: Disk) -> None:
     first = disk.join("t1", 1)
     second = disk.join("t2", 2, W2, before=first)
     assert second.identity == first.identity
-    by_hand = disk.join("t2", 3, W2, before=peer(Kind.WORKER, W1))
+    by_hand = disk.join("t2", 3, W2, before=peer(IdentityKind.WORKER, W1))
     assert by_hand.identity == first.identity
-    user = disk.join("t2", 4, W2, before=peer(Kind.USER, "admin"))
+    user = disk.join("t2", 4, W2, before=peer(IdentityKind.USER, "admin"))
     assert user.identity.name == W2
 
 
@@ -167,19 +167,19 @@ def test_a_user_who_joined_by_two_tokens_keeps_what_the_other_gave(disk: Disk) -
 
 
 def test_the_first_user_can_be_given_another_certificate(disk: Disk) -> None:
-    stolen = peer(Kind.USER, "admin")
+    stolen = peer(IdentityKind.USER, "admin")
     disk.keep(disk.members.revoke_user("admin", 30).records)
     disk.keep(disk.members.enrol_admin(9, 30))
     members = disk.restart()
     assert members.standing_of(stolen.identity) == (Role.ADMIN, "admin")
-    assert [members.is_expelled(p) for p in (stolen, peer(Kind.USER, "admin", 9))] == [True, False]
+    assert [members.is_expelled(p) for p in (stolen, peer(IdentityKind.USER, "admin", 9))] == [True, False]
     assert members.expelled_users() == [("admin", BY_HAND)]
 
 
 def test_tokens_that_are_not_kept_are_not_listed_and_cost_nothing(disk: Disk) -> None:
     disk.members.add_ours(TokenRecord("ours", "hash-ours", Role.WORKER, "", 1, 1000, None))
     _, records = disk.members.admit("hash-ours", "worker", None, W1, 1, 20)
-    assert records == [Enrolment(Kind.WORKER, W1, 1, "", 20)]
+    assert records == [Enrolment(IdentityKind.WORKER, W1, 1, "", 20)]
     assert disk.members.tokens() == []
 
 
@@ -220,8 +220,8 @@ def test_an_expelled_admin_does_not_come_back_by_a_token_that_it_has_made(disk: 
     disk.keep(expelled.records)
     assert expelled.tokens == ("t2", "t3")
     assert [(e.kind, e.name, e.token) for e in expelled.left] == [
-        (Kind.WORKER, W1, "t2"),
-        (Kind.USER, "mallory", "t3"),
+        (IdentityKind.WORKER, W1, "t2"),
+        (IdentityKind.USER, "mallory", "t3"),
     ]
     for members in (disk.members, disk.restart()):
         assert [members.is_expelled(p) for p in everybody] == [True, False, False, False]
@@ -262,7 +262,7 @@ def test_a_user_keeps_nothing_that_it_gave_itself(disk: Disk) -> None:
     assert [user.name for user in expelled.users] == ["eve"]
     members = disk.restart()
     assert members.is_expelled(as_admin)
-    assert not members.is_expelled(peer(Kind.USER, "admin"))  # the one who has the machine
+    assert not members.is_expelled(peer(IdentityKind.USER, "admin"))  # the one who has the machine
 
 
 def test_tokens_of_whoever_has_the_name_now_or_had_it_before_are_told_apart(disk: Disk) -> None:

@@ -3,7 +3,7 @@
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.worker.outbox import REPORT_BYTES, Outbox
-from cluster.domain.worker.report_making import Entry, build_report
+from cluster.domain.worker.report_making import JournalEntry, build_report
 from cluster.rpc.convert import report_to_proto
 
 
@@ -12,7 +12,7 @@ def test_reasons_of_many_ends_are_reported_in_several_messages() -> None:
     outbox = Outbox()
     for index in range(1000):
         end = Ended(index + 1, f"1.{index}#1", "launch_failed", text="\N{SNOWMAN}" * 5000)
-        outbox.add(Entry(AttemptKey(1, index, 1), end))
+        outbox.add(JournalEntry(AttemptKey(1, index, 1), end))
     told = 0
     while entries := outbox.take():
         report = report_to_proto(build_report(entries, entries[-1].what.seq))

@@ -3,16 +3,16 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from cluster.domain.trust.request_places import Place, Places
+from cluster.domain.trust.request_places import Permit, Permits
 
 
 class Bench:
-    """Places with a clock, and who has one."""
+    """Permits with a clock, and who has one."""
 
     def __init__(self) -> None:
-        self.places = Places(most=6, most_of_one=2, sure=0.5, memory=60.0)
+        self.places = Permits(most=6, most_of_one=2, sure=0.5, memory=60.0)
         self.now = 0.0
-        self.held: list[Place] = []
+        self.held: list[Permit] = []
         self.cut: list[str] = []
 
     def turn(self) -> None:
@@ -22,12 +22,12 @@ class Bench:
             self.held.remove(place)
         self.held += begun
 
-    def ask(self, *callers: str) -> list[Place]:
+    def ask(self, *callers: str) -> list[Permit]:
         asked = [self.places.ask(caller) for caller in callers]
         self.turn()
         return asked
 
-    def leave(self, place: Place, arrived: bool = True) -> None:
+    def leave(self, place: Permit, arrived: bool = True) -> None:
         place.arrived = arrived
         if place in self.held:
             self.held.remove(place)
@@ -122,7 +122,7 @@ def test_a_crowd_that_waits_costs_nothing_for_each_that_comes_and_a_look_at_each
 
 def _cost_of_one(crowd: int) -> tuple[int, int]:
     """Calls for one that comes, and for one that leaves, while the crowd waits."""
-    places = Places(most=32)
+    places = Permits(most=32)
     for number in range(crowd):
         places.ask(number)
     held, _ = places.turn(0.0)

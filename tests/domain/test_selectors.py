@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.arrays import parse_array
-from cluster.domain.job.selectors import Found, Kind, Selection, Selector, check_name, parse_selector, resolve
+from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, check_name, parse_selector, resolve
 from cluster.domain.job.spec import ArraySegment, JobRecord, JobSpec
 from cluster.domain.job.target import Target
 
@@ -51,21 +51,21 @@ def select(text: str) -> list[Target]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("5", Selector(Kind.NUMBER, "5")),
-        ("005", Selector(Kind.NUMBER, "5")),
-        ("5.17", Selector(Kind.NUMBER, "5", (ArraySegment(17, 17),))),
-        ("5.1-10", Selector(Kind.NUMBER, "5", (ArraySegment(1, 10),))),
-        ("last", Selector(Kind.LAST)),
-        ("last.3", Selector(Kind.LAST, "", (ArraySegment(3, 3),))),
-        ("all", Selector(Kind.ALL)),
-        ("my job", Selector(Kind.NAME, "my job")),
-        (ID, Selector(Kind.ID, ID)),
-        (f"{ID}.2", Selector(Kind.ID, ID, (ArraySegment(2, 2),))),
-        ("v1.2", Selector(Kind.NAME, "v1.2")),
-        ("5.17#2", Selector(Kind.NUMBER, "5", (ArraySegment(17, 17),), 2)),
-        ("5#2", Selector(Kind.NUMBER, "5", None, 2)),
-        (f"{ID}#1", Selector(Kind.ID, ID, None, 1)),
-        ("sweep.23#1", Selector(Kind.NAME, "sweep.23#1")),
+        ("5", Selector(SelectorKind.NUMBER, "5")),
+        ("005", Selector(SelectorKind.NUMBER, "5")),
+        ("5.17", Selector(SelectorKind.NUMBER, "5", (ArraySegment(17, 17),))),
+        ("5.1-10", Selector(SelectorKind.NUMBER, "5", (ArraySegment(1, 10),))),
+        ("last", Selector(SelectorKind.LAST)),
+        ("last.3", Selector(SelectorKind.LAST, "", (ArraySegment(3, 3),))),
+        ("all", Selector(SelectorKind.ALL)),
+        ("my job", Selector(SelectorKind.NAME, "my job")),
+        (ID, Selector(SelectorKind.ID, ID)),
+        (f"{ID}.2", Selector(SelectorKind.ID, ID, (ArraySegment(2, 2),))),
+        ("v1.2", Selector(SelectorKind.NAME, "v1.2")),
+        ("5.17#2", Selector(SelectorKind.NUMBER, "5", (ArraySegment(17, 17),), 2)),
+        ("5#2", Selector(SelectorKind.NUMBER, "5", None, 2)),
+        (f"{ID}#1", Selector(SelectorKind.ID, ID, None, 1)),
+        ("sweep.23#1", Selector(SelectorKind.NAME, "sweep.23#1")),
     ],
 )
 def test_reads_each_form(text: str, expected: Selector) -> None:
@@ -100,9 +100,9 @@ def test_finding_nothing_is_an_error_with_the_value(text: str) -> None:
 
 
 def test_all_of_nothing_is_nothing_and_last_of_nothing_an_error() -> None:
-    assert resolve(Selector(Kind.ALL), Shelf()) == []
+    assert resolve(Selector(SelectorKind.ALL), Shelf()) == []
     with pytest.raises(NotFound, match="none was submitted"):
-        resolve(Selector(Kind.LAST), Shelf())
+        resolve(Selector(SelectorKind.LAST), Shelf())
 
 
 @pytest.mark.parametrize("text", ["", "  ", "5.", "5.x", "5.3-1", "last."])
@@ -121,7 +121,7 @@ def test_task_numbers_become_the_indexes_that_the_job_gives_them(array: str, wan
     numbers = range(segment.first, segment.last + 1, segment.step)
     expected = [i for i in (record.spec.index_of(n) for n in numbers) if i is not None]
     try:
-        (target,) = resolve(Selector(Kind.NUMBER, "1", (segment,)), Shelf(record))
+        (target,) = resolve(Selector(SelectorKind.NUMBER, "1", (segment,)), Shelf(record))
     except NotFound:
         assert not expected
         return
@@ -148,7 +148,7 @@ def test_a_name_that_could_not_be_selected_by_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "nightly", "build 5", "5a", "v1.2", "lasting"])
 def test_other_names_select_their_job(name: str) -> None:
     check_name(name)
-    assert not name or parse_selector(name) == Selector(Kind.NAME, name)
+    assert not name or parse_selector(name) == Selector(SelectorKind.NAME, name)
 
 
 def test_selectors_together_mean_each_job_once_and_its_tasks_together() -> None:
@@ -179,7 +179,9 @@ def test_many_selectors_of_single_tasks_are_refused_together() -> None:
 def test_parts_that_reach_over_many_segments_are_refused() -> None:
     record = JobRecord(1, "", "", JobSpec(("a",), array=tuple(ArraySegment(n, n) for n in range(0, 20_000, 2))), 0.0)
     with pytest.raises(InvalidInput, match="too many single tasks"):
-        resolve(Selector(Kind.NUMBER, "1", tuple(ArraySegment(n, 30_000 + n, 7) for n in range(4))), Shelf(record))
+        resolve(
+            Selector(SelectorKind.NUMBER, "1", tuple(ArraySegment(n, 30_000 + n, 7) for n in range(4))), Shelf(record)
+        )
 
 
 def test_a_number_is_found_among_many_segments_without_a_look_at_each() -> None:

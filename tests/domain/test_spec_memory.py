@@ -13,7 +13,7 @@ from cluster.domain.scheduler.events import HeartbeatReceived, JobSubmitted
 from cluster.domain.session import spec_memory
 from cluster.domain.session.messages import Assign, Attempts
 from cluster.domain.session.spec_memory import SpecMemory, weigh
-from cluster.domain.worker.messages import CloseSession as HangUp
+from cluster.domain.worker.messages import HangUp
 from cluster.rpc.convert import messages_from_response, response_to_proto
 from tests.domain import worker_bench
 from tests.domain.core_bench import Bench, failed, spec, uuid

@@ -9,10 +9,8 @@ from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import HeartbeatAnswered, Hello, Welcome
 from cluster.domain.worker.core import GOODBYE, WELCOME_WITHIN
 from cluster.domain.worker.messages import (
-    CloseSession as HangUp,
-)
-from cluster.domain.worker.messages import (
     Finished,
+    HangUp,
     LauncherConnected,
     Renew,
     SendHeartbeat,

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.domain.job.spec import JobRecord, JobSpec
 from cluster.domain.job.visible import VisibleJobs
-from cluster.domain.trust.identity import Caller, Identity, Kind, Role
+from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Role
 
 # By number: of the first ada, of the second, of bob, and of the second again.
 RECORDS = {
@@ -42,7 +42,7 @@ class All:
     ],
 )
 def test_users_see_their_own_by_whatever_they_ask_for(role: Role, user_id: str, seen: list[int]) -> None:
-    caller = Caller(Identity("0123456789abcdef", Kind.USER, "ada"), role, user_id=user_id)
+    caller = Caller(Identity("0123456789abcdef", IdentityKind.USER, "ada"), role, user_id=user_id)
     visible = VisibleJobs(All(), caller)
     assert list(visible.numbers()) == seen
     assert [n for n in range(6) if visible.record(n)] == seen

@@ -24,9 +24,9 @@ from cluster.domain.session.spec_memory import MOST_SPECS
 from cluster.domain.worker.core import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
 from cluster.domain.worker.messages import (
     AckJournal,
-    CloseSession,
     Define,
     HandOver,
+    HangUp,
     LauncherConnected,
     LauncherLost,
     LauncherReported,
@@ -38,7 +38,7 @@ from cluster.domain.worker.messages import (
     SendHeartbeat,
     SendHello,
     SendReport,
-    SessionClosed,
+    SessionEnded,
     SessionReady,
     Start,
     StartItem,
@@ -76,7 +76,7 @@ def test_a_scheduler_of_an_older_epoch_commands_nothing() -> None:
     bench.turn(NOTHING)
     bench.turn(SessionReady(1))
     [close] = bench.down(Welcome(6, LEASE), assign(0, 9))
-    assert isinstance(close, CloseSession)
+    assert isinstance(close, HangUp)
     assert "epoch 6" in close.why
     assert bench.core.epoch == 7
 
@@ -101,7 +101,7 @@ def test_backs_off_longer_each_time_up_to_a_bound_and_starts_over_once_welcomed(
     bench.turn(held)
     waits = []
     for session in range(1, 10):
-        bench.turn(SessionClosed(session, jitter=1.0))
+        bench.turn(SessionEnded(session, jitter=1.0))
         deadline = bench.core.next_deadline()
         assert deadline is not None
         waits.append(deadline - bench.now)
@@ -110,22 +110,22 @@ def test_backs_off_longer_each_time_up_to_a_bound_and_starts_over_once_welcomed(
     assert waits == pytest.approx([min(most, BACKOFF_FIRST * 2**n) for n in range(9)])
     bench.turn(SessionReady(10))
     bench.down(Welcome(1, LEASE), session=10)
-    bench.turn(SessionClosed(10, jitter=0.0))
+    bench.turn(SessionEnded(10, jitter=0.0))
     assert bench.core.next_deadline() == pytest.approx(bench.now + BACKOFF_FIRST / 2)
 
 
 def test_what_comes_from_another_session_is_not_read() -> None:
     bench = Bench().opened()
     assert bench.down(assign(0, 1), session=0) == []
-    assert bench.turn(SessionClosed(0, 0.0), SessionReady(1), SessionReady(0)) == []
+    assert bench.turn(SessionEnded(0, 0.0), SessionReady(1), SessionReady(0)) == []
     assert bench.core.connected
 
 
 def test_without_a_launcher_there_is_no_session() -> None:
     bench = Bench().opened()
-    assert bench.turn(LauncherLost()) == [CloseSession(1, "the launcher does not answer")]
+    assert bench.turn(LauncherLost()) == [HangUp(1, "the launcher does not answer")]
     assert bench.down(assign(0, 1)) == []
-    bench.turn(SessionClosed(1, 1.0))
+    bench.turn(SessionEnded(1, 1.0))
     bench.now += 60
     assert bench.core.next_deadline() is None
     assert bench.turn() == []
@@ -138,7 +138,7 @@ def test_a_scheduler_that_says_nothing_after_hello_is_tried_anew() -> None:
     bench.turn(SessionReady(1))
     bench.now += WELCOME_WITHIN
     assert bench.core.next_deadline() == bench.now
-    assert bench.turn() == [CloseSession(1, "the scheduler has not answered for 10 s")]
+    assert bench.turn() == [HangUp(1, "the scheduler has not answered for 10 s")]
 
 
 def test_a_worker_that_stands_alone_never_connects() -> None:
@@ -168,7 +168,7 @@ def test_a_scheduler_that_answers_no_heartbeat_for_a_whole_lease_is_hung_up_on()
     for bench.now in (105.0, 110.0):
         bench.turn()
     bench.now = 115.0
-    assert bench.turn() == [CloseSession(1, "the scheduler has not answered a heartbeat for 15 s")]
+    assert bench.turn() == [HangUp(1, "the scheduler has not answered a heartbeat for 15 s")]
     assert bench.down(HeartbeatAnswered(2)) == []
 
 
@@ -201,7 +201,7 @@ def test_the_task_of_a_job_that_is_no_array_has_no_number() -> None:
 def test_an_assign_without_a_spec_makes_both_sides_start_afresh() -> None:
     bench = Bench().opened()
     assert bench.down(assign(0, 1, spec=None), assign(1, 2)) == [
-        CloseSession(1, "the scheduler assigned tasks of job 5 without its spec")
+        HangUp(1, "the scheduler assigned tasks of job 5 without its spec")
     ]
 
 
@@ -213,7 +213,7 @@ def test_a_job_that_was_forgotten_for_others_needs_its_spec_again() -> None:
     assert bench.down(Assign(Attempts(6, 1, (Range(1, 2),)), None, 30.0)) == [Start(0, (StartItem(key(1, job=6), 3),))]
     assert bench.down(assign(0, 1))[0] == Define(1, 5, ID, SPEC, 30.0)  # of 7, which was assigned longest ago
     [close] = bench.down(Assign(Attempts(7, 1, (Range(1, 2),)), None, 30.0))
-    assert isinstance(close, CloseSession)
+    assert isinstance(close, HangUp)
 
 
 def test_an_attempt_that_ended_is_not_started_again_while_its_report_is_under_way() -> None:
@@ -375,7 +375,7 @@ def test_everything_unacknowledged_is_told_again_in_the_next_session() -> None:
     bench = Bench().opened()
     bench.turn(LauncherReported([ended(1, 0)]))
     assert bench.turn(LauncherReported([ended(2, 1)])) == []
-    bench.turn(SessionClosed(1, 0.0))
+    bench.turn(SessionEnded(1, 0.0))
     assert bench.turn(LauncherReported([Started(3, "5.2#1", 9, 1)])) == []
     bench.now += 10
     assert bench.turn() == [OpenSession(2)]
@@ -416,7 +416,7 @@ def test_reports_about_own_jobs_are_handed_over_and_never_overtake_those_of_the_
 
 def test_who_was_expelled_knocks_no_more() -> None:
     bench = Bench().opened()
-    bench.turn(SessionClosed(1, 0.0, for_good=True))
+    bench.turn(SessionEnded(1, 0.0, for_good=True))
     bench.now += 3600
     assert bench.core.next_deadline() is None
     assert bench.turn() == []

@@ -11,16 +11,16 @@ from cluster.domain.session.messages import (
 from cluster.domain.worker.core import GOODBYE, REPORT_EVERY
 from cluster.domain.worker.messages import (
     AckJournal,
-    CloseSession,
     Define,
     Finished,
+    HangUp,
     LauncherConnected,
     LauncherLost,
     LauncherReported,
     Renew,
     SendHeartbeat,
     SendReport,
-    SessionClosed,
+    SessionEnded,
     ShutdownRequested,
     StopAttempts,
     Withdraw,
@@ -96,8 +96,8 @@ def test_a_launcher_that_comes_while_the_agent_ends_is_told_what_the_one_before_
 def test_jobs_that_are_to_be_stopped_wait_for_the_launcher_after_one_that_died() -> None:
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], (), ()))
     bench.turn(ShutdownRequested(stop_jobs=True))
-    assert [type(effect) for effect in bench.turn(LauncherLost())] == [CloseSession]
-    assert bench.turn(SessionClosed(1, 0.0)) == []
+    assert [type(effect) for effect in bench.turn(LauncherLost())] == [HangUp]
+    assert bench.turn(SessionEnded(1, 0.0)) == []
     lost = Ended(1, "5.0#1", "lost")
     assert bench.turn(LauncherConnected("another", (), (), [lost]))[-1] == Finished()
 

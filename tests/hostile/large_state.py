@@ -10,7 +10,7 @@ from cluster.domain.job.spec import PACKED, ArraySegment, JobRecord, JobSpec, Ok
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.trust.enrolments import Enrolment
-from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item
@@ -66,7 +66,7 @@ def _workers(count: int) -> Iterator[Item]:
     for number in range(count):
         worker_id = f"10000000-0000-7000-8000-{number:012d}"
         yield WorkerRecord(worker_id, f"w{number}", 4000, "h:1", "1", LONG_AGO, "one")
-        yield Enrolment(Kind.WORKER, worker_id, number + 1, "t0", LONG_AGO + number)
+        yield Enrolment(IdentityKind.WORKER, worker_id, number + 1, "t0", LONG_AGO + number)
 
 
 def _members(count: int) -> Iterator[Item]:
@@ -74,4 +74,4 @@ def _members(count: int) -> Iterator[Item]:
         name = f"person{number}"
         yield UserRecord(name, Role.USER, LONG_AGO + number)
         yield TokenRecord(f"t{number}", f"hash{number}", Role.USER, name, LONG_AGO + number, 2 * LONG_AGO, None)
-        yield Enrolment(Kind.USER, name, number + 1, f"t{number}", LONG_AGO + number)
+        yield Enrolment(IdentityKind.USER, name, number + 1, f"t{number}", LONG_AGO + number)

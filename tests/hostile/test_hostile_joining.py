@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.base.errors import Conflict
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.errors import calling
@@ -30,7 +30,7 @@ def test_a_crowd_at_one_address_keeps_nobody_else_from_joining(tmp_path: Path, h
     async def body(cluster: SmallCluster) -> None:
         host, _, port = cluster.join_address.rpartition(":")
         crowds = []
-        channel = cluster.dial(cluster.issue(Kind.USER, "ann"))
+        channel = cluster.dial(cluster.issue(IdentityKind.USER, "ann"))
         stub = jobs_pb2_grpc.JobsStub(channel)
         try:
             for source in hosts:

@@ -13,7 +13,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from cluster.domain.trust.identity import Kind, Role, scheduler_server_name
+from cluster.domain.trust.identity import IdentityKind, Role, scheduler_server_name
 from cluster.pki.files import save_credentials
 from cluster.rpc.intake import LARGE
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
@@ -89,7 +89,7 @@ def test_many_large_requests_that_are_refused_take_little_memory(tmp_path: Path,
 
     async def body(cluster: Cluster) -> None:
         key, file = tmp_path / "key.pem", tmp_path / "request"
-        kind, who = (Kind.WORKER, W1) if method == SESSION else (Kind.USER, "admin")
+        kind, who = (IdentityKind.WORKER, W1) if method == SESSION else (IdentityKind.USER, "admin")
         save_credentials(key, cluster.credentials(kind, who))
         file.write_bytes(request)
         server_name = scheduler_server_name(cluster.authority.cluster_id)

@@ -114,18 +114,18 @@ class Ground(Lab):
         path = self.outputs / f"{key.split('.')[1].replace('#', '.')}.err"
         return path.read_text() if path.exists() else "it said nothing"
 
-    def survivors(self, *others: int) -> list[tree.Process]:
+    def survivors(self, *others: int) -> list[tree.ProcessStat]:
         """All that runs below the launcher, and is none of ours."""
         found = [*filter(None, map(tree.read_process, self._inside()))]
         return [p for p in found if p.pid not in others and _runs(p.pid) and _name(p.pid) not in OURS]
 
-    async def outlived(self, until: float, *others: int) -> list[tree.Process]:
+    async def outlived(self, until: float, *others: int) -> list[tree.ProcessStat]:
         """The survivors, once there are none or that time (monotonic clock) has come. No event tells of that."""
         while (left := self.survivors(*others)) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return left
 
-    def describe(self, processes: list[tree.Process]) -> str:
+    def describe(self, processes: list[tree.ProcessStat]) -> str:
         return ", ".join(f"{p.pid} {p.state} below {p.parent}: {_command(p.pid)}" for p in processes[:5])
 
     def _inside(self) -> Iterator[int]:

@@ -20,7 +20,7 @@ from cluster.domain.job.spec import JobRecord, JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.trust.credentials import format_credentials
-from cluster.domain.trust.identity import Kind, Role, Standing
+from cluster.domain.trust.identity import IdentityKind, Role, Standing
 from cluster.pki.authority import create_authority
 from cluster.pki.peers import parse_peer
 from cluster.rpc.credentials import ServingCredentials
@@ -339,7 +339,7 @@ class Double:
         authority = create_authority(self._directory / "ca.pem", CLUSTER, now)
         self.credentials_file.touch(0o600)
         self.credentials_file.write_bytes(
-            format_credentials(authority.issue(authority.identity(Kind.USER, "ann"), now))
+            format_credentials(authority.issue(authority.identity(IdentityKind.USER, "ann"), now))
         )
         gate = Gate(
             parse=lambda pem: parse_peer(pem, CLUSTER),
@@ -348,7 +348,7 @@ class Double:
             now=time.time,
         )
         server = mutual_tls_server(gate, [lambda s: jobs_pb2_grpc.add_JobsServicer_to_server(self.jobs, s)])
-        serving = ServingCredentials(authority.issue(authority.identity(Kind.SCHEDULER, "main"), now))
+        serving = ServingCredentials(authority.issue(authority.identity(IdentityKind.SCHEDULER, "main"), now))
         self.address = f"127.0.0.1:{listen(server, '127.0.0.1:0', serving.mutual())}"
         await server.start()
         self._ready.set()

@@ -18,7 +18,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import LEASE
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind, Role, scheduler_server_name
+from cluster.domain.trust.identity import IdentityKind, Role, scheduler_server_name
 from cluster.domain.trust.users import UserRecord
 from cluster.pki.authority import Authority, open_authority, refresh_credentials
 from cluster.rpc.channel import dial
@@ -29,7 +29,7 @@ from cluster.rpc.convert import (
 )
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
-from cluster.scheduler.service import Addresses, Service
+from cluster.scheduler.service import Addresses, SchedulerService
 from cluster.store.sqlite.store import SqliteStore
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.patience import PATIENCE
@@ -53,7 +53,7 @@ class Cluster:
     async def start(self) -> None:
         credentials = refresh_credentials(self.authority, self.directory, time.time(), 0.6)
         self.store = SqliteStore(self.directory / "cluster.db", self.authority.cluster_id)
-        self.service = Service(self.authority, credentials, self.store, self.directory, self._lease)
+        self.service = SchedulerService(self.authority, credentials, self.store, self.directory, self._lease)
         await self.service.start(Addresses(ANYWHERE, ANYWHERE))
 
     async def stop(self) -> None:
@@ -71,20 +71,20 @@ class Cluster:
         admission = self.service.admission
         await admission._save(admission.members.keep([UserRecord(name, role, 1.0) for name, role in roles.items()]))
 
-    def credentials(self, kind: Kind, name: str) -> Credentials:
+    def credentials(self, kind: IdentityKind, name: str) -> Credentials:
         return self.authority.issue(self.authority.identity(kind, name), time.time())
 
-    def channel(self, kind: Kind, name: str) -> grpc.aio.Channel:
+    def channel(self, kind: IdentityKind, name: str) -> grpc.aio.Channel:
         server_name = scheduler_server_name(self.authority.cluster_id)
         channel = dial(self.service.address, self.credentials(kind, name), server_name)
         self._channels.append(channel)
         return channel
 
     def user(self, name: str = "admin") -> "User":
-        return User(self.channel(Kind.USER, name), self.service.address)
+        return User(self.channel(IdentityKind.USER, name), self.service.address)
 
     def worker(self, worker_id: str = W1, name: str = "box", millicpus: int = 2000) -> "Worker":
-        return Worker(self.channel(Kind.WORKER, worker_id), self.service.address, name, millicpus)
+        return Worker(self.channel(IdentityKind.WORKER, worker_id), self.service.address, name, millicpus)
 
 
 class User:

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.client import AsyncClient
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.files import load_credentials, private_directory, save_credentials, write_private
 from tests.integration.schedulers import Cluster, in_cluster
 
@@ -31,7 +31,7 @@ def test_use_renews_what_is_due_and_leaves_what_is_fresh(tmp_path: Path, monkeyp
 async def after_one_call(cluster: Cluster, home: Path, age: float) -> Credentials:
     """Logs in with a certificate of that age, lists the jobs, and returns what was logged in with."""
     authority = cluster.authority
-    used = authority.issue(authority.identity(Kind.USER, "admin"), time.time() - age)
+    used = authority.issue(authority.identity(IdentityKind.USER, "admin"), time.time() - age)
     place = private_directory(home / "user")
     save_credentials(place / "credentials.pem", used)
     write_private(place / "cluster.json", json.dumps({"scheduler": cluster.service.address}).encode())

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from cluster.launcher import tree
-from cluster.launcher.tree import Process
+from cluster.launcher.tree import ProcessStat
 from tests.faults import no_descriptor_left
 
 pytestmark = pytest.mark.slow
@@ -88,7 +88,7 @@ def test_a_leader_that_hides_is_known_by_when_it_was_begun(early: float, killed:
 
 def test_descendants_are_found_below_each_root() -> None:
     parents = {2: 1, 3: 2, 4: 3, 5: 1, 6: 5}
-    table = {pid: Process(pid, "S", parent, 1, 0) for pid, parent in parents.items()}
+    table = {pid: ProcessStat(pid, "S", parent, 1, 0) for pid, parent in parents.items()}
     assert set(tree.descendants([3, 5, 99], table)) == {3, 4, 5, 6}
 
 
@@ -172,7 +172,7 @@ def test_a_process_whose_first_thread_has_ended_is_alive(tmp_path: Path) -> None
 
 def test_what_appears_while_the_rest_is_killed_is_killed_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody sees again to what a slot leaves when it dies with its launcher."""
-    found = [{Process(pid, "S", 1, 1, pid)} for pid in range(2, 6)]
+    found = [{ProcessStat(pid, "S", 1, 1, pid)} for pid in range(2, 6)]
     rounds = iter([*found, found[-1]])  # that one takes long to die
     monkeypatch.setattr(tree, "kill_all", lambda find: (next(rounds), set()))
     assert tree.kill_for_good(dict) == (set().union(*found), set())

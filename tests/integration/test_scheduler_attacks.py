@@ -10,7 +10,7 @@ import pytest
 from cluster.domain.base.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, NotPermitted
 from cluster.domain.job.spec import ArraySegment
 from cluster.domain.session.messages import Assign, ReportAcknowledged
-from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.joiner import Joined, join_by_token
@@ -54,7 +54,7 @@ def test_a_job_of_somebody_else_is_not_there_whatever_it_is_called_by(tmp_path: 
 def test_a_worker_is_no_user_and_no_other_worker(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, good, bad = cluster.user(), cluster.worker(W1), cluster.worker(W2, name="bad")
-        pretender = User(cluster.channel(Kind.WORKER, W2), cluster.service.address)
+        pretender = User(cluster.channel(IdentityKind.WORKER, W2), cluster.service.address)
         for call in (pretender.jobs(), pretender.submit("x"), pretender.cancel("all")):
             with pytest.raises(NotPermitted):
                 await call
@@ -227,8 +227,8 @@ def test_a_job_that_is_named_often_is_answered_once(tmp_path: Path) -> None:
 def test_a_token_that_is_shown_at_the_wrong_door_keeps_its_use(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         for role, user, right, wrong in [
-            (Role.WORKER, "", Kind.WORKER, Kind.USER),
-            (Role.VIEWER, "ada", Kind.USER, Kind.WORKER),
+            (Role.WORKER, "", IdentityKind.WORKER, IdentityKind.USER),
+            (Role.VIEWER, "ada", IdentityKind.USER, IdentityKind.WORKER),
         ]:
             token, record = cluster.service.new_token(role, 60.0, 1, user)
             await cluster.service.admission.add(record)

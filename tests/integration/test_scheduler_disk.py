@@ -15,7 +15,7 @@ from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, OkEnds
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
-from cluster.domain.trust.identity import Caller, Kind, Role
+from cluster.domain.trust.identity import Caller, IdentityKind, Role
 from cluster.rpc.convert import report_to_proto
 from cluster.scheduler import driver, patience, writing
 from cluster.scheduler.batch import Batch
@@ -428,7 +428,7 @@ def test_an_expulsion_that_nobody_waits_for_any_more_goes_on_when_the_disk_heals
         await cluster.user("ada").submit("true")
         disk, expelling, admin = Disk(cluster), cluster.service.expelling, cluster.directory / "admin.pem"
         before = admin.read_bytes()
-        by = Caller(cluster.authority.identity(Kind.USER, "eve"), Role.ADMIN)
+        by = Caller(cluster.authority.identity(IdentityKind.USER, "eve"), Role.ADMIN)
         disk.full = True
         with short_patience(), pytest.raises(Unreachable, match="is under way, but not on disk yet: the database"):
             await expelling.revoke_user(name, and_joined=False, keep_jobs=False, by=by)

@@ -14,7 +14,7 @@ from cluster.domain.base.errors import Conflict, InvalidInput
 from cluster.domain.job.spec import ArraySegment
 from cluster.domain.job.states import TaskState
 from cluster.domain.session.messages import Assign
-from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.users import UserRecord
 from cluster.rpc.errors import calling
 from cluster.scheduler import cancelling, listing, showing, tasks_shown
@@ -29,7 +29,7 @@ SEVERAL = tuple((f"V{n}", "x" * 100_000) for n in range(14))
 
 
 def backend(cluster: Cluster) -> SchedulerBackend:
-    return SchedulerBackend(cluster.service.address, cluster.credentials(Kind.USER, "admin"))
+    return SchedulerBackend(cluster.service.address, cluster.credentials(IdentityKind.USER, "admin"))
 
 
 def small_pages(patch: pytest.MonkeyPatch, jobs: int = 2) -> None:

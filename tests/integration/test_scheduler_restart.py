@@ -16,14 +16,14 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.session.messages import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged
-from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.pki.enrol import KeyRequest
 from cluster.pki.peers import check_pinned_chain
 from cluster.rpc.convert import hello_to_proto
 from cluster.rpc.joiner import join_by_token
-from cluster.scheduler.service import Service
+from cluster.scheduler.service import SchedulerService
 from cluster.scheduler.sessions import MOST_WAITING, Line
 from cluster.store.interface import Item, StoreFailed
 from cluster.v1 import job_pb2, scheduler_pb2
@@ -171,7 +171,7 @@ class SlowDisk:
         await asyncio.gather(*tasks)
         assert not any(early)
 
-    async def let_it_stop(self, call: Coroutine[Any, Any, T], service: Service) -> T:
+    async def let_it_stop(self, call: Coroutine[Any, Any, T], service: SchedulerService) -> T:
         """What the call answers when the scheduler is told to stop before what it has done is on disk."""
         task = asyncio.create_task(call)
         await asyncio.to_thread(self.reached.wait, PATIENCE)
@@ -199,7 +199,7 @@ def test_a_user_who_joins_twice_at_once_is_on_disk_for_both(tmp_path: Path) -> N
         admission = cluster.service.admission
         _, record = cluster.service.new_token(Role.USER, 60.0, 2, "ann")
         await admission.add(record)
-        joins = [admission._admit(Kind.USER, record.secret_hash, None) for _ in range(2)]
+        joins = [admission._admit(IdentityKind.USER, record.secret_hash, None) for _ in range(2)]
         await SlowDisk(cluster, UserRecord).let_both_wait(*joins)
 
     in_cluster(tmp_path, body)
@@ -275,7 +275,7 @@ def test_when_the_store_fails_every_call_says_so_and_nothing_is_lost(tmp_path: P
 
 async def _health(cluster: Cluster) -> set[int]:
     """Of the whole, and of each service: they share one driver."""
-    channel: grpc.aio.Channel = cluster.channel(Kind.USER, "admin")
+    channel: grpc.aio.Channel = cluster.channel(IdentityKind.USER, "admin")
     names = ("", "cluster.v1.Jobs", "cluster.v1.Scheduler", "cluster.v1.Tokens")
     asked = (health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name)) for name in names)
     return {(await answer).status for answer in asked}

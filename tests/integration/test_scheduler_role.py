@@ -19,7 +19,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, JobSpec, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind, scheduler_server_name
+from cluster.domain.trust.identity import IdentityKind, scheduler_server_name
 from cluster.domain.trust.renewal import EARLIEST
 from cluster.domain.trust.tokens import parse_join_token
 from cluster.pki.authority import open_authority, refresh_credentials
@@ -31,7 +31,15 @@ from cluster.rpc.errors import calling
 from cluster.rpc.joiner import Joined, join_by_token, renew
 from cluster.scheduler import patience
 from cluster.scheduler.job_log import tell
-from cluster.scheduler.process import Ready, SchedulerOptions, _advertised, _credentials, _keep_renewed, _valid, serve
+from cluster.scheduler.process import (
+    ReadyScheduler,
+    SchedulerOptions,
+    _advertised,
+    _credentials,
+    _keep_renewed,
+    _valid,
+    serve,
+)
 from cluster.store.interface import StoreFailed
 from cluster.store.sqlite.store import SqliteStore
 from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc
@@ -40,11 +48,11 @@ from tests.patience import PATIENCE
 from tests.small_disk import small_disk
 
 
-def serving(directory: Path, body: Callable[[Ready], Awaitable[None]], **options: str) -> int:
+def serving(directory: Path, body: Callable[[ReadyScheduler], Awaitable[None]], **options: str) -> int:
     """Runs `body` beside a scheduler, then sends this process SIGTERM. Returns the scheduler's exit code."""
 
     async def main() -> int:
-        ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        ready: asyncio.Future[ReadyScheduler] = asyncio.get_running_loop().create_future()
         wanted = SchedulerOptions(directory, **({"listen": ANYWHERE} | options))  # type: ignore[arg-type]
         async with asyncio.timeout(PATIENCE):
             running = asyncio.create_task(serve(wanted, ready.set_result))
@@ -60,13 +68,13 @@ def serving(directory: Path, body: Callable[[Ready], Awaitable[None]], **options
     return asyncio.run(main())
 
 
-async def nothing(ready: Ready) -> None: ...
+async def nothing(ready: ReadyScheduler) -> None: ...
 
 
 def test_first_start_makes_all_there_is_and_the_next_only_serves(tmp_path: Path) -> None:  # S2.13
-    first: list[Ready] = []
+    first: list[ReadyScheduler] = []
 
-    async def look(ready: Ready) -> None:
+    async def look(ready: ReadyScheduler) -> None:
         first.append(ready)
         status = json.loads((tmp_path / "scheduler.json").read_text())
         assert status == {
@@ -94,17 +102,17 @@ async def join(line: str) -> Joined:
 def test_workers_join_by_the_printed_line_and_by_the_local_file(tmp_path: Path) -> None:
     local = ""
 
-    async def body(ready: Ready) -> None:
+    async def body(ready: ReadyScheduler) -> None:
         nonlocal local
         local = (tmp_path / "join-token").read_text()
         for line in (ready.join_token, local, local):
             joined = await join(line)
-            assert joined.identity.kind is Kind.WORKER
+            assert joined.identity.kind is IdentityKind.WORKER
             assert joined.scheduler_address == ready.address
 
     serving(tmp_path, body)
 
-    async def again(ready: Ready) -> None:
+    async def again(ready: ReadyScheduler) -> None:
         old = parse_join_token(local)
         stale = str(parse_join_token((tmp_path / "join-token").read_text())).replace(ready.join_address, "", 1)
         assert old.secret not in stale
@@ -117,7 +125,7 @@ def test_workers_join_by_the_printed_line_and_by_the_local_file(tmp_path: Path) 
 def test_the_local_admin_makes_tokens_and_their_uses_are_counted(tmp_path: Path) -> None:
     made: list[str] = []
 
-    async def body(ready: Ready) -> None:
+    async def body(ready: ReadyScheduler) -> None:
         stub = admin_stub(tmp_path, ready)
         with calling(ready.address):
             answer = await stub.CreateToken(admin_pb2.CreateTokenRequest(role="user", life=60, uses=2, user="ann"))
@@ -138,7 +146,7 @@ def test_the_local_admin_makes_tokens_and_their_uses_are_counted(tmp_path: Path)
 
     serving(tmp_path, body)
 
-    async def after_restart(ready: Ready) -> None:
+    async def after_restart(ready: ReadyScheduler) -> None:
         stub = admin_stub(tmp_path, ready)
         tokens = (await stub.ListTokens(admin_pb2.ListTokensRequest())).tokens
         assert [(t.role, t.user, t.uses_left) for t in tokens] == [("worker", "", 10), ("user", "ann", 1)]
@@ -155,13 +163,13 @@ def test_the_local_admin_makes_tokens_and_their_uses_are_counted(tmp_path: Path)
     serving(tmp_path, after_restart)
 
 
-def admin_stub(directory: Path, ready: Ready) -> "admin_pb2_grpc.TokensStub":
+def admin_stub(directory: Path, ready: ReadyScheduler) -> "admin_pb2_grpc.TokensStub":
     credentials = load_credentials(directory / "admin.pem")
     return admin_pb2_grpc.TokensStub(dial(ready.address, credentials, scheduler_server_name(ready.cluster_id)))
 
 
 def test_certificates_are_renewed_over_the_wire(tmp_path: Path) -> None:
-    async def body(ready: Ready) -> None:
+    async def body(ready: ReadyScheduler) -> None:
         credentials = load_credentials(tmp_path / "admin.pem")
         async with dial(ready.address, credentials, scheduler_server_name(ready.cluster_id)) as channel:
             key = KeyRequest()
@@ -199,14 +207,14 @@ def test_a_start_that_came_to_nothing_leaves_the_first_line_to_the_next(tmp_path
         taken.listen()
         refusal(tmp_path, Conflict, listen=f"127.0.0.1:{taken.getsockname()[1]}")
 
-    async def look(ready: Ready) -> None:
+    async def look(ready: ReadyScheduler) -> None:
         assert ready.join_token
 
     assert serving(tmp_path, look) == 0
 
 
 def test_a_directory_has_one_scheduler(tmp_path: Path) -> None:
-    async def body(ready: Ready) -> None:
+    async def body(ready: ReadyScheduler) -> None:
         with pytest.raises(Conflict, match=rf"a scheduler \(pid {os.getpid()}\) already uses {tmp_path}"):
             await serve(SchedulerOptions(tmp_path, ANYWHERE), lambda _: None)
         assert (tmp_path / "scheduler.json").exists()
@@ -234,7 +242,9 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
 
 def test_its_own_certificate_is_renewed_when_due(tmp_path: Path) -> None:
     authority = open_authority(private_directory(tmp_path), time.time())
-    worn = authority.issue(authority.identity(Kind.SCHEDULER, "main"), time.time(), life=1.0)  # most of it is backdated
+    worn = authority.issue(
+        authority.identity(IdentityKind.SCHEDULER, "main"), time.time(), life=1.0
+    )  # most of it is backdated
     save_credentials(tmp_path / "scheduler.pem", worn)
 
     async def body() -> None:
@@ -260,7 +270,7 @@ class Serving:
 
 
 def test_a_store_that_failed_shows_in_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(ready: Ready) -> None:
+    async def body(ready: ReadyScheduler) -> None:
         def damaged(store: SqliteStore, items: list[object]) -> None:
             raise StoreFailed("the database cannot be written: it is damaged")
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
 from cluster.domain.trust.enrolments import BY_HAND
-from cluster.domain.trust.identity import Identity, Kind
+from cluster.domain.trust.identity import Identity, IdentityKind
 from cluster.pki import certificates
 from cluster.pki.authority import Authority, create_authority, open_authority, refresh_credentials
 from cluster.pki.enrol import KeyRequest
@@ -173,7 +173,7 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
 
 
 def test_credentials_survive_their_file(tmp_path: Path, authority: Authority) -> None:
-    credentials = authority.issue(authority.identity(Kind.USER, "ann"), NOW)
+    credentials = authority.issue(authority.identity(IdentityKind.USER, "ann"), NOW)
     save_credentials(tmp_path / "ann.pem", credentials)
     assert load_credentials(tmp_path / "ann.pem") == credentials
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".ann")] == []
@@ -185,7 +185,7 @@ def test_damaged_credentials_are_one_clear_error(
     tmp_path: Path, authority: Authority, damage: Callable[[bytes], bytes]
 ) -> None:
     path = tmp_path / "ann.pem"
-    save_credentials(path, authority.issue(authority.identity(Kind.USER, "ann"), NOW))
+    save_credentials(path, authority.issue(authority.identity(IdentityKind.USER, "ann"), NOW))
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
         ClusterError, match=r"ann\.pem (holds no credentials|is something else than credentials: expected)"
@@ -209,13 +209,13 @@ def test_credentials_beside_the_ca_are_renewed_when_due(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "days", "server"),
     [
-        (Kind.SCHEDULER, "main", 7, "scheduler.{}.cluster.internal"),
-        (Kind.WORKER, WORKER, 7, WORKER + ".worker.{}.cluster.internal"),
-        (Kind.USER, "ann", 30, None),
+        (IdentityKind.SCHEDULER, "main", 7, "scheduler.{}.cluster.internal"),
+        (IdentityKind.WORKER, WORKER, 7, WORKER + ".worker.{}.cluster.internal"),
+        (IdentityKind.USER, "ann", 30, None),
     ],
 )
 def test_a_leaf_says_who_and_what_for_and_how_long(
-    authority: Authority, kind: Kind, name: str, days: int, server: str | None
+    authority: Authority, kind: IdentityKind, name: str, days: int, server: str | None
 ) -> None:
     identity = authority.identity(kind, name)
     leaf = x509.load_pem_x509_certificate(authority.issue(identity, NOW).certificate_pem)
@@ -250,7 +250,7 @@ def test_the_ca_signs_leaves_only(authority: Authority) -> None:
 
 
 def test_no_two_serials_are_alike(authority: Authority) -> None:
-    identity = authority.identity(Kind.USER, "ann")
+    identity = authority.identity(IdentityKind.USER, "ann")
     serials = {
         parse_peer(authority.issue(identity, NOW).certificate_pem, authority.cluster_id).serial for _ in range(20)
     }
@@ -259,12 +259,12 @@ def test_no_two_serials_are_alike(authority: Authority) -> None:
 
 def test_a_leaf_never_outlives_its_ca(authority: Authority) -> None:
     late = NOW + certificates.CA_LIFE - 60
-    assert authority.issue(authority.identity(Kind.USER, "ann"), late).not_after == NOW + certificates.CA_LIFE
+    assert authority.issue(authority.identity(IdentityKind.USER, "ann"), late).not_after == NOW + certificates.CA_LIFE
 
 
 def test_a_ca_certifies_nobody_of_another_cluster(authority: Authority) -> None:
     with pytest.raises(InvalidInput, match="cannot certify"):
-        authority.issue(Identity("f" * 16, Kind.USER, "ann"), NOW)
+        authority.issue(Identity("f" * 16, IdentityKind.USER, "ann"), NOW)
 
 
 # --- requests ---
@@ -280,7 +280,7 @@ def signed_request(key: "ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey"
 
 def test_only_the_key_of_a_request_counts(authority: Authority) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    identity = authority.identity(Kind.USER, "ann")
+    identity = authority.identity(IdentityKind.USER, "ann")
     leaf = x509.load_pem_x509_certificate(authority.certify(identity, signed_request(key), NOW, BY_HAND))
     assert leaf.public_key() == key.public_key()
     assert leaf.subject.rfc4514_string() == "CN=user ann"
@@ -330,7 +330,7 @@ def odd_leaf(
 
 
 def test_a_good_certificate_names_its_holder(authority: Authority) -> None:
-    identity = authority.identity(Kind.WORKER, WORKER)
+    identity = authority.identity(IdentityKind.WORKER, WORKER)
     credentials = authority.issue(identity, NOW)
     peer = parse_peer(credentials.certificate_pem, authority.cluster_id)
     assert (peer.identity, peer.not_before, peer.not_after) == (identity, NOW - 3600, NOW + 7 * 86400)
@@ -357,7 +357,7 @@ CLIENT = [ExtendedKeyUsageOID.CLIENT_AUTH]
 def test_what_grpc_lets_through_is_refused(
     authority: Authority, make: Callable[[Authority, str], bytes], reason: str
 ) -> None:
-    pem = make(authority, authority.identity(Kind.USER, "ann").uri)
+    pem = make(authority, authority.identity(IdentityKind.USER, "ann").uri)
     with pytest.raises(NotAuthenticated, match=reason):
         parse_peer(pem, authority.cluster_id)
 
@@ -370,7 +370,7 @@ def der(pem: bytes) -> bytes:
 
 
 def test_a_chain_of_the_pinned_ca_is_taken(authority: Authority) -> None:
-    leaf = authority.issue(authority.identity(Kind.SCHEDULER, "main"), NOW).certificate_pem
+    leaf = authority.issue(authority.identity(IdentityKind.SCHEDULER, "main"), NOW).certificate_pem
     assert check_pinned_chain([der(leaf), der(authority.ca_pem)], authority.pin) == (
         authority.ca_pem,
         authority.cluster_id,
@@ -379,7 +379,7 @@ def test_a_chain_of_the_pinned_ca_is_taken(authority: Authority) -> None:
 
 def test_other_chains_are_not(tmp_path: Path, authority: Authority) -> None:
     other = create_authority(tmp_path / "other.pem", authority.cluster_id, NOW)
-    leaf = other.issue(other.identity(Kind.SCHEDULER, "main"), NOW).certificate_pem
+    leaf = other.issue(other.identity(IdentityKind.SCHEDULER, "main"), NOW).certificate_pem
     with pytest.raises(Untrusted, match="its CA is another one"):
         check_pinned_chain([der(leaf), der(other.ca_pem)], authority.pin)
     with pytest.raises(Untrusted, match="not issued by the CA"):

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.domain.base.errors import ClusterError, Conflict, Internal, NotAuthenticated, NotPermitted, Unreachable
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.rpc.errors import calling
 from cluster.rpc.roles import ROLES, allowed
 from cluster.rpc.server import mutual_tls_server
@@ -81,7 +81,7 @@ def test_a_server_with_a_method_outside_the_table_does_not_start(tmp_path: Path)
 def test_handlers_know_the_caller_and_their_errors_arrive_unchanged(tmp_path: Path) -> None:  # S2.3
     async def body(cluster: SmallCluster) -> None:
         with pytest.raises(Conflict, match=r"^user/ann as user$"):
-            await call(cluster, cluster.issue(Kind.USER, "ann"), list_jobs)
+            await call(cluster, cluster.issue(IdentityKind.USER, "ann"), list_jobs)
 
     in_cluster(tmp_path, body)
 
@@ -91,7 +91,7 @@ def test_a_bug_is_answered_by_an_id_and_told_only_to_the_log(tmp_path: Path, cap
         with pytest.raises(Internal, match=r"^internal error [0-9a-f]{8};") as caught:
             await call(
                 cluster,
-                cluster.issue(Kind.USER, "ann"),
+                cluster.issue(IdentityKind.USER, "ann"),
                 lambda channel: jobs_pb2_grpc.JobsStub(channel).Get(jobs_pb2.GetRequest()),
             )
         assert "secret" not in str(caught.value)
@@ -109,16 +109,16 @@ def test_a_role_may_what_the_table_says(tmp_path: Path) -> None:
             ("ann", lambda c: scheduler_pb2_grpc.SchedulerStub(c).Join(scheduler_pb2.JoinRequest())),
         ]:
             with pytest.raises(NotPermitted, match=rf"^user/{name} has the role \w+, which may not (call|use) "):
-                await call(cluster, cluster.issue(Kind.USER, name), make)
+                await call(cluster, cluster.issue(IdentityKind.USER, name), make)
         with pytest.raises(NotPermitted, match=f"worker/{WORKER} has the role worker, which may not call List"):
-            await call(cluster, cluster.issue(Kind.WORKER, WORKER), list_jobs)
+            await call(cluster, cluster.issue(IdentityKind.WORKER, WORKER), list_jobs)
 
     in_cluster(tmp_path, body)
 
 
 def test_every_role_may_ask_for_health(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        for kind, name in [(Kind.USER, "eve"), (Kind.WORKER, WORKER)]:
+        for kind, name in [(IdentityKind.USER, "eve"), (IdentityKind.WORKER, WORKER)]:
             status = await call(cluster, cluster.issue(kind, name), health)
             assert status == health_pb2.HealthCheckResponse.SERVING
 
@@ -128,7 +128,7 @@ def test_every_role_may_ask_for_health(tmp_path: Path) -> None:
 def test_a_removed_user_is_not_known_any_more(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
         with pytest.raises(NotAuthenticated, match="user/bob is not, or no longer, known"):
-            await call(cluster, cluster.issue(Kind.USER, "bob"), health)
+            await call(cluster, cluster.issue(IdentityKind.USER, "bob"), health)
 
     in_cluster(tmp_path, body)
 
@@ -138,7 +138,7 @@ def test_a_removed_user_is_not_known_any_more(tmp_path: Path) -> None:
 
 def test_an_expired_certificate_ends_an_open_connection_at_its_next_call(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        ann = cluster.issue(Kind.USER, "ann")
+        ann = cluster.issue(IdentityKind.USER, "ann")
         async with cluster.dial(ann) as channel:
             await health(channel)
             cluster.now = ann.not_after
@@ -155,20 +155,20 @@ def test_an_expired_certificate_ends_an_open_connection_at_its_next_call(tmp_pat
 
 def test_a_revoked_certificate_ends_an_open_connection_at_its_next_call(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        ann = cluster.issue(Kind.USER, "ann")
+        ann = cluster.issue(IdentityKind.USER, "ann")
         async with cluster.dial(ann) as channel:
             await health(channel)
             cluster.revoked.add(cluster.peer(ann).serial)
             with pytest.raises(NotAuthenticated, match="certificate of user/ann was revoked"), calling(cluster.address):
                 await health(channel)
-        await call(cluster, cluster.issue(Kind.USER, "ann"), health)
+        await call(cluster, cluster.issue(IdentityKind.USER, "ann"), health)
 
     in_cluster(tmp_path, body)
 
 
 def test_revoking_cuts_the_streams_of_that_certificate_alone(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        ann, eve = cluster.issue(Kind.USER, "ann"), cluster.issue(Kind.USER, "eve")
+        ann, eve = cluster.issue(IdentityKind.USER, "ann"), cluster.issue(IdentityKind.USER, "eve")
         async with cluster.dial(ann) as of_ann, cluster.dial(eve) as of_eve:
             cut = jobs_pb2_grpc.JobsStub(of_ann).Wait(jobs_pb2.WaitRequest())
             kept = jobs_pb2_grpc.JobsStub(of_eve).Wait(jobs_pb2.WaitRequest())
@@ -187,7 +187,7 @@ def test_revoking_cuts_the_streams_of_that_certificate_alone(tmp_path: Path) -> 
 
 def test_a_stream_whose_reader_stalls_is_cut_all_the_same(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        ann = cluster.issue(Kind.USER, "ann")
+        ann = cluster.issue(IdentityKind.USER, "ann")
         async with cluster.dial(ann) as channel:
             stream = jobs_pb2_grpc.JobsStub(channel).ReadOutput(jobs_pb2.ReadOutputRequest())
             await stream.read()
@@ -202,7 +202,7 @@ def test_a_stream_whose_reader_stalls_is_cut_all_the_same(tmp_path: Path) -> Non
 
 def test_a_role_that_is_taken_away_cuts_what_it_alone_allowed(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        async with cluster.dial(cluster.issue(Kind.USER, "eve")) as channel:
+        async with cluster.dial(cluster.issue(IdentityKind.USER, "eve")) as channel:
             stream = jobs_pb2_grpc.JobsStub(channel).Wait(jobs_pb2.WaitRequest())
             await stream.read()
             cluster.roles["eve"] = Role.ATTEMPT
@@ -215,7 +215,7 @@ def test_a_role_that_is_taken_away_cuts_what_it_alone_allowed(tmp_path: Path) ->
 
 def test_a_session_is_cut_by_the_timer_when_its_certificate_ends(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        worker = cluster.issue(Kind.WORKER, WORKER)
+        worker = cluster.issue(IdentityKind.WORKER, WORKER)
         async with cluster.dial(worker) as channel:
             cluster.now = worker.not_after  # the gate will look again one second after this
             stream = scheduler_pb2_grpc.SchedulerStub(channel).Session()
@@ -234,7 +234,7 @@ def test_a_session_is_cut_by_the_timer_when_its_certificate_ends(tmp_path: Path)
 
 def test_the_timer_goes_on_for_those_that_remain(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        short, long = cluster.issue(Kind.USER, "ann", 60), cluster.issue(Kind.USER, "eve", 120)
+        short, long = cluster.issue(IdentityKind.USER, "ann", 60), cluster.issue(IdentityKind.USER, "eve", 120)
         async with cluster.dial(short) as first, cluster.dial(long) as second:
             streams = [jobs_pb2_grpc.JobsStub(c).Wait(jobs_pb2.WaitRequest()) for c in (second, first)]
             for stream in streams:
@@ -255,7 +255,7 @@ def test_the_timer_goes_on_for_those_that_remain(tmp_path: Path) -> None:
 
 def test_a_client_that_leaves_is_no_error_and_leaves_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def body(cluster: SmallCluster) -> None:
-        async with cluster.dial(cluster.issue(Kind.USER, "ann")) as channel:
+        async with cluster.dial(cluster.issue(IdentityKind.USER, "ann")) as channel:
             stream = jobs_pb2_grpc.JobsStub(channel).Wait(jobs_pb2.WaitRequest())
             await stream.read()
             stream.cancel()
@@ -270,7 +270,7 @@ def test_a_client_that_leaves_is_no_error_and_leaves_nothing(tmp_path: Path, cap
 def test_a_connection_that_breaks_is_told_as_such(tmp_path: Path) -> None:
     async def run() -> None:
         async with SmallCluster(tmp_path).running() as cluster:
-            channel = cluster.dial(cluster.issue(Kind.USER, "ann"))
+            channel = cluster.dial(cluster.issue(IdentityKind.USER, "ann"))
             stream = jobs_pb2_grpc.JobsStub(channel).Wait(jobs_pb2.WaitRequest())
             await stream.read()
         with pytest.raises(Unreachable, match=cluster.address), calling(cluster.address):

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.domain.base.errors import InvalidInput, NotAuthenticated, Untrusted
 from cluster.domain.trust.enrolments import BY_HAND, Enrolment
-from cluster.domain.trust.identity import Caller, Identity, Kind, Peer, Role
+from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Peer, Role
 from cluster.domain.trust.tokens import TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority, open_authority
 from cluster.pki.enrol import KeyRequest, hash_secret, join, new_token, renew
@@ -36,10 +36,10 @@ def test_a_worker_gets_a_uuid_and_a_user_the_name_in_the_token(authority: Author
     token, record = new_token("box:1", authority.pin, Role.WORKER, NOW, 60)
     first = joined(authority, record, token.secret, KeyRequest().request)
     second = joined(authority, record, token.secret, KeyRequest().request)
-    assert first.kind is second.kind is Kind.WORKER
+    assert first.kind is second.kind is IdentityKind.WORKER
     assert first != second
     token, record = new_token("box:1", authority.pin, Role.VIEWER, NOW, 60, user="ann")
-    assert joined(authority, record, token.secret, KeyRequest().request) == authority.identity(Kind.USER, "ann")
+    assert joined(authority, record, token.secret, KeyRequest().request) == authority.identity(IdentityKind.USER, "ann")
 
 
 def test_a_token_is_kept_hashed_and_works_until_it_expires(authority: Authority) -> None:
@@ -67,7 +67,7 @@ def test_a_token_that_could_never_work_is_not_made(authority: Authority, life: f
 
 
 def test_renewing_keeps_the_identity_and_may_change_the_key(authority: Authority) -> None:
-    caller = Caller(authority.identity(Kind.WORKER, WORKER), Role.WORKER, enrolment=77)
+    caller = Caller(authority.identity(IdentityKind.WORKER, WORKER), Role.WORKER, enrolment=77)
     request = KeyRequest()
     issued = renew(authority, caller, request.request, NOW + 5)
     credentials = request.complete(issued.certificate_pem, authority.ca_pem, caller.identity)
@@ -78,13 +78,13 @@ def test_renewing_keeps_the_identity_and_may_change_the_key(authority: Authority
 
 
 def test_an_answer_for_another_key_or_identity_is_not_taken(tmp_path: Path, authority: Authority) -> None:
-    identity = authority.identity(Kind.USER, "ann")
+    identity = authority.identity(IdentityKind.USER, "ann")
     request = KeyRequest()
     answer = authority.certify(identity, request.request, NOW, BY_HAND)
     other = create_authority(tmp_path / "other.pem", authority.cluster_id, NOW)
     for certificate, ca, expected in [
         (authority.certify(identity, KeyRequest().request, NOW, BY_HAND), authority.ca_pem, identity),
-        (answer, authority.ca_pem, authority.identity(Kind.USER, "bob")),
+        (answer, authority.ca_pem, authority.identity(IdentityKind.USER, "bob")),
         (answer, other.ca_pem, identity),
         (b"hello", authority.ca_pem, identity),
     ]:

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from cluster.domain.base.errors import ClusterError, Conflict, Exhausted, NotAuthenticated, NotFound, Unreachable
 from cluster.domain.session.messages import Assign, Attempts
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Identity, Kind, Peer, Role, scheduler_server_name
+from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role, scheduler_server_name
 from cluster.domain.trust.members import ExpelledUser
 from cluster.domain.trust.tokens import JoinToken, parse_join_token
 from cluster.pki.enrol import KeyRequest
@@ -87,7 +87,7 @@ class Admin:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.channel = cluster.channel(Kind.USER, "admin")
+        self.channel = cluster.channel(IdentityKind.USER, "admin")
 
     async def _call(self, service: str, method: str, request: Any) -> Any:
         with calling(self.cluster.service.address):
@@ -582,7 +582,7 @@ def test_a_worker_keeps_whom_its_own_port_must_refuse(tmp_path: Path) -> None:
     for _ in range(2):
         told.replace([ExpelledUser("admin", 7), ExpelledUser("admin", 0)])
     assert changes == [1]
-    identity = Identity("0123456789abcdef", Kind.USER, "admin")
+    identity = Identity("0123456789abcdef", IdentityKind.USER, "admin")
     for users in (told, ExpelledUsers(tmp_path)):
         assert [Peer(identity, 1, 0, 1, enrolment) in users for enrolment in (7, 0, 8)] == [True, True, False]
     told.replace([])
@@ -637,7 +637,7 @@ async def _answer(call: Any) -> Any:
 
 
 def _own_channel(site: Site, worker: Any, credentials: Credentials | None = None) -> grpc.aio.Channel:
-    identity = site.cluster.authority.identity(Kind.WORKER, worker.ready["id"])
+    identity = site.cluster.authority.identity(IdentityKind.WORKER, worker.ready["id"])
     assert identity.server_name is not None
-    shown = credentials or site.cluster.credentials(Kind.USER, "admin")
+    shown = credentials or site.cluster.credentials(IdentityKind.USER, "admin")
     return dial(worker.ready["address"], shown, identity.server_name)

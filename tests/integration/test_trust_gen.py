@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import load_authority
 from cluster.pki.files import load_credentials
 from cluster.pki.peers import parse_peer
@@ -37,7 +37,7 @@ def test_offline_credentials_are_as_good_as_joined_ones(tmp_path: Path) -> None:
     authority = load_authority(out / "scheduler" / "ca.pem")
     worker = load_credentials(out / "worker-box1" / "worker.pem")
     peer = parse_peer(worker.certificate_pem, authority.cluster_id)
-    assert peer.identity.kind is Kind.WORKER
+    assert peer.identity.kind is IdentityKind.WORKER
     assert peer.identity == worker.identity
     assert 29.9 < (peer.not_after - time.time()) / 86400 < 30
 

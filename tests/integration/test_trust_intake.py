@@ -10,20 +10,20 @@ import pytest
 
 from cluster.domain.base.errors import InvalidInput, NotPermitted, Unreachable
 from cluster.domain.job.spec import MAX_LINES_BYTES
-from cluster.domain.trust.identity import Kind
-from cluster.domain.trust.request_places import Places
+from cluster.domain.trust.identity import IdentityKind
+from cluster.domain.trust.request_places import Permits
 from cluster.rpc import intake
 from cluster.rpc.bounds import BOUNDS, DEFAULT
 from cluster.rpc.errors import calling
 from cluster.rpc.intake import Intake
 from cluster.rpc.roles import ROLES
-from cluster.rpc.shares import Shares
+from cluster.rpc.shares import RequestPermits
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.integration.trust import SmallCluster, in_cluster
 
 
 async def call(cluster: SmallCluster, name: str, method: str, data: bytes) -> bytes:
-    async with cluster.dial(cluster.issue(Kind.USER, name)) as channel:
+    async with cluster.dial(cluster.issue(IdentityKind.USER, name)) as channel:
         with calling(cluster.address):
             method_of: Any = channel.unary_unary(method)
             answer: bytes = await method_of(data)
@@ -123,7 +123,7 @@ def test_bounds_are_of_methods_that_there_are() -> None:
 
 def test_a_stream_of_requests_has_the_bound_for_each(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        worker = cluster.dial(cluster.issue(Kind.WORKER, "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"))
+        worker = cluster.dial(cluster.issue(IdentityKind.WORKER, "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"))
         async with worker as channel:
             session: Any = channel.stream_stream("/cluster.v1.Scheduler/Session")
             call = session()
@@ -143,7 +143,7 @@ def test_few_large_requests_are_there_at_a_time_and_fewer_of_one_caller() -> Non
 
     async def body() -> None:
         taken: list[str] = []
-        shares = Shares(Places(most=3, most_of_one=2))
+        shares = RequestPermits(Permits(most=3, most_of_one=2))
         submit = Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, shares=shares)
         stacks: list[AsyncExitStack] = []
 
@@ -181,7 +181,7 @@ def test_who_sends_nothing_keeps_no_place_for_ever() -> None:
         yield b""
 
     async def body() -> None:
-        shares = Shares(Places(most=1))
+        shares = RequestPermits(Permits(most=1))
         slow, quick = (
             Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, patience, shares)
             for patience in (0.1, 99)
@@ -201,7 +201,9 @@ def test_the_first_request_of_a_stream_that_may_be_large_has_a_place_until_it_is
     async def body() -> None:
         asked, gate = 0, asyncio.Event()
         sessions = Intake(
-            "/cluster.v1.Scheduler/Session", scheduler_pb2.SessionRequest.FromString, shares=Shares(Places(most=9))
+            "/cluster.v1.Scheduler/Session",
+            scheduler_pb2.SessionRequest.FromString,
+            shares=RequestPermits(Permits(most=9)),
         )
 
         async def requests() -> AsyncIterator[bytes]:
@@ -230,7 +232,9 @@ def test_the_first_request_of_a_stream_that_may_be_large_has_a_place_until_it_is
 
 def test_a_stream_goes_on_after_its_first_request_and_may_have_none() -> None:
     async def body() -> None:
-        sessions = Intake("/cluster.v1.Scheduler/Session", scheduler_pb2.SessionRequest.FromString, shares=Shares())
+        sessions = Intake(
+            "/cluster.v1.Scheduler/Session", scheduler_pb2.SessionRequest.FromString, shares=RequestPermits()
+        )
 
         async def requests(count: int) -> AsyncIterator[bytes]:
             for number in range(1, count + 1):

@@ -24,7 +24,7 @@ from cluster.domain.base.errors import (
     Untrusted,
 )
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind, Role, scheduler_server_name
+from cluster.domain.trust.identity import IdentityKind, Role, scheduler_server_name
 from cluster.domain.trust.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import create_authority
 from cluster.pki.enrol import KeyRequest
@@ -41,7 +41,7 @@ from tests.integration.trust import CLUSTER, WORKER, SmallCluster, in_cluster
 def test_a_scheduler_that_makes_something_else_of_the_joiner_is_not_believed(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:  # it takes no notice of what kind is asked for
         with pytest.raises(Untrusted, match="made a worker of what can only be a user"):
-            await join_by_token(cluster.token(), KeyRequest().request, "box", check_pinned_chain, Kind.USER)
+            await join_by_token(cluster.token(), KeyRequest().request, "box", check_pinned_chain, IdentityKind.USER)
 
     in_cluster(tmp_path, body)
 
@@ -58,7 +58,7 @@ def test_a_worker_joins_and_is_let_in(tmp_path: Path) -> None:  # S2.4
         joined = await join_by_token(cluster.token(), request.request, "box", check_pinned_chain)
         assert joined.scheduler_address == cluster.address
         credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
-        assert credentials.identity.kind is Kind.WORKER
+        assert credentials.identity.kind is IdentityKind.WORKER
         async with cluster.dial(credentials) as channel:
             session = scheduler_pb2_grpc.SchedulerStub(channel).Session()
             await session.write(scheduler_pb2.SessionRequest(heartbeat=1))
@@ -140,7 +140,7 @@ def test_the_join_listener_offers_nothing_else(tmp_path: Path) -> None:
 def impostor(directory: Path) -> tuple[ssl.SSLContext, str]:
     """The TLS side of a server that names the same cluster, with a CA of its own; and the pin of that CA."""
     authority = create_authority(directory / "impostor-ca.pem", CLUSTER, 0x6A000000)
-    credentials = authority.issue(authority.identity(Kind.SCHEDULER, "main"), 0x6A000000, 10**9)
+    credentials = authority.issue(authority.identity(IdentityKind.SCHEDULER, "main"), 0x6A000000, 10**9)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["h2"])
     file = directory / "impostor.pem"
@@ -276,7 +276,7 @@ def test_a_server_that_is_not_there_or_not_ours_is_one_clear_error(tmp_path: Pat
 
 def test_a_certificate_is_renewed_over_the_connection_that_it_opened(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        worker = cluster.issue(Kind.WORKER, WORKER, 60)
+        worker = cluster.issue(IdentityKind.WORKER, WORKER, 60)
         request = KeyRequest()
         async with cluster.dial(worker) as channel:
             certificate = await renew(channel, cluster.address, request.request)
@@ -290,12 +290,12 @@ def test_a_certificate_is_renewed_over_the_connection_that_it_opened(tmp_path: P
 
 def test_a_renewed_server_certificate_is_shown_to_the_next_connection(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        ann = cluster.issue(Kind.USER, "ann")
+        ann = cluster.issue(IdentityKind.USER, "ann")
         before = await asyncio.to_thread(fetch_chain, cluster.join_address)
         async with cluster.dial(ann) as channel:
             stream = jobs_pb2_grpc.JobsStub(channel).Wait(jobs_pb2.WaitRequest())
             await stream.read()
-            cluster.serving.replace(cluster.issue(Kind.SCHEDULER, "main"))
+            cluster.serving.replace(cluster.issue(IdentityKind.SCHEDULER, "main"))
             after = await asyncio.to_thread(fetch_chain, cluster.join_address)
             assert before[0] != after[0]
             assert before[1] == after[1]
@@ -336,7 +336,7 @@ def test_idle_connections_leave_room_for_everybody_else(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
         host, _, port = cluster.join_address.rpartition(":")
         crowd = [await asyncio.open_connection(host, int(port)) for _ in range(MOST + 50)]
-        async with cluster.dial(cluster.issue(Kind.USER, "ann")) as channel:
+        async with cluster.dial(cluster.issue(IdentityKind.USER, "ann")) as channel:
             with pytest.raises(Conflict, match="user/ann as user"), calling(cluster.address):
                 await jobs_pb2_grpc.JobsStub(channel).List(jobs_pb2.ListRequest())
         reading = [asyncio.create_task(reader.read()) for reader, _ in crowd]

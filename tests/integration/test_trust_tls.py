@@ -14,7 +14,7 @@ import pytest
 
 from cluster.domain.base.errors import Conflict, InvalidInput, NotAuthenticated, Unreachable, Untrusted
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
@@ -40,7 +40,7 @@ def name_of(cluster: SmallCluster) -> str:
 def stranger(cluster: SmallCluster, directory: Path) -> Credentials:
     """Somebody of the same name, certified by another CA that claims the same cluster."""
     other = create_authority(directory / "other.pem", CLUSTER, cluster.start)
-    return other.issue(other.identity(Kind.USER, "ann"), cluster.start)
+    return other.issue(other.identity(IdentityKind.USER, "ann"), cluster.start)
 
 
 def with_ca_of(credentials: Credentials, other: Credentials) -> Credentials:
@@ -62,21 +62,21 @@ def test_a_server_that_is_not_there_is_unreachable_at_once(tmp_path: Path) -> No
         address = f"127.0.0.1:{closed.getsockname()[1]}"
     cluster = SmallCluster(tmp_path)
     with pytest.raises(Unreachable, match=f"^{address} cannot be reached: Connection refused$") as caught:
-        asyncio.run(call(address, cluster.issue(Kind.USER, "ann"), name_of(cluster)))
+        asyncio.run(call(address, cluster.issue(IdentityKind.USER, "ann"), name_of(cluster)))
     assert caught.value.exit_code == 75
 
 
 def test_a_name_that_does_not_resolve_is_said_to(tmp_path: Path) -> None:
     cluster = SmallCluster(tmp_path)
     with pytest.raises(Unreachable, match=r"nosuch\.invalid:1 cannot be reached: its host name is not known"):
-        asyncio.run(call("nosuch.invalid:1", cluster.issue(Kind.USER, "ann"), name_of(cluster)))
+        asyncio.run(call("nosuch.invalid:1", cluster.issue(IdentityKind.USER, "ann"), name_of(cluster)))
 
 
 @pytest.mark.parametrize("address", ["box", "box:0", "::1:50000", "unix:/tmp/socket"])
 def test_a_malformed_address_is_never_dialled(tmp_path: Path, address: str) -> None:
     cluster = SmallCluster(tmp_path)
     with pytest.raises(InvalidInput, match="the address"):
-        asyncio.run(call(address, cluster.issue(Kind.USER, "ann"), name_of(cluster)))
+        asyncio.run(call(address, cluster.issue(IdentityKind.USER, "ann"), name_of(cluster)))
 
 
 def test_a_scheduler_of_another_cluster_is_not_trusted(tmp_path: Path) -> None:
@@ -89,27 +89,27 @@ def test_a_scheduler_of_another_cluster_is_not_trusted(tmp_path: Path) -> None:
 
 def test_a_worker_cannot_pass_for_the_scheduler(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        cluster.serving.replace(cluster.issue(Kind.WORKER, WORKER))
+        cluster.serving.replace(cluster.issue(IdentityKind.WORKER, WORKER))
         with pytest.raises(Untrusted, match="is not who it should be"):
-            await call(cluster.address, cluster.issue(Kind.USER, "ann"), name_of(cluster))
+            await call(cluster.address, cluster.issue(IdentityKind.USER, "ann"), name_of(cluster))
 
     in_cluster(tmp_path, body)
 
 
 def test_a_user_cannot_serve_at_all(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        cluster.serving.replace(cluster.issue(Kind.USER, "ann"))
+        cluster.serving.replace(cluster.issue(IdentityKind.USER, "ann"))
         with pytest.raises(Untrusted):
-            await call(cluster.address, cluster.issue(Kind.USER, "ann"), name_of(cluster))
+            await call(cluster.address, cluster.issue(IdentityKind.USER, "ann"), name_of(cluster))
 
     in_cluster(tmp_path, body)
 
 
 def test_an_expired_server_certificate_is_named_as_that(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
-        cluster.serving.replace(cluster.issue(Kind.SCHEDULER, "main", -1))
+        cluster.serving.replace(cluster.issue(IdentityKind.SCHEDULER, "main", -1))
         with pytest.raises(Untrusted, match="shows a certificate that has expired"):
-            await call(cluster.address, cluster.issue(Kind.USER, "ann"), name_of(cluster))
+            await call(cluster.address, cluster.issue(IdentityKind.USER, "ann"), name_of(cluster))
 
     in_cluster(tmp_path, body)
 
@@ -125,7 +125,7 @@ def test_a_client_with_a_certificate_of_another_ca_does_not_get_in(tmp_path: Pat
 
 def test_our_own_expired_certificate_is_noticed_before_dialling(tmp_path: Path) -> None:
     cluster = SmallCluster(tmp_path)
-    ann = cluster.issue(Kind.USER, "ann", -1)
+    ann = cluster.issue(IdentityKind.USER, "ann", -1)
     with pytest.raises(NotAuthenticated, match=r"the certificate of user/ann ended at \d{4}-.*Z: log in again"):
         asyncio.run(call("127.0.0.1:1", ann, name_of(cluster)))
 
@@ -165,7 +165,7 @@ def test_without_a_certificate_or_with_tls_1_2_nobody_gets_in(tmp_path: Path) ->
                 except (ssl.SSLError, ConnectionError):
                     return b""
 
-        ann = cluster.issue(Kind.USER, "ann")
+        ann = cluster.issue(IdentityKind.USER, "ann")
         v12, v13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
         assert await asyncio.to_thread(greet, v13, cluster.address, ann)
         assert not await asyncio.to_thread(greet, v13, cluster.address, None)
@@ -188,7 +188,7 @@ def test_a_server_does_not_start_when_grpc_would_take_tls_1_2() -> None:
 def test_each_listener_gets_a_renewed_certificate(tmp_path: Path) -> None:
     async def body(cluster: SmallCluster) -> None:
         for _ in range(2):
-            cluster.serving.replace(cluster.issue(Kind.SCHEDULER, "main"))
+            cluster.serving.replace(cluster.issue(IdentityKind.SCHEDULER, "main"))
             shown = [(await asyncio.to_thread(fetch_chain, a))[0] for a in (cluster.address, cluster.join_address)]
             assert shown[0] == shown[1] == ssl.PEM_cert_to_DER_cert(cluster.serving._current.certificate_pem.decode())
 
@@ -230,7 +230,7 @@ def test_sslyze_finds_tls_1_3_and_nothing_else(tmp_path: Path) -> None:
     sslyze = environment("checks").with_name("sslyze")
 
     async def body(cluster: SmallCluster) -> None:
-        ann = cluster.issue(Kind.USER, "ann")
+        ann = cluster.issue(IdentityKind.USER, "ann")
         (tmp_path / "key").write_bytes(ann.key_pem)
         (tmp_path / "certificate").write_bytes(ann.certificate_pem)
         (tmp_path / "ca").write_bytes(ann.ca_pem)
@@ -266,7 +266,7 @@ def test_pkilint_finds_nothing_in_any_kind_of_certificate(tmp_path: Path) -> Non
     now = time.time()
     authority = create_authority(tmp_path / "ca-key.pem", CLUSTER, now)
     made = {"ca": authority.ca_pem}
-    for kind, name in [(Kind.SCHEDULER, "main"), (Kind.WORKER, WORKER), (Kind.USER, "ann")]:
+    for kind, name in [(IdentityKind.SCHEDULER, "main"), (IdentityKind.WORKER, WORKER), (IdentityKind.USER, "ann")]:
         made[kind] = authority.issue(authority.identity(kind, name), now).certificate_pem
     for what, pem in made.items():
         (tmp_path / f"{what}.pem").write_bytes(pem)

@@ -24,7 +24,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.spec import ArraySegment, JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.worker.core import WorkerCore
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
@@ -33,7 +33,7 @@ from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
 from cluster.worker.agent import Agent, Hooks
 from cluster.worker.output.files import Outputs
-from cluster.worker.output.readers import Phase
+from cluster.worker.output.readers import OutputPhase
 from cluster.worker.own.jobs import OwnJobs, key_of
 from cluster.worker.own.store import OwnJob, OwnStore
 from cluster.worker.runners.null import NullLauncher
@@ -181,7 +181,7 @@ def test_a_follower_outlasts_a_crash_of_the_agent_without_a_byte_lost_or_twice(t
 
     async def body(site: Site) -> None:
         worker = await site.worker().started()
-        admin = site.cluster.credentials(Kind.USER, "admin")
+        admin = site.cluster.credentials(IdentityKind.USER, "admin")
         async with AsyncClient(Place(worker.ready["address"], admin, is_worker=True)) as client:
             await client.submit(["sh", "-c", f"echo one; read x < {gate}; echo two"])
             async with aclosing(client.logs("last", follow=True)) as pieces:
@@ -437,7 +437,7 @@ def test_while_the_disk_of_its_own_jobs_hangs_a_worker_hears_everything_and_ackn
         own.launcher_held("inc", {key_of(job.number)})
         own.handed_over([Ended(2, key, "ok")])
         assert own.limits() == {}  # nobody is told of what is not on disk
-        assert own.phase_of(job.number) is Phase.QUEUED
+        assert own.phase_of(job.number) is OutputPhase.QUEUED
         assert own.unfinished() == []
         assert not own.all_saved
         agent.own_jobs_saved.assert_not_called()

@@ -20,7 +20,7 @@ from cluster.domain.worker.messages import (
     AckJournal,
     OpenSession,
     SendReport,
-    SessionClosed,
+    SessionEnded,
 )
 from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.worker.agent import Agent
@@ -35,7 +35,7 @@ from cluster.worker.output.job_file import StreamFile
 from cluster.worker.output.keeping import Keeping, Outcome
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.output.live import Messages
-from cluster.worker.output.readers import Phase, Readers, Wanted
+from cluster.worker.output.readers import OutputPhase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
 from cluster.worker.session import Session
 from cluster.worker.templates import RunAs, Templates, base_environment
@@ -161,7 +161,7 @@ class Desk:
     def __init__(self, root: Path) -> None:
         (root / "jobs" / "5").mkdir(parents=True)
         self.out = root / "jobs" / "5" / "0.1.out"
-        self.phase = Phase.RUNNING
+        self.phase = OutputPhase.RUNNING
         self.outputs = Outputs(root / "jobs", root / "work")
         self.watcher = Watcher()
         self.readers = Readers(self.outputs, self.watcher, lambda key: self.phase)
@@ -170,7 +170,7 @@ class Desk:
         with self.out.open("ab") as file:
             file.write(data)
 
-    def becomes(self, phase: Phase) -> None:
+    def becomes(self, phase: OutputPhase) -> None:
         self.phase = phase
         self.readers.changed(KEY)
 
@@ -200,7 +200,7 @@ def test_a_follower_sees_each_write_and_stops_at_the_end(tmp_path: Path) -> None
         desk.write(b"two\n")  # only inotify tells
         assert (await following).data == b"two\n"
         desk.write(b"three\n")
-        desk.becomes(Phase.ENDED)
+        desk.becomes(OutputPhase.ENDED)
         assert [chunk.data async for chunk in chunks] == [b"three\n"]
         assert not desk.readers.any
 
@@ -225,7 +225,7 @@ def test_a_follower_sees_each_write_where_inotify_has_nothing_left(
         following = asyncio.ensure_future(anext(chunks))
         desk.write(b"two\n")  # nobody tells
         assert (await following).data == b"two\n"
-        desk.becomes(Phase.ENDED)
+        desk.becomes(OutputPhase.ENDED)
         assert [chunk.data async for chunk in chunks] == []
 
     at_desk(tmp_path, body)
@@ -234,11 +234,11 @@ def test_a_follower_sees_each_write_where_inotify_has_nothing_left(
 
 def test_a_follower_waits_for_what_has_not_started(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
-        desk.phase = Phase.QUEUED
+        desk.phase = OutputPhase.QUEUED
         following = asyncio.ensure_future(desk.read())
         await asyncio.sleep(0)
         desk.write(b"late\n")
-        desk.becomes(Phase.ENDED)
+        desk.becomes(OutputPhase.ENDED)
         assert await following == b"late\n"
 
     at_desk(tmp_path, body)
@@ -247,7 +247,7 @@ def test_a_follower_waits_for_what_has_not_started(tmp_path: Path) -> None:
 def test_files_may_go_while_somebody_reads_them(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         desk.write(b"x" * 200_000)
-        desk.phase = Phase.ENDED
+        desk.phase = OutputPhase.ENDED
         chunks = desk.readers.read(KEY, Wanted())
         size = len((await anext(chunks)).data)
         desk.out.unlink()
@@ -272,7 +272,7 @@ def test_output_that_is_just_being_removed_is_read_whole_or_not_at_all(
     async def body(desk: Desk) -> None:
         desk.write(b"out")
         desk.out.with_suffix(".err").write_bytes(b"err")
-        desk.phase = Phase.UNKNOWN
+        desk.phase = OutputPhase.UNKNOWN
         with monkeypatch.context() as patch:
             patch.setattr("cluster.worker.output.files._unlink", unlink_slowly)
             desk.outputs.remove((KEY,))
@@ -303,7 +303,7 @@ def test_output_that_is_removed_while_it_is_opened_is_not_taken_for_half_of_it(
 
         desk.write(b"out")
         desk.out.with_suffix(".err").write_bytes(b"err")
-        desk.phase = Phase.UNKNOWN
+        desk.phase = OutputPhase.UNKNOWN
         monkeypatch.setattr(Readers, "_open_one", open_one)
         with pytest.raises(NotFound):
             await desk.read()
@@ -329,7 +329,7 @@ def test_output_that_is_removed_while_it_is_opened_is_not_taken_for_half_of_it(
 def test_the_tail_is_the_last_lines(tmp_path: Path, content: bytes, tail: int, expected: bytes) -> None:
     async def body(desk: Desk) -> None:
         desk.write(content)
-        desk.phase = Phase.ENDED
+        desk.phase = OutputPhase.ENDED
         assert await desk.read(tail=tail, stderr=False) == expected
 
     at_desk(tmp_path, body)
@@ -338,7 +338,7 @@ def test_the_tail_is_the_last_lines(tmp_path: Path, content: bytes, tail: int, e
 def test_a_reader_may_begin_in_the_middle(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         desk.write(b"one two")
-        desk.phase = Phase.ENDED
+        desk.phase = OutputPhase.ENDED
         assert await desk.read(start=(4, 0)) == b"two"
         assert await desk.read(start=(7, 0)) == await desk.read(start=(9, 0)) == b""
 
@@ -347,10 +347,10 @@ def test_a_reader_may_begin_in_the_middle(tmp_path: Path) -> None:
 
 def test_an_attempt_that_is_not_here_has_no_output(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
-        desk.phase = Phase.UNKNOWN
+        desk.phase = OutputPhase.UNKNOWN
         with pytest.raises(NotFound, match="no output of attempt 1 of the task at index"):
             await desk.read()
-        desk.phase = Phase.ENDED
+        desk.phase = OutputPhase.ENDED
         assert await desk.read() == b""  # it was empty, and so it was removed
 
     at_desk(tmp_path, body)
@@ -546,7 +546,7 @@ def test_a_scheduler_whose_epoch_cannot_be_saved_just_now_is_not_obeyed_but_trie
         agent._perform(OpenSession(1))
         assert agent._session
         await agent._session.finished()
-        assert [type(event) for event in agent._inbox] == [SessionClosed]
+        assert [type(event) for event in agent._inbox] == [SessionEnded]
         hooks.refused.assert_called_once_with(full)
         agent.close()
 

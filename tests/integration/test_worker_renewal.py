@@ -11,7 +11,7 @@ import pytest
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.trust.credentials import Credentials
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.files import load_credentials
 from cluster.worker import membership as worker_membership
 from cluster.worker import standalone
@@ -44,7 +44,7 @@ def test_a_certificate_that_is_due_is_replaced_on_disk_and_in_use(
     tmp_path: Path, disk_fills: Callable[[ModuleType], None]
 ) -> None:
     async def body(cluster: Cluster) -> None:
-        present = cluster.credentials(Kind.WORKER, W1)
+        present = cluster.credentials(IdentityKind.WORKER, W1)
         due = replace(present, not_before=int(time.time()) - 7000, not_after=int(time.time()) + 600)
         membership = Membership(tmp_path, State(W1, "box", cluster.authority.cluster_id), due)
         renewed: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()

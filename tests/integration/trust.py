@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from cluster.domain.base.errors import Conflict
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.enrolments import Enrolment
-from cluster.domain.trust.identity import Identity, Kind, Peer, Role, Standing
+from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role, Standing
 from cluster.domain.trust.tokens import JoinToken, TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority
 from cluster.pki.enrol import hash_secret, join, new_enrolment_id, new_token, renew
@@ -84,7 +84,7 @@ class SmallCluster:
         self.authority = create_authority(directory / "ca.pem", CLUSTER, self.start)
         self.roles = {"ann": Role.USER, "eve": Role.VIEWER, "admin": Role.ADMIN}
         self.revoked: set[int] = set()
-        self.credentials = self.issue(Kind.SCHEDULER, "main")
+        self.credentials = self.issue(IdentityKind.SCHEDULER, "main")
         self.serving = ServingCredentials(self.credentials)
         self.jobs = Jobs()
         self.gate = Gate(
@@ -98,10 +98,10 @@ class SmallCluster:
         self.join_address = ""
 
     def _standing_of(self, identity: Identity) -> Standing | None:
-        role = Role.WORKER if identity.kind is Kind.WORKER else self.roles.get(identity.name)
+        role = Role.WORKER if identity.kind is IdentityKind.WORKER else self.roles.get(identity.name)
         return Standing(role, identity.name) if role else None
 
-    def issue(self, kind: Kind, name: str, life: float | None = None) -> Credentials:
+    def issue(self, kind: IdentityKind, name: str, life: float | None = None) -> Credentials:
         return self.authority.issue(self.authority.identity(kind, name), self.start, life)
 
     def peer(self, credentials: Credentials) -> Peer:
@@ -161,8 +161,8 @@ class SmallCluster:
 def enrolment_by(token: TokenRecord) -> Enrolment:
     """Who joins by the token, as somebody new."""
     if token.role is Role.WORKER:
-        return Enrolment(Kind.WORKER, str(uuid.uuid4()), new_enrolment_id(), token.id, token.created)
-    return Enrolment(Kind.USER, token.user, new_enrolment_id(), token.id, token.created)
+        return Enrolment(IdentityKind.WORKER, str(uuid.uuid4()), new_enrolment_id(), token.id, token.created)
+    return Enrolment(IdentityKind.USER, token.user, new_enrolment_id(), token.id, token.created)
 
 
 def in_cluster(directory: Path, body: Callable[[SmallCluster], Awaitable[None]]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.scheduler.core import LEASE
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.launcher.client import LauncherClient
 from cluster.pki.files import write_private
 from cluster.rpc.channel import dial
@@ -135,9 +135,9 @@ class Site:
     @asynccontextmanager
     async def own_api(self, worker: WorkerProcess, user: str = "admin") -> AsyncIterator[Any]:
         """A stub of the worker's own API."""
-        identity = self.cluster.authority.identity(Kind.WORKER, worker.ready["id"])
+        identity = self.cluster.authority.identity(IdentityKind.WORKER, worker.ready["id"])
         assert identity.server_name is not None
-        credentials = self.cluster.credentials(Kind.USER, user)
+        credentials = self.cluster.credentials(IdentityKind.USER, user)
         async with dial(worker.ready["address"], credentials, identity.server_name) as channel:
             yield worker_pb2_grpc.WorkerStub(channel)
 

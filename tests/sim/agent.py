@@ -115,14 +115,14 @@ class Agent:
         self.world.at(self.world.between(0.0, 0.01), lambda: self.feed(wm.LauncherLost()))
         self.world.at(self.world.between(0.02, 1.0), self.connect_launcher)
 
-    def _pass_up(self, launcher: Launcher, message: lev.Welcome | lev.Started | lev.Ended) -> None:
+    def _pass_up(self, launcher: Launcher, message: lev.Greet | lev.Started | lev.Ended) -> None:
         self._arrival[1] = max(self._arrival[1], self.world.now + self.world.between(*PASSING))
         self.world.at(self._arrival[1] - self.world.now, lambda: self._from_launcher(launcher, message))
 
-    def _from_launcher(self, launcher: Launcher, message: lev.Welcome | lev.Started | lev.Ended) -> None:
+    def _from_launcher(self, launcher: Launcher, message: lev.Greet | lev.Started | lev.Ended) -> None:
         if self._launcher is not launcher:
             return
-        if isinstance(message, lev.Welcome):
+        if isinstance(message, lev.Greet):
             unacked = list(map(self._with_sizes, message.unacked))
             self.feed(wm.LauncherConnected(self.machine.incarnation, message.running, message.backlog, unacked))
         else:
@@ -148,7 +148,7 @@ class Agent:
         match effect:
             case wm.OpenSession(session):
                 self.machine.dial(self, session)
-            case wm.CloseSession(session, why):
+            case wm.HangUp(session, why):
                 self._hang_up(session, why)
             case wm.SendHello() | wm.SendHeartbeat() | wm.SendReport():
                 self._send(effect)
@@ -196,7 +196,7 @@ class Agent:
         self.session_closed(session)
 
     def session_closed(self, session: int) -> None:
-        self.feed(wm.SessionClosed(session, self.world.random.random()))
+        self.feed(wm.SessionEnded(session, self.world.random.random()))
 
     def _send(self, effect: wm.SendHello | wm.SendHeartbeat | wm.SendReport) -> None:
         connection = self.connection

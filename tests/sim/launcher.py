@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PASSING = (0.0, 0.002)  # seconds that a line between agent and launcher takes
 REMAINS = 0.05  # seconds after a launcher's death in which its slots kill what they run
-ToAgent = Callable[[ev.Welcome | ev.Started | ev.Ended], None]
+ToAgent = Callable[[ev.Greet | ev.Started | ev.Ended], None]
 
 
 class Back(NamedTuple):
@@ -51,7 +51,7 @@ class Launcher:
         self.watchdog = Watchdog(self)
         self._to_agent: ToAgent | None = None
         self._agent_line = 0  # of the connection with the present agent
-        self._out: list[ev.Welcome | ev.Started | ev.Ended] = []
+        self._out: list[ev.Greet | ev.Started | ev.Ended] = []
         self._pending: list[JournalLine] = []
         self._events: list[ev.Event] = []
         self._pipe: list[tuple[Slot, ev.Event]] = []  # what slots have told and was not read
@@ -75,7 +75,7 @@ class Launcher:
         return said
 
     def _take_over(self) -> None:
-        """As `cluster.launcher.driver.Launcher._take_over`: nothing of a predecessor's runs on."""
+        """As `cluster.launcher.driver.LauncherDriver._take_over`: nothing of a predecessor's runs on."""
         said, same_boot = self._recall(), self.machine.journal_readable and not self.machine.rebooted
         if not same_boot:
             self.machine.new_incarnation()
@@ -254,7 +254,7 @@ class Launcher:
 
     def _perform(self, effect: ev.Effect) -> None:
         match effect:
-            case ev.Report(report):
+            case ev.JournalReport(report):
                 self._pending.append(report)
                 self._out.append(report)
                 if isinstance(report, ev.Ended):
@@ -274,7 +274,7 @@ class Launcher:
             case ev.Retire(number):
                 if number in self.slots:
                     self._let_go(self.slots[number]).alive = False
-            case ev.Welcome():
+            case ev.Greet():
                 self._out.append(effect)
             case ev.Exit():
                 self._exit()

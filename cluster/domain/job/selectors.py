@@ -33,7 +33,7 @@ _WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.([^#]*))?{_ATTEMPT}"
 _NAME_WITH_TASKS = re.compile(rf"(.+?)(?:\.([0-9][0-9,:-]*))?{_ATTEMPT}", re.DOTALL)
 
 
-class Kind(StrEnum):
+class SelectorKind(StrEnum):
     """What a selector's text says."""
 
     NUMBER = "number"
@@ -48,7 +48,7 @@ class Selector:
     """One parsed selector. `value` is the number, id or name; `tasks` are task numbers, None: all tasks; `attempt` is
     one of the only task, 0: none in particular."""
 
-    kind: Kind
+    kind: SelectorKind
     value: str = ""
     tasks: tuple[ArraySegment, ...] | None = None
     attempt: int = 0
@@ -60,15 +60,15 @@ class Selector:
 
     def of(self, number: int, name: str) -> "Selector":
         """What it means of the job of this number and name, which is one that it selects."""
-        split = (self.kind is Kind.NAME and name != self.value and self.without_tasks()) or self
-        return replace(split, kind=Kind.NUMBER, value=str(number))
+        split = (self.kind is SelectorKind.NAME and name != self.value and self.without_tasks()) or self
+        return replace(split, kind=SelectorKind.NUMBER, value=str(number))
 
     def without_tasks(self) -> "Selector | None":
         """Of a name that may end in the numbers of tasks: the name before them, and the tasks. None: it does not."""
         match = _NAME_WITH_TASKS.fullmatch(self.value)
         if match is None or match[2] is match[3] is None:
             return None
-        return _with_tasks(self.value, Selector(Kind.NAME, match[1]), match[2], match[3])
+        return _with_tasks(self.value, Selector(SelectorKind.NAME, match[1]), match[2], match[3])
 
 
 class Directory(Protocol):
@@ -90,7 +90,7 @@ class Directory(Protocol):
 def names_tasks(text: str) -> bool:
     """Whether it selects tasks of jobs, not whole ones; of a name as it most likely is meant (`sweep.23`)."""
     selector = parse_selector(text)
-    named = selector.without_tasks() if selector.kind is Kind.NAME else selector
+    named = selector.without_tasks() if selector.kind is SelectorKind.NAME else selector
     return named is not None and named.tasks is not None
 
 
@@ -100,17 +100,17 @@ def parse_selector(text: str) -> Selector:
     if not text:
         raise InvalidInput("an empty selector selects nothing: use a job's number, name or UUID, last or all")
     if text == "all":
-        return Selector(Kind.ALL)
+        return Selector(SelectorKind.ALL)
     match = _WITH_TASKS.fullmatch(text)
     if not match:
-        return Selector(Kind.NAME, text)
+        return Selector(SelectorKind.NAME, text)
     head = match[1]
     if head == "last":
-        job = Selector(Kind.LAST)
+        job = Selector(SelectorKind.LAST)
     elif head.isdigit():
-        job = Selector(Kind.NUMBER, str(int(head)))
+        job = Selector(SelectorKind.NUMBER, str(int(head)))
     else:
-        job = Selector(Kind.ID, head)
+        job = Selector(SelectorKind.ID, head)
     return _with_tasks(text, job, match[2], match[3])
 
 
@@ -160,10 +160,10 @@ class Selection:
 
     def find(self, selector: Selector, jobs: Directory) -> Found:
         """NotFound for one that means no job; `all` may be none."""
-        if selector.kind is Kind.ALL:
+        if selector.kind is SelectorKind.ALL:
             self._whole.update(dict.fromkeys(jobs.numbers()))
             return Found()
-        if selector.kind is Kind.NAME:
+        if selector.kind is SelectorKind.NAME:
             value, numbers = repr(selector.value), jobs.numbers_of_name(selector.value)
             if not numbers and (split := selector.without_tasks()):
                 selector, numbers = split, jobs.numbers_of_name(split.value)
@@ -247,12 +247,12 @@ class Selection:
 
 def _one(selector: Selector, jobs: Directory) -> JobRecord | None:
     """The one job of a number, an id or `last`."""
-    if selector.kind is Kind.LAST:
+    if selector.kind is SelectorKind.LAST:
         numbers = jobs.numbers()
         if not numbers:
             raise NotFound("there is no last job: none was submitted yet")
         return jobs.record(numbers[-1])
-    number = int(selector.value) if selector.kind is Kind.NUMBER else jobs.number_of_id(selector.value)
+    number = int(selector.value) if selector.kind is SelectorKind.NUMBER else jobs.number_of_id(selector.value)
     return None if number is None else jobs.record(number)
 
 

@@ -48,14 +48,15 @@ from cluster.domain.launcher.messages import (
     Event,
     Exit,
     FoundUnfinished,
+    Greet,
     Item,
+    JournalReport,
     Kill,
     KillSlot,
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
     RenewReceived,
-    Report,
     Retire,
     Signal,
     SlotLost,
@@ -68,7 +69,6 @@ from cluster.domain.launcher.messages import (
     TakenBack,
     Template,
     Tick,
-    Welcome,
     WithdrawRequested,
 )
 from cluster.domain.launcher.slots import STALE, Slot, Slots, user_of
@@ -96,7 +96,7 @@ class Phase(Enum):
     ENDED = "ended"
 
 
-class IllegalTransition(RuntimeError):
+class IllegalEvent(RuntimeError):
     """Our bug, not the user's: an event that cannot happen in this phase. Nothing was changed."""
 
     def __init__(self, key: str, phase: str, event: str) -> None:
@@ -157,7 +157,7 @@ class LauncherCore:
     # -- the methods the driver calls
 
     def turn(self, events: Sequence[Event], now: float) -> list[Effect]:
-        """Take what happened; answer what to do, in order. Raises IllegalTransition on a bug: that event and those
+        """Take what happened; answer what to do, in order. Raises IllegalEvent on a bug: that event and those
         after it have changed nothing.
         """
         effects: list[Effect] = []
@@ -253,7 +253,7 @@ class LauncherCore:
             self.capacity = event.capacity
             running = [k for k, a in self.attempts.items() if a.phase in STARTED_PHASES]
             backlog = [k for k, a in self.attempts.items() if a.phase in (Phase.QUEUED, Phase.STARTING)]
-            effects.append(Welcome(running, backlog, list(self.unacked)))
+            effects.append(Greet(running, backlog, list(self.unacked)))
 
     def _on_start_requested(self, event: StartRequested, effects: list[Effect]) -> None:
         leash = event.template.leash
@@ -405,11 +405,11 @@ class LauncherCore:
     # -- processes
 
     def _attempt_of(self, event: ProcessStarted | StartFailed | ProcessEnded) -> Attempt:
-        """Raises IllegalTransition when that cannot happen to it now."""
+        """Raises IllegalEvent when that cannot happen to it now."""
         attempt = self.attempts.get(event.key)
         if attempt is None or (attempt.phase, type(event)) not in self._TABLE:
             phase = attempt.phase.value if attempt else "unknown"
-            raise IllegalTransition(event.key, phase, type(event).__name__)
+            raise IllegalEvent(event.key, phase, type(event).__name__)
         return attempt
 
     def _on_process(
@@ -623,7 +623,7 @@ class LauncherCore:
         self.unacked.append(report)
         if isinstance(report, Ended):
             self._ended_unacked[report.key] = report.reason
-        effects.append(Report(report))
+        effects.append(JournalReport(report))
 
     def _forget(self, attempt: Attempt) -> None:
         del self.attempts[attempt.key]

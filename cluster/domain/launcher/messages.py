@@ -294,14 +294,14 @@ class Retire:
 
 
 @dataclass(slots=True)
-class Report:
+class JournalReport:
     """Write to the journal, then send to the agent, in this order."""
 
     report: Started | Ended
 
 
 @dataclass(slots=True)
-class Welcome:
+class Greet:
     """Tell the agent that just connected what is here, then repeat every report it has not acknowledged."""
 
     running: list[str]
@@ -314,4 +314,4 @@ class Exit:
     pass
 
 
-Effect = Spawn | TakeBack | Signal | Kill | KillSlot | Retire | Report | Welcome | Exit
+Effect = Spawn | TakeBack | Signal | Kill | KillSlot | Retire | JournalReport | Greet | Exit

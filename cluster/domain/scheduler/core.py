@@ -42,7 +42,7 @@ from cluster.domain.scheduler.events import (
 )
 from cluster.domain.scheduler.homes import Greeting, is_overtaken, refusal
 from cluster.domain.scheduler.ready_queue import ReadyQueue
-from cluster.domain.scheduler.recovered import Loaded
+from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.report_intake import CANCELLED_EXIT, Reports
 from cluster.domain.scheduler.turns import MOST_AT_ONCE
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
@@ -87,7 +87,7 @@ class SchedulerCore:
         self._effects: list[Effect] = []
         self.now = Now(0.0, 0.0)
 
-    def restore(self, loaded: Loaded, now: Now) -> None:
+    def restore(self, loaded: Recovered, now: Now) -> None:
         """Takes up what the store holds, once, before the first turn. Every lease starts anew, so that a restart
         loses nobody; tasks between two attempts are due."""
         self.now = now

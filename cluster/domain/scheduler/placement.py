@@ -80,14 +80,14 @@ def _spread(job: Job, workers: list[Worker], room: Callable[[Worker], int]) -> I
                 yield Placement(job, worker, count)
 
 
-class Recall(NamedTuple):
+class RecallDecision(NamedTuple):
     job: Job
     worker: Worker
     attempt: int
     ranges: tuple[Range, ...]
 
 
-def recall(jobs: Mapping[int, Job], workers: Mapping[str, Worker]) -> Iterator[Recall]:
+def recall(jobs: Mapping[int, Job], workers: Mapping[str, Worker]) -> Iterator[RecallDecision]:
     """When nothing is ready for idle workers, asks those with work in advance for half of what waits there.
 
     Each task is asked back once in a session; the caller notes it in `worker.recalled`."""
@@ -113,7 +113,7 @@ def recall(jobs: Mapping[int, Job], workers: Mapping[str, Worker]) -> Iterator[R
             count = min(wanted, (len(waiting) + 1) // 2)
             if count > 0:
                 wanted -= count
-                yield Recall(job, worker, attempt, tuple(_last(waiting, count)))
+                yield RecallDecision(job, worker, attempt, tuple(_last(waiting, count)))
 
 
 def _last(tasks: IntervalSet, count: int) -> list[Range]:

@@ -7,7 +7,7 @@ from cluster.domain.scheduler.worker_record import WorkerRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class Recovered:
     epoch: int  # of the scheduler that loads: one higher at every start, already durable
     next_job_number: int = 1
     jobs: list[tuple[JobRecord, JobProgress]] = field(default_factory=list)  # ascending by number

@@ -8,7 +8,7 @@ the same name is not touched.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 
 ID_BITS = 63  # of an id, which is random; SQLite and serial numbers (RFC 5280, 4.1.2.2) take no more without a sign
 _NOISE_BITS = 64  # of a serial number, below the id: no two certificates of an enrolment have the same one
@@ -20,7 +20,7 @@ BY_HAND = 0
 class Maker(NamedTuple):
     """Who made a token: the joining of a user (Enrolment has the same key), or the scheduler itself."""
 
-    kind: Kind
+    kind: IdentityKind
     name: str
     enrolment: int = BY_HAND
 
@@ -31,14 +31,14 @@ class Maker(NamedTuple):
     def parse(cls, text: str, enrolment: int) -> "Maker | None":
         """What `str` and the enrolment were made of; None of an empty text."""
         kind, _, name = text.partition("/")
-        return cls(Kind(kind), name, enrolment) if text else None
+        return cls(IdentityKind(kind), name, enrolment) if text else None
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """Persisted. Times are Unix seconds."""
 
-    kind: Kind  # worker or user
+    kind: IdentityKind  # worker or user
     name: str  # as in the identity: of a worker its UUID
     id: int
     token: str  # id of the token that it was made by; empty: by none that was made for people

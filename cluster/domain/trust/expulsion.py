@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cluster.domain.trust.enrolments import BY_HAND, Enrolment, Maker
-from cluster.domain.trust.identity import ADMIN_NAME, Kind, Role
+from cluster.domain.trust.identity import ADMIN_NAME, IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 
@@ -22,8 +22,8 @@ class Known(Protocol):
     def user(self, name: str) -> UserRecord: ...
     def tokens(self) -> list[TokenRecord]: ...
     def enrolments(self) -> list[Enrolment]: ...
-    def enrolments_of(self, kind: Kind, name: str) -> list[Enrolment]: ...
-    def live_enrolments(self, kind: Kind, name: str) -> list[Enrolment]: ...
+    def enrolments_of(self, kind: IdentityKind, name: str) -> list[Enrolment]: ...
+    def live_enrolments(self, kind: IdentityKind, name: str) -> list[Enrolment]: ...
     def keep(self, records: list[Record]) -> list[Record]: ...
 
 
@@ -75,7 +75,7 @@ class Expulsion:
         self._users[name] = user
         if name != ADMIN_NAME:
             self._keep(user if user.revoked is not None else replace(user, revoked=self._now))
-        for enrolment in self._all_of(Kind.USER, name):
+        for enrolment in self._all_of(IdentityKind.USER, name):
             if enrolment.revoked is None or enrolment.revoked >= user.created:  # else of who had the name before
                 self._joining(enrolment)
         for token in self._for[name]:
@@ -85,7 +85,7 @@ class Expulsion:
         """All certificates of the worker."""
         if worker_id not in self._workers:
             self._workers[worker_id] = None
-            for enrolment in self._all_of(Kind.WORKER, worker_id):
+            for enrolment in self._all_of(IdentityKind.WORKER, worker_id):
                 self._joining(enrolment)
 
     def token(self, token: TokenRecord) -> None:
@@ -93,11 +93,11 @@ class Expulsion:
         well keeps that."""
         self._close(token)
         for enrolment in self._joined[token.id] if self._and_joined else ():
-            if enrolment.kind is Kind.WORKER:
+            if enrolment.kind is IdentityKind.WORKER:
                 self.worker(enrolment.name)
                 continue
             self._joining(enrolment)
-            if enrolment.name != ADMIN_NAME and not self._known.live_enrolments(Kind.USER, enrolment.name):
+            if enrolment.name != ADMIN_NAME and not self._known.live_enrolments(IdentityKind.USER, enrolment.name):
                 self.user(enrolment.name)
 
     def done(self) -> Expelled:
@@ -109,7 +109,7 @@ class Expulsion:
                 self._theirs.add(token.id)
                 self.token(token)
         dead = set(self._theirs)
-        if any(maker.kind is Kind.USER and self._role_of(maker) is Role.ADMIN for maker in self._gone):
+        if any(maker.kind is IdentityKind.USER and self._role_of(maker) is Role.ADMIN for maker in self._gone):
             for token in self._made[None]:  # it may be theirs, and nobody knows better
                 self._close(token)
                 dead.add(token.id)
@@ -122,7 +122,7 @@ class Expulsion:
         by = self._token_of.get(user)
         return by.role if by is not None else self._known.user(user.name).role  # the first user, or made by hand
 
-    def _all_of(self, kind: Kind, name: str) -> list[Enrolment]:
+    def _all_of(self, kind: IdentityKind, name: str) -> list[Enrolment]:
         """Its joinings, and what was made by hand."""
         present = self._known.enrolments_of(kind, name)
         by_hand = any(enrolment.id == BY_HAND for enrolment in present)

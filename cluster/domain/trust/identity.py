@@ -23,7 +23,7 @@ _NAME = _ALPHANUMERIC | frozenset("._-")
 _DOMAIN = "cluster.internal"  # .internal is reserved for private use and never resolves in public
 
 
-class Kind(StrEnum):
+class IdentityKind(StrEnum):
     """What an identity is. It never changes, because it is written in the certificate."""
 
     SCHEDULER = "scheduler"
@@ -50,13 +50,13 @@ class Identity:
     """
 
     cluster_id: str
-    kind: Kind
+    kind: IdentityKind
     name: str
 
     def __post_init__(self) -> None:
         check_cluster_id(self.cluster_id)
         check_name(self.name)
-        if self.kind is Kind.WORKER and not is_uuid(self.name):
+        if self.kind is IdentityKind.WORKER and not is_uuid(self.name):
             raise InvalidInput(f"the name {self.name!r} of a worker's identity is no lower-case UUID")
 
     @property
@@ -73,11 +73,11 @@ class Identity:
         another worker's.
         """
         match self.kind:
-            case Kind.SCHEDULER:
+            case IdentityKind.SCHEDULER:
                 return scheduler_server_name(self.cluster_id)
-            case Kind.WORKER:
+            case IdentityKind.WORKER:
                 return f"{self.name}.worker.{self.cluster_id}.{_DOMAIN}"
-            case Kind.USER:
+            case IdentityKind.USER:
                 return None
 
     def __str__(self) -> str:
@@ -121,9 +121,9 @@ def parse_identity(uri: str) -> Identity:
     if not uri.startswith(_SCHEME) or len(parts) != 3:
         raise InvalidInput(f"{uri!r} is no identity: expected spiffe://<cluster id>/<kind>/<name>")
     cluster_id, kind, name = parts
-    if kind not in list(Kind):
-        raise InvalidInput(f"{uri!r} is no identity: kind {kind!r} is none of {', '.join(Kind)}")
-    return Identity(cluster_id, Kind(kind), name)
+    if kind not in list(IdentityKind):
+        raise InvalidInput(f"{uri!r} is no identity: kind {kind!r} is none of {', '.join(IdentityKind)}")
+    return Identity(cluster_id, IdentityKind(kind), name)
 
 
 def cluster_uri(cluster_id: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.trust.enrolments import BY_HAND, Enrolment
 from cluster.domain.trust.expulsion import Expelled, Expulsion, Record
-from cluster.domain.trust.identity import ADMIN_NAME, Identity, Kind, Peer, Role, Standing
+from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Peer, Role, Standing
 from cluster.domain.trust.tokens import TokenRecord, admit, check_kind
 from cluster.domain.trust.users import UserRecord
 
@@ -32,7 +32,7 @@ class Members:
     ) -> None:
         self._users = {user.name: user for user in users}
         self._tokens = {token.secret_hash: token for token in tokens}
-        self._enrolments: dict[tuple[Kind, str], dict[int, Enrolment]] = {}
+        self._enrolments: dict[tuple[IdentityKind, str], dict[int, Enrolment]] = {}
         for enrolment in enrolments:
             self._keep(enrolment)
         self._ours: set[str] = set()  # hashes of tokens that are not kept
@@ -42,20 +42,20 @@ class Members:
     def standing_of(self, identity: Identity) -> Standing | None:
         """In what right it acts; None: in none."""
         match identity.kind:
-            case Kind.SCHEDULER:
+            case IdentityKind.SCHEDULER:
                 return Standing(Role.SCHEDULER)
-            case Kind.WORKER:
+            case IdentityKind.WORKER:
                 return Standing(Role.WORKER)
-            case Kind.USER:
+            case IdentityKind.USER:
                 user = self._users.get(identity.name)
                 return Standing(user.role, user.id) if user else None
 
     def is_expelled(self, peer: Peer) -> bool:
         """Whether this certificate is refused: its joining is not known, or was revoked, or its user was."""
         identity = peer.identity
-        if identity.kind is Kind.SCHEDULER:
+        if identity.kind is IdentityKind.SCHEDULER:
             return False
-        user = self._users.get(identity.name) if identity.kind is Kind.USER else None
+        user = self._users.get(identity.name) if identity.kind is IdentityKind.USER else None
         if user is not None and user.revoked is not None:
             return True
         enrolment = self._of(identity.kind, identity.name).get(peer.enrolment)
@@ -63,7 +63,9 @@ class Members:
 
     def expelled_users(self) -> list[ExpelledUser]:
         """For those who cannot ask."""
-        return [ExpelledUser(e.name, e.id) for e in self._all() if e.kind is Kind.USER and e.revoked is not None]
+        return [
+            ExpelledUser(e.name, e.id) for e in self._all() if e.kind is IdentityKind.USER and e.revoked is not None
+        ]
 
     # ── coming in ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -80,11 +82,11 @@ class Members:
         if secret_hash not in self._ours:
             records.append(token)
         if token.role is Role.WORKER:
-            known = before is not None and before.identity.kind is Kind.WORKER and not self.is_expelled(before)
-            name, of = before.identity.name if before and known else worker_id, Kind.WORKER
+            known = before is not None and before.identity.kind is IdentityKind.WORKER and not self.is_expelled(before)
+            name, of = before.identity.name if before and known else worker_id, IdentityKind.WORKER
         else:
             self.check_user(token.user, token.role)
-            name, of = token.user, Kind.USER
+            name, of = token.user, IdentityKind.USER
             # Known already, it may still be on its way to the disk, by somebody who joins at the same time.
             records.append(self._holder(name, token.role, now))
         by = "" if secret_hash in self._ours else token.id
@@ -104,7 +106,7 @@ class Members:
 
     def enrol_admin(self, enrolment_id: int, now: float) -> list[Record]:
         """A new joining of the first user, whose certificate lies beside the CA: without any token."""
-        enrolment = Enrolment(Kind.USER, ADMIN_NAME, enrolment_id, "", now)
+        enrolment = Enrolment(IdentityKind.USER, ADMIN_NAME, enrolment_id, "", now)
         self._keep(enrolment)
         return [enrolment]
 
@@ -145,17 +147,17 @@ class Members:
         """All there ever were."""
         return list(self._all())
 
-    def enrolments_of(self, kind: Kind, name: str) -> list[Enrolment]:
+    def enrolments_of(self, kind: IdentityKind, name: str) -> list[Enrolment]:
         """Of one worker, or of all who have had a user's name."""
         return list(self._of(kind, name).values())
 
-    def live_enrolments(self, kind: Kind, name: str) -> list[Enrolment]:
+    def live_enrolments(self, kind: IdentityKind, name: str) -> list[Enrolment]:
         """Those joinings of a worker or user that are not revoked."""
         return [e for e in self._of(kind, name).values() if e.revoked is None]
 
     def tokens_open_to(self, worker_id: str, now: float) -> tuple[str, ...]:
         """Ids of the tokens that the worker has joined by and that are still good: who knows them may join again."""
-        joined_by = {enrolment.token for enrolment in self.live_enrolments(Kind.WORKER, worker_id)}
+        joined_by = {enrolment.token for enrolment in self.live_enrolments(IdentityKind.WORKER, worker_id)}
         return tuple(token.id for token in self.tokens() if token.is_good(now) and token.id in joined_by)
 
     # ── expelling ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -185,7 +187,7 @@ class Members:
 
     # ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _of(self, kind: Kind, name: str) -> dict[int, Enrolment]:
+    def _of(self, kind: IdentityKind, name: str) -> dict[int, Enrolment]:
         return self._enrolments.get((kind, name), {})
 
     def _all(self) -> Iterator[Enrolment]:

@@ -14,7 +14,7 @@ MOST_FAILURES = 100  # that are remembered of a caller
 
 
 @dataclass(eq=False, slots=True)
-class Place:
+class Permit:
     """One caller's, for one request."""
 
     caller: Hashable
@@ -25,13 +25,13 @@ class Place:
 @dataclass(slots=True)
 class _Caller:
     who: Hashable
-    waiting: dict[Place, None] = field(default_factory=dict)  # in order
+    waiting: dict[Permit, None] = field(default_factory=dict)  # in order
     held: int = 0
     turn: int = 0  # counts up with every place that anybody got
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_FAILURES))
 
 
-class Places:
+class Permits:
     """`most` at a time, and `most_of_one` of one caller, each sure for `sure` seconds; failures count for `memory`."""
 
     def __init__(self, most: int = 6, most_of_one: int = 2, sure: float = 0.5, memory: float = 60.0) -> None:
@@ -40,18 +40,18 @@ class Places:
         self._callers: dict[Hashable, _Caller] = {}
         self._waiting: dict[Hashable, _Caller] = {}  # those of them who wait; in a rush there are many
         self._failed: dict[Hashable, _Caller] = {}  # those with failures
-        self._held: dict[Place, None] = {}  # in the order in which they were given
+        self._held: dict[Permit, None] = {}  # in the order in which they were given
         self._turns = 0
 
-    def ask(self, who: Hashable) -> Place:
+    def ask(self, who: Hashable) -> Permit:
         """For one that waits until a `turn` answers it."""
-        place = Place(who)
+        place = Permit(who)
         caller = self._callers.setdefault(who, _Caller(who))
         caller.waiting[place] = None
         self._waiting[who] = caller
         return place
 
-    def leave(self, place: Place, now: float) -> None:
+    def leave(self, place: Permit, now: float) -> None:
         """It waits no more, or is given back. One that was cut is known to be."""
         if place in self._held:
             self._give_back(place, now)
@@ -59,9 +59,9 @@ class Places:
             caller.waiting.pop(place, None)
             self._tidy(caller)
 
-    def turn(self, now: float) -> tuple[list[Place], list[Place]]:
+    def turn(self, now: float) -> tuple[list[Permit], list[Permit]]:
         """Places that are held from now on, and those that had been and are cut for them."""
-        begun, cut = list[Place](), list[Place]()
+        begun, cut = list[Permit](), list[Permit]()
         self._forget(now)
         while self._waiting:
             late = [place for place in self._held if self._is_late(place, now)]
@@ -87,7 +87,7 @@ class Places:
             return None
         return min((end for end in ends if end > now), default=None)
 
-    def _give(self, caller: _Caller, now: float) -> Place:
+    def _give(self, caller: _Caller, now: float) -> Permit:
         place = next(iter(caller.waiting))
         del caller.waiting[place]
         place.held_since = now
@@ -97,7 +97,7 @@ class Places:
         self._tidy(caller)
         return place
 
-    def _give_back(self, place: Place, now: float) -> None:
+    def _give_back(self, place: Permit, now: float) -> None:
         caller = self._callers[place.caller]
         del self._held[place]
         caller.held -= 1
@@ -118,10 +118,10 @@ class Places:
         """`late`: how many places each holds that are not sure any more."""
         return late[caller.who] + len(caller.failures)
 
-    def _is_late(self, place: Place, now: float) -> bool:
+    def _is_late(self, place: Permit, now: float) -> bool:
         return not place.arrived and now >= self._sure_until(place)
 
-    def _sure_until(self, place: Place) -> float:
+    def _sure_until(self, place: Permit) -> float:
         return (place.held_since or 0.0) + (0.0 if self._callers[place.caller].failures else self._sure)
 
     def _forget(self, now: float) -> None:

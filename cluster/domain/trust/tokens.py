@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from cluster.domain.base.errors import InvalidInput, NotAuthenticated
 from cluster.domain.trust.enrolments import Maker
-from cluster.domain.trust.identity import Kind, Role, check_name
+from cluster.domain.trust.identity import IdentityKind, Role, check_name
 
 VERSION = "C1"
 SECRET_BYTES = 24  # 192 random bits, which base64url writes without padding
@@ -122,9 +122,9 @@ class TokenRecord:
 
 def check_kind(record: TokenRecord, kind: str) -> None:
     """Raises InvalidInput when the token's bearer can only be a `kind` (worker, user), and the token makes another."""
-    if kind == Kind.WORKER and record.role is not Role.WORKER:
+    if kind == IdentityKind.WORKER and record.role is not Role.WORKER:
         raise InvalidInput(f"this join token is for the user {record.user}: `cluster login` takes it")
-    if kind == Kind.USER and record.role is Role.WORKER:
+    if kind == IdentityKind.USER and record.role is Role.WORKER:
         raise InvalidInput("this join token is for a worker: `cluster worker --join` takes it")
 
 

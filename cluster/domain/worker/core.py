@@ -17,7 +17,7 @@ The life of a session; `launcher` means that the launcher is connected:
     launcher, backoff over          SessionReady            Welcome
     ----------------------> DIALLING -----------> GREETING ----------> OPEN ---------> CLOSING (by us)
              ^                  |                    |                  |                 |
-             '------------------'--------------- SessionClosed ---------'-----------------'
+             '------------------'--------------- SessionEnded ----------'-----------------'
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,11 +47,11 @@ from cluster.domain.session.spec_memory import SpecMemory
 from cluster.domain.worker.messages import (
     OWN,
     AckJournal,
-    CloseSession,
     CommandsReceived,
     Define,
     Finished,
     HandOver,
+    HangUp,
     LauncherConnected,
     LauncherLost,
     LauncherReported,
@@ -64,7 +64,7 @@ from cluster.domain.worker.messages import (
     SendHeartbeat,
     SendHello,
     SendReport,
-    SessionClosed,
+    SessionEnded,
     SessionReady,
     ShutdownRequested,
     Start,
@@ -75,7 +75,7 @@ from cluster.domain.worker.messages import (
     WorkerEvent,
 )
 from cluster.domain.worker.outbox import Outbox
-from cluster.domain.worker.report_making import Entry, build_report, group, output_is_large, output_is_small
+from cluster.domain.worker.report_making import JournalEntry, build_report, group, output_is_large, output_is_small
 from cluster.domain.worker.room import Room
 
 REPORT_EVERY = 0.03  # seconds; one report costs the scheduler a commit, so under load they carry many ends
@@ -160,7 +160,7 @@ class WorkerCore:
                     self.room.measured(event.spaces)
                 case SessionReady():
                     self._on_session_ready(event, now.mono, effects)
-                case SessionClosed():
+                case SessionEnded():
                     self._on_session_closed(event, now.mono)
                 case ShutdownRequested():
                     self._on_shutdown_requested(event, now.mono, effects)
@@ -246,7 +246,7 @@ class WorkerCore:
                     self._disowned.discard(key)
                     effects.append(PushOutput((key,)))
                 continue
-            self.outbox.add(Entry(key, report))
+            self.outbox.add(JournalEntry(key, report))
         if theirs:
             effects.append(HandOver(tuple(theirs)))
         self._acknowledge_journal(effects)
@@ -279,7 +279,7 @@ class WorkerCore:
         )
         effects.append(SendHello(self._session, hello))
 
-    def _on_session_closed(self, event: SessionClosed, now: float) -> None:
+    def _on_session_closed(self, event: SessionEnded, now: float) -> None:
         if event.session != self._session:
             return
         self._state = SessionState.NONE
@@ -344,9 +344,9 @@ class WorkerCore:
         effects.append(Renew(asked))
 
     def _close_session(self, why: str, effects: list[WorkerEffect]) -> None:
-        """Nothing more is read or sent in it; the driver's SessionClosed makes it final."""
+        """Nothing more is read or sent in it; the driver's SessionEnded makes it final."""
         self._state = SessionState.CLOSING
-        effects.append(CloseSession(self._session, why))
+        effects.append(HangUp(self._session, why))
 
     # -- commands
 

@@ -54,7 +54,7 @@ class SessionReady:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionClosed:
+class SessionEnded:
     """`jitter` is a random number from 0 to 1, drawn by the driver. `for_good`: the scheduler will never take us."""
 
     session: int
@@ -81,7 +81,7 @@ WorkerEvent = (
     | LauncherLost
     | RoomMeasured
     | SessionReady
-    | SessionClosed
+    | SessionEnded
     | CommandsReceived
     | ShutdownRequested
 )
@@ -91,14 +91,14 @@ WorkerEvent = (
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """Dial and register; then say SessionReady, or SessionClosed."""
+    """Dial and register; then say SessionReady, or SessionEnded."""
 
     session: int
 
 
 @dataclass(frozen=True, slots=True)
-class CloseSession:
-    """Hang up, and say SessionClosed."""
+class HangUp:
+    """End the connection, and say SessionEnded."""
 
     session: int
     why: str
@@ -216,7 +216,7 @@ class Finished:
 
 WorkerEffect = (
     OpenSession
-    | CloseSession
+    | HangUp
     | SendHello
     | SendHeartbeat
     | SendReport

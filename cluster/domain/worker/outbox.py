@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.session.messages import Attempts
-from cluster.domain.worker.report_making import MAX_DETAIL, Entry, output_is_small
+from cluster.domain.worker.report_making import MAX_DETAIL, JournalEntry, output_is_small
 
 REPORT_ENTRIES = 4096  # in one report
 REPORT_BYTES = 1 << 20  # of small outputs and reasons in one report; a message of gRPC holds 4 MiB
@@ -16,9 +16,9 @@ class Outbox:
 
     def __init__(self) -> None:
         self.ended: dict[AttemptKey, Ended] = {}  # the ends among all that is in here
-        self._sent: list[Entry] = []  # in this session
+        self._sent: list[JournalEntry] = []  # in this session
         self._unwanted: set[AttemptKey] = set()  # ends that are under way and will not be taken
-        self._unsent: list[Entry] = []
+        self._unsent: list[JournalEntry] = []
         self._last = 0  # sequence of the last entry that was seen
         self._settled = 0
 
@@ -26,7 +26,7 @@ class Outbox:
         """The journal has come this far, whether or not that entry concerns the scheduler."""
         self._last = sequence
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         self._unsent.append(entry)
         if isinstance(entry.what, Ended):
             self.ended[entry.key] = entry.what
@@ -40,7 +40,7 @@ class Outbox:
         """Whether something is unsent and nothing under way."""
         return bool(self._unsent) and not self._sent
 
-    def take(self) -> list[Entry]:
+    def take(self) -> list[JournalEntry]:
         """The entries of the next report, which is now under way: as many as fit into one. While another is under way
         there are none."""
         if self._sent:
@@ -93,7 +93,7 @@ class Outbox:
             self.ended.pop(key, None)
 
 
-def _size(entry: Entry) -> int:
+def _size(entry: JournalEntry) -> int:
     """Bytes that come with its end: output that rides along, and the reason, whose characters may take four each."""
     if not isinstance(entry.what, Ended):
         return 0

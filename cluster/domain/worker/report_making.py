@@ -26,7 +26,7 @@ _MAX_U32 = 0xFFFFFFFF
 _NOT_RUNNABLE = 126  # what shells answer for a command that cannot be run
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """One line of the launcher's journal about an attempt of the cluster."""
 
     key: AttemptKey
@@ -42,7 +42,7 @@ def output_is_large(ended: Ended) -> bool:
     return max(ended.out, ended.err) > SMALL_OUTPUT
 
 
-def build_report(entries: Sequence[Entry], sequence: int, refused: Iterable[AttemptKey] = ()) -> Report:
+def build_report(entries: Sequence[JournalEntry], sequence: int, refused: Iterable[AttemptKey] = ()) -> Report:
     """The report on these entries, without outputs. A start whose end is there too goes unsaid.
 
     `refused`: attempts that never got as far as the launcher; they are given back too.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.trust.enrolments import Enrolment, Maker
 from cluster.domain.trust.expulsion import Expelled
-from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import GRANTABLE, JoinToken, TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.rpc.errors import Context
@@ -52,7 +52,7 @@ class TokensDoor(admin_pb2_grpc.TokensServicer):
             return [(token, *store.joined_by(token.id, MOST_JOINED)) for token in store.tokens(after, most)]
 
         found = await self._driver.fetch(ask)
-        ids = {e.name for _, joined, _ in found for e in joined if e.kind is Kind.WORKER}
+        ids = {e.name for _, joined, _ in found for e in joined if e.kind is IdentityKind.WORKER}
         names = await self._driver.read(lambda core: {i: core.workers[i].record.name for i in ids if i in core.workers})
         return [_token(token, joined, count, names) for token, joined, count in found]
 
@@ -149,8 +149,8 @@ async def _worker_names(driver: Driver) -> Mapping[str, str]:
 
 
 def _expelled(expelled: Expelled, worker_names: Mapping[str, str]) -> list[admin_pb2.Member]:
-    workers = [_member(Kind.WORKER, worker_id, worker_names) for worker_id in expelled.workers]
-    return workers + [_member(Kind.USER, user.name, worker_names) for user in expelled.users]
+    workers = [_member(IdentityKind.WORKER, worker_id, worker_names) for worker_id in expelled.workers]
+    return workers + [_member(IdentityKind.USER, user.name, worker_names) for user in expelled.users]
 
 
 def _left(expelled: Expelled, worker_names: Mapping[str, str]) -> list[admin_pb2.Member]:
@@ -158,6 +158,6 @@ def _left(expelled: Expelled, worker_names: Mapping[str, str]) -> list[admin_pb2
     return [_member(e.kind, e.name, worker_names, e.token) for e in expelled.left[:MOST_JOINED]]
 
 
-def _member(kind: Kind, name: str, worker_names: Mapping[str, str], token: str = "") -> admin_pb2.Member:
-    shown = name if kind is Kind.USER else worker_names.get(name, "")
+def _member(kind: IdentityKind, name: str, worker_names: Mapping[str, str], token: str = "") -> admin_pb2.Member:
+    shown = name if kind is IdentityKind.USER else worker_names.get(name, "")
     return admin_pb2.Member(kind=kind, id=name, name=shown, token=token)

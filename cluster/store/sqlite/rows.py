@@ -9,7 +9,7 @@ from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, Maker
-from cluster.domain.trust.identity import Kind, Role
+from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.packing import (
@@ -159,4 +159,4 @@ def token_from_row(row: Row) -> TokenRecord:
 def enrolment_from_row(row: Row) -> Enrolment:
     """One row of LOAD_ENROLMENTS."""
     kind, *rest = row
-    return Enrolment(Kind(kind), *rest)
+    return Enrolment(IdentityKind(kind), *rest)

@@ -18,9 +18,9 @@ from typing import Any
 
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.spec import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.scheduler.recovered import Loaded
+from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.trust.enrolments import Enrolment
-from cluster.domain.trust.identity import Kind
+from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
@@ -48,13 +48,13 @@ class SqliteStore:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._open()
 
-    def load(self) -> Loaded:
+    def load(self) -> Recovered:
         loaded, self.claimed = None, False
         try:
             with self._alone(), self._doing("read"), _transaction(self._writer):
                 self._epoch = int(self._meta("epoch") or 0) + 1
                 (self._version,) = self._writer.execute("PRAGMA data_version").fetchone()
-                loaded = Loaded(
+                loaded = Recovered(
                     self._epoch,
                     int(self._meta("next_job_number") or 1),
                     self._load_jobs(),
@@ -124,7 +124,7 @@ class SqliteStore:
         return first, count
 
     def joinings_of(self, user: str) -> int:
-        ((count,),) = self._read(sql.COUNT_JOININGS, (Kind.USER.value, user))
+        ((count,),) = self._read(sql.COUNT_JOININGS, (IdentityKind.USER.value, user))
         return int(count)
 
     def enrolments(self) -> list[Enrolment]:

@@ -26,7 +26,7 @@ LEASE_RETRY, LEASE_PATIENCE = 0.5, 60.0
 NOTHING = Part(b"", 0)
 
 
-class Phase(Enum):
+class OutputPhase(Enum):
     QUEUED = "queued"
     RUNNING = "running"
     ENDED = "ended"
@@ -64,7 +64,7 @@ class Readers:
 
     outputs: Outputs
     watcher: Watcher
-    phase_of: Callable[[AttemptKey], Phase]
+    phase_of: Callable[[AttemptKey], OutputPhase]
     lanes: Lanes = field(default_factory=Lanes)
     _waiting: dict[AttemptKey, set[asyncio.Event]] = field(default_factory=dict)
 
@@ -89,17 +89,17 @@ class Readers:
         waiting = self._waiting.setdefault(key, set())
         waiting.add(news)
         try:
-            while wanted.follow and self.phase_of(key) is Phase.QUEUED:
+            while wanted.follow and self.phase_of(key) is OutputPhase.QUEUED:
                 news.clear()
                 await news.wait()
             async with AsyncExitStack() as stack:
                 streams = await self._open(key, wanted, stack)
-                if wanted.follow and self.phase_of(key) is Phase.RUNNING:
+                if wanted.follow and self.phase_of(key) is OutputPhase.RUNNING:
                     for stream in streams:
                         stack.enter_context(self.watcher.growth(stream.file.fd, news))
                 while True:
                     # Asked first, read then: nothing is written after the end.
-                    ended = not wanted.follow or self.phase_of(key) is not Phase.RUNNING
+                    ended = not wanted.follow or self.phase_of(key) is not OutputPhase.RUNNING
                     news.clear()
                     found = False
                     for stream in streams:
@@ -124,7 +124,7 @@ class Readers:
         with self.outputs.opening() as removed:
             streams = await self._open_all(key, wanted, stack)
         # Of two streams one may have gone meanwhile.
-        if self.outputs.are_going(key) or key in removed or (not streams and self.phase_of(key) is Phase.UNKNOWN):
+        if self.outputs.are_going(key) or key in removed or (not streams and self.phase_of(key) is OutputPhase.UNKNOWN):
             raise NotFound(f"this worker has no output of {key.in_words}")
         return streams
 

@@ -9,7 +9,7 @@ from cluster.domain.job.selectors import parse_selector, resolve
 from cluster.domain.job.spec import JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.visible import VisibleJobs
-from cluster.domain.trust.identity import ADMIN_NAME, Identity, Kind, Role, Standing, is_uuid
+from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Role, Standing, is_uuid
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
@@ -27,7 +27,7 @@ _MOST_TEXT = 1000  # characters of a reason
 def standing_of(identity: Identity) -> Standing | None:
     """In what right somebody acts here. The list of users is the scheduler's; the admin is known without it, and
     everybody else has no right at this door, which NotPermitted says to other users."""
-    if identity.kind is not Kind.USER:
+    if identity.kind is not IdentityKind.USER:
         return None
     if identity.name != ADMIN_NAME:
         raise NotPermitted(f"{identity} is not the admin, who alone may use a worker's own API: ask the scheduler")

@@ -27,13 +27,13 @@ from cluster.domain.worker.messages import OWN
 from cluster.domain.worker.report_making import exit_code
 from cluster.worker.agent import Agent
 from cluster.worker.output.lanes import Lanes
-from cluster.worker.output.readers import Phase
+from cluster.worker.output.readers import OutputPhase
 from cluster.worker.own.store import OwnJob, OwnStore, OwnStoreFailed
 from cluster.worker.templates import Templates
 
 logger = logging.getLogger(__name__)
 
-_PHASES = {TaskState.READY: Phase.QUEUED, TaskState.RUNNING: Phase.RUNNING}
+_PHASES = {TaskState.READY: OutputPhase.QUEUED, TaskState.RUNNING: OutputPhase.RUNNING}
 
 T = TypeVar("T")
 
@@ -202,11 +202,11 @@ class OwnJobs:
 
     # -- what the agent asks and tells
 
-    def phase_of(self, number: int) -> Phase:
+    def phase_of(self, number: int) -> OutputPhase:
         """How far a job is, for whoever reads its output."""
         if job := self._alive.get(number):
-            return _PHASES.get(job.state, Phase.ENDED)
-        return Phase.ENDED if number <= self._highest else Phase.UNKNOWN
+            return _PHASES.get(job.state, OutputPhase.ENDED)
+        return OutputPhase.ENDED if number <= self._highest else OutputPhase.UNKNOWN
 
     def limits(self) -> dict[int, int]:
         """Of those that run: how many bytes of each stream are kept."""

@@ -10,14 +10,14 @@ import uuid
 from collections.abc import AsyncIterator, Iterable
 
 from cluster.domain.launcher.messages import Ended, Item, Template
-from cluster.launcher.client import Hello, Reports
+from cluster.launcher.client import LauncherHello, Reports
 
 
 class NullLauncher:
     """Has no memory: after a restart it is another incarnation."""
 
     def __init__(self) -> None:
-        self.hello = Hello(uuid.uuid4().hex, "", 0, -1, 0, 0, [], [])
+        self.hello = LauncherHello(uuid.uuid4().hex, "", 0, -1, 0, 0, [], [])
         self._seq = 0
         self._reports: asyncio.Queue[Reports | None] = asyncio.Queue()  # None: it has quit
 
