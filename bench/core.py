@@ -18,7 +18,9 @@ from itertools import pairwise
 from bench.harness import in_turn, show
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.now import Now
-from cluster.domain.job.spec import PACKED, ArraySegment, JobSpec, OkEnds, TaskEnd
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Send

@@ -17,7 +17,7 @@ class Bound(NamedTuple):
 
 
 DEFAULT = Bound(64 * KIB, 1000)
-_SPEC = Bound(4 * MIB, 120_000)  # a command of as many arguments and variables as job.validate lets pass, and more
+_SPEC = Bound(4 * MIB, 120_000)  # a command of as many arguments and variables as spec.validate lets pass, and more
 _SELECTORS = Bound(2 * MIB, 25_000)
 
 BOUNDS = {

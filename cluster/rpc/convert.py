@@ -1,4 +1,4 @@
-"""Domain values to messages and back: the one place that knows both. Nothing is judged here (job.validate does that).
+"""Domain values to messages and back: the one place that knows both. Nothing is judged here (spec.validate does that).
 
 Every pair is `x_to_proto` and `x_from_proto`. What a message cannot say comes back as its domain default:
 of an End the state (the core decides it) and the worker (whoever's session it came in).
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.views import JobView, WorkerView
 from cluster.domain.session.home import Home

@@ -4,7 +4,8 @@ they start often: what `convert` loads would cost them 30 ms.
 
 from dataclasses import replace
 
-from cluster.domain.job.spec import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, ArraySegment, JobSpec
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.spec import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
 from cluster.v1 import job_pb2
 
 DEFAULT_MILLICPUS = 1000

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import Found, Selection, parse_selector
-from cluster.domain.job.spec import JobRecord
 from cluster.domain.job.visible import VisibleJobs
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.trust.identity import Caller

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import JobProgress, JobRecord, TaskEnd
+from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.unwritten import Saved
 from cluster.domain.scheduler.worker_record import WorkerRecord

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.store.interface import Store

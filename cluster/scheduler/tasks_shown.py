@@ -7,7 +7,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import TaskEnd
+from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.report_intake import CANCELLED_EXIT

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cluster.domain.base.errors import ClusterError
-from cluster.domain.job.spec import JobProgress, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobProgress, SmallOutput, TaskEnd
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.unwritten import Saved
 from cluster.domain.trust.enrolments import Enrolment

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.chunks import joined
-from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord

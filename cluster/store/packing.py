@@ -12,7 +12,9 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
-from cluster.domain.job.spec import PACKED, ArraySegment, Held, JobSpec, OkEnds, TaskEnd
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import PACKED, Held, OkEnds, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 
 _HELD = struct.Struct("<HII")  # bytes of the worker's id, attempt, bounds that follow

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.spec import SmallOutput
+from cluster.domain.job.records import SmallOutput
 from cluster.domain.worker.messages import SendHeartbeat, SendReport
 from cluster.rpc.convert import report_to_proto
 from cluster.v1 import scheduler_pb2

@@ -3,7 +3,9 @@
 import pytest
 
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import ArraySegment, JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.session.home import Home
 from cluster.domain.session.messages import (

@@ -7,18 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job.spec import (
-    PACKED,
-    ArraySegment,
-    Held,
-    JobChunk,
-    JobProgress,
-    JobRecord,
-    JobSpec,
-    OkEnds,
-    SmallOutput,
-    TaskEnd,
-)
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import PACKED, Held, JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord

@@ -5,7 +5,9 @@ import struct
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.now import Now
 from cluster.domain.job.chunks import joined
-from cluster.domain.job.spec import PACKED, ArraySegment, JobChunk, JobProgress, JobRecord, JobSpec, OkEnds, TaskEnd
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import PACKED, JobChunk, JobProgress, JobRecord, OkEnds, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.arrays import format_array, parse_array
-from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.numbering import ArraySegment
 
 segments = st.builds(
     lambda first, count, step: ArraySegment(first, first + (count - 1) * step, step if count > 1 else 1),

@@ -7,7 +7,8 @@ import pytest
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import MAX_TASKS, PACKED, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import PACKED, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.spec import MAX_TASKS
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.session.believing import MAX_NUMBER, believable

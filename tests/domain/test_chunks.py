@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import chunks
 from cluster.domain.job.chunks import CHUNK, MANY_RANGES
-from cluster.domain.job.spec import JobChunk, JobProgress
+from cluster.domain.job.records import JobChunk, JobProgress
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Effect
 from cluster.domain.scheduler.events import CancelRequested, ReportReceived

@@ -12,7 +12,7 @@ import pytest
 
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import JobRecord, TaskEnd
+from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Reply
 from cluster.domain.scheduler.events import CancelRequested, SessionClosed, SessionOpened

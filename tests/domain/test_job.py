@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.job import Job
 from cluster.domain.job.lines import LineIndex
-from cluster.domain.job.spec import ArraySegment, JobRecord, JobSpec, OkEnds, validate
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import JobRecord, OkEnds
+from cluster.domain.job.spec import JobSpec, validate
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 

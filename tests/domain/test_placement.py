@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import Send
 from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed

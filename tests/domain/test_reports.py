@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.domain.job.spec import SmallOutput
+from cluster.domain.job.records import SmallOutput
 from cluster.domain.scheduler.effects import Send
 from cluster.domain.scheduler.report_intake import LONGEST_PAUSE, pause_after
 from cluster.domain.session.messages import Report, ReportAcknowledged

@@ -7,7 +7,7 @@ import pytest
 from cluster.domain.base.errors import Conflict
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import LEASE, SchedulerCore
 from cluster.domain.scheduler.effects import Amended, CloseSession, Notify, Reply, Send

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound
-from cluster.domain.job.spec import TaskEnd
+from cluster.domain.job.records import TaskEnd
 from cluster.domain.scheduler.core import LEASE
 from cluster.domain.scheduler.effects import CloseSession, Effect, Reply, WorkerForgotten
 from cluster.domain.scheduler.events import SessionClosed, WorkerDeregistered, WorkerRegistered, WorkerRemoved

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.arrays import parse_array
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, check_name, parse_selector, resolve
-from cluster.domain.job.spec import ArraySegment, JobRecord, JobSpec
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
 
 ID = "01900000-0000-7000-8000-000000000007"

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.states import TRANSITIONS, IllegalTransition, TaskEvent, TaskState, next_state
 from tests.domain.core_bench import spec
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import JobProgress, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobProgress, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.launcher.messages import Ended

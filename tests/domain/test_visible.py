@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from cluster.domain.job.spec import JobRecord, JobSpec
+from cluster.domain.job.records import JobRecord
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.visible import VisibleJobs
 from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Role
 

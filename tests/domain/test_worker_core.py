@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import JobSpec, TaskEnd
+from cluster.domain.job.records import TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.messages import (

@@ -5,7 +5,9 @@ import struct
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.now import Now
-from cluster.domain.job.spec import PACKED, ArraySegment, JobSpec, OkEnds
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import PACKED, OkEnds
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.session.messages import (
     Assign,

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import PACKED, ArraySegment, JobRecord, JobSpec, OkEnds
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import PACKED, JobRecord, OkEnds
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.trust.enrolments import Enrolment

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import TaskEnd
+from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.placement import MOST_HELD
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS

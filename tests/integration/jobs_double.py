@@ -15,8 +15,9 @@ from pathlib import Path
 
 import grpc.aio
 
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import parse_selector, resolve
-from cluster.domain.job.spec import JobRecord, JobSpec
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.trust.credentials import format_credentials

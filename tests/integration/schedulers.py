@@ -13,7 +13,8 @@ import grpc.aio
 import pytest
 
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import PACKED, JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import PACKED, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import LEASE
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome

@@ -25,7 +25,8 @@ from cluster.domain.base.errors import (
     Unreachable,
     Untrusted,
 )
-from cluster.domain.job.spec import ArraySegment, JobSpec
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from tests.integration.jobs_double import Double, RunningJob
 from tests.patience import PATIENCE

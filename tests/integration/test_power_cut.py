@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.spec import ArraySegment, OkEnds, TaskEnd
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import OkEnds, TaskEnd
 from cluster.scheduler.output.files import NewOutput, OutputFiles
 from cluster.store.interface import Item
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.base.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, NotPermitted
-from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.session.messages import Assign, ReportAcknowledged
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.pki.enrol import KeyRequest

@@ -11,7 +11,8 @@ import pytest
 
 from cluster.domain.base.errors import Exhausted, NotFound, Unreachable
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, OkEnds
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import JobProgress, JobRecord, OkEnds
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop

@@ -10,7 +10,8 @@ import pytest
 
 from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import ArraySegment, SmallOutput
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import SmallOutput
 from cluster.domain.session.messages import Assign, Stop
 from cluster.domain.trust.identity import Role
 from cluster.store.interface import Store

@@ -13,7 +13,8 @@ import pytest
 
 from cluster.domain.base.errors import Exhausted, InvalidInput, NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.spec import ArraySegment, OkEnds, SmallOutput
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import OkEnds, SmallOutput
 from cluster.domain.session.messages import Assign
 from cluster.scheduler.doors.workers import take_in
 from cluster.scheduler.output import files as outputs

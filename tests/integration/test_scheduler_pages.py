@@ -11,7 +11,7 @@ import pytest
 
 from cluster.client.scheduler_backend import SchedulerBackend
 from cluster.domain.base.errors import Conflict, InvalidInput
-from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.states import TaskState
 from cluster.domain.session.messages import Assign
 from cluster.domain.trust.identity import IdentityKind, Role

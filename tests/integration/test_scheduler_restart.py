@@ -13,7 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, Unreachable
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, OkEnds, TaskEnd
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.session.messages import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged
 from cluster.domain.trust.identity import IdentityKind, Role

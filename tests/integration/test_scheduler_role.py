@@ -16,7 +16,9 @@ import pytest
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, Unreachable, Unusable
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import ArraySegment, JobProgress, JobRecord, JobSpec, TaskEnd
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import IdentityKind, scheduler_server_name

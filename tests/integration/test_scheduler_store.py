@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, JobSpec
+from cluster.domain.job.records import JobChunk, JobProgress, JobRecord
+from cluster.domain.job.spec import JobSpec
 from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_set, pack_spec
 from cluster.store.sqlite import schema as statements

@@ -13,8 +13,8 @@ import pytest
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.now import Now
+from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.selectors import Selection
-from cluster.domain.job.spec import ArraySegment
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Effect

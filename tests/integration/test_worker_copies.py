@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.numbering import ArraySegment
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.workers import Site, WorkerProcess, at_site
 

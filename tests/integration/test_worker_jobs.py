@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.startable import MAX_STRING
 from cluster.v1 import jobs_pb2
 from tests.descriptors import open_files

@@ -21,7 +21,8 @@ from cluster.client.aio import AsyncClient
 from cluster.client.discovery import Place
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, NotPermitted, Unreachable
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.spec import ArraySegment, JobSpec
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.trust.identity import IdentityKind

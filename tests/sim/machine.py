@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.spec import SmallOutput
+from cluster.domain.job.records import SmallOutput
 from cluster.domain.session.home import Home
 from cluster.domain.worker.messages import RoomMeasured
 from cluster.domain.worker.report_making import SMALL_OUTPUT

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import IntervalSet, Range
-from cluster.domain.job.spec import ArraySegment, JobSpec
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested, JobSubmitted
 from cluster.domain.scheduler.turns import MOST_AT_ONCE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.now import Now
-from cluster.domain.job.spec import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import CloseSession, Effect, Reply, Send

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.stalls import STALL
-from cluster.domain.job.spec import JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.scheduler.core import LEASE

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.spec import ArraySegment
+from cluster.domain.job.numbering import ArraySegment
 
 _SEGMENT = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18})(?::([0-9]{1,18}))?)?")
 _EXAMPLES = "use FIRST-LAST[:STEP] and single numbers, as in 1-1000:2 or 1,5,10-20"
@@ -17,7 +17,7 @@ _EXAMPLES = "use FIRST-LAST[:STEP] and single numbers, as in 1-1000:2 or 1,5,10-
 def parse_array(text: str) -> tuple[ArraySegment, ...]:
     """The segments, in the order given; InvalidInput names the part that is wrong.
 
-    The last number is one that is reached: `1-10:4` becomes 1-9:4. Overlaps are left to `job.validate`.
+    The last number is one that is reached: `1-10:4` becomes 1-9:4. Overlaps are left to `spec.validate`.
     """
     return tuple(_segment(part.strip(), text) for part in text.split(","))
 

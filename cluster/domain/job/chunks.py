@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.job.spec import Held, JobChunk, JobProgress
+from cluster.domain.job.records import Held, JobChunk, JobProgress
 
 CHUNK = 65_536  # indexes
 MANY_RANGES = 4096  # in a job's sets, beyond which it is saved in chunks

@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
-from cluster.domain.job.spec import Held, JobChunk, JobProgress, JobRecord
+from cluster.domain.job.records import Held, JobChunk, JobProgress, JobRecord
 from cluster.domain.job.states import IllegalTransition, TaskEvent, TaskState, next_state
 
 Holder = tuple[str, int]  # (worker id, attempt)

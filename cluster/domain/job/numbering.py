@@ -7,16 +7,25 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from math import gcd
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from cluster.domain.job.spec import ArraySegment
+
+class ArraySegment(NamedTuple):
+    """Task numbers first, first+step, … up to last."""
+
+    first: int
+    last: int
+    step: int = 1
+
+    @property
+    def size(self) -> int:
+        return (self.last - self.first) // self.step + 1
 
 
 class Numbering:
     """Of segments that are valid: ascending each, and none within the reach of another."""
 
-    def __init__(self, segments: "Sequence[ArraySegment]") -> None:
+    def __init__(self, segments: Sequence[ArraySegment]) -> None:
         self._segments = segments
         self._offsets = list(accumulate((segment.size for segment in segments), initial=0))
 
@@ -44,7 +53,7 @@ class Numbering:
         """Which segments, in the order of their numbers, reach into first … last: what `common` may be asked of."""
         return range(bisect_left(self._lasts, first), bisect_right(self._firsts, last))
 
-    def common(self, place: int, wanted: "ArraySegment") -> range:
+    def common(self, place: int, wanted: ArraySegment) -> range:
         """The indexes of the tasks of one segment that have a wanted number."""
         segment, offset = self._ascending[place]
         # Of the members that are not below wanted.first: the first one whose distance to it is a multiple of the step.
@@ -58,11 +67,11 @@ class Numbering:
         start += distance * pow(segment.step // shared, -1, stride) % stride
         return range(offset + start, offset + stop, stride)
 
-    def __iter__(self) -> "Iterator[ArraySegment]":
+    def __iter__(self) -> Iterator[ArraySegment]:
         return iter(self._segments)
 
     @cached_property
-    def _ascending(self) -> "list[tuple[ArraySegment, int]]":
+    def _ascending(self) -> list[tuple[ArraySegment, int]]:
         """The segments in the order of their numbers, each with the index of its first task."""
         return sorted(zip(self._segments, self._offsets, strict=False))
 

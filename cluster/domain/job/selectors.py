@@ -14,13 +14,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.arrays import format_array, parse_array
-from cluster.domain.job.spec import ArraySegment, JobRecord, JobSpec
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
+
+if TYPE_CHECKING:  # clients, which start often, only parse selectors
+    from cluster.domain.job.records import JobRecord
 
 MAX_NAME = 255  # characters of a job's name
 # Of all selectors together, so that they cost milliseconds and not seconds:
@@ -77,7 +81,7 @@ class Directory(Protocol):
     def numbers(self) -> Sequence[int]:
         """Of all jobs."""
 
-    def record(self, number: int) -> JobRecord | None:
+    def record(self, number: int) -> "JobRecord | None":
         """The job of that number; None when there is none to see."""
 
     def number_of_id(self, job_id: str) -> int | None:
@@ -143,7 +147,7 @@ def resolve(selector: Selector, jobs: Directory) -> list[Target]:
 class Found(NamedTuple):
     """Jobs of which some tasks are meant."""
 
-    records: Sequence[JobRecord] = ()
+    records: "Sequence[JobRecord]" = ()
     tasks: tuple[ArraySegment, ...] | None = None  # None: the one that each has
     attempt: int = 0  # of these, 0: no certain one
 
@@ -198,7 +202,7 @@ class Selection:
         if found.records and not added:
             raise missing
 
-    def _parts_of(self, record: JobRecord, wanted: Iterable[ArraySegment]) -> list[range]:
+    def _parts_of(self, record: "JobRecord", wanted: Iterable[ArraySegment]) -> list[range]:
         numbering, parts = record.spec.numbering, list[range]()
         for segment in dict.fromkeys(wanted):
             before = len(parts)
@@ -245,7 +249,7 @@ class Selection:
         return Target(number, tuple(indexes.ranges()))
 
 
-def _one(selector: Selector, jobs: Directory) -> JobRecord | None:
+def _one(selector: Selector, jobs: Directory) -> "JobRecord | None":
     """The one job of a number, an id or `last`."""
     if selector.kind is SelectorKind.LAST:
         numbers = jobs.numbers()

@@ -1,4 +1,4 @@
-"""What a job is: the spec that a user submits, and the records that a store keeps of it.
+"""What a job is: the spec that a user submits.
 
 A task has an **index**, its position from 0 in the job's array, used everywhere inside; and a **number**, what people
 type (`5.17`) and the task sees as CLUSTER_TASK. For `--array 1-1000:2` index 0 is number 1 and index 1 is number 3.
@@ -7,14 +7,12 @@ Times are seconds: wall-clock times since the Unix epoch, durations as such.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_size
 from cluster.domain.job.lines import LineIndex
-from cluster.domain.job.numbering import Numbering
+from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.startable import check_startable
-from cluster.domain.job.states import TaskState
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed in as one message
@@ -32,18 +30,6 @@ LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT = 64 << 10, 64 << 30  # what a user may make o
 
 # What every task finds in its environment, whatever it is given: who it is.
 OWN_VARIABLES = frozenset(f"CLUSTER_{name}" for name in ("JOB", "JOB_ID", "TASK", "LINE", "ATTEMPT", "LAUNCHER"))
-
-
-class ArraySegment(NamedTuple):
-    """Task numbers first, first+step, … up to last."""
-
-    first: int
-    last: int
-    step: int = 1
-
-    @property
-    def size(self) -> int:
-        return (self.last - self.first) // self.step + 1
 
 
 _ONE_TASK = (ArraySegment(0, 0),)
@@ -176,122 +162,3 @@ def _validate_array(spec: JobSpec) -> None:
         reached = segment.last
     if spec.task_count > MAX_TASKS:
         raise InvalidInput(f"{spec.task_count} tasks in one job: the limit is {MAX_TASKS}")
-
-
-@dataclass(frozen=True, slots=True)
-class JobRecord:
-    """What never changes about a job. Persisted once, when it is accepted."""
-
-    number: int
-    id: str  # UUIDv7, made by the submitter
-    owner: str  # the user's id (UserRecord.id)
-    spec: JobSpec
-    submitted_at: float
-
-
-class Held(NamedTuple):
-    """Tasks that one worker holds, all in their attempt-th attempt. `flat` is IntervalSet.flat()."""
-
-    worker_id: str
-    attempt: int
-    flat: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class JobProgress:
-    """What changes about a job, as sets of task indexes (IntervalSet.flat() each). Persisted as one record,
-    rewritten by each commit that touches the job; of a `chunked` job the sets are empty and persisted as JobChunks."""
-
-    number: int
-    ready: tuple[int, ...] = ()
-    backoff: tuple[int, ...] = ()
-    succeeded: tuple[int, ...] = ()
-    failed: tuple[int, ...] = ()
-    cancelled: tuple[int, ...] = ()
-    held: tuple[Held, ...] = ()  # assigned or running
-    attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()  # (n, tasks whose n-th attempt ended and is not the last)
-    cancelling: tuple[int, ...] = ()  # asked to stop, not yet ended
-    cancel_grace: float = 0.0
-    started_at: float = 0.0
-    ended_at: float = 0.0
-    cancelled_by: str = ""
-    cancel_reason: str = ""
-    exit_code: int = 0  # the highest so far
-    reason: str = ""  # of the first abnormal end
-    chunked: bool = False  # see cluster.domain.job.chunks
-
-
-@dataclass(frozen=True, slots=True)
-class JobChunk:
-    """The sets of a job, as in JobProgress, as far as they are in one chunk of its indexes. Persisted as one record,
-    rewritten by each commit that touches them."""
-
-    job: int
-    chunk: int
-    ready: tuple[int, ...] = ()
-    backoff: tuple[int, ...] = ()
-    succeeded: tuple[int, ...] = ()
-    failed: tuple[int, ...] = ()
-    cancelled: tuple[int, ...] = ()
-    held: tuple[Held, ...] = ()
-    attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    cancelling: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TaskEnd:
-    """An end that is not plain success. Persisted once; the last one of a task decides its state."""
-
-    job: int
-    index: int
-    attempt: int
-    state: TaskState
-    reason: str  # exit:N, signal:NAME, timeout:run, cancelled, stopped, lost, launch_failed …
-    exit_code: int = 0  # of the process; 128 + signal number when a signal ended it
-    signal: str = ""  # the signal that ended it, as in SIGTERM
-    detail: str = ""
-    worker_id: str = ""
-    started_at: float = 0.0
-    ended_at: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory: int = 0  # bytes
-    output_bytes: int = 0  # on the worker, to be pushed
-
-
-@dataclass(frozen=True, slots=True)
-class OkEnds:
-    """Plain successes of tasks first … first+count-1, each in its attempt-th attempt, on one worker.
-
-    `packed` holds PACKED.size bytes for each: start (Unix seconds), run time (µs), CPU time (µs),
-    peak memory (KiB), bytes of output waiting on the worker."""
-
-    job: int
-    attempt: int
-    first: int
-    count: int
-    packed: bytes
-    worker_id: str = ""
-
-    @property
-    def stop(self) -> int:
-        return self.first + self.count
-
-    def part(self, start: int, stop: int) -> "OkEnds":
-        """The ends of tasks start … stop-1 alone."""
-        size = len(self.packed) // self.count
-        packed = self.packed[(start - self.first) * size : (stop - self.first) * size]
-        return replace(self, first=start, count=stop - start, packed=packed)
-
-
-PACKED = "<dIIII"  # struct format of one task in OkEnds.packed, 24 bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SmallOutput:
-    """The whole output of one attempt, small enough to ride along with its end."""
-
-    job: int
-    index: int
-    attempt: int
-    stdout: bytes
-    stderr: bytes

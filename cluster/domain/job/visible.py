@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.records import JobRecord
 from cluster.domain.trust.identity import Caller, Role
 
 _SEE_ALL = frozenset({Role.ADMIN, Role.VIEWER})

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence, Set
 
-from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.records import JobRecord
 
 
 class Catalogue:

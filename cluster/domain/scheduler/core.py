@@ -22,7 +22,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import JobRecord
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler import placement

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cluster.domain.base.errors import ClusterError
-from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import Downward
 

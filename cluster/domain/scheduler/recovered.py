@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from cluster.domain.job.spec import JobProgress, JobRecord
+from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
 

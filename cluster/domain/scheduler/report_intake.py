@@ -12,7 +12,7 @@ from typing import Protocol
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import PACKED, OkEnds, TaskEnd
+from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
 from cluster.domain.scheduler.effects import Effect
 from cluster.domain.scheduler.worker_record import Worker

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from cluster.domain.job.spec import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.events import CancelRequested, Event, JobSubmitted, ReportReceived, SessionOpened
 from cluster.domain.session.messages import Attempts, Report
 

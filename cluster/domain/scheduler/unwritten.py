@@ -13,7 +13,7 @@ nothing is said before what it follows from is on disk, but for what a crash rig
 from collections.abc import Iterable, Iterator
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.spec import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.effects import (
     Act,
     Amended,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import JobRecord, JobSpec
+from cluster.domain.job.records import JobRecord
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState

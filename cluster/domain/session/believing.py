@@ -11,7 +11,8 @@ from struct import Struct
 
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.printable import printable
-from cluster.domain.job.spec import MAX_TASKS, PACKED, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import PACKED, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.spec import MAX_TASKS
 from cluster.domain.job.states import TaskState
 from cluster.domain.session.messages import Attempts, Report
 

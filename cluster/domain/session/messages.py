@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
-from cluster.domain.job.spec import JobSpec, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.session.home import UNKNOWN, Home
 
 

@@ -8,7 +8,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.printable import printable
 from cluster.domain.base.signals import signal_number
-from cluster.domain.job.spec import PACKED, OkEnds, TaskEnd
+from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.believing import MAX_SECONDS

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.left_out import gap_line
-from cluster.domain.job.spec import SmallOutput, TaskEnd
+from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.output.files import OutputFiles, tail_of
 from cluster.scheduler.output.relay import Relay

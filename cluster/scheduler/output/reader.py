@@ -12,7 +12,7 @@ from functools import partial
 from cluster.domain.base.errors import NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
-from cluster.domain.job.spec import SmallOutput, TaskEnd
+from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.scheduler.driver import Driver

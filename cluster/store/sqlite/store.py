@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.job.chunks import joined
-from cluster.domain.job.spec import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.identity import IdentityKind

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.spec import SmallOutput
+from cluster.domain.job.records import SmallOutput
 from cluster.domain.worker.messages import OWN
 from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.domain.worker.trimming import LEAST_GAIN

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from cluster.domain.base.errors import InvalidInput, NotFound, NotPermitted
 from cluster.domain.base.quantities import format_cpus
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import parse_selector, resolve
-from cluster.domain.job.spec import JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.visible import VisibleJobs
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Role, Standing, is_uuid

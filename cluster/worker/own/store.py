@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, Exhausted, Unusable
-from cluster.domain.job.spec import JobRecord, JobSpec
+from cluster.domain.job.records import JobRecord
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2

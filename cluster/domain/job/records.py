@@ -1,0 +1,126 @@
+"""The records that a store keeps of jobs. Times are seconds since the Unix epoch, durations are seconds."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What never changes about a job. Persisted once, when it is accepted."""
+
+    number: int
+    id: str  # UUIDv7, made by the submitter
+    owner: str  # the user's id (UserRecord.id)
+    spec: JobSpec
+    submitted_at: float
+
+
+class Held(NamedTuple):
+    """Tasks that one worker holds, all in their attempt-th attempt. `flat` is IntervalSet.flat()."""
+
+    worker_id: str
+    attempt: int
+    flat: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """What changes about a job, as sets of task indexes (IntervalSet.flat() each). Persisted as one record,
+    rewritten by each commit that touches the job; of a `chunked` job the sets are empty and persisted as JobChunks."""
+
+    number: int
+    ready: tuple[int, ...] = ()
+    backoff: tuple[int, ...] = ()
+    succeeded: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+    cancelled: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()  # assigned or running
+    attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()  # (n, tasks whose n-th attempt ended and is not the last)
+    cancelling: tuple[int, ...] = ()  # asked to stop, not yet ended
+    cancel_grace: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    cancelled_by: str = ""
+    cancel_reason: str = ""
+    exit_code: int = 0  # the highest so far
+    reason: str = ""  # of the first abnormal end
+    chunked: bool = False  # see cluster.domain.job.chunks
+
+
+@dataclass(frozen=True, slots=True)
+class JobChunk:
+    """The sets of a job, as in JobProgress, as far as they are in one chunk of its indexes. Persisted as one record,
+    rewritten by each commit that touches them."""
+
+    job: int
+    chunk: int
+    ready: tuple[int, ...] = ()
+    backoff: tuple[int, ...] = ()
+    succeeded: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+    cancelled: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()
+    attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    cancelling: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """An end that is not plain success. Persisted once; the last one of a task decides its state."""
+
+    job: int
+    index: int
+    attempt: int
+    state: TaskState
+    reason: str  # exit:N, signal:NAME, timeout:run, cancelled, stopped, lost, launch_failed …
+    exit_code: int = 0  # of the process; 128 + signal number when a signal ended it
+    signal: str = ""  # the signal that ended it, as in SIGTERM
+    detail: str = ""
+    worker_id: str = ""
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0  # bytes
+    output_bytes: int = 0  # on the worker, to be pushed
+
+
+@dataclass(frozen=True, slots=True)
+class OkEnds:
+    """Plain successes of tasks first … first+count-1, each in its attempt-th attempt, on one worker.
+
+    `packed` holds PACKED.size bytes for each: start (Unix seconds), run time (µs), CPU time (µs),
+    peak memory (KiB), bytes of output waiting on the worker."""
+
+    job: int
+    attempt: int
+    first: int
+    count: int
+    packed: bytes
+    worker_id: str = ""
+
+    @property
+    def stop(self) -> int:
+        return self.first + self.count
+
+    def part(self, start: int, stop: int) -> "OkEnds":
+        """The ends of tasks start … stop-1 alone."""
+        size = len(self.packed) // self.count
+        packed = self.packed[(start - self.first) * size : (stop - self.first) * size]
+        return replace(self, first=start, count=stop - start, packed=packed)
+
+
+PACKED = "<dIIII"  # struct format of one task in OkEnds.packed, 24 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SmallOutput:
+    """The whole output of one attempt, small enough to ride along with its end."""
+
+    job: int
+    index: int
+    attempt: int
+    stdout: bytes
+    stderr: bytes
