@@ -5,8 +5,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from cluster.cli.daemons import keys_of
 from cluster.cli.options import as_json
-from cluster.cli.roles import keys_of
 from cluster.client.config import CLIENT_KEYS, config_path, state_root
 from cluster.client.discovery import choose, found_credentials, local_scheduler
 from cluster.domain.base.errors import InvalidInput

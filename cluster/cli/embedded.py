@@ -21,7 +21,7 @@ from cluster.domain.base.errors import ClusterError, Conflict, NotFound, Unusabl
 from cluster.domain.base.quantities import format_cpus
 from cluster.domain.trust.tokens import split_address
 from cluster.pki.files import load_credentials, the_only_one, write_private
-from cluster.pki.spare import remove_but_keep_room, write_anyhow
+from cluster.pki.spare_files import remove_but_keep_room, write_anyhow
 
 LOOPBACK = "127.0.0.1"
 CA_FILE = "ca.pem"  # of the scheduler's directory, from its first start on

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from cluster.cli.asking import is_terminal
+from cluster.cli.confirmation import is_terminal
 from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
 from cluster.cli.progress import Progress, progress
-from cluster.cli.remarks import remark
+from cluster.cli.submit_warnings import remark
 from cluster.cli.writer import Writer
 from cluster.client.aio import AsyncClient, new_job_id
 from cluster.client.types import Job, Output

@@ -64,7 +64,7 @@ def list_jobs(
     ctx: click.Context, selectors: tuple[str, ...], states: tuple[str, ...], limit: int, as_json: bool, quiet: bool
 ) -> None:
     """List jobs, newest first."""
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.render import ago, command_of, job_json, print_json, print_table, state_of, took
 
     async def work() -> tuple[Job, ...]:
@@ -107,7 +107,7 @@ def list_jobs(
 @click.pass_context
 def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet: bool) -> None:
     """Tell all about a job, or about tasks of it (5.17): why it waits, how each ended, and where."""
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.render import job_json, print_json, task_json
 
     async def work() -> tuple[Job, tuple[Task, ...]]:
@@ -223,7 +223,7 @@ def logs(
 
     Arrays come in the order of their tasks. With --json each piece is an object on a line of its own.
     """
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.render import note_of, output_json
     from cluster.cli.writer import Writer
 
@@ -254,7 +254,7 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
 
     Where tasks are selected, as in 5.17, only these are waited for, and the exit code is theirs.
     """
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.follow import exit_code
     from cluster.cli.progress import progress
     from cluster.cli.render import job_json, print_json, why_of
@@ -307,8 +307,8 @@ def cancel(
 
     What has ended already stays as it is, and that is no error.
     """
-    from cluster.cli.asking import confirm
-    from cluster.cli.connecting import client
+    from cluster.cli.confirmation import confirm
+    from cluster.cli.connection import client
     from cluster.cli.render import job_json, print_json
 
     if "all" in selectors and not yes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cluster.cli.asking import confirm, is_terminal
+from cluster.cli.confirmation import confirm, is_terminal
 from cluster.cli.options import yes
 from cluster.client.config import state_root
 from cluster.client.discovery import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
@@ -27,10 +27,10 @@ def login(token: str, yes: bool) -> None:
     From then on `cluster run` and `cluster job` go there. The key is made here and never leaves. Who has logged in
     before is asked, since the old key is gone then.
     """
-    from cluster.pki.enrol import KeyRequest  # cryptography: 130 ms
     from cluster.pki.files import check_room, private_directory, save_credentials, write_private
-    from cluster.pki.peers import check_pinned_chain
-    from cluster.rpc.joiner import join_by_token
+    from cluster.pki.issuer import KeyRequest  # cryptography: 130 ms
+    from cluster.pki.peer_certificates import check_pinned_chain
+    from cluster.rpc.join_client import join_by_token
 
     parsed = parse_join_token(token)
     place = private_directory(state_root() / USER_DIRECTORY)

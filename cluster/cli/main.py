@@ -9,14 +9,14 @@ from typing import Any, NoReturn
 import click
 
 from cluster import __version__
-from cluster.cli import surroundings
+from cluster.cli import process_environment
 from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR
-from cluster.cli.helping import VERSION
+from cluster.cli.help import VERSION
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.variables import warn_of_misspelt
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.base.printable import printable
-from cluster.rpc.room import check_descriptors, too_little_memory
+from cluster.rpc.process_limits import check_descriptors, too_little_memory
 
 TOO_LITTLE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # limits of this process or machine, no disk's
 
@@ -34,8 +34,8 @@ COMMANDS = {
     "user": ("cluster.cli.users:user", "List the users, and expel one."),
     "config": ("cluster.cli.config:config", "Show what is configured, and where."),
     "completion": ("cluster.cli.completion:completion", "Print the completion script of a shell."),
-    "help": ("cluster.cli.helping:help_command", "Explain a command, as --help after it does."),
-    "version": ("cluster.cli.helping:version_command", "Print the version."),
+    "help": ("cluster.cli.help:help_command", "Explain a command, as --help after it does."),
+    "version": ("cluster.cli.help:version_command", "Print the version."),
 }
 
 VERBS_OF_JOBS = {"submit", "list", "show", "logs", "wait", "cancel"}  # that are no commands here
@@ -117,7 +117,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
-    surroundings.make_good()
+    process_environment.make_good()
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -176,7 +176,7 @@ def _little_memory() -> ClusterError | None:
 def _disk_or_limit(error: OSError, arguments: Sequence[str] = ()) -> int:
     """What this machine refused us: a full disk behind a redirection, a file that may not be read."""
     where = f"{error.filename}: " if error.filename else ""
-    if error.filename == surroundings.OUTPUT:
+    if error.filename == process_environment.OUTPUT:
         _give_up_output()
         arguments = ()  # no document can be written there
     return _tell(arguments, f"{where}{error.strerror or error}", BUSY if error.errno in TOO_LITTLE else IO_ERROR)

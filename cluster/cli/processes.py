@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.cli.exposure import VARIABLE
+from cluster.cli.secret_hiding import VARIABLE
 from cluster.domain.base.quantities import format_size
 
 START_PATIENCE = 60.0  # seconds until a process must be ready; a first start on a slow disk takes a few

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster.cli.daemons import RoleCommand, say_ready
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
-from cluster.cli.roles import RoleCommand, say_ready
 from cluster.client.config import state_root
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ NEWEST = 5  # jobs shown
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Tell what cluster this is, who you are in it, what its workers have, and how many jobs run and wait."""
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.render import print_json
 
     async def work() -> tuple[Place, tuple[Worker, ...], tuple[Job, ...], tuple[Job, ...], tuple[Job, ...]]:

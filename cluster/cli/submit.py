@@ -10,7 +10,7 @@ import click
 
 from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.options import ARRAY, CPUS, DURATION, SIZE, as_json, connection, quiet
-from cluster.cli.remarks import remark_on_job, remark_on_lines
+from cluster.cli.submit_warnings import remark_on_job, remark_on_lines
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
@@ -99,7 +99,7 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
       cluster job submit --each-line files.txt -- xz -9 {}
       cluster job submit --script count.sh --with bash -- 10
     """
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
 
     spec = spec_of(options)
 
@@ -146,7 +146,7 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
       cluster run --cpus 4 --timeout 1h -- make -j4
       cluster run --array 1-10 -- sh -c 'echo task $CLUSTER_TASK'
     """
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
 
     spec = spec_of(options)
 

@@ -37,7 +37,7 @@ def create(ctx: click.Context, role: str, user: str, life: float, uses: int, as_
       cluster token create                       for one worker, within the hour
       cluster token create --uses 20 --life 1d   for a rack
     """
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.render import print_json, token_json
 
     if role != "worker" and not user:
@@ -69,7 +69,7 @@ def create(ctx: click.Context, role: str, user: str, life: float, uses: int, as_
 @click.pass_context
 def list_tokens(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     """List tokens, used up and revoked ones included."""
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.render import print_json, print_table, token_json
 
     async def work() -> tuple[Token, ...]:
@@ -132,9 +132,9 @@ def revoke(ctx: click.Context, id: str, and_joined: bool, keep_jobs: bool, yes: 
     That expels them, and who has joined by tokens that they made, and so on. A user who has joined by another token
     too keeps what that one gave.
     """
-    from cluster.cli.asking import confirm
-    from cluster.cli.connecting import client
-    from cluster.cli.revoking import print_revoked
+    from cluster.cli.confirmation import confirm
+    from cluster.cli.connection import client
+    from cluster.cli.revocation_lines import print_revoked
 
     async def work() -> Revoked:
         async with client(ctx) as cluster:

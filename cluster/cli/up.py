@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cluster.cli.options import CPUS, yes
-from cluster.cli.remarks import remark
+from cluster.cli.submit_warnings import remark
 from cluster.client.config import state_root
 from cluster.client.discovery import LOGIN, choose, local_place
 from cluster.domain.base.errors import ClusterError
@@ -42,7 +42,7 @@ def down_command(yes: bool) -> None:
 
     Jobs that wait are kept: they go on after the next `up`. Only on a terminal it asks before it stops what runs.
     """
-    from cluster.cli.asking import confirm, is_terminal
+    from cluster.cli.confirmation import confirm, is_terminal
     from cluster.cli.embedded import down, is_running
 
     root = state_root()

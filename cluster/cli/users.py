@@ -21,7 +21,7 @@ def user() -> None:
 @click.pass_context
 def list_users(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     """List the users, revoked ones included."""
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.render import ago, print_json, print_table, user_json
 
     async def work() -> tuple[User, ...]:
@@ -56,9 +56,9 @@ def revoke(ctx: click.Context, name: str, and_joined: bool, keep_jobs: bool, yes
     give the name to somebody again, who sees no job from before; certificates from before stay refused. Of `admin` the
     one beside the scheduler's keys is made anew, and all copies of the old one are refused.
     """
-    from cluster.cli.asking import confirm
-    from cluster.cli.connecting import client
-    from cluster.cli.revoking import print_revoked
+    from cluster.cli.confirmation import confirm
+    from cluster.cli.connection import client
+    from cluster.cli.revocation_lines import print_revoked
 
     async def work() -> Revoked:
         async with client(ctx) as cluster:

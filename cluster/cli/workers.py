@@ -10,10 +10,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from cluster.cli.exposure import handed_over, start_again_without
+from cluster.cli.daemons import RoleCommand, say_ready
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, SIZE, as_json, connection, quiet, yes
-from cluster.cli.roles import RoleCommand, say_ready
+from cluster.cli.secret_hiding import handed_over, start_again_without
 from cluster.client.alone import noted
 from cluster.client.config import state_root
 from cluster.client.discovery import ADMIN_FILE
@@ -137,7 +137,7 @@ def _serve(options: dict[str, Any]) -> int:
 @click.pass_context
 def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
     """List the workers: state, capacity, use."""
-    from cluster.cli.connecting import client
+    from cluster.cli.connection import client
     from cluster.cli.render import print_json, print_table, worker_json
 
     async def work() -> tuple[Worker, ...]:
@@ -172,8 +172,8 @@ def remove(ctx: click.Context, /, worker: str, revoke: bool, yes: bool) -> None:
     What it runs is given up as for any worker that is unreachable, when it has certainly stopped; until then it is
     listed as removed. One that is not expelled is listed again when it comes back.
     """
-    from cluster.cli.asking import confirm
-    from cluster.cli.connecting import client
+    from cluster.cli.confirmation import confirm
+    from cluster.cli.connection import client
 
     async def work() -> RemovedWorker:
         async with client(ctx) as cluster:

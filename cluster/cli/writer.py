@@ -6,7 +6,7 @@ import select
 import sys
 from contextlib import nullcontext
 
-from cluster.cli.surroundings import naming_output
+from cluster.cli.process_environment import naming_output
 
 PIECE = select.PIPE_BUF  # a pipe that can be written takes at least so many bytes without blocking (POSIX)
 

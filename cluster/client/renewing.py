@@ -36,10 +36,10 @@ def _is_due(present: Credentials) -> bool:
 
 
 async def _renew(place: Place, file: Path) -> None:
-    from cluster.pki.enrol import KeyRequest  # cryptography: 130 ms, twice a month
     from cluster.pki.files import save_credentials
+    from cluster.pki.issuer import KeyRequest  # cryptography: 130 ms, twice a month
     from cluster.rpc.channel import dial
-    from cluster.rpc.joiner import renew
+    from cluster.rpc.join_client import renew
 
     present, request = place.credentials, KeyRequest()
     async with dial(place.address, present, scheduler_server_name(present.identity.cluster_id)) as channel:

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 from cluster.domain.base.errors import Unreachable
 from cluster.domain.launcher.messages import Ended, Item, Started, Template
 from cluster.launcher import wire
+from cluster.launcher.agent_link import peer_uid
 from cluster.launcher.leashes import Leashes
-from cluster.launcher.link import peer_uid
 
 logger = logging.getLogger(__name__)
 

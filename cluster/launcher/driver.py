@@ -16,9 +16,9 @@ from functools import partial
 
 from cluster.domain.launcher import messages as ev
 from cluster.domain.launcher.core import LauncherCore
-from cluster.launcher import cgroup, clock, journal, link, linux, wire
+from cluster.launcher import agent_link, cgroup, clock, journal, linux, wire
 from cluster.launcher import orphans as remains
-from cluster.launcher.begun import BegunFile
+from cluster.launcher.begun_file import BegunFile
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 from cluster.launcher.signals import catch_signals
@@ -55,12 +55,12 @@ class LauncherDriver:
         self._slots = SlotProcesses(self._identity, jobs_files, leashes, self._begun_file, self._group, watchdog.tell)
         self._begun: dict[str, journal.Begun] = {}
         self._events: list[ev.Event] = []
-        self._link: link.Link | None = None  # the agent's; who has not said hello yet is in `_watch` alone
+        self._link: agent_link.Link | None = None  # the agent's; who has not said hello yet is in `_watch` alone
         self._exiting = False
         self._flushed = 0.0
         self._watchdog_at: float | None = None  # boot clock: when it is tried again to start one; None: there is one
         self._watchdog_pause = FIRST_PAUSE
-        self._listener = link.listen()  # first of all: an agent may connect while we take over, and wait
+        self._listener = agent_link.listen()  # first of all: an agent may connect while we take over, and wait
         self._take_over(memory)
         self._epoll = select.epoll()
         self._timer = clock.BootTimer()
@@ -113,7 +113,7 @@ class LauncherDriver:
         self._shorten_journal()  # or the next launcher would repeat what was acknowledged long ago
         self._slots.close()
         self._group.leave()
-        link.unlisten(self._journal.directory)
+        agent_link.unlisten(self._journal.directory)
         self._watchdog.dismiss()
 
     def _hear_slots(self, at_once: bool) -> None:
@@ -160,14 +160,14 @@ class LauncherDriver:
             connection, _ = self._listener.accept()
         except OSError:  # it hung up already
             return
-        if link.peer_uid(connection) not in (os.geteuid(), 0):
+        if agent_link.peer_uid(connection) not in (os.geteuid(), 0):
             connection.close()
             return
-        caller = link.Link(connection)
+        caller = agent_link.Link(connection)
         self._watch[caller.fd] = partial(self._on_message, caller)
         self._epoll.register(caller.fd, caller.mask)
 
-    def _on_message(self, sender: link.Link) -> None:
+    def _on_message(self, sender: agent_link.Link) -> None:
         try:
             events = sender.read()
         except ConnectionError:
@@ -183,7 +183,7 @@ class LauncherDriver:
         self._hear()  # what ended before that came: it can no more be stopped
         self._events += events
 
-    def _take(self, caller: link.Link) -> None:
+    def _take(self, caller: agent_link.Link) -> None:
         """The last one that said hello is the agent.
 
         Not the last one that connected, and the one before gets its answers first: or agents that come at once would
@@ -389,7 +389,7 @@ class LauncherDriver:
             self._link.mask = mask
             self._epoll.modify(self._link.fd, mask)
 
-    def _drop(self, sender: link.Link) -> None:
+    def _drop(self, sender: agent_link.Link) -> None:
         self._epoll.unregister(sender.fd)
         del self._watch[sender.fd]
         sender.close()

@@ -3,7 +3,7 @@
 import os
 
 from cluster.launcher import cgroup, journal, tree
-from cluster.launcher.begun import BegunFile
+from cluster.launcher.begun_file import BegunFile
 
 
 def identity(directory: str) -> str:

@@ -24,8 +24,8 @@ from cluster.domain.base.signals import signal_name
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.launcher.slots import User
 from cluster.domain.session.leashes import SLOT_MARGIN, cut_at, is_out
-from cluster.launcher import cgroup, clock, handing, linux, tree
-from cluster.launcher.begun import BegunFile
+from cluster.launcher import cgroup, clock, linux, slot_protocol, tree
+from cluster.launcher.begun_file import BegunFile
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 from cluster.launcher.spawn import CannotStart, Running, Spawner, TooLate
@@ -119,10 +119,10 @@ class _SlotProcess:
 
     def _next(self) -> tuple[Any, ...] | None:
         try:
-            return handing.receive(self._requests, socket.MSG_DONTWAIT)
+            return slot_protocol.receive(self._requests, socket.MSG_DONTWAIT)
         except BlockingIOError:
             self._spawner.tidy()
-            return handing.receive(self._requests)
+            return slot_protocol.receive(self._requests)
 
     def _run_one(self, number: int, template: Template, item: Item, by: float | None) -> None:
         if os.getppid() != self._setup.launcher:
@@ -210,7 +210,7 @@ class _SlotProcess:
         return maxrss if maxrss > self._own_peak else 0
 
     def _tell(self, message: tuple[Any, ...]) -> None:
-        handing.tell(self._results, message)
+        slot_protocol.tell(self._results, message)
 
     # -- who else may end an attempt
 

@@ -18,8 +18,8 @@ from typing import Any
 from cluster.domain.launcher import messages as ev
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.launcher.slots import user_of
-from cluster.launcher import cgroup, handing, slot_process, tree
-from cluster.launcher.begun import BegunFile
+from cluster.launcher import cgroup, slot_process, slot_protocol, tree
+from cluster.launcher.begun_file import BegunFile
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.spawn import NO_MORE_PROCESSES
 from cluster.launcher.wire import encode_template
@@ -78,9 +78,9 @@ class SlotProcesses:
             if slot.template is not template:
                 fields = encode_template(template)
                 fields["argv"], fields["env"] = tuple(fields["argv"]), tuple(fields["env"])
-                handing.send(slot.ours, ("template", slot.template_id + 1, fields))
+                slot_protocol.send(slot.ours, ("template", slot.template_id + 1, fields))
                 slot.template, slot.template_id = template, slot.template_id + 1
-            handing.send(slot.ours, ("start", number, slot.template_id, tuple(item), by))
+            slot_protocol.send(slot.ours, ("start", number, slot.template_id, tuple(item), by))
         except BlockingIOError:
             return False
         slot.handed.append((number, item.key))
@@ -97,7 +97,7 @@ class SlotProcesses:
             data += chunk
             if len(chunk) < _READ:
                 break
-        messages, self._tail = handing.split(data)
+        messages, self._tail = slot_protocol.split(data)
         events = (self._event(*message) for message in messages)
         return [event for event in events if event is not None]
 
@@ -127,7 +127,7 @@ class SlotProcesses:
             return []
         unbegun = set()
         with suppress(BlockingIOError):
-            while (message := handing.receive(slot.theirs, socket.MSG_DONTWAIT)) is not None:
+            while (message := slot_protocol.receive(slot.theirs, socket.MSG_DONTWAIT)) is not None:
                 if message[0] == "template":
                     slot.template = None  # it has not read that: it is sent again
                 else:

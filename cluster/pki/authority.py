@@ -38,7 +38,7 @@ from cluster.pki.files import (
     save_credentials,
     write_private,
 )
-from cluster.pki.peers import parse_peer
+from cluster.pki.peer_certificates import parse_peer
 
 CA_FILE, SCHEDULER_FILE, ADMIN_FILE = "ca.pem", "scheduler.pem", "admin.pem"
 

@@ -6,7 +6,7 @@ import grpc.aio
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import check_address
 from cluster.rpc.credentials import client_credentials
-from cluster.rpc.room import check_room
+from cluster.rpc.process_limits import check_room
 
 # A job brings the lines of its `--each-line` file in one message, and a report all ends since the last: far more than
 # gRPC's 4 MiB. The bound is there so that one message cannot fill a server's memory.

@@ -15,11 +15,11 @@ import grpc
 import grpc.aio
 
 from cluster.domain.base.errors import Conflict, Exhausted, NotAuthenticated
-from cluster.domain.trust.seats import Seats
+from cluster.domain.trust.connection_seats import Seats
 from cluster.domain.trust.throttle import FailureThrottle
+from cluster.rpc.connection_front import MOST, SOCKET, Front, bind
 from cluster.rpc.errors import Context, answering_errors
-from cluster.rpc.front import MOST, SOCKET, Front, bind
-from cluster.rpc.intake import Intake
+from cluster.rpc.request_intake import Intake
 from cluster.rpc.server import SERVER_OPTIONS, guarded_handler
 from cluster.v1 import scheduler_pb2
 

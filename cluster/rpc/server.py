@@ -10,16 +10,16 @@ import grpc
 import grpc.aio
 
 from cluster.domain.base.errors import ClusterError, Conflict
-from cluster.domain.trust.request_places import Permits
+from cluster.domain.trust.request_permits import Permits
 from cluster.domain.trust.tokens import split_address
 from cluster.rpc.bounds import LARGEST
 from cluster.rpc.channel import MAX_MESSAGE
 from cluster.rpc.errors import Context, answering_errors
 from cluster.rpc.gate import Gate, current_caller
-from cluster.rpc.intake import Intake, forget
+from cluster.rpc.permits import RequestPermits
+from cluster.rpc.process_limits import check_room
+from cluster.rpc.request_intake import Intake, forget
 from cluster.rpc.roles import ROLES
-from cluster.rpc.room import check_room
-from cluster.rpc.shares import RequestPermits
 
 Handler = Callable[..., Any]
 AddServices = Callable[[grpc.aio.Server], None]  # e.g. lambda server: add_JobsServicer_to_server(jobs, server)
@@ -95,9 +95,9 @@ class _Guarded:
     def __init__(self, gate: Gate, server: grpc.aio.Server) -> None:
         self._gate = gate
         self._server = server
-        self._shares = RequestPermits()
+        self._permits = RequestPermits()
         # Workers that come back all at once after a restart must not wait for each other's slow ones.
-        self._shares_of_streams = RequestPermits(Permits(most=MOST_STREAMS))
+        self._stream_permits = RequestPermits(Permits(most=MOST_STREAMS))
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Left out: it would offer the same methods a second time, without guard."""
@@ -116,8 +116,8 @@ class _Guarded:
             passing = self._gate.passing(context, method, streams=handler.response_streaming)
             await stack.enter_async_context(passing)
 
-        shares = self._shares_of_streams if handler.request_streaming else self._shares
-        intake = Intake(method, handler.request_deserializer, shares=shares)
+        permits = self._stream_permits if handler.request_streaming else self._permits
+        intake = Intake(method, handler.request_deserializer, permits=permits)
         return guarded_handler(handler, intake, enter, lambda: current_caller().identity)
 
 

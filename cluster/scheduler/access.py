@@ -1,4 +1,4 @@
-"""Which jobs are meant, of those that a caller may see (cluster.domain.job.visible)."""
+"""Which jobs are meant, of those that a caller may see (cluster.domain.job.visibility)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import Found, Selection, parse_selector
-from cluster.domain.job.visible import VisibleJobs
+from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.driver import Driver
@@ -18,7 +18,7 @@ _LONG = 4096  # characters of a selector that is resolved beside the event loop:
 
 
 class _AllJobs:
-    """As `cluster.domain.job.visible.Jobs`."""
+    """As `cluster.domain.job.visibility.Jobs`."""
 
     def __init__(self, core: SchedulerCore) -> None:
         self._core = core

@@ -9,7 +9,7 @@ from cluster.domain.trust.expulsion import Expelled, Record
 from cluster.domain.trust.identity import Peer
 from cluster.domain.trust.members import Members
 from cluster.domain.trust.tokens import TokenRecord
-from cluster.pki import enrol
+from cluster.pki import issuer
 from cluster.pki.authority import Authority
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store
@@ -34,7 +34,7 @@ class Admission:
     ) -> scheduler_pb2.JoinResponse:
         """A certificate for the bearer of a token. `address` is where our main listener is, as JoinResponse says it."""
         admit = partial(self._admit, request.kind)
-        issued = await enrol.join(authority, request.secret, request.csr, admit, self._now(), request.previous)
+        issued = await issuer.join(authority, request.secret, request.csr, admit, self._now(), request.previous)
         return scheduler_pb2.JoinResponse(
             certificate=issued.certificate_pem,
             ca_certificate=authority.ca_pem,
@@ -46,7 +46,7 @@ class Admission:
     async def _admit(self, kind: str, secret_hash: str, before: Peer | None) -> Enrolment:
         """Spends one use of a token, on disk before it returns; none if its bearer cannot become what it says."""
         self._driver.expect_writable()
-        fresh = str(uuid.uuid4()), enrol.new_enrolment_id()
+        fresh = str(uuid.uuid4()), issuer.new_enrolment_id()
         enrolment, records = self.members.admit(secret_hash, kind, before, *fresh, self._now())
         await self._save(records)
         return enrolment
@@ -58,7 +58,7 @@ class Admission:
 
     async def enrol_admin(self) -> int:
         """A new enrolment of the first user; answers its id."""
-        enrolment_id = enrol.new_enrolment_id()
+        enrolment_id = issuer.new_enrolment_id()
         await self._save(self.members.enrol_admin(enrolment_id, self._now()))
         return enrolment_id
 

@@ -15,7 +15,7 @@ from cluster.domain.scheduler.events import (
     SessionClosed,
     SessionOpened,
 )
-from cluster.domain.scheduler.turns import MOST_AT_ONCE, weight
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, weight
 from cluster.store.interface import Item
 
 # What matters to leases and cancels: it is taken even when much waits for the disk.

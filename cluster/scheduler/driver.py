@@ -7,7 +7,7 @@ nothing waits. As soon as a turn's full share has gathered it has its turn, and 
 Reads run between a commit and the next turn: the only moments when memory and disk agree.
 
 When a commit fails or takes long, the core goes ahead of the disk: its turns go on, what they decide waits (but for
-what need not, see `cluster.domain.scheduler.unwritten`), and readers are shown what is on disk. Submissions are refused
+what need not, see `domain.scheduler.uncommitted`), and readers are shown what is on disk. Submissions are refused
 meanwhile, so what waits is bounded by what runs already. When the disk is well again, all of it is committed and told.
 When it will never be, the driver ends, and with it the process: a restart rebuilds from what is on disk.
 """
@@ -28,11 +28,11 @@ from cluster.domain.scheduler.effects import CloseSession, Effect, Notify, Reply
 from cluster.domain.scheduler.events import Event
 from cluster.domain.session.messages import Downward
 from cluster.scheduler.batch import Batch, Put
+from cluster.scheduler.durable_reads import OnDisk
 from cluster.scheduler.job_log import tell
-from cluster.scheduler.on_disk import OnDisk
 from cluster.scheduler.patience import Patience
+from cluster.scheduler.store_writer import Turns, Writer
 from cluster.scheduler.watching import Watchers
-from cluster.scheduler.writing import Turns, Writer
 from cluster.store.interface import Item, Store, StoreFailed, StoreTroubled
 
 logger = logging.getLogger(__name__)

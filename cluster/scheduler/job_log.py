@@ -8,7 +8,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.unwritten import Saved
+from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from cluster.scheduler.checks import check_text
+from cluster.scheduler.message_checks import check_text
 from cluster.scheduler.showing import PAGE_BYTES
 
 AT_ONCE = 200  # entries before anybody else is served

@@ -4,7 +4,7 @@ ca.pem scheduler.pem admin.pem    the cluster's keys (cluster.pki.authority)
 cluster.db                        the store
 outputs/                          output of attempts
 scheduler.lock                    held by the one scheduler that uses this directory
-join.sock                         of the joining port's server, behind its front (cluster.rpc.front)
+join.sock                         of the joining port's server, behind its front (cluster.rpc.connection_front)
 scheduler.json                    where the running scheduler is, for clients and workers on this machine
 advertised                        host by which other machines reach it, as --advertise said last
 join-token                        lets workers on this machine join without pasting; good while this process lives
@@ -29,12 +29,12 @@ from cluster.domain.trust.identity import Role
 from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import CA_FILE, SCHEDULER_FILE, Authority, open_authority, refresh_credentials
 from cluster.pki.files import load_credentials, private_directory, read_private, the_only_one, write_private
-from cluster.pki.spare import remove_but_keep_room, write_anyhow
+from cluster.pki.spare_files import remove_but_keep_room, write_anyhow
 from cluster.rpc.credentials import ServingCredentials
-from cluster.rpc.room import allow_many_files
+from cluster.rpc.process_limits import allow_many_files
 from cluster.rpc.server import expect_free
 from cluster.scheduler.addresses import check_host, join_up, split_listen
-from cluster.scheduler.collecting import look_at_each_object_once
+from cluster.scheduler.garbage_collection import look_at_each_object_once
 from cluster.scheduler.service import Addresses, SchedulerService
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 

@@ -11,9 +11,9 @@ from cluster.domain.trust.enrolments import Maker
 from cluster.domain.trust.identity import Role
 from cluster.domain.trust.renewal import LATEST
 from cluster.domain.trust.tokens import JoinToken, TokenRecord
-from cluster.pki import enrol
+from cluster.pki import issuer
 from cluster.pki.authority import Authority, admin_of, issue_admin, refresh_credentials
-from cluster.pki.peers import parse_peer
+from cluster.pki.peer_certificates import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
@@ -25,7 +25,7 @@ from cluster.scheduler.doors.admin import TokensDoor, UsersDoor, WorkersDoor
 from cluster.scheduler.doors.jobs import JobsDoor
 from cluster.scheduler.doors.workers import WorkerDoor
 from cluster.scheduler.driver import Driver, system_clock
-from cluster.scheduler.expelling import Expelling
+from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources
 from cluster.scheduler.output.relay import Relay
@@ -136,16 +136,16 @@ class SchedulerService:
         life: float,
         uses: int | None = None,
         user: str = "",
-        maker: Maker = enrol.THE_SCHEDULER,
+        maker: Maker = issuer.THE_SCHEDULER,
     ) -> tuple[JoinToken, TokenRecord]:
         """A join token for other machines; whoever asks for it stores the record."""
         now = self.driver.clock().wall
-        return enrol.new_token(self._told_join_address, self._authority.pin, role, now, life, uses, user, maker)
+        return issuer.new_token(self._told_join_address, self._authority.pin, role, now, life, uses, user, maker)
 
     def new_local_token(self) -> JoinToken:
         """For workers on this machine, as many as like, as long as this process lives."""
         now = self.driver.clock().wall
-        token, record = enrol.new_token(self.join_address, self._authority.pin, Role.WORKER, now, _FOR_EVER)
+        token, record = issuer.new_token(self.join_address, self._authority.pin, Role.WORKER, now, _FOR_EVER)
         self.admission.members.add_ours(record)
         return token
 

@@ -8,14 +8,14 @@ from typing import Protocol, TypeVar
 
 from cluster.domain.base.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.scheduler.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
-from cluster.domain.scheduler.turns import parts
-from cluster.domain.session.believing import believable
-from cluster.domain.session.cutting import fitting, pieces
+from cluster.domain.scheduler.turn_limits import parts
+from cluster.domain.session.message_splitting import fitting, pieces
 from cluster.domain.session.messages import Downward, Hello, Report
+from cluster.domain.session.report_checks import believable
 from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
-from cluster.scheduler.checks import check_hello, check_size, check_text
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.message_checks import check_hello, check_size, check_text
 from cluster.v1 import scheduler_pb2
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
 from cluster.domain.scheduler.views import JobView, job_view
-from cluster.scheduler.checks import MAX_INTEGER
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.message_checks import MAX_INTEGER
 from cluster.store.interface import Store
 from cluster.v1 import job_pb2
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.records import JobProgress, SmallOutput, TaskEnd
 from cluster.domain.scheduler.recovered import Recovered
-from cluster.domain.scheduler.unwritten import Saved
+from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord

@@ -65,15 +65,15 @@ from cluster.launcher.client import LauncherUnavailable
 from cluster.rpc.convert import hello_to_proto
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2
+from cluster.worker.disk_space import Disks
 from cluster.worker.launching import Connect, Launcher, keep_launcher
 from cluster.worker.output.files import Left, Outputs
 from cluster.worker.output.growth import Growth
 from cluster.worker.output.inotify import Watcher
-from cluster.worker.output.keeping import Keeping
-from cluster.worker.output.live import LivePushes
+from cluster.worker.output.live_transfers import LivePushes
+from cluster.worker.output.pushing import Keeping
 from cluster.worker.output.readers import OutputPhase, Readers, lane_of
 from cluster.worker.reporter import Reporter
-from cluster.worker.room import Disks
 from cluster.worker.session import Session, SessionCallbacks
 from cluster.worker.templates import Templates
 

@@ -19,11 +19,11 @@ from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
 from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import CA_FILE, load_authority
-from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import check_room, read_private, save_credentials
-from cluster.pki.spare import write_with_spare
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.spare_files import write_with_spare
 from cluster.rpc.channel import dial
-from cluster.rpc.joiner import renew
+from cluster.rpc.join_client import renew
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class State:
     api: str = ""
     epoch: int = 0
     pid: int = 0
-    home: str = ""  # where it last worked (cluster.domain.scheduler.homes)
-    work: str = ""  # where attempts of another user run (cluster.worker.work_place)
+    home: str = ""  # where it last worked (cluster.domain.scheduler.clone_detection)
+    work: str = ""  # where attempts of another user run (cluster.worker.work_directory)
 
 
 class Membership:

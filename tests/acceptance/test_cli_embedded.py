@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster.cli import asking, embedded, processes, up
+from cluster.cli import confirmation, embedded, processes, up
 from cluster.client import discovery
 from cluster.domain.base.errors import ClusterError, Unreachable
 from cluster.domain.trust.identity import IdentityKind
@@ -287,8 +287,8 @@ def test_a_scheduler_that_has_failed_can_be_stopped_on_a_terminal_too(
     asked: list[str] = []
     monkeypatch.setenv("CLUSTER_HOME", str(tmp_path))
     monkeypatch.setattr(up, "_running", failed)
-    monkeypatch.setattr(asking, "is_terminal", lambda: True)
-    monkeypatch.setattr(asking, "confirm", asked.append)
+    monkeypatch.setattr(confirmation, "is_terminal", lambda: True)
+    monkeypatch.setattr(confirmation, "confirm", asked.append)
     monkeypatch.setattr(embedded, "is_running", lambda root: True)
     monkeypatch.setattr(embedded, "down", lambda root: ["stopped the scheduler"])
     done = CliRunner().invoke(up.down_command)

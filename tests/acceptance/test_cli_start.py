@@ -30,7 +30,7 @@ def test_what_needs_no_cluster_loads_nothing_heavy(arguments: list[str]) -> None
 
 def test_running_loads_neither_cryptography_nor_rich() -> None:
     code = (
-        "import sys, cluster.cli.submit, cluster.cli.connecting, cluster.cli.follow, cluster.client.scheduler_backend\n"
+        "import sys, cluster.cli.submit, cluster.cli.connection, cluster.cli.follow, cluster.client.scheduler_backend\n"
         f"print(*(name for name in {sorted(HEAVY)!r} if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)

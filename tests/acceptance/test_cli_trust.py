@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cli.exposure import _without
+from cluster.cli.secret_hiding import _without
 from tests.acceptance.command import Command
 from tests.acceptance.roles import Roles
 

@@ -6,7 +6,7 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import JobProgress, SmallOutput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Send, WorkerForgotten
-from cluster.domain.scheduler.unwritten import Waiting
+from cluster.domain.scheduler.uncommitted import Waiting
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import (
     Assign,

@@ -19,11 +19,11 @@ import grpc.aio
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
 from cluster.domain.trust.tokens import parse_join_token
-from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials
-from cluster.pki.peers import check_pinned_chain
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.peer_certificates import check_pinned_chain
 from cluster.rpc.channel import dial, secure_channel
-from cluster.rpc.joiner import join_by_token
+from cluster.rpc.join_client import join_by_token
 from tests.acceptance.command import Command
 from tests.acceptance.roles import Roles
 from tests.hostile.attacks import HUGE, JOIN, Attack, goes_on, is_stream

@@ -9,11 +9,11 @@ import pytest
 
 from cluster.domain.base.errors import Conflict
 from cluster.domain.trust.identity import IdentityKind
-from cluster.pki.enrol import KeyRequest
-from cluster.pki.peers import check_pinned_chain
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.peer_certificates import check_pinned_chain
+from cluster.rpc.connection_front import MOST, host_of
 from cluster.rpc.errors import calling
-from cluster.rpc.front import MOST, host_of
-from cluster.rpc.joiner import join_by_token
+from cluster.rpc.join_client import join_by_token
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
 from tests.integration.trust import SmallCluster, in_cluster
 from tools.environments import REPOSITORY

@@ -23,7 +23,7 @@ from cluster.domain.job.target import Target
 from cluster.domain.trust.credentials import format_credentials
 from cluster.domain.trust.identity import IdentityKind, Role, Standing
 from cluster.pki.authority import create_authority
-from cluster.pki.peers import parse_peer
+from cluster.pki.peer_certificates import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import Gate, current_caller

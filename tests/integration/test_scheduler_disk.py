@@ -18,7 +18,7 @@ from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
 from cluster.domain.trust.identity import Caller, IdentityKind, Role
 from cluster.rpc.convert import report_to_proto
-from cluster.scheduler import driver, patience, writing
+from cluster.scheduler import driver, patience, store_writer
 from cluster.scheduler.batch import Batch
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
@@ -305,7 +305,7 @@ def test_a_commit_that_hangs_holds_up_no_lease_and_no_reader(tmp_path: Path) -> 
         cluster.store.commit = hangs  # type: ignore[method-assign, assignment]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(driver, "SLOW", 0.05)
-            patch.setattr(writing, "HANGS", PATIENCE)
+            patch.setattr(store_writer, "HANGS", PATIENCE)
             submitting = asyncio.create_task(user.submit("true"))
             await beat(worker, 1)
             assert await user.jobs() == []

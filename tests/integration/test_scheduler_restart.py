@@ -20,10 +20,10 @@ from cluster.domain.session.messages import Assign, Attempts, Disown, HeartbeatA
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
-from cluster.pki.enrol import KeyRequest
-from cluster.pki.peers import check_pinned_chain
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.peer_certificates import check_pinned_chain
 from cluster.rpc.convert import hello_to_proto
-from cluster.rpc.joiner import join_by_token
+from cluster.rpc.join_client import join_by_token
 from cluster.scheduler.service import SchedulerService
 from cluster.scheduler.sessions import MOST_WAITING, Line
 from cluster.store.interface import Item, StoreFailed

@@ -25,12 +25,12 @@ from cluster.domain.trust.identity import IdentityKind, scheduler_server_name
 from cluster.domain.trust.renewal import EARLIEST
 from cluster.domain.trust.tokens import parse_join_token
 from cluster.pki.authority import open_authority, refresh_credentials
-from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials, private_directory, save_credentials
-from cluster.pki.peers import check_pinned_chain
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.peer_certificates import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
-from cluster.rpc.joiner import Joined, join_by_token, renew
+from cluster.rpc.join_client import Joined, join_by_token, renew
 from cluster.scheduler import patience
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.process import (

@@ -19,7 +19,7 @@ from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Effect
 from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, ReportReceived
-from cluster.domain.scheduler.turns import MOST_AT_ONCE, weight
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, weight
 from cluster.domain.session.messages import Assign, Report
 from cluster.scheduler import cancelling
 from cluster.scheduler import driver as driver_module
@@ -243,7 +243,7 @@ def test_what_lives_is_looked_at_once_by_the_collector_of_cycles() -> None:
     """In a process of its own: it changes that for good. 100,000 jobs held the loop for 0.4 s at a time."""
     program = """
 import gc
-from cluster.scheduler.collecting import look_at_each_object_once
+from cluster.scheduler.garbage_collection import look_at_each_object_once
 walked = []
 gc.callbacks.append(lambda phase, info: walked.append(len(gc.get_objects(2))) if phase == "start" else None)
 look_at_each_object_once()

@@ -19,9 +19,9 @@ from cluster.domain.trust.enrolments import BY_HAND
 from cluster.domain.trust.identity import Identity, IdentityKind
 from cluster.pki import certificates
 from cluster.pki.authority import Authority, create_authority, open_authority, refresh_credentials
-from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import check_private, load_credentials, private_directory, save_credentials
-from cluster.pki.peers import check_pinned_chain, parse_peer
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.peer_certificates import check_pinned_chain, parse_peer
 from tools.environments import REPOSITORY
 
 NOW = 1_790_000_000.0

@@ -10,7 +10,7 @@ from cluster.domain.trust.enrolments import BY_HAND, Enrolment
 from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Peer, Role
 from cluster.domain.trust.tokens import TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority, open_authority
-from cluster.pki.enrol import KeyRequest, hash_secret, join, new_token, renew
+from cluster.pki.issuer import KeyRequest, hash_secret, join, new_token, renew
 from tests.integration.trust import enrolment_by
 
 NOW = 1_790_000_000.0

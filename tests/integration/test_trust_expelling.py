@@ -20,15 +20,15 @@ from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role, scheduler_server_name
 from cluster.domain.trust.members import ExpelledUser
 from cluster.domain.trust.tokens import JoinToken, parse_join_token
-from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import load_credentials
-from cluster.pki.peers import check_pinned_chain
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.peer_certificates import check_pinned_chain
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling, error_of
-from cluster.rpc.joiner import join_by_token, renew
+from cluster.rpc.join_client import join_by_token, renew
 from cluster.rpc.roles import ROLES, allowed
 from cluster.v1 import admin_pb2, admin_pb2_grpc, job_pb2, jobs_pb2, scheduler_pb2
-from cluster.worker.expelled import ExpelledUsers
+from cluster.worker.expelled_users import ExpelledUsers
 from tests.integration.schedulers import Cluster, User, Worker, in_cluster
 from tests.integration.workers import Site, at_site
 

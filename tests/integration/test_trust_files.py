@@ -9,7 +9,7 @@ import pytest
 
 from cluster.domain.base.errors import ClusterError, Conflict
 from cluster.pki.files import private_directory, the_only_one, write_private
-from cluster.pki.spare import write_with_spare
+from cluster.pki.spare_files import write_with_spare
 from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed, record_syncs
 from tests.small_disk import small_disk
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.rpc import front
-from cluster.rpc.front import Front, bind
+from cluster.rpc import connection_front
+from cluster.rpc.connection_front import Front, bind
 from tests.integration.schedulers import until
 
 
@@ -50,13 +50,13 @@ def test_a_connection_that_has_gone_is_freed_without_the_collector_of_cycles(
 ) -> None:
     """Which a scheduler keeps from looking twice at anything: anybody could fill its memory, a few KB a connection."""
     made: list[weakref.ref[object]] = []
-    connection_made = front._Connection.connection_made
+    connection_made = connection_front._Connection.connection_made
 
-    def noted(self: front._Connection, transport: asyncio.BaseTransport) -> None:
+    def noted(self: connection_front._Connection, transport: asyncio.BaseTransport) -> None:
         made.append(weakref.ref(self))
         connection_made(self, transport)
 
-    monkeypatch.setattr(front._Connection, "connection_made", noted)
+    monkeypatch.setattr(connection_front._Connection, "connection_made", noted)
 
     async def body() -> None:
         async with server_behind(tmp_path) as between:
@@ -80,11 +80,11 @@ def test_a_connection_that_has_gone_is_freed_without_the_collector_of_cycles(
 
 def test_a_burst_opens_no_more_than_have_seats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that waited were taken before the first had a seat: a thousand descriptors of the scheduler's."""
-    monkeypatch.setattr(front, "MOST", 20)
+    monkeypatch.setattr(connection_front, "MOST", 20)
     opened: list[int] = []
     enter = Front.enter
 
-    def noted(self: Front, connection: front._Connection, host: str) -> None:
+    def noted(self: Front, connection: connection_front._Connection, host: str) -> None:
         opened.append(_open_descriptors())
         enter(self, connection, host)
 
@@ -96,7 +96,8 @@ def test_a_burst_opens_no_more_than_have_seats(tmp_path: Path, monkeypatch: pyte
         before = _open_descriptors()
         between.start(sockets)
         asyncio.run(until(lambda: len(opened) == 200))
-    assert max(opened) - before < 20 + 3 * front._AT_ONCE + 20  # those that wait, that come and go, and the loop's own
+    # Those that wait, that come and go, and the loop's own.
+    assert max(opened) - before < 20 + 3 * connection_front._AT_ONCE + 20
 
 
 def _open_descriptors() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import load_authority
 from cluster.pki.files import load_credentials
-from cluster.pki.peers import parse_peer
+from cluster.pki.peer_certificates import parse_peer
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
 from tests.integration.trust import SmallCluster
 from tools.environments import REPOSITORY, clean_environ

@@ -11,13 +11,13 @@ import pytest
 from cluster.domain.base.errors import InvalidInput, NotPermitted, Unreachable
 from cluster.domain.job.spec import MAX_LINES_BYTES
 from cluster.domain.trust.identity import IdentityKind
-from cluster.domain.trust.request_places import Permits
-from cluster.rpc import intake
+from cluster.domain.trust.request_permits import Permits
+from cluster.rpc import request_intake
 from cluster.rpc.bounds import BOUNDS, DEFAULT
 from cluster.rpc.errors import calling
-from cluster.rpc.intake import Intake
+from cluster.rpc.permits import RequestPermits
+from cluster.rpc.request_intake import Intake
 from cluster.rpc.roles import ROLES
-from cluster.rpc.shares import RequestPermits
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.integration.trust import SmallCluster, in_cluster
 
@@ -92,7 +92,7 @@ def test_a_request_that_never_arrives_is_given_up(monkeypatch: pytest.MonkeyPatc
 
 
 def test_large_requests_are_parsed_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    large = jobs_pb2.SubmitRequest(id="x" * (intake._QUICK + 1)).SerializeToString()
+    large = jobs_pb2.SubmitRequest(id="x" * (request_intake._QUICK + 1)).SerializeToString()
 
     async def one() -> AsyncIterator[bytes]:
         yield large
@@ -107,7 +107,7 @@ def test_large_requests_are_parsed_beside_the_event_loop(monkeypatch: pytest.Mon
             return real(data)
 
         monkeypatch.setattr(intake_, "_checked", checked)
-        assert (await intake_.one(one(), AsyncExitStack())).id == "x" * (intake._QUICK + 1)
+        assert (await intake_.one(one(), AsyncExitStack())).id == "x" * (request_intake._QUICK + 1)
         assert checking.is_set()
 
     asyncio.run(body())
@@ -138,13 +138,13 @@ def test_a_stream_of_requests_has_the_bound_for_each(tmp_path: Path) -> None:
 
 def test_few_large_requests_are_there_at_a_time_and_fewer_of_one_caller() -> None:
     """A hundred of them at once took as much memory as there was."""
-    large = jobs_pb2.SubmitRequest(id="x", spec=job_pb2.JobSpec(lines=bytes(intake.LARGE))).SerializeToString()
+    large = jobs_pb2.SubmitRequest(id="x", spec=job_pb2.JobSpec(lines=bytes(request_intake.LARGE))).SerializeToString()
     small = jobs_pb2.SubmitRequest(id="x").SerializeToString()
 
     async def body() -> None:
         taken: list[str] = []
-        shares = RequestPermits(Permits(most=3, most_of_one=2))
-        submit = Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, shares=shares)
+        permits = RequestPermits(Permits(most=3, most_of_one=2))
+        submit = Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, permits=permits)
         stacks: list[AsyncExitStack] = []
 
         async def call(caller: str, data: bytes) -> None:
@@ -157,7 +157,7 @@ def test_few_large_requests_are_there_at_a_time_and_fewer_of_one_caller() -> Non
 
         await asyncio.gather(call("ann", large), call("ann", large))
         waiting = asyncio.create_task(call("ann", small))
-        await asyncio.gather(*(call("bob", small) for _ in range(9)))  # each leaves its place at once
+        await asyncio.gather(*(call("bob", small) for _ in range(9)))  # each gives its permit back at once
         assert taken == ["ann", "ann", *["bob"] * 9]
         await call("bob", large)
         another = asyncio.create_task(call("eve", small))
@@ -167,7 +167,7 @@ def test_few_large_requests_are_there_at_a_time_and_fewer_of_one_caller() -> Non
         for stack in stacks:
             await stack.aclose()
         await asyncio.gather(waiting, another)
-        assert not shares._places._callers
+        assert not permits._permits._callers
 
     asyncio.run(body())
 
@@ -181,9 +181,9 @@ def test_who_sends_nothing_keeps_no_place_for_ever() -> None:
         yield b""
 
     async def body() -> None:
-        shares = RequestPermits(Permits(most=1))
+        permits = RequestPermits(Permits(most=1))
         slow, quick = (
-            Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, patience, shares)
+            Intake("/cluster.v1.Jobs/Submit", jobs_pb2.SubmitRequest.FromString, patience, permits)
             for patience in (0.1, 99)
         )
         holding = asyncio.create_task(slow.one(never(), AsyncExitStack(), "eve"))
@@ -203,7 +203,7 @@ def test_the_first_request_of_a_stream_that_may_be_large_has_a_place_until_it_is
         sessions = Intake(
             "/cluster.v1.Scheduler/Session",
             scheduler_pb2.SessionRequest.FromString,
-            shares=RequestPermits(Permits(most=9)),
+            permits=RequestPermits(Permits(most=9)),
         )
 
         async def requests() -> AsyncIterator[bytes]:
@@ -233,7 +233,7 @@ def test_the_first_request_of_a_stream_that_may_be_large_has_a_place_until_it_is
 def test_a_stream_goes_on_after_its_first_request_and_may_have_none() -> None:
     async def body() -> None:
         sessions = Intake(
-            "/cluster.v1.Scheduler/Session", scheduler_pb2.SessionRequest.FromString, shares=RequestPermits()
+            "/cluster.v1.Scheduler/Session", scheduler_pb2.SessionRequest.FromString, permits=RequestPermits()
         )
 
         async def requests(count: int) -> AsyncIterator[bytes]:

@@ -27,13 +27,13 @@ from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import IdentityKind, Role, scheduler_server_name
 from cluster.domain.trust.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import create_authority
-from cluster.pki.enrol import KeyRequest
-from cluster.pki.peers import check_pinned_chain
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.peer_certificates import check_pinned_chain
 from cluster.rpc.channel import secure_channel
+from cluster.rpc.connection_front import MOST
 from cluster.rpc.errors import calling
-from cluster.rpc.front import MOST
+from cluster.rpc.join_client import Joined, fetch_chain, join_by_token, renew
 from cluster.rpc.join_listener import _PER_HOST
-from cluster.rpc.joiner import Joined, fetch_chain, join_by_token, renew
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.integration.trust import CLUSTER, WORKER, SmallCluster, in_cluster
 

@@ -18,7 +18,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
-from cluster.rpc.joiner import fetch_chain
+from cluster.rpc.join_client import fetch_chain
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import jobs_pb2, jobs_pb2_grpc
 from tests.integration.trust import CLUSTER, WORKER, SmallCluster, in_cluster

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.domain.job.exec_limits import MAX_STRING
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.startable import MAX_STRING
 from cluster.v1 import jobs_pb2
 from tests.descriptors import open_files
 from tests.integration.fifos import fifo, let_go, reach

@@ -27,14 +27,14 @@ from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
 from cluster.worker.output import files as outputs_module
 from cluster.worker.output import inotify as watch
-from cluster.worker.output import keeping as keeping_module
 from cluster.worker.output import lanes as lanes_module
+from cluster.worker.output import pushing as keeping_module
 from cluster.worker.output.files import Outputs
 from cluster.worker.output.inotify import Watcher
 from cluster.worker.output.job_file import StreamFile
-from cluster.worker.output.keeping import Keeping, Outcome
 from cluster.worker.output.lanes import Lanes
-from cluster.worker.output.live import Messages
+from cluster.worker.output.live_transfers import Messages
+from cluster.worker.output.pushing import Keeping, Outcome
 from cluster.worker.output.readers import OutputPhase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
 from cluster.worker.session import Session
@@ -470,9 +470,9 @@ def test_output_is_called_refused_only_where_no_report_took_it_along(
         raise NotFound("no such output")
 
     async def body() -> None:
-        keeping = keeper(outputs)
-        keeping.add((KEY,))
-        await keeping.settle(PATIENCE)
+        pushing = keeper(outputs)
+        pushing.add((KEY,))
+        await pushing.settle(PATIENCE)
 
     monkeypatch.setattr(keeping_module, "push", push)
     asyncio.run(body())
@@ -492,17 +492,17 @@ def test_output_that_ends_just_when_all_other_is_pushed_is_pushed_too(
         file.touch()
     pushed = []
 
-    async def push(keeping: Keeping, key: AttemptKey, *_: object) -> Outcome:
+    async def push(pushing: Keeping, key: AttemptKey, *_: object) -> Outcome:
         pushed.append(key)
         if key == KEY:
-            asyncio.get_running_loop().call_soon(keeping.add, (late,))
+            asyncio.get_running_loop().call_soon(pushing.add, (late,))
         return Outcome.SETTLED
 
     async def body() -> None:
-        keeping = keeper(outputs)
-        keeping.add((KEY,))
-        await keeping.settle(PATIENCE)
-        await keeping.settle(PATIENCE)
+        pushing = keeper(outputs)
+        pushing.add((KEY,))
+        await pushing.settle(PATIENCE)
+        await pushing.settle(PATIENCE)
 
     monkeypatch.setattr(Keeping, "_push", push)
     asyncio.run(body())
@@ -570,13 +570,13 @@ def test_output_that_cannot_be_read_just_now_is_pushed_later(tmp_path: Path, mon
         pushed.extend([message.data async for message in messages])
 
     async def body() -> None:
-        keeping = keeper(outputs)
+        pushing = keeper(outputs)
         with no_descriptor_left():
-            keeping.add([KEY])
-            await keeping.settle(PATIENCE)
+            pushing.add([KEY])
+            await pushing.settle(PATIENCE)
         assert path.exists()
         await asyncio.sleep(0)
-        await keeping.settle(PATIENCE)
+        await pushing.settle(PATIENCE)
 
     monkeypatch.setattr(keeping_module, "REST", 0.0)
     monkeypatch.setattr(keeping_module, "push", push)

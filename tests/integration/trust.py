@@ -16,8 +16,8 @@ from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role, Standing
 from cluster.domain.trust.tokens import JoinToken, TokenRecord, admit
 from cluster.pki.authority import Authority, create_authority
-from cluster.pki.enrol import hash_secret, join, new_enrolment_id, new_token, renew
-from cluster.pki.peers import parse_peer
+from cluster.pki.issuer import hash_secret, join, new_enrolment_id, new_token, renew
+from cluster.pki.peer_certificates import parse_peer
 from cluster.rpc.channel import dial
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.errors import Context

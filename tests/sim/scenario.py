@@ -12,7 +12,7 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested, JobSubmitted
-from cluster.domain.scheduler.turns import MOST_AT_ONCE
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.views import job_view, worker_view
 from cluster.domain.session import spec_memory
 from cluster.domain.worker import outbox

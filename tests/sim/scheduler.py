@@ -26,8 +26,8 @@ from cluster.domain.scheduler.events import (
     WorkerDeregistered,
     WorkerRegistered,
 )
-from cluster.domain.scheduler.turns import MOST_AT_ONCE, parts
-from cluster.domain.scheduler.unwritten import Saved, Waiting
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, parts
+from cluster.domain.scheduler.uncommitted import Saved, Waiting
 from cluster.domain.session.messages import Assign, Downward, Hello, Report, ReportAcknowledged
 from cluster.domain.worker.messages import SessionReady
 from cluster.rpc.convert import joinable, messages_from_response, response_to_proto

@@ -14,7 +14,7 @@ from cluster.domain.launcher.core import LauncherCore
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.report_intake import Reports
-from cluster.domain.scheduler.unwritten import Waiting
+from cluster.domain.scheduler.uncommitted import Waiting
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.leashes import is_out
 from cluster.domain.session.messages import ReportAcknowledged
@@ -176,7 +176,7 @@ def acknowledgements_are_read_last(patch: Patch) -> None:
 
 
 def all_goes_ahead_of_the_disk(patch: Patch) -> None:
-    patch.setattr("cluster.domain.scheduler.unwritten._may_go_ahead", lambda act, sure: True)
+    patch.setattr("cluster.domain.scheduler.uncommitted._may_go_ahead", lambda act, sure: True)
 
 
 def what_is_decided_while_nothing_can_be_written_is_forgotten(patch: Patch) -> None:

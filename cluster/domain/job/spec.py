@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_size
+from cluster.domain.job.exec_limits import check_startable
 from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
-from cluster.domain.job.startable import check_startable
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed in as one message

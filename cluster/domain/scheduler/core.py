@@ -27,6 +27,7 @@ from cluster.domain.job.states import TaskEvent
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler import placement
 from cluster.domain.scheduler.catalogue import Catalogue
+from cluster.domain.scheduler.clone_detection import Greeting, is_overtaken, refusal
 from cluster.domain.scheduler.effects import Amended, CloseSession, Effect, Notify, Reply, Send, WorkerForgotten
 from cluster.domain.scheduler.events import (
     CancelRequested,
@@ -40,11 +41,10 @@ from cluster.domain.scheduler.events import (
     WorkerRegistered,
     WorkerRemoved,
 )
-from cluster.domain.scheduler.homes import Greeting, is_overtaken, refusal
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.report_intake import CANCELLED_EXIT, Reports
-from cluster.domain.scheduler.turns import MOST_AT_ONCE
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.leashes import HEARTBEATS, leash_of, lost_after_in_force
 from cluster.domain.session.messages import (
@@ -83,7 +83,7 @@ class SchedulerCore:
         self._reports = Reports(self)
         self._dirty: dict[int, Job] = {}  # changed in this turn
         self._retries: dict[int, list[int]] = {}  # due in this turn: job, indexes
-        self._room = 0  # how much of what is due this turn has time for (cluster.domain.scheduler.turns)
+        self._room = 0  # how much of what is due this turn has time for (cluster.domain.scheduler.turn_limits)
         self._effects: list[Effect] = []
         self.now = Now(0.0, 0.0)
 

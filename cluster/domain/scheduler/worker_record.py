@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.scheduler.homes import Greeting, Rival
+from cluster.domain.scheduler.clone_detection import Greeting, Rival
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.spec_memory import SpecMemory
 

@@ -1,4 +1,7 @@
-"""Where a worker lives, as it says in each hello. What follows from it is in `cluster.domain.scheduler.homes`."""
+"""Where a worker lives, as it says in each hello.
+
+What follows from it is in `cluster.domain.scheduler.clone_detection`.
+"""
 
 from typing import NamedTuple
 

@@ -65,7 +65,7 @@ class Report:
     returned: tuple[Attempts, ...] = ()
     outputs: tuple[SmallOutput, ...] = ()
     draining: bool = False  # the worker is about to end: it takes nothing more in this session
-    more: bool = False  # never on the wire: the next part of the same report follows (cluster.domain.scheduler.turns)
+    more: bool = False  # never on the wire: the next part of the same report follows (domain.scheduler.turn_limits)
 
 
 @dataclass(frozen=True, slots=True)

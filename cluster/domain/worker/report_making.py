@@ -11,8 +11,8 @@ from cluster.domain.base.signals import signal_number
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
-from cluster.domain.session.believing import MAX_SECONDS
 from cluster.domain.session.messages import Attempts, Report
+from cluster.domain.session.report_checks import MAX_SECONDS
 
 SMALL_OUTPUT = 16384  # bytes of each stream that may ride along with an end
 

@@ -11,10 +11,10 @@ from cluster.domain.trust.users import UserRecord
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.scheduler.admission import Admission
-from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
-from cluster.scheduler.expelling import Expelling
+from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.listing import listed
+from cluster.scheduler.message_checks import check_seconds, check_text
 from cluster.store.interface import Store
 from cluster.v1 import admin_pb2, admin_pb2_grpc
 

@@ -23,9 +23,9 @@ from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto
 from cluster.scheduler.access import last_attempts, select, visible_jobs
 from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
-from cluster.scheduler.checks import check_seconds, check_text
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.listing import listed
+from cluster.scheduler.message_checks import check_seconds, check_text
 from cluster.scheduler.output.locating import Sources, Wish
 from cluster.scheduler.output.reader import Position, read_tasks
 from cluster.scheduler.showing import changes_of, page

@@ -10,13 +10,13 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered
 from cluster.domain.trust.identity import check_name, is_uuid
-from cluster.pki import enrol
+from cluster.pki import issuer
 from cluster.pki.authority import Authority
 from cluster.rpc.convert import home_from_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
-from cluster.scheduler.checks import check_home, check_millicpus, check_text
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.message_checks import check_home, check_millicpus, check_text
 from cluster.scheduler.output.files import NewOutput, OutputFiles
 from cluster.scheduler.output.relay import Relay, pushed
 from cluster.scheduler.sessions import Sessions
@@ -36,7 +36,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         self._authority = authority
 
     async def Renew(self, request: scheduler_pb2.RenewRequest, context: Context) -> scheduler_pb2.RenewResponse:
-        issued = enrol.renew(self._authority, current_caller(), request.csr, self._driver.clock().wall)
+        issued = issuer.renew(self._authority, current_caller(), request.csr, self._driver.clock().wall)
         return scheduler_pb2.RenewResponse(certificate=issued.certificate_pem, ca_certificate=self._authority.ca_pem)
 
     async def Register(

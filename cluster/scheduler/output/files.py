@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import IO, NamedTuple
 
 from cluster.domain.base.errors import Exhausted
+from cluster.domain.base.gap_line import gap_line
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.base.left_out import gap_line
 from cluster.domain.job.spec import DEFAULT_MAX_OUTPUT
 
 CHUNK = 64 * 1024  # bytes read at once: about what gRPC sends before it waits for the reader

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cluster.domain.base.errors import NotFound, Unreachable
+from cluster.domain.base.gap_line import gap_line
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.base.left_out import gap_line
 from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.output.files import OutputFiles, tail_of

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unreachable
-from cluster.domain.session.believing import MAX_NUMBER
+from cluster.domain.session.report_checks import MAX_NUMBER
 from cluster.scheduler.sessions import Line
 from cluster.v1 import scheduler_pb2
 

@@ -78,7 +78,7 @@ MIGRATIONS = (
     ALTER TABLE workers ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
     """,
     """
-    -- Where it last said hello from (cluster.domain.scheduler.homes); empty: not known.
+    -- Where it last said hello from (cluster.domain.scheduler.clone_detection); empty: not known.
     ALTER TABLE workers ADD COLUMN home TEXT NOT NULL DEFAULT '';
     """,
     """

@@ -1,8 +1,8 @@
 """The files that attempts write into: `<jobs>/<job>/<index>.<attempt>.out` and `.err`, and their own directories.
 
 The launcher makes them, and removes a file that stayed empty. From the end of the attempt they are the agent's: small
-ones ride along with the report, large ones are pushed (`cluster.worker.output.live`), and then they are removed, by a
-thread, because nobody waits for that.
+ones ride along with the report, large ones are pushed (`cluster.worker.output.pushing`). Then a thread removes them,
+because nobody waits for that.
 """
 
 import errno

@@ -18,10 +18,10 @@ from contextlib import suppress
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.worker.room import reserve_of
 from cluster.domain.worker.trimming import LEAST_GAIN, Cut, Stream, cuts
+from cluster.worker.disk_space import space_of
 from cluster.worker.output.files import STREAMS, Outputs
 from cluster.worker.output.job_file import StreamFile
 from cluster.worker.output.lanes import Lanes
-from cluster.worker.room import space_of
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from functools import partial
 from typing import NamedTuple
 
 from cluster.domain.base.errors import NotFound
+from cluster.domain.base.gap_line import gap_line
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.base.left_out import gap_line
 from cluster.domain.worker.messages import OWN
 from cluster.worker.output.files import STREAMS, Outputs
 from cluster.worker.output.inotify import Watcher

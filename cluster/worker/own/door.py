@@ -8,7 +8,7 @@ from cluster.domain.base.quantities import format_cpus
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import parse_selector, resolve
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.visible import VisibleJobs
+from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Role, Standing, is_uuid
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
@@ -35,7 +35,7 @@ def standing_of(identity: Identity) -> Standing | None:
 
 
 class _AllJobs:
-    """As `cluster.domain.job.visible.Jobs`. Blocks."""
+    """As `cluster.domain.job.visibility.Jobs`. Blocks."""
 
     def __init__(self, store: OwnStore) -> None:
         self._store = store

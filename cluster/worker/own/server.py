@@ -6,13 +6,13 @@ from collections.abc import Callable
 from cluster.domain.base.errors import Conflict
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import split_address
-from cluster.pki.peers import parse_peer
+from cluster.pki.peer_certificates import parse_peer
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.v1 import worker_pb2, worker_pb2_grpc
-from cluster.worker.expelled import ExpelledUsers
+from cluster.worker.expelled_users import ExpelledUsers
 from cluster.worker.own.door import OwnDoor, standing_of
 
 MORE_PORTS = 100  # tried after the usual one

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from cluster.worker import work_place
-from cluster.worker.work_place import work_of_others
+from cluster.worker import work_directory
+from cluster.worker.work_directory import work_of_others
 from tests.integration.schedulers import W1
 
 
 def test_a_place_for_the_jobs_of_others_is_found_whatever_somebody_else_has_put_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work_place, "TEMPORARY", tmp_path)
+    monkeypatch.setattr(work_directory, "TEMPORARY", tmp_path)
     guessed = tmp_path / f"cluster-{W1}"
     assert work_of_others(W1, "") == guessed
     guessed.chmod(0o777)  # ours, and others may change it
@@ -32,7 +32,7 @@ def test_a_place_for_the_jobs_of_others_is_found_whatever_somebody_else_has_put_
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_a_directory_that_somebody_else_has_made_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_place, "TEMPORARY", tmp_path)
+    monkeypatch.setattr(work_directory, "TEMPORARY", tmp_path)
     theirs = tmp_path / f"cluster-{W1}"
     theirs.mkdir()
     os.chown(theirs, 65534, 65534)

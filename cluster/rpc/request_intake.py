@@ -15,13 +15,13 @@ from google.protobuf.message import DecodeError
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.rpc.bounds import LONGER, LONGEST_TEXT, bound_of
-from cluster.rpc.shares import HeldPermit, RequestPermits
+from cluster.rpc.permits import HeldPermit, RequestPermits
 from cluster.rpc.wire import TooMuch, check_fields
 
 Parse = Callable[[bytes], Any]  # a message class's FromString
 
 # The one request of a call has some seconds to arrive in, and as many more as the largest that its method lets in takes
-# at the slowest rate. They count from when it is asked for, not from when it began to wait for a place.
+# at the slowest rate. They count from when it is asked for, not from when it began to wait for a permit.
 PATIENCE, SLOWEST = 10.0, 256 * 1024  # seconds, bytes a second
 LARGE = 2 * 1024 * 1024  # bytes of a request of which only few are there at a time
 _QUICK = 16 * 1024  # bytes that are counted and parsed at once; what is larger would hold the event loop
@@ -34,43 +34,43 @@ class Intake:
     """Of one method."""
 
     def __init__(
-        self, method: str, parse: Parse, patience: float | None = None, shares: RequestPermits | None = None
+        self, method: str, parse: Parse, patience: float | None = None, permits: RequestPermits | None = None
     ) -> None:
-        """`patience` in seconds, None: as usual for the method. `shares` bounds how many large requests are there at a
+        """`patience` in seconds, None: as usual for the method. `permits` bounds how many large requests are there at a
         time, if those of the method may be large."""
         self._name = method.rpartition("/")[2]
         self._bound = bound_of(method)
         self._parse = parse
         self._descriptor = parse.__self__.DESCRIPTOR  # type: ignore[attr-defined]  # FromString is the class's
         self._patience = PATIENCE + self._bound.size / SLOWEST if patience is None else patience
-        self._shares = shares if self._bound.size > LARGE else None
+        self._permits = permits if self._bound.size > LARGE else None
 
     async def one(self, requests: AsyncIterator[bytes], stack: AsyncExitStack, caller: Hashable = None) -> Any:
         """The request of a call that has one. InvalidInput for one that is too large or no message.
 
-        A large one keeps its place among the few until the stack is left."""
-        async with AsyncExitStack() as place:
+        A large one keeps its permit until the stack is left."""
+        async with AsyncExitStack() as permit:
             hold = HeldPermit()
-            if self._shares is not None:
-                hold = await place.enter_async_context(self._shares.place(caller))
+            if self._permits is not None:
+                hold = await permit.enter_async_context(self._permits.permit(caller))
             async with hold.receiving(self._patience):
                 data = await anext(requests, None)
             if data is None:
                 raise InvalidInput(f"{self._name} was called without a request")
             message = await self._message(data)
             if len(data) > LARGE:
-                stack.push_async_exit(place.pop_all())
+                stack.push_async_exit(permit.pop_all())
         return message
 
     def each(self, requests: AsyncIterator[bytes], caller: Hashable = None) -> AsyncIterator[Any]:
-        """The requests of a call that has many, as they come. Where they may be large the first has a place, since one
+        """The requests of a call that has many, as they come. Where they may be large the first needs a permit: one
         caller may have many such calls that have said nothing yet."""
-        return _Each(requests, self._message, None if self._shares is None else partial(self._first, requests, caller))
+        return _Each(requests, self._message, None if self._permits is None else partial(self._first, requests, caller))
 
     async def _first(self, requests: AsyncIterator[bytes], caller: Hashable) -> Any:
         """None: there is none."""
-        assert self._shares is not None
-        async with self._shares.place(caller) as hold:
+        assert self._permits is not None
+        async with self._permits.permit(caller) as hold:
             async with hold.receiving(self._patience):
                 data = await anext(requests, None)
             return None if data is None else await self._message(data)

@@ -1,4 +1,4 @@
-"""Callers who hold on to the places for large requests keep nobody from submitting one. Real connections."""
+"""Callers who hold on to the permits for large requests keep nobody from submitting one. Real connections."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ import pytest
 
 from cluster.domain.trust.identity import IdentityKind, Role, scheduler_server_name
 from cluster.pki.files import save_credentials
-from cluster.rpc.intake import LARGE
+from cluster.rpc.request_intake import LARGE
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.integration.schedulers import W1, Cluster, in_cluster
 from tools.environments import REPOSITORY
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 LONG = 5.0  # seconds of attack
 BAR = 3.0  # seconds in which each of the others is through, on a machine with other things to do
-CROWD = 6  # callers, each with twice as many streams as one may have places
+CROWD = 6  # callers, each with twice as many streams as one may have permits
 
 
 async def never() -> AsyncIterator[bytes]:
@@ -34,7 +34,7 @@ async def never() -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize(("callers", "hold"), [(3, 1e9), (CROWD, 0.4)])
 def test_silent_streams_keep_nobody_from_submitting_what_is_large(tmp_path: Path, callers: int, hold: float) -> None:
-    """`hold`: seconds after which each is broken off and made again; 0.4: before the place could be taken away."""
+    """`hold`: seconds after which each is broken off and made again; 0.4: before the permit could be taken away."""
 
     async def body(cluster: Cluster) -> None:
         await cluster.people(ann=Role.USER, bob=Role.USER, **{f"eve{n}": Role.USER for n in range(callers)})

@@ -1,6 +1,6 @@
 """The scheduler's side of joining and renewing: who gets which certificate. Knows nothing of gRPC.
 
-Its counterpart on the joiner's side is `Enrolment` here (key and request) with `cluster.rpc.joiner` (the
+Its counterpart on the joiner's side is `Enrolment` here (key and request) with `cluster.rpc.join_client` (the
 wire).
 """
 

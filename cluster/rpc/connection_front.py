@@ -19,7 +19,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from cluster.domain.base.errors import Conflict
-from cluster.domain.trust.seats import Seats
+from cluster.domain.trust.connection_seats import Seats
 
 MOST = 256  # connections at a time
 SILENCE = 5.0  # seconds that a newcomer may say nothing
@@ -281,6 +281,6 @@ class _Behind(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         newcomer = self._newcomer
-        del self._newcomer  # a cycle would never be freed (cluster.scheduler.collecting)
+        del self._newcomer  # a cycle would never be freed (cluster.scheduler.garbage_collection)
         self._others.discard(self)
         newcomer.end()

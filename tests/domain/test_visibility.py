@@ -6,7 +6,7 @@ import pytest
 
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.visible import VisibleJobs
+from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Role
 
 # By number: of the first ada, of the second, of bob, and of the second again.

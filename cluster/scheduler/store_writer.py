@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from cluster.domain.scheduler.effects import Effect
-from cluster.domain.scheduler.unwritten import Waiting
+from cluster.domain.scheduler.uncommitted import Waiting
 from cluster.store.interface import Item, Store, StoreTroubled
 
 logger = logging.getLogger(__name__)

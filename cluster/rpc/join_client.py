@@ -22,7 +22,8 @@ from cluster.rpc.channel import CONNECT_TIMEOUT, secure_channel
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
 
-# cluster.pki.peers.check_pinned_chain: chain (DER, leaf first) and pin → the CA's certificate (PEM) and the cluster id.
+# As cluster.pki.peer_certificates.check_pinned_chain: takes a chain (DER, leaf first) and a pin; answers the CA's
+# certificate (PEM) and the cluster id.
 CheckChain = Callable[[list[bytes], str], tuple[bytes, str]]
 
 ANSWER_TIMEOUT = 30.0  # seconds; the scheduler writes the token's use to disk first
@@ -30,7 +31,7 @@ ANSWER_TIMEOUT = 30.0  # seconds; the scheduler writes the token's use to disk f
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What the scheduler answered. `certificate_pem` is unchecked: give it to `cluster.pki.enrol.KeyRequest`."""
+    """What the scheduler answered. `certificate_pem` is unchecked: give it to `cluster.pki.issuer.KeyRequest`."""
 
     identity: Identity
     certificate_pem: bytes

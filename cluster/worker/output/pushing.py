@@ -22,7 +22,7 @@ from cluster.v1 import scheduler_pb2
 from cluster.worker.output.files import STREAMS, Outputs
 from cluster.worker.output.job_file import StreamFile
 from cluster.worker.output.lanes import Lanes
-from cluster.worker.output.live import Messages, first_message, push
+from cluster.worker.output.live_transfers import Messages, first_message, push
 from cluster.worker.output.readers import lane_of
 from cluster.worker.session import Session
 

@@ -3,7 +3,7 @@
 It looks at every object that lives whenever a quarter has been added: with 100,000 jobs that holds the event loop for
 most of a second. But what has lived through such a walk is state, and state here is to have no cycles: it is freed when
 it is let go. So each walk is the last one for what it found alive. Whoever makes objects that live for long and know
-each other has to part them at their end (as `cluster.rpc.front` does), or they stay for ever.
+each other has to part them at their end (as `cluster.rpc.connection_front` does), or they stay for ever.
 """
 
 import gc

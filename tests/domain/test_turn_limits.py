@@ -14,7 +14,7 @@ from cluster.domain.job.target import Target
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.scheduler.effects import Effect, Notify, Send
 from cluster.domain.scheduler.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened
-from cluster.domain.scheduler.turns import MOST_AT_ONCE, MOST_OK, parts, weight
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, MOST_OK, parts, weight
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Assign, Hello, Report
 from cluster.domain.worker.messages import LauncherReported, SendReport, Start

@@ -1,9 +1,9 @@
-"""Places for large requests: few are taken in at a time, and nobody holds that up by sending slowly, or nothing.
+"""Permits for large requests: few are taken in at a time, and nobody holds that up by sending slowly, or nothing.
 
-A place is sure for a moment, if all of one's requests have come of late. From then on, while its request has not come,
-its holder keeps it only until somebody with a better claim waits. One's claim is the worse the more places one holds on
-to so, and the more of one's requests have not come: who has done neither gets a place at once, however many others do.
-Pure: times are seconds of any one clock.
+For a moment (`sure`) nobody can lose a permit, unless an earlier request of theirs failed to arrive within `memory`.
+After that moment a permit whose request has not arrived is *late*, and goes to a caller with a better claim, if one
+waits. A caller's claim is the worse the more late permits it holds and the more of its requests have failed to arrive:
+a caller with none of either gets a permit at once, however many others wait. Pure: times are seconds of any one clock.
 """
 
 from collections import Counter, deque
@@ -27,7 +27,7 @@ class _Caller:
     who: Hashable
     waiting: dict[Permit, None] = field(default_factory=dict)  # in order
     held: int = 0
-    turn: int = 0  # counts up with every place that anybody got
+    turn: int = 0  # counts up with every permit that anybody got
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_FAILURES))
 
 
@@ -45,63 +45,63 @@ class Permits:
 
     def ask(self, who: Hashable) -> Permit:
         """For one that waits until a `turn` answers it."""
-        place = Permit(who)
+        permit = Permit(who)
         caller = self._callers.setdefault(who, _Caller(who))
-        caller.waiting[place] = None
+        caller.waiting[permit] = None
         self._waiting[who] = caller
-        return place
+        return permit
 
-    def leave(self, place: Permit, now: float) -> None:
+    def leave(self, permit: Permit, now: float) -> None:
         """It waits no more, or is given back. One that was cut is known to be."""
-        if place in self._held:
-            self._give_back(place, now)
-        elif caller := self._callers.get(place.caller):
-            caller.waiting.pop(place, None)
+        if permit in self._held:
+            self._release(permit, now)
+        elif caller := self._callers.get(permit.caller):
+            caller.waiting.pop(permit, None)
             self._tidy(caller)
 
     def turn(self, now: float) -> tuple[list[Permit], list[Permit]]:
-        """Places that are held from now on, and those that had been and are cut for them."""
+        """Permits that are held from now on, and those that had been and are cut for them."""
         begun, cut = list[Permit](), list[Permit]()
         self._forget(now)
         while self._waiting:
-            late = [place for place in self._held if self._is_late(place, now)]
+            late = [permit for permit in self._held if self._is_late(permit, now)]
             if len(self._held) >= self._most and not late:
                 break
-            debts = Counter(place.caller for place in late)
+            debts = Counter(permit.caller for permit in late)
             if (who := self._next(debts)) is None:
                 break
             if len(self._held) >= self._most:
                 # Of equals the oldest.
-                worst = max(late, key=lambda place: self._debt(self._callers[place.caller], debts))
+                worst = max(late, key=lambda permit: self._debt(self._callers[permit.caller], debts))
                 if self._debt(who, debts) >= self._debt(self._callers[worst.caller], debts):
                     break
-                self._give_back(worst, now)
+                self._release(worst, now)
                 cut.append(worst)
             begun.append(self._give(who, now))
         return begun, cut
 
     def next_deadline(self, now: float) -> float | None:
         """When another turn may do something although nothing has happened; None: never."""
-        ends = [self._sure_until(place) for place in self._held if not place.arrived]
+        ends = [self._sure_until(permit) for permit in self._held if not permit.arrived]
         if not ends or not any(self._may_have(caller) for caller in self._waiting.values()):
             return None
         return min((end for end in ends if end > now), default=None)
 
     def _give(self, caller: _Caller, now: float) -> Permit:
-        place = next(iter(caller.waiting))
-        del caller.waiting[place]
-        place.held_since = now
+        permit = next(iter(caller.waiting))
+        del caller.waiting[permit]
+        permit.held_since = now
         self._turns += 1
         caller.held, caller.turn = caller.held + 1, self._turns
-        self._held[place] = None
+        self._held[permit] = None
         self._tidy(caller)
-        return place
+        return permit
 
-    def _give_back(self, place: Permit, now: float) -> None:
-        caller = self._callers[place.caller]
-        del self._held[place]
+    def _release(self, permit: Permit, now: float) -> None:
+        caller = self._callers[permit.caller]
+        del self._held[permit]
         caller.held -= 1
-        if not place.arrived:
+        if not permit.arrived:
             caller.failures.append(now)
             self._failed[caller.who] = caller
         self._tidy(caller)
@@ -115,14 +115,14 @@ class Permits:
         return min(able, key=lambda c: (self._debt(c, late), c.held, c.turn), default=None)
 
     def _debt(self, caller: _Caller, late: Counter[Hashable]) -> int:
-        """`late`: how many places each holds that are not sure any more."""
+        """`late`: how many permits each holds that are not sure any more."""
         return late[caller.who] + len(caller.failures)
 
-    def _is_late(self, place: Permit, now: float) -> bool:
-        return not place.arrived and now >= self._sure_until(place)
+    def _is_late(self, permit: Permit, now: float) -> bool:
+        return not permit.arrived and now >= self._sure_until(permit)
 
-    def _sure_until(self, place: Permit) -> float:
-        return (place.held_since or 0.0) + (0.0 if self._callers[place.caller].failures else self._sure)
+    def _sure_until(self, permit: Permit) -> float:
+        return (permit.held_since or 0.0) + (0.0 if self._callers[permit.caller].failures else self._sure)
 
     def _forget(self, now: float) -> None:
         """Failures of long ago."""

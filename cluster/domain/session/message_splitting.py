@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.exec_limits import size_of
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.startable import size_of
 from cluster.domain.session.messages import Assign, Attempts, Disown, Downward, Recall, Stop
 
 MOST_BYTES = 1024 * 1024  # of what one response carries, unless a single piece has more: a spec may have 2 MiB

@@ -30,7 +30,8 @@ from cluster.rpc.convert import home_to_proto
 from cluster.v1 import scheduler_pb2
 from cluster.worker.agent import Agent, Hooks, Scheduler
 from cluster.worker.capacity import available_millicpus
-from cluster.worker.expelled import ExpelledUsers
+from cluster.worker.disk_space import Disks
+from cluster.worker.expelled_users import ExpelledUsers
 from cluster.worker.home import forget_another_home, home_of
 from cluster.worker.launching import Connect, Launcher, connector
 from cluster.worker.membership import Membership, keep_renewing, reissued
@@ -39,11 +40,10 @@ from cluster.worker.own.door import OwnDoor
 from cluster.worker.own.jobs import OwnJobs
 from cluster.worker.own.server import OwnServer
 from cluster.worker.own.store import OwnStore, OwnStoreFailed
-from cluster.worker.room import Disks
 from cluster.worker.runners.null import NullLauncher
 from cluster.worker.standalone import Standalone
 from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
-from cluster.worker.work_place import work_of_others
+from cluster.worker.work_directory import work_of_others
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.exec_limits import MAX_STRING
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec, validate
-from cluster.domain.job.startable import MAX_STRING
-from cluster.domain.session.cutting import MOST_BYTES, MOST_TASKS, PIECE_BYTES, PIECE_TASKS, fitting, pieces
+from cluster.domain.session.message_splitting import MOST_BYTES, MOST_TASKS, PIECE_BYTES, PIECE_TASKS, fitting, pieces
 from cluster.domain.session.messages import Assign, Attempts, Downward, Stop
 from cluster.rpc.convert import response_to_proto
 

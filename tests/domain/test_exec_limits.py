@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.exec_limits import MAX_STRING, MAX_STRINGS, MAX_VARIABLES, MAX_WORDS
 from cluster.domain.job.lines import first_longer
 from cluster.domain.job.spec import JobSpec, validate
-from cluster.domain.job.startable import MAX_STRING, MAX_STRINGS, MAX_VARIABLES, MAX_WORDS
 
 LONGEST = "x" * MAX_STRING
 LONGEST_LINE = b"x" * (MAX_STRING - len("CLUSTER_LINE="))

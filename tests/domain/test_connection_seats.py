@@ -1,6 +1,6 @@
 """Who gives way to whom, where anybody may come."""
 
-from cluster.domain.trust.seats import Seats
+from cluster.domain.trust.connection_seats import Seats
 
 
 def test_the_oldest_of_whoever_has_most_gives_way_to_a_newcomer() -> None:

@@ -1,4 +1,4 @@
-"""What a worker or a caller says that no record may hold. (Of a report's entries `domain.session.believing` judges.)
+"""What a worker or a caller says that no record may hold. (`domain.session.report_checks` judges a report's entries.)
 
 A number that the store cannot keep would fail the commit that it is part of, and with it the scheduler.
 """
@@ -9,9 +9,9 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import MAX_TASKS
 from cluster.domain.scheduler.placement import MOST_HELD
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
-from cluster.domain.session.believing import MAX_SECONDS
 from cluster.domain.session.home import Home
 from cluster.domain.session.messages import Attempts, Hello
+from cluster.domain.session.report_checks import MAX_SECONDS
 from cluster.v1 import scheduler_pb2
 
 MAX_INTEGER = 2**63 - 1  # of SQLite

@@ -1,4 +1,4 @@
-"""Few large requests are taken in at a time, as `cluster.domain.trust.request_places` decides: so what they take of
+"""Few large requests are taken in at a time, as `cluster.domain.trust.request_permits` decides: so what they take of
 memory stays bounded, and nobody whose requests come slowly, or never, keeps others waiting.
 """
 
@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 from cluster.domain.base.errors import Exhausted, Unreachable
-from cluster.domain.trust.request_places import Permit, Permits
+from cluster.domain.trust.request_permits import Permit, Permits
 
-PATIENCE = 60.0  # seconds until there is a place
+PATIENCE = 60.0  # seconds until a permit is free
 
 
 class HeldPermit:
-    """A place that one has, or the lack of any need for one."""
+    """The permit that a request has, if it needs one."""
 
-    def __init__(self, place: Permit | None = None) -> None:
-        self._place = place
+    def __init__(self, permit: Permit | None = None) -> None:
+        self._permit = permit
         self._is_cut = False
         self._timer: asyncio.Timeout | None = None
 
@@ -33,31 +33,31 @@ class HeldPermit:
             raise Unreachable(f"the request did not arrive within {patience:g} s") from None
         finally:
             self._timer = None
-        if self._place is not None:
-            self._place.arrived = True
+        if self._permit is not None:
+            self._permit.arrived = True
 
     def cut(self) -> None:
-        """Somebody else has got the place."""
+        """Somebody else has got the permit."""
         self._is_cut = True
         if self._timer is not None:
             self._timer.reschedule(0.0)
 
 
 class RequestPermits:
-    """All places of a server."""
+    """All permits of a server."""
 
-    def __init__(self, places: Permits | None = None, patience: float = PATIENCE) -> None:
-        self._places = places or Permits()
+    def __init__(self, permits: Permits | None = None, patience: float = PATIENCE) -> None:
+        self._permits = permits or Permits()
         self._patience = patience
         self._asked: dict[Permit, tuple[HeldPermit, asyncio.Future[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def place(self, caller: Hashable) -> AsyncIterator[HeldPermit]:
-        """One of them is the caller's in the body of this. Exhausted when there was none for too long."""
-        place = self._places.ask(caller)
-        hold, granted = HeldPermit(place), asyncio.get_running_loop().create_future()
-        self._asked[place] = hold, granted
+    async def permit(self, caller: Hashable) -> AsyncIterator[HeldPermit]:
+        """A permit is the caller's in the body of this. Exhausted when there was none for too long."""
+        permit = self._permits.ask(caller)
+        hold, granted = HeldPermit(permit), asyncio.get_running_loop().create_future()
+        self._asked[permit] = hold, granted
         self._turn()
         try:
             try:
@@ -68,22 +68,22 @@ class RequestPermits:
                 ) from None
             yield hold
         finally:
-            del self._asked[place]
-            self._places.leave(place, _now())
+            del self._asked[permit]
+            self._permits.leave(permit, _now())
             self._turn()
 
     def _turn(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        begun, cut = self._places.turn(_now())
-        for place in begun:
-            granted = self._asked[place][1]
+        begun, cut = self._permits.turn(_now())
+        for permit in begun:
+            granted = self._asked[permit][1]
             if not granted.done():  # else it has just been waited for in vain
                 granted.set_result(None)
-        for place in cut:
-            self._asked[place][0].cut()
-        deadline = self._places.next_deadline(_now())
+        for permit in cut:
+            self._asked[permit][0].cut()
+        deadline = self._permits.next_deadline(_now())
         if deadline is not None:
             self._timer = asyncio.get_running_loop().call_at(deadline, self._turn)
 

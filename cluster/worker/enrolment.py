@@ -13,10 +13,10 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import JoinToken, parse_join_token
 from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.certificates import pin_of_pem
-from cluster.pki.enrol import KeyRequest
 from cluster.pki.files import check_room, load_credentials, read_private, save_credentials
-from cluster.pki.peers import check_pinned_chain
-from cluster.rpc.joiner import join_by_token
+from cluster.pki.issuer import KeyRequest
+from cluster.pki.peer_certificates import check_pinned_chain
+from cluster.rpc.join_client import join_by_token
 from cluster.worker.membership import (
     CREDENTIALS_FILE,
     Membership,

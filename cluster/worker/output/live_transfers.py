@@ -1,4 +1,4 @@
-"""Sending output to the scheduler: to readers who follow it live. (For keeps: `cluster.worker.output.keeping`.)"""
+"""Sending output to the scheduler: to readers who follow it live. (For keeps: `cluster.worker.output.pushing`.)"""
 
 import asyncio
 import logging

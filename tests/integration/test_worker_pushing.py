@@ -9,11 +9,11 @@ from unittest.mock import Mock
 import pytest
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.worker.output import keeping as keeping_module
+from cluster.worker.output import pushing as keeping_module
 from cluster.worker.output.files import Outputs
-from cluster.worker.output.keeping import LONG, TURN, Keeping, Queue
 from cluster.worker.output.lanes import Lanes
-from cluster.worker.output.live import Messages
+from cluster.worker.output.live_transfers import Messages
+from cluster.worker.output.pushing import LONG, TURN, Keeping, Queue
 from tests.patience import PATIENCE
 
 
