@@ -5,12 +5,11 @@ of an End the state (the core decides it) and the worker (whoever's session it c
 """
 
 from collections.abc import Iterable, Sequence
-from enum import Enum
 
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.views import JobView, WorkerView
+from cluster.domain.scheduler.views import Detail, JobView, TaskView, WorkerView
 from cluster.domain.session.home import Home
 from cluster.domain.session.messages import (
     Assign,
@@ -251,14 +250,6 @@ def expelled_from_proto(message: scheduler_pb2.ExpelledUsers) -> tuple[ExpelledU
     return tuple(ExpelledUser(user.name, user.enrolment) for user in message.users)
 
 
-class Detail(Enum):
-    """How much of a job's spec goes with it. Its lines never do: they become an array of as many tasks."""
-
-    WHOLE = "whole"
-    LISTED = "listed"  # all but the environment
-    NONE = "none"
-
-
 def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
     record, counts, spec = view.record, view.counts, None
     if detail is not Detail.NONE:
@@ -279,7 +270,28 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
         no_worker_can=view.no_worker_can,
         cancelled_by=view.cancelled_by,
         cancel_reason=view.cancel_reason,
+        part=view.part,
     )
+
+
+def task_to_proto(view: TaskView) -> job_pb2.Task:
+    task = job_pb2.Task(
+        index=view.index,
+        number=view.number,
+        state=view.state.value,  # type: ignore[arg-type]  # the numbers are the same
+        attempt=view.attempt,
+        worker_id=view.worker_id,
+        worker_name=view.worker_name,
+        reason=view.reason,
+        exit_code=view.exit_code,
+        started_at=view.started_at,
+    )
+    if view.line is not None:
+        task.line = view.line
+    if end := view.end:
+        task.detail, task.signal, task.ended_at = end.detail, end.signal, end.ended_at
+        task.cpu_seconds, task.peak_memory_bytes = end.cpu_seconds, end.peak_memory
+    return task
 
 
 def worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:

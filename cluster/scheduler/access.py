@@ -47,6 +47,15 @@ async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Select
     return selection
 
 
+async def select_some(driver: Driver, caller: Caller, texts: Sequence[str]) -> Selection:
+    """As `select`, of at least one selector. NotFound also for an attempt that there has not been."""
+    if not texts:
+        raise InvalidInput("which job? Give its number, name or UUID, last or all")
+    selection = await select(driver, caller, texts)
+    await last_attempts(driver, selection)
+    return selection
+
+
 async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) -> None:
     def find(core: SchedulerCore) -> Found:
         return selection.find(selector, visible_jobs(core, caller))

@@ -13,7 +13,6 @@ from cluster.pki import issuer
 from cluster.pki.authority import Authority
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store
-from cluster.v1 import scheduler_pb2
 
 
 class Admission:
@@ -30,18 +29,10 @@ class Admission:
         await self._save(self.members.begin(self._now()))
 
     async def join(
-        self, authority: Authority, address: str, request: scheduler_pb2.JoinRequest
-    ) -> scheduler_pb2.JoinResponse:
-        """A certificate for the bearer of a token. `address` is where our main listener is, as JoinResponse says it."""
-        admit = partial(self._admit, request.kind)
-        issued = await issuer.join(authority, request.secret, request.csr, admit, self._now(), request.previous)
-        return scheduler_pb2.JoinResponse(
-            certificate=issued.certificate_pem,
-            ca_certificate=authority.ca_pem,
-            cluster_id=authority.cluster_id,
-            identity=issued.identity.uri,
-            scheduler_address=address,
-        )
+        self, authority: Authority, secret: str, csr: bytes, kind: str, previous: bytes = b""
+    ) -> issuer.Issued:
+        """A certificate for the bearer of a token, who wants to be of that kind. `previous`: the one (PEM) it had."""
+        return await issuer.join(authority, secret, csr, partial(self._admit, kind), self._now(), previous)
 
     async def _admit(self, kind: str, secret_hash: str, before: Peer | None) -> Enrolment:
         """Spends one use of a token, on disk before it returns; none if its bearer cannot become what it says."""

@@ -7,28 +7,13 @@ from collections.abc import Iterable
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import MAX_TASKS
-from cluster.domain.scheduler.placement import MOST_HELD
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.home import Home
 from cluster.domain.session.messages import Attempts, Hello
 from cluster.domain.session.report_checks import MAX_SECONDS
-from cluster.v1 import scheduler_pb2
 
 MAX_INTEGER = 2**63 - 1  # of SQLite
-MOST_ENTRIES = 4 * MOST_HELD  # in one message; a hello lists what is held, a report tells of less than half of that
 MAX_TEXT = 10_000  # characters of a name, reason or detail
-
-
-def check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
-    """InvalidInput if it says more than any worker that is well. To be called before anything is done with it."""
-    if isinstance(message, scheduler_pb2.Hello):
-        attempts, rest = [*message.queued, *message.running, *message.ended], 0
-    else:
-        attempts = [*message.started, *message.returned]
-        rest = sum(ok.count for ok in message.ok) + len(message.ok) + len(message.ended) + len(message.outputs)
-    count = rest + len(attempts) + sum(len(a.indexes) for a in attempts)
-    if count > MOST_ENTRIES:
-        raise InvalidInput(f"{count} entries in one message: the limit is {MOST_ENTRIES}")
 
 
 def check_hello(hello: Hello) -> None:

@@ -21,17 +21,17 @@ from cluster.rpc.join_listener import JoinServer
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.scheduler.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
 from cluster.scheduler.admission import Admission
-from cluster.scheduler.doors.admin import TokensDoor, UsersDoor, WorkersDoor
-from cluster.scheduler.doors.jobs import JobsDoor
-from cluster.scheduler.doors.workers import WorkerDoor
+from cluster.scheduler.doors.services import SERVICES, doors
+from cluster.scheduler.doors.workers import join
 from cluster.scheduler.driver import Driver, system_clock
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.operations.all import operations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources
 from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import Sessions
 from cluster.store.interface import Store
-from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+from cluster.v1 import scheduler_pb2
 
 _FOR_EVER = 100 * 365 * 86400.0  # seconds; of a token that is forgotten when this process ends
 OUTPUTS = "outputs"  # in the directory
@@ -64,39 +64,20 @@ class SchedulerService:
         self._authority = authority
         self._directory = directory
         self._store = store
-        self._health = Health(
-            file.DESCRIPTOR.services_by_name[name]
-            for file, names in (
-                (jobs_pb2, ("Jobs",)),
-                (scheduler_pb2, ("Scheduler",)),
-                (admin_pb2, ("Tokens", "Users", "Workers")),
-            )
-            for name in names
-        )
+        self._health = Health(SERVICES)
         self._gate = Gate(
             parse=lambda pem: parse_peer(pem, authority.cluster_id),
             standing_of=self.admission.members.standing_of,
             revoked=self.admission.members.is_expelled,
             now=time.time,
         )
-        relay, files = Relay(), OutputFiles(directory / OUTPUTS)
         self._sessions = Sessions(self.driver, self.admission.members.expelled_users)
-        jobs = JobsDoor(self.driver, Sources(self.driver, files, relay, self._sessions))
-        workers = WorkerDoor(self.driver, self._sessions, relay, files, authority)
-        self.expelling = expelling = Expelling(self.driver, self.admission, self._renew_admin)
-        tokens = TokensDoor(self.driver, self.admission, expelling, self.new_token)
-        users, machines = UsersDoor(self.driver, self.admission, expelling), WorkersDoor(self.admission, expelling)
-        self._server = mutual_tls_server(
-            self._gate,
-            [
-                lambda server: jobs_pb2_grpc.add_JobsServicer_to_server(jobs, server),
-                lambda server: scheduler_pb2_grpc.add_SchedulerServicer_to_server(workers, server),
-                lambda server: admin_pb2_grpc.add_TokensServicer_to_server(tokens, server),
-                lambda server: admin_pb2_grpc.add_UsersServicer_to_server(users, server),
-                lambda server: admin_pb2_grpc.add_WorkersServicer_to_server(machines, server),
-                self._health.add_to,
-            ],
-        )
+        self.expelling = Expelling(self.driver, self.admission, self._renew_admin)
+        relay, files = Relay(), OutputFiles(directory / OUTPUTS)
+        sources = Sources(self.driver, files, relay, self._sessions)
+        offered = operations(self.driver, self.admission, self.expelling, self.new_token, sources, files)
+        services = doors(offered, self._sessions, relay, authority)
+        self._server = mutual_tls_server(self._gate, [*services, self._health.add_to])
         self._join_server = JoinServer(self._join, time.monotonic, directory)
         self.address = self.join_address = ""  # by which this machine reaches us, once started
         self.doubt = ""  # why others may not reach us by what lines to paste say
@@ -175,4 +156,4 @@ class SchedulerService:
             await self._health.tell(serving=False)
 
     async def _join(self, request: scheduler_pb2.JoinRequest) -> scheduler_pb2.JoinResponse:
-        return await self.admission.join(self._authority, self._told_address, request)
+        return await join(self.admission, self._authority, self._told_address, request)

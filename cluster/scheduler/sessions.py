@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from cluster.domain.base.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.scheduler.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
+from cluster.domain.scheduler.placement import MOST_HELD
 from cluster.domain.scheduler.turn_limits import parts
 from cluster.domain.session.message_splitting import fitting, pieces
 from cluster.domain.session.messages import Downward, Hello, Report
@@ -15,7 +16,7 @@ from cluster.domain.session.report_checks import believable
 from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.convert import expelled_to_proto, hello_from_proto, joinable, report_from_proto, response_to_proto
 from cluster.scheduler.driver import Driver
-from cluster.scheduler.message_checks import check_hello, check_size, check_text
+from cluster.scheduler.message_checks import check_hello, check_text
 from cluster.v1 import scheduler_pb2
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ T = TypeVar("T")
 # Messages that may wait for a worker that reads slowly. A turn makes a few for each session, and a worker that reads
 # at all empties the line with every response.
 MOST_WAITING = 10_000
+MOST_ENTRIES = 4 * MOST_HELD  # in one message; a hello lists what is held, a report tells of less than half of that
 QUICK = 32 * 1024  # bytes of a message that is converted at once, within a few milliseconds
 MOST_UNSAVED = 16  # messages of one worker that are taken in although those before are not on disk
 LAST_WORDS = 2.0  # seconds that a worker gets to read why its session ends
@@ -236,5 +238,17 @@ async def _taken(message: M, convert: Callable[[M], T]) -> T:
 
 def _checked(message: M, convert: Callable[[M], T]) -> T:
     """No closure, which would keep the message as long as an error of it."""
-    check_size(message)
+    _check_size(message)
     return convert(message)
+
+
+def _check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
+    """InvalidInput if it says more than any worker that is well."""
+    if isinstance(message, scheduler_pb2.Hello):
+        attempts, rest = [*message.queued, *message.running, *message.ended], 0
+    else:
+        attempts = [*message.started, *message.returned]
+        rest = sum(ok.count for ok in message.ok) + len(message.ok) + len(message.ended) + len(message.outputs)
+    count = rest + len(attempts) + sum(len(a.indexes) for a in attempts)
+    if count > MOST_ENTRIES:
+        raise InvalidInput(f"{count} entries in one message: the limit is {MOST_ENTRIES}")

@@ -3,27 +3,25 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
-from cluster.domain.scheduler.views import WhyNot, job_view
-from cluster.rpc.convert import Detail, job_to_proto
+from cluster.domain.scheduler.view_sizes import size_of_job
+from cluster.domain.scheduler.views import Detail, JobView, WhyNot, job_view
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store
-from cluster.v1 import job_pb2, jobs_pb2
 
 # An answer ends with the job with which it reaches this. A job's command may have 1.5 MiB, and gRPC clients of other
 # languages take answers of 4 MiB.
 PAGE_BYTES = 1024 * 1024
 PIECE_JOBS, PIECE_BYTES = 100, 128 * 1024  # that are looked at, and shown, before anybody else is served
 
-MOST_RANGES = 5  # of a part that are named
 MOST_ENDS, ENDS_AT_ONCE = 10_000, 200  # tasks of a part whose ends are looked up, in all and before anybody else
 
 Parts = Mapping[int, IntervalSet]
@@ -39,8 +37,16 @@ class Read(Protocol):
 
 
 class Page(NamedTuple):
-    jobs: list[job_pb2.Job]
+    jobs: list[JobView]
     looked: int  # how many of the numbers were looked at: the rest is for the next page
+
+
+class Changes(NamedTuple):
+    """Some of the jobs that have changed at one moment."""
+
+    jobs: list[JobView]
+    more: bool  # of the same moment follow
+    detail: Detail  # in which the jobs are to be shown
 
 
 async def page(
@@ -54,15 +60,17 @@ async def page(
 ) -> Page:
     """The first of these jobs: those in one of the states (none: in any), at most `limit` (0: all), as many as one
     answer holds. `parts`: the tasks that are meant of some of them."""
-    jobs: list[job_pb2.Job] = []
+    jobs: list[JobView] = []
     looked = size = 0
     while looked < len(numbers) and size < PAGE_BYTES and not (limit and len(jobs) >= limit):
         some = numbers[looked : looked + PIECE_JOBS]
         room = limit - len(jobs) if limit else PIECE_JOBS
-        piece, seen = await read(partial(_piece, numbers=some, states=states, room=room, detail=detail, parts=parts))
+        piece, seen, bytes_shown = await read(
+            partial(_piece, numbers=some, states=states, room=room, detail=detail, parts=parts)
+        )
         jobs += piece
         looked += seen
-        size += sum(job.ByteSize() for job in piece)
+        size += bytes_shown
         await asyncio.sleep(0)
     return Page(jobs, looked)
 
@@ -74,35 +82,23 @@ def _piece(
     room: int,
     detail: Detail,
     parts: Parts,
-) -> tuple[list[job_pb2.Job], int]:
-    """The first of these jobs, and how many of the numbers were looked at for them."""
+) -> tuple[list[JobView], int, int]:
+    """The first of these jobs, how many of the numbers were looked at for them, and the bytes that they take."""
     known: WhyNot = {}
-    jobs: list[job_pb2.Job] = []
+    jobs: list[JobView] = []
     size = looked = 0
     for number in numbers:
         looked += 1
-        part = parts.get(number)
-        view = job_view(core, number, known, part)
+        view = job_view(core, number, known, parts.get(number))
         if not states or view.state in states:
-            jobs.append(job_to_proto(view, detail))
-            if part is not None:
-                jobs[-1].part = _numbers_of(part, view.record.spec)
-            size += jobs[-1].ByteSize()
+            jobs.append(view)
+            size += size_of_job(view, detail)
         if len(jobs) >= room or size >= PIECE_BYTES:
             break
-    return jobs, looked
+    return jobs, looked, size
 
 
-def _numbers_of(part: IntervalSet, spec: JobSpec) -> str:
-    """As people type them, of many ranges the first."""
-    first = list(islice(part.ranges(), MOST_RANGES + 1))
-    ends = [(spec.number_of(start), spec.number_of(stop - 1)) for start, stop in first[:MOST_RANGES]]
-    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ends) + (",…" if first[MOST_RANGES:] else "")
-
-
-async def changes_of(
-    driver: Driver, numbers: Iterable[int], parts: Parts
-) -> AsyncGenerator[jobs_pb2.WaitResponse, None]:
+async def changes_of(driver: Driver, numbers: Iterable[int], parts: Parts) -> AsyncGenerator[Changes, None]:
     """All of these jobs, and then each time those of them that have changed, until all that is meant has ended: of some
     jobs only these parts of their tasks."""
     going = dict.fromkeys(numbers)  # in order
@@ -112,13 +108,15 @@ async def changes_of(
             some = list(going) if changed is None else sorted(going.keys() & set(changed))
             while some or detail is Detail.LISTED:
                 jobs, looked = await page(driver.read, some, detail=detail, parts=parts)
-                for job in jobs:
-                    if TaskState(job.state).ended:
-                        del going[job.number]
-                        if job.number in parts:
-                            job.reason, job.exit_code = await end_of_part(driver, job.number, parts[job.number])
+                for place, job in enumerate(jobs):
+                    number = job.record.number
+                    if job.state.ended:
+                        del going[number]
+                        if number in parts:
+                            reason, exit_code = await end_of_part(driver, number, parts[number])
+                            jobs[place] = replace(job, reason=reason, exit_code=exit_code)
                 some = some[looked:]
-                yield jobs_pb2.WaitResponse(jobs=jobs, more=bool(some))
+                yield Changes(jobs, bool(some), detail)
                 if not some:
                     break
             detail = Detail.NONE

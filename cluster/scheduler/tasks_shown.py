@@ -1,6 +1,7 @@
 """Single tasks as people read them: running and abnormal ones first."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate, chain
 from typing import NamedTuple
 
@@ -11,11 +12,11 @@ from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
-from cluster.domain.scheduler.views import JobView, job_view
+from cluster.domain.scheduler.view_sizes import size_of_task
+from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.message_checks import MAX_INTEGER
 from cluster.store.interface import Store
-from cluster.v1 import job_pb2
 
 MOST = 1000  # in one answer, whatever was asked
 MOST_SKIPPED = 100_000  # who wants to see more asks for tasks by their numbers
@@ -51,7 +52,7 @@ class TasksWanted(NamedTuple):
     attempt: int = 0  # of the one task; 0: its last one
 
 
-async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple[JobView, list[job_pb2.Task], bool]:
+async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple[JobView, list[TaskView], bool]:
     """The job, the tasks that are wanted, as many as one answer holds and all as they are at one moment, and whether
     there are more of them. InvalidInput for a skip beyond MOST_SKIPPED."""
     if wanted.skip > MOST_SKIPPED:
@@ -68,7 +69,7 @@ async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple
             for task, end in zip(shown[:most], ends, strict=True)
         ]
     )
-    sizes = accumulate(task.ByteSize() for task in tasks)
+    sizes = accumulate(map(size_of_task, tasks))
     fitting = [task for task, size in zip(tasks, sizes, strict=True) if size <= MOST_BYTES]
     return job, fitting, len(fitting) < len(shown) and most > 0
 
@@ -122,30 +123,26 @@ def _end(store: Store, number: int, task: _Shown, attempt: int) -> list[TaskEnd]
 
 def _task(
     core: SchedulerCore, number: int, shown: _Shown, end: TaskEnd | None = None, *, of_attempt: bool = False
-) -> job_pb2.Task:
+) -> TaskView:
     """`of_attempt`: the state is that of the attempt which has ended so, not that of the task since."""
     job = core.jobs[number]
-    task = job_pb2.Task(
+    worker_id = end.worker_id if end else shown.worker_id
+    worker = core.workers.get(worker_id)
+    line = next(iter(job.lines_of([Range(shown.index, shown.index + 1)])), None)
+    task = TaskView(
         index=shown.index,
         number=job.record.spec.number_of(shown.index),
-        state=shown.state.value,  # type: ignore[arg-type]  # the numbers are the same
-        attempt=shown.attempt,
-        worker_id=shown.worker_id,
+        state=end.state if end and of_attempt else shown.state,
+        attempt=end.attempt if end else shown.attempt,
+        worker_id=worker_id,
+        worker_name=worker.record.name if worker else "",
+        line=line,
+        end=end,
     )
-    for line in job.lines_of([Range(shown.index, shown.index + 1)]):
-        task.line = line
     if end:
-        task.attempt = end.attempt
-        if of_attempt:
-            task.state = end.state.value  # type: ignore[assignment]
-        task.reason, task.detail, task.signal, task.exit_code = end.reason, end.detail, end.signal, end.exit_code
-        task.started_at, task.ended_at = end.started_at, end.ended_at
-        task.cpu_seconds, task.peak_memory_bytes = end.cpu_seconds, end.peak_memory
-        task.worker_id = end.worker_id
-    elif shown.state is TaskState.CANCELLED:
-        task.reason, task.exit_code = "cancelled", CANCELLED_EXIT  # before it ever ran
-    elif shown.state is TaskState.RUNNING and not job.record.spec.is_array:
-        task.started_at = job.started_at
-    if task.worker_id in core.workers:
-        task.worker_name = core.workers[task.worker_id].record.name
+        return replace(task, reason=end.reason, exit_code=end.exit_code, started_at=end.started_at)
+    if shown.state is TaskState.CANCELLED:  # before it ever ran
+        return replace(task, reason="cancelled", exit_code=CANCELLED_EXIT)
+    if shown.state is TaskState.RUNNING and not job.record.spec.is_array:
+        return replace(task, started_at=job.started_at)
     return task

@@ -14,7 +14,7 @@ from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.pki.issuer import KeyRequest
 from cluster.pki.peer_certificates import check_pinned_chain
 from cluster.rpc.join_client import Joined, join_by_token
-from cluster.scheduler.message_checks import MOST_ENTRIES
+from cluster.scheduler.sessions import MOST_ENTRIES
 from cluster.v1 import job_pb2, scheduler_pb2
 from tests.integration.schedulers import W1, W2, Cluster, User, in_cluster, one, packed, until
 

@@ -18,8 +18,8 @@ from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.users import UserRecord
 from cluster.rpc.errors import calling
 from cluster.scheduler import cancelling, listing, showing, tasks_shown
-from cluster.scheduler.doors import jobs as jobs_door
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.operations import jobs as job_operations
 from cluster.store.interface import Store
 from cluster.v1 import admin_pb2, jobs_pb2
 from tests.integration.schedulers import Cluster, User, in_cluster
@@ -161,7 +161,7 @@ def test_the_client_puts_together_what_it_is_told_of_changes(tmp_path: Path, mon
 
 def test_many_jobs_are_cancelled_in_turns_and_all_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_pages(monkeypatch)
-    for module in (jobs_door, cancelling):
+    for module in (job_operations, cancelling):
         monkeypatch.setattr(module, "JOBS_AT_ONCE", 3)
 
     async def body(cluster: Cluster) -> None:
@@ -192,7 +192,7 @@ def test_tasks_are_shown_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert ([task.number for task in answer.tasks], answer.more) == ([2], False)
         with pytest.raises(InvalidInput, match="first 100001 tasks cannot be left out"):
             await _get(user, 100_001)
-        monkeypatch.setattr(tasks_shown, "MOST_BYTES", 60)
+        monkeypatch.setattr(tasks_shown, "MOST_BYTES", 160)
         _, tasks = await ours.get("1", 10)
         assert [task.number for task in tasks] == order
         await ours.close()
@@ -207,7 +207,7 @@ async def _get(user: User, skip: int) -> None:
 
 
 def test_a_job_is_not_crumbled_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_door, "MOST_PIECES", 300)
+    monkeypatch.setattr(job_operations, "MOST_PIECES", 300)
 
     async def body(cluster: Cluster) -> None:
         user = cluster.user()

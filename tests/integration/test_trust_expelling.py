@@ -558,13 +558,10 @@ def test_a_worker_that_joins_again_with_its_key_stays_who_it_was(tmp_path: Path)
         await cluster.service.admission.add(record)
 
         async def again(key_of: Credentials, previous: Credentials) -> str:
-            request = KeyRequest(key_of.key_pem)
-            answer = await cluster.service.admission.join(
-                cluster.authority,
-                "",
-                scheduler_pb2.JoinRequest(secret=token.secret, csr=request.request, previous=previous.certificate_pem),
-            )
-            return str(answer.identity.rpartition("/")[2])
+            request = KeyRequest(key_of.key_pem).request
+            admission, authority = cluster.service.admission, cluster.authority
+            issued = await admission.join(authority, token.secret, request, "", previous.certificate_pem)
+            return issued.identity.name
 
         expired = cluster.authority.issue(first.credentials.identity, time.time() - 400 * 86400)
         assert await again(first.credentials, first.credentials) == first.name

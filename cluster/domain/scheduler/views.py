@@ -1,11 +1,13 @@
-"""Jobs and workers as people see them. Reading changes nothing."""
+"""Jobs, tasks and workers as people see them. Reading changes nothing."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobRecord
+from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
@@ -21,6 +23,7 @@ _COUNTED = (
     TaskState.CANCELLED,
 )
 MOST_REASONS = 5  # lines that explain why a job waits
+MOST_RANGES = 5  # of a part of a job that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,22 @@ class JobView:
     no_worker_can: bool  # run a task of it, of those that there are now: pending_because says why
     cancelled_by: str
     cancel_reason: str
+    part: str = ""  # the tasks that are meant, as people type them, of many ranges the first; "": all
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    index: int
+    number: int
+    state: TaskState
+    attempt: int  # the present one, or the one that `end` is of; 0: there was none
+    worker_id: str
+    worker_name: str
+    reason: str = ""
+    exit_code: int = 0
+    started_at: float = 0.0
+    line: bytes | None = None  # None: its job has no lines
+    end: TaskEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +68,22 @@ class WorkerView:
     silent_for: float | None  # seconds since it was last heard; None: not since the scheduler started
 
 
+class Detail(Enum):
+    """How much of a job's spec is shown with it. Its lines never are: they become an array of as many tasks."""
+
+    WHOLE = "whole"
+    LISTED = "listed"  # all but the environment
+    NONE = "none"
+
+
 # Why jobs of a kind (cpus of a task, and the worker that it names) cannot run; the same for all of them at one moment.
 WhyNot = dict[tuple[int, str], tuple[str, ...]]
 
 
 def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None, part: IntervalSet | None = None) -> JobView:
     """KeyError for a number that was never given. Who views many jobs at one moment gives the same `known` each time,
-    empty at first: so their workers are looked at once. `part`: state and counts are those of these tasks alone."""
+    empty at first: so their workers are looked at once. `part`: state and counts are those of these tasks alone; reason
+    and exit code are not."""
     job = core.jobs[number]
     counts = {s: job.count(s) if part is None else len(job.sets[s].intersection(part)) for s in _COUNTED}
     state = overall(counts)
@@ -73,7 +101,14 @@ def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None, part
         no_worker_can=bool(because and known[_kind(job)]),
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
+        part="" if part is None else _numbers_of(part, job.record.spec),
     )
+
+
+def _numbers_of(part: IntervalSet, spec: JobSpec) -> str:
+    first = list(islice(part.ranges(), MOST_RANGES + 1))
+    ends = [(spec.number_of(start), spec.number_of(stop - 1)) for start, stop in first[:MOST_RANGES]]
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ends) + (",…" if first[MOST_RANGES:] else "")
 
 
 def overall(counts: Mapping[TaskState, int]) -> TaskState:

@@ -1,23 +1,22 @@
-"""The door for workers: the `Scheduler` service, but for Join, which has a listener of its own."""
+"""The doors for workers: the `Scheduler` service, and Join, which has a listener of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
 
-from cluster.domain.base.errors import InvalidInput, NotFound, Unreachable
+from cluster.domain.base.errors import InvalidInput, Unreachable
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered
-from cluster.domain.trust.identity import check_name, is_uuid
 from cluster.pki import issuer
 from cluster.pki.authority import Authority
 from cluster.rpc.convert import home_from_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
-from cluster.scheduler.driver import Driver
-from cluster.scheduler.message_checks import check_home, check_millicpus, check_text
-from cluster.scheduler.output.files import NewOutput, OutputFiles
+from cluster.scheduler.admission import Admission
+from cluster.scheduler.driver import system_clock
+from cluster.scheduler.operations.output import OutputOperations
+from cluster.scheduler.operations.workers import WorkerOperations
+from cluster.scheduler.output.files import NewOutput
 from cluster.scheduler.output.relay import Relay, pushed
 from cluster.scheduler.sessions import Sessions
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
@@ -27,48 +26,42 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
     """Who calls is who its certificate says: a worker's id never comes from a message."""
 
     def __init__(
-        self, driver: Driver, sessions: Sessions, relay: Relay, files: OutputFiles, authority: Authority
+        self,
+        workers: WorkerOperations,
+        output: OutputOperations,
+        sessions: Sessions,
+        relay: Relay,
+        authority: Authority,
     ) -> None:
-        self._driver = driver
+        self._workers = workers
+        self._output = output
         self._sessions = sessions
         self._relay = relay
-        self._files = files
         self._authority = authority
 
     async def Renew(self, request: scheduler_pb2.RenewRequest, context: Context) -> scheduler_pb2.RenewResponse:
-        issued = issuer.renew(self._authority, current_caller(), request.csr, self._driver.clock().wall)
+        issued = issuer.renew(self._authority, current_caller(), request.csr, system_clock().wall)
         return scheduler_pb2.RenewResponse(certificate=issued.certificate_pem, ca_certificate=self._authority.ca_pem)
 
     async def Register(
         self, request: scheduler_pb2.RegisterRequest, context: Context
     ) -> scheduler_pb2.RegisterResponse:
-        check_millicpus(request.capacity_millicpus)
-        _check_worker_name(request.name)
-        check_text("the address", request.address)
-        check_text("the version", request.version)
-        home = home_from_proto(request.home)
-        check_home(home, request.home.uptime)
-        worker_id = current_caller().identity.name
-        name = await self._driver.ask(
-            lambda ask: WorkerRegistered(
-                ask,
-                worker_id,
-                request.name,
-                request.capacity_millicpus,
-                request.address,
-                request.version,
-                home,
-                request.home.uptime,
-            )
+        caller = current_caller()
+        name = await self._workers.register(
+            caller,
+            request.name,
+            request.capacity_millicpus,
+            request.address,
+            request.version,
+            home_from_proto(request.home),
+            request.home.uptime,
         )
-        return scheduler_pb2.RegisterResponse(worker_id=worker_id, name=name)
+        return scheduler_pb2.RegisterResponse(worker_id=caller.identity.name, name=name)
 
     async def Deregister(
         self, request: scheduler_pb2.DeregisterRequest, context: Context
     ) -> scheduler_pb2.DeregisterResponse:
-        check_text("the reason", request.reason)
-        worker_id = current_caller().identity.name
-        await self._driver.ask(lambda ask: WorkerDeregistered(ask, worker_id, request.reason))
+        await self._workers.deregister(current_caller(), request.reason)
         return scheduler_pb2.DeregisterResponse()
 
     async def Session(
@@ -81,34 +74,30 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
     async def PushOutput(
         self, requests: AsyncIterator[scheduler_pb2.PushOutputRequest], context: Context
     ) -> scheduler_pb2.PushOutputResponse:
-        worker_id = current_caller().identity.name
         first = await anext(aiter(requests), None)
         if first is None:
             raise InvalidInput("the first message says what output this is")
         everything = _with_first(first, requests)
         if first.transfer_id:
-            await self._relay.find(first.transfer_id, worker_id).fill(everything)
+            await self._relay.find(first.transfer_id, current_caller().identity.name).fill(everything)
         else:
-            key = AttemptKey(first.job, first.index, first.attempt)
-            await self._check_is_its_own(key, worker_id)
-            cap = await self._driver.read(lambda core: core.jobs[key.job].record.spec.max_output)
-            with self._files.new(key, cap) as output:
+            with await self._output.new(current_caller(), AttemptKey(first.job, first.index, first.attempt)) as output:
                 await take_in(output, everything)
         return scheduler_pb2.PushOutputResponse()
 
-    async def _check_is_its_own(self, key: AttemptKey, worker_id: str) -> None:
-        """NotFound unless that attempt is, or was, this worker's."""
 
-        def holds(core: SchedulerCore) -> bool:
-            job = core.jobs.get(key.job)
-            held = job.held.get((worker_id, key.attempt)) if job else None
-            return held is not None and key.index in held
-
-        if await self._driver.read(holds):
-            return
-        ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
-        if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
-            raise NotFound(f"job {key.job}: {key.in_words} is not known as yours")
+async def join(
+    admission: Admission, authority: Authority, address: str, request: scheduler_pb2.JoinRequest
+) -> scheduler_pb2.JoinResponse:
+    """The bearer of a token becomes a member. `address` is where our main listener is, as JoinResponse says it."""
+    issued = await admission.join(authority, request.secret, request.csr, request.kind, request.previous)
+    return scheduler_pb2.JoinResponse(
+        certificate=issued.certificate_pem,
+        ca_certificate=authority.ca_pem,
+        cluster_id=authority.cluster_id,
+        identity=issued.identity.uri,
+        scheduler_address=address,
+    )
 
 
 async def take_in(output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushOutputRequest]) -> None:
@@ -140,9 +129,3 @@ async def _with_first(
     yield first
     async for request in rest:
         yield request
-
-
-def _check_worker_name(name: str) -> None:
-    """A worker says itself what it is called. It may not get the jobs that somebody meant for another one's id."""
-    if is_uuid(check_name(name)):
-        raise InvalidInput(f"the name {name!r} would be taken for the id of a worker: choose another")

@@ -1,0 +1,40 @@
+"""How many bytes of an answer each thing takes that is shown, about: so that answers can be cut to size whatever form
+they are sent in."""
+
+from collections.abc import Iterable
+
+from cluster.domain.job.exec_limits import size_of
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.views import Detail, JobView, TaskView, WorkerView
+
+# Bytes of the numbers and times of one thing, of an array's segment, and of what tells one text from the next.
+_NUMBERS, _SEGMENT, _TEXT = 60, 12, 3
+
+
+def size_of_texts(texts: Iterable[str]) -> int:
+    return sum(size_of(text) + _TEXT for text in texts)
+
+
+def size_of_job(view: JobView, detail: Detail = Detail.WHOLE) -> int:
+    texts = (view.record.id, view.record.owner, view.reason, view.cancelled_by, view.cancel_reason, view.part)
+    size = _NUMBERS + size_of_texts(texts) + size_of_texts(view.pending_because)
+    return size if detail is Detail.NONE else size + size_of_spec(view.record.spec, detail)
+
+
+def size_of_spec(spec: JobSpec, detail: Detail = Detail.WHOLE) -> int:
+    """Without its lines."""
+    texts = (*spec.argv, spec.name, spec.script, *spec.script_args, spec.cwd, spec.worker)
+    size = _NUMBERS + size_of_texts(texts) + _SEGMENT * len(spec.array)
+    return size + sum(map(size_of_texts, spec.env)) if detail is Detail.WHOLE else size
+
+
+def size_of_task(view: TaskView) -> int:
+    texts = [view.worker_id, view.worker_name, view.reason]
+    if view.end is not None:
+        texts += [view.end.detail, view.end.signal]
+    return _NUMBERS + size_of_texts(texts) + len(view.line or b"")
+
+
+def size_of_worker(view: WorkerView) -> int:
+    record = view.record
+    return _NUMBERS + size_of_texts((record.id, record.name, record.address, record.version, view.no_room))

@@ -1,0 +1,38 @@
+"""The doors of a scheduler, each the handlers of one gRPC service."""
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from cluster.pki.authority import Authority
+from cluster.rpc.server import AddServices
+from cluster.scheduler.doors.admin import TokensDoor, UsersDoor, WorkersDoor
+from cluster.scheduler.doors.jobs import JobsDoor
+from cluster.scheduler.doors.workers import WorkerDoor
+from cluster.scheduler.operations.all import Operations
+from cluster.scheduler.output.relay import Relay
+from cluster.scheduler.sessions import Sessions
+from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+
+SERVICES: tuple[ServiceDescriptor, ...] = tuple(
+    service for file in (jobs_pb2, scheduler_pb2, admin_pb2) for service in file.DESCRIPTOR.services_by_name.values()
+)
+
+
+def doors(operations: Operations, sessions: Sessions, relay: Relay, authority: Authority) -> list[AddServices]:
+    jobs, output, workers, tokens, users = operations
+    return [
+        _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers)),
+        _added(
+            scheduler_pb2_grpc.add_SchedulerServicer_to_server,
+            WorkerDoor(workers, output, sessions, relay, authority),
+        ),
+        _added(admin_pb2_grpc.add_TokensServicer_to_server, TokensDoor(tokens)),
+        _added(admin_pb2_grpc.add_UsersServicer_to_server, UsersDoor(users)),
+        _added(admin_pb2_grpc.add_WorkersServicer_to_server, WorkersDoor(workers)),
+    ]
+
+
+def _added(add: Callable[[Any, Any], None], door: object) -> AddServices:
+    return lambda server: add(door, server)

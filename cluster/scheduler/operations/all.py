@@ -1,0 +1,39 @@
+"""All operations of one scheduler."""
+
+from typing import NamedTuple
+
+from cluster.scheduler.admission import Admission
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.operations.jobs import JobOperations
+from cluster.scheduler.operations.output import OutputOperations
+from cluster.scheduler.operations.tokens import NewToken, TokenOperations
+from cluster.scheduler.operations.users import UserOperations
+from cluster.scheduler.operations.workers import WorkerOperations
+from cluster.scheduler.output.files import OutputFiles
+from cluster.scheduler.output.locating import Sources
+
+
+class Operations(NamedTuple):
+    jobs: JobOperations
+    output: OutputOperations
+    workers: WorkerOperations
+    tokens: TokenOperations
+    users: UserOperations
+
+
+def operations(
+    driver: Driver,
+    admission: Admission,
+    expelling: Expelling,
+    new_token: NewToken,
+    sources: Sources,
+    files: OutputFiles,
+) -> Operations:
+    return Operations(
+        JobOperations(driver),
+        OutputOperations(driver, sources, files),
+        WorkerOperations(driver, expelling),
+        TokenOperations(driver, admission, expelling, new_token),
+        UserOperations(driver, expelling),
+    )

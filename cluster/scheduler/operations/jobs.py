@@ -1,0 +1,156 @@
+"""Submitting, listing, showing, watching and cancelling jobs."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import NamedTuple
+
+from cluster.domain.base.errors import Conflict, InvalidInput
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.selectors import check_name
+from cluster.domain.job.spec import JobSpec, validate
+from cluster.domain.job.states import TaskState
+from cluster.domain.job.target import Target
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.events import JobSubmitted
+from cluster.domain.scheduler.view_sizes import size_of_spec
+from cluster.domain.scheduler.views import JobView, TaskView, job_view
+from cluster.domain.trust.identity import Caller, is_uuid
+from cluster.scheduler.access import last_attempts, select, select_some, visible_jobs
+from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.message_checks import check_seconds, check_text
+from cluster.scheduler.showing import Changes, changes_of, page
+from cluster.scheduler.tasks_shown import TasksWanted, tasks_shown
+
+QUICK = 16 * 1024  # bytes of a spec that is judged at once
+MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
+FEW_RANGES = 100
+
+
+class ListedJobs(NamedTuple):
+    jobs: list[JobView]  # newest first
+    below: int  # there may be more: of lower numbers than this; 0: there are none
+
+
+class ShownJob(NamedTuple):
+    job: JobView
+    tasks: list[TaskView]
+    more: bool  # of the tasks that were asked for
+
+
+class CancelledJobs(NamedTuple):
+    jobs: list[JobView]  # as they are now
+    tasks: int  # how many tasks this asked to stop
+    more: bool  # jobs than one answer holds; all of them were cancelled
+
+
+class JobOperations:
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    async def submit(self, caller: Caller, job_id: str, spec: JobSpec) -> JobView:
+        """The job when it is on disk; the same id again is the same job. InvalidInput for one that could never run,
+        Exhausted while nothing can be written."""
+        if not is_uuid(job_id):
+            raise InvalidInput(f"job id {job_id[:60]!r} is no lower-case UUID")
+        await _check(spec)
+        self._driver.expect_writable(lambda core: core.number_of(job_id))
+        number = await self._driver.ask(lambda ask: JobSubmitted(ask, job_id, caller.user_id, spec))
+        return await self._driver.read_after(_view_of(number))
+
+    async def list(
+        self,
+        caller: Caller,
+        selectors: Sequence[str] = (),
+        states: Collection[TaskState] = (),
+        below: int = 0,
+        limit: int = 0,
+    ) -> ListedJobs:
+        """Those that are selected (nothing: all that the caller sees) and in one of the states (none: in any), of
+        numbers below that (0: from the newest), at most `limit` (0: as many as one answer holds)."""
+        if selectors:
+            numbers: Sequence[int] = (await select(self._driver, caller, selectors)).numbers()
+        else:
+            numbers = await self._driver.read(lambda core: visible_jobs(core, caller).numbers())
+        newest_first = numbers[: bisect_left(numbers, below) if below else len(numbers)][::-1]
+        jobs, looked = await page(self._driver.read, newest_first, states=states, limit=limit)
+        return ListedJobs(jobs, newest_first[looked - 1] if looked < len(newest_first) else 0)
+
+    async def show(self, caller: Caller, selector: str, skip: int = 0, most: int = 0) -> ShownJob:
+        """The one job, and at most so many of the tasks that are selected of it, but for the first `skip`: running and
+        abnormal ones first."""
+        target, attempt = await self._one_target(caller, selector)
+        return ShownJob(*await tasks_shown(self._driver, target.job, TasksWanted(target.ranges, skip, most, attempt)))
+
+    async def watch(self, caller: Caller, selectors: Sequence[str]) -> AsyncGenerator[Changes, None]:
+        """All that are selected, and then each time those that have changed, until all that was selected has ended."""
+        selection, parts = await select_some(self._driver, caller, selectors), dict[int, IntervalSet]()
+        for place, (number, ranges) in enumerate(selection.parts(), start=1):
+            parts[number] = IntervalSet(ranges or ())
+            if place % JOBS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        async with aclosing(changes_of(self._driver, selection.numbers(), parts)) as several:
+            async for changes in several:
+                yield changes
+
+    async def cancel(
+        self, caller: Caller, selectors: Sequence[str], grace: float | None = None, reason: str = ""
+    ) -> CancelledJobs:
+        """Asks all that is selected to stop. `grace`: seconds between SIGTERM and SIGKILL, None: as each job has it."""
+        if grace is not None:
+            check_seconds("a grace of", grace)
+        check_text("the reason", reason)
+        selection, by = await select_some(self._driver, caller, selectors), caller.identity.name
+        numbers, cancelled = selection.numbers(), 0
+        for (number, index), last in (await last_attempts(self._driver, selection)).items():
+            if selection.attempts[number, index] != last:  # it has ended, and another may run
+                selection.leave_out(number, index)
+        for at in range(0, len(numbers), JOBS_AT_ONCE):
+            targets = [selection.target(number) for number in numbers[at : at + JOBS_AT_ONCE]]
+            await asyncio.sleep(0)
+            await self._driver.read(partial(_refuse_crumbs, targets))
+            cancelled += await cancel(self._driver, targets, by, grace, reason)
+        jobs, looked = await page(self._driver.read_after, numbers)
+        return CancelledJobs(jobs, cancelled, looked < len(numbers))
+
+    async def _one_target(self, caller: Caller, selector: str) -> tuple[Target, int]:
+        """And the attempt that was named, 0: none."""
+        selection = await select_some(self._driver, caller, [selector])
+        found = selection.numbers()
+        if len(found) != 1:
+            numbers = ", ".join(map(str, found[:5])) + (", …" if found[5:] else "") or "none"
+            raise InvalidInput(f"{selector!r} selects {len(found)} jobs ({numbers}): give the number of one")
+        target = selection.target(found[0])
+        await asyncio.sleep(0)  # of many single tasks that has taken a while, and so does what follows
+        return target, max(selection.attempts.values(), default=0)
+
+
+def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:
+    """Conflict where single tasks of a job were cancelled again and again, until it takes much memory."""
+    for number, ranges in targets:
+        job = core.jobs[number]
+        if ranges and len(ranges) > FEW_RANGES and job.live and job.pieces > MOST_PIECES:
+            raise Conflict(
+                f"job {number} is in more than {MOST_PIECES} pieces by now: cancel all of it, or tasks next to "
+                "each other"
+            )
+
+
+async def _check(spec: JobSpec) -> None:
+    """InvalidInput for one that could never run. Of a large one that is found out beside the event loop."""
+    if size_of_spec(spec) + len(spec.lines) <= QUICK:
+        _judge(spec)
+    else:
+        await asyncio.to_thread(_judge, spec)
+
+
+def _judge(spec: JobSpec) -> None:
+    validate(spec)
+    check_name(spec.name)
+
+
+def _view_of(number: int) -> Callable[[SchedulerCore], JobView]:
+    return lambda core: job_view(core, number)

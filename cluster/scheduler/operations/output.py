@@ -1,0 +1,90 @@
+"""Reading what attempts have written, and taking it in from their workers."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import NamedTuple
+
+from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.trust.identity import Caller
+from cluster.scheduler.access import select_some
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.output.files import NewOutput, OutputFiles
+from cluster.scheduler.output.locating import Piece, Sources, Wish
+from cluster.scheduler.output.reader import Position, read_tasks
+
+
+class ReadPosition(NamedTuple):
+    """How far a reader has come: the ends of an attempt's streams, and all that comes before that attempt."""
+
+    job: int
+    task_number: int
+    attempt: int
+    stdout: int  # bytes, as they were written
+    stderr: int
+
+
+class OutputPiece(NamedTuple):
+    """Some bytes of an attempt's output, or words about it."""
+
+    job: int
+    task_number: int
+    attempt: int
+    piece: Piece
+
+
+class OutputOperations:
+    def __init__(self, driver: Driver, sources: Sources, files: OutputFiles) -> None:
+        self._driver = driver
+        self._sources = sources
+        self._files = files
+
+    async def read(
+        self, caller: Caller, selector: str, wish: Wish, position: ReadPosition | None = None
+    ) -> AsyncGenerator[OutputPiece, None]:
+        """Of the tasks that are selected, in order; what comes after `position`."""
+        selection = await select_some(self._driver, caller, [selector])
+        numbers = selection.numbers()
+        if position and position.job in numbers:
+            numbers = numbers[numbers.index(position.job) :]
+        for target in map(selection.target, numbers):
+            spec = await self._driver.read(_spec_of(target.job))
+            begin = _begin(position, spec) if position and position.job == target.job else None
+            for tasks in target.ranges or (Range(0, spec.task_count),):
+                reading = read_tasks(self._driver, self._sources, target.job, tasks, wish, begin)
+                async with aclosing(reading) as pieces:
+                    async for index, attempt, piece in pieces:
+                        if attempt == selection.attempts.get((target.job, index), attempt):
+                            yield OutputPiece(target.job, spec.number_of(index), attempt, piece)
+
+    async def new(self, caller: Caller, key: AttemptKey) -> NewOutput:
+        """For the output of an attempt of the worker that calls, to be kept. NotFound unless that is, or was, its."""
+        await self._check_is_its_own(key, caller.identity.name)
+        cap = await self._driver.read(lambda core: core.jobs[key.job].record.spec.max_output)
+        return self._files.new(key, cap)
+
+    async def _check_is_its_own(self, key: AttemptKey, worker_id: str) -> None:
+        def holds(core: SchedulerCore) -> bool:
+            job = core.jobs.get(key.job)
+            held = job.held.get((worker_id, key.attempt)) if job else None
+            return held is not None and key.index in held
+
+        if await self._driver.read(holds):
+            return
+        ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
+        if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
+            raise NotFound(f"job {key.job}: {key.in_words} is not known as yours")
+
+
+def _spec_of(number: int) -> Callable[[SchedulerCore], JobSpec]:
+    return lambda core: core.jobs[number].record.spec
+
+
+def _begin(position: ReadPosition, spec: JobSpec) -> Position:
+    index = spec.index_of(position.task_number) if spec.is_array else 0
+    if index is None or not position.attempt:
+        raise InvalidInput(f"the job has no task {position.task_number}#{position.attempt} to go on from")
+    return Position(index, position.attempt, {False: position.stdout, True: position.stderr})

@@ -1,0 +1,67 @@
+"""The list of workers: who is on it, coming, going, and being taken off."""
+
+from collections.abc import Sequence
+from functools import partial
+from heapq import nsmallest
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered
+from cluster.domain.scheduler.view_sizes import size_of_worker
+from cluster.domain.scheduler.views import WorkerView, worker_view
+from cluster.domain.session.home import Home
+from cluster.domain.trust.identity import Caller, check_name, is_uuid
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.expulsion import Expelling, Removed
+from cluster.scheduler.listing import listed
+from cluster.scheduler.message_checks import check_home, check_millicpus, check_text
+
+
+class WorkerOperations:
+    def __init__(self, driver: Driver, expelling: Expelling) -> None:
+        self._driver = driver
+        self._expelling = expelling
+
+    async def list(self, after: str = "", limit: int = 0) -> tuple[Sequence[WorkerView], str]:
+        """By their names: those after that one (empty: from the first), at most `limit` (0: as many as one answer
+        holds); and the name after which to go on, empty: these were the last."""
+
+        async def piece(after: str, most: int) -> Sequence[WorkerView]:
+            return await self._driver.read(partial(_after, after, most))
+
+        return await listed(piece, lambda worker: worker.record.name, size_of_worker, after, limit)
+
+    async def remove(self, worker: str, revoke: bool) -> Removed:
+        """Takes the one of that id or name off the list; with `revoke` all its certificates are refused. NotFound, or
+        Conflict for one that is connected and is not revoked."""
+        check_text("the worker", worker)
+        return await self._expelling.remove_worker(worker, revoke)
+
+    async def register(
+        self, caller: Caller, name: str, millicpus: int, address: str, version: str, home: Home, uptime: float
+    ) -> str:
+        """The worker that calls, as what it says of itself; answers the name in force. `address` is host:port of its
+        own API, empty: it has none. `uptime` is in seconds, of its machine. Who it is, its certificate says."""
+        check_millicpus(millicpus)
+        # A worker says itself what it is called. It may not get the jobs that somebody meant for another one's id.
+        if is_uuid(check_name(name)):
+            raise InvalidInput(f"the name {name!r} would be taken for the id of a worker: choose another")
+        check_text("the address", address)
+        check_text("the version", version)
+        check_home(home, uptime)
+        worker_id = caller.identity.name
+        given: str = await self._driver.ask(
+            lambda ask: WorkerRegistered(ask, worker_id, name, millicpus, address, version, home, uptime)
+        )
+        return given
+
+    async def deregister(self, caller: Caller, reason: str) -> None:
+        """The worker that calls goes offline."""
+        check_text("the reason", reason)
+        await self._driver.ask(lambda ask: WorkerDeregistered(ask, caller.identity.name, reason))
+
+
+def _after(name: str, most: int, core: SchedulerCore) -> list[WorkerView]:
+    later = [worker for worker in core.workers.values() if worker.record.name > name]
+    first = nsmallest(most, later, key=lambda worker: worker.record.name)
+    return [worker_view(core, worker) for worker in first]

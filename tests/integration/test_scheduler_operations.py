@@ -1,0 +1,217 @@
+"""What callers may do, without any door: nothing here is a message, and nothing listens."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cluster.domain.base.errors import InvalidInput, NotAuthenticated, NotFound
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.core import LEASE, SchedulerCore
+from cluster.domain.scheduler.views import Detail
+from cluster.domain.session.home import Home
+from cluster.domain.trust.enrolments import Maker
+from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Role
+from cluster.domain.trust.tokens import JoinToken, TokenRecord
+from cluster.pki import issuer
+from cluster.pki.authority import open_authority
+from cluster.pki.issuer import KeyRequest
+from cluster.scheduler.admission import Admission
+from cluster.scheduler.driver import Driver, system_clock
+from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.operations.all import Operations, operations
+from cluster.scheduler.output.files import OutputFiles
+from cluster.scheduler.output.locating import Sources, Wish
+from cluster.scheduler.output.relay import Relay
+from cluster.scheduler.sessions import Sessions
+from cluster.store.memory import Disk, MemoryStore
+
+CLUSTER = "0123456789abcdef"
+IDS = [f"018f0000-0000-7000-8000-00000000000{n}" for n in range(10)]
+WORKER_ID = "6f1c2f0e-8a51-4b6e-9d65-0c6f5a3b7e11"
+HOME = Home("machine", "boot", "directory")
+
+
+def caller(name: str, role: Role, kind: IdentityKind = IdentityKind.USER) -> Caller:
+    return Caller(Identity(CLUSTER, kind, name), role, user_id=name if kind is IdentityKind.USER else "")
+
+
+ADMIN, VIEWER = caller("admin", Role.ADMIN), caller("vera", Role.VIEWER)
+ADA, BOB = caller("ada", Role.USER), caller("bob", Role.USER)
+BOX = caller(WORKER_ID, Role.WORKER, IdentityKind.WORKER)
+
+
+class House(NamedTuple):
+    """A scheduler without a door."""
+
+    driver: Driver
+    admission: Admission
+    may: Operations
+    join: Callable[[JoinToken, str], Awaitable[str]]  # by a token, as a kind; answers the name
+
+
+@asynccontextmanager
+async def house(directory: Path) -> AsyncIterator[House]:
+    authority, store = open_authority(directory, time.time()), MemoryStore(Disk())
+    loaded = store.load()
+    core = SchedulerCore(loaded.epoch, LEASE)
+    core.restore(loaded, system_clock())
+    driver, admission = Driver(core, store), Admission(store, lambda: None)
+
+    def new_token(role: Role, life: float, uses: int | None, user: str, maker: Maker) -> tuple[JoinToken, TokenRecord]:
+        return issuer.new_token("127.0.0.1:1", authority.pin, role, time.time(), life, uses, user, maker)
+
+    async def renew_admin() -> None:
+        await admission.enrol_admin()
+
+    async def join(token: JoinToken, kind: str) -> str:
+        return (await admission.join(authority, token.secret, KeyRequest().request, kind)).identity.name
+
+    files, relay = OutputFiles(directory / "outputs"), Relay()
+    sources = Sources(driver, files, relay, Sessions(driver, admission.members.expelled_users))
+    expelling = Expelling(driver, admission, renew_admin)
+    running = asyncio.create_task(driver.run())
+    await admission.begin(driver)
+    try:
+        yield House(driver, admission, operations(driver, admission, expelling, new_token, sources, files), join)
+    finally:
+        driver.stop()
+        await running
+
+
+def in_house(directory: Path, body: Callable[[House], Awaitable[None]]) -> None:
+    directory.chmod(0o700)
+
+    async def run() -> None:
+        async with house(directory) as present:
+            await body(present)
+
+    asyncio.run(run())
+
+
+def test_jobs_are_submitted_listed_shown_watched_and_cancelled(tmp_path: Path) -> None:
+    async def body(house: House) -> None:
+        jobs = house.may.jobs
+        first = await jobs.submit(ADA, IDS[0], JobSpec(("true",), name="sweep", array=(ArraySegment(1, 3),)))
+        again = await jobs.submit(ADA, IDS[0], JobSpec(("true",)))
+        assert (first.record.number, first.record.owner, again.record) == (1, "ada", first.record)
+        await jobs.submit(BOB, IDS[1], JobSpec(("false",), env=(("A", "1"),)))
+        with pytest.raises(InvalidInput, match="no lower-case UUID"):
+            await jobs.submit(ADA, "5", JobSpec(("true",)))
+        with pytest.raises(InvalidInput, match="command is empty"):
+            await jobs.submit(ADA, IDS[2], JobSpec(()))
+
+        async def numbers(who: Caller, *selectors: str) -> list[int]:
+            return [job.record.number for job in (await jobs.list(who, selectors)).jobs]
+
+        assert [await numbers(who) for who in (ADMIN, VIEWER, ADA, BOB)] == [[2, 1], [2, 1], [1], [2]]
+        page = await jobs.list(ADMIN, limit=1)
+        assert ([job.record.number for job in page.jobs], page.below) == ([2], 2)
+        for call in (numbers(BOB, "1"), jobs.show(BOB, "sweep"), jobs.cancel(BOB, ["1.2"]), numbers(BOB, "7")):
+            with pytest.raises(NotFound):
+                await call
+
+        changes = jobs.watch(ADA, ["1.2-3"])
+        seen, more, detail = await anext(changes)
+        assert ([job.part for job in seen], more, detail) == (["2-3"], False, Detail.LISTED)
+        done = await jobs.cancel(ADA, ["1.2", "1.3"], grace=1.0, reason="enough")
+        assert (done.tasks, done.more, done.jobs[0].counts[TaskState.CANCELLED]) == (2, False, 2)
+        last = [change async for change in changes][-1]
+        assert [(job.state, job.reason) for job in last.jobs] == [(TaskState.CANCELLED, "cancelled")]
+
+        job, tasks, more = await jobs.show(ADA, "1", most=2)
+        assert (job.cancelled_by, job.cancel_reason) == ("ada", "enough")
+        assert ([(task.number, task.reason) for task in tasks], more) == ([(2, "cancelled"), (3, "cancelled")], True)
+
+    in_house(tmp_path, body)
+
+
+def test_output_is_read_by_who_sees_the_job_and_taken_in_from_who_has_run_it(tmp_path: Path) -> None:
+    async def body(house: House) -> None:
+        await house.may.jobs.submit(ADA, IDS[0], JobSpec(("true",)))
+        everything = Wish(stdout=True, stderr=True, follow=False, tail_lines=None)
+        assert [read async for read in house.may.output.read(ADA, "1", everything)] == []
+        with pytest.raises(NotFound):
+            await anext(house.may.output.read(BOB, "1", everything))
+        with pytest.raises(NotFound, match="not known as yours"):
+            await house.may.output.new(BOX, AttemptKey(1, 0, 1))
+
+    in_house(tmp_path, body)
+
+
+def test_workers_come_go_and_are_taken_off(tmp_path: Path) -> None:
+    async def body(house: House) -> None:
+        workers = house.may.workers
+        assert await workers.register(BOX, "box", 2000, "", "1.0", HOME, 5.0) == "box"
+        with pytest.raises(InvalidInput, match="taken for the id of a worker"):
+            await workers.register(BOX, IDS[0], 2000, "", "1.0", HOME, 5.0)
+        with pytest.raises(InvalidInput, match="without cpus"):
+            await workers.register(BOX, "box", 0, "", "1.0", HOME, 5.0)
+        listed, after = await workers.list()
+        assert ([(w.record.id, w.record.name, w.record.millicpus) for w in listed], after) == (
+            [(WORKER_ID, "box", 2000)],
+            "",
+        )
+        await workers.deregister(BOX, "it goes home")
+        assert (await workers.remove("box", revoke=False))[:3] == (WORKER_ID, "box", 0)
+        with pytest.raises(NotFound, match="no worker 'box'"):
+            await workers.remove("box", revoke=False)
+
+    in_house(tmp_path, body)
+
+
+def test_tokens_let_members_in_and_revoking_lets_them_out(tmp_path: Path) -> None:
+    async def body(house: House) -> None:
+        tokens, users = house.may.tokens, house.may.users
+        made, token = await tokens.create(ADMIN, "user", 60.0, 1, "ada")
+        assert (made.record.role, made.record.user, str(made.record.maker)) == (Role.USER, "ada", "user/admin")
+        with pytest.raises(InvalidInput, match="cannot grant the role 'king'"):
+            await tokens.create(ADMIN, "king", 60.0)
+        assert await house.join(token, "user") == "ada"
+        with pytest.raises(NotAuthenticated):
+            await house.join(token, "user")
+        (listed,), after = await tokens.list()
+        assert (listed.joined_total, [member.name for member in listed.joined], after) == (1, ["ada"], "")
+        assert [(user.record.name, user.joined) for user in (await users.list())[0]][-1] == ("ada", 1)
+
+        await house.may.jobs.submit(ADA, IDS[0], JobSpec(("true",)))
+        revoked = await users.revoke(ADMIN, "ada", and_joined=False, keep_jobs=False)
+        assert (revoked.cancelled, [member.name for member in revoked.expelled]) == (1, ["ada"])
+        assert (await house.may.jobs.list(ADMIN)).jobs[0].cancel_reason == "user ada was revoked"
+        assert (await users.list())[0][-1].record.revoked
+        with pytest.raises(NotFound):
+            await users.revoke(ADMIN, "nobody", and_joined=False, keep_jobs=False)
+        with pytest.raises(NotFound):
+            await tokens.revoke(ADMIN, "nothing", and_joined=False, keep_jobs=False)
+        await tokens.revoke(ADMIN, made.record.id, and_joined=True, keep_jobs=False)
+        assert (await tokens.list())[0][0].record.revoked
+
+    in_house(tmp_path, body)
+
+
+def test_no_operation_asks_again_in_what_role_somebody_calls() -> None:
+    """The gate's table does, before anything is parsed. Asked twice, the two answers would drift apart."""
+    here = Path(__file__).parents[2] / "cluster/scheduler/operations"
+    asking = [
+        path.name for path in here.glob("*.py") if "caller.role" in path.read_text() or "allowed(" in path.read_text()
+    ]
+    assert asking == []
+
+
+def test_operations_know_no_wire() -> None:
+    """Whoever imports them has loaded neither gRPC nor a message."""
+    program = (
+        "import sys; from cluster.scheduler.operations import jobs, tokens, users, workers;"
+        "print([name for name in sys.modules if name.split('.')[0] in ('grpc', 'google') or name == 'cluster.v1'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
