@@ -101,11 +101,11 @@ class Link:
     def _on_define(self, id_: int, template: dict[str, Any]) -> None:
         self._templates[id_] = decode_template(template)
 
-    def _on_start(self, id_: int, items: list[Any], renewed: float | None = None) -> ev.Event:
+    def _on_start(self, id_: int, items: list[Any], confirmed_at: float | None = None) -> ev.Event:
         if id_ not in self._templates:
             raise WireError(f"template {id_} was not defined on this connection")
-        renewed = None if renewed is None else float(renewed)
-        return ev.StartRequested(self._templates[id_], list(map(decode_item, items)), renewed)
+        confirmed_at = None if confirmed_at is None else float(confirmed_at)
+        return ev.StartRequested(self._templates[id_], list(map(decode_item, items)), confirmed_at)
 
     def _on_stop(self, keys: list[str], reason: str, grace: float | None, name: str) -> ev.Event:
         grace = None if grace is None else float(grace)

@@ -145,7 +145,7 @@ class LauncherClient:
         """Start these in this order as soon as there is room. Saying it twice does nothing."""
         for some in wire.batches_of(items):
             items_said = [wire.encode_item(i) for i in some]
-            self._protocol.send(("start", template, items_said, self._leashes.renewed))
+            self._protocol.send(("start", template, items_said, self._leashes.confirmed_at))
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Give back those that have not started: they are reported as ended with reason `withdrawn`."""
@@ -167,10 +167,10 @@ class LauncherClient:
         for some in wire.batches_of(keys):
             self._protocol.send(("stop", some, reason, grace, signal))
 
-    def renew(self, at: float) -> None:
-        """The lease holds; `at` is the boot clock in seconds when its renewal was asked for. The launcher need not be
+    def confirm_lease(self, at: float) -> None:
+        """The lease holds; `at` is the boot clock in seconds when it was asked for. The launcher need not be
         awake for that: it is written into the memory that we share."""
-        self._leashes.renew(at)
+        self._leashes.confirm(at)
 
     def ack(self, seq: int) -> None:
         """Reports up to this number are safe: the launcher may forget them."""

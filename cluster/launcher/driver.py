@@ -239,7 +239,7 @@ class LauncherDriver:
         while self._events or first:
             first = False
             now = clock.now()  # before the lease: what is confirmed while we are stopped in between counts
-            events, self._events = [*self._events, ev.RenewReceived(self._leashes.renewed)], []
+            events, self._events = [*self._events, ev.LeaseConfirmed(self._leashes.confirmed_at)], []
             self._perform(self._core.turn(events, now))
         if self._journal.due():
             self._shorten_journal()

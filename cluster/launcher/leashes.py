@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from cluster.domain.launcher.slots import MOST_SLOTS
 
-_RENEWED, _AWAITED, _ROWS = 0, 1, 2  # where the first row begins
+_CONFIRMED_AT, _AWAITED, _ROWS = 0, 1, 2  # where the first row begins
 _ROW = 3
 _SIZE = 8 * (_ROWS + _ROW * MOST_SLOTS)
 
@@ -47,13 +47,13 @@ class Leashes:
         return cls(fd)
 
     @property
-    def renewed(self) -> float:
+    def confirmed_at(self) -> float:
         """Boot clock (s) when the lease was asked for that was confirmed last."""
-        return self._table[_RENEWED]
+        return self._table[_CONFIRMED_AT]
 
-    def renew(self, at: float) -> None:
+    def confirm(self, at: float) -> None:
         """A lease that was asked for at that time has been confirmed."""
-        self._table[_RENEWED] = max(self._table[_RENEWED], at)
+        self._table[_CONFIRMED_AT] = max(self._table[_CONFIRMED_AT], at)
 
     @property
     def awaited(self) -> float:

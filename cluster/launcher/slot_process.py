@@ -139,7 +139,7 @@ class _SlotProcess:
         linux.renew_keyring()
         self._cut = False
         if leash is not None:
-            self._set_alarm(cut_at(leashes.renewed, leash, SLOT_MARGIN))
+            self._set_alarm(cut_at(leashes.confirmed_at, leash, SLOT_MARGIN))
         try:
             running = self._spawner.start(item, template, late)
         except TooLate:
@@ -236,10 +236,10 @@ class _SlotProcess:
         leash = leashes.leash(self._number)
         if not leash:
             return  # the next attempt that has one sets the alarm
-        if is_out(clock.now(), leashes.renewed, leash, SLOT_MARGIN):
+        if is_out(clock.now(), leashes.confirmed_at, leash, SLOT_MARGIN):
             self._cut = True
             self._kill_tree()
-        self._set_alarm(cut_at(leashes.renewed, leash, SLOT_MARGIN))
+        self._set_alarm(cut_at(leashes.confirmed_at, leash, SLOT_MARGIN))
 
     def _set_alarm(self, at: float) -> None:
         """Unless it is set for sooner: then it is set again when it comes."""

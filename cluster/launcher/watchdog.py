@@ -135,7 +135,7 @@ class Watchdog:
         leashes = self._leashes
         now = clock.now()
         for row in leashes.rows():
-            if row.leash and is_out(now, leashes.renewed, row.leash, WATCHDOG_MARGIN):
+            if row.leash and is_out(now, leashes.confirmed_at, row.leash, WATCHDOG_MARGIN):
                 slot = tree.read_process(row.pid)
                 if slot is not None and slot.start == row.start and slot.is_alive:
                     tree.kill_slot(slot)
@@ -146,7 +146,7 @@ class Watchdog:
         shortest = leashes.shortest()  # again: what came in between saw that we wait for something else, or told us
         if shortest is None:
             return None
-        return max(cut_at(leashes.renewed, shortest, WATCHDOG_MARGIN), now + WATCHDOG_MARGIN)
+        return max(cut_at(leashes.confirmed_at, shortest, WATCHDOG_MARGIN), now + WATCHDOG_MARGIN)
 
     def _detach(self, reader: int) -> None:
         """Keep nothing of the launcher's but the pipe (as stdin), launcher.log (stderr), the lock and what is

@@ -12,9 +12,10 @@ Agent to launcher; the first line of a connection must be `hello`:
                                       its successor uses again)
     ["define", id, template]          how to start attempts (fields of `Template`); known until we disconnect;
                                       an id that is used again means the new one from then on
-    ["start", id, [item, …], renewed] start these, in this order, as there is room. an item is
-                                      the bare key, or [key, number, line]: line may be null. renewed: when the lease
-                                      was confirmed last when this was said; may be left out
+    ["start", id, [item, …], confirmed_at]
+                                      start these, in this order, as there is room. an item is the bare key, or
+                                      [key, number, line]: line may be null. confirmed_at: when the last confirmed
+                                      lease was asked for, as the agent knew it then; may be left out
     ["withdraw", [key, …]]            give back what has not started
     ["stop", [key, …], reason, grace, signal]
                                       grace in seconds, null: the template's own

@@ -34,6 +34,7 @@ from cluster.domain.worker.messages import (
     OWN,
     AckJournal,
     CommandsReceived,
+    ConfirmLease,
     Define,
     Finished,
     HandOver,
@@ -44,7 +45,6 @@ from cluster.domain.worker.messages import (
     OpenSession,
     PushOutput,
     RemoveOutput,
-    Renew,
     RoomMeasured,
     SaveEpoch,
     SendHeartbeat,
@@ -265,7 +265,7 @@ class Agent:
     def shortest_leash(self) -> float:
         """Seconds from now for which every running attempt may go on without this agent, as far as is known."""
         known = [self._leashes[key.job] for key in self.core.running if key.job in self._leashes]
-        age = _now().mono - self.core.renewed if self.core.renewed is not None else 0.0
+        age = _now().mono - self.core.confirmed_at if self.core.confirmed_at is not None else 0.0
         return max(0.0, min(known, default=UNKNOWN_LEASH) - age)
 
     # -- one turn
@@ -361,8 +361,8 @@ class Agent:
             case AckJournal():
                 self._ack = effect.sequence
                 self.own_jobs_saved()
-            case Renew():
-                launcher.renew(effect.at)
+            case ConfirmLease():
+                launcher.confirm_lease(effect.at)
             case StopAttempts():
                 launcher.stop(map(str, effect.keys), "cancelled", effect.grace)
             case Withdraw():

@@ -30,10 +30,10 @@ from cluster.domain.launcher.messages import (
     JournalReport,
     Kill,
     KillSlot,
+    LeaseConfirmed,
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
-    RenewReceived,
     Retire,
     Signal,
     SlotLost,
@@ -71,7 +71,7 @@ def ended(item: Item, code: int | None = 0, signal: str | None = None, took: flo
 def running(capacity: int = 1000, of: Template = ONE_CPU, *items: Item) -> LauncherCore:
     """A core in which these run (A when none is named)."""
     core = LauncherCore(capacity)
-    core.turn([RenewReceived(NOW)], NOW)
+    core.turn([LeaseConfirmed(NOW)], NOW)
     core.turn([StartRequested(of, list(items or [A]))], NOW)
     for item in items or [A]:
         core.turn([started(item)], NOW)
@@ -238,7 +238,7 @@ def test_the_leash_kills_what_runs_and_withdraws_what_waits() -> None:
     core = running(1000, template(leash=40), A)
     core.turn([StartRequested(template(leash=40), [B])], NOW)
     core.turn([StartRequested(ONE_CPU, [C])], NOW)
-    core.turn([RenewReceived(NOW + 10)], NOW + 11)
+    core.turn([LeaseConfirmed(NOW + 10)], NOW + 11)
     assert core.next_deadline() == NOW + 50
     assert core.turn([Tick()], NOW + 49) == []
     assert core.turn([Tick()], NOW + 50) == [Kill(0, A.key), JournalReport(Ended(2, B.key, "withdrawn"))]
@@ -260,20 +260,20 @@ def test_what_its_slot_has_cut_ended_by_its_leash() -> None:
     """The launcher was stopped, and hears of it before it looks at the clock."""
     core = running(1000, template(leash=40))
     cut = ProcessEnded(A.key, None, "SIGKILL", 1000, 0, 0, (0, 0), cut=True)
-    assert end_reports(core.turn([cut, RenewReceived(NOW + 50)], NOW + 60))[0].reason == "lease"
+    assert end_reports(core.turn([cut, LeaseConfirmed(NOW + 50)], NOW + 60))[0].reason == "lease"
 
 
 def test_nothing_on_a_leash_starts_after_it() -> None:
     core = LauncherCore(1000)
-    core.turn([RenewReceived(NOW)], NOW)
+    core.turn([LeaseConfirmed(NOW)], NOW)
     assert core.turn([StartRequested(template(leash=5), [A])], NOW + 5) == [JournalReport(Ended(1, A.key, "withdrawn"))]
 
 
 def test_a_renewal_neither_goes_back_nor_comes_from_the_future() -> None:
     core = running(1000, template(leash=40))
-    core.turn([RenewReceived(NOW - 10)], NOW)
+    core.turn([LeaseConfirmed(NOW - 10)], NOW)
     assert core.next_deadline() == NOW + 40
-    core.turn([RenewReceived(NOW + 1e9)], NOW + 1)
+    core.turn([LeaseConfirmed(NOW + 1e9)], NOW + 1)
     assert core.next_deadline() == NOW + 41
 
 
@@ -298,9 +298,9 @@ def test_what_has_not_begun_is_given_back_when_a_lease_that_was_out_holds_again(
     """The scheduler gave it up meanwhile, and may have given it to others. The launcher was stopped, so it hears of the
     end of the lease and of the next one together."""
     core = LauncherCore(1000)
-    core.turn([RenewReceived(NOW)], NOW)
+    core.turn([LeaseConfirmed(NOW)], NOW)
     core.turn([StartRequested(LEASHED, [A, B])], NOW)
-    effects = core.turn([RenewReceived(NOW + 70)], NOW + 71)
+    effects = core.turn([LeaseConfirmed(NOW + 70)], NOW + 71)
     assert effects == [TakeBack(0), JournalReport(Ended(1, B.key, "withdrawn"))]
     effects = core.turn([TakenBack(0, [A.key])], NOW + 71)
     assert effects == [JournalReport(Ended(2, A.key, "withdrawn"))]
@@ -309,25 +309,25 @@ def test_what_has_not_begun_is_given_back_when_a_lease_that_was_out_holds_again(
 def test_what_runs_goes_on_when_the_launcher_hears_late_that_the_lease_was_renewed() -> None:
     """It was stopped: whether the lease held throughout it cannot know. Its slot and the watchdog would have cut it."""
     core = LauncherCore(1000)
-    core.turn([RenewReceived(NOW)], NOW)
+    core.turn([LeaseConfirmed(NOW)], NOW)
     core.turn([StartRequested(LEASHED, [A])], NOW)
     core.turn([started(A)], NOW)
-    assert core.turn([RenewReceived(NOW + 70)], NOW + 71) == []
+    assert core.turn([LeaseConfirmed(NOW + 70)], NOW + 71) == []
 
 
 def test_what_was_asked_for_while_a_lease_held_that_is_out_is_given_back() -> None:
     """It waited in the socket of a launcher that was stopped."""
     core = LauncherCore(1000)
-    core.turn([RenewReceived(NOW)], NOW)
-    effects = core.turn([StartRequested(LEASHED, [A], renewed=NOW), RenewReceived(NOW + 70)], NOW + 71)
+    core.turn([LeaseConfirmed(NOW)], NOW)
+    effects = core.turn([StartRequested(LEASHED, [A], confirmed_at=NOW), LeaseConfirmed(NOW + 70)], NOW + 71)
     assert effects == [JournalReport(Ended(1, A.key, "withdrawn"))]
-    effects = core.turn([StartRequested(LEASHED, [B], renewed=NOW + 70)], NOW + 71)
+    effects = core.turn([StartRequested(LEASHED, [B], confirmed_at=NOW + 70)], NOW + 71)
     assert effects == [Spawn(0, B, LEASHED, NOW + 70 + 50)]
 
 
 def test_what_a_slot_is_handed_says_when_it_is_too_late_to_begin_it() -> None:
     core = LauncherCore(2000)
-    core.turn([RenewReceived(NOW)], NOW + 10)
+    core.turn([LeaseConfirmed(NOW)], NOW + 10)
     assert core.turn([StartRequested(LEASHED, [A])], NOW + 10) == [Spawn(0, A, LEASHED, NOW + 50)]
     assert core.turn([StartRequested(ONE_CPU, [B])], NOW + 10) == [Spawn(1, B, ONE_CPU)]
 
@@ -725,7 +725,7 @@ def test_every_start_gets_exactly_one_end_within_capacity_in_order(steps: list[A
                     after = world.core.next_deadline()
                     assert after is None or after > world.now
             case ("renew",):
-                world.happen(RenewReceived(world.now))
+                world.happen(LeaseConfirmed(world.now))
             case ("ack",):
                 world.happen(AgentAcked(world.seq))
     while any(world.slots.values()):

@@ -40,7 +40,7 @@ def filled(capacities: list[int], jobs: list[tuple[int, int, str]]) -> Bench:
 def test_no_worker_gets_more_than_it_has(capacities: list[int], jobs: list[tuple[int, int, str]]) -> None:
     bench = filled(capacities, jobs)
     for worker in bench.core.workers.values():
-        assert worker.committed <= worker.record.millicpus  # no run time is measured, so no work in advance
+        assert worker.allocated <= worker.record.millicpus  # no run time is measured, so no work in advance
         for number in worker.jobs:
             assert may_run(bench.core.jobs[number], worker)
 
@@ -73,7 +73,7 @@ def test_tasks_are_spread_evenly(tasks: int, workers: int) -> None:
     for number in range(workers):
         bench.worker(f"w{number}", 64_000)
     bench.submit(spec(tasks))
-    held = [worker.committed // 1000 for worker in bench.core.workers.values()]
+    held = [worker.allocated // 1000 for worker in bench.core.workers.values()]
     assert sum(held) == tasks
     assert max(held) <= -(-tasks // workers)
 

@@ -81,7 +81,7 @@ def test_the_life_of_a_job(bench: Bench) -> None:
     done = bench.core.jobs[1]
     assert (done.ended_at, done.exit_code, done.reason) == (bench.now.wall, 3, "exit:3")
     assert not list(bench.core.unfinished())
-    assert bench.core.workers["w"].committed == 0
+    assert bench.core.workers["w"].allocated == 0
 
 
 def test_each_worker_gets_a_spec_once_in_a_session(bench: Bench) -> None:

@@ -9,10 +9,10 @@ from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import HeartbeatAnswered, Hello, Welcome
 from cluster.domain.worker.core import GOODBYE, WELCOME_WITHIN
 from cluster.domain.worker.messages import (
+    ConfirmLease,
     Finished,
     HangUp,
     LauncherConnected,
-    Renew,
     SendHeartbeat,
     SessionReady,
     ShutdownRequested,
@@ -92,7 +92,7 @@ def test_an_agent_that_was_stopped_hears_what_waits_before_it_hangs_up(seconds: 
     worker.now += seconds
     assert worker.turn() == [SendHeartbeat(1, 2)]
     assert worker.core.next_deadline() == worker.now + LISTENING
-    assert worker.down(HeartbeatAnswered(1)) == [Renew(asked)]
+    assert worker.down(HeartbeatAnswered(1)) == [ConfirmLease(asked)]
     worker.now += LISTENING
     assert worker.turn() == []
     assert worker.core.connected
@@ -113,7 +113,7 @@ def test_a_welcome_that_waits_for_a_stopped_agent_counts() -> None:
     asked, worker.now = worker.now, worker.now + WELCOME_WITHIN + 30.0
     assert worker.turn() == []
     worker.now += 0.5
-    assert worker.down(Welcome(1, LEASE))[-1] == Renew(asked)
+    assert worker.down(Welcome(1, LEASE))[-1] == ConfirmLease(asked)
 
 
 def test_an_answer_that_waits_for_an_agent_that_ends_counts() -> None:

@@ -25,6 +25,7 @@ from cluster.domain.session.spec_memory import MOST_SPECS
 from cluster.domain.worker.core import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
 from cluster.domain.worker.messages import (
     AckJournal,
+    ConfirmLease,
     Define,
     HandOver,
     HangUp,
@@ -34,7 +35,6 @@ from cluster.domain.worker.messages import (
     OpenSession,
     PushOutput,
     RemoveOutput,
-    Renew,
     SaveEpoch,
     SendHeartbeat,
     SendHello,
@@ -67,7 +67,7 @@ def test_connects_when_the_launcher_is_there_and_says_what_it_holds() -> None:
     bench.now += 0.5
     assert bench.down(Welcome(4, LEASE)) == [
         SaveEpoch(4),
-        Renew(asked),  # as old as the question
+        ConfirmLease(asked),  # as old as the question
         SendReport(1, Report(2, ok=(ok(0),))),
     ]
 
@@ -88,7 +88,7 @@ def test_a_scheduler_of_the_same_or_a_newer_epoch_is_obeyed(epoch: int) -> None:
     bench.turn(NOTHING)
     bench.turn(SessionReady(1))
     saved = [SaveEpoch(8)] if epoch == 8 else []
-    assert bench.down(Welcome(epoch, LEASE)) == [*saved, Renew(bench.now)]
+    assert bench.down(Welcome(epoch, LEASE)) == [*saved, ConfirmLease(bench.now)]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_heartbeats_go_out_every_third_of_the_lease_and_renew_from_when_they_wer
     assert bench.core.next_deadline() == bench.now
     assert bench.turn() == [SendHeartbeat(1, 1)]
     bench.now = 106.0
-    assert bench.down(HeartbeatAnswered(1)) == [Renew(105.0)]
+    assert bench.down(HeartbeatAnswered(1)) == [ConfirmLease(105.0)]
     assert bench.down(HeartbeatAnswered(1)) == []  # said twice
     assert bench.down(HeartbeatAnswered(9)) == []  # never asked
     bench.now = 110.0
@@ -383,7 +383,7 @@ def test_everything_unacknowledged_is_told_again_in_the_next_session() -> None:
     hello = Hello("inc", 2000, 1, running=(some(2, 3),), ended=(some(0, 2),), uptime=bench.now)
     assert bench.turn(SessionReady(2)) == [SendHello(2, hello)]
     assert bench.down(Welcome(1, LEASE), session=2) == [
-        Renew(bench.now),
+        ConfirmLease(bench.now),
         SendReport(2, Report(3, (some(2, 3),), (ok(0, 2),))),
     ]
 
@@ -399,7 +399,7 @@ def test_a_killed_agent_learns_everything_from_the_launcher() -> None:
     hello = Hello("inc", 2000, 1, (some(2, 3),), (some(1, 2),), (some(0, 1),), uptime=again.now)
     assert again.turn(SessionReady(1)) == [SendHello(1, hello)]
     assert again.down(Welcome(1, LEASE)) == [
-        Renew(again.now),
+        ConfirmLease(again.now),
         SendReport(1, Report(3, (some(1, 2),), (ok(0),))),
     ]
 

@@ -11,13 +11,13 @@ from cluster.domain.session.messages import (
 from cluster.domain.worker.core import GOODBYE, REPORT_EVERY
 from cluster.domain.worker.messages import (
     AckJournal,
+    ConfirmLease,
     Define,
     Finished,
     HangUp,
     LauncherConnected,
     LauncherLost,
     LauncherReported,
-    Renew,
     SendHeartbeat,
     SendReport,
     SessionEnded,
@@ -44,14 +44,14 @@ def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running(
     bench.now += REPORT_EVERY
     # Assigned before the scheduler knew: it is given back, and the answer to that is waited for as well.
     assert bench.down(HeartbeatAnswered(1), assign(8, 9), ReportAcknowledged(1)) == [
-        Renew(said),
+        ConfirmLease(said),
         Define(0, 5, ID, SPEC, 30.0),
         AckJournal(1),
         SendReport(1, Report(0, returned=(some(8, 9),), draining=True)),
         SendHeartbeat(1, 3),
     ]
-    assert bench.down(HeartbeatAnswered(2)) == [Renew(said + REPORT_EVERY)]
-    assert bench.down(HeartbeatAnswered(3)) == [Renew(bench.now), Finished()]
+    assert bench.down(HeartbeatAnswered(2)) == [ConfirmLease(said + REPORT_EVERY)]
+    assert bench.down(HeartbeatAnswered(3)) == [ConfirmLease(bench.now), Finished()]
     assert bench.turn() == []
 
 

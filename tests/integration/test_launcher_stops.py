@@ -151,7 +151,7 @@ def test_the_leash_ends_it_without_an_agent(lab: Lab) -> None:
     async def main() -> None:
         agent = await lab.connect()
         for index, leash in enumerate((0.5, 5.0, 50.0)):  # the longer ones where even a start takes longer
-            agent.client.renew(clock.now())
+            agent.client.confirm_lease(clock.now())
             stubborn = lab.shell("trap '' TERM; while :; do sleep 1000; done", leash=leash)
             key = one(agent, stubborn, f"1.{index}#1")
             await begun_or_ended(agent, key)
@@ -173,11 +173,11 @@ async def begun_or_ended(agent: Agent, key: str) -> None:
 def test_a_renewed_leash_holds(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent() as agent:
-            agent.client.renew(clock.now())
+            agent.client.confirm_lease(clock.now())
             gate = lab.fifo()
             key = one(agent, lab.shell(f"read x < {gate}", leash=1000.0))
             await agent.start_of(key)
-            agent.client.renew(clock.now())
+            agent.client.confirm_lease(clock.now())
             gate.write_text("go\n")
             assert (await agent.end_of(key)).reason == "ok"
 

@@ -110,7 +110,7 @@ class Trial:
         for attempt, seconds in enumerate((1.0, 5.0, 50.0), 1):  # the longer ones where even a start takes longer
             self._key = f"2.{self.count}#{attempt}"
             ready = self.ground.fifo()
-            self._agent.client.renew(clock.now())
+            self._agent.client.confirm_lease(clock.now())
             since = time.monotonic() + seconds
             limit = {LIMITS[self.ending]: seconds}
             one(self._agent, self.ground.shape(shape, ready, self.ground.fifo(), grace=GRACE, **limit), self._key)

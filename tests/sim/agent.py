@@ -172,15 +172,15 @@ class Agent:
                 wanted = [
                     lev.Item(str(i.key), i.number, i.line.decode() if i.line is not None else None) for i in items
                 ]
-                renewed = self._launcher.table.renewed if self._launcher is not None else None
-                self._tell_launcher(lev.StartRequested(self._templates[number], wanted, renewed))
+                confirmed_at = self._launcher.table.confirmed_at if self._launcher is not None else None
+                self._tell_launcher(lev.StartRequested(self._templates[number], wanted, confirmed_at))
             case wm.Withdraw(keys):
                 self._tell_launcher(lev.WithdrawRequested([str(k) for k in keys]))
             case wm.StopAttempts(keys, grace):
                 self._tell_launcher(lev.StopRequested([str(k) for k in keys], grace=grace))
-            case wm.Renew(at):
+            case wm.ConfirmLease(at):
                 if self._launcher is not None:
-                    self._launcher.table.renew(at)
+                    self._launcher.table.confirm(at)
             case wm.AckJournal(sequence):
                 self._tell_launcher(lev.AgentAcked(sequence))
             case _:

@@ -192,7 +192,7 @@ class Launcher:
             self._events.append(ev.Tick())
             self._go_through()
         self._read_pipe()
-        self._events.append(ev.RenewReceived(self.table.renewed))
+        self._events.append(ev.LeaseConfirmed(self.table.confirmed_at))
         self._go_through()
 
     def _go_through(self) -> None:
@@ -296,7 +296,7 @@ class Launcher:
     def _kill(self, number: int, key: str) -> None:
         attempt = self.core.attempts.get(key)
         if attempt is not None and attempt.cause == "lease":
-            out = is_out(self.machine.box.clock, self.table.renewed, attempt.template.leash or 0.0)
+            out = is_out(self.machine.box.clock, self.table.confirmed_at, attempt.template.leash or 0.0)
             assert out, f"{key} is killed although its lease holds"
         if self._runs_alone(number, key):
             self.machine.kill(key)

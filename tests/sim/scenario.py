@@ -203,7 +203,7 @@ class Scenario:
         assert core is not None
         assert not self.truth.running, "processes still run"
         for worker in core.workers.values():
-            assert worker.committed == 0, f"{worker.id} still has {worker.committed} millicpus committed"
+            assert worker.allocated == 0, f"{worker.id} still has {worker.allocated} millicpus allocated"
             assert not worker.jobs
             worker_view(core, worker)
         for job in core.jobs.values():

@@ -39,11 +39,11 @@ class Process:
 class Table:
     """Shared memory: when the lease was last confirmed, and of each slot the leash of what it has (0: none)."""
 
-    renewed: float = 0.0
+    confirmed_at: float = 0.0
     leashes: dict[int, float] = field(default_factory=dict)
 
-    def renew(self, at: float) -> None:
-        self.renewed = max(self.renewed, at)
+    def confirm(self, at: float) -> None:
+        self.confirmed_at = max(self.confirmed_at, at)
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class Slot:
     def _watch_leash(self) -> None:
         leash = self.launcher.table.leashes.get(self.number, 0.0)
         if leash:
-            self._set_alarm(cut_at(self.launcher.table.renewed, leash, SLOT_MARGIN))
+            self._set_alarm(cut_at(self.launcher.table.confirmed_at, leash, SLOT_MARGIN))
 
     def _set_alarm(self, at: float) -> None:
         """Unless it is set for sooner: then it is set again when it comes."""
@@ -158,7 +158,7 @@ class Slot:
             return  # it was set for sooner since
         self._alarm_at = inf
         leash = self.launcher.table.leashes.get(self.number, 0.0)
-        if leash and is_out(self.machine.box.clock, self.launcher.table.renewed, leash, SLOT_MARGIN):
+        if leash and is_out(self.machine.box.clock, self.launcher.table.confirmed_at, leash, SLOT_MARGIN):
             self._cut = True
             self._kill_tree("its slot")
         self._watch_leash()
@@ -202,7 +202,7 @@ class Watchdog:
 
     def watch(self, leash: float) -> None:
         """A slot has got something on this leash."""
-        at = cut_at(self.launcher.table.renewed, leash, WATCHDOG_MARGIN)
+        at = cut_at(self.launcher.table.confirmed_at, leash, WATCHDOG_MARGIN)
         wait = max(self.machine.box.until(at), WATCHDOG_MARGIN)
         self.world.at(wait, lambda: self.process.on_time(lambda: self._look(leash)))
 
@@ -211,7 +211,7 @@ class Watchdog:
         if not self.alive or leash not in table.leashes.values():
             return
         for number, each in list(table.leashes.items()):
-            out = each and is_out(self.machine.box.clock, table.renewed, each, WATCHDOG_MARGIN)
+            out = each and is_out(self.machine.box.clock, table.confirmed_at, each, WATCHDOG_MARGIN)
             if out and (slot := self.launcher.slots.get(number)):
                 slot.kill("the watchdog")
         self.watch(leash)

@@ -338,7 +338,7 @@ def test_ends_that_are_not_the_workers_own_are_caught(monkeypatch: Patch) -> Non
 def test_a_slot_that_believes_a_renewal_after_a_gap_is_caught(monkeypatch: Patch) -> None:
     def is_late(self: Slot, handed: Handed) -> bool:
         leash = handed.template.leash
-        return leash is not None and is_out(self.machine.box.clock, self.launcher.table.renewed, leash)
+        return leash is not None and is_out(self.machine.box.clock, self.launcher.table.confirmed_at, leash)
 
     monkeypatch.setattr(Slot, "_is_late", is_late)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):

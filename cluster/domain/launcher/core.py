@@ -22,7 +22,7 @@ Slots are handed short attempts some milliseconds in advance (`cluster.domain.la
 is taken back when it is to be stopped, or when what is before it takes longer than expected.
 
 All that waits in the sockets is told in one turn, and the clock is looked at after that: so a launcher that was stopped
-for a while learns first that the lease was renewed meanwhile, and that an attempt has ended.
+for a while learns first that the lease was confirmed meanwhile, and that an attempt has ended.
 
 What has not begun when its leash ends never does, also where the lease is confirmed again before anybody has looked:
 the scheduler gave it up. So what an agent asks for says what was confirmed then, and what a slot is handed says when it
@@ -53,10 +53,10 @@ from cluster.domain.launcher.messages import (
     JournalReport,
     Kill,
     KillSlot,
+    LeaseConfirmed,
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
-    RenewReceived,
     Retire,
     Signal,
     SlotLost,
@@ -145,7 +145,7 @@ class LauncherCore:
         self.attempts: dict[str, Attempt] = {}
         self.backlog: deque[Attempt] = deque()  # withdrawn ones stay until they come to the head
         self.slots = Slots()
-        self.renewed = 0.0
+        self.confirmed_at = 0.0
         self.quitting = False
         self._alone_since: float | None = None  # no agent is connected
         self._more_since: float | None = None  # there is room for more than the last turn was given
@@ -162,8 +162,8 @@ class LauncherCore:
         """
         effects: list[Effect] = []
         for event in events:
-            if isinstance(event, RenewReceived):  # what else has happened is judged by it
-                self._on_renewed(min(event.at, now), now, effects)
+            if isinstance(event, LeaseConfirmed):  # what else has happened is judged by it
+                self._on_lease_confirmed(min(event.at, now), now, effects)
         # Of an attempt that is over already nobody wants to hear that it began.
         over = {event.key for event in events if isinstance(event, ProcessEnded)}
         for event in events:
@@ -185,7 +185,7 @@ class LauncherCore:
         if self._deadlines:
             due.append(self._deadlines[0][0])
         if self._leashes:
-            due.append(cut_at(self.renewed, min(self._leashes)))
+            due.append(cut_at(self.confirmed_at, min(self._leashes)))
         if self._alone_since is not None and not self.attempts:
             due.append(self._forgotten_at())
         return min(due, default=None)
@@ -221,14 +221,14 @@ class LauncherCore:
                 took = max(0, event.found_us - event.begun_us)  # the wall clock may have been set back
                 ended = Ended(self._next_seq(), event.key, "lost", None, None, event.begun_us, took, text=LOST_TEXT)
                 self._report(ended, effects)
-            case Tick() | RenewReceived():
+            case Tick() | LeaseConfirmed():
                 pass
 
     # -- the lease
 
-    def _on_renewed(self, at: float, now: float, effects: list[Effect]) -> None:
+    def _on_lease_confirmed(self, at: float, now: float, effects: list[Effect]) -> None:
         """A lease that was out and holds again is another one: what had not begun may have been given to others."""
-        before, self.renewed = self.renewed, max(self.renewed, at)
+        before, self.confirmed_at = self.confirmed_at, max(self.confirmed_at, at)
         if not self._leashes or not is_out(at, before, min(self._leashes)):
             return
         for attempt in list(self.attempts.values()):
@@ -266,7 +266,11 @@ class LauncherCore:
             if leash is not None:
                 attempt.leashed = True
                 self._leashes[leash] = self._leashes.get(leash, 0) + 1
-            lapsed = leash is not None and event.renewed is not None and is_out(self.renewed, event.renewed, leash)
+            lapsed = (
+                leash is not None
+                and event.confirmed_at is not None
+                and is_out(self.confirmed_at, event.confirmed_at, leash)
+            )
             if self.quitting or lapsed:
                 self._withdraw(attempt, effects)
 
@@ -530,7 +534,7 @@ class LauncherCore:
         slot.hand(attempt, now)
         self._note_ahead(slot)
         leash = attempt.template.leash
-        by = None if leash is None else cut_at(self.renewed, leash)
+        by = None if leash is None else cut_at(self.confirmed_at, leash)
         effects.append(Spawn(slot.number, attempt.item, attempt.template, by))
 
     def _do_what_is_due(self, now: float, effects: list[Effect]) -> None:
@@ -550,7 +554,7 @@ class LauncherCore:
             else:
                 stop = StopRequested([key], TIMEOUT)
                 self._stop(attempt, stop, now, effects)
-        if self._leashes and is_out(now, self.renewed, min(self._leashes)):
+        if self._leashes and is_out(now, self.confirmed_at, min(self._leashes)):
             self._cut_leashes(now, effects)
         for slot in list(self._ahead.values()):
             if now >= slot.since + STALE:
@@ -561,7 +565,7 @@ class LauncherCore:
         """The scheduler is about to give these up: nothing of them may run, or start, from here on."""
         for attempt in list(self.attempts.values()):
             leash = attempt.template.leash
-            if leash is None or not attempt.leashed or not is_out(now, self.renewed, leash):
+            if leash is None or not attempt.leashed or not is_out(now, self.confirmed_at, leash):
                 continue
             if attempt.phase is Phase.QUEUED:
                 self._withdraw(attempt, effects)

@@ -20,7 +20,7 @@ class Template:
     cpus: millicpus held while it runs.
     timeout: seconds it may run, None: no limit.
     grace: seconds between the first signal of a stop and SIGKILL.
-    leash: seconds it may outlive the last renewal of the lease, None: for ever.
+    leash: seconds it may outlive the last confirmation of the lease, None: for ever.
     uid, gid: run as this user (needs root); None: as the launcher itself.
     merge_output: both streams are one open file, the `.out` one; there is no `.err`.
     refusal: why none of them can be started, in words; empty: they can.
@@ -74,11 +74,12 @@ class AgentAcked:
 
 @dataclass(slots=True)
 class StartRequested:
-    """`renewed`: boot clock of when the lease was confirmed last when the agent said this. None: it says nothing."""
+    """`confirmed_at`: when the last confirmed lease was asked for (boot clock), as the agent knew it when it said this.
+    None: it says nothing."""
 
     template: Template
     items: list[Item]
-    renewed: float | None = None
+    confirmed_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class StopRequested:
 
 
 @dataclass(slots=True)
-class RenewReceived:
+class LeaseConfirmed:
     """The lease was confirmed; `at` is the boot clock when the agent *asked* for it."""
 
     at: float
@@ -191,7 +192,7 @@ Event = (
     | StartRequested
     | WithdrawRequested
     | StopRequested
-    | RenewReceived
+    | LeaseConfirmed
     | ProcessStarted
     | StartFailed
     | ProcessEnded

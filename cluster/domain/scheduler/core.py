@@ -103,7 +103,7 @@ class SchedulerCore:
             if job.ready:
                 self.ready.add(job)
             for (worker_id, _), tasks in job.held.items():
-                self._commit(self.workers[worker_id], job, len(tasks))
+                self._allocate(self.workers[worker_id], job, len(tasks))
         for worker in self.workers.values():
             self._expect_back(worker)
 
@@ -488,7 +488,7 @@ class SchedulerCore:
             for attempt, ranges in job.assign(worker.id, share):
                 given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
                 self._room -= len(ranges)
-            self._commit(worker, job, share)
+            self._allocate(worker, job, share)
             self.touch(job)
             if self._room <= 0:
                 break
@@ -511,9 +511,9 @@ class SchedulerCore:
         job_id = job.record.id if first else ""
         self.send(worker, Assign(attempts, sent_spec, leash_of(self._lost_after(job)), job.lines_of(ranges), job_id))
 
-    def _commit(self, worker: Worker, job: Job, tasks: int) -> None:
+    def _allocate(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""
-        worker.committed += tasks * job.record.spec.millicpus
+        worker.allocated += tasks * job.record.spec.millicpus
         worker.held += tasks
         worker.jobs.add(job.number)
 
@@ -524,7 +524,7 @@ class SchedulerCore:
         last task."""
         moved = job.release(worker.id, attempt, tasks, event)
         if moved:
-            self._commit(worker, job, -len(moved))
+            self._allocate(worker, job, -len(moved))
             if asked := worker.recalled.get(job.number):
                 asked.difference_update(moved)
             if not job.is_held_by(worker.id):

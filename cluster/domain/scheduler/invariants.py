@@ -32,13 +32,13 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:
     """As far as these jobs go, among which are all that it should hold any of."""
-    committed, holds = 0, set()
+    allocated, holds = 0, set()
     for number in numbers:
         job = core.jobs[number]
         if count := sum(len(tasks) for _, tasks in job.held_by(worker.id)):
-            committed += count * job.record.spec.millicpus
+            allocated += count * job.record.spec.millicpus
             holds.add(number)
-    assert worker.committed == committed, f"worker {worker.id}: {worker.committed} committed, holds {committed}"
+    assert worker.allocated == allocated, f"worker {worker.id}: {worker.allocated} allocated, holds {allocated}"
     assert worker.jobs == holds, f"worker {worker.id}: jobs {worker.jobs}, holds {holds}"
 
 

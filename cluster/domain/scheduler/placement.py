@@ -32,12 +32,12 @@ def ahead(job: Job, worker: Worker) -> int:
     """How many of the job's tasks the worker may hold beyond its capacity. None until a run time is measured."""
     if job.mean_run is None:
         return 0
-    slots = worker.record.millicpus // job.record.spec.millicpus
-    return min(MAX_AHEAD, int(slots * AHEAD / max(job.mean_run, SHORTEST_RUN)))
+    at_once = worker.record.millicpus // job.record.spec.millicpus
+    return min(MAX_AHEAD, int(at_once * AHEAD / max(job.mean_run, SHORTEST_RUN)))
 
 
 def place(jobs: Iterable[Job], workers: Iterable[Worker]) -> Iterator[Placement]:
-    """Yields placements one by one; the caller carries each out (which changes `ready` and `committed`) before the
+    """Yields placements one by one; the caller carries each out (which changes `ready` and `allocated`) before the
     next is computed. `jobs` is the ready queue; `workers` those with a session."""
     online = list(workers)
     open_workers = [w for w in online if w.free > 0]

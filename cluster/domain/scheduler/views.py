@@ -136,7 +136,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
     return WorkerView(
         record=worker.record,
         state=worker.state,
-        used_millicpus=min(worker.committed, worker.record.millicpus),
+        used_millicpus=min(worker.allocated, worker.record.millicpus),
         running=running,
         assigned=assigned,
         no_room=worker.no_room,

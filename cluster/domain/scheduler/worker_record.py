@@ -47,8 +47,8 @@ class Worker:
     """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
 
     __slots__ = (
+        "allocated",
         "boots_over",
-        "committed",
         "draining",
         "greeting",
         "held",
@@ -72,7 +72,7 @@ class Worker:
         self.greeting: Greeting | None = None  # its last hello
         self.boots_over: tuple[str, ...] = ()  # of its machine, the latest before that of its last hello
         self.rival: Rival | None = None  # who asks for its identity while it has a session
-        self.committed = 0  # millicpus of everything it holds, started or not
+        self.allocated = 0  # millicpus of everything it holds, started or not
         self.held = 0  # tasks, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
         self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
@@ -118,7 +118,7 @@ class Worker:
     @property
     def free(self) -> int:
         """Millicpus that no attempt claims; negative when it has work in advance."""
-        return self.record.millicpus - self.committed
+        return self.record.millicpus - self.allocated
 
     def forget(self, job: int) -> None:
         """It holds nothing of the job any more. (Its spec it may still know.)"""

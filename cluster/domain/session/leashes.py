@@ -4,7 +4,7 @@ A worker's attempts live from its last *confirmed* word: from when the heartbeat
 has answered, on the boot clock of the worker's machine. The scheduler gives them up `lost_after` from when it heard
 that word or a later one, so never sooner than this:
 
-    renewed                                   leash   +0.5    +1             lost_after
+    confirmed_at                                   leash   +0.5    +1             lost_after
     |-------------------------------------------|------|------|------------------|
                                            launcher   slot  watchdog        given up by the scheduler
 
@@ -37,14 +37,13 @@ def survived_absence(lost_after: float, lease: float) -> float:
     return leash_of(lost_after) - lease / HEARTBEATS - RECONNECTED_WITHIN
 
 
-def cut_at(renewed: float, leash: float, margin: float = 0.0) -> float:
-    """The boot clock at which who has this margin cuts."""
-    return renewed + leash + margin
+def cut_at(confirmed_at: float, leash: float, margin: float = 0.0) -> float:
+    """The boot clock (s) at which the one with this margin cuts. The last confirmed word was sent at `confirmed_at`."""
+    return confirmed_at + leash + margin
 
 
-def is_out(now: float, renewed: float, leash: float, margin: float = 0.0) -> bool:
-    """Whether who has this margin is to cut. Nothing may be started any more when it is out without a margin.
+def is_out(now: float, confirmed_at: float, leash: float, margin: float = 0.0) -> bool:
+    """Whether the one with this margin is to cut now. Once the leash is out without a margin nothing may be started.
 
-    Whoever asks must have read first what renews: a process that was stopped finds the renewals that came meanwhile
-    waiting for it."""
-    return now >= cut_at(renewed, leash, margin)
+    Whoever asks reads the confirmations first: a process that was stopped finds those that came meanwhile waiting."""
+    return now >= cut_at(confirmed_at, leash, margin)

@@ -9,7 +9,7 @@ Four rules:
 2. Said twice is done once. A command about an attempt that is not held changes nothing, an assign of one that is held
    neither. What comes from another session than the present one is not even read.
 3. A scheduler whose epoch is below the highest that was ever obeyed commands nothing.
-4. A lease is as old as the *question*: what renews the launcher's leash is the time at which the answered heartbeat
+4. A lease is as old as the *question*: the launcher's leash counts from the time at which the answered heartbeat
    (or hello) was sent. So the attempts die here before the scheduler gives them up there.
 
 The life of a session; `launcher` means that the launcher is connected:
@@ -48,6 +48,7 @@ from cluster.domain.worker.messages import (
     OWN,
     AckJournal,
     CommandsReceived,
+    ConfirmLease,
     Define,
     Finished,
     HandOver,
@@ -58,7 +59,6 @@ from cluster.domain.worker.messages import (
     OpenSession,
     PushOutput,
     RemoveOutput,
-    Renew,
     RoomMeasured,
     SaveEpoch,
     SendHeartbeat,
@@ -112,7 +112,9 @@ class WorkerCore:
         self.millicpus = millicpus
         self.home = home
         self.epoch = epoch
-        self.renewed: float | None = None  # when the last word was sent that a scheduler has confirmed to this agent
+        self.confirmed_at: float | None = (
+            None  # when the last word was sent that a scheduler has confirmed to this agent
+        )
         self.running: dict[AttemptKey, None] = {}
         self.queued: dict[AttemptKey, None] = {}
         self._connect = connect
@@ -340,8 +342,8 @@ class WorkerCore:
             return
         self._asked = {number: at for number, at in self._asked.items() if number > heartbeat}
         self._heard_at = now
-        self.renewed = asked
-        effects.append(Renew(asked))
+        self.confirmed_at = asked
+        effects.append(ConfirmLease(asked))
 
     def _close_session(self, why: str, effects: list[WorkerEffect]) -> None:
         """Nothing more is read or sent in it; the driver's SessionEnded makes it final."""

@@ -176,7 +176,7 @@ class StopAttempts:
 
 
 @dataclass(frozen=True, slots=True)
-class Renew:
+class ConfirmLease:
     """The scheduler has confirmed a lease that was asked for at `at`."""
 
     at: float
@@ -225,7 +225,7 @@ WorkerEffect = (
     | Start
     | Withdraw
     | StopAttempts
-    | Renew
+    | ConfirmLease
     | AckJournal
     | HandOver
     | PushOutput

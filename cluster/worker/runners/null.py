@@ -41,7 +41,7 @@ class NullLauncher:
     def stop(self, keys: Iterable[str], reason: str = "cancelled", grace: float | None = None) -> None:
         pass
 
-    def renew(self, at: float) -> None:
+    def confirm_lease(self, at: float) -> None:
         pass
 
     def ack(self, seq: int) -> None:
