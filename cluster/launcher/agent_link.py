@@ -115,7 +115,7 @@ class Link:
         "hello": _on_hello,
         "define": _on_define,
         "start": _on_start,
-        "withdraw": lambda self, keys: ev.WithdrawRequested(list(keys)),
+        "recall": lambda self, keys: ev.RecallRequested(list(keys)),
         "stop": _on_stop,
         "ack": lambda self, acked: ev.AgentAcked(int(acked)),
         "quit": lambda self, kill: ev.QuitRequested(bool(kill)),

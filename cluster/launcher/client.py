@@ -147,10 +147,10 @@ class LauncherClient:
             items_said = [wire.encode_item(i) for i in some]
             self._protocol.send(("start", template, items_said, self._leashes.confirmed_at))
 
-    def withdraw(self, keys: Iterable[str]) -> None:
-        """Give back those that have not started: they are reported as ended with reason `withdrawn`."""
+    def recall(self, keys: Iterable[str]) -> None:
+        """Ask for those that have not started: they are reported as ended with reason `returned`."""
         for some in wire.batches_of(keys):
-            self._protocol.send(("withdraw", some))
+            self._protocol.send(("recall", some))
 
     def stop(
         self,
@@ -161,7 +161,7 @@ class LauncherClient:
     ) -> None:
         """End these: `signal` to the whole tree, after `grace` seconds (None: the template's own) SIGKILL.
 
-        `reason` is what their end will be called. One that has not started is withdrawn; one that ended
+        `reason` is what their end will be called. One that has not started is returned; one that ended
         stays ended.
         """
         for some in wire.batches_of(keys):

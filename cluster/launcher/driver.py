@@ -45,7 +45,7 @@ class LauncherDriver:
         self._identity = remains.identity(directory)
         self._watchdog = watchdog
         self._leashes = leashes
-        memory = journal.recall(directory)
+        memory = journal.load(directory)
         self.incarnation = memory.incarnation
         self._boot = journal.boot_id()
         self._core = LauncherCore(capacity, memory.seq, memory.unacked)
@@ -254,8 +254,8 @@ class LauncherDriver:
                     self._report(report)
                 case ev.Spawn():
                     spawns.append(effect)
-                case ev.TakeBack(slot):
-                    self._take_back(slot)
+                case ev.RecallFromSlot(slot):
+                    self._recall(slot)
                 case ev.Signal(slot, key, name):
                     self._hear()
                     self._slots.signal(slot, key, signal.Signals[name])
@@ -274,11 +274,11 @@ class LauncherDriver:
         if spawns:
             self._spawn(spawns)
 
-    def _take_back(self, slot: int) -> None:
+    def _recall(self, slot: int) -> None:
         """What the slot has told before it was asked counts: it may have ended what held up the others."""
-        keys = self._slots.take_back(slot)
+        keys = self._slots.recall(slot)
         self._came_back(keys)
-        self._events.append(ev.TakenBack(slot, keys))
+        self._events.append(ev.SlotReturned(slot, keys))
         self._hear()
 
     def _came_back(self, keys: list[str]) -> None:
@@ -289,7 +289,7 @@ class LauncherDriver:
 
     def _hear(self) -> None:
         for event in self._slots.read():
-            if isinstance(event, ev.TakenBack):
+            if isinstance(event, ev.SlotReturned):
                 self._came_back(event.keys)
             self._events.append(event)
 
@@ -334,16 +334,16 @@ class LauncherDriver:
         except OSError as e:
             self._journal.unwrite_begins()
             text = f"the launcher cannot write its journal: {e.strerror}"
-            self._events.extend(ev.StartFailed(s.item.key, text, None, given_back=True) for s in spawns)
+            self._events.extend(ev.StartFailed(s.item.key, text, None, returned=True) for s in spawns)
             return
         for s, number in zip(spawns, numbers, strict=True):
             try:
                 if not self._slots.hand(s.slot, number, s.item, s.template, s.by):
                     self._came_back([s.item.key])
-                    self._events.append(ev.TakenBack(s.slot, [s.item.key]))
+                    self._events.append(ev.SlotReturned(s.slot, [s.item.key]))
             except OSError as e:
                 text = f"the launcher cannot start a process for it: {e.strerror}"
-                self._events.append(ev.StartFailed(s.item.key, text, None, given_back=True))
+                self._events.append(ev.StartFailed(s.item.key, text, None, returned=True))
 
     # -- journal and link
 

@@ -64,7 +64,7 @@ def boot_id() -> str:
         return f.read().strip()
 
 
-def recall(directory: str) -> Memory:
+def load(directory: str) -> Memory:
     """Read what a predecessor left. With no journal, an unreadable one, or one of another boot: a new
     incarnation.
     """
@@ -99,11 +99,11 @@ class Recollection:
         self.seq = seq
         self.begun: dict[str, Begun] = {}  # and not ended
         self._reports: list[Started | Ended] = []
-        self._withdrawn: dict[str, Ended] = {}  # and not heard of again
+        self._returned: dict[str, Ended] = {}  # and not heard of again
 
     def begin(self, begun: Begun) -> None:
         self.begun[begun.key] = begun
-        self._withdrawn.pop(begun.key, None)
+        self._returned.pop(begun.key, None)
 
     def back(self, key: str) -> None:
         self.begun.pop(key, None)
@@ -111,24 +111,24 @@ class Recollection:
     def report(self, report: Started | Ended) -> None:
         self.seq = max(self.seq, report.seq)
         self._reports.append(report)
-        self._withdrawn.pop(report.key, None)
+        self._returned.pop(report.key, None)
         if isinstance(report, Ended):
             self.begun.pop(report.key, None)
-            if report.reason == "withdrawn":
-                self._withdrawn[report.key] = report
+            if report.reason == "returned":
+                self._returned[report.key] = report
         elif report.key in self.begun:
             self.begun[report.key] = self.begun[report.key]._replace(pid=report.pid)
         else:  # its end stood further down in a file that was written anew, and a power cut took that part
             self.begun[report.key] = Begun(report.key, 0.0, report.at)
 
     def unacked(self, whole: bool) -> list[Started | Ended]:
-        """The reports to repeat. An attempt that was withdrawn may be sent here again: that it was withdrawn is to be
+        """The reports to repeat. An attempt that was returned may be sent here again: that it was returned is to be
         repeated only if it surely did not start since, so never when the end of the journal may be missing.
         """
 
         def stands(report: Started | Ended) -> bool:
-            withdrawn = isinstance(report, Ended) and report.reason == "withdrawn"
-            return not withdrawn or (whole and self._withdrawn.get(report.key) is report)
+            returned = isinstance(report, Ended) and report.reason == "returned"
+            return not returned or (whole and self._returned.get(report.key) is report)
 
         return [report for report in self._reports if stands(report)]
 

@@ -147,7 +147,7 @@ class _SlotProcess:
             return
         except CannotStart as e:
             text = str(e).encode(errors="surrogateescape")[:_LONGEST_TEXT].decode(errors="replace")
-            self._tell(("failed", self._number, number, text, e.code, e.given_back))
+            self._tell(("failed", self._number, number, text, e.code, e.returned))
             return
         at, wall_us = clock.now(), time.time_ns() // 1000
         self._leader = running.pid

@@ -112,7 +112,7 @@ class SlotProcesses:
         if not slot.handed:
             self._leashes.set_leash(slot_number, None)
         if word == "unbegun":
-            return ev.TakenBack(slot_number, [key])
+            return ev.SlotReturned(slot_number, [key])
         if word == "failed":
             return ev.StartFailed(key, *rest)
         code, signal_name, took_us, cpu_us, peak_kib, out, err, cut, closed = rest
@@ -120,7 +120,7 @@ class SlotProcesses:
             self._let_go(slot_number)
         return ev.ProcessEnded(key, code, signal_name, took_us, cpu_us, peak_kib, (out, err), cut, closed)
 
-    def take_back(self, slot_number: int) -> list[str]:
+    def recall(self, slot_number: int) -> list[str]:
         """Empty the slot's queue; answers what it has not begun, and will not."""
         slot = self._slots.get(slot_number)
         if slot is None:
@@ -170,7 +170,7 @@ class SlotProcesses:
         if slot_number is None:
             return None
         self._group.kill_slot(slot_number)
-        unbegun = self.take_back(slot_number)
+        unbegun = self.recall(slot_number)
         slot = self._let_go(slot_number)
         self._ending.discard(pid)
         unread = {key for number, key in slot.handed if not self._begun.has_begun(slot_number, number)}

@@ -44,12 +44,12 @@ _LACKING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, e
 
 class CannotStart(Exception):
     """The attempt was not started. `code`: as a shell would put it, None when the command is not at fault.
-    `given_back`: this machine lacks something for it now."""
+    `returned`: this machine lacks something for it now."""
 
-    def __init__(self, text: str, code: int | None = None, given_back: bool = False) -> None:
+    def __init__(self, text: str, code: int | None = None, returned: bool = False) -> None:
         super().__init__(text)
         self.code = code
-        self.given_back = given_back
+        self.returned = returned
 
 
 class TooLate(Exception):
@@ -138,7 +138,7 @@ class Spawner:
             os.chdir(path)
         except OSError as e:
             text = f"cannot make the working directory {quoted(path)}: {e.strerror}"
-            raise CannotStart(text, given_back=e.errno in _LACKING) from None
+            raise CannotStart(text, returned=e.errno in _LACKING) from None
         return path
 
     def _change_directory(self, cwd: str) -> None:
@@ -229,7 +229,7 @@ def _opened(file: BlankFile, path: str) -> int:
         raise CannotStart(f"cannot write output: {quoted(path)} exists already") from None
     except OSError as e:
         text = f"cannot write output to {quoted(path)}: {e.strerror}"
-        raise CannotStart(text, given_back=e.errno in _LACKING) from None
+        raise CannotStart(text, returned=e.errno in _LACKING) from None
 
 
 def _explain(error: OSError, program: str, name: str) -> CannotStart:
@@ -247,8 +247,8 @@ def _explain(error: OSError, program: str, name: str) -> CannotStart:
         why = "it is a directory" if _is_directory(program) else error.strerror
         return CannotStart(f"cannot start {quoted(name)}: {why}", NOT_RUNNABLE)
     if error.errno == errno.EAGAIN:
-        return CannotStart(f"cannot start {quoted(name)}: {NO_MORE_PROCESSES}", given_back=True)
-    return CannotStart(f"cannot start {quoted(name)}: {error.strerror}", given_back=error.errno in _LACKING)
+        return CannotStart(f"cannot start {quoted(name)}: {NO_MORE_PROCESSES}", returned=True)
+    return CannotStart(f"cannot start {quoted(name)}: {error.strerror}", returned=error.errno in _LACKING)
 
 
 def _is_directory(path: str) -> bool:

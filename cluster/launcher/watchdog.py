@@ -109,7 +109,7 @@ class Watchdog:
             self._cut_leashes()
             # No file was touched so far. From here on the launcher is dead.
             remains.kill_slots([(row.pid, row.start) for row in self._leashes.rows()])
-            if remains.kill(self._directory, group, self._identity, journal.recall(self._directory)):
+            if remains.kill(self._directory, group, self._identity, journal.load(self._directory)):
                 log("the launcher died, its watchdog killed what it left")
         except BaseException as e:
             log(f"the watchdog failed, what a dead launcher left may run on: {e!r}")

@@ -16,7 +16,7 @@ Agent to launcher; the first line of a connection must be `hello`:
                                       start these, in this order, as there is room. an item is the bare key, or
                                       [key, number, line]: line may be null. confirmed_at: when the last confirmed
                                       lease was asked for, as the agent knew it then; may be left out
-    ["withdraw", [key, …]]            give back what has not started
+    ["recall", [key, …]]              return what has not started
     ["stop", [key, …], reason, grace, signal]
                                       grace in seconds, null: the template's own
     ["ack", acked]                    reports up to this sequence number are safe
@@ -36,8 +36,8 @@ happen:
 
 Reports have rising sequence numbers and are repeated on every new connection until acknowledged. A start that
 names a key the launcher holds, or whose end was not acknowledged, is ignored: so a start may be repeated too.
-Only what was withdrawn is started again by it, acknowledged or not, and its withdrawal is told no more: so none
-may be repeated behind a withdrawal, unless the scheduler has assigned it anew. The incarnation changes whenever
+Only what was returned is started again by it, acknowledged or not, and its return is told no more: so none
+may be repeated behind a return, unless the scheduler has assigned it anew. The incarnation changes whenever
 outcomes may have been forgotten (no journal, a reboot): with the same incarnation an attempt that is neither
 reported nor held never started.
 
@@ -56,7 +56,7 @@ from cluster.domain.launcher.messages import Ended, Item, Started, Template
 
 T = TypeVar("T")
 
-VERSION = 2
+VERSION = 3
 SOCKET_NAME = "launcher.sock"
 LONGEST_LINE = 64 * 1024 * 1024  # bytes; a batch of 100,000 items with long lines fits, a runaway peer does not
 

@@ -22,7 +22,7 @@ def check_hello(hello: Hello) -> None:
     check_text("what fills its disk", hello.no_room)
     check_home(hello.home, hello.uptime)
     check_millicpus(hello.millicpus)
-    _check_attempts((*hello.queued, *hello.running, *hello.ended))
+    _check_attempts((*hello.backlog, *hello.running, *hello.ended))
 
 
 def check_home(home: Home, uptime: float) -> None:

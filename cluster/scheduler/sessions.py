@@ -245,7 +245,7 @@ def _checked(message: M, convert: Callable[[M], T]) -> T:
 def _check_size(message: scheduler_pb2.Hello | scheduler_pb2.Report) -> None:
     """InvalidInput if it says more than any worker that is well."""
     if isinstance(message, scheduler_pb2.Hello):
-        attempts, rest = [*message.queued, *message.running, *message.ended], 0
+        attempts, rest = [*message.backlog, *message.running, *message.ended], 0
     else:
         attempts = [*message.started, *message.returned]
         rest = sum(ok.count for ok in message.ok) + len(message.ok) + len(message.ended) + len(message.outputs)

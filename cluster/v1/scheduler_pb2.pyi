@@ -116,11 +116,11 @@ class SessionRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "queued", "running", "ended", "home", "no_room")
+    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "backlog", "running", "ended", "home", "no_room")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
-    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
@@ -128,12 +128,12 @@ class Hello(_message.Message):
     incarnation: str
     capacity_millicpus: int
     epoch: int
-    queued: _containers.RepeatedCompositeFieldContainer[Attempts]
+    backlog: _containers.RepeatedCompositeFieldContainer[Attempts]
     running: _containers.RepeatedCompositeFieldContainer[Attempts]
     ended: _containers.RepeatedCompositeFieldContainer[Attempts]
     home: Home
     no_room: str
-    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., queued: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ...) -> None: ...
+    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., backlog: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs", "draining")

@@ -44,6 +44,7 @@ from cluster.domain.worker.messages import (
     LauncherReported,
     OpenSession,
     PushOutput,
+    RecallAttempts,
     RemoveOutput,
     RoomMeasured,
     SaveEpoch,
@@ -56,7 +57,6 @@ from cluster.domain.worker.messages import (
     Start,
     StartItem,
     StopAttempts,
-    Withdraw,
     WorkerEffect,
     WorkerEvent,
 )
@@ -365,8 +365,8 @@ class Agent:
                 launcher.confirm_lease(effect.at)
             case StopAttempts():
                 launcher.stop(map(str, effect.keys), "cancelled", effect.grace)
-            case Withdraw():
-                launcher.withdraw(map(str, effect.keys))
+            case RecallAttempts():
+                launcher.recall(map(str, effect.keys))
 
     def own_jobs_saved(self, keys: Iterable[AttemptKey] = ()) -> None:
         """What was handed over about these is on disk, perhaps all: the launcher may forget what nobody needs any more,
@@ -394,7 +394,7 @@ class Agent:
         launcher.redefine(before[1], template)
         self._defined[number] = job, before[1]
         used = {job for job, _ in self._defined.values()}
-        if before[0] not in used and not any(key.job == before[0] for key in (*self.core.running, *self.core.queued)):
+        if before[0] not in used and not any(key.job == before[0] for key in (*self.core.running, *self.core.backlog)):
             self.outputs.remove_job(before[0])
             self._fresh.discard(before[0])
             self._leashes.pop(before[0], None)
@@ -486,8 +486,8 @@ class Agent:
             return self.hooks.own_phase(key.index)
         if key in self.core.running:
             return OutputPhase.RUNNING
-        if key in self.core.queued:
-            return OutputPhase.QUEUED
+        if key in self.core.backlog:
+            return OutputPhase.UNSTARTED
         return OutputPhase.ENDED if self.core.has_ended(key) else OutputPhase.UNKNOWN
 
     # -- scheduler
@@ -559,7 +559,7 @@ def _now() -> Now:
 
 def _settled(report: Started | Ended) -> Started | Ended:
     """A job of the worker's own API can be given back to nobody: what this machine lacked for it, it failed by."""
-    if not isinstance(report, Ended) or report.reason != "withdrawn" or not report.text:
+    if not isinstance(report, Ended) or report.reason != "returned" or not report.text:
         return report
     own = AttemptKey.parse(report.key).job == OWN
     return report._replace(reason="launch_failed") if own else report

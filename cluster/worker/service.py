@@ -304,7 +304,7 @@ class WorkerService:
     def _is_idle(self) -> bool:
         """Nothing runs or waits that the next agent could adopt."""
         core = self._agent.core
-        return not (core.running or core.queued or self._own.unfinished())
+        return not (core.running or core.backlog or self._own.unfinished())
 
     def _say_what_goes_on(self) -> None:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + self._agent.shortest_leash()))

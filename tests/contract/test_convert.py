@@ -79,7 +79,7 @@ def test_report_comes_back_as_it_was() -> None:
 
 def test_hello_comes_back_as_it_was() -> None:
     hello = Hello(
-        "inc", 2000, 1 << 33, queued=(SOME,), running=(SOME,), ended=(SOME,), home=Home("m", "b", "d"), uptime=7.5
+        "inc", 2000, 1 << 33, backlog=(SOME,), running=(SOME,), ended=(SOME,), home=Home("m", "b", "d"), uptime=7.5
     )
     wire = convert.hello_to_proto(hello).SerializeToString()
     assert convert.hello_from_proto(scheduler_pb2.Hello.FromString(wire)) == hello

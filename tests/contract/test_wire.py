@@ -50,7 +50,7 @@ SUBMITS = st.builds(
 HELLOS = st.lists(NUMBERS, max_size=9).map(
     lambda ns: scheduler_pb2.SessionRequest(
         hello=scheduler_pb2.Hello(
-            queued=[scheduler_pb2.Attempts(job=n, indexes=[job_pb2.IndexRange(first=n, count=1)] * 3) for n in ns]
+            backlog=[scheduler_pb2.Attempts(job=n, indexes=[job_pb2.IndexRange(first=n, count=1)] * 3) for n in ns]
         )
     )
 )

@@ -34,19 +34,19 @@ from cluster.domain.launcher.messages import (
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
+    RecallFromSlot,
+    RecallRequested,
     Retire,
     Signal,
     SlotLost,
+    SlotReturned,
     Spawn,
     Started,
     StartFailed,
     StartRequested,
     StopRequested,
-    TakeBack,
-    TakenBack,
     Template,
     Tick,
-    WithdrawRequested,
 )
 from cluster.domain.launcher.slots import IDLE_SLOTS, STALE
 
@@ -188,11 +188,11 @@ def test_stopping_a_finished_or_unknown_attempt_does_nothing() -> None:  # S2.11
     assert core.turn([StopRequested([A.key, "9.9#9"])], NOW) == []
 
 
-def test_an_unstarted_attempt_that_is_stopped_or_withdrawn_never_starts() -> None:
+def test_an_unstarted_attempt_that_is_stopped_or_returned_never_starts() -> None:
     core = running(1000, ONE_CPU, A)
     core.turn([StartRequested(ONE_CPU, [B, C])], NOW)
-    assert core.turn([StopRequested([B.key])], NOW) == [JournalReport(Ended(2, B.key, "withdrawn"))]
-    assert core.turn([WithdrawRequested([C.key, A.key])], NOW) == [JournalReport(Ended(3, C.key, "withdrawn"))]
+    assert core.turn([StopRequested([B.key])], NOW) == [JournalReport(Ended(2, B.key, "returned"))]
+    assert core.turn([RecallRequested([C.key, A.key])], NOW) == [JournalReport(Ended(3, C.key, "returned"))]
     assert len(core.turn([ended(A)], NOW)) == 1
     assert core.used == 0
 
@@ -234,14 +234,14 @@ def test_old_timeouts_do_not_pile_up() -> None:
     assert len(core._deadlines) < 100
 
 
-def test_the_leash_kills_what_runs_and_withdraws_what_waits() -> None:
+def test_the_leash_kills_what_runs_and_recalls_what_waits() -> None:
     core = running(1000, template(leash=40), A)
     core.turn([StartRequested(template(leash=40), [B])], NOW)
     core.turn([StartRequested(ONE_CPU, [C])], NOW)
     core.turn([LeaseConfirmed(NOW + 10)], NOW + 11)
     assert core.next_deadline() == NOW + 50
     assert core.turn([Tick()], NOW + 49) == []
-    assert core.turn([Tick()], NOW + 50) == [Kill(0, A.key), JournalReport(Ended(2, B.key, "withdrawn"))]
+    assert core.turn([Tick()], NOW + 50) == [Kill(0, A.key), JournalReport(Ended(2, B.key, "returned"))]
     effects = core.turn([ended(A, None, "SIGKILL")], NOW + 50)
     assert end_reports(effects)[0].reason == "lease"
     assert effects[1:] == [Spawn(0, C, ONE_CPU)]
@@ -266,7 +266,7 @@ def test_what_its_slot_has_cut_ended_by_its_leash() -> None:
 def test_nothing_on_a_leash_starts_after_it() -> None:
     core = LauncherCore(1000)
     core.turn([LeaseConfirmed(NOW)], NOW)
-    assert core.turn([StartRequested(template(leash=5), [A])], NOW + 5) == [JournalReport(Ended(1, A.key, "withdrawn"))]
+    assert core.turn([StartRequested(template(leash=5), [A])], NOW + 5) == [JournalReport(Ended(1, A.key, "returned"))]
 
 
 def test_a_renewal_neither_goes_back_nor_comes_from_the_future() -> None:
@@ -277,12 +277,12 @@ def test_a_renewal_neither_goes_back_nor_comes_from_the_future() -> None:
     assert core.next_deadline() == NOW + 41
 
 
-def test_what_was_given_back_may_start_again_before_that_is_acknowledged() -> None:
+def test_what_was_returned_may_start_again_before_that_is_acknowledged() -> None:
     """The scheduler had heard of it from an agent that ended before it could tell; to the next one it gave it again, in
     the same attempt, while what had come before was still to be reported. It was held for ever, and never ran."""
     core = running(1000, ONE_CPU, A)
     core.turn([StartRequested(ONE_CPU, [B])], NOW)
-    core.turn([WithdrawRequested([B.key])], NOW)
+    core.turn([RecallRequested([B.key])], NOW)
     core.turn([ended(A)], NOW)
     assert core.turn([StartRequested(ONE_CPU, [B])], NOW) == [Spawn(0, B, ONE_CPU)]
     (welcome,) = core.turn([AgentConnected(1000)], NOW)
@@ -294,16 +294,16 @@ def test_what_was_given_back_may_start_again_before_that_is_acknowledged() -> No
 LEASHED = template(leash=50.0)
 
 
-def test_what_has_not_begun_is_given_back_when_a_lease_that_was_out_holds_again() -> None:
+def test_what_has_not_begun_is_returned_when_a_lease_that_was_out_holds_again() -> None:
     """The scheduler gave it up meanwhile, and may have given it to others. The launcher was stopped, so it hears of the
     end of the lease and of the next one together."""
     core = LauncherCore(1000)
     core.turn([LeaseConfirmed(NOW)], NOW)
     core.turn([StartRequested(LEASHED, [A, B])], NOW)
     effects = core.turn([LeaseConfirmed(NOW + 70)], NOW + 71)
-    assert effects == [TakeBack(0), JournalReport(Ended(1, B.key, "withdrawn"))]
-    effects = core.turn([TakenBack(0, [A.key])], NOW + 71)
-    assert effects == [JournalReport(Ended(2, A.key, "withdrawn"))]
+    assert effects == [RecallFromSlot(0), JournalReport(Ended(1, B.key, "returned"))]
+    effects = core.turn([SlotReturned(0, [A.key])], NOW + 71)
+    assert effects == [JournalReport(Ended(2, A.key, "returned"))]
 
 
 def test_what_runs_goes_on_when_the_launcher_hears_late_that_the_lease_was_renewed() -> None:
@@ -315,12 +315,12 @@ def test_what_runs_goes_on_when_the_launcher_hears_late_that_the_lease_was_renew
     assert core.turn([LeaseConfirmed(NOW + 70)], NOW + 71) == []
 
 
-def test_what_was_asked_for_while_a_lease_held_that_is_out_is_given_back() -> None:
+def test_what_was_asked_for_while_a_lease_held_that_is_out_is_returned() -> None:
     """It waited in the socket of a launcher that was stopped."""
     core = LauncherCore(1000)
     core.turn([LeaseConfirmed(NOW)], NOW)
     effects = core.turn([StartRequested(LEASHED, [A], confirmed_at=NOW), LeaseConfirmed(NOW + 70)], NOW + 71)
-    assert effects == [JournalReport(Ended(1, A.key, "withdrawn"))]
+    assert effects == [JournalReport(Ended(1, A.key, "returned"))]
     effects = core.turn([StartRequested(LEASHED, [B], confirmed_at=NOW + 70)], NOW + 71)
     assert effects == [Spawn(0, B, LEASHED, NOW + 70 + 50)]
 
@@ -364,8 +364,8 @@ def test_what_a_dead_launcher_left_is_lost() -> None:
 def test_quit_waits_for_what_runs() -> None:
     core = running()
     core.turn([StartRequested(ONE_CPU, [B])], NOW)
-    assert core.turn([QuitRequested(kill=False)], NOW) == [JournalReport(Ended(2, B.key, "withdrawn"))]
-    assert core.turn([StartRequested(ONE_CPU, [C])], NOW) == [JournalReport(Ended(3, C.key, "withdrawn"))]
+    assert core.turn([QuitRequested(kill=False)], NOW) == [JournalReport(Ended(2, B.key, "returned"))]
+    assert core.turn([StartRequested(ONE_CPU, [C])], NOW) == [JournalReport(Ended(3, C.key, "returned"))]
     assert core.turn([ended(A)], NOW)[1:] == [Exit()]
 
 
@@ -456,48 +456,50 @@ def test_what_waits_behind_one_that_takes_long_is_taken_back_and_starts_elsewher
     core.turn([started(B)], NOW)
     assert core.next_deadline() == NOW + STALE
     core.turn([AgentConnected(2000)], NOW)
-    assert core.turn([Tick()], NOW + STALE) == [TakeBack(0)]
-    assert core.turn([TakenBack(0, [C.key, D.key])], NOW + STALE) == [Spawn(1, C, ONE_CPU)]
+    assert core.turn([Tick()], NOW + STALE) == [RecallFromSlot(0)]
+    assert core.turn([SlotReturned(0, [C.key, D.key])], NOW + STALE) == [Spawn(1, C, ONE_CPU)]
     assert core.turn([ended(B, took=STALE)], NOW + STALE)[1:] == [Spawn(0, D, ONE_CPU)]
 
 
 def test_what_a_slot_has_begun_meanwhile_is_not_taken_back() -> None:
     core = ahead(C)
-    assert core.turn([StopRequested([C.key])], NOW) == [TakeBack(0)]
-    assert core.turn([started(B), ended(B), TakenBack(0, [])], NOW)[1:] == []
+    assert core.turn([StopRequested([C.key])], NOW) == [RecallFromSlot(0)]
+    assert core.turn([started(B), ended(B), SlotReturned(0, [])], NOW)[1:] == []
     assert core.turn([started(C)], NOW)[1:] == [Signal(0, C.key, "SIGTERM")]
 
 
-@pytest.mark.parametrize("ask", [StopRequested([C.key]), WithdrawRequested([C.key])])
-def test_what_a_slot_has_not_begun_is_withdrawn(ask: Event) -> None:
+@pytest.mark.parametrize("ask", [StopRequested([C.key]), RecallRequested([C.key])])
+def test_what_a_slot_has_not_begun_is_returned(ask: Event) -> None:
     core = ahead(C, D)
-    assert core.turn([ask], NOW) == [TakeBack(0)]
-    assert core.turn([TakenBack(0, [C.key, D.key])], NOW) == [
-        JournalReport(Ended(3, C.key, "withdrawn")),
+    assert core.turn([ask], NOW) == [RecallFromSlot(0)]
+    assert core.turn([SlotReturned(0, [C.key, D.key])], NOW) == [
+        JournalReport(Ended(3, C.key, "returned")),
         Spawn(0, D, ONE_CPU),
     ]
 
 
-def test_what_is_to_be_withdrawn_and_has_begun_goes_on() -> None:
+def test_what_is_to_be_returned_and_has_begun_goes_on() -> None:
     core = ahead(C)
-    core.turn([WithdrawRequested([B.key])], NOW)
-    core.turn([TakenBack(0, [C.key])], NOW)
+    core.turn([RecallRequested([B.key])], NOW)
+    core.turn([SlotReturned(0, [C.key])], NOW)
     assert core.turn([started(B)], NOW) == [JournalReport(Started(3, B.key, 7, WALL))]
 
 
 def test_nothing_may_begin_behind_what_is_stopped() -> None:
     core = ahead(C)
     core.turn([started(B)], NOW)
-    assert core.turn([StopRequested([B.key])], NOW) == [TakeBack(0), Signal(0, B.key, "SIGTERM")]
-    assert core.turn([TakenBack(0, [C.key])], NOW) == []  # it is not handed to that slot again before the other's end
+    assert core.turn([StopRequested([B.key])], NOW) == [RecallFromSlot(0), Signal(0, B.key, "SIGTERM")]
+    assert (
+        core.turn([SlotReturned(0, [C.key])], NOW) == []
+    )  # it is not handed to that slot again before the other's end
     assert core.turn([ended(B, None, "SIGTERM")], NOW)[1:] == [Spawn(0, C, ONE_CPU)]
 
 
 def test_the_leash_is_cut_of_what_a_slot_was_handed_too() -> None:
     leashed = template(leash=40)
     core = ahead(C, template=leashed)
-    assert core.turn([Tick()], NOW + 40) == [TakeBack(0)]
-    assert core.turn([TakenBack(0, [C.key])], NOW + 40) == [JournalReport(Ended(3, C.key, "withdrawn"))]
+    assert core.turn([Tick()], NOW + 40) == [RecallFromSlot(0)]
+    assert core.turn([SlotReturned(0, [C.key])], NOW + 40) == [JournalReport(Ended(3, C.key, "returned"))]
     assert core.turn([started(B)], NOW + 40)[1:] == [Kill(0, B.key)]
     assert end_reports(core.turn([ended(B, None, "SIGKILL")], NOW + 41))[0].reason == "lease"
 
@@ -532,14 +534,14 @@ def test_a_slot_that_has_begun_the_next_when_it_is_asked_is_asked_again_later_an
     """It answers that there is nothing to give back; the end that it told before that is heard after."""
     core = ahead(C)
     core.turn([started(B)], NOW)
-    assert core.turn([Tick()], NOW + STALE) == [TakeBack(0)]
-    assert core.turn([TakenBack(0, [])], NOW + STALE) == []
+    assert core.turn([Tick()], NOW + STALE) == [RecallFromSlot(0)]
+    assert core.turn([SlotReturned(0, [])], NOW + STALE) == []
     assert core.next_deadline() == NOW + 2 * STALE
 
 
 def test_a_slot_whose_queue_is_full_gets_no_more_before_it_has_done_something() -> None:
     core = ahead(C, D)
-    assert core.turn([TakenBack(0, [D.key])], NOW) == []
+    assert core.turn([SlotReturned(0, [D.key])], NOW) == []
     assert core.turn([Tick()], NOW) == []
     assert core.turn([started(B), ended(B, took=SHORT)], NOW)[1:] == [Spawn(0, D, ONE_CPU)]
 
@@ -547,19 +549,19 @@ def test_a_slot_whose_queue_is_full_gets_no_more_before_it_has_done_something() 
 def test_what_hangs_before_it_starts_loses_its_slot_when_it_is_to_be_stopped() -> None:
     core = LauncherCore(1000)
     core.turn([StartRequested(ONE_CPU, [A])], NOW)
-    assert core.turn([StopRequested([A.key], grace=0)], NOW) == [TakeBack(0)]
-    assert core.turn([TakenBack(0, [])], NOW) == []
+    assert core.turn([StopRequested([A.key], grace=0)], NOW) == [RecallFromSlot(0)]
+    assert core.turn([SlotReturned(0, [])], NOW) == []
     assert core.next_deadline() == NOW + DYING
     assert core.turn([Tick()], NOW + DYING) == [KillSlot(0, A.key)]
     assert end_reports(core.turn([SlotLost(0, [])], NOW + DYING))[0].reason == "cancelled"
     assert core.used == 0
 
 
-def test_what_this_machine_lacks_something_for_is_given_back() -> None:
+def test_what_this_machine_lacks_something_for_is_returned() -> None:
     core = LauncherCore(1000)
     core.turn([StartRequested(ONE_CPU, [A])], NOW)
-    effects = core.turn([StartFailed(A.key, "no room", None, given_back=True)], NOW)
-    assert effects == [JournalReport(Ended(1, A.key, "withdrawn", text="no room"))]
+    effects = core.turn([StartFailed(A.key, "no room", None, returned=True)], NOW)
+    assert effects == [JournalReport(Ended(1, A.key, "returned", text="no room"))]
     assert core.used == 0
 
 
@@ -569,7 +571,7 @@ def test_slots_that_die_at_birth_are_not_made_for_ever() -> None:
     for _ in range(MOST_STILLBORN - 1):
         assert core.turn([SlotLost(0, [A.key], stillborn=True)], NOW) == [Spawn(0, A, ONE_CPU)]
     effects = core.turn([SlotLost(0, [A.key], stillborn=True)], NOW)
-    assert effects == [JournalReport(Ended(1, A.key, "withdrawn", text=STILLBORN_TEXT))]
+    assert effects == [JournalReport(Ended(1, A.key, "returned", text=STILLBORN_TEXT))]
     assert core.attempts == {}
 
 
@@ -639,11 +641,11 @@ class World:
                 queue.append((item.key, of.cpus))
                 if item.key not in self.handed:
                     self.handed.append(item.key)
-            case TakeBack(slot):
+            case RecallFromSlot(slot):
                 queue = self.slots.get(slot, [])
                 back = [key for key, _ in queue if key not in self.alive]
                 self.slots[slot] = [each for each in queue if each[0] in self.alive]
-                return [TakenBack(slot, back)]
+                return [SlotReturned(slot, back)]
             case Signal(slot, key, _) | Kill(slot, key):
                 assert [each for each, _ in self.slots[slot]] == [key] or key not in self.alive
             case Retire(slot):
@@ -688,7 +690,7 @@ STEPS = st.lists(
         st.tuples(st.just("end"), st.integers(0, 9), st.sampled_from([0.001, 0.001, 1.0])),
         st.tuples(st.just("lose"), st.integers(0, 9)),
         st.tuples(st.just("stop"), st.integers(0, 30), st.sampled_from([None, 0.0, 1.0])),
-        st.tuples(st.just("withdraw"), st.integers(0, 30)),
+        st.tuples(st.just("recall"), st.integers(0, 30)),
         st.tuples(st.just("pass"), st.sampled_from([0.05, 0.2, 1.0, 4.0])),
         st.tuples(st.just("renew")),
         st.tuples(st.just("ack")),
@@ -715,8 +717,8 @@ def test_every_start_gets_exactly_one_end_within_capacity_in_order(steps: list[A
                 world.lose(which)
             case ("stop", index, grace):
                 world.happen(StopRequested([f"1.{index}#1"], grace=grace))
-            case ("withdraw", index):
-                world.happen(WithdrawRequested([f"1.{index}#1"]))
+            case ("recall", index):
+                world.happen(RecallRequested([f"1.{index}#1"]))
             case ("pass", seconds):
                 world.now += seconds
                 due = world.core.next_deadline()

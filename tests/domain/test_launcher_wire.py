@@ -17,6 +17,6 @@ def test_many_keys_are_cut_and_few_are_not() -> None:
     keys = [f"1.{n}#1" for n in range(50_000)]
     batches = list(batches_of(iter(keys)))
     assert [key for batch in batches for key in batch] == keys
-    assert max(len(encode(("withdraw", batch))) for batch in batches) < BATCH_BYTES
+    assert max(len(encode(("recall", batch))) for batch in batches) < BATCH_BYTES
     assert list(batches_of(keys[:5000])) == [keys[:5000]]
     assert not list(batches_of([]))

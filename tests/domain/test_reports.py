@@ -57,7 +57,7 @@ def test_of_a_range_only_what_is_held_counts(bench: Bench) -> None:
     assert [bench.state(1, index) for index in (2, 3)] == ["assigned", "assigned"]
 
 
-def test_what_runs_cannot_be_given_back(bench: Bench) -> None:
+def test_what_runs_cannot_be_returned(bench: Bench) -> None:
     bench.report(1, 1, started=(attempts(1, 1, (0, 1)),))
     bench.report(1, 2, returned=(attempts(1, 1, (0, 2)),))
     assert bench.state(1, 0) == "running"

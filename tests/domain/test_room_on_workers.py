@@ -9,12 +9,12 @@ from cluster.domain.worker.core import REPORT_EVERY
 from cluster.domain.worker.messages import (
     LauncherConnected,
     LauncherReported,
+    RecallAttempts,
     RoomMeasured,
     SendHeartbeat,
     SendHello,
     SendReport,
     SessionReady,
-    Withdraw,
 )
 from cluster.domain.worker.room import FIRST_PAUSE, Space
 from tests.domain import core_bench, worker_bench
@@ -27,13 +27,13 @@ WHY = "/jobs has 10 B free, and 50 B are kept free"
 
 def test_a_worker_whose_disk_fills_says_so_first_and_gives_back_what_has_not_started() -> None:
     bench = worker_bench.Bench().opened(LauncherConnected("inc", ["5.1#1"], ["5.2#1", "5.3#1"], ()))
-    assert bench.turn(RoomMeasured(FULL)) == [SendHeartbeat(1, 1, WHY), Withdraw((key(2), key(3)))]
+    assert bench.turn(RoomMeasured(FULL)) == [SendHeartbeat(1, 1, WHY), RecallAttempts((key(2), key(3)))]
     assert bench.turn(RoomMeasured(FULL)) == []
     bench.now += LEASE
     assert SendHeartbeat(1, 2, WHY) in bench.turn() or not bench.core.connected
 
 
-def test_what_is_assigned_all_the_same_is_given_back() -> None:
+def test_what_is_assigned_all_the_same_is_returned() -> None:
     bench = worker_bench.Bench().opened()
     bench.turn(RoomMeasured(FULL))
     [report] = [e for e in bench.down(assign(0, 2)) if isinstance(e, SendReport)]
@@ -55,14 +55,14 @@ def test_hello_says_it_too() -> None:
     assert hello.hello.no_room == WHY
 
 
-def test_a_start_that_failed_for_want_of_room_is_given_back_and_the_next_one_comes_later_each_time() -> None:
+def test_a_start_that_failed_for_want_of_room_is_returned_and_the_next_one_comes_later_each_time() -> None:
     """Whatever is measured: a quota is not seen from outside."""
     bench = worker_bench.Bench().opened()
     bench.turn(RoomMeasured(FREE))
     bench.down(assign(0, 9))
     pauses, why = [], "the launcher cannot make /jobs/5/0.1.out: Disk quota exceeded"
     for number in range(1, 6):
-        bench.turn(LauncherReported([Ended(number, f"5.{number}#1", "withdrawn", text=why)]))
+        bench.turn(LauncherReported([Ended(number, f"5.{number}#1", "returned", text=why)]))
         assert bench.core.room.shortage == why
         began = bench.now
         while bench.core.room.shortage:
@@ -72,14 +72,14 @@ def test_a_start_that_failed_for_want_of_room_is_given_back_and_the_next_one_com
         bench.now += REPORT_EVERY
     assert pauses == [5.0, 10.0, 20.0, 40.0, 60.0]
     bench.turn(LauncherReported([Started(9, "5.8#1", 77, 1)]))
-    bench.turn(LauncherReported([Ended(10, "5.6#1", "withdrawn", text=why)]))
+    bench.turn(LauncherReported([Ended(10, "5.6#1", "returned", text=why)]))
     assert bench.core.room.due() == bench.now + FIRST_PAUSE
 
 
-def test_one_that_was_withdrawn_because_somebody_wished_it_says_nothing_of_room() -> None:
+def test_one_that_was_returned_because_somebody_wished_it_says_nothing_of_room() -> None:
     bench = worker_bench.Bench().opened()
     bench.down(assign(0, 1))
-    bench.turn(LauncherReported([ended(1, 0, "withdrawn")]))
+    bench.turn(LauncherReported([ended(1, 0, "returned")]))
     assert not bench.core.room.shortage
 
 

@@ -261,7 +261,7 @@ def test_a_worker_that_obeyed_a_newer_scheduler_is_sent_away(bench: Bench) -> No
 def test_a_newer_session_replaces_the_older_whose_words_then_count_nothing(bench: Bench) -> None:
     bench.worker("w")
     bench.submit(spec())
-    assert isinstance(bench.hello("w", Hello("inc", 2000, 1, queued=(attempts(1, 1, (0, 1)),)))[0], CloseSession)
+    assert isinstance(bench.hello("w", Hello("inc", 2000, 1, backlog=(attempts(1, 1, (0, 1)),)))[0], CloseSession)
     assert bench.report(1, 1, ok=(ok(1, 0, 1),)) == []
     assert bench.turn(HeartbeatReceived(1, 1), SessionClosed(1)) == []
     assert bench.state(1) == "assigned"
@@ -301,7 +301,7 @@ def test_a_worker_back_in_time_keeps_what_it_holds(bench: Bench) -> None:
     bench.submit(spec(4))
     bench.turn(SessionClosed(1), after=10)
     effects = bench.hello(
-        "w", Hello("inc", 2000, 1, queued=(attempts(1, 1, (1, 2)),), running=(attempts(1, 1, (0, 1)),))
+        "w", Hello("inc", 2000, 1, backlog=(attempts(1, 1, (1, 2)),), running=(attempts(1, 1, (0, 1)),))
     )
     assert [e for e in effects if isinstance(e, Send)] == [Send(2, Welcome(1, LEASE))]
     assert [bench.state(1, i) for i in range(3)] == ["running", "assigned", "ready"]

@@ -32,19 +32,19 @@ def _of(size: int) -> JobSpec:
 def test_the_one_that_was_not_assigned_for_longest_is_forgotten_and_its_number_used_again() -> None:
     memory: SpecMemory[str] = SpecMemory()
     assert [memory.remember(job, _of(1), f"job {job}") for job in (1, 2, 3)] == [0, 1, 2]
-    assert memory.recall(1) == (0, 1, "job 1")
+    assert memory.get(1) == (0, 1, "job 1")
     assert memory.remember(4, _of(1), "job 4") == 1
-    assert memory.recall(2) is None
-    assert [job for job in (1, 3, 4) if memory.recall(job)] == [1, 3, 4]
+    assert memory.get(2) is None
+    assert [job for job in (1, 3, 4) if memory.get(job)] == [1, 3, 4]
 
 
 def test_few_large_specs_fill_it_too_and_one_that_is_larger_than_all_of_it_is_remembered_alone() -> None:
     memory: SpecMemory[None] = SpecMemory()
     numbers = {job: memory.remember(job, _of(40), None) for job in (1, 2)}
     memory.remember(3, _of(30), None)
-    assert [job for job in (1, 2, 3) if memory.recall(job)] == [2, 3]
+    assert [job for job in (1, 2, 3) if memory.get(job)] == [2, 3]
     memory.remember(4, _of(1000), None)
-    assert (len(memory), memory.recall(4) is not None) == (1, True)
+    assert (len(memory), memory.get(4) is not None) == (1, True)
     again = [memory.remember(job, _of(1), None) for job in (5, 6, 7)]
     assert sorted(again) == [0, 1, 2]
     assert set(numbers.values()) <= {0, 1, 2}
@@ -57,7 +57,7 @@ def test_both_sides_agree_whatever_is_assigned(assigned: list[tuple[int, int]]) 
     theirs: SpecMemory[JobSpec] = SpecMemory()
     specs = {job: replace(_of(size), env=(("A", "ä"),)) for job, size in reversed(assigned)}
     for job, _ in assigned:
-        known = ours.recall(job) is not None
+        known = ours.get(job) is not None
         message = Assign(Attempts(job, 1, ()), None if known else specs[job], 1.0, (), "" if known else "id")
         if not known:
             ours.remember(job, specs[job], None)
@@ -67,7 +67,7 @@ def test_both_sides_agree_whatever_is_assigned(assigned: list[tuple[int, int]]) 
             assert weigh(told.spec) == weigh(specs[job])
             theirs.remember(job, told.spec, told.spec)
         else:
-            remembered = theirs.recall(job)
+            remembered = theirs.get(job)
             assert remembered is not None
             assert remembered.what == specs[job]
 

@@ -93,10 +93,10 @@ def test_who_is_in_the_midst_of_a_report_gets_nothing_before_all_of_it_is_taken(
     for _ in range(6):
         begun = bench.submit(spec(millicpus=1))
         worker.down(*(e.message for e in begun if isinstance(e, Send)))
-    keys = list(worker.core.queued)
-    withdrawn = tuple(Ended(n, str(key), "withdrawn", None, None, 0, 0) for n, key in enumerate(keys, start=1))
+    keys = list(worker.core.backlog)
+    returned = tuple(Ended(n, str(key), "returned", None, None, 0, 0) for n, key in enumerate(keys, start=1))
     worker.now += 1.0
-    (report,) = [e.report for e in worker.turn(LauncherReported(withdrawn)) if isinstance(e, SendReport)]
+    (report,) = [e.report for e in worker.turn(LauncherReported(returned)) if isinstance(e, SendReport)]
     started: list[AttemptKey] = []
     for part in parts(report, 2):
         sent = [e.message for e in bench.turn(ReportReceived(session, part)) if isinstance(e, Send)]

@@ -34,6 +34,7 @@ from cluster.domain.worker.messages import (
     LauncherReported,
     OpenSession,
     PushOutput,
+    RecallAttempts,
     RemoveOutput,
     SaveEpoch,
     SendHeartbeat,
@@ -44,7 +45,6 @@ from cluster.domain.worker.messages import (
     Start,
     StartItem,
     StopAttempts,
-    Withdraw,
 )
 from cluster.domain.worker.outbox import REPORT_BYTES
 from cluster.domain.worker.report_making import SMALL_OUTPUT
@@ -61,7 +61,9 @@ def test_connects_when_the_launcher_is_there_and_says_what_it_holds() -> None:
     reports = (Started(1, "5.0#1", 77, 1), ended(2, 0))
     held = LauncherConnected("inc", ["5.3#2"], ["5.1#1", "5.2#1", "0.9#1"], reports)
     assert bench.turn(held) == [OpenSession(1)]
-    hello = Hello("inc", 2000, 3, queued=(some(1, 3),), running=(some(3, 4, 2),), ended=(some(0, 1),), uptime=bench.now)
+    hello = Hello(
+        "inc", 2000, 3, backlog=(some(1, 3),), running=(some(3, 4, 2),), ended=(some(0, 1),), uptime=bench.now
+    )
     assert bench.turn(SessionReady(1)) == [SendHello(1, hello)]
     asked = bench.now
     bench.now += 0.5
@@ -227,22 +229,22 @@ def test_stop_and_recall_touch_only_what_is_held() -> None:
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1", "5.2#2"], ()))
     assert bench.down(Stop(some(0, 1000), 3.0)) == [StopAttempts((key(0), key(1)), 3.0)]
     assert bench.down(Stop(some(1, 2), 3.0), Stop(some(7, 9), 3.0)) == [StopAttempts((key(1),), 3.0)]
-    assert bench.down(Recall(some(0, 3))) == [Withdraw((key(1),))]
+    assert bench.down(Recall(some(0, 3))) == [RecallAttempts((key(1),))]
     assert bench.down(Recall(some(0, 1))) == []
-    bench.turn(LauncherReported([Ended(1, "5.1#1", "withdrawn")]))
+    bench.turn(LauncherReported([Ended(1, "5.1#1", "returned")]))
     assert bench.down(Recall(some(1, 2))) == []
 
 
-def test_what_could_be_withdrawn_is_reported_as_returned() -> None:
+def test_what_could_be_returned_is_reported_as_returned() -> None:
     bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1", "5.2#1"], ()))
-    reports = [Ended(1, "5.1#1", "withdrawn"), Ended(2, "5.2#1", "withdrawn")]
+    reports = [Ended(1, "5.1#1", "returned"), Ended(2, "5.2#1", "returned")]
     assert bench.turn(LauncherReported(reports)) == [SendReport(1, Report(2, returned=(some(1, 3),)))]
 
 
-def test_what_was_withdrawn_never_ran_and_starts_when_it_is_assigned_again() -> None:
-    withdrawn = [Ended(1, "5.1#1", "withdrawn"), ended(2, 2)]
+def test_what_was_returned_never_ran_and_starts_when_it_is_assigned_again() -> None:
+    returned = [Ended(1, "5.1#1", "returned"), ended(2, 2)]
     bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1"], ()))
-    bench.turn(LauncherReported(withdrawn))
+    bench.turn(LauncherReported(returned))
     assert [bench.core.has_ended(key(index)) for index in (1, 2, 3)] == [False, True, False]
     effects = bench.down(ReportAcknowledged(2), assign(1, 2))
     assert effects[0] == AckJournal(2)

@@ -18,12 +18,12 @@ from cluster.domain.worker.messages import (
     LauncherConnected,
     LauncherLost,
     LauncherReported,
+    RecallAttempts,
     SendHeartbeat,
     SendReport,
     SessionEnded,
     ShutdownRequested,
     StopAttempts,
-    Withdraw,
 )
 from tests.domain.worker_bench import ID, SPEC, Bench, assign, key, some
 
@@ -32,12 +32,12 @@ def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running(
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
     said = bench.now
     assert bench.turn(ShutdownRequested()) == [
-        Withdraw((key(1),)),
+        RecallAttempts((key(1),)),
         SendReport(1, Report(0, draining=True)),
         SendHeartbeat(1, 1),
     ]
     bench.now += REPORT_EVERY
-    assert bench.turn(LauncherReported([Ended(1, "5.1#1", "withdrawn")])) == [
+    assert bench.turn(LauncherReported([Ended(1, "5.1#1", "returned")])) == [
         SendReport(1, Report(1, returned=(some(1, 2),), draining=True)),
         SendHeartbeat(1, 2),
     ]
@@ -67,7 +67,7 @@ def test_a_shutdown_waits_for_no_scheduler_that_does_not_answer() -> None:
 
 def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
     bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
-    # The launcher may have started 5.1 meanwhile, so a withdrawal would not do.
+    # The launcher may have started 5.1 meanwhile, so a return would not do.
     assert bench.turn(ShutdownRequested(stop_jobs=True)) == [
         StopAttempts((key(0), key(1))),
         SendReport(1, Report(0, draining=True)),
@@ -87,7 +87,7 @@ def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
 
 
 def test_a_launcher_that_comes_while_the_agent_ends_is_told_what_the_one_before_was() -> None:
-    for stop_jobs, told in [(True, StopAttempts((key(0), key(1)))), (False, Withdraw((key(1),)))]:
+    for stop_jobs, told in [(True, StopAttempts((key(0), key(1)))), (False, RecallAttempts((key(1),)))]:
         bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1"], ()))
         bench.turn(ShutdownRequested(stop_jobs))
         assert bench.turn(LauncherConnected("another", ["5.0#1"], ["5.1#1"], ()))[0] == told

@@ -176,12 +176,12 @@ class Worker:
         return answer
 
     async def connect(
-        self, queued: Sequence[Attempts] = (), running: Sequence[Attempts] = (), incarnation: str = "one"
+        self, backlog: Sequence[Attempts] = (), running: Sequence[Attempts] = (), incarnation: str = "one"
     ) -> None:
         """Registers and opens a session. By its `welcome` the scheduler knows it."""
         await self.register()
         self.stream = self.stub.Session()
-        hello = Hello(incarnation, self.millicpus, 0, tuple(queued), tuple(running))
+        hello = Hello(incarnation, self.millicpus, 0, tuple(backlog), tuple(running))
         await self.stream.write(scheduler_pb2.SessionRequest(hello=hello_to_proto(hello)))
         self.heard: list[Downward] = []
         self.asked: list[scheduler_pb2.OpenOutput] = []

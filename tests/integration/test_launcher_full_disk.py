@@ -56,7 +56,7 @@ def test_a_launcher_starts_on_a_full_disk_and_works_when_there_is_room(lab: Lab,
         async with lab.agent() as later:
             assert later.hello.incarnation == agent.hello.incarnation
             refused = await later.end_of(one(later, lab.template("true"), "1.1#1"))
-            assert refused.reason == "withdrawn"
+            assert refused.reason == "returned"
             assert refused.text == "the launcher cannot write its journal: No space left on device"
             disk.free()
             assert (await later.end_of(one(later, lab.template("true"), "1.2#1"))).reason == "ok"

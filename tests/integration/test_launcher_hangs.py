@@ -37,7 +37,7 @@ def test_a_program_that_hangs_as_it_is_read_holds_up_one_slot_and_can_be_stopped
                 for index in range(1, 20):
                     assert (await agent.end_of(one(agent, lab.template("true"), f"1.{index}#1"))).reason == "ok"
                 agent.client.stop([stuck], grace=0)
-            assert (await agent.end_of(stuck)).reason in ("cancelled", "launch_failed", "withdrawn")
+            assert (await agent.end_of(stuck)).reason in ("cancelled", "launch_failed", "returned")
 
     run(main())
 

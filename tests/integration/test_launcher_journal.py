@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.launcher.messages import Ended, Started
-from cluster.launcher.journal import Begun, Journal, Recollection, boot_id, recall
+from cluster.launcher.journal import Begun, Journal, Recollection, boot_id, load
 from tests.faults import BAD_DAYS, Fault, bad_days, no_file_may_exceed
 from tests.small_disk import small_disk
 
@@ -34,7 +34,7 @@ def test_what_was_written_is_remembered(journal: Journal, tmp_path: Path) -> Non
     journal.report(Started(10, "1.1#1", 43, 100))
     journal.begin(Begun("1.2#1", 3.5, 101))
     journal.write()
-    memory = recall(str(tmp_path))
+    memory = load(str(tmp_path))
     assert (memory.incarnation, memory.seq) == ("incarnation", 10)
     assert memory.unacked == [started, ended, Started(10, "1.1#1", 43, 100)]
     assert memory.begun == {"1.1#1": Begun("1.1#1", 2.5, 100, 43), "1.2#1": Begun("1.2#1", 3.5, 101)}
@@ -45,11 +45,11 @@ def test_a_rewrite_keeps_only_what_is_needed(journal: Journal, tmp_path: Path) -
     journal.report(Ended(8, "1.0#1", "ok", 0))
     journal.write()
     journal.rewrite(12, [running], [last])
-    memory = recall(str(tmp_path))
+    memory = load(str(tmp_path))
     assert (memory.seq, memory.unacked, memory.begun) == (12, [last], {"1.1#1": running})
     journal.report(Ended(13, "1.1#1", "ok", 0))
     journal.write()
-    assert recall(str(tmp_path)).begun == {}
+    assert load(str(tmp_path)).begun == {}
 
 
 def content(directory: Path) -> bytes:
@@ -69,8 +69,8 @@ def test_a_full_disk_leaves_the_journal_whole(journal: Journal, tmp_path: Path) 
     journal.report(Ended(9, "1.1#1", "launch_failed"))
     assert journal.has_news
     journal.write()
-    assert [r.seq for r in recall(str(tmp_path)).unacked] == [8, 9]
-    assert recall(str(tmp_path)).begun == {}
+    assert [r.seq for r in load(str(tmp_path)).unacked] == [8, 9]
+    assert load(str(tmp_path)).begun == {}
 
 
 def test_what_was_torn_is_no_line_under_a_shorter_one(journal: Journal, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_was_torn_is_no_line_under_a_shorter_one(journal: Journal, tmp_path
     journal._pending.clear()
     journal.report(Ended(10, "1.2#1", "ok", 0))
     journal.write()
-    assert [r.seq for r in recall(str(tmp_path)).unacked] == [10]
+    assert [r.seq for r in load(str(tmp_path)).unacked] == [10]
 
 
 def test_a_disk_that_fills_leaves_room_for_ends_and_for_writing_anew(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_a_disk_that_fills_leaves_room_for_ends_and_for_writing_anew(tmp_path: P
             for end in ends:
                 journal.report(end)
                 journal.write()
-            assert recall(str(disk.path)).unacked[-800:] == ends
+            assert load(str(disk.path)).unacked[-800:] == ends
             journal.rewrite(807, [], ends[-3:])
-            assert recall(str(disk.path)).unacked == ends[-3:]
+            assert load(str(disk.path)).unacked == ends[-3:]
 
 
 def test_a_start_whose_end_was_cut_off_is_unfinished(journal: Journal, tmp_path: Path) -> None:
@@ -105,24 +105,24 @@ def test_a_start_whose_end_was_cut_off_is_unfinished(journal: Journal, tmp_path:
     journal.rewrite(9, [], [started, Ended(9, "1.0#1", "ok", 0)])
     lines = content(tmp_path).splitlines(keepends=True)
     (tmp_path / "journal").write_bytes(b"".join(lines[:-1]))
-    memory = recall(str(tmp_path))
+    memory = load(str(tmp_path))
     assert (memory.unacked, list(memory.begun)) == ([started], ["1.0#1"])
 
 
-def test_a_withdrawal_is_not_repeated_when_the_attempt_came_back_and_began(journal: Journal, tmp_path: Path) -> None:
+def test_a_return_is_not_repeated_when_the_attempt_came_back_and_began(journal: Journal, tmp_path: Path) -> None:
     """Found by the simulation: repeated, it would let the same attempt run once more."""
-    journal.report(Ended(8, "1.0#1", "withdrawn"))
-    journal.report(Ended(9, "1.1#1", "withdrawn"))
+    journal.report(Ended(8, "1.0#1", "returned"))
+    journal.report(Ended(9, "1.1#1", "returned"))
     journal.begin(Begun("1.0#1", 1.5, 99))
     journal.write()
-    memory = recall(str(tmp_path))
+    memory = load(str(tmp_path))
     assert ([r.seq for r in memory.unacked], list(memory.begun)) == ([9], ["1.0#1"])
 
 
-def test_after_a_power_cut_no_withdrawal_is_repeated(journal: Journal, tmp_path: Path) -> None:
+def test_after_a_power_cut_no_return_is_repeated(journal: Journal, tmp_path: Path) -> None:
     """The line that says it came back and began may be the one that is gone."""
     said = Recollection()
-    for report in (Ended(8, "1.0#1", "withdrawn"), Ended(9, "1.1#1", "ok", 0)):
+    for report in (Ended(8, "1.0#1", "returned"), Ended(9, "1.1#1", "ok", 0)):
         said.report(report)
     assert [r.seq for r in said.unacked(whole=True)] == [8, 9]
     assert [r.seq for r in said.unacked(whole=False)] == [9]
@@ -177,7 +177,7 @@ def test_whatever_the_system_does_no_attempt_is_forgotten_that_was_begun(
 
     journal = new_journal(tmp_path)
     for first in bad_days(faults, day):
-        memory = recall(str(tmp_path))
+        memory = load(str(tmp_path))
         known = {r.key for r in memory.unacked} | memory.begun.keys()
         assert memory.incarnation == "incarnation", f"{faults} from call {first} on"
         assert told.spawned <= known, f"{faults} from call {first} on"
@@ -191,7 +191,7 @@ def test_pids_of_another_boot_are_forgotten(tmp_path: Path) -> None:
     """A successor that is killed itself, before it could say that they are lost, must not lead the next to kill
     whoever has these pids now."""
     Journal(str(tmp_path), "incarnation", "another boot").rewrite(7, [Begun("1.0#1", 30.0, 99, 4711)], [])
-    memory = recall(str(tmp_path))
+    memory = load(str(tmp_path))
     assert (memory.incarnation != "incarnation", memory.begun["1.0#1"].pid) == (True, 0)
     Journal(str(tmp_path), memory.incarnation, boot_id()).rewrite(memory.seq, memory.begun.values(), memory.unacked)
-    assert recall(str(tmp_path)).begun["1.0#1"].pid == 0
+    assert load(str(tmp_path)).begun["1.0#1"].pid == 0

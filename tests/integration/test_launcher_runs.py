@@ -342,7 +342,7 @@ def test_a_limit_on_processes_of_the_jobs_user_is_named() -> None:
             # The limit is 0, which one process of a user who has none yet may exceed.
             await agent.start_of(one(agent, ground.template("sleep", "1000")))
             end = await agent.end_of(one(agent, ground.template("true"), "1.1#1"))
-            assert (end.reason, end.code) == ("withdrawn", None)  # it may start elsewhere, or later
+            assert (end.reason, end.code) == ("returned", None)  # it may start elsewhere, or later
             assert end.text.startswith("cannot start 'true': this user or this machine may have no more processes")
             assert (await agent.end_of(one(agent, ground.template("true", uid=0, gid=0), "1.2#1"))).reason == "ok"
 
@@ -359,7 +359,7 @@ def test_a_launcher_that_may_have_no_more_processes_says_so_and_lives_on(monkeyp
             await agent.start_of(one(agent, ground.template("sleep", "1000"), "1.1#1"))
             ground.limit_processes(agent.hello.pid, 1)
             end = await agent.end_of(one(agent, ground.template("true"), "1.2#1"))
-            assert end.reason == "withdrawn"
+            assert end.reason == "returned"
             assert end.text.startswith("the launcher cannot start a process for it: this user or this machine may have")
             ground.limit_processes(agent.hello.pid, 1000)
             assert (await agent.end_of(one(agent, ground.template("true"), "1.3#1"))).reason == "ok"

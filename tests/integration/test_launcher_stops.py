@@ -213,7 +213,7 @@ def test_many_are_stopped_together(lab: Lab) -> None:
     run(main())
 
 
-def test_what_has_not_started_can_be_given_back(lab: Lab) -> None:
+def test_what_has_not_started_can_be_returned(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent(millicpus=1000) as agent:
             gate = lab.fifo()
@@ -221,8 +221,8 @@ def test_what_has_not_started_can_be_given_back(lab: Lab) -> None:
             await agent.start_of(first)
             second = one(agent, lab.template("true"), "1.1#1")
             third = one(agent, lab.template("true"), "1.2#1")
-            agent.client.withdraw([first, second])
-            assert (await agent.end_of(second)).reason == "withdrawn"
+            agent.client.recall([first, second])
+            assert (await agent.end_of(second)).reason == "returned"
             gate.write_text("go\n")
             assert (await agent.end_of(third)).reason == "ok"
             assert (await agent.end_of(first)).reason == "ok"

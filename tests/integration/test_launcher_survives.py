@@ -203,7 +203,7 @@ def test_an_agent_ends_although_its_launcher_is_stopped_and_reads_nothing(
             agent = await lab.connect()
             os.kill(agent.hello.pid, signal.SIGSTOP)
             try:
-                agent.client.withdraw(["1.0#1" * 1_000_000])  # more than a socket takes
+                agent.client.recall(["1.0#1" * 1_000_000])  # more than a socket takes
                 await agent.client.close()
             finally:
                 os.kill(agent.hello.pid, signal.SIGCONT)

@@ -438,7 +438,7 @@ def test_while_the_disk_of_its_own_jobs_hangs_a_worker_hears_everything_and_ackn
         own.launcher_held("inc", {key_of(job.number)})
         own.handed_over([Ended(2, key, "ok")])
         assert own.limits() == {}  # nobody is told of what is not on disk
-        assert own.phase_of(job.number) is OutputPhase.QUEUED
+        assert own.phase_of(job.number) is OutputPhase.UNSTARTED
         assert own.unfinished() == []
         assert not own.all_saved
         agent.own_jobs_saved.assert_not_called()

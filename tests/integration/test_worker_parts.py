@@ -234,7 +234,7 @@ def test_a_follower_sees_each_write_where_inotify_has_nothing_left(
 
 def test_a_follower_waits_for_what_has_not_started(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
-        desk.phase = OutputPhase.QUEUED
+        desk.phase = OutputPhase.UNSTARTED
         following = asyncio.ensure_future(desk.read())
         await asyncio.sleep(0)
         desk.write(b"late\n")

@@ -78,7 +78,7 @@ def test_the_operator_says_how_much_is_kept_free(tmp_path: Path) -> None:
     at_site(tmp_path, body, LEASE)
 
 
-def test_starts_that_find_no_room_are_given_back_and_fail_nothing(tmp_path: Path) -> None:
+def test_starts_that_find_no_room_are_returned_and_fail_nothing(tmp_path: Path) -> None:
     """As where a quota says no, which is not seen from outside."""
 
     async def body(site: Site) -> None:

@@ -174,8 +174,8 @@ class Agent:
                 ]
                 confirmed_at = self._launcher.table.confirmed_at if self._launcher is not None else None
                 self._tell_launcher(lev.StartRequested(self._templates[number], wanted, confirmed_at))
-            case wm.Withdraw(keys):
-                self._tell_launcher(lev.WithdrawRequested([str(k) for k in keys]))
+            case wm.RecallAttempts(keys):
+                self._tell_launcher(lev.RecallRequested([str(k) for k in keys]))
             case wm.StopAttempts(keys, grace):
                 self._tell_launcher(lev.StopRequested([str(k) for k in keys], grace=grace))
             case wm.ConfirmLease(at):

@@ -62,7 +62,7 @@ class Launcher:
         self._journal_is_ours = False  # else it is a predecessor's, because the disk is full
         self._take_over()
 
-    def _recall(self) -> Recollection:
+    def _load(self) -> Recollection:
         said = Recollection(self.machine.journal_base)
         for line in self.machine.journal:
             match line:
@@ -76,7 +76,7 @@ class Launcher:
 
     def _take_over(self) -> None:
         """As `cluster.launcher.driver.LauncherDriver._take_over`: nothing of a predecessor's runs on."""
-        said, same_boot = self._recall(), self.machine.journal_readable and not self.machine.rebooted
+        said, same_boot = self._load(), self.machine.journal_readable and not self.machine.rebooted
         if not same_boot:
             self.machine.new_incarnation()
         for process in list(self.machine.processes.values()):
@@ -232,7 +232,7 @@ class Launcher:
         if not self.alive:
             return
         self.alive = False
-        self.machine.truth.orphans.update(AttemptKey.parse(b.key) for b in self._recall().begun.values())
+        self.machine.truth.orphans.update(AttemptKey.parse(b.key) for b in self._load().begun.values())
         self.world.tell(self.machine.name, "the launcher dies")
         self.world.at(REMAINS, partial(self._check_what_remains, self.world.now))
         for slot in list(self.slots.values()):
@@ -261,8 +261,8 @@ class Launcher:
                     self._begun.pop(report.key, None)
             case ev.Spawn():
                 pass  # all of a turn together, after the rest
-            case ev.TakeBack(number):
-                self._take_back(number)
+            case ev.RecallFromSlot(number):
+                self._recall(number)
             case ev.Signal(number, key, name):
                 if self._runs_alone(number, key):
                     self.machine.signal(key, name)
@@ -301,7 +301,7 @@ class Launcher:
         if self._runs_alone(number, key):
             self.machine.kill(key)
 
-    def _take_back(self, number: int) -> None:
+    def _recall(self, number: int) -> None:
         keys = []
         if slot := self.slots.get(number):
             keys = [h.item.key for h in slot.queue]
@@ -311,7 +311,7 @@ class Launcher:
                 self.table.leashes[number] = 0.0
         for key in keys:
             self._takes_back(key)
-        self._events.append(ev.TakenBack(number, keys))
+        self._events.append(ev.SlotReturned(number, keys))
 
     def _takes_back(self, key: str) -> None:
         self._begun.pop(key, None)
@@ -332,7 +332,7 @@ class Launcher:
             for spawn in spawns:
                 self._begun.pop(spawn.item.key)
                 text = "the launcher cannot write its journal"
-                self._events.append(ev.StartFailed(spawn.item.key, text, None, given_back=True))
+                self._events.append(ev.StartFailed(spawn.item.key, text, None, returned=True))
             return
         self._write_journal()
         self._die_at("begun")

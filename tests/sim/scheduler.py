@@ -442,6 +442,6 @@ def _short(assign: Assign) -> str:
 
 def _short_hello(hello: Hello) -> str:
     parts = []
-    for word, held in (("queued", hello.queued), ("running", hello.running), ("ended", hello.ended)):
+    for word, held in (("backlog", hello.backlog), ("running", hello.running), ("ended", hello.ended)):
         parts += [f"{word} {a.job}.{list(map(tuple, a.ranges))}#{a.attempt}" for a in held]
     return f"epoch {hello.epoch}, launcher {hello.incarnation[:4]}, {'; '.join(parts) or 'empty'}"

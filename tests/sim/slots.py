@@ -104,10 +104,10 @@ class Slot:
         machine, item = self.machine, self._busy.item
         key = AttemptKey.parse(item.key)
         if self._is_late(self._busy):
-            self._ended(ev.TakenBack(self.number, [item.key]))  # it hung, or was stopped, before it could start this
+            self._ended(ev.SlotReturned(self.number, [item.key]))  # it hung, or was stopped, before it could start this
             return
         if machine.disk.full:
-            self._ended(ev.StartFailed(item.key, "no space", None, given_back=True))
+            self._ended(ev.StartFailed(item.key, "no space", None, returned=True))
             return
         if self.world.chance(machine.launch_failures):
             machine.truth.launch_failures.add(key)

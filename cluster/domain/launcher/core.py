@@ -13,7 +13,7 @@ The life of an attempt (`Phase`); each arrow is a handler in `LauncherCore._TABL
     ---------------> QUEUED ----------------> STARTING -------------> RUNNING ------------------------> STOPPING
                        | ^     taken back      | |                       | leash, quit        grace over   |
                        | '---------------------' | StartFailed           '------------> KILLING <----------'
-             withdrawn v                         v                                         |
+             returned v                         v                                         |
                      Ended                     Ended      from RUNNING, STOPPING or KILLING: ProcessEnded -> Ended
 
 Admission is first come, first served by millicpus: the head of the backlog waits until it fits and nothing passes it,
@@ -57,19 +57,19 @@ from cluster.domain.launcher.messages import (
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
+    RecallFromSlot,
+    RecallRequested,
     Retire,
     Signal,
     SlotLost,
+    SlotReturned,
     Spawn,
     Started,
     StartFailed,
     StartRequested,
     StopRequested,
-    TakeBack,
-    TakenBack,
     Template,
     Tick,
-    WithdrawRequested,
 )
 from cluster.domain.launcher.slots import STALE, Slot, Slots, user_of
 from cluster.domain.session.leashes import cut_at, is_out
@@ -88,7 +88,7 @@ SLOT_LOST_TEXT = "the process that ran it was killed, and nobody knows how it en
 
 
 class Phase(Enum):
-    QUEUED = "queued"
+    BACKLOG = "backlog"
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -112,7 +112,7 @@ class Attempt:
 
     item: Item
     template: Template
-    phase: Phase = Phase.QUEUED
+    phase: Phase = Phase.BACKLOG
     slot: Slot | None = None
     pid: int = 0
     wall_us: int = 0
@@ -129,7 +129,7 @@ class Attempt:
 
 
 STARTED_PHASES = (Phase.RUNNING, Phase.STOPPING, Phase.KILLING)
-_IF_UNBEGUN = "withdraw"  # `wanted` of what is to go back unless it has begun
+_IF_UNBEGUN = "recall"  # `wanted` of what is to go back unless it has begun
 _KILLED = "killed"  # `wanted` of what is to be killed without a cause of ours: the launcher is told to quit
 
 
@@ -143,7 +143,7 @@ class LauncherCore:
         self.seq = seq
         self.unacked: deque[Started | Ended] = deque(unacked)
         self.attempts: dict[str, Attempt] = {}
-        self.backlog: deque[Attempt] = deque()  # withdrawn ones stay until they come to the head
+        self.backlog: deque[Attempt] = deque()  # returned ones stay until they come to the head
         self.slots = Slots()
         self.confirmed_at = 0.0
         self.quitting = False
@@ -205,9 +205,9 @@ class LauncherCore:
                 self._on_process(event, now, effects)
             case StartRequested():
                 self._on_start_requested(event, effects)
-            case WithdrawRequested() | StopRequested():
+            case RecallRequested() | StopRequested():
                 self._on_stop_requested(event, now, effects)
-            case TakenBack():
+            case SlotReturned():
                 self._on_taken_back(event.slot, event.keys, now, effects)
             case SlotLost():
                 self._on_slot_lost(event, now, effects)
@@ -235,10 +235,10 @@ class LauncherCore:
             leash = attempt.template.leash
             if leash is None or not is_out(at, before, leash):
                 continue
-            if attempt.phase is Phase.QUEUED:
-                self._withdraw(attempt, effects)
+            if attempt.phase is Phase.BACKLOG:
+                self._return(attempt, effects)
             elif attempt.phase is Phase.STARTING:
-                self._want(attempt, WithdrawRequested([attempt.key]), now, effects)
+                self._want(attempt, RecallRequested([attempt.key]), now, effects)
 
     # -- agent
 
@@ -252,12 +252,12 @@ class LauncherCore:
             self._alone_since = None
             self.capacity = event.capacity
             running = [k for k, a in self.attempts.items() if a.phase in STARTED_PHASES]
-            backlog = [k for k, a in self.attempts.items() if a.phase in (Phase.QUEUED, Phase.STARTING)]
+            backlog = [k for k, a in self.attempts.items() if a.phase in (Phase.BACKLOG, Phase.STARTING)]
             effects.append(Greet(running, backlog, list(self.unacked)))
 
     def _on_start_requested(self, event: StartRequested, effects: list[Effect]) -> None:
         leash = event.template.leash
-        self._forget_withdrawals({item.key for item in event.items})
+        self._forget_returns({item.key for item in event.items})
         for item in event.items:
             if item.key in self.attempts or item.key in self._ended_unacked:
                 continue  # said twice: an attempt runs at most once
@@ -272,24 +272,24 @@ class LauncherCore:
                 and is_out(self.confirmed_at, event.confirmed_at, leash)
             )
             if self.quitting or lapsed:
-                self._withdraw(attempt, effects)
+                self._return(attempt, effects)
 
-    def _forget_withdrawals(self, keys: set[str]) -> None:
+    def _forget_returns(self, keys: set[str]) -> None:
         """Who starts again what was given back has heard of that, though it could not acknowledge it: what came before
         is not settled. Told once more, it would seem to concern the new start."""
-        again = {key for key in keys if self._ended_unacked.get(key) == "withdrawn"}
+        again = {key for key in keys if self._ended_unacked.get(key) == "returned"}
         if again:
             self.unacked = deque(r for r in self.unacked if not (isinstance(r, Ended) and r.key in again))
             for key in again:
                 del self._ended_unacked[key]
 
-    def _on_stop_requested(self, event: WithdrawRequested | StopRequested, now: float, effects: list[Effect]) -> None:
+    def _on_stop_requested(self, event: RecallRequested | StopRequested, now: float, effects: list[Effect]) -> None:
         for key in event.keys:
             attempt = self.attempts.get(key)
             if attempt is None:
                 continue  # it ended: stopping a finished attempt succeeds and does nothing
-            if attempt.phase is Phase.QUEUED:
-                self._withdraw(attempt, effects)
+            if attempt.phase is Phase.BACKLOG:
+                self._return(attempt, effects)
             elif attempt.phase is Phase.STARTING:
                 self._want(attempt, event, now, effects)
             elif isinstance(event, StopRequested):
@@ -298,25 +298,25 @@ class LauncherCore:
     def _on_quit_requested(self, event: QuitRequested, now: float, effects: list[Effect]) -> None:
         self.quitting = True
         for attempt in list(self.attempts.values()):
-            if attempt.phase is Phase.QUEUED:
-                self._withdraw(attempt, effects)
+            if attempt.phase is Phase.BACKLOG:
+                self._return(attempt, effects)
             elif attempt.phase is Phase.STARTING:
-                self._want(attempt, _KILLED if event.kill else WithdrawRequested([attempt.key]), now, effects)
+                self._want(attempt, _KILLED if event.kill else RecallRequested([attempt.key]), now, effects)
             elif event.kill:
                 self._kill(attempt, None, now, effects)
 
     # -- slots
 
     def _want(
-        self, attempt: Attempt, what: WithdrawRequested | StopRequested | str, now: float, effects: list[Effect]
+        self, attempt: Attempt, what: RecallRequested | StopRequested | str, now: float, effects: list[Effect]
     ) -> None:
-        """It was handed to a slot and may not have begun: if not, it is withdrawn; else it gets what is wanted when it
+        """It was handed to a slot and may not have begun: if not, it is returned; else it gets what is wanted when it
         has started. A slot that does not get so far, because it hangs or was stopped, is killed after a while."""
         assert attempt.slot is not None
-        if not isinstance(what, WithdrawRequested) and attempt.deadline is None:
+        if not isinstance(what, RecallRequested) and attempt.deadline is None:
             grace = attempt.template.grace if isinstance(what, StopRequested) and what.grace is None else 0.0
             self._set_deadline(attempt, now + grace + DYING)
-        if isinstance(what, WithdrawRequested):
+        if isinstance(what, RecallRequested):
             attempt.wanted = attempt.wanted or _IF_UNBEGUN
         elif not isinstance(attempt.wanted, str) or attempt.wanted == _IF_UNBEGUN:
             attempt.wanted = what
@@ -325,7 +325,7 @@ class LauncherCore:
     def _clear(self, slot: Slot, effects: list[Effect]) -> None:
         if not slot.clearing:
             slot.clearing = True
-            effects.append(TakeBack(slot.number))
+            effects.append(RecallFromSlot(slot.number))
 
     def _on_taken_back(self, number: int, keys: Iterable[str], now: float, effects: list[Effect]) -> None:
         if not self.slots.holds(number):
@@ -347,13 +347,13 @@ class LauncherCore:
         self._note_ahead(slot)
 
     def _requeue(self, attempts: Sequence[Attempt], effects: list[Effect]) -> None:
-        """To the front again, in their order; those that somebody wished gone are withdrawn."""
+        """To the front again, in their order; those that somebody wished gone are returned."""
         for attempt in reversed(attempts):
-            attempt.phase, attempt.slot, attempt.deadline = Phase.QUEUED, None, None
+            attempt.phase, attempt.slot, attempt.deadline = Phase.BACKLOG, None, None
             self.backlog.appendleft(attempt)
         for attempt in attempts:
             if attempt.wanted is not None:
-                self._withdraw(attempt, effects)
+                self._return(attempt, effects)
 
     def _on_slot_lost(self, event: SlotLost, now: float, effects: list[Effect]) -> None:
         """A slot that was closed, or told to retire, is not ours any more."""
@@ -438,7 +438,7 @@ class LauncherCore:
             self._kill(attempt, None if wanted == _KILLED else wanted, now, effects)
 
     def _on_start_failed(self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]) -> None:
-        if event.given_back:
+        if event.returned:
             self._give_back(attempt, event.text, effects)
         else:
             self._forget(attempt)
@@ -491,7 +491,7 @@ class LauncherCore:
                 self._more_since = now  # between, whoever wants something else is heard
                 return
             attempt = backlog[0]
-            if attempt.phase is not Phase.QUEUED:
+            if attempt.phase is not Phase.BACKLOG:
                 backlog.popleft()
                 continue
             cpus = attempt.template.cpus
@@ -523,7 +523,7 @@ class LauncherCore:
             for slot, room in takers:
                 if room <= round_:
                     continue
-                while self.backlog and self.backlog[0].phase is not Phase.QUEUED:
+                while self.backlog and self.backlog[0].phase is not Phase.BACKLOG:
                     self.backlog.popleft()
                 if not self.backlog or self.backlog[0].template is not template:
                     return
@@ -567,8 +567,8 @@ class LauncherCore:
             leash = attempt.template.leash
             if leash is None or not attempt.leashed or not is_out(now, self.confirmed_at, leash):
                 continue
-            if attempt.phase is Phase.QUEUED:
-                self._withdraw(attempt, effects)
+            if attempt.phase is Phase.BACKLOG:
+                self._return(attempt, effects)
                 continue
             if attempt.phase is Phase.STARTING:
                 self._want(attempt, "lease", now, effects)
@@ -609,13 +609,13 @@ class LauncherCore:
             self._clear(slot, effects)
         return slot.number
 
-    def _withdraw(self, attempt: Attempt, effects: list[Effect]) -> None:
+    def _return(self, attempt: Attempt, effects: list[Effect]) -> None:
         self._give_back(attempt, "", effects)
 
     def _give_back(self, attempt: Attempt, why: str, effects: list[Effect]) -> None:
         """It has not started here. `why`: what this machine lacks for it, if that is the reason."""
         self._forget(attempt)
-        self._report(Ended(self._next_seq(), attempt.key, "withdrawn", text=why), effects)
+        self._report(Ended(self._next_seq(), attempt.key, "returned", text=why), effects)
 
     # -- bookkeeping
 
@@ -632,7 +632,7 @@ class LauncherCore:
     def _forget(self, attempt: Attempt) -> None:
         del self.attempts[attempt.key]
         self._drop_leash(attempt)
-        attempt.phase = Phase.ENDED  # whatever still refers to it (the backlog) must not take it for queued
+        attempt.phase = Phase.ENDED  # whatever still refers to it (the backlog) must not take it for waiting
 
     def _drop_leash(self, attempt: Attempt) -> None:
         leash = attempt.template.leash

@@ -83,7 +83,7 @@ class StartRequested:
 
 
 @dataclass(slots=True)
-class WithdrawRequested:
+class RecallRequested:
     """Give these back if they have not started; those that have go on."""
 
     keys: list[str]
@@ -118,13 +118,13 @@ class ProcessStarted:
 
 @dataclass(slots=True)
 class StartFailed:
-    """It could not be started. `code` as a shell would say: 127 not found, 126 not runnable. `given_back`: it is not
+    """It could not be started. `code` as a shell would say: 127 not found, 126 not runnable. `returned`: it is not
     the command that is at fault but this machine, which lacks something now: it may start elsewhere, or here later."""
 
     key: str
     text: str
     code: int | None
-    given_back: bool = False
+    returned: bool = False
 
 
 @dataclass(slots=True)
@@ -147,8 +147,8 @@ class ProcessEnded:
 
 
 @dataclass(slots=True)
-class TakenBack:
-    """The slot has not begun these of what it was handed, and will not: the answer to TakeBack."""
+class SlotReturned:
+    """The slot has not begun these of what it was handed, and will not: the answer to RecallFromSlot."""
 
     slot: int
     keys: list[str]
@@ -190,13 +190,13 @@ Event = (
     | AgentLost
     | AgentAcked
     | StartRequested
-    | WithdrawRequested
+    | RecallRequested
     | StopRequested
     | LeaseConfirmed
     | ProcessStarted
     | StartFailed
     | ProcessEnded
-    | TakenBack
+    | SlotReturned
     | SlotLost
     | FoundUnfinished
     | Tick
@@ -219,7 +219,7 @@ class Ended(NamedTuple):
     """Report: it ended, and nothing of it runs.
 
     reason: `ok`, `exit:N`, `signal:NAME`, `timeout:run`, `lease` (the leash was over), `cancelled` or whatever
-        else the stop gave, `launch_failed`, `withdrawn` (it never started and never will), `lost` (its end
+        else the stop gave, `launch_failed`, `returned` (it never started and never will), `lost` (its end
         cannot be known).
     code: exit code, or None. For `launch_failed` what a shell would say (126, 127).
     signal: what ended it; when we stopped it and it then exited by itself, the last signal that we sent.
@@ -256,8 +256,8 @@ class Spawn:
 
 
 @dataclass(slots=True)
-class TakeBack:
-    """Let the slot begin nothing more of what it was handed; then say TakenBack."""
+class RecallFromSlot:
+    """Let the slot begin nothing more of what it was handed; then say SlotReturned."""
 
     slot: int
 
@@ -315,4 +315,4 @@ class Exit:
     pass
 
 
-Effect = Spawn | TakeBack | Signal | Kill | KillSlot | Retire | JournalReport | Greet | Exit
+Effect = Spawn | RecallFromSlot | Signal | Kill | KillSlot | Retire | JournalReport | Greet | Exit

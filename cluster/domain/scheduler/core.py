@@ -366,7 +366,7 @@ class SchedulerCore:
     def _compare(self, worker: Worker, hello: Hello) -> None:
         """Both sides say what they hold. What only we believe in never started, if the launcher can't have forgotten;
         else nobody knows. What only the worker holds is not its own any more."""
-        listed = by_attempt((*hello.queued, *hello.running, *hello.ended))
+        listed = by_attempt((*hello.backlog, *hello.running, *hello.ended))
         remembers = hello.incarnation == worker.record.incarnation
         for number in sorted(worker.jobs):
             job = self.jobs[number]
@@ -380,7 +380,7 @@ class SchedulerCore:
         for (number, attempt), tasks in by_attempt(hello.running).items():
             self._reports.started(worker, number, attempt, tasks)
         # Of what has ended, too: its report will not be taken, so that its output must come another way.
-        for (number, attempt), tasks in by_attempt((*hello.queued, *hello.running, *hello.ended)).items():
+        for (number, attempt), tasks in by_attempt((*hello.backlog, *hello.running, *hello.ended)).items():
             self._disown_strangers(worker, number, attempt, tasks)
         for number in sorted(worker.jobs):
             job = self.jobs[number]
@@ -503,7 +503,7 @@ class SchedulerCore:
 
     def _send_assign(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
         spec, ranges = job.record.spec, tuple(tasks.ranges())
-        first = worker.specs.recall(job.number) is None
+        first = worker.specs.get(job.number) is None
         attempts = Attempts(job.number, attempt, ranges)
         sent_spec = spec.without_lines() if first else None
         if sent_spec is not None:

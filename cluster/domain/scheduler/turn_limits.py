@@ -28,7 +28,7 @@ def weight(event: Event) -> int:
         case CancelRequested(targets=targets):
             return sum(1 + len(target.ranges or ()) // 8 for target in targets)
         case SessionOpened(hello=hello):
-            return 1 + sum(len(a.ranges) for a in (*hello.queued, *hello.running, *hello.ended)) // 8
+            return 1 + sum(len(a.ranges) for a in (*hello.backlog, *hello.running, *hello.ended)) // 8
         case JobSubmitted():
             return 2
         case _:

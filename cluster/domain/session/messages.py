@@ -46,7 +46,7 @@ class Hello:
     incarnation: str  # of its launcher: another one may have forgotten attempts
     millicpus: int
     epoch: int  # highest scheduler epoch it has obeyed
-    queued: tuple[Attempts, ...] = ()
+    backlog: tuple[Attempts, ...] = ()
     running: tuple[Attempts, ...] = ()
     ended: tuple[Attempts, ...] = ()  # not acknowledged; their reports follow
     no_room: str = ""  # why it takes nothing just now

@@ -35,7 +35,7 @@ class SpecMemory(Generic[T]):
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def recall(self, job: int) -> Remembered[T] | None:
+    def get(self, job: int) -> Remembered[T] | None:
         """Of an assign without a spec. None when the job was never assigned, or is forgotten."""
         remembered = self._jobs.get(job)
         if remembered is not None:

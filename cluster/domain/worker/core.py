@@ -58,6 +58,7 @@ from cluster.domain.worker.messages import (
     LauncherReported,
     OpenSession,
     PushOutput,
+    RecallAttempts,
     RemoveOutput,
     RoomMeasured,
     SaveEpoch,
@@ -70,7 +71,6 @@ from cluster.domain.worker.messages import (
     Start,
     StartItem,
     StopAttempts,
-    Withdraw,
     WorkerEffect,
     WorkerEvent,
 )
@@ -116,7 +116,7 @@ class WorkerCore:
             None  # when the last word was sent that a scheduler has confirmed to this agent
         )
         self.running: dict[AttemptKey, None] = {}
-        self.queued: dict[AttemptKey, None] = {}
+        self.backlog: dict[AttemptKey, None] = {}
         self._connect = connect
         self._launcher = False
         self._incarnation = ""
@@ -193,8 +193,8 @@ class WorkerCore:
         return max(at, self._listens_until)
 
     def holds(self, key: AttemptKey) -> bool:
-        """Whether the launcher has it, queued or running."""
-        return key in self.running or key in self.queued
+        """Whether the launcher has it, in its backlog or running."""
+        return key in self.running or key in self.backlog
 
     @property
     def connected(self) -> bool:
@@ -202,10 +202,10 @@ class WorkerCore:
         return self._state is SessionState.OPEN
 
     def has_ended(self, key: AttemptKey) -> bool:
-        """Whether it ran here and ended, and the scheduler has not acknowledged that yet. One that was withdrawn never
+        """Whether it ran here and ended, and the scheduler has not acknowledged that yet. One that was returned never
         ran: it may be assigned again, here or elsewhere, and its output is still to come."""
         end = self.outbox.ended.get(key)
-        return end is not None and end.reason != "withdrawn"
+        return end is not None and end.reason != "returned"
 
     # -- launcher
 
@@ -213,7 +213,7 @@ class WorkerCore:
         self._launcher = True
         self._incarnation = event.incarnation
         self.running = dict.fromkeys(_cluster_keys(event.running))
-        self.queued = dict.fromkeys(_cluster_keys(event.backlog))
+        self.backlog = dict.fromkeys(_cluster_keys(event.backlog))
         self.outbox = Outbox()
         self._connect_at = now
         self._on_reports(event.reports, now, effects)
@@ -234,14 +234,14 @@ class WorkerCore:
             if key is None:
                 theirs.append(report)
                 continue
-            self.queued.pop(key, None)
+            self.backlog.pop(key, None)
             if isinstance(report, Started):
                 # Told again after a reconnect, it may have ended meanwhile; then that is told next.
                 self.running[key] = None
                 self.room.started()
             else:
                 self.running.pop(key, None)
-                if report.reason == "withdrawn" and report.text:
+                if report.reason == "returned" and report.text:
                     self.room.start_failed(report.text, now)
             if key in self._disowned:
                 if isinstance(report, Ended):
@@ -274,7 +274,7 @@ class WorkerCore:
             epoch=self.epoch,
             home=self.home,
             uptime=now,
-            queued=group(k for k in self.queued if k not in self._disowned),
+            backlog=group(k for k in self.backlog if k not in self._disowned),
             running=group(k for k in self.running if k not in self._disowned),
             ended=group(self.outbox.ended),
             no_room=self.room.shortage,
@@ -286,7 +286,7 @@ class WorkerCore:
             return
         self._state = SessionState.NONE
         self._connect = self._connect and not event.for_good
-        most = BACKOFF_MOST if self.running or self.queued else BACKOFF_IDLE
+        most = BACKOFF_MOST if self.running or self.backlog else BACKOFF_IDLE
         longest = min(most, BACKOFF_FIRST * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         # Half fixed, half by chance: a thousand workers that lost one scheduler do not come back at one moment.
@@ -313,8 +313,8 @@ class WorkerCore:
                 if keys := self._held(command.attempts):
                     effects.append(StopAttempts(keys, command.grace))
             case Recall():
-                if keys := tuple(k for k in self._held(command.attempts) if k in self.queued):
-                    effects.append(Withdraw(keys))
+                if keys := tuple(k for k in self._held(command.attempts) if k in self.backlog):
+                    effects.append(RecallAttempts(keys))
             case Disown():
                 self._on_disown(command.attempts, effects)
 
@@ -331,7 +331,7 @@ class WorkerCore:
         self._state, self._lease, self._failures = SessionState.OPEN, welcome.lease, 0
         self._specs = SpecMemory()
         self._refused = {}  # the hello has said that they are not here; they may have been given to others since
-        self.outbox.take_back()
+        self.outbox.resend()
         self._reported_at = now - REPORT_EVERY
         self._heartbeat, self._heartbeat_at, self._farewell = 0, now + welcome.lease / HEARTBEATS, None
         self._on_lease_confirmed(0, now, effects)
@@ -354,7 +354,7 @@ class WorkerCore:
 
     def _on_assign(self, assign: Assign, effects: list[WorkerEffect]) -> None:
         job = assign.attempts.job
-        remembered = self._specs.recall(job)
+        remembered = self._specs.get(job)
         if assign.spec is not None and (remembered is None or remembered.what != assign.spec):
             template = self._specs.remember(job, assign.spec, assign.spec)
             effects.append(Define(template, job, assign.job_id, assign.spec, assign.leash))
@@ -375,14 +375,14 @@ class WorkerCore:
             line = assign.lines[position] if assign.lines else None
             number = key.index + 1 if assign.lines else spec.number_of(key.index) if spec.array else None
             items.append(StartItem(key, number, line))
-            self.queued[key] = None
+            self.backlog[key] = None
         if items:
             effects.append(Start(template, tuple(items)))
 
     def _held(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
         """Which of these the launcher has."""
-        if attempts.count > len(self.queued) + len(self.running):
-            return tuple(key for key in (*self.running, *self.queued) if key in attempts)
+        if attempts.count > len(self.backlog) + len(self.running):
+            return tuple(key for key in (*self.running, *self.backlog) if key in attempts)
         return tuple(key for key in attempts if self.holds(key))
 
     def _on_disown(self, attempts: Attempts, effects: list[WorkerEffect]) -> None:
@@ -433,8 +433,8 @@ class WorkerCore:
             return
         if self._state is SessionState.OPEN:
             self._send_heartbeat(now, effects)
-        if self.room.shortage and self.queued and self._launcher:
-            effects.append(Withdraw(tuple(self.queued)))
+        if self.room.shortage and self.backlog and self._launcher:
+            effects.append(RecallAttempts(tuple(self.backlog)))
 
     # -- time
 
@@ -475,18 +475,18 @@ class WorkerCore:
 
     def _let_go(self, effects: list[WorkerEffect]) -> None:
         """Of what the launcher holds."""
-        if self._stopping and (held := (*self.running, *self.queued)):
-            # Of these some may have started meanwhile; a stop withdraws those that have not.
+        if self._stopping and (held := (*self.running, *self.backlog)):
+            # Of these some may have started meanwhile; a stop recalls those that have not.
             effects.append(StopAttempts(held))
-        elif self.queued:
-            effects.append(Withdraw(tuple(self.queued)))
+        elif self.backlog:
+            effects.append(RecallAttempts(tuple(self.backlog)))
 
     def _finish_if_done(self, now: float, effects: list[WorkerEffect]) -> None:
         if self._finished:
             return
         silent = now >= self._silence_ends(self._closing or 0.0)
         unknown = not self._incarnation  # what a launcher holds that an earlier agent has left
-        if self._stopping and (self.running or self.queued or unknown):
+        if self._stopping and (self.running or self.backlog or unknown):
             if self._launcher:
                 self._closing = now + GOODBYE  # the grace of each bounds this, and its end is to be reported too
                 return
@@ -494,7 +494,7 @@ class WorkerCore:
                 return  # the launcher has died: only the next one can kill what that left, and say what is lost
         # Once the scheduler has answered the farewell it assigns nothing more, and knows of all that was refused.
         answered = self._farewell is not None and self._farewell not in self._asked
-        settled = answered and self.outbox.is_empty and not (self.queued or self._refused)
+        settled = answered and self.outbox.is_empty and not (self.backlog or self._refused)
         if self._state is not SessionState.OPEN or settled or silent:
             self._finished = True
             effects.append(Finished())

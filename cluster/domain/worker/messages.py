@@ -161,7 +161,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
+class RecallAttempts:
     """Give back those that have not started."""
 
     keys: tuple[AttemptKey, ...]
@@ -223,7 +223,7 @@ WorkerEffect = (
     | SaveEpoch
     | Define
     | Start
-    | Withdraw
+    | RecallAttempts
     | StopAttempts
     | ConfirmLease
     | AckJournal

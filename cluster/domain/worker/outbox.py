@@ -54,7 +54,7 @@ class Outbox:
         self._sent, self._unsent = self._unsent[:count], self._unsent[count:]
         return self._sent
 
-    def take_back(self) -> None:
+    def resend(self) -> None:
         """What was under way may not have arrived: a new session says it again."""
         self._unwanted.clear()
         self._unsent, self._sent = self._sent + self._unsent, []

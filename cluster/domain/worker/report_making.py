@@ -57,7 +57,7 @@ def build_report(entries: Sequence[JournalEntry], sequence: int, refused: Iterab
             continue
         if what.reason == "ok":
             ok.append((key, what))
-        elif what.reason == "withdrawn":
+        elif what.reason == "returned":
             returned.append(key)
         else:
             ended.append(_task_end(key, what))

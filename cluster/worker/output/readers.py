@@ -27,7 +27,7 @@ NOTHING = Part(b"", 0)
 
 
 class OutputPhase(Enum):
-    QUEUED = "queued"
+    UNSTARTED = "unstarted"
     RUNNING = "running"
     ENDED = "ended"
     UNKNOWN = "unknown"
@@ -89,7 +89,7 @@ class Readers:
         waiting = self._waiting.setdefault(key, set())
         waiting.add(news)
         try:
-            while wanted.follow and self.phase_of(key) is OutputPhase.QUEUED:
+            while wanted.follow and self.phase_of(key) is OutputPhase.UNSTARTED:
                 news.clear()
                 await news.wait()
             async with AsyncExitStack() as stack:

@@ -33,14 +33,14 @@ from cluster.worker.templates import Templates
 
 logger = logging.getLogger(__name__)
 
-_PHASES = {TaskState.READY: OutputPhase.QUEUED, TaskState.RUNNING: OutputPhase.RUNNING}
+_PHASES = {TaskState.READY: OutputPhase.UNSTARTED, TaskState.RUNNING: OutputPhase.RUNNING}
 
 T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds before a write that failed is tried again; twice as long each time
 PATIENCE = 10.0  # seconds that who starts, stops or asks for a job waits for the disk
 LOST_EXIT = 70  # EX_SOFTWARE, as the scheduler says it of a task whose end nobody knows
-_SPECIAL_EXITS = {"lost": LOST_EXIT, "withdrawn": 143}  # stopped before it ran: 128 + SIGTERM, as if it had begun
+_SPECIAL_EXITS = {"lost": LOST_EXIT, "returned": 143}  # stopped before it ran: 128 + SIGTERM, as if it had begun
 
 
 def key_of(number: int) -> AttemptKey:
@@ -242,7 +242,7 @@ class OwnJobs:
                 end = replace(job, state=TaskState.FAILED, reason="lost", exit_code=LOST_EXIT, ended_at=now)
                 settled.append(end)
             elif job.cancelled_by:  # the launcher that was to stop it was dead, and nobody had noticed
-                code = _SPECIAL_EXITS["withdrawn"]
+                code = _SPECIAL_EXITS["returned"]
                 end = replace(job, state=TaskState.CANCELLED, reason="cancelled", exit_code=code, ended_at=now)
                 settled.append(end)
             else:
@@ -342,7 +342,7 @@ def _after(job: OwnJob, report: Started | Ended) -> OwnJob:
         return replace(job, state=TaskState.RUNNING, started_at=report.at / 1e6)
     if report.reason == "ok":
         state, reason = TaskState.SUCCEEDED, "ok"
-    elif report.reason in ("cancelled", "withdrawn"):
+    elif report.reason in ("cancelled", "returned"):
         state, reason = TaskState.CANCELLED, "cancelled"
     else:
         state, reason = TaskState.FAILED, report.reason

@@ -35,7 +35,7 @@ class NullLauncher:
             reports.append(Ended(self._seq, item.key, "ok", 0, None, now, 1000))
         self._reports.put_nowait(reports)
 
-    def withdraw(self, keys: Iterable[str]) -> None:
+    def recall(self, keys: Iterable[str]) -> None:
         pass
 
     def stop(self, keys: Iterable[str], reason: str = "cancelled", grace: float | None = None) -> None:
