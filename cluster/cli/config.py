@@ -66,31 +66,31 @@ def _client() -> list[Row]:
 
 
 def _role(ctx: click.Context, name: str) -> list[Row]:
-    """A role's options as its command would see them without flags."""
+    """A daemon's options as its command would see them without flags."""
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)
     command = root.command.get_command(root, name)
-    assert command is not None, "both roles are commands"
-    role = command.make_context(name, [], parent=root, resilient_parsing=True)
+    assert command is not None, "both daemons are commands"
+    daemon = command.make_context(name, [], parent=root, resilient_parsing=True)
     path = str(config_path())
     rows: list[Row] = []
     for key, option in keys_of(command).items():
-        source = role.get_parameter_source(key)
-        variable = option.resolve_envvar_value(role)
+        source = daemon.get_parameter_source(key)
+        variable = option.resolve_envvar_value(daemon)
         if source is ParameterSource.ENVIRONMENT or variable is not None:
-            words = f"{role.auto_envvar_prefix}_{key.upper()}"
-            _check(role, option, words, variable)
+            words = f"{daemon.auto_envvar_prefix}_{key.upper()}"
+            _check(daemon, option, words, variable)
         else:
             words = path if source is ParameterSource.DEFAULT_MAP else "default"
-        value = role.params.get(key)
+        value = daemon.params.get(key)
         rows.append((f"{name}.{key}", value / 1000 if key == "cpus" and value else value, words))
     return rows
 
 
-def _check(role: click.Context, option: click.Option, name: str, variable: str | None) -> None:
-    """What the role would refuse is not in force."""
+def _check(daemon: click.Context, option: click.Option, name: str, variable: str | None) -> None:
+    """What the daemon would refuse is not in force."""
     try:
-        option.type.convert(variable, option, role)
+        option.type.convert(variable, option, daemon)
     except click.UsageError as error:
         raise InvalidInput(f"{name}: {error.message}") from None
 

@@ -1,4 +1,4 @@
-"""What the two role commands share: their section of the configuration file, and saying that they are ready."""
+"""What the two daemon commands share: their section of the configuration file, and saying that they are ready."""
 
 import os
 from typing import Any
@@ -12,7 +12,7 @@ from cluster.domain.base.errors import InvalidInput
 NOT_CONFIGURED = {"help", "join"}
 
 
-class RoleCommand(click.Command):
+class DaemonCommand(click.Command):
     """A command whose options may also stand in the configuration file, in the section of its name."""
 
     def make_context(

@@ -28,7 +28,7 @@ CA_FILE = "ca.pem"  # of the scheduler's directory, from its first start on
 DEFAULT_PORT, DEFAULT_JOIN_PORT = 50000, 50001
 STOP_PATIENCE = 60.0  # seconds: a worker first gives its jobs their grace
 
-ROLES = ("scheduler", "worker")
+DAEMONS = ("scheduler", "worker")
 
 
 def is_running(root: Path) -> bool:
@@ -75,19 +75,19 @@ def down(root: Path) -> list[str]:
     with _locked(root):
         running = _alive(root)
         said = []
-        for role in reversed(ROLES):  # the worker first: it still has ends to report
-            process = running[role]
+        for daemon in reversed(DAEMONS):  # the worker first: it still has ends to report
+            process = running[daemon]
             if process is None:
                 continue
             if not processes.stop(process, STOP_PATIENCE):
-                raise ClusterError(f"the {role} (process {process.pid}) did not stop within {STOP_PATIENCE:g} s")
-            said.append(f"stopped the {role}{' and its jobs' if role == 'worker' else ''}")
+                raise ClusterError(f"the {daemon} (process {process.pid}) did not stop within {STOP_PATIENCE:g} s")
+            said.append(f"stopped the {daemon}{' and its jobs' if daemon == 'worker' else ''}")
         return said
 
 
 def _stop_all(running: dict[str, Process | None]) -> None:
-    for role in reversed(ROLES):  # the worker first: it still has ends to report
-        if process := running[role]:
+    for daemon in reversed(DAEMONS):  # the worker first: it still has ends to report
+        if process := running[daemon]:
             processes.stop(process, STOP_PATIENCE)
 
 
@@ -174,17 +174,17 @@ def _listening(port: int, join_port: int) -> list[str]:
     return ["--listen", f"{LOOPBACK}:{port}", "--join-listen", f"{LOOPBACK}:{join_port}"]
 
 
-def _start(root: Path, running: dict[str, Process | None], role: str, arguments: list[str]) -> None:
+def _start(root: Path, running: dict[str, Process | None], daemon: str, arguments: list[str]) -> None:
     """Starts one of the two, which is known to `down` from its first moment: we may be killed before it is ready."""
     # The directory is named, because variables and the file may speak of another scheduler or worker.
-    place = ["--directory", str(root / role)]
-    log = root / f"{role}.log"
+    place = ["--directory", str(root / daemon)]
+    log = root / f"{daemon}.log"
     try:
-        running[role] = processes.start(
-            [role, *place, *arguments], root, log, lambda process: _save(root, {**running, role: process})
+        running[daemon] = processes.start(
+            [daemon, *place, *arguments], root, log, lambda process: _save(root, {**running, daemon: process})
         )
     except DidNotStart as error:
-        failure = ClusterError(f"the {role} did not start: {error}")
+        failure = ClusterError(f"the {daemon} did not start: {error}")
         failure.exit_code = error.code or failure.exit_code
         raise failure from None
     _save(root, running)
@@ -210,8 +210,10 @@ def _is_free(port: int) -> bool:
 def _alive(root: Path) -> dict[str, Process | None]:
     """The processes that embedded.json names, where they still run."""
     said = _said(root)
-    named = {role: Process(**said[role]) for role in ROLES if said.get(role)}
-    return {role: named[role] if role in named and processes.is_alive(named[role]) else None for role in ROLES}
+    named = {daemon: Process(**said[daemon]) for daemon in DAEMONS if said.get(daemon)}
+    return {
+        daemon: named[daemon] if daemon in named and processes.is_alive(named[daemon]) else None for daemon in DAEMONS
+    }
 
 
 def _said(root: Path) -> dict[str, Any]:
@@ -225,7 +227,7 @@ def _said(root: Path) -> dict[str, Any]:
 
 def _save(root: Path, running: dict[str, Process | None], millicpus: int | None = None) -> None:
     """`millicpus`: what its worker was told to offer; None: nothing."""
-    content: dict[str, Any] = {role: asdict(process) for role, process in running.items() if process}
+    content: dict[str, Any] = {daemon: asdict(process) for daemon, process in running.items() if process}
     content["address"] = (local_scheduler(root) or _said(root)).get("address")
     content["millicpus"] = millicpus
     write_anyhow(root / EMBEDDED_FILE, json.dumps(content).encode())

@@ -1,4 +1,4 @@
-"""What the roles log: lines on stderr for people or, one JSON object each, for collectors."""
+"""What the daemons log: lines on stderr for people or, one JSON object each, for collectors."""
 
 import logging
 import re

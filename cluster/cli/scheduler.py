@@ -1,4 +1,4 @@
-"""`cluster scheduler`: the scheduler role."""
+"""`cluster scheduler`: the scheduler daemon."""
 
 import asyncio
 import sys
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster.cli.daemons import RoleCommand, say_ready
+from cluster.cli.daemons import DaemonCommand, say_ready
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
 from cluster.client.config import state_root
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cluster.scheduler.process import ReadyScheduler
 
 
-@click.command(cls=RoleCommand)
+@click.command(cls=DaemonCommand)
 @click.option(
     "--listen", default="0.0.0.0:50000", show_default=True, metavar="HOST:PORT", help="Serve here; port 0: any free."
 )

@@ -1,4 +1,4 @@
-"""`cluster worker`: the worker role; and `cluster worker list`."""
+"""`cluster worker`: the worker daemon; and `cluster worker list`."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from cluster.cli.daemons import RoleCommand, say_ready
+from cluster.cli.daemons import DaemonCommand, say_ready
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, SIZE, as_json, connection, quiet, yes
 from cluster.cli.secret_hiding import handed_over, start_again_without
@@ -23,8 +23,8 @@ from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.domain.trust.tokens import VERSION, parse_join_token
 
 
-class WorkerGroup(RoleCommand, click.Group):
-    """Both a role, when it stands alone, and a group."""
+class WorkerGroup(DaemonCommand, click.Group):
+    """Both a daemon, when it stands alone, and a group."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -9,7 +9,7 @@ The file is TOML:
     [worker]
     cpus = 4
 
-[client] is read here; the keys of the roles' sections are their commands' options, checked by the command line.
+[client] is read here; the keys of the daemons' sections are their commands' options, checked by the command line.
 """
 
 import os

@@ -82,12 +82,12 @@ class Command:
     def pids(self) -> dict[str, int]:
         """The processes of its embedded cluster: `scheduler` and `worker`."""
         said = json.loads((self.home / "embedded.json").read_text())
-        return {role: said[role]["pid"] for role in ("scheduler", "worker")}
+        return {daemon: said[daemon]["pid"] for daemon in ("scheduler", "worker")}
 
     @contextmanager
-    def frozen(self, role: str) -> Iterator[None]:
+    def frozen(self, daemon: str) -> Iterator[None]:
         """One of those processes keeps its connections and answers nothing."""
-        pid = self.pids()[role]
+        pid = self.pids()[daemon]
         os.kill(pid, signal.SIGSTOP)
         try:
             yield

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.domain.session.leashes import survived_absence
 from tests.acceptance.command import Command
-from tests.acceptance.roles import Roles
+from tests.acceptance.daemons import Daemons
 
 pytestmark = pytest.mark.slow
 
@@ -15,39 +15,39 @@ LEASE, LOST_AFTER = 3.0, 18.0  # seconds: an absence of 13 s is outlived
 
 def test_jobs_outlive_an_absence_of_the_scheduler_that_is_just_shorter_than_promised(command: Command) -> None:
     """Six tasks run on two workers all the time. (With a fixed leash and slow reconnects all of them were lost.)"""
-    with Roles(command) as roles:
+    with Daemons(command) as daemons:
         before = time.monotonic()
-        roles.start_scheduler("--lease", str(LEASE))
+        daemons.start_scheduler("--lease", str(LEASE))
         takes = time.monotonic() - before
         for name in ("w1", "w2"):
-            roles.start_worker(name, "--cpus", "3")
-        with roles.client() as client:
+            daemons.start_worker(name, "--cpus", "3")
+        with daemons.client() as client:
             job = client.submit(["sleep", "25"], array="1-6", lost_after=LOST_AFTER)
             for (seen,) in client.watch(str(job.number)):
                 if seen.counts.running == 6:
                     break
-        roles.kill("scheduler")
+        daemons.kill("scheduler")
         # So much earlier that it serves before the time is out, with something to spare on a machine that is busy.
         time.sleep(survived_absence(LOST_AFTER, LEASE) - max(2.0, 1.5 * takes))
-        roles.start_scheduler("--lease", str(LEASE))
-        with roles.client() as client:
+        daemons.start_scheduler("--lease", str(LEASE))
+        with daemons.client() as client:
             (ended,) = client.wait(str(job.number))
     assert (ended.counts.succeeded, ended.reason) == (6, "ok")
 
 
 def test_jobs_outlive_a_scheduler_that_was_stopped_for_three_leases(command: Command) -> None:
     """The workers hang up and dial anew, and the first dials hang: the kernel takes them, and nobody answers."""
-    with Roles(command) as roles:
-        roles.start_scheduler("--lease", str(LEASE))
+    with Daemons(command) as daemons:
+        daemons.start_scheduler("--lease", str(LEASE))
         for name in ("w1", "w2"):
-            roles.start_worker(name, "--cpus", "1")
-        with roles.client() as client:
+            daemons.start_worker(name, "--cpus", "1")
+        with daemons.client() as client:
             job = client.submit(["sleep", "12"], array="1-2", lost_after=LOST_AFTER)
             for (seen,) in client.watch(str(job.number)):
                 if seen.counts.running == 2:
                     break
-        with roles.stopped("scheduler"):
+        with daemons.stopped("scheduler"):
             time.sleep(3 * LEASE)
-        with roles.client() as client:
+        with daemons.client() as client:
             (ended,) = client.wait(str(job.number))
     assert (ended.counts.succeeded, ended.reason) == (2, "ok")

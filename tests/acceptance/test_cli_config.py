@@ -85,7 +85,7 @@ def test_what_is_wrong_for_everybody_is_said_by_any_command(command: Command, te
 
 
 @pytest.mark.parametrize(
-    ("role", "text", "words"),
+    ("daemon", "text", "words"),
     [
         ("worker", "[worker]\ncpu = 4\n", ["'cpu'", "[worker]", "cpus"]),
         ("worker", '[worker]\ncpus = "many"\n', ["cpus", "[worker]", "'many'"]),
@@ -96,9 +96,11 @@ def test_what_is_wrong_for_everybody_is_said_by_any_command(command: Command, te
         ("scheduler", '[scheduler]\nlog_format = "xml"\n', ["log_format", "'xml'", "json"]),
     ],
 )
-def test_what_is_wrong_for_a_role_is_said_by_the_role(command: Command, role: str, text: str, words: list[str]) -> None:
+def test_what_is_wrong_for_a_daemon_is_said_by_the_daemon(
+    command: Command, daemon: str, text: str, words: list[str]
+) -> None:
     (command.home / "config.toml").write_text(text)
-    for arguments in ([role], ["config", "show"]):
+    for arguments in ([daemon], ["config", "show"]):
         done = command(*arguments)
         assert (done.code, done.out) == (2, b""), done
         assert done.err.count("\n") == 1

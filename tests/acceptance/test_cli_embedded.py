@@ -22,7 +22,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import locked, private_directory, save_credentials, write_private
 from tests.acceptance.command import Command
-from tests.acceptance.roles import free_port
+from tests.acceptance.daemons import free_port
 from tests.acceptance.terminal import on_a_terminal
 from tests.descriptors import open_files
 from tests.patience import PATIENCE
@@ -153,7 +153,7 @@ def test_who_takes_the_port_for_joining_does_not_move_the_scheduler(
     asked: list[list[str]] = []
     taken: set[int] = set()
 
-    def start(root: Path, running: dict[str, processes.Process | None], role: str, arguments: list[str]) -> None:
+    def start(root: Path, running: dict[str, processes.Process | None], daemon: str, arguments: list[str]) -> None:
         asked.append(arguments)
         if not taken:  # between our look and the scheduler's
             taken.add(embedded.DEFAULT_JOIN_PORT)
@@ -302,11 +302,11 @@ def lie_at_a_port_of_its_own(own: Command) -> None:
 
 
 @contextmanager
-def held_up(own: Command, role: str) -> Iterator[None]:
+def held_up(own: Command, daemon: str) -> Iterator[None]:
     """That one, if it is started in the body, does not become ready there."""
-    if role == "scheduler":
-        (own.home / role).mkdir(mode=0o700)
-        with locked(own.home / role):
+    if daemon == "scheduler":
+        (own.home / daemon).mkdir(mode=0o700)
+        with locked(own.home / daemon):
             yield
         return
     own.ok("up")
@@ -314,35 +314,35 @@ def held_up(own: Command, role: str) -> Iterator[None]:
     assert worker
     os.kill(worker.pid, signal.SIGKILL)
     assert processes.wait_for_end(worker, PATIENCE)
-    (own.home / role / f"{role}.lock").unlink()
+    (own.home / daemon / f"{daemon}.lock").unlink()
     with own.frozen("scheduler"):
         yield
 
 
-def lock_of(own: Command, role: str, starter: "subprocess.Popen[bytes]") -> Path:
+def lock_of(own: Command, daemon: str, starter: "subprocess.Popen[bytes]") -> Path:
     """Holds its pid, as soon as it has begun."""
-    lock = own.home / role / f"{role}.lock"
+    lock = own.home / daemon / f"{daemon}.lock"
     while not lock.exists() or not lock.read_text():
         assert starter.poll() is None
     return lock
 
 
-def written_down(own: Command, role: str, pid: int) -> bool:
+def written_down(own: Command, daemon: str, pid: int) -> bool:
     """Whether `up` has noted that process."""
     said = json.loads((own.home / "embedded.json").read_text())
-    return bool(said.get(role, {}).get("pid") == pid)
+    return bool(said.get(daemon, {}).get("pid") == pid)
 
 
-@pytest.mark.parametrize("role", ["scheduler", "worker"])
-def test_whoever_is_killed_while_starting_one_leaves_no_process_that_nobody_knows(own: Command, role: str) -> None:
+@pytest.mark.parametrize("daemon", ["scheduler", "worker"])
+def test_whoever_is_killed_while_starting_one_leaves_no_process_that_nobody_knows(own: Command, daemon: str) -> None:
     with ExitStack() as stack:
-        with held_up(own, role):
+        with held_up(own, daemon):
             line, env = own.line("up"), own.environment({})
             starter = stack.enter_context(subprocess.Popen(line, env=env, stdout=subprocess.DEVNULL))
             stack.callback(starter.kill)
-            lock = lock_of(own, role, starter)
+            lock = lock_of(own, daemon, starter)
             deadline = time.monotonic() + PATIENCE  # for a disk that takes long
-            while not written_down(own, role, int(lock.read_text())):
+            while not written_down(own, daemon, int(lock.read_text())):
                 assert time.monotonic() < deadline
             starter.send_signal(signal.SIGSTOP)
             pipe = stack.enter_context(ready_pipe(starter.pid).open("rb"))

@@ -148,7 +148,7 @@ def test_a_worker_that_never_joined_must_be_told_where_its_scheduler_is(command:
 
 
 def last_line(done: Done) -> str:
-    """Of a role, which logs on stderr before it gives up."""
+    """Of a daemon, which logs on stderr before it gives up."""
     assert done.code != 0
     assert "Traceback" not in done.err
     line = done.err.splitlines()[-1]

@@ -10,7 +10,7 @@ import pytest
 
 from cluster.client import Client
 from tests.acceptance.command import Command
-from tests.acceptance.roles import Roles
+from tests.acceptance.daemons import Daemons
 
 pytestmark = pytest.mark.slow
 
@@ -34,11 +34,11 @@ def test_a_command_that_is_too_long_is_said_to_be(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     command = Command(tmp_path)
-    with Roles(command) as roles:
-        roles.start_scheduler()
+    with Daemons(command) as daemons:
+        daemons.start_scheduler()
         with little_stack(), pytest.MonkeyPatch.context() as environment:
             environment.setenv("PATH", f"{closed}:/usr/bin:/bin")
-            roles.start_worker("w", "--run-as", "nobody")
+            daemons.start_worker("w", "--run-as", "nobody")
         done = command("run", "--", "echo", *["x" * 100_000] * 4)
         assert done.code == 126
         assert "launch_failed" in done.err

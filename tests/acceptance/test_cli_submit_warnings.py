@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.command import Command
-from tests.acceptance.roles import Roles
+from tests.acceptance.daemons import Daemons
 
 pytestmark = pytest.mark.slow
 
@@ -41,13 +41,13 @@ def test_a_job_that_waits_for_its_turn_is_not_odd(cluster: Command) -> None:
 
 
 def test_a_worker_that_is_gone_for_now_is_named(tmp_path: Path) -> None:
-    with Roles(Command(tmp_path)) as roles:
-        roles.start_scheduler()
-        roles.start_worker("w1")
-        assert roles.command.ok("job", "submit", "--", "true").err == ""
-        roles.command.ok("job", "wait", "last")
-        roles.stop("w1")
-        assert "worker w1 is offline" in roles.command.ok("job", "submit", "--", "true").err
+    with Daemons(Command(tmp_path)) as daemons:
+        daemons.start_scheduler()
+        daemons.start_worker("w1")
+        assert daemons.command.ok("job", "submit", "--", "true").err == ""
+        daemons.command.ok("job", "wait", "last")
+        daemons.stop("w1")
+        assert "worker w1 is offline" in daemons.command.ok("job", "submit", "--", "true").err
 
 
 def test_a_directory_that_is_not_there_is_told_of(cluster: Command, tmp_path: Path) -> None:

@@ -8,37 +8,37 @@ import pytest
 
 from cluster.cli.secret_hiding import _without
 from tests.acceptance.command import Command
-from tests.acceptance.roles import Roles
+from tests.acceptance.daemons import Daemons
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def head(command: Command) -> Iterator[Roles]:
+def head(command: Command) -> Iterator[Daemons]:
     """A scheduler."""
-    with Roles(command) as roles:
-        roles.start_scheduler()
-        yield roles
+    with Daemons(command) as daemons:
+        daemons.start_scheduler()
+        yield daemons
 
 
-def elsewhere(head: Roles, name: str) -> Command:
+def elsewhere(head: Daemons, name: str) -> Command:
     """Another machine."""
     place = head.command.home.parent / f"{head.command.home.name}-{name}"
     place.mkdir(mode=0o700)
     return Command(place)
 
 
-def new_token(head: Roles, *options: str) -> str:
+def new_token(head: Daemons, *options: str) -> str:
     return head.command.ok("token", "create", "--quiet", *options).text.strip()
 
 
-def row(head: Roles, noun: str, first: str) -> str:
+def row(head: Daemons, noun: str, first: str) -> str:
     """The line of a list that begins so."""
     (found,) = [line for line in head.command.ok(noun, "list").text.splitlines() if line.startswith(first)]
     return found
 
 
-def test_a_user_is_listed_and_revoked_and_the_name_given_again(head: Roles) -> None:
+def test_a_user_is_listed_and_revoked_and_the_name_given_again(head: Daemons) -> None:
     ada, again = elsewhere(head, "ada"), elsewhere(head, "again")
     ada.ok("login", new_token(head, "--role", "user", "--user", "ada"))
     ada.ok("job", "submit", "--", "true")
@@ -61,7 +61,7 @@ def test_a_user_is_listed_and_revoked_and_the_name_given_again(head: Roles) -> N
     assert (unknown.code, "no user 'bob'" in unknown.err) == (1, True)
 
 
-def test_an_admin_is_revoked_with_its_tokens_and_who_joined_by_them_is_told(head: Roles) -> None:
+def test_an_admin_is_revoked_with_its_tokens_and_who_joined_by_them_is_told(head: Daemons) -> None:
     eve, bob = elsewhere(head, "eve"), elsewhere(head, "bob")
     eve.ok("login", new_token(head, "--role", "admin", "--user", "eve"))
     bob.ok("login", eve.ok("token", "create", "-q", "--role", "user", "--user", "bob").text.strip())
@@ -83,7 +83,7 @@ def test_an_admin_is_revoked_with_its_tokens_and_who_joined_by_them_is_told(head
     assert bob("job", "list").code == 77
 
 
-def test_whatever_a_revoked_user_has_under_way_ends_with_one_line(head: Roles) -> None:
+def test_whatever_a_revoked_user_has_under_way_ends_with_one_line(head: Daemons) -> None:
     head.start_worker("box")
     ada = elsewhere(head, "ada")
     ada.ok("login", new_token(head, "--role", "user", "--user", "ada"))
@@ -117,10 +117,10 @@ def test_an_embedded_worker_that_is_expelled_ends_and_the_next_start_is_another(
         command.ok("down")
 
 
-def test_a_token_says_who_joined_by_it_and_is_revoked_with_them(head: Roles) -> None:
+def test_a_token_says_who_joined_by_it_and_is_revoked_with_them(head: Daemons) -> None:
     machine = elsewhere(head, "machine")
     token = new_token(head, "--uses", "5")
-    with Roles(machine) as there:
+    with Daemons(machine) as there:
         there.start_worker("box", "--join", token)
         (made,) = [t for t in head.command.ok("token", "list", "--json").json if t["joined"]]
         assert [(m["kind"], m["name"]) for m in made["joined"]] == [("worker", "box")]
@@ -134,10 +134,10 @@ def test_a_token_says_who_joined_by_it_and_is_revoked_with_them(head: Roles) -> 
         there.start_worker("box", "--join", new_token(head))  # for the clean-up: as a new one
 
 
-def test_a_worker_is_removed_when_it_is_gone_and_expelled_at_any_time(head: Roles) -> None:
+def test_a_worker_is_removed_when_it_is_gone_and_expelled_at_any_time(head: Daemons) -> None:
     machine = elsewhere(head, "machine")
     token = new_token(head, "--uses", "5")
-    with Roles(machine) as there:
+    with Daemons(machine) as there:
         there.start_worker("box", "--join", token)
         connected = head.command("worker", "remove", "box")
         assert (connected.code, "expel it with --revoke" in connected.err) == (1, True)
@@ -155,14 +155,14 @@ def test_a_worker_is_removed_when_it_is_gone_and_expelled_at_any_time(head: Role
 
 
 @pytest.mark.parametrize("way", ["--join TOKEN", "--join=TOKEN", "variable"])
-def test_no_job_can_read_the_token_that_its_worker_has_joined_by(head: Roles, way: str) -> None:
+def test_no_job_can_read_the_token_that_its_worker_has_joined_by(head: Daemons, way: str) -> None:
     token = new_token(head)
     if way == "variable":
         machine: Command = WithToken(elsewhere(head, "machine").home, token)
         options = []
     else:
         machine, options = elsewhere(head, "machine"), way.replace("TOKEN", token).split()
-    with Roles(machine) as there:
+    with Daemons(machine) as there:
         there.start_worker("box", *options)
         agent = there._running["box"].pid
         launcher = int((machine.home / "box" / "launcher" / "launcher.lock").read_text())

@@ -1,5 +1,5 @@
-"""Machines that were off, or asleep, until their certificates had ended: each role works again by itself, or by one new
-token. Real processes, whose clocks are set ahead by faketime.
+"""Machines that were off, or asleep, until their certificates had ended: each daemon works again by itself, or by one
+new token. Real processes, whose clocks are set ahead by faketime.
 
 The jumps of 8 and 40 days are an extra: `pytest -m extra_clock tests/acceptance/test_clock_jumps.py`."""
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.command import Command
-from tests.acceptance.roles import Roles
+from tests.acceptance.daemons import Daemons
 from tools.environments import REPOSITORY
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -139,33 +139,33 @@ class Site:
 
     head: Traveller
     other: Traveller
-    roles: Roles
+    daemons: Daemons
 
     def token(self, *options: str) -> str:
         return self.head.ok("token", "create", "--quiet", *options).text.strip()
 
     @contextmanager
-    def worker(self, *options: str) -> Iterator[Roles]:
+    def worker(self, *options: str) -> Iterator[Daemons]:
         """On the other machine, which has no scheduler of its own, until the body is done."""
-        remote = Roles(self.other)
+        remote = Daemons(self.other)
         with remote:
             remote.start_worker("box", *options)
             yield remote
 
     def travel(self, days: int) -> None:
         """While all of it is off."""
-        self.roles.stop("scheduler")
+        self.daemons.stop("scheduler")
         self.head.travel(days)
         self.other.travel(days)
-        self.roles.start_scheduler()
+        self.daemons.start_scheduler()
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     head, other = traveller(tmp_path, "head"), traveller(tmp_path, "other")
-    with Roles(head) as roles:
-        roles.start_scheduler()
-        yield Site(head, other, roles)
+    with Daemons(head) as daemons:
+        daemons.start_scheduler()
+        yield Site(head, other, daemons)
 
 
 @pytest.mark.parametrize("days", DAYS)
@@ -215,17 +215,17 @@ def test_a_user_elsewhere_is_let_in_again_by_itself_or_by_one_new_token(site: Si
 @pytest.mark.parametrize("days", DAYS)
 def test_a_worker_that_stands_alone_serves_again(tmp_path: Path, days: int) -> None:
     machine = traveller(tmp_path, "alone", sleeps=True)
-    with Roles(machine) as roles:
+    with Daemons(machine) as daemons:
         for ahead in (0, days):
             machine.travel(ahead)
-            roles.start_worker("worker", "--standalone", "--listen", f"127.0.0.1:{roles.port}")
-            machine.ok("job", "--at", f"127.0.0.1:{roles.port}", "list")
+            daemons.start_worker("worker", "--standalone", "--listen", f"127.0.0.1:{daemons.port}")
+            machine.ok("job", "--at", f"127.0.0.1:{daemons.port}", "list")
             if not ahead:
-                roles.stop("worker")
+                daemons.stop("worker")
         machine.travel(2 * days)  # it runs, and sleeps
-        machine.ok("job", "--at", f"127.0.0.1:{roles.port}", "list")
-        roles.stop("worker")  # with its launcher, since nothing runs
-        roles._workers.clear()
+        machine.ok("job", "--at", f"127.0.0.1:{daemons.port}", "list")
+        daemons.stop("worker")  # with its launcher, since nothing runs
+        daemons._workers.clear()
 
 
 def test_the_clocks_are_really_ahead(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.store.interface import StoreFailed
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 from tests.acceptance.command import Command
-from tests.acceptance.roles import Roles
+from tests.acceptance.daemons import Daemons
 from tests.patience import PATIENCE
 from tests.small_disk import SmallDisk, small_disk
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 class Load:
     """Users who submit one job after another, and one job that runs all the time."""
 
-    roles: Roles
+    daemons: Daemons
     ran: Path  # each job adds a line with its name
     output: bool = True  # whether jobs write any; where their worker's disk is full they would fail by themselves
     acknowledged: dict[str, int] = field(default_factory=dict)  # name: number
@@ -46,7 +46,7 @@ class Load:
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
-        with self.roles.client() as client:
+        with self.daemons.client() as client:
             self.long = client.submit(["sh", "-c", f"echo long >> {self.ran}; exec sleep 10000"]).number
             assert any(jobs[0].state is TaskState.RUNNING for jobs in client.watch(self.long))
         threads = [threading.Thread(target=self._submit, args=(n,)) for n in range(2)]
@@ -60,7 +60,7 @@ class Load:
                 thread.join()
 
     def _submit(self, user: int) -> None:
-        with self.roles.client() as client:
+        with self.daemons.client() as client:
             for number in range(1_000_000):
                 if self._stop.wait(0.05):
                     return
@@ -76,7 +76,7 @@ class Load:
     def check(self) -> None:
         """All that was acknowledged is there, has run once and well, and the long job still runs."""
         assert not self.faults, self.faults[:3]
-        with self.roles.client() as client:
+        with self.daemons.client() as client:
             jobs = {job.number: job for job in client.wait(*self.acknowledged.values())}
             assert jobs.keys() == set(self.acknowledged.values())
             bad = [job for job in jobs.values() if job.state is not TaskState.SUCCEEDED]
@@ -91,7 +91,7 @@ class Load:
     def heals(self) -> float:
         """Seconds until a job is accepted and done."""
         began = time.monotonic()
-        with self.roles.client() as client:
+        with self.daemons.client() as client:
             while time.monotonic() < began + PATIENCE:
                 try:
                     number = client.submit(["true"]).number
@@ -115,10 +115,10 @@ def is_read_while_full(client: Client, load: Load) -> None:
         time.sleep(0.1)
 
 
-def fill_and_free(roles: Roles, load: Load, disk: SmallDisk, times: int) -> list[float]:
+def fill_and_free(daemons: Daemons, load: Load, disk: SmallDisk, times: int) -> list[float]:
     """How long each healing took, in seconds."""
     took = []
-    with roles.client() as client, load.going_on():
+    with daemons.client() as client, load.going_on():
         for _ in range(times):
             try:
                 disk.fill()
@@ -131,24 +131,24 @@ def fill_and_free(roles: Roles, load: Load, disk: SmallDisk, times: int) -> list
 
 
 def scheduler_on_a_small_disk(command: Command, times: int) -> None:
-    with small_disk(command.home / "scheduler", 24) as disk, Roles(command) as roles:
-        roles.start_scheduler("--lease", "3s")
-        roles.start_worker("w1", "--cpus", "4", "--reserve", "0")
-        load = Load(roles, command.home / "ran")
-        took = fill_and_free(roles, load, disk, times)
+    with small_disk(command.home / "scheduler", 24) as disk, Daemons(command) as daemons:
+        daemons.start_scheduler("--lease", "3s")
+        daemons.start_worker("w1", "--cpus", "4", "--reserve", "0")
+        load = Load(daemons, command.home / "ran")
+        took = fill_and_free(daemons, load, disk, times)
         load.check()
-        assert roles.is_alive("scheduler")
+        assert daemons.is_alive("scheduler")
         print(f"{len(load.acknowledged)} accepted, {load.refused} refused, healed within {max(took):.1f} s")
         assert load.refused, "the disk was never full"
         assert max(took) <= HEALED, took
 
 
 def worker_on_a_small_disk(command: Command, times: int) -> None:
-    with small_disk(command.home / "w1", 32) as disk, Roles(command) as roles:
-        roles.start_scheduler("--lease", "3s")
-        roles.start_worker("w1", "--cpus", "4")
-        load = Load(roles, command.home / "ran", output=False)
-        took = fill_and_free(roles, load, disk, times)
+    with small_disk(command.home / "w1", 32) as disk, Daemons(command) as daemons:
+        daemons.start_scheduler("--lease", "3s")
+        daemons.start_worker("w1", "--cpus", "4")
+        load = Load(daemons, command.home / "ran", output=False)
+        took = fill_and_free(daemons, load, disk, times)
         load.check()
         print(f"{len(load.acknowledged)} accepted, healed within {max(took):.1f} s")
         assert max(took) <= HEALED, took
@@ -165,21 +165,21 @@ def test_a_workers_disk_fills_and_is_freed(command: Command) -> None:
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_scheduler_starts_on_a_full_disk_and_heals_when_there_is_room(command: Command, killed: bool) -> None:
     """Twice in a row, as a service manager would. Its worker has said goodbye while there was room."""
-    with small_disk(command.home / "scheduler", 24, inodes=200) as disk, Roles(command) as roles:
-        roles.start_scheduler("--lease", "3s")
-        roles.start_worker("w1", "--cpus", "4", "--reserve", "0")
+    with small_disk(command.home / "scheduler", 24, inodes=200) as disk, Daemons(command) as daemons:
+        daemons.start_scheduler("--lease", "3s")
+        daemons.start_worker("w1", "--cpus", "4", "--reserve", "0")
         script = f"echo $$ > {command.home}/pid; exec sleep 10000"
-        with roles.client() as client:
+        with daemons.client() as client:
             long, short = client.submit(["sleep", "10000"]).number, client.submit(["sh", "-c", script]).number
             assert any(all(job.state is TaskState.RUNNING for job in jobs) for jobs in client.watch(long, short))
-        roles.stop("w1")
+        daemons.stop("w1")
         for _ in range(2):
-            (roles.kill if killed else roles.stop)("scheduler")
+            (daemons.kill if killed else daemons.stop)("scheduler")
             disk.fill()
             disk.fill_inodes()
-            roles.start_scheduler("--lease", "3s")
-        roles.start_worker("w1", "--cpus", "4", "--reserve", "0")
-        with roles.client() as client:
+            daemons.start_scheduler("--lease", "3s")
+        daemons.start_worker("w1", "--cpus", "4", "--reserve", "0")
+        with daemons.client() as client:
             assert [job.state for job in client.list(long, short)] == [TaskState.RUNNING] * 2
             with pytest.raises(Exhausted, match=r"nothing new is accepted just now: the database .* the disk is full"):
                 client.submit(["true"])
@@ -198,21 +198,21 @@ def test_a_scheduler_starts_on_a_full_disk_and_heals_when_there_is_room(command:
             assert time.monotonic() - began <= HEALED
             assert client.list(long)[0].state is TaskState.RUNNING
             client.cancel("all", grace=0.0)
-        assert "Traceback" not in roles.log("scheduler")
+        assert "Traceback" not in daemons.log("scheduler")
 
 
 def test_a_store_that_will_not_heal_ends_the_scheduler_with_one_line(command: Command) -> None:
     """Here another one has taken it over."""
-    with Roles(command) as roles:
-        roles.start_scheduler()
+    with Daemons(command) as daemons:
+        daemons.start_scheduler()
         path = command.home / "scheduler" / "cluster.db"
         cluster_id = stored_cluster_id(path)
         assert cluster_id
         other = SqliteStore(path, cluster_id)
         other.load()
         with command.started("job", "submit", "--", "true"):  # which would try again for a while
-            assert roles.end_of("scheduler") == StoreFailed.exit_code
-        last = roles.log("scheduler").splitlines()[-1]
+            assert daemons.end_of("scheduler") == StoreFailed.exit_code
+        last = daemons.log("scheduler").splitlines()[-1]
         assert "critical" in last
         assert "another scheduler has taken over this data, so this one must stop" in last
         other.close()
@@ -290,15 +290,15 @@ def with_errors(command: Command, seconds: float) -> None:
     if not shutil.which("fiu-run"):
         pytest.skip("needs fiu-run: apt-get install fiu-utils")
     control = str(command.home / "fiu")
-    with Roles(command) as roles:
+    with Daemons(command) as daemons:
 
         def tell(what: str) -> None:
-            subprocess.run(["fiu-ctrl", "-f", control, "-c", what, str(roles.pid("scheduler"))], check=True)
+            subprocess.run(["fiu-ctrl", "-f", control, "-c", what, str(daemons.pid("scheduler"))], check=True)
 
-        roles.around["scheduler"] = ["fiu-run", "-x", "-f", control]
-        roles.start_scheduler("--lease", "3s")
-        roles.start_worker("w1", "--cpus", "4", "--reserve", "0")
-        load = Load(roles, command.home / "ran")
+        daemons.around["scheduler"] = ["fiu-run", "-x", "-f", control]
+        daemons.start_scheduler("--lease", "3s")
+        daemons.start_worker("w1", "--cpus", "4", "--reserve", "0")
+        load = Load(daemons, command.home / "ran")
         with load.going_on():
             for name in FAILING:
                 tell(f"enable_random name={name},probability=0.05,failinfo={errno.EIO}")
@@ -307,8 +307,8 @@ def with_errors(command: Command, seconds: float) -> None:
                 tell(f"disable name={name}")
             took = load.heals()
         load.check()
-        assert roles.is_alive("scheduler")
-        said = roles.log("scheduler").count("can be written again")
+        assert daemons.is_alive("scheduler")
+        said = daemons.log("scheduler").count("can be written again")
         print(f"{len(load.acknowledged)} accepted, {load.refused} refused, healed {said} times")
         assert said, "nothing ever failed"
         assert took <= HEALED

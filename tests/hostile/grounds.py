@@ -25,7 +25,7 @@ from cluster.pki.peer_certificates import check_pinned_chain
 from cluster.rpc.channel import dial, secure_channel
 from cluster.rpc.join_client import join_by_token
 from tests.acceptance.command import Command
-from tests.acceptance.roles import Roles
+from tests.acceptance.daemons import Daemons
 from tests.hostile.attacks import HUGE, JOIN, Attack, goes_on, is_stream
 from tests.patience import PATIENCE
 from tools.environments import REPOSITORY
@@ -82,7 +82,9 @@ class Pings:
 
 
 class Grounds:
-    def __init__(self, attacked: Roles, pings: Pings, people: dict[str, Credentials], worker: tuple[str, str]) -> None:
+    def __init__(
+        self, attacked: Daemons, pings: Pings, people: dict[str, Credentials], worker: tuple[str, str]
+    ) -> None:
         self.attacked = attacked
         self.pings = pings
         self.people = people
@@ -197,38 +199,38 @@ async def grounds(directory: Path) -> AsyncIterator[Grounds]:
 
 
 @contextmanager
-def _scheduler(home: Path) -> Iterator[Roles]:
+def _scheduler(home: Path) -> Iterator[Daemons]:
     home.mkdir()
-    with Roles(Command(home)) as roles:
-        roles.start_scheduler()
-        yield roles
+    with Daemons(Command(home)) as daemons:
+        daemons.start_scheduler()
+        yield daemons
 
 
-def _admin(roles: Roles) -> Credentials:
-    return load_credentials(roles.command.home / "scheduler" / "admin.pem")
+def _admin(daemons: Daemons) -> Credentials:
+    return load_credentials(daemons.command.home / "scheduler" / "admin.pem")
 
 
 def _name(credentials: Credentials) -> str:
     return scheduler_server_name(credentials.identity.cluster_id)
 
 
-async def join(roles: Roles, role: str) -> Credentials:
-    with roles.client() as client:
+async def join(daemons: Daemons, role: str) -> Credentials:
+    with daemons.client() as client:
         _, text = client.create_token(role, life=600.0, user="" if role == "worker" else role)
     token, request = parse_join_token(text), KeyRequest()
     joined = await join_by_token(
-        replace(token, address=_join_address(roles)), request.request, "evil", check_pinned_chain
+        replace(token, address=_join_address(daemons)), request.request, "evil", check_pinned_chain
     )
     return request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
 
 
-def _join_address(roles: Roles) -> str:
-    status = json.loads((roles.command.home / "scheduler" / "scheduler.json").read_text())
+def _join_address(daemons: Daemons) -> str:
+    status = json.loads((daemons.command.home / "scheduler" / "scheduler.json").read_text())
     return str(status["join_address"])
 
 
-def _own_api(roles: Roles) -> tuple[str, str]:
+def _own_api(daemons: Daemons) -> tuple[str, str]:
     """Address and server name of the worker's own API."""
-    with roles.client() as client:
+    with daemons.client() as client:
         (worker,) = client.workers()
-    return worker.address, f"{worker.id}.worker.{_admin(roles).identity.cluster_id}.cluster.internal"
+    return worker.address, f"{worker.id}.worker.{_admin(daemons).identity.cluster_id}.cluster.internal"

@@ -26,7 +26,7 @@ from cluster.rpc.channel import dial
 from cluster.rpc.convert import hello_to_proto, report_to_proto
 from cluster.v1 import admin_pb2, admin_pb2_grpc, job_pb2, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 from tests.acceptance.command import Command
-from tests.acceptance.roles import Roles
+from tests.acceptance.daemons import Daemons
 from tests.hostile.grounds import join
 from tests.hostile.large_state import LARGE, fill
 
@@ -44,7 +44,7 @@ class Held(NamedTuple):
 
 
 class Timed(Command):
-    """Roles write down what holds their loops."""
+    """Daemons write down what holds their loops."""
 
     def line(self, *arguments: str) -> list[str]:
         line = super().line(*arguments)
@@ -54,12 +54,12 @@ class Timed(Command):
 
 
 class Ground:
-    def __init__(self, roles: Roles, role: str = "scheduler") -> None:
-        self.roles = roles
-        self._file = roles.command.home / f"{role}.held"
+    def __init__(self, daemons: Daemons, role: str = "scheduler") -> None:
+        self.daemons = daemons
+        self._file = daemons.command.home / f"{role}.held"
         self._harm: list[str] = []
-        admin = load_credentials(roles.command.home / "scheduler" / "admin.pem")
-        self.channel = dial(f"127.0.0.1:{roles.port}", admin, scheduler_server_name(admin.identity.cluster_id))
+        admin = load_credentials(daemons.command.home / "scheduler" / "admin.pem")
+        self.channel = dial(f"127.0.0.1:{daemons.port}", admin, scheduler_server_name(admin.identity.cluster_id))
         self.jobs: Any = jobs_pb2_grpc.JobsStub(self.channel)
         self.tokens: Any = admin_pb2_grpc.TokensStub(self.channel)
         self.users: Any = admin_pb2_grpc.UsersStub(self.channel)
@@ -141,14 +141,14 @@ def at_once(work: Work, times: int) -> Work:
 
 @asynccontextmanager
 async def ground(home: Path, jobs: int, fragments: int, others: int, role: str = "scheduler") -> AsyncIterator[Ground]:
-    with Roles(Timed(home)) as roles:
-        roles.start_scheduler()
-        roles.stop("scheduler")
+    with Daemons(Timed(home)) as daemons:
+        daemons.start_scheduler()
+        daemons.stop("scheduler")
         cluster_id = load_credentials(home / "scheduler" / "admin.pem").identity.cluster_id
         database = home / "scheduler" / "cluster.db"
         fill(database, cluster_id, jobs=jobs, fragments=fragments, workers=others, members=others)
-        roles.start_scheduler()
-        made = Ground(roles, role)
+        daemons.start_scheduler()
+        made = Ground(daemons, role)
         try:
             yield made
         finally:
@@ -195,11 +195,11 @@ async def _questions(on: Ground, jobs: int, fragments: int) -> None:
 
 async def _a_worker(on: Ground) -> None:
     """One that holds as many tasks as any may, each apart, and says much of them."""
-    credentials = await join(on.roles, "worker")
+    credentials = await join(on.daemons, "worker")
     name = scheduler_server_name(credentials.identity.cluster_id)
     number = await on.submit(4 * MOST_HELD, millicpus=1, retries=1)
     await on.cancel(f"{number}.2-{4 * MOST_HELD}:2")
-    async with dial(f"127.0.0.1:{on.roles.port}", credentials, name) as channel:
+    async with dial(f"127.0.0.1:{on.daemons.port}", credentials, name) as channel:
         stub: Any = scheduler_pb2_grpc.SchedulerStub(channel)
         registration = scheduler_pb2.RegisterRequest(name="greedy", capacity_millicpus=MAX_MILLICPUS, version="test")
 
@@ -247,7 +247,7 @@ async def _agent(home: Path) -> None:
             async for _ in on.jobs.Wait(jobs_pb2.WaitRequest(selectors=named(str(job)))):
                 pass
 
-        on.roles.start_worker("w1", "--null-launcher", "--cpus", "8000")
+        on.daemons.start_worker("w1", "--null-launcher", "--cpus", "8000")
         await on.measure("16,384 tasks apart", lambda: ended(number))
         large = await on.submit(1, 1, lines=lines)
         await on.measure("15 MB of lines", lambda: ended(large))

@@ -16,18 +16,18 @@ from tests.acceptance.command import Command
 from tests.patience import PATIENCE
 
 
-class Roles:
+class Daemons:
     """Use it in `with`: what was started is ended, launchers and jobs included."""
 
     def __init__(self, command: Command) -> None:
         self.command = command
         self.port = free_port()
-        self.around: dict[str, list[str]] = {}  # role: a command that runs it, such as one that lets its disk fail
+        self.around: dict[str, list[str]] = {}  # daemon: a command that runs it, such as one that lets its disk fail
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._workers: set[str] = set()
         self.expelled: set[str] = set()  # workers that no scheduler lets in any more: each ends as soon as it starts
 
-    def __enter__(self) -> "Roles":
+    def __enter__(self) -> "Daemons":
         return self
 
     def __exit__(
