@@ -1,0 +1,34 @@
+"""Every example of every page of documentation does what the page says, on machines made for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.machines import ALONE, missing
+from tests.docs.pages import blocks
+from tests.patience import PATIENCE
+from tools.environments import REPOSITORY
+
+PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+needs_machines = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+
+
+@pytest.fixture(scope="session")
+def cache(cluster_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the file is unpacked, once for all pages."""
+    place = tmp_path_factory.mktemp("cache")
+    environ = {**os.environ, "CLUSTER_CACHE": str(place)}
+    subprocess.run([sys.executable, cluster_file, "--version"], env=environ, check=True, capture_output=True)
+    return place
+
+
+@pytest.mark.slow
+@needs_machines
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page.read_text())], ids=lambda page: page.stem)
+def test_a_page_says_what_happens(page: Path, cache: Path, tmp_path: Path) -> None:
+    play = [*ALONE, sys.executable, "-m", "tests.docs.play", str(page), str(cache), str(tmp_path)]
+    done = subprocess.run(play, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
