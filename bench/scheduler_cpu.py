@@ -1,4 +1,4 @@
-"""CPU that the scheduler spends on a task, with a launcher that ends each start at once so that nothing else counts.
+"""CPU that the scheduler spends on a task, with a runner that ends each start at once so that nothing else counts.
 
 Beside it: what the same process time is for committing one row a task to SQLite in batches of 1,000, which is what a
 scheduler with a record for each task could not do without.
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    with cluster(CLUSTER_WORKER_NULL_LAUNCHER="1") as env:
+    with cluster(CLUSTER_WORKER_RUNNER="null") as env:
         pid = scheduler_pid(env)
 
         def ours() -> float:

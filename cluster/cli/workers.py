@@ -64,7 +64,7 @@ class WorkerGroup(DaemonCommand, click.Group):
 )
 @click.option("--stop-jobs", is_flag=True, help="Stop its jobs when it ends (default: they go on, and are adopted).")
 @click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
-@click.option("--null-launcher", is_flag=True, hidden=True)  # a measuring tool
+@click.option("--runner", type=click.Choice(["local", "null"]), default="local", hidden=True)  # null: to measure
 @log_options
 @click.option("--join-fd", type=int, hidden=True, allow_from_autoenv=False)
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
@@ -124,7 +124,7 @@ def _serve(options: dict[str, Any]) -> int:
         reserve=options["reserve"],
         standalone=options["standalone"],
         stop_jobs=options["stop_jobs"],
-        null_launcher=options["null_launcher"],
+        runner=options["runner"],
     )
     with ExitStack() as note:
         return asyncio.run(serve(chosen, ready))

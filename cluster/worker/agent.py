@@ -66,7 +66,7 @@ from cluster.rpc.convert import hello_to_proto
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2
 from cluster.worker.disk_space import Disks
-from cluster.worker.launching import Connect, Launcher, keep_launcher
+from cluster.worker.launching import keep_launcher
 from cluster.worker.output.files import Left, Outputs
 from cluster.worker.output.growth import Growth
 from cluster.worker.output.inotify import Watcher
@@ -74,6 +74,7 @@ from cluster.worker.output.live_transfers import LivePushes
 from cluster.worker.output.pushing import Keeping
 from cluster.worker.output.readers import OutputPhase, Readers, lane_of
 from cluster.worker.reporter import Reporter
+from cluster.worker.runners.interface import Connect, Runner
 from cluster.worker.session import Session, SessionCallbacks
 from cluster.worker.templates import Templates
 
@@ -137,7 +138,7 @@ class Agent:
     hooks: Hooks
     disks: Disks = field(default_factory=lambda: Disks(()))
     readers: Readers = field(init=False)
-    launcher: Launcher | None = field(default=None, init=False)
+    launcher: Runner | None = field(default=None, init=False)
     launcher_gone: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # set while there is none
     _session: Session | None = field(default=None, init=False)
     _inbox: list[WorkerEvent] = field(default_factory=list, init=False)
@@ -377,13 +378,13 @@ class Agent:
             self.launcher.ack(self._ack)
             self._ack = None
 
-    def _make(self, launcher: Launcher, define: Define) -> None:
+    def _make(self, launcher: Runner, define: Define) -> None:
         """The template that its attempts start by."""
         self._leashes[define.job], self._limits[define.job] = define.leash, define.spec.max_output
         template = self.templates.make(define.job, define.job_id, define.spec, define.leash)
         self._define(launcher, define.template, define.job, template)
 
-    def _define(self, launcher: Launcher, number: int, job: int, template: Template) -> None:
+    def _define(self, launcher: Runner, number: int, job: int, template: Template) -> None:
         """Uses the launcher's template ids over and over: it would keep each for as long as we are connected."""
         if template.fresh_cwd:
             self._fresh.add(job)
@@ -406,7 +407,7 @@ class Agent:
         self._define(launcher, _OWN_TEMPLATE, OWN, template)
         launcher.start(self._defined[_OWN_TEMPLATE][1], [Item(str(key), key.index)])
 
-    def launcher_or_error(self) -> Launcher:
+    def launcher_or_error(self) -> Runner:
         """Unreachable while there is none, or it is not known yet what it holds: what is started meanwhile would be
         taken for something that an earlier one lost."""
         if self.launcher is None or not self._known:
@@ -415,7 +416,7 @@ class Agent:
 
     # -- launcher
 
-    def _adopt(self, launcher: Launcher | None) -> None:
+    def _adopt(self, launcher: Runner | None) -> None:
         self.launcher, self._known = launcher, False
         if launcher is None:
             self.launcher_gone.set()

@@ -2,52 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
-from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.worker.messages import LauncherConnected, LauncherLost, LauncherReported
-from cluster.launcher.client import LauncherClient, LauncherHello, LauncherUnavailable, Reports
+from cluster.launcher.client import LauncherUnavailable
 from cluster.launcher.wire import WireError
+from cluster.worker.runners.interface import Connect, Reports, Runner
 
 logger = logging.getLogger(__name__)
 
 RETRY = 1.0  # seconds between attempts to start a launcher that does not come up
 
 
-class Launcher(Protocol):
-    """What the agent needs of a launcher's client; `cluster.worker.runners.null` has another one."""
-
-    hello: LauncherHello
-
-    def define(self, template: Template) -> int: ...
-    def redefine(self, template_id: int, template: Template) -> None: ...
-    def start(self, template: int, items: Iterable[Item]) -> None: ...
-    def recall(self, keys: Iterable[str]) -> None: ...
-    def stop(self, keys: Iterable[str], reason: str = ..., grace: float | None = ...) -> None: ...
-    def confirm_lease(self, at: float) -> None: ...
-    def ack(self, seq: int) -> None: ...
-    def quit(self, kill: bool = ...) -> None: ...
-    def batches(self) -> AsyncIterator[Reports]: ...
-    async def close(self) -> None: ...
-
-
 Put = Callable[[LauncherConnected | LauncherReported | LauncherLost], Awaitable[None]]
-Connect = Callable[[], Awaitable[Launcher]]
-
-
-def connector(directory: str, millicpus: int) -> Connect:
-    """Connects to the real launcher in this directory."""
-
-    async def connect() -> Launcher:
-        return await LauncherClient.connect_or_start(directory, millicpus)
-
-    return connect
 
 
 async def keep_launcher(
     connect: Connect,
-    adopt: Callable[[Launcher | None], None],
+    adopt: Callable[[Runner | None], None],
     put: Put,
     wanted: Callable[[], bool],
     no_room: Callable[[], Awaitable[bool]],
@@ -80,7 +52,7 @@ async def keep_launcher(
             logger.warning("the launcher has gone, and with it the jobs that ran; starting another")
 
 
-async def _listen(launcher: Launcher, put: Put) -> None:
+async def _listen(launcher: Runner, put: Put) -> None:
     """Until the connection breaks. What nobody has acknowledged is waited for, so that the core learns all at once."""
     hello = launcher.hello
     reports: Reports = []

@@ -23,6 +23,7 @@ from cluster.domain.trust.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
 from cluster.rpc.process_limits import allow_many_files
 from cluster.worker.enrolment import EntryRequest, enter_cluster, is_stopped_here, local_address, may_enter_anew
+from cluster.worker.runners import LOCAL
 from cluster.worker.service import WorkerService, check_jobs_options
 from cluster.worker.standalone import Standalone
 
@@ -47,7 +48,7 @@ class WorkerOptions:
     reserve: int | None = None  # bytes of its disks to keep free: with less it takes nothing; None: as usual
     standalone: bool = False  # without a scheduler
     stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted
-    null_launcher: bool = False  # a measuring tool: every attempt ends at once, and nothing runs
+    runner: str = LOCAL  # what starts its attempts (cluster.worker.runners)
 
 
 @dataclass(frozen=True, slots=True)

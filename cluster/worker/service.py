@@ -33,14 +33,13 @@ from cluster.worker.capacity import available_millicpus
 from cluster.worker.disk_space import Disks
 from cluster.worker.expelled_users import ExpelledUsers
 from cluster.worker.home import forget_another_home, home_of
-from cluster.worker.launching import Connect, Launcher, connector
 from cluster.worker.membership import Membership, keep_renewing, reissued
 from cluster.worker.output.files import Outputs
 from cluster.worker.own.door import OwnDoor
 from cluster.worker.own.jobs import OwnJobs
 from cluster.worker.own.server import OwnServer
 from cluster.worker.own.store import OwnStore, OwnStoreFailed
-from cluster.worker.runners.null import NullLauncher
+from cluster.worker.runners import runner
 from cluster.worker.standalone import Standalone
 from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
 from cluster.worker.work_directory import work_of_others
@@ -73,7 +72,7 @@ class Options(Protocol):
     @property
     def reserve(self) -> int | None: ...
     @property
-    def null_launcher(self) -> bool: ...
+    def runner(self) -> str: ...
     @property
     def local_scheduler(self) -> Path | None: ...
 
@@ -116,7 +115,7 @@ class WorkerService:
             WorkerCore(
                 self._millicpus, membership.state.epoch, connect=alone is None, home=home, reserve=options.reserve
             ),
-            self._connector(directory / "launcher"),
+            runner(options.runner, directory / "launcher", self._millicpus),
             templates,
             self._outputs,
             None if alone else Scheduler(address, lambda: membership.credentials, self._register),
@@ -198,15 +197,6 @@ class WorkerService:
                 logger.error("a fault of ours, but the worker ends all the same", exc_info=error)
 
     # -- beginning
-
-    def _connector(self, directory: Path) -> Connect:
-        if not self._options.null_launcher:
-            return connector(str(directory), self._millicpus)
-
-        async def connect() -> Launcher:
-            return NullLauncher()
-
-        return connect
 
     async def _listen(self) -> None:
         """Open the own API, if there is to be one."""

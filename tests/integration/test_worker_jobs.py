@@ -148,9 +148,9 @@ def test_scripts_come_from_the_folder_and_never_from_elsewhere(tmp_path: Path) -
     at_site(tmp_path, body)
 
 
-def test_the_null_launcher_ends_everything_at_once(tmp_path: Path) -> None:
+def test_the_null_runner_ends_everything_at_once(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
-        await site.worker(null_launcher=True).started()
+        await site.worker(runner="null").started()
         job = await site.user.submit("false", array=(ArraySegment(1, 5000),))
         [ended] = await site.user.wait(str(job.number))
         assert (ended.reason, ended.counts.succeeded) == ("ok", 5000)

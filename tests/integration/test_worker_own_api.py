@@ -37,7 +37,7 @@ from cluster.worker.output.files import Outputs
 from cluster.worker.output.readers import OutputPhase
 from cluster.worker.own.jobs import OwnJobs, key_of
 from cluster.worker.own.store import OwnJob, OwnStore
-from cluster.worker.runners.null import NullLauncher
+from cluster.worker.runners.null import NullRunner
 from cluster.worker.templates import RunAs, Templates
 from tests.integration.fifos import fifo, let_go, reach
 from tests.integration.launchers import Watched
@@ -248,7 +248,7 @@ WRONG: list[tuple[Callable[[Own], Coroutine[Any, Any, object]], type[ClusterErro
 
 def test_bad_input_gets_one_clear_line(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
-        worker = await site.worker(null_launcher=True).started()
+        worker = await site.worker(runner="null").started()
         async with site.own_api(worker) as stub:
             for call, error, words in WRONG:
                 with pytest.raises(error, match=words):
@@ -259,7 +259,7 @@ def test_bad_input_gets_one_clear_line(tmp_path: Path) -> None:
 
 def test_whoever_has_no_right_here_gets_in_nowhere(tmp_path: Path) -> None:  # S2.3
     async def body(site: Site) -> None:
-        worker = await site.worker(null_launcher=True).started()
+        worker = await site.worker(runner="null").started()
         async with site.own_api(worker, user="mallory") as stub:
             with pytest.raises(NotPermitted, match="user/mallory is not the admin"):
                 await Own(stub).jobs()
@@ -319,14 +319,14 @@ def test_a_worker_alone_serves_its_machine_without_a_scheduler(tmp_path: Path) -
 
 def test_a_job_is_accepted_only_when_it_is_known_what_the_launcher_holds(tmp_path: Path) -> None:
     """Else it is no part of that, and counts as lost when it has started before the agent looks."""
-    launcher = NullLauncher()
+    launcher = NullRunner()
     launcher.hello = launcher.hello._replace(unacked=1)
     launcher.start = lambda template, items: None  # type: ignore[method-assign]
 
     async def run() -> None:
         connected, held = asyncio.Event(), asyncio.Event()
 
-        async def connect() -> NullLauncher:
+        async def connect() -> NullRunner:
             connected.set()
             return launcher
 
@@ -366,7 +366,7 @@ def test_a_job_is_accepted_only_when_it_is_known_what_the_launcher_holds(tmp_pat
 
 def test_jobs_that_are_to_be_stopped_are_when_there_is_a_launcher(tmp_path: Path) -> None:
     """The worker was told to end before it had found the one that holds them."""
-    launcher, stopped = NullLauncher(), list[str]()
+    launcher, stopped = NullRunner(), list[str]()
     launcher.stop = lambda keys, *_: stopped.extend(keys)  # type: ignore[method-assign]
     agent: Any = SimpleNamespace(launcher=None, own_jobs_saved=lambda _: None)
     store = OwnStore(tmp_path / "worker.db")
@@ -521,7 +521,7 @@ def test_two_submissions_of_one_id_at_once_are_one_job(tmp_path: Path) -> None:
 
 
 def test_a_launcher_that_dies_as_soon_as_it_was_found_leaves_what_is_to_be_started_to_the_next(tmp_path: Path) -> None:
-    died, next_one, started = NullLauncher(), NullLauncher(), asyncio.Event()
+    died, next_one, started = NullRunner(), NullRunner(), asyncio.Event()
     next_one.hello = died.hello
     died.quit()
     next_one.start = lambda template, items: started.set()  # type: ignore[method-assign]
@@ -529,7 +529,7 @@ def test_a_launcher_that_dies_as_soon_as_it_was_found_leaves_what_is_to_be_start
     async def run() -> None:
         found, looked = asyncio.Event(), asyncio.Event()
 
-        async def connect() -> NullLauncher:
+        async def connect() -> NullRunner:
             if not found.is_set():
                 found.set()
                 return died
@@ -563,7 +563,7 @@ def test_a_launcher_that_dies_as_soon_as_it_was_found_leaves_what_is_to_be_start
 
 def test_jobs_come_in_pages_and_their_environment_only_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(site: Site) -> None:
-        worker = await site.worker(null_launcher=True).started()
+        worker = await site.worker(runner="null").started()
         async with site.own_api(worker) as stub:
             own = Own(stub)
             for number in range(30):

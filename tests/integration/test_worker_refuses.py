@@ -44,7 +44,7 @@ def test_bad_options_are_refused_in_one_line(
 )
 def test_a_worker_that_could_run_no_jobs_spends_no_token(tmp_path: Path, option: dict[str, Any], words: str) -> None:
     async def body(site: Site) -> None:
-        worker = site.worker(null_launcher=True)
+        worker = site.worker(runner="null")
         code, line = await worker.refused(**option)
         assert (code, words in line) == (2, True), line
         assert not (worker.directory / "worker.pem").exists()  # it did not join
@@ -54,7 +54,7 @@ def test_a_worker_that_could_run_no_jobs_spends_no_token(tmp_path: Path, option:
 
 def test_one_directory_is_for_one_worker(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
-        first = await site.worker(null_launcher=True).started()
+        first = await site.worker(runner="null").started()
         code, line = await site.worker().refused()
         assert (code, f"a worker (pid {first.process.pid}) already uses" in line) == (1, True)
 
@@ -67,7 +67,7 @@ def test_a_port_that_is_taken_gives_way_to_the_next_unless_somebody_named_it(tmp
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            worker = site.worker(null_launcher=True, listen=f"127.0.0.1:{port}")
+            worker = site.worker(runner="null", listen=f"127.0.0.1:{port}")
             code, line = await worker.refused()
             assert (code, f"cannot listen on 127.0.0.1:{port}: Address already in use" in line) == (1, True)
             assert line.endswith("choose another with --listen HOST:PORT, or leave --listen out")
@@ -85,7 +85,7 @@ def test_a_worker_that_was_killed_just_after_it_had_joined_knows_where(tmp_path:
 
     async def body(site: Site) -> None:
         token = str(site.cluster.service.new_local_token())
-        worker = await site.worker(null_launcher=True, local_scheduler=None).started(join=token)
+        worker = await site.worker(runner="null", local_scheduler=None).started(join=token)
         await worker.stop(signal.SIGKILL)
         (worker.directory / "worker.json").unlink()  # what it writes next
         before = worker.ready["id"]
@@ -97,7 +97,7 @@ def test_a_worker_that_was_killed_just_after_it_had_joined_knows_where(tmp_path:
 
 def test_a_worker_of_another_cluster_is_told_so(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
-        worker = await site.worker(null_launcher=True).started()
+        worker = await site.worker(runner="null").started()
         await worker.stop()
         async with running(tmp_path / "other") as other:
             token = str(other.service.new_local_token())

@@ -1,1 +1,14 @@
-"""What can start attempts in place of the local launcher."""
+"""What may start a worker's attempts, by the name that `cluster worker --runner` takes."""
+
+from pathlib import Path
+
+from cluster.worker.runners.interface import Connect
+from cluster.worker.runners.local import local
+from cluster.worker.runners.null import null
+
+LOCAL, NULL = "local", "null"
+
+
+def runner(name: str, directory: Path, millicpus: int) -> Connect:
+    """`directory` is its own, on this machine. KeyError for a name that is none."""
+    return {LOCAL: lambda: local(str(directory), millicpus), NULL: null}[name]()

@@ -1,28 +1,40 @@
-"""A launcher that starts nothing: every attempt ends at once, and well. A measuring tool.
+"""A runner that starts nothing: every attempt ends at once, and well. A measuring tool.
 
 With it a worker costs next to nothing, so a benchmark sees what a task costs the scheduler: sessions, assigns, reports
-and their commits are the real ones. `cluster worker --null-launcher`.
+and their commits are the real ones. `cluster worker --runner null`.
 """
 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import NamedTuple
 
 from cluster.domain.launcher.messages import Ended, Item, Template
-from cluster.launcher.client import LauncherHello, Reports
+from cluster.worker.runners.interface import Connect, Reports, Runner
+
+_TOOK = 1000  # microseconds that each attempt says to have run
 
 
-class NullLauncher:
+class NullHello(NamedTuple):
+    incarnation: str
+    running: Sequence[str] = ()
+    backlog: Sequence[str] = ()
+    unacked: int = 0
+
+
+class NullRunner:
     """Has no memory: after a restart it is another incarnation."""
 
     def __init__(self) -> None:
-        self.hello = LauncherHello(uuid.uuid4().hex, "", 0, -1, 0, 0, [], [])
-        self._seq = 0
+        self.hello = NullHello(uuid.uuid4().hex)
+        self._seq = self._templates = 0
+        self._unacked: dict[str, int] = {}  # key: number of the report of its end
         self._reports: asyncio.Queue[Reports | None] = asyncio.Queue()  # None: it has quit
 
     def define(self, template: Template) -> int:
-        return 0
+        self._templates += 1
+        return self._templates
 
     def redefine(self, template_id: int, template: Template) -> None:
         pass
@@ -31,9 +43,12 @@ class NullLauncher:
         now = time.time_ns() // 1000
         reports: Reports = []
         for item in items:
-            self._seq += 1
-            reports.append(Ended(self._seq, item.key, "ok", 0, None, now, 1000))
-        self._reports.put_nowait(reports)
+            if item.key not in self._unacked:
+                self._seq += 1
+                self._unacked[item.key] = self._seq
+                reports.append(Ended(self._seq, item.key, "ok", 0, None, now, _TOOK))
+        if reports:
+            self._reports.put_nowait(reports)
 
     def recall(self, keys: Iterable[str]) -> None:
         pass
@@ -45,7 +60,10 @@ class NullLauncher:
         pass
 
     def ack(self, seq: int) -> None:
-        pass
+        for key, number in list(self._unacked.items()):  # in order of their numbers
+            if number > seq:
+                break
+            del self._unacked[key]
 
     def quit(self, kill: bool = False) -> None:
         self._reports.put_nowait(None)
@@ -56,3 +74,12 @@ class NullLauncher:
 
     async def close(self) -> None:
         pass
+
+
+def null() -> Connect:
+    """Another one each time."""
+
+    async def connect() -> Runner:
+        return NullRunner()
+
+    return connect

@@ -1,0 +1,13 @@
+"""The launcher beside the agent, which runs attempts as processes of this machine."""
+
+from cluster.launcher.client import LauncherClient
+from cluster.worker.runners.interface import Connect, Runner
+
+
+def local(directory: str, millicpus: int) -> Connect:
+    """Connects to the launcher that lives in this directory, or starts one."""
+
+    async def connect() -> Runner:
+        return await LauncherClient.connect_or_start(directory, millicpus)
+
+    return connect
