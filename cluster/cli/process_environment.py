@@ -64,7 +64,7 @@ def _opened(raw: io.FileIO, pythons: TextIO | None) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=lines)
 
 
-class _Stream(io.FileIO):
+class _StandardStream(io.FileIO):
     """A standard stream. Somebody beside us may have made it non-blocking: then it is waited for."""
 
     def write(self, data: Any) -> int:
@@ -73,7 +73,7 @@ class _Stream(io.FileIO):
         return written
 
 
-class _Output(_Stream):
+class _Output(_StandardStream):
     """Standard output: an error says that it is that."""
 
     def write(self, data: Any) -> int:
@@ -81,7 +81,7 @@ class _Output(_Stream):
             return super().write(data)
 
 
-class _Remarks(_Stream):
+class _Remarks(_StandardStream):
     """Standard error: where it takes nothing (a full disk, a terminal that is gone) nobody is told anything, and that
     is all. What was to be done is done, and the exit code says how."""
 

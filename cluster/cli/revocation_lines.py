@@ -1,9 +1,9 @@
 """What `user revoke` and `token revoke` say."""
 
-from cluster.client.types import Revoked
+from cluster.client.types import RevocationResult
 
 
-def print_revoked(what: str, revoked: Revoked) -> None:
+def print_revoked(what: str, revoked: RevocationResult) -> None:
     """`what` was revoked, as in `user ada`. Names also what an admin has to judge: who came in by the expelled."""
     stopped = f", tasks asked to stop: {revoked.cancelled}" if revoked.cancelled else ""
     print(f"{what} revoked{stopped}")

@@ -7,7 +7,7 @@ import time
 import click
 
 from cluster.cli.options import DURATION, as_json, connection, keep_jobs, quiet, yes
-from cluster.client.types import Revoked, Token
+from cluster.client.types import RevocationResult, Token
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.trust.tokens import parse_join_token, split_address
 
@@ -136,7 +136,7 @@ def revoke(ctx: click.Context, id: str, and_joined: bool, keep_jobs: bool, yes: 
     from cluster.cli.connection import client
     from cluster.cli.revocation_lines import print_revoked
 
-    async def work() -> Revoked:
+    async def work() -> RevocationResult:
         async with client(ctx) as cluster:
             return await cluster.revoke_token(id, and_joined=and_joined, keep_jobs=keep_jobs)
 

@@ -6,7 +6,7 @@ import time
 import click
 
 from cluster.cli.options import as_json, connection, keep_jobs, quiet, yes
-from cluster.client.types import Revoked, User
+from cluster.client.types import RevocationResult, User
 
 
 @click.group()
@@ -60,7 +60,7 @@ def revoke(ctx: click.Context, name: str, and_joined: bool, keep_jobs: bool, yes
     from cluster.cli.connection import client
     from cluster.cli.revocation_lines import print_revoked
 
-    async def work() -> Revoked:
+    async def work() -> RevocationResult:
         async with client(ctx) as cluster:
             return await cluster.revoke_user(name, and_joined=and_joined, keep_jobs=keep_jobs)
 

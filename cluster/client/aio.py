@@ -14,7 +14,7 @@ from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Place, find
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
-from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
 from cluster.domain.job.arrays import parse_array
 from cluster.domain.job.selectors import SelectorKind, check_name, parse_selector
@@ -192,7 +192,9 @@ class AsyncClient:
         """All join tokens, used up and revoked ones included."""
         return await self._backend().tokens()
 
-    async def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
+    async def revoke_token(
+        self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False
+    ) -> RevocationResult:
         """From now on nobody can join with it; with `and_joined` who has is expelled, and so is who joined by tokens of
         theirs. Their jobs are cancelled."""
         return await self._backend().revoke_token(token_id, and_joined, keep_jobs)
@@ -201,7 +203,7 @@ class AsyncClient:
         """All users, revoked ones included."""
         return await self._backend().users()
 
-    async def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
+    async def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> RevocationResult:
         """From now on no certificate of the user is let in, and no token that it made; with `and_joined` neither who
         joined by those. Jobs of theirs are cancelled."""
         return await self._backend().revoke_user(name, and_joined, keep_jobs)

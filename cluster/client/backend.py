@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.client.position import Position
-from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 
@@ -60,13 +60,13 @@ class Backend(Protocol):
     async def tokens(self) -> tuple[Token, ...]:
         """All tokens, used up and revoked ones included."""
 
-    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
         """Nobody can join with it; with `and_joined` who has is expelled."""
 
     async def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""
 
-    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
         """No certificate of the user is let in, nor anybody by its tokens; with `and_joined` nor who has joined so."""
 
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.client.backend import WantedOutput
-from cluster.client.types import Counts, Job, Member, Revoked, Task, Token, User, Worker
+from cluster.client.types import Counts, Job, Member, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -136,8 +136,8 @@ def member_of(message: "admin_pb2.Member") -> Member:
     return Member(message.kind, message.id, message.name, message.token)
 
 
-def revoked_of(message: "admin_pb2.RevokeUserResponse | admin_pb2.RevokeTokenResponse") -> Revoked:
-    return Revoked(
+def revoked_of(message: "admin_pb2.RevokeUserResponse | admin_pb2.RevokeTokenResponse") -> RevocationResult:
+    return RevocationResult(
         tuple(map(member_of, message.expelled)),
         tuple(message.tokens),
         tuple(map(member_of, message.joined)),

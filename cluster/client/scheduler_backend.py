@@ -17,7 +17,7 @@ from cluster.client.messages import (
     user_of,
     worker_of,
 )
-from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.trust.credentials import Credentials
@@ -121,7 +121,7 @@ class SchedulerBackend:
         pages = self._pages(self._admins("Tokens").ListTokens, admin_pb2.ListTokensRequest())
         return tuple([token_of(token) async for page in pages for token in page.tokens])
 
-    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
         from cluster.v1 import admin_pb2
 
         request = admin_pb2.RevokeTokenRequest(id=token_id, and_joined=and_joined, keep_jobs=keep_jobs)
@@ -135,7 +135,7 @@ class SchedulerBackend:
         pages = self._pages(self._admins("Users").ListUsers, admin_pb2.ListUsersRequest())
         return tuple([user_of(user) async for page in pages for user in page.users])
 
-    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
         from cluster.v1 import admin_pb2
 
         request = admin_pb2.RevokeUserRequest(name=name, and_joined=and_joined, keep_jobs=keep_jobs)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
-from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -92,7 +92,7 @@ class Client:
         """All join tokens, used up and revoked ones included."""
         return self._do(self._inner.tokens())
 
-    def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
+    def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> RevocationResult:
         """From now on nobody can join with it; with `and_joined` who has is expelled, and so is who joined by tokens of
         theirs. Their jobs are cancelled."""
         return self._do(self._inner.revoke_token(token_id, and_joined=and_joined, keep_jobs=keep_jobs))
@@ -101,7 +101,7 @@ class Client:
         """All users, revoked ones included."""
         return self._do(self._inner.users())
 
-    def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> Revoked:
+    def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> RevocationResult:
         """From now on no certificate of the user is let in, and no token that it made; with `and_joined` neither who
         joined by those. Jobs of theirs are cancelled."""
         return self._do(self._inner.revoke_user(name, and_joined=and_joined, keep_jobs=keep_jobs))

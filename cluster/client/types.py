@@ -133,7 +133,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
+class RevocationResult:
     """What came of revoking a user or a token."""
 
     expelled: tuple[Member, ...]  # who has no certificate any more that lets it in

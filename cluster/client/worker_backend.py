@@ -11,7 +11,7 @@ import grpc.aio
 from cluster.client.backend import WantedOutput
 from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
-from cluster.client.types import Job, Output, RemovedWorker, Revoked, Task, Token, User, Worker
+from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Untrusted
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -110,13 +110,13 @@ class WorkerBackend:
     async def tokens(self) -> tuple[Token, ...]:
         self._refuse()
 
-    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+    async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
         self._refuse()
 
     async def users(self) -> tuple[User, ...]:
         self._refuse()
 
-    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> Revoked:
+    async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
         self._refuse()
 
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:

@@ -12,12 +12,12 @@ _TFD_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK
 _TFD_TIMER_ABSTIME = 1
 
 
-class _Timespec(ctypes.Structure):
+class Timespec(ctypes.Structure):
     _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
 
 
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+class Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", Timespec), ("value", Timespec))
 
 
 def now() -> float:
@@ -44,8 +44,8 @@ class BootTimer:
             return
         self._set_for = at
         at = max(at, 0.000_001)  # zero would disarm it
-        value = _Timespec(int(at), int(at % 1 * 1e9) + 1)
-        spec = _Itimerspec(_Timespec(0, 0), value)
+        value = Timespec(int(at), int(at % 1 * 1e9) + 1)
+        spec = Itimerspec(Timespec(0, 0), value)
         self._libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None)
 
     def fired(self) -> None:

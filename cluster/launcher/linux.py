@@ -6,6 +6,8 @@ import os
 import platform
 import time
 
+from cluster.launcher.clock import Itimerspec, Timespec
+
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _MCL_CURRENT, _MCL_FUTURE = 1, 2  # asm-generic/mman.h
 _KEYCTL_JOIN_SESSION_KEYRING, _KEYCTL_READ, _KEY_SPEC_SESSION_KEYRING = 1, 11, -3  # linux/keyctl.h
@@ -14,14 +16,6 @@ _TIMER_ABSTIME = 1
 _RENAME_EXCHANGE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _Timespec(ctypes.Structure):
-    _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
-
-
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("interval", _Timespec), ("value", _Timespec))
 
 
 def become_subreaper() -> None:
@@ -74,7 +68,7 @@ class BootAlarm:
         _checked(_libc.timer_create(time.CLOCK_BOOTTIME, None, ctypes.byref(self._timer)))
 
     def set(self, at: float) -> None:
-        spec = _Itimerspec(_Timespec(0, 0), _Timespec(int(at), int(at % 1 * 1e9) + 1))
+        spec = Itimerspec(Timespec(0, 0), Timespec(int(at), int(at % 1 * 1e9) + 1))
         _checked(_libc.timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(spec), None))
 
 

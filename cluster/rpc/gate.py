@@ -29,7 +29,7 @@ def current_caller() -> Caller:
 
 
 @dataclass(eq=False, slots=True)
-class _Call:
+class _GatedCall:
     """A call under way. `error` is set when we cancel its task, to tell that from a client that cancels."""
 
     task: "asyncio.Task[object]"
@@ -38,7 +38,7 @@ class _Call:
     error: ClusterError | None = None
 
 
-_present: ContextVar[_Call] = ContextVar("present")  # also of tasks that a handler starts
+_present: ContextVar[_GatedCall] = ContextVar("present")  # also of tasks that a handler starts
 
 
 class Gate:
@@ -60,7 +60,7 @@ class Gate:
         self._standing_of = standing_of
         self._revoked = revoked
         self._now = now
-        self._calls: set[_Call] = set()
+        self._calls: set[_GatedCall] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
@@ -79,7 +79,7 @@ class Gate:
             caller = self._check(peer, method)  # something may have been revoked meanwhile
         task = asyncio.current_task()
         assert task is not None, "gRPC runs each call in a task of its own"
-        call = _Call(task, peer, method)
+        call = _GatedCall(task, peer, method)
         token, present = _caller.set(caller), _present.set(call)
         self._calls.add(call)
         self._wake_at(peer.not_after)

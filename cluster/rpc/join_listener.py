@@ -106,7 +106,7 @@ class JoinServer:
 
 
 @dataclass(eq=False, slots=True)
-class _Call:
+class _JoinCall:
     """One under way. `too_old` is set when its task is cancelled by us."""
 
     task: "asyncio.Task[object]"
@@ -118,14 +118,14 @@ class _Calls:
     nothing."""
 
     def __init__(self) -> None:
-        self._seats: Seats[_Call] = Seats(_MAX_CONCURRENT, _PER_HOST)
+        self._seats: Seats[_JoinCall] = Seats(_MAX_CONCURRENT, _PER_HOST)
 
     @contextmanager
     def under_way(self, host: str) -> Iterator[None]:
         """Exhausted, out of the body, when the call is ended for others of its host."""
         task = asyncio.current_task()
         assert task is not None, "gRPC runs each call in a task of its own"
-        call = _Call(task)
+        call = _JoinCall(task)
         if (oldest := self._seats.take(call, host)) is not None:
             oldest.too_old = True
             oldest.task.cancel()

@@ -17,7 +17,7 @@ AT_ONCE = 200  # selectors that are resolved before anybody else is served
 _LONG = 4096  # characters of a selector that is resolved beside the event loop: it may name thousands of tasks
 
 
-class _AllJobs:
+class _CoreJobs:
     """As `cluster.domain.job.visibility.Jobs`."""
 
     def __init__(self, core: SchedulerCore) -> None:
@@ -32,7 +32,7 @@ class _AllJobs:
 
 def visible_jobs(core: SchedulerCore, caller: Caller) -> VisibleJobs:
     """What the caller may see of them."""
-    return VisibleJobs(_AllJobs(core), caller)
+    return VisibleJobs(_CoreJobs(core), caller)
 
 
 async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Selection:

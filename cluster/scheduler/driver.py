@@ -31,7 +31,7 @@ from cluster.scheduler.batch import Batch, Put
 from cluster.scheduler.durable_reads import OnDisk
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.patience import Patience
-from cluster.scheduler.store_writer import Turns, Writer
+from cluster.scheduler.store_writer import StoreWriter, Turns
 from cluster.scheduler.watching import Watchers
 from cluster.store.interface import Item, Store, StoreFailed, StoreTroubled
 
@@ -84,7 +84,7 @@ class Driver:
         self._asks: dict[int, asyncio.Future[Any]] = {}
         self._last_ask = self._last_session = 0
         self._reader = ThreadPoolExecutor(1, "store-reader")
-        self._writer = Writer(store, self._landed, self._has_news)
+        self._writer = StoreWriter(store, self._landed, self._has_news)
         self.patience = Patience(lambda: self._writer.trouble)
         self._on_disk = OnDisk(core, self.fetch)
         self._answering: set[asyncio.Task[None]] = set()

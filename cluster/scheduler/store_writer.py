@@ -32,7 +32,7 @@ class Turns(Waiting):
         self.done += later.done
 
 
-class Writer:
+class StoreWriter:
     """Make it inside the event loop. `landed` gets what has come to disk; `news` is called when anything changes."""
 
     def __init__(self, store: Store, landed: Callable[[Turns], Awaitable[None]], news: Callable[[], None]) -> None:

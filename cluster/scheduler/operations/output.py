@@ -14,7 +14,7 @@ from cluster.scheduler.access import select_some
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.output.files import NewOutput, OutputFiles
 from cluster.scheduler.output.locating import Piece, Sources, Wish
-from cluster.scheduler.output.reader import Position, read_tasks
+from cluster.scheduler.output.reader import ReaderPosition, read_tasks
 
 
 class ReadPosition(NamedTuple):
@@ -83,8 +83,8 @@ def _spec_of(number: int) -> Callable[[SchedulerCore], JobSpec]:
     return lambda core: core.jobs[number].record.spec
 
 
-def _begin(position: ReadPosition, spec: JobSpec) -> Position:
+def _begin(position: ReadPosition, spec: JobSpec) -> ReaderPosition:
     index = spec.index_of(position.task_number) if spec.is_array else 0
     if index is None or not position.attempt:
         raise InvalidInput(f"the job has no task {position.task_number}#{position.attempt} to go on from")
-    return Position(index, position.attempt, {False: position.stdout, True: position.stderr})
+    return ReaderPosition(index, position.attempt, {False: position.stdout, True: position.stderr})

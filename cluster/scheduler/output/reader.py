@@ -31,7 +31,7 @@ Output = tuple[int, int, Piece]  # (index, attempt, piece)
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class ReaderPosition:
     """How far a reader of a job has come: to a place in an attempt's streams, and through all that comes before it."""
 
     index: int
@@ -40,7 +40,7 @@ class Position:
 
 
 async def read_tasks(
-    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish, position: Position | None = None
+    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish, position: ReaderPosition | None = None
 ) -> AsyncGenerator[Output, None]:
     """The output of some tasks of a job, one after another; what comes after `position`."""
     index, waiting_since = tasks.start, -PATIENCE  # for the first task nobody waits
@@ -61,7 +61,7 @@ async def read_tasks(
                 index = untouched
                 continue
             elif ended or not patient:
-                reading = _TaskReader(driver, sources, job, wish, Position(index, 1, FROM_THE_START)).read()
+                reading = _TaskReader(driver, sources, job, wish, ReaderPosition(index, 1, FROM_THE_START)).read()
                 index += 1
             else:
                 await anext(changes)
@@ -106,7 +106,7 @@ async def _read_ended(
 class _TaskReader:
     """Reads one task's attempts one after another."""
 
-    def __init__(self, driver: Driver, sources: Sources, job: int, wish: Wish, position: Position) -> None:
+    def __init__(self, driver: Driver, sources: Sources, job: int, wish: Wish, position: ReaderPosition) -> None:
         self._driver = driver
         self._sources = sources
         self._job = job

@@ -52,7 +52,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class _Stream:
+class _ReadStream:
     file: StreamFile
     stderr: bool
     at: int = 0
@@ -119,7 +119,7 @@ class Readers:
             if not waiting:
                 self._waiting.pop(key, None)
 
-    async def _open(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_Stream]:
+    async def _open(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_ReadStream]:
         """The files that are wanted. One that is not there was empty, as long as the attempt is known."""
         with self.outputs.opening() as removed:
             streams = await self._open_all(key, wanted, stack)
@@ -128,7 +128,7 @@ class Readers:
             raise NotFound(f"this worker has no output of {key.in_words}")
         return streams
 
-    async def _open_all(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_Stream]:
+    async def _open_all(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_ReadStream]:
         streams = []
         for suffix, asked, first in zip(STREAMS, (wanted.stdout, wanted.stderr), wanted.start, strict=True):
             if not asked:
@@ -140,7 +140,7 @@ class Readers:
                 continue
             if wanted.tail is not None:
                 first = await self.lanes.run(lane_of(key), partial(file.start_of_tail, wanted.tail))
-            streams.append(_Stream(file, suffix == ".err", first))
+            streams.append(_ReadStream(file, suffix == ".err", first))
         return streams
 
     async def _open_one(self, key: AttemptKey, file: StreamFile) -> bool:

@@ -34,7 +34,7 @@ def standing_of(identity: Identity) -> Standing | None:
     return Standing(Role.ADMIN, ADMIN_NAME)
 
 
-class _AllJobs:
+class _StoredJobs:
     """As `cluster.domain.job.visibility.Jobs`. Blocks."""
 
     def __init__(self, store: OwnStore) -> None:
@@ -119,7 +119,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         selector, caller = parse_selector(text), current_caller()
         if selector.attempt > 1:
             raise NotFound(f"there is no attempt {text}: a worker's own job is tried once")
-        targets = await self._jobs.read(lambda store: resolve(selector, VisibleJobs(_AllJobs(store), caller)))
+        targets = await self._jobs.read(lambda store: resolve(selector, VisibleJobs(_StoredJobs(store), caller)))
         return [target.job for target in targets]
 
     async def _load(self, numbers: Sequence[int]) -> list[OwnJob]:
