@@ -13,7 +13,7 @@ from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import DURATION, as_json, connection, quiet, yes
 from cluster.client.types import Job, Task
 from cluster.domain.base.printable import printable
-from cluster.domain.base.quantities import format_cpus, format_duration, format_size
+from cluster.domain.base.quantities import format_duration, format_size
 from cluster.domain.job.arrays import format_array
 from cluster.domain.job.selectors import names_tasks
 from cluster.domain.job.states import TaskState
@@ -121,7 +121,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
         tasks = tuple(sorted(tasks, key=lambda task: task.index))
     if as_json:
         details = [task_json(task, job.spec) for task in tasks]
-        print_json({**job_json(job), "env": dict(job.spec.env), "task_details": details})
+        print_json({**job_json(job, whole=True), "task_details": details})
     elif quiet:
         print(job.number)
     else:
@@ -134,7 +134,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
 
 
 def _print_job(job: Job, tasks: Sequence[Task]) -> None:
-    from cluster.cli.render import command_of, iso, print_table, state_of, took, why_of
+    from cluster.cli.render import command_of, iso, options_shown, print_table, state_of, took, why_of
 
     now = time.time()
     lines = [task.line for task in tasks]
@@ -150,11 +150,7 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
         *(("waits", why) for why in job.pending_because),
         ("cancelled by", job.cancelled_by + (f": {job.cancel_reason}" if job.cancel_reason else "")),
         ("tasks", _tasks_of(job) if job.is_array else ""),
-        ("cpus", format_cpus(job.spec.millicpus)),
-        ("timeout", format_duration(job.spec.timeout) if job.spec.timeout else ""),
-        ("retries", job.spec.retries or ""),
-        ("worker", job.spec.worker),
-        ("cwd", job.spec.cwd),
+        *options_shown(job.spec),
         ("submitted", iso(job.submitted_at)),
         ("started", iso(job.started_at)),
         ("ended", iso(job.ended_at)),

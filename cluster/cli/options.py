@@ -7,7 +7,6 @@ import click
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_cpus, parse_duration, parse_size
-from cluster.domain.job.arrays import parse_array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +31,6 @@ class Parsed(click.ParamType[Any]):
 DURATION = Parsed("duration", parse_duration)
 CPUS = Parsed("cpus", parse_cpus)
 SIZE = Parsed("size", parse_size)
-ARRAY = Parsed("numbers", parse_array)
 
 
 def connection(command: F) -> F:

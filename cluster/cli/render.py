@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cluster.cli.json_text import json_text
@@ -11,8 +11,8 @@ from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration
-from cluster.domain.job.arrays import format_array
-from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.options import Shown
+from cluster.domain.job.spec import OPTIONS, JobSpec
 
 
 def print_json(value: Any) -> None:
@@ -97,6 +97,21 @@ def words_of(spec: JobSpec, line: bytes | None) -> list[str]:
     return words if line is None else [word.replace("{}", os.fsdecode(line)) for word in words]
 
 
+def options_shown(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    """What `job show` says of the options: words and value."""
+    for each in OPTIONS:
+        value = getattr(spec, each.field)
+        changed = each.shown is Shown.CHANGED and value != each.default
+        if (changed or each.shown is Shown.ALWAYS) and (text := each.kind.shown(value)):
+            yield each.words, text
+
+
+def options_json(spec: JobSpec, *, whole: bool) -> dict[str, Any]:
+    """The options by their names; `whole`: also what is too large for lists."""
+    told = [each for each in OPTIONS if (each.kind.is_told if whole else each.kind.is_listed)]
+    return {each.name: each.kind.told(getattr(spec, each.field)) for each in told}
+
+
 def state_of(job: Job) -> str:
     """The state, and of an array how far it is."""
     if not job.is_array or job.state.ended:
@@ -110,30 +125,17 @@ def why_of(job: Job, detail: str = "") -> str:
     return "" if words in ("", "ok", job.state.word) else f" ({words})"
 
 
-def job_json(job: Job) -> dict[str, Any]:
-    """A job as lists show it in JSON: without its environment, which only `show` asks for."""
+def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
+    """A job in JSON: as lists show it, or `whole`, with its environment."""
     spec, counts = job.spec, job.counts
     return {
         "number": job.number,
         "id": job.id,
-        "name": spec.name or None,
         "owner": job.owner,
         "state": job.state.word,
         "reason": job.reason or None,
         "exit_code": job.exit_code if job.state.ended else None,
-        "command": list(spec.argv),
-        "script": spec.script or None,
-        "script_args": list(spec.script_args),
-        "cwd": spec.cwd or None,
-        "cpus": spec.millicpus / 1000,
-        "array": format_array(spec.array) or None,
-        "worker": spec.worker or None,
-        "timeout": spec.timeout or None,
-        "grace": spec.grace,
-        "lost_after": spec.lost_after,
-        "retries": spec.retries,
-        "merge_output": spec.merge_output,
-        "max_output": spec.max_output,
+        **options_json(spec, whole=whole),
         "tasks": {
             "total": counts.total,
             "ready": counts.ready,

@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 import click
 
 from cluster.cli.exit_codes import INTERRUPTED
-from cluster.cli.options import ARRAY, CPUS, DURATION, SIZE, as_json, connection, quiet
+from cluster.cli.options import Parsed, as_json, connection, quiet
 from cluster.cli.submit_warnings import remark_on_job, remark_on_lines
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.spec import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
+from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES
+from cluster.domain.job.options import Option
+from cluster.domain.job.spec import OPTIONS, JobSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,66 +24,35 @@ COMMAND_LINE = {"allow_interspersed_args": False}
 
 
 def job_options(command: F) -> F:
-    """What a job is made of; the same for `run` and `submit`."""
-    options = [
-        click.option(
-            "--array", type=ARRAY, help="Run once for each number, as in 1-1000:2 or 1,5,10-20 (CLUSTER_TASK)."
-        ),
-        click.option(
-            "--each-line",
-            metavar="FILE",
-            type=click.Path(),  # which shells complete
-            help="Run once for each line of FILE (-: stdin), for {} in the command (CLUSTER_LINE).",
-        ),
-        click.option("--name", default="", help="A name to find the job by."),
-        click.option(
-            "--env",
-            multiple=True,
-            metavar="NAME[=VALUE]",
-            help="Set a variable; without value: yours. No others of yours are passed.",
-        ),
-        click.option(
-            "--cwd",
-            default="",
-            metavar="DIR",
-            help="Run in DIR, an absolute path on the worker (default: an empty directory, deleted with its files when "
-            "the task ends; on a cluster that `cluster up` or `run` started: yours).",
-        ),
-        click.option("--cpus", type=CPUS, default="1", show_default=True, help="CPUs for each task, as in 2 or 0.5."),
-        click.option(
-            "--timeout",
-            type=DURATION,
-            default="0",
-            help="Stop a task that runs longer, as in 90, 10m, 1h30m; 0: never.",
-        ),
-        click.option(
-            "--grace", type=DURATION, default=f"{DEFAULT_GRACE:g}", help="From SIGTERM to SIGKILL.", show_default=True
-        ),
-        click.option("--retries", type=click.IntRange(0), default=0, help="Try a failed or lost task again, so often."),
-        click.option(
-            "--lost-after",
-            type=DURATION,
-            default=f"{DEFAULT_LOST_AFTER:g}",
-            help="Give a task up when its worker is silent for so long; no less than 4/3 of --lease (20 s).",
-            show_default=True,
-        ),
-        click.option("--merge-output", is_flag=True, help="Keep stderr in stdout, both in the order written."),
-        click.option(
-            "--max-output",
-            type=SIZE,
-            default=f"{DEFAULT_MAX_OUTPUT >> 20}M",
-            help="Keep so much of each stream, its beginning and its end, as in 500k, 64M, 2G.",
-            show_default=True,
-        ),
-        click.option("--worker", default="", metavar="ID|NAME", help="Run on this worker only."),
-        click.option("--script", default="", metavar="PATH", help="Run PATH of the worker's scripts folder."),
-        click.option("--with", "interpreter", default="", metavar="INTERPRETER", help="Run --script with, as in bash."),
-        connection,
-        click.argument("command", nargs=-1, type=click.UNPROCESSED),
-    ]
+    """What a job is made of, and how to reach the cluster; the same for `run` and `submit`."""
+    options: list[Callable[[F], F]] = []
+    for each in OPTIONS:
+        if each.flag:
+            options.append(_click_option(each))
+        if each.field == "script":
+            help = "Run --script with, as in bash."
+            options.append(click.option("--with", "interpreter", default="", metavar="INTERPRETER", help=help))
+    options += [connection, click.argument("command", nargs=-1, type=click.UNPROCESSED)]
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _click_option(option: Option) -> Callable[[F], F]:
+    """As the command line has it, which collects its value; of variables and lines what was typed, for `spec_of`."""
+    how: dict[str, Any] = {"help": option.help}
+    if option.kind is SWITCH:
+        return click.option(option.flag, is_flag=True, **how)
+    how["metavar"] = option.metavar
+    if option.kind is VARIABLES:
+        how["multiple"] = True
+    elif option.kind is LINES:
+        how["type"] = click.Path()  # which shells complete
+    else:
+        how["type"] = Parsed(option.name, option.kind.parse)
+        how["default"] = option.kind.typed(option.default) or None
+        how["show_default"] = bool(option.default)
+    return click.option(option.flag, **how)
 
 
 @click.command("submit", context_settings=COMMAND_LINE)
@@ -165,33 +136,19 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
 
 def spec_of(options: dict[str, Any]) -> JobSpec:
     """The job that the options and the command make. InvalidInput where they do not go together."""
-    words, script = options["command"], options["script"]
-    if options["interpreter"] and not script:
-        raise InvalidInput(f"--with {options['interpreter']} needs --script: a path in the worker's scripts folder")
-    if script:
+    words, interpreter = options["command"], options["interpreter"]
+    values = {each.field: options[each.name] for each in OPTIONS if each.flag}
+    if interpreter and not values["script"]:
+        raise InvalidInput(f"--with {interpreter} needs --script: a path in the worker's scripts folder")
+    if values["script"]:
         import shlex
 
-        argv, script_args = tuple(shlex.split(options["interpreter"])), words
+        values |= {"argv": tuple(shlex.split(interpreter)), "script_args": words}
     else:
-        argv, script_args = words, ()
-    return JobSpec(
-        argv=argv,
-        name=options["name"],
-        script=script,
-        script_args=script_args,
-        env=tuple(_variable(text) for text in options["env"]),
-        cwd=options["cwd"],
-        millicpus=options["cpus"],
-        array=options["array"] or (),
-        lines=_lines(options["each_line"]) if options["each_line"] else b"",
-        timeout=options["timeout"],
-        grace=options["grace"],
-        worker=options["worker"],
-        lost_after=options["lost_after"],
-        retries=options["retries"],
-        merge_output=options["merge_output"],
-        max_output=options["max_output"],
-    )
+        values["argv"] = words
+    values["env"] = tuple(map(_variable, values["env"]))
+    values["lines"] = _lines(values["lines"]) if values["lines"] else b""
+    return JobSpec(**{name: value for name, value in values.items() if value is not None})
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -1,12 +1,11 @@
 """The client for asyncio."""
 
 import asyncio
-import math
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,9 +15,9 @@ from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
-from cluster.domain.job.arrays import parse_array
+from cluster.domain.job.options import Option
 from cluster.domain.job.selectors import SelectorKind, check_name, parse_selector
-from cluster.domain.job.spec import JobSpec, validate
+from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.states import TaskState
 
 # Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
@@ -318,36 +317,30 @@ def _texts(selectors: Sequence[str | int]) -> tuple[str, ...]:
     return tuple(map(_text, selectors))
 
 
-# What the options of `submit` may be called, and which of them are numbers.
-_OPTIONS = [field.name for field in fields(JobSpec) if field.init and field.name != "argv"] + ["cpus"]
-_NUMBERS = ("cpus", "millicpus", "timeout", "grace", "lost_after", "retries", "max_output")
-
-
 def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
     """A JobSpec from what is handy to write: `array` as text, `env` as a mapping, `cpus` as a number."""
     if isinstance(argv, str):
         raise InvalidInput(f"the command {argv!r} is one text: give a list of words, as in ['sh', '-c', {argv!r}]")
     if wrong := [word for word in argv if not isinstance(word, str)]:
         raise InvalidInput(f"the command's word {wrong[0]!r} is no text: give str({wrong[0]!r})")
-    _check_options(options)
-    if not options.get("script") and not (argv and argv[0]):
+    given = {each.field: value for each, value in (_option(name, value) for name, value in options.items())}
+    if not given.get("script") and not (argv and argv[0]):
         raise InvalidInput(f"the command {argv!r} is empty: give a list of words, as in ['echo', 'hello']")
-    if isinstance(options.get("array"), str):
-        options["array"] = parse_array(options["array"])
-    if isinstance(options.get("env"), Mapping):
-        options["env"] = tuple(options["env"].items())
-    if "cpus" in options:
-        options["millicpus"] = round(options.pop("cpus") * 1000)
-    return JobSpec(tuple(argv), **options)
+    return JobSpec(tuple(argv), **given)
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
-    """InvalidInput for an option that there is not, and for a number that is none."""
-    for name, value in options.items():
-        if name not in _OPTIONS:
-            raise InvalidInput(f"there is no option {name!r}; there are {', '.join(sorted(_OPTIONS))}")
-        if name in _NUMBERS and not (isinstance(value, int | float) and math.isfinite(value)):
-            raise InvalidInput(f"{name}={value!r} is no number: give one, as in {name}=2")
+def _option(name: str, value: Any) -> tuple[Option, Any]:
+    """The option of that name, and what its field is to be. InvalidInput when there is none, and for a value of another
+    kind."""
+    found = [each for each in OPTIONS if name in (each.name, each.field) and each.field != "argv"]
+    if not found:
+        names = {each.name for each in OPTIONS if each.field != "argv"}
+        raise InvalidInput(f"there is no option {name!r}; there are {', '.join(sorted(names))}")
+    kind = found[0].kind
+    try:
+        return found[0], kind.taken(value) if name == found[0].name else kind.checked(value)
+    except InvalidInput as error:
+        raise InvalidInput(f"{name}={value!r} {error}") from None
 
 
 def _here() -> str:

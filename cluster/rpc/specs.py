@@ -3,31 +3,27 @@ they start often: what `convert` loads would cost them 30 ms.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.spec import DEFAULT_GRACE, DEFAULT_LOST_AFTER, DEFAULT_MAX_OUTPUT, JobSpec
+from cluster.domain.job.spec import OPTIONS, JobSpec
 from cluster.v1 import job_pb2
 
-DEFAULT_MILLICPUS = 1000
+# Fields of the message that hold what the spec's field of that name does; of the others each has lines of its own here.
+_TEXTS = frozenset(field.name for field in job_pb2.RawTexts.DESCRIPTOR.fields)
+_PLAIN = [option for option in OPTIONS if option.field not in _TEXTS and option.field != "array"]
+_WITH_PRESENCE = frozenset(field.name for field in job_pb2.JobSpec.DESCRIPTOR.fields if field.has_presence)
 
 
 def spec_to_proto(spec: JobSpec, *, with_lines: bool = True, with_env: bool = True) -> job_pb2.JobSpec:
     """Lines and environment can be megabytes, and lists do not need them: False leaves them out."""
     if not with_env and spec.env:
         spec = replace(spec, env=())
-    message = job_pb2.JobSpec(
-        name=spec.name,
-        millicpus=spec.millicpus,
-        array=[job_pb2.ArraySegment(first=s.first, last=s.last, step=s.step) for s in spec.array],
-        lines=spec.lines if with_lines else b"",
-        timeout=spec.timeout,
-        grace=spec.grace,
-        worker=spec.worker,
-        lost_after=spec.lost_after,
-        retries=spec.retries,
-        merge_output=spec.merge_output,
-        max_output=spec.max_output,
-    )
+    values: dict[str, Any] = {option.field: getattr(spec, option.field) for option in _PLAIN}
+    if not with_lines:
+        del values["lines"]
+    segments = [job_pb2.ArraySegment(first=s.first, last=s.last, step=s.step) for s in spec.array]
+    message = job_pb2.JobSpec(array=segments, **values)
     try:
         message.MergeFrom(_texts(spec))
     except UnicodeEncodeError:
@@ -56,26 +52,24 @@ def _raw(spec: JobSpec) -> job_pb2.RawTexts:
 
 
 def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
-    """Zero where zero can never be right (cpus, step, lost_after, max_output) means that the caller left it to us."""
+    """What the caller left to us gets its default: what is not set, or zero where zero can never be right (cpus, step,
+    lost_after, max_output)."""
     raw = message.raw if message.HasField("raw") else None
     return JobSpec(
         argv=tuple(map(to_text, raw.argv)) if raw else tuple(message.argv),
-        name=message.name,
         script=to_text(raw.script) if raw else message.script,
         script_args=tuple(map(to_text, raw.script_args)) if raw else tuple(message.script_args),
         env=tuple(map(_variable, raw.env)) if raw else tuple((e.name, e.value) for e in message.env),
         cwd=to_text(raw.cwd) if raw else message.cwd,
-        millicpus=message.millicpus or DEFAULT_MILLICPUS,
         array=tuple(ArraySegment(s.first, s.last, s.step or 1) for s in message.array),
-        lines=message.lines,
-        timeout=message.timeout,
-        grace=message.grace if message.HasField("grace") else DEFAULT_GRACE,
-        worker=message.worker,
-        lost_after=message.lost_after or DEFAULT_LOST_AFTER,
-        retries=message.retries,
-        merge_output=message.merge_output,
-        max_output=message.max_output or DEFAULT_MAX_OUTPUT,
+        **{option.field: _value(message, option.field, option.default) for option in _PLAIN},
     )
+
+
+def _value(message: job_pb2.JobSpec, field: str, default: Any) -> Any:
+    if field in _WITH_PRESENCE:
+        return getattr(message, field) if message.HasField(field) else default
+    return getattr(message, field) or default
 
 
 def to_text(data: bytes) -> str:

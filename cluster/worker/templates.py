@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, InvalidInput
-from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spec import JobSpec, for_launcher
 from cluster.domain.launcher.messages import Template
 from cluster.worker.scripts import resolve_script
 
@@ -90,13 +90,11 @@ class Templates:
             cwd=spec.cwd or str(work),
             fresh_cwd=not spec.cwd,
             cpus=spec.millicpus,
-            timeout=spec.timeout or None,
-            grace=spec.grace,
             leash=leash,
             uid=self.user.uid,
             gid=self.user.gid,
             refusal=refusal,
-            merge_output=spec.merge_output,
+            **for_launcher(spec),
         )
 
     def _command(self, spec: JobSpec) -> tuple[tuple[str, ...], str]:

@@ -67,21 +67,21 @@ WRONG = {
     "scripts folder": JobSpec(argv=("sh",), script="../x"),
     "not absolute": JobSpec(argv=("a",), cwd="here"),
     "at least 0.001": JobSpec(argv=("a",), millicpus=0),
-    "timeout of -1": JobSpec(argv=("a",), timeout=-1.0),
-    "lost after": JobSpec(argv=("a",), lost_after=0.5),
-    "use 0 or more, and less than 1e\\+09": JobSpec(argv=("a",), timeout=8e15),
-    "99999999999 retries: use 0 to 1000000": JobSpec(argv=("a",), retries=99999999999),
-    "1000 bytes of output are to be kept: use 64.0 KiB to 64.0 GiB": JobSpec(argv=("a",), max_output=1000),
+    "--timeout -1: use 0 to 1e\\+09": JobSpec(argv=("a",), timeout=-1.0),
+    "--lost-after 0.5: use 1 to 1e\\+09": JobSpec(argv=("a",), lost_after=0.5),
+    "--timeout 8e\\+15: use 0 to": JobSpec(argv=("a",), timeout=8e15),
+    "--retries 99999999999: use 0 to 1000000": JobSpec(argv=("a",), retries=99999999999),
+    "--max-output 1000: use 64k to 64G": JobSpec(argv=("a",), max_output=1000),
     "exclude each other": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
     "comes twice": JobSpec(argv=("a",), array=(ArraySegment(1, 5), ArraySegment(3, 4))),
-    "all 2 lines of --each-line are empty": JobSpec(argv=("a",), lines=b"\n"),
+    "--each-line: all 2 lines are empty": JobSpec(argv=("a",), lines=b"\n"),
     **{
         f"the variable {name} tells each task who it is": JobSpec(argv=("a",), env=((name, "1"),))
         for name in ("CLUSTER_TASK", "CLUSTER_LINE", "CLUSTER_ATTEMPT", "CLUSTER_JOB", "CLUSTER_JOB_ID")
     },
     "2000001 lines in one job: the most are 2000000": JobSpec(argv=("a",), lines=b"\n" * 2_000_000),
     "16777217 bytes: the most are 16.0 MiB": JobSpec(argv=("a",), lines=bytes(16 * 1024 * 1024 + 1)),
-    "10001 segments: the most are 10000": JobSpec(("a",), array=tuple(ArraySegment(n, n) for n in range(10_001))),
+    "10001 segments, and the most are 10000": JobSpec(("a",), array=tuple(ArraySegment(n, n) for n in range(10_001))),
     "--worker 'x.* has 256 characters": JobSpec(argv=("a",), worker="x" * 256),
     "the limit is": JobSpec(argv=("a",), array=(ArraySegment(1, 10**9),)),
 }

@@ -235,8 +235,9 @@ def test_readers_of_jobs_that_are_lost_without_a_word_are_not_left_waiting(tmp_p
 
 
 WRONG: list[tuple[Callable[[Own], Coroutine[Any, Any, object]], type[ClusterError], str]] = [
-    (lambda own: own.start("true", array=(ArraySegment(1, 2),)), InvalidInput, "an array needs a scheduler"),
-    (lambda own: own.start("true", retries=2), InvalidInput, "2 retries need a scheduler"),
+    (lambda own: own.start("true", array=(ArraySegment(1, 2),)), InvalidInput, "--array needs a scheduler"),
+    (lambda own: own.start("true", retries=2), InvalidInput, "--retries 2 needs a scheduler"),
+    (lambda own: own.start("true", lost_after=90.0), InvalidInput, "--lost-after 90 needs a scheduler"),
     (lambda own: own.start("true", worker="another"), InvalidInput, "'another' is another worker"),
     (lambda own: own.start(), InvalidInput, "the command is empty"),
     (lambda own: own.start("true", job_id="x"), InvalidInput, "no lower-case UUID"),

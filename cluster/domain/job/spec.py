@@ -1,18 +1,21 @@
-"""What a job is: the spec that a user submits.
+"""What a job is: the spec that a user submits. Each of its fields is an option of the job (`options`).
 
 A task has an **index**, its position from 0 in the job's array, used everywhere inside; and a **number**, what people
 type (`5.17`) and the task sees as CLUSTER_TASK. For `--array 1-1000:2` index 0 is number 1 and index 1 is number 3.
 Times are seconds: wall-clock times since the Unix epoch, durations as such.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_size
 from cluster.domain.job.exec_limits import check_startable
+from cluster.domain.job.kinds import ARRAY, COUNT, CPUS, DURATION, LIMIT, LINES, SIZE, SWITCH, TEXT, VARIABLES, WORDS
 from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
+from cluster.domain.job.options import Scope, Shown, option, options_of
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed in as one message
@@ -35,26 +38,169 @@ OWN_VARIABLES = frozenset(f"CLUSTER_{name}" for name in ("JOB", "JOB_ID", "TASK"
 _ONE_TASK = (ArraySegment(0, 0),)
 
 
+def _wrong_script(script: str) -> str:
+    leaves = script.startswith("/") or ".." in script.split("/")
+    return "it leaves the worker's scripts folder: give a path inside it, without '..'" if leaves else ""
+
+
+def _wrong_variables(env: tuple[tuple[str, str], ...]) -> str:
+    for name, _ in env:
+        if not name or "=" in name or any(char.isspace() for char in name):
+            return f"{name!r} is not a name of an environment variable: use NAME=VALUE, without spaces"
+        if name in OWN_VARIABLES:
+            return f"the variable {name} tells each task who it is, and cannot be given: use another name"
+    return ""
+
+
+def _wrong_directory(cwd: str) -> str:
+    absolute = not cwd or cwd.startswith("/")
+    return "" if absolute else "it is not absolute, and the worker has no directory to start from"
+
+
+def _wrong_cpus(millicpus: int) -> str:
+    return "" if millicpus >= 1 else "a task needs at least 0.001"
+
+
+def _wrong_worker(worker: str) -> str:
+    fits = len(worker) <= MAX_WORKER
+    return "" if fits else f"it has {len(worker)} characters, and no worker's name has more than {MAX_WORKER}"
+
+
+def _wrong_array(array: tuple[ArraySegment, ...]) -> str:
+    if len(array) > MAX_SEGMENTS:
+        return f"it has {len(array)} segments, and the most are {MAX_SEGMENTS}; use fewer and longer"
+    reached = -1
+    for first, last, step in sorted(array):
+        if step < 1 or last < first or first < 0:
+            return f"{first}-{last}:{step} names no numbers: use FIRST-LAST[:STEP], ascending"
+        if first <= reached:
+            return f"task number {first} comes twice, or segments overlap: list each once"
+        reached = last
+    return ""
+
+
+def _wrong_lines(lines: bytes) -> str:
+    if len(lines) > MAX_LINES_BYTES:
+        most = format_size(MAX_LINES_BYTES)
+        return f"the lines of one job have {len(lines)} bytes: the most are {most}; make several jobs of them"
+    count = lines.count(b"\n") + 1
+    if count > MAX_LINES:
+        return f"{count} lines in one job: the most are {MAX_LINES}; make several jobs of them"
+    if b"\0" in lines:
+        line = lines.count(b"\n", 0, lines.index(b"\0")) + 1
+        return f"a NUL byte in line {line}: no process can be given one"
+    if lines and not lines.strip(b"\n"):
+        return f"all {count} lines are empty, so there is nothing to run"
+    return ""
+
+
+_ALL = Scope.SCHEDULER | Scope.WORKER
+_SPREAD = "needs a scheduler to spread it: a worker's own job has one task"
+
+
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """One command, to run once, once for each number of `array`, or once for each line of `lines`."""
 
-    argv: tuple[str, ...]
-    name: str = ""
-    script: str = ""  # path below the worker's scripts folder; stands between argv and script_args
-    script_args: tuple[str, ...] = ()
-    env: tuple[tuple[str, str], ...] = ()
-    cwd: str = ""  # empty: a fresh directory for each attempt
-    millicpus: int = 1000
-    array: tuple[ArraySegment, ...] = ()
-    lines: bytes = b""  # separated by \n, without a trailing one; empty: none
-    timeout: float = 0.0  # of one attempt's run; 0: none
-    grace: float = DEFAULT_GRACE  # from SIGTERM to SIGKILL
-    worker: str = ""  # UUID or name of the only worker that may run it
-    lost_after: float = DEFAULT_LOST_AFTER
-    retries: int = 0
-    merge_output: bool = False  # both streams into one file, stdout's, in the order in which they are written
-    max_output: int = DEFAULT_MAX_OUTPUT  # bytes of each stream that are kept: its beginning and its end
+    # Command: what to run, and in which surroundings
+    argv: tuple[str, ...] = option(WORDS, name="command")
+    name: str = option(TEXT, "A name to find the job by.", default="", scope=_ALL, shown=Shown.ELSEWHERE)
+    env: tuple[tuple[str, str], ...] = option(
+        VARIABLES,
+        "Set a variable; without value: yours. No others of yours are passed.",
+        default=(),
+        check=_wrong_variables,
+    )
+    # Empty: a fresh directory for each attempt.
+    cwd: str = option(
+        TEXT,
+        "Run in DIR, an absolute path on the worker (default: an empty directory, deleted with its files when the task "
+        "ends; on a cluster that `cluster up` or `run` started: yours).",
+        default="",
+        metavar="DIR",
+        check=_wrong_directory,
+    )
+    # A path below the worker's scripts folder; stands between argv and script_args.
+    script: str = option(
+        TEXT, "Run PATH of the worker's scripts folder.", default="", metavar="PATH", check=_wrong_script
+    )
+    script_args: tuple[str, ...] = option(WORDS, default=())
+
+    # Tasks: how often, each with what
+    array: tuple[ArraySegment, ...] = option(
+        ARRAY,
+        "Run once for each number, as in 1-1000:2 or 1,5,10-20 (CLUSTER_TASK).",
+        default=(),
+        check=_wrong_array,
+        scope=Scope.SCHEDULER,
+        alone=_SPREAD,
+    )
+    # Separated by \n, without a trailing one; empty: none.
+    lines: bytes = option(
+        LINES,
+        "Run once for each line of FILE (-: stdin), for {} in the command (CLUSTER_LINE).",
+        default=b"",
+        name="each_line",
+        check=_wrong_lines,
+        scope=Scope.SCHEDULER,
+        alone=_SPREAD,
+    )
+
+    # Request: what each task needs
+    millicpus: int = option(
+        CPUS,
+        "CPUs for each task, as in 2 or 0.5.",
+        default=1000,
+        name="cpus",
+        check=_wrong_cpus,
+        scope=_ALL,
+        shown=Shown.ALWAYS,
+    )
+    # UUID or name of the only worker that may run it.
+    worker: str = option(
+        TEXT, "Run on this worker only.", default="", metavar="ID|NAME", check=_wrong_worker, scope=_ALL
+    )
+
+    # Policy: when an attempt is over, and what follows
+    timeout: float = option(
+        LIMIT,
+        "Stop a task that runs longer, as in 90, 10m, 1h30m; 0: never.",
+        default=0.0,
+        bounds=(0, MAX_SECONDS),
+        scope=Scope.LAUNCHER,
+    )
+    grace: float = option(
+        DURATION, "From SIGTERM to SIGKILL.", default=DEFAULT_GRACE, bounds=(0, MAX_SECONDS), scope=Scope.LAUNCHER
+    )
+    retries: int = option(
+        COUNT,
+        "Try a failed or lost task again, so often.",
+        default=0,
+        bounds=(0, MAX_RETRIES),
+        scope=Scope.SCHEDULER,
+        alone="needs a scheduler: a worker's own job is tried once",
+    )
+    lost_after: float = option(
+        DURATION,
+        "Give a task up when its worker is silent for so long; no less than 4/3 of --lease (20 s).",
+        default=DEFAULT_LOST_AFTER,
+        bounds=(MIN_LOST_AFTER, MAX_SECONDS),
+        scope=Scope.SCHEDULER,
+        alone="needs a scheduler: nobody gives up a worker's own job",
+    )
+
+    # Files: what is kept of its output
+    merge_output: bool = option(
+        SWITCH, "Keep stderr in stdout, both in the order written.", default=False, scope=Scope.LAUNCHER
+    )
+    max_output: int = option(
+        SIZE,
+        "Keep so much of each stream, its beginning and its end, as in 500k, 64M, 2G.",
+        default=DEFAULT_MAX_OUTPUT,
+        bounds=(LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT),
+        scope=_ALL,
+    )
+
     numbering: Numbering = field(init=False, compare=False, repr=False)
     line_index: LineIndex | None = field(init=False, compare=False, repr=False)  # None: there are no lines
 
@@ -85,80 +231,38 @@ class JobSpec:
         return self.numbering.index_of(number)
 
 
+OPTIONS = options_of(JobSpec)
+
+
+def texts_of(spec: JobSpec) -> Iterator[str]:
+    """Every text of it: each costs memory wherever it goes."""
+    for each in OPTIONS:
+        yield from each.kind.texts(getattr(spec, each.field))
+
+
+def refuse_what_needs_a_scheduler(spec: JobSpec) -> None:
+    """For a worker alone: InvalidInput for an option that it cannot act on."""
+    for each in OPTIONS:
+        value = getattr(spec, each.field)
+        if each.scope is Scope.SCHEDULER and value != each.default:
+            raise InvalidInput(f"{each.said(value)} {each.alone}")
+
+
+def for_launcher(spec: JobSpec) -> dict[str, Any]:
+    """The options that the launcher acts on, by their fields' names, as its template has them."""
+    return {each.field: each.kind.told(getattr(spec, each.field)) for each in OPTIONS if Scope.LAUNCHER in each.scope}
+
+
 def validate(spec: JobSpec) -> None:
     """Raises InvalidInput, with the value and what to do, for a spec that could never run."""
-    texts: Sequence[str] = (
-        *spec.argv,
-        spec.script,
-        *spec.script_args,
-        spec.cwd,
-        spec.name,
-        spec.worker,
-        *(v for kv in spec.env for v in kv),
-    )
     if not spec.script and not (spec.argv and spec.argv[0]):
         raise InvalidInput("the command is empty: give one after --, as in: cluster run -- echo hello")
-    if any("\0" in text for text in texts):
+    if any("\0" in text for text in texts_of(spec)):
         raise InvalidInput("a NUL byte in the command, environment or a path: no process can be given one")
-    _validate_lines(spec)
-    check_startable(spec)
-    if len(spec.worker) > MAX_WORKER:
-        raise InvalidInput(f"--worker {spec.worker[:40]!r}… has {len(spec.worker)} characters: no worker's name has")
-    if spec.script:
-        _validate_script(spec.script)
-    for name, _ in spec.env:
-        if not name or "=" in name or any(char.isspace() for char in name):
-            raise InvalidInput(f"{name!r} is not a name of an environment variable: use NAME=VALUE, without spaces")
-        if name in OWN_VARIABLES:
-            raise InvalidInput(f"the variable {name} tells each task who it is, and cannot be given: use another name")
-    if spec.cwd and not spec.cwd.startswith("/"):
-        raise InvalidInput(f"--cwd {spec.cwd!r} is not absolute: the worker has no directory to start from")
-    if spec.millicpus < 1:
-        raise InvalidInput(f"{spec.millicpus / 1000:g} cpus: a task needs at least 0.001")
-    for what, seconds in (("timeout", spec.timeout), ("grace", spec.grace)):
-        if not 0 <= seconds < MAX_SECONDS:
-            raise InvalidInput(f"a {what} of {seconds:g} s: use 0 or more, and less than {MAX_SECONDS:g}")
-    if not MIN_LOST_AFTER <= spec.lost_after < MAX_SECONDS:
-        raise InvalidInput(
-            f"lost after {spec.lost_after:g} s: use {MIN_LOST_AFTER:g} or more, and less than {MAX_SECONDS:g}"
-        )
-    if not 0 <= spec.retries <= MAX_RETRIES:
-        raise InvalidInput(f"{spec.retries} retries: use 0 to {MAX_RETRIES}")
-    if not LEAST_MAX_OUTPUT <= spec.max_output <= MOST_MAX_OUTPUT:
-        least, most = format_size(LEAST_MAX_OUTPUT), format_size(MOST_MAX_OUTPUT)
-        raise InvalidInput(f"{spec.max_output} bytes of output are to be kept: use {least} to {most}")
-    _validate_array(spec)
-
-
-def _validate_script(script: str) -> None:
-    if script.startswith("/") or ".." in script.split("/"):
-        raise InvalidInput(f"script {script!r} leaves the worker's scripts folder: give a path inside it, without '..'")
-
-
-def _validate_lines(spec: JobSpec) -> None:
-    if (size := len(spec.lines)) > MAX_LINES_BYTES:
-        most = format_size(MAX_LINES_BYTES)
-        raise InvalidInput(f"the lines of one job have {size} bytes: the most are {most}; make several jobs of them")
-    if spec.lines and spec.task_count > MAX_LINES:
-        raise InvalidInput(f"{spec.task_count} lines in one job: the most are {MAX_LINES}; make several jobs of them")
-    if b"\0" in spec.lines:
-        line = spec.lines.count(b"\n", 0, spec.lines.index(b"\0")) + 1
-        raise InvalidInput(f"a NUL byte in line {line} of --each-line: no process can be given one")
-    if spec.lines and not spec.lines.strip(b"\n"):
-        raise InvalidInput(f"all {spec.task_count} lines of --each-line are empty, so there is nothing to run")
-
-
-def _validate_array(spec: JobSpec) -> None:
+    for each in OPTIONS:
+        each.validate(getattr(spec, each.field))
     if spec.array and spec.lines:
         raise InvalidInput("--array and --each-line exclude each other: each decides what the tasks are")
-    if len(spec.array) > MAX_SEGMENTS:
-        raise InvalidInput(f"an array of {len(spec.array)} segments: the most are {MAX_SEGMENTS}; use fewer and longer")
-    reached = -1
-    for segment in sorted(spec.array):
-        if segment.step < 1 or segment.last < segment.first or segment.first < 0:
-            raise InvalidInput(f"array {segment.first}-{segment.last}:{segment.step}: use FIRST-LAST[:STEP], ascending")
-        if segment.first <= reached:
-            raise InvalidInput(f"array: task number {segment.first} comes twice, or segments overlap: list each once")
-        reached = segment.last
     if spec.task_count > MAX_TASKS:
         raise InvalidInput(f"{spec.task_count} tasks in one job: the limit is {MAX_TASKS}")
+    check_startable(spec)

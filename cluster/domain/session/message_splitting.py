@@ -8,7 +8,7 @@ from itertools import islice
 
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.exec_limits import size_of
-from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spec import JobSpec, texts_of
 from cluster.domain.session.messages import Assign, Attempts, Disown, Downward, Recall, Stop
 
 MOST_BYTES = 1024 * 1024  # of what one response carries, unless a single piece has more: a spec may have 2 MiB
@@ -81,7 +81,5 @@ def _size(message: Downward) -> int:
 
 
 def _size_of_spec(spec: JobSpec) -> int:
-    words = (*spec.argv, *spec.script_args, spec.script, spec.cwd, spec.name, spec.worker)
-    texts = sum(map(size_of, words)) + _TEXT * len(words)
-    variables = sum(size_of(name) + size_of(value) + 2 * _TEXT for name, value in spec.env)
-    return texts + variables + _SEGMENT * len(spec.array) + len(spec.lines)
+    texts = sum(size_of(text) + _TEXT for text in texts_of(spec))
+    return texts + _SEGMENT * len(spec.array) + len(spec.lines)

@@ -8,7 +8,7 @@ they agree, however many jobs there are.
 from collections import OrderedDict
 from typing import Generic, NamedTuple, TypeVar
 
-from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spec import JobSpec, texts_of
 
 MOST_SPECS = 1024
 MOST_BYTES = 64 << 20  # of all specs together, as `weight` counts them; one spec alone may be more
@@ -63,6 +63,4 @@ class SpecMemory(Generic[T]):
 
 def weigh(spec: JobSpec) -> int:
     """Bytes of the spec's texts, about; its lines are not remembered. The same for a spec that has been on the wire."""
-    texts = (*spec.argv, *spec.script_args, spec.name, spec.script, spec.cwd, spec.worker)
-    env = sum(len(name) + len(value) for name, value in spec.env)
-    return sum(map(len, texts)) + env + 24 * len(spec.array)
+    return sum(map(len, texts_of(spec))) + 24 * len(spec.array)

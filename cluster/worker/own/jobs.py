@@ -17,10 +17,10 @@ from functools import partial
 from math import inf
 from typing import TypeVar
 
-from cluster.domain.base.errors import Conflict, InvalidInput, Unreachable
+from cluster.domain.base.errors import Conflict, Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.selectors import check_name
-from cluster.domain.job.spec import JobSpec, validate
+from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.worker.messages import OWN
@@ -81,10 +81,7 @@ class OwnJobs:
             return _of_owner(known, owner)
         validate(spec)
         check_name(spec.name)
-        if spec.is_array:
-            raise InvalidInput("an array needs a scheduler to spread it: a worker's own job has one task")
-        if spec.retries:
-            raise InvalidInput(f"{spec.retries} retries need a scheduler: a worker's own job is tried once")
+        refuse_what_needs_a_scheduler(spec)
         await self._agent().expect_room()
         if self._closed:
             raise Unreachable("this worker is being stopped, and takes no more jobs; try again when it is back")

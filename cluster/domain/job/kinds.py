@@ -1,0 +1,266 @@
+"""How the values of a job's options are read, shown and told: one `OptionKind` for each form that a value may have."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import (
+    format_cpus,
+    format_duration,
+    format_size,
+    parse_cpus,
+    parse_duration,
+    parse_size,
+)
+from cluster.domain.job.arrays import format_array, parse_array
+
+QUOTED = 40  # characters of a wrong text that an error shows
+
+
+class OptionKind:
+    """How the values of some options are read, shown and told. Of text, and the base of the others."""
+
+    metavar = "TEXT"
+    is_listed = True  # JSON has it of each job of a list; what may be megabytes, only of one job
+    is_told = True  # who looks at a job is told it
+
+    def parse(self, text: str) -> Any:
+        """The value of what was typed. InvalidInput."""
+        return text
+
+    def typed(self, value: Any) -> str:
+        """As one would type it: the reverse of `parse`."""
+        return str(value)
+
+    def quoted(self, value: Any) -> str:
+        """As an error shows it; empty where the flag says enough."""
+        return repr(value) if len(value) <= QUOTED else f"{value[:QUOTED]!r}…"
+
+    def shown(self, value: Any) -> str:
+        """For people who look at a job; empty where other lines show it."""
+        return self.typed(value)
+
+    def told(self, value: Any) -> Any:
+        """For JSON and for the launcher; None for none."""
+        return value or None
+
+    def texts(self, value: Any) -> Sequence[str]:
+        """Those that make up the value, of which each costs memory and none may contain a NUL."""
+        return (value,)
+
+    def checked(self, value: Any) -> Any:
+        """What a program gave for the field. InvalidInput, in words that follow `name=value`, for another type."""
+        if not isinstance(value, str):
+            raise InvalidInput(f"is no text: give str({value!r})")
+        return value
+
+    def taken(self, value: Any) -> Any:
+        """What a program gave under the option's name, which may be handier than what the field holds."""
+        return self.checked(value)
+
+
+class _Several(OptionKind):
+    """Of several things, which have lines or columns of their own where a job is shown."""
+
+    def quoted(self, value: Any) -> str:
+        return ""
+
+    def shown(self, value: Any) -> str:
+        return ""
+
+    def checked(self, value: Any) -> Any:
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+            raise InvalidInput("is no list: give one")
+        return tuple(value)
+
+
+class _Words(_Several):
+    def told(self, value: Any) -> Any:
+        return list(value)
+
+    def texts(self, value: Any) -> Sequence[str]:
+        return tuple(value)
+
+    def checked(self, value: Any) -> Any:
+        words = super().checked(value)
+        if wrong := [word for word in words if not isinstance(word, str)]:
+            raise InvalidInput(f"has a word {wrong[0]!r} that is no text: give str({wrong[0]!r})")
+        return words
+
+
+class _Variables(_Several):
+    """Pairs of name and value; a program may give a mapping."""
+
+    metavar = "NAME[=VALUE]"
+    is_listed = False
+
+    def told(self, value: Any) -> Any:
+        return dict(value)
+
+    def texts(self, value: Any) -> Sequence[str]:
+        return tuple(text for pair in value for text in pair)
+
+    def checked(self, value: Any) -> Any:
+        pairs = super().checked(list(value.items()) if isinstance(value, Mapping) else value)
+        if wrong := [text for pair in pairs for text in pair if not isinstance(text, str)]:
+            raise InvalidInput(f"has a {wrong[0]!r} that is no text: give str({wrong[0]!r})")
+        return pairs
+
+
+class _Array(_Several):
+    """Segments of task numbers; a program may give them as text."""
+
+    metavar = "NUMBERS"
+
+    def parse(self, text: str) -> Any:
+        return parse_array(text)
+
+    def typed(self, value: Any) -> str:
+        return format_array(value)
+
+    def told(self, value: Any) -> Any:
+        return format_array(value) or None
+
+    def texts(self, value: Any) -> Sequence[str]:
+        return ()
+
+    def checked(self, value: Any) -> Any:
+        return parse_array(value) if isinstance(value, str) else super().checked(value)
+
+
+class _Lines(_Several):
+    """Lines of a file as bytes, separated by line ends; a program may give a list of texts."""
+
+    metavar = "FILE"
+    is_listed = is_told = False
+
+    def texts(self, value: Any) -> Sequence[str]:
+        return ()
+
+    def checked(self, value: Any) -> Any:
+        if not isinstance(value, bytes):
+            raise InvalidInput("is no bytes: give the lines as bytes, separated by line ends")
+        return value
+
+    def taken(self, value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value
+        return b"\n".join(word.encode(errors="surrogateescape") for word in WORDS.checked(value))
+
+
+class _Switch(OptionKind):
+    def typed(self, value: Any) -> str:
+        return "yes" if value else "no"
+
+    def quoted(self, value: Any) -> str:
+        return ""
+
+    def told(self, value: Any) -> Any:
+        return value
+
+    def texts(self, value: Any) -> Sequence[str]:
+        return ()
+
+    def checked(self, value: Any) -> Any:
+        if not isinstance(value, bool):
+            raise InvalidInput("is neither True nor False: give one of them")
+        return value
+
+
+class _Count(OptionKind):
+    """A whole number; the base of what is a number."""
+
+    metavar = "N"
+
+    def parse(self, text: str) -> Any:
+        if not text.strip().isdecimal():
+            raise InvalidInput(f"{text!r} is no number: use 0 or more")
+        return int(text)
+
+    def quoted(self, value: Any) -> str:
+        return self.typed(value)
+
+    def told(self, value: Any) -> Any:
+        return value
+
+    def texts(self, value: Any) -> Sequence[str]:
+        return ()
+
+    def checked(self, value: Any) -> Any:
+        number = _number(value)
+        if number != int(number):
+            raise InvalidInput("is no whole number: give one")
+        return int(number)
+
+
+class _Size(_Count):
+    """Bytes."""
+
+    metavar = "SIZE"
+
+    def parse(self, text: str) -> Any:
+        return parse_size(text)
+
+    def typed(self, value: Any) -> str:
+        for power, unit in ((4, "T"), (3, "G"), (2, "M"), (1, "k")):
+            if value and value % 1024**power == 0:
+                return f"{value // 1024**power}{unit}"
+        return str(value)
+
+    def shown(self, value: Any) -> str:
+        return format_size(value)
+
+
+class _Cpus(_Count):
+    """Thousandths of a cpu; a program may give cpus."""
+
+    metavar = "CPUS"
+
+    def parse(self, text: str) -> Any:
+        return parse_cpus(text)
+
+    def typed(self, value: Any) -> str:
+        return format_cpus(value)
+
+    def told(self, value: Any) -> Any:
+        return value / 1000
+
+    def taken(self, value: Any) -> Any:
+        return round(_number(value) * 1000)
+
+
+class _Duration(_Count):
+    """Seconds."""
+
+    metavar = "DURATION"
+
+    def parse(self, text: str) -> Any:
+        return parse_duration(text)
+
+    def typed(self, value: Any) -> str:
+        return f"{value:g}"
+
+    def shown(self, value: Any) -> str:
+        return format_duration(value)
+
+    def checked(self, value: Any) -> Any:
+        return float(_number(value))
+
+
+class _Limit(_Duration):
+    """Seconds; 0: none."""
+
+    def told(self, value: Any) -> Any:
+        return value or None
+
+
+def _number(value: Any) -> int | float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidInput("is no number: give one")
+    return value
+
+
+TEXT, SWITCH, COUNT, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Size(), _Cpus()
+DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
+WORDS = _Words()

@@ -1,0 +1,263 @@
+"""One option, one line: each field of a job's spec is an option by one name everywhere, and goes every way by itself.
+
+Whoever adds an option adds its field, its line in `job.proto` and what acts on it; where one of these is missing, a
+test here says which. The last test adds a made-up one to a copy of the program.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from cluster.cli import submit
+from cluster.cli.render import job_json, options_shown
+from cluster.client.aio import spec_of
+from cluster.client.messages import job_of
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job import kinds
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.options import Option, Scope, Shown
+from cluster.domain.job.spec import OPTIONS, JobSpec, for_launcher, refuse_what_needs_a_scheduler, validate
+from cluster.domain.launcher.messages import Template
+from cluster.domain.session.spec_memory import weigh
+from cluster.rpc.specs import spec_from_proto, spec_to_proto
+from cluster.store.packing import pack_spec, unpack_spec
+from cluster.v1 import job_pb2
+
+ROOT = Path(__file__).parents[2]
+# Another value than the default, of each kind; and as a line of the command line.
+VALUES: dict[kinds.OptionKind, Any] = {
+    kinds.ARRAY: (ArraySegment(1, 9, 2),),
+    kinds.COUNT: 3,
+    kinds.CPUS: 2500,
+    kinds.DURATION: 90.0,
+    kinds.LIMIT: 90.0,
+    kinds.LINES: b"a\nb",
+    kinds.SIZE: 1 << 20,
+    kinds.SWITCH: True,
+    kinds.TEXT: "x",
+    kinds.VARIABLES: (("A", "1"),),
+    kinds.WORDS: ("x", "y"),
+}
+FLAGGED = [option for option in OPTIONS if option.flag]
+
+
+def name_of(option: Option) -> str:
+    return option.field
+
+
+def value_of(option: Option) -> Any:
+    return "/x" if option.field == "cwd" else VALUES[option.kind]
+
+
+def spec_with(option: Option) -> JobSpec:
+    values: dict[str, Any] = {"argv": ("true",), option.field: value_of(option)}
+    return JobSpec(**values)
+
+
+def command() -> click.Command:
+    return submit.run
+
+
+def made_by(arguments: list[str]) -> JobSpec:
+    """By the command line."""
+    context = command().make_context("run", [*arguments, "--", "true"], auto_envvar_prefix="CLUSTER_RUN", obj={})
+    return submit.spec_of({name: value for name, value in context.params.items() if name != "quiet"})
+
+
+def test_every_field_is_an_option() -> None:
+    without = {field.name for field in fields(JobSpec) if field.init} - {option.field for option in OPTIONS}
+    assert not without, f"fields of JobSpec without an option: {without}; make them by option(…) of domain/job/options"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=name_of)
+def test_names_are_equal(option: Option) -> None:
+    """Of field, message, flag and JSON: the same, or a name that the option says itself."""
+    assert option.field in job_pb2.JobSpec.DESCRIPTOR.fields_by_name, (
+        f"JobSpec in protos/cluster/v1/job.proto has no {option.field}: add `TYPE {option.field} = NUMBER;` and make "
+        "cluster/v1 anew by `python3 build.py protos`"
+    )
+    if option.flag:
+        assert option.help, f"{option.field} has no help: its option's second argument"
+        parameter = next(each for each in command().params if each.name == option.name)
+        assert option.flag in parameter.opts
+        assert option.flag == f"--{option.name.replace('_', '-')}"
+
+
+def test_every_field_of_the_message_is_an_option() -> None:
+    known = {option.field for option in OPTIONS} | {"raw"}  # which is another form of texts
+    extra = set(job_pb2.JobSpec.DESCRIPTOR.fields_by_name) - known
+    assert not extra, f"JobSpec in job.proto has {extra}, which cluster/domain/job/spec.py has not"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=name_of)
+def test_each_goes_over_the_wire_and_to_disk(option: Option) -> None:
+    spec = spec_with(option)
+    assert spec_from_proto(job_pb2.JobSpec.FromString(spec_to_proto(spec).SerializeToString())) == spec
+    assert unpack_spec(pack_spec(spec), spec.lines) == spec
+
+
+@pytest.mark.parametrize("option", FLAGGED, ids=name_of)
+def test_each_is_typed(option: Option, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_with(option)
+    typed = {kinds.VARIABLES: "A=1", kinds.LINES: str(tmp_path / "lines"), kinds.SWITCH: "1"}
+    (tmp_path / "lines").write_bytes(b"a\nb\n")
+    text = typed.get(option.kind) or option.kind.typed(value_of(option))
+    if option.field == "script":
+        spec = JobSpec(argv=(), script="x", script_args=("true",))
+    assert made_by([option.flag] if option.kind is kinds.SWITCH else [option.flag, text]) == spec
+    monkeypatch.setenv(f"CLUSTER_RUN_{option.name.upper()}", text)
+    assert made_by([]) == spec
+
+
+def test_what_is_not_given_is_the_default() -> None:
+    assert made_by([]) == JobSpec(("true",)) == spec_of(["true"]) == spec_from_proto(job_pb2.JobSpec(argv=["true"]))
+
+
+@pytest.mark.parametrize("option", FLAGGED, ids=name_of)
+def test_each_is_taken_from_python(option: Option) -> None:
+    value = value_of(option)
+    handy = {kinds.CPUS: 2.5, kinds.ARRAY: "1-9:2", kinds.VARIABLES: {"A": "1"}, kinds.LINES: ["a", "b"]}
+    assert spec_of(["true"], **{option.name: handy.get(option.kind, value)}) == spec_with(option)
+    assert spec_of(["true"], **{option.field: value}) == spec_with(option)
+    with pytest.raises(InvalidInput, match=rf"{option.name}=<object object at .*: give"):
+        spec_of(["true"], **{option.name: object()})
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=name_of)
+def test_each_is_told(option: Option) -> None:
+    """In JSON under its name; lists leave out what is large, and nobody tells lines."""
+    spec = spec_with(option)
+    job = job_of(job_pb2.Job(number=1, spec=spec_to_proto(spec), state=job_pb2.TASK_STATE_READY))
+    in_lists, whole = job_json(job), job_json(job, whole=True)
+    assert (option.name in in_lists) is option.kind.is_listed
+    assert (option.name in whole) is option.kind.is_told
+    if option.name in whole:
+        assert json.loads(json.dumps(whole[option.name])) == option.kind.told(value_of(option))
+    told = dict(options_shown(spec))
+    if option.shown is not Shown.ELSEWHERE and option.kind.shown(value_of(option)):
+        assert told[option.words] == option.kind.shown(value_of(option))
+    assert dict(options_shown(JobSpec(("true",)))) == {"cpus": "1"}, "only what is not as usual"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=name_of)
+def test_each_says_who_acts(option: Option) -> None:
+    """A worker alone refuses what it cannot act on; what is the launcher's is a field of its template."""
+    spec = spec_with(option)
+    if option.scope is Scope.SCHEDULER:
+        assert option.alone.startswith("needs a scheduler"), f"{option.field}: say in `alone` why"
+        with pytest.raises(InvalidInput, match=f"^{option.flag}.* {option.alone}"):
+            refuse_what_needs_a_scheduler(spec)
+    else:
+        refuse_what_needs_a_scheduler(spec)
+    if Scope.LAUNCHER in option.scope:
+        assert option.field in Template.__slots__, f"domain/launcher/messages.py: Template has no {option.field}"
+        assert for_launcher(spec)[option.field] == value_of(option)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=name_of)
+def test_each_text_counts_and_has_no_nul(option: Option) -> None:
+    spec, usual = spec_with(option), JobSpec(("true",))
+    texts = tuple(option.kind.texts(value_of(option)))
+    assert weigh(spec) - weigh(usual) >= sum(map(len, texts)) - (len("true") if option.field == "argv" else 0)
+    if option.kind is kinds.TEXT:
+        values: dict[str, Any] = {option.field: "/a\0"}
+        with pytest.raises(InvalidInput, match="NUL"):
+            validate(replace(usual, **values))
+
+
+FIELD = """    niceness: int = option(COUNT, "Run it so nicely.", default=0, bounds=(0, 19), scope=Scope.LAUNCHER)
+    after_hours: float = option(
+        LIMIT, "Wait so long.", default=0.0, bounds=(0, 9), scope=Scope.SCHEDULER, alone="needs a scheduler: it is day"
+    )
+"""
+# The two lines in job.proto, as protoc compiles them; and the field of the template that the launcher would act on.
+LINES_OF_PROTO = {"niceness": 13, "after_hours": 1}  # uint32, double: numbers of FieldDescriptorProto.Type
+OF_TEMPLATE = "    niceness: int = 0\n"
+
+USE = """
+import json
+from cluster.cli.render import job_json, options_shown
+from cluster.client.aio import spec_of
+from cluster.client.messages import job_of
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.spec import for_launcher, refuse_what_needs_a_scheduler, validate
+from cluster.domain.launcher.messages import Template
+from cluster.launcher.wire import decode_template, encode_template
+from cluster.rpc.specs import spec_from_proto, spec_to_proto
+from cluster.store.packing import pack_spec, unpack_spec
+from cluster.v1 import job_pb2
+from cluster.cli import submit
+
+def wrong(call, spec):
+    try:
+        call(spec)
+    except InvalidInput as error:
+        return str(error)
+
+arguments = ["--niceness", "7", "--after-hours", "5s", "--", "true"]
+context = submit.run.make_context("run", arguments, auto_envvar_prefix="CLUSTER_RUN", obj={})
+spec = submit.spec_of({name: value for name, value in context.params.items() if name != "quiet"})
+wire = job_pb2.JobSpec.FromString(spec_to_proto(spec).SerializeToString())
+template = Template(("true",), (), "/tmp", **for_launcher(spec))
+print(json.dumps({
+    "python": spec == spec_of(["true"], niceness=7, after_hours=5),
+    "wire": wire.niceness == 7 and wire.after_hours == 5 and spec_from_proto(wire) == spec,
+    "store": unpack_spec(pack_spec(spec), b"") == spec,
+    "json": {k: v for k, v in job_json(job_of(job_pb2.Job(number=1, spec=wire, state=2))).items()
+             if k in ("niceness", "after_hours")},
+    "show": dict(options_shown(spec)),
+    "launcher": decode_template(json.loads(json.dumps(encode_template(template)))).niceness,
+    "alone": wrong(refuse_what_needs_a_scheduler, spec),
+    "refused": wrong(validate, spec_of(["true"], niceness=20)),
+}))
+"""
+
+
+@pytest.mark.slow
+def test_a_new_option_is_its_field_and_its_line(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "cluster", tmp_path / "cluster", ignore=shutil.ignore_patterns("__pycache__"))
+    insert(tmp_path / "cluster/domain/job/spec.py", "\n    numbering: Numbering", FIELD)
+    insert(tmp_path / "cluster/domain/launcher/messages.py", "\n\nclass Item(", OF_TEMPLATE)
+    compile_in(tmp_path / "cluster/v1/job_pb2.py")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", USE], env=environ, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "python": True,
+        "wire": True,
+        "store": True,
+        "json": {"niceness": 7, "after_hours": 5.0},
+        "show": {"cpus": "1", "niceness": "7", "after hours": "5.0s"},
+        "launcher": 7,
+        "alone": "--after-hours 5 needs a scheduler: it is day",
+        "refused": "--niceness 20: use 0 to 19",
+    }
+
+
+def insert(path: Path, before: str, lines: str) -> None:
+    text = path.read_text()
+    assert text.count(before) == 1, f"{path} is not as this test thinks"
+    path.write_text(text.replace(before, lines + before))
+
+
+def compile_in(path: Path) -> None:
+    """What protoc would make of two more lines in message JobSpec."""
+    from google.protobuf import descriptor_pb2
+
+    file = descriptor_pb2.FileDescriptorProto.FromString(job_pb2.DESCRIPTOR.serialized_pb)
+    (message,) = [each for each in file.message_type if each.name == "JobSpec"]
+    for name, kind in LINES_OF_PROTO.items():
+        number = max(field.number for field in message.field) + 1
+        message.field.add(name=name, number=number, type=kind, label=1)
+    lines = path.read_text().splitlines()
+    (at,) = [n for n, line in enumerate(lines) if line.startswith("DESCRIPTOR = ")]
+    lines[at] = f"DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile({file.SerializeToString()!r})"
+    path.write_text("\n".join(lines))
