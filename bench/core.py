@@ -44,11 +44,11 @@ def core(tasks: int, workers: int, failing: int, batch: int) -> float:
     while events:
         turn += 1
         begin = time.process_time()
-        effects = scheduler.turn(events, Now(turn * 0.01, turn * 0.01))
+        _, acts = scheduler.turn(events, Now(turn * 0.01, turn * 0.01))
         used += time.process_time() - begin
-        for effect in effects:
-            if isinstance(effect, Send) and isinstance(effect.message, Assign):
-                held[effect.session].update(effect.message.attempts.ranges)
+        for act in acts:
+            if isinstance(act, Send) and isinstance(act.message, Assign):
+                held[act.session].update(act.message.attempts.ranges)
         events = [ReportReceived(n, _report(tasks.take(batch), turn, failing)) for n, tasks in enumerate(held) if tasks]
     assert not scheduler.jobs[1].live
     return used / tasks * 1e6

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeVar
 from cluster.domain.base.errors import ClusterError, Exhausted, Internal, Unreachable
 from cluster.domain.base.now import Now
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import CloseSession, Effect, Notify, Reply, Send
+from cluster.domain.scheduler.effects import Act, CloseSession, Notify, Reply, Send
 from cluster.domain.scheduler.events import Event
 from cluster.domain.session.messages import Downward
 from cluster.scheduler.batch import Batch, Put
@@ -279,14 +279,14 @@ class Driver:
         events = [event for put in batch.puts for event in put.events]
         items = [item for put in batch.puts for item in put.items]
         done = [put.done for put in batch.puts if put.done is not None]
-        effects = self._core.turn(events, self.clock())
+        decided = self._core.turn(events, self.clock())
         self._on_disk.turned()
-        if not self._writer.busy and not items and all(map(_is_act, effects)):
-            self._perform(effects)
+        if not (self._writer.busy or items or decided.saves):
+            self._perform(decided.acts)
             for future in done:
                 _resolve(future, None)
             return
-        self._writer.add(effects, items, done)
+        self._writer.add(decided, items, done)
         if self._ahead:
             self._perform(self._writer.held.go_ahead(self._writer.trying))
 
@@ -337,11 +337,11 @@ class Driver:
         except Exception as error:  # as in `_answer`, or the store cannot be read
             _resolve(answer, error)
 
-    def _perform(self, effects: Sequence[Effect]) -> None:
-        """Everything but the saves. Messages for one session are handed over together."""
+    def _perform(self, acts: Sequence[Act]) -> None:
+        """Messages for one session are handed over together, before it is closed."""
         down: defaultdict[int, list[Downward]] = defaultdict(list)
-        for effect in effects:
-            match effect:
+        for act in acts:
+            match act:
                 case Send(session, message):
                     down[session].append(message)
                 case Reply(ask, value):
@@ -351,11 +351,11 @@ class Driver:
         for session, messages in down.items():
             if line := self._sessions.get(session):
                 line.send(messages)
-        for effect in effects:
-            if isinstance(effect, CloseSession):
-                self._writer.forget(effect.session)
-                if line := self._sessions.pop(effect.session, None):
-                    line.close(effect.why)
+        for act in acts:
+            if isinstance(act, CloseSession):
+                self._writer.forget(act.session)
+                if line := self._sessions.pop(act.session, None):
+                    line.close(act.why)
 
     def _answer(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
         try:
@@ -382,10 +382,6 @@ class Driver:
         for line in self._sessions.values():
             line.close(why)
         self.watchers.all_changed()
-
-
-def _is_act(effect: Effect) -> bool:
-    return isinstance(effect, Send | CloseSession | Reply | Notify)
 
 
 def _resolve(future: asyncio.Future[Any], value: Any) -> None:

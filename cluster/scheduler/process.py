@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.base.errors import ClusterError, Exhausted, InvalidInput, NotFound, Unreachable, Unusable
-from cluster.domain.scheduler.core import LEASE
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import Role
 from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time

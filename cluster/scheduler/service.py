@@ -5,7 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.domain.scheduler.core import LEASE, SchedulerCore
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.enrolments import Maker
 from cluster.domain.trust.identity import Role

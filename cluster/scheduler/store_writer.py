@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from cluster.domain.scheduler.effects import Effect
+from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.uncommitted import Waiting
 from cluster.store.interface import Item, Store, StoreTroubled
 
@@ -66,11 +66,11 @@ class StoreWriter:
     def begin(self) -> None:
         """Brings to disk that this scheduler has taken over the data, if that could not be done when it did."""
         if not self._store.claimed:
-            self.add([], [], [])
+            self.add(Decided([], []), [], [])
 
-    def add(self, effects: Iterable[Effect], items: Iterable[Item], done: list[asyncio.Future[None]]) -> None:
+    def add(self, decided: Decided, items: Iterable[Item], done: list[asyncio.Future[None]]) -> None:
         """One more turn. It is written with the next commit."""
-        self.held.add(effects, items)
+        self.held.add(decided, items)
         self.held.done += done
         if self._task is None:
             self._take_held()

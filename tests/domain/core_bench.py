@@ -11,7 +11,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import Amended, Effect, Send, WorkerForgotten
+from cluster.domain.scheduler.effects import Act, Amended, Decided, Save, Send, WorkerForgotten
 from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -19,6 +19,13 @@ from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report
 
 WALL = 1_700_000_000.0
+
+Effect = Save | Amended | Act
+
+
+def effects(*turns: Decided) -> list[Effect]:
+    """All that these turns have decided, the saves of each first."""
+    return [effect for decided in turns for effect in (*decided.saves, *decided.acts)]
 
 
 def spec(tasks: int = 1, **fields: object) -> JobSpec:
@@ -70,40 +77,40 @@ class Bench:
 
     def turn(self, *events: Event, after: float = 0.0) -> list[Effect]:
         """`after` so many seconds, in which what is due has its turns."""
-        until, effects = self.mono + after, []
+        until, turns = self.mono + after, []
         while (due := self.core.next_deadline()) is not None and due < until:
             self.mono = max(self.mono, due)
-            effects += self.core.turn((), self.now)
+            turns.append(self.core.turn((), self.now))
         self.mono = until
-        return self._take(effects + self.core.turn(events, self.now))
+        return self._take(*turns, self.core.turn(events, self.now))
 
     def sleep(self, seconds: float, *events: Event) -> list[Effect]:
         """The scheduler is stopped, and then has `events` in its first turn."""
         self.mono += seconds
         return self._take(self.core.turn(events, self.now))
 
-    def _take(self, effects: list[Effect]) -> list[Effect]:
+    def _take(self, *turns: Decided) -> list[Effect]:
         invariants.check(self.core)
-        for effect in effects:
-            match effect:
+        for save in (save for decided in turns for save in decided.saves):
+            match save:
                 case JobRecord():
-                    self.records[effect.number] = effect
+                    self.records[save.number] = save
                 case JobProgress():
-                    self.progress[effect.number] = effect
+                    self.progress[save.number] = save
                 case JobChunk():
-                    self.chunks[effect.job, effect.chunk] = effect
+                    self.chunks[save.job, save.chunk] = save
                 case (WorkerRecord() as record) | Amended(record):
                     self.workers[record.id] = record
                 case WorkerForgotten():
-                    del self.workers[effect.worker_id]
-        return effects
+                    del self.workers[save.worker_id]
+        return effects(*turns)
 
     def sent(self, *events: Event, after: float = 0.0) -> list[tuple[int, Downward]]:
         """Only what is sent."""
         return [(e.session, e.message) for e in self.turn(*events, after=after) if isinstance(e, Send)]
 
     def submit(self, what: JobSpec) -> list[Effect]:
-        return self.turn(JobSubmitted(7, uuid(self.core._next_number), "alice", what))
+        return self.turn(JobSubmitted(7, uuid(self.core.next_number), "alice", what))
 
     def register(self, worker: str, millicpus: int = 2000) -> None:
         self.turn(WorkerRegistered(8, worker, worker, millicpus))

@@ -9,10 +9,9 @@ from cluster.domain.job import chunks
 from cluster.domain.job.chunks import CHUNK, MANY_RANGES
 from cluster.domain.job.records import JobChunk, JobProgress
 from cluster.domain.job.target import Target
-from cluster.domain.scheduler.effects import Effect
 from cluster.domain.scheduler.events import CancelRequested, ReportReceived
 from cluster.domain.session.messages import Report
-from tests.domain.core_bench import Bench, attempts, failed, ok, spec
+from tests.domain.core_bench import Bench, Effect, attempts, effects, failed, ok, spec
 
 
 def saved(effects: list[Effect]) -> list[JobProgress | JobChunk]:
@@ -36,12 +35,12 @@ def test_what_is_saved_of_a_job_of_a_million_pieces_is_the_chunk_that_changed() 
     job = bench.core.jobs[1]
     job.cancel_unassigned(IntervalSet((i, i + 1) for i in range(0, count, 2)))
     job.saves()
-    progress, chunk = saved(bench.core.turn([cancel((CHUNK + 1, CHUNK + 2))], bench.now))
+    progress, chunk = saved(effects(bench.core.turn([cancel((CHUNK + 1, CHUNK + 2))], bench.now)))
     assert isinstance(progress, JobProgress)
     assert isinstance(chunk, JobChunk)
     assert (progress.chunked, numbers_in(progress), chunk.chunk) == (True, 0, 1)
     assert numbers_in(chunk) < 3 * CHUNK
-    assert saved(bench.core.turn([], bench.now)) == []
+    assert saved(effects(bench.core.turn([], bench.now))) == []
 
 
 def test_a_job_of_few_pieces_or_of_one_chunk_is_saved_as_one_record() -> None:

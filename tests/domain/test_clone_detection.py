@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.domain.base.errors import ClusterError, IdentityInUse, NotPermitted, Unreachable
-from cluster.domain.scheduler.effects import CloseSession, Effect, Reply
+from cluster.domain.scheduler.effects import CloseSession, Reply
 from cluster.domain.scheduler.events import (
     HeartbeatReceived,
     SessionClosed,
@@ -13,7 +13,7 @@ from cluster.domain.scheduler.events import (
 )
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Hello
-from tests.domain.core_bench import Bench, attempts, ok, spec
+from tests.domain.core_bench import Bench, Effect, attempts, ok, spec
 
 HERE = Home("machine", "boot", "1-10")
 COPY = HERE._replace(directory="1-11")  # cp -a, on the same machine

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER
-from cluster.domain.scheduler.core import LEASE
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import (
     LEAST_MARGIN,
     SLOT_MARGIN,

@@ -4,12 +4,12 @@ import pytest
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound
 from cluster.domain.job.records import TaskEnd
-from cluster.domain.scheduler.core import LEASE
-from cluster.domain.scheduler.effects import CloseSession, Effect, Reply, WorkerForgotten
+from cluster.domain.scheduler.effects import CloseSession, Reply, WorkerForgotten
 from cluster.domain.scheduler.events import SessionClosed, WorkerDeregistered, WorkerRegistered, WorkerRemoved
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.domain.session.messages import Hello
-from tests.domain.core_bench import Bench, attempts, spec
+from tests.domain.core_bench import Bench, Effect, attempts, spec
 
 LOST_AFTER = 60.0
 

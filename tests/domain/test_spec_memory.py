@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.scheduler.effects import CloseSession, Effect, Send
+from cluster.domain.scheduler.effects import CloseSession, Send
 from cluster.domain.scheduler.events import HeartbeatReceived, JobSubmitted
 from cluster.domain.session import spec_memory
 from cluster.domain.session.messages import Assign, Attempts
@@ -16,7 +16,7 @@ from cluster.domain.session.spec_memory import SpecMemory, weigh
 from cluster.domain.worker.messages import HangUp
 from cluster.rpc.convert import messages_from_response, response_to_proto
 from tests.domain import worker_bench
-from tests.domain.core_bench import Bench, failed, spec, uuid
+from tests.domain.core_bench import Bench, Effect, failed, spec, uuid
 
 
 @pytest.fixture(autouse=True)

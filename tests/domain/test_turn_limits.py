@@ -12,13 +12,13 @@ from cluster.domain.job.records import JobProgress, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.launcher.messages import Ended
-from cluster.domain.scheduler.effects import Effect, Notify, Send
+from cluster.domain.scheduler.effects import Notify, Send
 from cluster.domain.scheduler.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, MOST_OK, parts, weight
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Assign, Hello, Report
 from cluster.domain.worker.messages import LauncherReported, SendReport, Start
-from tests.domain.core_bench import Bench, attempts, failed, ok, spec
+from tests.domain.core_bench import Bench, Effect, attempts, effects, failed, ok, spec
 from tests.domain.worker_bench import Bench as WorkerBench
 
 GREEDY = 1_000_000  # a worker that holds as many as any may
@@ -83,7 +83,7 @@ def turns(bench: Bench, after: float = 0.0) -> Iterator[list[Effect]]:
     until = bench.mono + after
     while (due := bench.core.next_deadline()) is not None and due <= until:
         bench.mono = max(bench.mono, due)
-        yield bench.core.turn([], bench.now)
+        yield effects(bench.core.turn([], bench.now))
 
 
 def test_who_is_in_the_midst_of_a_report_gets_nothing_before_all_of_it_is_taken() -> None:
@@ -117,8 +117,8 @@ def test_a_session_that_ends_in_the_midst_of_a_report_is_followed_by_one_that_ta
     assert any(isinstance(e, Send) and isinstance(e.message, Assign) for e in effects)
 
 
-def ends_in(effects: list[Effect]) -> int:
-    return sum(isinstance(e, TaskEnd) for e in effects)
+def ends_in(decided: list[Effect]) -> int:
+    return sum(isinstance(e, TaskEnd) for e in decided)
 
 
 def test_what_a_worker_held_is_lost_in_turns_of_bounded_size() -> None:
@@ -127,7 +127,7 @@ def test_what_a_worker_held_is_lost_in_turns_of_bounded_size() -> None:
     bench.submit(spec(GREEDY, millicpus=1, retries=1))
     held = bench.core.workers["w"].held
     bench.turn(SessionClosed(session))
-    ends = [ends_in(effects) for effects in turns(bench, after=60.5)]
+    ends = [ends_in(decided) for decided in turns(bench, after=60.5)]
     assert sum(ends) == held > 10 * MOST_AT_ONCE
     assert max(ends) <= MOST_AT_ONCE
     job = bench.core.jobs[1]
@@ -160,8 +160,8 @@ def test_tasks_in_many_pieces_are_assigned_in_turns_of_bounded_size() -> None:
         bench.register(f"w{worker}", 300)
     hello = [SessionOpened(worker, f"w{worker}", Hello("inc", 300, 1)) for worker in range(10)]
     sent = [
-        sum(len(e.message.attempts.ranges) for e in effects if isinstance(e, Send) and isinstance(e.message, Assign))
-        for effects in (bench.core.turn(hello, bench.now), *turns(bench))
+        sum(len(e.message.attempts.ranges) for e in decided if isinstance(e, Send) and isinstance(e.message, Assign))
+        for decided in (effects(bench.core.turn(hello, bench.now)), *turns(bench))
     ]
     assert sum(sent) == sum(map(len, job.held.values())) == 3000
     assert max(sent) <= MOST_AT_ONCE + 300, "no more than one worker's beyond it"

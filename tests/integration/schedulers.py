@@ -16,7 +16,7 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import PACKED, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.core import LEASE
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import IdentityKind, Role, scheduler_server_name

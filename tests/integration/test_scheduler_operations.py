@@ -16,7 +16,8 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.core import LEASE, SchedulerCore
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.scheduler.views import Detail
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Maker

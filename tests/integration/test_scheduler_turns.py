@@ -17,7 +17,7 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.selectors import Selection
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import Effect
+from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, ReportReceived
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, weight
 from cluster.domain.session.messages import Assign, Report
@@ -37,7 +37,7 @@ def watched(cluster: Cluster, patch: pytest.MonkeyPatch) -> list[list[Event]]:
     seen: list[list[Event]] = []
     turn = SchedulerCore.turn
 
-    def watching(core: SchedulerCore, events: Sequence[Event], now: Now) -> list[Effect]:
+    def watching(core: SchedulerCore, events: Sequence[Event], now: Now) -> Decided:
         seen.append(list(events))
         return turn(core, events, now)
 

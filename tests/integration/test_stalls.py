@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.scheduler.core import LEASE
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import lost_after_in_force, survived_absence
 from cluster.launcher import tree, watchdog
 from tests.integration.schedulers import running

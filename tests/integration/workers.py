@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster.domain.scheduler.core import LEASE
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.trust.identity import IdentityKind
 from cluster.launcher.client import LauncherClient
 from cluster.pki.files import write_private

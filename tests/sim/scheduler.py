@@ -16,7 +16,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import CloseSession, Effect, Reply, Send
+from cluster.domain.scheduler.effects import Act, CloseSession, Reply, Send
 from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
@@ -165,16 +165,16 @@ class SchedulerHost:
         events = [event for put in self._inbox.cut(self.most).puts for event in put.events]
         for event in events:
             self._note(event)
-        effects = self.core.turn(events, self._now())
+        decided = self.core.turn(events, self._now())
         for event in events:
             if isinstance(event, SessionOpened) and event.session in self.core.sessions:
                 self.truth.heard[event.worker_id] = self.world.now
                 self.truth.greeted[event.worker_id] = self._hello_sent[event.session]
         self._turns += 1
-        changed = {effect.number for effect in effects if isinstance(effect, JobProgress)}
+        changed = {save.number for save in decided.saves if isinstance(save, JobProgress)}
         invariants.check(self.core, changed if self._turns % LOOK_AT_ALL else None)
-        self.truth.note_lost(effects, self.world.now)
-        self._held.add(effects)
+        self.truth.note_lost(decided.saves, self.world.now)
+        self._held.add(decided)
         if self._ahead:
             self._perform(self._held.go_ahead(self._trying))
             self._set_timer()
@@ -241,7 +241,7 @@ class SchedulerHost:
                 if (connection := self._connections.get(number)) and number in self.core.sessions:
                     self.truth.heard[connection.machine_id] = self.world.now
 
-    # ── effects ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── acts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _commit(self, saves: Sequence[Saved]) -> None:
         for save in saves:
@@ -271,9 +271,9 @@ class SchedulerHost:
             self.truth.check_outputs(keys, outputs)
         self._ends.update(keys)
 
-    def _perform(self, effects: Sequence[Effect]) -> None:
-        for effect in effects:
-            match effect:
+    def _perform(self, acts: Sequence[Act]) -> None:
+        for act in acts:
+            match act:
                 case Send(number, message):
                     if connection := self._connections.get(number):
                         self._send(connection, message)

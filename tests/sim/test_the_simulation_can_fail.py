@@ -11,9 +11,12 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.launcher.core import LauncherCore
+from cluster.domain.scheduler import assigning, sessions
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.report_intake import Reports
+from cluster.domain.scheduler.sessions import Sessions
+from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.uncommitted import Waiting
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.leashes import is_out
@@ -70,7 +73,7 @@ def the_leash_is_ignored(patch: Patch) -> None:
 
 
 def the_leash_is_longer_than_lost_after(patch: Patch) -> None:
-    patch.setattr(scheduler_core, "leash_of", lambda lost_after: 1.5 * lost_after)
+    patch.setattr(assigning, "leash_of", lambda lost_after: 1.5 * lost_after)
 
 
 def the_journal_is_acknowledged_before_the_commit(patch: Patch) -> None:
@@ -89,21 +92,21 @@ def attempts_are_not_counted(patch: Patch) -> None:
 
 
 def a_launcher_that_forgot_is_believed(patch: Patch) -> None:
-    compare: Method = SchedulerCore._compare
+    compare: Method = Sessions._compare
 
-    def trusting(self: SchedulerCore, worker: Any, hello: Any) -> None:
+    def trusting(self: Sessions, worker: Any, hello: Any) -> None:
         compare(self, worker, replace(hello, incarnation=worker.record.incarnation))
 
-    patch.setattr(SchedulerCore, "_compare", trusting)
+    patch.setattr(Sessions, "_compare", trusting)
 
 
 def hello_does_not_say_what_ended(patch: Patch) -> None:
-    compare: Method = SchedulerCore._compare
+    compare: Method = Sessions._compare
 
-    def deaf(self: SchedulerCore, worker: Any, hello: Any) -> None:
+    def deaf(self: Sessions, worker: Any, hello: Any) -> None:
         compare(self, worker, replace(hello, ended=()))
 
-    patch.setattr(SchedulerCore, "_compare", deaf)
+    patch.setattr(Sessions, "_compare", deaf)
 
 
 def job_ids_are_forgotten(patch: Patch) -> None:
@@ -127,14 +130,7 @@ def reports_are_sent_only_once(patch: Patch) -> None:
 
 
 def stops_are_not_repeated(patch: Patch) -> None:
-    compare: Method = SchedulerCore._compare
-
-    def without_stops(self: SchedulerCore, worker: Any, hello: Any) -> None:
-        send_stops, self._send_stops = self._send_stops, lambda *_: None  # type: ignore[method-assign]
-        compare(self, worker, hello)
-        self._send_stops = send_stops  # type: ignore[method-assign]
-
-    patch.setattr(SchedulerCore, "_compare", without_stops)
+    patch.setattr(sessions, "send_stops", lambda *_: None)
 
 
 def too_much_is_started(patch: Patch) -> None:
@@ -184,7 +180,7 @@ def what_is_decided_while_nothing_can_be_written_is_forgotten(patch: Patch) -> N
 
 
 def copies_are_not_recognised(patch: Patch) -> None:
-    patch.setattr(scheduler_core, "refusal", lambda *_: None)
+    patch.setattr(sessions, "refusal", lambda *_: None)
 
 
 def the_scheduler_takes_the_workers_memory_for_endless(patch: Patch) -> None:
@@ -198,7 +194,7 @@ def the_scheduler_takes_the_workers_memory_for_endless(patch: Patch) -> None:
             self._ever.add(job)
             return known or None
 
-    for module in ("worker_record", "core"):
+    for module in ("worker_record", "sessions"):
         patch.setattr(f"cluster.domain.scheduler.{module}.SpecMemory", Endless)
 
 
@@ -238,7 +234,7 @@ def slots_outlive_their_launcher(patch: Patch) -> None:
 
 
 def an_old_hello_is_believed(patch: Patch) -> None:
-    patch.setattr(scheduler_core, "is_overtaken", lambda *_: False)
+    patch.setattr(sessions, "is_overtaken", lambda *_: False)
 
 
 def the_end_of_a_pause_touches_a_cancelled_job(patch: Patch) -> None:
@@ -252,22 +248,22 @@ def the_end_of_a_pause_touches_a_cancelled_job(patch: Patch) -> None:
 
 
 def what_a_removed_worker_holds_is_given_up_at_once(patch: Patch) -> None:
-    remove: Method = SchedulerCore._remove
+    remove: Method = State.remove
 
-    def give_up(self: SchedulerCore, worker: Worker, name: str) -> None:
+    def give_up(self: State, worker: Worker, name: str) -> None:
         remove(self, worker, name)
         for number in list(worker.jobs):
             for attempt, held in list(self.jobs[number].held_by(worker.id)):
-                self._reports.lost(worker, self.jobs[number], attempt, held.copy(), "removed")
+                Reports(self).lost(worker, self.jobs[number], attempt, held.copy(), "removed")
 
-    patch.setattr(SchedulerCore, "_remove", give_up)
+    patch.setattr(State, "remove", give_up)
 
 
 def who_gives_up_its_name_is_forgotten_with_what_it_holds(patch: Patch) -> None:
-    def forget(self: SchedulerCore, worker: Worker, name: str) -> None:
+    def forget(self: State, worker: Worker, name: str) -> None:
         self.workers.pop(worker.id)
 
-    patch.setattr(SchedulerCore, "_remove", forget)
+    patch.setattr(State, "remove", forget)
 
 
 BROKEN: Sequence[Callable[[Patch], None]] = (
@@ -357,7 +353,7 @@ def connecting_anew_takes_long(patch: Patch) -> None:
 
 
 def the_leash_is_three_quarters(patch: Patch) -> None:
-    patch.setattr(scheduler_core, "leash_of", lambda lost_after: 0.75 * lost_after)
+    patch.setattr(assigning, "leash_of", lambda lost_after: 0.75 * lost_after)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
-from cluster.domain.scheduler.core import LEASE
+from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import HEARTBEATS, lost_after_in_force
 
 NOTICED = STALL + LEASE / HEARTBEATS + 1.0  # seconds for which a scheduler must have been stopped to notice it

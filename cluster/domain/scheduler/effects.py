@@ -1,6 +1,11 @@
-"""All that the scheduler's core may ask for. Saves are committed first, in one transaction; the rest follows."""
+"""All that the scheduler's core may ask for. Saves are committed first, in one transaction; acts follow.
+
+The two are apart from where they are decided, so that an act cannot reach a store: a new kind of either is added to its
+own union below, and the type checker names whoever does not handle it yet.
+"""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
@@ -56,4 +61,10 @@ class Notify:
 
 
 Act = Send | CloseSession | Reply | Notify
-Effect = Save | Amended | Act
+
+
+class Decided(NamedTuple):
+    """What follows from one turn, each in the order in which it was decided."""
+
+    saves: list[Save | Amended]
+    acts: list[Act]

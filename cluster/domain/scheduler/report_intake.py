@@ -4,17 +4,14 @@ A report counts only for tasks that its worker holds in the very attempt it spea
 a reconnect, or about an attempt given up) and changes nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from struct import Struct
-from typing import Protocol
 
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.base.now import Now
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
-from cluster.domain.scheduler.effects import Effect
+from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import Report, by_attempt
 
@@ -28,22 +25,9 @@ _SAMPLES = 16  # run times looked at in one range of ends
 _packed = Struct(PACKED)
 
 
-class Core(Protocol):
-    """What of the core a report works on."""
-
-    @property
-    def jobs(self) -> Mapping[int, Job]: ...
-    @property
-    def now(self) -> Now: ...
-    def release(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet: ...
-    def retry_at(self, job: Job, index: int, delay: float) -> None: ...
-    def touch(self, job: Job) -> None: ...
-    def emit(self, effect: Effect) -> None: ...
-
-
 class Reports:
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     def received(self, worker: Worker, report: Report) -> None:
         worker.draining = worker.draining or report.draining
@@ -57,27 +41,27 @@ class Reports:
             if self._ended(worker, end):
                 accepted.setdefault((end.job, end.attempt), IntervalSet()).add(end.index, end.index + 1)
         for (number, attempt), tasks in by_attempt(report.returned).items():
-            if job := self._core.jobs.get(number):
+            if job := self._state.jobs.get(number):
                 self.unstarted(worker, job, attempt, tasks)
         for output in report.outputs:
             if output.index in accepted.get((output.job, output.attempt), ()):
-                self._core.emit(output)
+                self._state.saves.append(output)
 
     def started(self, worker: Worker, number: int, attempt: int, tasks: IntervalSet) -> None:
         """The worker says that it has started these tasks of the job of that number."""
-        job = self._core.jobs.get(number)
+        job = self._state.jobs.get(number)
         if job and job.started(worker.id, attempt, tasks):
-            job.note_start(self._core.now.wall)
-            self._core.touch(job)
+            job.note_start(self._state.now.wall)
+            self._state.touch(job)
 
     def unstarted(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
         """Certainly never started: ready again, or cancelled if that was asked meanwhile."""
-        cancelled = self._core.release(worker, job, attempt, tasks, TaskEvent.RETURNED).intersection(job.cancelling)
+        cancelled = self._state.release(worker, job, attempt, tasks, TaskEvent.RETURNED).intersection(job.cancelling)
         if cancelled:
             job.cancel_unassigned(cancelled)
             job.cancelling.difference_update(cancelled)
             job.note_abnormal_end("cancelled", CANCELLED_EXIT)
-            self._core.touch(job)
+            self._state.touch(job)
 
     def lost(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, why: str) -> None:
         """Nobody can know how these ended."""
@@ -86,33 +70,33 @@ class Reports:
         rest.difference_update(stopped)
         again = TaskEvent.RETRIED if attempt <= job.record.spec.retries else TaskEvent.FAILED
         for some, event in ((rest, again), (stopped, TaskEvent.FAILED)):
-            gone = self._core.release(worker, job, attempt, some, event) if some else some
+            gone = self._state.release(worker, job, attempt, some, event) if some else some
             for index in gone:
                 end = TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", LOST_EXIT, "", why, worker.id)
                 self._note_end(job, end, event)
 
     def _succeeded(self, worker: Worker, ok: OkEnds) -> IntervalSet:
-        job = self._core.jobs.get(ok.job)
+        job = self._state.jobs.get(ok.job)
         if job is None:
             return IntervalSet()
         ended = IntervalSet([(ok.first, ok.stop)])
-        moved = self._core.release(worker, job, ok.attempt, ended, TaskEvent.SUCCEEDED)
+        moved = self._state.release(worker, job, ok.attempt, ended, TaskEvent.SUCCEEDED)
         for piece in moved.ranges():
-            self._core.emit(replace(ok.part(*piece), worker_id=worker.id))
+            self._state.saves.append(replace(ok.part(*piece), worker_id=worker.id))
         if moved:
             _measure(job, ok)
         return moved
 
     def _ended(self, worker: Worker, end: TaskEnd) -> bool:
         """Whether the worker held it."""
-        job = self._core.jobs.get(end.job)
+        job = self._state.jobs.get(end.job)
         if job is None:
             return False
         if end.state is TaskState.CANCELLED and end.index not in job.cancelling:
             # Nobody wished that: its worker was told to end its jobs, by `cluster down` say. It did not fail by itself.
             end = replace(end, state=TaskState.FAILED, reason="stopped", detail="its worker was stopped")
         event = _event_of(job, end)
-        if not self._core.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
+        if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
         code = end.exit_code or (CANCELLED_EXIT if event is TaskEvent.CANCELLED else LOST_EXIT)
         self._note_end(job, replace(end, worker_id=worker.id, exit_code=code), event)
@@ -120,9 +104,9 @@ class Reports:
 
     def _note_end(self, job: Job, end: TaskEnd, event: TaskEvent) -> None:
         """What follows when an attempt has ended that is no plain success; its task has moved by `event`."""
-        self._core.emit(end)
+        self._state.saves.append(end)
         if event is TaskEvent.RETRIED:
-            self._core.retry_at(job, end.index, pause_after(end.attempt))
+            self._state.retry_at(job, end.index, pause_after(end.attempt))
         else:
             job.note_abnormal_end(end.reason, end.exit_code)
         job.note_start(end.started_at)

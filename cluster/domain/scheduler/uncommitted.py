@@ -18,7 +18,7 @@ from cluster.domain.scheduler.effects import (
     Act,
     Amended,
     CloseSession,
-    Effect,
+    Decided,
     Notify,
     Reply,
     Save,
@@ -64,22 +64,22 @@ class Waiting:
         """Those that are otherwise in memory than on disk."""
         return (save.number for save in self._saves.values() if isinstance(save, JobProgress))
 
-    def add(self, effects: Iterable[Effect], items: Iterable[Saved] = ()) -> None:
+    def add(self, decided: Decided, items: Iterable[Saved] = ()) -> None:
         """All that follows from one turn, and records that are not the core's."""
         for item in items:
             self._save(item)
-        for effect in effects:
-            match effect:
-                case Notify(job):
-                    self._changed[job] = None
-                case Send() | CloseSession() | Reply():
-                    self._fresh.append(effect)
-                    self.weight += 1
-                case Amended(record):
-                    self._save(record)
-                case _:
-                    self.has_names |= isinstance(effect, WorkerRecord | WorkerForgotten)
-                    self._save(effect)
+        for save in decided.saves:
+            if isinstance(save, Amended):
+                self._save(save.record)
+            else:
+                self.has_names |= isinstance(save, WorkerRecord | WorkerForgotten)
+                self._save(save)
+        for act in decided.acts:
+            if isinstance(act, Notify):
+                self._changed[act.job] = None
+            else:
+                self._fresh.append(act)
+                self.weight += 1
 
     def absorb(self, later: "Waiting") -> None:
         """What waits there comes after what waits here, and goes to disk together with it."""

@@ -1,0 +1,43 @@
+"""Carries out what placement decides: tasks are given to workers, and asked back from them."""
+
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.job import Job
+from cluster.domain.scheduler import placement
+from cluster.domain.scheduler.state import State
+from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.session.leashes import leash_of
+from cluster.domain.session.messages import Assign, Attempts, Recall
+
+
+def place(state: State) -> None:
+    """No more than this turn has room for: the rest is due at once then."""
+    given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
+    takers = [worker for worker in state.sessions.values() if worker.takes_work]
+    for job, worker, share in placement.place(state.ready, takers):
+        for attempt, ranges in job.assign(worker.id, share):
+            given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
+            state.room -= len(ranges)
+        state.allocate(worker, job, share)
+        state.touch(job)
+        if state.room <= 0:
+            break
+    for (worker_id, number, attempt), tasks in given.items():
+        _send_assign(state, state.workers[worker_id], state.jobs[number], attempt, tasks)
+    if state.room <= 0:
+        state.timers.set(("place",), state.now.mono)
+        return
+    for job, worker, attempt, asked in placement.recall(state.jobs, state.workers):
+        worker.recalled.setdefault(job.number, IntervalSet()).update(asked)
+        state.send(worker, Recall(Attempts(job.number, attempt, asked)))
+
+
+def _send_assign(state: State, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
+    spec, ranges = job.record.spec, tuple(tasks.ranges())
+    first = worker.specs.get(job.number) is None
+    attempts = Attempts(job.number, attempt, ranges)
+    sent_spec = spec.without_lines() if first else None
+    if sent_spec is not None:
+        worker.specs.remember(job.number, sent_spec, None)
+    job_id = job.record.id if first else ""
+    leash = leash_of(state.lost_after(job))
+    state.send(worker, Assign(attempts, sent_spec, leash, job.lines_of(ranges), job_id))
