@@ -18,7 +18,7 @@ from cluster.client.types import Job, Output
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
 from cluster.domain.base.printable import printable
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import ENDED, TaskState
 
 _CUT_OFF = (Unreachable, NotAuthenticated, Untrusted)  # errors of whoever is let in no more, or finds nobody
 PATIENCE_BEFORE_WHY = 1.0  # seconds that a job may wait before we say why: most start sooner
@@ -173,8 +173,8 @@ class Follower:
                 detail = f": {tasks[0].detail}"
         line = f"cluster: job {job.number} {job.state.word}{printable(why_of(job, detail))}"
         if job.is_array:
-            ends = [(job.counts.failed, "failed"), (job.counts.cancelled, "cancelled")]
-            counts = " and ".join(f"{count} {word}" for count, word in ends if count)
+            unwell = [state for state in ENDED if state is not TaskState.SUCCEEDED and job.counts.of(state)]
+            counts = " and ".join(f"{job.counts.of(state)} {state.word}" for state in unwell)
             line += f": of {job.spec.task_count} tasks {counts}; `cluster job show {job.number}` tells which"
         print(line, file=sys.stderr)
 

@@ -16,7 +16,7 @@ from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration, format_size
 from cluster.domain.job.arrays import format_array
 from cluster.domain.job.selectors import names_tasks
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import COUNTED, TaskState
 
 COMMANDS = {
     "submit": ("cluster.cli.submit:submit", "Hand in a job and return."),
@@ -183,16 +183,7 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
 def _tasks_of(job: Job) -> str:
     """Of an array: how many tasks are in which state, and their numbers."""
     counts = job.counts
-    numbers = {
-        "ready": counts.ready,
-        "assigned": counts.assigned,
-        "running": counts.running,
-        "backoff": counts.backoff,
-        "succeeded": counts.succeeded,
-        "failed": counts.failed,
-        "cancelled": counts.cancelled,
-    }
-    states = ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
+    states = ", ".join(f"{counts.of(state)} {state.word}" for state in COUNTED if counts.of(state))
     return f"{counts.total}: {states}{f'; numbers {format_array(job.spec.array)}' if job.spec.array else ''}"
 
 

@@ -13,6 +13,7 @@ from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.job.options import Shown
 from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.domain.job.states import COUNTED
 
 
 def print_json(value: Any) -> None:
@@ -136,16 +137,7 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "reason": job.reason or None,
         "exit_code": job.exit_code if job.state.ended else None,
         **options_json(spec, whole=whole),
-        "tasks": {
-            "total": counts.total,
-            "ready": counts.ready,
-            "assigned": counts.assigned,
-            "running": counts.running,
-            "backoff": counts.backoff,
-            "succeeded": counts.succeeded,
-            "failed": counts.failed,
-            "cancelled": counts.cancelled,
-        },
+        "tasks": {"total": counts.total, **{state.word: counts.of(state) for state in COUNTED}},
         "submitted_at": iso(job.submitted_at),
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),

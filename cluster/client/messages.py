@@ -7,7 +7,7 @@ from cluster.client.backend import WantedOutput
 from cluster.client.types import Counts, Job, Member, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import COUNTED, TaskState
 from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2
@@ -59,15 +59,7 @@ def job_of(message: job_pb2.Job) -> Job:
         spec=spec_from_proto(message.spec),
         state=TaskState(message.state),
         reason=message.reason,
-        counts=Counts(
-            counts.ready,
-            counts.assigned,
-            counts.running,
-            counts.backoff,
-            counts.succeeded,
-            counts.failed,
-            counts.cancelled,
-        ),
+        counts=Counts(**{state.word: getattr(counts, state.word) for state in COUNTED}),
         submitted_at=message.submitted_at,
         started_at=message.started_at,
         ended_at=message.ended_at,

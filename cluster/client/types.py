@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import COUNTED, ENDED, TaskState
 from cluster.domain.scheduler.worker_record import WorkerState
 
 
@@ -21,11 +21,16 @@ class Counts:
 
     @property
     def ended(self) -> int:
-        return self.succeeded + self.failed + self.cancelled
+        return sum(self.of(state) for state in ENDED)
 
     @property
     def total(self) -> int:
-        return self.ready + self.assigned + self.running + self.backoff + self.ended
+        return sum(map(self.of, COUNTED))
+
+    def of(self, state: TaskState) -> int:
+        """How many are in that one."""
+        count: int = getattr(self, state.word)
+        return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import ENDED
 from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
@@ -23,8 +23,8 @@ def tell(saves: Iterable[Saved], jobs: Mapping[int, Job]) -> None:
                 tasks = save.spec.task_count
                 logger.info("job %d: accepted from %s, tasks: %d", save.number, save.owner, tasks)
             case JobProgress(ended_at=ended_at) if ended_at:
-                counts = map(jobs[save.number].count, (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED))
-                logger.info("job %d: ended, succeeded: %d, failed: %d, cancelled: %d", save.number, *counts)
+                counts = (f"{state.word}: {jobs[save.number].count(state)}" for state in ENDED)
+                logger.info("job %d: ended, %s", save.number, ", ".join(counts))
             case WorkerRecord(removed=True):
                 logger.info("worker %s (%s) leaves the list once nothing is held by it", save.name, save.id)
             case TaskEnd(reason="lost"):

@@ -9,7 +9,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import TaskEnd
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import BY_LIST_RANK, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
 from cluster.domain.scheduler.view_sizes import size_of_task
@@ -22,17 +22,6 @@ MOST = 1000  # in one answer, whatever was asked
 MOST_SKIPPED = 100_000  # who wants to see more asks for tasks by their numbers
 FEW_RANGES = 100  # of tasks that are wanted, which are looked up one by one in any case
 MOST_BYTES = 1024 * 1024  # of tasks in one answer; the reasons of some may be long
-
-# What people look for comes first.
-_ORDER = (
-    TaskState.RUNNING,
-    TaskState.BACKOFF,
-    TaskState.FAILED,
-    TaskState.CANCELLED,
-    TaskState.ASSIGNED,
-    TaskState.SUCCEEDED,
-    TaskState.READY,
-)
 
 
 class _Shown(NamedTuple):
@@ -78,7 +67,7 @@ def _pick(job: Job, wanted: TasksWanted) -> list[_Shown]:
     among = None if wanted.ranges is None else IntervalSet(wanted.ranges)
     picked: list[tuple[TaskState, Range]] = []
     skip, room = wanted.skip, wanted.most
-    for state in _ORDER:
+    for state in BY_LIST_RANK:
         for start, stop in _common(job.sets[state], among):
             first = min(stop, start + skip)
             skip -= first - start

@@ -1,13 +1,17 @@
 """The table of a task's states: what may happen, and that everything else is an error that changes nothing."""
 
+from dataclasses import fields
 from itertools import product
 
 import pytest
 
+from cluster.client.types import Counts
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job import states
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobRecord
+from cluster.domain.job.records import JobChunk, JobProgress, JobRecord
 from cluster.domain.job.states import TRANSITIONS, IllegalTransition, TaskEvent, TaskState, next_state
+from cluster.v1 import job_pb2
 from tests.domain.core_bench import spec
 
 MISSING = [pair for pair in product(TaskState, TaskEvent) if pair not in TRANSITIONS]
@@ -60,3 +64,26 @@ def test_numbers_never_change() -> None:
         "failed": 7,
         "cancelled": 8,
     }
+
+
+def test_each_state_is_described_once() -> None:
+    """Every state but the one that nothing enters yet; no two share a rank, or which comes first would be chance."""
+    assert set(TaskState) - set(states.TRAITS) == {TaskState.WAITING}
+    for rank in ("job_rank", "list_rank"):
+        ranks = [getattr(traits, rank) for traits in states.TRAITS.values()]
+        assert sorted(ranks) == list(range(1, len(ranks) + 1))
+    assert [state.word for state in states.BY_JOB_RANK[-3:]] == ["failed", "cancelled", "succeeded"]
+    assert set(states.KEPT) | set(states.HELD) == set(states.COUNTED) == set(states.LIVE) | set(states.ENDED)
+
+
+def test_names_of_states_are_equal_everywhere() -> None:
+    """Whoever adds a state is told where its name is missing."""
+    kept, counted = [state.word for state in states.KEPT], [state.word for state in states.COUNTED]
+    counts = [field.name for field in fields(Counts)]
+    assert counts == counted, "Counts in cluster/client/types.py: a field for each state"
+    assert [field.name for field in job_pb2.TaskCounts.DESCRIPTOR.fields] == counted, "TaskCounts in job.proto"
+    numbers = {f"TASK_STATE_{state.name}": int(state) for state in TaskState}
+    assert dict(job_pb2.TaskState.items()) == {"TASK_STATE_UNSPECIFIED": 0, **numbers}, "TaskState in job.proto"
+    for record in (JobProgress, JobChunk):
+        names = [field.name for field in fields(record)]
+        assert [name for name in names if name in TaskState.__members__ or name in counted] == kept, record

@@ -8,10 +8,11 @@ those chunks that have changed.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.records import Held, JobChunk, JobProgress
+from cluster.domain.job.states import KEPT
 
 CHUNK = 65_536  # indexes
 MANY_RANGES = 4096  # in a job's sets, beyond which it is saved in chunks
@@ -61,13 +62,10 @@ def joined(progress: JobProgress, chunks: Sequence[JobChunk]) -> JobProgress:
         return _chained(getattr(chunk, name) for chunk in chunks)
 
     held = _gathered(chunks, lambda chunk: (((h.worker_id, h.attempt), h.flat) for h in chunk.held))
+    sets: dict[str, Any] = {state.word: of(state.word) for state in KEPT}
     return replace(
         progress,
-        ready=of("ready"),
-        backoff=of("backoff"),
-        succeeded=of("succeeded"),
-        failed=of("failed"),
-        cancelled=of("cancelled"),
+        **sets,
         cancelling=of("cancelling"),
         held=tuple(Held(worker, attempt, flat) for (worker, attempt), flat in sorted(held.items())),
         attempts=tuple(sorted(_gathered(chunks, lambda chunk: chunk.attempts).items())),

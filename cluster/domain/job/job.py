@@ -10,13 +10,9 @@ from typing import Any
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
 from cluster.domain.job.records import Held, JobChunk, JobProgress, JobRecord
-from cluster.domain.job.states import IllegalTransition, TaskEvent, TaskState, next_state
+from cluster.domain.job.states import HELD, KEPT, LIVE, IllegalTransition, TaskEvent, TaskState, next_state
 
 Holder = tuple[str, int]  # (worker id, attempt)
-
-_KEPT = (TaskState.READY, TaskState.BACKOFF, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
-_LIVE = (TaskState.READY, TaskState.ASSIGNED, TaskState.RUNNING, TaskState.BACKOFF)
-_HELD = (TaskState.RUNNING, TaskState.ASSIGNED)
 
 
 class Job:
@@ -68,7 +64,7 @@ class Job:
     @property
     def live(self) -> bool:
         """Whether any task has not ended."""
-        return any(self.sets[state] for state in _LIVE)
+        return any(self.sets[state] for state in LIVE)
 
     @property
     def pieces(self) -> int:
@@ -87,9 +83,10 @@ class Job:
 
     def held_among(self, tasks: IntervalSet) -> IntervalSet:
         """Those of `tasks` that any worker holds."""
-        assigned, running = (self.sets[state].intersection(tasks) for state in (TaskState.ASSIGNED, TaskState.RUNNING))
-        assigned.update(running)
-        return assigned
+        held = IntervalSet()
+        for state in HELD:
+            held.update(self.sets[state].intersection(tasks))
+        return held
 
     def last_attempt(self, index: int) -> int | None:
         """The number of the last attempt of a task that was begun, 0: none yet. None: it has ended, and only its ends
@@ -206,7 +203,7 @@ class Job:
     def _move_held(self, event: TaskEvent, tasks: IntervalSet) -> None:
         """Moves held tasks, some of which may be running and some only assigned."""
         moved = 0
-        for state in _HELD:
+        for state in HELD:
             ours = self.sets[state].intersection(tasks)
             self._move(state, event, ours)
             moved += len(ours)
@@ -244,7 +241,7 @@ class Job:
             self._changed |= chunks_of(tasks)
 
     def _chunks(self, numbers: set[int]) -> Iterator[JobChunk]:
-        kept = parted({state.word: self.sets[state] for state in _KEPT} | {"cancelling": self.cancelling}, numbers)
+        kept = parted({state.word: self.sets[state] for state in KEPT} | {"cancelling": self.cancelling}, numbers)
         held, attempts = parted(self.held, numbers), parted(self.attempts, numbers)
         for number in sorted(numbers):
             yield JobChunk(
@@ -272,13 +269,8 @@ class Job:
         )
 
     def _sets_as_kept(self) -> dict[str, Any]:
-        ready, backoff, succeeded, failed, cancelled = (tuple(self.sets[state].flat()) for state in _KEPT)
         return {
-            "ready": ready,
-            "backoff": backoff,
-            "succeeded": succeeded,
-            "failed": failed,
-            "cancelled": cancelled,
+            **{state.word: tuple(self.sets[state].flat()) for state in KEPT},
             "held": tuple(Held(worker, attempt, tuple(t.flat())) for (worker, attempt), t in sorted(self.held.items())),
             "attempts": tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
             "cancelling": tuple(self.cancelling.flat()),
@@ -288,7 +280,7 @@ class Job:
     def restored(cls, record: JobRecord, progress: JobProgress) -> "Job":
         """As it was. Held tasks count as assigned until their worker says which of them it has started."""
         job = cls(record)
-        for state in _KEPT:
+        for state in KEPT:
             job.sets[state] = IntervalSet.from_flat(getattr(progress, state.word))
         for held in progress.held:
             tasks = job._hold(held.worker_id, held.attempt)

@@ -7,10 +7,12 @@
 
 Nothing waits yet: the state is kept for tasks that wait for a time or for other jobs.
 
-The table is the rule: an event that has no entry for a state is an error of ours, and nothing changes.
+Two tables are the rules. TRANSITIONS: an event that has no entry for a state is an error of ours, and nothing changes.
+TRAITS: what else there is to know of each state; counts, JSON, lists and what a store keeps are made from it.
 """
 
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 
 class TaskState(IntEnum):
@@ -27,7 +29,7 @@ class TaskState(IntEnum):
 
     @property
     def ended(self) -> bool:
-        return self >= TaskState.SUCCEEDED
+        return self in ENDED
 
     @property
     def word(self) -> str:
@@ -48,7 +50,35 @@ class TaskEvent(StrEnum):
     DUE = "due"  # the pause between two attempts is over
 
 
+class Traits(NamedTuple):
+    """`job_rank`: a job has that state of its tasks' which ranks first. `list_rank`: tasks are listed in this order.
+    `held`: a worker holds the task, and says itself which of these states it is in, so that no store keeps that."""
+
+    job_rank: int
+    list_rank: int
+    held: bool = False
+    ended: bool = False
+
+
 _S, _E = TaskState, TaskEvent
+
+# Of each state that tasks can be in, in the order in which they are counted.
+TRAITS = {
+    _S.READY: Traits(job_rank=3, list_rank=7),
+    _S.ASSIGNED: Traits(job_rank=2, list_rank=5, held=True),
+    _S.RUNNING: Traits(job_rank=1, list_rank=1, held=True),
+    _S.BACKOFF: Traits(job_rank=4, list_rank=2),
+    _S.SUCCEEDED: Traits(job_rank=7, list_rank=6, ended=True),
+    _S.FAILED: Traits(job_rank=5, list_rank=3, ended=True),
+    _S.CANCELLED: Traits(job_rank=6, list_rank=4, ended=True),
+}
+COUNTED = tuple(TRAITS)
+HELD = tuple(state for state in COUNTED if TRAITS[state].held)
+KEPT = tuple(state for state in COUNTED if not TRAITS[state].held)  # as sets of tasks, in a job's record
+ENDED = tuple(state for state in COUNTED if TRAITS[state].ended)
+LIVE = tuple(state for state in COUNTED if not TRAITS[state].ended)
+BY_JOB_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].job_rank))
+BY_LIST_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].list_rank))
 
 TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (_S.READY, _E.ASSIGNED): _S.ASSIGNED,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import HELD
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.worker_record import Worker
 
@@ -53,8 +53,7 @@ def _each_task_has_one_state(job: Job) -> None:
 def _held_tasks_are_assigned_or_running(job: Job) -> None:
     held = _held(job)
     assert len(held) == sum(len(t) for t in job.held.values()), f"job {job.number}: a task has two holders"
-    active = job.sets[TaskState.ASSIGNED].copy()
-    active.update(job.sets[TaskState.RUNNING].ranges())
+    active = IntervalSet(r for state in HELD for r in job.sets[state].ranges())
     assert held == active, f"job {job.number}: held {held}, active {active}"
     assert all(job.held.values()), f"job {job.number}: an empty hold"
 

@@ -9,19 +9,10 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
-_COUNTED = (
-    TaskState.READY,
-    TaskState.ASSIGNED,
-    TaskState.RUNNING,
-    TaskState.BACKOFF,
-    TaskState.SUCCEEDED,
-    TaskState.FAILED,
-    TaskState.CANCELLED,
-)
 MOST_REASONS = 5  # lines that explain why a job waits
 MOST_RANGES = 5  # of a part of a job that are named
 
@@ -85,7 +76,7 @@ def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None, part
     empty at first: so their workers are looked at once. `part`: state and counts are those of these tasks alone; reason
     and exit code are not."""
     job = core.jobs[number]
-    counts = {s: job.count(s) if part is None else len(job.sets[s].intersection(part)) for s in _COUNTED}
+    counts = {s: job.count(s) if part is None else len(job.sets[s].intersection(part)) for s in COUNTED}
     state = overall(counts)
     known = {} if known is None else known
     because = tuple(_why_pending(core, job, known))
@@ -113,15 +104,7 @@ def _numbers_of(part: IntervalSet, spec: JobSpec) -> str:
 
 def overall(counts: Mapping[TaskState, int]) -> TaskState:
     """One word for all tasks: what still goes on, or else the worst end."""
-    order = (
-        TaskState.RUNNING,
-        TaskState.ASSIGNED,
-        TaskState.READY,
-        TaskState.BACKOFF,
-        TaskState.FAILED,
-        TaskState.CANCELLED,
-    )
-    return next((state for state in order if counts.get(state)), TaskState.SUCCEEDED)
+    return next((state for state in BY_JOB_RANK if counts.get(state)), TaskState.SUCCEEDED)
 
 
 def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:

@@ -13,7 +13,7 @@ from cluster.domain.base.errors import NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.records import SmallOutput, TaskEnd
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import ENDED
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.output.locating import FROM_THE_START, LOST, Piece, Sources, Wish
@@ -24,8 +24,6 @@ BATCH = 500
 # Seconds that a follower of an array waits for a task to end before it asks its worker for live output. Most tasks of
 # an array are short, and their output comes with their end; a stream for each would cost more than the task.
 PATIENCE = 0.25
-
-_ENDED = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
 
 Output = tuple[int, int, Piece]  # (index, attempt, piece)
 
@@ -77,7 +75,7 @@ def _look_ahead(number: int, tasks: Range, core: SchedulerCore) -> tuple[int, in
     begun), 0 for none."""
     job = core.jobs[number]
     stop = min(tasks.stop, tasks.start + BATCH)
-    ended = IntervalSet(piece for state in _ENDED for piece in job.sets[state].overlap(tasks.start, stop))
+    ended = IntervalSet(piece for state in ENDED for piece in job.sets[state].overlap(tasks.start, stop))
     if tasks.start in ended:
         return next(ended.ranges()).stop, 0
     if tasks.start in job.ready and not job.attempts:
@@ -185,4 +183,4 @@ class _TaskReader:
         for (worker_id, attempt), tasks in job.held.items():
             if self._index in tasks:
                 return False, worker_id, attempt
-        return any(self._index in job.sets[state] for state in _ENDED), "", 0
+        return any(self._index in job.sets[state] for state in ENDED), "", 0

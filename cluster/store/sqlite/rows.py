@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import KEPT, TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.home import Home
@@ -45,7 +45,7 @@ def _chunk(c: JobChunk) -> Iterator[tuple[str, Row]]:
 
 def _sets(of: JobProgress | JobChunk) -> Row:
     """SET_COLUMNS."""
-    states = map(pack_set, (of.ready, of.backoff, of.succeeded, of.failed, of.cancelled))
+    states = (pack_set(getattr(of, state.word)) for state in KEPT)
     return (*states, pack_held(of.held), pack_attempts(of.attempts), pack_set(of.cancelling))
 
 

@@ -5,6 +5,8 @@ was ever released is never edited: a change of the schema or of packing.py is a 
 `application_id` marks the file as ours (the bytes "CLU1").
 """
 
+from cluster.domain.job.states import KEPT
+
 APPLICATION_ID = 0x434C5531
 
 MIGRATIONS = (
@@ -154,7 +156,7 @@ JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at")
 PUT_JOB = _upsert("jobs", *JOB_COLUMNS, keys=1)
 PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
 
-SET_COLUMNS = ("ready", "backoff", "succeeded", "failed", "cancelled", "held", "attempts", "cancelling")
+SET_COLUMNS = (*(state.word for state in KEPT), "held", "attempts", "cancelling")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
