@@ -20,6 +20,7 @@ ALONE = ["unshare", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-chil
 ITS_OWN = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
 TOOLS = ("unshare", "ip", "mount", "chroot")
 SILENCE = 60.0  # seconds after which nothing more is expected from what goes on in a terminal
+EMPTY = {"tmp": "1777", "var/tmp": "1777", "srv": "755"}  # directories in which a new machine has nothing: modes
 NETWORK, GATEWAY = "10.7.0", 254
 
 # Runs in the machine's namespaces. The first line from outside says that its end of the cable is plugged in.
@@ -73,6 +74,8 @@ class Machines:
         for path in (REPOSITORY, BUILD.resolve(), Path(sys.base_prefix)):
             if path.stat().st_dev != os.stat("/").st_dev:  # what is mounted is not below a layer
                 subprocess.run(["mount", "--bind", path, root / path.relative_to("/")], check=True)
+        for directory, mode in EMPTY.items():
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode={mode}", "empty", root / directory], check=True)
         home = root / "home" / "you"
         home.mkdir(parents=True)
         for target, source in self._files.items():
@@ -125,7 +128,8 @@ class Machine:
         (self.root / f"{terminal[1:]}.command").write_text(command + "\n")
         fifo = self.root / terminal[1:]
         os.mkfifo(fifo)
-        self.run(f"(. {terminal}.command) < /dev/null > {terminal} 2>&1 &")
+        # As a job of the shell, so that Ctrl-C reaches it.
+        self.run(f"set -m; (. {terminal}.command) < /dev/null > {terminal} 2>&1 & set +m")
         output, written = fifo.open("rb", buffering=0), b""
         while not said(written.decode(errors="replace")) and select.select([output], [], [], SILENCE)[0]:
             if not (piece := output.read(65536)):
@@ -133,6 +137,10 @@ class Machine:
             written += piece
         threading.Thread(target=output.readall, daemon=True).start()
         return written.decode(errors="replace")
+
+    def interrupt(self) -> tuple[int, str]:
+        """Ctrl-C in the terminal that was opened last, and the end of what went on there."""
+        return self.run("kill -INT -- -$!; wait $!")
 
     def _tell(self, line: str) -> None:
         assert self._shell.stdin is not None

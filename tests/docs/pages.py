@@ -5,6 +5,7 @@ Every fenced block of a page is one of two things, and nothing else is:
     ```console on box1          commands after `$ `, each with the output that it gives; `> ` continues a command
     ```ini a/file on box1       any other language: a file of that name, which commands after it use
 
+A console that is `^C` alone is Ctrl-C in the terminal that was opened last, and the end of what went on in it.
 `on NAME` says which machine this happens on (the first one named in the page, where nothing is said). After `stays` the
 block's one command goes on in a terminal of its own, once it has said what stands there.
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 FENCE = re.compile(r"^```(.*)$")
 INDENTED = re.compile(r"^(?: {4}|\t)\S")
 OURS = ("python3 build.py", "python3 build.py test")
-PROMPT, CONTINUED, ANYTHING = "$ ", "> ", "..."
+PROMPT, CONTINUED, INTERRUPT, ANYTHING = "$ ", "> ", "^C", "..."
 
 
 class PageError(Exception):
@@ -98,7 +99,7 @@ def _block(head: str, line: int, inside: Sequence[str]) -> Block:
 def _commands(line: int, inside: Sequence[str]) -> Iterator[Command]:
     command: Command | None = None
     for number, text in enumerate(inside, line + 1):
-        if text.startswith(PROMPT):
+        if text.startswith(PROMPT) or text == INTERRUPT:
             if command:
                 yield command
             command = Command(number, text.removeprefix(PROMPT))

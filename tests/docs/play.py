@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.docs.machines import Machine, Machines
-from tests.docs.pages import Block, Command, blocks, filled_in, matches
+from tests.docs.pages import INTERRUPT, Block, Command, blocks, filled_in, matches
 from tools.environments import BUILD, REPOSITORY
 
 FIRST = "head"  # what a page's machine is called, where it needs no other
@@ -51,7 +51,7 @@ def _play(example: Block, command: Command, machine: Machine, answers: Sequence[
     if example.stays:
         answer = machine.start(text, lambda said: matches(command.expected, said, so_far=True))
         return matches(command.expected, answer, so_far=True), 0, answer
-    code, answer = machine.run(text)
+    code, answer = machine.interrupt() if text == INTERRUPT else machine.run(text)
     return code == 0 and matches(command.expected, answer), code, answer
 
 
