@@ -13,3 +13,6 @@ TLS_1_3_ONLY = "grpc" not in sys.modules or os.environ.get("GRPC_SSL_CIPHER_SUIT
 os.environ["GRPC_SSL_CIPHER_SUITES"] = _SUITES
 # gRPC writes a line to stderr for every handshake that fails. We report each failure ourselves, in words.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# Names as the rest of the machine has them. gRPC's own resolver asks the name server also about what /etc/hosts tells,
+# and finds nobody for as long as that server does not answer.
+os.environ.setdefault("GRPC_DNS_RESOLVER", "native")

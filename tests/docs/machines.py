@@ -1,8 +1,9 @@
 """Machines for the examples of a page: each with a host name, addresses, processes and files of its own.
 
 Their files are this machine's under a layer that takes all that they write (overlayfs on a tmpfs), so they may use any
-path, and nothing of it is left afterwards. They share a network that nobody else is on. Whoever makes them is alone in
-namespaces of its own (`ALONE`); with it all of their processes end.
+path, and nothing of it is left afterwards. They share a network that nobody else is on; its name server does not
+answer, so they know each other from /etc/hosts alone. Whoever makes them is alone in namespaces of its own (`ALONE`);
+with it all of their processes end.
 """
 
 import os
@@ -21,7 +22,7 @@ ITS_OWN = ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "
 TOOLS = ("unshare", "ip", "mount", "chroot")
 SILENCE = 60.0  # seconds after which nothing more is expected from what goes on in a terminal
 EMPTY = {"tmp": "1777", "var/tmp": "1777", "srv": "755"}  # directories in which a new machine has nothing: modes
-NETWORK, GATEWAY = "10.7.0", 254
+NETWORK, GATEWAY, NOBODY = "10.7.0", 254, 253
 
 # Runs in the machine's namespaces. The first line from outside says that its end of the cable is plugged in.
 START = """
@@ -83,6 +84,7 @@ class Machines:
             shutil.copy(source, home / target)
         hosts = [f"{NETWORK}.{number} {each}.example {each}\n" for number, each in enumerate(self._names, 1)]
         (root / "etc" / "hosts").write_text("".join(["127.0.0.1 localhost\n", *hosts]))
+        (root / "etc" / "resolv.conf").write_text(f"nameserver {NETWORK}.{NOBODY}\n")
         (root / "etc" / "machine-id").write_text(f"{self._names.index(name) + 1:032x}\n")
         return root
 
