@@ -1,4 +1,5 @@
-"""The floors: imports point down only. Each rule has its reason, and a breach is reported with both.
+"""The house. Imports point down only; files and functions are short, imports go in no circle, a class has a name of its
+own. Each rule has its reason, and a breach is reported with both.
 
 Most rules are read off the syntax trees, so that an import inside a function counts as well. Two are about what is
 loaded in the end, through however many others, and are measured in a Python of their own.
@@ -7,8 +8,10 @@ loaded in the end, through however many others, and are measured in a Python of 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,27 @@ INERT = {
         "hashlib",
     ),
     *("heapq", "itertools", "math", "operator", "re", "string", "struct", "typing"),
+}
+
+
+CLUSTER = REPOSITORY / "cluster"
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 50
+
+# What breaks a rule of the house and stands all the same, each with its reason. Whoever mends one takes it off here.
+LARGE_FILES: dict[str, str] = {
+    "domain/launcher/core.py": "is being cut",
+    "domain/worker/core.py": "is being cut",
+    "worker/agent.py": "is being cut",
+}
+LARGE_FUNCTIONS: dict[str, str] = {}
+CIRCLES: dict[str, str] = {
+    "domain/job/exec_limits.py and domain/job/spec.py": "for an annotation, until the larger file is cut",
+    "domain/launcher/core.py and domain/launcher/slots.py": "for an annotation, until the larger file is cut",
+    "domain/scheduler/clone_detection.py and domain/scheduler/worker_record.py": "for an annotation",
+}
+SAME_NAMES: dict[str, str] = {
+    "Job": "what a user submitted: as the core keeps it, and as the Python client shows it",
+    "Worker": "one machine of the cluster: as the scheduler's core keeps it, and as the Python client shows it",
 }
 
 
@@ -202,3 +226,92 @@ def _loaded_by(modules: list[str]) -> set[str]:
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
+
+
+def test_no_file_is_longer_than_a_reader_keeps_in_mind() -> None:
+    large = {name for name in _trees() if _lines_of(name) > MOST_LINES}
+    _refuse_but(large, LARGE_FILES, f"a file has at most {MOST_LINES} lines: cut it into files about one thing each")
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    large = set()
+    for name, tree in _trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _size_of(node) > MOST_LINES_OF_A_FUNCTION:
+                large.add(f"{name}:{node.name}")
+    _refuse_but(large, LARGE_FUNCTIONS, f"a function has at most {MOST_LINES_OF_A_FUNCTION} lines")
+
+
+def test_imports_go_in_no_circle() -> None:
+    """Those inside functions and for type checkers count as well: what needs each other is understood only together."""
+    graph = {name: set(_imports(name, tree)) for name, tree in _trees().items()}
+    found = {" and ".join(sorted(circle)) for circle in _circles(graph)}
+    _refuse_but(found, CIRCLES, "what both need belongs into a file of its own, below both")
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    places = defaultdict(list)
+    for name, tree in _trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(name)
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    named = {f"{name} ({' and '.join(found)})" if name not in SAME_NAMES else name for name, found in twice.items()}
+    _refuse_but(named, SAME_NAMES, "one name, one idea: rename the one that is used less")
+
+
+def _refuse_but(found: set[str], known: Mapping[str, str], rule: str) -> None:
+    """Fails for what is found and not known, and for what is known and not found any more."""
+    if new := found - known.keys():
+        pytest.fail("\n".join([rule, *sorted(new)]), pytrace=False)
+    if mended := known.keys() - found:
+        pytest.fail(f"mended, so take it off the list in {Path(__file__).name}: {sorted(mended)}", pytrace=False)
+
+
+def _size_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _lines_of(name: str) -> int:
+    return len((CLUSTER / name).read_text().splitlines())
+
+
+@cache
+def _trees() -> dict[str, ast.Module]:
+    """The syntax tree of each module that people wrote, by its path below `cluster`."""
+    paths = [path for path in sorted(CLUSTER.rglob("*.py")) if "v1" not in path.relative_to(CLUSTER).parts]
+    return {str(path.relative_to(CLUSTER)): ast.parse(path.read_text(), path) for path in paths}
+
+
+def _imports(importer: str, tree: ast.Module) -> Iterator[str]:
+    """The modules of ours that it imports, as paths below `cluster`."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if _path_of(name) in _trees() else node.module for name in names]
+        yield from ({_path_of(name) for name in names} & _trees().keys()) - {importer}
+
+
+def _path_of(module: str) -> str:
+    """`cluster.rpc.gate` is in rpc/gate.py; of a package the __init__.py is meant."""
+    path = "/".join(module.split(".")[1:])
+    return f"{path}/__init__.py".lstrip("/") if (CLUSTER / path / "__init__.py").exists() else f"{path}.py"
+
+
+def _circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """The modules of which each reaches every other, in order of their names."""
+    reached = {name: _reached_from(name, graph) for name in graph}
+    circles = {frozenset(other for other in reached[name] if name in reached[other]) for name in graph}
+    return [set(circle) for circle in sorted(circles, key=sorted) if circle]
+
+
+def _reached_from(start: str, graph: dict[str, set[str]]) -> set[str]:
+    reached, waiting = set[str](), [start]
+    while waiting:
+        new = graph[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached

@@ -30,7 +30,7 @@ from cluster.scheduler.operations.all import operations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources
 from cluster.scheduler.output.relay import Relay
-from cluster.scheduler.sessions import Sessions
+from cluster.scheduler.sessions import SessionLines
 from cluster.store.interface import Store
 from cluster.v1 import scheduler_pb2
 
@@ -72,7 +72,7 @@ class SchedulerService:
             revoked=self.admission.members.is_expelled,
             now=time.time,
         )
-        self._sessions = Sessions(self.driver, self.admission.members.expelled_users)
+        self._sessions = SessionLines(self.driver, self.admission.members.expelled_users)
         self.expelling = Expelling(self.driver, self.admission, self._renew_admin)
         relay, files = Relay(), OutputFiles(directory / OUTPUTS)
         sources = Sources(self.driver, files, relay, self._sessions)

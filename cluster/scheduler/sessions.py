@@ -114,7 +114,7 @@ class Line:
                 self._wake.set()
 
 
-class Sessions:
+class SessionLines:
     """All workers that are connected."""
 
     def __init__(self, driver: Driver, expelled_users: Callable[[], Sequence[ExpelledUser]]) -> None:

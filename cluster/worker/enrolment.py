@@ -20,7 +20,7 @@ from cluster.rpc.join_client import join_by_token
 from cluster.worker.membership import (
     CREDENTIALS_FILE,
     Membership,
-    State,
+    MembershipRecord,
     load_state,
     new_credentials,
     reissued,
@@ -99,7 +99,7 @@ def is_stopped_here(local_scheduler: Path | None, cluster_id: str) -> bool:
         return False
 
 
-def _address(entry: EntryRequest, state: State) -> str:
+def _address(entry: EntryRequest, state: MembershipRecord) -> str:
     return entry.scheduler or local_address(entry.local_scheduler, state.cluster_id) or state.scheduler
 
 
@@ -170,8 +170,8 @@ def _membership(entry: EntryRequest, present: Credentials) -> Membership:
     return Membership(entry.directory, state, present)
 
 
-def _new_state(credentials: Credentials, name: str) -> State:
-    return State(credentials.identity.name, name, credentials.identity.cluster_id, credentials.scheduler)
+def _new_state(credentials: Credentials, name: str) -> MembershipRecord:
+    return MembershipRecord(credentials.identity.name, name, credentials.identity.cluster_id, credentials.scheduler)
 
 
 def _local_token(local_scheduler: Path | None) -> JoinToken:

@@ -33,7 +33,7 @@ LONGEST_NAP = 3600.0  # seconds; timers run on the monotonic clock, and the wall
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class MembershipRecord:
     """What worker.json holds. Addresses are host:port, "" when there is none."""
 
     id: str
@@ -50,7 +50,7 @@ class State:
 class Membership:
     """The worker's state and credentials, both kept on disk."""
 
-    def __init__(self, directory: Path, state: State, credentials: Credentials) -> None:
+    def __init__(self, directory: Path, state: MembershipRecord, credentials: Credentials) -> None:
         self._directory = directory
         self.state = state
         self.credentials = credentials
@@ -83,19 +83,19 @@ class Membership:
         self.credentials = credentials
 
 
-def load_state(directory: Path) -> State | None:
+def load_state(directory: Path) -> MembershipRecord | None:
     """None when this worker has never been anything."""
     path = directory / STATE_FILE
     try:
         said = json.loads(read_private(path))
-        return State(**{f.name: said[f.name] for f in fields(State) if f.name in said})
+        return MembershipRecord(**{f.name: said[f.name] for f in fields(MembershipRecord) if f.name in said})
     except NotFound:
         return None
     except (ValueError, TypeError) as error:
         raise ClusterError(f"{path} cannot be understood: {error}; remove it, and join again") from None
 
 
-def save_state(directory: Path, state: State) -> None:
+def save_state(directory: Path, state: MembershipRecord) -> None:
     """Also on a full disk: a scheduler that was started again must not be obeyed before its epoch is on disk, and
     without a session no output could go to it, so that there would never be room."""
     write_with_spare(directory / STATE_FILE, json.dumps(asdict(state), indent=2).encode())

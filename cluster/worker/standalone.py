@@ -19,7 +19,15 @@ from cluster.domain.trust.identity import ADMIN_NAME, IdentityKind
 from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import Authority, open_authority
 from cluster.pki.files import load_credentials, save_credentials
-from cluster.worker.membership import CREDENTIALS_FILE, LONGEST_NAP, RETRY, Membership, State, load_state, save_state
+from cluster.worker.membership import (
+    CREDENTIALS_FILE,
+    LONGEST_NAP,
+    RETRY,
+    Membership,
+    MembershipRecord,
+    load_state,
+    save_state,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +47,7 @@ class Standalone:
             )
         self._directory = directory
         self._authority = open_authority(directory / AUTHORITY_DIRECTORY, time.time())
-        state = state or State(str(uuid.uuid4()), name, self._authority.cluster_id)
+        state = state or MembershipRecord(str(uuid.uuid4()), name, self._authority.cluster_id)
         save_state(directory, state)
         self.membership = Membership(directory, state, self._issue(state.id))
 

@@ -33,7 +33,7 @@ from cluster.scheduler.operations.all import Operations, operations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources, Wish
 from cluster.scheduler.output.relay import Relay
-from cluster.scheduler.sessions import Sessions
+from cluster.scheduler.sessions import SessionLines
 from cluster.store.memory import Disk, MemoryStore
 
 CLUSTER = "0123456789abcdef"
@@ -78,7 +78,7 @@ async def house(directory: Path) -> AsyncIterator[House]:
         return (await admission.join(authority, token.secret, KeyRequest().request, kind)).identity.name
 
     files, relay = OutputFiles(directory / "outputs"), Relay()
-    sources = Sources(driver, files, relay, Sessions(driver, admission.members.expelled_users))
+    sources = Sources(driver, files, relay, SessionLines(driver, admission.members.expelled_users))
     expelling = Expelling(driver, admission, renew_admin)
     running = asyncio.create_task(driver.run())
     await admission.begin(driver)

@@ -15,7 +15,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.files import load_credentials
 from cluster.worker import membership as worker_membership
 from cluster.worker import standalone
-from cluster.worker.membership import Membership, State, keep_renewing
+from cluster.worker.membership import Membership, MembershipRecord, keep_renewing
 from cluster.worker.standalone import Standalone
 from tests.integration.schedulers import W1, Cluster, in_cluster
 from tests.patience import PATIENCE
@@ -46,7 +46,7 @@ def test_a_certificate_that_is_due_is_replaced_on_disk_and_in_use(
     async def body(cluster: Cluster) -> None:
         present = cluster.credentials(IdentityKind.WORKER, W1)
         due = replace(present, not_before=int(time.time()) - 7000, not_after=int(time.time()) + 600)
-        membership = Membership(tmp_path, State(W1, "box", cluster.authority.cluster_id), due)
+        membership = Membership(tmp_path, MembershipRecord(W1, "box", cluster.authority.cluster_id), due)
         renewed: asyncio.Future[Credentials] = asyncio.get_running_loop().create_future()
         disk_fills(worker_membership)
         renewing = asyncio.create_task(keep_renewing(membership, lambda: cluster.service.address, renewed.set_result))

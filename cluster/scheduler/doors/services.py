@@ -12,7 +12,7 @@ from cluster.scheduler.doors.jobs import JobsDoor
 from cluster.scheduler.doors.workers import WorkerDoor
 from cluster.scheduler.operations.all import Operations
 from cluster.scheduler.output.relay import Relay
-from cluster.scheduler.sessions import Sessions
+from cluster.scheduler.sessions import SessionLines
 from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
@@ -20,7 +20,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 )
 
 
-def doors(operations: Operations, sessions: Sessions, relay: Relay, authority: Authority) -> list[AddServices]:
+def doors(operations: Operations, sessions: SessionLines, relay: Relay, authority: Authority) -> list[AddServices]:
     jobs, output, workers, tokens, users = operations
     return [
         _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers)),

@@ -18,7 +18,7 @@ from cluster.scheduler.operations.output import OutputOperations
 from cluster.scheduler.operations.workers import WorkerOperations
 from cluster.scheduler.output.files import NewOutput
 from cluster.scheduler.output.relay import Relay, pushed
-from cluster.scheduler.sessions import Sessions
+from cluster.scheduler.sessions import SessionLines
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
 
 
@@ -29,7 +29,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         self,
         workers: WorkerOperations,
         output: OutputOperations,
-        sessions: Sessions,
+        sessions: SessionLines,
         relay: Relay,
         authority: Authority,
     ) -> None:

@@ -17,7 +17,7 @@ from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.output.files import OutputFiles, tail_of
 from cluster.scheduler.output.relay import Relay
-from cluster.scheduler.sessions import Sessions
+from cluster.scheduler.sessions import SessionLines
 from cluster.v1 import scheduler_pb2
 
 LOST = "lost"  # the reason of ends that nobody knows
@@ -54,7 +54,7 @@ class Wish:
 class Sources:
     """Reads the output of one attempt. One for all readers."""
 
-    def __init__(self, driver: Driver, files: OutputFiles, relay: Relay, sessions: Sessions) -> None:
+    def __init__(self, driver: Driver, files: OutputFiles, relay: Relay, sessions: SessionLines) -> None:
         self._driver = driver
         self._files = files
         self._relay = relay
