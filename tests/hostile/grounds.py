@@ -174,7 +174,7 @@ def _memory(pid: int, name: str) -> int:
 async def grounds(directory: Path) -> AsyncIterator[Grounds]:
     with ExitStack() as stack:
         attacked, control = (stack.enter_context(_scheduler(directory / name)) for name in ("attacked", "control"))
-        attacked.start_worker("w1", "--null-launcher")
+        attacked.start_worker("w1", "--runner", "null")
         people = {"admin": _admin(attacked)}
         for role in ("user", "viewer", "worker"):
             people[role] = await join(attacked, role)

@@ -247,7 +247,7 @@ async def _agent(home: Path) -> None:
             async for _ in on.jobs.Wait(jobs_pb2.WaitRequest(selectors=named(str(job)))):
                 pass
 
-        on.daemons.start_worker("w1", "--null-launcher", "--cpus", "8000")
+        on.daemons.start_worker("w1", "--runner", "null", "--cpus", "8000")
         await on.measure("16,384 tasks apart", lambda: ended(number))
         large = await on.submit(1, 1, lines=lines)
         await on.measure("15 MB of lines", lambda: ended(large))
