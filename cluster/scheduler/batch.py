@@ -23,6 +23,10 @@ URGENT = HeartbeatReceived | CancelRequested | SessionOpened | SessionClosed
 _OF_A_SESSION = HeartbeatReceived | ReportReceived | SessionOpened | SessionClosed
 
 
+Waiter = asyncio.Future[Any]
+Read = tuple[Callable[[SchedulerCore], Any], Waiter]
+
+
 @dataclass(slots=True)
 class Put:
     """What one caller has put, which goes into one turn."""
@@ -53,7 +57,7 @@ class Batch:
 
     puts: list[Put] = field(default_factory=list)
     heartbeats: list[Put] = field(default_factory=list)
-    reads: list[tuple[Callable[[SchedulerCore], Any], asyncio.Future[Any]]] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
     _in_line: Counter[int] = field(default_factory=Counter)  # session: how many of `puts` came in it
 
     def __bool__(self) -> bool:

@@ -1,15 +1,9 @@
-"""Runs the core: gathers what happens, commits what follows, and only then lets anybody know.
+"""Runs the core: gathers what happens, commits what follows, and only then lets anybody know, in the order that
+`cluster.scheduler.commit_pipeline` says. Here is what that waits for, and what it asks for is done.
 
-    batch → core.turn → store.commit (in the writer's thread) → sends, replies, reads
-
-While a commit is under way the next batch gathers, so under load one commit serves many events, and on the idle path
-nothing waits. As soon as a turn's full share has gathered it has its turn, and one commit takes all that these decide.
-Reads run between a commit and the next turn: the only moments when memory and disk agree.
-
-When a commit fails or takes long, the core goes ahead of the disk: its turns go on, what they decide waits (but for
-what need not, see `domain.scheduler.uncommitted`), and readers are shown what is on disk. Submissions are refused
-meanwhile, so what waits is bounded by what runs already. When the disk is well again, all of it is committed and told.
-When it will never be, the driver ends, and with it the process: a restart rebuilds from what is on disk.
+While nothing can be written submissions are refused, so what waits is bounded by what runs already. When the disk is
+well again, all of it is committed and told. When it will never be, the driver ends, and with it the process: a restart
+rebuilds from what is on disk.
 """
 
 import asyncio
@@ -18,20 +12,21 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from cluster.domain.base.errors import ClusterError, Exhausted, Internal, Unreachable
 from cluster.domain.base.now import Now
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import Act, CloseSession, Notify, Reply, Send
+from cluster.domain.scheduler.effects import Act, CloseSession, Decided, Notify, Reply, Send
 from cluster.domain.scheduler.events import Event
+from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.session.messages import Downward
-from cluster.scheduler.batch import Batch, Put
+from cluster.scheduler.batch import Put, Read, Waiter
+from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
 from cluster.scheduler.durable_reads import OnDisk
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.patience import Patience
-from cluster.scheduler.store_writer import StoreWriter, Turns
+from cluster.scheduler.store_writer import StoreWriter
 from cluster.scheduler.watching import Watchers
 from cluster.store.interface import Item, Store, StoreFailed, StoreTroubled
 
@@ -41,12 +36,7 @@ T = TypeVar("T")
 
 _STOPPED = "the scheduler has stopped taking work and must be started again"
 _STOPPING = "the scheduler is stopping; try again when it is back"
-SLOW = 1.0  # seconds of a commit after which the core goes ahead of it
 LAST_TRY = 5.0  # seconds that the end of the process waits for the disk
-# What may wait for the disk, as Waiting.weight counts it. Beyond it only what is urgent is taken.
-MOST_WAITING = 500_000
-ACTS_AT_ONCE = 1000  # of what has waited for the disk, before anybody else is served
-BREATH = 0.005  # seconds that reads may take, one after another, before anybody else is served
 
 
 class SessionLine(Protocol):
@@ -72,19 +62,16 @@ class Driver:
         self.clock = clock
         self._core = core
         self._store = store
-        self._next = Batch()
-        self._batches: list[Batch] = []  # of the present turns
-        self._deferred = Batch()  # waits until what is ahead of the disk has become less
+        self._pipeline = CommitPipeline(core, self, clock)
         self._wake = asyncio.Event()
         self._news = asyncio.Event()  # of the writer
-        self._ahead = False  # the core goes on although what it has decided is not on disk
         self._stopping = False
         self._give_up_at = 0.0
         self._sessions: dict[int, SessionLine] = {}
         self._asks: dict[int, asyncio.Future[Any]] = {}
         self._last_ask = self._last_session = 0
         self._reader = ThreadPoolExecutor(1, "store-reader")
-        self._writer = StoreWriter(store, self._landed, self._has_news)
+        self._writer = StoreWriter(store, self._pipeline, self._has_news)
         self.patience = Patience(lambda: self._writer.trouble)
         self._on_disk = OnDisk(core, self.fetch)
         self._answering: set[asyncio.Task[None]] = set()
@@ -99,7 +86,7 @@ class Driver:
 
     def close_session(self, number: int) -> None:
         self._sessions.pop(number, None)
-        self._writer.forget(number)
+        self._pipeline.forget(number)
 
     async def ask(self, event: Callable[[int], Event]) -> Any:
         """Puts the event (made with the number of this ask) and returns the core's reply, or raises it. Unreachable if
@@ -132,7 +119,7 @@ class Driver:
 
     def _put(self, put: Put) -> None:
         self.check()
-        self._next.add(put)
+        self._pipeline.gathering.add(put)
         self._wake.set()
 
     async def save(self, *items: Item) -> None:
@@ -153,14 +140,14 @@ class Driver:
         return await self._read(view)
 
     async def _read(self, view: Callable[[SchedulerCore], T]) -> T:
-        while self._ahead:
-            unsaved = {*self._writer.trying.jobs, *self._writer.held.jobs}
-            if await self._on_disk.learn(unsaved) and self._ahead:
+        while self._pipeline.ahead:
+            unsaved = self._pipeline.unsaved()
+            if await self._on_disk.learn(unsaved) and self._pipeline.ahead:
                 return view(self._on_disk.core(unsaved))
-        if not self._writer.busy and not self._next:
+        if self._pipeline.agrees:
             return view(self._core)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._next.reads.append((view, answer))
+        self._pipeline.gathering.reads.append((view, answer))
         self._wake.set()
         return await answer
 
@@ -184,15 +171,13 @@ class Driver:
     async def run(self) -> None:
         """Until `stop`, or until the store fails for good (then `failure` says why)."""
         try:
-            self._writer.begin()
-            while not self._may_end():
-                await self._something_to_do()
-                await self._until_on_disk()
-                await self._take_turns()
-                await self._until_on_disk()
-                for batch in self._batches:
-                    await self._finish(batch)
-            if self._writer.busy:
+            if not self._store.claimed:  # that this scheduler has taken over the data could not be written when it did
+                self._pipeline.begin_commit()
+            for step in self._pipeline.steps():
+                if step is Step.EVENTS and self._may_end():
+                    break
+                await self._wait_for(step)
+            if self._pipeline.committing:
                 self._fail(f"the scheduler was stopped, and its last words are not on disk: {self._writer.trouble}")
         except StoreFailed as error:
             self._fail(f"{_STOPPED}: {error}")
@@ -215,15 +200,24 @@ class Driver:
         self._wake.set()
 
     def _may_end(self) -> bool:
-        if not self._stopping or self._next:
+        if not self._stopping or self._pipeline.gathering:
             return False
-        return not self._writer.busy or self.clock().mono >= self._give_up_at
+        return not self._pipeline.committing or self.clock().mono >= self._give_up_at
+
+    async def _wait_for(self, step: Step) -> None:
+        """Also for no longer than until it is known that nothing will ever be written any more."""
+        match step:
+            case Step.EVENTS if not self._pipeline.gathering:
+                await self._something_to_do()
+            case Step.DISK if not self._writer.failure:
+                await self._news_of_the_disk()
+            case _:
+                await asyncio.sleep(0)  # if turn follows turn, others have theirs between
+        if self._writer.failure:
+            raise self._writer.failure
 
     async def _something_to_do(self) -> None:
         """Waits until something is put or has come to disk, but no longer than to the core's next deadline."""
-        if self._next or self._may_end():
-            await asyncio.sleep(0)  # if turn follows turn, others have theirs between
-            return
         deadlines = (self._core.next_deadline(), self._give_up_at if self._stopping else None)
         due = [at for at in deadlines if at is not None]
         left = min(due) - self.clock().mono if due else None
@@ -237,107 +231,54 @@ class Driver:
         else:
             await asyncio.sleep(0)
 
-    async def _until_on_disk(self) -> None:
-        """Returns when memory and disk agree, or when that takes so long that the core goes ahead."""
-        while self._writer.busy and not (self._ahead or self._writer.failure):
-            self._news.clear()
-            slow = False
-            if not self._writer.trouble:
-                try:
-                    async with asyncio.timeout(SLOW):
-                        await self._news.wait()
-                except TimeoutError:
-                    slow = True
-            if self._writer.trouble or slow:
-                self._ahead = True
-                self._perform(self._writer.trying.go_ahead())
-                self._perform(self._writer.held.go_ahead(self._writer.trying))
-        if self._writer.failure:
-            raise self._writer.failure
+    async def _news_of_the_disk(self) -> None:
+        """Waits until memory and disk agree, or until that takes so long that the core goes ahead."""
+        self._news.clear()
+        try:
+            async with asyncio.timeout(SLOW):
+                await self._news.wait()
+        except TimeoutError:
+            self._pipeline.go_ahead()
 
     def _has_news(self) -> None:
         """The writer has come further, or into trouble, or out of it."""
         self._news.set()
         self._wake.set()
 
-    async def _take_turns(self) -> None:
-        """One turn; and more, as long as its commit is under way and each has its full share. Else who has much to say
-        would wait for as many commits as that takes turns, with its heartbeats behind it."""
-        self._batches, began, first = [], time.monotonic(), None
-        while True:
-            self._batches.append(self._next.cut())
-            self._turn(self._batches[-1])
-            first = self._writer.trying if first is None else first
-            goes_on = self._writer.busy and self._writer.trying is first and self._next.fills_turn()
-            if not goes_on or self._ahead or self._writer.trouble or time.monotonic() - began > SLOW:
-                return
-            await asyncio.sleep(0)  # others have theirs between
+    # ── what comes of the steps (`cluster.scheduler.commit_pipeline.Host`) ────────────────────────────────────────
 
-    def _turn(self, batch: Batch) -> None:
-        if self._ahead and self._writer.weight > MOST_WAITING:
-            self._defer(batch)
-        events = [event for put in batch.puts for event in put.events]
-        items = [item for put in batch.puts for item in put.items]
-        done = [put.done for put in batch.puts if put.done is not None]
-        decided = self._core.turn(events, self.clock())
+    def commit(self) -> None:
+        self._writer.begin()
+
+    def turned(self, decided: Decided) -> None:
         self._on_disk.turned()
-        if not (self._writer.busy or items or decided.saves):
-            self._perform(decided.acts)
-            for future in done:
-                _resolve(future, None)
-            return
-        self._writer.add(decided, items, done)
-        if self._ahead:
-            self._perform(self._writer.held.go_ahead(self._writer.trying))
 
-    def _defer(self, batch: Batch) -> None:
-        """Leaves in the batch what cannot wait, and whoever waits no longer than for the turn."""
-        late = [put for put in batch.puts if not put.is_urgent]
-        self._deferred.puts += [replace(put, taken=None) for put in late]
-        batch.puts = [put if put.is_urgent else Put(taken=put.taken) for put in batch.puts]
-
-    async def _landed(self, turns: Turns) -> None:
-        """All of these is on disk."""
-        self._ahead = False
+    def landed(self, saves: Sequence[Saved]) -> None:
         self._on_disk.landed()
-        tell(turns.saves, self._core.jobs)
-        acts = turns.acts
-        for at in range(0, len(acts), ACTS_AT_ONCE):
-            self._perform(acts[at : at + ACTS_AT_ONCE])
-            if at + ACTS_AT_ONCE < len(acts):
-                await asyncio.sleep(0)
-        for done in turns.done:
-            _resolve(done, None)
-        late, self._deferred = self._deferred, Batch()
-        self._next.add_first(late.puts)
-        self._has_news()
+        tell(saves, self._core.jobs)
 
-    async def _finish(self, batch: Batch) -> None:
-        """The batch is on disk, or ahead of it."""
-        for put in batch.puts:
-            if put.taken is not None:
-                _resolve(put.taken, None)
-        began = time.monotonic()
-        for view, answer in batch.reads:
-            if self._ahead:
-                task = asyncio.create_task(self._answer_later(view, answer))
-                self._answering.add(task)
-                task.add_done_callback(self._answering.discard)
-            elif self._writer.busy:  # older turns have come to disk while others were served, and this one has not
-                self._next.reads.append((view, answer))
-            else:
-                self._answer(view, answer)
-            if time.monotonic() - began > BREATH:
-                await asyncio.sleep(0)
-                began = time.monotonic()
+    def resolve(self, waiter: Waiter) -> None:
+        _resolve(waiter, None)
+
+    def answer(self, read: Read, *, from_disk: bool) -> None:
+        view, answer = read
+        if from_disk:
+            task = asyncio.create_task(self._answer_later(view, answer))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+            return
+        try:
+            _resolve(answer, view(self._core))
+        except Exception as error:  # a view changes nothing: its fault is its caller's alone
+            _resolve(answer, error)
 
     async def _answer_later(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
         try:
             _resolve(answer, await self._read(view))
-        except Exception as error:  # as in `_answer`, or the store cannot be read
+        except Exception as error:  # as in `answer`, or the store cannot be read
             _resolve(answer, error)
 
-    def _perform(self, acts: Sequence[Act]) -> None:
+    def perform(self, acts: Sequence[Act]) -> None:
         """Messages for one session are handed over together, before it is closed."""
         down: defaultdict[int, list[Downward]] = defaultdict(list)
         for act in acts:
@@ -353,24 +294,18 @@ class Driver:
                 line.send(messages)
         for act in acts:
             if isinstance(act, CloseSession):
-                self._writer.forget(act.session)
+                self._pipeline.forget(act.session)
                 if line := self._sessions.pop(act.session, None):
                     line.close(act.why)
-
-    def _answer(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
-        try:
-            _resolve(answer, view(self._core))
-        except Exception as error:  # a view changes nothing: its fault is its caller's alone
-            _resolve(answer, error)
 
     def _fail(self, why: str, exit_code: int = StoreFailed.exit_code) -> None:
         """Lets nobody wait who waits for this driver."""
         logger.critical("%s; what runs goes on until its leash ends, and reports if it is started again by then", why)
         self.failure, self.exit_code = Unreachable(why), exit_code
-        for batch in (*self._batches, self._next, self._deferred):
+        for batch in (*self._pipeline.batches, self._pipeline.gathering, self._pipeline.deferred):
             for future in batch.futures():
                 _resolve(future, self.failure)
-        for turns in (self._writer.trying, self._writer.held):
+        for turns in (self._pipeline.trying, self._pipeline.held):
             for done in turns.done:
                 _resolve(done, self.failure)
         for future in self._asks.values():

@@ -156,7 +156,7 @@ def test_a_reader_whose_view_fails_takes_nobody_along(tmp_path: Path) -> None:
             raise ValueError("a fault of ours")
 
         submitting = asyncio.create_task(user.submit("true"))
-        await until(lambda: driver._writer.busy or bool(driver._next))
+        await until(lambda: not driver._pipeline.agrees)
         with pytest.raises(ValueError, match="of ours"):
             await driver.read(fails)
         assert (await submitting).number == 1

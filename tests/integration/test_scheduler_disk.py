@@ -18,9 +18,9 @@ from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.session.messages import Assign, Disown, HeartbeatAnswered, Report, ReportAcknowledged, Stop
 from cluster.domain.trust.identity import Caller, IdentityKind, Role
 from cluster.rpc.convert import report_to_proto
-from cluster.scheduler import driver, patience, store_writer
+from cluster.scheduler import commit_pipeline, driver, patience, store_writer
 from cluster.scheduler.batch import Batch
-from cluster.scheduler.driver import Driver
+from cluster.scheduler.commit_pipeline import CommitPipeline, Step
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.domain.core_bench import spec
@@ -320,8 +320,8 @@ def test_who_is_served_late_is_shown_nothing_that_is_not_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many read after a turn ahead of the disk. Meanwhile the turn before it comes to disk: memory is ahead still."""
-    monkeypatch.setattr(driver, "BREATH", -1.0)
-    finish = Driver._finish
+    monkeypatch.setattr(commit_pipeline, "BREATH", -1.0)
+    finish = CommitPipeline._finish
 
     async def body(cluster: Cluster) -> None:
         ours, commit = cluster.service.driver, cluster.store.commit
@@ -333,10 +333,10 @@ def test_who_is_served_late_is_shown_nothing_that_is_not_on_disk(
             commit(items)
             on_disk.update(item.number for item in items if isinstance(item, JobRecord))
 
-        async def finishing(self: Driver, batch: Batch) -> None:
+        def finishing(self: CommitPipeline, batch: Batch) -> Iterator[Step]:
             if len(batch.reads) > 1:
                 gates[0].set()
-            await finish(self, batch)
+            yield from finish(self, batch)
 
         def view(core: SchedulerCore) -> None:
             early.extend(core.jobs.keys() - on_disk)
@@ -344,12 +344,16 @@ def test_who_is_served_late_is_shown_nothing_that_is_not_on_disk(
         cluster.store.commit = in_time  # type: ignore[method-assign, assignment]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(driver, "SLOW", 0.05)
-            patch.setattr(Driver, "_finish", finishing)
+            patch.setattr(CommitPipeline, "_finish", finishing)
             asks = [asyncio.create_task(ours.ask(_submitted("first")))]
-            await until(lambda: ours._writer.busy)
+            await until(lambda: ours._pipeline.committing)
             asks.append(asyncio.create_task(ours.ask(_submitted("second"))))
             reads = [asyncio.create_task(ours.read(view)) for _ in range(2000)]
-            await until(lambda: on_disk == {1} and (len(ours._next.reads) > 1 or all(read.done() for read in reads)))
+            await until(
+                lambda: (
+                    on_disk == {1} and (len(ours._pipeline.gathering.reads) > 1 or all(read.done() for read in reads))
+                )
+            )
             gates[1].set()
             await asyncio.gather(*asks, *reads)
         assert early == []
@@ -390,17 +394,17 @@ def test_what_waits_is_bounded_and_leases_hold_beyond_the_bound(tmp_path: Path) 
         await user.submit("tasks", array=(ArraySegment(1, 2),))
         assign = await worker.hear(Assign)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(driver, "MOST_WAITING", 0)
+            patch.setattr(commit_pipeline, "MOST_WAITING", 0)
             disk.full = True
             await ends_unheard(worker, assign)
             await disk.has_failed()
             await ends_unheard(worker, assign)
             await beat(worker, 1)
-            assert cluster.service.driver._deferred.puts
+            assert cluster.service.driver._pipeline.deferred.puts
         disk.full = False
         await worker.hear(ReportAcknowledged)
         await worker.hear(ReportAcknowledged)
-        assert not cluster.service.driver._deferred
+        assert not cluster.service.driver._pipeline.deferred
 
     in_cluster(tmp_path, body)
 

@@ -21,7 +21,7 @@ from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, ReportReceived
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, weight
 from cluster.domain.session.messages import Assign, Report
-from cluster.scheduler import cancelling
+from cluster.scheduler import cancelling, commit_pipeline
 from cluster.scheduler import driver as driver_module
 from cluster.scheduler.batch import Batch, Put
 from cluster.scheduler.output.reader import _look_ahead
@@ -95,7 +95,8 @@ def test_the_turns_of_a_long_report_do_not_wait_for_a_commit_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The heartbeats of its worker come behind it: 100 workers with such reports lost their leases on a good disk."""
-    monkeypatch.setattr(driver_module, "SLOW", PATIENCE)
+    for module in (commit_pipeline, driver_module):
+        monkeypatch.setattr(module, "SLOW", PATIENCE)
 
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker(W1, "box", 10**6)
@@ -165,7 +166,7 @@ def test_a_job_in_many_pieces_is_cancelled_piece_by_piece(tmp_path: Path, monkey
 
 def test_many_readers_at_once_let_others_have_their_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads that wait for a commit are answered one after another, but not all in one go."""
-    monkeypatch.setattr(driver_module, "BREATH", -1.0)
+    monkeypatch.setattr(commit_pipeline, "BREATH", -1.0)
 
     async def body(cluster: Cluster) -> None:
         driver = cluster.service.driver

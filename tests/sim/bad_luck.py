@@ -121,15 +121,16 @@ class BadLuck:
             self.world.at(absence, self.scheduler.start)
 
     def scheduler_stops(self, _: Machine) -> None:
-        process = self.scheduler.process
-        if self.scheduler.core is None or process.stopped:
+        present = self.scheduler.present
+        if present is None or present.process.stopped:
             return
+        process = present.process
         self.world.tell("scheduler", "is stopped")
         began = self.world.now
         process.stop()
 
         def goes_on() -> None:
-            if self.scheduler.process is process:
+            if self.scheduler.present is present:
                 self.world.tell("scheduler", "goes on")
                 self.truth.sleeps.append((began, self.world.now))
             process.go_on()

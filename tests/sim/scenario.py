@@ -16,6 +16,7 @@ from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.views import job_view, worker_view
 from cluster.domain.session import spec_memory
 from cluster.domain.worker import outbox
+from cluster.scheduler import commit_pipeline
 from cluster.store.interface import Store
 from cluster.store.memory import Disk, MemoryStore
 from tests.sim.bad_luck import BadLuck, Fault
@@ -251,10 +252,11 @@ def simulate(seed: int, **options: Any) -> Scenario:
     """Runs one seed. AssertionError names the seed, and tells the last events.
     `options` as of Scenario."""
     scenario = Scenario(seed, **options)
-    entries, specs = outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS
+    entries, specs, waiting = outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS, commit_pipeline.MOST_WAITING
     try:
         outbox.REPORT_ENTRIES = scenario.world.random.choice((1, 3, entries))
         spec_memory.MOST_SPECS = scenario.world.random.choice((2, 5, specs))
+        commit_pipeline.MOST_WAITING = scenario.world.random.choice((0, 20, waiting))
         scenario.run()
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
@@ -263,7 +265,7 @@ def simulate(seed: int, **options: Any) -> Scenario:
             f"replay with CLUSTER_SIM_SEED={seed} (pytest -s tests/sim)"
         ) from error
     finally:
-        outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS = entries, specs
+        outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS, commit_pipeline.MOST_WAITING = entries, specs, waiting
     return scenario
 
 

@@ -27,10 +27,12 @@ from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.outbox import Outbox
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
+from cluster.scheduler.batch import Batch
+from cluster.scheduler.commit_pipeline import CommitPipeline
 from tests.sim import agent, test_simulation
 from tests.sim.launcher import Launcher
 from tests.sim.scenario import simulate
-from tests.sim.scheduler import SchedulerHost
+from tests.sim.scheduler_process import SchedulerProcess
 from tests.sim.slots import Handed, Slot, Watchdog
 
 Patch = pytest.MonkeyPatch
@@ -64,7 +66,56 @@ def assignments_are_not_persisted(patch: Patch) -> None:
 
 
 def acts_come_before_the_commit(patch: Patch) -> None:
-    patch.setattr(SchedulerHost, "commits_first", False)
+    begin: Method = CommitPipeline.begin_commit
+
+    def hasty(self: CommitPipeline) -> None:
+        begin(self)
+        acts, self.trying._acts, self.trying._fresh = self.trying.acts, [], []
+        self.host.perform(acts)
+
+    patch.setattr(CommitPipeline, "begin_commit", hasty)
+
+
+def what_was_decided_since_is_told_with_the_commit_before(patch: Patch) -> None:
+    land: Method = CommitPipeline.land
+
+    def generous(self: CommitPipeline) -> Iterator[None]:
+        self.trying._acts += [*self.trying._fresh, *self.held._acts, *self.held._fresh]
+        self.trying._fresh, self.held._acts, self.held._fresh = [], [], []
+        yield from land(self)
+
+    patch.setattr(CommitPipeline, "land", generous)
+
+
+def a_later_turn_is_tried_before_the_earlier_ones(patch: Patch) -> None:
+    def swap(self: CommitPipeline) -> None:
+        self.trying, self.held = self.held, self.trying
+
+    patch.setattr(CommitPipeline, "try_again", swap)
+
+
+def who_reads_is_shown_what_is_not_on_disk(patch: Patch) -> None:
+    def at_once(self: CommitPipeline, batch: Batch) -> None:
+        for read in batch.reads:
+            self.host.answer(read, from_disk=False)
+
+    turn: Method = CommitPipeline._turn
+
+    def impatient(self: CommitPipeline, batch: Batch) -> None:
+        turn(self, batch)
+        at_once(self, batch)
+
+    patch.setattr(CommitPipeline, "_turn", impatient)
+
+
+def what_was_put_off_is_forgotten(patch: Patch) -> None:
+    defer: Method = CommitPipeline._defer
+
+    def forget(self: CommitPipeline, batch: Batch) -> None:
+        defer(self, batch)
+        self.deferred = Batch()
+
+    patch.setattr(CommitPipeline, "_defer", forget)
 
 
 def the_leash_is_ignored(patch: Patch) -> None:
@@ -167,8 +218,8 @@ def acknowledgements_are_read_last(patch: Patch) -> None:
     def with_acknowledgements_last(response: Any) -> Any:
         return sorted(messages_from_response(response), key=lambda message: isinstance(message, ReportAcknowledged))
 
-    patch.setattr("tests.sim.scheduler.messages_from_response", with_acknowledgements_last)
-    patch.setattr(SchedulerHost, "joinable", staticmethod(len))
+    patch.setattr("tests.sim.scheduler_process.messages_from_response", with_acknowledgements_last)
+    patch.setattr(SchedulerProcess, "joinable", staticmethod(len))
 
 
 def all_goes_ahead_of_the_disk(patch: Patch) -> None:
@@ -269,6 +320,10 @@ def who_gives_up_its_name_is_forgotten_with_what_it_holds(patch: Patch) -> None:
 BROKEN: Sequence[Callable[[Patch], None]] = (
     assignments_are_not_persisted,
     acts_come_before_the_commit,
+    what_was_decided_since_is_told_with_the_commit_before,
+    a_later_turn_is_tried_before_the_earlier_ones,
+    who_reads_is_shown_what_is_not_on_disk,
+    what_was_put_off_is_forgotten,
     the_leash_is_ignored,
     the_leash_is_longer_than_lost_after,
     the_journal_is_acknowledged_before_the_commit,

@@ -1,0 +1,344 @@
+"""One process of the simulated scheduler, from its start to its death: the real core and the real order of steps
+(`cluster.scheduler.commit_pipeline`) between a store that survives crashes and connections that do not.
+
+Each step takes time, so a crash falls before, between or after them by chance. What is said in a session waits for a
+worker that is not ready, is joined and takes the form of the wire, by the functions that the real session uses: they
+may change order, and order matters.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.now import Now
+from cluster.domain.job.job import Job
+from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler import invariants
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import Act, CloseSession, Decided, Reply, Send
+from cluster.domain.scheduler.events import (
+    Event,
+    HeartbeatReceived,
+    ReportReceived,
+    SessionClosed,
+    SessionOpened,
+)
+from cluster.domain.scheduler.uncommitted import Saved
+from cluster.domain.session.messages import Assign, Downward, Report, ReportAcknowledged
+from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
+from cluster.scheduler.batch import Put, Read, Waiter
+from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
+from tests.sim.network import Connection
+from tests.sim.stalling import Stalling
+
+if TYPE_CHECKING:
+    from tests.sim.agent import Agent
+    from tests.sim.scheduler import SchedulerHost
+
+SLOW_READER = 0.2  # of the times that something is to be sent, the worker is not ready yet
+CUT = 0.1  # of the times that several could be sent as one, they are not: they may be too large together
+LOOK_AT_ALL = 50  # turns, after which all jobs are looked at for what must be true, and not only what has changed
+READS = 0.03  # of the times that something is put, somebody reads, too
+
+Answer = Callable[[int | str | ClusterError], None]
+
+
+class SchedulerProcess:
+    """Also the `Host` of its steps."""
+
+    joinable = staticmethod(joinable)  # this one is there to be broken by the test of the simulation itself
+
+    def __init__(self, host: "SchedulerHost", life: int) -> None:
+        """`life` counts the starts."""
+        self.host, self.world, self.truth = host, host.world, host.truth
+        self.alive = True
+        self.process = Stalling(self.world)
+        self._life = life
+        self.store = host.open_store()
+        loaded = self.store.load()
+        known = {record.id: record.number for record, _ in loaded.jobs}
+        for job_id, number in host.acknowledged.items():
+            assert known.get(job_id) == number, f"job {number} was acknowledged, and is not in the store"
+        self.core = SchedulerCore(loaded.epoch, host.lease)
+        self.core.restore(loaded, self._now())
+        invariants.check(self.core)
+        self.pipeline = CommitPipeline(self.core, self, self._now, host.most)
+        self._steps = self.pipeline.steps()
+        self._waits_for = next(self._steps)
+        self._goes_on = False  # is to take the next step soon
+        self._wake_at: float | None = None
+        self._turns = self._commits = 0
+        self._asks: dict[int, Answer] = {}
+        self._last_ask = 0
+        self.connections: dict[int, Connection] = {}
+        self._agents: dict[int, Agent] = {}
+        self._waiting: dict[int, list[Downward]] = {}  # connection: said, and not yet sent
+        self._reports: dict[int, list[Report]] = {}  # connection: handed to the core, not acknowledged
+        self.world.tell("scheduler", f"starts, epoch {loaded.epoch}")
+        self._soon()
+
+    def dies(self, *, power: bool = False) -> None:
+        """`power`: not even its kernel lives to say that connections are gone."""
+        if not self.alive:
+            return
+        self.alive = False
+        self.world.tell("scheduler", "dies")
+        if self.pipeline.ahead and self.world.chance(0.2):
+            self._commit(self.pipeline.trying.saves)  # it had failed, and is found on disk all the same
+        self.store.close()
+        connections, self.connections, self._agents = self.connections, {}, {}
+        for connection in connections.values():
+            if power:
+                connection.scheduler_open = False
+                connection.up.cut = connection.down.cut = True
+            else:
+                connection.close_by_scheduler()
+
+    def _now(self) -> Now:
+        return Now(1000.0 * self._life + self.world.now, self.world.wall)
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        self.world.at(delay, lambda: self.process.on_time(lambda: action() if self.alive else None))
+
+    # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def feed(self, event: Event) -> None:
+        self.process.hear(lambda: self._put(event) if self.alive else None)
+
+    def _put(self, event: Event) -> None:
+        self.pipeline.gathering.add(Put((event,)))
+        if self.world.chance(READS):
+            self.pipeline.gathering.reads.append((self._compare_with_disk, None))  # type: ignore[arg-type]
+        if self._waits_for is Step.EVENTS:
+            self._soon()
+
+    def _soon(self) -> None:
+        if not self._goes_on:
+            self._goes_on = True
+            self._later(self.world.between(0.0, 0.002), self._go_on)
+
+    def _go_on(self) -> None:
+        """What it waited for has happened."""
+        self._goes_on = False
+        self._waits_for = next(self._steps)
+        if self._waits_for is Step.BREATH or (self._waits_for is Step.EVENTS and self.pipeline.gathering):
+            self._soon()
+        elif self._waits_for is Step.EVENTS:
+            self._set_timer()
+
+    def _news(self) -> None:
+        """Of the disk."""
+        if self._waits_for is not Step.DISK or not self.pipeline.committing or self.pipeline.ahead:
+            self._soon()
+
+    def _set_timer(self) -> None:
+        due = self.core.next_deadline()
+        if due is not None and due != self._wake_at:
+            self._wake_at = due
+            self._later(max(0.0, due - self._now().mono), lambda: self._wake(due))
+
+    def _wake(self, due: float) -> None:
+        if self._wake_at == due:
+            self._wake_at = None
+            if self._waits_for is Step.EVENTS:
+                self._soon()
+
+    # ── the disk ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def commit(self) -> None:
+        """It takes a while."""
+        self._commits += 1
+        wait, self.host.hangs = self.world.between(*self.host.slow) + self.host.hangs, 0.0
+        self._later(wait, self._write)
+        if wait > SLOW:
+            self._later(SLOW, partial(self._is_slow, self._commits))
+
+    def _is_slow(self, commit: int) -> None:
+        if commit == self._commits and self.pipeline.committing:
+            self.pipeline.go_ahead()
+            self._news()
+
+    def _write(self) -> None:
+        """As `cluster.scheduler.store_writer`: when it fails it is tried again."""
+        if self.host.store_fails and self.pipeline.trying.saves:
+            self.pipeline.go_ahead()
+            self._news()
+            self._later(self.world.between(0.05, 2.0), self._try_again)
+            return
+        self._commit(self.pipeline.trying.saves)
+        self._later(self.world.between(0.0, 0.001), self._land)
+
+    def _try_again(self) -> None:
+        self.pipeline.try_again()
+        self._write()
+
+    def _land(self) -> None:
+        for _ in self.pipeline.land():
+            pass
+        if self.pipeline.committing:
+            self.commit()
+        self._news()
+
+    def _commit(self, saves: Sequence[Saved]) -> None:
+        for save in saves:
+            if isinstance(save, JobProgress):
+                assert save.number not in self.host.over, f"job {save.number} has ended, and is saved again"
+                if save.ended_at:
+                    self.host.over.add(save.number)
+        outputs = [save for save in saves if isinstance(save, SmallOutput)]
+        for save in saves:
+            match save:
+                case JobRecord():
+                    self.truth.specs[save.number] = save.spec
+                case OkEnds() | TaskEnd():
+                    self._check_end(save, outputs)
+        if saves:
+            self.store.commit(saves)
+
+    def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
+        if isinstance(end, OkEnds):
+            self.truth.check_success(end)
+            keys = [AttemptKey(end.job, index, end.attempt) for index in range(end.first, end.stop)]
+        else:
+            self.world.tell("scheduler", f"{end.job}.{end.index}#{end.attempt} {end.reason} {end.detail}")
+            self.truth.check_end(end)
+            keys = [AttemptKey(end.job, end.index, end.attempt)]
+        if not isinstance(end, TaskEnd) or end.reason != "lost":
+            self.truth.check_outputs(keys, outputs)
+        self.host.ends.update(keys)
+
+    # ── what comes of the steps (`cluster.scheduler.commit_pipeline.Host`) ──────────────────────────────────────
+
+    def turned(self, decided: Decided) -> None:
+        for put in self.pipeline.batches[-1].puts:
+            for event in put.events:
+                self._note(event)
+        self._turns += 1
+        changed = {save.number for save in decided.saves if isinstance(save, JobProgress)}
+        invariants.check(self.core, changed if self._turns % LOOK_AT_ALL else None)
+        self.truth.note_lost(decided.saves, self.world.now)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case HeartbeatReceived(session=number) | ReportReceived(session=number):
+                if (connection := self.connections.get(number)) and number in self.core.sessions:
+                    self.truth.heard[connection.machine_id] = self.world.now
+            case SessionOpened() if event.session in self.core.sessions:
+                self.truth.heard[event.worker_id] = self.world.now
+                self.truth.greeted[event.worker_id] = self.host.hello_sent[event.session]
+
+    def landed(self, saves: Sequence[Saved]) -> None:
+        pass
+
+    def resolve(self, waiter: Waiter) -> None:
+        pass
+
+    def answer(self, read: Read, *, from_disk: bool) -> None:
+        if not from_disk:
+            read[0](self.core)
+
+    def _compare_with_disk(self, core: SchedulerCore) -> None:
+        """Whoever reads is shown nothing that a crash could take back."""
+        on_disk = {progress.number: progress for progress in self.store.progress_of(list(core.jobs))}
+        for number, job in core.jobs.items():
+            assert number in on_disk, f"job {number} is shown, and is not on disk"
+            kept = Job.restored(job.record, on_disk[number])
+            for state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
+                assert job.sets[state] == kept.sets[state], (
+                    f"job {number} is shown otherwise than on disk: {state.word}"
+                )
+
+    def perform(self, acts: Sequence[Act]) -> None:
+        for act in acts:
+            match act:
+                case Send(number, message):
+                    if connection := self.connections.get(number):
+                        self._send(connection, message)
+                case CloseSession(number, why):
+                    self.world.tell("scheduler", f"closes {number}: {why}")
+                    if connection := self.connections.pop(number, None):
+                        connection.close_by_scheduler()
+                case Reply(ask, value):
+                    if answer := self._asks.pop(ask, None):
+                        answer(value)
+                case _:
+                    pass
+
+    def _send(self, connection: Connection, message: Downward) -> None:
+        waiting = self._waiting.setdefault(connection.number, [])
+        if not waiting:
+            ready = self.world.between(0.0, 0.05) if self.world.chance(SLOW_READER) else 0.0
+            self._later(ready, lambda: self._send_joined(connection))
+        waiting.append(message)
+        match message:
+            case Assign():
+                self.world.tell("scheduler", f"assigns {_short(message)} to {connection.machine_id}")
+                since = self.truth.greeted[connection.machine_id]
+                for key in _keys(message):
+                    self.truth.assigned[key] = (connection.machine_name, since)
+            case ReportAcknowledged(sequence):
+                self._check_acknowledged(connection.number, sequence)
+
+    def _send_joined(self, connection: Connection) -> None:
+        """The worker is ready for all that waits."""
+        waiting = self._waiting.pop(connection.number)
+        if connection.number not in self.connections:
+            return
+        agent = self._agents[connection.number]
+        while waiting:
+            count = self.joinable(waiting)
+            if self.world.chance(CUT):
+                count = 1
+            commands = messages_from_response(response_to_proto(waiting[:count]))
+            connection.send_down(partial(agent.commands, connection.session, commands))
+            waiting = waiting[count:]
+
+    def _check_acknowledged(self, number: int, sequence: int) -> None:
+        """Whatever an acknowledged report says about an end is in the store: as it says, or as lost long before."""
+        reports = self._reports.get(number, [])
+        while reports and reports[0].sequence <= sequence:
+            report = reports.pop(0)
+            keys = [AttemptKey(e.job, e.index, e.attempt) for e in report.ended]
+            keys += [AttemptKey(o.job, i, o.attempt) for o in report.ok for i in range(o.first, o.stop)]
+            for key in keys:
+                assert key in self.host.ends, (
+                    f"the report of the end of {key} was acknowledged, and is not in the store"
+                )
+
+    # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def ask(self, make: Callable[[int], Event], answer: Answer) -> None:
+        """A unary call; never answered when it dies before."""
+        self._last_ask += 1
+        self._asks[self._last_ask] = answer
+        self.feed(make(self._last_ask))
+
+    def takes(self, connection: Connection, agent: "Agent") -> None:
+        """A connection that was asked for."""
+        self.connections[connection.number] = connection
+        self._agents[connection.number] = agent
+
+    def reported(self, connection: Connection, report: Report) -> None:
+        if report.sequence:
+            self._reports.setdefault(connection.number, []).append(report)
+
+    def refuses(self, connection: Connection) -> None:
+        self.connections.pop(connection.number, None)
+
+    def learns(self, connection: Connection) -> None:
+        """That it is over."""
+        if self.alive and self.connections.pop(connection.number, None) is not None:
+            self.feed(SessionClosed(connection.number, "the connection broke"))
+
+
+def _keys(assign: Assign) -> list[AttemptKey]:
+    attempts = assign.attempts
+    return [AttemptKey(attempts.job, i, attempts.attempt) for r in attempts.ranges for i in range(*r)]
+
+
+def _short(assign: Assign) -> str:
+    a = assign.attempts
+    return f"{a.job}.{','.join(f'{r.start}-{r.stop - 1}' for r in a.ranges)}#{a.attempt}"
