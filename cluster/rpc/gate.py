@@ -1,9 +1,10 @@
 """The gate before every call: who calls, is that still true, and may they?
 
 gRPC verifies a certificate once, when a connection opens, and the connection outlives it. So each call asks again:
-TLS 1.3, identity, validity now, not revoked, and the role table. Calls that are under way (streams run for days) are
-kept in a list and asked again when the first of their certificates ends and whenever `recheck` says that something
-was revoked; those that no longer pass are cut.
+TLS 1.3, identity, validity now, not revoked, and the role table. (By cluster.rpc.local comes, in the place of TLS and a
+certificate, whose certificate counts.) Calls that are under way (streams run for days) are kept in a list and asked
+again when the first of their certificates ends and whenever `recheck` says that something was revoked; those that no
+longer pass are cut.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotPermitted, Revoked
 from cluster.domain.trust.identity import Caller, Identity, Peer, Standing
 from cluster.rpc.errors import Context
+from cluster.rpc.local import LocalContext
 from cluster.rpc.roles import allowed, refusal
 
 # The timer counts monotonic seconds and certificates end by the wall clock, which may be set forward meanwhile.
@@ -64,7 +66,7 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def passing(self, context: Context, method: str, *, streams: bool) -> AsyncIterator[None]:
+    async def passing(self, context: Context | LocalContext, method: str, *, streams: bool) -> AsyncIterator[None]:
         """Handle the call in the body of this; `current_caller` is set there.
 
         Raises what the gate decides, before the body or, when the call is cut, out of it. `streams` says that the
@@ -116,7 +118,9 @@ class Gate:
             self._timer.cancel()
             self._timer = None
 
-    def _peer_of(self, context: Context) -> Peer:
+    def _peer_of(self, context: Context | LocalContext) -> Peer:
+        if isinstance(context, LocalContext):
+            return context.peer_here
         properties = context.auth_context()
         if list(properties.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
             raise NotAuthenticated("only TLS 1.3 is taken here")

@@ -42,8 +42,11 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
 ]
 
 
-def mutual_tls_server(gate: Gate, services: Iterable[AddServices]) -> grpc.aio.Server:
+def mutual_tls_server(
+    gate: Gate, services: Iterable[AddServices], handlers: dict[str, Any] | None = None
+) -> grpc.aio.Server:
     """A server of these services behind the gate. ClusterError when a method of theirs is missing in the role table.
+    The guarded handlers of those that take one request are put into `handlers`, for cluster.rpc.local.
 
     Handlers must be coroutines or async generators. Bind it with `listen`, then start it, in the
     event loop that it was made in.
@@ -51,7 +54,7 @@ def mutual_tls_server(gate: Gate, services: Iterable[AddServices]) -> grpc.aio.S
     check_room()
     size = [("grpc.max_send_message_length", MAX_MESSAGE), ("grpc.max_receive_message_length", LARGEST)]
     server = grpc.aio.server(options=[*SERVER_OPTIONS, *size])
-    guarded = _Guarded(gate, server)
+    guarded = _Guarded(gate, server, {} if handlers is None else handlers)
     for add in services:
         add(guarded)  # type: ignore[arg-type]
     return server
@@ -92,9 +95,10 @@ def _why_not(address: str, option: str) -> str:
 class _Guarded:
     """Stands in for the server where generated code adds its services, and adds them with every method guarded."""
 
-    def __init__(self, gate: Gate, server: grpc.aio.Server) -> None:
+    def __init__(self, gate: Gate, server: grpc.aio.Server, handlers: dict[str, Any]) -> None:
         self._gate = gate
         self._server = server
+        self._handlers = handlers
         self._permits = RequestPermits()
         # Workers that come back all at once after a restart must not wait for each other's slow ones.
         self._stream_permits = RequestPermits(Permits(most=MOST_STREAMS))
@@ -109,6 +113,9 @@ class _Guarded:
             raise ClusterError(f"nobody has said who may call {', '.join(missing)}; add it to cluster/rpc/roles.py")
         guarded = {name: self._guard(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, guarded),))
+        for name, handler in guarded.items():
+            if not handlers[name].request_streaming:
+                self._handlers[f"/{service}/{name}"] = handler
 
     def _guard(self, method: str, handler: Any) -> Any:
         async def enter(stack: AsyncExitStack, context: Context) -> None:

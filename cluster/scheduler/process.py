@@ -5,6 +5,7 @@ cluster.db                        the store
 outputs/                          output of attempts
 scheduler.lock                    held by the one scheduler that uses this directory
 join.sock                         of the joining port's server, behind its front (cluster.rpc.connection_front)
+local.sock                        for commands on this machine (cluster.rpc.local)
 scheduler.json                    where the running scheduler is, for clients and workers on this machine
 advertised                        host by which other machines reach it, as --advertise said last
 join-token                        lets workers on this machine join without pasting; good while this process lives

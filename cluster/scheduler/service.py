@@ -1,9 +1,10 @@
-"""A scheduler that serves: the driver, the doors and the two listeners, wired together."""
+"""A scheduler that serves: the driver, the doors and the listeners, wired together."""
 
 import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.state import LEASE
@@ -16,9 +17,11 @@ from cluster.pki import issuer
 from cluster.pki.authority import Authority, admin_of, issue_admin, refresh_credentials
 from cluster.pki.peer_certificates import parse_peer
 from cluster.rpc.credentials import ServingCredentials
+from cluster.rpc.frames import SOCKET
 from cluster.rpc.gate import Gate
 from cluster.rpc.health import Health
 from cluster.rpc.join_listener import JoinServer
+from cluster.rpc.local import LocalServer
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.scheduler.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
 from cluster.scheduler.admission import Admission
@@ -78,7 +81,9 @@ class SchedulerService:
         sources = Sources(self.driver, files, relay, self._sessions)
         offered = operations(self.driver, self.admission, self.expelling, self.new_token, sources, files)
         services = doors(offered, self._sessions, relay, authority)
-        self._server = mutual_tls_server(self._gate, [*services, self._health.add_to])
+        handlers: dict[str, Any] = {}
+        self._server = mutual_tls_server(self._gate, [*services, self._health.add_to], handlers)
+        self._local_server = LocalServer(directory / SOCKET, handlers, lambda: admin_of(authority, directory))
         self._join_server = JoinServer(self._join, time.monotonic, directory)
         self.address = self.join_address = ""  # by which this machine reaches us, once started
         self.doubt = ""  # why others may not reach us by what lines to paste say
@@ -100,6 +105,7 @@ class SchedulerService:
         await self._heal_admin()
         await self._server.start()
         await self._join_server.start()
+        await self._local_server.start()
 
     async def stop(self) -> None:
         """In order: nothing new, the last commit, the calls under way, the store."""
@@ -108,7 +114,8 @@ class SchedulerService:
         if self.address:
             await self._running
         # Also of joining: a token's use has been spent for these.
-        await asyncio.gather(self._join_server.stop(LAST_WORDS), self._server.stop(LAST_WORDS))
+        servers = (self._join_server, self._server, self._local_server)
+        await asyncio.gather(*(server.stop(LAST_WORDS) for server in servers))
         self._gate.close()
         await asyncio.to_thread(self._store.close)
 
