@@ -28,6 +28,9 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # there too; the one for 2.17 has two names.
 GLIBC = (2, 28)
 MANYLINUX = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
+# What starts the file. Nothing of ours is in site-packages, and what is may cost 20 ms and more (.pth files): so Python
+# need not look there (-S), nor at variables and the user's own modules (-I).
+INTERPRETER = "/usr/bin/env -S python3 -S -I"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of every entry: the earliest that a zip file can say
 
 
@@ -55,7 +58,7 @@ def pack(machine: str, stage: Path, output: Path) -> None:
     made = stage / output.name
     built_at = "{}-{:02}-{:02} {:02}:{:02}:{:02}".format(*EPOCH)
     shiv = Environment(built_at=built_at, shiv_version=shiv_version, compile_pyc=False, reproducible=True)
-    create_archive([tree], made, "/usr/bin/env python3", "boot:main", shiv)
+    create_archive([tree], made, INTERPRETER, "boot:main", shiv)
     assert shiv.build_id is not None, "create_archive names the build after what it packed"
     with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as archive:
         _add_boot(archive, _contents(machine, shiv.build_id, modules))

@@ -39,12 +39,12 @@ def _speak_utf8() -> None:
     """Starts this process anew where the locale has another encoding, Latin-1 say: what is text there, arguments and
     paths, would reach workers as other bytes. Python speaks UTF-8 by itself only in the locales C and POSIX.
 
-    It does so by a variable, which all that we start inherits; jobs do not.
+    It does so by an option: where Python is told to ignore variables (-I) it ignores PYTHONUTF8 too.
     """
-    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+    if sys.getfilesystemencoding() == "utf-8" or sys.flags.utf8_mode:
         return
-    os.environ["PYTHONUTF8"] = "1"
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (nothing here came from elsewhere)
+    anew = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    os.execv(sys.executable, anew)  # noqa: S606 (nothing here came from elsewhere)
 
 
 def _open_streams() -> None:
