@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster.cli.quick.head_start import HeadStart
 from cluster.client.config import state_root
 from cluster.client.discovery import STOPPED, NotConfigured, Place, find
 
@@ -12,11 +13,19 @@ if TYPE_CHECKING:
     from cluster.client.aio import AsyncClient
 
 
-def client(ctx: click.Context, start: bool = False) -> "AsyncClient":
-    """A client of the cluster that was named, or found. `start`: an embedded one is started where none is."""
+def client(ctx: click.Context, start: bool = False, head_start: HeadStart | None = None) -> "AsyncClient":
+    """A client of the cluster that was named, or found. `start`: an embedded one is started where none is.
+    `head_start`: what was done there before."""
     from cluster.client.aio import AsyncClient  # gRPC: 100 ms
 
-    return AsyncClient(place(ctx, start))
+    return AsyncClient(place(ctx, start), answered=head_start is not None and head_start.accepted is not None)
+
+
+def head_start_of(ctx: click.Context) -> HeadStart:
+    """What a quick command has done of this one."""
+    from cluster.client.job_fields import new_job_id
+
+    return ctx.ensure_object(dict).get("head_start") or HeadStart(new_job_id())
 
 
 def place(ctx: click.Context, start: bool = False) -> Place:

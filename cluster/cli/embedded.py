@@ -16,7 +16,8 @@ from typing import Any
 
 from cluster.cli import processes
 from cluster.cli.processes import DidNotStart, Process
-from cluster.client.discovery import ADMIN_FILE, EMBEDDED_FILE, local_scheduler
+from cluster.client.discovery import ADMIN_FILE, local_scheduler
+from cluster.client.places import EMBEDDED_FILE
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound, Unusable
 from cluster.domain.base.quantities import format_cpus
 from cluster.domain.trust.tokens import split_address

@@ -4,17 +4,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from cluster.cli.confirmation import is_terminal
 from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
 from cluster.cli.progress import Progress, progress
+from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.submit_warnings import remark
 from cluster.cli.writer import Writer
-from cluster.client.aio import AsyncClient, new_job_id
-from cluster.client.types import Job, Output
+from cluster.client.aio import AsyncClient
+from cluster.client.messages import job_of
+from cluster.client.position import Position
+from cluster.client.types import Job
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
 from cluster.domain.base.printable import printable
 from cluster.domain.job.spec import JobSpec
@@ -39,12 +42,15 @@ def on_signals(interrupted: Callable[[], object], terminated: Callable[[], objec
         loop.add_signal_handler(signal.SIGHUP, terminated)
 
 
-async def hand_in(client: AsyncClient, spec: JobSpec) -> Job | None:
-    """Submits the job that is to be followed. A signal before the answer takes it back, and there is None; one more
-    does not wait until the scheduler has that."""
-    task, job_id = asyncio.current_task(), new_job_id()
+async def hand_in(client: AsyncClient, spec: JobSpec, head_start: HeadStart) -> Job | None:
+    """Submits the job that is to be followed, if it is not yet. A signal before the answer takes it back, and there is
+    None; one more does not wait until the scheduler has that."""
+    if head_start.accepted is not None:
+        return job_of(head_start.accepted)
+    task, job_id = asyncio.current_task(), head_start.job_id
     assert task is not None
     on_signals(task.cancel, task.cancel)
+    head_start.act_upon_signals()
     try:
         return await client.submit(spec, id=job_id)
     except asyncio.CancelledError:
@@ -72,8 +78,9 @@ class Follower:
     without it.
     """
 
-    def __init__(self, client: AsyncClient, job: Job, quiet: bool = False) -> None:
+    def __init__(self, client: AsyncClient, job: Job, quiet: bool = False, head_start: HeadStart | None = None) -> None:
         self._client = client
+        self._head_start = head_start or HeadStart(job.id)
         self._job = job
         self._latest = job
         self._progress: Progress | None = progress() if job.is_array and not quiet else None
@@ -88,6 +95,7 @@ class Follower:
     async def follow(self) -> int:
         """The exit code to leave with."""
         on_signals(self._interrupted, self._terminated)
+        self._head_start.act_upon_signals()
         why = asyncio.get_running_loop().call_later(PATIENCE_BEFORE_WHY, self._say_why)
         work = asyncio.gather(self._copy(), self._watch())
         try:
@@ -122,14 +130,17 @@ class Follower:
 
         writers = {False: Writer(sys.stdout.fileno()), True: Writer(sys.stderr.fileno())}
         beside_bar = {False: self._progress and sys.stdout.isatty(), True: self._progress and sys.stderr.isatty()}
+        position = Position(*self._head_start.position) if self._head_start.position else None
         try:
-            async for piece in self._client.logs(self._job.id, follow=True):
+            for stderr, data in self._head_start.unwritten:
+                await self._write(writers[stderr], stderr, data)
+            async for piece in self._client.logs(self._job.id, follow=True, position=position):
                 await self._flowing.wait()
                 if self._progress and beside_bar[piece.stderr]:
                     self._progress.hide()
                 if piece.note:
                     print(note_of(piece), file=sys.stderr)
-                await self._write(writers, piece)
+                await self._write(writers[piece.stderr], piece.stderr, piece.data)
                 if self._progress and beside_bar[piece.stderr] and piece.data.endswith(b"\n"):
                     self._progress.show()
         except ClusterError as error:  # a worker that is lost took output along; the job has an end all the same
@@ -137,11 +148,11 @@ class Follower:
                 raise
             print(f"cluster: output of job {self._job.number} is missing: {printable(str(error))}", file=sys.stderr)
 
-    async def _write(self, writers: Mapping[bool, Writer], piece: Output) -> None:
+    async def _write(self, writer: Writer, stderr: bool, data: bytes) -> None:
         try:
-            await writers[piece.stderr].write(piece.data)
+            await writer.write(data)
         except OSError as error:
-            if not piece.stderr or isinstance(error, BrokenPipeError):
+            if not stderr or isinstance(error, BrokenPipeError):
                 raise
             self._left_out = True
 

@@ -65,7 +65,7 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     from cluster.cli.connection import client
-    from cluster.cli.render import ago, command_of, job_json, print_json, print_table, state_of, took
+    from cluster.cli.render import JOB_HEADS, job_json, job_row, print_json, print_table
 
     async def work() -> tuple[Job, ...]:
         async with client(ctx) as cluster:
@@ -81,19 +81,7 @@ def list_jobs(
     elif quiet:
         print("".join(f"{job.number}\n" for job in jobs), end="")
     else:
-        rows = [
-            (
-                str(job.number),
-                state_of(job),
-                job.reason if job.state.ended else "",
-                ago(job.submitted_at, now),
-                took(job.started_at, job.ended_at, now),
-                job.spec.name,
-                command_of(job.spec),
-            )
-            for job in jobs
-        ]
-        print_table(("JOB", "STATE", "REASON", "SUBMITTED", "TOOK", "NAME", "COMMAND"), rows)
+        print_table(JOB_HEADS, [job_row(job, now) for job in jobs])
     if more:
         print(f"cluster: these are the newest {limit}; --limit 0 lists all", file=sys.stderr)
 

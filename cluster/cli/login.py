@@ -12,7 +12,7 @@ import click
 from cluster.cli.confirmation import confirm, is_terminal
 from cluster.cli.options import yes
 from cluster.client.config import state_root
-from cluster.client.discovery import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
+from cluster.client.places import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
 from cluster.domain.base.errors import ClusterError, Conflict
 from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import parse_join_token

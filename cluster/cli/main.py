@@ -1,4 +1,4 @@
-"""The command line's entry point: loads the command that was named, and turns every error into one line."""
+"""The whole command line: loads the command that was named, and turns every error into one line."""
 
 import errno
 import os
@@ -13,6 +13,7 @@ from cluster.cli import process_environment
 from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR
 from cluster.cli.help import VERSION
 from cluster.cli.lazy import LazyGroup
+from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.variables import warn_of_misspelt
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.base.printable import printable
@@ -115,10 +116,9 @@ def cli(ctx: click.Context) -> None:
         click.echo(WELCOME, nl=False)
 
 
-def main() -> NoReturn:
-    """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
-    process_environment.make_good()
-    code = run(sys.argv[1:])
+def main(head_start: HeadStart | None = None) -> NoReturn:
+    """Runs the command line of this process and exits: the whole of it. `head_start`: what a quick command has done."""
+    code = run(sys.argv[1:], head_start)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -129,12 +129,12 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], head_start: HeadStart | None = None) -> int:
     """Runs one command line, tells its error if it has one, and answers the exit code."""
     try:
         check_descriptors()
         warn_of_misspelt(cli)
-        result: Any = cli.main(arguments, prog_name="cluster", standalone_mode=False)
+        result: Any = cli.main(arguments, prog_name="cluster", standalone_mode=False, obj={"head_start": head_start})
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code

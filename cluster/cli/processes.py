@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.cli.births import born
 from cluster.cli.secret_hiding import VARIABLE
 from cluster.domain.base.quantities import format_size
 
@@ -41,14 +42,8 @@ class DidNotStart(Exception):
 
 def find(pid: int) -> Process | None:
     """The process that has this number now; None when there is none, or only its remains."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-    # proc(5): the name, in parentheses, may hold anything; after it come state (3rd field) … starttime (22nd).
-    fields = stat[stat.rindex(")") + 2 :].split()
-    return None if fields[0] in "ZX" else Process(pid, int(fields[19]), boot)
+    began = born(pid)
+    return None if began is None else Process(pid, *began)
 
 
 def is_alive(process: Process) -> bool:
@@ -60,9 +55,9 @@ def program() -> list[str]:
     """How to start ourselves again: the packed file, or the package that runs now, and nothing from where we are."""
     boot = sys.modules.get("boot.cache")
     if boot is not None:
-        return [sys.executable, os.path.abspath(boot.ARCHIVE)]
+        return [sys.executable, "-S", "-I", os.path.abspath(boot.ARCHIVE)]  # as its first line has it
     root = str(Path(__file__).parents[2])
-    code = f"import sys; sys.path.insert(0, {root!r}); from cluster.cli.main import main; main()"
+    code = f"import sys; sys.path.insert(0, {root!r}); from cluster.cli.entry import main; main()"
     return [sys.executable, "-P", "-c", code]
 
 

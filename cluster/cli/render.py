@@ -1,19 +1,21 @@
 """Results for people and for programs: tables on a terminal, tab-separated lines in a pipe, JSON when asked for."""
 
+from __future__ import annotations
+
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.cli.json_text import json_text
-from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
-from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration
-from cluster.domain.job.options import Shown
-from cluster.domain.job.spec import OPTIONS, JobSpec
 from cluster.domain.job.states import COUNTED
+
+if TYPE_CHECKING:  # commands that start fast have other values of the same shape
+    from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
+    from cluster.domain.job.spec import JobSpec
 
 
 def print_json(value: Any) -> None:
@@ -100,6 +102,9 @@ def words_of(spec: JobSpec, line: bytes | None) -> list[str]:
 
 def options_shown(spec: JobSpec) -> Iterator[tuple[str, str]]:
     """What `job show` says of the options: words and value."""
+    from cluster.domain.job.options import Shown
+    from cluster.domain.job.spec import OPTIONS
+
     for each in OPTIONS:
         value = getattr(spec, each.field)
         changed = each.shown is Shown.CHANGED and value != each.default
@@ -109,6 +114,8 @@ def options_shown(spec: JobSpec) -> Iterator[tuple[str, str]]:
 
 def options_json(spec: JobSpec, *, whole: bool) -> dict[str, Any]:
     """The options by their names; `whole`: also what is too large for lists."""
+    from cluster.domain.job.spec import OPTIONS
+
     told = [each for each in OPTIONS if (each.kind.is_told if whole else each.kind.is_listed)]
     return {each.name: each.kind.told(getattr(spec, each.field)) for each in told}
 
@@ -124,6 +131,22 @@ def why_of(job: Job, detail: str = "") -> str:
     """The reason in brackets with a space before; nothing where the state says it all."""
     words = f"{job.reason}{detail}"
     return "" if words in ("", "ok", job.state.word) else f" ({words})"
+
+
+JOB_HEADS = ("JOB", "STATE", "REASON", "SUBMITTED", "TOOK", "NAME", "COMMAND")
+
+
+def job_row(job: Job, now: float) -> Sequence[str]:
+    """A job in a list, below JOB_HEADS."""
+    return (
+        str(job.number),
+        state_of(job),
+        job.reason if job.state.ended else "",
+        ago(job.submitted_at, now),
+        took(job.started_at, job.ended_at, now),
+        job.spec.name,
+        command_of(job.spec),
+    )
 
 
 def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
@@ -172,6 +195,8 @@ def task_json(task: Task, spec: JobSpec) -> dict[str, Any]:
 
 def note_of(piece: Output) -> str:
     """What is to be said about an attempt's output, as a line for people."""
+    from cluster.domain.base.ids import AttemptKey
+
     return f"cluster: {AttemptKey(piece.job, 0, piece.attempt).shown(piece.task)}: {printable(piece.note)}"
 
 

@@ -70,13 +70,13 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
       cluster job submit --each-line files.txt -- xz -9 {}
       cluster job submit --script count.sh --with bash -- 10
     """
-    from cluster.cli.connection import client
+    from cluster.cli.connection import client, head_start_of
 
-    spec = spec_of(options)
+    spec, head_start = spec_of(options), head_start_of(ctx)
 
     async def work() -> None:
-        async with client(ctx, start=True) as cluster:
-            job = await cluster.submit(spec)
+        async with client(ctx, start=True, head_start=head_start) as cluster:
+            job = await cluster.submit(spec, id=head_start.job_id)
         remark_on_job(job, spec, cluster.place)
         try:
             _tell(job, as_json, quiet)
@@ -117,19 +117,19 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
       cluster run --cpus 4 --timeout 1h -- make -j4
       cluster run --array 1-10 -- sh -c 'echo task $CLUSTER_TASK'
     """
-    from cluster.cli.connection import client
+    from cluster.cli.connection import client, head_start_of
 
-    spec = spec_of(options)
+    spec, head_start = spec_of(options), head_start_of(ctx)
 
     async def work() -> int:
         from cluster.cli.follow import Follower, hand_in
 
-        async with client(ctx, start=True) as cluster:
-            job = await hand_in(cluster, spec)
+        async with client(ctx, start=True, head_start=head_start) as cluster:
+            job = await hand_in(cluster, spec, head_start)
             if job is None:
                 return INTERRUPTED
             remark_on_job(job, spec, cluster.place)
-            return await Follower(cluster, job, quiet).follow()
+            return await Follower(cluster, job, quiet, head_start).follow()
 
     return asyncio.run(work())
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Place, find
+from cluster.client.job_fields import new_job_id
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
@@ -35,10 +36,13 @@ PAUSE = 0.2  # seconds between two tries: one that serves errors only (its disk 
 class AsyncClient:
     """Submits jobs and asks for them. Use it as a context manager, or close it; it connects with the first call."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, answered: bool = False) -> None:
+        """`answered`: by another connection it has answered already, so a break of this one is waited for."""
         self.place = place
         self._opened: Backend | None = None
         self._patience = _Patience()  # of all calls, for what answers one is there for the others
+        if answered:
+            self._patience.renew()
 
     @classmethod
     def connect(
@@ -137,13 +141,14 @@ class AsyncClient:
         stdout: bool = True,
         stderr: bool = True,
         tail: int | None = None,
+        position: Position | None = None,
     ) -> AsyncGenerator[Output, None]:
-        """Output from byte 0, or the last `tail` lines of each stream; `follow`: until the tasks have ended.
+        """Output from byte 0 or `position`, or the last `tail` lines of each stream; `follow`: until the tasks end.
 
-        A follower from byte 0 outlasts a restart of the scheduler: it goes on where it was.
+        A follower without `tail` outlasts a restart of the scheduler: it goes on where it was.
         """
         backend, patience = self._backend(), self._patience
-        wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail)
+        wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail, position)
         meant = _Meant(wanted.selector)
         while True:
             stood = _Stood()
@@ -351,12 +356,3 @@ def _here() -> str:
         raise InvalidInput(
             f"the current directory cannot be used ({error.strerror}): go to another, or give cwd"
         ) from None
-
-
-def new_job_id() -> str:
-    """A UUID of version 7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, the rest random. Sorts by time."""
-    millis = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10))
-    value = (millis << 80 | noise) & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -13,10 +13,10 @@ The file is TOML:
 """
 
 import os
-import pwd
 from pathlib import Path
 from typing import Any
 
+from cluster.client.places import config_file, state_directory
 from cluster.domain.base.errors import InvalidInput
 
 SECTIONS = ("client", "scheduler", "worker")
@@ -30,34 +30,13 @@ Sections = dict[str, dict[str, Any]]
 
 
 def state_root(home: str | os.PathLike[str] | None = None) -> Path:
-    """The directory that everything is kept below: `home`, $CLUSTER_HOME, or the user's XDG state directory."""
-    if chosen := home or os.environ.get("CLUSTER_HOME"):
-        return Path(chosen).absolute()
-    state = os.environ.get("XDG_STATE_HOME", "")
-    # The XDG Base Directory Specification: relative paths are invalid and must be ignored.
-    return Path(state if state.startswith("/") else _home() / ".local" / "state") / "cluster"
+    """As `places.state_directory`."""
+    return Path(state_directory(home))
 
 
 def config_path(home: str | os.PathLike[str] | None = None) -> Path:
-    """The configuration file, there or not: $CLUSTER_CONFIG, else below the chosen home, else where XDG says."""
-    if chosen := os.environ.get("CLUSTER_CONFIG"):
-        return Path(chosen).absolute()
-    if home or os.environ.get("CLUSTER_HOME"):
-        return state_root(home) / "config.toml"
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    return Path(config if config.startswith("/") else _home() / ".config") / "cluster" / "config.toml"
-
-
-def _home() -> Path:
-    """The user's home directory. InvalidInput where neither HOME nor the system tells it, as of a container's user."""
-    if (home := os.environ.get("HOME", "")).startswith("/"):
-        return Path(home)
-    try:
-        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
-    except KeyError:
-        raise InvalidInput(
-            f"HOME is not set, and the system knows no home of user {os.geteuid()}: set CLUSTER_HOME to a directory"
-        ) from None
+    """As `places.config_file`."""
+    return Path(config_file(home))
 
 
 def read_config(path: Path, required: bool = False) -> Sections:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cluster.client import alone
 from cluster.client.config import config_path, read_config, state_root
+from cluster.client.places import EMBEDDED_FILE, USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, Unusable
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import check_address
@@ -18,10 +19,6 @@ from cluster.pki.files import load_credentials
 Pathlike = str | os.PathLike[str]
 
 ADMIN_FILE = "admin.pem"  # beside the scheduler's or lone worker's CA: the user made on first run
-EMBEDDED_FILE = (
-    "embedded.json"  # processes that `cluster up` started: {"scheduler": {"pid", "started"}, "worker": …, "address"}
-)
-USER_DIRECTORY, USER_FILE, USER_CLUSTER_FILE = "user", "credentials.pem", "cluster.json"  # made by `cluster login`
 
 LOGIN = "cluster login"  # as the source of a setting
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.client.backend import WantedOutput
+from cluster.client.job_fields import counts_of, job_fields
 from cluster.client.types import Counts, Job, Member, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import COUNTED, TaskState
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2
@@ -51,24 +52,11 @@ def output_fields(wanted: WantedOutput) -> dict[str, Any]:
 
 
 def job_of(message: job_pb2.Job) -> Job:
-    counts = message.counts
     return Job(
-        number=message.number,
-        id=message.id,
-        owner=message.owner,
         spec=spec_from_proto(message.spec),
         state=TaskState(message.state),
-        reason=message.reason,
-        counts=Counts(**{state.word: getattr(counts, state.word) for state in COUNTED}),
-        submitted_at=message.submitted_at,
-        started_at=message.started_at,
-        ended_at=message.ended_at,
-        exit_code=message.exit_code,
-        pending_because=tuple(message.pending_because),
-        no_worker_can=message.no_worker_can,
-        part=message.part,
-        cancelled_by=message.cancelled_by,
-        cancel_reason=message.cancel_reason,
+        counts=Counts(**counts_of(message)),
+        **job_fields(message),
     )
 
 

@@ -217,7 +217,7 @@ def limited(limit: str, number: int) -> tuple[str, ...]:
 def test_too_few_processes_are_allowed(nameless: Packed, most: int) -> None:
     """gRPC crashed, or hung for eleven minutes and minded no signal. Root is subject to no such limit."""
     assert nameless.raw("up").returncode == 0
-    done = nameless.raw("job", before=limited("nproc", most))
+    done = nameless.raw("worker", "list", before=limited("nproc", most))
     assert_one_line(done, BUSY, f"ulimit -u is {most}")
 
 
@@ -233,13 +233,13 @@ def test_too_few_processes_for_a_cluster_of_ones_own(nameless: Packed, most: int
 @pytest.mark.parametrize("most", [8, 30])
 def test_too_few_files_may_be_open(packed: Packed, most: int) -> None:
     assert packed.raw("up").returncode == 0
-    assert_one_line(packed.raw("job", before=limited("nofile", most)), BUSY, f"ulimit -n is {most}")
+    assert_one_line(packed.raw("worker", "list", before=limited("nofile", most)), BUSY, f"ulimit -n is {most}")
 
 
 @pytest.mark.parametrize("kib", [60_000, 300_000, 700_000])
 def test_too_little_memory_is_allowed(packed: Packed, kib: int) -> None:
     assert packed.raw("up").returncode == 0
-    done = packed.raw("job", before=limited("as", kib << 10))
+    done = packed.raw("worker", "list", before=limited("as", kib << 10))
     assert_one_line(done, BUSY, f"ulimit -v is {kib}")
 
 

@@ -34,6 +34,6 @@ def write_down(file: Path) -> None:
 if __name__ == "__main__":
     write_down(Path(sys.argv[1]))
     sys.argv[1:] = sys.argv[2:]
-    from cluster.cli.main import main
+    from cluster.cli.entry import main
 
     main()

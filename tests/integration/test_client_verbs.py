@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from cluster.client import AsyncClient, Client, aio, sync
-from cluster.client.aio import new_job_id
+from cluster.client.job_fields import new_job_id
 from cluster.client.types import Output
 from cluster.domain.base.errors import (
     ClusterError,
@@ -53,7 +53,7 @@ def with_client(double: Double, body: Callable[[AsyncClient], Awaitable[None]]) 
     asyncio.run(run())
 
 
-async def output(client: AsyncClient, selector: str, **options: bool) -> tuple[bytes, bytes]:
+async def output(client: AsyncClient, selector: str, **options: Any) -> tuple[bytes, bytes]:
     out, err = b"", b""
     async for piece in client.logs(selector, follow=True, **options):
         if piece.stderr:

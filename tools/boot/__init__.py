@@ -32,7 +32,7 @@ def main() -> None:
     # (container images do): without them every start would take a second.
     sys.dont_write_bytecode = False
 
-    from cluster.cli.main import main as program
+    from cluster.cli.entry import main as program
 
     sys.exit(program())
 

@@ -43,7 +43,7 @@ def _segment(part: str, text: str) -> ArraySegment:
 
 
 def _format(segment: ArraySegment) -> str:
-    first, last, step = segment
+    first, last, step = segment.first, segment.last, segment.step
     if first == last:
         return str(first)
     return f"{first}-{last}" if step == 1 else f"{first}-{last}:{step}"

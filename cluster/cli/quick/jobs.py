@@ -1,0 +1,105 @@
+"""`cluster job list` and `cluster job submit`, quick."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+from cluster.cli.quick.head_start import HeadStart
+from cluster.cli.quick.nearby import Nearby
+from cluster.cli.quick.options import JSON, QUIET, Values, of_job, of_list, whole_number
+from cluster.cli.render import JOB_HEADS, job_json, job_row, print_json, print_table
+from cluster.client.job_fields import counts_of, job_fields
+from cluster.client.local import Elsewhere, ask
+from cluster.domain.job.states import COUNTED, ENDED, TaskState
+from cluster.rpc.quick_messages import message_class
+
+USUAL_LIMIT = 100  # jobs that are listed where nobody says how many
+
+
+def list_jobs(words: Sequence[str]) -> None:
+    """As cluster.cli.jobs.list_jobs."""
+    options, selectors = of_list(words, {**QUIET, **JSON, "--limit": ("limit", whole_number)})
+    limit = options.get("limit", USUAL_LIMIT)
+    jobs = [shown(message) for message in _listed(Nearby().socket, selectors, limit + 1 if limit else 0)]
+    more = bool(limit) and len(jobs) > limit
+    jobs = jobs[:limit] if limit else jobs
+    if options.get("as_json"):
+        print_json([job_json(job) for job in jobs])
+    elif options.get("quiet"):
+        print("".join(f"{job.number}\n" for job in jobs), end="")
+    else:
+        now = time.time()
+        print_table(JOB_HEADS, [job_row(job, now) for job in jobs])
+    sys.stdout.flush()
+    if more:
+        print(f"cluster: these are the newest {limit}; --limit 0 lists all", file=sys.stderr)
+
+
+def _listed(socket: str, selectors: Sequence[str], limit: int) -> list[Any]:
+    request = message_class("ListRequest")(selectors=[{"text": text} for text in selectors])
+    found: list[Any] = []
+    while True:
+        request.limit = limit - len(found) if limit else 0
+        answer = ask(socket, "List", request)
+        found += answer.jobs
+        if not answer.next or (limit and len(found) >= limit):
+            return found
+        request.below = answer.next
+
+
+def submit(words: Sequence[str], head_start: HeadStart) -> None:
+    """As cluster.cli.submit.submit."""
+    options, fields, command = of_job(words, {**QUIET, **JSON})
+    nearby = Nearby()
+    answer = ask(nearby.socket, "Submit", submission(head_start.job_id, fields, command, nearby))
+    head_start.accepted = answer.job
+    job = shown(answer.job)
+    if job.no_worker_can:
+        raise Elsewhere("there is something to say about that")
+    if options.get("as_json"):
+        print_json(job_json(job))
+    elif options.get("quiet"):
+        print(job.number)
+    else:
+        print(f"job {job.number} submitted")
+    sys.stdout.flush()
+
+
+def submission(job_id: str, fields: Values, command: Sequence[str], nearby: Nearby) -> Any:
+    """The request to hand in one task. What the fields do not say is the scheduler's to fill in."""
+    if not (command and command[0]):
+        raise Elsewhere("no command")
+    if nearby.is_embedded:
+        cwd = fields.setdefault("cwd", os.getcwd())
+        if not os.path.isdir(cwd):
+            raise Elsewhere("there is something to say about that")
+    return message_class("SubmitRequest")(id=job_id, spec={"argv": command, **fields})
+
+
+class _Counts(SimpleNamespace):
+    """As client.types.Counts."""
+
+    def of(self, state: TaskState) -> int:
+        return int(getattr(self, state.word))
+
+
+def shown(message: Any) -> Any:
+    """What cluster.cli.render needs of a client.types.Job."""
+    if message.spec.HasField("raw"):
+        raise Elsewhere("not all of it is text")
+    counts = _Counts(**counts_of(message))
+    counts.total = sum(map(counts.of, COUNTED))
+    counts.ended = sum(map(counts.of, ENDED))
+    return cast(
+        Any,
+        SimpleNamespace(
+            spec=message.spec,
+            state=TaskState(message.state),
+            counts=counts,
+            is_array=bool(message.spec.array) or counts.total > 1,
+            **job_fields(message),
+        ),
+    )

@@ -1,0 +1,30 @@
+"""What a job's message says, but for what needs values of the domain: for those values, and for commands that start
+too fast to make them."""
+
+import os
+import time
+from typing import Any
+
+from cluster.domain.job.states import COUNTED
+
+
+def job_fields(message: Any) -> dict[str, Any]:
+    """Those of client.types.Job that are numbers and texts."""
+    names = ("number", "id", "owner", "reason", "submitted_at", "started_at", "ended_at", "exit_code")
+    others = ("no_worker_can", "part", "cancelled_by", "cancel_reason")
+    fields = {name: getattr(message, name) for name in (*names, *others)}
+    return fields | {"pending_because": tuple(message.pending_because)}
+
+
+def counts_of(message: Any) -> dict[str, int]:
+    """How many tasks are in each state."""
+    return {state.word: getattr(message.counts, state.word) for state in COUNTED}
+
+
+def new_job_id() -> str:
+    """A UUID of version 7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, the rest random. Sorts by time."""
+    millis = time.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10))
+    value = (millis << 80 | noise) & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
