@@ -265,8 +265,8 @@ class Agent:
 
     def shortest_leash(self) -> float:
         """Seconds from now for which every running attempt may go on without this agent, as far as is known."""
-        known = [self._leashes[key.job] for key in self.core.running if key.job in self._leashes]
-        age = _now().mono - self.core.confirmed_at if self.core.confirmed_at is not None else 0.0
+        known = [self._leashes[key.job] for key in self.core.held.running if key.job in self._leashes]
+        age = _now().mono - self.core.session.confirmed_at if self.core.session.confirmed_at is not None else 0.0
         return max(0.0, min(known, default=UNKNOWN_LEASH) - age)
 
     # -- one turn
@@ -395,7 +395,9 @@ class Agent:
         launcher.redefine(before[1], template)
         self._defined[number] = job, before[1]
         used = {job for job, _ in self._defined.values()}
-        if before[0] not in used and not any(key.job == before[0] for key in (*self.core.running, *self.core.backlog)):
+        if before[0] not in used and not any(
+            key.job == before[0] for key in (*self.core.held.running, *self.core.held.backlog)
+        ):
             self.outputs.remove_job(before[0])
             self._fresh.discard(before[0])
             self._leashes.pop(before[0], None)
@@ -473,21 +475,21 @@ class Agent:
         self._after_reports(event.reports)
         self._growth.begin()
         self.readers.all_changed()
-        for job, adopted in Counter(key.job for key in self.core.running).items():
+        for job, adopted in Counter(key.job for key in self.core.held.running).items():
             logger.info("job %d: adopted %d running attempts from the launcher", job, adopted)
 
     def _running(self) -> list[tuple[AttemptKey, int]]:
         """What runs, with how much of each stream is kept. Of adopted attempts that is not known: they may write as
         much as there is room for."""
         own = [(AttemptKey(OWN, number, 1), limit) for number, limit in self.hooks.own_limits().items()]
-        return own + [(key, self._limits.get(key.job, MOST_MAX_OUTPUT)) for key in self.core.running]
+        return own + [(key, self._limits.get(key.job, MOST_MAX_OUTPUT)) for key in self.core.held.running]
 
     def _phase_of(self, key: AttemptKey) -> OutputPhase:
         if key.job == OWN:
             return self.hooks.own_phase(key.index)
-        if key in self.core.running:
+        if key in self.core.held.running:
             return OutputPhase.RUNNING
-        if key in self.core.backlog:
+        if key in self.core.held.backlog:
             return OutputPhase.UNSTARTED
         return OutputPhase.ENDED if self.core.has_ended(key) else OutputPhase.UNKNOWN
 
@@ -548,7 +550,7 @@ class Agent:
         self.put(SessionEnded(number, random.random(), for_good))  # noqa: S311 (spreads reconnects, keeps no secret)
         if not self.finished.is_set():
             if not for_good:
-                running = len(self.core.running)
+                running = len(self.core.held.running)
                 goes_on = f"{running} running attempts go on; " if running and self.launcher is not None else ""
                 self._story.tell(logging.WARNING, f"not connected: {why}; {goes_on}trying again until it works")
             self.hooks.refused(why)

@@ -294,11 +294,11 @@ class WorkerService:
     def _is_idle(self) -> bool:
         """Nothing runs or waits that the next agent could adopt."""
         core = self._agent.core
-        return not (core.running or core.backlog or self._own.unfinished())
+        return not (core.held.running or core.held.backlog or self._own.unfinished())
 
     def _say_what_goes_on(self) -> None:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + self._agent.shortest_leash()))
-        for number, running in Counter(key.job for key in self._agent.core.running).items():
+        for number, running in Counter(key.job for key in self._agent.core.held.running).items():
             logger.info(
                 "job %d: %d attempts go on without this worker: start it again before %s, and it adopts them; later "
                 "the launcher stops them, because the scheduler gives them up",

@@ -7,7 +7,7 @@ from cluster.domain.scheduler.effects import CloseSession, Send
 from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed, SessionOpened
 from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import HeartbeatAnswered, Hello, Welcome
-from cluster.domain.worker.core import GOODBYE, WELCOME_WITHIN
+from cluster.domain.worker.core import GOODBYE
 from cluster.domain.worker.messages import (
     ConfirmLease,
     Finished,
@@ -17,6 +17,7 @@ from cluster.domain.worker.messages import (
     SessionReady,
     ShutdownRequested,
 )
+from cluster.domain.worker.session import WELCOME_WITHIN
 from tests.domain import worker_bench
 from tests.domain.core_bench import Bench, attempts, spec
 from tests.domain.worker_bench import LEASE, NOTHING

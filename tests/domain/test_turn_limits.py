@@ -93,7 +93,7 @@ def test_who_is_in_the_midst_of_a_report_gets_nothing_before_all_of_it_is_taken(
     for _ in range(6):
         begun = bench.submit(spec(millicpus=1))
         worker.down(*(e.message for e in begun if isinstance(e, Send)))
-    keys = list(worker.core.backlog)
+    keys = list(worker.core.held.backlog)
     returned = tuple(Ended(n, str(key), "returned", None, None, 0, 0) for n, key in enumerate(keys, start=1))
     worker.now += 1.0
     (report,) = [e.report for e in worker.turn(LauncherReported(returned)) if isinstance(e, SendReport)]

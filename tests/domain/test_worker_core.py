@@ -22,7 +22,7 @@ from cluster.domain.session.messages import (
     Welcome,
 )
 from cluster.domain.session.spec_memory import MOST_SPECS
-from cluster.domain.worker.core import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, REPORT_EVERY, WELCOME_WITHIN
+from cluster.domain.worker.core import REPORT_EVERY
 from cluster.domain.worker.messages import (
     AckJournal,
     ConfirmLease,
@@ -48,6 +48,7 @@ from cluster.domain.worker.messages import (
 )
 from cluster.domain.worker.outbox import REPORT_BYTES
 from cluster.domain.worker.report_making import SMALL_OUTPUT
+from cluster.domain.worker.session import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, WELCOME_WITHIN
 from tests.domain.worker_bench import ID, LEASE, NOTHING, SPEC, Bench, assign, ended, key, ok, some
 
 LARGE = SMALL_OUTPUT + 1  # bytes

@@ -83,7 +83,7 @@ def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:
     bench.now += REPORT_EVERY
     bench.turn()
     assert bench.down(ReportAcknowledged(3)) == [AckJournal(3)]
-    assert bench.down(HeartbeatAnswered(bench.core._heartbeat))[-1] == Finished()
+    assert bench.down(HeartbeatAnswered(bench.core.session.heartbeat))[-1] == Finished()
 
 
 def test_a_launcher_that_comes_while_the_agent_ends_is_told_what_the_one_before_was() -> None:

@@ -243,7 +243,7 @@ class Scenario:
         assert not launcher.core.attempts, f"{machine.name}: its launcher holds {list(launcher.core.attempts)}"
         assert launcher.core.used == 0
         assert not launcher.core.unacked, f"{machine.name}: never acknowledged: {launcher.core.unacked}"
-        left = (agent.core.backlog, agent.core.running, agent.core.outbox.ended)
+        left = (agent.core.held.backlog, agent.core.held.running, agent.core.outbox.ended)
         assert not any(left), f"{machine.name}: its agent holds {left}"
         assert machine.epoch == self.scheduler.epoch
 

@@ -22,7 +22,7 @@ from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.leashes import is_out
 from cluster.domain.session.messages import ReportAcknowledged
 from cluster.domain.session.spec_memory import SpecMemory
-from cluster.domain.worker import core as worker_core
+from cluster.domain.worker import session as worker_session
 from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.outbox import Outbox
 from cluster.launcher.journal import Recollection
@@ -254,7 +254,7 @@ def a_scheduler_that_was_stopped_counts_that_as_silence(patch: Patch) -> None:
 
 
 def an_agent_that_was_stopped_looks_at_the_clock_first(patch: Patch) -> None:
-    patch.setattr(worker_core, "overslept", lambda *_: False)
+    patch.setattr(worker_session, "overslept", lambda *_: False)
 
 
 def a_launcher_that_was_stopped_looks_at_the_clock_first(patch: Patch) -> None:
@@ -404,7 +404,7 @@ def test_a_hello_from_a_boot_that_is_over_is_caught(monkeypatch: Patch) -> None:
 
 
 def connecting_anew_takes_long(patch: Patch) -> None:
-    patch.setattr(worker_core, "BACKOFF_MOST", 5.0)
+    patch.setattr(worker_session, "BACKOFF_MOST", 5.0)
 
 
 def the_leash_is_three_quarters(patch: Patch) -> None:

@@ -1,14 +1,22 @@
 """The worker's outbox: the stretch of the launcher's journal that the scheduler has not acknowledged yet."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.session.messages import Attempts
-from cluster.domain.worker.report_making import MAX_DETAIL, JournalEntry, output_is_small
+from cluster.domain.worker.report_making import MAX_DETAIL, JournalEntry, output_is_large, output_is_small
 
 REPORT_ENTRIES = 4096  # in one report
 REPORT_BYTES = 1 << 20  # of small outputs and reasons in one report; a message of gRPC holds 4 MiB
+
+
+class Acknowledged(NamedTuple):
+    """Attempts whose ends the scheduler knows now, by what is to be done about their outputs."""
+
+    to_push: tuple[AttemptKey, ...] = ()
+    to_remove: tuple[AttemptKey, ...] = ()
 
 
 class Outbox:
@@ -59,16 +67,19 @@ class Outbox:
         self._unwanted.clear()
         self._unsent, self._sent = self._sent + self._unsent, []
 
-    def acknowledge(self, sequence: int) -> list[tuple[AttemptKey, Ended, bool]]:
-        """The report up to that entry has arrived. The ends that it told of, each with whether it was taken."""
+    def acknowledge(self, sequence: int) -> Acknowledged:
+        """The report up to that entry has arrived: what becomes of the outputs of the ends that it told of."""
         if not self._sent or sequence < self._sent[-1].what.seq:
-            return []
-        sent = [(entry.key, entry.what) for entry in self._sent if isinstance(entry.what, Ended)]
-        ends = [(key, what, key not in self._unwanted) for key, what in sent]
-        self._sent = []
-        self._unwanted.clear()
-        self._forget(key for key, *_ in ends)
-        return ends
+            return Acknowledged()
+        ends = [(entry.key, entry.what) for entry in self._sent if isinstance(entry.what, Ended)]
+        unwanted, self._sent, self._unwanted = self._unwanted, [], set()
+        self._forget(key for key, _ in ends)
+        # Nobody knows what a lost attempt wrote, so whatever there is is pushed. Nor has anybody taken what rode along
+        # with an end that was not wanted.
+        return Acknowledged(
+            tuple(key for key, end in ends if output_is_large(end) or end.reason == "lost" or key in unwanted),
+            tuple(key for key, end in ends if output_is_small(end) and key not in unwanted),
+        )
 
     def drop(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
         """Nobody wants to hear of these; answers which of them had ended. What is under way stays until it is

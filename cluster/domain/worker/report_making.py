@@ -42,6 +42,13 @@ def output_is_large(ended: Ended) -> bool:
     return max(ended.out, ended.err) > SMALL_OUTPUT
 
 
+def with_output(entries: Sequence[JournalEntry]) -> tuple[tuple[AttemptKey, ...], tuple[AttemptKey, ...]]:
+    """The attempts that have ended with small outputs, and those with large ones."""
+    ends = [(entry.key, entry.what) for entry in entries if isinstance(entry.what, Ended)]
+    small = tuple(key for key, end in ends if output_is_small(end))
+    return small, tuple(key for key, end in ends if output_is_large(end))
+
+
 def build_report(entries: Sequence[JournalEntry], sequence: int, refused: Iterable[AttemptKey] = ()) -> Report:
     """The report on these entries, without outputs. A start whose end is there too goes unsaid.
 

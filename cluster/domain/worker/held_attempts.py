@@ -1,0 +1,55 @@
+"""The attempts of the cluster that the launcher holds, as far as it has told: those that run, and its backlog.
+
+What it holds of the worker's own API is not the cluster's (`messages.OWN`), and not in here.
+"""
+
+from collections.abc import Iterable
+
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.session.messages import Attempts
+from cluster.domain.worker.messages import OWN
+
+
+class HeldAttempts:
+    def __init__(self, running: Iterable[str] = (), backlog: Iterable[str] = ()) -> None:
+        """From the keys of a launcher's hello."""
+        self.running = dict.fromkeys(_cluster_keys(running))
+        self.backlog = dict.fromkeys(_cluster_keys(backlog))
+
+    def __contains__(self, key: AttemptKey) -> bool:
+        return key in self.running or key in self.backlog
+
+    def __len__(self) -> int:
+        return len(self.running) + len(self.backlog)
+
+    @property
+    def all(self) -> tuple[AttemptKey, ...]:
+        return (*self.running, *self.backlog)
+
+    def those_of(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
+        """Which of these are held. The cost grows with the smaller of the two."""
+        if attempts.count > len(self):
+            return tuple(key for key in self.all if key in attempts)
+        return tuple(key for key in attempts if key in self)
+
+    def assigned(self, key: AttemptKey) -> None:
+        self.backlog[key] = None
+
+    def started(self, key: AttemptKey) -> None:
+        """Told again after a reconnect, it may have ended meanwhile; then that is told next."""
+        self.backlog.pop(key, None)
+        self.running[key] = None
+
+    def ended(self, key: AttemptKey) -> None:
+        self.backlog.pop(key, None)
+        self.running.pop(key, None)
+
+
+def cluster_key(text: str) -> AttemptKey | None:
+    """None for a job of the worker's own API."""
+    key = AttemptKey.parse(text)
+    return None if key.job == OWN else key
+
+
+def _cluster_keys(keys: Iterable[str]) -> list[AttemptKey]:
+    return [key for key in map(cluster_key, keys) if key is not None]
