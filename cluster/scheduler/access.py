@@ -1,4 +1,8 @@
-"""Which jobs are meant, of those that a caller may see (cluster.domain.job.visibility)."""
+"""Which jobs are meant, of those that a caller may see (cluster.domain.job.visibility).
+
+The store is asked: what selectors go by (number, id, name, owner, what the tasks are called) never changes, and of a
+job that is not there yet nobody has been told.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,33 +10,34 @@ from collections.abc import Sequence
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import JobRecord
-from cluster.domain.job.selectors import Found, Selection, parse_selector
+from cluster.domain.job.selectors import Found, Selection, SelectorKind, parse_selector
 from cluster.domain.job.visibility import VisibleJobs
-from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import JobReader
+from cluster.store.interface import Store
 
 MOST_SELECTORS, MOST_CHARACTERS = 10_000, 1_000_000
 AT_ONCE = 200  # selectors that are resolved before anybody else is served
+NUMBERS_AT_ONCE = 20_000  # that one question to the store brings: some milliseconds
 _LONG = 4096  # characters of a selector that is resolved beside the event loop: it may name thousands of tasks
 
 
-class _CoreJobs:
+class JobDirectory:
     """As `cluster.domain.job.visibility.Jobs`."""
 
-    def __init__(self, core: SchedulerCore) -> None:
-        self._core = core
-        self.numbers, self.numbers_of_name = core.catalogue.numbers, core.catalogue.named
-        self.number_of_id = core.number_of
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.numbers_of_name, self.number_of_id = store.numbers_of_name, store.number_of_id
+
+    def numbers(self, owner: str | None) -> Sequence[int]:
+        return self._store.numbers(owner)[::-1]
+
+    def last(self, owner: str | None) -> int | None:
+        return next(iter(self._store.numbers(owner, most=1)), None)
 
     def record(self, number: int) -> JobRecord | None:
-        job = self._core.jobs.get(number)
-        return job.record if job else None
-
-
-def visible_jobs(core: SchedulerCore, caller: Caller) -> VisibleJobs:
-    """What the caller may see of them."""
-    return VisibleJobs(_CoreJobs(core), caller)
+        return next(iter(self._store.records([number])), None)
 
 
 async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Selection:
@@ -57,16 +62,32 @@ async def select_some(driver: Driver, caller: Caller, texts: Sequence[str]) -> S
 
 
 async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) -> None:
-    def find(core: SchedulerCore) -> Found:
-        return selection.find(selector, visible_jobs(core, caller))
-
     beside = len(text) > _LONG
     selector = await asyncio.to_thread(parse_selector, text) if beside else parse_selector(text)
-    found = await driver.read(find)
+    if selector.kind is SelectorKind.ALL:
+        selection.add_jobs(await _all(driver, caller))
+        return
+
+    def find(store: Store) -> Found:
+        return selection.find(selector, VisibleJobs(JobDirectory(store), caller))
+
+    found = await driver.fetch(find)
     if beside:
         await asyncio.to_thread(selection.add_tasks, found)
     else:
         selection.add_tasks(found)
+
+
+async def _all(driver: Driver, caller: Caller) -> list[int]:
+    """All that the caller may see, newest first, in pieces that hold up nobody."""
+    numbers: list[int] = []
+    owner, below = VisibleJobs.owner_of(caller), None
+    while some := await driver.fetch(
+        lambda store, below=below: store.numbers(owner, below=below, most=NUMBERS_AT_ONCE)  # type: ignore[misc]
+    ):
+        numbers += some
+        below = some[-1]
+    return numbers
 
 
 async def last_attempts(driver: Driver, selection: Selection) -> dict[tuple[int, int], int]:
@@ -80,11 +101,12 @@ async def last_attempts(driver: Driver, selection: Selection) -> dict[tuple[int,
 
 async def _last_attempt(driver: Driver, key: AttemptKey) -> int:
     """Of the task of `key`. NotFound where that attempt is yet to come."""
-    last = await driver.read(lambda core: core.jobs[key.job].last_attempt(key.index))
+    job = JobReader(driver, key.job)
+    last = await job.read(lambda job: job.last_attempt(key.index))
     if last is None:
         ends = await driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
         last = max((end.attempt for end in ends), default=0)
     if key.attempt > last:
-        number = await driver.read(lambda core: core.jobs[key.job].record.spec.number_of(key.index))
+        number = (await job.spec()).number_of(key.index)
         raise NotFound(f"there is no attempt {key.shown(number)}: its task has had {last or 'none'}")
     return last

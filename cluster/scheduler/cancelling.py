@@ -6,6 +6,7 @@ from functools import partial
 from itertools import pairwise
 
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.job import Job
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import CancelRequested
@@ -34,9 +35,10 @@ def _cut(targets: Sequence[Target], core: SchedulerCore) -> list[list[Target]]:
     together: list[Target] = []
     alone: list[list[Target]] = []
     for target in targets:
-        if not core.jobs[target.job].live or target.ranges == ():
+        job = core.jobs.get(target.job)  # None: it has ended, and is on disk
+        if job is None or not job.live or target.ranges == ():
             continue
-        pieces = list(_pieces(target, core))
+        pieces = list(_pieces(target, job))
         if len(pieces) == 1:
             together.append(target)
         else:
@@ -44,8 +46,7 @@ def _cut(targets: Sequence[Target], core: SchedulerCore) -> list[list[Target]]:
     return [*([together] if together else []), *alone]
 
 
-def _pieces(target: Target, core: SchedulerCore) -> Iterator[Target]:
-    job = core.jobs[target.job]
+def _pieces(target: Target, job: Job) -> Iterator[Target]:
     everything = [Range(0, job.record.spec.task_count)]
     tasks = IntervalSet(everything if target.ranges is None else target.ranges)
     cuts = {cut for ranges in (tasks, *job.sets.values()) for cut in ranges.cuts(RANGES_AT_ONCE)}

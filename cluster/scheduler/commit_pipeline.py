@@ -205,6 +205,7 @@ class CommitPipeline:
         turns, self.trying, self.held = self.trying, self.held, Turns()
         self.ahead = False
         self.host.landed(turns.saves)
+        self.core.let_go(turns.ended)
         acts = turns.acts
         for at in range(0, len(acts), ACTS_AT_ONCE):
             self.host.perform(acts[at : at + ACTS_AT_ONCE])

@@ -10,20 +10,21 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from cluster.domain.base.errors import ClusterError, Exhausted, Internal, Unreachable
 from cluster.domain.base.now import Now
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import Act, CloseSession, Decided, Notify, Reply, Send
-from cluster.domain.scheduler.events import Event
+from cluster.domain.scheduler.effects import Act, CloseSession, Decided, LookUp, Notify, Reply, Send
+from cluster.domain.scheduler.events import Event, LookedUp
 from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.session.messages import Downward
 from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
-from cluster.scheduler.durable_reads import OnDisk
+from cluster.scheduler.durable_reads import OnDisk, record_of_id
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.patience import Patience
 from cluster.scheduler.store_writer import StoreWriter
@@ -74,7 +75,7 @@ class Driver:
         self._writer = StoreWriter(store, self._pipeline, self._has_news)
         self.patience = Patience(lambda: self._writer.trouble)
         self._on_disk = OnDisk(core, self.fetch)
-        self._answering: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()  # the store
 
     # ── for the services ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -105,6 +106,11 @@ class Driver:
         self._put(Put(events[-1:], taken=taken, done=done))
         await taken
         return done
+
+    @property
+    def is_troubled(self) -> bool:
+        """Whether nothing can be written just now."""
+        return bool(self._writer.trouble)
 
     def expect_writable(self, known: Callable[[SchedulerCore], object] = lambda _: False) -> None:
         """Exhausted while nothing new can be taken, because nothing can be written. Not for what is `known`: that may
@@ -154,6 +160,10 @@ class Driver:
     async def fetch(self, query: Callable[[Store], T]) -> T:
         """What the store holds, asked in the reader's thread."""
         self.check()
+        return await self.fetch_after(query)
+
+    async def fetch_after(self, query: Callable[[Store], T]) -> T:
+        """As `fetch`, for the answer to an `ask`: until `close`."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reader, query, self._store)
         except StoreTroubled as error:
@@ -191,13 +201,16 @@ class Driver:
             self._let_go(_STOPPING)
         finally:
             await self._writer.close()
-            self._reader.shutdown()
 
     def stop(self) -> None:
         """Ends `run` after what was put before."""
         self._stopping = True
         self._give_up_at = self.clock().mono + LAST_TRY
         self._wake.set()
+
+    def close(self) -> None:
+        """Ends reading, when `run` has returned and nobody asks any more."""
+        self._reader.shutdown()
 
     def _may_end(self) -> bool:
         if not self._stopping or self._pipeline.gathering:
@@ -263,14 +276,24 @@ class Driver:
     def answer(self, read: Read, *, from_disk: bool) -> None:
         view, answer = read
         if from_disk:
-            task = asyncio.create_task(self._answer_later(view, answer))
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
+            self._beside(self._answer_later(view, answer))
             return
         try:
             _resolve(answer, view(self._core))
         except Exception as error:  # a view changes nothing: its fault is its caller's alone
             _resolve(answer, error)
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _look_up(self, job_id: str) -> None:
+        try:
+            self.put(LookedUp(job_id, await self.fetch(partial(record_of_id, job_id))))
+        except ClusterError as error:
+            if not self._stopping and not self.failure:  # else whoever waits is told in another way
+                self.put(LookedUp(job_id, error))
 
     async def _answer_later(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
         try:
@@ -289,6 +312,8 @@ class Driver:
                     _resolve(self._asks.pop(ask), value)
                 case Notify(job):
                     self.watchers.changed(job)
+                case LookUp(job_id):
+                    self._beside(self._look_up(job_id))
         for session, messages in down.items():
             if line := self._sessions.get(session):
                 line.send(messages)
@@ -308,12 +333,12 @@ class Driver:
         for turns in (self._pipeline.trying, self._pipeline.held):
             for done in turns.done:
                 _resolve(done, self.failure)
-        for future in self._asks.values():
-            _resolve(future, self.failure)
         self._let_go(why)
 
     def _let_go(self, why: str) -> None:
-        """Ends the streams that would go on for ever."""
+        """Ends what would go on for ever: streams, and asks that wait for the store."""
+        for future in self._asks.values():
+            _resolve(future, Unreachable(why))
         for line in self._sessions.values():
             line.close(why)
         self.watchers.all_changed()

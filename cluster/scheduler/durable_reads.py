@@ -67,6 +67,12 @@ class OnDisk:
             job.started(worker_id, attempt, started)
 
 
+def record_of_id(job_id: str, store: Store) -> JobRecord | None:
+    """The job with that UUID; not with its environment and lines."""
+    number = store.number_of_id(job_id)
+    return None if number is None else next(iter(store.records([number])))
+
+
 def _restored(store: Store, records: Iterable[JobRecord]) -> dict[int, Job]:
     """Those of these jobs that the store has, as it has them. Beside the event loop: one may be in a million pieces."""
     of = {record.number: record for record in records}

@@ -117,6 +117,7 @@ class SchedulerService:
         servers = (self._join_server, self._server, self._local_server)
         await asyncio.gather(*(server.stop(LAST_WORDS) for server in servers))
         self._gate.close()
+        self.driver.close()
         await asyncio.to_thread(self._store.close)
 
     def new_token(

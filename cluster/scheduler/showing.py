@@ -1,44 +1,41 @@
 """Jobs as answers show them, in pieces that hold up nobody and in answers of bounded size."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView, WhyNot, job_view
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import JobReader, Jobs, read_jobs, unfinished_of
 from cluster.store.interface import Store
 
 # An answer ends with the job with which it reaches this. A job's command may have 1.5 MiB, and gRPC clients of other
 # languages take answers of 4 MiB.
 PAGE_BYTES = 1024 * 1024
 PIECE_JOBS, PIECE_BYTES = 100, 128 * 1024  # that are looked at, and shown, before anybody else is served
+FIRST_JOBS = 8  # that are looked at first: a few may fill the answer, and what ended ones say is fetched for all
+NUMBERS_AT_ONCE = 1000  # of jobs, for a list
 
 MOST_ENDS, ENDS_AT_ONCE = 10_000, 200  # tasks of a part whose ends are looked up, in all and before anybody else
 
 Parts = Mapping[int, IntervalSet]
 _WHOLE: Parts = {}
 
-T = TypeVar("T")
-
-
-class Read(Protocol):
-    """Driver.read, or Driver.read_after."""
-
-    def __call__(self, view: Callable[[SchedulerCore], T], /) -> Awaitable[T]: ...
-
 
 class Page(NamedTuple):
     jobs: list[JobView]
     looked: int  # how many of the numbers were looked at: the rest is for the next page
+    size: int  # bytes that they take
 
 
 class Changes(NamedTuple):
@@ -49,34 +46,62 @@ class Changes(NamedTuple):
     detail: Detail  # in which the jobs are to be shown
 
 
+async def newest(
+    driver: Driver, owner: str | None, states: Collection[TaskState], below: int | None, limit: int
+) -> tuple[list[JobView], int]:
+    """A page of the jobs of that owner (None: of anybody), newest first, with a lower number than `below`; otherwise as
+    `page`. Also below which number the next page goes on, 0: this was the last."""
+    jobs: list[JobView] = []
+    room = PAGE_BYTES
+    while True:
+        numbers = await driver.fetch(
+            lambda store, below=below: store.numbers(owner, states, below, NUMBERS_AT_ONCE)  # type: ignore[misc]
+        )
+        left = limit - len(jobs) if limit else 0
+        some, looked, size = await page(driver, numbers, states=states, limit=left, room=room)
+        jobs += some
+        room -= size
+        if looked < len(numbers) or room <= 0 or (limit and len(jobs) >= limit):
+            return jobs, numbers[looked - 1] if looked else 0
+        if len(numbers) < NUMBERS_AT_ONCE:
+            return jobs, 0
+        below = numbers[-1]
+
+
 async def page(
-    read: Read,
+    driver: Driver,
     numbers: Sequence[int],
     *,
     states: Collection[TaskState] = (),
     limit: int = 0,
+    room: int | None = None,
     detail: Detail = Detail.LISTED,
     parts: Parts = _WHOLE,
+    after: bool = False,
 ) -> Page:
     """The first of these jobs: those in one of the states (none: in any), at most `limit` (0: all), as many as one
-    answer holds. `parts`: the tasks that are meant of some of them."""
+    answer holds, of which so many bytes are left (None: all). `parts`: the tasks that are meant of some of them.
+    `after`: as of `read_jobs`."""
     jobs: list[JobView] = []
     looked = size = 0
-    while looked < len(numbers) and size < PAGE_BYTES and not (limit and len(jobs) >= limit):
-        some = numbers[looked : looked + PIECE_JOBS]
-        room = limit - len(jobs) if limit else PIECE_JOBS
-        piece, seen, bytes_shown = await read(
-            partial(_piece, numbers=some, states=states, room=room, detail=detail, parts=parts)
-        )
+    room = PAGE_BYTES if room is None else room
+    most = min(FIRST_JOBS, PIECE_JOBS)
+    while looked < len(numbers) and size < room and not (limit and len(jobs) >= limit):
+        some = numbers[looked : looked + most]
+        most = min(PIECE_JOBS, 2 * most)
+        left = limit - len(jobs) if limit else PIECE_JOBS
+        view = partial(_piece, numbers=some, states=states, room=left, detail=detail, parts=parts)
+        piece, seen, bytes_shown = await read_jobs(driver, some, view, after=after)
         jobs += piece
         looked += seen
         size += bytes_shown
         await asyncio.sleep(0)
-    return Page(jobs, looked)
+    return Page(jobs, looked, size)
 
 
 def _piece(
     core: SchedulerCore,
+    among: Jobs,
     numbers: Sequence[int],
     states: Collection[TaskState],
     room: int,
@@ -89,7 +114,7 @@ def _piece(
     size = looked = 0
     for number in numbers:
         looked += 1
-        view = job_view(core, number, known, parts.get(number))
+        view = job_view(core, among[number], known, parts.get(number))
         if not states or view.state in states:
             jobs.append(view)
             size += size_of_job(view, detail)
@@ -103,11 +128,13 @@ async def changes_of(driver: Driver, numbers: Iterable[int], parts: Parts) -> As
     jobs only these parts of their tasks."""
     going = dict.fromkeys(numbers)  # in order
     detail = Detail.LISTED
-    async with aclosing(driver.watchers.changes(list(going))) as changes:
+    # A job that has ended by now changes no more; one that ends before it is watched is looked at once all the same.
+    watched = await _unfinished(driver, list(going))
+    async with aclosing(driver.watchers.changes(watched)) as changes:
         async for changed in changes:
             some = list(going) if changed is None else sorted(going.keys() & set(changed))
             while some or detail is Detail.LISTED:
-                jobs, looked = await page(driver.read, some, detail=detail, parts=parts)
+                jobs, looked, _ = await page(driver, some, detail=detail, parts=parts)
                 for place, job in enumerate(jobs):
                     number = job.record.number
                     if job.state.ended:
@@ -124,17 +151,24 @@ async def changes_of(driver: Driver, numbers: Iterable[int], parts: Parts) -> As
                 return
 
 
+async def _unfinished(driver: Driver, numbers: Sequence[int]) -> list[int]:
+    found: list[int] = []
+    for at in range(0, len(numbers), NUMBERS_AT_ONCE):
+        found += await unfinished_of(driver, numbers[at : at + NUMBERS_AT_ONCE])
+        await asyncio.sleep(0)
+    return found
+
+
 async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[str, int]:
     """Of these tasks of a job, all of which have ended: the reason of the first that did not succeed, and the highest
     exit code. Where more than MOST_ENDS did not, what is said of the whole job."""
 
-    def abnormal(core: SchedulerCore) -> tuple[IntervalSet, str, int]:
-        job = core.jobs[number]
+    def abnormal(job: Job) -> tuple[IntervalSet, str, int]:
         those = job.sets[TaskState.FAILED].intersection(part)
         those.update(job.sets[TaskState.CANCELLED].intersection(part))
         return those, job.reason, job.exit_code
 
-    those, reason, code = await driver.read(abnormal)
+    those, reason, code = await JobReader(driver, number).read(abnormal)
     if len(those) > MOST_ENDS:
         return reason, code
     if not those:

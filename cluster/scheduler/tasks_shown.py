@@ -15,6 +15,7 @@ from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
 from cluster.domain.scheduler.view_sizes import size_of_task
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import read_jobs
 from cluster.scheduler.message_checks import MAX_INTEGER
 from cluster.store.interface import Store
 
@@ -47,16 +48,25 @@ async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple
     if wanted.skip > MOST_SKIPPED:
         raise InvalidInput(f"the first {wanted.skip} tasks cannot be left out: the most are {MOST_SKIPPED}")
     most = min(wanted.most, MOST)
-    job, shown = await driver.read(
-        lambda core: (job_view(core, number), _pick(core.jobs[number], wanted._replace(most=most + 1)))
+    ended: dict[int, Job] = {}
+    job, shown = await read_jobs(
+        driver,
+        [number],
+        lambda core, jobs: (job_view(core, jobs[number]), _pick(jobs[number], wanted._replace(most=most + 1))),
+        whole=True,
+        ended=ended,
     )
     # Asked after the core, so that every end that the core knew of is there.
     ends = await driver.fetch(lambda store: [_end(store, number, task, wanted.attempt) for task in shown[:most]])
-    tasks = await driver.read(
-        lambda core: [
-            _task(core, number, task, *end, of_attempt=wanted.attempt > 0)
+    tasks = await read_jobs(
+        driver,
+        [number],
+        lambda core, jobs: [
+            _task(core, jobs[number], task, *end, of_attempt=wanted.attempt > 0)
             for task, end in zip(shown[:most], ends, strict=True)
-        ]
+        ],
+        whole=True,
+        ended=ended,
     )
     sizes = accumulate(map(size_of_task, tasks))
     fitting = [task for task, size in zip(tasks, sizes, strict=True) if size <= MOST_BYTES]
@@ -111,10 +121,9 @@ def _end(store: Store, number: int, task: _Shown, attempt: int) -> list[TaskEnd]
 
 
 def _task(
-    core: SchedulerCore, number: int, shown: _Shown, end: TaskEnd | None = None, *, of_attempt: bool = False
+    core: SchedulerCore, job: Job, shown: _Shown, end: TaskEnd | None = None, *, of_attempt: bool = False
 ) -> TaskView:
     """`of_attempt`: the state is that of the attempt which has ended so, not that of the task since."""
-    job = core.jobs[number]
     worker_id = end.worker_id if end else shown.worker_id
     worker = core.workers.get(worker_id)
     line = next(iter(job.lines_of([Range(shown.index, shown.index + 1)])), None)

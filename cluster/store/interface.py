@@ -4,11 +4,12 @@ A store is synchronous and knows nothing of threads: `commit` comes from one thr
 come from one other at the same time and see what was committed last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from cluster.domain.base.errors import ClusterError
-from cluster.domain.job.records import JobProgress, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobProgress, JobRecord, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.trust.enrolments import Enrolment
@@ -39,8 +40,8 @@ class Store(Protocol):
         ...
 
     def load(self) -> Recovered:
-        """Starts a new epoch, durably, and returns all there is. Whoever loaded before can commit no more. Where the
-        disk is full the epoch begins with our first commit, if nobody else has committed anything by then."""
+        """Starts a new epoch, durably, and returns all that goes on. Whoever loaded before can commit no more. Where
+        the disk is full the epoch begins with our first commit, if nobody else has committed anything by then."""
         ...
 
     def commit(self, items: Sequence[Item]) -> None:
@@ -48,6 +49,26 @@ class Store(Protocol):
         what may work later.
 
         Of several items with one key the last one counts."""
+        ...
+
+    def numbers(
+        self, owner: str | None, states: Collection[TaskState] = (), below: int | None = None, most: int | None = None
+    ) -> list[int]:
+        """Of the jobs of that owner (None: of anybody), newest first: those that have not ended, or have ended as one
+        of these states (empty: as any); with a lower number than `below`; at most so many (None: all)."""
+        ...
+
+    def numbers_of_name(self, name: str, owner: str | None) -> list[int]:
+        """Of the jobs of that name and owner (None: of anybody), ascending."""
+        ...
+
+    def number_of_id(self, job_id: str) -> int | None:
+        """The job with that UUID."""
+        ...
+
+    def records(self, jobs: Sequence[int], *, whole: bool = False) -> list[JobRecord]:
+        """Those of these jobs that there are, in order of their numbers. Not `whole`: without environment and lines (as
+        JobSpec.without_lines)."""
         ...
 
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:

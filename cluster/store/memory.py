@@ -3,12 +3,13 @@
 What is durable is the `Disk`: dropping a MemoryStore and making another on the same Disk is a crash and a restart.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.chunks import joined
-from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -28,6 +29,7 @@ class Disk:
     next_job_number: int = 1
     jobs: dict[int, JobRecord] = field(default_factory=dict)
     progress: dict[int, JobProgress] = field(default_factory=dict)
+    ended: dict[int, TaskState] = field(default_factory=dict)
     chunks: dict[int, dict[int, JobChunk]] = field(default_factory=dict)
     ok_ends: dict[tuple[int, int], OkEnds] = field(default_factory=dict)
     ends: dict[AttemptKey, TaskEnd] = field(default_factory=dict)
@@ -50,8 +52,10 @@ class MemoryStore:
         disk = self._disk
         disk.epoch += 1
         self._epoch = disk.epoch
-        jobs = [(disk.jobs[number], self._whole(number)) for number in sorted(disk.jobs)]
-        return Recovered(disk.epoch, disk.next_job_number, jobs, [disk.workers[i] for i in sorted(disk.workers)])
+        jobs = [(disk.jobs[n], self._whole(n)) for n in sorted(disk.jobs.keys() - disk.ended.keys())]
+        workers = [disk.workers[i] for i in sorted(disk.workers)]
+        highest_id = max((record.id for record in disk.jobs.values()), default="")
+        return Recovered(disk.epoch, disk.next_job_number, jobs, workers, highest_id)
 
     def commit(self, items: Sequence[Item]) -> None:
         if self._disk.epoch != self._epoch:
@@ -69,6 +73,8 @@ class MemoryStore:
                 disk.progress[item.number] = item
             case JobChunk():
                 disk.chunks.setdefault(item.job, {})[item.chunk] = item
+            case JobEnded():
+                disk.ended[item.number] = item.state
             case OkEnds():
                 disk.ok_ends[item.job, item.first] = item
             case TaskEnd():
@@ -85,6 +91,25 @@ class MemoryStore:
                 disk.tokens[item.id] = item
             case Enrolment():
                 disk.enrolments[item.kind, item.name, item.id] = item
+
+    def numbers(
+        self, owner: str | None, states: Collection[TaskState] = (), below: int | None = None, most: int | None = None
+    ) -> list[int]:
+        found = sorted((n for n, record in self._disk.jobs.items() if owner in (None, record.owner)), reverse=True)
+        ended = self._disk.ended
+        found = [n for n in found if not states or n not in ended or ended[n] in states]
+        return [n for n in found if below is None or n < below][:most]
+
+    def numbers_of_name(self, name: str, owner: str | None) -> list[int]:
+        named = [n for n, record in self._disk.jobs.items() if record.spec.name == name != ""]
+        return sorted(n for n in named if owner in (None, self._disk.jobs[n].owner))
+
+    def number_of_id(self, job_id: str) -> int | None:
+        return next((n for n, record in self._disk.jobs.items() if record.id == job_id), None)
+
+    def records(self, jobs: Sequence[int], *, whole: bool = False) -> list[JobRecord]:
+        found = [self._disk.jobs[number] for number in sorted(jobs) if number in self._disk.jobs]
+        return found if whole else [replace(r, spec=replace(r.spec.without_lines(), env=())) for r in found]
 
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
         return [self._whole(number) for number in sorted(jobs) if number in self._disk.progress]

@@ -14,8 +14,10 @@ from dataclasses import fields
 
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import PACKED, Held, OkEnds, TaskEnd
-from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spec import JobSpec, numbers_of_lines
 from cluster.domain.job.states import TaskState
+
+Env = tuple[tuple[str, str], ...]
 
 _HELD = struct.Struct("<HII")  # bytes of the worker's id, attempt, bounds that follow
 _ATTEMPT = struct.Struct("<II")  # attempt, bounds that follow
@@ -71,22 +73,34 @@ def unpack_attempts(data: bytes) -> tuple[tuple[int, tuple[int, ...]], ...]:
     return tuple(attempts)
 
 
-_SPEC_FIELDS = [field.name for field in fields(JobSpec) if field.init and field.name != "lines"]
+# These can be megabytes, and lists need neither: they are kept apart.
+_LARGE = ("env", "lines")
+_SPEC_FIELDS = [field.name for field in fields(JobSpec) if field.init and field.name not in _LARGE]
 
 
 def pack_spec(spec: JobSpec) -> str:
-    """JSON of every field by its name, but the lines: they can be many megabytes and are kept apart."""
+    """JSON of every field by its name, but the environment and the lines."""
     return json.dumps({name: getattr(spec, name) for name in _SPEC_FIELDS})
 
 
-def unpack_spec(text: str, lines: bytes) -> JobSpec:
-    """A field that the text does not have, because it is older, gets the field's default."""
+def pack_env(env: Env) -> str:
+    return json.dumps(env) if env else ""
+
+
+def unpack_env(text: str) -> Env:
+    return tuple((name, value) for name, value in json.loads(text)) if text else ()
+
+
+def unpack_spec(text: str, env: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
+    """A field that the text does not have, because it is older, gets the field's default. `line_count` stands for the
+    lines where these are left out, as in JobSpec.without_lines."""
     values = json.loads(text)
     for name in ("argv", "script_args"):
         values[name] = tuple(values[name])
-    values["env"] = tuple((name, value) for name, value in values["env"])
     values["array"] = tuple(ArraySegment(*segment) for segment in values["array"])
-    return JobSpec(**values, lines=lines)
+    if line_count and not lines:
+        values["array"] = numbers_of_lines(line_count)
+    return JobSpec(**values, env=unpack_env(env), lines=lines)
 
 
 def large_among(ends: OkEnds, start: int, stop: int) -> Iterator[TaskEnd]:

@@ -28,7 +28,7 @@ from cluster.domain.job.spec import OPTIONS, JobSpec, for_launcher, refuse_what_
 from cluster.domain.launcher.messages import Template
 from cluster.domain.session.spec_memory import weigh
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
-from cluster.store.packing import pack_spec, unpack_spec
+from cluster.store.packing import pack_env, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_every_field_of_the_message_is_an_option() -> None:
 def test_each_goes_over_the_wire_and_to_disk(option: Option) -> None:
     spec = spec_with(option)
     assert spec_from_proto(job_pb2.JobSpec.FromString(spec_to_proto(spec).SerializeToString())) == spec
-    assert unpack_spec(pack_spec(spec), spec.lines) == spec
+    assert unpack_spec(pack_spec(spec), pack_env(spec.env), spec.lines) == spec
 
 
 @pytest.mark.parametrize("option", FLAGGED, ids=name_of)
@@ -192,7 +192,7 @@ from cluster.domain.job.spec import for_launcher, refuse_what_needs_a_scheduler,
 from cluster.domain.launcher.messages import Template
 from cluster.launcher.wire import decode_template, encode_template
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
-from cluster.store.packing import pack_spec, unpack_spec
+from cluster.store.packing import pack_env, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
 from cluster.cli import submit
 

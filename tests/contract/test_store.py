@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.records import PACKED, Held, JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import (
+    PACKED,
+    Held,
+    JobChunk,
+    JobEnded,
+    JobProgress,
+    JobRecord,
+    OkEnds,
+    SmallOutput,
+    TaskEnd,
+)
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
@@ -128,6 +138,42 @@ def test_a_job_in_chunks_is_loaded_whole(open_store: Opener) -> None:
     )
     assert store.progress_of([2, 1, 5]) == [whole, progress(2)], "a job that is saved whole has no chunks"
     assert open_store().load().jobs == [(job(1), whole), (job(2), progress(2))]
+
+
+def test_only_what_goes_on_is_loaded_and_the_rest_is_found_by_number(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    lines = JobRecord(3, "id-9", "bob", JobSpec(("xz",), env=(("A", "1"),), lines=b"a\n\xff"), 3.0)
+    ended = progress(3, ready=(), ended_at=2.5)
+    store.commit([job(1), progress(1), job(2), progress(2), lines, progress(3)])
+    store.commit([ended, JobEnded(3, TaskState.FAILED)])
+    loaded = open_store().load()
+    assert [record.number for record, _ in loaded.jobs] == [1, 2]
+    assert (loaded.next_job_number, loaded.highest_id) == (4, "id-9")
+    listed = replace(lines, spec=JobSpec(("xz",), array=(ArraySegment(1, 2),)))
+    assert store.records([3, 7, 1], whole=True) == [job(1), lines]
+    assert store.records([3]) == [listed], "neither its environment nor its lines"
+    assert store.progress_of([3]) == [ended]
+
+
+def test_jobs_are_found_by_owner_name_state_and_id_newest_first(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    other = JobSpec(("true",), name="other")
+    owners = ["ann", "bob", "ann", "bob", "ann"]
+    records = [JobRecord(n, f"id-{n}", owner, other if n == 3 else SPEC, 1.0) for n, owner in enumerate(owners, 1)]
+    store.commit([save for record in records for save in (record, progress(record.number))])
+    store.commit([JobEnded(1, TaskState.FAILED), JobEnded(2, TaskState.SUCCEEDED), JobEnded(3, TaskState.CANCELLED)])
+    assert store.numbers(None) == [5, 4, 3, 2, 1]
+    assert (store.numbers("ann"), store.numbers("eve")) == ([5, 3, 1], [])
+    assert (store.numbers(None, below=4, most=2), store.numbers("ann", below=5, most=1)) == ([3, 2], [3])
+    assert store.numbers(None, [TaskState.FAILED]) == [5, 4, 1], "what goes on may be in any state by now"
+    assert store.numbers("ann", [TaskState.FAILED, TaskState.CANCELLED], most=2) == [5, 3]
+    assert store.numbers("ann", [TaskState.RUNNING]) == [5]
+    assert store.numbers_of_name("nightly", None) == [1, 2, 4, 5]
+    assert store.numbers_of_name("nightly", "bob") == [2, 4]
+    assert [store.numbers_of_name(name, None) for name in ("", "none")] == [[], []]
+    assert (store.number_of_id("id-3"), store.number_of_id("id-6")) == (3, None)
 
 
 def test_every_start_is_a_new_epoch(open_store: Opener) -> None:

@@ -6,7 +6,7 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.base.now import Now
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.records import PACKED, JobChunk, JobProgress, JobRecord, OkEnds, TaskEnd
+from cluster.domain.job.records import PACKED, JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import invariants
@@ -68,6 +68,7 @@ class Bench:
         self.records: dict[int, JobRecord] = {}
         self.progress: dict[int, JobProgress] = {}
         self.chunks: dict[tuple[int, int], JobChunk] = {}
+        self.ended: set[int] = set()
         self.workers: dict[str, WorkerRecord] = {}
         self._session = 0
 
@@ -99,6 +100,8 @@ class Bench:
                     self.progress[save.number] = save
                 case JobChunk():
                     self.chunks[save.job, save.chunk] = save
+                case JobEnded():
+                    self.ended.add(save.number)
                 case (WorkerRecord() as record) | Amended(record):
                     self.workers[record.id] = record
                 case WorkerForgotten():
@@ -133,8 +136,10 @@ class Bench:
     def restart(self, after: float = 0.0) -> None:
         """The scheduler dies; another takes up what the store has."""
         self.mono += after
-        jobs = [(self.records[n], joined(self.progress[n], self._chunks_of(n))) for n in sorted(self.records)]
-        loaded = Recovered(self.core.epoch + 1, len(jobs) + 1, jobs, list(self.workers.values()))
+        live = sorted(self.records.keys() - self.ended)
+        jobs = [(self.records[n], joined(self.progress[n], self._chunks_of(n))) for n in live]
+        highest_id = max((record.id for record in self.records.values()), default="")
+        loaded = Recovered(self.core.epoch + 1, len(self.records) + 1, jobs, list(self.workers.values()), highest_id)
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
         self.core.restore(loaded, self.now)
         invariants.check(self.core)

@@ -102,7 +102,7 @@ def test_a_job_says_that_it_waits_for_room() -> None:
     bench.register("box")
     bench.hello("box", Hello("inc", 2000, 1, no_room=WHY))
     bench.submit(spec())
-    assert job_view(bench.core, 1).pending_because == (f"worker box is full: {WHY}",)
+    assert job_view(bench.core, bench.core.jobs[1]).pending_because == (f"worker box is full: {WHY}",)
 
 
 def test_what_a_full_worker_gives_back_goes_elsewhere_in_the_same_attempt_and_counts_as_no_try() -> None:

@@ -7,7 +7,8 @@ import pytest
 from cluster.domain.base.errors import Conflict
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobRecord
+from cluster.domain.job.records import JobEnded, JobRecord
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Amended, CloseSession, Notify, Reply, Send
@@ -76,6 +77,7 @@ def test_the_life_of_a_job(bench: Bench) -> None:
     assert bench.report(session, 3, ended=(failed(1, 2),)) == [
         failed(1, 2, worker="w"),
         progress(),
+        JobEnded(1, TaskState.FAILED),
         Send(session, ReportAcknowledged(3)),
         Notify(1),
     ]
@@ -395,7 +397,6 @@ def test_what_is_not_on_disk_yet_is_not_in_what_is_seen_of_the_core() -> None:
     before = Job.restored(bench.records[1], bench.progress[1])
     bench.turn(CancelRequested(9, (Target(1),), "alice"))
     seen = bench.core.seen_with({1: before, 3: None})
-    assert [list(found) for found in (seen.catalogue.numbers(), seen.catalogue.numbers("alice"))] == [[1, 2]] * 2
-    assert list(seen.catalogue.named("same")) == [1, 2]
+    assert list(seen.jobs) == [1, 2]
     assert (seen.unfinished_before(2), bench.core.unfinished_before(2)) == (1, 0)
-    assert list(bench.core.catalogue.numbers()) == [1, 2, 3]
+    assert list(bench.core.jobs) == [1, 2, 3]

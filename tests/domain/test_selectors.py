@@ -28,6 +28,9 @@ class Shelf:
     def numbers(self) -> Sequence[int]:
         return list(self._records)
 
+    def last(self) -> int | None:
+        return max(self._records, default=None)
+
     def record(self, number: int) -> JobRecord | None:
         return self._records.get(number)
 

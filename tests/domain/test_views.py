@@ -10,11 +10,11 @@ from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 
 def why(bench: Bench, job: int = 1) -> tuple[str, ...]:
-    return job_view(bench.core, job).pending_because
+    return job_view(bench.core, bench.core.jobs[job]).pending_because
 
 
 def none_can(bench: Bench, job: int = 1) -> bool:
-    return job_view(bench.core, job).no_worker_can
+    return job_view(bench.core, bench.core.jobs[job]).no_worker_can
 
 
 def test_why_a_job_waits() -> None:
@@ -47,7 +47,7 @@ def test_a_job_that_goes_on_waits_for_nothing() -> None:
     session = bench.worker("w", 1000)
     bench.submit(spec(3))
     bench.report(session, 1, started=(attempts(1, 1, (0, 1)),))
-    view = job_view(bench.core, 1)
+    view = job_view(bench.core, bench.core.jobs[1])
     assert (view.state, view.pending_because) == (TaskState.RUNNING, ())
     assert (view.counts[TaskState.READY], view.started_at) == (2, bench.now.wall)
 
@@ -57,11 +57,11 @@ def test_how_a_job_ended() -> None:
     session = bench.worker("w")
     bench.submit(spec(2))
     bench.report(session, 1, ok=(ok(1, 0, 2),))
-    view = job_view(bench.core, 1)
+    view = job_view(bench.core, bench.core.jobs[1])
     assert (view.state, view.reason, view.exit_code) == (TaskState.SUCCEEDED, "ok", 0)
     bench.submit(spec(2))
     bench.report(session, 2, ended=(failed(2, 0, reason="exit:9", code=9), failed(2, 1, reason="exit:4", code=4)))
-    view = job_view(bench.core, 2)
+    view = job_view(bench.core, bench.core.jobs[2])
     assert (view.state, view.reason, view.exit_code) == (TaskState.FAILED, "exit:9", 9)
 
 
@@ -69,7 +69,7 @@ def test_who_cancelled_a_job_and_why() -> None:
     bench = Bench()
     bench.submit(spec())
     bench.turn(CancelRequested(1, (Target(1),), "bob", None, "enough"))
-    view = job_view(bench.core, 1)
+    view = job_view(bench.core, bench.core.jobs[1])
     assert (view.state, view.reason, view.cancelled_by, view.cancel_reason) == (
         TaskState.CANCELLED,
         "cancelled",
@@ -113,7 +113,7 @@ def test_jobs_of_one_kind_are_explained_by_one_look_at_the_workers() -> None:
     for _ in range(3):
         bench.submit(spec(millicpus=5000))
     known: WhyNot = {}
-    reasons = {job_view(bench.core, number, known).pending_because for number in (1, 2, 3)}
+    reasons = {job_view(bench.core, bench.core.jobs[number], known).pending_because for number in (1, 2, 3)}
     assert reasons == {("needs 5 cpus a task; the largest worker online, w, has 1",)}
     assert list(known) == [(5000, "")]
 

@@ -20,14 +20,17 @@ class All:
     def numbers(self, owner: str | None) -> Sequence[int]:
         return [n for n, record in RECORDS.items() if owner in (None, record.owner)]
 
+    def last(self, owner: str | None) -> int | None:
+        return max(self.numbers(owner), default=None)
+
     def record(self, number: int) -> JobRecord | None:
         return RECORDS.get(number)
 
     def number_of_id(self, job_id: str) -> int | None:
         return next((n for n, record in RECORDS.items() if record.id == job_id), None)
 
-    def numbers_of_name(self, name: str) -> Sequence[int]:
-        return [n for n, record in RECORDS.items() if record.spec.name == name]
+    def numbers_of_name(self, name: str, owner: str | None) -> Sequence[int]:
+        return [n for n in self.numbers(owner) if RECORDS[n].spec.name == name]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,7 @@ def test_users_see_their_own_by_whatever_they_ask_for(role: Role, user_id: str, 
     caller = Caller(Identity("0123456789abcdef", IdentityKind.USER, "ada"), role, user_id=user_id)
     visible = VisibleJobs(All(), caller)
     assert list(visible.numbers()) == seen
+    assert visible.last() == (seen[-1] if seen else None)
     assert [n for n in range(6) if visible.record(n)] == seen
     assert [n for n in range(6) if visible.number_of_id(f"id-{n}")] == seen
     assert list(visible.numbers_of_name("sweep")) == seen

@@ -40,7 +40,7 @@ def decided(*effects: Save | Amended | Act) -> Decided:
     """By one turn."""
     turn = Decided([], [])
     for effect in effects:
-        if isinstance(effect, Send | CloseSession | Reply | Notify):
+        if isinstance(effect, Act):
             turn.acts.append(effect)
         else:
             turn.saves.append(effect)

@@ -115,6 +115,9 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
     def numbers(self) -> Sequence[int]:
         return list(self.jobs)
 
+    def last(self) -> int | None:
+        return max(self.jobs, default=None)
+
     def record(self, number: int) -> JobRecord | None:
         return self.jobs[number].record if number in self.jobs else None
 

@@ -1,5 +1,6 @@
 """What goes wrong with a database file: each gives one line that says which file, what, and what to do."""
 
+import json
 import os
 import sqlite3
 import stat
@@ -9,11 +10,14 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobChunk, JobProgress, JobRecord
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_set, pack_spec
 from cluster.store.sqlite import schema as statements
@@ -93,6 +97,57 @@ def test_jobs_of_an_older_version_are_taken_up(tmp_path: Path, monkeypatch: pyte
         assert store.load().jobs == [(JOB, PROGRESS)]
         store.commit([JobProgress(1, chunked=True), JobChunk(1, 0, ready=(0, 1))])
         assert store.progress_of([1]) == [JobProgress(1, ready=(0, 1), chunked=True)]
+
+
+def test_jobs_from_before_ended_ones_left_memory_are_found_as_what_they_were(tmp_path: Path) -> None:
+    """Their specs were one JSON with the environment in it, and nothing said what they had ended as."""
+    path = tmp_path / "cluster.db"
+    env = [["LANG", "C"], ["ODD", "\udce9"]]
+    spec = JobSpec(("sh", "\udce9"), name="nightly", env=(("LANG", "C"), ("ODD", "\udce9")))
+    with closing(sqlite3.connect(path)) as db, db:
+        for migration in statements.MIGRATIONS[:6]:
+            db.executescript(migration)
+        db.execute(f"PRAGMA application_id = {statements.APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 6")
+        one, none = pack_set((0, 1)), b""
+        for number, ended_at, (succeeded, failed, cancelled), chunked in (
+            *((1, 5.0, (one, none, none), 0), (2, 5.0, (one, one, one), 0), (3, 5.0, (one, none, one), 0)),
+            *((4, 5.0, (none, none, none), 1), (5, 0.0, (one, one, none), 0)),
+        ):
+            old = json.dumps({**json.loads(pack_spec(spec)), "env": env if number == 1 else []})
+            db.execute("INSERT INTO jobs VALUES (?, ?, 'ann', ?, 1.0)", (number, f"id-{number}", old))
+            sets = (none, none, succeeded, failed, cancelled, none, none, none)
+            row = (number, *sets, 10.0, 0.0, ended_at, "", "", 0, "", chunked)
+            db.execute(f"INSERT INTO job_progress VALUES ({', '.join('?' * 17)})", row)
+        db.execute(f"INSERT INTO job_chunks VALUES (4, 0, {', '.join('?' * 8)})", (none, none, one, one, *[none] * 4))
+        db.execute("INSERT INTO job_lines VALUES (5, ?)", (b"a\n\xff\nb",))
+    for _ in range(2):  # once is enough
+        with closing(SqliteStore(path, CLUSTER)) as store:
+            loaded = store.load()
+            assert ([record.number for record, _ in loaded.jobs], loaded.highest_id) == ([5], "id-5")
+            assert loaded.jobs[0][0].spec == replace(spec, env=(), lines=b"a\n\xff\nb")
+            assert store.records([5])[0].spec == replace(spec, env=(), array=(ArraySegment(1, 3),))
+            assert store.records([1], whole=True)[0].spec == spec
+            assert store.numbers("ann", [TaskState.SUCCEEDED]) == [5, 1]
+            assert store.numbers(None, [TaskState.FAILED]) == [5, 4, 2]
+            assert store.numbers(None, [TaskState.CANCELLED]) == [5, 3]
+            assert store.numbers_of_name("nightly", "ann") == [1, 2, 3, 4, 5]
+
+
+def test_what_a_list_asks_for_is_found_by_an_index(path: Path) -> None:
+    """And not by looking through a million jobs."""
+    questions: dict[str, Any] = {
+        statements.LOAD_JOBS: (),
+        statements.HIGHEST_ID: (),
+        statements.GET_NUMBER: ("id-1",),
+    }
+    listed = {"owner": "ann", "name": "nightly", "state": 7, "below": 9, "most": 5}
+    lists = (statements.LIST_ALL, statements.LIST_IN_STATE, statements.LIST_OWNED)
+    named = (statements.LIST_NAMED, statements.LIST_NAMED_OWNED)
+    with closing(sqlite3.connect(path)) as db:
+        for question, values in (questions | dict.fromkeys((*lists, *named), listed)).items():
+            plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {question}", values)]
+            assert not any(step.startswith("SCAN ") for step in plan), f"{question}: {plan}"
 
 
 def test_database_of_another_program_is_refused(tmp_path: Path) -> None:
@@ -178,7 +233,7 @@ def test_what_may_heal_is_told_from_what_never_does(path: Path, code: int, heals
             store.commit([JOB, PROGRESS])
         assert isinstance(caught.value, StoreTroubled) is heals
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("cluster.store.sqlite.store._is_read_only", lambda path: True)
+            patch.setattr("cluster.store.sqlite.faults._is_read_only", lambda path: True)
             with pytest.raises(StoreFailed, match="mounted read-only") as caught:
                 store.commit([JOB, PROGRESS])
             assert not isinstance(caught.value, StoreTroubled)

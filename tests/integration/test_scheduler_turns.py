@@ -237,7 +237,7 @@ def test_who_reads_a_job_in_many_pieces_pays_for_what_it_is_shown_alone() -> Non
             shown = _pick(job, TasksWanted(ranges, 1000 if first > 1 else 0, 300))
         assert (shown[0].index, len(shown)) == (first, 300)
     with within(300_000):
-        assert _look_ahead(1, Range(1, count), bench.core) == (0, 2)
+        assert _look_ahead(job, Range(1, count)) == (0, 2)
 
 
 def test_what_lives_is_looked_at_once_by_the_collector_of_cycles() -> None:

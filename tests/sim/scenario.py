@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
@@ -17,6 +19,7 @@ from cluster.domain.scheduler.views import job_view, worker_view
 from cluster.domain.session import spec_memory
 from cluster.domain.worker import outbox
 from cluster.scheduler import commit_pipeline
+from cluster.scheduler.job_reading import jobs_of
 from cluster.store.interface import Store
 from cluster.store.memory import Disk, MemoryStore
 from tests.sim.bad_luck import BadLuck, Fault
@@ -29,6 +32,7 @@ LEASE = 15.0
 TROUBLE = 150.0  # seconds in which faults happen
 PATIENCE = 4000.0  # seconds without faults in which everything must have ended
 BURST = 12  # jobs of one task that fail and are tried again
+AGAIN = 0.3  # of the jobs, that are submitted again when they may have ended: a script was run anew, say
 QUIET = 100.0  # seconds after the last end, in which nothing may be left over
 
 
@@ -140,6 +144,10 @@ class Scenario:
         self.scheduler.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
         if self.world.chance(0.1):
             self.scheduler.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
+        if self.world.chance(AGAIN):
+            much_later = partial(self.scheduler.ask, lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
+            for _ in range(2):
+                self.world.at(self.world.between(5.0, self._trouble_ends), much_later)
 
         def again() -> None:
             if job_id not in self.scheduler.acknowledged:
@@ -178,9 +186,7 @@ class Scenario:
         for job in unfinished:
             hopeless = job.record.spec.millicpus > self._largest_for(job.record.spec)
             if hopeless:
-                assert not job.ready or job_view(core, job.number).pending_because, (
-                    f"nothing says why {job.number} waits"
-                )
+                assert not job.ready or job_view(core, job).pending_because, f"nothing says why {job.number} waits"
             # Once acknowledged, a cancel works, whatever happens then.
             cancelled = self._cancelled.get(job.number, IntervalSet()).covers(0, job.record.spec.task_count)
             if (hopeless or job.record.spec.name == "endless") and not cancelled:
@@ -207,24 +213,22 @@ class Scenario:
             assert worker.allocated == 0, f"{worker.id} still has {worker.allocated} millicpus allocated"
             assert not worker.jobs
             worker_view(core, worker)
-        for job in core.jobs.values():
+        assert not core.jobs, f"jobs {list(core.jobs)} have ended, and are in memory"
+        for job in jobs_of(self.scheduler.store, sorted(self.scheduler.acknowledged.values()), whole=True).values():
             assert not job.live
-            view = job_view(core, job.number)
+            view = job_view(core, job)
             assert view.reason, f"job {job.number} is {view.state.word} for no reason"
             assert (view.exit_code == 0) == (view.reason == "ok"), f"job {job.number}: {view.exit_code}, {view.reason}"
-            self._check_tasks(job.number)
+            self._check_tasks(job)
         for machine in self.machines:
             self._check_machine(machine)
         deadline = core.next_deadline()
         assert deadline is None or deadline > 0
 
-    def _check_tasks(self, number: int) -> None:
+    def _check_tasks(self, job: Job) -> None:
         """Every task's last word in the store is its state."""
-        core, store = self.scheduler.core, self.scheduler.store
-        assert core is not None
-        sets = core.jobs[number].sets
-        count = core.jobs[number].record.spec.task_count
-        for state, tasks in sets.items():
+        store, number = self.scheduler.store, job.number
+        for state, tasks in job.sets.items():
             for index in tasks:
                 ends = store.ends_of_task(number, index)
                 if ends:
@@ -233,7 +237,7 @@ class Scenario:
                     assert state.word == "cancelled", f"{number}.{index} is {state.word}, no end is in the store"
                 if state.word == "cancelled":
                     assert index in self.truth.cancelled[number]
-        assert sum(map(len, sets.values())) == count
+        assert sum(map(len, job.sets.values())) == job.record.spec.task_count
 
     def _check_machine(self, machine: Machine) -> None:
         agent, launcher = machine.agent, machine.launcher

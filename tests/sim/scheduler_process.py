@@ -18,10 +18,11 @@ from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutp
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import Act, CloseSession, Decided, Reply, Send
+from cluster.domain.scheduler.effects import Act, CloseSession, Decided, LookUp, Reply, Send
 from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
+    LookedUp,
     ReportReceived,
     SessionClosed,
     SessionOpened,
@@ -31,6 +32,7 @@ from cluster.domain.session.messages import Assign, Downward, Report, ReportAckn
 from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
 from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
+from cluster.scheduler.durable_reads import record_of_id
 from tests.sim.network import Connection
 from tests.sim.stalling import Stalling
 
@@ -59,9 +61,8 @@ class SchedulerProcess:
         self._life = life
         self.store = host.open_store()
         loaded = self.store.load()
-        known = {record.id: record.number for record, _ in loaded.jobs}
         for job_id, number in host.acknowledged.items():
-            assert known.get(job_id) == number, f"job {number} was acknowledged, and is not in the store"
+            assert self.store.number_of_id(job_id) == number, f"job {number} was acknowledged, and is not in the store"
         self.core = SchedulerCore(loaded.epoch, host.lease)
         self.core.restore(loaded, self._now())
         invariants.check(self.core)
@@ -219,7 +220,13 @@ class SchedulerProcess:
         self._turns += 1
         changed = {save.number for save in decided.saves if isinstance(save, JobProgress)}
         invariants.check(self.core, changed if self._turns % LOOK_AT_ALL else None)
+        self._check_nobody_is_missed()
         self.truth.note_lost(decided.saves, self.world.now)
+
+    def _check_nobody_is_missed(self) -> None:
+        """Whoever asks for a job that was acknowledged finds it: in memory, or where it has ended in the store."""
+        for number in self.host.acknowledged.values():
+            assert number in self.core.jobs or number in self.host.over, f"job {number} goes on, and is not in memory"
 
     def _note(self, event: Event) -> None:
         match event:
@@ -251,12 +258,19 @@ class SchedulerProcess:
                     f"job {number} is shown otherwise than on disk: {state.word}"
                 )
 
+    def _look_up(self, job_id: str) -> None:
+        """As the store is now; the answer takes a while."""
+        found = record_of_id(job_id, self.store)
+        self._later(self.world.between(0.0, 0.01), lambda: self.feed(LookedUp(job_id, found)))
+
     def perform(self, acts: Sequence[Act]) -> None:
         for act in acts:
             match act:
                 case Send(number, message):
                     if connection := self.connections.get(number):
                         self._send(connection, message)
+                case LookUp(job_id):
+                    self._later(self.world.between(0.0, 0.01), partial(self._look_up, job_id))
                 case CloseSession(number, why):
                     self.world.tell("scheduler", f"closes {number}: {why}")
                     if connection := self.connections.pop(number, None):

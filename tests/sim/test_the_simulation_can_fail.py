@@ -9,14 +9,18 @@ import pytest
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
+from cluster.domain.job.records import JobEnded
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.launcher.core import LauncherCore
 from cluster.domain.scheduler import assigning, sessions
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import Decided
+from cluster.domain.scheduler.events import LookedUp
 from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import State
+from cluster.domain.scheduler.submitting import Submissions
 from cluster.domain.scheduler.uncommitted import Waiting
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.leashes import is_out
@@ -161,13 +165,42 @@ def hello_does_not_say_what_ended(patch: Patch) -> None:
 
 
 def job_ids_are_forgotten(patch: Patch) -> None:
-    turn: Method = SchedulerCore.turn
+    patch.setattr(SchedulerCore, "job_of_id", lambda self, job_id: None)
 
-    def forgetful(self: SchedulerCore, *args: Any) -> Any:
-        self._numbers.clear()
-        return turn(self, *args)
 
-    patch.setattr(SchedulerCore, "turn", forgetful)
+def ids_of_ended_jobs_are_forgotten(patch: Patch) -> None:
+    let_go: Method = SchedulerCore.let_go
+
+    def forgetful(self: SchedulerCore, numbers: Any) -> None:
+        highest = self.highest_id
+        let_go(self, numbers)
+        self.highest_id = highest
+
+    patch.setattr(SchedulerCore, "let_go", forgetful)
+
+
+def a_job_leaves_memory_before_its_end_is_committed(patch: Patch) -> None:
+    turned: Method = SchedulerProcess.turned
+
+    def hasty(self: SchedulerProcess, decided: Decided) -> None:
+        turned(self, decided)
+        self.core.let_go([save.number for save in decided.saves if isinstance(save, JobEnded)])
+
+    patch.setattr(SchedulerProcess, "turned", hasty)
+    patch.setattr(Waiting, "ended", ())
+
+
+def who_waits_for_the_store_beside_another_makes_a_second_job(patch: Patch) -> None:
+    looked_up: Method = Submissions.looked_up
+
+    def all_are_new(self: Submissions, event: LookedUp) -> None:
+        waiting = self._waiting.get(event.job_id, [])
+        looked_up(self, event)
+        if event.found is None:
+            for each in waiting[1:]:
+                self._accept(each)
+
+    patch.setattr(Submissions, "looked_up", all_are_new)
 
 
 def reports_are_sent_only_once(patch: Patch) -> None:
@@ -331,6 +364,9 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     a_launcher_that_forgot_is_believed,
     hello_does_not_say_what_ended,
     job_ids_are_forgotten,
+    ids_of_ended_jobs_are_forgotten,
+    a_job_leaves_memory_before_its_end_is_committed,
+    who_waits_for_the_store_beside_another_makes_a_second_job,
     reports_are_sent_only_once,
     stops_are_not_repeated,
     too_much_is_started,

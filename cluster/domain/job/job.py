@@ -9,8 +9,8 @@ from typing import Any
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
-from cluster.domain.job.records import Held, JobChunk, JobProgress, JobRecord
-from cluster.domain.job.states import HELD, KEPT, LIVE, IllegalTransition, TaskEvent, TaskState, next_state
+from cluster.domain.job.records import Held, JobChunk, JobEnded, JobProgress, JobRecord
+from cluster.domain.job.states import BY_JOB_RANK, HELD, KEPT, LIVE, IllegalTransition, TaskEvent, TaskState, next_state
 
 Holder = tuple[str, int]  # (worker id, attempt)
 
@@ -65,6 +65,11 @@ class Job:
     def live(self) -> bool:
         """Whether any task has not ended."""
         return any(self.sets[state] for state in LIVE)
+
+    @property
+    def outcome(self) -> TaskState:
+        """What it has ended as, once none of its tasks is live: the worst end."""
+        return next((state for state in BY_JOB_RANK if self.sets[state]), TaskState.SUCCEEDED)
 
     @property
     def pieces(self) -> int:
@@ -226,15 +231,16 @@ class Job:
 
     # ── how it is kept ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def saves(self) -> list[JobProgress | JobChunk]:
+    def saves(self) -> list[JobProgress | JobChunk | JobEnded]:
         """The persisted form of what may have changed since this was asked last."""
+        last = [JobEnded(self.number, self.outcome)] if self.ended_at else []
         if self._changed is None:
             count = self.record.spec.task_count
             if not worth_it(count, self.pieces):
-                return [self.progress()]
+                return [self.progress(), *last]
             self._changed = chunks_of(IntervalSet([(0, count)]))
         changed, self._changed = self._changed, set()
-        return [self.progress(chunked=True), *self._chunks(changed)]
+        return [self.progress(chunked=True), *self._chunks(changed), *last]
 
     def _note_change(self, tasks: IntervalSet) -> None:
         if self._changed is not None:

@@ -68,6 +68,15 @@ class JobChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The last that is persisted of a job, with the progress in which all of its tasks have ended. From when both are
+    on disk on, the store alone answers for the job."""
+
+    number: int
+    state: TaskState  # what it has ended as: the worst end of its tasks
+
+
+@dataclass(frozen=True, slots=True)
 class TaskEnd:
     """An end that is not plain success. Persisted once; the last one of a task decides its state."""
 

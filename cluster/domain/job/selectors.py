@@ -81,6 +81,9 @@ class Directory(Protocol):
     def numbers(self) -> Sequence[int]:
         """Of all jobs."""
 
+    def last(self) -> int | None:
+        """The newest of them."""
+
     def record(self, number: int) -> "JobRecord | None":
         """The job of that number; None when there is none to see."""
 
@@ -165,7 +168,7 @@ class Selection:
     def find(self, selector: Selector, jobs: Directory) -> Found:
         """NotFound for one that means no job; `all` may be none."""
         if selector.kind is SelectorKind.ALL:
-            self._whole.update(dict.fromkeys(jobs.numbers()))
+            self.add_jobs(jobs.numbers())
             return Found()
         if selector.kind is SelectorKind.NAME:
             value, numbers = repr(selector.value), jobs.numbers_of_name(selector.value)
@@ -177,10 +180,14 @@ class Selection:
         if not numbers:
             raise NotFound(f"there is no job {value}; `cluster job list` shows those there are")
         if selector.tasks is None and not selector.attempt:
-            self._whole.update(dict.fromkeys(numbers))
+            self.add_jobs(numbers)
             return Found()
         records = [record for number in numbers if (record := jobs.record(number))]
         return Found(records, selector.tasks, selector.attempt)
+
+    def add_jobs(self, numbers: Iterable[int]) -> None:
+        """All tasks of these."""
+        self._whole.update(dict.fromkeys(numbers))
 
     def add_tasks(self, found: Found) -> None:
         """NotFound for numbers of which no job has any, InvalidInput for more than MAX_RANGES or MAX_LOOKS."""
@@ -252,10 +259,10 @@ class Selection:
 def _one(selector: Selector, jobs: Directory) -> "JobRecord | None":
     """The one job of a number, an id or `last`."""
     if selector.kind is SelectorKind.LAST:
-        numbers = jobs.numbers()
-        if not numbers:
+        last = jobs.last()
+        if last is None:
             raise NotFound("there is no last job: none was submitted yet")
-        return jobs.record(numbers[-1])
+        return jobs.record(last)
     number = int(selector.value) if selector.kind is SelectorKind.NUMBER else jobs.number_of_id(selector.value)
     return None if number is None else jobs.record(number)
 

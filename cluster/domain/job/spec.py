@@ -224,11 +224,16 @@ class JobSpec:
 
     def without_lines(self) -> "JobSpec":
         """For workers, who get each task's line with the task: an array of as many numbers."""
-        return replace(self, lines=b"", array=(ArraySegment(1, self.task_count),)) if self.lines else self
+        return replace(self, lines=b"", array=numbers_of_lines(self.task_count)) if self.lines else self
 
     def index_of(self, number: int) -> int | None:
         """The index of a task number; None if the job has no such task."""
         return self.numbering.index_of(number)
+
+
+def numbers_of_lines(count: int) -> tuple[ArraySegment, ...]:
+    """What the tasks of so many lines are called."""
+    return (ArraySegment(1, count),)
 
 
 OPTIONS = options_of(JobSpec)

@@ -15,14 +15,17 @@ class Jobs(Protocol):
     def numbers(self, owner: str | None) -> Sequence[int]:
         """Of the jobs of that owner; None: of all."""
 
+    def last(self, owner: str | None) -> int | None:
+        """The newest of them."""
+
     def record(self, number: int) -> JobRecord | None:
         """The job of that number."""
 
     def number_of_id(self, job_id: str) -> int | None:
         """The job with that UUID."""
 
-    def numbers_of_name(self, name: str) -> Sequence[int]:
-        """The jobs of that name, whoever owns them."""
+    def numbers_of_name(self, name: str, owner: str | None) -> Sequence[int]:
+        """The jobs of that name and owner; None: whoever owns them."""
 
 
 class VisibleJobs:
@@ -32,10 +35,18 @@ class VisibleJobs:
 
     def __init__(self, jobs: Jobs, caller: Caller) -> None:
         self._jobs = jobs
-        self._owner = None if caller.role in _SEE_ALL else caller.user_id
+        self._owner = self.owner_of(caller)
+
+    @staticmethod
+    def owner_of(caller: Caller) -> str | None:
+        """Whose jobs the caller sees; None: everybody's."""
+        return None if caller.role in _SEE_ALL else caller.user_id
 
     def numbers(self) -> Sequence[int]:
         return self._jobs.numbers(self._owner)
+
+    def last(self) -> int | None:
+        return self._jobs.last(self._owner)
 
     def record(self, number: int) -> JobRecord | None:
         record = self._jobs.record(number)
@@ -46,5 +57,4 @@ class VisibleJobs:
         return number if number is not None and self.record(number) else None
 
     def numbers_of_name(self, name: str) -> Sequence[int]:
-        named = self._jobs.numbers_of_name(name)
-        return named if self._owner is None else [number for number in named if self.record(number)]
+        return self._jobs.numbers_of_name(name, self._owner)

@@ -18,8 +18,8 @@ def cancel(state: State, event: CancelRequested) -> None:
 
 
 def _cancel(state: State, target: Target, event: CancelRequested) -> int:
-    job = state.jobs[target.job]
-    if not job.live:
+    job = state.jobs.get(target.job)
+    if job is None or not job.live:
         return 0
     everything = [(0, job.record.spec.task_count)]
     wanted = IntervalSet(everything if target.ranges is None else target.ranges)

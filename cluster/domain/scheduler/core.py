@@ -3,8 +3,9 @@
     turn(events, now) -> saves and acts        next_deadline() -> time or None
 
 The life of a job: JobSubmitted saves it and makes its tasks ready; placement assigns ranges of them to workers; their
-reports end them; the last end ends the job. What must not happen twice is fenced: an assignment is saved before it is
-sent, a report counts only for what its worker holds in that very attempt, and only from the worker's present session.
+reports end them; the last end ends the job, and once that is on disk it leaves memory (`let_go`). What must not happen
+twice is fenced: an assignment is saved before it is sent, a report counts only for what its worker holds in that very
+attempt, and only from the worker's present session.
 
 The driver commits all saves of a turn in one transaction before it performs the acts, so whatever anybody was told
 is on disk. Time comes in as `now`; ids come in with events.
@@ -24,6 +25,7 @@ from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
     JobSubmitted,
+    LookedUp,
     ReportReceived,
     SessionClosed,
     SessionOpened,
@@ -36,7 +38,7 @@ from cluster.domain.scheduler.registering import Registering
 from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import LEASE, State
-from cluster.domain.scheduler.submitting import submit
+from cluster.domain.scheduler.submitting import Submissions
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import HeartbeatAnswered, ReportAcknowledged
@@ -49,12 +51,13 @@ class SchedulerCore(State):
         self._reports = Reports(self)
         self._sessions = Sessions(self, self._reports)
         self._registering = Registering(self, self._sessions)
+        self._submissions = Submissions(self)
 
     def restore(self, loaded: Recovered, now: Now) -> None:
         """Takes up what the store holds, once, before the first turn. Every lease starts anew, so that a restart
         loses nobody; tasks between two attempts are due."""
         self.now = now
-        self.next_number = loaded.next_job_number
+        self.next_number, self.highest_id = loaded.next_job_number, loaded.highest_id
         for worker_record in loaded.workers:
             self.workers[worker_record.id] = Worker(worker_record, now.mono)
             if worker_record.removed:
@@ -106,7 +109,9 @@ class SchedulerCore(State):
                     worker.no_room = event.no_room
                     self.send(worker, HeartbeatAnswered(event.sequence))
             case JobSubmitted():
-                submit(self, event)
+                self._submissions.submitted(event)
+            case LookedUp():
+                self._submissions.looked_up(event)
             case CancelRequested():
                 cancel(self, event)
             case WorkerRegistered():
@@ -127,8 +132,8 @@ class SchedulerCore(State):
                 break
         retries, self._retries = self._retries, {}
         for number, indexes in retries.items():
-            job = self.jobs[number]
-            if job.due(IntervalSet((index, index + 1) for index in indexes)):  # else all were cancelled meanwhile
+            job = self.jobs.get(number)
+            if job and job.due(IntervalSet((index, index + 1) for index in indexes)):  # else they were cancelled
                 self.touch(job)
 
     def _due(self, key: object) -> None:
@@ -137,7 +142,7 @@ class SchedulerCore(State):
                 self._sessions.pulse()
             case ("lease", str(worker_id)):
                 self._sessions.lease_due(self.workers[worker_id])
-            case ("lost", str(worker_id), int(number)) if worker_id in self.workers:
+            case ("lost", str(worker_id), int(number)) if worker_id in self.workers and number in self.jobs:
                 self._sessions.lost_due(self.workers[worker_id], self.jobs[number])
             case ("retry", int(number), int(index)):
                 self._retries.setdefault(number, []).append(index)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cluster.domain.base.errors import ClusterError
-from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import Downward
 
@@ -29,7 +29,7 @@ class Amended:
 
 
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
-Save = JobRecord | JobProgress | JobChunk | OkEnds | TaskEnd | SmallOutput | WorkerRecord | WorkerForgotten
+Save = JobRecord | JobProgress | JobChunk | JobEnded | OkEnds | TaskEnd | SmallOutput | WorkerRecord | WorkerForgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,14 @@ class Notify:
     job: int
 
 
-Act = Send | CloseSession | Reply | Notify
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """The store is to be asked whether it has a job of this UUID; LookedUp answers."""
+
+    job_id: str
+
+
+Act = Send | CloseSession | Reply | Notify | LookUp
 
 
 class Decided(NamedTuple):

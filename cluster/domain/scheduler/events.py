@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
 from cluster.domain.session.home import UNKNOWN, Home
@@ -16,6 +18,14 @@ class JobSubmitted:
     id: str
     owner: str
     spec: JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What the store has of the UUID that it was asked about (LookUp): a job, or none; or why it cannot say."""
+
+    job_id: str
+    found: JobRecord | ClusterError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ class SessionClosed:
 
 Event = (
     JobSubmitted
+    | LookedUp
     | CancelRequested
     | WorkerRegistered
     | WorkerDeregistered

@@ -26,6 +26,10 @@ class ReadyQueue:
             spec = job.record.spec
             heappush(self._kinds.setdefault((spec.millicpus, spec.worker), []), job.number)
 
+    def discard(self, job: Job) -> None:
+        """It will never have a ready task again. Its number goes when it is met."""
+        self._jobs.pop(job.number, None)
+
     def __contains__(self, job: Job) -> bool:
         return job.number in self._jobs
 
@@ -36,14 +40,14 @@ class ReadyQueue:
         heapify(first)
         while first:
             number, kind = heappop(first)
-            job = self._jobs[number]
-            if job.ready:
+            job = self._jobs.get(number)
+            if job and job.ready:
                 yield job
-            if job.ready:
+            if job and job.ready:
                 continue
             numbers = self._kinds[kind]
             heappop(numbers)
-            del self._jobs[number]
+            self._jobs.pop(number, None)
             if numbers:
                 heappush(first, (numbers[0], kind))
             else:

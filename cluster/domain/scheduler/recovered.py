@@ -10,5 +10,7 @@ from cluster.domain.scheduler.worker_record import WorkerRecord
 class Recovered:
     epoch: int  # of the scheduler that loads: one higher at every start, already durable
     next_job_number: int = 1
-    jobs: list[tuple[JobRecord, JobProgress]] = field(default_factory=list)  # ascending by number
+    # Those that have not ended, ascending by number; of the others only which is the highest UUID.
+    jobs: list[tuple[JobRecord, JobProgress]] = field(default_factory=list)
     workers: list[WorkerRecord] = field(default_factory=list)
+    highest_id: str = ""

@@ -15,7 +15,6 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskEvent
-from cluster.domain.scheduler.catalogue import Catalogue
 from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Save, Send
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
@@ -30,14 +29,14 @@ class State:
         self.epoch = epoch
         self.lease = lease
         self.now = Now(0.0, 0.0)
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, Job] = {}  # but for those that have ended, once the store answers for them
         self.workers: dict[str, Worker] = {}
         self.sessions: dict[int, Worker] = {}
-        self.catalogue = Catalogue()
         self.ready = ReadyQueue()
         self.timers = Timers()
         self.leaving: set[str] = set()  # workers to be forgotten once they hold nothing
         self.next_number = 1
+        self.highest_id = ""  # the highest UUID of any job that has left memory
         self.room = 0  # how much of what is due this turn has time for (cluster.domain.scheduler.turn_limits)
         self.saves: list[Save | Amended] = []  # decided in this turn, as are the acts
         self.acts: list[Act] = []
@@ -48,9 +47,10 @@ class State:
 
     # ── to be read ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def number_of(self, job_id: str) -> int | None:
-        """The job with that UUID."""
-        return self._numbers.get(job_id)
+    def job_of_id(self, job_id: str) -> Job | None:
+        """The job with that UUID, if it is in memory."""
+        number = self._numbers.get(job_id)
+        return None if number is None else self.jobs[number]
 
     def unfinished(self) -> Iterable[Job]:
         """In the order of their numbers."""
@@ -71,7 +71,6 @@ class State:
             if job is None or job.ended_at:
                 seen._unfinished.pop(number, None)
         seen._unfinished_numbers = sorted(seen._unfinished)
-        seen.catalogue = self.catalogue.without({number for number, job in jobs.items() if job is None})
         return seen
 
     def lost_after(self, job: Job) -> float:
@@ -84,10 +83,16 @@ class State:
         """Takes in a job with a higher number than any before."""
         self.jobs[job.number] = job
         self._numbers[job.record.id] = job.number
-        self.catalogue.add(job.record)
-        if not job.ended_at:
-            self._unfinished[job.number] = job
-            self._unfinished_numbers.append(job.number)
+        self._unfinished[job.number] = job
+        self._unfinished_numbers.append(job.number)
+
+    def let_go(self, numbers: Iterable[int]) -> None:
+        """These jobs have ended, and their ends are on disk: from now on the store answers for them."""
+        for number in numbers:
+            job = self.jobs.pop(number)
+            del self._numbers[job.record.id]
+            self.ready.discard(job)
+            self.highest_id = max(self.highest_id, job.record.id)
 
     def touch(self, job: Job) -> None:
         """The job has changed: saved once at the end of the turn, and its watchers are told."""

@@ -1,23 +1,62 @@
-"""A job comes: it gets its number, and its tasks are ready."""
+"""A job comes: it gets its number, and its tasks are ready. The same UUID again is the same job, for the same owner.
 
-from cluster.domain.base.errors import Conflict
+A job that has ended is in the store alone. Whether a UUID that is not known here is that of such a job, the store is
+asked (LookUp), unless it is above all that there have been: submitters make UUIDs of version 7, which ascend. While
+the store is asked about a UUID, all submissions of it wait for the one answer. So no job of it comes into being
+meanwhile, and what the store says still holds when it is heard.
+"""
+
+from cluster.domain.base.errors import ClusterError, Conflict
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord
-from cluster.domain.scheduler.events import JobSubmitted
+from cluster.domain.scheduler.effects import LookUp
+from cluster.domain.scheduler.events import JobSubmitted, LookedUp
 from cluster.domain.scheduler.state import State
 
 
-def submit(state: State, event: JobSubmitted) -> None:
-    """The same UUID again is the same job, for the same owner."""
-    known = state.number_of(event.id)
-    if known is not None:
-        same = state.jobs[known].record.owner == event.owner
-        state.reply(event.ask, known if same else Conflict(f"job id {event.id} is taken: make a new UUID for each job"))
-        return
-    record = JobRecord(state.next_number, event.id, event.owner, event.spec, state.now.wall)
-    state.next_number += 1
-    job = Job(record)
-    state.adopt(job)
-    state.saves.append(record)
-    state.reply(event.ask, record.number)
-    state.touch(job)
+class Submissions:
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._waiting: dict[str, list[JobSubmitted]] = {}  # by the UUID about which the store is asked
+
+    def submitted(self, event: JobSubmitted) -> None:
+        if job := self._state.job_of_id(event.id):
+            self._answer(event, job.record)
+        elif event.id > self._state.highest_id:
+            self._accept(event)
+        elif waiting := self._waiting.get(event.id):
+            waiting.append(event)
+        else:
+            self._waiting[event.id] = [event]
+            self._state.acts.append(LookUp(event.id))
+
+    def looked_up(self, event: LookedUp) -> None:
+        first, *rest = self._waiting.pop(event.job_id)
+        if event.found is None:
+            self._accept(first)
+        else:
+            self._answer(first, event.found)
+        for each in rest:
+            if event.found is None:
+                self.submitted(each)
+            else:
+                self._answer(each, event.found)
+
+    def _accept(self, event: JobSubmitted) -> None:
+        state = self._state
+        record = JobRecord(state.next_number, event.id, event.owner, event.spec, state.now.wall)
+        state.next_number += 1
+        job = Job(record)
+        state.adopt(job)
+        state.saves.append(record)
+        state.reply(event.ask, record.number)
+        state.touch(job)
+
+    def _answer(self, event: JobSubmitted, found: JobRecord | ClusterError) -> None:
+        if isinstance(found, ClusterError):
+            answer: int | ClusterError = found
+        elif found.owner == event.owner:
+            answer = found.number
+        else:
+            answer = Conflict(f"job id {event.id} is taken: make a new UUID for each job")
+        self._state.reply(event.ask, answer)

@@ -7,18 +7,20 @@ nothing is said before what it follows from is on disk, but for what a crash rig
 - `Stop`: whoever asked for it is answered later. (An attempt that was stopped has ended, whatever is remembered of
   why.) It is said again in its place, because the assign that comes before it may be waiting too;
 - `CloseSession`: connections may break at any time;
+- `LookUp`: to ask changes nothing, and what is asked about is not what waits;
 - a reply that is `sure`: it repeats who is called what on disk, unless a name that was given or taken waits itself.
 """
 
 from collections.abc import Iterable, Iterator
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.effects import (
     Act,
     Amended,
     CloseSession,
     Decided,
+    LookUp,
     Notify,
     Reply,
     Save,
@@ -63,6 +65,11 @@ class Waiting:
     def jobs(self) -> Iterator[int]:
         """Those that are otherwise in memory than on disk."""
         return (save.number for save in self._saves.values() if isinstance(save, JobProgress))
+
+    @property
+    def ended(self) -> list[int]:
+        """Jobs that the store answers for once this is on disk."""
+        return [save.number for save in self._saves.values() if isinstance(save, JobEnded)]
 
     def add(self, decided: Decided, items: Iterable[Saved] = ()) -> None:
         """All that follows from one turn, and records that are not the core's."""
@@ -122,6 +129,8 @@ def _may_go_ahead(act: Act, sure: bool) -> bool:
     match act:
         case CloseSession() | Send(message=Welcome() | HeartbeatAnswered() | Stop()):
             return True
+        case LookUp():
+            return True
         case Reply(sure=True):
             return sure
         case _:
@@ -131,7 +140,7 @@ def _may_go_ahead(act: Act, sure: bool) -> bool:
 def _key(save: Saved) -> object:
     """What a store replaces: two saves with one key are one record."""
     match save:
-        case JobRecord(number=number) | JobProgress(number=number):
+        case JobRecord(number=number) | JobProgress(number=number) | JobEnded(number=number):
             key: object = number
         case JobChunk(job=job, chunk=first) | OkEnds(job=job, first=first):
             key = (job, first)

@@ -71,11 +71,10 @@ class Detail(Enum):
 WhyNot = dict[tuple[int, str], tuple[str, ...]]
 
 
-def job_view(core: SchedulerCore, number: int, known: WhyNot | None = None, part: IntervalSet | None = None) -> JobView:
-    """KeyError for a number that was never given. Who views many jobs at one moment gives the same `known` each time,
+def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: IntervalSet | None = None) -> JobView:
+    """`job` is one of the core's, or has ended. Who views many jobs at one moment gives the same `known` each time,
     empty at first: so their workers are looked at once. `part`: state and counts are those of these tasks alone; reason
     and exit code are not."""
-    job = core.jobs[number]
     counts = {s: job.count(s) if part is None else len(job.sets[s].intersection(part)) for s in COUNTED}
     state = overall(counts)
     known = {} if known is None else known

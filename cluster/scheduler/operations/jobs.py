@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
@@ -13,16 +13,18 @@ from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
+from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.scheduler.view_sizes import size_of_spec
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.domain.trust.identity import Caller, is_uuid
-from cluster.scheduler.access import last_attempts, select, select_some, visible_jobs
+from cluster.scheduler.access import last_attempts, select, select_some
 from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
-from cluster.scheduler.showing import Changes, changes_of, page
+from cluster.scheduler.showing import Changes, changes_of, newest, page
 from cluster.scheduler.tasks_shown import TasksWanted, tasks_shown
 
 QUICK = 16 * 1024  # bytes of a spec that is judged at once
@@ -57,9 +59,12 @@ class JobOperations:
         if not is_uuid(job_id):
             raise InvalidInput(f"job id {job_id[:60]!r} is no lower-case UUID")
         await _check(spec)
-        self._driver.expect_writable(lambda core: core.number_of(job_id))
+        if self._driver.is_troubled and not await self._driver.fetch(lambda store: store.number_of_id(job_id)):
+            self._driver.expect_writable(lambda core: core.job_of_id(job_id))
         number = await self._driver.ask(lambda ask: JobSubmitted(ask, job_id, caller.user_id, spec))
-        return await self._driver.read_after(_view_of(number))
+        return await read_jobs(
+            self._driver, [number], lambda core, jobs: job_view(core, jobs[number]), whole=True, after=True
+        )
 
     async def list(
         self,
@@ -71,12 +76,11 @@ class JobOperations:
     ) -> ListedJobs:
         """Those that are selected (nothing: all that the caller sees) and in one of the states (none: in any), of
         numbers below that (0: from the newest), at most `limit` (0: as many as one answer holds)."""
-        if selectors:
-            numbers: Sequence[int] = (await select(self._driver, caller, selectors)).numbers()
-        else:
-            numbers = await self._driver.read(lambda core: visible_jobs(core, caller).numbers())
+        if not selectors or "all" in selectors:
+            return ListedJobs(*await newest(self._driver, VisibleJobs.owner_of(caller), states, below or None, limit))
+        numbers = (await select(self._driver, caller, selectors)).numbers()
         newest_first = numbers[: bisect_left(numbers, below) if below else len(numbers)][::-1]
-        jobs, looked = await page(self._driver.read, newest_first, states=states, limit=limit)
+        jobs, looked, _ = await page(self._driver, newest_first, states=states, limit=limit)
         return ListedJobs(jobs, newest_first[looked - 1] if looked < len(newest_first) else 0)
 
     async def show(self, caller: Caller, selector: str, skip: int = 0, most: int = 0) -> ShownJob:
@@ -109,11 +113,12 @@ class JobOperations:
             if selection.attempts[number, index] != last:  # it has ended, and another may run
                 selection.leave_out(number, index)
         for at in range(0, len(numbers), JOBS_AT_ONCE):
-            targets = [selection.target(number) for number in numbers[at : at + JOBS_AT_ONCE]]
+            unfinished = await unfinished_of(self._driver, numbers[at : at + JOBS_AT_ONCE])
+            targets = list(map(selection.target, unfinished))
             await asyncio.sleep(0)
             await self._driver.read(partial(_refuse_crumbs, targets))
             cancelled += await cancel(self._driver, targets, by, grace, reason)
-        jobs, looked = await page(self._driver.read_after, numbers)
+        jobs, looked, _ = await page(self._driver, numbers, after=True)
         return CancelledJobs(jobs, cancelled, looked < len(numbers))
 
     async def _one_target(self, caller: Caller, selector: str) -> tuple[Target, int]:
@@ -131,8 +136,8 @@ class JobOperations:
 def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:
     """Conflict where single tasks of a job were cancelled again and again, until it takes much memory."""
     for number, ranges in targets:
-        job = core.jobs[number]
-        if ranges and len(ranges) > FEW_RANGES and job.live and job.pieces > MOST_PIECES:
+        job = core.jobs.get(number)  # None: it has ended meanwhile
+        if job and ranges and len(ranges) > FEW_RANGES and job.live and job.pieces > MOST_PIECES:
             raise Conflict(
                 f"job {number} is in more than {MOST_PIECES} pieces by now: cancel all of it, or tasks next to "
                 "each other"
@@ -150,7 +155,3 @@ async def _check(spec: JobSpec) -> None:
 def _judge(spec: JobSpec) -> None:
     validate(spec)
     check_name(spec.name)
-
-
-def _view_of(number: int) -> Callable[[SchedulerCore], JobView]:
-    return lambda core: job_view(core, number)

@@ -12,6 +12,7 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select_some
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.output.files import NewOutput, OutputFiles
 from cluster.scheduler.output.locating import Piece, Sources, Wish
 from cluster.scheduler.output.reader import ReaderPosition, read_tasks
@@ -51,10 +52,11 @@ class OutputOperations:
         if position and position.job in numbers:
             numbers = numbers[numbers.index(position.job) :]
         for target in map(selection.target, numbers):
-            spec = await self._driver.read(_spec_of(target.job))
+            job = JobReader(self._driver, target.job)
+            spec = await job.spec()
             begin = _begin(position, spec) if position and position.job == target.job else None
             for tasks in target.ranges or (Range(0, spec.task_count),):
-                reading = read_tasks(self._driver, self._sources, target.job, tasks, wish, begin)
+                reading = read_tasks(self._driver, self._sources, job, tasks, wish, begin)
                 async with aclosing(reading) as pieces:
                     async for index, attempt, piece in pieces:
                         if attempt == selection.attempts.get((target.job, index), attempt):
@@ -63,8 +65,8 @@ class OutputOperations:
     async def new(self, caller: Caller, key: AttemptKey) -> NewOutput:
         """For the output of an attempt of the worker that calls, to be kept. NotFound unless that is, or was, its."""
         await self._check_is_its_own(key, caller.identity.name)
-        cap = await self._driver.read(lambda core: core.jobs[key.job].record.spec.max_output)
-        return self._files.new(key, cap)
+        spec = await JobReader(self._driver, key.job).spec()
+        return self._files.new(key, spec.max_output)
 
     async def _check_is_its_own(self, key: AttemptKey, worker_id: str) -> None:
         def holds(core: SchedulerCore) -> bool:

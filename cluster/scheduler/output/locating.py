@@ -15,6 +15,7 @@ from cluster.domain.base.gap_line import gap_line
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.output.files import OutputFiles, tail_of
 from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import SessionLines
@@ -108,15 +109,13 @@ class Sources:
         """As the worker sends it. NotFound when it has no such output, Unreachable when it cannot be asked."""
         line = self._sessions.line_of(worker_id)
         if line is None:
-            name, number = await self._driver.read(
-                lambda core: (
-                    core.workers[worker_id].record.name,
-                    core.jobs[key.job].record.spec.number_of(key.index),
-                )
-            )
+            number = (await JobReader(self._driver, key.job).spec()).number_of(key.index)
+            worker = await self._driver.read(lambda core: core.workers.get(worker_id))
+            if worker is None:
+                raise NotFound(f"worker {worker_id}, which had the output of {key.shown(number)}, was removed")
             raise Unreachable(
-                f"the output of {key.shown(number)} is on worker {name}, which is not connected; try again when it is "
-                "back"
+                f"the output of {key.shown(number)} is on worker {worker.record.name}, which is not connected; try "
+                "again when it is back"
             )
         wanted = scheduler_pb2.OpenOutput(
             job=key.job,

@@ -12,10 +12,11 @@ from functools import partial
 from cluster.domain.base.errors import NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.job import Job
 from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.domain.job.states import ENDED
-from cluster.domain.scheduler.core import SchedulerCore
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.output.locating import FROM_THE_START, LOST, Piece, Sources, Wish
 from cluster.store.interface import Store
 
@@ -38,7 +39,7 @@ class ReaderPosition:
 
 
 async def read_tasks(
-    driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish, position: ReaderPosition | None = None
+    driver: Driver, sources: Sources, job: JobReader, tasks: Range, wish: Wish, position: ReaderPosition | None = None
 ) -> AsyncGenerator[Output, None]:
     """The output of some tasks of a job, one after another; what comes after `position`."""
     index, waiting_since = tasks.start, -PATIENCE  # for the first task nobody waits
@@ -48,12 +49,13 @@ async def read_tasks(
             async with aclosing(_TaskReader(driver, sources, job, wish, position).read()) as reading:
                 async for piece in reading:
                     yield piece
-    async with aclosing(driver.watchers.changes([job], PATIENCE)) as changes:
+    async with aclosing(driver.watchers.changes([job.number], PATIENCE)) as changes:
         while index < tasks.stop:
-            ended, untouched = await driver.read(partial(_look_ahead, job, Range(index, tasks.stop)))
+            some = Range(index, tasks.stop)
+            ended, untouched = await job.read(partial(_look_ahead, tasks=some))
             patient = wish.follow and driver.clock().mono < waiting_since + PATIENCE
             if ended and wish.tail_lines is None:
-                reading = _read_ended(driver, sources, job, Range(index, ended), wish)
+                reading = _read_ended(driver, sources, job.number, Range(index, ended), wish)
                 index = ended
             elif untouched and not wish.follow:
                 index = untouched
@@ -70,10 +72,9 @@ async def read_tasks(
             waiting_since = driver.clock().mono
 
 
-def _look_ahead(number: int, tasks: Range, core: SchedulerCore) -> tuple[int, int]:
+def _look_ahead(job: Job, tasks: Range) -> tuple[int, int]:
     """How far the first of these tasks are alike: (where those end that have ended, where those end that were never
     begun), 0 for none."""
-    job = core.jobs[number]
     stop = min(tasks.stop, tasks.start + BATCH)
     ended = IntervalSet(piece for state in ENDED for piece in job.sets[state].overlap(tasks.start, stop))
     if tasks.start in ended:
@@ -104,7 +105,7 @@ async def _read_ended(
 class _TaskReader:
     """Reads one task's attempts one after another."""
 
-    def __init__(self, driver: Driver, sources: Sources, job: int, wish: Wish, position: ReaderPosition) -> None:
+    def __init__(self, driver: Driver, sources: Sources, job: JobReader, wish: Wish, position: ReaderPosition) -> None:
         self._driver = driver
         self._sources = sources
         self._job = job
@@ -116,7 +117,7 @@ class _TaskReader:
         self._moved = False  # the task is not where it was any more when its worker had nothing of it, or had gone
 
     async def read(self) -> AsyncGenerator[Output, None]:
-        async with aclosing(self._driver.watchers.changes([self._job])) as changes:
+        async with aclosing(self._driver.watchers.changes([self._job.number])) as changes:
             async for _ in changes:
                 self._moved = True
                 while self._moved:
@@ -129,7 +130,7 @@ class _TaskReader:
     async def _read_on(self) -> AsyncGenerator[tuple[int, Piece], None]:
         """All that is to be had before the task changes again."""
         self._moved = False
-        self._over, worker_id, attempt = await self._driver.read(self._where)
+        self._over, worker_id, attempt = await self._where()
         # Asked after the core, so that every end that the core knows of is among them.
         ended = await self._driver.fetch(self._outputs)
         if self._wish.tail_lines is not None:
@@ -151,7 +152,7 @@ class _TaskReader:
                     yield attempt, piece
 
     async def _read_live(self, worker_id: str, attempt: int) -> AsyncGenerator[Piece, None]:
-        key = AttemptKey(self._job, self._index, attempt)
+        key = AttemptKey(self._job.number, self._index, attempt)
         try:
             async with aclosing(self._sources.live(key, worker_id, self._wish, dict(self._given))) as pieces:
                 async for piece in pieces:
@@ -161,7 +162,7 @@ class _TaskReader:
         except (NotFound, Unreachable) as error:
             # It has not begun or has just ended, or its worker is away. What follows is a change, for which only a
             # follower waits; others would take one that has ended for silent, or for out of reach.
-            self._moved = await self._driver.read(self._where) != (False, worker_id, attempt)
+            self._moved = await self._where() != (False, worker_id, attempt)
             resumable = self._wish.tail_lines is None or not any(self._given.values())
             if isinstance(error, Unreachable) and not (resumable and (self._moved or self._wish.follow)):
                 raise
@@ -169,18 +170,22 @@ class _TaskReader:
 
     def _outputs(self, store: Store) -> list[tuple[TaskEnd, SmallOutput | None]]:
         """The ends of the task, each with its output if it was small."""
-        ends = store.ends_of_task(self._job, self._index)  # first: there may be a commit before the next question
-        small = {output.attempt: output for output in store.small_outputs(self._job, self._index, self._index + 1)}
+        job, index = self._job.number, self._index
+        ends = store.ends_of_task(job, index)  # first: there may be a commit before the next question
+        small = {output.attempt: output for output in store.small_outputs(job, index, index + 1)}
         return [(end, small.get(end.attempt)) for end in ends]
 
     def _next_attempt(self, shown: int) -> None:
         self._shown = shown
         self._given = dict(FROM_THE_START)
 
-    def _where(self, core: SchedulerCore) -> tuple[bool, str, int]:
+    async def _where(self) -> tuple[bool, str, int]:
         """(whether the task has ended, the worker that holds it, in which attempt)"""
-        job = core.jobs[self._job]
-        for (worker_id, attempt), tasks in job.held.items():
-            if self._index in tasks:
-                return False, worker_id, attempt
-        return any(self._index in job.sets[state] for state in ENDED), "", 0
+        return await self._job.read(lambda job: _place_of(job, self._index))
+
+
+def _place_of(job: Job, index: int) -> tuple[bool, str, int]:
+    for (worker_id, attempt), tasks in job.held.items():
+        if index in tasks:
+            return False, worker_id, attempt
+    return any(index in job.sets[state] for state in ENDED), "", 0

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import KEPT, TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -14,6 +14,7 @@ from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.packing import (
     pack_attempts,
+    pack_env,
     pack_held,
     pack_set,
     pack_spec,
@@ -28,10 +29,18 @@ Row = tuple[Any, ...]  # as sqlite3 has it
 
 
 def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
-    yield sql.PUT_JOB, (record.number, record.id, record.owner, pack_spec(record.spec), record.submitted_at)
-    if record.spec.lines:
-        yield sql.PUT_LINES, (record.number, record.spec.lines)
+    spec, lines = record.spec, record.spec.task_count if record.spec.lines else 0
+    row = (record.number, record.id, record.owner, pack_spec(spec), record.submitted_at, spec.name, lines)
+    yield sql.PUT_JOB, row
+    if spec.env:
+        yield sql.PUT_ENV, (record.number, pack_env(spec.env))
+    if lines:
+        yield sql.PUT_LINES, (record.number, spec.lines)
     yield sql.RAISE_NEXT_JOB_NUMBER, (record.number,)
+
+
+def _ended(e: JobEnded) -> Iterator[tuple[str, Row]]:
+    yield sql.END_JOB, (e.state.value, e.number)
 
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
@@ -90,6 +99,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
     JobProgress: _progress,
     JobChunk: _chunk,
+    JobEnded: _ended,
     OkEnds: _ok_ends,
     TaskEnd: _end,
     SmallOutput: _output,
@@ -101,10 +111,10 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
 }
 
 
-def job_from_row(row: Row) -> tuple[JobRecord, JobProgress]:
-    """One row of LOAD_JOBS."""
-    number, job_id, owner, spec, submitted_at, lines = row[:6]
-    return JobRecord(number, job_id, owner, unpack_spec(spec, lines), submitted_at), progress_from_row(row[6:])
+def record_from_row(row: Row) -> JobRecord:
+    """One row with RECORD_COLUMNS."""
+    number, job_id, owner, spec, submitted_at, line_count, env, lines = row
+    return JobRecord(number, job_id, owner, unpack_spec(spec, env, lines, line_count), submitted_at)
 
 
 def progress_from_row(row: Row) -> JobProgress:

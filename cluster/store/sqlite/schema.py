@@ -118,6 +118,27 @@ MIGRATIONS = (
     CREATE INDEX users_by_age ON users (created, name);
     CREATE INDEX enrolments_by_token ON enrolments (token, joined, kind, name, id);
     """,
+    """
+    -- What jobs are found by: the name, what they have ended as (a TaskState; 0: they have not). Also how many lines
+    -- they have. The environment is apart, as the lines are: lists need neither. (Python does what is in JSON.)
+    ALTER TABLE jobs ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN state INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN line_count INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE job_env (job INTEGER PRIMARY KEY, env TEXT NOT NULL);
+    INSERT INTO job_env SELECT number, env_of(spec) FROM jobs WHERE env_of(spec) != '';
+    UPDATE jobs SET line_count = coalesce((SELECT lines_in(lines) FROM job_lines WHERE job = number), 0);
+    UPDATE jobs SET name = name_of(spec), spec = spec_without_env(spec), state = coalesce((
+        SELECT CASE
+            WHEN NOT ended_at THEN 0
+            WHEN length(failed) OR EXISTS (SELECT 1 FROM job_chunks WHERE job = number AND length(failed)) THEN 7
+            WHEN length(cancelled) OR EXISTS (SELECT 1 FROM job_chunks WHERE job = number AND length(cancelled)) THEN 8
+            ELSE 6 END
+        FROM job_progress WHERE job = number
+    ), 0);
+    CREATE INDEX jobs_by_state ON jobs (state, number);
+    CREATE INDEX jobs_by_owner ON jobs (owner, state, number);
+    CREATE INDEX jobs_by_name ON jobs (name, owner, number) WHERE name != '';
+    """,
 )
 
 
@@ -152,8 +173,10 @@ PUT_META = _upsert("meta", "key", "value", keys=1)
 # Job numbers are never used again, even if jobs are deleted one day.
 RAISE_NEXT_JOB_NUMBER = "UPDATE meta SET value = max(value, ? + 1) WHERE key = 'next_job_number'"
 
-JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at")
+JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at", "name", "line_count")
 PUT_JOB = _upsert("jobs", *JOB_COLUMNS, keys=1)
+END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
+PUT_ENV = _upsert("job_env", "job", "env", keys=1)
 PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
 
 SET_COLUMNS = (*(state.word for state in KEPT), "held", "attempts", "cancelling")
@@ -163,13 +186,25 @@ PROGRESS_COLUMNS = (
 )
 PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 
-# All jobs with their lines and progress, as a start needs them.
-LOAD_JOBS = f"""
-    SELECT {", ".join(f"jobs.{c}" for c in JOB_COLUMNS)}, coalesce(lines, x''),
-           {", ".join(f"job_progress.{c}" for c in PROGRESS_COLUMNS)}
-    FROM jobs JOIN job_progress ON job_progress.job = number LEFT JOIN job_lines ON job_lines.job = number
-    ORDER BY number
-"""  # noqa: S608 (no input)
+_WHOLE = "coalesce(env, ''), coalesce(lines, x'')"
+_LARGE = "LEFT JOIN job_env ON job_env.job = number LEFT JOIN job_lines ON job_lines.job = number"
+_RECORD = "number, id, owner, spec, submitted_at, line_count"
+# One job, without its environment and lines, and with them; and which has a UUID.
+GET_JOB = f"SELECT {_RECORD}, '', x'' FROM jobs WHERE number = ?"  # noqa: S608 (no input)
+GET_WHOLE_JOB = f"SELECT {_RECORD}, {_WHOLE} FROM jobs {_LARGE} WHERE number = ?"  # noqa: S608 (no input)
+GET_NUMBER = "SELECT number FROM jobs WHERE id = ?"
+# All that have not ended, as a start needs them.
+LOAD_JOBS = f"SELECT {_RECORD}, {_WHOLE} FROM jobs {_LARGE} WHERE state = 0 ORDER BY number"  # noqa: S608 (no input)
+HIGHEST_ID = "SELECT max(id) FROM jobs"
+
+# Numbers of jobs, the highest first: of all, of those in one state, of an owner's in one state; below a number, at most
+# so many. And all of a name, of one owner or of any.
+_NUMBERS = "SELECT number FROM jobs WHERE {where} AND number < :below ORDER BY number DESC LIMIT :most"
+LIST_ALL = _NUMBERS.format(where="true")
+LIST_IN_STATE = _NUMBERS.format(where="state = :state")
+LIST_OWNED = _NUMBERS.format(where="owner = :owner AND state = :state")
+LIST_NAMED = "SELECT number FROM jobs WHERE name = :name AND name != '' ORDER BY number"
+LIST_NAMED_OWNED = "SELECT number FROM jobs WHERE name = :name AND name != '' AND owner = :owner ORDER BY number"
 
 GET_PROGRESS = f"SELECT {', '.join(PROGRESS_COLUMNS)} FROM job_progress WHERE job = ?"  # noqa: S608 (no input)
 

@@ -11,13 +11,15 @@ so on a full disk everything can be read.
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from heapq import nlargest
 from pathlib import Path
 from typing import Any
 
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.identity import IdentityKind
@@ -27,7 +29,10 @@ from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.store.packing import large_among, unpack_ok
 from cluster.store.sqlite import rows
 from cluster.store.sqlite import schema as sql
+from cluster.store.sqlite.faults import explain, lacks_room, may_heal
+from cluster.store.sqlite.migrating import migrate
 
+_BEYOND = 1 << 62  # any job's number
 _BUSY_TIMEOUT = 5.0  # seconds to wait for another process's transaction, such as a backup's
 
 
@@ -59,6 +64,7 @@ class SqliteStore:
                     int(self._meta("next_job_number") or 1),
                     self._load_jobs(),
                     [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
+                    self._writer.execute(sql.HIGHEST_ID).fetchone()[0] or "",
                 )
                 self._claim()
         except StoreTroubled:
@@ -70,8 +76,9 @@ class SqliteStore:
 
     def _load_jobs(self) -> list[tuple[JobRecord, JobProgress]]:
         """Inside the caller's transaction."""
-        jobs = map(rows.job_from_row, self._writer.execute(sql.LOAD_JOBS))
-        return [(record, _whole(self._writer, progress)) for record, progress in jobs]
+        records = map(rows.record_from_row, self._writer.execute(sql.LOAD_JOBS))
+        found = ((record, _progress(self._writer, record.number)) for record in records)
+        return [(record, progress) for record, progress in found if progress]
 
     def commit(self, items: Sequence[Item]) -> None:
         batches: dict[str, list[rows.Row]] = {}
@@ -89,10 +96,34 @@ class SqliteStore:
             if self._is_alone:
                 self._open_again()
 
+    def numbers(
+        self, owner: str | None, states: Collection[TaskState] = (), below: int | None = None, most: int | None = None
+    ) -> list[int]:
+        page = {"owner": owner, "below": _BEYOND if below is None else below, "most": -1 if most is None else most}
+        if owner is None and not states:
+            return [number for (number,) in self._read(sql.LIST_ALL, page)]
+        wanted = [0, *(state.value for state in states or TaskState if state.ended)]  # 0: it has not ended
+        statement = sql.LIST_IN_STATE if owner is None else sql.LIST_OWNED
+        with self._reading() as db, _transaction(db, "BEGIN"):  # all as of one commit
+            found = [number for state in wanted for (number,) in db.execute(statement, {**page, "state": state})]
+        return nlargest(len(found) if most is None else most, found)
+
+    def numbers_of_name(self, name: str, owner: str | None) -> list[int]:
+        statement = sql.LIST_NAMED if owner is None else sql.LIST_NAMED_OWNED
+        return [number for (number,) in self._read(statement, {"name": name, "owner": owner})]
+
+    def number_of_id(self, job_id: str) -> int | None:
+        return next((number for (number,) in self._read(sql.GET_NUMBER, (job_id,))), None)
+
+    def records(self, jobs: Sequence[int], *, whole: bool = False) -> list[JobRecord]:
+        statement = sql.GET_WHOLE_JOB if whole else sql.GET_JOB
+        with self._reading() as db:
+            found = [row for job in sorted(jobs) for row in db.execute(statement, (job,))]
+        return [rows.record_from_row(row) for row in found]
+
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
         with self._reading() as db, _transaction(db, "BEGIN"):  # all as of one commit
-            found = (row for job in sorted(jobs) for row in db.execute(sql.GET_PROGRESS, (job,)))
-            return [_whole(db, rows.progress_from_row(row)) for row in found]
+            return [progress for job in sorted(jobs) if (progress := _progress(db, job))]
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         # In order, because nothing follows a success. It is asked for first, because there may be a commit before the
@@ -157,7 +188,7 @@ class SqliteStore:
             self._is_alone = False
         except sqlite3.Error as error:
             self._writer.close()
-            if not _lacks_room(error):
+            if not lacks_room(error):
                 raise
             self._writer = self._reader = _connect_alone(self._path)
             self._is_alone = True
@@ -169,7 +200,7 @@ class SqliteStore:
             self._writer.execute("PRAGMA journal_mode = WAL")
             self._writer.execute("PRAGMA synchronous = FULL")
             with _transaction(self._writer):
-                self._migrate()
+                migrate(self._writer, self._path)
                 self._belong_to(self._cluster_id)
         except BaseException:
             self._writer.close()
@@ -211,26 +242,6 @@ class SqliteStore:
         row = self._writer.execute(sql.GET_META, (key,)).fetchone()
         return row[0] if row else None
 
-    def _migrate(self) -> None:
-        """Brings the schema up to date, inside the caller's transaction: all of it or nothing."""
-        (application,) = self._writer.execute("PRAGMA application_id").fetchone()
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        (objects,) = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if objects and application != sql.APPLICATION_ID:
-            raise StoreFailed(f"{self._path} is a database of another program: move it away")
-        if version > len(sql.MIGRATIONS):
-            raise StoreFailed(
-                f"{self._path} was written by a newer cluster (schema {version}, this one knows "
-                f"{len(sql.MIGRATIONS)}): start that version instead"
-            )
-        if (application, version) == (sql.APPLICATION_ID, len(sql.MIGRATIONS)):
-            return
-        for migration in sql.MIGRATIONS[version:]:
-            for statement in migration.split(";\n"):  # executescript would commit the caller's transaction
-                self._writer.execute(statement)
-        self._writer.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
-        self._writer.execute(f"PRAGMA user_version = {len(sql.MIGRATIONS)}")
-
     def _belong_to(self, cluster_id: str) -> None:
         present = self._meta("cluster_id")
         if present is None:
@@ -244,8 +255,10 @@ class SqliteStore:
         try:
             yield
         except sqlite3.Error as error:
-            kind = StoreTroubled if _may_heal(error, self._path) else StoreFailed
-            raise kind(f"the database {self._path} cannot be {what}: {_explain(error, self._path)}") from error
+            kind = StoreTroubled if may_heal(error, self._path) else StoreFailed
+            raise kind(
+                f"the database {self._path} cannot be {what}: {explain(error, self._path, _BUSY_TIMEOUT)}"
+            ) from error
 
 
 def _page(after: str, most: int | None) -> dict[str, Any]:
@@ -266,7 +279,7 @@ def stored_cluster_id(path: Path) -> str | None:
         finally:
             db.close()
     except sqlite3.Error as error:
-        raise StoreFailed(f"the database {path} cannot be read: {_explain(error, path)}") from error
+        raise StoreFailed(f"the database {path} cannot be read: {explain(error, path, _BUSY_TIMEOUT)}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -287,23 +300,21 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         db.close()
-        if not _lacks_room(error):
+        if not lacks_room(error):
             raise
         return _connect_alone(path)
     return db
 
 
-def _lacks_room(error: sqlite3.Error) -> bool:
-    """Whether that is what it may be: SQLite calls it an I/O error where a file that is mapped cannot grow, and where
-    no file can be made it cannot open one."""
-    return _kind(getattr(error, "sqlite_errorcode", 0)) in _NO_ROOM
-
-
-def _whole(db: sqlite3.Connection, progress: JobProgress) -> JobProgress:
-    """With its chunks, inside the caller's transaction."""
+def _progress(db: sqlite3.Connection, job: int) -> JobProgress | None:
+    """As it was saved last, with its chunks; inside the caller's transaction."""
+    row = db.execute(sql.GET_PROGRESS, (job,)).fetchone()
+    if row is None:
+        return None
+    progress = rows.progress_from_row(row)
     if not progress.chunked:
         return progress
-    return joined(progress, [rows.chunk_from_row(row) for row in db.execute(sql.GET_CHUNKS, (progress.number,))])
+    return joined(progress, [rows.chunk_from_row(row) for row in db.execute(sql.GET_CHUNKS, (job,))])
 
 
 @contextmanager
@@ -317,51 +328,3 @@ def _transaction(db: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iter
         if db.in_transaction:  # some errors (disk full, I/O) have rolled it back already
             db.execute("ROLLBACK")
         raise
-
-
-# Kinds of errors that go away: with room, with a better disk, when another process lets go.
-_PASSING = (
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_NOMEM,
-)
-_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-_NEVER = (sqlite3.SQLITE_IOERR_CORRUPTFS,)
-
-
-def _may_heal(error: sqlite3.Error, path: Path) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0)
-    return _kind(code) in _PASSING and code not in _NEVER and not _is_read_only(path)
-
-
-def _kind(code: int) -> int:
-    return code & 0xFF  # the low byte; the rest is its detail
-
-
-def _is_read_only(path: Path) -> bool:
-    """Whether the file system was mounted so, as the kernel does with one whose disk reports errors."""
-    try:
-        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
-
-
-def _explain(error: sqlite3.Error, path: Path) -> str:
-    """SQLite's words for people, with what to do."""
-    if _is_read_only(path):
-        return "its file system is mounted read-only; mount it writable, if its disk is well, and start again"
-    match _kind(getattr(error, "sqlite_errorcode", 0)):
-        case sqlite3.SQLITE_FULL:
-            return "the disk is full; make room"
-        case sqlite3.SQLITE_IOERR:
-            return f"the disk reports an error ({error.sqlite_errorname})"
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return f"it is damaged ({error}); bring it back from a backup, or move it away to start empty"
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return f"another process has held it for {_BUSY_TIMEOUT:g} s"
-        case _:
-            return str(error)

@@ -41,6 +41,9 @@ class _StoredJobs:
         self._store = store
         self.numbers = store.numbers
 
+    def last(self, owner: str | None) -> int | None:
+        return max(self.numbers(owner), default=None)
+
     def record(self, number: int) -> JobRecord | None:
         job = self._store.get(number)
         return job.record if job else None
@@ -49,9 +52,9 @@ class _StoredJobs:
         job = self._store.by_id(job_id)
         return job.number if job else None
 
-    def numbers_of_name(self, name: str) -> Sequence[int]:
+    def numbers_of_name(self, name: str, owner: str | None) -> Sequence[int]:
         """Looks through all of them."""
-        records = filter(None, map(self.record, self.numbers(None)))
+        records = filter(None, map(self.record, self.numbers(owner)))
         return [record.number for record in records if record.spec.name == name]
 
 

@@ -1,0 +1,73 @@
+"""Jobs for readers, wherever they are: in memory, or once they have ended in the store alone.
+
+A job leaves memory only when its end is on disk, and changes no more then. So whoever misses one in the core finds it
+in the store, complete, however late it looks there.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
+
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.scheduler.driver import Driver
+from cluster.store.interface import Store
+
+T = TypeVar("T")
+
+Jobs = Mapping[int, Job]
+
+
+async def read_jobs(
+    driver: Driver,
+    numbers: Collection[int],
+    view: Callable[[SchedulerCore, Jobs], T],
+    *,
+    whole: bool = False,
+    ended: dict[int, Job] | None = None,
+    after: bool = False,
+) -> T:
+    """As Driver.read, with these jobs, all of which are on disk. An ended one has no environment and no lines (as
+    JobSpec.without_lines) unless they are asked for `whole`. Who reads the same jobs again and again gives the same
+    `ended` each time, empty at first: so the store is asked once for each. `after`: as Driver.read_after."""
+    ended = {} if ended is None else ended
+
+    def look(core: SchedulerCore) -> tuple[list[int], T | None]:
+        jobs = {number: job for number in numbers if (job := core.jobs.get(number) or ended.get(number))}
+        missing = [number for number in numbers if number not in jobs]
+        return (missing, None) if missing else ([], view(core, jobs))
+
+    while True:
+        missing, seen = await (driver.read_after if after else driver.read)(look)
+        if not missing:
+            return seen  # type: ignore[return-value]
+        fetch = driver.fetch_after if after else driver.fetch
+        ended |= await fetch(lambda store, missing=missing: jobs_of(store, missing, whole=whole))  # type: ignore[misc]
+        assert ended.keys() >= set(missing), f"of jobs {missing} some are nowhere"
+
+
+def jobs_of(store: Store, numbers: Collection[int], *, whole: bool = False) -> dict[int, Job]:
+    """As the store has them."""
+    records = {record.number: record for record in store.records(list(numbers), whole=whole)}
+    return {p.number: Job.restored(records[p.number], p) for p in store.progress_of(list(records))}
+
+
+class JobReader:
+    """Reads one job, which is on disk, again and again; the store is asked for it once."""
+
+    def __init__(self, driver: Driver, number: int) -> None:
+        self.number = number
+        self._driver = driver
+        self._ended: dict[int, Job] = {}
+
+    async def read(self, view: Callable[[Job], T]) -> T:
+        return await read_jobs(self._driver, [self.number], lambda _, jobs: view(jobs[self.number]), ended=self._ended)
+
+    async def spec(self) -> JobSpec:
+        """Of an ended job without environment and lines."""
+        return await self.read(lambda job: job.record.spec)
+
+
+async def unfinished_of(driver: Driver, numbers: Collection[int]) -> list[int]:
+    """Those of these jobs, all of which are on disk, that are in memory: no other can change any more."""
+    return await driver.read(lambda core: [number for number in numbers if number in core.jobs])

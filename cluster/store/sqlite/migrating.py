@@ -1,0 +1,62 @@
+"""Bringing an older database up to date."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster.store.interface import StoreFailed
+from cluster.store.sqlite import schema as sql
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Brings the schema up to date, inside the caller's transaction: all of it or nothing. StoreFailed for a database
+    of another program, or of a newer version."""
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (objects,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if objects and application != sql.APPLICATION_ID:
+        raise StoreFailed(f"{path} is a database of another program: move it away")
+    if version > len(sql.MIGRATIONS):
+        raise StoreFailed(
+            f"{path} was written by a newer cluster (schema {version}, this one knows "
+            f"{len(sql.MIGRATIONS)}): start that version instead"
+        )
+    if (application, version) == (sql.APPLICATION_ID, len(sql.MIGRATIONS)):
+        return
+    for name, function in _FUNCTIONS.items():
+        db.create_function(name, 1, function, deterministic=True)
+    for migration in sql.MIGRATIONS[version:]:
+        for statement in migration.split(";\n"):  # executescript would commit the caller's transaction
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {len(sql.MIGRATIONS)}")
+
+
+def _env_of(spec: str) -> str:
+    """As packing.pack_env."""
+    env = json.loads(spec).get("env")
+    return json.dumps(env) if env else ""
+
+
+def _name_of(spec: str) -> str:
+    return str(json.loads(spec).get("name", ""))
+
+
+def _spec_without_env(spec: str) -> str:
+    values = json.loads(spec)
+    values.pop("env", None)
+    return json.dumps(values)
+
+
+def _lines_in(lines: bytes) -> int:
+    return lines.count(b"\n") + 1
+
+
+# What migrations call, for what SQL does not do on every machine, or not exactly.
+_FUNCTIONS: dict[str, Callable[..., str | int]] = {
+    "env_of": _env_of,
+    "name_of": _name_of,
+    "spec_without_env": _spec_without_env,
+    "lines_in": _lines_in,
+}

@@ -1,0 +1,95 @@
+"""A UUID is one job, also when that has ended and is in the store alone."""
+
+from cluster.domain.base.errors import Conflict, Unreachable
+from cluster.domain.job.records import JobEnded, JobRecord
+from cluster.domain.job.states import TaskState
+from cluster.domain.job.target import Target
+from cluster.domain.scheduler.effects import LookUp, Notify, Reply
+from cluster.domain.scheduler.events import CancelRequested, Event, JobSubmitted, LookedUp
+from tests.domain.core_bench import Bench, Effect, failed, ok, spec
+
+
+def submitted(ask: int, job_id: str, owner: str = "alice") -> JobSubmitted:
+    return JobSubmitted(ask, job_id, owner, spec())
+
+
+def said(effects: list[Effect]) -> list[Effect]:
+    return [effect for effect in effects if isinstance(effect, LookUp | Reply)]
+
+
+def with_an_ended_job(job_id: str = "b") -> Bench:
+    bench = Bench()
+    bench.turn(submitted(1, job_id))
+    effects = bench.turn(CancelRequested(2, (Target(1),), "alice"))
+    assert JobEnded(1, TaskState.CANCELLED) in effects
+    bench.core.let_go([1])
+    return bench
+
+
+def test_a_job_that_has_ended_is_in_memory_until_the_store_answers_for_it() -> None:
+    bench = Bench()
+    session = bench.worker("w")
+    bench.turn(submitted(1, "a"), submitted(2, "b"))
+    assert JobEnded(1, TaskState.SUCCEEDED) in bench.report(session, 1, ok=(ok(1, 0, 1),))
+    assert said(bench.turn(submitted(3, "a"))) == [Reply(3, 1)]
+    bench.core.let_go([1])
+    assert list(bench.core.jobs) == [2]
+    assert bench.core.job_of_id("a") is None
+
+
+def test_what_is_said_of_a_job_that_has_left_changes_nothing() -> None:
+    bench = Bench()
+    session = bench.worker("w", 1000)
+    bench.turn(JobSubmitted(1, "a", "alice", spec(2, retries=5)))
+    bench.report(session, 1, ended=(failed(1, 0),))  # a retry is due in a second
+    bench.turn(CancelRequested(2, (Target(1),), "alice"))
+    bench.report(session, 2, ended=(failed(1, 1, reason="cancelled"),))
+    bench.core.let_go([1])
+    events: list[Event] = [CancelRequested(3, (Target(1),), "alice")]
+    assert [e for e in bench.turn(*events) if not isinstance(e, Notify)] == [Reply(3, 0)]
+    assert not [e for e in bench.report(session, 3, ended=(failed(1, 1),)) if isinstance(e, JobEnded)]
+    bench.turn(after=100.0)
+    assert not bench.core.jobs
+
+
+def test_a_uuid_above_all_that_there_have_been_is_new_and_nobody_is_asked() -> None:
+    bench = with_an_ended_job()
+    assert said(bench.turn(submitted(3, "c"))) == [Reply(3, 2)]
+
+
+def test_a_uuid_below_is_looked_up_once_for_all_who_submit_it() -> None:
+    bench = with_an_ended_job()
+    record = bench.records[1]
+    assert said(bench.turn(submitted(3, "b"), submitted(4, "b"), submitted(5, "b", "eve"))) == [LookUp("b")]
+    assert said(bench.turn(submitted(6, "b"))) == []
+    first, second, theirs, last = said(bench.turn(LookedUp("b", record)))
+    assert [first, second, last] == [Reply(3, 1), Reply(4, 1), Reply(6, 1)]
+    assert isinstance(theirs, Reply)
+    assert isinstance(theirs.value, Conflict)
+    assert said(bench.turn(submitted(7, "b"))) == [LookUp("b")], "what was heard once is not kept"
+
+
+def test_of_a_uuid_that_the_store_has_not_the_first_makes_the_job() -> None:
+    bench = with_an_ended_job()
+    bench.turn(submitted(3, "a"), submitted(4, "a"), submitted(5, "a", "eve"))
+    effects = bench.turn(LookedUp("a", None))
+    assert [e.number for e in effects if isinstance(e, JobRecord)] == [2]
+    first, second, theirs = said(effects)
+    assert [first, second] == [Reply(3, 2), Reply(4, 2)]
+    assert isinstance(theirs, Reply)
+    assert isinstance(theirs.value, Conflict)
+
+
+def test_when_the_store_cannot_say_nothing_is_accepted() -> None:
+    bench = with_an_ended_job()
+    bench.turn(submitted(3, "a"), submitted(4, "a"))
+    error = Unreachable("the disk reports an error")
+    assert bench.turn(LookedUp("a", error)) == [Reply(3, error), Reply(4, error)]
+    assert said(bench.turn(submitted(5, "a"))) == [LookUp("a")]
+
+
+def test_a_restart_knows_which_uuids_may_be_taken() -> None:
+    bench = with_an_ended_job()
+    bench.restart()
+    assert not bench.core.jobs
+    assert said(bench.turn(submitted(3, "b"), submitted(4, "c"))) == [LookUp("b"), Reply(4, 2)]
