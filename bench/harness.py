@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -31,7 +32,7 @@ def cluster(cpus: int = 2, where: str | None = None, **variables: str) -> Iterat
 
     Its directory is made in `where`: another file system, say.
     """
-    with _home(where, variables) as env:
+    with home(where, variables) as env:
         call(env, "up", "--cpus", str(cpus))
         try:
             yield env
@@ -43,24 +44,24 @@ def cluster(cpus: int = 2, where: str | None = None, **variables: str) -> Iterat
 def cluster_of_roles(cpus: int = 2, where: str | None = None, **variables: str) -> Iterator[Mapping[str, str]]:
     """The same as a scheduler and a worker that somebody started: as root, jobs run as nobody, each in a directory of
     its own."""
-    with _home(where, variables) as env, ExitStack() as stack:
+    with home(where, variables) as env, ExitStack() as stack:
         for name, *options in (
             ("scheduler", "--listen", "127.0.0.1:0", "--join-listen", "127.0.0.1:0"),
             ("worker", "--listen", "127.0.0.1:0", "--cpus", str(cpus), "--stop-jobs"),
         ):
-            stack.enter_context(_role(env, name, *options))
+            stack.enter_context(role(env, name, *options))
         yield env
 
 
 @contextmanager
-def _home(where: str | None, variables: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+def home(where: str | None = None, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[Mapping[str, str]]:
     with tempfile.TemporaryDirectory(prefix="cluster-bench-", dir=where) as home:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTER_")}
         yield {**clean, "CLUSTER_HOME": home, "PYTHONPATH": str(ROOT), **variables}
 
 
 @contextmanager
-def _role(env: Mapping[str, str], name: str, *options: str) -> Iterator[None]:
+def role(env: Mapping[str, str], name: str, *options: str) -> Iterator[None]:
     reader, writer = os.pipe()
     log = Path(env["CLUSTER_HOME"], f"{name}.log")
     with log.open("wb") as file, os.fdopen(reader) as ready:
