@@ -29,7 +29,7 @@ def test_every_exit_code_stands_in_the_readme() -> None:
 
 
 def test_what_a_job_without_an_exit_code_gets_stands_before_the_table() -> None:
-    chapter = (REPOSITORY / "README.md").read_text().partition("## When something is wrong")[2].partition("| code |")[0]
+    chapter = (REPOSITORY / "README.md").read_text().partition("## Exit codes")[2].partition("| code |")[0]
     told = {int(number) for number in re.findall(r"\b\d+\b", chapter)}
     assert told == {128, NOT_FOUND, NOT_RUNNABLE, LOST_EXIT, CANCELLED_EXIT}
 

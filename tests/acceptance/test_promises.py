@@ -75,7 +75,7 @@ def test_jobs_outlive_a_killed_agent_and_report_to_the_next(daemons: Daemons, tm
 
 
 def test_two_workers_compress_the_standard_library_as_a_loop_does(daemons: Daemons, tmp_path: Path) -> None:
-    """The README's worked example: one task a file, and the results in the files' order."""
+    """The README's example for all of the library: one task a file, and the results in the files' order."""
     daemons.start_worker("w1", "--cpus", "1")
     daemons.start_worker("w2", "--cpus", "1")
     library = Path(sysconfig.get_paths()["stdlib"])

@@ -12,7 +12,7 @@ from tests.docs.pages import blocks
 from tests.patience import PATIENCE
 from tools.environments import REPOSITORY
 
-PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 needs_machines = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
 
