@@ -1,18 +1,17 @@
 """The generated code in `cluster/v1`: made by protoc from `protos/`, committed, and checked to be up to date."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tools.environments import BUILD, REPOSITORY, clean_environ, environment
+from tools import npm
+from tools.environments import REPOSITORY, clean_environ, environment
 
 PROTOS = REPOSITORY / "protos"
 GENERATED = Path("cluster", "v1")
 SERIALIZED = "serialized.py"  # beside what protoc writes
 OF_USERS = ("job", "jobs")  # the files that are in it, each after those that it imports
-BUF = REPOSITORY / "tools" / "buf"
 
 
 def generate(target: Path) -> None:
@@ -60,18 +59,8 @@ def _generated(root: Path) -> dict[str, bytes]:
 
 def buf() -> Path | None:
     """The `buf` of tools/buf/package-lock.json, installed when first needed; None where there is no npm."""
-    npm = shutil.which("npm")
-    if npm is None:
+    modules = npm.modules("buf")
+    if modules is None:
         return None
-    place = BUILD / "buf"
-    stamp = place / "made-from"
-    lock = (BUF / "package-lock.json").read_text()
-    if not stamp.exists() or stamp.read_text() != lock:
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(BUF, place)
-        # By its hash, and without running anything that it brings.
-        install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-        subprocess.run(install, check=True, cwd=place)
-        stamp.write_text(lock)
-    (program,) = place.glob("node_modules/@bufbuild/buf-linux-*/bin/buf")
+    (program,) = modules.glob("@bufbuild/buf-linux-*/bin/buf")
     return program

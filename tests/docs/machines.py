@@ -49,8 +49,8 @@ class Machines:
     """All that a page names. Each is made when it is first asked for; all of them know each other's names."""
 
     def __init__(self, names: list[str], place: Path, files: Mapping[str, Path], environ: Mapping[str, str]) -> None:
-        """`place`: an empty directory. `files`: what each machine has at the beginning, by their paths below its home,
-        which is the working directory. `environ`: what is set there."""
+        """`place`: an empty directory. `files`: files and directories that each machine has at the beginning, by their
+        paths below its home, which is the working directory. `environ`: what is set there."""
         subprocess.run(["mount", "-t", "tmpfs", "machines", place], check=True)
         _ip("link", "add", "switch", "type", "bridge")
         _ip("addr", "add", f"{NETWORK}.{GATEWAY}/24", "dev", "switch")
@@ -81,7 +81,7 @@ class Machines:
         home.mkdir(parents=True)
         for target, source in self._files.items():
             (home / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, home / target)
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, home / target)
         hosts = [f"{NETWORK}.{number} {each}.example {each}\n" for number, each in enumerate(self._names, 1)]
         (root / "etc" / "hosts").write_text("".join(["127.0.0.1 localhost\n", *hosts]))
         (root / "etc" / "resolv.conf").write_text(f"nameserver {NETWORK}.{NOBODY}\n")

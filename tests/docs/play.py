@@ -24,7 +24,7 @@ def main() -> int:
     page, cache, place = map(Path, sys.argv[1:])
     examples = blocks(page.read_text())
     names = list(dict.fromkeys([example.machine for example in examples if example.machine] or [FIRST]))
-    files = {".local/bin/cluster": REPOSITORY / "dist" / "cluster"}
+    files = {".local/bin/cluster": REPOSITORY / "dist" / "cluster", "protos": REPOSITORY / "protos"}
     machines = Machines(names, place, files, _environ(cache))
     answers: list[str] = []  # all words of them
     for example in examples:
@@ -56,7 +56,7 @@ def _play(example: Block, command: Command, machine: Machine, answers: Sequence[
 
 
 def _environ(cache: Path) -> Mapping[str, str]:
-    """What a reader has set, and the Python that has our package."""
+    """What a reader has set, the Python that has our package, and what npm has installed."""
     path = ["/home/you/.local/bin", str(BUILD / "dev" / "bin"), *os.environ["PATH"].split(":"), "/usr/sbin", "/sbin"]
     return {
         "PATH": ":".join(path),
@@ -64,6 +64,7 @@ def _environ(cache: Path) -> Mapping[str, str]:
         "LANG": "C.UTF-8",
         "CLUSTER_CACHE": str(cache),
         "PYTHONPATH": str(REPOSITORY),
+        "NODE_PATH": str(BUILD / "grpc-js" / "node_modules"),
     }
 
 
