@@ -1,4 +1,4 @@
-"""What the README promises of a scheduler that is away for a while, on real processes and real time."""
+"""What docs/reliability.md promises of a scheduler that is away for a while, on real processes and real time."""
 
 import time
 

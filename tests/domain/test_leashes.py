@@ -1,4 +1,4 @@
-"""Who cuts a leash when, and what the README promises of it."""
+"""Who cuts a leash when, and what docs/reliability.md promises of it."""
 
 import pytest
 

@@ -1,0 +1,64 @@
+"""What pages say in tables and links, compared with what it is about."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.base.quantities import parse_duration
+from cluster.domain.scheduler.state import LEASE
+from cluster.domain.session.leashes import lost_after_in_force, survived_absence
+from cluster.domain.trust.identity import Role
+from cluster.rpc.roles import ROLES
+from tools.environments import REPOSITORY
+
+PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PATH = re.compile(r"`((?:tests|cluster|bench|tools|protos|certs|docs)/[\w./-]+)(?:::\w+)?`")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of all tables of a page in docs/, without their heads' marks of code."""
+    lines = (REPOSITORY / "docs" / page).read_text().splitlines()
+    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def test_who_may_do_what_is_what_the_code_lets_pass() -> None:
+    people = (Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER)
+    said = {row[0]: row[1:] for row in rows("security.md") if "/" in row[0]}
+    held = {
+        method.rpartition(".")[2]: ["yes" if role in roles else "" for role in people]
+        for method, roles in ROLES.items()
+    }
+    assert said == held
+
+
+def test_how_long_anybody_may_be_away_is_what_the_leashes_allow() -> None:
+    said = [row for row in rows("reliability.md") if len(row) == 2 and row[1].endswith(" s")]
+    assert len(said) > 2
+    for lost_after, away in said:
+        in_force = lost_after_in_force(parse_duration(lost_after.split()[0]), LEASE)
+        assert math.floor(survived_absence(in_force, LEASE)) == int(away.split()[0]), lost_after
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for link in LINK.findall(text):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in {_anchor(heading) for heading in HEADING.findall(target.read_text())}, link
+    if page.stem in ("README", "jobs", "files", "operations", "grpc", "reliability", "security"):
+        for path in PATH.findall(text):
+            assert (REPOSITORY / path).exists(), path
+
+
+def _anchor(heading: str) -> str:
+    """As the usual hosts of such pages make it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
