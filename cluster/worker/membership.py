@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -55,6 +56,7 @@ class Membership:
         self.state = state
         self.credentials = credentials
         self._refused = asyncio.Event()
+        self._amending = threading.Lock()
 
     def check_room(self) -> None:
         """Unusable where nothing new could be kept."""
@@ -71,11 +73,12 @@ class Membership:
             await asyncio.wait_for(self._refused.wait(), seconds)
 
     def amend(self, **changes: str | int) -> None:
-        """Change the state, on disk first."""
-        state = replace(self.state, **changes)  # type: ignore[arg-type]
-        if state != self.state:
-            save_state(self._directory, state)
-            self.state = state
+        """Change the state, on disk first. Blocks; from any thread."""
+        with self._amending:
+            state = replace(self.state, **changes)  # type: ignore[arg-type]
+            if state != self.state:
+                save_state(self._directory, state)
+                self.state = state
 
     def renewed(self, credentials: Credentials) -> None:
         """Use these from now on."""
@@ -120,7 +123,7 @@ async def keep_renewing(
                 fresh = await new_credentials(present, address())
             else:  # this machine slept, or its clock was set
                 fresh = reissued(present, local_scheduler) or await new_credentials(present, address())
-            membership.renewed(fresh)
+            await asyncio.to_thread(membership.renewed, fresh)
         except ClusterError as error:
             left = max(0.0, present.not_after - time.time()) / 3600
             logger.warning("the certificate was not renewed, %.0f h are left: %s", left, error)

@@ -28,11 +28,12 @@ from cluster.domain.worker.core import WorkerCore
 from cluster.launcher.client import LauncherUnavailable
 from cluster.rpc.convert import home_to_proto
 from cluster.v1 import scheduler_pb2
-from cluster.worker.agent import Agent, Hooks, Scheduler
+from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
 from cluster.worker.disk_space import Disks
 from cluster.worker.expelled_users import ExpelledUsers
 from cluster.worker.home import forget_another_home, home_of
+from cluster.worker.hooks import Hooks, Scheduler
 from cluster.worker.membership import Membership, keep_renewing, reissued
 from cluster.worker.output.files import Outputs
 from cluster.worker.own.door import OwnDoor
@@ -159,7 +160,7 @@ class WorkerService:
             if stop_jobs:
                 await self._unless_it_fails(
                     self._own.stop_all(),
-                    agent.no_launcher_for(LAUNCHER_PATIENCE),
+                    agent.link.absent_for(LAUNCHER_PATIENCE),
                     self._own.unsaved_for(SAVING_PATIENCE),
                 )
                 if not self._own.all_saved:

@@ -6,7 +6,7 @@ so a reader that has stalled holds up neither the session nor anybody else.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
@@ -37,8 +37,8 @@ _Registered = tuple[grpc.aio.Channel, scheduler_pb2.RegisterResponse]
 class SessionCallbacks:
     """What a session tells, each with the session's number."""
 
-    ready: Callable[[int, str], None]  # and the name that the worker has from now on
-    received: Callable[[int, Sequence[Downward]], None]
+    ready: Callable[[int, str], Awaitable[None]]  # and the name that the worker has from now on
+    received: Callable[[int, Sequence[Downward]], Awaitable[None]]
     asked_for_output: Callable[[scheduler_pb2.OpenOutput], None]
     expelled: Callable[[Sequence[ExpelledUser]], None]  # all of them: whom our own API must not let in
     closed: Callable[[int, ClusterError], None]
@@ -135,10 +135,10 @@ class Session:
         stream = stub.Session()
         writer = asyncio.create_task(self._write(stream))
         try:
-            self._listener.ready(self.number, name)
+            await self._listener.ready(self.number, name)
             while (response := await stream.read()) is not grpc.aio.EOF:
                 if commands := messages_from_response(response):
-                    self._listener.received(self.number, commands)
+                    await self._listener.received(self.number, commands)
                 if response.HasField("expelled"):
                     self._listener.expelled(expelled_from_proto(response.expelled))
                 for wanted in response.open_output:

@@ -10,6 +10,7 @@ from pathlib import Path
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.job.spec import JobSpec, for_launcher
 from cluster.domain.launcher.messages import Template
+from cluster.worker.output.lanes import Lanes
 from cluster.worker.scripts import resolve_script
 
 # What a job sees of the agent's own environment. Everything else (keys, tokens, proxies with passwords) stays here.
@@ -64,6 +65,9 @@ def _of_entry(entry: pwd.struct_passwd) -> dict[str, str]:
     return {"HOME": entry.pw_dir, "USER": name, "LOGNAME": name, "SHELL": entry.pw_shell}
 
 
+LOOK = 2.0  # seconds that a look for a script may take
+
+
 @dataclass(frozen=True, slots=True)
 class Templates:
     """Makes templates. `outputs` and `work` hold a directory for each job; `scripts` None: there are none here."""
@@ -73,10 +77,23 @@ class Templates:
     scripts: Path | None
     environment: Mapping[str, str]
     user: RunAs
+    _found: dict[str, tuple[str, str]] = field(
+        default_factory=dict, init=False
+    )  # script: its path, or why there is none
+
+    async def find_script(self, script: str, lanes: Lanes) -> None:
+        """Looks for it in a lane, since the folder may be on a disk that hangs: for the next template that needs it."""
+        try:
+            self._found[script] = await lanes.run(self.find_script, lambda: self._resolved(script), LOOK)
+        except OSError as error:
+            self._found[script] = (
+                "",
+                f"script {script!r}: the worker's scripts folder does not answer: {error.strerror}",
+            )
 
     def make(self, number: int, job_id: str, spec: JobSpec, leash: float | None, shown: int | None = None) -> Template:
-        """The template of a job. What stands in the way is in the template's `refusal`. Touches no file but those of
-        scripts: its directories are made by the launcher's slots, which a disk may hold up.
+        """The template of a job. What stands in the way is in the template's `refusal`. Touches no file, where
+        `find_script` has been asked before: its directories are made by the launcher's slots, which a disk may hold up.
 
         `number` names the directories, and is what the job sees as its own unless `shown` says otherwise.
         """
@@ -101,8 +118,13 @@ class Templates:
         """argv, and why it cannot be run ("" when it can)."""
         if not spec.script:
             return spec.argv, ""
+        found = self._found.pop(spec.script, None)
+        script, refusal = found or self._resolved(spec.script)
+        return ((spec.script,), refusal) if refusal else ((*spec.argv, script, *spec.script_args), "")
+
+    def _resolved(self, script: str) -> tuple[str, str]:
+        """Its path, or why it cannot be run. Blocks."""
         try:
-            script = resolve_script(self.scripts, spec.script)
+            return resolve_script(self.scripts, script), ""
         except ClusterError as error:
-            return (spec.script,), str(error)
-        return (*spec.argv, script, *spec.script_args), ""
+            return "", str(error)

@@ -32,7 +32,8 @@ from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
-from cluster.worker.agent import Agent, Hooks
+from cluster.worker.agent import Agent
+from cluster.worker.hooks import Hooks
 from cluster.worker.output.files import Outputs
 from cluster.worker.output.readers import OutputPhase
 from cluster.worker.own.jobs import OwnJobs, key_of

@@ -519,7 +519,7 @@ def test_small_output_that_cannot_be_read_just_now_is_reported_by_the_next_sessi
 
     async def body() -> None:
         agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, None, Mock())
-        agent._session = session
+        agent._scheduler.session = session
         closed = asyncio.Event()
         session.close.side_effect = lambda _: closed.set()
         with no_descriptor_left():
@@ -537,15 +537,16 @@ def test_a_scheduler_whose_epoch_cannot_be_saved_just_now_is_not_obeyed_but_trie
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run(session: Session) -> None:
-        session._listener.received(session.number, [Welcome(7, 15.0)])
+        await session._listener.received(session.number, [Welcome(7, 15.0)])
 
     async def body() -> None:
         hooks = Mock()
         hooks.save_epoch.side_effect = full = ClusterError("worker.json cannot be written: No space left on device")
         agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, Mock(), hooks)
         agent._perform(OpenSession(1))
-        assert agent._session
-        await agent._session.finished()
+        session = agent._scheduler.session
+        assert session
+        await session.finished()
         assert [type(event) for event in agent._inbox] == [SessionEnded]
         hooks.refused.assert_called_once_with(full)
         agent.close()
@@ -591,7 +592,7 @@ def test_a_launcher_forgets_no_own_jobs_end_before_it_is_on_disk(tmp_path: Path)
 
     async def body() -> None:
         agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, None, hooks)
-        agent.launcher = launcher
+        agent.link.runner = launcher
         for sequence in (4, 6):
             agent._perform(AckJournal(sequence))
         launcher.ack.assert_not_called()

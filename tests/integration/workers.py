@@ -24,12 +24,12 @@ _RUN = """
 import asyncio, dataclasses, json, logging, sys
 from pathlib import Path
 from cluster.domain.base.errors import ClusterError
-from cluster.worker import agent, service
+from cluster.worker import agent, scheduler_link, service
 from cluster.worker.process import WorkerOptions, serve
 from tests.patience import PATIENCE
 
 # Whatever is to be done before it ends, it may take as long as a test.
-agent.KEEPING = agent.GOODBYE = service.QUIT_PATIENCE = PATIENCE
+agent.KEEPING = scheduler_link.GOODBYE = service.QUIT_PATIENCE = PATIENCE
 
 logging.basicConfig(level=logging.INFO)
 fields = json.loads(sys.argv[1])

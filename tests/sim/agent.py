@@ -129,7 +129,7 @@ class Agent:
             self.feed(wm.LauncherReported([self._with_sizes(message)]))
 
     def _with_sizes(self, report: lev.Started | lev.Ended) -> lev.Started | lev.Ended:
-        """As `cluster.worker.agent.Agent._with_sizes`."""
+        """As `cluster.worker.launcher_reports.LauncherReports._with_sizes`."""
         if isinstance(report, lev.Ended) and report.text == SLOT_LOST_TEXT:
             out, err = self.machine.sizes(report.key)
             return report._replace(out=out, err=err)
@@ -227,7 +227,7 @@ class Agent:
             self.process.hear(reads)
 
     def _read(self, session: int, messages: Sequence[Downward]) -> None:
-        """As `cluster.worker.agent.Agent._on_received`: an epoch that cannot be saved is not obeyed."""
+        """As `cluster.worker.scheduler_link`: an epoch that cannot be saved is not obeyed."""
         for message in messages:
             if isinstance(message, Welcome) and message.epoch > self.core.epoch:
                 if self.machine.disk.full:

@@ -83,6 +83,8 @@ class OwnJobs:
         check_name(spec.name)
         refuse_what_needs_a_scheduler(spec)
         await self._agent().expect_room()
+        if spec.script:
+            await self._templates.find_script(spec.script, self._agent().readers.lanes)
         if self._closed:
             raise Unreachable("this worker is being stopped, and takes no more jobs; try again when it is back")
         launcher = self._agent().launcher_or_error()
