@@ -23,6 +23,8 @@ from cluster.domain.worker.messages import (
     SessionEnded,
 )
 from cluster.domain.worker.report_making import SMALL_OUTPUT
+from cluster.worker import scheduler_link
+from cluster.worker import templates as templates_module
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
 from cluster.worker.output import files as outputs_module
@@ -555,6 +557,52 @@ def test_a_scheduler_whose_epoch_cannot_be_saved_just_now_is_not_obeyed_but_trie
     monkeypatch.setattr(Session, "_run", run)
     asyncio.run(body())
     outputs.close()
+
+
+def test_a_disk_that_hangs_while_an_epoch_is_saved_holds_up_no_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session ends, nobody is obeyed, and whatever else the loop does goes on."""
+    answers = threading.Event()
+
+    async def run(session: Session) -> None:
+        await session._listener.received(session.number, [Welcome(7, 15.0)])
+
+    async def body() -> None:
+        hooks = Mock()
+        hooks.save_epoch.side_effect = lambda _: answers.wait(PATIENCE)
+        agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, Mock(), hooks)
+        agent._perform(OpenSession(1))
+        session = agent._scheduler.session
+        assert session
+        await session.finished()
+        assert [type(event) for event in agent._inbox] == [SessionEnded]
+        assert "does not answer" in str(hooks.refused.call_args.args[0])
+        assert not answers.is_set()
+        answers.set()
+        agent.close()
+
+    outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
+    monkeypatch.setattr(Session, "_run", run)
+    monkeypatch.setattr(scheduler_link, "DISK_PATIENCE", 0.05)
+    asyncio.run(body())
+    outputs.close()
+
+
+def test_a_scripts_folder_that_hangs_refuses_the_job_and_holds_up_no_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(templates_module, "resolve_script", lambda *_: answers.wait(PATIENCE))
+    monkeypatch.setattr(templates_module, "LOOK", 0.05)
+    templates = Templates(tmp_path / "jobs", tmp_path / "work", tmp_path, {}, RunAs())
+    lanes = Lanes()
+    asyncio.run(templates.find_script("count.sh", lanes))
+    template = templates.make(1, "id", JobSpec((), script="count.sh"), None)
+    assert "does not answer" in template.refusal
+    assert not answers.is_set()
+    answers.set()
+    lanes.close()
 
 
 def test_output_that_cannot_be_read_just_now_is_pushed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
