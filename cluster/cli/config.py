@@ -26,7 +26,8 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
     First come flags, then CLUSTER_ variables, then the configuration file (TOML, with the sections [client],
     [scheduler] and [worker]), then defaults.
     """
-    from cluster.cli.render import print_json, print_table
+    from cluster.cli.render import print_json
+    from cluster.cli.table import print_table
 
     rows = [*_places(ctx), *_client(), *_role(ctx, "scheduler"), *_role(ctx, "worker")]
     if as_json:

@@ -65,7 +65,8 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     from cluster.cli.connection import client
-    from cluster.cli.render import JOB_HEADS, job_json, job_row, print_json, print_table
+    from cluster.cli.render import JOB_HEADS, job_json, job_row, print_json
+    from cluster.cli.table import print_table
 
     async def work() -> tuple[Job, ...]:
         async with client(ctx) as cluster:
@@ -122,7 +123,8 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
 
 
 def _print_job(job: Job, tasks: Sequence[Task]) -> None:
-    from cluster.cli.render import command_of, iso, options_shown, print_table, state_of, took, why_of
+    from cluster.cli.render import command_of, iso, options_shown, state_of, took, why_of
+    from cluster.cli.table import print_table
 
     now = time.time()
     lines = [task.line for task in tasks]

@@ -1,11 +1,11 @@
-"""Results for people and for programs: tables on a terminal, tab-separated lines in a pipe, JSON when asked for."""
+"""Results for people and for programs: words in columns (cluster.cli.table), JSON when asked for."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.cli.json_text import json_text
@@ -22,51 +22,6 @@ def print_json(value: Any) -> None:
     """One document, indented on a terminal only."""
     terminal = sys.stdout.isatty()
     print(json_text(value, seen=terminal, indent=2 if terminal else None))
-
-
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns on a terminal; in a pipe one line each with tabs between, heads first."""
-    if not sys.stdout.isatty():
-        for row in [heads, *rows]:
-            print("\t".join(printable(cell.replace("\t", " ").replace("\n", " ")) for cell in row))
-        return
-    rows = [[printable(cell) for cell in row] for row in rows]
-    from rich.cells import cell_len
-    from rich.console import Console  # 90 ms, for terminals only
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    natural = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
-    widths = fit(natural, [i == 0 or head == "STATE" for i, head in enumerate(heads)], console.width)
-    shown = [i for i, width in enumerate(widths) if width]
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
-    for i in shown:
-        table.add_column(heads[i], overflow="ellipsis", no_wrap=True, width=widths[i])
-    for row in rows:
-        table.add_row(*(Text(row[i]) for i in shown))
-    console.print(table)
-
-
-GAP = 2  # between two columns
-LEAST = 8  # of a column that gives way: fewer letters than that tell nothing, and cost the others theirs
-
-
-def fit(natural: Sequence[int], kept: Sequence[bool], room: int) -> list[int]:
-    """How wide each column is where they share `room`: the widest give way first, never those that are `kept`. Where
-    they would have less than LEAST each, the last of the others are left out: 0."""
-    widths = [width if keep else min(width, room) for width, keep in zip(natural, kept, strict=True)]
-    giving = [i for i, keep in enumerate(kept) if not keep]
-    while giving and _together(w if keep else min(w, LEAST) for w, keep in zip(widths, kept, strict=True)) > room:
-        widths[giving.pop()] = 0
-    while giving and _together(widths) > room:
-        widths[max(giving, key=lambda i: widths[i])] -= 1
-    return widths
-
-
-def _together(widths: Iterable[int]) -> int:
-    shown = [width for width in widths if width]
-    return sum(shown) + GAP * (len(shown) - 1)
 
 
 def iso(seconds: float) -> str | None:

@@ -44,7 +44,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
 def _print(
     place: Place, workers: Sequence[Worker], running: Sequence[Job], waiting: Sequence[Job], newest: Sequence[Job]
 ) -> None:
-    from cluster.cli.render import ago, command_of, iso, print_table, state_of, why_of
+    from cluster.cli.render import ago, command_of, iso, state_of, why_of
+    from cluster.cli.table import print_table
 
     me = place.credentials
     facts = [

@@ -70,7 +70,8 @@ def create(ctx: click.Context, role: str, user: str, life: float, uses: int, as_
 def list_tokens(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     """List tokens, used up and revoked ones included."""
     from cluster.cli.connection import client
-    from cluster.cli.render import print_json, print_table, token_json
+    from cluster.cli.render import print_json, token_json
+    from cluster.cli.table import print_table
 
     async def work() -> tuple[Token, ...]:
         async with client(ctx) as cluster:

@@ -22,7 +22,8 @@ def user() -> None:
 def list_users(ctx: click.Context, as_json: bool, quiet: bool) -> None:
     """List the users, revoked ones included."""
     from cluster.cli.connection import client
-    from cluster.cli.render import ago, print_json, print_table, user_json
+    from cluster.cli.render import ago, print_json, user_json
+    from cluster.cli.table import print_table
 
     async def work() -> tuple[User, ...]:
         async with client(ctx) as cluster:

@@ -138,7 +138,8 @@ def _serve(options: dict[str, Any]) -> int:
 def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
     """List the workers: state, capacity, use."""
     from cluster.cli.connection import client
-    from cluster.cli.render import print_json, print_table, worker_json
+    from cluster.cli.render import print_json, worker_json
+    from cluster.cli.table import print_table
 
     async def work() -> tuple[Worker, ...]:
         async with client(ctx) as cluster:

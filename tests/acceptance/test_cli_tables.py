@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.cli.render import GAP, LEAST, fit
+from cluster.cli.table import GAP, LEAST, fit, shortened, width_of
 from tests.acceptance.command import Command
 from tests.patience import PATIENCE
 
@@ -41,6 +41,22 @@ def test_a_few_columns_that_can_be_read_are_better_than_many_that_cannot() -> No
     job, state, reason, submitted, took, name, command = fit([3, 9, 13, 10, 5, 12, 40], [True, True] + 5 * [False], 40)
     assert (job, state, reason, submitted) == (3, 9, 12, 10)
     assert (took, name, command) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("short", 8, "short   "),
+        ("as it is", 8, "as it is"),
+        ("rather long", 8, "rather …"),
+        ("日本語の名前", 8, "日本語… "),
+        ("日本語", 6, "日本語"),
+        ("e\u0301te\u0301", 3, "e\u0301te\u0301"),
+    ],
+)
+def test_a_cell_has_its_width_whatever_its_letters_take(text: str, width: int, shown: str) -> None:
+    assert shortened(text, width) == shown
+    assert width_of(shown) == width
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from typing import Any, cast
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.quick.nearby import Nearby
 from cluster.cli.quick.options import JSON, QUIET, Values, of_job, of_list, whole_number
-from cluster.cli.render import JOB_HEADS, job_json, job_row, print_json, print_table
+from cluster.cli.render import JOB_HEADS, job_json, job_row, print_json
+from cluster.cli.table import print_table
 from cluster.client.job_fields import counts_of, job_fields
 from cluster.client.local import Elsewhere, ask
 from cluster.domain.job.states import COUNTED, ENDED, TaskState
