@@ -1,5 +1,6 @@
 """Where the command line begins: the quick commands, and the whole of it for everything else."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ def main() -> NoReturn:
         os._exit(code)
     from cluster.cli.main import main as whole
 
+    gc.enable()
     whole(head_start)
 
 

@@ -1,11 +1,10 @@
 """Durations, sizes and cpus as people read and type them."""
 
 import re
-from decimal import Decimal, InvalidOperation
 
 from cluster.domain.base.errors import InvalidInput
 
-_UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+_UNITS = {"ms": "0.001", "s": "1", "m": "60", "h": "3600", "d": "86400"}  # seconds
 _PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)(?:i?b)?")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -20,7 +19,9 @@ def parse_duration(text: str) -> float:
     units = [unit for _, unit in parts]
     if not parts or "".join(n + u for n, u in parts) != text or len(set(units)) != len(units):
         raise InvalidInput(f"{text!r} is no duration: use seconds, or units as in 90s, 10m, 1h30m, 2d")
-    return float(sum(Decimal(number) * _UNITS[unit] for number, unit in parts))
+    from decimal import Decimal  # 1 ms, which who only formats does without
+
+    return float(sum(Decimal(number) * Decimal(_UNITS[unit]) for number, unit in parts))
 
 
 def format_duration(seconds: float) -> str:
@@ -41,6 +42,8 @@ def format_duration(seconds: float) -> str:
 
 def parse_cpus(text: str) -> int:
     """Thousandths of a cpu from `2`, `0.5`, `1.25`. InvalidInput for anything else, or below 0.001."""
+    from decimal import Decimal, InvalidOperation
+
     try:
         milli = Decimal(text.strip()) * 1000
     except InvalidOperation:
@@ -57,6 +60,8 @@ def format_cpus(millicpus: int) -> str:
 
 def parse_size(text: str) -> int:
     """Bytes of `500`, `64k`, `64M`, `1.5GiB`: binary units, with or without `iB`. InvalidInput for anything else."""
+    from decimal import Decimal
+
     found = _SIZE.fullmatch(text.strip().lower())
     size = Decimal(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else Decimal("0.5")
     if size != int(size) or size >= 2**63:
