@@ -6,6 +6,7 @@ rest is the same for all. The same sources and locks give the same bytes: entrie
 
 import argparse
 import hashlib
+import io
 import lzma
 import os
 import shutil
@@ -31,6 +32,7 @@ MANYLINUX = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 # What starts the file. Nothing of ours is in site-packages, and what is may cost 20 ms and more (.pth files): so Python
 # need not look there (-S), nor at variables and the user's own modules (-I).
 INTERPRETER = "/usr/bin/env -S python3 -S -I"
+TREE = "tree.zip"  # in the archive: what is unpacked at the first start (boot/unpack.py)
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of every entry: the earliest that a zip file can say
 
 
@@ -55,15 +57,14 @@ def pack(machine: str, stage: Path, output: Path) -> None:
     modules = [file for file in _files(tree) if _is_for_one_python(file)]
     _compress([tree / file for file in modules])
 
-    made = stage / output.name
+    made, packed = stage / output.name, stage / "packed"
     built_at = "{}-{:02}-{:02} {:02}:{:02}:{:02}".format(*EPOCH)
     shiv = Environment(built_at=built_at, shiv_version=shiv_version, compile_pyc=False, reproducible=True)
-    create_archive([tree], made, INTERPRETER, "boot:main", shiv)
+    create_archive([tree], packed, INTERPRETER, "boot:main", shiv)
     assert shiv.build_id is not None, "create_archive names the build after what it packed"
+    _nest(packed, licences, made)
     with zipfile.ZipFile(made, "a", zipfile.ZIP_DEFLATED) as archive:
         _add_boot(archive, _contents(machine, shiv.build_id, modules))
-        for file in _files(licences):
-            _add(archive, f"licences/{file}", (licences / file).read_bytes())
     output.parent.mkdir(parents=True, exist_ok=True)
     # Whoever runs the old file meanwhile keeps it whole; `stage` may lie on another file system, hence the two steps.
     fresh = output.with_name(f".{output.name}.{os.getpid()}")
@@ -156,6 +157,25 @@ def _compress(files: list[Path]) -> None:
         list(pool.map(compress, files))
 
 
+def _nest(packed: Path, licences: Path, made: Path) -> None:
+    """Writes shiv's archive anew, with the licences, and with all that is only unpacked in an archive within it: Python
+    reads the list of entries at each start, and a thousand of them cost it 5 ms."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(packed) as source, made.open("wb") as target:
+        target.write(f"#!{INTERPRETER}\n".encode())
+        with zipfile.ZipFile(inner, "w") as tree, zipfile.ZipFile(target, "w") as archive:
+            for entry in source.infolist():
+                if entry.filename.startswith("site-packages/"):
+                    _add(tree, entry.filename, source.read(entry))
+                else:
+                    _add(archive, entry.filename, source.read(entry))
+            for file in _files(licences):
+                _add(tree, f"licences/{file}", (licences / file).read_bytes())
+            tree.close()
+            _add(archive, TREE, inner.getvalue(), zipfile.ZIP_STORED)
+    made.chmod(0o755)
+
+
 def _add_boot(archive: zipfile.ZipFile, contents: dict[str, object]) -> None:
     boot = REPOSITORY / "tools" / "boot"
     for file in _files(boot):
@@ -165,9 +185,9 @@ def _add_boot(archive: zipfile.ZipFile, contents: dict[str, object]) -> None:
     _add(archive, "boot/contents.py", values.encode())
 
 
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+def _add(archive: zipfile.ZipFile, name: str, content: bytes, how: int = zipfile.ZIP_DEFLATED) -> None:
     entry = zipfile.ZipInfo(name, EPOCH)
-    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.compress_type = how
     entry.external_attr = 0o100644 << 16
     archive.writestr(entry, content)
 

@@ -5,6 +5,7 @@ compressed with xz, because with the zip format's deflate the file would be a th
 unpacked. The rest is shiv's: a lock against a second first start, unpacking beside the final place, and one rename.
 """
 
+import io
 import lzma
 import os
 import zipfile
@@ -12,6 +13,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from _bootstrap import extract_site_packages  # shiv's, beside this package in the archive
+
+TREE = "tree.zip"  # in the archive, so that starts need not read the list of all that is in it
 
 
 class _Tailored(zipfile.ZipFile):
@@ -33,7 +36,9 @@ class _Tailored(zipfile.ZipFile):
 
 def unpack(archive: str, place: str) -> None:
     """Unpacks into the directory `place`, which either exists whole afterwards or not at all."""
-    with _Tailored(archive) as tailored:
+    with zipfile.ZipFile(archive) as outer:
+        tree = io.BytesIO(outer.read(TREE))
+    with _Tailored(tree) as tailored:
         extract_site_packages(tailored, Path(place))
 
 
