@@ -8,11 +8,12 @@ with it all of their processes end.
 
 import os
 import select
+import shlex
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tools.environments import BUILD, REPOSITORY
@@ -48,14 +49,18 @@ def missing() -> str | None:
 class Machines:
     """All that a page names. Each is made when it is first asked for; all of them know each other's names."""
 
-    def __init__(self, names: list[str], place: Path, files: Mapping[str, Path], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, names: list[str], place: Path, files: Mapping[str, Path], environ: Mapping[str, str], seen: Sequence[Path]
+    ) -> None:
         """`place`: an empty directory. `files`: files and directories that each machine has at the beginning, by their
-        paths below its home, which is the working directory. `environ`: what is set there."""
+        paths below its home, which is the working directory. `environ`: what is set there.
+        `seen`: directories that it has from here, as they are."""
         subprocess.run(["mount", "-t", "tmpfs", "machines", place], check=True)
         _ip("link", "add", "switch", "type", "bridge")
         _ip("addr", "add", f"{NETWORK}.{GATEWAY}/24", "dev", "switch")
         _ip("link", "set", "switch", "up")
         self._names, self._place, self._files, self._environ = names, place, files, environ
+        self._seen = seen
         self._running: dict[str, Machine] = {}
 
     def __getitem__(self, name: str) -> "Machine":
@@ -72,20 +77,25 @@ class Machines:
             path.mkdir(parents=True)
         options = f"lowerdir=/,upperdir={upper},workdir={work}"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, root], check=True)
-        for path in (REPOSITORY, BUILD.resolve(), Path(sys.base_prefix)):
-            if path.stat().st_dev != os.stat("/").st_dev:  # what is mounted is not below a layer
-                subprocess.run(["mount", "--bind", path, root / path.relative_to("/")], check=True)
         for directory, mode in EMPTY.items():
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode={mode}", "empty", root / directory], check=True)
+        for path in (REPOSITORY, BUILD.resolve(), Path(sys.base_prefix), *self._seen):
+            within = root / path.relative_to("/")  # hidden, where it is mounted or lies in one of those
+            within.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["mount", "--bind", path, within], check=True)
         home = root / "home" / "you"
         home.mkdir(parents=True)
         for target, source in self._files.items():
             (home / target).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy)(source, home / target)
         hosts = [f"{NETWORK}.{number} {each}.example {each}\n" for number, each in enumerate(self._names, 1)]
-        (root / "etc" / "hosts").write_text("".join(["127.0.0.1 localhost\n", *hosts]))
-        (root / "etc" / "resolv.conf").write_text(f"nameserver {NETWORK}.{NOBODY}\n")
-        (root / "etc" / "machine-id").write_text(f"{self._names.index(name) + 1:032x}\n")
+        resolver = f"nameserver {NETWORK}.{NOBODY}\n"
+        machine_id = f"{self._names.index(name) + 1:032x}\n"
+        texts = {"hosts": "".join(["127.0.0.1 localhost\n", *hosts]), "resolv.conf": resolver, "machine-id": machine_id}
+        for file, text in texts.items():
+            path = root / "etc" / file
+            path.unlink(missing_ok=True)  # it may be a link, which from here would lead out of the machine
+            path.write_text(text)
         return root
 
 
@@ -111,10 +121,12 @@ class Machine:
         self._tell("cd; unset NAME ROOT ADDRESS GATEWAY OLDPWD")
 
     def write(self, file: str, text: str) -> None:
-        """A file; relative paths are below the home, which is where commands start."""
-        path = self.root / file.removeprefix("/") if file.startswith("/") else self.home / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        """A file, as a command there would write it."""
+        (self.root / "tmp" / ".file").write_text(text)
+        code, answer = self.run(
+            f"mkdir -p {shlex.quote(os.path.dirname(file) or '.')} && cp /tmp/.file {shlex.quote(file)}"
+        )
+        assert code == 0, answer
 
     def run(self, command: str) -> tuple[int, str]:
         """Its exit code and what it has written to both streams."""

@@ -25,7 +25,7 @@ def main() -> int:
     examples = blocks(page.read_text())
     names = list(dict.fromkeys([example.machine for example in examples if example.machine] or [FIRST]))
     files = {".local/bin/cluster": REPOSITORY / "dist" / "cluster", "protos": REPOSITORY / "protos"}
-    machines = Machines(names, place, files, _environ(cache))
+    machines = Machines(names, place, files, _environ(cache), [cache])
     answers: list[str] = []  # all words of them
     for example in examples:
         machine = machines[example.machine or names[0]]
