@@ -1,6 +1,7 @@
 """Every example of every page of documentation does what the page says, on machines made for it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,12 @@ from tools import npm
 from tools.environments import REPOSITORY
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+# Tools that a page uses, and the packages that have them.
+NEEDED = {
+    "README": {"xz": "xz-utils"},
+    "grpc": {"node": "nodejs", "npm": "npm"},
+    "operations": {"systemd-analyze": "systemd"},
+}
 needs_machines = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
 
@@ -30,8 +37,13 @@ def cache(cluster_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_machines
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page.read_text())], ids=lambda page: page.stem)
 def test_a_page_says_what_happens(page: Path, cache: Path, tmp_path: Path) -> None:
-    if page.stem == "grpc" and npm.modules("grpc-js") is None:
-        pytest.skip("the client of docs/grpc.md needs node and npm (apt-get install nodejs npm)")
+    tools = NEEDED.get(page.stem, {})
+    if lacking := [tool for tool in tools if shutil.which(tool) is None]:
+        pytest.skip(
+            f"{page.name} needs {' and '.join(lacking)} (apt-get install {' '.join(tools[t] for t in lacking)})"
+        )
+    if page.stem == "grpc":
+        npm.modules("grpc-js")
     play = [*ALONE, sys.executable, "-m", "tests.docs.play", str(page), str(cache), str(tmp_path)]
     done = subprocess.run(play, cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
