@@ -21,7 +21,6 @@ from cluster.domain.base.now import Now
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Send
 from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
@@ -60,7 +59,7 @@ def _report(ranges: Iterable[Range], sequence: int, failing: int) -> Report:
     ended: list[TaskEnd] = []
     for start, stop in ranges:
         bad = range(start + -start % failing, stop, failing) if failing else range(0)
-        ended += [TaskEnd(1, index, 1, TaskState.FAILED, "exit:1", exit_code=1) for index in bad]
+        ended += [TaskEnd(1, index, 1, "exit:1", exit_code=1) for index in bad]
         for before, after in pairwise([start - 1, *bad, stop]):
             if after - before > 1:
                 ok.append(OkEnds(1, 1, before + 1, after - before - 1, ONE * (after - before - 1)))

@@ -10,8 +10,7 @@ import click
 import cluster
 from cluster.cli import exit_codes
 from cluster.domain.base.errors import ClusterError
-from cluster.domain.scheduler.report_intake import CANCELLED_EXIT, LOST_EXIT
-from cluster.launcher.spawn import NOT_FOUND, NOT_RUNNABLE
+from cluster.domain.job.endings import CANCELLED_EXIT, LOST_EXIT, NOT_FOUND, NOT_RUNNABLE
 from tools import boot
 from tools.environments import REPOSITORY
 

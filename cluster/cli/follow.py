@@ -20,6 +20,7 @@ from cluster.client.position import Position
 from cluster.client.types import Job
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotFound, Unreachable, Untrusted
 from cluster.domain.base.printable import printable
+from cluster.domain.job import endings
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import ENDED, TaskState
 
@@ -173,7 +174,7 @@ class Follower:
     async def _say_how_it_ended(self) -> None:
         """Whatever an exit code does not say by itself: a signal, a limit, a lost worker, how many of an array."""
         job = self._latest
-        if job.state is TaskState.SUCCEEDED or (job.reason.startswith("exit:") and not job.is_array):
+        if job.state is TaskState.SUCCEEDED or (endings.is_own_code(job.reason) and not job.is_array):
             return
         from cluster.cli.render import why_of
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.cli.json_text import json_text
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration
+from cluster.domain.job import endings
 from cluster.domain.job.states import COUNTED
 
 if TYPE_CHECKING:  # commands that start fast have other values of the same shape
@@ -85,7 +86,7 @@ def state_of(job: Job) -> str:
 def why_of(job: Job, detail: str = "") -> str:
     """The reason in brackets with a space before; nothing where the state says it all."""
     words = f"{job.reason}{detail}"
-    return "" if words in ("", "ok", job.state.word) else f" ({words})"
+    return "" if words in ("", endings.OK, job.state.word) else f" ({words})"
 
 
 JOB_HEADS = ("JOB", "STATE", "REASON", "SUBMITTED", "TOOK", "NAME", "COMMAND")

@@ -23,6 +23,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from cluster.domain.base.errors import Unreachable
+from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended, Item, Started, Template
 from cluster.launcher import wire
 from cluster.launcher.agent_link import peer_uid
@@ -155,7 +156,7 @@ class LauncherClient:
     def stop(
         self,
         keys: Iterable[str],
-        reason: str = "cancelled",
+        reason: str = endings.CANCELLED,
         grace: float | None = None,
         signal: str = "SIGTERM",
     ) -> None:

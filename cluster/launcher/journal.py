@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.launcher import linux
 from cluster.launcher.wire import WireError, decode, decode_report, encode, encode_report
@@ -114,7 +115,7 @@ class Recollection:
         self._returned.pop(report.key, None)
         if isinstance(report, Ended):
             self.begun.pop(report.key, None)
-            if report.reason == "returned":
+            if report.reason == endings.RETURNED:
                 self._returned[report.key] = report
         elif report.key in self.begun:
             self.begun[report.key] = self.begun[report.key]._replace(pid=report.pid)
@@ -127,7 +128,7 @@ class Recollection:
         """
 
         def stands(report: Started | Ended) -> bool:
-            returned = isinstance(report, Ended) and report.reason == "returned"
+            returned = isinstance(report, Ended) and report.reason == endings.RETURNED
             return not returned or (whole and self._returned.get(report.key) is report)
 
         return [report for report in self._reports if stands(report)]

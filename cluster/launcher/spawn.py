@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import quoted
+from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.launcher.slots import User
 from cluster.launcher.blanks import BlankDirectory, BlankFile
@@ -35,7 +36,6 @@ _DEFAULT_SIGNALS = (
     signal.SIGUSR2,
     signal.SIGIO,
 )
-NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers
 MOST_PROGRAMS = 64  # of which a slot remembers where they are: names and PATHs are as long as who submits jobs likes
 NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimit -u, pids.max, kernel.pid_max)"
 # What says that this machine lacks something, or fails, when an attempt's files are made; no command is at fault then.

@@ -1,14 +1,13 @@
 """Domain values to messages and back: the one place that knows both. Nothing is judged here (spec.validate does that).
 
 Every pair is `x_to_proto` and `x_from_proto`. What a message cannot say comes back as its domain default:
-of an End the state (the core decides it) and the worker (whoever's session it came in).
+of an End the worker (whoever's session it came in).
 """
 
 from collections.abc import Iterable, Sequence
 
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
-from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.views import Detail, JobView, TaskView, WorkerView
 from cluster.domain.session.home import Home
 from cluster.domain.session.messages import (
@@ -81,7 +80,6 @@ def task_end_from_proto(message: scheduler_pb2.End) -> TaskEnd:
         job=message.job,
         index=message.index,
         attempt=message.attempt,
-        state=TaskState.CANCELLED if message.reason == "cancelled" else TaskState.FAILED,
         reason=message.reason,
         exit_code=message.exit_code,
         signal=message.signal,

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
 from cluster.domain.job.states import ENDED
@@ -27,7 +28,7 @@ def tell(saves: Iterable[Saved], jobs: Mapping[int, Job]) -> None:
                 logger.info("job %d: ended, %s", save.number, ", ".join(counts))
             case WorkerRecord(removed=True):
                 logger.info("worker %s (%s) leaves the list once nothing is held by it", save.name, save.id)
-            case TaskEnd(reason="lost"):
+            case TaskEnd(reason=endings.LOST):
                 lost[save.job].append(save)
     for job, ends in lost.items():
         first = AttemptKey(job, ends[0].index, ends[0].attempt)

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView, WhyNot, job_view
 from cluster.scheduler.driver import Driver
@@ -172,7 +172,7 @@ async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[s
     if len(those) > MOST_ENDS:
         return reason, code
     if not those:
-        return "ok", 0
+        return endings.OK, 0
     ends: list[tuple[str, int]] = []
     indexes = iter(those)
     while some := list(islice(indexes, ENDS_AT_ONCE)):
@@ -184,4 +184,4 @@ def _end(store: Store, number: int, index: int) -> tuple[str, int]:
     """Reason and exit code of the task; one that was cancelled before it ran has no end of its own."""
     for end in store.ends_of_task(number, index)[-1:]:
         return end.reason, end.exit_code
-    return "cancelled", CANCELLED_EXIT
+    return endings.CANCELLED, endings.CANCELLED_EXIT

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.states import BY_LIST_RANK, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
 from cluster.domain.scheduler.view_sizes import size_of_task
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.scheduler.driver import Driver
@@ -140,7 +140,7 @@ def _task(
     if end:
         return replace(task, reason=end.reason, exit_code=end.exit_code, started_at=end.started_at)
     if shown.state is TaskState.CANCELLED:  # before it ever ran
-        return replace(task, reason="cancelled", exit_code=CANCELLED_EXIT)
+        return replace(task, reason=endings.CANCELLED, exit_code=endings.CANCELLED_EXIT)
     if shown.state is TaskState.RUNNING and not job.record.spec.is_array:
         return replace(task, started_at=job.started_at)
     return task

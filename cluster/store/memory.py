@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job import endings
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
@@ -132,7 +133,7 @@ class MemoryStore:
 
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
         ends = [end for end in self._disk.ends.values() if end.job == job and start <= end.index < stop]
-        ends = [end for end in ends if end.output_bytes or end.reason == "lost"]
+        ends = [end for end in ends if end.output_bytes or end.reason == endings.LOST]
         ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
 

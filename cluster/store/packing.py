@@ -12,10 +12,10 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
+from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import PACKED, Held, OkEnds, TaskEnd
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
-from cluster.domain.job.states import TaskState
 
 Env = tuple[tuple[str, str], ...]
 
@@ -119,8 +119,7 @@ def unpack_ok(ends: OkEnds, index: int) -> TaskEnd:
         ends.job,
         index,
         ends.attempt,
-        TaskState.SUCCEEDED,
-        "ok",
+        endings.OK,
         worker_id=ends.worker_id,
         started_at=started,
         ended_at=started + run / 1e6,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cluster.domain.base.errors import Unreachable
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job import endings
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER, MOST_MAX_OUTPUT
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.session.leashes import leash_of
@@ -95,7 +96,7 @@ class LauncherLink:
             case ConfirmLease():
                 runner.confirm_lease(effect.at)
             case StopAttempts():
-                runner.stop(map(str, effect.keys), "cancelled", effect.grace)
+                runner.stop(map(str, effect.keys), endings.CANCELLED, effect.grace)
             case RecallAttempts():
                 runner.recall(map(str, effect.keys))
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job import endings
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.worker.messages import OWN, LauncherConnected, LauncherLost, LauncherReported
@@ -45,7 +46,7 @@ class LauncherReports:
     async def _with_sizes(self, report: Started | Ended) -> Started | Ended:
         """A launcher does not know what an attempt has written that ran under the one before it, or in a slot that was
         killed."""
-        if isinstance(report, Ended) and (report.reason == "lost" or report.text == SLOT_LOST_TEXT):
+        if isinstance(report, Ended) and (report.reason == endings.LOST or report.text == SLOT_LOST_TEXT):
             key = AttemptKey.parse(report.key)
             out, err = await self._in_lane(lane_of(key), partial(self._outputs.settle, key), (0, 0))
             return report._replace(out=out, err=err)
@@ -62,7 +63,7 @@ class LauncherReports:
 
 def _settled(report: Started | Ended) -> Started | Ended:
     """A job of the worker's own API can be returned to nobody: what this machine lacked for it, it failed by."""
-    if not isinstance(report, Ended) or report.reason != "returned" or not report.text:
+    if not isinstance(report, Ended) or report.reason != endings.RETURNED or not report.text:
         return report
     own = AttemptKey.parse(report.key).job == OWN
-    return report._replace(reason="launch_failed") if own else report
+    return report._replace(reason=endings.LAUNCH_FAILED) if own else report

@@ -6,7 +6,6 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
 from cluster.domain.session.home import Home
 from cluster.domain.session.messages import (
     Assign,
@@ -62,9 +61,7 @@ def test_what_is_left_out_is_filled_in() -> None:
 
 
 def test_report_comes_back_as_it_was() -> None:
-    end = TaskEnd(
-        3, 7, 2, TaskState.FAILED, "signal:SIGKILL", 137, "SIGKILL", "why", "", 1.5, 2.5, 0.25, 1 << 40, 1 << 33
-    )
+    end = TaskEnd(3, 7, 2, "signal:SIGKILL", 137, "SIGKILL", "why", "", 1.5, 2.5, 0.25, 1 << 40, 1 << 33)
     report = Report(
         sequence=1 << 40,
         started=(SOME,),

@@ -80,7 +80,7 @@ def progress(number: int, **changes: object) -> JobProgress:
 
 
 def end(index: int, attempt: int = 1, reason: str = "exit:3") -> TaskEnd:
-    return TaskEnd(1, index, attempt, TaskState.FAILED, reason, 3, "SIGTERM", "why", "w", 1.5, 2.5, 0.25, 1 << 40, 9)
+    return TaskEnd(1, index, attempt, reason, 3, "SIGTERM", "why", "w", 1.5, 2.5, 0.25, 1 << 40, 9)
 
 
 def ok(first: int, count: int, job_number: int = 1) -> OkEnds:
@@ -218,9 +218,7 @@ def test_ends_of_a_task_come_in_order_of_attempts_with_the_success_last(open_sto
     store.commit([end(4, 2), end(4, 1, "lost"), end(5), ok(3, 4)])
     ends = store.ends_of_task(1, 4)
     assert ends[:2] == [end(4, 1, "lost"), end(4, 2)]
-    assert ends[2] == TaskEnd(
-        1, 4, 2, TaskState.SUCCEEDED, "ok", 0, "", "", "w", 101.0, 103.0, 0.5, peak_memory=2048, output_bytes=1
-    )
+    assert ends[2] == TaskEnd(1, 4, 2, "ok", 0, "", "", "w", 101.0, 103.0, 0.5, peak_memory=2048, output_bytes=1)
     assert store.ends_of_task(1, 7) == []
     assert store.ends_of_task(2, 4) == []
 

@@ -8,7 +8,6 @@ from cluster.domain.job.chunks import joined
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import PACKED, JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, TaskEnd
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Act, Amended, Decided, Save, Send, WorkerForgotten
@@ -51,8 +50,7 @@ def ok(job: int, start: int, stop: int, attempt: int = 1, run: float = 1.0, work
 
 
 def failed(job: int, index: int, attempt: int = 1, reason: str = "exit:3", code: int = 3, worker: str = "") -> TaskEnd:
-    state = TaskState.CANCELLED if reason == "cancelled" else TaskState.FAILED
-    return TaskEnd(job, index, attempt, state, reason, exit_code=code, worker_id=worker)
+    return TaskEnd(job, index, attempt, reason, exit_code=code, worker_id=worker)
 
 
 def uuid(job: int) -> str:

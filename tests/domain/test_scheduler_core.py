@@ -6,6 +6,7 @@ import pytest
 
 from cluster.domain.base.errors import Conflict
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.endings import CANCELLED_EXIT, LOST_EXIT
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobEnded, JobRecord
 from cluster.domain.job.states import TaskState
@@ -21,7 +22,6 @@ from cluster.domain.scheduler.events import (
     WorkerDeregistered,
     WorkerRegistered,
 )
-from cluster.domain.scheduler.report_intake import CANCELLED_EXIT, LOST_EXIT
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.scheduler.worker_record import WorkerRecord, WorkerState
 from cluster.domain.session.leashes import WATCHDOG_MARGIN

@@ -5,8 +5,7 @@ import signal
 import pytest
 
 from cluster.domain.base.signals import signal_name, signal_number
-from cluster.domain.launcher.messages import Ended
-from cluster.domain.worker.report_making import exit_code
+from cluster.domain.job.endings import exit_code
 
 ALL = range(1, 65)
 
@@ -33,8 +32,4 @@ def test_what_is_no_signals_name(name: str) -> None:
 def test_an_end_by_a_signal_is_128_more(number: int) -> None:
     """Also by the number alone, which launchers of the first version report of real-time signals."""
     for name in (signal_name(number), f"SIG{number}"):
-        assert exit_code(_ended(name)) == 128 + number
-
-
-def _ended(name: str) -> Ended:
-    return Ended(seq=1, key="1.0#1", reason=f"signal:{name}", code=None, signal=name)
+        assert exit_code(f"signal:{name}", None, name) == 128 + number

@@ -7,7 +7,6 @@ import pytest
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.messages import (
     Assign,
@@ -334,35 +333,34 @@ def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:
     [
         (
             Ended(1, "5.0#1", "exit:3", 3, None, 1_000_000, 500_000, 250_000, 2, LARGE, 1),
-            TaskEnd(5, 0, 1, TaskState.FAILED, "exit:3", 3, "", "", "", 1.0, 1.5, 0.25, 2048, LARGE + 1),
+            TaskEnd(5, 0, 1, "exit:3", 3, "", "", "", 1.0, 1.5, 0.25, 2048, LARGE + 1),
         ),
         (
             Ended(1, "5.0#1", "signal:SIGKILL", None, "SIGKILL"),
-            TaskEnd(5, 0, 1, TaskState.FAILED, "signal:SIGKILL", 137, "SIGKILL"),
+            TaskEnd(5, 0, 1, "signal:SIGKILL", 137, "SIGKILL"),
         ),
         (
             Ended(1, "5.0#1", "timeout:run", 0, "SIGTERM"),
-            TaskEnd(5, 0, 1, TaskState.FAILED, "timeout:run", 143, "SIGTERM"),
+            TaskEnd(5, 0, 1, "timeout:run", 143, "SIGTERM"),
         ),
         (
             Ended(1, "5.0#1", "cancelled", None, "SIGTERM"),
-            TaskEnd(5, 0, 1, TaskState.CANCELLED, "cancelled", 143, "SIGTERM"),
+            TaskEnd(5, 0, 1, "cancelled", 143, "SIGTERM"),
         ),
         (
             Ended(1, "5.0#1", "launch_failed", 127, text="no such file"),
-            TaskEnd(5, 0, 1, TaskState.FAILED, "launch_failed", 127, "", "no such file"),
+            TaskEnd(5, 0, 1, "launch_failed", 127, "", "no such file"),
         ),
-        (Ended(1, "5.0#1", "launch_failed"), TaskEnd(5, 0, 1, TaskState.FAILED, "launch_failed", 126)),
-        (Ended(1, "5.0#1", "lost"), TaskEnd(5, 0, 1, TaskState.FAILED, "lost")),
+        (Ended(1, "5.0#1", "launch_failed"), TaskEnd(5, 0, 1, "launch_failed", 126)),
+        (Ended(1, "5.0#1", "lost"), TaskEnd(5, 0, 1, "lost", 70)),
         (
             Ended(1, "5.0#1", "lease", None, "SIGKILL"),
             TaskEnd(
                 5,
                 0,
                 1,
-                TaskState.FAILED,
                 "lost",
-                137,
+                70,
                 "SIGKILL",
                 "it was killed because the lease of its worker ran out",
             ),

@@ -15,7 +15,6 @@ import pytest
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import PACKED, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
 from cluster.domain.trust.credentials import Credentials
@@ -235,7 +234,7 @@ class Worker:
         a = assign.attempts
         why = reason or f"exit:{exit_code}"
         ends = [
-            TaskEnd(a.job, i, a.attempt, TaskState.FAILED, why, exit_code, started_at=1.0, ended_at=2.0, **fields)
+            TaskEnd(a.job, i, a.attempt, why, exit_code, started_at=1.0, ended_at=2.0, **fields)
             for r in a.ranges
             for i in range(*r)
         ]

@@ -15,7 +15,6 @@ from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, Unreac
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, TaskEnd
-from cluster.domain.job.states import TaskState
 from cluster.domain.session.messages import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
@@ -67,7 +66,7 @@ def test_a_restart_loses_no_job_and_adopts_what_runs(tmp_path: Path) -> None:
 
 
 def failed(index: int) -> TaskEnd:
-    return TaskEnd(1, index, 1, TaskState.FAILED, "exit:3", 3, started_at=1.0, ended_at=2.0)
+    return TaskEnd(1, index, 1, "exit:3", 3, started_at=1.0, ended_at=2.0)
 
 
 def test_numbers_and_ids_of_jobs_outlive_a_restart(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import TaskState
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import IdentityKind, scheduler_server_name
 from cluster.domain.trust.renewal import EARLIEST
@@ -288,8 +287,8 @@ def test_the_log_tells_of_jobs_by_their_numbers(caplog: pytest.LogCaptureFixture
     record = JobRecord(5, "id", "ann", JobSpec(argv=("true",), array=(ArraySegment(1, 10),)), 1.0)
     ended = JobProgress(5, (), (), (0, 7), (7, 9, 9, 10), (), (), (), ended_at=9.0)
     jobs = {5: Job.restored(record, ended)}
-    lost = [TaskEnd(5, index, 1, TaskState.FAILED, "lost", detail="worker box is gone") for index in (7, 8)]
-    tell([record, ended, *lost, TaskEnd(5, 9, 1, TaskState.FAILED, "exit:1")], jobs)
+    lost = [TaskEnd(5, index, 1, "lost", detail="worker box is gone") for index in (7, 8)]
+    tell([record, ended, *lost, TaskEnd(5, 9, 1, "exit:1")], jobs)
     assert [record.getMessage() for record in caplog.records] == [
         "job 5: accepted from ann, tasks: 10",
         "job 5: ended, succeeded: 7, failed: 3, cancelled: 0",

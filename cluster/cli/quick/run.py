@@ -11,6 +11,7 @@ from cluster.cli.quick.jobs import submission
 from cluster.cli.quick.nearby import Nearby
 from cluster.cli.quick.options import QUIET, of_job
 from cluster.client.local import Call, Elsewhere
+from cluster.domain.job import endings
 from cluster.domain.job.states import TaskState
 from cluster.rpc.quick_messages import message_class
 
@@ -67,7 +68,7 @@ class _Run:
                         self._write(answer)
         if job.state == TaskState.SUCCEEDED:
             return 0
-        if job.state == TaskState.FAILED and job.reason.startswith("exit:"):
+        if job.state == TaskState.FAILED and endings.is_own_code(job.reason):
             return int(job.exit_code)
         raise Elsewhere("there is something to say about that")
 

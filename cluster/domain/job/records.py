@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from cluster.domain.job import endings
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 
@@ -83,9 +84,8 @@ class TaskEnd:
     job: int
     index: int
     attempt: int
-    state: TaskState
-    reason: str  # exit:N, signal:NAME, timeout:run, cancelled, stopped, lost, launch_failed …
-    exit_code: int = 0  # of the process; 128 + signal number when a signal ended it
+    reason: str  # as in `endings`
+    exit_code: int = 0  # as `endings.exit_code` says it
     signal: str = ""  # the signal that ended it, as in SIGTERM
     detail: str = ""
     worker_id: str = ""
@@ -94,6 +94,11 @@ class TaskEnd:
     cpu_seconds: float = 0.0
     peak_memory: int = 0  # bytes
     output_bytes: int = 0  # on the worker, to be pushed
+
+    @property
+    def state(self) -> TaskState:
+        """Of a task whose last attempt this was."""
+        return endings.state_of(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

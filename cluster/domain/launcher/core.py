@@ -39,6 +39,7 @@ from enum import Enum
 from heapq import heapify, heappop, heappush
 from math import inf
 
+from cluster.domain.job import endings
 from cluster.domain.launcher.messages import (
     AgentAcked,
     AgentConnected,
@@ -77,7 +78,6 @@ from cluster.domain.session.leashes import cut_at, is_out
 # Seconds without an agent and without an attempt after which a launcher exits. An agent that is only started again is
 # back sooner; one that comes later starts another launcher, which finds in the journal what nobody has acknowledged.
 ALONE = 60.0
-TIMEOUT = "timeout:run"
 CLOCKS = 0.001  # seconds; how exactly the time is known that an attempt took
 DYING = 5.0  # seconds for a tree that was killed to be gone, and its slot to say so
 LOST_TEXT = "the launcher that ran it died, and nobody knows how it ended"
@@ -219,7 +219,9 @@ class LauncherCore:
                 self._on_quit_requested(event, now, effects)
             case FoundUnfinished():
                 took = max(0, event.found_us - event.begun_us)  # the wall clock may have been set back
-                ended = Ended(self._next_seq(), event.key, "lost", None, None, event.begun_us, took, text=LOST_TEXT)
+                ended = Ended(
+                    self._next_seq(), event.key, endings.LOST, None, None, event.begun_us, took, text=LOST_TEXT
+                )
                 self._report(ended, effects)
             case Tick() | LeaseConfirmed():
                 pass
@@ -277,7 +279,7 @@ class LauncherCore:
     def _forget_returns(self, keys: set[str]) -> None:
         """Who starts again what was given back has heard of that, though it could not acknowledge it: what came before
         is not settled. Told once more, it would seem to concern the new start."""
-        again = {key for key in keys if self._ended_unacked.get(key) == "returned"}
+        again = {key for key in keys if self._ended_unacked.get(key) == endings.RETURNED}
         if again:
             self.unacked = deque(r for r in self.unacked if not (isinstance(r, Ended) and r.key in again))
             for key in again:
@@ -374,7 +376,7 @@ class LauncherCore:
         for attempt in slot.queue:
             if attempt.key not in unbegun:
                 took = round(max(0.0, now - slot.since) * 1e6)
-                reason = attempt.cause or _cause_of(attempt.wanted) or "lost"
+                reason = attempt.cause or _cause_of(attempt.wanted) or endings.LOST
                 said = (reason, None, attempt.sent, attempt.wall_us, took)
                 self._forget(attempt)
                 self._report(Ended(self._next_seq(), attempt.key, *said, text=SLOT_LOST_TEXT), effects)
@@ -442,20 +444,20 @@ class LauncherCore:
             self._give_back(attempt, event.text, effects)
         else:
             self._forget(attempt)
-            self._report(Ended(self._next_seq(), event.key, "launch_failed", event.code, text=event.text), effects)
+            self._report(
+                Ended(self._next_seq(), event.key, endings.LAUNCH_FAILED, event.code, text=event.text), effects
+            )
         self._leave(attempt, effects)
 
     def _on_process_ended(self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]) -> None:
         self._forget(attempt)
         cause, timeout = attempt.cause, attempt.template.timeout
-        if cause == TIMEOUT and timeout is not None and event.took_us < (timeout - CLOCKS) * 1e6:
+        if cause == endings.TIMEOUT and timeout is not None and event.took_us < (timeout - CLOCKS) * 1e6:
             cause = None  # it had ended before: the word of that waited in its slot, which stalled
         if cause is not None or event.cut:
-            reason = cause or "lease"
-        elif event.signal is not None:
-            reason = f"signal:{event.signal}"
+            reason = cause or endings.LEASE
         else:
-            reason = "ok" if event.code == 0 else f"exit:{event.code}"
+            reason = endings.reason_of(event.code, event.signal)
         ended = Ended(
             self._next_seq(),
             event.key,
@@ -501,7 +503,7 @@ class LauncherCore:
             if text:
                 backlog.popleft()
                 self._forget(attempt)
-                ended = Ended(self._next_seq(), attempt.key, "launch_failed", text=text)
+                ended = Ended(self._next_seq(), attempt.key, endings.LAUNCH_FAILED, text=text)
                 self._report(ended, effects)
                 continue
             fits = self.used + cpus <= self.capacity
@@ -552,7 +554,7 @@ class LauncherCore:
             elif attempt.phase in (Phase.KILLING, Phase.STARTING) and attempt.slot is not None:
                 effects.append(KillSlot(attempt.slot.number, key))
             else:
-                stop = StopRequested([key], TIMEOUT)
+                stop = StopRequested([key], endings.TIMEOUT)
                 self._stop(attempt, stop, now, effects)
         if self._leashes and is_out(now, self.confirmed_at, min(self._leashes)):
             self._cut_leashes(now, effects)
@@ -571,9 +573,9 @@ class LauncherCore:
                 self._return(attempt, effects)
                 continue
             if attempt.phase is Phase.STARTING:
-                self._want(attempt, "lease", now, effects)
+                self._want(attempt, endings.LEASE, now, effects)
             else:
-                self._kill(attempt, "lease", now, effects)
+                self._kill(attempt, endings.LEASE, now, effects)
             self._drop_leash(attempt)
 
     def _stop(self, attempt: Attempt, stop: StopRequested, now: float, effects: list[Effect]) -> None:
@@ -615,7 +617,7 @@ class LauncherCore:
     def _give_back(self, attempt: Attempt, why: str, effects: list[Effect]) -> None:
         """It has not started here. `why`: what this machine lacks for it, if that is the reason."""
         self._forget(attempt)
-        self._report(Ended(self._next_seq(), attempt.key, "returned", text=why), effects)
+        self._report(Ended(self._next_seq(), attempt.key, endings.RETURNED, text=why), effects)
 
     # -- bookkeeping
 
@@ -655,7 +657,7 @@ def _cause_of(wanted: StopRequested | str | None) -> str | None:
     """What the end of an attempt is called that never got as far as to be stopped, but is to be."""
     if isinstance(wanted, StopRequested):
         return wanted.reason
-    return "lease" if wanted == "lease" else None
+    return endings.LEASE if wanted == endings.LEASE else None
 
 
 def _goes_on(slot: Slot) -> bool:

@@ -6,6 +6,8 @@ Reports are what leaves the launcher: they are journalled, sent and repeated unt
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cluster.domain.job import endings
+
 # --------------------------------------------------------------------- what starts
 
 
@@ -94,7 +96,7 @@ class StopRequested:
     """End these. `reason` is what their end will be called; `grace` None means the template's own."""
 
     keys: list[str]
-    reason: str = "cancelled"
+    reason: str = endings.CANCELLED
     grace: float | None = None
     signal: str = "SIGTERM"
 
@@ -218,9 +220,7 @@ class Started(NamedTuple):
 class Ended(NamedTuple):
     """Report: it ended, and nothing of it runs.
 
-    reason: `ok`, `exit:N`, `signal:NAME`, `timeout:run`, `lease` (the leash was over), `cancelled` or whatever
-        else the stop gave, `launch_failed`, `returned` (it never started and never will), `lost` (its end
-        cannot be known).
+    reason: as in `cluster.domain.job.endings`, or whatever else a stop gave.
     code: exit code, or None. For `launch_failed` what a shell would say (126, 127).
     signal: what ended it; when we stopped it and it then exited by itself, the last signal that we sent.
     started_at: microseconds since the Unix epoch. duration, cpu: microseconds. 0 when it never started. One that is

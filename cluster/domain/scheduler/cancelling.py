@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested
-from cluster.domain.scheduler.report_intake import CANCELLED_EXIT
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import Attempts, Stop
@@ -30,7 +30,7 @@ def _cancel(state: State, target: Target, event: CancelRequested) -> int:
         job.cancelled_by, job.cancel_reason = event.by, event.reason
         job.cancel_grace = job.record.spec.grace if event.grace is None else event.grace
         if ended:
-            job.note_abnormal_end("cancelled", CANCELLED_EXIT)
+            job.note_abnormal_end(endings.CANCELLED, endings.CANCELLED_EXIT)
         send_stops(state, job, asked, [state.workers[w] for w in sorted({holder for holder, _ in job.held})])
         state.touch(job)
     return ended + len(asked)

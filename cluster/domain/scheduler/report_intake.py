@@ -8,6 +8,7 @@ from dataclasses import replace
 from struct import Struct
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
@@ -15,8 +16,6 @@ from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import Report, by_attempt
 
-LOST_EXIT = 70  # EX_SOFTWARE: what `wait` returns for a failed task that left no code, such as one that is lost
-CANCELLED_EXIT = 143  # 128 + SIGTERM: the same for one that was cancelled and left no code, or never ran
 FIRST_PAUSE = 1.0  # seconds between a failed attempt and the next; doubles with each
 LONGEST_PAUSE = 60.0
 _RECENT = 0.2  # weight of the newest report in the mean run time
@@ -60,7 +59,7 @@ class Reports:
         if cancelled:
             job.cancel_unassigned(cancelled)
             job.cancelling.difference_update(cancelled)
-            job.note_abnormal_end("cancelled", CANCELLED_EXIT)
+            job.note_abnormal_end(endings.CANCELLED, endings.CANCELLED_EXIT)
             self._state.touch(job)
 
     def lost(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, why: str) -> None:
@@ -72,7 +71,7 @@ class Reports:
         for some, event in ((rest, again), (stopped, TaskEvent.FAILED)):
             gone = self._state.release(worker, job, attempt, some, event) if some else some
             for index in gone:
-                end = TaskEnd(job.number, index, attempt, TaskState.FAILED, "lost", LOST_EXIT, "", why, worker.id)
+                end = TaskEnd(job.number, index, attempt, endings.LOST, endings.LOST_EXIT, "", why, worker.id)
                 self._note_end(job, end, event)
 
     def _succeeded(self, worker: Worker, ok: OkEnds) -> IntervalSet:
@@ -94,11 +93,11 @@ class Reports:
             return False
         if end.state is TaskState.CANCELLED and end.index not in job.cancelling:
             # Nobody wished that: its worker was told to end its jobs, by `cluster down` say. It did not fail by itself.
-            end = replace(end, state=TaskState.FAILED, reason="stopped", detail="its worker was stopped")
+            end = replace(end, reason=endings.STOPPED, detail="its worker was stopped")
         event = _event_of(job, end)
         if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
-        code = end.exit_code or (CANCELLED_EXIT if event is TaskEvent.CANCELLED else LOST_EXIT)
+        code = end.exit_code or endings.exit_code(end.reason)  # a worker that says none is of another version, or lies
         self._note_end(job, replace(end, worker_id=worker.id, exit_code=code), event)
         return True
 

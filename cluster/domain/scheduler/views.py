@@ -6,6 +6,7 @@ from enum import Enum
 from itertools import islice
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.spec import JobSpec
@@ -83,7 +84,7 @@ def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: I
         record=job.record,
         state=state,
         counts=counts,
-        reason="ok" if state is TaskState.SUCCEEDED else job.reason,
+        reason=endings.OK if state is TaskState.SUCCEEDED else job.reason,
         exit_code=job.exit_code,
         started_at=job.started_at,
         ended_at=job.ended_at,

@@ -11,9 +11,9 @@ from struct import Struct
 
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.printable import printable
+from cluster.domain.job import endings
 from cluster.domain.job.records import PACKED, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import MAX_TASKS
-from cluster.domain.job.states import TaskState
 from cluster.domain.session.messages import Attempts, Report
 
 MAX_NUMBER = 2**63 - 1  # of any number that a store keeps
@@ -75,10 +75,10 @@ def _ok(ok: OkEnds) -> OkEnds | None:
 def _end(end: TaskEnd) -> TaskEnd:
     words = (end.reason, end.signal, end.detail)
     reason, signal, detail = (word if _is_text(word) else printable(word)[:MAX_WORDS] for word in words)
+    reason = endings.LOST if reason in ("", endings.OK) else reason  # plain successes are told in another way
     taken = replace(
         end,
-        state=end.state if reason else TaskState.FAILED,
-        reason=reason or "lost",
+        reason=reason,
         exit_code=end.exit_code if 0 <= end.exit_code <= MAX_EXIT else 0,
         signal=signal,
         detail=detail,

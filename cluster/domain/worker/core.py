@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.now import Now
+from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import (
@@ -148,7 +149,7 @@ class WorkerCore:
         """Whether it ran here and ended, and the scheduler has not acknowledged that yet. One that was returned never
         ran: it may be assigned again, here or elsewhere, and its output is still to come."""
         end = self.outbox.ended.get(key)
-        return end is not None and end.reason != "returned"
+        return end is not None and end.reason != endings.RETURNED
 
     # -- launcher
 
@@ -181,7 +182,7 @@ class WorkerCore:
                 self.room.started()
             else:
                 self.held.ended(key)
-                if report.reason == "returned" and report.text:
+                if report.reason == endings.RETURNED and report.text:
                     self.room.start_failed(report.text, now)
             if key in self._disowned:
                 if isinstance(report, Ended):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.session.messages import Attempts
 from cluster.domain.worker.report_making import MAX_DETAIL, JournalEntry, output_is_large, output_is_small
@@ -77,7 +78,7 @@ class Outbox:
         # Nobody knows what a lost attempt wrote, so whatever there is is pushed. Nor has anybody taken what rode along
         # with an end that was not wanted.
         return Acknowledged(
-            tuple(key for key, end in ends if output_is_large(end) or end.reason == "lost" or key in unwanted),
+            tuple(key for key, end in ends if output_is_large(end) or end.reason == endings.LOST or key in unwanted),
             tuple(key for key, end in ends if output_is_small(end) and key not in unwanted),
         )
 

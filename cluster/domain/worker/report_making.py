@@ -7,9 +7,8 @@ from typing import NamedTuple
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.printable import printable
-from cluster.domain.base.signals import signal_number
+from cluster.domain.job import endings
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
-from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.messages import Attempts, Report
 from cluster.domain.session.report_checks import MAX_SECONDS
@@ -23,7 +22,6 @@ MAX_BYTES = 2**63 - 1  # a job may make a file of that size, and another: no sto
 
 _pack = struct.Struct(PACKED).pack
 _MAX_U32 = 0xFFFFFFFF
-_NOT_RUNNABLE = 126  # what shells answer for a command that cannot be run
 
 
 class JournalEntry(NamedTuple):
@@ -62,9 +60,9 @@ def build_report(entries: Sequence[JournalEntry], sequence: int, refused: Iterab
     for key, what in entries:
         if not isinstance(what, Ended):
             continue
-        if what.reason == "ok":
+        if what.reason == endings.OK:
             ok.append((key, what))
-        elif what.reason == "returned":
+        elif what.reason == endings.RETURNED:
             returned.append(key)
         else:
             ended.append(_task_end(key, what))
@@ -119,18 +117,18 @@ def _packed(ended: Ended) -> bytes:
 
 def _task_end(key: AttemptKey, ended: Ended) -> TaskEnd:
     # The launcher kills what outlived its lease. By then the scheduler may count it as lost, so that is what it is.
-    reason = "lost" if ended.reason == "lease" else ended.reason
+    cut = ended.reason == endings.LEASE
+    reason = endings.LOST if cut else ended.reason
     return TaskEnd(
         job=key.job,
         index=key.index,
         attempt=key.attempt,
-        state=TaskState.CANCELLED if reason == "cancelled" else TaskState.FAILED,
         reason=reason,
-        exit_code=exit_code(ended),
+        exit_code=endings.exit_code(reason, ended.code, ended.signal),
         signal=ended.signal or "",
         # It may quote what is no text: bytes of a command, as lone surrogates, which no message can carry.
         detail=printable(ended.text)[:MAX_DETAIL]
-        or ("it was killed because the lease of its worker ran out" if ended.reason == "lease" else ""),
+        or ("it was killed because the lease of its worker ran out" if cut else ""),
         started_at=_seconds(ended.started_at),
         ended_at=_seconds(ended.started_at + ended.duration),
         cpu_seconds=_seconds(ended.cpu),
@@ -142,12 +140,3 @@ def _task_end(key: AttemptKey, ended: Ended) -> TaskEnd:
 def _seconds(micros: int) -> float:
     """None (0) where this machine's clock is before 1970 or centuries ahead: nobody takes that for a time."""
     return micros / 1e6 if 0 <= micros <= MAX_SECONDS * 1e6 else 0.0
-
-
-def exit_code(ended: Ended) -> int:
-    """As a shell would say it. One that was stopped and then left with 0 did not succeed: the signal counts."""
-    if ended.code:
-        return ended.code
-    if ended.signal:
-        return 128 + signal_number(ended.signal)
-    return _NOT_RUNNABLE if ended.reason == "launch_failed" else 0

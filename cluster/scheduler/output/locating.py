@@ -13,6 +13,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import NotFound, Unreachable
 from cluster.domain.base.gap_line import gap_line
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job import endings
 from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
@@ -21,7 +22,6 @@ from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import SessionLines
 from cluster.v1 import scheduler_pb2
 
-LOST = "lost"  # the reason of ends that nobody knows
 FROM_THE_START: Mapping[bool, int] = {False: 0, True: 0}  # bytes to skip of stdout and stderr
 
 
@@ -92,7 +92,7 @@ class Sources:
                         yield note
                     return
             except Unreachable as error:
-                if end.reason != LOST:
+                if end.reason != endings.LOST:
                     raise
                 yield Piece(False, b"", 0, f"it was lost, and {error}")
                 return

@@ -12,12 +12,13 @@ from functools import partial
 from cluster.domain.base.errors import NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import SmallOutput, TaskEnd
 from cluster.domain.job.states import ENDED
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
-from cluster.scheduler.output.locating import FROM_THE_START, LOST, Piece, Sources, Wish
+from cluster.scheduler.output.locating import FROM_THE_START, Piece, Sources, Wish
 from cluster.store.interface import Store
 
 # Tasks of an array that have ended are read together: their outputs are small, and most have none.
@@ -141,7 +142,7 @@ class _TaskReader:
             if small:
                 for piece in self._sources.small(small, self._wish, self._given):
                     yield end.attempt, piece
-            elif end.output_bytes or end.reason == LOST:
+            elif end.output_bytes or end.reason == endings.LOST:
                 async with aclosing(self._sources.large(end, self._wish, self._given)) as pieces:
                     async for piece in pieces:
                         yield end.attempt, piece

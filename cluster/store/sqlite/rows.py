@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
-from cluster.domain.job.states import KEPT, TaskState
+from cluster.domain.job.states import KEPT
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.home import Home
@@ -137,8 +137,8 @@ def _unpacked(columns: Sequence[bytes]) -> Sequence[Any]:
 
 def end_from_row(row: Row) -> TaskEnd:
     """One row with END_COLUMNS."""
-    job, index, attempt, state, *rest = row
-    return TaskEnd(job, index, attempt, TaskState(state), *rest)
+    job, index, attempt, _, *rest = row  # the state follows from the reason
+    return TaskEnd(job, index, attempt, *rest)
 
 
 def ok_ends_from_row(row: Row) -> OkEnds:

@@ -19,12 +19,12 @@ from typing import TypeVar
 
 from cluster.domain.base.errors import Conflict, Unreachable
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job import endings
 from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.worker.messages import OWN
-from cluster.domain.worker.report_making import exit_code
 from cluster.worker.agent import Agent
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.output.readers import OutputPhase
@@ -39,8 +39,6 @@ T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds before a write that failed is tried again; twice as long each time
 PATIENCE = 10.0  # seconds that who starts, stops or asks for a job waits for the disk
-LOST_EXIT = 70  # EX_SOFTWARE, as the scheduler says it of a task whose end nobody knows
-_SPECIAL_EXITS = {"lost": LOST_EXIT, "returned": 143}  # stopped before it ran: 128 + SIGTERM, as if it had begun
 
 
 def key_of(number: int) -> AttemptKey:
@@ -130,7 +128,7 @@ class OwnJobs:
         self._save([replace(job, cancelled_by=by, cancel_reason=reason)])
         saved = await self._is_saved(number)
         launcher = self._agent().launcher_or_error()  # where it died meanwhile, the next one is told
-        launcher.stop([str(key_of(number))], "cancelled", grace)
+        launcher.stop([str(key_of(number))], endings.CANCELLED, grace)
         if not saved:  # stopping needs no disk, and it may be the very job that fills it
             raise OwnStoreFailed(f"job {number} is being stopped, but the disk does not take that down just now")
         logger.info("job %d: stopping, as %s asked%s", number, by, f": {reason}" if reason else "")
@@ -168,7 +166,7 @@ class OwnJobs:
         """Without a launcher it is for the next one, which is told as soon as it is there."""
         launcher, unfinished = self._agent().launcher, self.unfinished()
         if launcher is not None and unfinished:
-            launcher.stop([str(key_of(job.number)) for job in unfinished], "cancelled", None)
+            launcher.stop([str(key_of(job.number)) for job in unfinished], endings.CANCELLED, None)
 
     async def ended(self, number: int) -> OwnJob | None:
         """Waits for the job's end. None when there is no such job (any more)."""
@@ -238,12 +236,9 @@ class OwnJobs:
             untold = job.number in self._untold
             if (job.incarnation != incarnation and not untold) or job.state is not TaskState.READY:
                 logger.warning("job %d: lost, its launcher died and nobody knows how it ended", job.number)
-                end = replace(job, state=TaskState.FAILED, reason="lost", exit_code=LOST_EXIT, ended_at=now)
-                settled.append(end)
+                settled.append(_ended(job, endings.LOST, at=now))
             elif job.cancelled_by:  # the launcher that was to stop it was dead, and nobody had noticed
-                code = _SPECIAL_EXITS["returned"]
-                end = replace(job, state=TaskState.CANCELLED, reason="cancelled", exit_code=code, ended_at=now)
-                settled.append(end)
+                settled.append(_ended(job, endings.CANCELLED, at=now))
             else:
                 with suppress(Unreachable):  # this one has died as well: then the next one starts it
                     self._launch(job)
@@ -254,7 +249,7 @@ class OwnJobs:
     def _stop_held(self, job: OwnJob) -> None:
         """Once more, which changes nothing where the launcher knows."""
         if launcher := self._agent().launcher:
-            launcher.stop([str(key_of(job.number))], "cancelled", None)
+            launcher.stop([str(key_of(job.number))], endings.CANCELLED, None)
 
     def _launch(self, job: OwnJob) -> None:
         template = self._templates.make(OWN, job.id, job.spec, None, shown=job.number)
@@ -339,22 +334,18 @@ def _take_down(store: OwnStore, wanted: OwnJob) -> tuple[OwnJob, bool, list[int]
 def _after(job: OwnJob, report: Started | Ended) -> OwnJob:
     if isinstance(report, Started):
         return replace(job, state=TaskState.RUNNING, started_at=report.at / 1e6)
-    if report.reason == "ok":
-        state, reason = TaskState.SUCCEEDED, "ok"
-    elif report.reason in ("cancelled", "returned"):
-        state, reason = TaskState.CANCELLED, "cancelled"
-    else:
-        state, reason = TaskState.FAILED, report.reason
+    reason = endings.CANCELLED if report.reason == endings.RETURNED else report.reason
     ended_at = (report.started_at + report.duration) / 1e6 or time.time()
     return replace(
-        job,
-        state=state,
-        reason=reason,
-        exit_code=_SPECIAL_EXITS.get(report.reason) or exit_code(report),
+        _ended(job, reason, report.code, report.signal, at=ended_at),
         signal=report.signal or "",
         detail=report.text,
         started_at=report.started_at / 1e6,
-        ended_at=ended_at,
         cpu_seconds=report.cpu / 1e6,
         peak_memory=report.peak * 1024,
     )
+
+
+def _ended(job: OwnJob, reason: str, code: int | None = None, signal: str | None = None, *, at: float) -> OwnJob:
+    state, told = endings.state_of(reason), endings.exit_code(reason, code, signal)
+    return replace(job, state=state, reason=reason, exit_code=told, ended_at=at)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple
 
+from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended, Item, Template
 from cluster.worker.runners.interface import Connect, Reports, Runner
 
@@ -46,14 +47,14 @@ class NullRunner:
             if item.key not in self._unacked:
                 self._seq += 1
                 self._unacked[item.key] = self._seq
-                reports.append(Ended(self._seq, item.key, "ok", 0, None, now, _TOOK))
+                reports.append(Ended(self._seq, item.key, endings.OK, 0, None, now, _TOOK))
         if reports:
             self._reports.put_nowait(reports)
 
     def recall(self, keys: Iterable[str]) -> None:
         pass
 
-    def stop(self, keys: Iterable[str], reason: str = "cancelled", grace: float | None = None) -> None:
+    def stop(self, keys: Iterable[str], reason: str = endings.CANCELLED, grace: float | None = None) -> None:
         pass
 
     def confirm_lease(self, at: float) -> None:

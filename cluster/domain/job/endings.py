@@ -1,0 +1,53 @@
+"""How attempts end: every reason and every exit code of a job, once.
+
+The launcher gives an end its reason, with the process's exit code or signal. The rest follows from these: the state of
+a task that is not tried again, and the exit code that people see, as a shell would say it.
+"""
+
+from cluster.domain.base.signals import signal_number
+from cluster.domain.job.states import TaskState
+
+OK = "ok"
+CANCELLED = "cancelled"  # somebody asked for that
+STOPPED = "stopped"  # its worker was told to end its jobs
+TIMEOUT = "timeout:run"
+LAUNCH_FAILED = "launch_failed"
+LOST = "lost"  # its end cannot be known
+_EXIT, _SIGNAL = "exit:", "signal:"
+
+# What a launcher tells its worker, and nobody else hears.
+LEASE = "lease"  # its leash was over: to everybody else it is lost
+RETURNED = "returned"  # it has not started, and will not start there
+
+NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers for a command that it cannot run
+LOST_EXIT = 70  # EX_SOFTWARE: of what is lost, and of a failure that left no code
+CANCELLED_EXIT = 143  # 128 + SIGTERM: of what was cancelled and left no code, or never ran
+
+
+def reason_of(code: int | None, signal: str | None) -> str:
+    """Why it ended, of a process that ended by itself: with that code, or by that signal."""
+    return f"{_SIGNAL}{signal}" if signal is not None else f"{_EXIT}{code}" if code else OK
+
+
+def is_own_code(reason: str) -> bool:
+    """Whether the process left with a code of its own, and not with 0."""
+    return reason.startswith(_EXIT)
+
+
+def state_of(reason: str) -> TaskState:
+    """In which a task is left whose last attempt ended so."""
+    return {OK: TaskState.SUCCEEDED, CANCELLED: TaskState.CANCELLED}.get(reason, TaskState.FAILED)
+
+
+def exit_code(reason: str, code: int | None = None, signal: str | None = None) -> int:
+    """As a shell would say it; 0 for what succeeded, and for nothing else. One that was stopped and then left with 0
+    did not succeed: the signal counts. Of what is lost neither does."""
+    if reason == OK:
+        return 0
+    if reason == LOST:
+        return LOST_EXIT
+    by_signal = 128 + signal_number(signal) if signal else 0
+    return code or by_signal or _WITHOUT_CODE.get(reason, LOST_EXIT)
+
+
+_WITHOUT_CODE = {CANCELLED: CANCELLED_EXIT, LAUNCH_FAILED: NOT_RUNNABLE}
