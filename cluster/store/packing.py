@@ -91,7 +91,7 @@ def unpack_env(text: str) -> Env:
     return tuple((name, value) for name, value in json.loads(text)) if text else ()
 
 
-def unpack_spec(text: str, env: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
+def unpack_spec(text: str | bytes, env: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
     """A field that the text does not have, because it is older, gets the field's default. `line_count` stands for the
     lines where these are left out, as in JobSpec.without_lines."""
     values = json.loads(text)

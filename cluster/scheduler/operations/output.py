@@ -1,6 +1,6 @@
 """Reading what attempts have written, and taking it in from their workers."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -79,10 +79,6 @@ class OutputOperations:
         ends = await self._driver.fetch(lambda store: store.ends_of_task(key.job, key.index))
         if not any((end.attempt, end.worker_id) == (key.attempt, worker_id) for end in ends):
             raise NotFound(f"job {key.job}: {key.in_words} is not known as yours")
-
-
-def _spec_of(number: int) -> Callable[[SchedulerCore], JobSpec]:
-    return lambda core: core.jobs[number].record.spec
 
 
 def _begin(position: ReadPosition, spec: JobSpec) -> ReaderPosition:

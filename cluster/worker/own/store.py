@@ -14,10 +14,11 @@ from cluster.domain.base.errors import ClusterError, Exhausted, Unusable
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.rpc.specs import spec_from_proto, spec_to_proto
+from cluster.rpc.specs import spec_from_proto
+from cluster.store.packing import pack_env, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
 
-VERSION = 1
+VERSION = 2
 _BUSY_TIMEOUT = 0.05  # seconds for which another process, such as a backup's, is waited for
 KEPT = 10_000  # ended jobs; the oldest go first, with their output
 
@@ -49,7 +50,8 @@ class OwnJob:
         return JobRecord(self.number, self.id, self.owner, self.spec, self.submitted_at)
 
 
-_COLUMNS = tuple(f.name for f in fields(OwnJob))
+_FIELDS = tuple(f.name for f in fields(OwnJob))
+_COLUMNS = (*_FIELDS, "env")  # the spec and its environment as in cluster.store.packing
 _SCHEMA = """
 create table if not exists jobs (
   number integer primary key,
@@ -68,7 +70,8 @@ create table if not exists jobs (
   cpu_seconds real not null,
   peak_memory integer not null,
   cancelled_by text not null,
-  cancel_reason text not null
+  cancel_reason text not null,
+  env text not null default ''
 ) strict;
 create index if not exists jobs_by_state on jobs (state);
 """
@@ -90,28 +93,34 @@ class OwnStore:
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
             path.chmod(0o600)
             version = self._db.execute("pragma user_version").fetchone()[0]
-            if version not in (0, VERSION):
+            if version > VERSION:
                 raise ClusterError(f"{path} is of version {version}, this program knows {VERSION}: use a newer one")
             # Its journal keeps its room: a database with a log beside it cannot even be opened on a full disk.
             self._db.execute("pragma journal_mode=persist")
             self._db.execute("pragma synchronous=full")
             if version != VERSION:
-                self._db.executescript(_SCHEMA)
-                self._db.execute(f"pragma user_version={VERSION}")
+                self._bring_up_to_date(version)
         except sqlite3.Error as error:
             raise Unusable(f"{path} cannot be used: {error}; move it away to start without past jobs") from None
+
+    def _bring_up_to_date(self, version: int) -> None:
+        """Makes the tables, or brings those of an older version up to date."""
+        with self._at_once():
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):  # executescript would commit at once
+                    self._db.execute(statement)
+            else:  # the spec was a message of the wire
+                self._db.execute("alter table jobs add column env text not null default ''")
+                for number, spec in self._db.execute("select number, spec from jobs").fetchall():
+                    packed = _packed(spec_from_proto(job_pb2.JobSpec.FromString(spec)))
+                    self._db.execute("update jobs set spec = ?, env = ? where number = ?", (*packed, number))
+            self._db.execute(f"pragma user_version={VERSION}")
 
     def save(self, jobs: Iterable[OwnJob]) -> None:
         """All of them in one commit. OwnStoreFailed when that cannot be done now."""
         rows = [_row(job) for job in jobs]
-        with self._writing():
-            self._db.execute("begin immediate")
-            try:
-                self._db.executemany(_SAVE, rows)
-                self._db.execute("commit")
-            finally:
-                if self._db.in_transaction:  # some errors have rolled it back already
-                    self._db.execute("rollback")
+        with self._writing(), self._at_once():
+            self._db.executemany(_SAVE, rows)
 
     def get(self, number: int) -> OwnJob | None:
         return next(iter(self._load("where number = ?", (number,))), None)
@@ -142,6 +151,17 @@ class OwnStore:
         self._db.close()
 
     @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """All of it or nothing."""
+        self._db.execute("begin immediate")
+        try:
+            yield
+            self._db.execute("commit")
+        finally:
+            if self._db.in_transaction:  # some errors have rolled it back already
+                self._db.execute("rollback")
+
+    @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
@@ -153,14 +173,19 @@ class OwnStore:
 
 
 def _row(job: OwnJob) -> list[object]:
-    values = {name: getattr(job, name) for name in _COLUMNS}
-    values["spec"] = spec_to_proto(job.spec).SerializeToString()
+    values = {name: getattr(job, name) for name in _FIELDS}
+    values["spec"], env = _packed(job.spec)
     values["state"] = int(job.state)
-    return list(values.values())
+    return [*values.values(), env]
+
+
+def _packed(spec: JobSpec) -> tuple[bytes, str]:
+    """The columns `spec` and `env`. (It has no lines: those need a scheduler.)"""
+    return pack_spec(spec).encode(), pack_env(spec.env)
 
 
 def _job(row: Sequence[object]) -> OwnJob:
     values = dict(zip(_COLUMNS, row, strict=True))
-    values["spec"] = spec_from_proto(job_pb2.JobSpec.FromString(values["spec"]))  # type: ignore[arg-type]
+    values["spec"] = unpack_spec(values["spec"], values.pop("env"))  # type: ignore[arg-type]
     values["state"] = TaskState(values["state"])  # type: ignore[arg-type]
     return OwnJob(**values)  # type: ignore[arg-type]
