@@ -1,6 +1,7 @@
 """From the connection options to a client."""
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,24 @@ def client(ctx: click.Context, start: bool = False, head_start: HeadStart | None
     `head_start`: what was done there before."""
     from cluster.client.aio import AsyncClient  # gRPC: 100 ms
 
-    return AsyncClient(place(ctx, start), answered=head_start is not None and head_start.accepted is not None)
+    if head_start is not None and head_start.accepted is not None:
+        return AsyncClient(_same_place(head_start), answered=True)
+    return AsyncClient(place(ctx, start))
+
+
+def _same_place(head_start: HeadStart) -> Place:
+    """The cluster of this machine, which has accepted a job. Whoever follows that waits while its scheduler is away, as
+    later on, and starts nothing: somebody may just be stopping it."""
+    from cluster.client.aio import FOLLOW_PATIENCE, PAUSE
+
+    until = time.monotonic() + FOLLOW_PATIENCE
+    while True:
+        try:
+            return find()
+        except NotConfigured:
+            if head_start.signals or time.monotonic() > until:
+                raise
+        time.sleep(PAUSE)
 
 
 def head_start_of(ctx: click.Context) -> HeadStart:

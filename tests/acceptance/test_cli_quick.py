@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cluster.cli import processes
 from tests.acceptance.command import Command, Done
 from tests.patience import PATIENCE
 
@@ -143,10 +144,16 @@ def test_a_reader_who_begins_late_gets_all_of_it_once(cluster: Command) -> None:
     with cluster.started("run", "--", "seq", "300000") as process:
         assert process.stdout
         first = os.read(process.stdout.fileno(), 10)
-        time.sleep(1.5)
+        wait_until_taken_over(process.pid)
         out = first + process.stdout.read()
         assert process.wait(PATIENCE) == 0
     assert out == "".join(f"{i}\n" for i in range(1, 300_001)).encode()
+
+
+def wait_until_taken_over(pid: int) -> None:
+    """By the whole command line, which loads gRPC once it knows where the calls go."""
+    while "cygrpc" not in Path(f"/proc/{pid}/maps").read_text():
+        time.sleep(0.02)
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
@@ -184,17 +191,42 @@ def test_a_signal_in_the_first_moment_cancels(cluster: Command) -> None:
     assert b"cancelling job" in err
 
 
-def test_a_scheduler_that_is_killed_in_the_first_moment_is_waited_for(command: Command) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_scheduler_that_goes_in_the_first_moment_is_waited_for(command: Command, number: signal.Signals) -> None:
     command.ok("up", "--cpus", "1")
     try:
         script = "echo before; sleep 8; echo after; exit 6"
         with command.started("run", "--", "sh", "-c", script) as process:
             assert process.stdout
             assert process.stdout.readline() == b"before\n"
-            os.kill(command.pids()["scheduler"], signal.SIGKILL)
+            gone = processes.find(command.pids()["scheduler"])
+            assert gone
+            os.kill(gone.pid, number)
+            assert processes.wait_for_end(gone, PATIENCE)
             command.ok("up")
             out, err = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, out) == (6, b"after\n"), err
+        assert (process.returncode, out, err) == (6, b"after\n", b"")
+    finally:
+        command.ok("down")
+
+
+def test_who_follows_a_job_starts_nothing(command: Command) -> None:
+    """Where a process of the cluster is gone when the whole command line takes over. It started that again, beside
+    whoever was just stopping the cluster."""
+    command.ok("up", "--cpus", "1")
+    try:
+        with command.started("run", "--", "sh", "-c", "echo before; sleep 3; echo after") as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"before\n"
+            worker = processes.find(command.pids()["worker"])
+            assert worker
+            os.kill(worker.pid, signal.SIGKILL)
+            assert processes.wait_for_end(worker, PATIENCE)
+            wait_until_taken_over(process.pid)
+            assert command.pids()["worker"] == worker.pid
+            command.ok("up")
+            out, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, out, err) == (0, b"after\n", b"")
     finally:
         command.ok("down")
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.quick.nearby import Nearby
@@ -94,13 +94,10 @@ def shown(message: Any) -> Any:
     counts = _Counts(**counts_of(message))
     counts.total = sum(map(counts.of, COUNTED))
     counts.ended = sum(map(counts.of, ENDED))
-    return cast(
-        Any,
-        SimpleNamespace(
-            spec=message.spec,
-            state=TaskState(message.state),
-            counts=counts,
-            is_array=bool(message.spec.array) or counts.total > 1,
-            **job_fields(message),
-        ),
+    return SimpleNamespace(
+        spec=message.spec,
+        state=TaskState(message.state),
+        counts=counts,
+        is_array=bool(message.spec.array) or counts.total > 1,
+        **job_fields(message),
     )
