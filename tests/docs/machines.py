@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from tools.environments import BUILD, REPOSITORY
@@ -24,6 +25,14 @@ TOOLS = ("unshare", "ip", "mount", "chroot")
 SILENCE = 60.0  # seconds after which nothing more is expected from what goes on in a terminal
 EMPTY = {"tmp": "1777", "var/tmp": "1777", "srv": "755"}  # directories in which a new machine has nothing: modes
 NETWORK, GATEWAY, NOBODY = "10.7.0", 254, 253
+
+# All that making one needs of the kernel. A container's root may often do none of it.
+TRY = """
+set -e
+ip link add switch type bridge; ip link add one type veth peer two
+mount -t tmpfs try /mnt; mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+"""
 
 # Runs in the machine's namespaces. The first line from outside says that its end of the cable is plugged in.
 START = """
@@ -36,6 +45,7 @@ exec chroot "$ROOT" bash --norc
 """
 
 
+@cache
 def missing() -> str | None:
     """What this machine lacks for them, and how to get it."""
     if os.geteuid() != 0:
@@ -43,7 +53,8 @@ def missing() -> str | None:
     lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
     if lacking:
         return f"making machines for the examples needs {', '.join(lacking)} (apt-get install util-linux iproute2)"
-    return None
+    tried = subprocess.run([*ALONE, "sh", "-c", TRY], capture_output=True, text=True)
+    return None if tried.returncode == 0 else f"no machines for the examples can be made here: {tried.stderr.strip()}"
 
 
 class Machines:
