@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.base.quantities import parse_duration
+from cluster.domain.job import endings
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import lost_after_in_force, survived_absence
 from cluster.domain.trust.identity import Role
@@ -41,6 +43,13 @@ def test_how_long_anybody_may_be_away_is_what_the_leashes_allow() -> None:
     for lost_after, away in said:
         in_force = lost_after_in_force(parse_duration(lost_after.split()[0]), LEASE)
         assert math.floor(survived_absence(in_force, LEASE)) == int(away.split()[0]), lost_after
+
+
+def test_how_a_task_can_end_is_what_there_is() -> None:
+    reasons = {"ok", "exit:N", "signal:NAME", endings.CANCELLED, endings.STOPPED, endings.TIMEOUT}
+    reasons |= {endings.LAUNCH_FAILED, endings.LOST}
+    said = {row[1]: row[0] for row in rows("jobs.md") if len(row) == 4 and row[0] in [s.word for s in TaskState]}
+    assert said == {reason: endings.state_of(reason).word for reason in reasons}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
