@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from cluster.domain.base.errors import ClusterError, Conflict, Exhausted, InvalidInput
 from cluster.domain.scheduler.events import Event, HeartbeatReceived, ReportReceived, SessionClosed, SessionOpened
-from cluster.domain.scheduler.placement import MOST_HELD
+from cluster.domain.scheduler.takers import MOST_HELD
 from cluster.domain.scheduler.turn_limits import parts
 from cluster.domain.session.message_splitting import fitting, pieces
 from cluster.domain.session.messages import Downward, Hello, Report

@@ -15,11 +15,19 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Reply
-from cluster.domain.scheduler.events import CancelRequested, SessionClosed, SessionOpened
-from cluster.domain.scheduler.placement import MOST_HELD
-from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
-from cluster.domain.session.messages import Attempts, Hello
-from tests.domain.core_bench import Bench, spec
+from cluster.domain.scheduler.events import (
+    CancelRequested,
+    Event,
+    HeartbeatReceived,
+    JobSubmitted,
+    ReportReceived,
+    SessionClosed,
+    SessionOpened,
+)
+from cluster.domain.scheduler.takers import MOST_HELD
+from cluster.domain.scheduler.worker_record import MAX_MILLICPUS, Worker
+from cluster.domain.session.messages import Attempts, Hello, Report
+from tests.domain.core_bench import Bench, ok, spec, uuid
 
 
 @contextmanager
@@ -67,6 +75,51 @@ def test_a_hello_may_list_tasks_in_any_order_and_apart(apart: bool) -> None:
     with within():
         acts = bench.core.turn([SessionOpened(1, "w", Hello("inc", 2000, 1, running=running))], bench.now).acts
     assert len(acts) < 10
+
+
+def looks_at_workers(patch: pytest.MonkeyPatch) -> set[str]:
+    """The workers whose room is asked for from now on."""
+    looks: set[str] = set()
+    free: property = Worker.__dict__["free"]
+
+    def looked_at(worker: Worker) -> int:
+        looks.add(worker.id)
+        return int(free.__get__(worker))
+
+    patch.setattr(Worker, "free", property(looked_at))
+    return looks
+
+
+def test_no_turn_looks_at_all_workers_but_one_that_gives_something_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, count = Bench(), 300
+    sessions = [bench.worker(f"w{number}", 1000) for number in range(count)]
+    looks = looks_at_workers(monkeypatch)
+
+    def looked_at(*events: Event) -> int:
+        looks.clear()
+        bench.core.turn(events, bench.now)
+        return len(looks)
+
+    assert looked_at(JobSubmitted(1, uuid(1), "ann", spec(count + 1))) == count
+    assert looked_at(HeartbeatReceived(sessions[7], 1)) == 0
+    assert looked_at(JobSubmitted(1, uuid(2), "ann", spec())) == 0
+    assert looked_at(JobSubmitted(1, uuid(3), "ann", spec(millicpus=500))) == 0
+    assert looked_at(JobSubmitted(1, uuid(4), "ann", spec(worker="w9"))) == 1
+    holders = {index: worker for (worker, _), held in bench.core.jobs[1].held.items() for index in held}
+    for index in range(3):  # the first of these brings the last task of the array
+        session = sessions[int(holders[index][1:])]
+        assert looked_at(ReportReceived(session, Report(1, ok=(ok(1, index, index + 1, run=100.0),)))) == 1
+    assert [len(job.ready) for job in bench.core.jobs.values()] == [0, 0, 0, 1]
+
+
+def test_an_idle_house_looks_at_the_workers_that_it_gives_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    for number in range(300):
+        bench.worker(f"w{number}", 1000)
+    looks = looks_at_workers(monkeypatch)
+    bench.core.turn([JobSubmitted(1, uuid(1), "ann", spec(2))], bench.now)
+    assert {worker for worker, _ in bench.core.jobs[1].held} == looks
+    assert len(looks) == 2
 
 
 def test_what_a_worker_holds_is_bounded_and_so_is_what_is_lost_with_it() -> None:

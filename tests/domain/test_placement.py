@@ -1,6 +1,6 @@
 """Which tasks go where: capacity is honoured, jobs come in order, shares are even, nothing waits in the wrong place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,8 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import Send
 from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed
 from cluster.domain.scheduler.placement import AHEAD, MAX_AHEAD, ahead, may_run
-from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.scheduler.ready_queue import FEW_GONE, ReadyQueue
+from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.messages import Assign, Recall
 from tests.domain.core_bench import Bench, attempts, ok, spec
 
@@ -78,23 +79,52 @@ def test_tasks_are_spread_evenly(tasks: int, workers: int) -> None:
     assert max(held) <= -(-tasks // workers)
 
 
-def test_the_ready_queue_looks_at_one_job_of_a_kind_that_finds_no_room() -> None:
-    queue = ReadyQueue()
+def test_the_ready_queue_looks_at_one_job_of_a_class_that_finds_no_room() -> None:
+    queue, roomier = ReadyQueue(), [Worker(WorkerRecord("w", "box", 1000, "", "", 0.0), 0.0)]
     jobs = [Job(JobRecord(n, str(n), "alice", spec(millicpus=m), 0.0)) for n, m in enumerate((1, 2, 1, 2, 3, 1), 1)]
     for job in reversed(jobs):
-        queue.add(job)
-        queue.add(job)
-    assert [job.number for job in queue] == [1, 2, 5]
+        queue.note(job)
+        queue.note(job)
+    assert in_line(queue) == [1, 2, 5]
     seen = []
-    for job in queue:
+    for job, request in queue.line([]):
         seen.append(job.number)
-        if job.record.spec.millicpus == 1:
+        if request.millicpus == 1:
             job.ready.take(1)
+            queue.note(job)
     assert seen == [1, 2, 3, 5, 6]
-    assert [job.number for job in queue] == [2, 5]
+    assert in_line(queue) == [2, 5]
+    queue.fresh.clear()
     jobs[0].ready.add(0, 1)  # it was given back
-    queue.add(jobs[0])
-    assert [job.number for job in queue] == [1, 2, 5]
+    queue.note(jobs[0])
+    assert in_line(queue) == [1]
+    assert in_line(queue, roomier) == [1, 2, 5]
+
+
+def test_a_class_that_waits_is_looked_at_for_workers_that_may_run_it_alone() -> None:
+    queue = ReadyQueue()
+    for number, worker in enumerate(("", "box", "w", "other"), 1):
+        queue.note(Job(JobRecord(number, str(number), "alice", spec(worker=worker), 0.0)))
+    queue.fresh.clear()
+    assert in_line(queue) == []
+    assert in_line(queue, [Worker(WorkerRecord("w", "box", 1000, "", "", 0.0), 0.0)]) == [1, 2, 3]
+
+
+def test_jobs_that_left_the_queue_are_not_walked_over_when_there_is_room() -> None:
+    queue, count = ReadyQueue(), 10_000
+    jobs = [Job(JobRecord(number, str(number), "alice", spec(), 0.0)) for number in range(1, count + 1)]
+    for job in jobs:
+        queue.note(job)
+    (request,) = queue.fresh
+    for job in jobs[:-1]:
+        job.ready.take(1)
+        queue.note(job)
+    assert len(request.numbers) <= 2 * FEW_GONE
+    assert in_line(queue) == [count]
+
+
+def in_line(queue: ReadyQueue, roomier: Sequence[Worker] = ()) -> list[int]:
+    return [job.number for job, _ in queue.line(roomier)]
 
 
 def test_first_come_first_served() -> None:

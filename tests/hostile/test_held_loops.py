@@ -17,7 +17,7 @@ import pytest
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.placement import MOST_HELD
+from cluster.domain.scheduler.takers import MOST_HELD
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Attempts, Hello, Report
 from cluster.domain.trust.identity import scheduler_server_name

@@ -64,6 +64,7 @@ class SchedulerProcess:
         for job_id, number in host.acknowledged.items():
             assert self.store.number_of_id(job_id) == number, f"job {number} was acknowledged, and is not in the store"
         self.core = SchedulerCore(loaded.epoch, host.lease)
+        self.core.most = host.most
         self.core.restore(loaded, self._now())
         invariants.check(self.core)
         self.pipeline = CommitPipeline(self.core, self, self._now, host.most)

@@ -17,10 +17,12 @@ from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import LookedUp
+from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.submitting import Submissions
+from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.uncommitted import Waiting
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.leashes import is_out
@@ -237,6 +239,25 @@ def outputs_are_dropped(patch: Patch) -> None:
     patch.setattr(Reports, "received", careless)
 
 
+def nobody_notes_who_has_room_again(patch: Patch) -> None:
+    def note(self: Takers, worker: Worker) -> None:
+        self._stale[worker.id] = worker
+        if not worker.jobs:
+            self.roomier[worker.id] = worker
+
+    patch.setattr(Takers, "note", note)
+
+
+def no_class_is_fresh(patch: Patch) -> None:
+    note: Method = ReadyQueue.note
+
+    def quietly(self: ReadyQueue, job: Job) -> None:
+        note(self, job)
+        self.fresh.clear()
+
+    patch.setattr(ReadyQueue, "note", quietly)
+
+
 def retries_never_end(patch: Patch) -> None:
     patch.setattr("cluster.domain.scheduler.report_intake._event_of", lambda job, end: TaskEvent.RETRIED)
 
@@ -371,6 +392,8 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     stops_are_not_repeated,
     too_much_is_started,
     outputs_are_dropped,
+    nobody_notes_who_has_room_again,
+    no_class_is_fresh,
     retries_never_end,
     starts_are_not_journalled,
     acknowledgements_are_read_last,

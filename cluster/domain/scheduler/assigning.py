@@ -10,10 +10,11 @@ from cluster.domain.session.messages import Assign, Attempts, Recall
 
 
 def place(state: State) -> None:
-    """No more than this turn has room for: the rest is due at once then."""
+    """What fits now that did not before. No more than this turn has room for: the rest is due at once then."""
+    if not (state.takers.roomier or state.ready.fresh or state.changed):
+        return
     given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
-    takers = [worker for worker in state.sessions.values() if worker.takes_work]
-    for job, worker, share in placement.place(state.ready, takers):
+    for job, worker, share in placement.place(state.ready, state.takers, state.called):
         for attempt, ranges in job.assign(worker.id, share):
             given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             state.room -= len(ranges)
@@ -26,7 +27,7 @@ def place(state: State) -> None:
     if state.room <= 0:
         state.timers.set(("place",), state.now.mono)
         return
-    for job, worker, attempt, asked in placement.recall(state.jobs, state.workers):
+    for job, worker, attempt, asked in placement.recall(state.jobs, state.in_advance, state.takers, state.called):
         worker.recalled.setdefault(job.number, IntervalSet()).update(asked)
         state.send(worker, Recall(Attempts(job.number, attempt, asked)))
 

@@ -39,8 +39,6 @@ from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import LEASE, State
 from cluster.domain.scheduler.submitting import Submissions
-from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
-from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import HeartbeatAnswered, ReportAcknowledged
 
 
@@ -59,15 +57,14 @@ class SchedulerCore(State):
         self.now = now
         self.next_number, self.highest_id = loaded.next_job_number, loaded.highest_id
         for worker_record in loaded.workers:
-            self.workers[worker_record.id] = Worker(worker_record, now.mono)
+            self.add_worker(worker_record)
             if worker_record.removed:
                 self.leaving.add(worker_record.id)
         for record, progress in loaded.jobs:
             job = Job.restored(record, progress)
             self.adopt(job)
             job.due(IntervalSet([(0, record.spec.task_count)]))
-            if job.ready:
-                self.ready.add(job)
+            self.ready.note(job)
             for (worker_id, _), tasks in job.held.items():
                 self.allocate(self.workers[worker_id], job, len(tasks))
         for worker in self.workers.values():
@@ -75,13 +72,13 @@ class SchedulerCore(State):
 
     def turn(self, events: Sequence[Event], now: Now) -> Decided:
         """Handles the events in order and whatever is due, then places once. Of what is due and of placing no more than
-        MOST_AT_ONCE: the rest is due at once then."""
+        `most`: the rest is due at once then."""
         if overslept(self.timers.next(), now.mono):
             self._sessions.forgive(now.mono - self.now.mono, now.mono)
         self.now = now
         for event in events:
             self._handle(event)
-        self.room = MOST_AT_ONCE
+        self.room = self.most
         self._do_what_is_due()
         assigning.place(self)
         self._registering.forget_who_left()
@@ -106,7 +103,9 @@ class SchedulerCore(State):
                         self.send(worker, ReportAcknowledged(event.report.sequence))
             case HeartbeatReceived():
                 if worker := self._sessions.heard_from(event.session):
-                    worker.no_room = event.no_room
+                    if event.no_room != worker.no_room:
+                        worker.no_room = event.no_room
+                        self.takers.note(worker)
                     self.send(worker, HeartbeatAnswered(event.sequence))
             case JobSubmitted():
                 self._submissions.submitted(event)

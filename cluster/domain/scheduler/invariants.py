@@ -6,6 +6,8 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import HELD
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.placement import may_run
+from cluster.domain.scheduler.takers import can_take
 from cluster.domain.scheduler.worker_record import Worker
 
 
@@ -28,6 +30,23 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
     for session, worker in core.sessions.items():
         assert worker.session == session, f"session {session} is not its worker's"
+    _takers_are_in_order(core)
+    if not (core.takers.roomier or core.ready.fresh):  # else placing goes on in the next turn
+        for number in numbers:
+            _nothing_waits_that_would_fit(core, core.jobs[number])
+
+
+def _takers_are_in_order(core: SchedulerCore) -> None:
+    taking = (worker for worker in core.workers.values() if can_take(worker))
+    rest = sorted((-worker.free, worker.session, worker.id) for worker in taking)
+    order = [(free, session, worker.id) for free, session, worker in core.takers.in_order]
+    assert order == rest, f"workers that take work are {rest}, in order {order}"
+
+
+def _nothing_waits_that_would_fit(core: SchedulerCore, job: Job) -> None:
+    for worker in core.workers.values() if job.ready else ():
+        fits = can_take(worker) and may_run(job, worker) and worker.free >= job.record.spec.millicpus
+        assert not fits, f"job {job.number}: ready, and worker {worker.id} has {worker.free} millicpus free"
 
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:

@@ -4,22 +4,27 @@ Jobs are served in the order of their numbers; a job that does not fit now lets 
 of one job are spread evenly over the workers with free cpus. Beyond its free cpus a worker is given work in advance,
 AHEAD seconds of it by the measured run time of the job's tasks, so that a short task's end is followed by the next
 one's start with no message between. (The same idea as prefetching in HyperQueue and work stealing in dask.)
+
+Between turns nothing waits that would fit. So only two things are looked at: workers that have more room than before,
+for all request classes that they may run; and classes that had no ready task before, for all workers.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.scheduler.takers import MOST_HELD, Takers, can_take
 from cluster.domain.scheduler.worker_record import Worker
 
 AHEAD = 0.1  # seconds of work a worker gets in advance
-# Tasks that one worker may hold, however little each asks for: bounds its hello, and what is lost with it at once.
-MOST_HELD = 8192
 MAX_AHEAD = 4096  # tasks in advance, whatever they take: bounds messages, and what is lost with a worker
 SHORTEST_RUN = 1e-5  # seconds; keeps the division finite for tasks too short to measure
+
+Called = Callable[[str], Iterable[Worker]]  # those that people mean by a name or UUID
 
 
 class Placement(NamedTuple):
@@ -36,19 +41,29 @@ def ahead(job: Job, worker: Worker) -> int:
     return min(MAX_AHEAD, int(at_once * AHEAD / max(job.mean_run, SHORTEST_RUN)))
 
 
-def place(jobs: Iterable[Job], workers: Iterable[Worker]) -> Iterator[Placement]:
+def place(queue: ReadyQueue, takers: Takers, called: Called) -> Iterator[Placement]:
     """Yields placements one by one; the caller carries each out (which changes `ready` and `allocated`) before the
-    next is computed. `jobs` is the ready queue; `workers` those with a session."""
-    online = list(workers)
-    open_workers = [w for w in online if w.free > 0]
-    for job in jobs:
-        yield from _spread(job, [w for w in open_workers if may_run(job, w)], _free)
-        if job.ready:
-            yield from _spread(job, [w for w in online if may_run(job, w)], partial(_room_ahead, job))
-        if job.ready:
-            open_workers = [w for w in open_workers if w.free > 0]
-            if not open_workers:
-                return  # work in advance is for the first job in line only
+    next is computed. Who stops before the end leaves `queue` and `takers` so that the next call goes on; else what was
+    to be looked at has been, and is forgotten."""
+    roomier = [worker for worker in takers.roomier.values() if can_take(worker)]
+    for job, request in queue.line(roomier):
+        if request not in queue.fresh:
+            free = more = [worker for worker in roomier if may_run(job, worker)]
+        elif request.worker:
+            free = more = [worker for worker in called(request.worker) if can_take(worker)]
+        else:
+            # Each of them takes one task at least, so more than there are tasks are not needed.
+            free, more = takers.with_room(request.millicpus, len(job.ready)), None
+        had_open = takers.has_open
+        yield from _spread(job, free, _free)
+        # Work in advance is for the first job in line, and for others only where there was room beside that.
+        if job.ready and job.mean_run is not None and (had_open or queue.is_first(job)):
+            more = takers.roomiest(len(job.ready)) if more is None else more
+            yield from _spread(job, more, partial(_room_ahead, job))
+        if job.ready and not takers.has_open:
+            break
+    takers.roomier.clear()
+    queue.fresh.clear()
 
 
 def _free(worker: Worker) -> int:
@@ -65,7 +80,7 @@ def may_run(job: Job, worker: Worker) -> bool:
     return worker.fits(job.record.spec.millicpus) and (not wanted or worker.is_called(wanted))
 
 
-def _spread(job: Job, workers: list[Worker], room: Callable[[Worker], int]) -> Iterator[Placement]:
+def _spread(job: Job, workers: Sequence[Worker], room: Callable[[Worker], int]) -> Iterator[Placement]:
     """Even shares, those with most room first; what one cannot take goes round again."""
     request = job.record.spec.millicpus
     while job.ready:
@@ -87,33 +102,51 @@ class RecallDecision(NamedTuple):
     ranges: tuple[Range, ...]
 
 
-def recall(jobs: Mapping[int, Job], workers: Mapping[str, Worker]) -> Iterator[RecallDecision]:
+def recall(
+    jobs: Mapping[int, Job], in_advance: dict[int, dict[str, Worker]], takers: Takers, called: Called
+) -> Iterator[RecallDecision]:
     """When nothing is ready for idle workers, asks those with work in advance for half of what waits there.
+    `in_advance`: the workers that may have some, by job; those that are found to have none any more are dropped.
 
     Each task is asked back once in a session; the caller notes it in `worker.recalled`."""
-    idle = [w for w in workers.values() if w.takes_work and w.free > 0]
-    if not idle:
+    if not takers.has_open:
         return
-    for number in sorted({n for w in workers.values() if w.session is not None and w.free < 0 for n in w.jobs}):
+    for number in sorted(in_advance):
         job = jobs[number]
-        if job.ready or not job.count(TaskState.ASSIGNED):
+        if not job.ready and job.count(TaskState.ASSIGNED) and (wanted := _wanted(job, takers, called)):
+            yield from _recall(job, in_advance[number], wanted)
+            if not in_advance[number]:
+                del in_advance[number]
+
+
+def _wanted(job: Job, takers: Takers, called: Called) -> int:
+    """How many of the job's tasks would find a free cpu now."""
+    request, wanted = job.record.spec.millicpus, job.record.spec.worker
+    if wanted:
+        idle: Iterable[Worker] = (worker for worker in called(wanted) if worker.takes_work and worker.free > 0)
+    else:
+        idle = takers.with_room(request, job.count(TaskState.ASSIGNED))
+    return sum(worker.free // request for worker in idle)
+
+
+def _recall(job: Job, workers: dict[str, Worker], wanted: int) -> Iterator[RecallDecision]:
+    there: list[tuple[Worker, int, IntervalSet]] = []  # what waits in advance and was not asked back yet
+    for worker in list(workers.values()):
+        if worker.free >= 0:
+            del workers[worker.id]
+        if worker.session is None or worker.free >= 0:
             continue
-        wanted = sum(w.free // job.record.spec.millicpus for w in idle if may_run(job, w))
-        there: list[tuple[Worker, int, IntervalSet]] = []  # what waits in advance and was not asked back yet
-        for (worker_id, attempt), held in job.held.items() if wanted > 0 else ():
-            worker = workers[worker_id]
-            if worker.session is None or worker.free >= 0:
-                continue
+        for attempt, held in job.held_by(worker.id):
             waiting = held.intersection(job.sets[TaskState.ASSIGNED])
             count = len(waiting)
             waiting.difference_update(worker.recalled.get(job.number, IntervalSet()))
             wanted -= count - len(waiting)  # on its way back
             there.append((worker, attempt, waiting))
-        for worker, attempt, waiting in there:
-            count = min(wanted, (len(waiting) + 1) // 2)
-            if count > 0:
-                wanted -= count
-                yield RecallDecision(job, worker, attempt, tuple(_last(waiting, count)))
+    for worker, attempt, waiting in there:
+        count = min(wanted, (len(waiting) + 1) // 2)
+        if count > 0:
+            wanted -= count
+            yield RecallDecision(job, worker, attempt, tuple(_last(waiting, count)))
 
 
 def _last(tasks: IntervalSet, count: int) -> list[Range]:

@@ -1,54 +1,101 @@
 """The ready queue: jobs that have ready tasks, first come first served.
 
-Apart by what they ask for, because when the first job of a kind finds no room, no other of that kind will. So a
-thousand jobs that wait for the same thing cost one look, not a thousand.
+Tasks that ask for the same share one request class, because where the first job of a class finds no room, no other of
+it will. Classes are looked at when something has changed: all that may run on a worker that has more room than before,
+and on every worker those that were not in the queue before. So a thousand jobs that wait cost nothing until then, and
+one look then.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
 from cluster.domain.job.job import Job
+from cluster.domain.scheduler.worker_record import Worker
 
-Kind = tuple[int, str]  # millicpus of a task, and the only worker that may run it
+FEW_GONE = 64  # jobs that have left the queue, and stay in a heap until they are met
+
+
+class RequestClass:
+    """What tasks ask for: so many millicpus each, and that worker alone, by its UUID or name; empty: any."""
+
+    __slots__ = ("gone", "millicpus", "numbers", "worker")
+
+    def __init__(self, millicpus: int, worker: str) -> None:
+        self.millicpus = millicpus
+        self.worker = worker
+        self.numbers: list[int] = []  # of jobs that ask for this, as a heap; some may have left the queue
+        self.gone = 0  # how many, about
 
 
 class ReadyQueue:
-    __slots__ = ("_jobs", "_kinds")
+    __slots__ = ("_classes", "_jobs", "fresh")
 
     def __init__(self) -> None:
-        self._jobs: dict[int, Job] = {}  # by number; some may have no ready task any more, and go when they are met
-        self._kinds: dict[Kind, list[int]] = {}  # heaps of their numbers
-
-    def add(self, job: Job) -> None:
-        """Once is enough, until its last ready task is placed; more does nothing."""
-        if job.number not in self._jobs:
-            self._jobs[job.number] = job
-            spec = job.record.spec
-            heappush(self._kinds.setdefault((spec.millicpus, spec.worker), []), job.number)
-
-    def discard(self, job: Job) -> None:
-        """It will never have a ready task again. Its number goes when it is met."""
-        self._jobs.pop(job.number, None)
+        self._jobs: dict[int, Job] = {}
+        self._classes: dict[str, dict[int, RequestClass]] = {}  # by worker and millicpus
+        self.fresh: dict[RequestClass, None] = {}  # have come into the queue since all that fits was placed
 
     def __contains__(self, job: Job) -> bool:
         return job.number in self._jobs
 
-    def __iter__(self) -> Iterator[Job]:
-        """Jobs in the order of their numbers. The caller places what it can of each before it asks for the next; one
-        that still has ready tasks then is the last of its kind in this round."""
-        first = [(numbers[0], kind) for kind, numbers in self._kinds.items()]
-        heapify(first)
+    def note(self, job: Job) -> None:
+        """It is in the queue from now on if it has ready tasks, and else it is not."""
+        if job.ready and job.number not in self._jobs:
+            self._jobs[job.number] = job
+            spec = job.record.spec
+            like = self._classes.setdefault(spec.worker, {})
+            if (request := like.get(spec.millicpus)) is None:
+                request = like[spec.millicpus] = RequestClass(spec.millicpus, spec.worker)
+                self.fresh[request] = None
+            heappush(request.numbers, job.number)
+        elif not job.ready and job.number in self._jobs:
+            del self._jobs[job.number]
+            request = self._classes[job.record.spec.worker][job.record.spec.millicpus]
+            request.gone += 1
+            if request.gone > FEW_GONE and request.gone > len(request.numbers) // 2:
+                request.numbers = [number for number in request.numbers if number in self._jobs]
+                request.gone = 0
+                heapify(request.numbers)
+
+    def is_first(self, job: Job) -> bool:
+        """Whether no job in the queue comes before that one."""
+        requests = (request for like in self._classes.values() for request in like.values())
+        return all((first := self._first(request)) is None or first >= job.number for request in requests)
+
+    def line(self, roomier: Iterable[Worker]) -> Iterator[tuple[Job, RequestClass]]:
+        """Jobs in the order of their numbers: of fresh classes, and of all classes that one of these workers may run.
+        The caller places what it can of each, and notes it, before it asks for the next; one that still has ready tasks
+        then is the last of its class in this round."""
+        classes = self._to_look_at(roomier)
+        first = [(number, request) for request in classes if (number := self._first(request)) is not None]
+        heapify(first)  # no number is in two classes
         while first:
-            number, kind = heappop(first)
-            job = self._jobs.get(number)
-            if job and job.ready:
-                yield job
-            if job and job.ready:
+            number, request = heappop(first)
+            job = self._jobs[number]
+            yield job, request
+            if number in self._jobs:
                 continue
-            numbers = self._kinds[kind]
-            heappop(numbers)
-            self._jobs.pop(number, None)
-            if numbers:
-                heappush(first, (numbers[0], kind))
-            else:
-                del self._kinds[kind]
+            if (number := self._first(request)) is not None:
+                heappush(first, (number, request))
+        for request in classes:
+            if not request.numbers:
+                self._drop(request)
+
+    def _first(self, request: RequestClass) -> int | None:
+        """The first job of the class that is in the queue."""
+        while request.numbers and request.numbers[0] not in self._jobs:
+            heappop(request.numbers)
+            request.gone -= 1
+        return request.numbers[0] if request.numbers else None
+
+    def _to_look_at(self, roomier: Iterable[Worker]) -> Collection[RequestClass]:
+        names = {name: None for worker in roomier for name in ("", worker.id, worker.record.name)}
+        found = {request: None for name in names for request in self._classes.get(name, {}).values()}
+        return {**found, **self.fresh}
+
+    def _drop(self, request: RequestClass) -> None:
+        like = self._classes[request.worker]
+        del like[request.millicpus]
+        if not like:
+            del self._classes[request.worker]
+        self.fresh.pop(request, None)

@@ -6,11 +6,11 @@ from itertools import count
 
 from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.scheduler.clone_detection import refusal
-from cluster.domain.scheduler.effects import Amended, WorkerForgotten
+from cluster.domain.scheduler.effects import Amended
 from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered, WorkerRemoved
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import State
-from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
+from cluster.domain.scheduler.worker_record import WorkerRecord
 
 
 class Registering:
@@ -27,8 +27,7 @@ class Registering:
             state.reply(event.ask, error)
             return
         state.leaving.discard(event.worker_id)
-        others = {w.record.name for w in state.workers.values() if w is not known}
-        name = next(n for n in _names_like(event.name) if n not in others)
+        name = next(n for n in _names_like(event.name) if state.named(n) in (None, known))
         record = WorkerRecord(
             id=event.worker_id,
             name=name,
@@ -40,15 +39,14 @@ class Registering:
             home=known.record.home if known else event.home,
         )
         if known is None:
-            state.workers[record.id] = worker = Worker(record, state.now.mono)
-            worker.hear(state.now.mono)
+            state.add_worker(record).hear(state.now.mono)
             state.saves.append(record)
             state.reply(event.ask, name)
             return
         # Who keeps its name is told what it was told before: that can be done even while nothing can be written.
         keeps_name = (record.name, record.removed) == (known.record.name, known.record.removed)
         if record != replace(known.record, registered_at=record.registered_at):
-            known.record = record
+            state.take_record(known, record)
             state.saves.append(Amended(record) if keeps_name else record)
         state.reply(event.ask, name, sure=keeps_name)
 
@@ -83,20 +81,16 @@ class Registering:
         """A machine that was installed anew joins as a new worker, by its old name. Who was called so and is gone gives
         it up and leaves the list; what that one holds is lost no sooner than it would have been."""
         state = self._state
-        names = {worker.record.name for worker in state.workers.values()}
-        for worker in state.workers.values():
+        if worker := state.named(name):
             silent = state.now.mono >= worker.last_heard + state.lease
-            if worker.record.name == name and worker.session is None and (worker.record.offline or silent):
-                state.remove(worker, next(n for n in _names_like(f"{name}-old") if n not in names))
-                return
+            if worker.session is None and (worker.record.offline or silent):
+                state.remove(worker, next(n for n in _names_like(f"{name}-old") if state.named(n) is None))
 
     def forget_who_left(self) -> None:
         """Those who are to leave the list, and hold nothing any more."""
         state = self._state
         for worker_id in sorted(w for w in state.leaving if not state.workers[w].jobs):
-            state.leaving.remove(worker_id)
-            del state.workers[worker_id]
-            state.saves.append(WorkerForgotten(worker_id))
+            state.forget(state.workers[worker_id])
 
 
 def _names_like(name: str) -> Iterator[str]:

@@ -29,8 +29,11 @@ class Reports:
         self._state = state
 
     def received(self, worker: Worker, report: Report) -> None:
+        took = worker.takes_work
         worker.draining = worker.draining or report.draining
         worker.reporting = report.more
+        if worker.takes_work != took:
+            self._state.takers.note(worker)
         for (number, attempt), tasks in by_attempt(report.started).items():
             self.started(worker, number, attempt, tasks)
         accepted: dict[tuple[int, int], IntervalSet] = {}

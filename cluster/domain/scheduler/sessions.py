@@ -46,9 +46,12 @@ class Sessions:
         worker.session, worker.no_room = event.session, hello.no_room
         worker.hear(state.now.mono)
         state.sessions[event.session] = worker
+        state.takers.note(worker)
         state.send(worker, Welcome(state.epoch, state.lease))
         self._compare(worker, hello)
         state.amend(worker, _as_greeted(worker, hello))
+        for number in worker.jobs if worker.free < 0 else ():  # it may have fewer cpus than before
+            state.note_in_advance(worker, number)
         state.timers.set(("lease", worker.id), worker.last_heard + state.lease)
         self.pulse()
 
@@ -99,6 +102,7 @@ class Sessions:
         worker.rival = None
         worker.draining = worker.reporting = False
         worker.no_room = ""
+        self._state.takers.note(worker)
         self._state.timers.cancel(("lease", worker.id))
         self.expect_back(worker)
         for number in sorted(worker.jobs):  # who shows them says where they run
@@ -123,7 +127,7 @@ class Sessions:
     def pulse(self) -> None:
         """Looks after a while again whether this scheduler stalls, as long as anybody's silence is counted."""
         state = self._state
-        if any(worker.session is not None or worker.jobs for worker in state.workers.values()):
+        if state.sessions or any(worker.jobs for worker in state.workers.values()):
             state.timers.set(("pulse",), state.now.mono + state.lease / HEARTBEATS)
 
     def forgive(self, seconds: float, now: float) -> None:

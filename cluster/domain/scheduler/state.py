@@ -4,7 +4,7 @@ What happens is elsewhere, each kind of it in a file of its own. Here is what al
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from typing import Self
@@ -15,8 +15,10 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskEvent
-from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Save, Send
+from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Save, Send, WorkerForgotten
 from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.scheduler.takers import Takers
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.leashes import lost_after_in_force
 from cluster.domain.session.messages import Downward
@@ -33,17 +35,21 @@ class State:
         self.workers: dict[str, Worker] = {}
         self.sessions: dict[int, Worker] = {}
         self.ready = ReadyQueue()
+        self.takers = Takers()
+        self.in_advance: dict[int, dict[str, Worker]] = {}  # job: workers that may hold tasks beyond their cpus
         self.timers = Timers()
         self.leaving: set[str] = set()  # workers to be forgotten once they hold nothing
         self.next_number = 1
         self.highest_id = ""  # the highest UUID of any job that has left memory
-        self.room = 0  # how much of what is due this turn has time for (cluster.domain.scheduler.turn_limits)
+        self.most = MOST_AT_ONCE  # of what is due and of ranges that are placed, in one turn
+        self.room = 0  # how much of that this turn has left
         self.saves: list[Save | Amended] = []  # decided in this turn, as are the acts
         self.acts: list[Act] = []
         self.changed: dict[int, Job] = {}  # in this turn, by number
         self._numbers: dict[str, int] = {}  # job UUID: number
         self._unfinished: dict[int, Job] = {}  # ascending by number, as submitted
-        self._unfinished_numbers: list[int] = []  # the same, to count those before one at once
+        self._line: list[int] | None = None  # their numbers, to count those before one at once; None: to be made
+        self._names: dict[str, Worker] = {}
 
     # ── to be read ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -58,7 +64,18 @@ class State:
 
     def unfinished_before(self, number: int) -> int:
         """How many of the unfinished jobs come before that one."""
-        return bisect_left(self._unfinished_numbers, number)
+        if self._line is None:
+            self._line = sorted(self._unfinished)
+        return bisect_left(self._line, number)
+
+    def named(self, name: str) -> Worker | None:
+        """The worker that has that name."""
+        return self._names.get(name)
+
+    def called(self, name: str) -> Collection[Worker]:
+        """Those that people mean by a name or a UUID."""
+        found = (self.workers.get(name), self._names.get(name))
+        return {worker.id: worker for worker in found if worker}.values()
 
     def seen_with(self, jobs: Mapping[int, Job | None]) -> Self:
         """To be read, not to be changed: as it would be if these jobs were as given, or (None) not there yet."""
@@ -70,7 +87,7 @@ class State:
                 del seen.jobs[number]
             if job is None or job.ended_at:
                 seen._unfinished.pop(number, None)
-        seen._unfinished_numbers = sorted(seen._unfinished)
+        seen._line = None
         return seen
 
     def lost_after(self, job: Job) -> float:
@@ -84,31 +101,36 @@ class State:
         self.jobs[job.number] = job
         self._numbers[job.record.id] = job.number
         self._unfinished[job.number] = job
-        self._unfinished_numbers.append(job.number)
+        self._line = None
 
     def let_go(self, numbers: Iterable[int]) -> None:
         """These jobs have ended, and their ends are on disk: from now on the store answers for them."""
         for number in numbers:
             job = self.jobs.pop(number)
             del self._numbers[job.record.id]
-            self.ready.discard(job)
             self.highest_id = max(self.highest_id, job.record.id)
 
     def touch(self, job: Job) -> None:
         """The job has changed: saved once at the end of the turn, and its watchers are told."""
         self.changed[job.number] = job
-        if job.ready:
-            self.ready.add(job)
+        self.ready.note(job)
         if not job.live and not job.ended_at:
             job.ended_at = self.now.wall
-            if self._unfinished.pop(job.number, None):
-                del self._unfinished_numbers[self.unfinished_before(job.number)]
+            self._unfinished.pop(job.number, None)
+            self._line = None
 
     def allocate(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""
         worker.allocated += tasks * job.record.spec.millicpus
         worker.held += tasks
         worker.jobs.add(job.number)
+        self.takers.note(worker)
+        if tasks > 0 and worker.free < 0:
+            self.note_in_advance(worker, job.number)
+
+    def note_in_advance(self, worker: Worker, job: int) -> None:
+        """It may hold tasks of the job beyond its cpus."""
+        self.in_advance.setdefault(job, {})[worker.id] = worker
 
     def release(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
         """Takes from the worker what it holds of `tasks`; see Job.release. Frees its cpus, and ends the job with its
@@ -120,6 +142,10 @@ class State:
                 asked.difference_update(moved)
             if not job.is_held_by(worker.id):
                 worker.forget(job.number)
+                if there := self.in_advance.get(job.number):
+                    there.pop(worker.id, None)
+                    if not there:
+                        del self.in_advance[job.number]
             self.touch(job)
         return moved
 
@@ -129,17 +155,38 @@ class State:
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def add_worker(self, record: WorkerRecord) -> Worker:
+        self.workers[record.id] = worker = Worker(record, self.now.mono)
+        self._names[record.name] = worker
+        return worker
+
+    def take_record(self, worker: Worker, record: WorkerRecord) -> None:
+        """What is known about it is from now on this, perhaps under another name."""
+        if self._names.get(worker.record.name) is worker:
+            del self._names[worker.record.name]
+        worker.record = record
+        self._names[record.name] = worker
+        self.takers.note(worker)
+
     def amend(self, worker: Worker, record: WorkerRecord) -> None:
         """Saves the worker's record if it changes. It keeps its name."""
         if record != worker.record:
-            worker.record = record
+            self.take_record(worker, record)
             self.saves.append(Amended(record))
 
     def remove(self, worker: Worker, name: str) -> None:
         """Forgets it as soon as it holds nothing, which may be now. Until then it is called `name`."""
-        worker.record = replace(worker.record, name=name, removed=True)
+        self.take_record(worker, replace(worker.record, name=name, removed=True))
         self.leaving.add(worker.id)
         self.saves.append(worker.record)
+
+    def forget(self, worker: Worker) -> None:
+        """It holds nothing, and leaves the list."""
+        self.leaving.discard(worker.id)
+        del self.workers[worker.id]
+        if self._names.get(worker.record.name) is worker:
+            del self._names[worker.record.name]
+        self.saves.append(WorkerForgotten(worker.id))
 
     # ── what is said ──────────────────────────────────────────────────────────────────────────────────────────────
 
