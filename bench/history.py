@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.harness import call, cpu_seconds, home, resident_mib, role, scheduler_pid, show, timed
 from cluster.client.aio import AsyncClient
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord
+from cluster.domain.job.records import JobEnded, JobProgress, JobRecord
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.uncommitted import Saved
@@ -58,7 +58,7 @@ def _pattern(*, ended: bool) -> list[JobProgress | JobEnded]:
         ((attempt, ranges),) = job.assign("w", 1)
         job.release("w", attempt, type(job.ready)(ranges), TaskEvent.SUCCEEDED)
         job.ended_at = 1_700_000_001.0
-    return [save for save in job.saves() if not isinstance(save, JobChunk)]
+    return [save for save in job.saves() if isinstance(save, JobProgress | JobEnded)]
 
 
 PATTERN = {ended: _pattern(ended=ended) for ended in (False, True)}

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field, replace
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.job.chunks import joined
-from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import (
+    Held,
+    JobChunk,
+    JobEnded,
+    JobHeld,
+    JobProgress,
+    JobRecord,
+    OkEnds,
+    SmallOutput,
+    TaskEnd,
+)
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.recovered import Recovered
@@ -32,6 +42,7 @@ class Disk:
     progress: dict[int, JobProgress] = field(default_factory=dict)
     ended: dict[int, TaskState] = field(default_factory=dict)
     chunks: dict[int, dict[int, JobChunk]] = field(default_factory=dict)
+    held: dict[int, dict[tuple[str, int], Held]] = field(default_factory=dict)
     ok_ends: dict[tuple[int, int], OkEnds] = field(default_factory=dict)
     ends: dict[AttemptKey, TaskEnd] = field(default_factory=dict)
     outputs: dict[AttemptKey, SmallOutput] = field(default_factory=dict)
@@ -74,6 +85,11 @@ class MemoryStore:
                 disk.progress[item.number] = item
             case JobChunk():
                 disk.chunks.setdefault(item.job, {})[item.chunk] = item
+            case JobHeld(job=job, worker_id=worker, attempt=attempt):
+                held = disk.held.setdefault(job, {})
+                held[worker, attempt] = Held(worker, attempt, item.flat)
+                if not item.flat:
+                    del held[worker, attempt]
             case JobEnded():
                 disk.ended[item.number] = item.state
             case OkEnds():
@@ -117,7 +133,9 @@ class MemoryStore:
 
     def _whole(self, number: int) -> JobProgress:
         chunks = self._disk.chunks.get(number, {})
-        return joined(self._disk.progress[number], [chunks[at] for at in sorted(chunks)])
+        held = self._disk.held.get(number, {})
+        whole = [chunks[at] for at in sorted(chunks)]
+        return joined(self._disk.progress[number], whole, [held[holder] for holder in sorted(held)])
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         ends = [self._disk.ends[key] for key in sorted(self._disk.ends) if key[:2] == (job, index)]

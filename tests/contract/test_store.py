@@ -13,6 +13,7 @@ from cluster.domain.job.records import (
     Held,
     JobChunk,
     JobEnded,
+    JobHeld,
     JobProgress,
     JobRecord,
     OkEnds,
@@ -138,6 +139,26 @@ def test_a_job_in_chunks_is_loaded_whole(open_store: Opener) -> None:
     )
     assert store.progress_of([2, 1, 5]) == [whole, progress(2)], "a job that is saved whole has no chunks"
     assert open_store().load().jobs == [(job(1), whole), (job(2), progress(2))]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_what_workers_hold_of_a_job_is_loaded_with_it_where_it_is_kept_apart(open_store: Opener, chunked: bool) -> None:
+    store = open_store()
+    store.load()
+    held = [
+        JobHeld(1, worker, attempt, (n, n + 1)) for n, (worker, attempt) in enumerate((("w", 2), ("v", 1), ("w", 1)))
+    ]
+    plain = JobProgress(1, chunked=chunked)
+    store.commit([job(1), plain, *held, job(2), progress(2)])
+    whole = replace(plain, held=(Held("v", 1, (1, 2)), Held("w", 1, (2, 3)), Held("w", 2, (0, 1))), held_apart=True)
+    assert store.progress_of([1, 2]) == [whole, progress(2)]
+    assert open_store().load().jobs == [(job(1), whole), (job(2), progress(2))]
+    store = open_store()
+    store.load()
+    store.commit([JobHeld(1, "w", 1, ()), JobHeld(1, "v", 1, ()), JobHeld(1, "v", 1, (7, 8)), JobHeld(1, "w", 2, ())])
+    assert store.progress_of([1]) == [replace(whole, held=(Held("v", 1, (7, 8)),))]
+    store.commit([JobHeld(1, "v", 1, (8, 9)), JobHeld(1, "v", 1, ())])
+    assert store.progress_of([1]) == [plain]
 
 
 def test_only_what_goes_on_is_loaded_and_the_rest_is_found_by_number(open_store: Opener) -> None:

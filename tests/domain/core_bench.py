@@ -6,7 +6,17 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.base.now import Now
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.records import PACKED, JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, TaskEnd
+from cluster.domain.job.records import (
+    PACKED,
+    Held,
+    JobChunk,
+    JobEnded,
+    JobHeld,
+    JobProgress,
+    JobRecord,
+    OkEnds,
+    TaskEnd,
+)
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
@@ -66,6 +76,7 @@ class Bench:
         self.records: dict[int, JobRecord] = {}
         self.progress: dict[int, JobProgress] = {}
         self.chunks: dict[tuple[int, int], JobChunk] = {}
+        self.held: dict[int, dict[tuple[str, int], Held]] = {}  # by job, what is saved apart
         self.ended: set[int] = set()
         self.workers: dict[str, WorkerRecord] = {}
         self._session = 0
@@ -98,6 +109,10 @@ class Bench:
                     self.progress[save.number] = save
                 case JobChunk():
                     self.chunks[save.job, save.chunk] = save
+                case JobHeld(job=job, worker_id=worker, attempt=attempt, flat=flat):
+                    self.held.setdefault(job, {})[worker, attempt] = Held(worker, attempt, flat)
+                    if not flat:
+                        del self.held[job][worker, attempt]
                 case JobEnded():
                     self.ended.add(save.number)
                 case (WorkerRecord() as record) | Amended(record):
@@ -135,7 +150,7 @@ class Bench:
         """The scheduler dies; another takes up what the store has."""
         self.mono += after
         live = sorted(self.records.keys() - self.ended)
-        jobs = [(self.records[n], joined(self.progress[n], self._chunks_of(n))) for n in live]
+        jobs = [(self.records[n], joined(self.progress[n], self._chunks_of(n), self._held_of(n))) for n in live]
         highest_id = max((record.id for record in self.records.values()), default="")
         loaded = Recovered(self.core.epoch + 1, len(self.records) + 1, jobs, list(self.workers.values()), highest_id)
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
@@ -144,6 +159,9 @@ class Bench:
 
     def _chunks_of(self, job: int) -> list[JobChunk]:
         return [self.chunks[key] for key in sorted(self.chunks) if key[0] == job]
+
+    def _held_of(self, job: int) -> list[Held]:
+        return [held for _, held in sorted(self.held.get(job, {}).items())]
 
     def state(self, job: int, index: int = 0) -> str:
         return next(state.word for state, tasks in self.core.jobs[job].sets.items() if index in tasks)

@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import chunks
+from cluster.domain.job import job as job_module
 from cluster.domain.job.chunks import CHUNK, MANY_RANGES
-from cluster.domain.job.records import JobChunk, JobProgress
+from cluster.domain.job.job import MANY_HOLDERS, Holder
+from cluster.domain.job.records import JobChunk, JobHeld, JobProgress
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested, ReportReceived
 from cluster.domain.session.messages import Report
@@ -78,6 +80,43 @@ def test_after_a_restart_a_job_is_saved_as_it_was() -> None:
     assert (numbers_in(progress), chunk.chunk) == (0, 1)  # type: ignore[union-attr]
 
 
+def test_of_a_job_that_many_workers_hold_a_report_saves_what_its_worker_holds() -> None:
+    bench = Bench()
+    sessions = [bench.worker(f"w{number}", 2000) for number in range(MANY_HOLDERS + 2)]
+    bench.submit(spec(2 * len(sessions)))
+    index = bench.core.jobs[1].held["w5", 1].first()
+    effects = bench.report(sessions[5], ok=(ok(1, index, index + 1, run=100.0),))
+    progress, held = (e for e in effects if isinstance(e, JobProgress | JobHeld))
+    assert not progress.held  # type: ignore[union-attr]
+    assert held == JobHeld(1, "w5", 1, tuple(bench.core.jobs[1].held["w5", 1].flat()))
+    before = copies(bench.core.jobs[1].held)
+    bench.restart()
+    assert bench.core.jobs[1].held == before
+    bench.turn(after=100.0)
+    assert not bench.held[1], "what was lost with its worker is kept no more"
+
+
+def test_what_was_saved_in_chunks_is_not_found_there_when_it_is_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", 8)
+    monkeypatch.setattr(chunks, "MANY_RANGES", 2)
+    monkeypatch.setattr(job_module, "MANY_HOLDERS", 1)
+    bench = Bench()
+    bench.submit(spec(40))
+    bench.turn(cancel(*((i, i + 1) for i in range(20, 40, 2))))
+    first = bench.worker("w", 2000)
+    assert any(chunk.held for chunk in bench.chunks.values())
+    second = bench.worker("v", 1000)
+    bench.turn(cancel((3, 40)))
+    bench.report(first, ended=(failed(1, 0), failed(1, 1)))
+    bench.report(second, ended=(failed(1, 2),))
+    assert not any(chunk.held for chunk in bench.chunks.values())
+    assert not bench.held[1]
+
+
+def copies(held: dict[Holder, IntervalSet]) -> dict[Holder, IntervalSet]:
+    return {holder: tasks.copy() for holder, tasks in held.items()}
+
+
 TASKS = 40
 index = st.integers(0, TASKS - 1)
 steps = st.lists(
@@ -88,12 +127,15 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60)
-@given(steps)
-def test_whatever_happens_a_job_in_chunks_is_the_same_after_a_restart(steps: list[tuple[str, int, int]]) -> None:
+@settings(max_examples=100)
+@given(steps, st.sampled_from([(2, MANY_HOLDERS), (2, 1), (MANY_RANGES, 1), (2, 0), (MANY_RANGES, 0)]))
+def test_whatever_happens_a_job_that_is_saved_in_parts_is_the_same_after_a_restart(
+    steps: list[tuple[str, int, int]], many: tuple[int, int]
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK", 8)
-        patch.setattr(chunks, "MANY_RANGES", 2)
+        patch.setattr(chunks, "MANY_RANGES", many[0])
+        patch.setattr(job_module, "MANY_HOLDERS", many[1])
         bench = Bench()
         session = bench.worker("w", 6000)
         bench.worker("other", 6000)
@@ -117,15 +159,15 @@ def test_whatever_happens_a_job_in_chunks_is_the_same_after_a_restart(steps: lis
                 case "away":
                     bench.turn(after=70.0)
                 case "restart":
-                    before = bench.core.jobs[1].progress()
+                    before, held = bench.core.jobs[1].progress(), copies(bench.core.jobs[1].held)
                     bench.restart()
                     after = bench.core.jobs[1].progress()
                     if not before.backoff:  # else those are due now
                         assert (after.ready, after.attempts) == (before.ready, before.attempts)
-                    assert (after.held, after.cancelling) == (before.held, before.cancelling)
+                    assert (bench.core.jobs[1].held, after.cancelling) == (held, before.cancelling)
                     for name in ("succeeded", "failed", "cancelled"):
                         assert getattr(after, name) == getattr(before, name)
                     bench.hello("other")
                     bench.hello("w")
                     session = bench._session
-        assert bench.progress[1].chunked
+        assert bench.progress[1].chunked == (many[0] == 2)

@@ -53,10 +53,14 @@ def parted(sets: Mapping[K, IntervalSet], chunks: set[int]) -> dict[int, dict[K,
     return found
 
 
-def joined(progress: JobProgress, chunks: Sequence[JobChunk]) -> JobProgress:
-    """The record of a job as if it had been saved whole. `chunks` are all of its chunks, ascending."""
-    if not progress.chunked:
-        return progress
+def joined(progress: JobProgress, chunks: Sequence[JobChunk], held: Sequence[Held] = ()) -> JobProgress:
+    """The record of a job as if it had been saved whole. `chunks` are all of its chunks, ascending; `held` is what
+    workers hold, where that was saved apart."""
+    whole = _joined(progress, chunks) if progress.chunked else progress
+    return replace(whole, held=tuple(held), held_apart=True) if held else whole
+
+
+def _joined(progress: JobProgress, chunks: Sequence[JobChunk]) -> JobProgress:
 
     def of(name: str) -> Flat:
         return _chained(getattr(chunk, name) for chunk in chunks)

@@ -4,15 +4,17 @@ Nothing here is per task unless the task is out of the ordinary: states are inte
 `states`. A job of a million pending tasks is a handful of ranges.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
-from cluster.domain.job.records import Held, JobChunk, JobEnded, JobProgress, JobRecord
+from cluster.domain.job.records import Held, JobChunk, JobEnded, JobHeld, JobProgress, JobRecord
 from cluster.domain.job.states import BY_JOB_RANK, HELD, KEPT, LIVE, IllegalTransition, TaskEvent, TaskState, next_state
 
 Holder = tuple[str, int]  # (worker id, attempt)
+
+MANY_HOLDERS = 32  # beyond which what they hold is saved apart: a report of one would bring the tasks of all to disk
 
 
 class Job:
@@ -21,6 +23,7 @@ class Job:
     __slots__ = (
         "_attempts_held",
         "_changed",
+        "_changed_holders",
         "attempts",
         "cancel_grace",
         "cancel_reason",
@@ -50,6 +53,7 @@ class Job:
         self.exit_code = 0
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
         self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
+        self._changed_holders: set[Holder] | None = None  # the same of what workers hold, where it is saved apart
 
     # ── what it is ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,6 +135,7 @@ class Job:
 
     def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
         """What the worker holds in that attempt, to be added to."""
+        self._note_holder(worker_id, attempt)
         self._attempts_held.setdefault(worker_id, set()).add(attempt)
         return self.held.setdefault((worker_id, attempt), IntervalSet())
 
@@ -169,6 +174,7 @@ class Job:
         if moved:
             self._move_held(event, moved)
             self.held[worker_id, attempt].difference_update(moved)
+            self._note_holder(worker_id, attempt)
             self._note_attempt(event, attempt, moved)
             self._drop_if_empty(worker_id, attempt)
         return moved
@@ -231,24 +237,43 @@ class Job:
 
     # ── how it is kept ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def saves(self) -> list[JobProgress | JobChunk | JobEnded]:
+    def saves(self) -> list[JobProgress | JobChunk | JobHeld | JobEnded]:
         """The persisted form of what may have changed since this was asked last."""
+        held = self._held_apart()
         last = [JobEnded(self.number, self.outcome)] if self.ended_at else []
         if self._changed is None:
-            count = self.record.spec.task_count
-            if not worth_it(count, self.pieces):
-                return [self.progress(), *last]
-            self._changed = chunks_of(IntervalSet([(0, count)]))
+            if not worth_it(self.record.spec.task_count, self.pieces):
+                return [self.progress(), *held, *last]
+            self._changed = chunks_of(IntervalSet([(0, self.record.spec.task_count)]))
         changed, self._changed = self._changed, set()
-        return [self.progress(chunked=True), *self._chunks(changed), *last]
+        return [self.progress(chunked=True), *self._chunks(changed), *held, *last]
+
+    def _held_apart(self) -> list[JobHeld]:
+        """What has changed of what workers hold. It is apart once they were many, and stays so."""
+        if self._changed_holders is None:
+            if len(self.held) <= MANY_HOLDERS:
+                return []
+            self._changed_holders = set(self.held)  # what its chunks still have counts no more, and goes as they change
+        changed, self._changed_holders = sorted(self._changed_holders), set()
+        none = IntervalSet()
+        return [JobHeld(self.number, *holder, tuple(self.held.get(holder, none).flat())) for holder in changed]
 
     def _note_change(self, tasks: IntervalSet) -> None:
         if self._changed is not None:
             self._changed |= chunks_of(tasks)
 
+    def _note_holder(self, worker_id: str, attempt: int) -> None:
+        if self._changed_holders is not None:
+            self._changed_holders.add((worker_id, attempt))
+
+    @property
+    def _held_within(self) -> Mapping[Holder, IntervalSet]:
+        """What is saved with the job of what workers hold."""
+        return self.held if self._changed_holders is None else {}
+
     def _chunks(self, numbers: set[int]) -> Iterator[JobChunk]:
         kept = parted({state.word: self.sets[state] for state in KEPT} | {"cancelling": self.cancelling}, numbers)
-        held, attempts = parted(self.held, numbers), parted(self.attempts, numbers)
+        held, attempts = parted(self._held_within, numbers), parted(self.attempts, numbers)
         for number in sorted(numbers):
             yield JobChunk(
                 self.number,
@@ -259,7 +284,7 @@ class Job:
             )
 
     def progress(self, *, chunked: bool = False) -> JobProgress:
-        """The persisted form of all of it, as of now; `chunked`: but for the sets."""
+        """The persisted form of all of it, as of now, but for what is saved apart; `chunked`: but for the sets."""
         sets = self._sets_as_kept() if not chunked else {}
         return JobProgress(
             number=self.number,
@@ -277,7 +302,7 @@ class Job:
     def _sets_as_kept(self) -> dict[str, Any]:
         return {
             **{state.word: tuple(self.sets[state].flat()) for state in KEPT},
-            "held": tuple(Held(worker, attempt, tuple(t.flat())) for (worker, attempt), t in sorted(self.held.items())),
+            "held": tuple(Held(*holder, tuple(tasks.flat())) for holder, tasks in sorted(self._held_within.items())),
             "attempts": tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
             "cancelling": tuple(self.cancelling.flat()),
         }
@@ -299,4 +324,5 @@ class Job:
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
         job.exit_code, job.reason = progress.exit_code, progress.reason
         job._changed = set() if progress.chunked else None
+        job._changed_holders = set() if progress.held_apart else None
         return job

@@ -49,6 +49,7 @@ class JobProgress:
     exit_code: int = 0  # the highest so far
     reason: str = ""  # of the first abnormal end
     chunked: bool = False  # see cluster.domain.job.chunks
+    held_apart: bool = False  # `held` is persisted as JobHeld; told by there being some, and not persisted itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,17 @@ class JobChunk:
     held: tuple[Held, ...] = ()
     attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()
     cancelling: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobHeld:
+    """Tasks that one worker holds, as in Held, of a job that many workers hold tasks of. Persisted as one record,
+    rewritten by each commit that touches them, and deleted when there are none."""
+
+    job: int
+    worker_id: str
+    attempt: int
+    flat: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cluster.domain.base.errors import ClusterError
-from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import Downward
 
@@ -29,7 +29,8 @@ class Amended:
 
 
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
-Save = JobRecord | JobProgress | JobChunk | JobEnded | OkEnds | TaskEnd | SmallOutput | WorkerRecord | WorkerForgotten
+_OfJob = JobRecord | JobProgress | JobChunk | JobHeld | JobEnded | OkEnds | TaskEnd | SmallOutput
+Save = _OfJob | WorkerRecord | WorkerForgotten
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
     for session, worker in core.sessions.items():
         assert worker.session == session, f"session {session} is not its worker's"
+    for number, holders in core.in_advance.items():
+        assert holders, f"job {number}: kept among those with work in advance, which nobody has"
+        assert all(number in worker.jobs for worker in holders.values()), f"job {number}: in advance where nothing is"
     _takers_are_in_order(core)
     if not (core.takers.roomier or core.ready.fresh):  # else placing goes on in the next turn
         for number in numbers:

@@ -14,7 +14,7 @@ nothing is said before what it follows from is on disk, but for what a crash rig
 from collections.abc import Iterable, Iterator
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.effects import (
     Act,
     Amended,
@@ -144,6 +144,8 @@ def _key(save: Saved) -> object:
             key: object = number
         case JobChunk(job=job, chunk=first) | OkEnds(job=job, first=first):
             key = (job, first)
+        case JobHeld(job=job, worker_id=name, attempt=attempt):
+            key = (job, name, attempt)
         case TaskEnd(job=job, index=index, attempt=attempt) | SmallOutput(job=job, index=index, attempt=attempt):
             key = AttemptKey(job, index, attempt)
         case WorkerRecord(id=name) | WorkerForgotten(worker_id=name):

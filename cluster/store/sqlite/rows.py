@@ -3,7 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import (
+    Held,
+    JobChunk,
+    JobEnded,
+    JobHeld,
+    JobProgress,
+    JobRecord,
+    OkEnds,
+    SmallOutput,
+    TaskEnd,
+)
 from cluster.domain.job.states import KEPT
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -50,6 +60,13 @@ def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
 
 def _chunk(c: JobChunk) -> Iterator[tuple[str, Row]]:
     yield sql.PUT_CHUNK, (c.job, c.chunk, *_sets(c))
+
+
+def _held(h: JobHeld) -> Iterator[tuple[str, Row]]:
+    key = (h.job, h.worker_id, h.attempt)
+    yield sql.PUT_HELD, (*key, pack_set(h.flat))
+    if not h.flat:
+        yield sql.DROP_HELD, key
 
 
 def _sets(of: JobProgress | JobChunk) -> Row:
@@ -99,6 +116,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
     JobProgress: _progress,
     JobChunk: _chunk,
+    JobHeld: _held,
     JobEnded: _ended,
     OkEnds: _ok_ends,
     TaskEnd: _end,
@@ -133,6 +151,12 @@ def _unpacked(columns: Sequence[bytes]) -> Sequence[Any]:
     """SET_COLUMNS as values."""
     *states, held, attempts, cancelling = columns
     return (*map(unpack_set, states), unpack_held(held), unpack_attempts(attempts), unpack_set(cancelling))
+
+
+def held_from_row(row: Row) -> Held:
+    """One row of GET_HELD."""
+    worker_id, attempt, tasks = row
+    return Held(worker_id, attempt, unpack_set(tasks))
 
 
 def end_from_row(row: Row) -> TaskEnd:

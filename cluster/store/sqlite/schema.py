@@ -139,6 +139,13 @@ MIGRATIONS = (
     CREATE INDEX jobs_by_owner ON jobs (owner, state, number);
     CREATE INDEX jobs_by_name ON jobs (name, owner, number) WHERE name != '';
     """,
+    """
+    -- What workers hold of jobs that many workers hold tasks of, in one attempt each: of others it is with the job.
+    CREATE TABLE job_held (
+        job INTEGER NOT NULL, worker_id TEXT NOT NULL, attempt INTEGER NOT NULL, tasks BLOB NOT NULL,
+        PRIMARY KEY (job, worker_id, attempt)
+    ) WITHOUT ROWID;
+    """,
 )
 
 
@@ -211,6 +218,11 @@ GET_PROGRESS = f"SELECT {', '.join(PROGRESS_COLUMNS)} FROM job_progress WHERE jo
 CHUNK_COLUMNS = ("job", "chunk", *SET_COLUMNS)
 PUT_CHUNK = _upsert("job_chunks", *CHUNK_COLUMNS, keys=2)
 GET_CHUNKS = f"SELECT {', '.join(CHUNK_COLUMNS)} FROM job_chunks WHERE job = ? ORDER BY chunk"  # noqa: S608 (no input)
+
+PUT_HELD = _upsert("job_held", "job", "worker_id", "attempt", "tasks", keys=3)
+# After all PUT_HELD of its commit, of which the last one with that key counts.
+DROP_HELD = "DELETE FROM job_held WHERE job = ? AND worker_id = ? AND attempt = ? AND tasks = x''"
+GET_HELD = "SELECT worker_id, attempt, tasks FROM job_held WHERE job = ? ORDER BY worker_id, attempt"
 
 PUT_OK_ENDS = _upsert("ok_ends", "job", "first", "attempt", "count", "packed", "worker_id", keys=2)
 # Records that touch tasks start … stop-1: the last that begins at or before start may reach into them.

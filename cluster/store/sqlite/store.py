@@ -312,9 +312,8 @@ def _progress(db: sqlite3.Connection, job: int) -> JobProgress | None:
     if row is None:
         return None
     progress = rows.progress_from_row(row)
-    if not progress.chunked:
-        return progress
-    return joined(progress, [rows.chunk_from_row(row) for row in db.execute(sql.GET_CHUNKS, (job,))])
+    chunks = [rows.chunk_from_row(row) for row in db.execute(sql.GET_CHUNKS, (job,))] if progress.chunked else []
+    return joined(progress, chunks, [rows.held_from_row(row) for row in db.execute(sql.GET_HELD, (job,))])
 
 
 @contextmanager
