@@ -147,6 +147,10 @@ def test_each_is_told(option: Option) -> None:
     assert dict(options_shown(JobSpec(("true",)))) == {"cpus": "1"}, "only what is not as usual"
 
 
+def test_lists_leave_out_what_may_be_megabytes() -> None:
+    assert [option.name for option in OPTIONS if not option.kind.is_listed] == ["env", "each_line"]
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=name_of)
 def test_each_says_who_acts(option: Option) -> None:
     """A worker alone refuses what it cannot act on; what is the launcher's is a field of its template."""
