@@ -8,7 +8,7 @@ import pytest
 
 from cluster.domain.base.errors import Unreachable
 from tests.integration.fifos import fifo, let_go, reach
-from tests.integration.test_trust_expelling import Admin
+from tests.integration.members import Admin
 from tests.integration.test_worker_own_api import Own
 from tests.integration.workers import Site, WorkerProcess, at_site
 
