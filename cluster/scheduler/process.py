@@ -27,9 +27,10 @@ from cluster.domain.base.errors import ClusterError, Exhausted, InvalidInput, No
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import Role
-from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
+from cluster.domain.trust.renewal import EARLIEST, LATEST
 from cluster.pki.authority import CA_FILE, SCHEDULER_FILE, Authority, open_authority, refresh_credentials
 from cluster.pki.files import load_credentials, private_directory, read_private, the_only_one, write_private
+from cluster.pki.renewal_loop import keep_renewed
 from cluster.pki.spare_files import remove_but_keep_room, write_anyhow
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.process_limits import allow_many_files
@@ -205,25 +206,17 @@ async def _keep_renewed(
     authority: Authority, directory: Path, credentials: Credentials, serving: ServingCredentials
 ) -> None:
     """Replaces the certificates in the directory when they are due, for as long as this runs."""
-    fraction = _some_fraction()
-    while True:
-        due = renewal_time(credentials.not_before, credentials.not_after, fraction)
-        if due > time.time():
-            await asyncio.sleep(min(due - time.time(), _LONGEST_NAP))
-            continue
-        try:
-            fresh = refresh_credentials(authority, directory, time.time(), fraction)
-        except ClusterError as error:
-            logger.error("the certificate could not be renewed, and ends in a while: %s", error)
-            await asyncio.sleep(_RETRY)
-            continue
+    present = credentials
+
+    async def renew(_: Credentials) -> Credentials:
+        return await asyncio.to_thread(refresh_credentials, authority, directory, time.time(), EARLIEST)
+
+    def use(fresh: Credentials) -> None:
+        nonlocal present
+        present = fresh
         serving.replace(fresh)
-        logger.info("the scheduler's certificate was renewed; open connections keep the old one until it ends")
-        credentials, fraction = fresh, _some_fraction()
 
-
-_LONGEST_NAP = 3600.0  # seconds; the wall clock, by which certificates end, may be set meanwhile
-_RETRY = 60.0
+    await keep_renewed(lambda: present, renew, use)
 
 
 def _some_fraction() -> float:

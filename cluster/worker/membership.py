@@ -7,7 +7,6 @@ worker.pem    its key and certificate
 import asyncio
 import json
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -18,10 +17,10 @@ from pathlib import Path
 from cluster.domain.base.errors import ClusterError, NotFound
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
-from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 from cluster.pki.authority import CA_FILE, load_authority
 from cluster.pki.files import check_room, read_private, save_credentials
 from cluster.pki.issuer import KeyRequest
+from cluster.pki.renewal_loop import keep_renewed
 from cluster.pki.spare_files import write_with_spare
 from cluster.rpc.channel import dial
 from cluster.rpc.join_client import renew
@@ -29,8 +28,6 @@ from cluster.rpc.join_client import renew
 logger = logging.getLogger(__name__)
 
 STATE_FILE, CREDENTIALS_FILE = "worker.json", "worker.pem"
-RETRY = 60.0  # seconds until a renewal that failed is tried again: hours are left
-LONGEST_NAP = 3600.0  # seconds; timers run on the monotonic clock, and the wall clock may be set meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +108,14 @@ async def keep_renewing(
     local_scheduler: Path | None = None,
 ) -> None:
     """For ever: a new certificate each time the present one is due, or was refused (`Membership.refused`)."""
-    fraction = random.uniform(EARLIEST, LATEST)  # noqa: S311 (spreads renewals, keeps no secret)
-    while True:
-        present = membership.credentials
-        wait = renewal_time(present.not_before, present.not_after, fraction) - time.time()
-        if wait > 0 and present.valid_at(time.time()):
-            await membership.sleep(min(wait, LONGEST_NAP))
-            continue
-        try:
-            if present.valid_at(time.time()):
-                fresh = await new_credentials(present, address())
-            else:  # this machine slept, or its clock was set
-                fresh = reissued(present, local_scheduler) or await new_credentials(present, address())
-            await asyncio.to_thread(membership.renewed, fresh)
-        except ClusterError as error:
-            left = max(0.0, present.not_after - time.time()) / 3600
-            logger.warning("the certificate was not renewed, %.0f h are left: %s", left, error)
-            await membership.sleep(RETRY)
-            continue
-        renewed(fresh)
-        logger.info("the certificate was renewed")
+
+    async def renew(present: Credentials) -> Credentials:
+        own = None if present.valid_at(time.time()) else await asyncio.to_thread(reissued, present, local_scheduler)
+        fresh = own or await new_credentials(present, address())
+        await asyncio.to_thread(membership.renewed, fresh)
+        return fresh
+
+    await keep_renewed(lambda: membership.credentials, renew, renewed, membership.sleep)
 
 
 async def new_credentials(present: Credentials, address: str) -> Credentials:

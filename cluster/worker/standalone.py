@@ -7,22 +7,20 @@ admin.pem          for `cluster job --at HOST:PORT` on the same machine
 
 import asyncio
 import logging
-import random
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.domain.base.errors import ClusterError, Conflict, NotFound
+from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import ADMIN_NAME, IdentityKind
-from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
+from cluster.domain.trust.renewal import EARLIEST, renewal_time
 from cluster.pki.authority import Authority, open_authority
 from cluster.pki.files import load_credentials, save_credentials
+from cluster.pki.renewal_loop import keep_renewed
 from cluster.worker.membership import (
     CREDENTIALS_FILE,
-    LONGEST_NAP,
-    RETRY,
     Membership,
     MembershipRecord,
     load_state,
@@ -53,20 +51,11 @@ class Standalone:
 
     async def keep_renewing(self, renewed: Callable[[Credentials], None]) -> None:
         """For ever: new certificates each time the present ones are due."""
-        fraction = random.uniform(EARLIEST, LATEST)  # noqa: S311 (spreads renewals, keeps no secret)
-        while True:
-            present = self.membership.credentials
-            wait = renewal_time(present.not_before, present.not_after, fraction) - time.time()
-            await asyncio.sleep(min(max(0.0, wait), LONGEST_NAP))
-            if wait > 0:
-                continue
-            try:
-                fresh = self.issue()
-            except ClusterError as error:
-                logger.warning("the certificate was not renewed: %s", error)
-                await asyncio.sleep(RETRY)
-                continue
-            renewed(fresh)
+
+        async def renew(_: Credentials) -> Credentials:
+            return await asyncio.to_thread(self.issue)
+
+        await keep_renewed(lambda: self.membership.credentials, renew, renewed)
 
     def issue(self) -> Credentials:
         """The worker's credentials: new ones where they are due."""

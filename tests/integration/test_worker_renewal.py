@@ -12,6 +12,7 @@ import pytest
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import IdentityKind
+from cluster.pki import renewal_loop
 from cluster.pki.files import load_credentials
 from cluster.worker import membership as worker_membership
 from cluster.worker import standalone
@@ -34,7 +35,7 @@ def disk_fills(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
                 raise failures.pop()
             save(path, credentials)
 
-        monkeypatch.setattr(module, "RETRY", 0.0)
+        monkeypatch.setattr(renewal_loop, "RETRY", 0.0)
         monkeypatch.setattr(module, "save_credentials", save_or_fail)
 
     return fill

@@ -59,7 +59,7 @@ class OwnJobs:
         self._alive = {job.number: job for job in store.unfinished()}  # as they are on disk
         self._highest = store.next_number() - 1
         self._unsaved: dict[int, OwnJob] = {}  # what is not on disk yet; nobody is told of it
-        self._untold: set[int] = set()  # accepted, and no launcher was there to be told
+        self._not_launched: set[int] = set()  # accepted since this agent began, and told to no launcher yet
         self._saving: asyncio.Task[None] | None = None
         self._accepting: set[asyncio.Task[OwnJob]] = set()
         self._failing = False  # the disk took down nothing when it was last tried
@@ -109,10 +109,9 @@ class OwnJobs:
         self._alive[job.number] = job
         self._highest = max(self._highest, job.number)
         logger.info("job %d: accepted from %s", job.number, job.owner)
-        try:
+        self._not_launched.add(job.number)
+        with suppress(Unreachable):  # the launcher died meanwhile: the next one is told
             self._launch(job)
-        except Unreachable:  # the launcher died meanwhile
-            self._untold.add(job.number)
         if self._stopping:
             self._stop_unfinished()
         if gone:
@@ -233,8 +232,8 @@ class OwnJobs:
                 if job.cancelled_by:  # an agent may have been killed between writing that down and telling the launcher
                     self._stop_held(job)
                 continue
-            untold = job.number in self._untold
-            if (job.incarnation != incarnation and not untold) or job.state is not TaskState.READY:
+            launched = job.number not in self._not_launched
+            if (job.incarnation != incarnation and launched) or job.state is not TaskState.READY:
                 logger.warning("job %d: lost, its launcher died and nobody knows how it ended", job.number)
                 settled.append(_ended(job, endings.LOST, at=now))
             elif job.cancelled_by:  # the launcher that was to stop it was dead, and nobody had noticed
@@ -254,7 +253,7 @@ class OwnJobs:
     def _launch(self, job: OwnJob) -> None:
         template = self._templates.make(OWN, job.id, job.spec, None, shown=job.number)
         self._agent().start_own(key_of(job.number), template)
-        self._untold.discard(job.number)
+        self._not_launched.discard(job.number)
 
     @property
     def all_saved(self) -> bool:
