@@ -23,6 +23,8 @@ from typing import IO, NamedTuple
 from cluster.domain.base.errors import Exhausted
 from cluster.domain.base.gap_line import gap_line
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import Range
+from cluster.domain.base.line_ends import lines_back
 from cluster.domain.job.spec import DEFAULT_MAX_OUTPUT
 
 CHUNK = 64 * 1024  # bytes read at once: about what gRPC sends before it waits for the reader
@@ -268,23 +270,17 @@ def _full_disk_explained(path: Path) -> Iterator[None]:
 
 def tail_start(file: IO[bytes], lines: int) -> int:
     """Where the last `lines` lines of a file begin. A last line without an end counts as one."""
-    at = file.seek(0, os.SEEK_END)
-    wanted = lines + 1  # line ends to go back over; the one at the very end of the file closes the last line
-    if at and lines:
-        file.seek(at - 1)
-        if file.read(1) != b"\n":
-            wanted -= 1
-    while lines and at:
-        start = max(0, at - CHUNK)
-        file.seek(start)
-        piece = file.read(at - start)
-        while (found := piece.rfind(b"\n")) >= 0:
-            wanted -= 1
-            if not wanted:
-                return start + found + 1
-            piece = piece[:found]
-        at = start
-    return at
+    size = file.seek(0, os.SEEK_END)
+    if not size or not lines:
+        return size
+
+    def read(at: int, count: int) -> bytes:
+        file.seek(at)
+        return file.read(count)
+
+    wanted = lines + (read(size - 1, 1) == b"\n")  # the one at the very end closes the last line
+    start, _ = lines_back(read, Range(0, size), wanted)
+    return start
 
 
 def tail_of(data: bytes, lines: int | None) -> bytes:

@@ -11,6 +11,7 @@ import stat
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import Range
+from cluster.domain.base.line_ends import lines_back
 
 CHUNK = 65536  # bytes; also about what gRPC takes for a reader that has stalled
 # A hole of fewer bytes is read as the zeros that it stands for. Some file systems make one where zeros were written.
@@ -86,28 +87,12 @@ class StreamFile:
             if last:
                 wanted += os.pread(self.fd, 1, part.stop - 1) == b"\n"
                 last = False
-            position, wanted = self._lines_back(part, wanted)
+            position, wanted = lines_back(lambda at, count: os.pread(self.fd, count, at), part, wanted)
             if not wanted:
                 return position
             if part is tail and size > SCANNED and part.start == size - (SCANNED - SCANNED // 2):
                 return part.start  # what is before it has not been looked through
         return 0
-
-    def _lines_back(self, part: Range, wanted: int) -> tuple[int, int]:
-        """Where the `wanted`-th line end from the end of a part is passed, and how many are still wanted there."""
-        at = part.stop
-        while at > part.start:
-            begin = max(part.start, at - CHUNK)
-            block = os.pread(self.fd, at - begin, begin)
-            breaks = block.count(b"\n")
-            if breaks >= wanted:
-                position = len(block)
-                for _ in range(wanted):
-                    position = block.rindex(b"\n", 0, position)
-                return begin + position + 1, 0
-            wanted -= breaks
-            at = begin
-        return part.start, wanted
 
     def _next_data(self, at: int) -> int:
         """The first byte from `at` that is in no hole; the file's end when there is none."""
