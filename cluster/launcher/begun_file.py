@@ -37,11 +37,11 @@ class BegunFile:
             os.close(fd)
 
     def begin(self, slot: int, number: int) -> None:
-        """To be called by the slot, just before it begins that."""
+        """The slot calls this just before it begins that attempt."""
         self._table[_ROWS + _ROW * slot] = number
 
     def has_begun(self, slot: int, number: int) -> bool:
-        """Of what was handed out before a reboot nobody knows: it may have."""
+        """Whether a slot has begun what was handed out. After a reboot nobody knows: it may have."""
         return not self._is_of_this_boot or self._table[_ROWS + _ROW * slot] >= number
 
     @property
@@ -62,7 +62,7 @@ class BegunFile:
                 yield int(self._table[at + 1]), int(self._table[at + 2])
 
     def clear(self) -> None:
-        """For a new launcher, whose journal says nothing that relies on it."""
+        """Empties it for a new launcher, whose journal refers to nothing in here."""
         for at in range(_ROWS, len(self._table)):
             if self._table[at]:
                 self._table[at] = 0

@@ -253,7 +253,7 @@ class _Protocol(asyncio.Protocol):
         self.closed.set()
 
     def close(self) -> None:
-        """When all has gone out that was sent."""
+        """Closes the connection once all that was sent has gone out."""
         if self._transport is not None:
             self._flush()
             self._transport.close()

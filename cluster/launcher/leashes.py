@@ -61,7 +61,7 @@ class Leashes:
         return self._table[_AWAITED]
 
     def await_(self, leash: float) -> None:
-        """To be called by the watchdog, before it looks at the rows."""
+        """The watchdog calls this before it looks at the rows."""
         self._table[_AWAITED] = leash
 
     def set_process(self, slot: int, pid: int, start: int) -> None:
@@ -72,7 +72,7 @@ class Leashes:
         self._table[at] = float(pid)
 
     def set_leash(self, slot: int, leash: float | None) -> None:
-        """Of what the slot runs and has been handed."""
+        """Sets the leash (s) of what the slot runs and has been handed."""
         self._table[_ROWS + 2 + _ROW * slot] = leash or 0.0
 
     def leash(self, slot: int) -> float:
@@ -86,5 +86,5 @@ class Leashes:
                 yield Row(int(table[at]), int(table[at + 1]), table[at + 2])
 
     def shortest(self) -> float | None:
-        """Of all slots, in seconds."""
+        """The shortest leash of all slots, in seconds."""
         return min((row.leash for row in self.rows() if row.leash), default=None)

@@ -109,7 +109,7 @@ class _SlotProcess:
         self._watch_launcher()
 
     def run(self) -> None:
-        """Until the launcher closes the socket."""
+        """Serves until the launcher closes the socket."""
         while (message := self._next()) is not None:
             if message[0] == "template":
                 self._templates = {message[1]: Template(**message[2])}
@@ -249,7 +249,7 @@ class _SlotProcess:
 
 
 def _own_peak() -> int:
-    """In KiB. Not ru_maxrss, which holds the peak of whoever started this process, too."""
+    """This process's peak memory in KiB. (ru_maxrss also holds the peak of whoever started it.)"""
     with open("/proc/self/status") as file:
         status = file.read()
     return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0])

@@ -158,7 +158,7 @@ def children_of(pid: int) -> dict[int, ProcessStat]:
 
 
 def _children(pid: int) -> list[int] | None:
-    """Of all its threads. None when the kernel keeps no such list."""
+    """The children of all its threads. None when the kernel keeps no such list."""
     found: list[int] = []
     try:
         threads = os.listdir(f"/proc/{pid}/task")

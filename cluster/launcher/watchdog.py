@@ -117,7 +117,7 @@ class Watchdog:
             os._exit(0)
 
     def _cut_leashes(self) -> None:
-        """Until the launcher is dead."""
+        """Cuts leashes until the launcher is dead."""
         timer = clock.BootTimer()
         poll = select.poll()
         poll.register(0, select.POLLIN)

@@ -62,7 +62,7 @@ def _filled_up(text: bytes) -> bytes:
 
 
 def _written_into(spare: Path, data: bytes) -> bool:
-    """In place, in blocks that it has already."""
+    """Writes into the file itself, in blocks that it has already."""
     try:
         fd = os.open(spare, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

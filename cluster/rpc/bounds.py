@@ -47,5 +47,5 @@ LONGER = {
 
 
 def bound_of(method: str) -> Bound:
-    """Of one message that calls the method (`/package.Service/Method`)."""
+    """The bound of one message that calls the method (`/package.Service/Method`)."""
     return BOUNDS.get(method, DEFAULT)

@@ -45,7 +45,7 @@ def dial(address: str, credentials: Credentials, server_name: str) -> grpc.aio.C
 
 
 def secure_channel(address: str, credentials: grpc.ChannelCredentials, server_name: str) -> grpc.aio.Channel:
-    """As `dial`, for credentials that were made already."""
+    """Does what `dial` does, for credentials that were made already."""
     check_room()
     name = ("grpc.ssl_target_name_override", server_name)
     return grpc.aio.secure_channel(f"dns:///{check_address(address)}", credentials, options=[*_OPTIONS, name])

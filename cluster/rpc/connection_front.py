@@ -89,12 +89,12 @@ class Front:
         return self._hosts.get(peer.rpartition(":")[2], peer)
 
     def clear_place(self) -> None:
-        """For the socket of the server behind."""
+        """Removes what is in the way of the socket of the server behind."""
         with suppress(FileNotFoundError):
             os.unlink(self.behind)
 
     def keep_place(self) -> None:
-        """When that has gone, a file stays in its stead: the next start may find no room for another on its disk."""
+        """Puts a file where that socket was: the next start may find no room for another on its disk."""
         with suppress(OSError):
             os.close(os.open(self.behind, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
@@ -166,7 +166,7 @@ class Front:
 
 
 class _Connection(asyncio.Protocol):
-    """With a newcomer. Its other side is made when it says something."""
+    """One newcomer's connection. Its other side, to the server behind, is made when the newcomer says something."""
 
     def __init__(self, front: Front) -> None:
         self._front = front
@@ -238,7 +238,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def end(self) -> None:
-        """When what is still to be sent has been."""
+        """Ends the connection once all that is still to be sent has been."""
         if self._transport is not None:
             self._transport.close()
 

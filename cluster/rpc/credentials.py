@@ -36,11 +36,12 @@ class ServingCredentials:
         self._current = credentials
 
     def mutual(self) -> grpc.ServerCredentials:
-        """For a server that takes only clients with a certificate of the same CA."""
+        """Credentials for a server that takes only clients with a certificate of the same CA."""
         return self._dynamic(show_ca=False, require_client=True)
 
     def for_joining(self) -> grpc.ServerCredentials:
-        """For the join listener, whose clients have no certificate yet. It shows the CA's, whose pin they know."""
+        """Credentials for the join listener, whose clients have no certificate yet. It shows the CA's, whose pin they
+        know."""
         return self._dynamic(show_ca=True, require_client=False)
 
     def _keep_valid(self) -> None:

@@ -16,7 +16,7 @@ class Health:
         self._servicer = aio.HealthServicer()
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """For `cluster.rpc.server.mutual_tls_server`."""
+        """Adds the health service to a server of `cluster.rpc.server.mutual_tls_server`."""
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     async def tell(self, *, serving: bool) -> None:

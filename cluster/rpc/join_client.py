@@ -118,6 +118,6 @@ def _unverified_chain(tls: ssl.SSLSocket) -> list[bytes]:
 
 
 def _scheduler_address(answered: str, dialled: str) -> str:
-    """Where the scheduler's main listener is: an empty host in the answer stands for the one that was dialled."""
+    """The address of the scheduler's main listener: an empty host in the answer stands for the one that was dialled."""
     host, _, port = answered.rpartition(":")
     return answered if host else f"{dialled.rpartition(':')[0]}:{port}"

@@ -69,7 +69,7 @@ class JoinServer:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, guarded),))
 
     def listen(self, address: str, credentials: grpc.ServerCredentials, option: str = "--join-listen") -> int:
-        """As `cluster.rpc.server.listen`."""
+        """Listens as `cluster.rpc.server.listen` does."""
         self._sockets = bind(address, option)
         self._front.clear_place()
         try:

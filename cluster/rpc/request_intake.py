@@ -31,7 +31,7 @@ _parser = ThreadPoolExecutor(1, "intake")
 
 
 class Intake:
-    """Of one method."""
+    """Takes in the requests of one method."""
 
     def __init__(
         self, method: str, parse: Parse, patience: float | None = None, permits: RequestPermits | None = None

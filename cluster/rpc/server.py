@@ -178,5 +178,5 @@ def _behaviour(handler: Any) -> Handler:
 
 
 async def _not_offered(request: object, context: Context) -> None:
-    """In place of generated code's answer for a method that the servicer does not have, which is not asynchronous."""
+    """Answers for a method that the servicer does not have. (The answer of generated code is not asynchronous.)"""
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not offered here")

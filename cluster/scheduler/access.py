@@ -53,7 +53,7 @@ async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Select
 
 
 async def select_some(driver: Driver, caller: Caller, texts: Sequence[str]) -> Selection:
-    """As `select`, of at least one selector. NotFound also for an attempt that there has not been."""
+    """Selects as `select` does, by at least one selector. NotFound also for an attempt that there has not been."""
     if not texts:
         raise InvalidInput("which job? Give its number, name or UUID, last or all")
     selection = await select(driver, caller, texts)
@@ -100,7 +100,7 @@ async def last_attempts(driver: Driver, selection: Selection) -> dict[tuple[int,
 
 
 async def _last_attempt(driver: Driver, key: AttemptKey) -> int:
-    """Of the task of `key`. NotFound where that attempt is yet to come."""
+    """The number of the last attempt of `key`'s task. NotFound where the attempt of `key` is yet to come."""
     job = JobReader(driver, key.job)
     last = await job.read(lambda job: job.last_attempt(key.index))
     if last is None:

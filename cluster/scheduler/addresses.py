@@ -28,14 +28,14 @@ def join_up(host: str, port: int) -> str:
 
 
 def from_here(host: str) -> str:
-    """By which this machine reaches what listens on `host`."""
+    """The address at which this machine reaches what listens on `host`."""
     if not _is_any(host):
         return host
     return "::1" if ":" in host else "127.0.0.1"
 
 
 def from_elsewhere(host: str) -> str:
-    """By which other machines most likely reach it: the address that our own packets to the outside have."""
+    """The address at which other machines most likely reach it: the one that our own packets to the outside have."""
     if not _is_any(host):
         return host
     v6 = ":" in host
@@ -48,7 +48,7 @@ def from_elsewhere(host: str) -> str:
 
 
 def own_addresses(v6: bool = False) -> list[str]:
-    """By which other machines may reach this one: those of its network cards that are up."""
+    """The addresses at which other machines may reach this one: those of its network cards that are up."""
     try:
         found = _own_v6() if v6 else _own_v4()
     except OSError:

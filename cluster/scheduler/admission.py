@@ -24,7 +24,7 @@ class Admission:
         self.members = Members(store.users(), store.tokens(), store.enrolments())
 
     async def begin(self, driver: Driver) -> None:
-        """To be called when the driver runs: makes the first user known, on the first start."""
+        """Makes the first user known, on the first start. The driver must run."""
         self._driver = driver
         await self._save(self.members.begin(self._now()))
 

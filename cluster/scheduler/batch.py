@@ -46,7 +46,7 @@ class Put:
 
     @property
     def sessions(self) -> set[int]:
-        """In which its events came."""
+        """The sessions in which its events came."""
         return {event.session for event in self.events if isinstance(event, _OF_A_SESSION)}
 
 

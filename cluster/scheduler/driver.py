@@ -119,7 +119,7 @@ class Driver:
             raise Exhausted(f"nothing new is accepted just now: {trouble}; try again later")
 
     def put(self, *events: Event) -> None:
-        """As `tell`, for callers that do not wait. Several may go into as many turns."""
+        """Takes events like `tell`, for callers that do not wait. Several may go into as many turns."""
         for event in events:
             self._put(Put((event,)))
 
@@ -140,7 +140,8 @@ class Driver:
         return await self._read(view)
 
     async def read_after(self, view: Callable[[SchedulerCore], T]) -> T:
-        """As `read`, for the answer to an `ask`: also while we stop, because what was asked is done, and on disk."""
+        """Reads like `read`, for the answer to an `ask`: also while we stop, because what was asked is done, and on
+        disk."""
         if self.failure:
             raise self.failure
         return await self._read(view)
@@ -163,7 +164,7 @@ class Driver:
         return await self.fetch_after(query)
 
     async def fetch_after(self, query: Callable[[Store], T]) -> T:
-        """As `fetch`, for the answer to an `ask`: until `close`."""
+        """Reads like `fetch`, for the answer to an `ask`: until `close`."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reader, query, self._store)
         except StoreTroubled as error:
@@ -179,7 +180,7 @@ class Driver:
     # ── the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
-        """Until `stop`, or until the store fails for good (then `failure` says why)."""
+        """Serves until `stop`, or until the store fails for good (then `failure` says why)."""
         try:
             if not self._store.claimed:  # that this scheduler has taken over the data could not be written when it did
                 self._pipeline.begin_commit()
@@ -218,7 +219,7 @@ class Driver:
         return not self._pipeline.committing or self.clock().mono >= self._give_up_at
 
     async def _wait_for(self, step: Step) -> None:
-        """Also for no longer than until it is known that nothing will ever be written any more."""
+        """Waits for it, but no longer than until it is known that nothing will ever be written any more."""
         match step:
             case Step.EVENTS if not self._pipeline.gathering:
                 await self._something_to_do()

@@ -43,7 +43,7 @@ class Expelling:
         return await self._whole(self._expel(lambda m, now: m.revoke_user(name, now, and_joined), keep_jobs, by))
 
     async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool, by: Caller) -> tuple[Expelled, int]:
-        """As `revoke_user`."""
+        """Revokes a token, as `revoke_user` does a user."""
         return await self._whole(self._expel(lambda m, now: m.revoke_token(token_id, and_joined, now), keep_jobs, by))
 
     async def remove_worker(self, worker: str, revoke: bool) -> "Removed":
@@ -84,7 +84,7 @@ class Expelling:
         return held
 
     async def _cancel_jobs_of(self, user: UserRecord, by: Caller) -> int:
-        """Of all that was submitted before: nothing is accepted from the user any more when this is called."""
+        """Cancels all that was submitted before: nothing is accepted from the user any more when this is called."""
         targets = await self._driver.read(
             lambda core: [Target(job.number) for job in core.unfinished() if job.record.owner == user.id]
         )

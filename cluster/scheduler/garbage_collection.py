@@ -11,7 +11,7 @@ from typing import Any
 
 
 def look_at_each_object_once() -> None:
-    """From now on, in this process; what lives already is not looked at any more."""
+    """From now on, in this process, the collector looks at no object twice, and not at those that live already."""
     gc.collect()
     gc.freeze()
     if _freeze not in gc.callbacks:

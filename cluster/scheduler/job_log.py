@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def tell(saves: Iterable[Saved], jobs: Mapping[int, Job]) -> None:
-    """To be called when they are on disk."""
+    """Logs what these say of jobs. They must be on disk."""
     lost: defaultdict[int, list[TaskEnd]] = defaultdict(list)
     for save in saves:
         match save:

@@ -15,7 +15,7 @@ _patient: ContextVar[bool] = ContextVar("patient", default=False)  # whether thi
 
 
 class Patience:
-    """With one disk. `trouble` says why nothing can be written just now; "" when it can."""
+    """Waits for one disk, no longer than callers would. `trouble`: why nothing can be written now; empty: it can."""
 
     def __init__(self, trouble: Callable[[], str]) -> None:
         self._trouble = trouble

@@ -108,7 +108,7 @@ class SchedulerService:
         await self._local_server.start()
 
     async def stop(self) -> None:
-        """In order: nothing new, the last commit, the calls under way, the store."""
+        """Ends, in this order: nothing new, the last commit, the calls under way, the store."""
         self.driver.stop()
         await self._health.shut_down()
         if self.address:
@@ -133,7 +133,7 @@ class SchedulerService:
         return issuer.new_token(self._told_join_address, self._authority.pin, role, now, life, uses, user, maker)
 
     def new_local_token(self) -> JoinToken:
-        """For workers on this machine, as many as like, as long as this process lives."""
+        """A token for workers on this machine: for any number of them, as long as this process lives."""
         now = self.driver.clock().wall
         token, record = issuer.new_token(self.join_address, self._authority.pin, Role.WORKER, now, _FOR_EVER)
         self.admission.members.add_ours(record)

@@ -127,7 +127,7 @@ class SessionLines:
         return self._lines.get(worker_id)
 
     def tell_expelled(self) -> None:
-        """To be called after somebody was expelled."""
+        """Call this after somebody was expelled."""
         users = self._expelled_users()
         for line in self._lines.values():
             line.expel(users)
@@ -168,7 +168,7 @@ class SessionLines:
                 self._driver.put(SessionClosed(number))
 
     async def _name(self, worker_id: str) -> str:
-        """As the log has it: the worker's name and id."""
+        """The worker's name and id, for the log."""
         name = await self._driver.read(lambda core: core.workers[worker_id].record.name)
         return f"{name} ({worker_id})"
 

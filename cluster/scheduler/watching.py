@@ -46,7 +46,7 @@ class Watchers:
             watch.wake.set()
 
     def all_changed(self) -> None:
-        """For what concerns every job: a worker has come, or nothing can be asked any more."""
+        """Tells all watchers of what concerns every job: a worker has come, or nothing can be asked any more."""
         for watch in self._watches:
             watch.everything = True
             watch.wake.set()

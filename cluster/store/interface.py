@@ -81,7 +81,7 @@ class Store(Protocol):
         ...
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
-        """Of all attempts of tasks start … stop-1, in order of index and attempt."""
+        """The small outputs of all attempts of tasks start … stop-1, in order of index and attempt."""
         ...
 
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:

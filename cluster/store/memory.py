@@ -179,7 +179,7 @@ class MemoryStore:
 
 
 def _place(after: str, keys: Sequence[str]) -> int:
-    """Where what comes after that key begins."""
+    """The position at which what comes after that key begins."""
     if not after:
         return 0
     return keys.index(after) + 1 if after in keys else len(keys)

@@ -49,7 +49,7 @@ from cluster.worker.output.files import Left, Outputs
 from cluster.worker.output.growth import Growth
 from cluster.worker.output.inotify import Watcher
 from cluster.worker.output.live_transfers import LivePushes
-from cluster.worker.output.pushing import Keeping
+from cluster.worker.output.pushing import OutputPushes
 from cluster.worker.output.readers import OutputPhase, Readers
 from cluster.worker.reporter import Reporter
 from cluster.worker.room_watch import RoomWatch
@@ -85,7 +85,7 @@ class Agent:
     _live: LivePushes = field(init=False)
     _scheduler: SchedulerLink = field(init=False)
     _reporter: Reporter = field(init=False)
-    _keeping: Keeping = field(init=False)
+    _pushes: OutputPushes = field(init=False)
     _growth: Growth = field(init=False)
     _watcher: Watcher = field(init=False)
 
@@ -105,7 +105,7 @@ class Agent:
             ended=self._after_session,
             quiet=self.finished.is_set,
         )
-        self._keeping = Keeping(
+        self._pushes = OutputPushes(
             self.outputs, self.readers.lanes, lambda: self._scheduler.open_session, self.link.limit_of
         )
         self._reporter = Reporter(self.outputs, self.readers.lanes, lambda: self._scheduler.session)
@@ -119,7 +119,7 @@ class Agent:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled. LauncherUnavailable when no launcher can be had."""
+        """Serves until it is cancelled. LauncherUnavailable when no launcher can be had."""
         wanted = lambda: not self.link.quitting  # noqa: E731
         keeper = asyncio.create_task(
             keep_launcher(self.connect, self._adopt, self._on_launcher, wanted, self._room.is_short)
@@ -148,7 +148,7 @@ class Agent:
 
     async def goodbye(self, reason: str) -> None:
         """Tell the scheduler that this worker goes offline, and hang up."""
-        await self._keeping.settle(KEEPING)
+        await self._pushes.settle(KEEPING)
         await self._scheduler.goodbye(reason)
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ class Agent:
             case HandOver():
                 self.hooks.handed_over(effect.reports)
             case PushOutput():
-                self._keeping.add(effect.keys)
+                self._pushes.add(effect.keys)
             case RemoveOutput():
                 self.outputs.remove(effect.keys)
             case Finished():
@@ -259,7 +259,7 @@ class Agent:
         self.put(await self._reports.completed(event))
 
     def _after_reports(self, reports: Sequence[Started | Ended]) -> None:
-        """For those who follow output, and the directories that nobody needs any more."""
+        """Wakes those who follow output, and removes the directories that nobody needs any more."""
         if any(isinstance(report, Started) for report in reports):
             self._growth.begin()
         if self.readers.any:
@@ -274,7 +274,7 @@ class Agent:
         self.link.known = True
         keys = {AttemptKey.parse(k) for k in (*event.running, *event.backlog, *(r.key for r in event.reports))}
         self.hooks.launcher_held(event.incarnation, {key for key in keys if key.job == OWN})
-        self._keeping.add(self.outputs.ended_before(self._reports.left, keys))
+        self._pushes.add(self.outputs.ended_before(self._reports.left, keys))
         self._reports.left = Left()
         self.link.fresh.update(
             key.job for key in keys
@@ -303,13 +303,13 @@ class Agent:
 
     def _after_welcome(self) -> None:
         self._scheduler.welcomed()
-        self._keeping.resume()
+        self._pushes.resume()
         self.hooks.welcomed()
 
     def _after_session(self) -> None:
         """It has ended: the next one begins all that anew."""
         self._live.cancel()
-        self._keeping.cancel()
+        self._pushes.cancel()
         self._reporter.cancel()
 
 

@@ -24,7 +24,7 @@ class Disks:
 
 
 def space_of(path: str) -> Space:
-    """Of the file system that holds `path`. OSError when it cannot say."""
+    """The space of the file system that holds `path`. OSError when it cannot say."""
     status = os.statvfs(path)
     size, free = status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
     return Space(path, size, free, status.f_files, status.f_favail)

@@ -79,7 +79,7 @@ def may_enter_anew(local_scheduler: Path | None, present: Credentials) -> bool:
 
 
 def local_address(local_scheduler: Path | None, cluster_id: str) -> str | None:
-    """Where the scheduler of this machine listens, if it is of our cluster."""
+    """The address at which this machine's scheduler listens, if it is of our cluster."""
     if local_scheduler is None:
         return None
     try:
@@ -104,7 +104,7 @@ def _address(entry: EntryRequest, state: MembershipRecord) -> str:
 
 
 async def _replace_ended(membership: Membership, token: JoinToken | None, local_scheduler: Path | None) -> None:
-    """Of a certificate that has ended, or of one from the future, made by a clock that was wrong."""
+    """Replaces a certificate that has ended, or one from the future, made by a clock that was wrong."""
     present = membership.credentials
     if fresh := reissued(present, local_scheduler):
         membership.renewed(fresh)
@@ -119,7 +119,7 @@ async def _replace_ended(membership: Membership, token: JoinToken | None, local_
 
 
 def ended(credentials: Credentials) -> str:
-    """When the certificate ended, or begins, for people."""
+    """The time at which the certificate ended, or begins, for people."""
     past = time.time() > credentials.not_after
     moment = credentials.not_after if past else credentials.not_before
     return f"{'ended' if past else 'begins'} at {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(moment))}"
@@ -151,7 +151,8 @@ async def _join(entry: EntryRequest, token: JoinToken) -> Membership:
 
 
 async def _join_again(membership: Membership, token: JoinToken, request: KeyRequest, previous: bytes = b"") -> None:
-    """By a certificate that it had before, for the same key, a worker stays who it was, unless it was expelled."""
+    """Joins by a certificate that it had before, for the same key: the worker stays who it was, unless it was
+    expelled."""
     before = membership.state.id
     membership.check_room()
     joined = await join_by_token(
@@ -164,7 +165,7 @@ async def _join_again(membership: Membership, token: JoinToken, request: KeyRequ
 
 
 def _membership(entry: EntryRequest, present: Credentials) -> Membership:
-    """As the directory holds it. The certificate says who it is, since it is written first."""
+    """The membership that the directory holds. The certificate says who it is, since it is written first."""
     state = load_state(entry.directory) or _new_state(present, entry.host_name)
     state = replace(state, id=present.identity.name, name=entry.name or state.name)
     return Membership(entry.directory, state, present)

@@ -18,7 +18,7 @@ _NETWORK_CARDS = Path("/sys/class/net")
 
 
 def home_of(directory: Path) -> Home:
-    """Of a worker in this directory, which exists. What cannot be read is left out."""
+    """The home of a worker in this directory, which exists. What cannot be read is left out."""
     status = directory.stat()
     return Home(_machine(), _text(_BOOT_ID), f"{status.st_dev:x}-{status.st_ino:x}")
 

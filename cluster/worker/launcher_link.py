@@ -76,7 +76,7 @@ class LauncherLink:
         return self._limits.get(job, MOST_MAX_OUTPUT)
 
     def shortest_leash(self, running: Iterable[AttemptKey]) -> float:
-        """Of these, in seconds, as far as is known."""
+        """The shortest leash of these attempts, in seconds, as far as is known."""
         return min((self._leashes[key.job] for key in running if key.job in self._leashes), default=UNKNOWN_LEASH)
 
     # -- what it is told

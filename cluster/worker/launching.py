@@ -53,7 +53,8 @@ async def keep_launcher(
 
 
 async def _listen(launcher: Runner, put: Put) -> None:
-    """Until the connection breaks. What nobody has acknowledged is waited for, so that the core learns all at once."""
+    """Hands on what it says until the connection breaks. What nobody has acknowledged is waited for, so that the core
+    learns all at once."""
     hello = launcher.hello
     reports: Reports = []
     connected = False

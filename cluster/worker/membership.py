@@ -64,7 +64,8 @@ class Membership:
         self._refused.set()
 
     async def sleep(self, seconds: float) -> None:
-        """Or until it is refused. Timers run on the monotonic clock, which stands still while a machine sleeps."""
+        """Sleeps that long, or until it is refused. Timers run on the monotonic clock, which stands still while a
+        machine         sleeps."""
         self._refused.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._refused.wait(), seconds)
@@ -107,7 +108,7 @@ async def keep_renewing(
     renewed: Callable[[Credentials], None],
     local_scheduler: Path | None = None,
 ) -> None:
-    """For ever: a new certificate each time the present one is due, or was refused (`Membership.refused`)."""
+    """Renews, for ever, when the present certificate is due or was refused (`Membership.refused`)."""
 
     async def renew(present: Credentials) -> Credentials:
         own = None if present.valid_at(time.time()) else await asyncio.to_thread(reissued, present, local_scheduler)

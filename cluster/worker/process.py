@@ -83,7 +83,7 @@ async def serve(options: WorkerOptions, ready: Callable[[ReadyWorker], None]) ->
 async def _work(
     worker: WorkerService, options: WorkerOptions, ready: Callable[[ReadyWorker], None], told: asyncio.Event
 ) -> None:
-    """Until it is told to end, or has to give up, which raises why."""
+    """Works until it is told to end, or has to give up, which raises why."""
     give_up = asyncio.Event()
     ends = [asyncio.create_task(told.wait()), asyncio.create_task(give_up.wait())]
     usable = asyncio.create_task(worker.usable.wait())

@@ -110,7 +110,7 @@ class SchedulerLink:
         self.put(CommandsReceived(number, commands))
 
     async def _on_disk(self, call: Callable[[], None]) -> None:
-        """In a lane: a disk that hangs must not cost the lease of what runs."""
+        """Calls it in a lane: a disk that hangs must not cost the lease of what runs."""
         try:
             await self.lanes.run(self, call, DISK_PATIENCE)
         except OSError as error:

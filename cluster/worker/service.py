@@ -143,7 +143,7 @@ class WorkerService:
         )
 
     async def start(self, give_up: Callable[[], None]) -> None:
-        """Begin to work. `give_up` is called when that has become impossible; `end` then says why."""
+        """Begins to work. `give_up` is called when that has become impossible; `end` then says why."""
         self._give_up = give_up
         await self._listen()
         self._tasks = [asyncio.create_task(self._run_agent()), asyncio.create_task(self._renew())]

@@ -72,7 +72,7 @@ class Session:
 
     @property
     def stub(self) -> scheduler_pb2_grpc.SchedulerStub:
-        """For other calls to the scheduler. Unreachable when the session is over."""
+        """The stub for other calls to the scheduler. Unreachable when the session is over."""
         if self._channel is None:
             raise Unreachable(f"the session with the scheduler at {self.address} is over")
         return scheduler_pb2_grpc.SchedulerStub(self._channel)
@@ -122,7 +122,8 @@ class Session:
             raise
 
     def _done(self, task: "asyncio.Task[None]") -> None:
-        """In a callback, because a task that is cancelled before its first step runs none of its own code."""
+        """Says how it ended. A callback, because a task that is cancelled before its first step runs none of its own
+        code."""
         why = self._why or Unreachable(f"the scheduler at {self.address} has ended the session")
         error = None if task.cancelled() else task.exception()
         if isinstance(error, ClusterError):
@@ -156,7 +157,7 @@ class Session:
 
 
 async def _hang_up(dials: Iterable["asyncio.Task[_Registered]"]) -> None:
-    """Of those that are not needed: another was answered, even if at the same moment."""
+    """Ends those that are not needed: another was answered, even if at the same moment."""
     for each in dials:
         each.cancel()
     for outcome in await asyncio.gather(*dials, return_exceptions=True):

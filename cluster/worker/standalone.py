@@ -50,7 +50,7 @@ class Standalone:
         self.membership = Membership(directory, state, self._issue(state.id))
 
     async def keep_renewing(self, renewed: Callable[[Credentials], None]) -> None:
-        """For ever: new certificates each time the present ones are due."""
+        """Renews, for ever, when the present certificates are due."""
 
         async def renew(_: Credentials) -> Credentials:
             return await asyncio.to_thread(self.issue)

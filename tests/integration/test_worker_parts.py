@@ -36,7 +36,7 @@ from cluster.worker.output.inotify import Watcher
 from cluster.worker.output.job_file import StreamFile
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.output.live_transfers import Messages
-from cluster.worker.output.pushing import Keeping, Outcome
+from cluster.worker.output.pushing import Outcome, OutputPushes
 from cluster.worker.output.readers import OutputPhase, Readers, Wanted
 from cluster.worker.scripts import resolve_script
 from cluster.worker.session import Session
@@ -451,10 +451,10 @@ def test_small_output_is_read_whatever_a_job_did_to_its_files(tmp_path: Path) ->
 # -- keeping output
 
 
-def keeper(outputs: Outputs, limit: int = DEFAULT_MAX_OUTPUT) -> Keeping:
+def keeper(outputs: Outputs, limit: int = DEFAULT_MAX_OUTPUT) -> OutputPushes:
     """With a session that is open, over which the tests push in their own way."""
     session = Mock()
-    return Keeping(outputs, Lanes(), lambda: session, lambda _: limit)
+    return OutputPushes(outputs, Lanes(), lambda: session, lambda _: limit)
 
 
 @pytest.mark.parametrize("refused", [True, False])
@@ -494,7 +494,7 @@ def test_output_that_ends_just_when_all_other_is_pushed_is_pushed_too(
         file.touch()
     pushed = []
 
-    async def push(pushing: Keeping, key: AttemptKey, *_: object) -> Outcome:
+    async def push(pushing: OutputPushes, key: AttemptKey, *_: object) -> Outcome:
         pushed.append(key)
         if key == KEY:
             asyncio.get_running_loop().call_soon(pushing.add, (late,))
@@ -506,7 +506,7 @@ def test_output_that_ends_just_when_all_other_is_pushed_is_pushed_too(
         await pushing.settle(PATIENCE)
         await pushing.settle(PATIENCE)
 
-    monkeypatch.setattr(Keeping, "_push", push)
+    monkeypatch.setattr(OutputPushes, "_push", push)
     asyncio.run(body())
     outputs.close()
     assert pushed == [KEY, late]

@@ -13,7 +13,7 @@ from cluster.worker.output import pushing as keeping_module
 from cluster.worker.output.files import Outputs
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.output.live_transfers import Messages
-from cluster.worker.output.pushing import LONG, TURN, Keeping, Queue
+from cluster.worker.output.pushing import LONG, TURN, OutputPushes, Queue
 from tests.patience import PATIENCE
 
 
@@ -27,7 +27,7 @@ class Desk:
     def __init__(self, root: Path, limit: int) -> None:
         self.outputs = Outputs(root / "jobs", root / "work")
         session = Mock()
-        self.keeping = Keeping(self.outputs, Lanes(), lambda: session, lambda _: limit)
+        self.keeping = OutputPushes(self.outputs, Lanes(), lambda: session, lambda _: limit)
         self.begun: list[AttemptKey] = []
         self.done: dict[AttemptKey, bytes] = {}
         self.left_out: dict[AttemptKey, int] = {}

@@ -18,12 +18,12 @@ class AttemptKey(NamedTuple):
         return f"{self.job}.{self.index}#{self.attempt}"
 
     def shown(self, number: int) -> str:
-        """As people write it, with the task's number for its index; 0: its job has but one task."""
+        """The key as people write it, with the task's number for its index; 0: its job has but one task."""
         return f"{self.job}.{number}#{self.attempt}" if number else f"{self.job}#{self.attempt}"
 
     @property
     def in_words(self) -> str:
-        """For logs of a worker, which does not know the task's number."""
+        """The key for logs of a worker, which does not know the task's number."""
         return f"attempt {self.attempt} of the task at index {self.index}"
 
     @classmethod

@@ -70,7 +70,7 @@ class IntervalSet:
         return map(Range, self._starts, self._stops)
 
     def bounds(self) -> Iterator[tuple[int, int]]:
-        """As `ranges`, for whoever walks over many: plain pairs take a third of the time."""
+        """The ranges as plain pairs: to walk over many of those takes a third of the time."""
         return zip(self._starts, self._stops, strict=True)
 
     def range_count(self) -> int:

@@ -50,7 +50,7 @@ def check_startable(spec: "JobSpec") -> None:
 
 
 def size_of(text: str) -> int:
-    """In bytes, as a process gets it."""
+    """The length of a text in bytes, as a process gets it."""
     if text.isascii():
         return len(text)
     try:

@@ -77,7 +77,7 @@ class Job:
 
     @property
     def pieces(self) -> int:
-        """Of how many ranges its sets are made: what it costs in memory and on disk."""
+        """The number of ranges in its sets, which is what they cost in memory and on disk."""
         return sum(tasks.range_count() for tasks in self.sets.values())
 
     def count(self, state: TaskState) -> int:
@@ -309,7 +309,8 @@ class Job:
 
     @classmethod
     def restored(cls, record: JobRecord, progress: JobProgress) -> "Job":
-        """As it was. Held tasks count as assigned until their worker says which of them it has started."""
+        """The job as it was saved. Held tasks count as assigned until their worker says which of them it has
+        started."""
         job = cls(record)
         for state in KEPT:
             job.sets[state] = IntervalSet.from_flat(getattr(progress, state.word))

@@ -30,19 +30,19 @@ class OptionKind:
         return text
 
     def typed(self, value: Any) -> str:
-        """As one would type it: the reverse of `parse`."""
+        """The value as one would type it: the reverse of `parse`."""
         return str(value)
 
     def quoted(self, value: Any) -> str:
-        """As an error shows it; empty where the flag says enough."""
+        """The value as an error shows it; empty where the flag says enough."""
         return repr(value) if len(value) <= QUOTED else f"{value[:QUOTED]!r}…"
 
     def shown(self, value: Any) -> str:
-        """For people who look at a job; empty where other lines show it."""
+        """The value for people who look at a job; empty where other lines show it."""
         return self.typed(value)
 
     def told(self, value: Any) -> Any:
-        """For JSON and for the launcher; None for none."""
+        """The value for JSON and for the launcher; None for none."""
         return value or None
 
     def texts(self, value: Any) -> Sequence[str]:
@@ -61,7 +61,7 @@ class OptionKind:
 
 
 class _Several(OptionKind):
-    """Of several things, which have lines or columns of their own where a job is shown."""
+    """A list of things, which have lines or columns of their own where a job is shown."""
 
     def quoted(self, value: Any) -> str:
         return ""

@@ -17,7 +17,7 @@ class LineIndex:
 
     @property
     def count(self) -> int:
-        """Of lines; of the empty text one."""
+        """The number of lines; the empty text has one."""
         return self._ends[-1] + 1
 
     def slice(self, start: int, stop: int) -> list[bytes]:
@@ -25,7 +25,7 @@ class LineIndex:
         return self._lines[self._begin(start) : self._begin(stop) - 1].split(b"\n")
 
     def _begin(self, line: int) -> int:
-        """Where that line begins; of the one after the last, where it would."""
+        """The position at which that line begins; for the one after the last, the end of the text."""
         if line == 0:
             return 0
         if line > self._ends[-1]:

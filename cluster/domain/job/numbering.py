@@ -23,7 +23,7 @@ class ArraySegment(NamedTuple):
 
 
 class Numbering:
-    """Of segments that are valid: ascending each, and none within the reach of another."""
+    """The numbers of a job's tasks. Its segments are valid: each ascends, and none begins within another."""
 
     def __init__(self, segments: Sequence[ArraySegment]) -> None:
         self._segments = segments
@@ -31,7 +31,7 @@ class Numbering:
 
     @property
     def count(self) -> int:
-        """Of tasks."""
+        """The number of tasks."""
         return self._offsets[-1]
 
     def number_of(self, index: int) -> int:

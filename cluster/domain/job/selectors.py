@@ -68,7 +68,7 @@ class Selector:
         return replace(split, kind=SelectorKind.NUMBER, value=str(number))
 
     def without_tasks(self) -> "Selector | None":
-        """Of a name that may end in the numbers of tasks: the name before them, and the tasks. None: it does not."""
+        """The same text read as a shorter name with task numbers behind it (`sweep.1-5`). None: it does not end so."""
         match = _NAME_WITH_TASKS.fullmatch(self.value)
         if match is None or match[2] is match[3] is None:
             return None

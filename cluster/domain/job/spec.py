@@ -223,7 +223,7 @@ class JobSpec:
         return self.numbering.number_of(index)
 
     def without_lines(self) -> "JobSpec":
-        """For workers, who get each task's line with the task: an array of as many numbers."""
+        """The spec as workers get it, with each task's line beside the task: an array of as many numbers."""
         return replace(self, lines=b"", array=numbers_of_lines(self.task_count)) if self.lines else self
 
     def index_of(self, number: int) -> int | None:
@@ -246,7 +246,7 @@ def texts_of(spec: JobSpec) -> Iterator[str]:
 
 
 def refuse_what_needs_a_scheduler(spec: JobSpec) -> None:
-    """For a worker alone: InvalidInput for an option that it cannot act on."""
+    """Refuses what a worker alone cannot act on: InvalidInput names the option."""
     for each in OPTIONS:
         value = getattr(spec, each.field)
         if each.scope is Scope.SCHEDULER and value != each.default:

@@ -33,7 +33,7 @@ class TaskState(IntEnum):
 
     @property
     def word(self) -> str:
-        """As people read it."""
+        """The state as people read it."""
         return self.name.lower()
 
 

@@ -13,7 +13,7 @@ class Jobs(Protocol):
     """All jobs that there are. Numbers come in ascending order."""
 
     def numbers(self, owner: str | None) -> Sequence[int]:
-        """Of the jobs of that owner; None: of all."""
+        """The numbers of that owner's jobs; None: of all."""
 
     def last(self, owner: str | None) -> int | None:
         """The newest of them."""

@@ -30,7 +30,7 @@ User = tuple[int | None, int | None]
 
 
 def user_of(template: Template) -> User:
-    """Whom a slot has become that can run this; a slot never becomes another."""
+    """The user that a slot must be to run this; a slot never becomes another user."""
     return template.uid, template.gid
 
 

@@ -95,7 +95,7 @@ class Reports:
         if job is None:
             return False
         if end.state is TaskState.CANCELLED and end.index not in job.cancelling:
-            # Nobody wished that: its worker was told to end its jobs, by `cluster down` say. It did not fail by itself.
+            # No user cancelled this task, and it did not fail by itself: its worker was told to end its jobs.
             end = replace(end, reason=endings.STOPPED, detail="its worker was stopped")
         event = _event_of(job, end)
         if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):

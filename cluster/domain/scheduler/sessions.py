@@ -80,7 +80,7 @@ class Sessions:
                 send_stops(self._state, job, job.cancelling, [worker])
 
     def _disown_strangers(self, worker: Worker, number: int, attempt: int, strange: IntervalSet) -> None:
-        """Of these the worker may keep what it holds. `strange` is changed."""
+        """Takes what the worker rightly holds out of `strange`, and tells it to stop the rest."""
         job = self._state.jobs.get(number)
         held = job.held.get((worker.id, attempt)) if job else None
         strange.difference_update(held or ())

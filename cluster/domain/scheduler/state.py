@@ -59,7 +59,7 @@ class State:
         return None if number is None else self.jobs[number]
 
     def unfinished(self) -> Iterable[Job]:
-        """In the order of their numbers."""
+        """The jobs that have not ended, by number."""
         return self._unfinished.values()
 
     def unfinished_before(self, number: int) -> int:

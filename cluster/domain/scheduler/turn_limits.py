@@ -88,7 +88,7 @@ def _pieces(entry: _Entry, most: int) -> Iterator[_Entry]:
 def _part(
     report: Report, entries: list[tuple[str, _Entry]], outputs: dict[tuple[int, int], dict[int, SmallOutput]]
 ) -> Report:
-    """With the outputs of what ends in it."""
+    """A report of these entries, with the outputs of what ends in it."""
     fields: dict[str, list[_Entry]] = {}
     ride: list[SmallOutput] = []
     for field, entry in entries:

@@ -22,7 +22,7 @@ def size_of_job(view: JobView, detail: Detail = Detail.WHOLE) -> int:
 
 
 def size_of_spec(spec: JobSpec, detail: Detail = Detail.WHOLE) -> int:
-    """Without its lines."""
+    """The size of a spec without its lines, in bytes."""
     texts = (*spec.argv, spec.name, spec.script, *spec.script_args, spec.cwd, spec.worker)
     size = _NUMBERS + size_of_texts(texts) + _SEGMENT * len(spec.array)
     return size + sum(map(size_of_texts, spec.env)) if detail is Detail.WHOLE else size

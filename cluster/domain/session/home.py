@@ -26,7 +26,7 @@ class Home(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Home":
-        """Of what `str` made. Anything else is not known."""
+        """The home that `str` has made this text of; UNKNOWN for any other text."""
         parts = text.split(" ")
         return cls(*parts) if len(parts) == 3 else cls()
 

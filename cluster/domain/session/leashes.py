@@ -27,7 +27,7 @@ def lost_after_in_force(wished: float, lease: float) -> float:
 
 
 def leash_of(lost_after: float) -> float:
-    """Of attempts that the scheduler gives up after `lost_after` (in force)."""
+    """The leash of attempts that the scheduler gives up after `lost_after` (in force)."""
     return min(LEASH * lost_after, lost_after - LEAST_MARGIN)
 
 

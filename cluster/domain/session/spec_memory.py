@@ -36,7 +36,7 @@ class SpecMemory(Generic[T]):
         return len(self._jobs)
 
     def get(self, job: int) -> Remembered[T] | None:
-        """Of an assign without a spec. None when the job was never assigned, or is forgotten."""
+        """What is remembered of a job, for an assign without its spec. None: it was never assigned, or is forgotten."""
         remembered = self._jobs.get(job)
         if remembered is not None:
             self._jobs.move_to_end(job)

@@ -47,7 +47,7 @@ class Enrolment:
 
     @property
     def as_maker(self) -> Maker:
-        """Of the tokens that it made."""
+        """The enrolment as the maker of tokens."""
         return Maker(self.kind, self.name, self.id)
 
 

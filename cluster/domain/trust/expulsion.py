@@ -118,7 +118,7 @@ class Expulsion:
         return Expelled(tuple(self._records), tuple(self._users.values()), tuple(self._workers), tokens, tuple(left))
 
     def _role_of(self, user: Maker) -> Role:
-        """In what right that joining acted; the name's present holder may act in another."""
+        """The role in which that joining acted; the name's present holder may have another."""
         by = self._token_of.get(user)
         return by.role if by is not None else self._known.user(user.name).role  # the first user, or made by hand
 

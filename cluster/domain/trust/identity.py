@@ -32,7 +32,7 @@ class IdentityKind(StrEnum):
 
 
 class Role(StrEnum):
-    """In what right a caller acts; `cluster.rpc.roles` says what each may call."""
+    """What a caller may do; `cluster.rpc.roles` says which methods that opens."""
 
     ADMIN = "admin"
     USER = "user"

@@ -22,7 +22,7 @@ class ExpelledUser(NamedTuple):
 
 
 class Members:
-    """In memory as on disk. Few of each, so that lists do."""
+    """The members in memory, as they are on disk. There are few of each kind, so lists are fast enough."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Members:
     # ── who is it, and may it still come in ────────────────────────────────────────────────────────────────────
 
     def standing_of(self, identity: Identity) -> Standing | None:
-        """In what right it acts; None: in none."""
+        """The role and user id with which an identity acts; None: it has no role."""
         match identity.kind:
             case IdentityKind.SCHEDULER:
                 return Standing(Role.SCHEDULER)
@@ -62,7 +62,7 @@ class Members:
         return enrolment.revoked is not None if enrolment else peer.enrolment != BY_HAND
 
     def expelled_users(self) -> list[ExpelledUser]:
-        """For those who cannot ask."""
+        """The list for workers, which cannot ask at each call."""
         return [
             ExpelledUser(e.name, e.id) for e in self._all() if e.kind is IdentityKind.USER and e.revoked is not None
         ]
@@ -148,7 +148,7 @@ class Members:
         return list(self._all())
 
     def enrolments_of(self, kind: IdentityKind, name: str) -> list[Enrolment]:
-        """Of one worker, or of all who have had a user's name."""
+        """The enrolments of one worker, or of all who have had a user's name."""
         return list(self._of(kind, name).values())
 
     def live_enrolments(self, kind: IdentityKind, name: str) -> list[Enrolment]:
@@ -194,7 +194,7 @@ class Members:
         return (enrolment for several in self._enrolments.values() for enrolment in several.values())
 
     def keep(self, records: list[Record]) -> list[Record]:
-        """In memory; whoever calls keeps them on disk. Answers them."""
+        """Keeps records in memory, and answers them: the caller keeps them on disk."""
         for record in records:
             self._keep(record)
         return records

@@ -44,7 +44,7 @@ class Permits:
         self._turns = 0
 
     def ask(self, who: Hashable) -> Permit:
-        """For one that waits until a `turn` answers it."""
+        """A permit that waits until a `turn` answers it."""
         permit = Permit(who)
         caller = self._callers.setdefault(who, _Caller(who))
         caller.waiting[permit] = None
@@ -81,7 +81,7 @@ class Permits:
         return begun, cut
 
     def next_deadline(self, now: float) -> float | None:
-        """When another turn may do something although nothing has happened; None: never."""
+        """The time of the next turn that may do something although nothing has happened; None: there is none."""
         ends = [self._sure_until(permit) for permit in self._held if not permit.arrived]
         if not ends or not any(self._may_have(caller) for caller in self._waiting.values()):
             return None

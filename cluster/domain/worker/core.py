@@ -94,7 +94,7 @@ class WorkerCore:
         self.outbox = Outbox()
         self.room = Room(reserve)
         self._disowned: set[AttemptKey] = set()
-        self._refused: dict[AttemptKey, None] = {}  # in this session: assigned while the agent ends or has no room
+        self._refused: dict[AttemptKey, None] = {}  # assigned in this session while the agent ended or had no room
         self.session = SchedulerSession()
         self._reported_at = -REPORT_EVERY
         self._starts = Starts()
@@ -372,7 +372,7 @@ class WorkerCore:
             self._let_go(effects)
 
     def _let_go(self, effects: list[WorkerEffect]) -> None:
-        """Of what the launcher holds."""
+        """Stops or recalls what the launcher holds, as the shutdown asks."""
         if self._stopping and (held := self.held.all):
             # Of these some may have started meanwhile; a stop recalls those that have not.
             effects.append(StopAttempts(held))

@@ -12,7 +12,7 @@ from cluster.domain.worker.messages import OWN
 
 class HeldAttempts:
     def __init__(self, running: Iterable[str] = (), backlog: Iterable[str] = ()) -> None:
-        """From the keys of a launcher's hello."""
+        """Takes the keys of a launcher's hello."""
         self.running = dict.fromkeys(_cluster_keys(running))
         self.backlog = dict.fromkeys(_cluster_keys(backlog))
 

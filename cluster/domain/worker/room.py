@@ -75,5 +75,5 @@ class Room:
         return bool(self.shortage) != before
 
     def due(self) -> float | None:
-        """When to look again, if nothing happens."""
+        """The time at which to look again if nothing happens; None: no need."""
         return self._failed_until if self.shortage and not self._measured else None

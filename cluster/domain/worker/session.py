@@ -92,7 +92,7 @@ class SchedulerSession:
         return asked
 
     def closed(self) -> None:
-        """By us: nothing more is read or sent in it. It has ended when the driver says so."""
+        """We have ended it: nothing more is read or sent in it. The driver says when it is over (`ended`)."""
         self.state = SessionState.CLOSING
 
     def ended(self, now: float, jitter: float, idle: bool) -> None:
@@ -111,7 +111,7 @@ class SchedulerSession:
     # -- what is due
 
     def next_deadline(self, may_dial: bool) -> float | None:
-        """When something is due by this session alone, or None."""
+        """The time at which this session alone has something due, or None."""
         if self.state is SessionState.NONE:
             return self._dial_at if may_dial else None
         if self.state is SessionState.GREETING:
@@ -135,7 +135,8 @@ class SchedulerSession:
         return ""
 
     def silence_ends(self, at: float) -> float:
-        """When somebody is called silent who should have said something by `at`: not before there was time to hear."""
+        """The time at which a peer counts as silent that should have spoken by `at`: not before there was time to hear
+        it."""
         return max(at, self._listens_until)
 
     def is_answered(self, heartbeat: int) -> bool:

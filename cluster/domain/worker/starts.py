@@ -10,7 +10,7 @@ from cluster.domain.worker.messages import Define, Start, StartItem
 
 
 class Starts:
-    """Of one session: what either side remembers of specs begins anew with the next."""
+    """One session's starts: with the next, both sides begin anew to remember specs."""
 
     def __init__(self) -> None:
         self._specs: SpecMemory[JobSpec] = SpecMemory()

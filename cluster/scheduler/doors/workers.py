@@ -113,7 +113,8 @@ async def take_in(output: NewOutput, requests: AsyncIterator[scheduler_pb2.PushO
 
 
 async def _to_its_end(work: Callable[[], None]) -> None:
-    """In a thread. Returns not before it is done, even if the call is cut: what it makes is to be removed then."""
+    """Runs it in a thread. Returns not before it is done, even if the call is cut: what it makes is to be removed
+    then."""
     working = asyncio.create_task(asyncio.to_thread(work))
     try:
         await asyncio.shield(working)

@@ -48,7 +48,7 @@ class OutputFiles:
         return self._path(key, False).exists()
 
     def new(self, key: AttemptKey, cap: int = DEFAULT_MAX_OUTPUT) -> "NewOutput":
-        """To be filled; `cap` bytes of each stream are kept. Exhausted when the disk is full."""
+        """A new output, to be filled; `cap` bytes of each stream are kept. Exhausted when the disk is full."""
         for directory in (self._new, self._path(key, False).parent):
             with _full_disk_explained(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,15 +109,15 @@ class Gap(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where it ends in the stream, as that was written."""
+        """The position in the stream, as that was written, at which the gap ends."""
         return self.at + self.left_out
 
     def kept(self, written: int) -> int:
-        """Where in the file this byte of the stream is, or else what is missing."""
+        """The position in the file of this byte of the stream; of one that is missing, where the gap is."""
         return written if written <= self.at else max(self.at, written - self.left_out)
 
     def written(self, kept: int) -> int:
-        """Where in the stream a piece ends that ends here in the file."""
+        """The position in the stream at which a piece ends that ends here in the file."""
         return kept if kept <= self.at else kept + self.left_out
 
 
@@ -269,7 +269,7 @@ def _full_disk_explained(path: Path) -> Iterator[None]:
 
 
 def tail_start(file: IO[bytes], lines: int) -> int:
-    """Where the last `lines` lines of a file begin. A last line without an end counts as one."""
+    """The position at which the last `lines` lines of a file begin. A last line without an end counts as one."""
     size = file.seek(0, os.SEEK_END)
     if not size or not lines:
         return size

@@ -48,7 +48,7 @@ class Wish:
         return self.stdout and self.stderr and self.tail_lines is None
 
     def streams(self) -> list[bool]:
-        """As `stderr` flags."""
+        """The wanted streams, as `stderr` flags."""
         return [flag for flag, wanted in ((False, self.stdout), (True, self.stderr)) if wanted]
 
 
@@ -106,7 +106,7 @@ class Sources:
     async def live(
         self, key: AttemptKey, worker_id: str, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START
     ) -> AsyncGenerator[Piece, None]:
-        """As the worker sends it. NotFound when it has no such output, Unreachable when it cannot be asked."""
+        """The output as the worker sends it. NotFound when it has none, Unreachable when it cannot be asked."""
         line = self._sessions.line_of(worker_id)
         if line is None:
             number = (await JobReader(self._driver, key.job).spec()).number_of(key.index)

@@ -88,7 +88,7 @@ class Transfer:
         self._readable.set()
 
     async def pieces(self) -> AsyncIterator[Pushed]:
-        """As they come. NotFound when the worker has no such output, Unreachable when it breaks off."""
+        """The pieces as they come. NotFound when the worker has no such output, Unreachable when it breaks off."""
         while True:
             while self._pieces:
                 piece = self._pieces.popleft()

@@ -288,7 +288,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _connect_alone(path: Path) -> sqlite3.Connection:
-    """Without any file of an index: it keeps everybody else out as long as it is open."""
+    """Connects without a file for the index: this keeps everybody else out as long as it is open."""
     db = _connect(path)
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     return db

@@ -52,7 +52,7 @@ class Outputs:
         self._chores = Lanes(threads=2)
 
     def path(self, key: AttemptKey, suffix: str) -> str:
-        """Of one stream; `suffix` is one of STREAMS."""
+        """The path of one stream; `suffix` is one of STREAMS."""
         return f"{self._jobs}/{key.job}/{key.index}.{key.attempt}{suffix}"
 
     def exist(self, key: AttemptKey) -> bool:

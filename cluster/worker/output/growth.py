@@ -40,7 +40,7 @@ Running = Callable[[], Iterable[tuple[AttemptKey, int]]]  # attempts, each with 
 
 
 class Growth:
-    """To be used from one event loop."""
+    """Watches all running attempts of a worker. Use it from one event loop."""
 
     def __init__(self, outputs: Outputs, lanes: Lanes, running: Running, reserve: int | None) -> None:
         """`reserve`: bytes of the disk to be kept free, None: the usual."""

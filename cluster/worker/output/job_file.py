@@ -75,7 +75,8 @@ class StreamFile:
         return Range(0, head), Range(self._after_last_hole(tail, size), size)
 
     def start_of_tail(self, lines: int) -> int:
-        """Where the last lines begin, of those that are near enough to its end. A last line without its end counts."""
+        """The position at which the last lines begin, of those near enough to its end. A last line without its end
+        counts."""
         size = self.size()
         if not lines:
             return size
@@ -104,7 +105,7 @@ class StreamFile:
             return at  # a file system that does not know its holes
 
     def _first_hole(self, at: int, stop: int) -> int:
-        """Where the first large hole from `at` begins, if that is before `stop`; else `stop`."""
+        """The position at which the first large hole from `at` begins, if that is before `stop`; else `stop`."""
         while at < stop:
             try:
                 hole = os.lseek(self.fd, at, os.SEEK_HOLE)
@@ -118,7 +119,7 @@ class StreamFile:
         return stop
 
     def _after_last_hole(self, at: int, stop: int) -> int:
-        """Where the last large hole between the two ends; `at` when there is none."""
+        """The position at which the last large hole between the two ends; `at` when there is none."""
         after = at
         while at < stop:
             data = min(stop, self._next_data(at))

@@ -23,7 +23,7 @@ PATIENCE = 60.0  # seconds that a caller waits for one
 
 
 class Lanes:
-    """To be used from one event loop; `close` lets the threads go that do not hang."""
+    """The lanes of one event loop; `close` lets the threads go that do not hang."""
 
     def __init__(self, threads: int = THREADS) -> None:
         self._most = threads
@@ -63,7 +63,7 @@ class Lanes:
         raise OSError(errno.ETIMEDOUT, "its file does not answer")
 
     def post(self, lane: Hashable, call: Callable[[], None]) -> None:
-        """Without waiting for it. It must not raise."""
+        """Puts a call into a lane, without waiting for it. It must not raise."""
         with self._changed:
             calls = self._calls.get(lane)
             if calls is not None:

@@ -1,7 +1,7 @@
 """Sending output to the scheduler for keeps, after the end of an attempt; then it is removed here.
 
-What waits survives a restart as files. Nobody's output waits for ever behind somebody else's: jobs take turns, and of
-what takes long to send (a large output, or many of them) each job has its own places, which are shared among all.
+What waits survives a restart as files. Nobody's output waits for ever behind somebody else's: jobs take turns, and for
+what takes long to send (a large output, or many of them) each job has pushes of its own, besides those that all share.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from cluster.worker.session import Session
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4  # that send; more would only share the same link
-LONG = 1 << 20  # bytes: what is larger leaves its place to others now and then
+LONG = 1 << 20  # bytes: what is larger lets others go first now and then
 TURN = 4 << 20  # bytes of it between two such moments
 LONG_OF_A_JOB, MOST_LONG = 2, 64  # that are under way together
 MESSAGE = 256 << 10  # bytes in one; the scheduler takes up to a megabyte
@@ -44,7 +44,7 @@ _PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ETIMED
 
 class Outcome(Enum):
     SETTLED = "settled"  # the scheduler has it, or will never want it
-    LONG = "long"  # it takes a place of those
+    LONG = "long"  # it needs one of the pushes for those
     UNREADABLE = "unreadable"  # for now
     REFUSED = "refused"  # for now, as any other would be
 
@@ -83,7 +83,7 @@ class Queue:
         return key
 
 
-class Keeping:
+class OutputPushes:
     """All that one worker has to send for keeps."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Keeping:
         self.resume()
 
     def resume(self) -> None:
-        """To be called when a session has opened."""
+        """Call this when a session has opened."""
         if self._pausing or (session := self._session()) is None:
             return
         while len(self._short) < AT_ONCE and (key := self._waiting.take(self._may)) is not None:
@@ -141,18 +141,18 @@ class Keeping:
     def _has_place(self, job: int) -> bool:
         return self._may(job) and Counter(key.job for key in self._long)[job] < LONG_OF_A_JOB
 
-    def _begin(self, key: AttemptKey, session: Session, places: dict[AttemptKey, asyncio.Task[Outcome]]) -> None:
-        task = places[key] = asyncio.create_task(self._keep(key, session, may_be_long=places is self._long))
-        task.add_done_callback(partial(self._done, key, session, places))
+    def _begin(self, key: AttemptKey, session: Session, pushes: dict[AttemptKey, asyncio.Task[Outcome]]) -> None:
+        task = pushes[key] = asyncio.create_task(self._keep(key, session, may_be_long=pushes is self._long))
+        task.add_done_callback(partial(self._done, key, session, pushes))
 
     def _done(
         self,
         key: AttemptKey,
         session: Session,
-        places: dict[AttemptKey, asyncio.Task[Outcome]],
+        pushes: dict[AttemptKey, asyncio.Task[Outcome]],
         task: asyncio.Task[Outcome],
     ) -> None:
-        del places[key]
+        del pushes[key]
         outcome = None if task.cancelled() else task.result()
         if outcome is Outcome.SETTLED:
             self._outputs.remove((key,))

@@ -35,7 +35,7 @@ def standing_of(identity: Identity) -> Standing | None:
 
 
 class _StoredJobs:
-    """As `cluster.domain.job.visibility.Jobs`. Blocks."""
+    """The store's jobs as `cluster.domain.job.visibility.Jobs`. Blocks."""
 
     def __init__(self, store: OwnStore) -> None:
         self._store = store
@@ -153,7 +153,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         )
 
     def _job(self, job: OwnJob, *, whole: bool = True) -> job_pb2.Job:
-        """With the environment only if `whole`."""
+        """The job for answers; with its environment only if `whole`."""
         waits, needs = job.state is TaskState.READY, job.spec.millicpus
         too_many = f"needs {format_cpus(needs)} cpus; this worker has {format_cpus(self._millicpus)}"
         why = too_many if needs > self._millicpus else "the worker's cpus are in use"

@@ -162,7 +162,7 @@ class OwnJobs:
         return len(self.unfinished())
 
     def _stop_unfinished(self) -> None:
-        """Without a launcher it is for the next one, which is told as soon as it is there."""
+        """Stops them. Where there is no launcher the next one is told, as soon as it is there."""
         launcher, unfinished = self._agent().launcher, self.unfinished()
         if launcher is not None and unfinished:
             launcher.stop([str(key_of(job.number)) for job in unfinished], endings.CANCELLED, None)
@@ -205,12 +205,12 @@ class OwnJobs:
         return OutputPhase.ENDED if number <= self._highest else OutputPhase.UNKNOWN
 
     def limits(self) -> dict[int, int]:
-        """Of those that run: how many bytes of each stream are kept."""
+        """How many bytes of each stream are kept of those that run, by number."""
         running = (job for job in self._alive.values() if job.state is TaskState.RUNNING)
         return {job.number: job.spec.max_output for job in running}
 
     def unfinished(self) -> list[OwnJob]:
-        """By number. What has ended and is not on disk yet is not among them."""
+        """The unfinished ones by number. What has ended and is not on disk yet is not among them."""
         latest = {**self._alive, **self._unsaved}
         return [job for _, job in sorted(latest.items()) if not job.state.ended]
 
@@ -246,7 +246,7 @@ class OwnJobs:
             self._stop_unfinished()
 
     def _stop_held(self, job: OwnJob) -> None:
-        """Once more, which changes nothing where the launcher knows."""
+        """Tells the launcher to stop it; told twice that changes nothing."""
         if launcher := self._agent().launcher:
             launcher.stop([str(key_of(job.number))], endings.CANCELLED, None)
 
@@ -269,7 +269,7 @@ class OwnJobs:
                 return
 
     def _latest(self, number: int) -> OwnJob | None:
-        """Of those that had not ended."""
+        """The latest that is known of a job that had not ended, on disk or not."""
         return self._unsaved.get(number) or self._alive.get(number)
 
     def _save(self, jobs: Iterable[OwnJob]) -> None:

@@ -85,7 +85,7 @@ class OwnStoreFailed(Exhausted):
 
 
 class OwnStore:
-    """For one thread at a time. Raises ClusterError for a file that is not ours to read."""
+    """Use it from one thread at a time. Raises ClusterError for a file that is not ours to read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -129,7 +129,7 @@ class OwnStore:
         return next(iter(self._load("where id = ?", (job_id,))), None)
 
     def numbers(self, owner: str | None) -> list[int]:
-        """Of that owner's jobs, None: of all; ascending."""
+        """The numbers of that owner's jobs (None: of all), ascending."""
         query = "select number from jobs where ?1 is null or owner = ?1 order by number"
         return [row[0] for row in self._db.execute(query, (owner,))]
 
