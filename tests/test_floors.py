@@ -59,9 +59,7 @@ LARGE_FILES: dict[str, str] = {
 }
 LARGE_FUNCTIONS: dict[str, str] = {}
 CIRCLES: dict[str, str] = {
-    "domain/job/exec_limits.py and domain/job/spec.py": "for an annotation, until the larger file is cut",
     "domain/launcher/core.py and domain/launcher/slots.py": "for an annotation, until the larger file is cut",
-    "domain/scheduler/clone_detection.py and domain/scheduler/worker_record.py": "for an annotation",
 }
 SAME_NAMES: dict[str, str] = {
     "Job": "what a user submitted: as the core keeps it, and as the Python client shows it",

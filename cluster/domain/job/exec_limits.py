@@ -6,13 +6,10 @@ start anywhere is refused when it is handed in, not once for each task on a work
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.lines import first_longer
-
-if TYPE_CHECKING:
-    from cluster.domain.job.spec import JobSpec
 
 MAX_STRING = 128 * 1024 - 1  # bytes of one word, of NAME=VALUE, or of CLUSTER_LINE=…
 MAX_STRINGS = 1536 * 1024  # bytes of all; the rest of 2 MiB is for what workers add to the environment
@@ -25,7 +22,24 @@ _LINE_VARIABLE = len("CLUSTER_LINE=")
 _USE_A_FILE = "put it into a file"
 
 
-def check_startable(spec: "JobSpec") -> None:
+class Startable(Protocol):
+    """What is looked at here of a JobSpec."""
+
+    @property
+    def argv(self) -> tuple[str, ...]: ...
+    @property
+    def script(self) -> str: ...
+    @property
+    def script_args(self) -> tuple[str, ...]: ...
+    @property
+    def env(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def cwd(self) -> str: ...
+    @property
+    def lines(self) -> bytes: ...
+
+
+def check_startable(spec: Startable) -> None:
     """InvalidInput names what is too large, its size and the limit."""
     words = [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
     if len(words) > MAX_WORDS:

@@ -5,31 +5,14 @@ a `cp -a`. Two that live at once would be given the same attempts, so the schedu
 which it last said hello, and a worker from elsewhere is taken on only when nothing of that one can run any more.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from cluster.domain.base.errors import ClusterError, IdentityInUse, Unreachable
+from cluster.domain.scheduler.worker_record import Greeting, Rival, Worker
 from cluster.domain.session.home import Home
-
-if TYPE_CHECKING:
-    from cluster.domain.scheduler.worker_record import Worker
-
 
 PATIENCE = 15.0  # seconds after which who asks again asks anew
 
 
-class Greeting(NamedTuple):
-    """When a worker said hello: by the clock of that boot of its machine, in seconds."""
-
-    boot: str
-    uptime: float
-
-    def is_before(self, other: "Greeting | None") -> bool:
-        """Whether it was certainly said before that one. It may arrive after it all the same: what an agent that was
-        killed has sent waits in a socket, and a scheduler that was stopped may read the next one's first."""
-        return other is not None and bool(self.boot) and self.boot == other.boot and self.uptime < other.uptime
-
-
-def is_overtaken(worker: "Worker", greeting: Greeting, now: float, lease: float) -> bool:
+def is_overtaken(worker: Worker, greeting: Greeting, now: float, lease: float) -> bool:
     """Whether a hello was said before the last one of the same worker, so that what it lists is not to be believed:
     earlier in the same boot of its machine, or in a boot that was over when that said the last one.
 
@@ -41,15 +24,7 @@ def is_overtaken(worker: "Worker", greeting: Greeting, now: float, lease: float)
     return (greeting.boot in worker.boots_over or greeting.is_before(worker.greeting)) and not gone
 
 
-class Rival(NamedTuple):
-    """Who asks for the identity of a worker that seems to be there."""
-
-    home: Home
-    since: float  # monotonic clock of the scheduler: from when on it asks
-    asked: float  # and when it did last
-
-
-def refusal(worker: "Worker", home: Home, uptime: float, now: float) -> ClusterError | None:
+def refusal(worker: Worker, home: Home, uptime: float, now: float) -> ClusterError | None:
     """Why a worker from `home`, whose machine has been up for `uptime` seconds, is not to be taken for `worker` now;
     None: it may be.
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.scheduler.cancelling import send_stops
-from cluster.domain.scheduler.clone_detection import Greeting, is_overtaken, refusal
+from cluster.domain.scheduler.clone_detection import is_overtaken, refusal
 from cluster.domain.scheduler.events import SessionOpened
 from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.state import State
-from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
+from cluster.domain.scheduler.worker_record import Greeting, Worker, WorkerRecord
 from cluster.domain.session.leashes import HEARTBEATS
 from cluster.domain.session.messages import Attempts, Disown, Hello, Welcome, by_attempt
 from cluster.domain.session.spec_memory import SpecMemory

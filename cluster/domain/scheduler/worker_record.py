@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.scheduler.clone_detection import Greeting, Rival
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.spec_memory import SpecMemory
 
@@ -41,6 +41,26 @@ class WorkerRecord:
     offline: bool = False
     removed: bool = False  # forgotten once it holds nothing, unless it registers again
     home: Home = UNKNOWN  # where it last said hello from
+
+
+class Greeting(NamedTuple):
+    """When a worker said hello: by the clock of that boot of its machine, in seconds."""
+
+    boot: str
+    uptime: float
+
+    def is_before(self, other: "Greeting | None") -> bool:
+        """Whether it was certainly said before that one. It may arrive after it all the same: what an agent that was
+        killed has sent waits in a socket, and a scheduler that was stopped may read the next one's first."""
+        return other is not None and bool(self.boot) and self.boot == other.boot and self.uptime < other.uptime
+
+
+class Rival(NamedTuple):
+    """Who asks for the identity of a worker that seems to be there."""
+
+    home: Home
+    since: float  # monotonic clock of the scheduler: from when on it asks
+    asked: float  # and when it did last
 
 
 class Worker:
