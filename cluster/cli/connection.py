@@ -8,7 +8,7 @@ import click
 
 from cluster.cli.quick.head_start import HeadStart
 from cluster.client.config import state_root
-from cluster.client.discovery import STOPPED, NotConfigured, Place, find
+from cluster.client.discovery import STOPPED, NotConfigured, Endpoint, find
 
 if TYPE_CHECKING:
     from cluster.client.aio import AsyncClient
@@ -21,10 +21,10 @@ def client(ctx: click.Context, start: bool = False, head_start: HeadStart | None
 
     if head_start is not None and head_start.accepted is not None:
         return AsyncClient(_same_place(head_start), answered=True)
-    return AsyncClient(place(ctx, start))
+    return AsyncClient(endpoint(ctx, start))
 
 
-def _same_place(head_start: HeadStart) -> Place:
+def _same_place(head_start: HeadStart) -> Endpoint:
     """The cluster of this machine, which has accepted a job. Whoever follows that waits while its scheduler is away, as
     later on, and starts nothing: somebody may just be stopping it."""
     from cluster.client.aio import FOLLOW_PATIENCE, PAUSE
@@ -46,7 +46,7 @@ def head_start_of(ctx: click.Context) -> HeadStart:
     return ctx.ensure_object(dict).get("head_start") or HeadStart(new_job_id())
 
 
-def place(ctx: click.Context, start: bool = False) -> Place:
+def endpoint(ctx: click.Context, start: bool = False) -> Endpoint:
     """Where the calls go. Without a cluster: NotConfigured, or with `start` a new one on this machine."""
     from cluster.cli.embedded import is_running, up
 

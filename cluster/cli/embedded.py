@@ -17,7 +17,7 @@ from typing import Any
 from cluster.cli import processes
 from cluster.cli.processes import DidNotStart, Process
 from cluster.client.discovery import ADMIN_FILE, local_scheduler
-from cluster.client.places import EMBEDDED_FILE
+from cluster.client.paths import EMBEDDED_FILE
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound, Unusable
 from cluster.domain.base.quantities import format_cpus
 from cluster.domain.trust.tokens import split_address
@@ -178,11 +178,11 @@ def _listening(port: int, join_port: int) -> list[str]:
 def _start(root: Path, running: dict[str, Process | None], daemon: str, arguments: list[str]) -> None:
     """Starts one of the two, which is known to `down` from its first moment: we may be killed before it is ready."""
     # The directory is named, because variables and the file may speak of another scheduler or worker.
-    place = ["--directory", str(root / daemon)]
+    options = ["--directory", str(root / daemon)]
     log = root / f"{daemon}.log"
     try:
         running[daemon] = processes.start(
-            [daemon, *place, *arguments], root, log, lambda process: _save(root, {**running, daemon: process})
+            [daemon, *options, *arguments], root, log, lambda process: _save(root, {**running, daemon: process})
         )
     except DidNotStart as error:
         failure = ClusterError(f"the {daemon} did not start: {error}")
@@ -193,8 +193,8 @@ def _start(root: Path, running: dict[str, Process | None], daemon: str, argument
 
 def _worker_arguments(millicpus: int | None) -> list[str]:
     """It runs jobs as whoever started the cluster, root included: on one's own machine that is what one expects."""
-    place = ["--listen", f"{LOOPBACK}:30000", "--or-next-port"]
-    arguments = ["--stop-jobs", *place, "--run-as", str(os.geteuid())]
+    options = ["--listen", f"{LOOPBACK}:30000", "--or-next-port"]
+    arguments = ["--stop-jobs", *options, "--run-as", str(os.geteuid())]
     return arguments if millicpus is None else [*arguments, "--cpus", f"{millicpus / 1000:g}"]
 
 

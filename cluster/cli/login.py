@@ -12,7 +12,7 @@ import click
 from cluster.cli.confirmation import confirm, is_terminal
 from cluster.cli.options import yes
 from cluster.client.config import state_root
-from cluster.client.places import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
+from cluster.client.paths import USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
 from cluster.domain.base.errors import ClusterError, Conflict
 from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import parse_join_token
@@ -33,15 +33,15 @@ def login(token: str, yes: bool) -> None:
     from cluster.rpc.join_client import join_by_token
 
     parsed = parse_join_token(token)
-    place = private_directory(state_root() / USER_DIRECTORY)
-    check_room(place)  # first: what follows spends the token
+    directory = private_directory(state_root() / USER_DIRECTORY)
+    check_room(directory)  # first: what follows spends the token
     if not yes:
-        _ask_to_replace(place)
+        _ask_to_replace(directory)
     request = KeyRequest()
     joined = asyncio.run(join_by_token(parsed, request.request, _me(), check_pinned_chain, IdentityKind.USER))
     credentials = request.complete(joined.certificate_pem, joined.ca_pem, joined.identity)
-    save_credentials(place / USER_FILE, credentials)
-    write_private(place / USER_CLUSTER_FILE, json.dumps({"scheduler": joined.scheduler_address}).encode())
+    save_credentials(directory / USER_FILE, credentials)
+    write_private(directory / USER_CLUSTER_FILE, json.dumps({"scheduler": joined.scheduler_address}).encode())
     print(f"you are {joined.identity.name} of the cluster at {joined.scheduler_address}")
 
 
@@ -52,18 +52,18 @@ def logout(yes: bool) -> None:
 
     From then on `cluster run` and `cluster job` go to this machine's own cluster. Only a new token leads back.
     """
-    place = state_root() / USER_DIRECTORY
-    who = _who(place)
+    directory = state_root() / USER_DIRECTORY
+    who = _who(directory)
     if not yes and who:
         confirm(f"You are {who}, and only a new token leads back. Log out?")
     for name in (USER_CLUSTER_FILE, USER_FILE):
-        (place / name).unlink(missing_ok=True)
+        (directory / name).unlink(missing_ok=True)
     print(f"you were {who}" if who else "you had not logged in to a cluster")
 
 
-def _ask_to_replace(place: Path) -> None:
+def _ask_to_replace(directory: Path) -> None:
     """ClusterError unless there is no identity that still holds, or whoever has it gives it up."""
-    who = _who(place)
+    who = _who(directory)
     if not who:
         return
     if not is_terminal():
@@ -71,13 +71,13 @@ def _ask_to_replace(place: Path) -> None:
     confirm(f"You are {who}, and only a new token leads back. Replace that?")
 
 
-def _who(place: Path) -> str:
+def _who(directory: Path) -> str:
     """The user whose key lies there, and of which cluster; empty where there is none, or one that has expired."""
     from cluster.pki.files import load_credentials
 
     try:
-        credentials = load_credentials(place / USER_FILE)
-        where = json.loads((place / USER_CLUSTER_FILE).read_bytes())["scheduler"]
+        credentials = load_credentials(directory / USER_FILE)
+        where = json.loads((directory / USER_CLUSTER_FILE).read_bytes())["scheduler"]
     except (ClusterError, OSError, ValueError, KeyError, TypeError):
         return ""
     return f"{credentials.identity.name} of the cluster at {where}" if credentials.not_after > time.time() else ""

@@ -63,8 +63,8 @@ def scheduler(
         say_ready(ready_fd)
 
     start_logging(log_format, log_level)
-    place = Path(directory).absolute() if directory else state_root() / "scheduler"
-    return asyncio.run(serve(SchedulerOptions(place, listen, join_listen, advertise, lease), ready))
+    own = Path(directory).absolute() if directory else state_root() / "scheduler"
+    return asyncio.run(serve(SchedulerOptions(own, listen, join_listen, advertise, lease), ready))
 
 
 def _announce(status: "ReadyScheduler") -> None:

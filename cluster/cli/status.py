@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cluster.cli.options import as_json, connection
-from cluster.client.discovery import Place
+from cluster.client.discovery import Endpoint
 from cluster.client.types import Job, Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus
@@ -27,31 +27,31 @@ def status(ctx: click.Context, as_json: bool) -> None:
     from cluster.cli.connection import client
     from cluster.cli.render import print_json
 
-    async def work() -> tuple[Place, tuple[Worker, ...], tuple[Job, ...], tuple[Job, ...], tuple[Job, ...]]:
+    async def work() -> tuple[Endpoint, tuple[Worker, ...], tuple[Job, ...], tuple[Job, ...], tuple[Job, ...]]:
         async with client(ctx) as cluster:
-            workers = () if cluster.place.is_worker else await cluster.workers()
+            workers = () if cluster.endpoint.is_worker else await cluster.workers()
             running = await cluster.list(states=[TaskState.RUNNING], limit=MOST)
             waiting = await cluster.list(states=[TaskState.READY], limit=MOST)
-            return cluster.place, workers, running, waiting, await cluster.list(limit=NEWEST)
+            return cluster.endpoint, workers, running, waiting, await cluster.list(limit=NEWEST)
 
-    place, workers, running, waiting, newest = asyncio.run(work())
+    endpoint, workers, running, waiting, newest = asyncio.run(work())
     if as_json:
-        print_json(_json(place, workers, running, waiting))
+        print_json(_json(endpoint, workers, running, waiting))
     else:
-        _print(place, workers, running, waiting, newest)
+        _print(endpoint, workers, running, waiting, newest)
 
 
 def _print(
-    place: Place, workers: Sequence[Worker], running: Sequence[Job], waiting: Sequence[Job], newest: Sequence[Job]
+    endpoint: Endpoint, workers: Sequence[Worker], running: Sequence[Job], waiting: Sequence[Job], newest: Sequence[Job]
 ) -> None:
     from cluster.cli.render import ago, command_of, iso, state_of, why_of
     from cluster.cli.table import print_table
 
-    me = place.credentials
+    me = endpoint.credentials
     facts = [
-        ("cluster", f"{me.identity.cluster_id} at {place.address}{_what(place)}"),
+        ("cluster", f"{me.identity.cluster_id} at {endpoint.address}{_what(endpoint)}"),
         ("you", f"{me.identity.name}, by a certificate until {iso(me.not_after)}"),
-        ("workers", "" if place.is_worker else _of_workers(workers)),
+        ("workers", "" if endpoint.is_worker else _of_workers(workers)),
         ("jobs", f"{_count(running)} running, {_count(waiting)} waiting"),
     ]
     for name, value in facts:
@@ -70,10 +70,10 @@ def _print(
         )  # fmt: skip
 
 
-def _what(place: Place) -> str:
-    if place.is_worker:
+def _what(endpoint: Endpoint) -> str:
+    if endpoint.is_worker:
         return ", one worker alone"
-    return ", which `cluster up` started here" if place.is_embedded else ""
+    return ", which `cluster up` started here" if endpoint.is_embedded else ""
 
 
 def _of_workers(workers: Sequence[Worker]) -> str:
@@ -96,17 +96,19 @@ def _count(jobs: Sequence[Job]) -> str:
     return f"{MOST} or more" if len(jobs) >= MOST else str(len(jobs))
 
 
-def _json(place: Place, workers: Sequence[Worker], running: Sequence[Job], waiting: Sequence[Job]) -> dict[str, Any]:
+def _json(
+    endpoint: Endpoint, workers: Sequence[Worker], running: Sequence[Job], waiting: Sequence[Job]
+) -> dict[str, Any]:
     """Of jobs at most MOST in each state are counted."""
     from cluster.cli.render import iso
 
     used, offered = _cpus(workers)
-    me = place.credentials
+    me = endpoint.credentials
     return {
         "cluster": me.identity.cluster_id,
-        "address": place.address,
-        "one_worker": place.is_worker,
-        "started_by_up": place.is_embedded,
+        "address": endpoint.address,
+        "one_worker": endpoint.is_worker,
+        "started_by_up": endpoint.is_embedded,
         "user": me.identity.name,
         "certificate_until": iso(me.not_after),
         "workers": {state: sum(w.state.word == state for w in workers) for state in {w.state.word for w in workers}},

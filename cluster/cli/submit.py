@@ -77,7 +77,7 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
     async def work() -> None:
         async with client(ctx, start=True, head_start=head_start) as cluster:
             job = await cluster.submit(spec, id=head_start.job_id)
-        remark_on_job(job, spec, cluster.place)
+        remark_on_job(job, spec, cluster.endpoint)
         try:
             _tell(job, as_json, quiet)
         except OSError as error:
@@ -128,7 +128,7 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
             job = await hand_in(cluster, spec, head_start)
             if job is None:
                 return INTERRUPTED
-            remark_on_job(job, spec, cluster.place)
+            remark_on_job(job, spec, cluster.endpoint)
             return await Follower(cluster, job, quiet, head_start).follow()
 
     return asyncio.run(work())

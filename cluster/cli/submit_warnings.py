@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from cluster.client.discovery import Place
+from cluster.client.discovery import Endpoint
 from cluster.client.types import Job
 from cluster.domain.base.printable import printable
 from cluster.domain.job.spec import JobSpec
@@ -23,12 +23,12 @@ def remark_on_lines(path: str, lines: bytes) -> None:
         remark(f"--each-line {path}: {odd}")
 
 
-def remark_on_job(job: Job, spec: JobSpec, place: Place) -> None:
+def remark_on_job(job: Job, spec: JobSpec, endpoint: Endpoint) -> None:
     """Once it is submitted: what may well be a slip, and where no worker that there is now can run it."""
     words = [*spec.argv, *spec.script_args]
     if spec.lines and not any("{}" in word or "CLUSTER_LINE" in word for word in words):
         remark("--each-line: there is no {} in the command: tasks find their lines in the variable CLUSTER_LINE alone")
-    if place.is_embedded and spec.cwd and not os.path.isdir(spec.cwd):
+    if endpoint.is_embedded and spec.cwd and not os.path.isdir(spec.cwd):
         remark(f"--cwd {spec.cwd}: there is no such directory here now, and tasks cannot start without it")
     if job.no_worker_can:
         why = "; ".join(job.pending_because)

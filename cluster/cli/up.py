@@ -9,7 +9,7 @@ import click
 from cluster.cli.options import CPUS, yes
 from cluster.cli.submit_warnings import remark
 from cluster.client.config import state_root
-from cluster.client.discovery import LOGIN, choose, local_place
+from cluster.client.discovery import LOGIN, choose, local_endpoint
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.printable import printable
 
@@ -73,5 +73,5 @@ async def _running(root: Path) -> list[int]:
     from cluster.client.aio import AsyncClient
     from cluster.domain.job.states import TaskState
 
-    async with AsyncClient(local_place(root)) as client:
+    async with AsyncClient(local_endpoint(root)) as client:
         return sorted(job.number for job in await client.list(states=[TaskState.RUNNING]))

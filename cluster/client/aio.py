@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from cluster.client.backend import Backend, WantedOutput
-from cluster.client.discovery import Place, find
+from cluster.client.discovery import Endpoint, find
 from cluster.client.job_fields import new_job_id
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
@@ -36,9 +36,9 @@ PAUSE = 0.2  # seconds between two tries: one that serves errors only (its disk 
 class AsyncClient:
     """Submits jobs and asks for them. Use it as a context manager, or close it; it connects with the first call."""
 
-    def __init__(self, place: Place, *, answered: bool = False) -> None:
+    def __init__(self, endpoint: Endpoint, *, answered: bool = False) -> None:
         """`answered`: by another connection it has answered already, so a break of this one is waited for."""
-        self.place = place
+        self.endpoint = endpoint
         self._opened: Backend | None = None
         self._patience = _Patience()  # of all calls, for what answers one is there for the others
         if answered:
@@ -68,7 +68,7 @@ class AsyncClient:
         connection breaks on the way the call is repeated with the same id, which cannot submit twice.
         """
         spec = command if isinstance(command, JobSpec) else spec_of(command, **options)
-        if self.place.is_embedded and not spec.cwd:
+        if self.endpoint.is_embedded and not spec.cwd:
             spec = replace(spec, cwd=_here())
         validate(spec)
         check_name(spec.name)
@@ -221,7 +221,7 @@ class AsyncClient:
     async def close(self) -> None:
         """Closes the connection, and renews the caller's certificate when that is due."""
         if self._opened is not None:
-            await renew_if_due(self.place)
+            await renew_if_due(self.endpoint)
             await self._opened.close()
 
     async def __aenter__(self) -> Self:
@@ -240,14 +240,14 @@ class AsyncClient:
 
     def _backend(self) -> Backend:
         if self._opened is None:
-            if self.place.is_worker:
+            if self.endpoint.is_worker:
                 from cluster.client.worker_backend import WorkerBackend
 
-                self._opened = WorkerBackend(self.place.address, self.place.credentials)
+                self._opened = WorkerBackend(self.endpoint.address, self.endpoint.credentials)
             else:
                 from cluster.client.scheduler_backend import SchedulerBackend
 
-                self._opened = SchedulerBackend(self.place.address, self.place.credentials)
+                self._opened = SchedulerBackend(self.endpoint.address, self.endpoint.credentials)
         return self._opened
 
 

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cluster.client.places import config_file, state_directory
+from cluster.client.paths import config_file, state_directory
 from cluster.domain.base.errors import InvalidInput
 
 SECTIONS = ("client", "scheduler", "worker")

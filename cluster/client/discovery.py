@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.client import alone
 from cluster.client.config import config_path, read_config, state_root
-from cluster.client.places import EMBEDDED_FILE, USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
+from cluster.client.paths import EMBEDDED_FILE, USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, Unusable
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import check_address
@@ -28,7 +28,7 @@ NOT_RUNNING = "this machine's scheduler is not running: `cluster scheduler` star
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Endpoint:
     """Where the client's calls go, and as whom."""
 
     address: str
@@ -52,7 +52,7 @@ def find(
     at: str | None = None,
     credentials: Pathlike | None = None,
     home: Pathlike | None = None,
-) -> Place:
+) -> Endpoint:
     """The cluster to talk to. NotConfigured when there is none, InvalidInput for what cannot be right."""
     root = state_root(home)
     given = choose(scheduler=scheduler, at=at, credentials=credentials, home=home)
@@ -63,12 +63,12 @@ def find(
         )
     if worker := given["at"].value:
         own = alone.credentials_at(root, check_address(worker))
-        return Place(worker, _credentials(given["credentials"].value or own, root), is_worker=True)
+        return Endpoint(worker, _credentials(given["credentials"].value or own, root), is_worker=True)
     if address := given["scheduler"].value:
         mine = root / USER_DIRECTORY / USER_FILE
         renewable = mine if not given["credentials"].value and mine.exists() else None
-        return Place(check_address(address), _credentials(given["credentials"].value, root), renewable=renewable)
-    return local_place(root, given["credentials"].value)
+        return Endpoint(check_address(address), _credentials(given["credentials"].value, root), renewable=renewable)
+    return local_endpoint(root, given["credentials"].value)
 
 
 class NotConfigured(ClusterError):
@@ -137,12 +137,12 @@ def local_scheduler(root: Path) -> dict[str, Any] | None:
     return said
 
 
-def local_place(root: Path, credentials: str = "") -> Place:
+def local_endpoint(root: Path, credentials: str = "") -> Endpoint:
     """The scheduler of this machine, whatever variables and the file say. NotConfigured where there is none."""
     said = local_scheduler(root)
     if said is None:
-        if not (root / "scheduler" / ADMIN_FILE).exists() and (place := _lone_worker(root, credentials)):
-            return place
+        if not (root / "scheduler" / ADMIN_FILE).exists() and (endpoint := _lone_worker(root, credentials)):
+            return endpoint
         if address := _worked_for(root):
             raise NotLoggedIn(
                 f"this machine is a worker of the cluster at {address}, and you are no user of it yet: paste here the "
@@ -156,12 +156,12 @@ def local_place(root: Path, credentials: str = "") -> Place:
         )
     embedded = is_embedded(root, said)
     if local_scheduler(root) != said:  # another one has started between our looks at the two files
-        return local_place(root, credentials)
+        return local_endpoint(root, credentials)
     path = Path(credentials) if credentials else root / "scheduler" / ADMIN_FILE
-    return Place(said["address"], _load(path), is_embedded=embedded)
+    return Endpoint(said["address"], _load(path), is_embedded=embedded)
 
 
-def _lone_worker(root: Path, credentials: str) -> Place | None:
+def _lone_worker(root: Path, credentials: str) -> Endpoint | None:
     """The one worker that stands alone here. NotConfigured where there are several, or where it does not run; None
     where there is none."""
     found = alone.notes(root)
@@ -169,7 +169,7 @@ def _lone_worker(root: Path, credentials: str) -> Place | None:
         ports = ", ".join(f"{alone.LOOPBACK}:{port}" for port in found)
         raise NotConfigured(f"several workers stand alone on this machine: name one of them with --at ({ports})")
     for port, path in found.items():
-        return Place(f"{alone.LOOPBACK}:{port}", _load(Path(credentials) if credentials else path), is_worker=True)
+        return Endpoint(f"{alone.LOOPBACK}:{port}", _load(Path(credentials) if credentials else path), is_worker=True)
     if (root / "worker" / ADMIN_FILE).exists():
         raise NotConfigured(LONE_NOT_RUNNING)
     return None

@@ -37,16 +37,20 @@ def selectors_of(texts: Sequence[str]) -> list[jobs_pb2.Selector]:
 
 def output_fields(wanted: WantedOutput) -> dict[str, Any]:
     """Those of a request for output, which are the same at both backends."""
-    place = wanted.position
+    position = wanted.position
     return {
         "selector": selectors_of([wanted.selector])[0],
         "stdout": wanted.stdout,
         "stderr": wanted.stderr,
         "follow": wanted.follow,
         "tail_lines": wanted.tail,
-        "position": place
+        "position": position
         and jobs_pb2.Position(
-            job=place.job, task_number=place.task, attempt=place.attempt, stdout=place.stdout, stderr=place.stderr
+            job=position.job,
+            task_number=position.task,
+            attempt=position.attempt,
+            stdout=position.stdout,
+            stderr=position.stderr,
         ),
     }
 

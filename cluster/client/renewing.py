@@ -4,7 +4,7 @@ import logging
 import time
 from pathlib import Path
 
-from cluster.client.discovery import Place
+from cluster.client.discovery import Endpoint
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
@@ -13,16 +13,16 @@ from cluster.domain.trust.renewal import EARLIEST, LATEST, renewal_time
 logger = logging.getLogger(__name__)
 
 
-async def renew_if_due(place: Place) -> None:
-    """Replaces the file of the credentials that `place` was reached with, where this user may and it is time.
+async def renew_if_due(endpoint: Endpoint) -> None:
+    """Replaces the file of the credentials that `endpoint` was reached with, where this user may and it is time.
 
     A failure costs nothing yet, since a fifth of its life or more is left: it is tried again by the next use."""
-    if place.renewable is None or not _is_due(place.credentials):
+    if endpoint.renewable is None or not _is_due(endpoint.credentials):
         return
     try:
-        await _renew(place, place.renewable)
+        await _renew(endpoint, endpoint.renewable)
     except ClusterError as error:
-        logger.warning("your certificate was not renewed, %.0f h are left: %s", _hours_left(place), error)
+        logger.warning("your certificate was not renewed, %.0f h are left: %s", _hours_left(endpoint), error)
 
 
 def _is_due(present: Credentials) -> bool:
@@ -35,17 +35,17 @@ def _is_due(present: Credentials) -> bool:
     return now >= renewal_time(present.not_before, present.not_after, fraction)
 
 
-async def _renew(place: Place, file: Path) -> None:
+async def _renew(endpoint: Endpoint, file: Path) -> None:
     from cluster.pki.files import save_credentials
     from cluster.pki.issuer import KeyRequest  # cryptography: 130 ms, twice a month
     from cluster.rpc.channel import dial
     from cluster.rpc.join_client import renew
 
-    present, request = place.credentials, KeyRequest()
-    async with dial(place.address, present, scheduler_server_name(present.identity.cluster_id)) as channel:
-        certificate = await renew(channel, place.address, request.request)
+    present, request = endpoint.credentials, KeyRequest()
+    async with dial(endpoint.address, present, scheduler_server_name(present.identity.cluster_id)) as channel:
+        certificate = await renew(channel, endpoint.address, request.request)
     save_credentials(file, request.complete(certificate, present.ca_pem, present.identity))
 
 
-def _hours_left(place: Place) -> float:
-    return (place.credentials.not_after - time.time()) / 3600
+def _hours_left(endpoint: Endpoint) -> float:
+    return (endpoint.credentials.not_after - time.time()) / 3600

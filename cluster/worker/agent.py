@@ -42,9 +42,9 @@ from cluster.rpc.convert import hello_to_proto
 from cluster.v1 import scheduler_pb2
 from cluster.worker.disk_space import Disks
 from cluster.worker.hooks import Hooks, Scheduler
+from cluster.worker.launcher_keeper import keep_launcher
 from cluster.worker.launcher_link import LauncherLink
 from cluster.worker.launcher_reports import LauncherEvent, LauncherReports
-from cluster.worker.launching import keep_launcher
 from cluster.worker.output.files import Left, Outputs
 from cluster.worker.output.growth import Growth
 from cluster.worker.output.inotify import Watcher

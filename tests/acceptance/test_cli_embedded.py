@@ -87,7 +87,7 @@ def test_who_looks_while_the_cluster_is_started_anew_finds_the_new_one_and_that_
         return is_embedded(root, said)
 
     monkeypatch.setattr(discovery, "is_embedded", is_embedded_meanwhile)
-    place = discovery.local_place(tmp_path)
+    place = discovery.local_endpoint(tmp_path)
     assert (place.address, place.is_embedded) == ("a:2", True)
 
 
@@ -104,10 +104,10 @@ def test_what_a_killed_scheduler_said_of_itself_is_not_taken_for_somebody_elses_
         born(process)
         if arguments[0] == "scheduler":
             with pytest.raises(discovery.NotConfigured, match="`cluster up` starts it again"):
-                discovery.local_place(root)
+                discovery.local_endpoint(root)
             status = json.dumps({"address": "a:2", "pid": process.pid}).encode()
             write_private(root / "scheduler" / "scheduler.json", status)
-        place = discovery.local_place(root)
+        place = discovery.local_endpoint(root)
         assert (place.address, place.is_embedded) == ("a:2", True)
         return process
 

@@ -9,9 +9,9 @@ def piece(task: int, end: int, attempt: int = 1, stderr: bool = False) -> Output
 
 
 def test_a_place_is_where_each_stream_of_the_present_attempt_ended() -> None:
-    place = None
+    position = None
     places = [
-        place := read_on(place, each)
+        position := read_on(position, each)
         for each in (
             piece(1, 3),
             piece(9, 2),

@@ -18,7 +18,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.client.aio import AsyncClient
-from cluster.client.discovery import Place
+from cluster.client.discovery import Endpoint
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, NotPermitted, Unreachable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.numbering import ArraySegment
@@ -184,7 +184,7 @@ def test_a_follower_outlasts_a_crash_of_the_agent_without_a_byte_lost_or_twice(t
     async def body(site: Site) -> None:
         worker = await site.worker().started()
         admin = site.cluster.credentials(IdentityKind.USER, "admin")
-        async with AsyncClient(Place(worker.ready["address"], admin, is_worker=True)) as client:
+        async with AsyncClient(Endpoint(worker.ready["address"], admin, is_worker=True)) as client:
             await client.submit(["sh", "-c", f"echo one; read x < {gate}; echo two"])
             async with aclosing(client.logs("last", follow=True)) as pieces:
                 assert (await anext(pieces)).data == b"one\n"

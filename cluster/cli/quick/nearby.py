@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster.cli.births import born
 from cluster.client.local import Elsewhere
-from cluster.client.places import EMBEDDED_FILE, means_this_machine, state_directory
+from cluster.client.paths import EMBEDDED_FILE, means_this_machine, state_directory
 from cluster.rpc.frames import SOCKET
 
 
