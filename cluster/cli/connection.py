@@ -8,7 +8,7 @@ import click
 
 from cluster.cli.quick.head_start import HeadStart
 from cluster.client.config import state_root
-from cluster.client.discovery import STOPPED, NotConfigured, Endpoint, find
+from cluster.client.discovery import STOPPED, Endpoint, NotConfigured, find
 
 if TYPE_CHECKING:
     from cluster.client.aio import AsyncClient

@@ -74,8 +74,8 @@ class Group:
             return
 
     def _take_note(self, path: str) -> None:
-        """In the place of the last one: a full disk has room for that. Without any it is found by its name, unless the
-        successor is started in another group than we were."""
+        """Notes this launcher's group, over the last note: a full disk has room for that. Without a note a successor
+        finds the group by its name, unless it is started in another one than we were."""
         with suppress(OSError):
             fd = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -357,8 +357,8 @@ class LauncherDriver:
     def _begin_journal(
         self, seq: int, begun: Iterable[journal.Begun], unacked: Iterable[ev.Started | ev.Ended]
     ) -> None:
-        """In the place of the predecessor's. Raises OSError; then that is as it was, and so is what its slots noted:
-        only together these two say what had begun."""
+        """Begins a journal over the predecessor's. Raises OSError: then that one stays as it was, and so does what its
+        slots noted, since only both together say what had begun."""
         self._journal.rewrite(seq, begun, unacked)
         self._begun_file.clear()
 

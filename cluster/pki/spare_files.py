@@ -35,8 +35,8 @@ def write_with_spare(path: Path, text: bytes) -> None:
 
 
 def write_anyhow(path: Path, text: bytes) -> None:
-    """As `write_with_spare`, and where there is no spare into the file itself: for what nobody misses who finds it in
-    the middle of that."""
+    """Writes as `write_with_spare` does; where there is no spare, into the file itself. Only for files of which a
+    reader may find half."""
     try:
         write_with_spare(path, text)
     except ClusterError:

@@ -94,8 +94,9 @@ async def answering_errors(context: Context, method: str) -> AsyncIterator[None]
 
 
 def _forget_frames(error: BaseException) -> None:
-    """Of what led to the error. They hold the request, and are held, by way of contextlib's own frames, by the error:
-    so it would stay in memory until the next full collection, which looks at counts of objects and not at megabytes."""
+    """Drops the frames that led to the error. They hold the request, and contextlib's own frames make a cycle of them
+    and the error: so it would stay in memory until the next full collection, which looks at counts of objects and not
+    at megabytes."""
     here: BaseException | None = error
     while here is not None:
         traceback.clear_frames(here.__traceback__)

@@ -181,7 +181,7 @@ async def _send(writer: asyncio.StreamWriter, kind: bytes, content: bytes = b"")
 
 
 def _has_hung_up(writer: asyncio.StreamWriter) -> bool:
-    """By the kernel's word: the event loop may not have heard of it yet."""
+    """Whether the caller has hung up, as the kernel says: the event loop may not have heard of it yet."""
     poll = select.poll()
     poll.register(writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
     return bool(poll.poll(0))

@@ -83,7 +83,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 @cache
 def _inner(message: Any) -> dict[int, Any]:
-    """By field number: the message that is in it, of a packed field the least bytes of an entry, else its full name."""
+    """What a message's fields hold, by field number: the message within; for a packed field the least bytes of an
+    entry; for others the full name."""
     found: dict[int, Any] = {}
     for field in message.fields:
         if field.message_type is not None:

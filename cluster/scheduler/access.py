@@ -24,7 +24,7 @@ _LONG = 4096  # characters of a selector that is resolved beside the event loop:
 
 
 class JobDirectory:
-    """As `cluster.domain.job.visibility.Jobs`."""
+    """The core's jobs as `cluster.domain.job.visibility.Jobs`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -91,8 +91,8 @@ async def _all(driver: Driver, caller: Caller) -> list[int]:
 
 
 async def last_attempts(driver: Driver, selection: Selection) -> dict[tuple[int, int], int]:
-    """Of each task (job and index) of which an attempt was named: the number of its last one. NotFound for an attempt
-    that there has not been."""
+    """The number of the last attempt of each task (job and index) of which an attempt was named. NotFound for an
+    attempt that there has not been."""
     return {
         (number, index): await _last_attempt(driver, AttemptKey(number, index, wanted))
         for (number, index), wanted in selection.attempts.items()

@@ -66,7 +66,7 @@ class Host(Protocol):
         """What it waits for is done."""
 
     def answer(self, read: Read, *, from_disk: bool) -> None:
-        """Of the core, as it is now, or of what is on disk."""
+        """Answers a read, from the core as it is now, or from what is on disk."""
 
     def turned(self, decided: Decided) -> None:
         """A turn has decided this, and nothing of it is done."""
@@ -91,7 +91,7 @@ class CommitPipeline:
 
     @property
     def weight(self) -> int:
-        """Of what waits for the disk."""
+        """The weight of what waits for the disk."""
         return self.trying.weight + self.held.weight
 
     @property
@@ -110,7 +110,7 @@ class CommitPipeline:
     # ── the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def steps(self) -> Iterator[Step]:
-        """For ever. Each is to be waited for, by the host, before the next is asked for."""
+        """The steps, without end. The host awaits each before it asks for the next."""
         while True:
             yield Step.EVENTS
             yield from self._until_on_disk()
@@ -181,7 +181,7 @@ class CommitPipeline:
     # ── the commit, told by the host ──────────────────────────────────────────────────────────────────────────────
 
     def begin_commit(self) -> None:
-        """Also of nothing, where that says something."""
+        """Begins to commit what was held; nothing, too, where that tells whether the store works."""
         self.trying, self.held = self.held, Turns()
         self.committing = True
         self.host.commit()

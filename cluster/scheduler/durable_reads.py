@@ -18,7 +18,7 @@ class Fetch(Protocol):
 
 
 class OnDisk:
-    """Of the jobs that are otherwise in memory, what the store says; asked once for each, until more lands there."""
+    """What the store says of the jobs that are in memory too; asked once for each, until more lands there."""
 
     def __init__(self, core: SchedulerCore, fetch: Fetch) -> None:
         self._core = core
@@ -51,7 +51,7 @@ class OnDisk:
         return False
 
     def core(self, unsaved: Iterable[int]) -> SchedulerCore:
-        """To be read at once. All of `unsaved` must be known."""
+        """The core as it is on disk. Read it at once. All of `unsaved` must be known."""
         numbers = frozenset(unsaved)
         if self._seen is None or self._seen[0] != numbers:
             self._seen = numbers, self._core.seen_with({number: self._jobs[number] for number in numbers})

@@ -47,7 +47,7 @@ async def read_jobs(
 
 
 def jobs_of(store: Store, numbers: Collection[int], *, whole: bool = False) -> dict[int, Job]:
-    """As the store has them."""
+    """The jobs as the store has them."""
     records = {record.number: record for record in store.records(list(numbers), whole=whole)}
     return {p.number: Job.restored(records[p.number], p) for p in store.progress_of(list(records))}
 
@@ -64,7 +64,7 @@ class JobReader:
         return await read_jobs(self._driver, [self.number], lambda _, jobs: view(jobs[self.number]), ended=self._ended)
 
     async def spec(self) -> JobSpec:
-        """Of an ended job without environment and lines."""
+        """The spec of an ended job, without environment and lines."""
         return await self.read(lambda job: job.record.spec)
 
 

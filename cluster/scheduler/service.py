@@ -147,7 +147,8 @@ class SchedulerService:
         self._sessions.tell_expelled()
 
     async def _renew_admin(self) -> None:
-        """In the place of a certificate that is refused from now on, for whoever may read this machine's files."""
+        """Replaces the admin's certificate on this machine, which is refused from now on, for whoever may read its
+        files."""
         enrolment = await self.admission.enrol_admin()
         await asyncio.to_thread(issue_admin, self._authority, self._directory, self.driver.clock().wall, enrolment)
 

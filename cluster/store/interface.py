@@ -59,7 +59,7 @@ class Store(Protocol):
         ...
 
     def numbers_of_name(self, name: str, owner: str | None) -> list[int]:
-        """Of the jobs of that name and owner (None: of anybody), ascending."""
+        """The numbers of the jobs of that name and owner (None: of anybody), ascending."""
         ...
 
     def number_of_id(self, job_id: str) -> int | None:

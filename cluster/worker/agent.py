@@ -136,14 +136,14 @@ class Agent:
             await asyncio.wait([keeper])
 
     def shut_down(self, stop_jobs: bool) -> None:
-        """Begin to end: give back what has not started, report, and with `stop_jobs` stop what runs. `finished` is set
+        """Begins to end: recalls what has not started, reports, and with `stop_jobs` stops what runs. `finished` is set
         when that is done, or cannot be."""
         self._stopping_jobs = stop_jobs
         self.put(ShutdownRequested(stop_jobs))
 
     async def quit_launcher(self, patience: float, *, kill: bool) -> None:
-        """To be called after `finished`, when nothing is to run on: ends the launcher, and waits until it has gone.
-        With `kill`, what runs all the same is killed."""
+        """Ends the launcher, and waits until it has gone. Call it after `finished`, when nothing is to run on. With
+        `kill`, what runs all the same is killed."""
         await self.link.quit(patience, kill=kill, even_another=self._stopping_jobs)
 
     async def goodbye(self, reason: str) -> None:

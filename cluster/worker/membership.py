@@ -97,8 +97,8 @@ def load_state(directory: Path) -> MembershipRecord | None:
 
 
 def save_state(directory: Path, state: MembershipRecord) -> None:
-    """Also on a full disk: a scheduler that was started again must not be obeyed before its epoch is on disk, and
-    without a session no output could go to it, so that there would never be room."""
+    """Saves it, on a full disk too: before its epoch is on disk a scheduler must not be obeyed, and without a session
+    no output could leave, so that there would never be room."""
     write_with_spare(directory / STATE_FILE, json.dumps(asdict(state), indent=2).encode())
 
 

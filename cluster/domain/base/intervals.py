@@ -127,7 +127,7 @@ class IntervalSet:
         return [Range(max(start, self._starts[i]), min(stop, self._stops[i])) for i in range(lo, hi) if start < stop]
 
     def within(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """As `overlap`, one after another: whoever needs the first alone pays for no more."""
+        """Yields what `overlap` answers, one range after another: whoever needs the first alone pays for no more."""
         if start < stop:
             lo, hi = bisect_right(self._stops, start), bisect_left(self._starts, stop)
             for i in range(lo, hi):

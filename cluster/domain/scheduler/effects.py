@@ -22,8 +22,8 @@ class WorkerForgotten:
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """To be saved: something about a worker that keeps its name. Whoever was told that, was told the truth all the
-    same."""
+    """Save something about a worker that keeps its name. Whoever heard the name before this is saved has heard the
+    truth."""
 
     record: WorkerRecord
 

@@ -53,7 +53,7 @@ def _nothing_waits_that_would_fit(core: SchedulerCore, job: Job) -> None:
 
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:
-    """As far as these jobs go, among which are all that it should hold any of."""
+    """Checks what a worker claims against these jobs, among which are all that it should hold any of."""
     allocated, holds = 0, set()
     for number in numbers:
         job = core.jobs[number]

@@ -78,7 +78,7 @@ class State:
         return {worker.id: worker for worker in found if worker}.values()
 
     def seen_with(self, jobs: Mapping[int, Job | None]) -> Self:
-        """To be read, not to be changed: as it would be if these jobs were as given, or (None) not there yet."""
+        """The state as it would be if these jobs were as given, or (None) not there yet. Read it; do not change it."""
         seen = copy(self)
         seen.jobs = {**self.jobs, **jobs}  # type: ignore[dict-item]
         seen._unfinished = {**self._unfinished, **jobs}  # type: ignore[dict-item]

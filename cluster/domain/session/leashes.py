@@ -21,8 +21,8 @@ RECONNECTED_WITHIN = 2.0  # from when a scheduler serves again until a worker th
 
 
 def lost_after_in_force(wished: float, lease: float) -> float:
-    """What a job wished, but so much at least that no leash ends before a worker that is well has confirmed its lease
-    again: a heartbeat may be lost and the session with it, and be made anew."""
+    """The wished `lost_after`, or the least in force if that is more. Until the least is over a healthy worker has
+    confirmed its lease again, even if a heartbeat was lost, and the session with it, and had to be made anew."""
     return max(wished, lease * 4 / 3, lease + LEAST_MARGIN + 1.0)
 
 

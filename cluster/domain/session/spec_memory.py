@@ -43,8 +43,8 @@ class SpecMemory(Generic[T]):
         return remembered
 
     def remember(self, job: int, spec: JobSpec, what: T) -> int:
-        """Of an assign with the job's spec. Answers its number. The jobs that were not assigned for longest are
-        forgotten, as many as must be."""
+        """Remembers an assign's spec and answers its number. Forgets as many jobs as it must, first those that were
+        assigned longest ago."""
         if job in self._jobs:
             self._forget(job)
         weight = weigh(spec)

@@ -196,8 +196,8 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class PushOutput:
-    """Of these, output may be left that was too large for the report, or whose report nobody wanted any more: send it
-    for keeps, then remove it."""
+    """Push what output is left of these for keeps, then remove it: it was too large for the report, or nobody wanted
+    the report any more."""
 
     keys: tuple[AttemptKey, ...]
 

@@ -42,7 +42,7 @@ def revoked(expelled: Expelled, cancelled: int, names: Names) -> Revocation:
 
 
 async def worker_names(driver: Driver, ids: Iterable[str] | None = None) -> Names:
-    """Of these workers, as far as they are on the list; None: of all."""
+    """The names of these workers, as far as they are on the list; None: of all."""
 
     def names(core: SchedulerCore) -> Names:
         among = core.workers.values() if ids is None else (core.workers[i] for i in ids if i in core.workers)

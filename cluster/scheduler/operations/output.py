@@ -46,7 +46,7 @@ class OutputOperations:
     async def read(
         self, caller: Caller, selector: str, wish: Wish, position: ReadPosition | None = None
     ) -> AsyncGenerator[OutputPiece, None]:
-        """Of the tasks that are selected, in order; what comes after `position`."""
+        """The output of the selected tasks, in order, from `position` on."""
         selection = await select_some(self._driver, caller, [selector])
         numbers = selection.numbers()
         if position and position.job in numbers:
@@ -63,7 +63,7 @@ class OutputOperations:
                             yield OutputPiece(target.job, spec.number_of(index), attempt, piece)
 
     async def new(self, caller: Caller, key: AttemptKey) -> NewOutput:
-        """For the output of an attempt of the worker that calls, to be kept. NotFound unless that is, or was, its."""
+        """A new output of an attempt of the calling worker, to be kept. NotFound unless the attempt is, or was, its."""
         await self._check_is_its_own(key, caller.identity.name)
         spec = await JobReader(self._driver, key.job).spec()
         return self._files.new(key, spec.max_output)

@@ -23,7 +23,7 @@ class WorkerOperations:
         self._expelling = expelling
 
     async def list(self, after: str = "", limit: int = 0) -> tuple[Sequence[WorkerView], str]:
-        """By their names: those after that one (empty: from the first), at most `limit` (0: as many as one answer
+        """The workers by name: those after that one (empty: from the first), at most `limit` (0: as many as one answer
         holds); and the name after which to go on, empty: these were the last."""
 
         async def piece(after: str, most: int) -> Sequence[WorkerView]:

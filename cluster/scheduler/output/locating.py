@@ -73,8 +73,8 @@ class Sources:
     async def large(
         self, end: TaskEnd, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START
     ) -> AsyncGenerator[Piece, None]:
-        """Of an attempt that has ended, from the files here or, until it is there, from its worker. Says what is
-        missing."""
+        """The output of an attempt that has ended, from the files here; until it is there, from its worker. Says what
+        is missing."""
         key = AttemptKey(end.job, end.index, end.attempt)
         if not self._files.has(key):
             given = dict(skip)

@@ -307,7 +307,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _progress(db: sqlite3.Connection, job: int) -> JobProgress | None:
-    """As it was saved last, with its chunks; inside the caller's transaction."""
+    """The progress as it was saved last, with its chunks; inside the caller's transaction."""
     row = db.execute(sql.GET_PROGRESS, (job,)).fetchone()
     if row is None:
         return None

@@ -25,8 +25,8 @@ _MOST_TEXT = 1000  # characters of a reason
 
 
 def standing_of(identity: Identity) -> Standing | None:
-    """In what right somebody acts here. The list of users is the scheduler's; the admin is known without it, and
-    everybody else has no right at this door, which NotPermitted says to other users."""
+    """The role in which somebody acts here. Users are on the scheduler's list; the admin is known without it. Nobody
+    else has a role at this door: NotPermitted tells other users so."""
     if identity.kind is not IdentityKind.USER:
         return None
     if identity.name != ADMIN_NAME:
