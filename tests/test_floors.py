@@ -6,6 +6,7 @@ loaded in the end, through however many others, and are measured in a Python of 
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -254,6 +255,17 @@ def test_a_class_has_a_name_of_its_own() -> None:
     twice = {name: found for name, found in places.items() if len(found) > 1}
     named = {f"{name} ({' and '.join(found)})" if name not in SAME_NAMES else name for name, found in twice.items()}
     _refuse_but(named, SAME_NAMES, "one name, one idea: rename the one that is used less")
+
+
+def test_no_two_files_of_a_package_differ_by_an_ending() -> None:
+    """reports and reporting, join and joining: who looks for one opens the other."""
+    roots = defaultdict(set)
+    for name in _trees():
+        folder, _, file = name.rpartition("/")
+        if not file.startswith("__"):
+            roots[folder, re.sub(r"(ings?|ers?|ors?|ed|e?s|ments?|ions?|e)$", "", file.removesuffix(".py"))].add(file)
+    alike = [" and ".join(sorted(files)) for files in roots.values() if len(files) > 1]
+    assert not alike, "call each by what it is about"
 
 
 def _refuse_but(found: set[str], known: Mapping[str, str], rule: str) -> None:

@@ -22,7 +22,7 @@ from cluster.domain.trust.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.trust.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
 from cluster.rpc.process_limits import allow_many_files
-from cluster.worker.enrolment import EntryRequest, enter_cluster, is_stopped_here, local_address, may_enter_anew
+from cluster.worker.join import EntryRequest, enter_cluster, is_stopped_here, local_address, may_enter_anew
 from cluster.worker.runners import LOCAL
 from cluster.worker.service import WorkerService, check_jobs_options
 from cluster.worker.standalone import Standalone
