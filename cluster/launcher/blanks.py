@@ -136,7 +136,7 @@ def _is_still(path: str, given: tuple[int, ...]) -> bool:
 
 
 def _has_attributes(path: str) -> bool:
-    """Whether it has attributes that its owner may set, access lists among them."""
+    """Of those that its owner may set, access lists among them."""
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError:

@@ -31,17 +31,17 @@ class Group:
         self._parents = [*filter(None, [own_group()]), *own_v1_groups()]
         self._path: str | None = None
 
-    def kill_remains(self) -> bool:
+    def kill_orphans(self) -> bool:
         """Kill everything in the groups of dead launchers of this directory, and remove these. True when there was
         one."""
-        remains = [*self._remains()]
-        for path in remains:
+        found = [*self._orphans()]
+        for path in found:
             with suppress(OSError):
                 _kill(path)
                 _remove(path)
-        return bool(remains)
+        return bool(found)
 
-    def _remains(self) -> Iterator[str]:
+    def _orphans(self) -> Iterator[str]:
         """Their groups: where the note says, and by their names beside ours, where launchers were killed together with
         whoever would have removed them. The caller holds the directory's lock, and no other directory has its name as
         long as there is anything of it."""

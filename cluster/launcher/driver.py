@@ -16,8 +16,7 @@ from functools import partial
 
 from cluster.domain.launcher import messages as ev
 from cluster.domain.launcher.core import LauncherCore
-from cluster.launcher import agent_link, cgroup, clock, journal, linux, wire
-from cluster.launcher import orphans as remains
+from cluster.launcher import agent_link, cgroup, clock, journal, linux, orphans, wire
 from cluster.launcher.begun_file import BegunFile
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
@@ -42,7 +41,7 @@ class LauncherDriver:
         """Takes over from whoever was here before. `jobs_files`: how many files a job may open, unless it asks for
         more. Raises OSError when the directory cannot be used."""
         self._directory = directory
-        self._identity = remains.identity(directory)
+        self._identity = orphans.identity(directory)
         self._watchdog = watchdog
         self._leashes = leashes
         memory = journal.load(directory)
@@ -78,7 +77,7 @@ class LauncherDriver:
         """Settle what a predecessor left: nothing of it may run on, and how it ended cannot be known. What it had
         handed out and no slot had begun is forgotten, as if it had never come. Where the journal cannot be written, the
         predecessor's stays as it is, and tells a successor what it told us."""
-        killed = remains.kill(self._directory, self._group, self._identity, memory)
+        killed = orphans.kill(self._directory, self._group, self._identity, memory)
         self._group.enter()
         linux.become_subreaper()
         has_begun = self._begun_file.has_begun

@@ -33,5 +33,5 @@ def kill(directory: str, group: cgroup.Group, mark: str, memory: journal.Memory)
     """
     below = kill_slots(list(BegunFile(directory, journal.boot_id()).processes()))
     leaders = [(b.pid, b.boot) for b in memory.begun.values() if b.pid]
-    killed = group.kill_remains()
-    return tree.kill_remains(mark, leaders) > 0 or below > 0 or killed
+    killed = group.kill_orphans()
+    return tree.kill_orphans(mark, leaders) > 0 or below > 0 or killed

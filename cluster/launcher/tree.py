@@ -8,7 +8,7 @@ their start time was compared, so a pid that was used again is never taken for a
 Killing: stop (SIGSTOP) everything found and look again until nothing new is there, so that forks cannot outrun it; then
 SIGKILL all. One thing is out of reach unless we are root: a program that a job started as another user (setuid).
 
-Only where slots were killed together with launcher and watchdog, their orphans belong to nobody: `kill_remains` finds
+Only where slots were killed together with launcher and watchdog, their orphans belong to nobody: `kill_orphans` finds
 those of the dead launcher by its mark in their environment, and by the sessions of the leaders in its journal.
 """
 
@@ -257,7 +257,7 @@ def wait_until_gone(processes: Iterable[ProcessStat]) -> None:
         _wait_until_gone(process, max(0.0, until - time.monotonic()))
 
 
-def kill_remains(identity: str, begun: Iterable[tuple[int, float]]) -> int:
+def kill_orphans(identity: str, begun: Iterable[tuple[int, float]]) -> int:
     """Kill what a dead launcher with this CLUSTER_LAUNCHER left running, and wait until it is gone.
 
     begun: (pid, boot clock when it was spawned) of the leaders it knew; with the session and the start time

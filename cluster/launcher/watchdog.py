@@ -27,8 +27,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from cluster.domain.session.leashes import WATCHDOG_MARGIN, cut_at, is_out
-from cluster.launcher import cgroup, clock, journal, linux, tree
-from cluster.launcher import orphans as remains
+from cluster.launcher import cgroup, clock, journal, linux, orphans, tree
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 
@@ -43,7 +42,7 @@ class Watchdog:
     def __init__(self, directory: str, leashes: Leashes) -> None:
         """Ends an earlier launcher's watchdog first. Raises OSError."""
         self._directory = directory
-        self._identity = remains.identity(directory)
+        self._identity = orphans.identity(directory)
         self._leashes = leashes
         self._launcher = os.getpid()
         self._lock = os.open(os.path.join(directory, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
@@ -108,8 +107,8 @@ class Watchdog:
             linux.stay_in_memory()
             self._cut_leashes()
             # No file was touched so far. From here on the launcher is dead.
-            remains.kill_slots([(row.pid, row.start) for row in self._leashes.rows()])
-            if remains.kill(self._directory, group, self._identity, journal.load(self._directory)):
+            orphans.kill_slots([(row.pid, row.start) for row in self._leashes.rows()])
+            if orphans.kill(self._directory, group, self._identity, journal.load(self._directory)):
                 log("the launcher died, its watchdog killed what it left")
         except BaseException as e:
             log(f"the watchdog failed, what a dead launcher left may run on: {e!r}")

@@ -82,7 +82,7 @@ def test_a_leader_that_hides_is_known_by_when_it_was_begun(early: float, killed:
         found = tree.read_process(process.pid)
         assert found is not None
         begun = found.start / os.sysconf("SC_CLK_TCK") - early
-        assert tree.kill_remains("of no launcher", [(process.pid, begun)]) == killed
+        assert tree.kill_orphans("of no launcher", [(process.pid, begun)]) == killed
         process.kill()
 
 
@@ -153,7 +153,7 @@ def test_processes_that_hang_in_the_kernel_keep_a_launcher_waiting_no_longer_tha
     monkeypatch.setattr(tree, "kill_all", lambda find: (hanging, set()))
     monkeypatch.setattr(tree, "select", SimpleNamespace(poll=Poll, POLLIN=1))
     monkeypatch.setattr(tree, "time", SimpleNamespace(monotonic=lambda: clock[0]), raising=False)
-    assert tree.kill_remains("nobody's", []) == 2
+    assert tree.kill_orphans("nobody's", []) == 2
     assert clock[0] == tree.LONGEST_DEATH
 
 
