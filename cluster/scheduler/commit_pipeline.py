@@ -23,6 +23,11 @@ from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.uncommitted import Saved, Waiting
 from cluster.scheduler.batch import Batch, Put, Read, Waiter
 
+# Seconds. Whoever says anything has proved so lately, by a commit, that no other scheduler has taken over the store.
+# Else it went on confirming leases of workers that the other one has not heard, gives up, and whose tasks it starts
+# elsewhere. Less than what is between the end of a leash and the giving up (cluster.domain.session.leashes). While the
+# core is ahead of the disk nothing can be proved: there only the lock on the scheduler's directory keeps others out.
+PROOF = 0.5
 SLOW = 1.0  # seconds of a commit after which the core goes ahead of it
 # What may wait for the disk, as Waiting.weight counts it. Beyond it only what is urgent is taken.
 MOST_WAITING = 500_000
@@ -58,7 +63,8 @@ class Host(Protocol):
     """Who runs the steps, and does what comes of them. None of it waits."""
 
     def commit(self) -> None:
-        """Begins to bring `trying` to disk. Tells `land` when it is there, before perhaps `go_ahead`, `try_again`."""
+        """Begins to bring `trying` to disk, and where nothing is to be saved, a commit of nothing unless `is_proved`.
+        Tells `proved` and `land` when that is done, before perhaps `go_ahead` and `try_again`."""
 
     def perform(self, acts: Sequence[Act]) -> None: ...
 
@@ -88,6 +94,12 @@ class CommitPipeline:
         self.trying, self.held = Turns(), Turns()  # what is being committed, and what was decided since
         self.committing = False  # memory is ahead of the disk
         self.ahead = False  # the core goes on although what it has decided is not on disk
+        self._proved_at = clock().mono  # that the store is ours; it was when the core was loaded
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether it was lately that the store was ours."""
+        return self.clock().mono - self._proved_at <= PROOF
 
     @property
     def weight(self) -> int:
@@ -144,7 +156,7 @@ class CommitPipeline:
         done = [put.done for put in batch.puts if put.done is not None]
         decided = self.core.turn(events, self.clock())
         self.host.turned(decided)
-        if not (self.committing or items or decided.saves):
+        if not (self.committing or items or decided.saves) and (self.is_proved or not decided.acts):
             self.host.perform(decided.acts)
             for waiter in done:
                 self.host.resolve(waiter)
@@ -198,6 +210,10 @@ class CommitPipeline:
         the earlier ones."""
         self.trying.absorb(self.held)
         self.held = Turns()
+
+    def proved(self, at: float) -> None:
+        """The store was ours `at` (the clock's monotonic seconds): a commit began then, and has succeeded."""
+        self._proved_at = at
 
     def land(self) -> Iterator[None]:
         """It is on disk: all is done that waited for that. Each step gives others theirs. Afterwards `committing` says

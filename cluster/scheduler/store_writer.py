@@ -59,12 +59,13 @@ class StoreWriter:
             self._news()
 
     async def _write_trying(self) -> None:
-        """Returns when all that is tried is on disk."""
+        """Returns when all that is tried is on disk, and it was lately that the store was ours."""
         pause = FIRST_PAUSE
-        while self._pipeline.trying.saves or not self._store.claimed:
-            self._tried_at = self._loop.time()
+        while self._pipeline.trying.saves or not self._store.claimed or not self._pipeline.is_proved:
+            self._tried_at, began = self._loop.time(), self._pipeline.clock().mono
             try:
                 await self._loop.run_in_executor(self._thread, self._store.commit, self._pipeline.trying.saves)
+                self._pipeline.proved(began)
                 return
             except StoreTroubled as error:
                 self._fall_ill(str(error))

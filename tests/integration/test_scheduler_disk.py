@@ -330,8 +330,9 @@ def test_who_is_served_late_is_shown_nothing_that_is_not_on_disk(
 
         def in_time(items: list[Item]) -> None:
             next(waiting).wait(PATIENCE)
-            commit(items)
+            # Noted before: a reader may find it there before this thread goes on.
             on_disk.update(item.number for item in items if isinstance(item, JobRecord))
+            commit(items)
 
         def finishing(self: CommitPipeline, batch: Batch) -> Iterator[Step]:
             if len(batch.reads) > 1:

@@ -14,6 +14,7 @@ from tests.sim.truth import Truth
 from tests.sim.world import Action, World
 
 MOST_COPIES = 2
+MOST_JOINED = 3
 GUARDS = ("the launcher", "the watchdog")
 APART = 15.0  # seconds between two absences that are outlived: in the time between everybody is heard again
 
@@ -28,24 +29,16 @@ class BadLuck:
         scheduler: SchedulerHost,
         machines: list[Machine],
         until: float,
-        climate: "Sequence[Fault]" = (),
+        climate: "Sequence[Fault]",
     ) -> None:
-        """`climate`: what may go wrong; some of all, when nothing is named."""
+        """`climate`: what may go wrong."""
         self.world, self.truth, self.scheduler, self.machines = world, truth, scheduler, machines
         self._until = until
-        # A few kinds of fault in each life find more than a little of everything in all. (Groce et al., "Swarm
-        # Testing", ISSTA 2012.)
-        self.climate = climate or self._draw_climate()
+        self.climate = climate
         self._pause = world.random.choice((3.0, 10.0, 30.0))  # mean seconds between two faults
         self._mends: list[Action] = []  # of what is broken, some of it mended already
-        self._copies = self._newcomers = 0
+        self._copies = self._newcomers = self._joined = 0
         self._back_at = 0.0  # when the scheduler is back from its last absence
-
-    def _draw_climate(self) -> Sequence[Fault]:
-        random = self.world.random
-        if random.random() < 0.3:
-            return random.choice(STORMS)
-        return random.sample(FAULTS, random.randint(1, 6))
 
     def begins(self) -> None:
         wait = self.world.random.expovariate(1 / self._pause)
@@ -63,6 +56,8 @@ class BadLuck:
         for mend in mends:
             mend()
         self.scheduler.slow, self.scheduler.hangs = (0.0, 0.01), 0.0
+        for process in self.scheduler.older:
+            process.dies()
         self.scheduler.start()
         for machine in self.machines:
             machine.hurries = True
@@ -137,6 +132,18 @@ class BadLuck:
 
         self._mend_later(goes_on)
 
+    def scheduler_is_started_twice(self, _: Machine) -> None:
+        """The old one goes on, as if it had slept. It is not ahead of its disk: there only the lock on its directory
+        keeps another one from being started."""
+        present = self.scheduler.present
+        well = not (self.scheduler.store_fails or self.scheduler.hangs)
+        if present is None or present.process.stopped or present.pipeline.committing or not well:
+            return
+        self.world.tell("scheduler", "another one is started")
+        if self.world.chance(0.5):
+            self._stop("scheduler", "the old one", present.process)
+        self.scheduler.start_another()
+
     def store_is_slow(self, _: Machine) -> None:
         self.scheduler.slow = self.world.random.choice(((0.0, 0.001), (0.0, 0.01), (0.1, 0.5), (1.0, 3.0)))
 
@@ -169,6 +176,22 @@ class BadLuck:
         name = f"new{self._newcomers}"
         self.world.tell(name, f"would like to be called {machine.id}")
         self.scheduler.ask(lambda ask: WorkerRegistered(ask, name, machine.id, 1000), lambda _: None)
+
+    def worker_joins(self, machine: Machine) -> None:
+        """Another machine, as large as one that there is."""
+        if self._joined < MOST_JOINED:
+            self._joined += 1
+            self.world.tell("admin", "another worker joins")
+            late = Machine(
+                self.world,
+                self.truth,
+                self.scheduler,
+                f"late{self._joined}",
+                machine.millicpus,
+                machine.launch_failures,
+            )
+            self.machines.append(late)
+            late.start_agent()
 
     # ── the network ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -337,61 +360,3 @@ class BadLuck:
 
 def _guards(machine: Machine) -> list[tuple[str, Stalling]]:
     return [(what, process) for what, process in machine.processes_of_ours() if what in GUARDS]
-
-
-# What keeps a worker from its scheduler for long, while those who should cut its leashes stall.
-STALLS: tuple[Fault, ...] = (
-    BadLuck.link_is_blocked,
-    BadLuck.two_stop,
-    BadLuck.two_stop,
-    BadLuck.guards_stop,
-    BadLuck.slots_are_alone,
-    BadLuck.disk_freezes,
-    BadLuck.mount_freezes,
-    BadLuck.launcher_dies,
-    BadLuck.launcher_and_agent_die,
-)
-# What lets somebody else have tasks before their worker is back and tells of them.
-ABSENCES: tuple[Fault, ...] = (BadLuck.link_is_blocked, BadLuck.connection_breaks)
-# What lets a hello arrive when the machine has booted anew and said another.
-LATE_HELLOS: tuple[Fault, ...] = (BadLuck.agent_dies_at_hello, BadLuck.machine_reboots)
-# What proved to be dangerous together.
-STORMS: tuple[tuple[Fault, ...], ...] = (
-    STALLS,
-    (BadLuck.slots_are_alone,),
-    (BadLuck.guards_stop, BadLuck.one_stops, BadLuck.launcher_and_agent_die),
-    LATE_HELLOS,
-    (BadLuck.launcher_dies_unwritten, BadLuck.launcher_dies, BadLuck.agent_dies, BadLuck.launcher_and_agent_die),
-    (BadLuck.scheduler_stops, BadLuck.agent_dies, BadLuck.link_is_slow),
-    (BadLuck.directory_is_copied, BadLuck.machine_reboots, BadLuck.link_is_blocked, BadLuck.agent_dies),
-)
-FAULTS: tuple[Fault, ...] = (
-    BadLuck.scheduler_dies,
-    BadLuck.scheduler_is_away,
-    BadLuck.scheduler_stops,
-    BadLuck.store_is_slow,
-    BadLuck.store_fails,
-    BadLuck.store_hangs,
-    BadLuck.worker_is_removed,
-    BadLuck.name_is_wanted,
-    BadLuck.connection_breaks,
-    BadLuck.link_is_blocked,
-    BadLuck.link_is_slow,
-    BadLuck.agent_dies,
-    BadLuck.agent_dies_at_hello,
-    BadLuck.agent_is_asked_to_end,
-    BadLuck.one_stops,
-    BadLuck.two_stop,
-    BadLuck.guards_stop,
-    BadLuck.slots_are_alone,
-    BadLuck.slot_dies,
-    BadLuck.watchdog_dies,
-    BadLuck.launcher_dies,
-    BadLuck.launcher_and_agent_die,
-    BadLuck.launcher_dies_unwritten,
-    BadLuck.machine_reboots,
-    BadLuck.disk_freezes,
-    BadLuck.mount_freezes,
-    BadLuck.disk_fills,
-    BadLuck.directory_is_copied,
-)

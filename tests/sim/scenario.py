@@ -23,6 +23,7 @@ from cluster.scheduler import commit_pipeline
 from cluster.scheduler.job_reading import jobs_of
 from cluster.store.interface import Store
 from cluster.store.memory import Disk, MemoryStore
+from tests.sim import climates
 from tests.sim.bad_luck import BadLuck, Fault
 from tests.sim.machine import Machine
 from tests.sim.scheduler import SchedulerHost
@@ -69,6 +70,7 @@ class Scenario:
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
+        climate = climate or climates.draw(world.random)
         self.luck = BadLuck(world, self.truth, self.scheduler, self.machines, self._trouble_ends, climate)
 
     def run(self) -> None:
@@ -174,6 +176,7 @@ class Scenario:
         self.scheduler.ask(
             lambda ask: CancelRequested(ask, (Target(number, ranges),), "alice", grace),
             lambda _: self._cancelled.setdefault(number, IntervalSet()).update(tasks),
+            of=number,
         )
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────

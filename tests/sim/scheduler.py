@@ -40,10 +40,12 @@ class SchedulerHost:
         self.store_fails = False  # every commit
         self.hangs = 0.0  # seconds that the next commit takes besides: its disk is frozen
         self.most = MOST_AT_ONCE  # that a turn is given, by weight
-        self._lives = 0
+        self.older: list[SchedulerProcess] = []  # that go on although another one was started on the same store
+        self.lives = 0
         self._dark = False  # its machine is down: nobody says so
         self._last_connection = 0
         self._process_of: dict[int, SchedulerProcess] = {}  # by connection
+        self.heard: dict[str, float] = {}  # machine: when the last scheduler that has ended had heard it
         self.hello_sent: dict[int, float] = {}  # connection: when
         self.ends: set[AttemptKey] = set()  # committed
         self.over: set[int] = set()  # jobs of which the last was committed
@@ -54,14 +56,22 @@ class SchedulerHost:
     def start(self) -> None:
         if self.present is None:
             self._dark = False
-            self._lives += 1
-            self.present = SchedulerProcess(self, self._lives)
+            self.lives += 1
+            self.present = SchedulerProcess(self, self.lives)
+
+    def start_another(self) -> None:
+        """On the same store. The old one does not know, and is found by whoever finds it first."""
+        assert self.present is not None
+        self.heard = self.present.heard
+        self.older.append(self.present)
+        self.present = None
+        self.start()
 
     def crash(self, *, power: bool = False) -> None:
         """`power`: not even its kernel lives to say that connections are gone."""
         if self.present is not None:
             present, self.present = self.present, None
-            self._dark = power
+            self._dark, self.heard = power, present.heard
             present.dies(power=power)
 
     @property
@@ -87,10 +97,18 @@ class SchedulerHost:
 
     # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def ask(self, make: Callable[[int], Event], answer: Answer) -> None:
-        """A unary call; never answered when the scheduler dies before."""
-        if self.present is not None:
-            self.present.ask(make, answer)
+    def ask(self, make: Callable[[int], Event], answer: Answer, of: int = 0) -> None:
+        """A unary call; never answered when the scheduler dies before, or does not know the job that it is `of`."""
+        process = self._found()
+        if process is not None and (not of or of in process.core.jobs):
+            process.ask(make, answer)
+
+    def _found(self) -> SchedulerProcess | None:
+        """Who answers somebody."""
+        self.older = [process for process in self.older if process.alive]
+        if not self.older:
+            return self.present
+        return self.world.random.choice([*self.older, *([self.present] if self.present else [])])
 
     def dialled(self, machine: "Machine", agent: "Agent", session: int, since: float | None = None) -> None:
         """A connection is asked for; first of all the worker registers. Where nobody answers and nobody refuses, the
@@ -98,17 +116,18 @@ class SchedulerHost:
         if not agent.alive:
             return
         since = self.world.now if since is None else since
-        if machine.link.blocked or self._dark or (self.present and self.present.process.stopped):
+        process = self._found()
+        if machine.link.blocked or (process.process.stopped if process else self._dark):
             if self.world.now - since > DIAL_WITHIN:
                 agent.session_closed(session)
             else:
                 wait = self.world.between(0.2, DIAL_AGAIN)
                 self.world.at(wait, lambda: self.dialled(machine, agent, session, since))
             return
-        if self.present is None:
+        if process is None:
             self.world.at(0.001, lambda: agent.session_closed(session))
             return
-        self._connect(self.present, machine, agent, session)
+        self._connect(process, machine, agent, session)
 
     def _connect(self, process: SchedulerProcess, machine: "Machine", agent: "Agent", session: int) -> None:
         self._last_connection += 1

@@ -33,6 +33,7 @@ from cluster.rpc.convert import joinable, messages_from_response, response_to_pr
 from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
 from cluster.scheduler.durable_reads import record_of_id
+from cluster.store.interface import StoreFailed
 from tests.sim.network import Connection
 from tests.sim.stalling import Stalling
 
@@ -73,6 +74,8 @@ class SchedulerProcess:
         self._goes_on = False  # is to take the next step soon
         self._wake_at: float | None = None
         self._turns = self._commits = 0
+        self._began = 0.0  # the commit under way, by our clock
+        self.heard = dict(host.heard)  # machine: when it was heard last, by this scheduler or one before it
         self._asks: dict[int, Answer] = {}
         self._last_ask = 0
         self.connections: dict[int, Connection] = {}
@@ -88,7 +91,7 @@ class SchedulerProcess:
             return
         self.alive = False
         self.world.tell("scheduler", "dies")
-        if self.pipeline.ahead and self.world.chance(0.2):
+        if self.pipeline.ahead and self.is_present and self.world.chance(0.2):
             self._commit(self.pipeline.trying.saves)  # it had failed, and is found on disk all the same
         self.store.close()
         connections, self.connections, self._agents = self.connections, {}, {}
@@ -98,6 +101,11 @@ class SchedulerProcess:
                 connection.up.cut = connection.down.cut = True
             else:
                 connection.close_by_scheduler()
+
+    @property
+    def is_present(self) -> bool:
+        """No other one has been started since."""
+        return self._life == self.host.lives
 
     def _now(self) -> Now:
         return Now(1000.0 * self._life + self.world.now, self.world.wall)
@@ -153,7 +161,10 @@ class SchedulerProcess:
     def commit(self) -> None:
         """It takes a while."""
         self._commits += 1
-        wait, self.host.hangs = self.world.between(*self.host.slow) + self.host.hangs, 0.0
+        self._began = self._now().mono
+        wait = self.world.between(*self.host.slow)
+        if self.is_present:
+            wait, self.host.hangs = wait + self.host.hangs, 0.0
         self._later(wait, self._write)
         if wait > SLOW:
             self._later(SLOW, partial(self._is_slow, self._commits))
@@ -165,16 +176,28 @@ class SchedulerProcess:
 
     def _write(self) -> None:
         """As `cluster.scheduler.store_writer`: when it fails it is tried again."""
-        if self.host.store_fails and self.pipeline.trying.saves:
+        if not self.pipeline.trying.saves and self.pipeline.is_proved:
+            self._later(0.0, self._land)
+            return
+        if self.is_present and self.host.store_fails:
             self.pipeline.go_ahead()
             self._news()
             self._later(self.world.between(0.05, 2.0), self._try_again)
             return
-        self._commit(self.pipeline.trying.saves)
+        try:
+            self._commit(self.pipeline.trying.saves)
+        except StoreFailed as refused:
+            if self.is_present:
+                raise
+            self.world.tell("scheduler", str(refused))
+            self.dies()
+            return
+        self.pipeline.proved(self._began)
         self._later(self.world.between(0.0, 0.001), self._land)
 
     def _try_again(self) -> None:
         self.pipeline.try_again()
+        self._began = self._now().mono
         self._write()
 
     def _land(self) -> None:
@@ -185,6 +208,8 @@ class SchedulerProcess:
         self._news()
 
     def _commit(self, saves: Sequence[Saved]) -> None:
+        """StoreFailed when another scheduler has taken over."""
+        self.store.commit(saves)
         for save in saves:
             if isinstance(save, JobProgress):
                 assert save.number not in self.host.over, f"job {save.number} has ended, and is saved again"
@@ -197,8 +222,6 @@ class SchedulerProcess:
                     self.truth.specs[save.number] = save.spec
                 case OkEnds() | TaskEnd():
                     self._check_end(save, outputs)
-        if saves:
-            self.store.commit(saves)
 
     def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
         if isinstance(end, OkEnds):
@@ -221,8 +244,9 @@ class SchedulerProcess:
         self._turns += 1
         changed = {save.number for save in decided.saves if isinstance(save, JobProgress)}
         invariants.check(self.core, changed if self._turns % LOOK_AT_ALL else None)
-        self._check_nobody_is_missed()
-        self.truth.note_lost(decided.saves, self.world.now)
+        if self.is_present:  # else it may believe what it likes, and says it to nobody
+            self._check_nobody_is_missed()
+            self.truth.note_lost(decided.saves, self.world.now, self.heard)
 
     def _check_nobody_is_missed(self) -> None:
         """Whoever asks for a job that was acknowledged finds it: in memory, or where it has ended in the store."""
@@ -233,9 +257,9 @@ class SchedulerProcess:
         match event:
             case HeartbeatReceived(session=number) | ReportReceived(session=number):
                 if (connection := self.connections.get(number)) and number in self.core.sessions:
-                    self.truth.heard[connection.machine_id] = self.world.now
+                    self.heard[connection.machine_id] = self.world.now
             case SessionOpened() if event.session in self.core.sessions:
-                self.truth.heard[event.worker_id] = self.world.now
+                self.heard[event.worker_id] = self.world.now
                 self.truth.greeted[event.worker_id] = self.host.hello_sent[event.session]
 
     def landed(self, saves: Sequence[Saved]) -> None:

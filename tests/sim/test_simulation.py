@@ -10,7 +10,8 @@ import pytest
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER
 from cluster.store.sqlite.store import SqliteStore
 from tests.sim import many
-from tests.sim.bad_luck import ABSENCES, LATE_HELLOS, STALLS, BadLuck
+from tests.sim.bad_luck import BadLuck
+from tests.sim.climates import ABSENCES, LATE_HELLOS, STALLS, TAKEOVERS
 from tests.sim.scenario import seeds, simulate
 
 NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
@@ -98,6 +99,12 @@ def test_slots_that_are_alone_begin_nothing_that_was_given_up() -> None:
 def test_no_late_hello_gives_away_what_runs() -> None:
     for seed in range(200):
         simulate(seed, climate=LATE_HELLOS)
+
+
+@pytest.mark.slow
+def test_of_two_schedulers_on_one_store_the_old_one_is_refused_and_nothing_runs_twice() -> None:
+    for seed in range(STALLING):
+        simulate(seed, climate=TAKEOVERS, stubborn=True)
 
 
 @pytest.mark.slow

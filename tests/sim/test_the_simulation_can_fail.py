@@ -33,6 +33,7 @@ from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.outbox import Outbox
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
+from cluster.scheduler import commit_pipeline
 from cluster.scheduler.batch import Batch
 from cluster.scheduler.commit_pipeline import CommitPipeline
 from tests.sim import agent, test_simulation
@@ -435,6 +436,13 @@ def test_what_lets_an_attempt_outlive_its_leash_is_caught(
     break_it(monkeypatch)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
         test_simulation.test_whoever_stalls_no_attempt_outlives_its_leash()
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_believes_for_ever_that_the_store_is_its_own_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(commit_pipeline, "PROOF", inf)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_of_two_schedulers_on_one_store_the_old_one_is_refused_and_nothing_runs_twice()
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 Machines write here when a process starts and ends. What the scheduler commits is held against it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cluster.domain.base.ids import AttemptKey
@@ -42,7 +42,6 @@ class Truth:
     reboots: dict[str, float] = field(default_factory=dict)  # machine: when it last forgot
     cancelled: dict[int, IntervalSet] = field(default_factory=dict)  # job: tasks that somebody wanted cancelled
     stopping: set[str] = field(default_factory=set)  # machines whose agent was told to end its jobs with itself
-    heard: dict[str, float] = field(default_factory=dict)  # machine: when the scheduler last heard from it
     greeted: dict[str, float] = field(default_factory=dict)  # machine: when it sent the last hello that arrived
     assigned: dict[AttemptKey, tuple[str, float]] = field(default_factory=dict)  # machine, and its `greeted` then
     leashed: int = 0  # attempts that died of their leash
@@ -97,11 +96,11 @@ class Truth:
             assert run.ended is not None, f"{key} is shown as succeeded, it still runs"
             assert run.how == "exit:0", f"{key} is shown as succeeded, it ended with {run.how}"
 
-    def note_lost(self, effects: Iterable[object], now: float) -> None:
-        """What the scheduler gives up at this moment, and may commit much later."""
+    def note_lost(self, effects: Iterable[object], now: float, heard_at: Mapping[str, float]) -> None:
+        """What the scheduler gives up at this moment, and may commit much later. `heard_at`: when it has heard each."""
         for end in effects:
             if isinstance(end, TaskEnd) and end.reason == "lost":
-                heard = self.heard.get(end.worker_id, 0.0)
+                heard = heard_at.get(end.worker_id, 0.0)
                 # Nobody is heard by a scheduler that is stopped. (A shorter time it may not have noticed itself.)
                 slept = sum(until - since for since, until in self.sleeps if since >= heard and until - since > NOTICED)
                 key = AttemptKey(end.job, end.index, end.attempt)
