@@ -49,9 +49,12 @@ class Scenario:
         lost_after: float | None = None,
         stubborn: bool | None = None,
         most: int = MOST_AT_ONCE,
+        machines: int | None = None,
+        submissions: int | None = None,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
-        again on any worker. These are drawn when not named. `most` is what a turn of the scheduler is given."""
+        again on any worker. `machines`, and how often a user submits. These are drawn when not named. `most` is what a
+        turn of the scheduler is given."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -63,9 +66,10 @@ class Scenario:
             Machine(
                 world, self.truth, self.scheduler, f"m{n}", world.random.choice((1000, 2000, 4000)), launch_failures
             )
-            for n in range(world.random.randint(1, 4))
+            for n in range(machines or world.random.randint(1, 4))
         ]
         self._lost_after = lost_after
+        self._submissions = submissions
         self._stubborn = world.chance(0.2) if stubborn is None else stubborn
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
@@ -78,7 +82,7 @@ class Scenario:
         self.scheduler.start()
         for machine in self.machines:
             machine.start_agent()
-        for _ in range(self.world.random.randint(1, 6)):
+        for _ in range(self._submissions or self.world.random.randint(1, 6)):
             self.world.at(self.world.between(0.0, self._trouble_ends), self._user_submits)
         self.luck.begins()
         self.world.run(self._trouble_ends)

@@ -14,6 +14,7 @@ from tests.sim.bad_luck import BadLuck
 from tests.sim.climates import ABSENCES, LATE_HELLOS, STALLS, TAKEOVERS
 from tests.sim.scenario import seeds, simulate
 
+SUBMISSIONS = 2500  # of one or several jobs
 NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
 
 
@@ -35,6 +36,13 @@ def test_reports_and_turns_that_are_cut_small() -> None:
 def test_ten_thousand_seeds() -> None:
     """Some minutes, on all cores. Those that fail say how to run them alone."""
     assert many.run(seeds(10_000)) == []
+
+
+@pytest.mark.extra_seeds
+@pytest.mark.parametrize("seed", range(3))
+def test_a_large_house(seed: int) -> None:
+    """50 machines, to which others come, and 5,000 jobs; minutes for each."""
+    assert len(simulate(seed, machines=50, submissions=SUBMISSIONS).scheduler.acknowledged) >= 5000
 
 
 ONE_LIFE = "from tests.sim.scenario import simulate; print(simulate(7).world.trace)"
