@@ -94,13 +94,6 @@ def what_was_decided_since_is_told_with_the_commit_before(patch: Patch) -> None:
     patch.setattr(CommitPipeline, "land", generous)
 
 
-def a_later_turn_is_tried_before_the_earlier_ones(patch: Patch) -> None:
-    def swap(self: CommitPipeline) -> None:
-        self.trying, self.held = self.held, self.trying
-
-    patch.setattr(CommitPipeline, "try_again", swap)
-
-
 def who_reads_is_shown_what_is_not_on_disk(patch: Patch) -> None:
     def at_once(self: CommitPipeline, batch: Batch) -> None:
         for read in batch.reads:
@@ -376,7 +369,6 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     assignments_are_not_persisted,
     acts_come_before_the_commit,
     what_was_decided_since_is_told_with_the_commit_before,
-    a_later_turn_is_tried_before_the_earlier_ones,
     who_reads_is_shown_what_is_not_on_disk,
     what_was_put_off_is_forgotten,
     the_leash_is_ignored,
