@@ -2,7 +2,8 @@
 
 Most attempts write to one stream or none, and leave nothing where they run. To make and remove three things for each
 costs more than to start `/bin/true` where the file system is slow at it (ext4 without a journal looks for an inode that
-was not just deleted). So what an attempt has left as it got it is given the next one's name.
+was not just deleted). So what an attempt has left as it got it is the next one's: a directory under its new name, a
+file under none. A file has no name until there is something in it or its attempt lasts, so most are never named.
 
 *As it got it* means: empty, and not changed at all since (the kernel keeps the time of the last change, which nobody
 can set; before Linux 6.13 to some milliseconds, so access lists and attributes are looked for), and nobody else has it
@@ -19,8 +20,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 TRIES = 3  # to make something in a directory that somebody may remove while it is empty
-_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
-_AGAIN = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+_NAMED = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_AGAIN = os.O_WRONLY | os.O_APPEND
+_NAMELESS = os.O_WRONLY | os.O_APPEND | os.O_TMPFILE
+# Of a file system that has no files without a name, or does not let us name them: EOPNOTSUPP, or EISDIR before it was
+# known to the kernel; EPERM where root may not name another user's file.
+_UNABLE = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.EPERM, errno.EXDEV)
 
 
 class BlankFile:
@@ -28,64 +33,123 @@ class BlankFile:
 
     def __init__(self, owner: tuple[int, int] | None) -> None:
         self._owner = owner
-        self._path = ""  # of the last attempt's, when it is blank
+        self._named = True  # the present attempt's
+        self._file = -1  # O_PATH descriptor of the one that had no name when it was given to an attempt
+        self._again = ""  # a path by which that can be opened
+        self._next = -1  # it, open for the next attempt
         self._given: tuple[int, ...] = ()
+        self._directory, self._device, self._able = "", -1, False  # where a nameless one was asked for last
 
-    def open(self, path: str) -> int:
-        """Make the file, or give the blank one that name; answers a descriptor to append to. Raises OSError, with
-        EEXIST when there is one of that name."""
-        fd = self._open_again(path) if self._path else -1
-        if fd < 0:
-            fd = _with_parent(path, 0o700, lambda path: os.open(path, _MAKE, 0o600))
-            if self._owner is not None:
-                # Else `>/dev/stderr` would be forbidden. It still cannot reach the file by its name.
-                os.fchown(fd, *self._owner)
-        self._given = _state(os.fstat(fd))
+    def open(self, directory: str, name: str, nameless: bool = False) -> int:
+        """Make it, with that name; answers a descriptor to append to. `nameless`: if this file system has such files,
+        it gets its name later, and may be the blank one. Raises OSError, with EEXIST when there is one of that name."""
+        path = f"{directory}/{name}"
+        self._named = not (nameless and self._may_be_nameless(path, directory))
+        if self._named:
+            fd = _with_parent(path, lambda path: os.open(path, _NAMED, 0o600))
+            self._give(fd)
+            return fd
+        if self._next < 0:
+            self._make(path)
+        fd, self._next = self._next, -1
         return fd
 
-    def _open_again(self, path: str) -> int:
-        before, self._path = self._path, ""
-        if not _is_still(before, self._given):  # of our user, somebody put something else there
-            _remove(before)
-            return -1
-        try:
-            if os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-            os.rename(before, path)
-            fd = os.open(path, _AGAIN)
-        except FileExistsError:
-            _remove(before)
-            raise
-        except OSError:
-            _remove(before)
-            return -1
-        try:
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except OSError:  # somebody has it open, or this file system cannot tell
-            os.close(fd)
-            os.unlink(path)
-            return -1
-        return fd
+    def name(self, path: str) -> None:
+        """The present attempt's has that name from now on. Raises OSError, with EEXIST when there is one of that
+        name."""
+        if not self._named:
+            _with_parent(path, self._link)
+            self._named = True
 
     def ended(self, path: str) -> int:
-        """The attempt is over. How many bytes it has written; a file that is empty is gone, or will be soon."""
+        """The attempt is over. How many bytes it has written; only if there are any, there is a file of that name from
+        now on. Raises OSError when it cannot be named."""
+        if not self._named:
+            return self._ended_nameless(path)
+        self._forget()
         try:
-            status = os.lstat(path)
+            size = os.lstat(path).st_size
         except OSError:
             return 0  # the command removed its own output
-        if status.st_size == 0:
-            if _state(status) == self._given and not _has_attributes(path):
-                self._path = path
-            else:
-                _remove(path)
-        return status.st_size
+        if size == 0:
+            with suppress(OSError):
+                os.unlink(path)
+        return size
+
+    def _ended_nameless(self, path: str) -> int:
+        try:
+            fd = os.open(self._again, _AGAIN)
+        except OSError:  # it was made unreadable
+            fd = -1
+        if fd >= 0 and _is_alone(fd) and _state(os.fstat(fd)) == self._given and not _has_attributes(fd):
+            self._next = fd
+            return 0
+        size = os.fstat(self._file).st_size
+        try:
+            if size:
+                self.name(path)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+            self._forget()
+        return size
 
     def tidy(self) -> None:
         """No attempt follows just now."""
-        if self._path:
-            _remove(self._path)
-            self._path = ""
+        self._forget()
+
+    def _may_be_nameless(self, path: str, directory: str) -> bool:
+        if directory != self._directory:
+            self._enter(path, directory)
+        return self._able
+
+    def _enter(self, path: str, directory: str) -> None:
+        """Of another job, as a rule: what is blank may be used there, too, if it is the same file system."""
+        device = _with_parent(path, lambda _: os.stat(directory)).st_dev
+        if device != self._device:
+            self._forget()
+            self._device = device
+            self._able = self._is_able(path)
+        self._directory = directory
+
+    def _is_able(self, path: str) -> bool:
+        """Whether a file can be made without a name there, and be named."""
+        try:
+            self._make(path)
+            self._link(path)
+            os.unlink(path)
+        except OSError as e:
+            if e.errno in _UNABLE:
+                return False
+            raise
+        finally:
+            self._forget()
+        return True
+
+    def _make(self, path: str) -> None:
+        fd = _with_parent(path, lambda path: os.open(os.path.dirname(path), _NAMELESS, 0o600))
+        try:
+            self._give(fd)
+            self._file = os.open(f"/proc/self/fd/{fd}", os.O_PATH)
+        except OSError:
+            os.close(fd)
+            raise
+        self._again, self._next, self._given = f"/proc/self/fd/{self._file}", fd, _state(os.fstat(fd))
+
+    def _give(self, fd: int) -> None:
+        if self._owner is not None:
+            # Else `>/dev/stderr` would be forbidden. It still cannot reach the file by its name.
+            os.fchown(fd, *self._owner)
+
+    def _link(self, path: str) -> None:
+        # With a descriptor, although the path is absolute: only so does Python follow the link that this is.
+        os.link(self._again, path, src_dir_fd=self._file, follow_symlinks=True)
+
+    def _forget(self) -> None:
+        for fd in (self._next, self._file):
+            if fd >= 0:
+                os.close(fd)
+        self._next = self._file = -1
 
 
 class BlankDirectory:
@@ -93,32 +157,61 @@ class BlankDirectory:
 
     def __init__(self, owner: tuple[int, int] | None) -> None:
         self._owner = owner
-        self._path = ""
+        self._fd = -1  # of the last attempt's
+        self._path = ""  # of the last attempt's, when that has ended
         self._given: tuple[int, ...] = ()
 
-    def make(self, path: str) -> None:
-        """Make it, or give the blank one that name. Raises OSError, with EEXIST when there is something of that
-        name."""
+    def enter(self, path: str) -> None:
+        """Make it, or give the blank one that name, and go there. Raises OSError, with EEXIST when there is something
+        of that name."""
         before, self._path = self._path, ""
-        if not before or not _is_still(before, self._given) or not _renamed(before, path):
-            # Traversable above, so that another user's job finds its way to its own directory, and nothing else.
-            _with_parent(path, 0o711, lambda path: os.mkdir(path, 0o700))
-            if self._owner is not None:
-                os.chown(path, *self._owner)
-        self._given = _state(os.stat(path))
+        if not before or not self._is_blank(before) or not _renamed(before, path):
+            self._make(path)
+        os.fchdir(self._fd)
+        self._given = _state(os.fstat(self._fd))
 
     def ended(self, path: str) -> None:
         """The attempt is over. What it has left is for others to remove."""
-        with suppress(OSError):
-            if _is_still(path, self._given) and not os.listdir(path) and not _has_attributes(path):
-                self._path = path
+        self._path = path
 
     def tidy(self) -> None:
         """No attempt follows just now."""
+        self._close()
         if self._path:
             with suppress(OSError):
                 os.rmdir(self._path)
             self._path = ""
+
+    def _make(self, path: str) -> None:
+        self._close()
+        # Traversable above, so that another user's job finds its way to its own directory, and nothing else.
+        _with_parent(path, lambda path: os.mkdir(path, 0o700), 0o711)
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        if self._owner is not None:
+            os.fchown(self._fd, *self._owner)
+
+    def _is_blank(self, path: str) -> bool:
+        """Whether it is there, the same, empty and unchanged."""
+        try:
+            status = os.lstat(path)
+            return _state(status) == self._given and not os.listdir(path) and not _has_attributes(self._fd)
+        except OSError:
+            return False
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _is_alone(fd: int) -> bool:
+    """Whether nobody else has this file open. False also where this file system cannot tell."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    return True
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
@@ -127,28 +220,17 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_ctime_ns, status.st_size, status.st_mode, status.st_nlink, *owner
 
 
-def _is_still(path: str, given: tuple[int, ...]) -> bool:
-    """Whether it is there, the same, and unchanged."""
-    try:
-        return _state(os.lstat(path)) == given
-    except OSError:
-        return False
-
-
-def _has_attributes(path: str) -> bool:
+def _has_attributes(fd: int) -> bool:
     """Of those that its owner may set, access lists among them."""
     try:
-        names = os.listxattr(path, follow_symlinks=False)
+        names = os.listxattr(fd)
     except OSError:
         return False  # this file system has none
-    return any(not name.startswith("security.") for name in names)
+    return bool(names) and not all(name.startswith("security.") for name in names)
 
 
 def _renamed(before: str, path: str) -> bool:
     try:
-        if os.path.lexists(path):
-            os.rmdir(before)
-            return False
         os.rename(before, path)
     except OSError:
         with suppress(OSError):
@@ -157,7 +239,7 @@ def _renamed(before: str, path: str) -> bool:
     return True
 
 
-def _with_parent(path: str, mode: int, make: Callable[[str], T]) -> T:
+def _with_parent(path: str, make: Callable[[str], T], mode: int = 0o700) -> T:
     """The agent removes directories of jobs that are empty, which may happen in between."""
     for _ in range(TRIES - 1):
         with suppress(FileNotFoundError):
@@ -168,8 +250,3 @@ def _with_parent(path: str, mode: int, make: Callable[[str], T]) -> T:
                 os.mkdir(directory, mode)
                 os.chmod(directory, mode)  # whatever the umask was
     return make(path)
-
-
-def _remove(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)

@@ -10,8 +10,10 @@ from cluster.launcher.clock import Itimerspec, Timespec
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _MCL_CURRENT, _MCL_FUTURE = 1, 2  # asm-generic/mman.h
-_KEYCTL_JOIN_SESSION_KEYRING, _KEYCTL_READ, _KEY_SPEC_SESSION_KEYRING = 1, 11, -3  # linux/keyctl.h
-_KEYCTL = {"x86_64": 250, "aarch64": 219}  # its number among the system calls
+_JOIN_SESSION_KEYRING, _READ, _SESSION_KEYRING = map(ctypes.c_long, (1, 11, -3))  # linux/keyctl.h
+_KEYCTL = {"x86_64": 250, "aarch64": 219}.get(platform.machine())  # its number among the system calls
+_keyctl = ctypes.c_long(_KEYCTL or -1)
+_NOTHING = ctypes.c_long(0)
 _TIMER_ABSTIME = 1
 _RENAME_EXCHANGE = 2
 
@@ -30,19 +32,14 @@ def on_parents_death(number: int) -> None:
 
 def join_new_keyring() -> None:
     """Leave the session keyring that we inherited for an empty one, where the kernel has keyrings and room for it."""
-    number = _KEYCTL.get(platform.machine())
-    if number is not None:
-        _libc.syscall(ctypes.c_long(number), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None)
+    if _KEYCTL is not None:
+        _libc.syscall(_keyctl, _JOIN_SESSION_KEYRING, None)
 
 
 def renew_keyring() -> None:
     """Leave the session keyring for an empty one, unless it is empty: who had it before may have put keys there, or
     revoked it."""
-    number = _KEYCTL.get(platform.machine())
-    if number is None:
-        return
-    command, keyring = ctypes.c_long(_KEYCTL_READ), ctypes.c_long(_KEY_SPEC_SESSION_KEYRING)
-    if _libc.syscall(ctypes.c_long(number), command, keyring, None, ctypes.c_long(0)) != 0:
+    if _KEYCTL is not None and _libc.syscall(_keyctl, _READ, _SESSION_KEYRING, None, _NOTHING) != 0:
         join_new_keyring()
 
 

@@ -7,7 +7,11 @@ slot alone. If it ends by itself or is killed, the launcher sees its death.
 Two things wake it beside its children: the death of the launcher, and the end of the leash that its attempt runs on,
 should the launcher not have cut that (`leashes`). Both kill everything below it, and the first ends it as well.
 
-What the launcher hands out is read one by one, so that what has not been read can be taken back (`handing`).
+What the launcher hands out is read one by one, so that what has not been read can be taken back (`slot_protocol`).
+
+While attempts are as short as `/bin/true`, one after another, each is told as a whole when it has ended: that it has
+started is told, and its output files get their names, only when it goes on for SHORT. So whoever hears that an attempt
+runs finds its files.
 """
 
 import gc
@@ -31,6 +35,7 @@ from cluster.launcher.log import log
 from cluster.launcher.spawn import CannotStart, Running, Spawner, TooLate
 
 NAME = "cluster-slot"  # as `ps` and `top` show it; the kernel keeps 15 characters
+SHORT = 0.050  # seconds
 _LONGEST_TEXT = 2000  # bytes
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR2, signal.SIGIO)
 
@@ -100,7 +105,10 @@ class _SlotProcess:
         self._spawner = Spawner(setup.identity, setup.user, self._watch_launcher)
         self._own_peak = 0  # KiB, as last read
         self._leader = 0
+        self._short = False  # the attempt before was, and this one comes right behind it
+        self._untold: tuple[int, Running, int, float] | None = None  # what runs: number, ‥, wall clock (µs), boot clock
         self._cut = False  # we have killed the present attempt, whose leash was out
+        self._watched = False  # the second alarm is set, which says that an attempt is not short
         self._alarm = linux.BootAlarm()
         self._alarm_at = inf  # boot clock, for which it is set
         signal.signal(signal.SIGUSR1, self._on_launchers_death)
@@ -122,12 +130,12 @@ class _SlotProcess:
             return slot_protocol.receive(self._requests, socket.MSG_DONTWAIT)
         except BlockingIOError:
             self._spawner.tidy()
+            self._short = False
             return slot_protocol.receive(self._requests)
 
     def _run_one(self, number: int, template: Template, item: Item, by: float | None) -> None:
         if os.getppid() != self._setup.launcher:
             self._on_launchers_death()
-        leash, leashes = template.leash, self._setup.leashes
 
         def late() -> bool:
             return by is not None and clock.now() >= by
@@ -138,10 +146,10 @@ class _SlotProcess:
         self._setup.begun.begin(self._number, number)
         linux.renew_keyring()
         self._cut = False
-        if leash is not None:
-            self._set_alarm(cut_at(leashes.confirmed_at, leash, SLOT_MARGIN))
+        if template.leash is not None:
+            self._set_alarm(cut_at(self._setup.leashes.confirmed_at, template.leash, SLOT_MARGIN))
         try:
-            running = self._spawner.start(item, template, late)
+            running = self._spawner.start(item, template, late, nameless=self._short)
         except TooLate:
             self._tell(("unbegun", self._number, number))
             return
@@ -149,16 +157,30 @@ class _SlotProcess:
             text = str(e).encode(errors="surrogateescape")[:_LONGEST_TEXT].decode(errors="replace")
             self._tell(("failed", self._number, number, text, e.code, e.returned))
             return
+        self._see_to_its_end(number, running)
+
+    def _see_to_its_end(self, number: int, running: Running) -> None:
         at, wall_us = clock.now(), time.time_ns() // 1000
         self._leader = running.pid
-        self._tell(("started", self._number, number, running.pid, wall_us, at))
+        if self._short:
+            self._untold = number, running, wall_us, at
+            self._look_after(SHORT)
+        else:
+            self._tell_start(number, running, wall_us, at)
         status, usage = self._wait_for_leader()
-        took_us = round((clock.now() - at) * 1e6)
+        took = clock.now() - at
         self._leader = 0
         closed = not self._sweep()
-        self._tell(("ended", self._number, number, *self._outcome(running, status, usage, took_us), self._cut, closed))
+        self._untold = None
+        outcome = self._outcome(running, status, usage, round(took * 1e6))
+        self._tell(("ended", self._number, number, wall_us, *outcome, self._cut, closed))
         if closed:
             self._outlive()
+        self._short = took < SHORT
+
+    def _tell_start(self, number: int, running: Running, wall_us: int, at: float) -> None:
+        self._spawner.name(running)
+        self._tell(("started", self._number, number, running.pid, wall_us, at))
 
     def _wait_for_leader(self) -> tuple[int, Any]:
         while True:
@@ -231,15 +253,29 @@ class _SlotProcess:
         return refused
 
     def _on_alarm(self, *_: object) -> None:
+        """One of our two alarms: a leash may be out, or an attempt goes on."""
         self._alarm_at = inf
         leashes = self._setup.leashes
         leash = leashes.leash(self._number)
-        if not leash:
-            return  # the next attempt that has one sets the alarm
-        if is_out(clock.now(), leashes.confirmed_at, leash, SLOT_MARGIN):
-            self._cut = True
-            self._kill_tree()
-        self._set_alarm(cut_at(leashes.confirmed_at, leash, SLOT_MARGIN))
+        if leash:  # else the next attempt that has one sets the alarm
+            if is_out(clock.now(), leashes.confirmed_at, leash, SLOT_MARGIN):
+                self._cut = True
+                self._kill_tree()
+            self._set_alarm(cut_at(leashes.confirmed_at, leash, SLOT_MARGIN))
+        self._watched = False
+        if self._untold is not None:
+            left = self._untold[3] + SHORT - clock.now()
+            if left > 0:
+                self._look_after(left)
+            else:
+                untold, self._untold = self._untold, None
+                self._tell_start(*untold)
+
+    def _look_after(self, seconds: float) -> None:
+        """Unless that is to be anyway: an alarm that comes for an attempt that has ended is set again for the next."""
+        if not self._watched:
+            self._watched = True
+            signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def _set_alarm(self, at: float) -> None:
         """Unless it is set for sooner: then it is set again when it comes."""

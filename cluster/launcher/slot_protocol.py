@@ -5,8 +5,8 @@
     back, in writes that the         ("started", slot, number, pid, wall µs, boot clock s)
     kernel does not split:           ("unbegun", slot, number)    it is too late: it is not begun, and will not be
                                      ("failed", slot, number, text, code, given back)
-                                     ("ended", slot, number, code, signal, took µs, cpu µs, peak KiB, out, err, cut,
-                                      closed)                       as in ProcessEnded
+                                     ("ended", slot, number, wall µs, code, signal, took µs, cpu µs, peak KiB, out, err,
+                                      cut, closed)                  as in ProcessEnded
 
 Both are one program, one the fork of the other, so they speak `marshal`, which takes a fifth of the time of JSON. A
 message that is too long for the queue travels as a descriptor of memory that holds it.
@@ -22,6 +22,7 @@ _DATAGRAM = 4096  # bytes that are read at most
 _INLINE = 300  # bytes of a message in the queue itself, which has room for some two hundred such
 _BY_DESCRIPTOR = b"fd"  # no message is so short
 _length, _int = struct.Struct("<H"), struct.Struct("i")
+_BESIDE = socket.CMSG_LEN(_int.size)  # bytes that a descriptor takes
 
 
 def send(to: socket.socket, message: tuple[Any, ...]) -> None:
@@ -44,7 +45,7 @@ def receive(queue: socket.socket, flags: int = 0) -> tuple[Any, ...] | None:
     """The next message; None when there will be no more. Raises BlockingIOError when there is none now, and we do not
     wait."""
     # Not socket.recv_fds, which takes no notice of its flags.
-    data, beside, _, _ = queue.recvmsg(_DATAGRAM, socket.CMSG_LEN(_int.size), flags)
+    data, beside, _, _ = queue.recvmsg(_DATAGRAM, _BESIDE, flags)
     if data == _BY_DESCRIPTOR:
         ((_, _, descriptor),) = beside
         with open(_int.unpack(descriptor)[0], "rb") as file:

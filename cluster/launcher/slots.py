@@ -115,10 +115,10 @@ class SlotProcesses:
             return ev.SlotReturned(slot_number, [key])
         if word == "failed":
             return ev.StartFailed(key, *rest)
-        code, signal_name, took_us, cpu_us, peak_kib, out, err, cut, closed = rest
+        wall_us, code, signal_name, took_us, cpu_us, peak_kib, out, err, cut, closed = rest
         if closed:
             self._let_go(slot_number)
-        return ev.ProcessEnded(key, code, signal_name, took_us, cpu_us, peak_kib, (out, err), cut, closed)
+        return ev.ProcessEnded(key, code, signal_name, took_us, cpu_us, peak_kib, (out, err), cut, closed, wall_us)
 
     def recall(self, slot_number: int) -> list[str]:
         """Empty the slot's queue; answers what it has not begun, and will not."""

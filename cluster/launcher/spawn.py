@@ -1,8 +1,8 @@
 """Start one attempt: its own session, no inherited descriptors, output straight into files. A slot does this.
 
-`os.posix_spawn` goes through vfork, which does not copy page tables, and costs a third of the Python time of
-`subprocess.Popen`. What it lacks is made up for here: the working directory is the slot's own, changed just before (one
-thread, so nobody sees it); descriptors need no closing because Python opens them all close-on-exec.
+posix_spawn(3) (`command`) goes through vfork, which does not copy page tables. What it lacks is made up for here: the
+working directory is the slot's own, changed just before (one thread, so nobody sees it); descriptors need no closing
+because Python opens them all close-on-exec.
 
 Another user needs no fork of its own either. A slot that is root has dropped groups and group for good, and stays root
 in its effective and saved user ids. Just for the spawn its *real* user is the job's: `POSIX_SPAWN_RESETIDS` makes that
@@ -15,14 +15,14 @@ import os
 import signal
 import stat
 from collections.abc import Callable
-from typing import NamedTuple
 
-from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.launcher.slots import User
 from cluster.launcher.blanks import BlankDirectory, BlankFile
+from cluster.launcher.command import Command, Settings, encoded
+from cluster.launcher.log import log
 
 # What Python or the slot ignores or handles, a job must not: it would inherit that through exec.
 _DEFAULT_SIGNALS = (
@@ -36,7 +36,7 @@ _DEFAULT_SIGNALS = (
     signal.SIGUSR2,
     signal.SIGIO,
 )
-MOST_PROGRAMS = 64  # of which a slot remembers where they are: names and PATHs are as long as who submits jobs likes
+_OWN = ("CLUSTER_ATTEMPT", "CLUSTER_TASK", "CLUSTER_LINE")  # variables that differ between attempts of a template
 NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimit -u, pids.max, kernel.pid_max)"
 # What says that this machine lacks something, or fails, when an attempt's files are made; no command is at fault then.
 _LACKING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -56,19 +56,14 @@ class TooLate(Exception):
     """The attempt was not started: its lease has run out."""
 
 
-class Running(NamedTuple):
+class Running:
     """An attempt that was started: its leader, the stem of its output files and how many there are (one when both
     streams go there), and its own directory ("": none)."""
 
-    pid: int
-    outputs: str
-    files: int
-    directory: str
+    __slots__ = ("directory", "files", "outputs", "pid")
 
-
-def mark(key: AttemptKey, number: int | None) -> str:
-    """CLUSTER_ATTEMPT: the attempt as people write it, which like its key no other attempt has."""
-    return f"{key.job}#{key.attempt}" if number is None else f"{key.job}.{number}#{key.attempt}"
+    def __init__(self, outputs: str) -> None:
+        self.pid, self.outputs, self.files, self.directory = 0, outputs, 0, ""
 
 
 class Spawner:
@@ -81,28 +76,32 @@ class Spawner:
         self._uid, gid = user
         self._became = became
         owner = None if user == (None, None) else (_or_unchanged(self._uid), _or_unchanged(gid))
-        self._out, self._err, self._directory = BlankFile(owner), BlankFile(owner), BlankDirectory(owner)
-        self._null = os.open("/dev/null", os.O_RDONLY)
-        self._programs: dict[tuple[str, str], str] = {}  # (name, PATH) -> file
+        self._streams = ((BlankFile(owner), ".out"), (BlankFile(owner), ".err"))
+        self._directory = BlankDirectory(owner)
+        null = os.open("/dev/null", os.O_RDONLY)
+        self._settings = Settings(null, _DEFAULT_SIGNALS, reset_ids=self._uid is not None)
+        self._template: Template | None = None  # of the last attempt
+        self._command: Command | None = None  # its
+        self._path = ""  # its PATH
+        self._program: bytes | None = None  # the file that its command was found to be
 
-    def start(self, item: Item, template: Template, late: Callable[[], bool]) -> Running:
-        """Start it. Raises CannotStart, or TooLate when it is `late` once all is ready for it, which may take long on
-        a disk that hangs; and nothing is left of it."""
-        key = AttemptKey.parse(item.key)
-        stem = f"{key.index}.{key.attempt}"
-        outputs = f"{template.outputs}/{stem}"
+    def start(self, item: Item, template: Template, late: Callable[[], bool], nameless: bool = False) -> Running:
+        """Start it; `nameless`: its output files get their names later, if they can. Raises CannotStart, or TooLate
+        when it is `late` once all is ready for it, which may take long on a disk that hangs; and nothing is left of
+        it."""
+        job, _, rest = item.key.partition(".")
+        stem = rest.replace("#", ".")
+        running = Running(f"{template.outputs}/{stem}")
         files: list[int] = []
-        directory = ""
         try:
-            files.append(_opened(self._out, outputs + ".out"))
-            if not template.merge_output:
-                files.append(_opened(self._err, outputs + ".err"))
-            directory = self._enter(template, stem)
+            self._open(running, template, stem, files, nameless)
+            running.directory = self._enter(template, stem)
             if late():
                 raise TooLate
-            return Running(self._spawn(item, key, template, files), outputs, len(files), directory)
+            running.pid = self._spawn(item, template, job, rest, files)
+            return running
         except BaseException as e:
-            self._settle(outputs, len(files), directory)
+            self.ended(running)
             if isinstance(e, ValueError):  # a NUL byte, or a character that this machine's locale cannot write
                 raise CannotStart(f"cannot start {quoted(template.argv[0])}: {e}") from None
             raise
@@ -110,22 +109,51 @@ class Spawner:
             for fd in files:
                 os.close(fd)
 
+    def name(self, running: Running) -> None:
+        """Its output files can be found by their names from now on; what cannot be named now is tried at its end."""
+        for file, suffix in self._streams[: running.files]:
+            try:
+                file.name(running.outputs + suffix)
+            except OSError as e:
+                log(f"{quoted(running.outputs + suffix)} cannot be made while its attempt runs: {e.strerror}")
+
     def ended(self, running: Running) -> tuple[int, int]:
         """Nothing of it runs any more. How many bytes it has written to stdout and stderr."""
-        return self._settle(running.outputs, running.files, running.directory)
+        out = err = 0
+        if running.files:
+            out = self._size_of(running, 0)
+        if running.files > 1:
+            err = self._size_of(running, 1)
+        if running.directory:
+            self._directory.ended(running.directory)
+        return out, err
 
     def tidy(self) -> None:
         """No attempt follows just now: hold on to nothing."""
         os.chdir("/")
-        for blank in (self._out, self._err, self._directory):
+        for blank in (self._streams[0][0], self._streams[1][0], self._directory):
             blank.tidy()
 
-    def _settle(self, outputs: str, files: int, directory: str) -> tuple[int, int]:
-        sizes = [file.ended(outputs + suffix) for file, suffix in ((self._out, ".out"), (self._err, ".err"))[:files]]
-        if directory:
-            self._directory.ended(directory)
-        out, err = [*sizes, 0, 0][:2]
-        return out, err
+    def _open(self, running: Running, template: Template, stem: str, files: list[int], nameless: bool) -> None:
+        for file, suffix in self._streams[: 1 if template.merge_output else 2]:
+            try:
+                files.append(file.open(template.outputs, stem + suffix, nameless))
+            except FileExistsError:
+                path = f"{template.outputs}/{stem}{suffix}"
+                raise CannotStart(f"cannot write output: {quoted(path)} exists already") from None
+            except OSError as e:
+                text = f"cannot write output to {quoted(f'{template.outputs}/{stem}{suffix}')}: {e.strerror}"
+                raise CannotStart(text, returned=e.errno in _LACKING) from None
+            running.files += 1
+
+    def _size_of(self, running: Running, number: int) -> int:
+        file, suffix = self._streams[number]
+        path = running.outputs + suffix
+        try:
+            return file.ended(path)
+        except OSError as e:
+            log(f"{quoted(path)} cannot be made, what was to be there is lost: {e.strerror}")
+            return 0
 
     def _enter(self, template: Template, stem: str) -> str:
         """Go where it is to run; answers its own new directory, if it gets one."""
@@ -134,8 +162,7 @@ class Spawner:
             return ""
         path = f"{template.cwd}/{stem}"
         try:
-            self._directory.make(path)
-            os.chdir(path)
+            self._directory.enter(path)
         except OSError as e:
             text = f"cannot make the working directory {quoted(path)}: {e.strerror}"
             raise CannotStart(text, returned=e.errno in _LACKING) from None
@@ -160,76 +187,59 @@ class Spawner:
         except OSError as e:
             raise CannotStart(f"cannot use {quoted(cwd)} as working directory: {e.strerror}") from None
 
-    def _spawn(self, item: Item, key: AttemptKey, template: Template, files: list[int]) -> int:
-        argv = list(template.argv)
-        env = dict(template.env)
-        env["CLUSTER_ATTEMPT"] = mark(key, item.number)
-        env["CLUSTER_TASK"] = str(item.number or 0)
-        env["CLUSTER_LAUNCHER"] = self._identity
-        if item.line is not None:
-            env["CLUSTER_LINE"] = item.line
-            argv = [a.replace("{}", item.line) for a in argv]
-        actions = (
-            (os.POSIX_SPAWN_DUP2, self._null, 0),
-            (os.POSIX_SPAWN_DUP2, files[0], 1),
-            (os.POSIX_SPAWN_DUP2, files[-1], 2),
-        )
-        path = env.get("PATH", os.defpath)
-        known = self._programs.get((argv[0], path))
-        program = ""
+    def _spawn(self, item: Item, template: Template, job: str, rest: str, files: list[int]) -> int:
+        if template is not self._template or self._command is None:
+            self._take(template)
+        command, number, line = self._command, item.number, item.line
+        assert command is not None
+        attempt = rest.partition("#")[2]
+        mark = f"{job}#{attempt}" if number is None else f"{job}.{number}#{attempt}"
+        values = (mark.encode(), b"%d" % (number or 0), None if line is None else encoded(line))
         if self._uid is not None:
             os.setresuid(self._uid, 0, 0)
         try:
-            program = known or self._find(argv[0], path)
-            if known and not os.path.exists(known):
-                self._programs.clear()
-                program = self._find(argv[0], path)
-            return os.posix_spawn(
-                program,
-                argv,
-                env,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_DEFAULT_SIGNALS,
-                resetids=self._uid is not None,
-            )
+            known, program = self._program, b""
+            try:
+                program = known or self._find(template.argv[0])
+                return command.start(program, values, line, self._settings, files[0], files[-1])
+            except FileNotFoundError:
+                if known is None:
+                    raise
+                self._program = None
+                program = self._find(template.argv[0])  # it was there before
+                return command.start(program, values, line, self._settings, files[0], files[-1])
         except OSError as e:
-            self._programs.clear()
-            raise _explain(e, program, argv[0]) from None
+            self._program = None
+            raise _explain(e, os.fsdecode(program), template.argv[0]) from None
         finally:
             if self._uid is not None:
                 os.setresuid(0, 0, 0)
 
-    def _find(self, name: str, path: str) -> str:
+    def _take(self, template: Template) -> None:
+        """Make ready what is the same for all its attempts. Raises ValueError."""
+        env = dict(template.env)
+        self._path = env.get("PATH", os.defpath)
+        env["CLUSTER_LAUNCHER"] = self._identity
+        self._command = Command(template.argv, env, _OWN)
+        self._template, self._program = template, None
+
+    def _find(self, name: str) -> bytes:
         """The file that `name` stands for, looked up as execvp does, in the PATH that the command itself gets, with the
         rights of our real user.
         """
         if "/" in name:
-            return name
-        for directory in path.split(os.pathsep):
+            return encoded(name)
+        for directory in self._path.split(os.pathsep):
             file = os.path.join(directory or ".", name)
             if os.access(file, os.X_OK) and os.path.isfile(file):
                 if os.path.isabs(file):
-                    if len(self._programs) >= MOST_PROGRAMS:
-                        self._programs.clear()
-                    self._programs[name, path] = file
-                return file
-        raise CannotStart(f"cannot start {quoted(name)}: not found in PATH {quoted(path)}", NOT_FOUND)
+                    self._program = encoded(file)
+                return encoded(file)
+        raise CannotStart(f"cannot start {quoted(name)}: not found in PATH {quoted(self._path)}", NOT_FOUND)
 
 
 def _or_unchanged(id_: int | None) -> int:
     return -1 if id_ is None else id_
-
-
-def _opened(file: BlankFile, path: str) -> int:
-    try:
-        return file.open(path)
-    except FileExistsError:
-        raise CannotStart(f"cannot write output: {quoted(path)} exists already") from None
-    except OSError as e:
-        text = f"cannot write output to {quoted(path)}: {e.strerror}"
-        raise CannotStart(text, returned=e.errno in _LACKING) from None
 
 
 def _explain(error: OSError, program: str, name: str) -> CannotStart:

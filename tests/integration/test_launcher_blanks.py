@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.launcher.messages import Item
+from cluster.launcher import blanks
 from cluster.launcher.blanks import BlankDirectory, BlankFile
 from tests.integration.launchers import Lab, run
 
@@ -52,6 +53,11 @@ OF_FILES: dict[str, Harm] = {
     "another file": _both(_remove, lambda path: path.write_text("")),
     "directory": _both(_remove, os.mkdir),
 }
+OF_NAMELESS: dict[str, Harm] = {
+    **{name: harm for name, harm in HARMS.items() if name != "removed"},
+    "content": lambda path: path.write_text("x"),
+    "content and back": _both(lambda path: path.write_text("x"), lambda path: os.truncate(path, 0)),
+}
 OF_DIRECTORIES: dict[str, Harm] = {
     "default access list": lambda path: os.setxattr(path, "system.posix_acl_default", ACL),
     "content": lambda path: (path / "file").write_text("x"),
@@ -63,38 +69,42 @@ both_times = pytest.mark.parametrize("late", [False, True], ids=["while it runs"
 
 
 @pytest.mark.parametrize("harm", [*HARMS, *OF_FILES])
-@both_times
-def test_the_next_output_file_is_fresh(tmp_path: Path, harm: str, late: bool) -> None:
+def test_the_next_output_file_is_fresh(tmp_path: Path, harm: str) -> None:
+    """After one that has its name, which its job, of our own user, can reach by that."""
     blank, first, second = BlankFile(None), tmp_path / "1", tmp_path / "2"
-    fd = blank.open(str(first))
-    os.close(fd)
-    if late:
-        blank.ended(str(first))
+    fd = _opened(blank, first)
+    blank.name(str(first))
     _do({**HARMS, **OF_FILES}[harm], first)
-    if not late:
-        blank.ended(str(first))
-    fd = blank.open(str(second))
-    status, attributes = os.fstat(fd), os.listxattr(fd)
-    os.write(fd, b"mine")
     os.close(fd)
-    assert (status.st_mode, status.st_nlink, status.st_size) == (0o100600, 1, 0)
-    assert not [name for name in attributes if not name.startswith("security.")]
-    assert second.lstat().st_ino == status.st_ino
-    assert second.read_text() == "mine"
-    assert blank.ended(str(second)) == 4
+    blank.ended(str(first))
+    _is_fresh(blank, second)
+
+
+@pytest.mark.parametrize("harm", [*OF_NAMELESS])
+def test_what_a_job_does_to_a_file_without_a_name_the_next_does_not_notice(tmp_path: Path, harm: str) -> None:
+    blank, first, second = BlankFile(None), tmp_path / "1", tmp_path / "2"
+    fd = _opened(blank, first)
+    handle = os.open(f"/proc/self/fd/{fd}", os.O_PATH)  # does not count as having it open
+    os.close(fd)
+    _do(OF_NAMELESS[harm], Path(f"/proc/self/fd/{handle}"))
+    size = os.fstat(handle).st_size
+    assert blank.ended(str(first)) == size
+    assert first.exists() == bool(size)
+    assert os.fstat(handle).st_ino != _is_fresh(blank, second)
+    os.close(handle)
 
 
 @pytest.mark.parametrize("harm", [*HARMS, *OF_DIRECTORIES])
 @both_times
 def test_the_next_directory_is_fresh(tmp_path: Path, harm: str, late: bool) -> None:
     blank, first, second = BlankDirectory(None), tmp_path / "1", tmp_path / "2"
-    blank.make(str(first))
+    blank.enter(str(first))
     if late:
         blank.ended(str(first))
     _do({**HARMS, **OF_DIRECTORIES}[harm], first)
     if not late:
         blank.ended(str(first))
-    blank.make(str(second))
+    blank.enter(str(second))
     assert second.lstat().st_mode == 0o040700
     assert not [name for name in os.listxattr(second) if not name.startswith("security.")]
     assert not list(second.iterdir())
@@ -104,35 +114,119 @@ def test_a_file_that_somebody_has_open_is_not_used_again(tmp_path: Path) -> None
     """A job may have sent its stdout to any process; and whoever reads it must not read another's."""
     for flags, lock in ((os.O_WRONLY, None), (os.O_RDONLY, None), (os.O_RDWR, fcntl.LOCK_EX)):
         blank, first, second = BlankFile(None), tmp_path / f"1{flags}", tmp_path / f"2{flags}"
-        os.close(blank.open(str(first)))
-        kept = os.open(first, flags)
+        fd = _opened(blank, first)
+        kept = os.open(f"/proc/self/fd/{fd}", flags)
         if lock is not None:
             fcntl.flock(kept, lock)
-        blank.ended(str(first))
-        fd = blank.open(str(second))
-        assert os.fstat(fd).st_ino != os.fstat(kept).st_ino
-        if flags != os.O_RDONLY:
-            os.write(kept, b"from elsewhere")
-        assert second.read_bytes() == b""
-        os.close(kept)
         os.close(fd)
-        blank.tidy()
+        _is_not_used_again(blank, first, second, kept)
 
 
-def test_what_nobody_has_touched_is_used_again(tmp_path: Path) -> None:
+def test_a_file_that_a_job_has_sent_to_another_process_is_not_used_again(tmp_path: Path) -> None:
+    """What was sent, by a socket, is one and the same open file, not another one of the same inode."""
+    blank, first, second = BlankFile(None), tmp_path / "1", tmp_path / "2"
+    fd = _opened(blank, first)
+    kept = os.dup(fd)
+    os.close(fd)
+    _is_not_used_again(blank, first, second, kept)
+
+
+def _is_not_used_again(blank: BlankFile, first: Path, second: Path, kept: int) -> None:
+    assert blank.ended(str(first)) == 0
+    fd = _opened(blank, second)
+    assert os.fstat(fd).st_ino != os.fstat(kept).st_ino
+    with suppress(OSError):  # it was opened to be read
+        os.write(kept, b"from elsewhere")
+    blank.name(str(second))
+    assert second.read_bytes() == b""
+    os.close(kept)
+    os.close(fd)
+    blank.tidy()
+
+
+def test_what_nobody_has_touched_is_used_again_and_never_named(tmp_path: Path) -> None:
     files, directories = BlankFile(None), BlankDirectory(None)
     seen = set()
-    for name in "abc":
-        fd = files.open(str(tmp_path / name))
-        directories.make(str(tmp_path / f"{name}-cwd"))
-        seen.add((os.fstat(fd).st_ino, (tmp_path / f"{name}-cwd").stat().st_ino))
-        os.close(fd)
-        files.ended(str(tmp_path / name))
-        directories.ended(str(tmp_path / f"{name}-cwd"))
+    here = os.getcwd()
+    try:
+        for name in "abc":
+            fd = _opened(files, tmp_path / name)
+            directories.enter(str(tmp_path / f"{name}-cwd"))
+            seen.add((os.fstat(fd).st_ino, (tmp_path / f"{name}-cwd").stat().st_ino))
+            os.close(fd)
+            files.ended(str(tmp_path / name))
+            directories.ended(str(tmp_path / f"{name}-cwd"))
+            assert [path.name for path in tmp_path.iterdir()] == [f"{name}-cwd"]
+    finally:
+        os.chdir(here)
     assert len(seen) == 1
     files.tidy()
     directories.tidy()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_blank_file_goes_from_job_to_job_and_what_is_in_one_is_found(tmp_path: Path) -> None:
+    """Also where the agent has removed the directory of a job, which was empty, meanwhile."""
+    blank = BlankFile(None)
+    seen = set()
+    for job in ("1", "2"):
+        fd = _opened(blank, tmp_path / job / "0.1.out")
+        seen.add(os.fstat(fd).st_ino)
+        os.close(fd)
+        assert blank.ended(str(tmp_path / job / "0.1.out")) == 0
+        (tmp_path / job).rmdir()
+    fd = _opened(blank, tmp_path / "2" / "1.1.out")
+    os.write(fd, b"mine")
+    os.close(fd)
+    assert blank.ended(str(tmp_path / "2" / "1.1.out")) == 4
+    assert (tmp_path / "2" / "1.1.out").read_text() == "mine"
+    assert len({*seen, (tmp_path / "2" / "1.1.out").stat().st_ino}) == 1
+
+
+def test_no_output_is_written_over_when_a_file_gets_its_name(tmp_path: Path) -> None:
+    blank, path = BlankFile(None), tmp_path / "1"
+    fd = _opened(blank, path)
+    os.write(fd, b"mine")
+    os.close(fd)
+    path.write_text("another's")
+    with pytest.raises(FileExistsError):
+        blank.ended(str(path))
+    assert path.read_text() == "another's"
+
+
+def test_where_no_file_can_be_without_a_name_each_is_made_under_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blanks, "_NAMELESS", os.O_WRONLY | os.O_DIRECTORY)  # EISDIR, as of a kernel without these
+    blank = BlankFile(None)
+    fd = blank.open(str(tmp_path), "1", nameless=True)
+    os.write(fd, b"mine")
+    os.close(fd)
+    blank.name(str(tmp_path / "1"))
+    assert blank.ended(str(tmp_path / "1")) == 4
+    os.close(blank.open(str(tmp_path), "2", nameless=True))
+    assert blank.ended(str(tmp_path / "2")) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def _opened(blank: BlankFile, path: Path) -> int:
+    fd = blank.open(str(path.parent), path.name, nameless=True)
+    assert not path.exists(), "this file system has no files without names"
+    return fd
+
+
+def _is_fresh(blank: BlankFile, path: Path) -> int:
+    """Ends that attempt, too; answers the inode of its file."""
+    fd = _opened(blank, path)
+    status, attributes = os.fstat(fd), os.listxattr(fd)
+    os.write(fd, b"mine")
+    os.close(fd)
+    assert (status.st_mode, status.st_nlink, status.st_size) == (0o100600, 0, 0)
+    assert not [name for name in attributes if not name.startswith("security.")]
+    assert blank.ended(str(path)) == 4
+    assert path.lstat().st_ino == status.st_ino
+    assert path.read_text() == "mine"
+    return status.st_ino
 
 
 def _do(harm: Harm, path: Path) -> None:
@@ -145,7 +239,7 @@ def _do(harm: Harm, path: Path) -> None:
 # Says what is wrong with what it was given; then its own number, or it does harm.
 HOSTILE = """
 exec 3>&1
-[ "$(stat -Lc %a.%h.%s /proc/self/fd/3)" = 600.1.0 ] || echo "not fresh: $(stat -Lc %a.%h.%s /proc/self/fd/3)"
+[ "$(stat -Lc %a.%s /proc/self/fd/3)" = 600.0 ] || echo "not fresh: $(stat -Lc %a.%s /proc/self/fd/3)"
 [ "$(stat -c %a .)$(ls -A)" = 700 ] || echo "not fresh: $(ls -lA . ..)"
 case $((CLUSTER_TASK % 5)) in
   0) echo $CLUSTER_TASK ;;

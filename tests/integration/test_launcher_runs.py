@@ -39,6 +39,31 @@ def test_output_and_exit_code_are_kept(lab: Lab) -> None:  # S2.11
     run(main())
 
 
+def test_what_outlasts_short_ones_is_told_and_its_output_found_while_it_runs(lab: Lab) -> None:
+    """Behind short attempts nothing has a name, and no start is told, before it lasts for a while."""
+    until = lab.fifo()
+    script = f"""case $CLUSTER_TASK in
+        1) sleep 1 ;;
+        2) exec true ;;
+        3) echo kept ;;
+        4) echo mine; exec cat {until} ;;
+    esac"""
+
+    async def main() -> None:
+        async with lab.agent(1000) as agent:
+            agent.client.start(agent.client.define(lab.shell(script)), [Item(f"1.{n}#1", n) for n in range(1, 5)])
+            start = await agent.start_of("1.4#1")
+            assert {path.name for path in lab.outputs.iterdir()} == {"3.1.out", "4.1.out", "4.1.err"}
+            assert (lab.output("3.1"), lab.output("4.1")) == ("kept\n", "mine\n")
+            until.write_text("more\n")
+            end = await agent.end_of("1.4#1")
+            assert end.started_at == start.at
+            assert lab.output("4.1") == "mine\nmore\n"
+            assert agent.ends()["1.2#1"].started_at > agent.ends()["1.1#1"].started_at
+
+    run(main())
+
+
 def test_the_signal_that_ended_it_is_named(lab: Lab) -> None:  # S2.11
     async def main() -> None:
         async with lab.agent() as agent:

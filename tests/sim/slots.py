@@ -19,6 +19,7 @@ from tests.sim.truth import Run
 if TYPE_CHECKING:
     from tests.sim.launcher import Launcher
 
+SHORT = 0.050  # seconds; as in `cluster.launcher.slot_process`
 WAKING = (0.0, 0.001)  # seconds until a process that is woken runs
 
 
@@ -66,6 +67,9 @@ class Slot:
         self.handed: deque[Handed] = deque()  # what the launcher knows it to have, in order
         self.tree: Process | None = None
         self._busy: Handed | None = None
+        self._short = False  # the attempt before was, and this one comes right behind it
+        self._untold: ev.ProcessStarted | None = None  # what runs, and has not been told
+        self._wall_us = 0  # when it started what it runs
         self._cut = False  # it has killed the present attempt, whose leash was out
         self._alarm_at = inf  # boot clock, for which it is set
 
@@ -75,7 +79,10 @@ class Slot:
         self.world.at(self.world.between(*WAKING), lambda: self.process.on_time(self._next))
 
     def _next(self) -> None:
-        if not self.alive or self._busy or not self.queue:
+        if not self.alive or self._busy:
+            return
+        if not self.queue:
+            self._short = False
             return
         if not self.launcher.alive:
             self._end()
@@ -114,7 +121,17 @@ class Slot:
             self._ended(ev.StartFailed(item.key, "no such file", 127))
             return
         self.tree = machine.starts(key, self)
-        self._tell(ev.ProcessStarted(item.key, 4711, round(self.world.wall * 1e6), machine.box.clock))
+        started = ev.ProcessStarted(item.key, 4711, round(self.world.wall * 1e6), machine.box.clock)
+        self._untold, self._wall_us = started, started.wall_us
+        if self._short:
+            self.world.at(SHORT, lambda: self.process.on_time(lambda: self._tell_start(started)))
+        else:
+            self._tell_start(started)
+
+    def _tell_start(self, started: ev.ProcessStarted) -> None:
+        if self.alive and self._untold is started:
+            self._untold = None
+            self._tell(started)
 
     def _is_late(self, handed: Handed) -> bool:
         """Whether it hung or was stopped for so long that this may not be started any more."""
@@ -129,8 +146,9 @@ class Slot:
                 return
             if tree.alive:
                 self.machine.ends(tree, tree.run.how)
-            ended = ev.ProcessEnded(tree.key, code, signal, round(took * 1e6), 10, 20, sizes, cut=self._cut)
-            self._ended(ended)
+            said = (tree.key, code, signal, round(took * 1e6), 10, 20, sizes)
+            self._untold, self._short = None, took < SHORT
+            self._ended(ev.ProcessEnded(*said, cut=self._cut, wall_us=self._wall_us))
 
         self.process.on_time(reaps)
 

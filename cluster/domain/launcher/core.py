@@ -464,7 +464,7 @@ class LauncherCore:
             reason,
             event.code,
             event.signal or (attempt.sent if cause else None),
-            attempt.wall_us,
+            event.wall_us or attempt.wall_us,
             event.took_us,
             event.cpu_us,
             event.peak_kib,
@@ -478,6 +478,7 @@ class LauncherCore:
     _TABLE: dict[tuple[Phase, type], Callable[..., None]] = {  # noqa: RUF012 (constant)
         (Phase.STARTING, ProcessStarted): _on_process_runs,
         (Phase.STARTING, StartFailed): _on_start_failed,
+        (Phase.STARTING, ProcessEnded): _on_process_ended,
         (Phase.RUNNING, ProcessEnded): _on_process_ended,
         (Phase.STOPPING, ProcessEnded): _on_process_ended,
         (Phase.KILLING, ProcessEnded): _on_process_ended,

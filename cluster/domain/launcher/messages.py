@@ -131,10 +131,12 @@ class StartFailed:
 
 @dataclass(slots=True)
 class ProcessEnded:
-    """The leader was reaped, and nothing of its tree runs any more. Exactly one of `code` and `signal` is set.
+    """The leader was reaped, and nothing of its tree runs any more. Exactly one of `code` and `signal` is set. Of what
+    was short, this is all that is told.
 
     took_us: from its start to the leader's end. sizes: bytes in stdout and stderr. cut: its leash was out, and its slot
     killed it. closed: something that we may not kill (a setuid program) runs on in its slot, which takes nothing more.
+    wall_us: when it started, in microseconds since the Unix epoch; 0: as ProcessStarted has said.
     """
 
     key: str
@@ -146,6 +148,7 @@ class ProcessEnded:
     sizes: tuple[int, int]
     cut: bool = False
     closed: bool = False
+    wall_us: int = 0
 
 
 @dataclass(slots=True)
