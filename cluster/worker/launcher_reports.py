@@ -39,18 +39,18 @@ class LauncherReports:
         if isinstance(event, LauncherConnected):
             self.left = await self._in_lane(self._outputs, self._outputs.look_back, Left())
         if isinstance(event, LauncherConnected | LauncherReported):
-            sized = await asyncio.gather(*map(self._with_sizes, event.reports))
-            event = replace(event, reports=[_settled(report) for report in sized])
+            reports = list(map(_settled, event.reports))
+            unsized = [(at, r) for at, r in enumerate(reports) if isinstance(r, Ended) and _is_unsized(r)]
+            sized = await asyncio.gather(*(self._with_sizes(report) for _, report in unsized))
+            for (at, _), report in zip(unsized, sized, strict=True):
+                reports[at] = report
+            event = replace(event, reports=reports)
         return event
 
-    async def _with_sizes(self, report: Started | Ended) -> Started | Ended:
-        """A launcher does not know what an attempt has written that ran under the one before it, or in a slot that was
-        killed."""
-        if isinstance(report, Ended) and (report.reason == endings.LOST or report.text == SLOT_LOST_TEXT):
-            key = AttemptKey.parse(report.key)
-            out, err = await self._in_lane(lane_of(key), partial(self._outputs.settle, key), (0, 0))
-            return report._replace(out=out, err=err)
-        return report
+    async def _with_sizes(self, report: Ended) -> Ended:
+        key = AttemptKey.parse(report.key)
+        out, err = await self._in_lane(lane_of(key), partial(self._outputs.settle, key), (0, 0))
+        return report._replace(out=out, err=err)
 
     async def _in_lane(self, lane: Hashable, look: Callable[[], T], unknown: T) -> T:
         """What it sees there, or what counts as that where a disk does not answer."""
@@ -59,6 +59,12 @@ class LauncherReports:
         except OSError as error:
             logger.warning("what attempts have left cannot be looked at: %s", error.strerror)
             return unknown
+
+
+def _is_unsized(end: Ended) -> bool:
+    """A launcher does not know what an attempt has written that ran under the one before it, or in a slot that was
+    killed."""
+    return end.reason == endings.LOST or end.text == SLOT_LOST_TEXT
 
 
 def _settled(report: Started | Ended) -> Started | Ended:

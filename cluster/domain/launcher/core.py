@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from heapq import heapify, heappop, heappush
-from math import inf
+from math import ceil, inf
 
 from cluster.domain.job import endings
 from cluster.domain.launcher.messages import (
@@ -519,13 +519,13 @@ class LauncherCore:
             self._work_ahead(now, effects)
 
     def _work_ahead(self, now: float, effects: list[Effect]) -> None:
-        """Hand short attempts to slots that are busy with their like, one to each in turn, in the backlog's order."""
+        """Hand short attempts to slots that are busy with their like, in the backlog's order: to each what it has room
+        for, or its share where there is not so much. So neighbours mostly end in one slot, one after another, and what
+        is reported of them is one range; to each slot one in turn would leave gaps everywhere."""
         template = self.backlog[0].template
-        takers = [(slot, slot.room) for slot in self.slots if slot.template is template and _goes_on(slot)]
-        for round_ in range(max((room for _, room in takers), default=0)):
-            for slot, room in takers:
-                if room <= round_:
-                    continue
+        takers = [slot for slot in self.slots if slot.template is template and slot.room > 0 and _goes_on(slot)]
+        for waiting, slot in zip(range(len(takers), 0, -1), takers, strict=True):
+            for _ in range(min(slot.room, ceil(len(self.backlog) / waiting))):
                 while self.backlog and self.backlog[0].phase is not Phase.BACKLOG:
                     self.backlog.popleft()
                 if not self.backlog or self.backlog[0].template is not template:

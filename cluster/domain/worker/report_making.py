@@ -109,10 +109,11 @@ def _runs(ok: list[tuple[AttemptKey, Ended]]) -> Iterator[OkEnds]:
 
 def _packed(ended: Ended) -> bytes:
     waiting = ended.out + ended.err if output_is_large(ended) else 0
-    return _pack(
-        _seconds(ended.started_at),
-        *(max(0, min(number, _MAX_U32)) for number in (ended.duration, ended.cpu, ended.peak, waiting)),
-    )
+    started, numbers = _seconds(ended.started_at), (ended.duration, ended.cpu, ended.peak, waiting)
+    try:
+        return _pack(started, *numbers)
+    except struct.error:  # one of them is no such number
+        return _pack(started, *(max(0, min(number, _MAX_U32)) for number in numbers))
 
 
 def _task_end(key: AttemptKey, ended: Ended) -> TaskEnd:
