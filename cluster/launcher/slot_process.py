@@ -20,6 +20,7 @@ import resource
 import signal
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any, NoReturn
@@ -88,6 +89,9 @@ def _detach(setup: Setup) -> None:
         file.write(NAME)
     resource.setrlimit(resource.RLIMIT_NOFILE, (setup.files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     linux.become_subreaper()
+    # Who is woken by its job's start does not push that aside. Jobs are scheduled as any other process.
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH | os.SCHED_RESET_ON_FORK, os.sched_param(0))
     setup.group.enter_slot(setup.number)
     linux.join_new_keyring()
     uid, gid = setup.user

@@ -12,7 +12,7 @@ from cluster.domain.job.records import JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import Send
 from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed
-from cluster.domain.scheduler.placement import AHEAD, MAX_AHEAD, ahead, may_run
+from cluster.domain.scheduler.placement import AHEAD, AHEAD_OF_SHORT, MAX_AHEAD, SHORT, ahead, may_run
 from cluster.domain.scheduler.ready_queue import FEW_GONE, ReadyQueue
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.messages import Assign, Recall
@@ -146,7 +146,7 @@ def test_what_does_not_fit_now_lets_others_pass() -> None:
     assert [bool(job.held) for job in bench.core.jobs.values()] == [True, False, True]
 
 
-@pytest.mark.parametrize(("run", "count"), [(None, 0), (10.0, 0), (0.01, 20), (1e-9, MAX_AHEAD)])
+@pytest.mark.parametrize(("run", "count"), [(None, 0), (10.0, 0), (0.01, 20), (0.001, 600), (1e-9, MAX_AHEAD)])
 def test_work_in_advance_is_by_measured_run_time(run: float | None, count: int) -> None:
     bench = Bench()
     bench.register("w", 2000)
@@ -154,7 +154,7 @@ def test_work_in_advance_is_by_measured_run_time(run: float | None, count: int) 
     job = bench.core.jobs[1]
     job.mean_run = run
     assert ahead(job, bench.core.workers["w"]) == count
-    assert run is None or count in (MAX_AHEAD, int(2 * AHEAD / run))
+    assert run is None or count in (MAX_AHEAD, int(2 * (AHEAD if run > SHORT else AHEAD_OF_SHORT) / run))
 
 
 def test_a_short_tasks_end_brings_work_in_advance_for_the_first_job_alone() -> None:

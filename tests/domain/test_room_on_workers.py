@@ -5,7 +5,6 @@ from cluster.domain.scheduler.events import HeartbeatReceived, ReportReceived
 from cluster.domain.scheduler.views import job_view, worker_view
 from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.domain.session.messages import Hello, Report
-from cluster.domain.worker.core import REPORT_EVERY
 from cluster.domain.worker.messages import (
     LauncherConnected,
     LauncherReported,
@@ -16,6 +15,7 @@ from cluster.domain.worker.messages import (
     SendReport,
     SessionReady,
 )
+from cluster.domain.worker.outbox import REPORT_EVERY
 from cluster.domain.worker.room import FIRST_PAUSE, Space
 from tests.domain import core_bench, worker_bench
 from tests.domain.core_bench import attempts, spec

@@ -21,7 +21,6 @@ from cluster.domain.session.messages import (
     Welcome,
 )
 from cluster.domain.session.spec_memory import MOST_SPECS
-from cluster.domain.worker.core import REPORT_EVERY
 from cluster.domain.worker.messages import (
     AckJournal,
     ConfirmLease,
@@ -45,7 +44,7 @@ from cluster.domain.worker.messages import (
     StartItem,
     StopAttempts,
 )
-from cluster.domain.worker.outbox import REPORT_BYTES
+from cluster.domain.worker.outbox import LONG_REPORT_EVERY, MANY, REPORT_BYTES, REPORT_EVERY
 from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.domain.worker.session import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, WELCOME_WITHIN
 from tests.domain.worker_bench import ID, LEASE, NOTHING, SPEC, Bench, assign, ended, key, ok, some
@@ -314,6 +313,30 @@ def test_small_outputs_ride_along_and_are_removed_once_acknowledged() -> None:
         SendReport(1, Report(2, ok=(ok(3, 2),)), small=(key(3),))
     ]
     assert bench.down(ReportAcknowledged(2)) == [RemoveOutput((key(3),)), AckJournal(2)]
+
+
+@pytest.mark.parametrize(
+    ("count", "more", "out", "pause"),
+    [
+        (MANY, True, 0, LONG_REPORT_EVERY),
+        (MANY - 1, True, 0, REPORT_EVERY),
+        (MANY, False, 0, REPORT_EVERY),
+        (MANY, True, 1, REPORT_EVERY),
+    ],
+    ids=["many", "few", "the last", "with output"],
+)
+def test_after_a_report_of_many_ends_the_next_gathers_for_longer(
+    count: int, more: bool, out: int, pause: float
+) -> None:
+    bench = Bench().opened()
+    bench.down(assign(0, count + 1 + more))
+    [report] = bench.turn(LauncherReported([ended(n + 1, n, out=out) for n in range(count)]))
+    assert isinstance(report, SendReport)
+    bench.down(ReportAcknowledged(count))
+    assert bench.turn(LauncherReported([ended(count + 1, count)])) == []
+    assert bench.core.next_deadline() == pytest.approx(bench.now + pause)
+    bench.now += pause
+    assert bench.turn() == [SendReport(1, Report(count + 1, ok=(ok(count, 1),)))]
 
 
 def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:

@@ -8,7 +8,7 @@ from cluster.domain.session.messages import (
     Report,
     ReportAcknowledged,
 )
-from cluster.domain.worker.core import GOODBYE, REPORT_EVERY
+from cluster.domain.worker.core import GOODBYE
 from cluster.domain.worker.messages import (
     AckJournal,
     ConfirmLease,
@@ -25,6 +25,7 @@ from cluster.domain.worker.messages import (
     ShutdownRequested,
     StopAttempts,
 )
+from cluster.domain.worker.outbox import REPORT_EVERY
 from tests.domain.worker_bench import ID, SPEC, Bench, assign, key, some
 
 

@@ -20,7 +20,10 @@ from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.takers import MOST_HELD, Takers, can_take
 from cluster.domain.scheduler.worker_record import Worker
 
-AHEAD = 0.1  # seconds of work a worker gets in advance
+# Seconds of work a worker gets in advance; of tasks shorter than SHORT more, because their ends are reported in larger
+# batches, each of which must find the worker busy.
+AHEAD, AHEAD_OF_SHORT = 0.1, 0.3
+SHORT = 0.002
 MAX_AHEAD = 4096  # tasks in advance, whatever they take: bounds messages, and what is lost with a worker
 SHORTEST_RUN = 1e-5  # seconds; keeps the division finite for tasks too short to measure
 
@@ -38,7 +41,8 @@ def ahead(job: Job, worker: Worker) -> int:
     if job.mean_run is None:
         return 0
     at_once = worker.record.millicpus // job.record.spec.millicpus
-    return min(MAX_AHEAD, int(at_once * AHEAD / max(job.mean_run, SHORTEST_RUN)))
+    seconds = AHEAD if job.mean_run >= SHORT else AHEAD_OF_SHORT
+    return min(MAX_AHEAD, int(at_once * seconds / max(job.mean_run, SHORTEST_RUN)))
 
 
 def place(queue: ReadyQueue, takers: Takers, called: Called) -> Iterator[Placement]:

@@ -65,7 +65,6 @@ from cluster.domain.worker.room import Room
 from cluster.domain.worker.session import SchedulerSession, SessionState
 from cluster.domain.worker.starts import Starts
 
-REPORT_EVERY = 0.03  # seconds; one report costs the scheduler a commit, so under load they carry many ends
 # Seconds for the scheduler to acknowledge the last reports when the agent ends. Its disk may be slow, and what it has
 # not heard of stays assigned here until it is given up.
 GOODBYE = 10.0
@@ -96,7 +95,6 @@ class WorkerCore:
         self._disowned: set[AttemptKey] = set()
         self._refused: dict[AttemptKey, None] = {}  # assigned in this session while the agent ended or had no room
         self.session = SchedulerSession()
-        self._reported_at = -REPORT_EVERY
         self._starts = Starts()
         self._closing: float | None = None  # when the goodbye is over at the latest
         self._farewell: int | None = None  # the heartbeat after the last report that said that this worker drains
@@ -135,7 +133,7 @@ class WorkerCore:
         """Boot clock at which a turn is due, or None."""
         due = [self.session.next_deadline(self._may_connect()), self.room.due()]
         if self.connected and self._has_report():
-            due.append(self._reported_at + REPORT_EVERY)
+            due.append(self.outbox.next_report_at(busy=bool(self.held)))
         if self._closing is not None and not self._finished:
             due.append(self.session.silence_ends(self._closing))
         return min((at for at in due if at is not None), default=None)
@@ -267,7 +265,6 @@ class WorkerCore:
         self._starts = Starts()
         self._refused = {}  # the hello has said that they are not here; they may have been given to others since
         self.outbox.resend()
-        self._reported_at = now - REPORT_EVERY
         self._farewell = None
         self._on_lease_confirmed(0, now, effects)
 
@@ -313,12 +310,11 @@ class WorkerCore:
 
     def _report(self, now: float, effects: list[WorkerEffect]) -> None:
         """Everything that happened since the last report, as far as it fits into one."""
-        entries = self.outbox.take()
+        entries = self.outbox.take(now)
         small, large = with_output(entries)
         sequence = entries[-1].what.seq if entries else 0
         report = build_report(entries, sequence, self._refused)
         self._refused = {}
-        self._reported_at = now
         draining = self._closing is not None
         effects.append(SendReport(self.session.number, replace(report, draining=draining), small, large))
         if draining:
@@ -354,7 +350,7 @@ class WorkerCore:
             self._close_session(why, effects)
         if self.session.wants_heartbeat(now):
             self._send_heartbeat(now, effects)
-        if self.connected and self._has_report() and now >= self._reported_at + REPORT_EVERY:
+        if self.connected and self._has_report() and now >= self.outbox.next_report_at(busy=bool(self.held)):
             self._report(now, effects)
         if self._closing is not None:
             self._finish_if_done(now, effects)

@@ -11,6 +11,11 @@ from cluster.domain.worker.report_making import MAX_DETAIL, JournalEntry, output
 
 REPORT_ENTRIES = 4096  # in one report
 REPORT_BYTES = 1 << 20  # of small outputs and reasons in one report; a message of gRPC holds 4 MiB
+# Seconds between two reports. One costs the scheduler as much as a hundred ends that it tells of, so under load it
+# carries many; and after one with MANY entries, none with output that somebody may wait for, the next takes longer, as
+# long as there is more to do here.
+REPORT_EVERY, LONG_REPORT_EVERY = 0.03, 0.09
+MANY = 40
 
 
 class Acknowledged(NamedTuple):
@@ -30,6 +35,7 @@ class Outbox:
         self._unsent: list[JournalEntry] = []
         self._last = 0  # sequence of the last entry that was seen
         self._settled = 0
+        self._sent_at, self._sent_many = -LONG_REPORT_EVERY, False  # the last report in this session
 
     def saw(self, sequence: int) -> None:
         """The journal has come this far, whether or not that entry concerns the scheduler."""
@@ -49,9 +55,14 @@ class Outbox:
         """Whether something is unsent and nothing under way."""
         return bool(self._unsent) and not self._sent
 
-    def take(self) -> list[JournalEntry]:
+    def next_report_at(self, busy: bool) -> float:
+        """When the next report is due; `busy`: there is more to do here."""
+        return self._sent_at + (LONG_REPORT_EVERY if busy and self._sent_many else REPORT_EVERY)
+
+    def take(self, now: float) -> list[JournalEntry]:
         """The entries of the next report, which is now under way: as many as fit into one. While another is under way
         there are none."""
+        self._sent_at = now
         if self._sent:
             return []
         size = count = 0
@@ -61,12 +72,14 @@ class Outbox:
                 break
             count += 1
         self._sent, self._unsent = self._unsent[:count], self._unsent[count:]
+        self._sent_many = count >= MANY and not size
         return self._sent
 
     def resend(self) -> None:
         """What was under way may not have arrived: a new session says it again."""
         self._unwanted.clear()
         self._unsent, self._sent = self._sent + self._unsent, []
+        self._sent_at = -LONG_REPORT_EVERY
 
     def acknowledge(self, sequence: int) -> Acknowledged:
         """The report up to that entry has arrived: what becomes of the outputs of the ends that it told of."""
