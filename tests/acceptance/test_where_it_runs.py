@@ -20,7 +20,8 @@ from tests.patience import PATIENCE
 pytestmark = pytest.mark.slow
 
 BUSY, UNUSABLE = 75, 78
-NAMELESS = 45678  # a user without an entry in the system's list
+# A user without an entry in the system's list. Each process of the tests has its own: limits count a user's processes.
+NAMELESS = 45678 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 LATIN_1 = "en_US.ISO-8859-1"
 Done = subprocess.CompletedProcess[bytes]
 
