@@ -22,7 +22,11 @@ from dataclasses import dataclass, field
 
 FENCE = re.compile(r"^```(.*)$")
 INDENTED = re.compile(r"^(?: {4}|\t)\S")
-OURS = ("python3 build.py", "python3 build.py test")
+OURS = (
+    "python3 build.py",
+    """python3 build.py && ./dist/cluster run -- sh -c 'echo "hello from $(hostname)"'""",
+    "python3 build.py test",
+)
 PROMPT, CONTINUED, INTERRUPT, ANYTHING = "$ ", "> ", "^C", "..."
 
 
