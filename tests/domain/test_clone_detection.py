@@ -18,6 +18,7 @@ from tests.domain.core_bench import Bench, Effect, attempts, ok, spec
 HERE = Home("machine", "boot", "1-10")
 COPY = HERE._replace(directory="1-11")  # cp -a, on the same machine
 REBOOTED = HERE._replace(boot="later")
+REBOOTED_AGAIN = HERE._replace(boot="latest")
 IMAGE = Home("other", "its-boot", "1-10")  # of the machine's disk, on another one
 LONG = 1e6  # seconds for which a machine has been up
 
@@ -180,6 +181,32 @@ def test_a_hello_from_a_boot_that_is_over_changes_nothing_however_late_it_arrive
     assert isinstance(close, CloseSession)
     assert homes.core.workers["w"].session == 2
     assert homes.state(2) == "assigned"
+
+
+def test_a_hello_from_a_boot_that_only_registered_changes_nothing_when_the_next_boot_was_heard(homes: Homes) -> None:
+    """The power went a second time while the hello of the boot between was on its way (seed 4065). What came to the
+    scheduler of that boot in time is its registration."""
+    homes.turn(after=12.0)
+    assert homes.ask(REBOOTED, uptime=1.0) is None
+    homes.turn(after=5.0)
+    assert homes.ask(REBOOTED_AGAIN, uptime=2.0) is None
+    homes.open(REBOOTED_AGAIN, uptime=2.0, incarnation="new")
+    homes.submit(spec(1))
+    homes.turn(after=10.0)
+    (close,) = homes.open(REBOOTED, uptime=1.0)
+    assert isinstance(close, CloseSession)
+    assert homes.core.workers["w"].session == 2
+    assert homes.state(2) == "assigned"
+
+
+def test_a_worker_that_registers_again_is_believed_although_another_boot_registered_meanwhile(homes: Homes) -> None:
+    """That was a copy with the machine's id, which ended before it said hello. The first one goes on."""
+    homes.turn(SessionClosed(1), after=12.0)
+    assert homes.ask(REBOOTED, uptime=1.0) is None
+    assert homes.ask(HERE) is None
+    homes.open(HERE, running=2)
+    assert homes.core.workers["w"].session == 2
+    assert homes.states == ["running", "running"]
 
 
 def test_a_machine_that_was_set_back_to_an_earlier_moment_is_taken_on_when_its_worker_holds_nothing(

@@ -457,7 +457,7 @@ def test_a_slot_that_believes_a_renewal_after_a_gap_is_caught(monkeypatch: Patch
 
 @pytest.mark.slow
 def test_a_hello_from_a_boot_that_is_over_is_caught(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(Worker, "greets", lambda self, greeting, home: setattr(self, "greeting", greeting))
+    monkeypatch.setattr(Worker, "comes_from", lambda self, boot: None)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
         test_simulation.test_no_late_hello_gives_away_what_runs()
 

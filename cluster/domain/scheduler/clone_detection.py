@@ -14,14 +14,18 @@ PATIENCE = 15.0  # seconds after which who asks again asks anew
 
 def is_overtaken(worker: Worker, greeting: Greeting, now: float, lease: float) -> bool:
     """Whether a hello was said before the last one of the same worker, so that what it lists is not to be believed:
-    earlier in the same boot of its machine, or in a boot that was over when that said the last one.
+    earlier in the same boot of its machine, or in a boot that is over, as the worker has come from another one since.
+
+    A hello follows the answer to a registration. So every boot that says one has registered before, and whatever was
+    said in it is old as soon as another boot registers, even if the scheduler never heard its hello. Who is there after
+    all registers again before its next hello, and is then the latest.
 
     Times are the scheduler's monotonic clock. A machine that was set back to an earlier moment, as virtual ones are,
     says hello from there until its clock has caught up. It is believed as soon as that worker has been silent for a
     lease and holds nothing: then nothing can be given away.
     """
     gone = worker.session is None and not worker.jobs and now >= worker.last_heard + lease
-    return (greeting.boot in worker.boots_over or greeting.is_before(worker.greeting)) and not gone
+    return (greeting.boot in worker.boots[:-1] or greeting.is_before(worker.greeting)) and not gone
 
 
 def refusal(worker: Worker, home: Home, uptime: float, now: float) -> ClusterError | None:

@@ -43,6 +43,7 @@ class Registering:
             state.saves.append(record)
             state.reply(event.ask, name)
             return
+        known.comes_from(event.home.boot)
         # Who keeps its name is told what it was told before: that can be done even while nothing can be written.
         keeps_name = (record.name, record.removed) == (known.record.name, known.record.removed)
         if record != replace(known.record, registered_at=record.registered_at):

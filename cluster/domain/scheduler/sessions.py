@@ -37,9 +37,9 @@ class Sessions:
             return
         greeting = Greeting(hello.home.boot, hello.uptime)
         if is_overtaken(worker, greeting, state.now.mono, state.lease):
-            state.cut(event.session, "the same worker has said hello again since")
+            state.cut(event.session, "the same worker has come again since")
             return
-        worker.greets(greeting, hello.home)
+        worker.greets(greeting)
         if worker.session is not None:
             state.cut(worker.session, "replaced by a newer session of the same worker")
             self.close(worker)

@@ -8,7 +8,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.spec_memory import SpecMemory
 
-MOST_BOOTS = 8  # of a worker's machine that are known to be over
+MOST_BOOTS = 8  # that a worker came from and that are known
 MAX_MILLICPUS = 65_536_000  # of one worker; Linux itself knows no machine of more than 8,192 cpus
 
 
@@ -68,7 +68,7 @@ class Worker:
 
     __slots__ = (
         "allocated",
-        "boots_over",
+        "boots",
         "draining",
         "greeting",
         "held",
@@ -90,7 +90,8 @@ class Worker:
         self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
         self.word_at: float | None = None  # when it was really heard; None: not since this scheduler started
         self.greeting: Greeting | None = None  # its last hello
-        self.boots_over: tuple[str, ...] = ()  # of its machine, the latest before that of its last hello
+        self.boots: tuple[str, ...] = ()  # that it came from, the latest last; the others are over
+        self.comes_from(record.home.boot)
         self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.allocated = 0  # millicpus of everything it holds, started or not
         self.held = 0  # tasks, started or not
@@ -106,13 +107,14 @@ class Worker:
         self.last_heard = now
         self.word_at = now
 
-    def greets(self, greeting: Greeting, home: Home) -> None:
+    def comes_from(self, boot: str) -> None:
+        """It registers or says hello, and is believed. A boot that is not known says nothing about others."""
+        if boot:
+            self.boots = (*(b for b in self.boots if b != boot), boot)[-MOST_BOOTS:]
+
+    def greets(self, greeting: Greeting) -> None:
         """It says hello, and is believed."""
-        before = self.record.home
-        boots = self.boots_over
-        if home.machine == before.machine and home.boot != before.boot:
-            boots = (*boots, before.boot)[-MOST_BOOTS:]
-        self.boots_over = tuple(boot for boot in boots if boot != home.boot)
+        self.comes_from(greeting.boot)
         self.greeting = greeting
 
     @property
