@@ -7,6 +7,7 @@ from cluster.domain.session.messages import (
     HeartbeatAnswered,
     Report,
     ReportAcknowledged,
+    Welcome,
 )
 from cluster.domain.worker.core import GOODBYE
 from cluster.domain.worker.messages import (
@@ -22,11 +23,12 @@ from cluster.domain.worker.messages import (
     SendHeartbeat,
     SendReport,
     SessionEnded,
+    SessionReady,
     ShutdownRequested,
     StopAttempts,
 )
 from cluster.domain.worker.outbox import REPORT_EVERY
-from tests.domain.worker_bench import ID, SPEC, Bench, assign, key, some
+from tests.domain.worker_bench import ID, SPEC, Bench, assign, ended, key, ok, some
 
 
 def test_a_shutdown_gives_back_what_has_not_started_and_leaves_the_rest_running() -> None:
@@ -64,6 +66,18 @@ def test_a_shutdown_waits_for_no_scheduler_that_does_not_answer() -> None:
         effects = bench.pass_on()
         assert (effects[-1] == Finished()) == (bench.now >= until)
     assert Bench().turn(ShutdownRequested()) == [Finished()]
+
+
+def test_a_shutdown_behind_a_hello_waits_for_its_answer_and_says_what_has_ended() -> None:
+    bench = Bench()
+    bench.turn(LauncherConnected("inc", (), (), (ended(1, 0),)))
+    bench.turn(SessionReady(1))
+    assert bench.turn(ShutdownRequested()) == []
+    assert bench.down(Welcome(1, 15.0))[-2:] == [
+        SendReport(1, Report(1, ok=(ok(0),), draining=True)),
+        SendHeartbeat(1, 1),
+    ]
+    assert bench.down(HeartbeatAnswered(1), ReportAcknowledged(1))[-1] == Finished()
 
 
 def test_a_shutdown_that_stops_jobs_waits_for_their_ends() -> None:

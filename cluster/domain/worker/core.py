@@ -389,6 +389,7 @@ class WorkerCore:
         # Once the scheduler has answered the farewell it assigns nothing more, and knows of all that was refused.
         answered = self._farewell is not None and self.session.is_answered(self._farewell)
         settled = answered and self.outbox.is_empty and not (self.held.backlog or self._refused)
-        if self.session.state is not SessionState.OPEN or settled or silent:
+        # A scheduler that has our hello is about to answer: it is to hear of what has ended, and take the outputs.
+        if not self.session.hears or settled or silent:
             self._finished = True
             effects.append(Finished())
