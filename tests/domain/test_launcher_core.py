@@ -423,6 +423,20 @@ def ahead(*items: Item, template: Template = ONE_CPU) -> LauncherCore:
     return core
 
 
+def test_each_slot_is_handed_neighbours_and_no_more_than_its_share() -> None:
+    """Their ends are told in ranges."""
+    core = running(2000, ONE_CPU, A, B)
+    items = [Item(f"2.{n}#1", n + 1) for n in range(21)]
+    core.turn([ended(A, took=SHORT), ended(B, took=SHORT)], NOW)
+    core.turn([StartRequested(ONE_CPU, items[:2])], NOW)
+    core.turn([started(item) for item in items[:2]], NOW)
+    effects = core.turn([StartRequested(ONE_CPU, items[2:])], NOW)
+    spawned = [(effect.slot, effect.item.number) for effect in effects if isinstance(effect, Spawn)]
+    first, second = spawned[0][0], spawned[-1][0]
+    assert first != second
+    assert spawned == [*((first, n) for n in range(3, 13)), *((second, n) for n in range(13, 22))]
+
+
 def test_short_attempts_are_handed_out_in_advance() -> None:
     core = running(1000, ONE_CPU, A)
     assert core.turn([StartRequested(ONE_CPU, [B, C, D])], NOW) == []
