@@ -93,8 +93,8 @@ def test_whoever_stalls_no_attempt_outlives_its_leash() -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_is_back_ends_nothing_that_others_have() -> None:
-    for seed in range(STALLING):
-        simulate(seed, climate=ABSENCES, stubborn=True)
+    for seed in range(300):
+        simulate(seed, climate=ABSENCES, stubborn=True, lost_after=2.0)
 
 
 @pytest.mark.slow

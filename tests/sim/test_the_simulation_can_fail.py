@@ -279,7 +279,8 @@ def what_is_decided_while_nothing_can_be_written_is_forgotten(patch: Patch) -> N
 
 
 def copies_are_not_recognised(patch: Patch) -> None:
-    patch.setattr(sessions, "refusal", lambda *_: None)
+    for module in ("registering", "sessions"):
+        patch.setattr(f"cluster.domain.scheduler.{module}.refusal", lambda *_: None)
 
 
 def the_scheduler_takes_the_workers_memory_for_endless(patch: Patch) -> None:
@@ -288,7 +289,7 @@ def the_scheduler_takes_the_workers_memory_for_endless(patch: Patch) -> None:
             super().__init__()
             self._ever: set[int] = set()
 
-        def recall(self, job: int) -> Any:
+        def get(self, job: int) -> Any:
             known = job in self._ever
             self._ever.add(job)
             return known or None
@@ -334,16 +335,6 @@ def slots_outlive_their_launcher(patch: Patch) -> None:
 
 def an_old_hello_is_believed(patch: Patch) -> None:
     patch.setattr(sessions, "is_overtaken", lambda *_: False)
-
-
-def the_end_of_a_pause_touches_a_cancelled_job(patch: Patch) -> None:
-    due: Method = Job.due
-
-    def always(self: Job, tasks: Range) -> bool:
-        due(self, tasks)
-        return True
-
-    patch.setattr(Job, "due", always)
 
 
 def what_a_removed_worker_holds_is_given_up_at_once(patch: Patch) -> None:
@@ -400,7 +391,6 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     a_slot_keeps_the_alarm_of_the_leash_before,
     slots_outlive_their_launcher,
     an_old_hello_is_believed,
-    the_end_of_a_pause_touches_a_cancelled_job,
     what_a_removed_worker_holds_is_given_up_at_once,
     who_gives_up_its_name_is_forgotten_with_what_it_holds,
 )
