@@ -231,4 +231,9 @@ class CommitPipeline:
             self.host.resolve(waiter)
         late, self.deferred = self.deferred, Batch()
         self.gathering.add_first(late.puts)
+        if (
+            not self.trying
+        ):  # what turns decided between the steps of this is next, and else would wait for another turn
+            self.trying, self.held = self.held, Turns()
         self.committing = bool(self.trying)
+        self.ahead = self.ahead and self.committing

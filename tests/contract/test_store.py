@@ -177,6 +177,16 @@ def test_only_what_goes_on_is_loaded_and_the_rest_is_found_by_number(open_store:
     assert store.progress_of([3]) == [ended]
 
 
+def test_a_job_may_begin_and_end_in_one_commit_beside_the_end_of_another(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([job(1), progress(1)])
+    store.commit([JobEnded(1, TaskState.FAILED), job(2), progress(2), JobEnded(2, TaskState.SUCCEEDED)])
+    assert store.numbers(None, [TaskState.FAILED]) == [1]
+    assert store.numbers(None, [TaskState.SUCCEEDED]) == [2]
+    assert not open_store().load().jobs
+
+
 def test_jobs_are_found_by_owner_name_state_and_id_newest_first(open_store: Opener) -> None:
     store = open_store()
     store.load()

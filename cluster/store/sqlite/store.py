@@ -90,8 +90,8 @@ class SqliteStore:
                 self._open()
             with _transaction(self._writer):
                 self._claim()
-                for statement, batch in batches.items():
-                    self._writer.executemany(statement, batch)
+                for statement, batch in sorted(batches.items(), key=lambda each: each[0] == sql.END_JOB):
+                    self._writer.executemany(statement, batch)  # a job's end after its row, which may be as new
             self.claimed = True
             if self._is_alone:
                 self._open_again()
