@@ -39,6 +39,14 @@ def usual_ports_are_taken() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def one_directory_for_all_tests() -> Iterator[None]:
+    """Some work in another one, as a slot does, and whatever is started here finds `cluster` in ours."""
+    here = os.getcwd()
+    yield
+    os.chdir(here)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def signals_reach_what_tests_start() -> None:
     """Who runs the tests may ignore some (nohup, `&` in a script), and all that is started here would inherit that. A

@@ -83,7 +83,8 @@ class Spawner:
         self._template: Template | None = None  # of the last attempt
         self._command: Command | None = None  # its
         self._path = ""  # its PATH
-        self._program: bytes | None = None  # the file that its command was found to be
+        self._name = ""  # of the program that its last attempt ran, as the command has it
+        self._program: bytes | None = None  # the file that this was found to be
 
     def start(self, item: Item, template: Template, late: Callable[[], bool], nameless: bool = False) -> Running:
         """Start it; `nameless`: its output files get their names later, if they can. Raises CannotStart, or TooLate
@@ -195,22 +196,25 @@ class Spawner:
         attempt = rest.partition("#")[2]
         mark = f"{job}#{attempt}" if number is None else f"{job}.{number}#{attempt}"
         values = (mark.encode(), b"%d" % (number or 0), None if line is None else encoded(line))
+        name = template.argv[0] if line is None else template.argv[0].replace("{}", line)
         if self._uid is not None:
             os.setresuid(self._uid, 0, 0)
         try:
+            if name != self._name:
+                self._name, self._program = name, None
             known, program = self._program, b""
             try:
-                program = known or self._find(template.argv[0])
+                program = known or self._find(name)
                 return command.start(program, values, line, self._settings, files[0], files[-1])
             except FileNotFoundError:
                 if known is None:
                     raise
                 self._program = None
-                program = self._find(template.argv[0])  # it was there before
+                program = self._find(name)  # it was there before
                 return command.start(program, values, line, self._settings, files[0], files[-1])
         except OSError as e:
             self._program = None
-            raise _explain(e, os.fsdecode(program), template.argv[0]) from None
+            raise _explain(e, os.fsdecode(program), name) from None
         finally:
             if self._uid is not None:
                 os.setresuid(0, 0, 0)
