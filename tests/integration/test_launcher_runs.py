@@ -266,9 +266,9 @@ def test_a_long_backlog_runs_in_order_and_within_capacity(lab: Lab) -> None:
             assert {e.reason for e in agent.ends().values()} == {"ok"}
             assert [r.seq for r in agent.reports] == list(range(1, 1 + len(agent.reports)))
             ends = sorted(agent.ends().values(), key=lambda end: end.started_at)
-            # First come, first served, but for what a slot has in advance.
+            # First come, first served, but for what a slot runs and has in advance.
             places = [keys.index(end.key) for end in ends]
-            assert max(abs(place - at) for at, place in enumerate(places)) <= MOST_AHEAD
+            assert max(abs(place - at) for at, place in enumerate(places)) <= MOST_AHEAD + 1
             assert places[0] < 2
             for end in ends:
                 at_once = [e for e in ends if e.started_at <= end.started_at < e.started_at + e.duration]
