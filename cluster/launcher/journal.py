@@ -32,6 +32,7 @@ from cluster.launcher.wire import WireError, decode, decode_report, encode, enco
 
 VERSION = 1
 NAME, SPARE = "journal", "journal.new"
+_FORMER_REASONS = {"withdrawn": endings.RETURNED}  # of ends, as launchers before us have called them
 REWRITE_ABOVE = 1 << 20  # bytes
 RESERVE = 128 << 10  # bytes: a thousand starts and ends
 MOST_ROOM = 4 * REWRITE_ABOVE  # that is kept beyond what is in it
@@ -82,7 +83,7 @@ def load(directory: str) -> Memory:
             elif line[0] == "back":
                 said.back(line[1])
             else:
-                said.report(decode_report(line))
+                said.report(_with_present_reason(decode_report(line)))
     except (StopIteration, WireError, ValueError, TypeError, IndexError):
         return new
     same_boot = boot == boot_id()
@@ -132,6 +133,12 @@ class Recollection:
             return not returned or (whole and self._returned.get(report.key) is report)
 
         return [report for report in self._reports if stands(report)]
+
+
+def _with_present_reason(report: Started | Ended) -> Started | Ended:
+    if isinstance(report, Ended) and report.reason in _FORMER_REASONS:
+        return report._replace(reason=_FORMER_REASONS[report.reason])
+    return report
 
 
 def _read_lines(path: str) -> Iterator[Any]:

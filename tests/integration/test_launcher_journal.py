@@ -195,3 +195,13 @@ def test_pids_of_another_boot_are_forgotten(tmp_path: Path) -> None:
     assert (memory.incarnation != "incarnation", memory.begun["1.0#1"].pid) == (True, 0)
     Journal(str(tmp_path), memory.incarnation, boot_id()).rewrite(memory.seq, memory.begun.values(), memory.unacked)
     assert load(str(tmp_path)).begun["1.0#1"].pid == 0
+
+
+def test_a_return_of_an_earlier_launcher_is_known_by_its_former_name(journal: Journal, tmp_path: Path) -> None:
+    """Repeated under that name, it would be the failure of a task that never ran."""
+    journal.report(Ended(8, "1.0#1", "withdrawn"))
+    journal.report(Ended(9, "1.1#1", "withdrawn"))
+    journal.begin(Begun("1.0#1", 1.5, 99))
+    journal.write()
+    memory = load(str(tmp_path))
+    assert (memory.unacked, list(memory.begun)) == ([Ended(9, "1.1#1", "returned")], ["1.0#1"])
