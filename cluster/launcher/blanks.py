@@ -2,12 +2,17 @@
 
 Most attempts write to one stream or none, and leave nothing where they run. To make and remove three things for each
 costs more than to start `/bin/true` where the file system is slow at it (ext4 without a journal looks for an inode that
-was not just deleted). So what an attempt has left as it got it is the next one's: a directory under its new name, a
-file under none. A file has no name until there is something in it or its attempt lasts, so most are never named.
+was not just deleted). So what an attempt has left as it got it is the next one's of its job: a directory under its new
+name, a file under none. A file has no name until there is something in it or its attempt lasts: most are never named.
 
 *As it got it* means: empty, and not changed at all since (the kernel keeps the time of the last change, which nobody
 can set; before Linux 6.13 to some milliseconds, so access lists and attributes are looked for), and nobody else has it
-open, which a write lease tells: a job may have sent its stdout to another process, and somebody may be reading it.
+open to read or to write, which a write lease tells: a job may have sent its stdout to another process, and somebody may
+be reading it.
+
+No lease tells of a descriptor that is open as a place alone (O_PATH), nor is there one of a directory. A process that
+kept such a one, and runs as the job's user, reaches what later attempts get. So what one job has left is never another
+job's: before an attempt of another job, `tidy` is called.
 """
 
 import errno
@@ -95,7 +100,7 @@ class BlankFile:
         return size
 
     def tidy(self) -> None:
-        """No attempt follows just now."""
+        """No attempt follows just now, or one of another job."""
         self._forget()
 
     def _may_be_nameless(self, path: str, directory: str) -> bool:
@@ -104,7 +109,7 @@ class BlankFile:
         return self._able
 
     def _enter(self, path: str, directory: str) -> None:
-        """Of another job, as a rule: what is blank may be used there, too, if it is the same file system."""
+        """What is blank may be used there, too, if it is the same file system."""
         device = _with_parent(path, lambda _: os.stat(directory)).st_dev
         if device != self._device:
             self._forget()
@@ -175,7 +180,7 @@ class BlankDirectory:
         self._path = path
 
     def tidy(self) -> None:
-        """No attempt follows just now."""
+        """No attempt follows just now, or one of another job."""
         self._close()
         if self._path:
             with suppress(OSError):

@@ -80,8 +80,8 @@ class Spawner:
         self._directory = BlankDirectory(owner)
         null = os.open("/dev/null", os.O_RDONLY)
         self._settings = Settings(null, _DEFAULT_SIGNALS, reset_ids=self._uid is not None)
-        self._template: Template | None = None  # of the last attempt
-        self._command: Command | None = None  # its
+        self._template: Template | None = None  # of the last attempt; another job has another one
+        self._command: Command | None = None  # its, once that could be made
         self._path = ""  # its PATH
         self._name = ""  # of the program that its last attempt ran, as the command has it
         self._program: bytes | None = None  # the file that this was found to be
@@ -90,6 +90,9 @@ class Spawner:
         """Start it; `nameless`: its output files get their names later, if they can. Raises CannotStart, or TooLate
         when it is `late` once all is ready for it, which may take long on a disk that hangs; and nothing is left of
         it."""
+        if template is not self._template:
+            self._tidy_blanks()
+            self._template, self._command = template, None
         job, _, rest = item.key.partition(".")
         stem = rest.replace("#", ".")
         running = Running(f"{template.outputs}/{stem}")
@@ -132,6 +135,9 @@ class Spawner:
     def tidy(self) -> None:
         """No attempt follows just now: hold on to nothing."""
         os.chdir("/")
+        self._tidy_blanks()
+
+    def _tidy_blanks(self) -> None:
         for blank in (self._streams[0][0], self._streams[1][0], self._directory):
             blank.tidy()
 
@@ -189,7 +195,7 @@ class Spawner:
             raise CannotStart(f"cannot use {quoted(cwd)} as working directory: {e.strerror}") from None
 
     def _spawn(self, item: Item, template: Template, job: str, rest: str, files: list[int]) -> int:
-        if template is not self._template or self._command is None:
+        if self._command is None:
             self._take(template)
         command, number, line = self._command, item.number, item.line
         assert command is not None
@@ -225,7 +231,7 @@ class Spawner:
         self._path = env.get("PATH", os.defpath)
         env["CLUSTER_LAUNCHER"] = self._identity
         self._command = Command(template.argv, env, _OWN)
-        self._template, self._program = template, None
+        self._program = None
 
     def _find(self, name: str) -> bytes:
         """The file that `name` stands for, looked up as execvp does, in the PATH that the command itself gets, with the

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import struct
 import tempfile
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.launcher.messages import Item
+from cluster.domain.launcher.messages import Item, Template
 from cluster.launcher import blanks
 from cluster.launcher.blanks import BlankDirectory, BlankFile
+from cluster.launcher.spawn import Spawner
 from tests.integration.launchers import Lab, run
 
 pytestmark = pytest.mark.slow
@@ -165,8 +167,8 @@ def test_what_nobody_has_touched_is_used_again_and_never_named(tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
-def test_a_blank_file_goes_from_job_to_job_and_what_is_in_one_is_found(tmp_path: Path) -> None:
-    """Also where the agent has removed the directory of a job, which was empty, meanwhile."""
+def test_a_blank_file_goes_from_directory_to_directory_and_what_is_in_one_is_found(tmp_path: Path) -> None:
+    """Also where the agent has removed a directory, which was empty, meanwhile."""
     blank = BlankFile(None)
     seen = set()
     for job in ("1", "2"):
@@ -181,6 +183,44 @@ def test_a_blank_file_goes_from_job_to_job_and_what_is_in_one_is_found(tmp_path:
     assert blank.ended(str(tmp_path / "2" / "1.1.out")) == 4
     assert (tmp_path / "2" / "1.1.out").read_text() == "mine"
     assert len({*seen, (tmp_path / "2" / "1.1.out").stat().st_ino}) == 1
+
+
+def test_what_one_job_has_left_is_not_anothers(tmp_path: Path) -> None:
+    """A descriptor that is open as a place alone hinders no lease: by it the file could be opened anew, later."""
+    here = os.getcwd()
+    spawner = Spawner("1-1", (None, None), lambda: None)
+    try:
+        mine, anothers = (_template(tmp_path, job) for job in (5, 6))
+        kept = [_places_of_one(spawner, job, n) for n, job in enumerate((mine, mine, anothers, mine))]
+        spawner.tidy()
+    finally:
+        os.chdir(here)
+    for stream in zip(*kept, strict=True):
+        first, second, of_another, back = (os.fstat(fd).st_ino for fd in stream)
+        assert first == second
+        assert len({second, of_another, back}) == 3
+    for fd in (fd for places in kept for fd in places):
+        os.close(fd)
+    assert not [path for path in tmp_path.rglob("*") if path.name[0] in "0123"]
+
+
+def _template(directory: Path, job: int) -> Template:
+    """In a place that all share, as jobs of a worker's own do."""
+    outputs, cwd = directory / "outputs", directory / "work"
+    outputs.mkdir(exist_ok=True)
+    env = (("PATH", os.environ["PATH"]), ("CLUSTER_JOB", str(job)))
+    return Template(("sleep", "1000"), env, str(outputs), str(cwd), fresh_cwd=True)
+
+
+def _places_of_one(spawner: Spawner, template: Template, number: int) -> tuple[int, int, int]:
+    """An attempt that changes nothing: its two files and its directory, held as places alone."""
+    job = dict(template.env)["CLUSTER_JOB"]
+    running = spawner.start(Item(f"{job}.{number}#1", number), template, lambda: False, nameless=True)
+    stdout, stderr, cwd = (os.open(f"/proc/{running.pid}/{place}", os.O_PATH) for place in ("fd/1", "fd/2", "cwd"))
+    os.kill(running.pid, signal.SIGKILL)
+    os.waitpid(running.pid, 0)
+    assert spawner.ended(running) == (0, 0)
+    return stdout, stderr, cwd
 
 
 def test_no_output_is_written_over_when_a_file_gets_its_name(tmp_path: Path) -> None:
