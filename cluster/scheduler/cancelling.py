@@ -23,20 +23,21 @@ async def cancel(
     wanted, cancelled = list(targets), 0
     for at in range(0, len(wanted), JOBS_AT_ONCE):
         await asyncio.sleep(0)
-        for some in await driver.read(partial(_cut, wanted[at : at + JOBS_AT_ONCE])):
+        for some in driver.peek(partial(_cut, wanted[at : at + JOBS_AT_ONCE])):
             event = partial(CancelRequested, targets=tuple(some), by=by, grace=grace, reason=reason)
             cancelled += await driver.ask(event)
     return cancelled
 
 
 def _cut(targets: Sequence[Target], core: SchedulerCore) -> list[list[Target]]:
-    """The same targets, as far as there is anything to cancel, for as many turns as they need: what is in few ranges
-    goes together."""
+    """The same targets, as far as there may be anything to cancel, for as many turns as they need: what is in few
+    ranges goes together. A job that has ended in memory alone is asked too: the answer waits until its end is on
+    disk."""
     together: list[Target] = []
     alone: list[list[Target]] = []
     for target in targets:
         job = core.jobs.get(target.job)  # None: it has ended, and is on disk
-        if job is None or not job.live or target.ranges == ():
+        if job is None or target.ranges == ():
             continue
         pieces = list(_pieces(target, job))
         if len(pieces) == 1:

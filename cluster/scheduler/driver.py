@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -157,6 +157,18 @@ class Driver:
         self._pipeline.gathering.reads.append((view, answer))
         self._wake.set()
         return await answer
+
+    def peek(self, view: Callable[[SchedulerCore], T]) -> T:
+        """What `view` sees in memory now, be it on disk or not: to find out what is to be asked, not to be told."""
+        self.check()
+        return view(self._core)
+
+    def look_again(self, numbers: Collection[int]) -> list[int]:
+        """Those of these jobs that are in memory. Readers of what is on disk missed them: there the store is asked
+        again for them."""
+        inside = [number for number in numbers if number in self._core.jobs]
+        self._on_disk.ask_again(inside)
+        return inside
 
     async def fetch(self, query: Callable[[Store], T]) -> T:
         """What the store holds, asked in the reader's thread."""

@@ -37,6 +37,13 @@ class OnDisk:
         """The core has changed."""
         self._seen = None
 
+    def ask_again(self, jobs: Collection[int]) -> None:
+        """The store may have these by now: a commit is seen there before it is told to have landed."""
+        for number in jobs:
+            if number in self._jobs and self._jobs[number] is None:
+                del self._jobs[number]
+                self._seen = None
+
     async def learn(self, unsaved: Collection[int]) -> bool:
         """Asks the store for those of these jobs that are not known; whether all are, so that nothing was asked."""
         missing = [number for number in unsaved if number not in self._jobs]

@@ -7,6 +7,7 @@ in the store, complete, however late it looks there.
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
+from cluster.domain.base.errors import Unreachable
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.core import SchedulerCore
@@ -27,7 +28,8 @@ async def read_jobs(
     ended: dict[int, Job] | None = None,
     after: bool = False,
 ) -> T:
-    """As Driver.read, with these jobs, all of which are on disk. An ended one has no environment and no lines (as
+    """As Driver.read, with these jobs, all of which are in memory or on disk. Unreachable while memory is ahead of the
+    disk, and one is not there yet. An ended one has no environment and no lines (as
     JobSpec.without_lines) unless they are asked for `whole`. Who reads the same jobs again and again gives the same
     `ended` each time, empty at first: so the store is asked once for each. `after`: as Driver.read_after."""
     ended = {} if ended is None else ended
@@ -41,9 +43,13 @@ async def read_jobs(
         missing, seen = await (driver.read_after if after else driver.read)(look)
         if not missing:
             return seen  # type: ignore[return-value]
+        inside = driver.look_again(missing)
         fetch = driver.fetch_after if after else driver.fetch
-        ended |= await fetch(lambda store, missing=missing: jobs_of(store, missing, whole=whole))  # type: ignore[misc]
-        assert ended.keys() >= set(missing), f"of jobs {missing} some are nowhere"
+        found = await fetch(lambda store, missing=missing: jobs_of(store, missing, whole=whole))  # type: ignore[misc]
+        if on_the_way := [number for number in inside if number not in found]:
+            raise Unreachable(f"job {on_the_way[0]} is under way, but not on disk yet; look later what became of it")
+        assert found.keys() >= set(missing), f"of jobs {missing} some are nowhere"
+        ended |= {number: job for number, job in found.items() if number not in inside}
 
 
 def jobs_of(store: Store, numbers: Collection[int], *, whole: bool = False) -> dict[int, Job]:
@@ -68,6 +74,7 @@ class JobReader:
         return await self.read(lambda job: job.record.spec)
 
 
-async def unfinished_of(driver: Driver, numbers: Collection[int]) -> list[int]:
-    """Those of these jobs, all of which are on disk, that are in memory: no other can change any more."""
-    return await driver.read(lambda core: [number for number in numbers if number in core.jobs])
+def unfinished_of(driver: Driver, numbers: Collection[int]) -> list[int]:
+    """Those of these jobs that are in memory: no other can change any more. Not those that readers see: while memory
+    is ahead of the disk, these may miss a job that the store has had for a moment."""
+    return driver.peek(lambda core: [number for number in numbers if number in core.jobs])

@@ -154,7 +154,7 @@ async def changes_of(driver: Driver, numbers: Iterable[int], parts: Parts) -> As
 async def _unfinished(driver: Driver, numbers: Sequence[int]) -> list[int]:
     found: list[int] = []
     for at in range(0, len(numbers), NUMBERS_AT_ONCE):
-        found += await unfinished_of(driver, numbers[at : at + NUMBERS_AT_ONCE])
+        found += unfinished_of(driver, numbers[at : at + NUMBERS_AT_ONCE])
         await asyncio.sleep(0)
     return found
 

@@ -21,6 +21,7 @@ from cluster.rpc.convert import report_to_proto
 from cluster.scheduler import commit_pipeline, driver, patience, store_writer
 from cluster.scheduler.batch import Batch
 from cluster.scheduler.commit_pipeline import CommitPipeline, Step
+from cluster.scheduler.job_reading import JobReader
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.domain.core_bench import spec
@@ -364,6 +365,47 @@ def test_who_is_served_late_is_shown_nothing_that_is_not_on_disk(
 
 def _submitted(job_id: str) -> Callable[[int], JobSubmitted]:
     return lambda ask: JobSubmitted(ask, job_id, "ann", spec())
+
+
+def test_a_job_that_the_store_has_before_its_commit_has_landed_is_watched_and_cancelled(tmp_path: Path) -> None:
+    """A reader who is shown what is on disk had asked for it before. It counted as ended: nobody was told of its end,
+    and a cancellation did nothing."""
+
+    async def body(cluster: Cluster) -> None:
+        user, ours, commit = cluster.user(), cluster.service.driver, cluster.store.commit
+        begin, visible, land = threading.Event(), threading.Event(), threading.Event()
+
+        def slowly(items: list[Item]) -> None:
+            begin.wait(PATIENCE)
+            commit(items)
+            visible.set()
+            land.wait(PATIENCE)
+
+        cluster.store.commit = slowly  # type: ignore[method-assign, assignment]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(driver, "SLOW", 0.05)
+            try:
+                submitting = asyncio.create_task(user.submit("true"))
+                await until(lambda: ours._pipeline.ahead)
+                assert await ours.read(lambda core: list(core.jobs)) == []
+                begin.set()
+                await until(visible.is_set)
+                assert await ours.read(lambda core: list(core.jobs)) == []
+                reader = JobReader(ours, 1)
+                assert await reader.read(lambda job: job.live)
+                cancelling = asyncio.create_task(user.cancel("1"))
+                await until(lambda: cancelling.done() or bool(ours._core.jobs[1].cancelled_by))
+                assert not cancelling.done()
+                watching = asyncio.create_task(user.wait("1"))
+                await until(lambda: 1 in ours.watchers._of_job)
+            finally:
+                land.set()
+            assert (await cancelling).cancelled == 1
+            assert (await watching)[0].state == job_pb2.TASK_STATE_CANCELLED
+            assert not await reader.read(lambda job: job.live)
+            await submitting
+
+    in_cluster(tmp_path, body)
 
 
 def test_another_process_may_hold_the_database(tmp_path: Path) -> None:

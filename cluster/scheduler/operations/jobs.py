@@ -113,10 +113,10 @@ class JobOperations:
             if selection.attempts[number, index] != last:  # it has ended, and another may run
                 selection.leave_out(number, index)
         for at in range(0, len(numbers), JOBS_AT_ONCE):
-            unfinished = await unfinished_of(self._driver, numbers[at : at + JOBS_AT_ONCE])
+            unfinished = unfinished_of(self._driver, numbers[at : at + JOBS_AT_ONCE])
             targets = list(map(selection.target, unfinished))
             await asyncio.sleep(0)
-            await self._driver.read(partial(_refuse_crumbs, targets))
+            self._driver.peek(partial(_refuse_crumbs, targets))
             cancelled += await cancel(self._driver, targets, by, grace, reason)
         jobs, looked, _ = await page(self._driver, numbers, after=True)
         return CancelledJobs(jobs, cancelled, looked < len(numbers))
