@@ -1,7 +1,8 @@
 """Which jobs are meant, of those that a caller may see (cluster.domain.job.visibility).
 
-The store is asked: what selectors go by (number, id, name, owner, what the tasks are called) never changes, and of a
-job that is not there yet nobody has been told.
+What selectors go by (number, id, name, owner, what the tasks are called) never changes, so the store is asked: of a job
+that is not there yet nobody has been told. A job of a number or a UUID is looked for in memory first, so that whoever
+cancels one that runs waits for no disk. By its UUID its submitter may cancel it before it is on disk.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import JobRecord
-from cluster.domain.job.selectors import Found, Selection, SelectorKind, parse_selector
+from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, parse_selector
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.driver import Driver
@@ -68,14 +69,41 @@ async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) 
         selection.add_jobs(await _all(driver, caller))
         return
 
-    def find(store: Store) -> Found:
-        return selection.find(selector, VisibleJobs(JobDirectory(store), caller))
-
-    found = await driver.fetch(find)
+    found = await _find(driver, caller, selector, selection)
     if beside:
         await asyncio.to_thread(selection.add_tasks, found)
     else:
         selection.add_tasks(found)
+
+
+async def _find(driver: Driver, caller: Caller, selector: Selector, selection: Selection) -> Found:
+    """NotFound only if no submission of the job is under way: one that was broken off may be."""
+
+    def find(store: Store) -> Found:
+        return selection.find(selector, VisibleJobs(JobDirectory(store), caller))
+
+    # A submission has its turn, and if the store is asked about its UUID then, one more when that has answered.
+    turns_to_come = 2 if selector.kind is SelectorKind.ID else 0
+    while True:
+        if record := _in_memory(driver, caller, selector):
+            return selection.mean(selector, record)
+        try:
+            return await driver.fetch(find)
+        except NotFound:
+            if not turns_to_come:
+                raise
+        turns_to_come -= 1
+        await driver.tell()
+
+
+def _in_memory(driver: Driver, caller: Caller, selector: Selector) -> JobRecord | None:
+    """The job of that number, if it is on disk, or of that UUID, if the caller sees it and it has not left memory."""
+    job = None
+    if selector.kind is SelectorKind.NUMBER and driver.is_on_disk(number := int(selector.value)):
+        job = driver.peek(lambda core: core.jobs.get(number))
+    elif selector.kind is SelectorKind.ID:
+        job = driver.peek(lambda core: core.job_of_id(selector.value))
+    return job.record if job and VisibleJobs.owner_of(caller) in (None, job.record.owner) else None
 
 
 async def _all(driver: Driver, caller: Caller) -> list[int]:

@@ -115,6 +115,10 @@ class CommitPipeline:
         """Jobs that are otherwise in memory than on disk."""
         return {*self.trying.jobs, *self.held.jobs}
 
+    def is_new(self, number: int) -> bool:
+        """Whether the job with that number is in memory and not on disk at all."""
+        return self.trying.has_record(number) or self.held.has_record(number)
+
     def forget(self, session: int) -> None:
         for turns in (self.trying, self.held):
             turns.forget(session)

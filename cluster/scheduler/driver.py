@@ -99,7 +99,8 @@ class Driver:
 
     async def tell(self, *events: Event) -> asyncio.Future[None]:
         """Puts the events and returns when all that follows from them is on disk, or else when all has been done that
-        need not wait for that. The future is for the rest."""
+        need not wait for that; without events, when all has had its turn that was put before. The future is for the
+        rest."""
         loop = asyncio.get_running_loop()
         taken, done = loop.create_future(), loop.create_future()
         self.put(*events[:-1])
@@ -162,6 +163,10 @@ class Driver:
         """What `view` sees in memory now, be it on disk or not: to find out what is to be asked, not to be told."""
         self.check()
         return view(self._core)
+
+    def is_on_disk(self, number: int) -> bool:
+        """Whether the job with that number, if there is one, is on disk, in whatever state."""
+        return not self._pipeline.is_new(number)
 
     def look_again(self, numbers: Collection[int]) -> list[int]:
         """Those of these jobs that are in memory. Readers of what is on disk missed them: there the store is asked

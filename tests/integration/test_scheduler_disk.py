@@ -408,6 +408,56 @@ def test_a_job_that_the_store_has_before_its_commit_has_landed_is_watched_and_ca
     in_cluster(tmp_path, body)
 
 
+@pytest.mark.parametrize("where", ["in its commit", "before its turn", "while the store is asked about its UUID"])
+def test_a_submission_that_was_broken_off_is_cancelled_by_its_uuid_wherever_it_is(tmp_path: Path, where: str) -> None:
+    """The cancellation came first, was told that there is no such job, and the job ran unseen."""
+
+    async def body(cluster: Cluster) -> None:
+        user, ours, store, go_on = cluster.user(), cluster.service.driver, cluster.store, threading.Event()
+        commit, number_of_id = store.commit, store.number_of_id
+
+        def slowly(items: list[Item]) -> None:
+            go_on.wait(PATIENCE)
+            commit(items)
+
+        def asked_slowly(job_id: str) -> int | None:
+            go_on.wait(PATIENCE)
+            return number_of_id(job_id)
+
+        await user.submit("before")
+        submitting = []
+        if where == "before its turn":
+            store.commit = slowly  # type: ignore[method-assign, assignment]
+            submitting.append(asyncio.create_task(user.submit("another")))
+            await until(lambda: ours._pipeline.committing)
+        elif where == "in its commit":
+            store.commit = slowly  # type: ignore[method-assign, assignment]
+        else:
+            store.number_of_id = asked_slowly  # type: ignore[method-assign]
+            ours._core.highest_id = "f" * 36
+        broken_off = asyncio.create_task(user.submit("true", job_id=W[0]))
+        if where == "before its turn":
+            await until(lambda: bool(ours._pipeline.gathering.puts))
+        elif where == "in its commit":
+            await until(lambda: ours._core.job_of_id(W[0]) is not None)
+        else:
+            await until(lambda: bool(ours._asking))
+        broken_off.cancel()
+        cancelling = asyncio.create_task(user.cancel(W[0]))
+        try:
+            for _ in range(1000):
+                await asyncio.sleep(0)
+        finally:
+            go_on.set()
+        assert (await cancelling).cancelled == 1
+        assert (await user.get(W[0])).job.state == job_pb2.TASK_STATE_CANCELLED
+        await asyncio.gather(*submitting)
+        with pytest.raises(NotFound):
+            await user.cancel(W[1])
+
+    in_cluster(tmp_path, body)
+
+
 def test_another_process_may_hold_the_database(tmp_path: Path) -> None:
     """A backup, say: longer than a commit waits for it."""
 

@@ -185,6 +185,13 @@ class Selection:
         records = [record for number in numbers if (record := jobs.record(number))]
         return Found(records, selector.tasks, selector.attempt)
 
+    def mean(self, selector: Selector, record: "JobRecord") -> Found:
+        """Finds as `find` does, where it is known which one job is meant."""
+        if selector.tasks is None and not selector.attempt:
+            self.add_jobs([record.number])
+            return Found()
+        return Found([record], selector.tasks, selector.attempt)
+
     def add_jobs(self, numbers: Iterable[int]) -> None:
         """All tasks of these."""
         self._whole.update(dict.fromkeys(numbers))

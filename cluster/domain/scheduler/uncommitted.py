@@ -71,6 +71,10 @@ class Waiting:
         """Jobs that the store answers for once this is on disk."""
         return [save.number for save in self._saves.values() if isinstance(save, JobEnded)]
 
+    def has_record(self, job: int) -> bool:
+        """Whether the job itself is to be saved, and not only how it goes on."""
+        return (JobRecord, job) in self._saves
+
     def add(self, decided: Decided, items: Iterable[Saved] = ()) -> None:
         """All that follows from one turn, and records that are not the core's."""
         for item in items:
