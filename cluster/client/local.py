@@ -4,14 +4,20 @@ Whatever is not a plain answer raises Elsewhere: the same call by TLS then finds
 """
 
 import os
+import select
 import socket
 import struct
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from cluster.rpc.frames import CALL, END, HEAD, MESSAGE, frame
 from cluster.rpc.quick_messages import message_class
 
 CONNECT_PATIENCE = 1.0  # seconds
+# Seconds for one whole call of `ask`. The kernel connects us to a scheduler that is stopped or stuck as well, and no
+# keepalive tells here. One that is merely slow answers the same call by TLS, which repeats a Submit by the job's UUID.
+PATIENCE = 10.0
 _CREDENTIALS = struct.Struct("3i")  # pid, uid and gid: Linux's struct ucred
 _PIECE = 256 * 1024  # bytes
 
@@ -21,11 +27,12 @@ class Elsewhere(Exception):
 
 
 class Call:
-    """A call of a method of the Jobs service, on its way. Close it, which hangs up."""
+    """A call of a method of the Jobs service, on its way. It never blocks: `wait_for` sends what does not fit into the
+    socket at once, and waits for answers. Close it, which hangs up."""
 
     def __init__(self, path: str, method: str, request: Any) -> None:
-        """Connects and asks. `path` is the socket's. Elsewhere where nobody listens, or somebody else than this
-        user's own scheduler: a command as root in the directory of a user, say."""
+        """Connects, and sends what it can. `path` is the socket's. Elsewhere where nobody listens, or somebody else
+        than this user's own scheduler: a command as root in the directory of a user, say."""
         self._answer = message_class(f"{method}Response")
         self._data = bytearray()
         self.ended = False
@@ -36,9 +43,10 @@ class Call:
             peer = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             if _CREDENTIALS.unpack(peer)[1] != os.geteuid():
                 raise Elsewhere("that is somebody else's")
-            self._socket.settimeout(None)
+            self._socket.setblocking(False)
             name = f"/cluster.v1.Jobs/{method}".encode()
-            self._socket.sendall(frame(CALL, name) + frame(MESSAGE, request.SerializeToString()))
+            self.unsent = memoryview(frame(CALL, name) + frame(MESSAGE, request.SerializeToString()))
+            self.send()
         except OSError as error:
             self.close()
             raise Elsewhere(str(error)) from None
@@ -50,9 +58,19 @@ class Call:
         """To wait for its answers with."""
         return self._socket.fileno()
 
+    def send(self) -> None:
+        """As much of the request as the socket takes now. Elsewhere where it broke."""
+        try:
+            while self.unsent:
+                self.unsent = self.unsent[self._socket.send(self.unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise Elsewhere(str(error)) from None
+
     def received(self) -> list[Any]:
-        """The answers that have come, after waiting for more of them; `ended` is set with the last. Elsewhere for an
-        error, and where it broke."""
+        """The answers that have come, once `wait_for` says that there is more; `ended` is set with the last. Elsewhere
+        for an error, and where it broke."""
         try:
             more = self._socket.recv(_PIECE)
         except OSError as error:
@@ -81,11 +99,26 @@ class Call:
         self._socket.close()
 
 
+def wait_for(waiting: Sequence[Call | int], until: float) -> list[Call | int]:
+    """Those calls and file descriptors that have more to read; none of them at `until`, of the monotonic clock. Sends
+    meanwhile. Elsewhere where sending broke."""
+    while True:
+        sending = [each for each in waiting if isinstance(each, Call) and each.unsent]
+        readable, writable, _ = select.select(waiting, sending, [], max(0.0, until - time.monotonic()))
+        for call in writable:
+            call.send()
+        if readable or not writable:
+            return readable
+
+
 def ask(path: str, method: str, request: Any) -> Any:
-    """The one answer of a call."""
+    """The one answer of a call. Elsewhere where it has not come within PATIENCE."""
+    until = time.monotonic() + PATIENCE
     call, answers = Call(path, method, request), list[Any]()
     try:
         while not call.ended:
+            if time.monotonic() >= until or not wait_for([call], until):
+                raise Elsewhere("it has not answered in time")
             answers += call.received()
     finally:
         call.close()

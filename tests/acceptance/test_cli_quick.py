@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,9 @@ def test_a_reader_who_begins_late_gets_all_of_it_once(cluster: Command) -> None:
 
 def wait_until_taken_over(pid: int) -> None:
     """By the whole command line, which loads gRPC once it knows where the calls go."""
+    until = time.monotonic() + PATIENCE
     while "cygrpc" not in Path(f"/proc/{pid}/maps").read_text():
+        assert time.monotonic() < until
         time.sleep(0.02)
 
 
@@ -178,6 +181,38 @@ def test_a_signal_before_the_answer_takes_the_job_back(command: Command, number:
         assert all(job["state"] == "cancelled" for job in command.ok("job", "list", "--json").json)
     finally:
         os.kill(scheduler, signal.SIGCONT)
+        command.ok("down")
+
+
+def test_signals_end_a_command_whose_large_request_nobody_reads(command: Command) -> None:
+    """It waited in the kernel, for room in the socket, and nothing but SIGKILL ended it."""
+    command.ok("up", "--cpus", "1")
+    try:
+        with command.frozen("scheduler"), command.started("run", "--", "echo", *["x" * 100_000] * 8) as process:
+            while not catches(process.pid, signal.SIGHUP):
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
+            err = process.communicate(timeout=PATIENCE)[1]
+        assert process.returncode == 130
+        assert b"; `cluster job cancel " in err
+    finally:
+        command.ok("down")
+
+
+def test_a_scheduler_that_is_stopped_is_asked_by_tls_and_gets_one_job(command: Command) -> None:
+    """By TLS there is an error in the end; here it wakes before that."""
+    command.ok("up", "--cpus", "1")
+    try:
+        with ExitStack() as stopped:
+            stopped.enter_context(command.frozen("scheduler"))
+            with command.started("job", "submit", "--", "true") as process:
+                wait_until_taken_over(process.pid)
+                stopped.close()
+                out = process.communicate(timeout=PATIENCE)[0]
+        assert (process.returncode, out) == (0, b"job 1 submitted\n")
+        assert [job["number"] for job in command.ok("job", "list", "--json").json] == [1]
+    finally:
         command.ok("down")
 
 

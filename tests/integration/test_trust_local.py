@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import stat
+import threading
 import time
 import uuid
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cluster.client.local import Call, Elsewhere
+from cluster.client.local import Call, Elsewhere, ask, wait_for
 from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import load_credentials, save_credentials
@@ -265,6 +266,96 @@ def test_a_client_tells_nothing_to_anybody_else_than_its_own_user(tmp_path: Path
         connection, _ = theirs.accept()
         assert connection.recv(1) == b""
         connection.close()
+
+
+def test_who_is_connected_and_not_answered_asks_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel connects to a scheduler that is stopped, and takes what fits into the socket."""
+    monkeypatch.setattr("cluster.client.local.PATIENCE", 0.1)
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(tmp_path / SOCKET))
+        stopped.listen()
+        for words in (1, 10_000):
+            request = jobs_pb2.SubmitRequest(spec=job_pb2.JobSpec(argv=["x" * 1000] * words))
+            with pytest.raises(Elsewhere, match="in time"):
+                ask(str(tmp_path / SOCKET), "Submit", request)
+
+
+def test_who_is_answered_without_end_asks_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience is for the whole answer, not for each piece."""
+    monkeypatch.setattr("cluster.client.local.PATIENCE", 0.1)
+    with socket.socket(socket.AF_UNIX) as endless:
+        endless.bind(str(tmp_path / SOCKET))
+        endless.listen()
+
+        def dribble() -> None:
+            connection, _ = endless.accept()
+            with connection, suppress(OSError):
+                connection.sendall(HEAD.pack(MESSAGE, 2**32 - 1))
+                while True:
+                    connection.sendall(b".")
+
+        dribbling = threading.Thread(target=dribble)
+        dribbling.start()
+        with pytest.raises(Elsewhere, match="in time"):
+            ask(str(tmp_path / SOCKET), "List", jobs_pb2.ListRequest())
+        dribbling.join()
+
+
+def test_a_request_that_is_larger_than_the_socket_is_sent_while_its_answer_is_waited_for(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        spec = job_pb2.JobSpec(argv=["true", *["x" * 1000] * 1_000])
+        request = jobs_pb2.SubmitRequest(id=str(uuid.uuid4()), spec=spec)
+        call = Call(str(cluster.directory / SOCKET), "Submit", request)
+        assert call.unsent
+        call.close()
+        answered = await asyncio.to_thread(ask, str(cluster.directory / SOCKET), "Submit", request)
+        (job,) = await cluster.user().jobs()
+        assert (answered.job.number, answered.job.id) == (job.number, request.id)
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_slow_disk_makes_one_job_of_who_asks_elsewhere_meanwhile(tmp_path: Path) -> None:
+    """Whose patience has ended hangs up, and hands the same job in by TLS."""
+
+    async def body(cluster: Cluster) -> None:
+        commit, begun, done = cluster.store.commit, threading.Event(), threading.Event()
+
+        def slowly(items: Any) -> None:
+            begun.set()
+            assert done.wait(PATIENCE)
+            commit(items)
+
+        cluster.store.commit = slowly  # type: ignore[method-assign]
+        try:
+            request = jobs_pb2.SubmitRequest(id=str(uuid.uuid4()), spec=job_pb2.JobSpec(argv=["true"]))
+            call = Call(str(cluster.directory / SOCKET), "Submit", request)
+            await until(begun.is_set)
+            call.close()
+            await until(lambda: not cluster.service._local_server._calls)
+            again = asyncio.create_task(cluster.user().submit("true", job_id=request.id))
+            await until(lambda: cluster.service.driver._last_ask == 2)
+        finally:
+            done.set()
+        number = (await again).number
+        assert [(job.id, job.number) for job in await cluster.user().jobs()] == [(request.id, number)]
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_signal_counts_while_a_request_is_sent(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(tmp_path / SOCKET))
+        stopped.listen()
+        request = jobs_pb2.SubmitRequest(spec=job_pb2.JobSpec(argv=["x" * 1000] * 10_000))
+        call = Call(str(tmp_path / SOCKET), "Submit", request)
+        woken, wake = os.pipe()
+        os.write(wake, b".")
+        assert wait_for([call, woken], time.monotonic() + PATIENCE) == [woken]
+        assert call.unsent
+        call.close()
+        os.close(woken)
+        os.close(wake)
 
 
 def test_a_scheduler_whose_uid_may_be_anybodys_does_not_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.quick.jobs import submission
 from cluster.cli.quick.nearby import Nearby
 from cluster.cli.quick.options import QUIET, of_job
-from cluster.client.local import Call, Elsewhere
+from cluster.client.local import Call, Elsewhere, wait_for
 from cluster.domain.job import endings
 from cluster.domain.job.states import TaskState
 from cluster.rpc.quick_messages import message_class
@@ -79,8 +79,7 @@ class _Run:
 
     def _wait_for(self, *calls: Call) -> list[Call]:
         """Those of which more has come."""
-        either: list[Call | int] = [*calls, self._woken]
-        ready = select.select(either, [], [], max(0.0, self._until - time.monotonic()))[0]
+        ready = wait_for([*calls, self._woken], self._until)
         if not ready or self._woken in ready:
             raise Elsewhere("it takes longer than a moment, or a signal came")
         return [call for call in calls if call in ready]
