@@ -50,22 +50,32 @@ async def hand_in(client: AsyncClient, spec: JobSpec, head_start: HeadStart) -> 
         return job_of(head_start.accepted)
     task, job_id = asyncio.current_task(), head_start.job_id
     assert task is not None
+    taken_back = bool(head_start.signals)
+    del head_start.signals[:1]
     on_signals(task.cancel, task.cancel)
     head_start.act_upon_signals()
-    try:
-        return await client.submit(spec, id=job_id)
-    except asyncio.CancelledError:
-        pass
+    if not taken_back:
+        try:
+            head_start.sent = True
+            return await client.submit(spec, id=job_id)
+        except asyncio.CancelledError:
+            pass
+    if head_start.sent:
+        print(f"cluster: {await _take_back(client, job_id)}", file=sys.stderr)
+    return None
+
+
+async def _take_back(client: AsyncClient, job_id: str) -> str:
+    """Cancels a job that was on its way to the scheduler. What there is to say about that."""
     try:
         (job,), _ = await client.cancel(job_id)
-        said = f"job {job.number} is being cancelled"
-    except NotFound:
-        return None  # it has never got there
+        return f"job {job.number} is being cancelled"
+    except NotFound:  # it was not heard, or is not on disk yet
+        why = "the scheduler does not know it yet"
+        return f"the job may still get there: {why}; `cluster job cancel {job_id}` stops it then"
     except (ClusterError, asyncio.CancelledError) as error:
         why = printable(str(error)) or "the scheduler has not answered"
-        said = f"the job may go on: {why}; `cluster job cancel {job_id}` stops it"
-    print(f"cluster: {said}", file=sys.stderr)
-    return None
+        return f"the job may go on: {why}; `cluster job cancel {job_id}` stops it"
 
 
 class Follower:

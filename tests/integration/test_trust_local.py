@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import stat
 import threading
@@ -13,7 +14,12 @@ from typing import Any
 
 import pytest
 
+from cluster.cli.follow import hand_in
+from cluster.cli.quick.head_start import HeadStart
+from cluster.client.aio import AsyncClient
+from cluster.client.discovery import Endpoint
 from cluster.client.local import Call, Elsewhere, ask, wait_for
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import load_credentials, save_credentials
@@ -356,6 +362,25 @@ def test_a_signal_counts_while_a_request_is_sent(tmp_path: Path) -> None:
         call.close()
         os.close(woken)
         os.close(wake)
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_who_takes_a_job_back_hears_whether_it_may_still_get_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: bool
+) -> None:
+    async def body(cluster: Cluster) -> None:
+        admin = load_credentials(cluster.directory / "admin.pem")
+        head_start = HeadStart(str(uuid.uuid4()))
+        head_start.sent = sent
+        head_start.signals.append(signal.SIGTERM)
+        async with AsyncClient(Endpoint(cluster.service.address, admin)) as client:
+            assert await hand_in(client, JobSpec(argv=("true",)), head_start) is None
+        assert await cluster.user().jobs() == []
+        said = capsys.readouterr().err
+        told = f"may still get there: the scheduler does not know it yet; `cluster job cancel {head_start.job_id}`"
+        assert (told in said, said.count("\n")) == (sent, sent)
+
+    in_cluster(tmp_path, body)
 
 
 def test_a_scheduler_whose_uid_may_be_anybodys_does_not_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

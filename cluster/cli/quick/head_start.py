@@ -10,6 +10,7 @@ class HeadStart:
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id  # to hand it in by again: that answers the same job
+        self.sent = False  # something of the request to hand it in: the scheduler may have heard that
         self.accepted: Any = None  # the job's message, once the scheduler has answered
         self.position: tuple[int, int, int, int, int] | None = None  # as client.position.Position: what was read
         self.unwritten: list[tuple[bool, bytes]] = []  # what was read and not written: whether to stderr, and bytes

@@ -41,6 +41,7 @@ class _Run:
         """The job's exit code."""
         try:
             handing_in = self._call("Submit", request)
+            self._head_start.sent = True
             while not handing_in.ended:
                 self._wait_for(handing_in)
                 for answer in handing_in.received():
