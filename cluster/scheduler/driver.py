@@ -176,14 +176,15 @@ class Driver:
         return inside
 
     async def fetch(self, query: Callable[[Store], T]) -> T:
-        """What the store holds, asked in the reader's thread."""
+        """What the store holds, asked in the reader's thread. Unreachable if it cannot be read, or hangs."""
         self.check()
         return await self.fetch_after(query)
 
     async def fetch_after(self, query: Callable[[Store], T]) -> T:
         """Reads like `fetch`, for the answer to an `ask`: until `close`."""
+        answer = asyncio.get_running_loop().run_in_executor(self._reader, query, self._store)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader, query, self._store)
+            return await self.patience.wait_for_read(answer)
         except StoreTroubled as error:
             raise Unreachable(f"{error}; try again later") from None
 

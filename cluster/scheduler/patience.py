@@ -9,7 +9,8 @@ from cluster.domain.base.errors import Unreachable
 
 T = TypeVar("T")
 
-PATIENCE = 10.0  # seconds that a caller waits for the disk before it is told that nobody knows
+PATIENCE = 10.0  # seconds that a caller waits for a disk in trouble before it is told that nobody knows
+LONGEST_READ = 30.0  # seconds that a caller waits for what it asks of the disk; a question takes milliseconds
 
 _patient: ContextVar[bool] = ContextVar("patient", default=False)  # whether this task waits as long as it takes
 
@@ -29,6 +30,17 @@ class Patience:
                 return answer.result()
             if not _patient.get() and (trouble := self._trouble()):
                 raise Unreachable(f"this is under way, but not on disk yet: {trouble}; look later what became of it")
+
+    async def wait_for_read(self, answer: asyncio.Future[T]) -> T:
+        """What the disk answers. Unreachable if it does not for long; then nobody waits for that answer any more."""
+        try:
+            await asyncio.wait([answer], timeout=None if _patient.get() else LONGEST_READ)
+            if answer.done():
+                return answer.result()
+        finally:
+            answer.cancel()
+        why = f"the disk of the scheduler's database has not answered for {LONGEST_READ:g} s"
+        raise Unreachable(f"this cannot be looked up just now: {why}; try again later")
 
     async def whole(self, work: Coroutine[Any, Any, T]) -> T:
         """Does all of the work, also when the caller breaks off, is cut, or hears Unreachable: each `wait` in it lasts

@@ -458,6 +458,43 @@ def test_a_submission_that_was_broken_off_is_cancelled_by_its_uuid_wherever_it_i
     in_cluster(tmp_path, body)
 
 
+def test_a_database_that_hangs_when_it_is_read_hinders_no_cancel_and_lets_nobody_wait_for_ever(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        user, worker, store, go_on = cluster.user(), cluster.worker(millicpus=1000), cluster.store, threading.Event()
+        await worker.connect()
+        await user.submit("runs")
+        await worker.hear(Assign)
+        await user.submit("waits", job_id=W[0])
+        await user.submit("tasks", array=(ArraySegment(1, 3),))
+        reads = {name: getattr(store, name) for name in ("numbers", "number_of_id", "records", "progress_of")}
+
+        def hangs(name: str) -> Callable[..., object]:
+            def read(*args: object, **options: object) -> object:
+                go_on.wait(PATIENCE)
+                return reads[name](*args, **options)
+
+            return read
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name in reads:
+                patch.setattr(store, name, hangs(name))
+            patch.setattr(patience, "LONGEST_READ", 0.1)
+            patch.setattr(driver, "SLOW", PATIENCE)
+            try:
+                assert [(await user.cancel(which)).cancelled for which in ("1", "3.2-3")] == [1, 2]
+                assert (await worker.hear(Stop)).attempts.job == 1
+                # The job of that UUID ends by it, and its end, which only the store has then, cannot be shown.
+                for question in (user.cancel(W[0]), user.jobs(), user.get("77"), user.cancel("last")):
+                    with pytest.raises(Unreachable, match="the disk of the scheduler's database has not answered"):
+                        await question
+            finally:
+                go_on.set()
+        assert (await user.get(W[0])).job.state == job_pb2.TASK_STATE_CANCELLED
+        assert len(await user.jobs()) == 3
+
+    in_cluster(tmp_path, body)
+
+
 def test_another_process_may_hold_the_database(tmp_path: Path) -> None:
     """A backup, say: longer than a commit waits for it."""
 
