@@ -59,6 +59,7 @@ class LauncherDriver:
         self._flushed = 0.0
         self._watchdog_at: float | None = None  # boot clock: when it is tried again to start one; None: there is one
         self._watchdog_pause = FIRST_PAUSE
+        self._journal_at = 0.0  # monotonic clock: not before this is it tried again to write what could not be
         self._listener = agent_link.listen()  # first of all: an agent may connect while we take over, and wait
         self._take_over(memory)
         self._epoll = select.epoll()
@@ -130,9 +131,9 @@ class LauncherDriver:
         ahead = self._core.works_ahead
         if not (ahead or self._journal.has_news or (self._link is not None and self._link.has_news)):
             return None
-        if not ahead:
-            return 0
-        return max(0.0, self._flushed + COALESCE - time.monotonic())
+        if ahead:
+            return max(0.0, self._flushed + COALESCE - time.monotonic())
+        return 0 if self._link is not None and self._link.has_news else max(0.0, self._journal_at - time.monotonic())
 
     def _flush(self) -> None:
         self._flush_journal()
@@ -368,6 +369,7 @@ class LauncherDriver:
             # The reports stay in memory and go out; only if this launcher dies before they are acknowledged
             # are their attempts lost.
             log(f"cannot write the journal, an end reported now would be forgotten by a crash: {e}")
+            self._journal_at = time.monotonic() + FIRST_PAUSE
 
     def _shorten_journal(self) -> None:
         try:

@@ -2,14 +2,18 @@
 room.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from cluster.launcher import cgroup, main
+from cluster.launcher.driver import FIRST_PAUSE, LauncherDriver
 from cluster.launcher.journal import RESERVE
 from cluster.launcher.orphans import identity
 from tests.faults import no_file_may_exceed
@@ -130,3 +134,20 @@ def test_lock_and_note_keep_their_room(tmp_path: Path, monkeypatch: pytest.Monke
     group._take_note("/a/group")
     assert int(lock.read_text()) == os.getpid()
     assert note.read_text().strip() == "/a/group"
+
+
+def test_a_journal_that_cannot_be_written_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, it took a whole core and filled the log. What an agent is to hear goes out meanwhile."""
+
+    def fails() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    driver: Any = LauncherDriver.__new__(LauncherDriver)
+    driver._core, driver._journal = SimpleNamespace(works_ahead=False), SimpleNamespace(has_news=True)
+    driver._link, driver._journal_at = None, 0.0
+    monkeypatch.setattr(driver, "_write_journal", fails)
+    assert driver._until_flush() == 0
+    driver._flush_journal()
+    assert 0 < driver._until_flush() <= FIRST_PAUSE
+    driver._link = SimpleNamespace(has_news=True)
+    assert driver._until_flush() == 0
