@@ -127,7 +127,8 @@ def test_small_output_and_the_end_that_it_came_with_survive_a_power_cut_of_the_s
     with mounted(cut.image, tmp_path / "after") as after:
         path = after / "cluster.db"
         store = SqliteStore(path, stored_cluster_id(path) or "")
-        ((_, progress),) = store.load().jobs
+        assert not store.load().jobs, "an ended job is found by its number"
+        (progress,) = store.progress_of([1])
         (output,) = store.small_outputs(1, 0, 1)
         assert progress.ended_at
         assert progress.succeeded == (0, 1)
