@@ -22,7 +22,7 @@ def main() -> None:
     args = parser.parse_args()
     numbers = "\n".join(map(str, range(args.tasks)))
     xargs = ["xargs", "-P", str(args.cpus), "-n1", "/bin/true"]
-    with (cluster_of_roles if args.daemons else cluster)(args.cpus, args.where) as env:
+    with (cluster_of_roles if args.roles else cluster)(args.cpus, args.where) as env:
         array = ("run", "--quiet", "--array", f"1-{args.tasks}", "--", "/bin/true")
         pairs = in_turn(
             args.rounds,
