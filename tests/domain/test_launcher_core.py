@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 
 from cluster.domain.launcher.core import (
     ALONE,
-    DYING,
     LOST_TEXT,
     MOST_NEW,
     MOST_STILLBORN,
     STILLBORN_TEXT,
-    IllegalEvent,
     LauncherCore,
 )
 from cluster.domain.launcher.messages import (
@@ -48,7 +46,8 @@ from cluster.domain.launcher.messages import (
     Template,
     Tick,
 )
-from cluster.domain.launcher.slots import IDLE_SLOTS, STALE
+from cluster.domain.launcher.slots import IDLE_SLOTS, STALE, IllegalEvent
+from cluster.domain.launcher.state import DYING
 
 NOW = 1000.0
 WALL = 1_700_000_000_000_000

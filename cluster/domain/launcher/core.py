@@ -34,9 +34,6 @@ stretched by a laptop lid. The `wall_us` values are microseconds since the Unix 
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from heapq import heapify, heappop, heappush
 from math import ceil, inf
 
 from cluster.domain.job import endings
@@ -50,36 +47,36 @@ from cluster.domain.launcher.messages import (
     Exit,
     FoundUnfinished,
     Greet,
-    Item,
-    JournalReport,
-    Kill,
-    KillSlot,
     LeaseConfirmed,
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
-    RecallFromSlot,
     RecallRequested,
-    Retire,
-    Signal,
     SlotLost,
     SlotReturned,
-    Spawn,
     Started,
     StartFailed,
     StartRequested,
     StopRequested,
-    Template,
     Tick,
 )
-from cluster.domain.launcher.slots import STALE, Slot, Slots, user_of
+from cluster.domain.launcher.slots import (
+    IF_UNBEGUN,
+    KILLED,
+    STALE,
+    STARTED_PHASES,
+    Attempt,
+    IllegalEvent,
+    Phase,
+    user_of,
+)
+from cluster.domain.launcher.stopping import Stopping
 from cluster.domain.session.leashes import cut_at, is_out
 
 # Seconds without an agent and without an attempt after which a launcher exits. An agent that is only started again is
 # back sooner; one that comes later starts another launcher, which finds in the journal what nobody has acknowledged.
 ALONE = 60.0
 CLOCKS = 0.001  # seconds; how exactly the time is known that an attempt took
-DYING = 5.0  # seconds for a tree that was killed to be gone, and its slot to say so
 LOST_TEXT = "the launcher that ran it died, and nobody knows how it ended"
 MOST_NEW = 4  # slots that are made in one turn: each is a fork, of a millisecond or more
 MOST_STILLBORN = 3  # slots that die before they begin an attempt, until that is given back
@@ -87,72 +84,8 @@ STILLBORN_TEXT = "the worker's slots end before they can start anything; its lau
 SLOT_LOST_TEXT = "the process that ran it was killed, and nobody knows how it ended"
 
 
-class Phase(Enum):
-    BACKLOG = "backlog"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    KILLING = "killing"
-    ENDED = "ended"
-
-
-class IllegalEvent(RuntimeError):
-    """Our bug, not the user's: an event that cannot happen in this phase. Nothing was changed."""
-
-    def __init__(self, key: str, phase: str, event: str) -> None:
-        super().__init__(f"attempt {key} is {phase}: {event} cannot happen there")
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """An attempt that is held here. `deadline`: boot clock of what comes next by itself (timeout or end of grace).
-    `slot`: who has been handed it. `wanted`: what is to be done about it once its slot has given it back, or has
-    started it: a stop, or to kill it for that cause.
-    """
-
-    item: Item
-    template: Template
-    phase: Phase = Phase.BACKLOG
-    slot: Slot | None = None
-    pid: int = 0
-    wall_us: int = 0
-    deadline: float | None = None
-    cause: str | None = None
-    sent: str | None = None
-    leashed: bool = False
-    stillborn: int = 0  # slots that died before they could begin it
-    wanted: StopRequested | str | None = None
-
-    @property
-    def key(self) -> str:
-        return self.item.key
-
-
-STARTED_PHASES = (Phase.RUNNING, Phase.STOPPING, Phase.KILLING)
-_IF_UNBEGUN = "recall"  # `wanted` of what is to go back unless it has begun
-_KILLED = "killed"  # `wanted` of what is to be killed without a cause of ours: the launcher is told to quit
-
-
-class LauncherCore:
+class LauncherCore(Stopping):
     """The launcher's decisions. Feed it everything that happens, perform what it answers, in order."""
-
-    def __init__(self, capacity: int, seq: int = 0, unacked: Iterable[Started | Ended] = ()) -> None:
-        """`capacity` in millicpus; `seq` and `unacked` are what the journal remembered."""
-        self.capacity = capacity
-        self.used = 0
-        self.seq = seq
-        self.unacked: deque[Started | Ended] = deque(unacked)
-        self.attempts: dict[str, Attempt] = {}
-        self.backlog: deque[Attempt] = deque()  # returned ones stay until they come to the head
-        self.slots = Slots()
-        self.confirmed_at = 0.0
-        self.quitting = False
-        self._alone_since: float | None = None  # no agent is connected
-        self._more_since: float | None = None  # there is room for more than the last turn was given
-        self._ended_unacked = {r.key: r.reason for r in self.unacked if isinstance(r, Ended)}
-        self._deadlines: list[tuple[float, str]] = []  # heap; entries that no longer hold are skipped
-        self._leashes: dict[float, int] = {}  # leash -> how many attempts have it
-        self._ahead: dict[int, Slot] = {}  # slots that have more than they can begin
 
     # -- the methods the driver calls
 
@@ -190,11 +123,6 @@ class LauncherCore:
             due.append(self._forgotten_at())
         return min(due, default=None)
 
-    @property
-    def works_ahead(self) -> bool:
-        """Whether slots go on by themselves for a while, and more waits: so reports may wait for company."""
-        return bool(self._ahead)
-
     def _forgotten_at(self) -> float:
         """When nobody needs us any more, if nothing runs."""
         return inf if self._alone_since is None else self._alone_since + ALONE
@@ -225,22 +153,6 @@ class LauncherCore:
                 self._report(ended, effects)
             case Tick() | LeaseConfirmed():
                 pass
-
-    # -- the lease
-
-    def _on_lease_confirmed(self, at: float, now: float, effects: list[Effect]) -> None:
-        """A lease that was out and holds again is another one: what had not begun may have been given to others."""
-        before, self.confirmed_at = self.confirmed_at, max(self.confirmed_at, at)
-        if not self._leashes or not is_out(at, before, min(self._leashes)):
-            return
-        for attempt in list(self.attempts.values()):
-            leash = attempt.template.leash
-            if leash is None or not is_out(at, before, leash):
-                continue
-            if attempt.phase is Phase.BACKLOG:
-                self._return(attempt, effects)
-            elif attempt.phase is Phase.STARTING:
-                self._want(attempt, RecallRequested([attempt.key]), now, effects)
 
     # -- agent
 
@@ -303,31 +215,11 @@ class LauncherCore:
             if attempt.phase is Phase.BACKLOG:
                 self._return(attempt, effects)
             elif attempt.phase is Phase.STARTING:
-                self._want(attempt, _KILLED if event.kill else RecallRequested([attempt.key]), now, effects)
+                self._want(attempt, KILLED if event.kill else RecallRequested([attempt.key]), now, effects)
             elif event.kill:
                 self._kill(attempt, None, now, effects)
 
     # -- slots
-
-    def _want(
-        self, attempt: Attempt, what: RecallRequested | StopRequested | str, now: float, effects: list[Effect]
-    ) -> None:
-        """It was handed to a slot and may not have begun: if not, it is returned; else it gets what is wanted when it
-        has started. A slot that does not get so far, because it hangs or was stopped, is killed after a while."""
-        assert attempt.slot is not None
-        if not isinstance(what, RecallRequested) and attempt.deadline is None:
-            grace = attempt.template.grace if isinstance(what, StopRequested) and what.grace is None else 0.0
-            self._set_deadline(attempt, now + grace + DYING)
-        if isinstance(what, RecallRequested):
-            attempt.wanted = attempt.wanted or _IF_UNBEGUN
-        elif not isinstance(attempt.wanted, str) or attempt.wanted == _IF_UNBEGUN:
-            attempt.wanted = what
-        self._clear(attempt.slot, effects)
-
-    def _clear(self, slot: Slot, effects: list[Effect]) -> None:
-        if not slot.clearing:
-            slot.clearing = True
-            effects.append(RecallFromSlot(slot.number))
 
     def _on_taken_back(self, number: int, keys: Iterable[str], now: float, effects: list[Effect]) -> None:
         if not self.slots.holds(number):
@@ -342,20 +234,11 @@ class LauncherCore:
             slot.queue.remove(attempt)
         self._requeue(back, effects)
         for attempt in slot.queue:
-            if attempt.wanted == _IF_UNBEGUN:
+            if attempt.wanted == IF_UNBEGUN:
                 attempt.wanted = None  # it has begun: it goes on
         if back and not slot.queue:
             self._rest(slot, back[0].template.cpus, effects)
         self._note_ahead(slot)
-
-    def _requeue(self, attempts: Sequence[Attempt], effects: list[Effect]) -> None:
-        """To the front again, in their order; those that somebody wished gone are returned."""
-        for attempt in reversed(attempts):
-            attempt.phase, attempt.slot, attempt.deadline = Phase.BACKLOG, None, None
-            self.backlog.appendleft(attempt)
-        for attempt in attempts:
-            if attempt.wanted is not None:
-                self._return(attempt, effects)
 
     def _on_slot_lost(self, event: SlotLost, now: float, effects: list[Effect]) -> None:
         """A slot that was closed, or told to retire, is not ours any more."""
@@ -380,33 +263,6 @@ class LauncherCore:
                 said = (reason, None, attempt.sent, attempt.wall_us, took)
                 self._forget(attempt)
                 self._report(Ended(self._next_seq(), attempt.key, *said, text=SLOT_LOST_TEXT), effects)
-
-    def _leave(self, attempt: Attempt, effects: list[Effect], closed: bool = False) -> None:
-        """It has ended in its slot, which goes on with what comes next."""
-        slot = attempt.slot
-        assert slot is not None
-        slot.queue.remove(attempt)
-        if closed:
-            self._requeue(list(slot.queue), effects)
-            slot.queue.clear()
-            self.used -= attempt.template.cpus
-            self.slots.remove(slot)
-            self._ahead.pop(slot.number, None)
-            return
-        if not slot.queue:
-            self._rest(slot, attempt.template.cpus, effects)
-        self._note_ahead(slot)
-
-    def _rest(self, slot: Slot, cpus: int, effects: list[Effect]) -> None:
-        self.used -= cpus
-        if not self.slots.rest(slot):
-            effects.append(Retire(slot.number))
-
-    def _note_ahead(self, slot: Slot) -> None:
-        if len(slot.queue) > 1:
-            self._ahead[slot.number] = slot
-        else:
-            self._ahead.pop(slot.number, None)
 
     # -- processes
 
@@ -436,8 +292,8 @@ class LauncherCore:
         wanted, attempt.wanted = attempt.wanted, None
         if isinstance(wanted, StopRequested):
             self._stop(attempt, wanted, now, effects)
-        elif wanted is not None and wanted != _IF_UNBEGUN:
-            self._kill(attempt, None if wanted == _KILLED else wanted, now, effects)
+        elif wanted is not None and wanted != IF_UNBEGUN:
+            self._kill(attempt, None if wanted == KILLED else wanted, now, effects)
 
     def _on_start_failed(self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]) -> None:
         if event.returned:
@@ -523,7 +379,7 @@ class LauncherCore:
         for, or its share where there is not so much. So neighbours mostly end in one slot, one after another, and what
         is reported of them is one range; to each slot one in turn would leave gaps everywhere."""
         template = self.backlog[0].template
-        takers = [slot for slot in self.slots if slot.template is template and slot.room > 0 and _goes_on(slot)]
+        takers = [slot for slot in self.slots if slot.template is template and slot.room > 0 and slot.goes_on]
         for waiting, slot in zip(range(len(takers), 0, -1), takers, strict=True):
             for _ in range(min(slot.room, ceil(len(self.backlog) / waiting))):
                 while self.backlog and self.backlog[0].phase is not Phase.BACKLOG:
@@ -532,126 +388,7 @@ class LauncherCore:
                     return
                 self._hand(slot, self.backlog.popleft(), now, effects)
 
-    def _hand(self, slot: Slot, attempt: Attempt, now: float, effects: list[Effect]) -> None:
-        attempt.phase, attempt.slot = Phase.STARTING, slot
-        slot.hand(attempt, now)
-        self._note_ahead(slot)
-        leash = attempt.template.leash
-        by = None if leash is None else cut_at(self.confirmed_at, leash)
-        effects.append(Spawn(slot.number, attempt.item, attempt.template, by))
-
-    def _do_what_is_due(self, now: float, effects: list[Effect]) -> None:
-        while self._deadlines:
-            due, key = self._deadlines[0]
-            attempt = self.attempts.get(key)
-            holds = attempt is not None and attempt.deadline == due
-            if holds and due > now:
-                break
-            heappop(self._deadlines)
-            if attempt is None or not holds:
-                continue
-            if attempt.phase is Phase.STOPPING:
-                self._kill(attempt, attempt.cause, now, effects)
-            elif attempt.phase in (Phase.KILLING, Phase.STARTING) and attempt.slot is not None:
-                effects.append(KillSlot(attempt.slot.number, key))
-            else:
-                stop = StopRequested([key], endings.TIMEOUT)
-                self._stop(attempt, stop, now, effects)
-        if self._leashes and is_out(now, self.confirmed_at, min(self._leashes)):
-            self._cut_leashes(now, effects)
-        for slot in list(self._ahead.values()):
-            if now >= slot.since + STALE:
-                slot.mean = STALE  # until there are some short ones again
-                self._clear(slot, effects)
-
-    def _cut_leashes(self, now: float, effects: list[Effect]) -> None:
-        """The scheduler is about to give these up: nothing of them may run, or start, from here on."""
-        for attempt in list(self.attempts.values()):
-            leash = attempt.template.leash
-            if leash is None or not attempt.leashed or not is_out(now, self.confirmed_at, leash):
-                continue
-            if attempt.phase is Phase.BACKLOG:
-                self._return(attempt, effects)
-                continue
-            if attempt.phase is Phase.STARTING:
-                self._want(attempt, endings.LEASE, now, effects)
-            else:
-                self._kill(attempt, endings.LEASE, now, effects)
-            self._drop_leash(attempt)
-
-    def _stop(self, attempt: Attempt, stop: StopRequested, now: float, effects: list[Effect]) -> None:
-        if attempt.phase not in (Phase.RUNNING, Phase.STOPPING):
-            return
-        grace = attempt.template.grace if stop.grace is None else stop.grace
-        if attempt.phase is Phase.RUNNING:
-            attempt.phase, attempt.cause, attempt.deadline = Phase.STOPPING, stop.reason, None
-        elif attempt.deadline is not None and now + grace >= attempt.deadline:
-            return  # a second stop may only shorten the grace
-        if grace <= 0:
-            self._kill(attempt, attempt.cause, now, effects)
-            return
-        if attempt.sent is None:
-            attempt.sent = stop.signal
-            number = self._alone_in_slot(attempt, effects)
-            effects.append(Signal(number, attempt.key, stop.signal))
-        self._set_deadline(attempt, now + grace)
-
-    def _kill(self, attempt: Attempt, cause: str | None, now: float, effects: list[Effect]) -> None:
-        if attempt.phase in (Phase.RUNNING, Phase.STOPPING):
-            attempt.phase, attempt.sent = Phase.KILLING, "SIGKILL"
-            self._set_deadline(attempt, now + DYING)
-            attempt.cause = attempt.cause or cause
-            effects.append(Kill(self._alone_in_slot(attempt, effects), attempt.key))
-
-    def _alone_in_slot(self, attempt: Attempt, effects: list[Effect]) -> int:
-        """The number of its slot, which from then on begins nothing after it: what is sent there must reach nothing
-        else."""
-        slot = attempt.slot
-        assert slot is not None
-        if len(slot.queue) > 1:
-            self._clear(slot, effects)
-        return slot.number
-
-    def _return(self, attempt: Attempt, effects: list[Effect]) -> None:
-        self._give_back(attempt, "", effects)
-
-    def _give_back(self, attempt: Attempt, why: str, effects: list[Effect]) -> None:
-        """It has not started here. `why`: what this machine lacks for it, if that is the reason."""
-        self._forget(attempt)
-        self._report(Ended(self._next_seq(), attempt.key, endings.RETURNED, text=why), effects)
-
     # -- bookkeeping
-
-    def _next_seq(self) -> int:
-        self.seq += 1
-        return self.seq
-
-    def _report(self, report: Started | Ended, effects: list[Effect]) -> None:
-        self.unacked.append(report)
-        if isinstance(report, Ended):
-            self._ended_unacked[report.key] = report.reason
-        effects.append(JournalReport(report))
-
-    def _forget(self, attempt: Attempt) -> None:
-        del self.attempts[attempt.key]
-        self._drop_leash(attempt)
-        attempt.phase = Phase.ENDED  # whatever still refers to it (the backlog) must not take it for waiting
-
-    def _drop_leash(self, attempt: Attempt) -> None:
-        leash = attempt.template.leash
-        if leash is not None and attempt.leashed:
-            attempt.leashed = False
-            self._leashes[leash] -= 1
-            if not self._leashes[leash]:
-                del self._leashes[leash]
-
-    def _set_deadline(self, attempt: Attempt, deadline: float) -> None:
-        attempt.deadline = deadline
-        heappush(self._deadlines, (deadline, attempt.key))
-        if len(self._deadlines) > 64 + 2 * len(self.attempts):
-            held = [(a.deadline, k) for k, a in self.attempts.items() if a.deadline is not None]
-            self._deadlines = held
-            heapify(held)
 
 
 def _cause_of(wanted: StopRequested | str | None) -> str | None:
@@ -659,8 +396,3 @@ def _cause_of(wanted: StopRequested | str | None) -> str | None:
     if isinstance(wanted, StopRequested):
         return wanted.reason
     return endings.LEASE if wanted == endings.LEASE else None
-
-
-def _goes_on(slot: Slot) -> bool:
-    """Whether it does what it was handed in order, without anybody to stop what it runs."""
-    return bool(slot.queue) and slot.queue[0].phase in (Phase.STARTING, Phase.RUNNING) and not slot.queue[0].wanted

@@ -1,4 +1,4 @@
-"""Which slot runs what: the launcher core's picture of its slots.
+"""Attempts, and which slot runs which: the launcher core's picture of its slots.
 
 A *slot* is a small process that runs one attempt after another. What an attempt holds, its slot holds: its millicpus
 are free when the slot has nothing left to do. Where attempts are short, a slot is handed some in advance, so that it
@@ -9,13 +9,10 @@ a slot has at one time is of one template, so what comes next needs just what it
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
-from cluster.domain.launcher.messages import Template
-
-if TYPE_CHECKING:
-    from cluster.domain.launcher.core import Attempt
+from cluster.domain.launcher.messages import Item, StopRequested, Template
 
 AHEAD = 0.060  # seconds of work in advance; three times what the launcher waits for company before it reports
 MOST_AHEAD = 100  # attempts in advance; a slot's queue in the kernel takes about twice as many
@@ -34,6 +31,52 @@ def user_of(template: Template) -> User:
     return template.uid, template.gid
 
 
+class Phase(Enum):
+    BACKLOG = "backlog"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    ENDED = "ended"
+
+
+class IllegalEvent(RuntimeError):
+    """Our bug, not the user's: an event that cannot happen in this phase. Nothing was changed."""
+
+    def __init__(self, key: str, phase: str, event: str) -> None:
+        super().__init__(f"attempt {key} is {phase}: {event} cannot happen there")
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """An attempt that is held here. `deadline`: boot clock of what comes next by itself (timeout or end of grace).
+    `slot`: who has been handed it. `wanted`: what is to be done about it once its slot has given it back, or has
+    started it: a stop, or to kill it for that cause.
+    """
+
+    item: Item
+    template: Template
+    phase: Phase = Phase.BACKLOG
+    slot: "Slot | None" = None
+    pid: int = 0
+    wall_us: int = 0
+    deadline: float | None = None
+    cause: str | None = None
+    sent: str | None = None
+    leashed: bool = False
+    stillborn: int = 0  # slots that died before they could begin it
+    wanted: StopRequested | str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.item.key
+
+
+STARTED_PHASES = (Phase.RUNNING, Phase.STOPPING, Phase.KILLING)
+IF_UNBEGUN = "recall"  # `wanted` of what is to go back unless it has begun
+KILLED = "killed"  # `wanted` of what is to be killed without a cause of ours: the launcher is told to quit
+
+
 @dataclass(slots=True, eq=False)
 class Slot:
     """`queue`: what it was handed and has not ended; the first is begun, or about to be. `since`: boot clock of the
@@ -43,13 +86,13 @@ class Slot:
     number: int
     user: User
     template: Template | None = None
-    queue: "deque[Attempt]" = field(default_factory=deque)
+    queue: deque[Attempt] = field(default_factory=deque)
     since: float = 0.0
     mean: float | None = None
     most: int = MOST_AHEAD + 1
     clearing: bool = False
 
-    def hand(self, attempt: "Attempt", now: float) -> None:
+    def hand(self, attempt: Attempt, now: float) -> None:
         if self.template is not attempt.template:
             self.template, self.mean = attempt.template, None
         if not self.queue:
@@ -60,6 +103,11 @@ class Slot:
         """An attempt of its present template took so long."""
         self.since = now
         self.mean = seconds if self.mean is None else self.mean + _RECENT * (seconds - self.mean)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it does what it was handed in order, without anybody to stop what it runs."""
+        return bool(self.queue) and self.queue[0].phase in (Phase.STARTING, Phase.RUNNING) and not self.queue[0].wanted
 
     @property
     def room(self) -> int:
