@@ -11,6 +11,7 @@ import click
 
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import DURATION, as_json, connection, quiet, yes
+from cluster.cli.render import USUAL_LIMIT
 from cluster.client.types import Job, Task
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration, format_size
@@ -55,7 +56,9 @@ def job(ctx: click.Context, as_json: bool, quiet: bool) -> None:
 @click.command("list")
 @click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only jobs in this state.")
-@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="At most so many; 0: all.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=USUAL_LIMIT, show_default=True, help="At most so many; 0: all."
+)
 @as_json
 @quiet
 @connection
@@ -65,26 +68,14 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     from cluster.cli.connection import client
-    from cluster.cli.render import JOB_HEADS, job_json, job_row, print_json
-    from cluster.cli.table import print_table
+    from cluster.cli.render import print_jobs
 
     async def work() -> tuple[Job, ...]:
         async with client(ctx) as cluster:
             wanted = [TaskState[word.upper()] for word in states]
             return await cluster.list(*selectors, states=wanted, limit=limit + 1 if limit else 0)
 
-    jobs = asyncio.run(work())
-    more = bool(limit) and len(jobs) > limit
-    jobs = jobs[:limit] if limit else jobs
-    now = time.time()
-    if as_json:
-        print_json([job_json(job) for job in jobs])
-    elif quiet:
-        print("".join(f"{job.number}\n" for job in jobs), end="")
-    else:
-        print_table(JOB_HEADS, [job_row(job, now) for job in jobs])
-    if more:
-        print(f"cluster: these are the newest {limit}; --limit 0 lists all", file=sys.stderr)
+    print_jobs(asyncio.run(work()), limit, as_json=as_json, quiet=quiet)
 
 
 @click.command("show")

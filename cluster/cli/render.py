@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.cli.json_text import json_text
+from cluster.cli.table import print_table
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.job import endings
@@ -89,6 +90,7 @@ def why_of(job: Job, detail: str = "") -> str:
     return "" if words in ("", endings.OK, job.state.word) else f" ({words})"
 
 
+USUAL_LIMIT = 100  # jobs that are listed where nobody says how many
 JOB_HEADS = ("JOB", "STATE", "REASON", "SUBMITTED", "TOOK", "NAME", "COMMAND")
 
 
@@ -103,6 +105,22 @@ def job_row(job: Job, now: float) -> Sequence[str]:
         job.spec.name,
         command_of(job.spec),
     )
+
+
+def print_jobs(jobs: Sequence[Job], limit: int, *, as_json: bool, quiet: bool) -> None:
+    """A list of jobs, at most `limit` of them; 0: all. One more than that tells that there are more."""
+    more = bool(limit) and len(jobs) > limit
+    jobs = jobs[:limit] if limit else jobs
+    if as_json:
+        print_json([job_json(job) for job in jobs])
+    elif quiet:
+        print("".join(f"{job.number}\n" for job in jobs), end="")
+    else:
+        now = time.time()
+        print_table(JOB_HEADS, [job_row(job, now) for job in jobs])
+    sys.stdout.flush()
+    if more:
+        print(f"cluster: these are the newest {limit}; --limit 0 lists all", file=sys.stderr)
 
 
 def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:

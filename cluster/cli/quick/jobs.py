@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -10,14 +9,11 @@ from typing import Any
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.quick.nearby import Nearby
 from cluster.cli.quick.options import JSON, QUIET, Values, of_job, of_list, whole_number
-from cluster.cli.render import JOB_HEADS, job_json, job_row, print_json
-from cluster.cli.table import print_table
+from cluster.cli.render import USUAL_LIMIT, job_json, print_jobs, print_json
 from cluster.client.job_fields import counts_of, job_fields
 from cluster.client.local import Elsewhere, ask
 from cluster.domain.job.states import COUNTED, ENDED, TaskState
 from cluster.rpc.quick_messages import message_class
-
-USUAL_LIMIT = 100  # jobs that are listed where nobody says how many
 
 
 def list_jobs(words: Sequence[str]) -> None:
@@ -25,18 +21,7 @@ def list_jobs(words: Sequence[str]) -> None:
     options, selectors = of_list(words, {**QUIET, **JSON, "--limit": ("limit", whole_number)})
     limit = options.get("limit", USUAL_LIMIT)
     jobs = [shown(message) for message in _listed(Nearby().socket, selectors, limit + 1 if limit else 0)]
-    more = bool(limit) and len(jobs) > limit
-    jobs = jobs[:limit] if limit else jobs
-    if options.get("as_json"):
-        print_json([job_json(job) for job in jobs])
-    elif options.get("quiet"):
-        print("".join(f"{job.number}\n" for job in jobs), end="")
-    else:
-        now = time.time()
-        print_table(JOB_HEADS, [job_row(job, now) for job in jobs])
-    sys.stdout.flush()
-    if more:
-        print(f"cluster: these are the newest {limit}; --limit 0 lists all", file=sys.stderr)
+    print_jobs(jobs, limit, as_json=options.get("as_json", False), quiet=options.get("quiet", False))
 
 
 def _listed(socket: str, selectors: Sequence[str], limit: int) -> list[Any]:
