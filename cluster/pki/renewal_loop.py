@@ -23,8 +23,8 @@ async def keep_renewed(
     nap: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Renews, for ever, what is present when it is due or not valid (this machine slept, or its clock was set), and
-    uses     that from then on. Tries again after a ClusterError of `renew`. `nap` waits so many seconds, or less: then
-    it is     looked again."""
+    uses that from then on. Tries again after a ClusterError of `renew`. `nap` waits so many seconds, or less: then it
+    is looked again."""
     fraction = _drawn()
     while True:
         credentials, now = present(), time.time()

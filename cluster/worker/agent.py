@@ -4,8 +4,8 @@
     effects = core.turn(events, now)
     do them, in order
 
-All that effects ask for is quick (a message queued, a small file of the worker's own written), so they are done right
-in the loop. What belongs to attempts is looked at in lanes, before the core hears of it.
+All that effects ask for is quick (a message queued, work begun in a thread), so they are done right in the loop. What
+belongs to attempts is looked at in lanes, before the core hears of it.
 """
 
 import asyncio
@@ -77,7 +77,6 @@ class Agent:
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
     link: LauncherLink = field(init=False)
     _ack: int | None = field(default=None, init=False)  # that the launcher may forget, once own jobs are on disk
-    _session: SchedulerLink = field(init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
     _stopping_jobs: bool = field(default=False, init=False)
     _room: RoomWatch = field(init=False)
