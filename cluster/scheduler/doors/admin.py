@@ -1,10 +1,11 @@
 """The doors for admins: the `Tokens`, `Users` and `Workers` services."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
-from cluster.scheduler.operations.members import MemberView
+from cluster.scheduler.operations.members import MemberView, Revocation
 from cluster.scheduler.operations.tokens import TokenOperations, TokenView
 from cluster.scheduler.operations.users import UserOperations, UserView
 from cluster.scheduler.operations.workers import WorkerOperations
@@ -31,13 +32,7 @@ class TokensDoor(admin_pb2_grpc.TokensServicer):
         self, request: admin_pb2.RevokeTokenRequest, context: Context
     ) -> admin_pb2.RevokeTokenResponse:
         done = await self._tokens.revoke(current_caller(), request.id, request.and_joined, request.keep_jobs)
-        return admin_pb2.RevokeTokenResponse(
-            expelled=_members(done.expelled),
-            cancelled=done.cancelled,
-            tokens=done.tokens,
-            joined=_members(done.joined),
-            joined_total=done.joined_total,
-        )
+        return admin_pb2.RevokeTokenResponse(**_fields(done))
 
 
 class UsersDoor(admin_pb2_grpc.UsersServicer):
@@ -50,13 +45,7 @@ class UsersDoor(admin_pb2_grpc.UsersServicer):
 
     async def RevokeUser(self, request: admin_pb2.RevokeUserRequest, context: Context) -> admin_pb2.RevokeUserResponse:
         done = await self._users.revoke(current_caller(), request.name, request.and_joined, request.keep_jobs)
-        return admin_pb2.RevokeUserResponse(
-            cancelled=done.cancelled,
-            expelled=_members(done.expelled),
-            tokens=done.tokens,
-            joined=_members(done.joined),
-            joined_total=done.joined_total,
-        )
+        return admin_pb2.RevokeUserResponse(**_fields(done))
 
 
 class WorkersDoor(admin_pb2_grpc.WorkersServicer):
@@ -97,6 +86,11 @@ def _user(user: UserView) -> admin_pb2.User:
         revoked_at=record.revoked or 0.0,
         joined=user.joined,
     )
+
+
+def _fields(done: Revocation) -> dict[str, Any]:
+    """Of the answer, which is the same for a token and a user."""
+    return done._asdict() | {"expelled": _members(done.expelled), "joined": _members(done.joined)}
 
 
 def _members(members: Iterable[MemberView]) -> list[admin_pb2.Member]:
