@@ -1,5 +1,6 @@
 """Background processes: started so that they outlive us, told apart from whoever has their number later, waited for."""
 
+import errno
 import os
 import select
 import shutil
@@ -117,9 +118,8 @@ def _end(child: "subprocess.Popen[bytes]") -> int | None:
 
 def stop(process: Process, patience: float) -> bool:
     """SIGTERM, and waits for its end; False when it goes on after `patience` seconds."""
-    try:
-        pidfd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
+    pidfd = _pidfd(process)
+    if pidfd is None:
         return True
     try:
         if not is_alive(process):
@@ -134,14 +134,23 @@ def stop(process: Process, patience: float) -> bool:
 
 def wait_for_end(process: Process, patience: float) -> bool:
     """Waits for its end; False when it goes on after `patience` seconds."""
-    try:
-        pidfd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
+    pidfd = _pidfd(process)
+    if pidfd is None:
         return True
     try:
         return not is_alive(process) or _wait(pidfd, patience)
     finally:
         os.close(pidfd)
+
+
+def _pidfd(process: Process) -> int | None:
+    """None: no process has its number, which may be a thread's by now (EINVAL, or ENOENT since Linux 6.9)."""
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError as error:
+        if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+            return None
+        raise
 
 
 def _wait(fd: int, patience: float) -> bool:

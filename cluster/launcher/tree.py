@@ -26,6 +26,8 @@ LONGEST_DEATH = 10.0  # seconds to wait for all killed processes that are not ou
 # What says that a process is gone or hidden. Anything else (no descriptor or memory left for us) says nothing about it:
 # taken for gone, it would run on after its lease. Then this launcher ends, and its watchdog kills all there is.
 _OUT_OF_SIGHT = (FileNotFoundError, ProcessLookupError, PermissionError)
+# What pidfd_open says of a number that no process has, or that a thread has by now: EINVAL, or ENOENT since Linux 6.9.
+_NO_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
 
 
 class ProcessStat(NamedTuple):
@@ -92,9 +94,9 @@ def send(process: ProcessStat, number: int) -> bool:
     """Signal exactly this process. False when it may not be signalled; True when it was, or is gone."""
     try:
         fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return True
     except OSError as e:
+        if e.errno in _NO_PROCESS:
+            return True
         if e.errno != errno.ENOSYS:  # before Linux 5.3 there is no pidfd: accept the tiny race
             raise
         fd = -1

@@ -5,12 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from cluster.cli import processes
 from cluster.launcher import tree
 from cluster.launcher.tree import ProcessStat
 from tests.faults import no_descriptor_left
@@ -73,6 +75,26 @@ def test_a_pid_that_was_used_again_is_not_signalled(sleeper: "subprocess.Popen[b
     assert sleeper.poll() is None
     assert tree.send(process, signal.SIGKILL)
     assert sleeper.wait() == -signal.SIGKILL
+
+
+def test_a_number_that_is_a_threads_by_now_is_nobody_to_be_signalled() -> None:
+    """It looks like a process in /proc, and pidfd_open has an error of its own for it, which would end a launcher."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        assert thread.native_id
+        found = tree.read_process(thread.native_id)
+        assert found
+        assert tree.send(found, signal.SIGCONT)
+        process = processes.find(thread.native_id)
+        assert process
+        assert processes.stop(process, 0.0)
+        assert processes.wait_for_end(process, 0.0)
+        assert thread.is_alive()
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(("early", "killed"), [(0, 1), (tree.LATEST_START - 1, 1), (tree.LATEST_START + 1, 0), (-1, 0)])
