@@ -37,6 +37,7 @@ _DEFAULT_SIGNALS = (
     signal.SIGIO,
 )
 _OWN = ("CLUSTER_ATTEMPT", "CLUSTER_TASK", "CLUSTER_LINE")  # variables that differ between attempts of a template
+PATH_SHOWN = 60  # characters of a PATH that an error tells
 NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimit -u, pids.max, kernel.pid_max)"
 # What says that this machine lacks something, or fails, when an attempt's files are made; no command is at fault then.
 _LACKING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -245,7 +246,9 @@ class Spawner:
                 if os.path.isabs(file):
                     self._program = encoded(file)
                 return encoded(file)
-        raise CannotStart(f"cannot start {quoted(name)}: not found in PATH {quoted(self._path)}", NOT_FOUND)
+        hint = "" if len(name.split()) < 2 else "; give the words apart, or use sh -c '...'"
+        text = f"cannot start {quoted(name)}: not found in PATH {quoted(self._path, PATH_SHOWN)}{hint}"
+        raise CannotStart(text, NOT_FOUND)
 
 
 def _or_unchanged(id_: int | None) -> int:
