@@ -150,7 +150,21 @@ def test_a_name_that_could_not_be_selected_by_is_refused(name: str) -> None:
         check_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "nightly", "build 5", "5a", "v1.2", "lasting"])
+@pytest.mark.parametrize(
+    ("name", "meaning"),
+    [
+        ("a.5", "tasks 5 of 'a'"),
+        ("v1.2", "tasks 2 of 'v1'"),
+        ("a.1-10", "tasks 1-10 of 'a'"),
+        ("a#2", "attempt 2 of 'a'"),
+    ],
+)
+def test_a_name_that_also_selects_tasks_of_another_name_is_refused_with_that_reason(name: str, meaning: str) -> None:
+    with pytest.raises(InvalidInput, match=meaning):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "nightly", "build 5", "5a", "v1.2b", "v1.", "run.sh", "a#b", "lasting"])
 def test_other_names_select_their_job(name: str) -> None:
     check_name(name)
     assert not name or parse_selector(name) == Selector(SelectorKind.NAME, name)

@@ -6,7 +6,7 @@
     5.17#2   an attempt of a task       5#2                   where the job has but one
 
 Tasks may follow `last`, a UUID and a name as well (`last.3`, `sweep.23`). A number is always a job's number, never a
-name; and a job whose whole name is `sweep.23` is meant before a task of one called `sweep`.
+name. No job can be called `sweep.23`; one that is stored with such a name is meant before a task of one called `sweep`.
 """
 
 import re
@@ -138,6 +138,12 @@ def check_name(name: str) -> None:
         raise InvalidInput(f"a job's name of {len(name)} characters: the limit is {MAX_NAME}")
     if name and (name != name.strip() or name == "all" or _WITH_TASKS.fullmatch(name)):
         raise InvalidInput(f"a job cannot be called {name!r}: as a selector that means something else")
+    match = _NAME_WITH_TASKS.fullmatch(name)
+    if match and (match[2] or match[3]):
+        what = f"tasks {match[2]}" if match[2] else f"attempt {match[3]}"
+        raise InvalidInput(
+            f"a job cannot be called {name!r}: as a selector that means {what} of {match[1]!r}; use - or _ there"
+        )
 
 
 def resolve(selector: Selector, jobs: Directory) -> list[Target]:
