@@ -150,7 +150,7 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
             str(task.attempt or "-"),
             task.worker_name or task.worker_id or "-",
             took(task.started_at, task.ended_at, now),
-            format_duration(task.cpu_seconds) if task.state.ended else "-",
+            format_duration(task.cpu_seconds) if task.cpu_seconds else "-",
             format_size(task.peak_memory) if task.peak_memory else "-",
             *([] if task.line is None else [os.fsdecode(task.line)]),
         )

@@ -162,8 +162,8 @@ def task_json(task: Task, spec: JobSpec) -> dict[str, Any]:
         "worker": task.worker_name or None,
         "started_at": iso(task.started_at),
         "ended_at": iso(task.ended_at),
-        "cpu_seconds": task.cpu_seconds,
-        "peak_memory_bytes": task.peak_memory,
+        "cpu_seconds": task.cpu_seconds or None,  # null: not measured, as of a task that has not ended or was lost
+        "peak_memory_bytes": task.peak_memory or None,  # null: also where it took too little to be told from ours
     }
 
 

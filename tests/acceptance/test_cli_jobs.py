@@ -73,6 +73,14 @@ def test_show_tells_how_each_task_ended(cluster: Command) -> None:
     assert people.err == ""
 
 
+def test_what_was_not_measured_is_null(cluster: Command) -> None:
+    number = submit(cluster, "--", "/no/such/program")
+    cluster("job", "wait", number)
+    (task,) = cluster.ok("job", "show", number, "--json").json["task_details"]
+    assert (task["cpu_seconds"], task["peak_memory_bytes"]) == (None, None)
+    assert "\t-\t-\n" in cluster.ok("job", "show", number).text
+
+
 def test_show_says_when_there_are_more_tasks_than_it_shows(cluster: Command) -> None:
     number = submit(cluster, "--array", "1-5", "--", "true")
     cluster.ok("job", "wait", number)
