@@ -39,7 +39,13 @@ COMMANDS = {
     "version": ("cluster.cli.help:version_command", "Print the version."),
 }
 
-VERBS_OF_JOBS = {"submit", "list", "show", "logs", "wait", "cancel"}  # that are no commands here
+# Words that are no commands here, though people type them, and the commands that they mean.
+MEANT = {verb: f"job {verb}" for verb in ("submit", "list", "show", "logs", "wait", "cancel")} | {
+    **dict.fromkeys(("ps", "ls", "jobs", "queue"), "job list"),
+    **dict.fromkeys(("kill", "stop"), "job cancel"),
+    **dict.fromkeys(("nodes", "workers"), "worker list"),
+    **{"exec": "run", "info": "status", "tokens": "token list", "users": "user list"},
+}
 
 WELCOME = """cluster turns Linux machines into one secure computer for running commands.
 
@@ -59,8 +65,8 @@ class Root(LazyGroup):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Who types `cluster logs 5` hears where that is."""
-        if args[0] in VERBS_OF_JOBS:
-            raise click.UsageError(f"No such command {args[0]!r}, did you mean `cluster job {args[0]}`?", ctx)
+        if meant := MEANT.get(args[0]):
+            raise click.UsageError(f"No such command {args[0]!r}, did you mean `cluster {meant}`?", ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

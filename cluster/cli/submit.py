@@ -15,7 +15,7 @@ from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES
 from cluster.domain.job.options import Option
-from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.domain.job.spec import OPTIONS, JobSpec, wrong_variable_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -156,6 +156,8 @@ def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if equals:
         return name, value
+    if wrong := wrong_variable_name(name):
+        raise InvalidInput(f"--env: {wrong}")
     if name not in os.environ:
         raise InvalidInput(f"--env {name}: there is no such variable here; give one with --env {name}=VALUE")
     return name, os.environ[name]

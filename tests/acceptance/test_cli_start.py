@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import click
 import pytest
 
 from cluster.cli import jobs, main
@@ -45,7 +46,19 @@ def test_the_version_is_one_line(command: Command) -> None:
 
 
 def test_the_verbs_of_jobs_are_known_without_loading_them() -> None:
-    assert set(jobs.COMMANDS) - set(main.COMMANDS) == main.VERBS_OF_JOBS
+    verbs = set(jobs.COMMANDS) - set(main.COMMANDS)
+    assert {verb: f"job {verb}" for verb in verbs}.items() <= main.MEANT.items()
+
+
+def test_what_people_type_for_a_command_is_none_and_means_one() -> None:
+    assert not set(main.MEANT) & set(main.COMMANDS)
+    for meant in main.MEANT.values():
+        command: click.Command = main.cli
+        for name in meant.split():
+            assert isinstance(command, click.Group)
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, meant
+            command = found
 
 
 def test_help_may_be_a_word(command: Command) -> None:

@@ -43,10 +43,17 @@ def _wrong_script(script: str) -> str:
     return "it leaves the worker's scripts folder: give a path inside it, without '..'" if leaves else ""
 
 
+def wrong_variable_name(name: str) -> str:
+    """What keeps it from being the name of an environment variable, and what to do; empty: nothing."""
+    if not name or "=" in name or any(char.isspace() for char in name):
+        return f"{name!r} is not a name of an environment variable: use NAME=VALUE, with no space in NAME"
+    return ""
+
+
 def _wrong_variables(env: tuple[tuple[str, str], ...]) -> str:
     for name, _ in env:
-        if not name or "=" in name or any(char.isspace() for char in name):
-            return f"{name!r} is not a name of an environment variable: use NAME=VALUE, without spaces"
+        if wrong := wrong_variable_name(name):
+            return wrong
         if name in OWN_VARIABLES:
             return f"the variable {name} tells each task who it is, and cannot be given: use another name"
     return ""
