@@ -92,9 +92,15 @@ class Scenario:
             assert self.world.now < deadline, f"no end after {PATIENCE} s without faults: {self._unfinished()}"
             self.world.run(self.world.now + 20.0)
         self.world.run(self.world.now + QUIET)
-        while self.world.now < deadline and not all(m.agent and m.agent.core.connected for m in self.machines):
-            self.world.run(self.world.now + 20.0)  # a copy waits until the first one has been silent for a lease
+        while self.world.now < deadline and not self._is_quiet():
+            self.world.run(self.world.now + 20.0)
         self._check_nothing_is_left()
+
+    def _is_quiet(self) -> bool:
+        """All are connected: a copy waits until the first one has been silent for a lease. And nothing is on its way to
+        the scheduler's disk: a commit that began when that was frozen may hang for longer than QUIET."""
+        connected = all(m.agent and m.agent.core.connected for m in self.machines)
+        return connected and self.scheduler.present is not None and not self.scheduler.present.pipeline.committing
 
     # ── users ───────────────────────────────────────────────────────────────────────────────────────────────────
 
