@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cluster.client.types import Job
 from cluster.domain.base.quantities import format_duration
+from cluster.domain.job.states import TaskState
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -35,12 +36,15 @@ def progress() -> Progress:
     return Bar() if sys.stderr.isatty() else Lines()
 
 
+_NAMED = (TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED)  # beside how many have ended
+
+
 def summary(jobs: Sequence[Job]) -> str:
     """`3 running, 10/100 ended, 1 failed`."""
     total = sum(job.counts.total for job in jobs)
     ended = sum(job.counts.ended for job in jobs)
-    others = {word: sum(getattr(job.counts, word) for job in jobs) for word in ("running", "failed", "cancelled")}
-    return ", ".join([f"{ended}/{total} ended", *(f"{count} {word}" for word, count in others.items() if count)])
+    others = [(sum(job.counts.of(state) for job in jobs), state.word) for state in _NAMED]
+    return ", ".join([f"{ended}/{total} ended", *(f"{count} {word}" for count, word in others if count)])
 
 
 class Lines:

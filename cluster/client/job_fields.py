@@ -3,22 +3,41 @@ too fast to make them."""
 
 import os
 import time
-from typing import Any
+from collections import namedtuple
+from typing import Any, cast
 
-from cluster.domain.job.states import COUNTED
+from cluster.domain.job.states import COUNTED, ENDED, TaskState
+
+# Its fields are the states that there are: what checks types cannot know them.
+_Fields: Any = cast(Any, namedtuple)("_Fields", [state.word for state in COUNTED], defaults=[0] * len(COUNTED))
+
+
+class Counts(_Fields):  # type: ignore[misc]
+    """How many tasks of a job are in each state, by its word: `counts.failed`; 0 where nothing is given."""
+
+    __slots__ = ()
+
+    @property
+    def ended(self) -> int:
+        return sum(map(self.of, ENDED))
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+    def of(self, state: TaskState) -> int:
+        """How many are in that one."""
+        count: int = getattr(self, state.word)
+        return count
 
 
 def job_fields(message: Any) -> dict[str, Any]:
-    """Those of client.types.Job that are numbers and texts."""
+    """Those of client.types.Job that are numbers and texts, and its counts."""
     names = ("number", "id", "owner", "reason", "submitted_at", "started_at", "ended_at", "exit_code")
     others = ("no_worker_can", "part", "cancelled_by", "cancel_reason")
     fields = {name: getattr(message, name) for name in (*names, *others)}
-    return fields | {"pending_because": tuple(message.pending_because)}
-
-
-def counts_of(message: Any) -> dict[str, int]:
-    """How many tasks are in each state."""
-    return {state.word: getattr(message.counts, state.word) for state in COUNTED}
+    counts = Counts(*(getattr(message.counts, state.word) for state in COUNTED))
+    return fields | {"pending_because": tuple(message.pending_because), "counts": counts}
 
 
 def new_job_id() -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.client.backend import WantedOutput
-from cluster.client.job_fields import counts_of, job_fields
-from cluster.client.types import Counts, Job, Member, RevocationResult, Task, Token, User, Worker
+from cluster.client.job_fields import job_fields
+from cluster.client.types import Job, Member, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -56,12 +56,7 @@ def output_fields(wanted: WantedOutput) -> dict[str, Any]:
 
 
 def job_of(message: job_pb2.Job) -> Job:
-    return Job(
-        spec=spec_from_proto(message.spec),
-        state=TaskState(message.state),
-        counts=Counts(**counts_of(message)),
-        **job_fields(message),
-    )
+    return Job(spec=spec_from_proto(message.spec), state=TaskState(message.state), **job_fields(message))
 
 
 def task_of(message: job_pb2.Task) -> Task:

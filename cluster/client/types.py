@@ -2,35 +2,10 @@
 
 from dataclasses import dataclass
 
+from cluster.client.job_fields import Counts
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.states import COUNTED, ENDED, TaskState
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.worker_record import WorkerState
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many tasks of a job are in each state."""
-
-    ready: int = 0
-    assigned: int = 0
-    running: int = 0
-    backoff: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    cancelled: int = 0
-
-    @property
-    def ended(self) -> int:
-        return sum(self.of(state) for state in ENDED)
-
-    @property
-    def total(self) -> int:
-        return sum(map(self.of, COUNTED))
-
-    def of(self, state: TaskState) -> int:
-        """How many are in that one."""
-        count: int = getattr(self, state.word)
-        return count
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.states import ENDED, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView, WhyNot, job_view
@@ -164,8 +164,10 @@ async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[s
     exit code. Where more than MOST_ENDS did not, what is said of the whole job."""
 
     def abnormal(job: Job) -> tuple[IntervalSet, str, int]:
-        those = job.sets[TaskState.FAILED].intersection(part)
-        those.update(job.sets[TaskState.CANCELLED].intersection(part))
+        those = IntervalSet()
+        for state in ENDED:
+            if state is not TaskState.SUCCEEDED:
+                those.update(job.sets[state].intersection(part))
         return those, job.reason, job.exit_code
 
     those, reason, code = await JobReader(driver, number).read(abnormal)

@@ -14,13 +14,13 @@ from dataclasses import fields
 
 from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.records import PACKED, Held, OkEnds, TaskEnd
+from cluster.domain.job.records import PACKED, Flat, Held, OkEnds, TaskEnd
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
 
 Env = tuple[tuple[str, str], ...]
 
 _HELD = struct.Struct("<HII")  # bytes of the worker's id, attempt, bounds that follow
-_ATTEMPT = struct.Struct("<II")  # attempt, bounds that follow
+_NUMBERED = struct.Struct("<II")  # number, bounds that follow
 _OK = struct.Struct(PACKED)
 _BOUND_BYTES = 4
 
@@ -32,7 +32,7 @@ def pack_set(flat: Iterable[int]) -> bytes:
     return bounds.tobytes()
 
 
-def unpack_set(data: bytes) -> tuple[int, ...]:
+def unpack_set(data: bytes) -> Flat:
     bounds = array("I", data)
     if sys.byteorder == "big":
         bounds.byteswap()
@@ -58,19 +58,20 @@ def unpack_held(data: bytes) -> tuple[Held, ...]:
     return tuple(held)
 
 
-def pack_attempts(attempts: Iterable[tuple[int, tuple[int, ...]]]) -> bytes:
-    return b"".join(_ATTEMPT.pack(attempt, len(flat)) + pack_set(flat) for attempt, flat in attempts)
+def pack_numbered(sets: Iterable[tuple[int, Flat]]) -> bytes:
+    """Sets that each have a number: of a state, or of an attempt."""
+    return b"".join(_NUMBERED.pack(number, len(flat)) + pack_set(flat) for number, flat in sets)
 
 
-def unpack_attempts(data: bytes) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    attempts, at = [], 0
+def unpack_numbered(data: bytes) -> tuple[tuple[int, Flat], ...]:
+    sets, at = [], 0
     while at < len(data):
-        attempt, bounds = _ATTEMPT.unpack_from(data, at)
-        at += _ATTEMPT.size
+        number, bounds = _NUMBERED.unpack_from(data, at)
+        at += _NUMBERED.size
         end = at + bounds * _BOUND_BYTES
-        attempts.append((attempt, unpack_set(data[at:end])))
+        sets.append((number, unpack_set(data[at:end])))
         at = end
-    return tuple(attempts)
+    return tuple(sets)
 
 
 # These can be megabytes, and lists need neither: they are kept apart.

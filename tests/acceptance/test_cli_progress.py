@@ -3,7 +3,8 @@
 import pytest
 
 from cluster.cli.progress import PLAIN_INTERVAL, Bar, Lines
-from cluster.client.types import Counts, Job
+from cluster.client.job_fields import Counts
+from cluster.client.types import Job
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 

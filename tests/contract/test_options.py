@@ -5,16 +5,13 @@ test here says which. The last test adds a made-up one to a copy of the program.
 """
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from cluster.cli import submit
 from cluster.cli.render import job_json, options_shown
@@ -30,8 +27,8 @@ from cluster.domain.session.spec_memory import weigh
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.store.packing import pack_env, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
+from tests.contract.program_copy import ProgramCopy
 
-ROOT = Path(__file__).parents[2]
 # Another value than the default, of each kind; and as a line of the command line.
 VALUES: dict[kinds.OptionKind, Any] = {
     kinds.ARRAY: (ArraySegment(1, 9, 2),),
@@ -182,7 +179,7 @@ FIELD = """    niceness: int = option(COUNT, "Run it so nicely.", default=0, bou
         LIMIT, "Wait so long.", default=0.0, bounds=(0, 9), scope=Scope.SCHEDULER, alone="needs a scheduler: it is day"
     )
 """
-# The two lines in job.proto, as protoc compiles them; and the field of the template that the launcher would act on.
+# Two lines of JobSpec in job.proto, as protoc compiles them; and the field of the template that the launcher acts on.
 LINES_OF_PROTO = {"niceness": 13, "after_hours": 1}  # uint32, double: numbers of FieldDescriptorProto.Type
 OF_TEMPLATE = "    niceness: int = 0\n"
 
@@ -227,14 +224,11 @@ print(json.dumps({
 
 @pytest.mark.slow
 def test_a_new_option_is_its_field_and_its_line(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "cluster", tmp_path / "cluster", ignore=shutil.ignore_patterns("__pycache__"))
-    insert(tmp_path / "cluster/domain/job/spec.py", "\n    numbering: Numbering", FIELD)
-    insert(tmp_path / "cluster/domain/launcher/messages.py", "\n\nclass Item(", OF_TEMPLATE)
-    compile_in(tmp_path / "cluster/v1/job_pb2.py")
-    environ = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-c", USE], env=environ, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
+    copy = ProgramCopy(tmp_path)
+    copy.insert("domain/job/spec.py", "\n    numbering: Numbering", FIELD)
+    copy.insert("domain/launcher/messages.py", "\n\nclass Item(", OF_TEMPLATE)
+    copy.change_job_proto(add_lines)
+    assert copy.run(USE) == {
         "python": True,
         "wire": True,
         "store": True,
@@ -246,22 +240,8 @@ def test_a_new_option_is_its_field_and_its_line(tmp_path: Path) -> None:
     }
 
 
-def insert(path: Path, before: str, lines: str) -> None:
-    text = path.read_text()
-    assert text.count(before) == 1, f"{path} is not as this test thinks"
-    path.write_text(text.replace(before, lines + before))
-
-
-def compile_in(path: Path) -> None:
-    """What protoc would make of two more lines in message JobSpec."""
-    from google.protobuf import descriptor_pb2
-
-    file = descriptor_pb2.FileDescriptorProto.FromString(job_pb2.DESCRIPTOR.serialized_pb)
+def add_lines(file: FileDescriptorProto) -> None:
     (message,) = [each for each in file.message_type if each.name == "JobSpec"]
     for name, kind in LINES_OF_PROTO.items():
         number = max(field.number for field in message.field) + 1
         message.field.add(name=name, number=number, type=kind, label=1)
-    lines = path.read_text().splitlines()
-    (at,) = [n for n, line in enumerate(lines) if line.startswith("DESCRIPTOR = ")]
-    lines[at] = f"DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile({file.SerializeToString()!r})"
-    path.write_text("\n".join(lines))

@@ -10,6 +10,7 @@ import pytest
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import (
     PACKED,
+    Flat,
     Held,
     JobChunk,
     JobEnded,
@@ -19,6 +20,7 @@ from cluster.domain.job.records import (
     OkEnds,
     SmallOutput,
     TaskEnd,
+    TaskSets,
 )
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -67,17 +69,15 @@ def job(number: int, spec: JobSpec = SPEC) -> JobRecord:
     return JobRecord(number, f"id-{number}", "ann", spec, 1000.5)
 
 
-def progress(number: int, **changes: object) -> JobProgress:
-    fields: dict[str, object] = {
-        "ready": (0, 3, 7, 500),
-        "backoff": (),
-        "succeeded": (3, 5),
-        "failed": (5, 6),
-        "cancelled": (),
-        "held": (),
-        "attempts": (),
-    }
-    return JobProgress(number, **(fields | changes))  # type: ignore[arg-type]
+STATES: tuple[tuple[TaskState, Flat], ...] = (
+    (TaskState.READY, (0, 3, 7, 500)),
+    (TaskState.SUCCEEDED, (3, 5)),
+    (TaskState.FAILED, (5, 6)),
+)
+
+
+def progress(number: int, exit_code: int = 0) -> JobProgress:
+    return JobProgress(number, TaskSets(STATES), exit_code=exit_code)
 
 
 def end(index: int, attempt: int = 1, reason: str = "exit:3") -> TaskEnd:
@@ -92,13 +92,15 @@ def ok(first: int, count: int, job_number: int = 1) -> OkEnds:
 def test_all_records_survive_a_restart(open_store: Opener) -> None:
     store = open_store()
     assert store.load().jobs == []
-    state = progress(
-        1,
-        backoff=(8, 9),
-        cancelled=(9, 10),
+    sets = TaskSets(
+        states=(*STATES, (TaskState.CANCELLED, (9, 10))),
         held=(Held("w1", 1, (10, 12, 20, 21)), Held("wörker", 2, (6, 7))),
-        attempts=((1, (6, 7)), (2, ())),
+        attempts=((1, (6, 7)), (2, (8, 9))),
         cancelling=(10, 11),
+    )
+    state = JobProgress(
+        1,
+        sets,
         cancel_grace=2.5,
         started_at=1.5,
         ended_at=2.5,
@@ -125,18 +127,19 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
 def test_a_job_in_chunks_is_loaded_whole(open_store: Opener) -> None:
     store = open_store()
     store.load()
-    first = JobChunk(1, 0, ready=(0, 1, 3, 8), held=(Held("w", 1, (1, 2)),), attempts=((1, (2, 3)),), cancelling=(1, 2))
-    second = JobChunk(1, 1, ready=(8, 9), failed=(9, 16), held=(Held("v", 2, (9, 10)), Held("w", 1, (12, 13))))
-    store.commit([job(1), JobProgress(1, chunked=True, exit_code=3), JobChunk(1, 1, ready=(8, 16)), first])
-    store.commit([second, job(2), progress(2), JobChunk(2, 0, ready=(5, 6))])
-    whole = JobProgress(
-        *(1, (0, 1, 3, 9), (), (), (9, 16), ()),
+    ready, failed = TaskState.READY, TaskState.FAILED
+    first = TaskSets(((ready, (0, 1, 3, 8)),), (Held("w", 1, (1, 2)),), ((1, (2, 3)),), (1, 2))
+    early = TaskSets(((ready, (8, 16)),))
+    later = TaskSets(((ready, (8, 9)), (failed, (9, 16))), (Held("v", 2, (9, 10)), Held("w", 1, (12, 13))))
+    store.commit([job(1), JobProgress(1, chunked=True, exit_code=3), JobChunk(1, 1, early), JobChunk(1, 0, first)])
+    store.commit([JobChunk(1, 1, later), job(2), progress(2), JobChunk(2, 0, early)])
+    sets = TaskSets(
+        ((ready, (0, 1, 3, 9)), (failed, (9, 16))),
         held=(Held("v", 2, (9, 10)), Held("w", 1, (1, 2, 12, 13))),
         attempts=((1, (2, 3)),),
         cancelling=(1, 2),
-        exit_code=3,
-        chunked=True,
     )
+    whole = JobProgress(1, sets, exit_code=3, chunked=True)
     assert store.progress_of([2, 1, 5]) == [whole, progress(2)], "a job that is saved whole has no chunks"
     assert open_store().load().jobs == [(job(1), whole), (job(2), progress(2))]
 
@@ -150,13 +153,14 @@ def test_what_workers_hold_of_a_job_is_loaded_with_it_where_it_is_kept_apart(ope
     ]
     plain = JobProgress(1, chunked=chunked)
     store.commit([job(1), plain, *held, job(2), progress(2)])
-    whole = replace(plain, held=(Held("v", 1, (1, 2)), Held("w", 1, (2, 3)), Held("w", 2, (0, 1))), held_apart=True)
+    sets = TaskSets(held=(Held("v", 1, (1, 2)), Held("w", 1, (2, 3)), Held("w", 2, (0, 1))))
+    whole = replace(plain, sets=sets, held_apart=True)
     assert store.progress_of([1, 2]) == [whole, progress(2)]
     assert open_store().load().jobs == [(job(1), whole), (job(2), progress(2))]
     store = open_store()
     store.load()
     store.commit([JobHeld(1, "w", 1, ()), JobHeld(1, "v", 1, ()), JobHeld(1, "v", 1, (7, 8)), JobHeld(1, "w", 2, ())])
-    assert store.progress_of([1]) == [replace(whole, held=(Held("v", 1, (7, 8)),))]
+    assert store.progress_of([1]) == [replace(whole, sets=TaskSets(held=(Held("v", 1, (7, 8)),)))]
     store.commit([JobHeld(1, "v", 1, (8, 9)), JobHeld(1, "v", 1, ())])
     assert store.progress_of([1]) == [plain]
 
@@ -165,7 +169,7 @@ def test_only_what_goes_on_is_loaded_and_the_rest_is_found_by_number(open_store:
     store = open_store()
     store.load()
     lines = JobRecord(3, "id-9", "bob", JobSpec(("xz",), env=(("A", "1"),), lines=b"a\n\xff"), 3.0)
-    ended = progress(3, ready=(), ended_at=2.5)
+    ended = JobProgress(3, TaskSets(STATES[1:]), ended_at=2.5)
     store.commit([job(1), progress(1), job(2), progress(2), lines, progress(3)])
     store.commit([ended, JobEnded(3, TaskState.FAILED)])
     loaded = open_store().load()

@@ -10,6 +10,7 @@ from cluster.domain.job import job as job_module
 from cluster.domain.job.chunks import CHUNK, MANY_RANGES
 from cluster.domain.job.job import MANY_HOLDERS, Holder
 from cluster.domain.job.records import JobChunk, JobHeld, JobProgress
+from cluster.domain.job.states import ENDED, TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested, ReportReceived
 from cluster.domain.session.messages import Report
@@ -22,9 +23,9 @@ def saved(effects: list[Effect]) -> list[JobProgress | JobChunk]:
 
 def numbers_in(save: JobProgress | JobChunk) -> int:
     """How many numbers its sets are written down in."""
-    flats = (save.ready, save.backoff, save.succeeded, save.failed, save.cancelled, save.cancelling)
-    held = (flat for *_, flat in save.held)
-    return sum(map(len, (*flats, *held, *(flat for _, flat in save.attempts))))
+    sets = save.sets
+    flats = (*(held.flat for held in sets.held), *(flat for _, flat in (*sets.states, *sets.attempts)))
+    return sum(map(len, (*flats, sets.cancelling)))
 
 
 def cancel(*ranges: tuple[int, int]) -> CancelRequested:
@@ -65,7 +66,7 @@ def test_a_wish_to_stop_what_runs_is_saved_with_its_chunk() -> None:
     job.cancel_unassigned(IntervalSet((i, i + 1) for i in range(0, 3 * MANY_RANGES, 2)))
     job.saves()
     job.ask_to_stop(held)
-    assert [(chunk.chunk, chunk.cancelling) for chunk in job.saves()[1:]] == [(1, (CHUNK + 2, CHUNK + 4))]  # type: ignore[union-attr]
+    assert [(chunk.chunk, chunk.sets.cancelling) for chunk in job.saves()[1:]] == [(1, (CHUNK + 2, CHUNK + 4))]  # type: ignore[union-attr]
 
 
 def test_after_a_restart_a_job_is_saved_as_it_was() -> None:
@@ -87,7 +88,7 @@ def test_of_a_job_that_many_workers_hold_a_report_saves_what_its_worker_holds() 
     index = bench.core.jobs[1].held["w5", 1].first()
     effects = bench.report(sessions[5], ok=(ok(1, index, index + 1, run=100.0),))
     progress, held = (e for e in effects if isinstance(e, JobProgress | JobHeld))
-    assert not progress.held  # type: ignore[union-attr]
+    assert not progress.sets.held  # type: ignore[union-attr]
     assert held == JobHeld(1, "w5", 1, tuple(bench.core.jobs[1].held["w5", 1].flat()))
     before = copies(bench.core.jobs[1].held)
     bench.restart()
@@ -104,12 +105,12 @@ def test_what_was_saved_in_chunks_is_not_found_there_when_it_is_apart(monkeypatc
     bench.submit(spec(40))
     bench.turn(cancel(*((i, i + 1) for i in range(20, 40, 2))))
     first = bench.worker("w", 2000)
-    assert any(chunk.held for chunk in bench.chunks.values())
+    assert any(chunk.sets.held for chunk in bench.chunks.values())
     second = bench.worker("v", 1000)
     bench.turn(cancel((3, 40)))
     bench.report(first, ended=(failed(1, 0), failed(1, 1)))
     bench.report(second, ended=(failed(1, 2),))
-    assert not any(chunk.held for chunk in bench.chunks.values())
+    assert not any(chunk.sets.held for chunk in bench.chunks.values())
     assert not bench.held[1]
 
 
@@ -159,14 +160,13 @@ def test_whatever_happens_a_job_that_is_saved_in_parts_is_the_same_after_a_resta
                 case "away":
                     bench.turn(after=70.0)
                 case "restart":
-                    before, held = bench.core.jobs[1].progress(), copies(bench.core.jobs[1].held)
+                    before, held = bench.core.jobs[1].progress().sets, copies(bench.core.jobs[1].held)
                     bench.restart()
-                    after = bench.core.jobs[1].progress()
-                    if not before.backoff:  # else those are due now
-                        assert (after.ready, after.attempts) == (before.ready, before.attempts)
+                    after = bench.core.jobs[1].progress().sets
+                    if not before.of(TaskState.BACKOFF):  # else those are due now
+                        assert after == before
                     assert (bench.core.jobs[1].held, after.cancelling) == (held, before.cancelling)
-                    for name in ("succeeded", "failed", "cancelled"):
-                        assert getattr(after, name) == getattr(before, name)
+                    assert [after.of(state) for state in ENDED] == [before.of(state) for state in ENDED]
                     bench.hello("other")
                     bench.hello("w")
                     session = bench._session

@@ -12,6 +12,7 @@ from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobRecord, OkEnds
 from cluster.domain.job.spec import JobSpec, validate
+from cluster.domain.job.states import TaskState
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 
@@ -112,5 +113,5 @@ def test_a_job_is_the_same_after_a_restart() -> None:
 def test_a_million_tasks_are_a_handful_of_ranges() -> None:
     job = Job(JobRecord(1, "id", "alice", spec(1_000_000), 0.0))
     job.assign("w", 4096)
-    assert job.progress().ready == (4096, 1_000_000)
+    assert job.progress().sets.of(TaskState.READY) == (4096, 1_000_000)
     assert sum(tasks.range_count() for tasks in job.sets.values()) == 2

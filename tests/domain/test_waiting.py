@@ -48,7 +48,7 @@ def decided(*effects: Save | Amended | Act) -> Decided:
 
 
 def progress(number: int, exit_code: int = 0) -> JobProgress:
-    return JobProgress(number, (), (), (), (), (), (), (), exit_code=exit_code)
+    return JobProgress(number, exit_code=exit_code)
 
 
 def test_no_act_can_be_taken_for_a_save_and_no_save_lacks_a_place_in_the_store() -> None:

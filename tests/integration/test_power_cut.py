@@ -14,6 +14,7 @@ import pytest
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import OkEnds, TaskEnd
+from cluster.domain.job.states import TaskState
 from cluster.scheduler.output.files import NewOutput, OutputFiles
 from cluster.store.interface import Item
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
@@ -131,6 +132,6 @@ def test_small_output_and_the_end_that_it_came_with_survive_a_power_cut_of_the_s
         (progress,) = store.progress_of([1])
         (output,) = store.small_outputs(1, 0, 1)
         assert progress.ended_at
-        assert progress.succeeded == (0, 1)
+        assert progress.sets.of(TaskState.SUCCEEDED) == (0, 1)
         assert kept == [(output.stdout, output.stderr)]
         store.close()

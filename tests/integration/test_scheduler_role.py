@@ -17,8 +17,9 @@ import pytest
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, Unreachable, Unusable
 from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
+from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd, TaskSets
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import IdentityKind, scheduler_server_name
 from cluster.domain.trust.renewal import EARLIEST
@@ -285,7 +286,8 @@ def test_a_store_that_failed_shows_in_the_exit_code(tmp_path: Path, monkeypatch:
 def test_the_log_tells_of_jobs_by_their_numbers(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     record = JobRecord(5, "id", "ann", JobSpec(argv=("true",), array=(ArraySegment(1, 10),)), 1.0)
-    ended = JobProgress(5, (), (), (0, 7), (7, 9, 9, 10), (), (), (), ended_at=9.0)
+    sets = TaskSets(((TaskState.SUCCEEDED, (0, 7)), (TaskState.FAILED, (7, 9, 9, 10))))
+    ended = JobProgress(5, sets, ended_at=9.0)
     jobs = {5: Job.restored(record, ended)}
     lost = [TaskEnd(5, index, 1, "lost", detail="worker box is gone") for index in (7, 8)]
     tell([record, ended, *lost, TaskEnd(5, 9, 1, "exit:1")], jobs)

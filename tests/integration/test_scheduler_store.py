@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.records import JobChunk, JobProgress, JobRecord
+from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, TaskSets
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.store.interface import StoreFailed, StoreTroubled
@@ -26,7 +26,8 @@ from tests.small_disk import small_disk
 
 CLUSTER, OTHER = "0123456789abcdef", "fedcba9876543210"
 JOB = JobRecord(1, "id-1", "ann", JobSpec(argv=("true",)), 1.0)
-PROGRESS = JobProgress(1, (0, 1), (), (), (), (), (), ())
+READY = TaskSets(((TaskState.READY, (0, 1)),))
+PROGRESS = JobProgress(1, READY)
 
 
 @pytest.fixture
@@ -87,16 +88,12 @@ def test_jobs_of_an_older_version_are_taken_up(tmp_path: Path, monkeypatch: pyte
         SqliteStore(path, CLUSTER).close()
         with closing(sqlite3.connect(path)) as db, db:
             db.execute("INSERT INTO jobs VALUES (1, 'id-1', 'ann', ?, 1.0)", (pack_spec(JOB.spec),))
-            columns = ", ".join(statements.PROGRESS_COLUMNS[:-1])
-            sets = [pack_set(PROGRESS.ready), *[b""] * 7]
-            db.execute(
-                f"INSERT INTO job_progress ({columns}) VALUES ({', '.join('?' * 16)})",
-                [1, *sets, 0, 0, 0, "", "", 0, ""],
-            )
+            row = [1, pack_set((0, 1)), *[b""] * 7, 0, 0, 0, "", "", 0, ""]
+            db.execute(f"INSERT INTO job_progress VALUES ({', '.join('?' * 16)})", row)
     with closing(SqliteStore(path, CLUSTER)) as store:
         assert store.load().jobs == [(JOB, PROGRESS)]
-        store.commit([JobProgress(1, chunked=True), JobChunk(1, 0, ready=(0, 1))])
-        assert store.progress_of([1]) == [JobProgress(1, ready=(0, 1), chunked=True)]
+        store.commit([JobProgress(1, chunked=True), JobChunk(1, 0, READY)])
+        assert store.progress_of([1]) == [JobProgress(1, READY, chunked=True)]
 
 
 def test_jobs_from_before_ended_ones_left_memory_are_found_as_what_they_were(tmp_path: Path) -> None:
@@ -132,6 +129,8 @@ def test_jobs_from_before_ended_ones_left_memory_are_found_as_what_they_were(tmp
             assert store.numbers(None, [TaskState.FAILED]) == [5, 4, 2]
             assert store.numbers(None, [TaskState.CANCELLED]) == [5, 3]
             assert store.numbers_of_name("nightly", "ann") == [1, 2, 3, 4, 5]
+            ends = ((TaskState.SUCCEEDED, (0, 1)), (TaskState.FAILED, (0, 1)), (TaskState.CANCELLED, (0, 1)))
+            assert [p.sets.states for p in store.progress_of([1, 2, 4])] == [ends[:1], ends, ends[:2]]
 
 
 def test_what_a_list_asks_for_is_found_by_an_index(path: Path) -> None:
@@ -183,7 +182,7 @@ def test_full_disk_fails_the_commit_and_loses_nothing_before_it(path: Path) -> N
     store._writer.execute(f"PRAGMA max_page_count = {pages}")  # as a disk with no room left
     big = JobRecord(2, "id-2", "ann", JobSpec(argv=("xz",), lines=b"a\n" * 100_000), 1.0)
     with pytest.raises(StoreFailed, match="disk is full"):
-        store.commit([big, JobProgress(2, (), (), (), (), (), (), ())])
+        store.commit([big, JobProgress(2)])
     store.close()
 
     store = SqliteStore(path, CLUSTER)

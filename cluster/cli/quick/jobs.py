@@ -10,9 +10,9 @@ from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.quick.nearby import Nearby
 from cluster.cli.quick.options import JSON, QUIET, Values, of_job, of_list, whole_number
 from cluster.cli.render import USUAL_LIMIT, job_json, print_jobs, print_json
-from cluster.client.job_fields import counts_of, job_fields
+from cluster.client.job_fields import job_fields
 from cluster.client.local import Elsewhere, ask
-from cluster.domain.job.states import COUNTED, ENDED, TaskState
+from cluster.domain.job.states import TaskState
 from cluster.rpc.quick_messages import message_class
 
 
@@ -65,24 +65,14 @@ def submission(job_id: str, fields: Values, command: Sequence[str], nearby: Near
     return message_class("SubmitRequest")(id=job_id, spec={"argv": command, **fields})
 
 
-class _Counts(SimpleNamespace):
-    """As client.types.Counts."""
-
-    def of(self, state: TaskState) -> int:
-        return int(getattr(self, state.word))
-
-
 def shown(message: Any) -> Any:
     """What cluster.cli.render needs of a client.types.Job."""
     if message.spec.HasField("raw"):
         raise Elsewhere("not all of it is text")
-    counts = _Counts(**counts_of(message))
-    counts.total = sum(map(counts.of, COUNTED))
-    counts.ended = sum(map(counts.of, ENDED))
+    fields = job_fields(message)
     return SimpleNamespace(
         spec=message.spec,
         state=TaskState(message.state),
-        counts=counts,
-        is_array=bool(message.spec.array) or counts.total > 1,
-        **job_fields(message),
+        is_array=bool(message.spec.array) or fields["counts"].total > 1,
+        **fields,
     )

@@ -8,18 +8,15 @@ those chunks that have changed.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.job.records import Held, JobChunk, JobProgress
-from cluster.domain.job.states import KEPT
+from cluster.domain.job.records import Flat, Held, JobChunk, JobProgress, TaskSets
 
 CHUNK = 65_536  # indexes
 MANY_RANGES = 4096  # in a job's sets, beyond which it is saved in chunks
 
 K = TypeVar("K")
-
-Flat = tuple[int, ...]
 
 
 def worth_it(tasks: int, ranges: int) -> bool:
@@ -56,32 +53,26 @@ def parted(sets: Mapping[K, IntervalSet], chunks: set[int]) -> dict[int, dict[K,
 def joined(progress: JobProgress, chunks: Sequence[JobChunk], held: Sequence[Held] = ()) -> JobProgress:
     """The record of a job as if it had been saved whole. `chunks` are all of its chunks, ascending; `held` is what
     workers hold, where that was saved apart."""
-    whole = _joined(progress, chunks) if progress.chunked else progress
-    return replace(whole, held=tuple(held), held_apart=True) if held else whole
+    sets = _joined([chunk.sets for chunk in chunks]) if progress.chunked else progress.sets
+    return replace(progress, sets=replace(sets, held=tuple(held)) if held else sets, held_apart=bool(held))
 
 
-def _joined(progress: JobProgress, chunks: Sequence[JobChunk]) -> JobProgress:
-
-    def of(name: str) -> Flat:
-        return _chained(getattr(chunk, name) for chunk in chunks)
-
-    held = _gathered(chunks, lambda chunk: (((h.worker_id, h.attempt), h.flat) for h in chunk.held))
-    sets: dict[str, Any] = {state.word: of(state.word) for state in KEPT}
-    return replace(
-        progress,
-        **sets,
-        cancelling=of("cancelling"),
-        held=tuple(Held(worker, attempt, flat) for (worker, attempt), flat in sorted(held.items())),
-        attempts=tuple(sorted(_gathered(chunks, lambda chunk: chunk.attempts).items())),
+def _joined(parts: Sequence[TaskSets]) -> TaskSets:
+    held = _gathered(parts, lambda sets: (((h.worker_id, h.attempt), h.flat) for h in sets.held))
+    return TaskSets(
+        states=tuple(sorted(_gathered(parts, lambda sets: sets.states).items())),
+        held=tuple(Held(*holder, flat) for holder, flat in sorted(held.items())),
+        attempts=tuple(sorted(_gathered(parts, lambda sets: sets.attempts).items())),
+        cancelling=_chained(sets.cancelling for sets in parts),
     )
 
 
-def _gathered(chunks: Iterable[JobChunk], of: Callable[[JobChunk], Iterable[tuple[K, Flat]]]) -> dict[K, Flat]:
-    parts: dict[K, list[Flat]] = {}
-    for chunk in chunks:
-        for key, flat in of(chunk):
-            parts.setdefault(key, []).append(flat)
-    return {key: _chained(several) for key, several in parts.items()}
+def _gathered(parts: Iterable[TaskSets], of: Callable[[TaskSets], Iterable[tuple[K, Flat]]]) -> dict[K, Flat]:
+    found: dict[K, list[Flat]] = {}
+    for sets in parts:
+        for key, flat in of(sets):
+            found.setdefault(key, []).append(flat)
+    return {key: _chained(several) for key, several in found.items()}
 
 
 def _chained(flats: Iterable[Flat]) -> Flat:

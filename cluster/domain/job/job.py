@@ -5,12 +5,21 @@ Nothing here is per task unless the task is out of the ordinary: states are inte
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
-from cluster.domain.job.records import Held, JobChunk, JobEnded, JobHeld, JobProgress, JobRecord
-from cluster.domain.job.states import BY_JOB_RANK, HELD, KEPT, LIVE, IllegalTransition, TaskEvent, TaskState, next_state
+from cluster.domain.job.records import Held, JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, TaskSets
+from cluster.domain.job.states import (
+    BY_JOB_RANK,
+    HELD,
+    KEPT,
+    LIVE,
+    UNASSIGNED,
+    IllegalTransition,
+    TaskEvent,
+    TaskState,
+    next_state,
+)
 
 Holder = tuple[str, int]  # (worker id, attempt)
 
@@ -180,9 +189,9 @@ class Job:
         return moved
 
     def cancel_unassigned(self, tasks: IntervalSet) -> int:
-        """Cancels those that are ready or between two attempts. Returns how many."""
+        """Cancels those that no worker holds. Returns how many."""
         cancelled = 0
-        for state in (TaskState.READY, TaskState.BACKOFF):
+        for state in UNASSIGNED:
             ours = self.sets[state].intersection(tasks)
             self._move(state, TaskEvent.CANCELLED, ours)
             self._forget_attempts(ours)
@@ -272,22 +281,23 @@ class Job:
         return self.held if self._changed_holders is None else {}
 
     def _chunks(self, numbers: set[int]) -> Iterator[JobChunk]:
-        kept = parted({state.word: self.sets[state] for state in KEPT} | {"cancelling": self.cancelling}, numbers)
+        states = parted({state: self.sets[state] for state in KEPT}, numbers)
         held, attempts = parted(self._held_within, numbers), parted(self.attempts, numbers)
+        cancelling = parted({"all": self.cancelling}, numbers)
         for number in sorted(numbers):
-            yield JobChunk(
-                self.number,
-                number,
-                **kept[number],
+            sets = TaskSets(
+                states=tuple(states[number].items()),
                 held=tuple(Held(*holder, flat) for holder, flat in sorted(held[number].items())),
                 attempts=tuple(sorted(attempts[number].items())),
+                cancelling=cancelling[number].get("all", ()),
             )
+            yield JobChunk(self.number, number, sets)
 
     def progress(self, *, chunked: bool = False) -> JobProgress:
         """The persisted form of all of it, as of now, but for what is saved apart; `chunked`: but for the sets."""
-        sets = self._sets_as_kept() if not chunked else {}
         return JobProgress(
             number=self.number,
+            sets=TaskSets() if chunked else self._sets_as_kept(),
             cancel_grace=self.cancel_grace,
             started_at=self.started_at,
             ended_at=self.ended_at,
@@ -296,30 +306,29 @@ class Job:
             exit_code=self.exit_code,
             reason=self.reason,
             chunked=chunked,
-            **sets,
         )
 
-    def _sets_as_kept(self) -> dict[str, Any]:
-        return {
-            **{state.word: tuple(self.sets[state].flat()) for state in KEPT},
-            "held": tuple(Held(*holder, tuple(tasks.flat())) for holder, tasks in sorted(self._held_within.items())),
-            "attempts": tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
-            "cancelling": tuple(self.cancelling.flat()),
-        }
+    def _sets_as_kept(self) -> TaskSets:
+        return TaskSets(
+            states=tuple((state, tuple(tasks.flat())) for state in KEPT if (tasks := self.sets[state])),
+            held=tuple(Held(*holder, tuple(tasks.flat())) for holder, tasks in sorted(self._held_within.items())),
+            attempts=tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
+            cancelling=tuple(self.cancelling.flat()),
+        )
 
     @classmethod
     def restored(cls, record: JobRecord, progress: JobProgress) -> "Job":
         """The job as it was saved. Held tasks count as assigned until their worker says which of them it has
         started."""
-        job = cls(record)
+        job, sets = cls(record), progress.sets
         for state in KEPT:
-            job.sets[state] = IntervalSet.from_flat(getattr(progress, state.word))
-        for held in progress.held:
+            job.sets[state] = IntervalSet.from_flat(sets.of(state))
+        for held in sets.held:
             tasks = job._hold(held.worker_id, held.attempt)
             tasks.update(IntervalSet.from_flat(held.flat))
             job.sets[TaskState.ASSIGNED].update(tasks)
-        job.attempts = {n: IntervalSet.from_flat(flat) for n, flat in progress.attempts}
-        job.cancelling = IntervalSet.from_flat(progress.cancelling)
+        job.attempts = {n: IntervalSet.from_flat(flat) for n, flat in sets.attempts}
+        job.cancelling = IntervalSet.from_flat(sets.cancelling)
         job.cancel_grace = progress.cancel_grace
         job.started_at, job.ended_at = progress.started_at, progress.ended_at
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason

@@ -19,28 +19,38 @@ class JobRecord:
     submitted_at: float
 
 
+Flat = tuple[int, ...]  # a set of task indexes, as IntervalSet.flat()
+
+
 class Held(NamedTuple):
-    """Tasks that one worker holds, all in their attempt-th attempt. `flat` is IntervalSet.flat()."""
+    """Tasks that one worker holds, all in their attempt-th attempt."""
 
     worker_id: str
     attempt: int
-    flat: tuple[int, ...]
+    flat: Flat
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSets:
+    """What changes about the tasks of a job: of all of them, or of those in one chunk. No pair has an empty set."""
+
+    states: tuple[tuple[TaskState, Flat], ...] = ()  # those of states.KEPT, by their numbers
+    held: tuple[Held, ...] = ()  # assigned or running
+    attempts: tuple[tuple[int, Flat], ...] = ()  # (n, tasks whose n-th attempt ended and is not the last)
+    cancelling: Flat = ()  # asked to stop, not yet ended
+
+    def of(self, state: TaskState) -> Flat:
+        """The tasks in a state of KEPT."""
+        return next((flat for each, flat in self.states if each is state), ())
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """What changes about a job, as sets of task indexes (IntervalSet.flat() each). Persisted as one record,
-    rewritten by each commit that touches the job; of a `chunked` job the sets are empty and persisted as JobChunks."""
+    """What changes about a job. Persisted as one record, rewritten by each commit that touches the job; of a `chunked`
+    job the sets are empty and persisted as JobChunks."""
 
     number: int
-    ready: tuple[int, ...] = ()
-    backoff: tuple[int, ...] = ()
-    succeeded: tuple[int, ...] = ()
-    failed: tuple[int, ...] = ()
-    cancelled: tuple[int, ...] = ()
-    held: tuple[Held, ...] = ()  # assigned or running
-    attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()  # (n, tasks whose n-th attempt ended and is not the last)
-    cancelling: tuple[int, ...] = ()  # asked to stop, not yet ended
+    sets: TaskSets = TaskSets()
     cancel_grace: float = 0.0
     started_at: float = 0.0
     ended_at: float = 0.0
@@ -49,24 +59,17 @@ class JobProgress:
     exit_code: int = 0  # the highest so far
     reason: str = ""  # of the first abnormal end
     chunked: bool = False  # see cluster.domain.job.chunks
-    held_apart: bool = False  # `held` is persisted as JobHeld; told by there being some, and not persisted itself
+    held_apart: bool = False  # `sets.held` is persisted as JobHeld; told by there being some, and not persisted itself
 
 
 @dataclass(frozen=True, slots=True)
 class JobChunk:
-    """The sets of a job, as in JobProgress, as far as they are in one chunk of its indexes. Persisted as one record,
-    rewritten by each commit that touches them."""
+    """The sets of a job as far as they are in one chunk of its indexes. Persisted as one record, rewritten by each
+    commit that touches them."""
 
     job: int
     chunk: int
-    ready: tuple[int, ...] = ()
-    backoff: tuple[int, ...] = ()
-    succeeded: tuple[int, ...] = ()
-    failed: tuple[int, ...] = ()
-    cancelled: tuple[int, ...] = ()
-    held: tuple[Held, ...] = ()
-    attempts: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    cancelling: tuple[int, ...] = ()
+    sets: TaskSets
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class JobHeld:
     job: int
     worker_id: str
     attempt: int
-    flat: tuple[int, ...]
+    flat: Flat
 
 
 @dataclass(frozen=True, slots=True)

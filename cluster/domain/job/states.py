@@ -8,7 +8,8 @@
 Nothing waits yet: the state is kept for tasks that wait for a time or for other jobs.
 
 Two tables are the rules. TRANSITIONS: an event that has no entry for a state is an error of ours, and nothing changes.
-TRAITS: what else there is to know of each state; counts, JSON, lists and what a store keeps are made from it.
+TRAITS: what else there is to know of each state; counts, JSON, lists and what a store keeps are made from it. A new
+state is its number, its traits and its transitions here, its number and its count in job.proto, and what acts on it.
 """
 
 from enum import IntEnum, StrEnum
@@ -51,7 +52,8 @@ class TaskEvent(StrEnum):
 
 
 class Traits(NamedTuple):
-    """`job_rank`: a job has that state of its tasks' which ranks first. `list_rank`: tasks are listed in this order.
+    """`job_rank`: a job has that state of its tasks' which ranks first. `list_rank`: tasks are listed in this order. No
+    two states share a rank, and between two there is room for others.
     `held`: a worker holds the task, and says itself which of these states it is in, so that no store keeps that."""
 
     job_rank: int
@@ -64,19 +66,20 @@ _S, _E = TaskState, TaskEvent
 
 # Of each state that tasks can be in, in the order in which they are counted.
 TRAITS = {
-    _S.READY: Traits(job_rank=3, list_rank=7),
-    _S.ASSIGNED: Traits(job_rank=2, list_rank=5, held=True),
-    _S.RUNNING: Traits(job_rank=1, list_rank=1, held=True),
-    _S.BACKOFF: Traits(job_rank=4, list_rank=2),
-    _S.SUCCEEDED: Traits(job_rank=7, list_rank=6, ended=True),
-    _S.FAILED: Traits(job_rank=5, list_rank=3, ended=True),
-    _S.CANCELLED: Traits(job_rank=6, list_rank=4, ended=True),
+    _S.READY: Traits(job_rank=30, list_rank=70),
+    _S.ASSIGNED: Traits(job_rank=20, list_rank=50, held=True),
+    _S.RUNNING: Traits(job_rank=10, list_rank=10, held=True),
+    _S.BACKOFF: Traits(job_rank=40, list_rank=20),
+    _S.SUCCEEDED: Traits(job_rank=70, list_rank=60, ended=True),
+    _S.FAILED: Traits(job_rank=50, list_rank=30, ended=True),
+    _S.CANCELLED: Traits(job_rank=60, list_rank=40, ended=True),
 }
 COUNTED = tuple(TRAITS)
 HELD = tuple(state for state in COUNTED if TRAITS[state].held)
-KEPT = tuple(state for state in COUNTED if not TRAITS[state].held)  # as sets of tasks, in a job's record
+KEPT = tuple(sorted(set(COUNTED).difference(HELD)))  # as sets of tasks, with a job's progress
 ENDED = tuple(state for state in COUNTED if TRAITS[state].ended)
 LIVE = tuple(state for state in COUNTED if not TRAITS[state].ended)
+UNASSIGNED = tuple(state for state in LIVE if state not in HELD)  # what no worker holds, and has not ended
 BY_JOB_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].job_rank))
 BY_LIST_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].list_rank))
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     if (application, version) == (sql.APPLICATION_ID, len(sql.MIGRATIONS)):
         return
     for name, function in _FUNCTIONS.items():
-        db.create_function(name, 1, function, deterministic=True)
+        db.create_function(name, -1, function, deterministic=True)
     for migration in sql.MIGRATIONS[version:]:
         for statement in migration.split(";\n"):  # executescript would commit the caller's transaction
             db.execute(statement)
@@ -53,10 +54,18 @@ def _lines_in(lines: bytes) -> int:
     return lines.count(b"\n") + 1
 
 
+def _states_of(*columns: bytes) -> bytes:
+    """As packing.pack_numbered, of the sets of the states that had a column each."""
+    numbers = (2, 5, 6, 7, 8)  # of ready, backoff, succeeded, failed, cancelled
+    packed = zip(numbers, columns, strict=True)
+    return b"".join(struct.pack("<II", number, len(column) // 4) + column for number, column in packed if column)
+
+
 # What migrations call, for what SQL does not do on every machine, or not exactly.
-_FUNCTIONS: dict[str, Callable[..., str | int]] = {
+_FUNCTIONS: dict[str, Callable[..., str | int | bytes]] = {
     "env_of": _env_of,
     "name_of": _name_of,
     "spec_without_env": _spec_without_env,
     "lines_in": _lines_in,
+    "states_of": _states_of,
 }

@@ -13,8 +13,9 @@ from cluster.domain.job.records import (
     OkEnds,
     SmallOutput,
     TaskEnd,
+    TaskSets,
 )
-from cluster.domain.job.states import KEPT
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.home import Home
@@ -23,13 +24,13 @@ from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.packing import (
-    pack_attempts,
     pack_env,
     pack_held,
+    pack_numbered,
     pack_set,
     pack_spec,
-    unpack_attempts,
     unpack_held,
+    unpack_numbered,
     unpack_set,
     unpack_spec,
 )
@@ -55,11 +56,11 @@ def _ended(e: JobEnded) -> Iterator[tuple[str, Row]]:
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
     how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    yield sql.PUT_PROGRESS, (p.number, *_sets(p), *how, p.chunked)
+    yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, p.chunked)
 
 
 def _chunk(c: JobChunk) -> Iterator[tuple[str, Row]]:
-    yield sql.PUT_CHUNK, (c.job, c.chunk, *_sets(c))
+    yield sql.PUT_CHUNK, (c.job, c.chunk, *_sets(c.sets))
 
 
 def _held(h: JobHeld) -> Iterator[tuple[str, Row]]:
@@ -69,10 +70,9 @@ def _held(h: JobHeld) -> Iterator[tuple[str, Row]]:
         yield sql.DROP_HELD, key
 
 
-def _sets(of: JobProgress | JobChunk) -> Row:
+def _sets(of: TaskSets) -> Row:
     """SET_COLUMNS."""
-    states = (pack_set(getattr(of, state.word)) for state in KEPT)
-    return (*states, pack_held(of.held), pack_attempts(of.attempts), pack_set(of.cancelling))
+    return pack_numbered(of.states), pack_held(of.held), pack_numbered(of.attempts), pack_set(of.cancelling)
 
 
 def _ok_ends(e: OkEnds) -> Iterator[tuple[str, Row]]:
@@ -137,20 +137,22 @@ def record_from_row(row: Row) -> JobRecord:
 
 def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
-    *rest, chunked = row[1 + len(sql.SET_COLUMNS) :]
-    values: list[Any] = [row[0], *_unpacked(row[1 : 1 + len(sql.SET_COLUMNS)]), *rest, bool(chunked)]
+    number, states, held, attempts, cancelling, *rest, chunked = row
+    values: list[Any] = [number, _sets_from_row((states, held, attempts, cancelling)), *rest, bool(chunked)]
     return JobProgress(*values)
 
 
 def chunk_from_row(row: Row) -> JobChunk:
     """One row of GET_CHUNKS."""
-    return JobChunk(*row[:2], *_unpacked(row[2:]))
+    job, chunk, *sets = row
+    return JobChunk(job, chunk, _sets_from_row(sets))
 
 
-def _unpacked(columns: Sequence[bytes]) -> Sequence[Any]:
-    """SET_COLUMNS as values."""
-    *states, held, attempts, cancelling = columns
-    return (*map(unpack_set, states), unpack_held(held), unpack_attempts(attempts), unpack_set(cancelling))
+def _sets_from_row(row: Sequence[bytes]) -> TaskSets:
+    """SET_COLUMNS."""
+    states, held, attempts, cancelling = row
+    of_states = tuple((TaskState(number), flat) for number, flat in unpack_numbered(states))
+    return TaskSets(of_states, unpack_held(held), unpack_numbered(attempts), unpack_set(cancelling))
 
 
 def held_from_row(row: Row) -> Held:

@@ -5,8 +5,6 @@ was ever released is never edited: a change of the schema or of packing.py is a 
 `application_id` marks the file as ours (the bytes "CLU1").
 """
 
-from cluster.domain.job.states import KEPT
-
 APPLICATION_ID = 0x434C5531
 
 MIGRATIONS = (
@@ -146,6 +144,29 @@ MIGRATIONS = (
         PRIMARY KEY (job, worker_id, attempt)
     ) WITHOUT ROWID;
     """,
+    """
+    -- The sets of all states in one blob, by the states' numbers, in place of a column for each.
+    CREATE TABLE progress (
+        job INTEGER PRIMARY KEY, states BLOB NOT NULL, held BLOB NOT NULL, attempts BLOB NOT NULL,
+        cancelling BLOB NOT NULL, cancel_grace REAL NOT NULL,
+        started_at REAL NOT NULL, ended_at REAL NOT NULL, cancelled_by TEXT NOT NULL, cancel_reason TEXT NOT NULL,
+        exit_code INTEGER NOT NULL, reason TEXT NOT NULL, chunked INTEGER NOT NULL
+    );
+    INSERT INTO progress SELECT job, states_of(ready, backoff, succeeded, failed, cancelled), held, attempts,
+        cancelling, cancel_grace, started_at, ended_at, cancelled_by, cancel_reason, exit_code, reason, chunked
+    FROM job_progress;
+    DROP TABLE job_progress;
+    ALTER TABLE progress RENAME TO job_progress;
+    CREATE TABLE chunks (
+        job INTEGER NOT NULL, chunk INTEGER NOT NULL, states BLOB NOT NULL, held BLOB NOT NULL,
+        attempts BLOB NOT NULL, cancelling BLOB NOT NULL, PRIMARY KEY (job, chunk)
+    );
+    INSERT INTO chunks SELECT job, chunk, states_of(ready, backoff, succeeded, failed, cancelled), held, attempts,
+        cancelling
+    FROM job_chunks;
+    DROP TABLE job_chunks;
+    ALTER TABLE chunks RENAME TO job_chunks;
+    """,
 )
 
 
@@ -186,7 +207,7 @@ END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
 PUT_ENV = _upsert("job_env", "job", "env", keys=1)
 PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
 
-SET_COLUMNS = (*(state.word for state in KEPT), "held", "attempts", "cancelling")
+SET_COLUMNS = ("states", "held", "attempts", "cancelling")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
