@@ -116,9 +116,7 @@ class LauncherLink:
             return
         runner.redefine(before[1], template)
         self._defined[number] = job, before[1]
-        if before[0] not in {job for job, _ in self._defined.values()} and not any(
-            k.job == before[0] for k in held.all
-        ):
+        if before[0] not in {job for job, _ in self._defined.values()} and not held.count_of(before[0]):
             self._forget(before[0])
 
     def _forget(self, job: int) -> None:

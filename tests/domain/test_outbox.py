@@ -12,7 +12,7 @@ def test_reasons_of_many_ends_are_reported_in_several_messages() -> None:
     outbox = Outbox()
     for index in range(1000):
         end = Ended(index + 1, f"1.{index}#1", "launch_failed", text="\N{SNOWMAN}" * 5000)
-        outbox.add(JournalEntry(AttemptKey(1, index, 1), end))
+        outbox.add(JournalEntry(AttemptKey(1, index, 1), end), alone=False)
     told = 0
     while entries := outbox.take(0.0):
         report = report_to_proto(build_report(entries, entries[-1].what.seq))

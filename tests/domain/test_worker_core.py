@@ -318,16 +318,15 @@ def test_small_outputs_ride_along_and_are_removed_once_acknowledged() -> None:
 @pytest.mark.parametrize(
     ("count", "more", "out", "pause"),
     [
-        (MANY, True, 0, LONG_REPORT_EVERY),
-        (MANY - 1, True, 0, REPORT_EVERY),
-        (MANY, False, 0, REPORT_EVERY),
-        (MANY, True, 1, REPORT_EVERY),
+        (MANY, 2, 0, LONG_REPORT_EVERY),
+        (MANY - 1, 2, 0, REPORT_EVERY),
+        (MANY, 0, 0, REPORT_EVERY),
+        (MANY, 1, 0, REPORT_EVERY),
+        (MANY, 2, 1, REPORT_EVERY),
     ],
-    ids=["many", "few", "the last", "with output"],
+    ids=["many", "few", "the last", "half of the work in advance is done", "with output"],
 )
-def test_after_a_report_of_many_ends_the_next_gathers_for_longer(
-    count: int, more: bool, out: int, pause: float
-) -> None:
+def test_after_a_report_of_many_ends_the_next_gathers_for_longer(count: int, more: int, out: int, pause: float) -> None:
     bench = Bench().opened()
     bench.down(assign(0, count + 1 + more))
     [report] = bench.turn(LauncherReported([ended(n + 1, n, out=out) for n in range(count)]))
@@ -337,6 +336,19 @@ def test_after_a_report_of_many_ends_the_next_gathers_for_longer(
     assert bench.core.next_deadline() == pytest.approx(bench.now + pause)
     bench.now += pause
     assert bench.turn() == [SendReport(1, Report(count + 1, ok=(ok(count, 1),)))]
+
+
+@pytest.mark.parametrize(
+    "what", [Started(MANY + 1, "6.0#1", 77, 1), Ended(MANY + 1, "6.0#1", "ok")], ids=["start", "end"]
+)
+def test_whoever_waits_for_a_single_task_does_not_wait_for_an_array(what: Started | Ended) -> None:
+    bench = Bench().opened()
+    bench.down(assign(0, 2 * MANY))
+    bench.down(replace(assign(0, 1), attempts=Attempts(6, 1, (Range(0, 1),))))
+    bench.turn(LauncherReported([ended(n + 1, n) for n in range(MANY)]))
+    bench.down(ReportAcknowledged(MANY))
+    bench.turn(LauncherReported([what]))
+    assert bench.core.next_deadline() == pytest.approx(bench.now + REPORT_EVERY)
 
 
 def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:

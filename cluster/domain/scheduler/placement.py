@@ -22,7 +22,7 @@ from cluster.domain.scheduler.worker_record import Worker
 
 # Seconds of work a worker gets in advance; of tasks shorter than SHORT more, because their ends are reported in larger
 # batches, each of which must find the worker busy.
-AHEAD, AHEAD_OF_SHORT = 0.1, 0.3
+AHEAD, AHEAD_OF_SHORT = 0.1, 0.5
 SHORT = 0.002
 MAX_AHEAD = 4096  # tasks in advance, whatever they take: bounds messages, and what is lost with a worker
 SHORTEST_RUN = 1e-5  # seconds; keeps the division finite for tasks too short to measure

@@ -133,7 +133,7 @@ class WorkerCore:
         """Boot clock at which a turn is due, or None."""
         due = [self.session.next_deadline(self._may_connect()), self.room.due()]
         if self.connected and self._has_report():
-            due.append(self.outbox.next_report_at(busy=bool(self.held)))
+            due.append(self.outbox.next_report_at(len(self.held.backlog)))
         if self._closing is not None and not self._finished:
             due.append(self.session.silence_ends(self._closing))
         return min((at for at in due if at is not None), default=None)
@@ -187,7 +187,8 @@ class WorkerCore:
                     self._disowned.discard(key)
                     effects.append(PushOutput((key,)))
                 continue
-            self.outbox.add(JournalEntry(key, report))
+            others = self.held.count_of(key.job) - isinstance(report, Started)
+            self.outbox.add(JournalEntry(key, report), alone=not others)
         if theirs:
             effects.append(HandOver(tuple(theirs)))
         self._acknowledge_journal(effects)
@@ -350,7 +351,7 @@ class WorkerCore:
             self._close_session(why, effects)
         if self.session.wants_heartbeat(now):
             self._send_heartbeat(now, effects)
-        if self.connected and self._has_report() and now >= self.outbox.next_report_at(busy=bool(self.held)):
+        if self.connected and self._has_report() and now >= self.outbox.next_report_at(len(self.held.backlog)):
             self._report(now, effects)
         if self._closing is not None:
             self._finish_if_done(now, effects)

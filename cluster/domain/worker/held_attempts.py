@@ -3,6 +3,7 @@
 What it holds of the worker's own API is not the cluster's (`messages.OWN`), and not in here.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from cluster.domain.base.ids import AttemptKey
@@ -15,6 +16,7 @@ class HeldAttempts:
         """Takes the keys of a launcher's hello."""
         self.running = dict.fromkeys(_cluster_keys(running))
         self.backlog = dict.fromkeys(_cluster_keys(backlog))
+        self._count_of_job = Counter(key.job for key in self.all)
 
     def __contains__(self, key: AttemptKey) -> bool:
         return key in self.running or key in self.backlog
@@ -26,6 +28,10 @@ class HeldAttempts:
     def all(self) -> tuple[AttemptKey, ...]:
         return (*self.running, *self.backlog)
 
+    def count_of(self, job: int) -> int:
+        """How many attempts of that job are held."""
+        return self._count_of_job[job]
+
     def those_of(self, attempts: Attempts) -> tuple[AttemptKey, ...]:
         """Which of these are held. The cost grows with the smaller of the two."""
         if attempts.count > len(self):
@@ -33,16 +39,25 @@ class HeldAttempts:
         return tuple(key for key in attempts if key in self)
 
     def assigned(self, key: AttemptKey) -> None:
+        if key not in self:
+            self._count_of_job[key.job] += 1
         self.backlog[key] = None
 
     def started(self, key: AttemptKey) -> None:
         """Told again after a reconnect, it may have ended meanwhile; then that is told next."""
+        if key not in self:
+            self._count_of_job[key.job] += 1
         self.backlog.pop(key, None)
         self.running[key] = None
 
     def ended(self, key: AttemptKey) -> None:
+        if key not in self:
+            return
         self.backlog.pop(key, None)
         self.running.pop(key, None)
+        self._count_of_job[key.job] -= 1
+        if not self._count_of_job[key.job]:
+            del self._count_of_job[key.job]
 
 
 def cluster_key(text: str) -> AttemptKey | None:

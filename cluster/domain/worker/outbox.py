@@ -11,10 +11,11 @@ from cluster.domain.worker.report_making import MAX_DETAIL, JournalEntry, output
 
 REPORT_ENTRIES = 4096  # in one report
 REPORT_BYTES = 1 << 20  # of small outputs and reasons in one report; a message of gRPC holds 4 MiB
-# Seconds between two reports. One costs the scheduler as much as a hundred ends that it tells of, so under load it
-# carries many; and after one with MANY entries, none with output that somebody may wait for, the next takes longer, as
-# long as there is more to do here.
-REPORT_EVERY, LONG_REPORT_EVERY = 0.03, 0.09
+# Seconds between two reports. One costs scheduler, agent and who follows a job as much as hundreds of ends that it
+# tells of, so under load it carries many: after one with MANY entries, none with output that somebody may wait for, the
+# next takes longer. But not if it tells of an attempt that is all that its job has here. Nor if as many entries wait
+# for it as attempts wait here to start: more work is to come before there is none.
+REPORT_EVERY, LONG_REPORT_EVERY = 0.03, 0.2
 MANY = 40
 
 
@@ -33,6 +34,7 @@ class Outbox:
         self._sent: list[JournalEntry] = []  # in this session
         self._unwanted: set[AttemptKey] = set()  # ends that are under way and will not be taken
         self._unsent: list[JournalEntry] = []
+        self._hurries = False  # somebody may wait for something that is unsent
         self._last = 0  # sequence of the last entry that was seen
         self._settled = 0
         self._sent_at, self._sent_many = -LONG_REPORT_EVERY, False  # the last report in this session
@@ -41,8 +43,10 @@ class Outbox:
         """The journal has come this far, whether or not that entry concerns the scheduler."""
         self._last = sequence
 
-    def add(self, entry: JournalEntry) -> None:
+    def add(self, entry: JournalEntry, *, alone: bool) -> None:
+        """`alone`: its job has no other attempt here."""
         self._unsent.append(entry)
+        self._hurries = self._hurries or alone
         if isinstance(entry.what, Ended):
             self.ended[entry.key] = entry.what
 
@@ -55,9 +59,10 @@ class Outbox:
         """Whether something is unsent and nothing under way."""
         return bool(self._unsent) and not self._sent
 
-    def next_report_at(self, busy: bool) -> float:
-        """When the next report is due; `busy`: there is more to do here."""
-        return self._sent_at + (LONG_REPORT_EVERY if busy and self._sent_many else REPORT_EVERY)
+    def next_report_at(self, backlog: int) -> float:
+        """When the next report is due. `backlog`: how many attempts wait here to start."""
+        gathers = self._sent_many and not self._hurries and 0 < len(self._unsent) < backlog
+        return self._sent_at + (LONG_REPORT_EVERY if gathers else REPORT_EVERY)
 
     def take(self, now: float) -> list[JournalEntry]:
         """The entries of the next report, which is now under way: as many as fit into one. While another is under way
@@ -72,6 +77,7 @@ class Outbox:
                 break
             count += 1
         self._sent, self._unsent = self._unsent[:count], self._unsent[count:]
+        self._hurries = bool(self._unsent)
         self._sent_many = count >= MANY and not size
         return self._sent
 
