@@ -22,6 +22,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
+from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.trust.enrolments import Enrolment
@@ -66,8 +67,10 @@ class MemoryStore:
         self._epoch = disk.epoch
         jobs = [(disk.jobs[n], self._whole(n)) for n in sorted(disk.jobs.keys() - disk.ended.keys())]
         workers = [disk.workers[i] for i in sorted(disk.workers)]
-        highest_id = max((record.id for record in disk.jobs.values()), default="")
-        return Recovered(disk.epoch, disk.next_job_number, jobs, workers, highest_id)
+        ids = EndedIds()
+        for record in disk.jobs.values():
+            ids.add(record.id, record.submitted_at)
+        return Recovered(disk.epoch, disk.next_job_number, jobs, workers, ids)
 
     def commit(self, items: Sequence[Item]) -> None:
         if self._disk.epoch != self._epoch:

@@ -174,11 +174,25 @@ def test_only_what_goes_on_is_loaded_and_the_rest_is_found_by_number(open_store:
     store.commit([ended, JobEnded(3, TaskState.FAILED)])
     loaded = open_store().load()
     assert [record.number for record, _ in loaded.jobs] == [1, 2]
-    assert (loaded.next_job_number, loaded.highest_id) == (4, "id-9")
+    assert loaded.next_job_number == 4
+    assert [loaded.ended_ids.may_have(job_id) for job_id in ("id-1", "id-9", "id-91")] == [True, True, False]
     listed = replace(lines, spec=JobSpec(("xz",), array=(ArraySegment(1, 2),)))
     assert store.records([3, 7, 1], whole=True) == [job(1), lines]
     assert store.records([3]) == [listed], "neither its environment nor its lines"
     assert store.progress_of([3]) == [ended]
+
+
+def test_uuids_that_are_ahead_of_the_clock_are_known_apart_from_the_usual_ones(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    usual, later = "018bcfe5-6800-7000-8000-000000000000", "018bcfe5-6900-7000-8000-000000000000"
+    ahead, beside = "028bcfe5-6800-7000-8000-000000000001", "028bcfe5-6800-7000-8000-000000000002"
+    other = "f" * 8 + "-ffff-4fff-ffff-" + "f" * 12
+    for number, job_id in enumerate((ahead, other, usual), 1):
+        store.commit([replace(job(number), id=job_id, submitted_at=1_700_000_000.0), progress(number)])
+    ids = open_store().load().ended_ids
+    assert [ids.may_have(job_id) for job_id in (usual, ahead, other)] == [True] * 3
+    assert [ids.may_have(job_id) for job_id in (later, beside)] == [False] * 2
 
 
 def test_a_job_may_begin_and_end_in_one_commit_beside_the_end_of_another(open_store: Opener) -> None:

@@ -21,6 +21,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Act, Amended, Decided, Save, Send, WorkerForgotten
+from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -151,8 +152,10 @@ class Bench:
         self.mono += after
         live = sorted(self.records.keys() - self.ended)
         jobs = [(self.records[n], joined(self.progress[n], self._chunks_of(n), self._held_of(n))) for n in live]
-        highest_id = max((record.id for record in self.records.values()), default="")
-        loaded = Recovered(self.core.epoch + 1, len(self.records) + 1, jobs, list(self.workers.values()), highest_id)
+        ids = EndedIds()
+        for record in self.records.values():
+            ids.add(record.id, record.submitted_at)
+        loaded = Recovered(self.core.epoch + 1, len(self.records) + 1, jobs, list(self.workers.values()), ids)
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
         self.core.restore(loaded, self.now)
         invariants.check(self.core)

@@ -1,10 +1,13 @@
 """A UUID is one job, also when that has ended and is in the store alone."""
 
+import pytest
+
 from cluster.domain.base.errors import Conflict, Unreachable
 from cluster.domain.job.records import JobEnded, JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import LookUp, Notify, Reply
+from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.events import CancelRequested, Event, JobSubmitted, LookedUp
 from tests.domain.core_bench import Bench, Effect, failed, ok, spec
 
@@ -67,6 +70,46 @@ def test_a_uuid_below_is_looked_up_once_for_all_who_submit_it() -> None:
     assert isinstance(theirs, Reply)
     assert isinstance(theirs.value, Conflict)
     assert said(bench.turn(submitted(7, "b"))) == [LookUp("b")], "what was heard once is not kept"
+
+
+def made_at(seconds: float, version: int = 7, rest: int = 0) -> str:
+    millis = f"{int(seconds * 1000):012x}"
+    return f"{millis[:8]}-{millis[8:]}-{version}000-8000-{rest:012x}"
+
+
+@pytest.mark.parametrize("strange", ["f" * 8 + "-ffff-ffff-ffff-" + "f" * 12, made_at(4e9), made_at(1e6, version=4)])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_strange_uuid_costs_nobody_else_a_look_into_the_store(strange: str, restarts: bool) -> None:
+    bench = with_an_ended_job(strange)
+    if restarts:
+        bench.restart()
+    assert said(bench.turn(submitted(3, made_at(bench.now.wall)), submitted(4, strange))) == [
+        Reply(3, 2),
+        LookUp(strange),
+    ]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_uuid_that_was_ahead_of_the_clock_is_known_when_the_clock_is_there(restarts: bool) -> None:
+    bench = Bench()
+    ahead = made_at(bench.now.wall + 86400)
+    bench.turn(submitted(1, ahead))
+    bench.turn(CancelRequested(2, (Target(1),), "alice"))
+    bench.core.let_go([1])
+    if restarts:
+        bench.restart()
+    bench.turn(after=86400.0)
+    beside = made_at(bench.now.wall, rest=1)
+    assert said(bench.turn(submitted(3, ahead), submitted(4, beside))) == [LookUp(ahead), Reply(4, 2)]
+
+
+def test_of_those_that_were_ahead_only_the_last_hours_are_kept_apart() -> None:
+    ids = EndedIds()
+    made = [(made_at(1e9 + 100 * n + 300), 1e9 + 100 * n) for n in range(1000)]
+    for job_id, submitted_at in made:
+        ids.add(job_id, submitted_at)
+    assert all(ids.may_have(job_id) for job_id, _ in made)
+    assert len(ids._ahead) < 150
 
 
 def test_of_a_uuid_that_the_store_has_not_the_first_makes_the_job() -> None:

@@ -434,7 +434,7 @@ def test_a_submission_that_was_broken_off_is_cancelled_by_its_uuid_wherever_it_i
             store.commit = slowly  # type: ignore[method-assign, assignment]
         else:
             store.number_of_id = asked_slowly  # type: ignore[method-assign]
-            ours._core.highest_id = "f" * 36
+            ours._core.ended_ids.add("f" * 36, 0.0)
         broken_off = asyncio.create_task(user.submit("true", job_id=W[0]))
         if where == "before its turn":
             await until(lambda: bool(ours._pipeline.gathering.puts))

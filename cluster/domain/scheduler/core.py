@@ -55,7 +55,7 @@ class SchedulerCore(State):
         """Takes up what the store holds, once, before the first turn. Every lease starts anew, so that a restart
         loses nobody; tasks between two attempts are due."""
         self.now = now
-        self.next_number, self.highest_id = loaded.next_job_number, loaded.highest_id
+        self.next_number, self.ended_ids = loaded.next_job_number, loaded.ended_ids
         for worker_record in loaded.workers:
             self.add_worker(worker_record)
             if worker_record.removed:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cluster.domain.job.records import JobProgress, JobRecord
+from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
 
@@ -10,7 +11,7 @@ from cluster.domain.scheduler.worker_record import WorkerRecord
 class Recovered:
     epoch: int  # of the scheduler that loads: one higher at every start, already durable
     next_job_number: int = 1
-    # Those that have not ended, ascending by number; of the others only which is the highest UUID.
+    # Those that have not ended, ascending by number; of the others only what their UUIDs may be.
     jobs: list[tuple[JobRecord, JobProgress]] = field(default_factory=list)
     workers: list[WorkerRecord] = field(default_factory=list)
-    highest_id: str = ""
+    ended_ids: EndedIds = field(default_factory=EndedIds)

@@ -16,6 +16,7 @@ from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Save, Send, WorkerForgotten
+from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
@@ -40,7 +41,7 @@ class State:
         self.timers = Timers()
         self.leaving: set[str] = set()  # workers to be forgotten once they hold nothing
         self.next_number = 1
-        self.highest_id = ""  # the highest UUID of any job that has left memory
+        self.ended_ids = EndedIds()  # of jobs that have left memory
         self.most = MOST_AT_ONCE  # of what is due and of ranges that are placed, in one turn
         self.room = 0  # how much of that this turn has left
         self.saves: list[Save | Amended] = []  # decided in this turn, as are the acts
@@ -108,7 +109,7 @@ class State:
         for number in numbers:
             job = self.jobs.pop(number)
             del self._numbers[job.record.id]
-            self.highest_id = max(self.highest_id, job.record.id)
+            self.ended_ids.add(job.record.id, job.record.submitted_at)
 
     def touch(self, job: Job) -> None:
         """The job has changed: saved once at the end of the turn, and its watchers are told."""

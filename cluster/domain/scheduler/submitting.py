@@ -1,9 +1,9 @@
 """A job comes: it gets its number, and its tasks are ready. The same UUID again is the same job, for the same owner.
 
 A job that has ended is in the store alone. Whether a UUID that is not known here is that of such a job, the store is
-asked (LookUp), unless it is above all that there have been: submitters make UUIDs of version 7, which ascend. While
-the store is asked about a UUID, all submissions of it wait for the one answer. So no job of it comes into being
-meanwhile, and what the store says still holds when it is heard.
+asked (LookUp), unless its order says that it is new (`cluster.domain.scheduler.ended_ids`). While the store is asked
+about a UUID, all submissions of it wait for the one answer. So no job of it comes into being meanwhile, and what the
+store says still holds when it is heard.
 """
 
 from cluster.domain.base.errors import ClusterError, Conflict
@@ -22,7 +22,7 @@ class Submissions:
     def submitted(self, event: JobSubmitted) -> None:
         if job := self._state.job_of_id(event.id):
             self._answer(event, job.record)
-        elif event.id > self._state.highest_id:
+        elif not self._state.ended_ids.may_have(event.id):
             self._accept(event)
         elif waiting := self._waiting.get(event.id):
             waiting.append(event)

@@ -223,7 +223,12 @@ GET_WHOLE_JOB = f"SELECT {_RECORD}, {_WHOLE} FROM jobs {_LARGE} WHERE number = ?
 GET_NUMBER = "SELECT number FROM jobs WHERE id = ?"
 # All that have not ended, as a start needs them.
 LOAD_JOBS = f"SELECT {_RECORD}, {_WHOLE} FROM jobs {_LARGE} WHERE state = 0 ORDER BY number"  # noqa: S608 (no input)
+# The scheduler's clock as of the last job. The highest UUID of all, the highest below one, and from that on the highest
+# of each group of those of version 7 (see ended_ids.py): there are few of them.
+LAST_SUBMITTED_AT = "SELECT submitted_at FROM jobs ORDER BY number DESC LIMIT 1"
 HIGHEST_ID = "SELECT max(id) FROM jobs"
+HIGHEST_ID_BELOW = "SELECT max(id) FROM jobs WHERE id < ?"
+HIGHEST_IDS_FROM = "SELECT max(id) FROM jobs WHERE id >= ? AND substr(id, 15, 1) = '7' GROUP BY substr(id, 1, 8)"
 
 # Numbers of jobs, the highest first: of all, of those in one state, of an owner's in one state; below a number, at most
 # so many. And all of a name, of one owner or of any.

@@ -20,6 +20,7 @@ from typing import Any
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.ended_ids import LEEWAY, EndedIds, lowest_at
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.identity import IdentityKind
@@ -64,7 +65,7 @@ class SqliteStore:
                     int(self._meta("next_job_number") or 1),
                     self._load_jobs(),
                     [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
-                    self._writer.execute(sql.HIGHEST_ID).fetchone()[0] or "",
+                    self._load_ids(),
                 )
                 self._claim()
         except StoreTroubled:
@@ -79,6 +80,17 @@ class SqliteStore:
         records = map(rows.record_from_row, self._writer.execute(sql.LOAD_JOBS))
         found = ((record, _progress(self._writer, record.number)) for record in records)
         return [(record, progress) for record, progress in found if progress]
+
+    def _load_ids(self) -> EndedIds:
+        """Of all jobs, also those that go on. Inside the caller's transaction."""
+        execute = self._writer.execute
+        last = execute(sql.LAST_SUBMITTED_AT).fetchone()
+        if last is None:
+            return EndedIds()
+        ahead_from = (lowest_at(last[0] + LEEWAY),)
+        (usual,) = execute(sql.HIGHEST_ID_BELOW, ahead_from).fetchone()
+        (highest,) = execute(sql.HIGHEST_ID).fetchone()
+        return EndedIds(usual or "", highest, (job_id for (job_id,) in execute(sql.HIGHEST_IDS_FROM, ahead_from)))
 
     def commit(self, items: Sequence[Item]) -> None:
         batches: dict[str, list[rows.Row]] = {}
