@@ -256,9 +256,10 @@ class LauncherDriver:
                     spawns.append(effect)
                 case ev.RecallFromSlot(slot):
                     self._recall(slot)
-                case ev.Signal(slot, key, name):
+                case ev.Signal(slot, key, name, leader):
                     self._hear()
-                    self._slots.signal(slot, key, signal.Signals[name])
+                    if not self._slots.signal(slot, key, signal.Signals[name], leader):
+                        self._events.insert(0, ev.Unreached(key))
                 case ev.Kill(slot, key):
                     self._hear()
                     self._slots.kill(slot, key)

@@ -138,10 +138,11 @@ class SlotProcesses:
             self._leashes.set_leash(slot_number, None)
         return keys
 
-    def signal(self, slot_number: int, key: str, number: int) -> None:
-        """To all of that attempt, unless it has ended. The slot's queue must be empty."""
-        if (slot := self._running(slot_number, key)) is not None:
-            tree.signal_below(slot.process.pid, number)
+    def signal(self, slot_number: int, key: str, number: int, leader: int) -> bool:
+        """To all of that attempt, unless it has ended. The slot's queue must be empty. False when the leader (a pid)
+        had ended before."""
+        slot = self._running(slot_number, key)
+        return slot is not None and tree.signal_below(slot.process.pid, number, leader)
 
     def kill(self, slot_number: int, key: str) -> None:
         """SIGKILL all of that attempt, unless it has ended. The slot's queue must be empty."""

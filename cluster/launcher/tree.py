@@ -187,11 +187,14 @@ def _children(pid: int) -> list[int] | None:
     return found
 
 
-def signal_below(pid: int, number: int) -> None:
-    """Send a signal to everything below that process; what is stopped is continued, so that it can act on it."""
+def signal_below(pid: int, number: int, child: int) -> bool:
+    """Send a signal to everything below that process; what is stopped is continued, so that it can act on it. False
+    when that child of it had ended before; a child that has not been waited for keeps its pid."""
+    first = read_process(child)
     for process in below(pid).values():
         send(process, number)
         send(process, signal.SIGCONT)
+    return first is not None and first.is_alive and first.parent == pid
 
 
 def kill_all(find: Callable[[], dict[int, ProcessStat]]) -> tuple[set[ProcessStat], set[ProcessStat]]:

@@ -1,5 +1,7 @@
 """The launcher's decisions: exact effects, event by event."""
 
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -45,9 +47,11 @@ from cluster.domain.launcher.messages import (
     StopRequested,
     Template,
     Tick,
+    Unreached,
 )
 from cluster.domain.launcher.slots import IDLE_SLOTS, STALE, IllegalEvent
 from cluster.domain.launcher.state import DYING
+from cluster.domain.launcher.stopping import MOST_AT_ONCE, STOP_WEIGHS
 
 NOW = 1000.0
 WALL = 1_700_000_000_000_000
@@ -150,7 +154,7 @@ def test_a_failed_start_frees_its_place() -> None:
 
 def test_stop_is_term_then_grace_then_kill() -> None:  # S2.11
     core = running()
-    assert core.turn([StopRequested([A.key], grace=5)], NOW) == [Signal(0, A.key, "SIGTERM")]
+    assert core.turn([StopRequested([A.key], grace=5)], NOW) == [Signal(0, A.key, "SIGTERM", 7)]
     assert core.next_deadline() == NOW + 5
     assert core.turn([Tick()], NOW + 4.9) == []
     assert core.turn([Tick()], NOW + 5) == [Kill(0, A.key)]
@@ -164,6 +168,74 @@ def test_a_stopped_attempt_that_exits_by_itself_names_the_signal_it_was_sent() -
     core.turn([StopRequested([A.key], "cancelled", None, "SIGINT")], NOW)
     (report,) = end_reports(core.turn([ended(A, 0)], NOW + 1))
     assert (report.reason, report.code, report.signal) == ("cancelled", 0, "SIGINT")
+
+
+def test_what_had_ended_when_its_signal_came_was_not_stopped() -> None:
+    core = running()
+    core.turn([StopRequested([A.key])], NOW)
+    (report,) = end_reports(core.turn([Unreached(A.key), ended(A, 0)], NOW))
+    assert (report.reason, report.code, report.signal) == ("ok", 0, None)
+
+
+@pytest.mark.parametrize(("grace", "reason"), [(0.0, "exit:3"), (5.0, "cancelled")])
+def test_what_exits_with_a_code_was_not_killed(grace: float, reason: str) -> None:
+    """With a grace it was asked to end first, and the code may be its answer."""
+    core = running()
+    core.turn([StopRequested([A.key], grace=grace)], NOW)
+    core.turn([Tick()], NOW + 5)
+    (report,) = end_reports(core.turn([ended(A, 3)], NOW + 5))
+    assert report.reason == reason
+
+
+def test_what_had_ended_when_its_leash_was_cut_ended_by_itself() -> None:
+    core = running(1000, template(leash=40))
+    core.turn([Tick()], NOW + 40)
+    (report,) = end_reports(core.turn([replace(ended(A, 0), cut=True)], NOW + 40))
+    assert report.reason == "ok"
+
+
+MANY = [Item(f"2.{index}#1") for index in range(8192)]
+LIGHT = template(cpus=0, leash=40)
+
+
+def many_running(of: Template) -> LauncherCore:
+    core = LauncherCore(1000)
+    effects = core.turn([LeaseConfirmed(NOW), StartRequested(of, MANY[:200])], NOW)
+    while spawned := [effect.item for effect in effects if isinstance(effect, Spawn)]:
+        effects = core.turn([started(item) for item in spawned], NOW)
+    return core
+
+
+@pytest.mark.parametrize(
+    "event",
+    [StopRequested([item.key for item in MANY]), QuitRequested(kill=True), Tick()],
+    ids=["cancel", "quit", "lease"],
+)
+def test_where_thousands_are_to_end_it_is_done_in_parts_and_others_are_heard_between(event: Event) -> None:
+    core = many_running(LIGHT)
+    core.turn([StartRequested(ONE_CPU, [A])], NOW)
+    core.turn([started(A), StartRequested(template(leash=40), MANY[200:])], NOW)
+    at = NOW + (40 if event == Tick() else 0)
+    parts = [core.turn([event], at)]
+    while core.next_deadline() == at:
+        parts.append(core.turn([ended(MANY[0])] if MANY[0].key in core.attempts else [], at))
+    assert end_reports(parts[1])[0].key == MANY[0].key
+    spoken_to = [[effect for effect in part if isinstance(effect, Signal | Kill)] for part in parts]
+    assert max(map(len, spoken_to)) <= MOST_AT_ONCE / STOP_WEIGHS
+    assert max(map(len, parts)) <= MOST_AT_ONCE + 1
+    assert {e.key for e in chain(*spoken_to)} - {A.key} == {item.key for item in MANY[:200]}
+    returned = [report.key for report in end_reports(list(chain(*parts))) if report.reason == "returned"]
+    assert returned == [item.key for item in MANY[200:]]
+    assert not any(isinstance(effect, Spawn) for effect in chain(*parts)), "what is to end begins"
+
+
+def test_graces_of_thousands_that_are_over_at_once_end_in_parts() -> None:
+    core = many_running(template(cpus=0, grace=5))
+    while core._asked or not core.attempts[MANY[199].key].sent:
+        core.turn([StopRequested([item.key for item in MANY[:200]])] if not core._asked else [], NOW)
+    killed = [core.turn([Tick()], NOW + 5) for _ in range(4)]
+    assert [len(effects) for effects in killed] == [50] * 4
+    assert {e.key for e in chain(*killed) if isinstance(e, Kill)} == {item.key for item in MANY[:200]}
 
 
 def test_stop_without_grace_kills_at_once() -> None:
@@ -199,7 +271,7 @@ def test_an_unstarted_attempt_that_is_stopped_or_returned_never_starts() -> None
 def test_a_run_timeout_stops_it() -> None:  # S3.12
     core = running(1000, template(timeout=60, grace=3))
     assert core.next_deadline() == NOW + 60
-    assert core.turn([Tick()], NOW + 60) == [Signal(0, A.key, "SIGTERM")]
+    assert core.turn([Tick()], NOW + 60) == [Signal(0, A.key, "SIGTERM", 7)]
     assert core.next_deadline() == NOW + 63
     assert core.turn([Tick()], NOW + 63) == [Kill(0, A.key)]
     (report,) = end_reports(core.turn([ended(A, None, "SIGKILL", took=63.0)], NOW + 63))
@@ -478,7 +550,7 @@ def test_what_a_slot_has_begun_meanwhile_is_not_taken_back() -> None:
     core = ahead(C)
     assert core.turn([StopRequested([C.key])], NOW) == [RecallFromSlot(0)]
     assert core.turn([started(B), ended(B), SlotReturned(0, [])], NOW)[1:] == []
-    assert core.turn([started(C)], NOW)[1:] == [Signal(0, C.key, "SIGTERM")]
+    assert core.turn([started(C)], NOW)[1:] == [Signal(0, C.key, "SIGTERM", 7)]
 
 
 @pytest.mark.parametrize("ask", [StopRequested([C.key]), RecallRequested([C.key])])
@@ -501,7 +573,7 @@ def test_what_is_to_be_returned_and_has_begun_goes_on() -> None:
 def test_nothing_may_begin_behind_what_is_stopped() -> None:
     core = ahead(C)
     core.turn([started(B)], NOW)
-    assert core.turn([StopRequested([B.key])], NOW) == [RecallFromSlot(0), Signal(0, B.key, "SIGTERM")]
+    assert core.turn([StopRequested([B.key])], NOW) == [RecallFromSlot(0), Signal(0, B.key, "SIGTERM", 7)]
     assert (
         core.turn([SlotReturned(0, [C.key])], NOW) == []
     )  # it is not handed to that slot again before the other's end

@@ -50,6 +50,31 @@ def test_a_process_is_read(sleeper: "subprocess.Popen[bytes]") -> None:
     assert tree.read_all()[sleeper.pid].start == process.start
 
 
+# Starts a program, and does not wait for it, as a slot does that has not come to it yet; tells its pid when it has
+# ended, or at once.
+HAS_A_CHILD = """
+import os, sys, threading
+
+child = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+if sys.argv[1].endswith("true"):
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+print(child, flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(("program", "reached"), [((SLEEP, "1000"), True), ((shutil.which("true") or "true",), False)])
+def test_who_has_ended_before_a_signal_was_not_reached_by_it(program: tuple[str, ...], reached: bool) -> None:
+    with subprocess.Popen([sys.executable, "-c", HAS_A_CHILD, *program], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        try:
+            child = int(parent.stdout.readline())
+            assert tree.signal_below(parent.pid, signal.SIGTERM, child) is reached
+            assert not tree.signal_below(parent.pid, signal.SIGTERM, os.getpid()), "it is somebody else's"
+        finally:
+            parent.kill()
+
+
 def test_a_name_that_looks_like_fields_confuses_nothing(tmp_path: Path) -> None:
     odd = tmp_path / "a) R 1 (b"
     odd.symlink_to(SLEEP)

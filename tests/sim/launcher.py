@@ -264,8 +264,8 @@ class Launcher:
             case ev.RecallFromSlot(number):
                 self._recall(number)
             case ev.Signal(number, key, name):
-                if self._runs_alone(number, key):
-                    self.machine.signal(key, name)
+                if not (self._runs_alone(number, key) and self.machine.signal(key, name)):
+                    self._events.insert(0, ev.Unreached(key))
             case ev.Kill(number, key):
                 self._kill(number, key)
             case ev.KillSlot(number, key):

@@ -155,11 +155,13 @@ class Machine:
         del self.processes[process.key]
         self.truth.ends(process.run, how, self.world.now)
 
-    def signal(self, key: str, name: str) -> None:
+    def signal(self, key: str, name: str) -> bool:
+        """False when the leader of that tree had ended before."""
         process = self.processes.get(key)
         if process and process.leader and process.obeys:
             how = "exit:0" if self.world.chance(0.2) else f"signal:{name}"
             self.world.at(self.world.between(0.0, 0.5), lambda: self._leader_ends(process, how))
+        return bool(process and process.leader)
 
     def kill(self, key: str) -> None:
         process = self.processes.get(key)

@@ -59,6 +59,7 @@ from cluster.domain.launcher.messages import (
     StartRequested,
     StopRequested,
     Tick,
+    Unreached,
 )
 from cluster.domain.launcher.slots import (
     IF_UNBEGUN,
@@ -70,7 +71,7 @@ from cluster.domain.launcher.slots import (
     Phase,
     user_of,
 )
-from cluster.domain.launcher.stopping import Stopping
+from cluster.domain.launcher.stopping import MOST_AT_ONCE, RECALL, Stopping
 from cluster.domain.session.leashes import cut_at, is_out
 
 # Seconds without an agent and without an attempt after which a launcher exits. An agent that is only started again is
@@ -96,7 +97,7 @@ class LauncherCore(Stopping):
         effects: list[Effect] = []
         for event in events:
             if isinstance(event, LeaseConfirmed):  # what else has happened is judged by it
-                self._on_lease_confirmed(min(event.at, now), now, effects)
+                self._on_lease_confirmed(min(event.at, now))
         # Of an attempt that is over already nobody wants to hear that it began.
         over = {event.key for event in events if isinstance(event, ProcessEnded)}
         for event in events:
@@ -104,8 +105,12 @@ class LauncherCore(Stopping):
                 self._on_process_started(self._attempt_of(event), event)
             else:
                 self._on_event(event, now, effects)
+        self._room = MOST_AT_ONCE
+        self._do_what_is_asked(now, effects)
         self._do_what_is_due(now, effects)
         self._admit(now, effects)
+        if self._asked:
+            self._more_since = now
         if not self.attempts and (self.quitting or self._forgotten_at() <= now):
             effects.append(Exit())
         return effects
@@ -134,7 +139,10 @@ class LauncherCore(Stopping):
             case StartRequested():
                 self._on_start_requested(event, effects)
             case RecallRequested() | StopRequested():
-                self._on_stop_requested(event, now, effects)
+                self._ask((self.attempts[key] for key in event.keys if key in self.attempts), event)
+            case Unreached():
+                if (attempt := self.attempts.get(event.key)) is not None:
+                    attempt.asked = False
             case SlotReturned():
                 self._on_taken_back(event.slot, event.keys, now, effects)
             case SlotLost():
@@ -144,7 +152,8 @@ class LauncherCore(Stopping):
             case AgentLost():
                 self._alone_since = now
             case QuitRequested():
-                self._on_quit_requested(event, now, effects)
+                self.quitting = True
+                self._ask(self.attempts.values(), KILLED if event.kill else RECALL)
             case FoundUnfinished():
                 took = max(0, event.found_us - event.begun_us)  # the wall clock may have been set back
                 ended = Ended(
@@ -196,28 +205,6 @@ class LauncherCore(Stopping):
             self.unacked = deque(r for r in self.unacked if not (isinstance(r, Ended) and r.key in again))
             for key in again:
                 del self._ended_unacked[key]
-
-    def _on_stop_requested(self, event: RecallRequested | StopRequested, now: float, effects: list[Effect]) -> None:
-        for key in event.keys:
-            attempt = self.attempts.get(key)
-            if attempt is None:
-                continue  # it ended: stopping a finished attempt succeeds and does nothing
-            if attempt.phase is Phase.BACKLOG:
-                self._return(attempt, effects)
-            elif attempt.phase is Phase.STARTING:
-                self._want(attempt, event, now, effects)
-            elif isinstance(event, StopRequested):
-                self._stop(attempt, event, now, effects)
-
-    def _on_quit_requested(self, event: QuitRequested, now: float, effects: list[Effect]) -> None:
-        self.quitting = True
-        for attempt in list(self.attempts.values()):
-            if attempt.phase is Phase.BACKLOG:
-                self._return(attempt, effects)
-            elif attempt.phase is Phase.STARTING:
-                self._want(attempt, KILLED if event.kill else RecallRequested([attempt.key]), now, effects)
-            elif event.kill:
-                self._kill(attempt, None, now, effects)
 
     # -- slots
 
@@ -290,10 +277,8 @@ class LauncherCore(Stopping):
             self._set_deadline(attempt, event.at + attempt.template.timeout)
         self._report(Started(self._next_seq(), event.key, event.pid, event.wall_us), effects)
         wanted, attempt.wanted = attempt.wanted, None
-        if isinstance(wanted, StopRequested):
-            self._stop(attempt, wanted, now, effects)
-        elif wanted is not None and wanted != IF_UNBEGUN:
-            self._kill(attempt, None if wanted == KILLED else wanted, now, effects)
+        if wanted is not None and wanted != IF_UNBEGUN:
+            self._fulfil(attempt, wanted, now, effects)
 
     def _on_start_failed(self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]) -> None:
         if event.returned:
@@ -306,11 +291,19 @@ class LauncherCore(Stopping):
         self._leave(attempt, effects)
 
     def _on_process_ended(self, attempt: Attempt, event: ProcessEnded, now: float, effects: list[Effect]) -> None:
+        """What we did to it gives its end the name, unless it had ended by itself before that.
+
+        Who exits with a code was not killed. It may have answered a signal that asked it to end, if that found its
+        leader alive. (Then nobody can tell who ends by itself in the same instant from who obeys: it counts as asked.)
+        """
         self._forget(attempt)
         cause, timeout = attempt.cause, attempt.template.timeout
+        by_itself = event.code is not None and not attempt.asked
         if cause == endings.TIMEOUT and timeout is not None and event.took_us < (timeout - CLOCKS) * 1e6:
             cause = None  # it had ended before: the word of that waited in its slot, which stalled
-        if cause is not None or event.cut:
+        if by_itself:
+            cause = None
+        if cause is not None or (event.cut and not by_itself):
             reason = cause or endings.LEASE
         else:
             reason = endings.reason_of(event.code, event.signal)
@@ -350,7 +343,7 @@ class LauncherCore(Stopping):
                 self._more_since = now  # between, whoever wants something else is heard
                 return
             attempt = backlog[0]
-            if attempt.phase is not Phase.BACKLOG:
+            if not attempt.waits:
                 backlog.popleft()
                 continue
             cpus = attempt.template.cpus
@@ -382,7 +375,7 @@ class LauncherCore(Stopping):
         takers = [slot for slot in self.slots if slot.template is template and slot.room > 0 and slot.goes_on]
         for waiting, slot in zip(range(len(takers), 0, -1), takers, strict=True):
             for _ in range(min(slot.room, ceil(len(self.backlog) / waiting))):
-                while self.backlog and self.backlog[0].phase is not Phase.BACKLOG:
+                while self.backlog and not self.backlog[0].waits:
                     self.backlog.popleft()
                 if not self.backlog or self.backlog[0].template is not template:
                     return

@@ -152,6 +152,13 @@ class ProcessEnded:
 
 
 @dataclass(slots=True)
+class Unreached:
+    """The signal that this attempt was to get found its leader ended: its end is its own. Said before that end."""
+
+    key: str
+
+
+@dataclass(slots=True)
 class SlotReturned:
     """The slot has not begun these of what it was handed, and will not: the answer to RecallFromSlot."""
 
@@ -201,6 +208,7 @@ Event = (
     | ProcessStarted
     | StartFailed
     | ProcessEnded
+    | Unreached
     | SlotReturned
     | SlotLost
     | FoundUnfinished
@@ -267,11 +275,13 @@ class RecallFromSlot:
 
 @dataclass(slots=True)
 class Signal:
-    """Send this signal to every process of the attempt's tree, below its slot."""
+    """Send this signal to every process of the attempt's tree, below its slot. If its leader (a pid) has ended by then,
+    say Unreached."""
 
     slot: int
     key: str
     signal: str
+    leader: int
 
 
 @dataclass(slots=True)

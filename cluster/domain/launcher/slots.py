@@ -50,8 +50,9 @@ class IllegalEvent(RuntimeError):
 @dataclass(slots=True, eq=False)
 class Attempt:
     """An attempt that is held here. `deadline`: boot clock of what comes next by itself (timeout or end of grace).
+    `asked`: its leader got a signal of ours that a program may answer, so that what it exits with may be the answer.
     `slot`: who has been handed it. `wanted`: what is to be done about it once its slot has given it back, or has
-    started it: a stop, or to kill it for that cause.
+    started it: a stop, or to kill it for that cause. Of one in the backlog: it goes back.
     """
 
     item: Item
@@ -63,6 +64,7 @@ class Attempt:
     deadline: float | None = None
     cause: str | None = None
     sent: str | None = None
+    asked: bool = False
     leashed: bool = False
     stillborn: int = 0  # slots that died before they could begin it
     wanted: StopRequested | str | None = None
@@ -70,6 +72,11 @@ class Attempt:
     @property
     def key(self) -> str:
         return self.item.key
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may be handed to a slot."""
+        return self.phase is Phase.BACKLOG and self.wanted is None
 
 
 STARTED_PHASES = (Phase.RUNNING, Phase.STOPPING, Phase.KILLING)

@@ -40,6 +40,8 @@ class LauncherState:
         self._alone_since: float | None = None  # no agent is connected
         self._more_since: float | None = None  # there is room for more than the last turn was given
         self._ended_unacked = {r.key: r.reason for r in self.unacked if isinstance(r, Ended)}
+        self._asked: deque[tuple[Attempt, RecallRequested | StopRequested | str]] = deque()  # and has not been done
+        self._room = 0  # what is left of MOST_AT_ONCE in this turn
         self._deadlines: list[tuple[float, str]] = []  # heap; entries that no longer hold are skipped
         self._leashes: dict[float, int] = {}  # leash -> how many attempts have it
         self._ahead: dict[int, Slot] = {}  # slots that have more than they can begin
