@@ -77,11 +77,12 @@ async def page(
     room: int | None = None,
     detail: Detail = Detail.LISTED,
     parts: Parts = _WHOLE,
+    ended: dict[int, Job] | None = None,
     after: bool = False,
 ) -> Page:
     """The first of these jobs: those in one of the states (none: in any), at most `limit` (0: all), as many as one
     answer holds, of which so many bytes are left (None: all). `parts`: the tasks that are meant of some of them.
-    `after`: as of `read_jobs`."""
+    `ended`, `after`: as of `read_jobs`."""
     jobs: list[JobView] = []
     looked = size = 0
     room = PAGE_BYTES if room is None else room
@@ -91,7 +92,7 @@ async def page(
         most = min(PIECE_JOBS, 2 * most)
         left = limit - len(jobs) if limit else PIECE_JOBS
         view = partial(_piece, numbers=some, states=states, room=left, detail=detail, parts=parts)
-        piece, seen, bytes_shown = await read_jobs(driver, some, view, after=after)
+        piece, seen, bytes_shown = await read_jobs(driver, some, view, ended=ended, after=after)
         jobs += piece
         looked += seen
         size += bytes_shown

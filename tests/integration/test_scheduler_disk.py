@@ -483,8 +483,9 @@ def test_a_database_that_hangs_when_it_is_read_hinders_no_cancel_and_lets_nobody
             try:
                 assert [(await user.cancel(which)).cancelled for which in ("1", "3.2-3")] == [1, 2]
                 assert (await worker.hear(Stop)).attempts.job == 1
-                # The job of that UUID ends by it, and its end, which only the store has then, cannot be shown.
-                for question in (user.cancel(W[0]), user.jobs(), user.get("77"), user.cancel("last")):
+                ended = await user.cancel(W[0])  # it has left memory, and only the store knows it by its number now
+                assert (ended.cancelled, [job.state for job in ended.jobs]) == (1, [job_pb2.TASK_STATE_CANCELLED])
+                for question in (user.jobs(), user.get("77"), user.cancel("last")):
                     with pytest.raises(Unreachable, match="the disk of the scheduler's database has not answered"):
                         await question
             finally:

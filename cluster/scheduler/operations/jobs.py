@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from cluster.domain.base.errors import Conflict, InvalidInput
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.job import Job
 from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
@@ -103,22 +104,25 @@ class JobOperations:
     async def cancel(
         self, caller: Caller, selectors: Sequence[str], grace: float | None = None, reason: str = ""
     ) -> CancelledJobs:
-        """Asks all that is selected to stop. `grace`: seconds between SIGTERM and SIGKILL, None: as each job has it."""
+        """Asks all that is selected to stop. `grace`: seconds between SIGTERM and SIGKILL, None: as each job has it.
+
+        A job that ends by it leaves memory. It is kept for the answer, which so needs nothing of a disk that hangs."""
         if grace is not None:
             check_seconds("a grace of", grace)
         check_text("the reason", reason)
         selection, by = await select_some(self._driver, caller, selectors), caller.identity.name
-        numbers, cancelled = selection.numbers(), 0
+        numbers, cancelled, met = selection.numbers(), 0, dict[int, Job]()
         for (number, index), last in (await last_attempts(self._driver, selection)).items():
             if selection.attempts[number, index] != last:  # it has ended, and another may run
                 selection.leave_out(number, index)
         for at in range(0, len(numbers), JOBS_AT_ONCE):
             unfinished = unfinished_of(self._driver, numbers[at : at + JOBS_AT_ONCE])
+            met |= self._driver.peek(lambda core, some=unfinished: {number: core.jobs[number] for number in some})  # type: ignore[misc]
             targets = list(map(selection.target, unfinished))
             await asyncio.sleep(0)
             self._driver.peek(partial(_refuse_crumbs, targets))
             cancelled += await cancel(self._driver, targets, by, grace, reason)
-        jobs, looked, _ = await page(self._driver, numbers, after=True)
+        jobs, looked, _ = await page(self._driver, numbers, ended=met, after=True)
         return CancelledJobs(jobs, cancelled, looked < len(numbers))
 
     async def _one_target(self, caller: Caller, selector: str) -> tuple[Target, int]:
