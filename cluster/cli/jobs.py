@@ -128,6 +128,7 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
         ("line", "" if line is None else os.fsdecode(line)),
         ("state", state_of(job) + why_of(job)),
         ("exit code", job.exit_code if job.state.ended else ""),
+        *(("exception", task.exception.in_words) for task in tasks if task.exception),
         *(("waits", why) for why in job.pending_because),
         ("cancelled by", job.cancelled_by + (f": {job.cancel_reason}" if job.cancel_reason else "")),
         ("tasks", _tasks_of(job) if job.is_array else ""),

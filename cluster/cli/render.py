@@ -17,6 +17,7 @@ from cluster.domain.job.states import COUNTED
 
 if TYPE_CHECKING:  # commands that start fast have other values of the same shape
     from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
+    from cluster.domain.job.raised_exception import RaisedException
     from cluster.domain.job.spec import JobSpec
 
 
@@ -164,6 +165,23 @@ def task_json(task: Task, spec: JobSpec) -> dict[str, Any]:
         "ended_at": iso(task.ended_at),
         "cpu_seconds": task.cpu_seconds or None,  # null: not measured, as of a task that has not ended or was lost
         "peak_memory_bytes": task.peak_memory or None,  # null: also where it took too little to be told from ours
+        "exception": exception_json(task.exception),
+    }
+
+
+def exception_json(exception: RaisedException | None) -> dict[str, Any] | None:
+    """What a program raised as JSON shows it."""
+    if exception is None:
+        return None
+    return {
+        "type": exception.type,
+        "message": exception.message,
+        "file": exception.file or None,
+        "line": exception.line or None,
+        "function": exception.function or None,
+        "following": list(exception.following),
+        "cause": exception_json(exception.cause),
+        "first_in_group": exception_json(exception.first_in_group),
     }
 
 

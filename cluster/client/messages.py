@@ -10,6 +10,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.rpc.exceptions import exception_from_proto
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2
 
@@ -76,6 +77,7 @@ def task_of(message: job_pb2.Task) -> Task:
         cpu_seconds=message.cpu_seconds,
         peak_memory=message.peak_memory_bytes,
         line=message.line if message.HasField("line") else None,
+        exception=exception_from_proto(message.exception) if message.HasField("exception") else None,
     )
 
 

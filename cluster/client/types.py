@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cluster.client.job_fields import Counts
+from cluster.domain.job.raised_exception import RaisedException
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.worker_record import WorkerState
@@ -53,6 +54,7 @@ class Task:
     cpu_seconds: float
     peak_memory: int  # bytes
     line: bytes | None = None  # of a job with lines
+    exception: RaisedException | None = None  # from `get`, where it is the one task, and failed by raising it
 
 
 @dataclass(frozen=True, slots=True)

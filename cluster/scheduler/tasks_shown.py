@@ -1,6 +1,7 @@
 """Single tasks as people read them: running and abnormal ones first."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate, chain
 from typing import NamedTuple
@@ -10,7 +11,9 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_LIST_RANK, TaskState
+from cluster.domain.job.traceback_reader import TAIL_BYTES, read_exception
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.view_sizes import size_of_task
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
@@ -23,6 +26,10 @@ MOST = 1000  # in one answer, whatever was asked
 MOST_SKIPPED = 100_000  # who wants to see more asks for tasks by their numbers
 FEW_RANGES = 100  # of tasks that are wanted, which are looked up one by one in any case
 MOST_BYTES = 1024 * 1024  # of tasks in one answer; the reasons of some may be long
+
+
+# The end of a stream of an attempt that has ended: whether of stderr, and how many bytes.
+LastBytes = Callable[[TaskEnd, bool, int], Awaitable[bytes]]
 
 
 class _Shown(NamedTuple):
@@ -71,6 +78,14 @@ async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple
     sizes = accumulate(map(size_of_task, tasks))
     fitting = [task for task, size in zip(tasks, sizes, strict=True) if size <= MOST_BYTES]
     return job, fitting, len(fitting) < len(shown) and most > 0
+
+
+async def with_exception(task: TaskView, spec: JobSpec, last_bytes: LastBytes) -> TaskView:
+    """A task of a job with that spec, with what its program raised if it failed so."""
+    if task.end is None or task.end.state is not TaskState.FAILED:
+        return task
+    tail = await last_bytes(task.end, not spec.merge_output, TAIL_BYTES)
+    return replace(task, exception=await asyncio.to_thread(read_exception, tail))
 
 
 def _pick(job: Job, wanted: TasksWanted) -> list[_Shown]:

@@ -2,9 +2,12 @@
 
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
+from cluster.client import Client
 from tests.acceptance.command import Command
 from tests.acceptance.terminal import on_a_terminal
 from tests.patience import PATIENCE
@@ -79,6 +82,45 @@ def test_what_was_not_measured_is_null(cluster: Command) -> None:
     (task,) = cluster.ok("job", "show", number, "--json").json["task_details"]
     assert (task["cpu_seconds"], task["peak_memory_bytes"]) == (None, None)
     assert "\t-\t-\n" in cluster.ok("job", "show", number).text
+
+
+LOADS = """
+import sys
+def parse(row):
+    sys.stderr.write("x" * 100_000 * row + "\\n")
+    raise ValueError(f"bad row {row}")
+try:
+    {}["x"]
+except KeyError as error:
+    parse(int(sys.argv[1]))
+"""
+
+
+def test_show_tells_what_a_python_program_raised(cluster: Command, tmp_path: Path) -> None:
+    # S4.7: for people and for programs, whether its output is small or large
+    program = tmp_path / "load.py"
+    program.write_text(LOADS)
+    number = submit(cluster, "--array", "0-1", "--", "sh", "-c", f"exec {sys.executable} {program} $CLUSTER_TASK")
+    assert cluster("job", "wait", number).code == 1
+    for task in (0, 1):
+        said = cluster.ok("job", "show", f"{number}.{task}").text
+        assert (
+            f"exception     ValueError: bad row {task} (load.py:5 in parse), after KeyError: 'x' (load.py:7)\n" in said
+        )
+        (shown,) = cluster.ok("job", "show", f"{number}.{task}", "--json").json["task_details"]
+        exception = shown["exception"]
+        assert exception.pop("cause")["type"] == "KeyError"
+        place = {"file": str(program), "line": 5, "function": "parse"}
+        assert (exception.pop("following"), exception.pop("first_in_group")) == ([], None)
+        assert exception == {"type": "ValueError", "message": f"bad row {task}", **place}
+    assert "exception" not in cluster.ok("job", "show", number).text
+    single = submit(cluster, "--", sys.executable, str(program), "0")
+    cluster("job", "wait", single)
+    assert "exception     ValueError: bad row 0 (load.py:5" in cluster.ok("job", "show", single).text
+    with Client.connect(home=cluster.home) as client:
+        exception = client.get(int(single))[1][0].exception
+        assert exception is not None
+        assert (exception.type, exception.line, exception.function) == ("ValueError", 5, "parse")
 
 
 def test_show_says_when_there_are_more_tasks_than_it_shows(cluster: Command) -> None:

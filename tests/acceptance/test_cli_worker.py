@@ -3,6 +3,7 @@
 import getpass
 import re
 import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -68,6 +69,16 @@ def test_a_lone_worker_takes_the_same_verbs(alone: tuple[Command, str]) -> None:
     past = cluster.ok("job", "--at", at, "list", "--json").json
     assert [job["exit_code"] for job in past] == [143, 3]
     assert cluster.ok("job", "logs", past[1]["id"], env={"CLUSTER_AT": at}).text == "out\n"
+
+
+def test_a_lone_worker_tells_what_a_python_program_raised(alone: tuple[Command, str]) -> None:
+    cluster, at = alone
+    fails = "import sys; print(50_000 * 'x', file=sys.stderr); {}['x']"
+    for options in ([], ["--merge-output"]):
+        cluster("job", "run", "--at", at, "-q", "--name", "raises", *options, "--", sys.executable, "-c", fails)
+        assert "exception     KeyError: 'x' (<string>:1)\n" in cluster.ok("job", "show", "--at", at, "last").text
+    cluster("job", "run", "--at", at, "-q", "--", "false")
+    assert cluster.ok("job", "show", "--at", at, "last", "--json").json["task_details"][0]["exception"] is None
 
 
 def test_scripts_run_with_any_interpreter_or_by_themselves(alone: tuple[Command, str]) -> None:  # S2.7, S2.8

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from cluster.domain.job.traceback_reader import MOST_TEXT, TAIL_BYTES, RaisedException, read_exception
+from cluster.domain.job.raised_exception import RaisedException
+from cluster.domain.job.traceback_reader import MOST_TEXT, TAIL_BYTES, read_exception
 from tests.acceptance.interpreters import interpreters
 
 
@@ -349,3 +351,16 @@ def test_nothing_that_a_task_may_write_is_too_hard(piece: bytes) -> None:
     """It ends: an expression that looked at the same bytes again from each place would take minutes."""
     for begin in (b"", b'  File "', b'  File "a", line 1\n', b"  +-+- 1 -\n"):
         read_exception(begin + piece * (20 * TAIL_BYTES // len(piece)))
+
+
+def test_an_exception_is_told_in_one_line() -> None:
+    key = RaisedException("KeyError", "'x'", "/home/you/load.py", 15, "<module>")
+    assert (
+        replace(FOUND, cause=key).in_words
+        == "ValueError: bad row (load.py:17 in parse), after KeyError: 'x' (load.py:15)"
+    )
+    group = RaisedException("ExceptionGroup", "two rows (2 sub-exceptions)", "a.py", 3, "f", first_in_group=FOUND)
+    assert group.in_words == (
+        "ExceptionGroup: two rows (2 sub-exceptions) (a.py:3 in f), first ValueError: bad row (load.py:17 in parse)"
+    )
+    assert RaisedException("KeyboardInterrupt").in_words == "KeyboardInterrupt"

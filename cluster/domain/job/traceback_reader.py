@@ -19,23 +19,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from cluster.domain.job.raised_exception import RaisedException
+
 TAIL_BYTES = 16 * 1024  # of the end of a stderr, in which a traceback is looked for
 MOST_TEXT = 1000  # characters of each text that is given
 MOST_FOLLOWING = 20  # lines
-
-
-@dataclass(frozen=True, slots=True)
-class RaisedException:
-    """One exception as its traceback tells of it, and where it was raised: of frames the last one."""
-
-    type: str  # as in ValueError, or module.Error
-    message: str = ""  # its first line
-    file: str = ""  # "": not known, as of one that was never raised; so are the next two
-    line: int = 0
-    function: str = ""  # "" also of a SyntaxError
-    following: tuple[str, ...] = ()  # more of the message, notes, and what else was written after it
-    cause: "RaisedException | None" = None  # which it was raised from, or while handling
-    first_in_group: "RaisedException | None" = None  # of a group: the first in it that is no group itself
 
 
 def read_exception(tail: bytes) -> RaisedException | None:

@@ -8,6 +8,7 @@ from itertools import islice
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
+from cluster.domain.job.raised_exception import RaisedException
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
@@ -47,6 +48,7 @@ class TaskView:
     started_at: float = 0.0
     line: bytes | None = None  # None: its job has no lines
     end: TaskEnd | None = None
+    exception: RaisedException | None = None  # looked for only where it is the one task that is shown
 
 
 @dataclass(frozen=True, slots=True)

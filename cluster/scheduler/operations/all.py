@@ -31,7 +31,7 @@ def operations(
     files: OutputFiles,
 ) -> Operations:
     return Operations(
-        JobOperations(driver),
+        JobOperations(driver, sources.last_bytes),
         OutputOperations(driver, sources, files),
         WorkerOperations(driver, expelling),
         TokenOperations(driver, admission, expelling, new_token),

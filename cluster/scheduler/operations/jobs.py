@@ -26,7 +26,7 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
 from cluster.scheduler.showing import Changes, changes_of, newest, page
-from cluster.scheduler.tasks_shown import TasksWanted, tasks_shown
+from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, with_exception
 
 QUICK = 16 * 1024  # bytes of a spec that is judged at once
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
@@ -51,8 +51,9 @@ class CancelledJobs(NamedTuple):
 
 
 class JobOperations:
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, last_bytes: LastBytes) -> None:
         self._driver = driver
+        self._last_bytes = last_bytes
 
     async def submit(self, caller: Caller, job_id: str, spec: JobSpec) -> JobView:
         """The job when it is on disk; the same id again is the same job. InvalidInput for one that could never run,
@@ -86,9 +87,13 @@ class JobOperations:
 
     async def show(self, caller: Caller, selector: str, skip: int = 0, most: int = 0) -> ShownJob:
         """The one job, and at most so many of the tasks that are selected of it, but for the first `skip`: running and
-        abnormal ones first."""
+        abnormal ones first. If that is one task in all, and it failed, with the exception that its program raised."""
         target, attempt = await self._one_target(caller, selector)
-        return ShownJob(*await tasks_shown(self._driver, target.job, TasksWanted(target.ranges, skip, most, attempt)))
+        wanted = TasksWanted(target.ranges, skip, most, attempt)
+        job, tasks, more = await tasks_shown(self._driver, target.job, wanted)
+        if len(tasks) == 1 and not skip and not more:
+            tasks = [await with_exception(tasks[0], job.record.spec, self._last_bytes)]
+        return ShownJob(job, tasks, more)
 
     async def watch(self, caller: Caller, selectors: Sequence[str]) -> AsyncGenerator[Changes, None]:
         """All that are selected, and then each time those that have changed, until all that was selected has ended."""

@@ -78,6 +78,16 @@ class OutputFiles:
                 at += len(piece)
                 yield piece, gap.written(at)
 
+    def last_bytes(self, key: AttemptKey, stderr: bool, most: int) -> bytes:
+        """The end of the stream; nothing if it was empty, or is not here. Blocks."""
+        try:
+            file = self._path(key, stderr).open("rb")
+        except FileNotFoundError:
+            return b""
+        with file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            return file.read(most)
+
     def written(self, key: AttemptKey) -> int:
         """How many bytes the attempt wrote to both streams, as far as it is known here: kept ones and those left out.
         Blocks."""

@@ -6,7 +6,7 @@ reader who leaves must give back its transfer at once.
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,10 @@ from cluster.scheduler.output.files import OutputFiles, tail_of
 from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import SessionLines
 from cluster.v1 import scheduler_pb2
+
+SOON = 2.0  # seconds that a worker gets to send the last bytes of an output
+LEAST_LINE = 40  # bytes: lines are shorter only where the last bytes are fewer than were asked for
+MOST_ASKED = 1024 * 1024  # bytes that a worker sends for them, at most
 
 FROM_THE_START: Mapping[bool, int] = {False: 0, True: 0}  # bytes to skip of stdout and stderr
 
@@ -102,6 +106,30 @@ class Sources:
                 yield Piece(stderr, *part)
         if note := _missing(end, await asyncio.to_thread(self._files.written, key)):
             yield note
+
+    async def last_bytes(self, end: TaskEnd, stderr: bool, most: int) -> bytes:
+        """The end of a stream of an attempt that has ended: nothing where it cannot be had soon."""
+        key = AttemptKey(end.job, end.index, end.attempt)
+        small = await self._driver.fetch(lambda store: store.small_outputs(end.job, end.index, end.index + 1))
+        for output in small:
+            if output.attempt == end.attempt:
+                return (output.stderr if stderr else output.stdout)[-most:]
+        if end.output_bytes and not self._files.has(key):
+            with suppress(NotFound, Unreachable, TimeoutError):  # where it was taken in meanwhile it is in the files
+                async with asyncio.timeout(SOON):
+                    return await self._last_bytes_there(key, end.worker_id, stderr, most)
+        return await asyncio.to_thread(self._files.last_bytes, key, stderr, most)
+
+    async def _last_bytes_there(self, key: AttemptKey, worker_id: str, stderr: bool, most: int) -> bytes:
+        """From its worker, of whose last lines not more is read than MOST_ASKED."""
+        wish = Wish(stdout=not stderr, stderr=stderr, follow=False, tail_lines=most // LEAST_LINE)
+        last, read = b"", 0
+        async with aclosing(self.live(key, worker_id, wish)) as pieces:
+            async for piece in pieces:
+                last, read = (last + piece.data)[-most:], read + len(piece.data)
+                if read > MOST_ASKED:
+                    return b""
+        return last
 
     async def live(
         self, key: AttemptKey, worker_id: str, wish: Wish, skip: Mapping[bool, int] = FROM_THE_START

@@ -5,7 +5,7 @@ A reader holds one chunk at a time: whoever takes it slowly is waited for, and n
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -23,6 +23,7 @@ from cluster.worker.output.lanes import Lanes
 # Seconds. A job may have a lease on its own file, and has lease-break-time (45 s, unless somebody changed it) to give
 # it back after it was asked.
 LEASE_RETRY, LEASE_PATIENCE = 0.5, 60.0
+SOON = 2.0  # seconds that whoever asks for the last bytes waits for the disk
 NOTHING = Part(b"", 0)
 
 
@@ -119,6 +120,13 @@ class Readers:
             if not waiting:
                 self._waiting.pop(key, None)
 
+    async def last_bytes(self, key: AttemptKey, stderr: bool, most: int) -> bytes:
+        """The end of a stream of an attempt that has ended: nothing where it cannot be had soon."""
+        file = StreamFile(self.outputs.path(key, STREAMS[stderr]))
+        with suppress(OSError):
+            return await self.lanes.run(lane_of(key), partial(_last_bytes, file, most), SOON)
+        return b""
+
     async def _open(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_ReadStream]:
         """The files that are wanted. One that is not there was empty, as long as the attempt is known."""
         with self.outputs.opening() as removed:
@@ -153,6 +161,13 @@ class Readers:
                 if asyncio.get_running_loop().time() > until:
                     raise
                 await asyncio.sleep(LEASE_RETRY)
+
+
+def _last_bytes(file: StreamFile, most: int) -> bytes:
+    try:
+        return file.read(max(0, file.size() - most), most).data if file.open() else b""
+    finally:
+        file.close()
 
 
 def lane_of(key: AttemptKey) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The worker's own gRPC door, the service `Worker`: start, stop, status, wait, output. Mutual TLS."""
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 
@@ -8,9 +9,11 @@ from cluster.domain.base.quantities import format_cpus
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import parse_selector, resolve
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.traceback_reader import TAIL_BYTES, read_exception
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Role, Standing, is_uuid
 from cluster.rpc.errors import Context
+from cluster.rpc.exceptions import exception_to_proto
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, worker_pb2, worker_pb2_grpc
@@ -100,6 +103,8 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
                     return answer
                 answer.jobs.append(self._job(job, whole=len(numbers) == 1))
                 answer.tasks.append(self._task(job))
+                if len(numbers) == 1 and job.state is TaskState.FAILED:
+                    await self._add_exception(job, answer.tasks[0])
         return answer
 
     async def WaitJob(self, request: worker_pb2.WaitJobRequest, context: Context) -> worker_pb2.WaitJobResponse:
@@ -135,6 +140,12 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         if not jobs:
             raise InvalidInput(f"{text!r} selects {len(found)} jobs: give one")
         return jobs[0]
+
+    async def _add_exception(self, job: OwnJob, task: job_pb2.Task) -> None:
+        """What the program of a job that failed has raised, if it did."""
+        tail = await self._readers.last_bytes(key_of(job.number), not job.spec.merge_output, TAIL_BYTES)
+        if exception := await asyncio.to_thread(read_exception, tail):
+            task.exception.CopyFrom(exception_to_proto(exception))
 
     def _task(self, job: OwnJob) -> job_pb2.Task:
         return job_pb2.Task(
