@@ -68,8 +68,17 @@ class Expelling:
         return expelled, await self._follow_up(expelled, keep_jobs, by)
 
     async def _follow_up(self, expelled: Expelled, keep_jobs: bool, by: Caller) -> int:
-        if any(user.name == ADMIN_NAME for user in expelled.users):
-            await self._renew_admin()
+        """What nothing may break off half way: it asks the disk for nothing. Should the first user's new certificate
+        fail all the same, the rest is done before that is told; the same again, or a start, makes another."""
+        try:
+            if any(user.name == ADMIN_NAME for user in expelled.users):
+                await self._renew_admin()
+        finally:
+            cancelled = await self._take_from(expelled, keep_jobs, by)
+        return cancelled
+
+    async def _take_from(self, expelled: Expelled, keep_jobs: bool, by: Caller) -> int:
+        """Takes the workers off the list, and cancels the jobs unless they are kept."""
         for worker_id in expelled.workers:
             with suppress(NotFound):  # it has joined, and never registered
                 await self._take_off(worker_id)
@@ -85,7 +94,7 @@ class Expelling:
 
     async def _cancel_jobs_of(self, user: UserRecord, by: Caller) -> int:
         """Cancels all that was submitted before: nothing is accepted from the user any more when this is called."""
-        targets = await self._driver.read(
+        targets = self._driver.peek(
             lambda core: [Target(job.number) for job in core.unfinished() if job.record.owner == user.id]
         )
         return await cancel(self._driver, targets, by.identity.name, reason=f"user {user.name} was revoked")

@@ -4,13 +4,13 @@ nobody else notices. Real connections, and certificates that were got by joining
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.domain.base.errors import Conflict, NotAuthenticated, NotFound
+from cluster.domain.base.errors import Conflict, NotAuthenticated, NotFound, Unreachable
 from cluster.domain.session.messages import Assign, Attempts
 from cluster.domain.trust.identity import Role
 from cluster.pki.issuer import KeyRequest
@@ -18,7 +18,7 @@ from cluster.rpc.join_client import renew
 from cluster.rpc.roles import ROLES, allowed
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 from tests.integration.members import CUT, Admin, Member, ends_refused, join, refusal, renewed
-from tests.integration.schedulers import Cluster, User, in_cluster
+from tests.integration.schedulers import Cluster, User, in_cluster, until
 
 ON_THE_SCHEDULER = [m for m in ROLES if not m.startswith(("/cluster.v1.Worker/", "/grpc.health.v1.Health/List"))]
 
@@ -236,6 +236,36 @@ def test_who_is_given_a_name_again_sees_nothing_of_who_had_it_before(tmp_path: P
         states = {j.number: j.state for j in await cluster.user().jobs()}
         gone = job_pb2.TASK_STATE_CANCELLED
         assert states == {1: job_pb2.TASK_STATE_READY, 2: gone, 3: gone}
+
+    in_cluster(tmp_path, body)
+
+
+@pytest.mark.parametrize("name", ["ada", "admin"])
+def test_who_is_expelled_is_so_whole_although_nothing_can_be_read_or_written_meanwhile(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs went on of a user who was refused already, for a disk that failed when they were looked for."""
+
+    async def body(cluster: Cluster) -> None:
+        admin, ada = Admin(cluster), await join(cluster, Role.USER, "ada")
+        users = {"ada": ada.user, "admin": User(admin.channel, cluster.service.address)}
+        job = await users[name].submit("true", worker="nobody")  # which waits for ever
+        service, expel = cluster.service, cluster.service.admission.expel
+
+        async def expel_and_fail(decide: Any) -> Any:
+            expelled = await expel(decide)
+            monkeypatch.setattr(service.driver, "_read", fails)
+            return expelled
+
+        async def fails(*_: object) -> None:
+            raise Unreachable("the disk reports an error")
+
+        monkeypatch.setattr(service.admission, "expel", expel_and_fail)
+        monkeypatch.setattr(service.expelling, "_renew_admin", fails)
+        with suppress(Unreachable, NotAuthenticated):
+            await admin.revoke_user(name)
+        await until(lambda: not service.driver.patience.under_way)
+        assert job.number not in service.driver.peek(lambda core: core.jobs)
 
     in_cluster(tmp_path, body)
 
