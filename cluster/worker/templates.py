@@ -66,6 +66,7 @@ def _of_entry(entry: pwd.struct_passwd) -> dict[str, str]:
 
 
 LOOK = 2.0  # seconds that a look for a script may take
+MOST_FOUND = 1000  # scripts that are remembered; between the look and the template there are few others
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +85,18 @@ class Templates:
     async def find_script(self, script: str, lanes: Lanes) -> None:
         """Looks for it in a lane, since the folder may be on a disk that hangs: for the next template that needs it."""
         try:
-            self._found[script] = await lanes.run(self.find_script, lambda: self._resolved(script), LOOK)
+            found = await lanes.run(self.find_script, lambda: self._resolved(script), LOOK)
         except OSError as error:
-            self._found[script] = (
-                "",
-                f"script {script!r}: the worker's scripts folder does not answer: {error.strerror}",
-            )
+            found = "", f"script {script!r}: the worker's scripts folder does not answer: {error.strerror}"
+        self._found.pop(script, None)  # the latest comes last
+        self._found[script] = found
+        if len(self._found) > MOST_FOUND:
+            del self._found[next(iter(self._found))]
 
     def make(self, number: int, job_id: str, spec: JobSpec, leash: float | None, shown: int | None = None) -> Template:
-        """The template of a job. What stands in the way is in the template's `refusal`. Touches no file, where
-        `find_script` has been asked before: its directories are made by the launcher's slots, which a disk may hold up.
+        """The template of a job. What stands in the way is in the template's `refusal`. Touches no file:
+        `find_script` was asked before for its script, and its directories are made by the launcher's slots, which a
+        disk may hold up.
 
         `number` names the directories, and is what the job sees as its own unless `shown` says otherwise.
         """
@@ -118,8 +121,7 @@ class Templates:
         """argv, and why it cannot be run ("" when it can)."""
         if not spec.script:
             return spec.argv, ""
-        found = self._found.pop(spec.script, None)
-        script, refusal = found or self._resolved(spec.script)
+        script, refusal = self._found.get(spec.script) or ("", f"script {spec.script!r} was not looked for: try again")
         return ((spec.script,), refusal) if refusal else ((*spec.argv, script, *spec.script_args), "")
 
     def _resolved(self, script: str) -> tuple[str, str]:

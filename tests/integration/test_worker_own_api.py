@@ -32,9 +32,11 @@ from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
 from cluster.rpc.specs import spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, worker_pb2, worker_pb2_grpc
+from cluster.worker import templates as templates_module
 from cluster.worker.agent import Agent
 from cluster.worker.hooks import Hooks
 from cluster.worker.output.files import Outputs
+from cluster.worker.output.lanes import Lanes
 from cluster.worker.output.readers import OutputPhase
 from cluster.worker.own.jobs import OwnJobs, key_of
 from cluster.worker.own.store import OwnJob, OwnStore
@@ -408,6 +410,39 @@ def test_a_job_that_was_stopped_when_its_launcher_had_just_died_is_not_started_b
         assert ended.cancel_reason == "a mistake"
 
     asyncio.run(run())
+    store.close()
+
+
+def test_a_job_that_another_launcher_starts_has_its_script_looked_for_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder hung, and with it the agent: leases were not renewed."""
+    found = threading.Event()
+    monkeypatch.setattr(templates_module, "resolve_script", lambda *_: found.wait(PATIENCE) and "/scripts/count.sh")
+    lanes = Lanes()
+    agent: Any = Mock()
+    agent.readers.lanes = lanes
+    store = OwnStore(tmp_path / "worker.db")
+    spec = JobSpec(("bash",), script="count.sh")
+    ids = {number: str(uuid.uuid4()) for number in (8, 9)}
+    store.save([OwnJob(number, ids[number], "admin", spec, 1.0, "inc") for number in ids])
+    folder = Templates(tmp_path / "jobs", tmp_path / "work", tmp_path, {}, RunAs())
+    own = OwnJobs(store, folder, lambda: agent)
+
+    async def run() -> None:
+        own.launcher_held("inc", set())
+        await own.stop(9, None, "admin", "a mistake")
+        agent.start_own.assert_not_called()
+        found.set()
+        ended = await own.ended(9)
+        assert ended is not None
+        assert ended.reason == "cancelled"
+        (call,) = agent.start_own.call_args_list
+        assert call.args[0] == key_of(8)
+        assert call.args[1].argv == ("bash", "/scripts/count.sh")
+
+    asyncio.run(run())
+    lanes.close()
     store.close()
 
 

@@ -114,6 +114,10 @@ def test_a_template_is_the_command_in_an_allow_listed_environment(tmp_path: Path
     base = base_environment(environ, RunAs(12, 13, {"HOME": "/home/x"}))
     templates = Templates(tmp_path / "jobs", tmp_path / "work", scripts, base, RunAs(12, 13))
     spec = JobSpec(("bash",), script="count.sh", script_args=("3",), env=(("A", "1"), ("CLUSTER_JOB", "8")), timeout=2)
+    lanes = Lanes()
+    for script in ("count.sh", "out.sh"):
+        asyncio.run(templates.find_script(script, lanes))
+    lanes.close()
     template = templates.make(5, "uuid", spec, 45.0)
     assert template.argv == ("bash", str(scripts / "count.sh"), "3")
     assert dict(template.env) == {
@@ -129,6 +133,7 @@ def test_a_template_is_the_command_in_an_allow_listed_environment(tmp_path: Path
     assert template.refusal == ""
     assert not templates.make(5, "uuid", JobSpec(("ls",), cwd="/tmp"), None).fresh_cwd
     assert "leads outside" in templates.make(5, "uuid", JobSpec((), script="out.sh"), None).refusal
+    assert "count.sh" in templates.make(6, "another", spec, 45.0).argv[1], "what one job has looked for serves others"
 
 
 # -- capacity

@@ -62,6 +62,7 @@ class OwnJobs:
         self._not_launched: set[int] = set()  # accepted since this agent began, and told to no launcher yet
         self._saving: asyncio.Task[None] | None = None
         self._accepting: set[asyncio.Task[OwnJob]] = set()
+        self._looking: set[asyncio.Task[None]] = set()  # for scripts of jobs that are launched anew
         self._failing = False  # the disk took down nothing when it was last tried
         self._closed = self._stopping = False
 
@@ -140,7 +141,7 @@ class OwnJobs:
 
     def close_store(self) -> None:
         """Behind what is under way, without waiting for it."""
-        for task in (*self._accepting, *([self._saving] if self._saving else ())):
+        for task in (*self._accepting, *self._looking, *([self._saving] if self._saving else ())):
             task.cancel()
         self._lanes.post(self, self._store.close)
         self._lanes.close()
@@ -239,8 +240,7 @@ class OwnJobs:
             elif job.cancelled_by:  # the launcher that was to stop it was dead, and nobody had noticed
                 settled.append(_ended(job, endings.CANCELLED, at=now))
             else:
-                with suppress(Unreachable):  # this one has died as well: then the next one starts it
-                    self._launch(job)
+                self._launch_anew(job)
         self._save(settled)
         if self._stopping:
             self._stop_unfinished()
@@ -249,6 +249,30 @@ class OwnJobs:
         """Tells the launcher to stop it; told twice that changes nothing."""
         if launcher := self._agent().launcher:
             launcher.stop([str(key_of(job.number))], endings.CANCELLED, None)
+
+    def _launch_anew(self, job: OwnJob) -> None:
+        """By another launcher than it was accepted for. Its script is looked for beside this, since that may hang."""
+        if job.spec.script:
+            looking = asyncio.create_task(self._look_and_launch(job))
+            self._looking.add(looking)
+            looking.add_done_callback(self._looking.discard)
+            return
+        with suppress(Unreachable):  # this one has died as well: then the next one starts it
+            self._launch(job)
+
+    async def _look_and_launch(self, job: OwnJob) -> None:
+        """Meanwhile it may be stopped, or yet another launcher come, which is asked to start it too: once is enough."""
+        await self._templates.find_script(job.spec.script, self._agent().readers.lanes)
+        latest = self._latest(job.number)
+        if latest is None or latest.state is not TaskState.READY:
+            return
+        if latest.cancelled_by:
+            self._save([_ended(latest, endings.CANCELLED, at=time.time())])
+            return
+        with suppress(Unreachable):
+            self._launch(latest)
+        if self._stopping:
+            self._stop_unfinished()
 
     def _launch(self, job: OwnJob) -> None:
         template = self._templates.make(OWN, job.id, job.spec, None, shown=job.number)
