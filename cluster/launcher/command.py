@@ -7,7 +7,7 @@ tables.
 
 import ctypes
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _libc = ctypes.CDLL(None)
@@ -18,11 +18,11 @@ _ROOM = 1024  # bytes; no C library's structures for this take more than a third
 
 
 class Settings:
-    """How all processes of one slot are started: in sessions of their own, reading `stdin`."""
+    """How all processes of one slot are started: in sessions of their own, reading `stdin`, with no signal ignored or
+    blocked."""
 
-    def __init__(self, stdin: int, default_signals: Iterable[int], reset_ids: bool) -> None:
-        """`default_signals`: that they are not to ignore, whatever we do. `reset_ids`: their effective user becomes our
-        real one."""
+    def __init__(self, stdin: int, reset_ids: bool) -> None:
+        """`reset_ids`: their effective user becomes our real one."""
         self._stdin = stdin
         self._attributes = ctypes.create_string_buffer(_ROOM)
         self._actions: Any = None
@@ -31,8 +31,8 @@ class Settings:
         _checked(_libc.posix_spawnattr_init(self._attributes))
         _libc.sigemptyset(signals)
         _checked(_libc.posix_spawnattr_setsigmask(self._attributes, signals))
-        for number in default_signals:
-            _libc.sigaddset(signals, ctypes.c_int(number))
+        # All, not only those that a slot ignores: of each that is not named here, glibc asks before it sets it anyway.
+        _libc.sigfillset(signals)
         _checked(_libc.posix_spawnattr_setsigdefault(self._attributes, signals))
         flags = _SETSIGDEF | _SETSIGMASK | _SETSID | (_RESETIDS if reset_ids else 0)
         _checked(_libc.posix_spawnattr_setflags(self._attributes, ctypes.c_short(flags)))

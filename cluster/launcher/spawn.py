@@ -12,7 +12,6 @@ that is stopped so, the launcher lets go on; one that is killed takes its attemp
 
 import errno
 import os
-import signal
 import stat
 from collections.abc import Callable
 
@@ -24,18 +23,6 @@ from cluster.launcher.blanks import BlankDirectory, BlankFile
 from cluster.launcher.command import Command, Settings, encoded
 from cluster.launcher.log import log
 
-# What Python or the slot ignores or handles, a job must not: it would inherit that through exec.
-_DEFAULT_SIGNALS = (
-    signal.SIGPIPE,
-    signal.SIGXFSZ,
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGIO,
-)
 _OWN = ("CLUSTER_ATTEMPT", "CLUSTER_TASK", "CLUSTER_LINE")  # variables that differ between attempts of a template
 PATH_SHOWN = 60  # characters of a PATH that an error tells
 NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimit -u, pids.max, kernel.pid_max)"
@@ -80,7 +67,7 @@ class Spawner:
         self._streams = ((BlankFile(owner), ".out"), (BlankFile(owner), ".err"))
         self._directory = BlankDirectory(owner)
         null = os.open("/dev/null", os.O_RDONLY)
-        self._settings = Settings(null, _DEFAULT_SIGNALS, reset_ids=self._uid is not None)
+        self._settings = Settings(null, reset_ids=self._uid is not None)
         self._template: Template | None = None  # of the last attempt; another job has another one
         self._command: Command | None = None  # its, once that could be made
         self._path = ""  # its PATH
