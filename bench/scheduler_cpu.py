@@ -1,17 +1,22 @@
-"""CPU that the scheduler spends on a task, with a runner that ends each start at once so that nothing else counts.
+"""CPU that the scheduler spends on a task of an array, and on a job of one task, with a runner that ends each start at
+once so that nothing else counts. The jobs are handed in by one client over one connection, ABREAST at a time.
 
 Beside it: what the same process time is for committing one row a task to SQLite in batches of 1,000, which is what a
 scheduler with a record for each task could not do without.
 
-    python3 -m bench.scheduler_cpu [--tasks 200000] [--rounds 3]
+    python3 -m bench.scheduler_cpu [--tasks 200000] [--jobs 5000] [--abreast 100] [--rounds 3]
 """
 
 import argparse
+import asyncio
 import sqlite3
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 
 from bench.harness import call, cluster, cpu_seconds, in_turn, scheduler_pid, show
+from cluster.client.aio import AsyncClient
 
 
 def rows(tasks: int) -> float:
@@ -29,23 +34,44 @@ def rows(tasks: int) -> float:
     return used / tasks * 1e6
 
 
+async def hand_in(home: str, jobs: int, abreast: int) -> None:
+    """Returns when all of them have ended."""
+    async with AsyncClient.connect(home=home) as client:
+        left = iter(range(jobs))
+
+        async def some() -> None:
+            for _ in left:
+                job = await client.submit(["/bin/true"])
+                numbers.append(job.number)
+
+        numbers: list[int] = []
+        await asyncio.gather(*(some() for _ in range(abreast)))
+        await client.wait(max(numbers))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=200_000)
+    parser.add_argument("--jobs", type=int, default=5_000)
+    parser.add_argument("--abreast", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     with cluster(CLUSTER_WORKER_RUNNER="null") as env:
         pid = scheduler_pid(env)
 
-        def ours() -> float:
+        def used(count: int, work: Callable[[], object]) -> float:
+            """The scheduler's CPU microseconds for each of `count`."""
             before = cpu_seconds(pid)
-            call(env, "run", "--quiet", "--array", f"1-{args.tasks}", "--", "/bin/true")
-            used = cpu_seconds(pid) - before
-            return used / int(args.tasks) * 1e6
+            work()
+            return (cpu_seconds(pid) - before) / count * 1e6
 
-        pairs = in_turn(args.rounds, ours, lambda: rows(args.tasks))
+        array = ("run", "--quiet", "--array", f"1-{args.tasks}", "--", "/bin/true")
+        pairs = in_turn(args.rounds, lambda: used(args.tasks, lambda: call(env, *array)), lambda: rows(args.tasks))
+        singly = partial(hand_in, env["CLUSTER_HOME"], args.jobs, args.abreast)
+        jobs = [used(args.jobs, lambda: asyncio.run(singly())) for _ in range(args.rounds)]
     show("scheduler CPU a task", [ours for ours, _ in pairs], "µs")
     show("one SQLite row a task", [theirs for _, theirs in pairs], "µs")
+    show("scheduler CPU a job of one task", jobs, "µs")
     show("ratio", [ours / theirs for ours, theirs in pairs], "")
 
 
