@@ -64,12 +64,13 @@ class AsyncClient:
         """Hands a job in; once this returns it is on disk.
 
         `command` is a JobSpec, or argv with `options` as JobSpec's fields (`array` may be text as in "1-10:2", `env`
-        a mapping). In an embedded cluster it runs in the caller's directory unless `cwd` says otherwise. If the
-        connection breaks on the way the call is repeated with the same id, which cannot submit twice.
+        a mapping). In an embedded cluster it runs in the caller's directory unless `cwd` says otherwise, which may be
+        relative to that. If the connection breaks on the way the call is repeated with the same id, which cannot submit
+        twice.
         """
         spec = command if isinstance(command, JobSpec) else spec_of(command, **options)
-        if self.endpoint.is_embedded and not spec.cwd:
-            spec = replace(spec, cwd=_here())
+        if self.endpoint.is_embedded and not spec.cwd.startswith("/"):
+            spec = replace(spec, cwd=_from_here(spec.cwd))
         validate(spec)
         check_name(spec.name)
         job_id = id or new_job_id()
@@ -348,10 +349,10 @@ def _option(name: str, value: Any) -> tuple[Option, Any]:
         raise InvalidInput(f"{name}={value!r} {error}") from None
 
 
-def _here() -> str:
-    """The directory that we are in, by its absolute path."""
+def _from_here(path: str) -> str:
+    """The absolute path of what is named from the directory that we are in; empty: of that directory."""
     try:
-        return os.getcwd()
+        return os.path.realpath(path)
     except OSError as error:
         raise InvalidInput(
             f"the current directory cannot be used ({error.strerror}): go to another, or give cwd"

@@ -79,7 +79,7 @@ def test_the_other_way_loads_them(cluster: Command) -> None:
         ["run", "--merge-output", "--", "sh", "-c", "echo out; echo err >&2"],
         ["run", "--env", "A=1=2", "--", "sh", "-c", "echo $A"],
         ["run", "--", "pwd"],
-        ["run", "--cwd", "relative", "--", "true"],
+        ["run", "--cwd", ".", "--", "pwd"],
         ["run", "--lost-after", "0", "--", "true"],
         ["run", "--cpus", "many", "--", "true"],
         ["run", "--", ""],

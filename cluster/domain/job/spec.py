@@ -61,7 +61,11 @@ def _wrong_variables(env: tuple[tuple[str, str], ...]) -> str:
 
 def _wrong_directory(cwd: str) -> str:
     absolute = not cwd or cwd.startswith("/")
-    return "" if absolute else "it is not absolute, and the worker has no directory to start from"
+    return (
+        ""
+        if absolute
+        else "it is not absolute, and the worker has no directory to start from: give a path that begins with /"
+    )
 
 
 def _wrong_cpus(millicpus: int) -> str:
@@ -122,7 +126,7 @@ class JobSpec:
     cwd: str = option(
         TEXT,
         "Run in DIR, an absolute path on the worker (default: an empty directory, deleted with its files when the task "
-        "ends; on a cluster that `cluster up` or `run` started: yours).",
+        "ends; on a cluster that `cluster up` or `run` started: yours, and DIR may be relative to it).",
         default="",
         metavar="DIR",
         check=_wrong_directory,
