@@ -5,19 +5,24 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import DURATION, as_json, connection, quiet, yes
 from cluster.cli.render import USUAL_LIMIT
-from cluster.client.types import Job, Task
+from cluster.client.types import Job, Output, Task
+from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration, format_size
+from cluster.domain.job import endings
 from cluster.domain.job.arrays import format_array
 from cluster.domain.job.selectors import names_tasks
 from cluster.domain.job.states import COUNTED, TaskState
+
+if TYPE_CHECKING:
+    from cluster.client.aio import AsyncClient
 
 COMMANDS = {
     "submit": ("cluster.cli.submit:submit", "Hand in a job and return."),
@@ -28,6 +33,8 @@ COMMANDS = {
     "wait": ("cluster.cli.jobs:wait", "Wait until jobs have ended."),
     "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
 }
+
+MOST_NOTES = 20  # tasks of which `logs` says why they could not be started
 
 STATES = [s.word for s in TaskState]
 
@@ -198,18 +205,40 @@ def logs(
 
     both = stdout == stderr  # given both, or none
 
+    writers = {False: Writer(sys.stdout.fileno()), True: Writer(sys.stderr.fileno())}
+
+    async def show(piece: Output) -> None:
+        if piece.note and not as_json:
+            print(note_of(piece), file=sys.stderr)
+            return
+        data = output_json(piece) if as_json else piece.data
+        await writers[piece.stderr and both and not as_json].write(data)
+
     async def work() -> None:
-        writers = {False: Writer(sys.stdout.fileno()), True: Writer(sys.stderr.fileno())}
+        silent = True
         async with client(ctx) as cluster:
             pieces = cluster.logs(selector, follow=follow, stdout=stdout or both, stderr=stderr or both, tail=tail)
             async for piece in pieces:
-                if piece.note and not as_json:
-                    print(note_of(piece), file=sys.stderr)
-                    continue
-                data = output_json(piece) if as_json else piece.data
-                await writers[piece.stderr and both and not as_json].write(data)
+                silent = False
+                await show(piece)
+            for note in await _why_not_started(cluster, selector) if silent else ():
+                await show(note)
 
     asyncio.run(work())
+
+
+async def _why_not_started(cluster: "AsyncClient", selector: str) -> list[Output]:
+    """Of one job that has no output: notes that say of its tasks why they could not be started, of MOST_NOTES at most.
+    Empty: they could, or more jobs are meant."""
+    try:
+        job, tasks = await cluster.get(selector, max_tasks=MOST_NOTES)
+    except ClusterError:
+        return []
+    unstarted = [task for task in tasks if task.reason == endings.LAUNCH_FAILED]
+    return [
+        Output(job.number, task.number, task.attempt, True, b"", 0, f"{task.reason}: {task.detail}")
+        for task in unstarted
+    ]
 
 
 @click.command("wait")

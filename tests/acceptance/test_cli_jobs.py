@@ -180,6 +180,24 @@ def test_logs_come_from_byte_0_to_where_they_belong(cluster: Command) -> None:
     assert (both.text, both.err) == (followed.text, followed.err)
 
 
+def test_logs_of_what_could_not_be_started_say_why(cluster: Command) -> None:
+    number = submit(cluster, "--", "/no/such/program")
+    cluster("job", "wait", number)
+    why = "launch_failed: cannot start '/no/such/program': no such file"
+    done = cluster.ok("job", "logs", number)
+    assert (done.out, done.err) == (b"", f"cluster: {number}#1: {why}\n")
+    assert cluster.ok("job", "logs", number, "--json").json["note"] == why
+    array = submit(cluster, "--array", "1-30", "--cpus", "0.01", "--", "/no/such/program")
+    done = cluster.ok("job", "logs", "-f", array)
+    assert (done.err.count("\n"), done.err.splitlines()[0]) == (20, f"cluster: {array}.1#1: {why}")
+
+
+def test_logs_say_nothing_more_of_what_wrote_nothing(cluster: Command) -> None:
+    number = submit(cluster, "--", "false")
+    done = cluster.ok("job", "logs", "-f", number)
+    assert (done.out, done.err) == (b"", "")
+
+
 def test_a_name_that_the_output_cannot_spell_is_escaped(cluster: Command) -> None:
     number = submit(cluster, "--name", "naïve", "--", "true")
     for arguments in (["job", "list"], ["job", "show", number], ["job", "show", number, "--json"]):
