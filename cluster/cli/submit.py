@@ -10,7 +10,7 @@ import click
 
 from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.options import Parsed, as_json, connection, quiet
-from cluster.cli.submit_warnings import remark_on_job, remark_on_lines
+from cluster.cli.submit_warnings import remark, remark_on_job, remark_on_lines
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES
@@ -72,7 +72,10 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
     """
     from cluster.cli.connection import client, head_start_of
 
-    spec, head_start = spec_of(options), head_start_of(ctx)
+    try:
+        spec, head_start = spec_of(options), head_start_of(ctx)
+    except NoLines as none:
+        raise InvalidInput(f"{none}, so no job is submitted: ask first whether there is a line") from None
 
     async def work() -> None:
         async with client(ctx, start=True, head_start=head_start) as cluster:
@@ -119,7 +122,11 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
     """
     from cluster.cli.connection import client, head_start_of
 
-    spec, head_start = spec_of(options), head_start_of(ctx)
+    try:
+        spec, head_start = spec_of(options), head_start_of(ctx)
+    except NoLines as none:  # as a loop over them, or `xargs -r`
+        remark(f"{none}, so nothing was run")
+        return 0
 
     async def work() -> int:
         from cluster.cli.follow import Follower, hand_in
@@ -132,6 +139,10 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
             return await Follower(cluster, job, quiet, head_start).follow()
 
     return asyncio.run(work())
+
+
+class NoLines(InvalidInput):
+    """The file of --each-line is empty."""
 
 
 def spec_of(options: dict[str, Any]) -> JobSpec:
@@ -173,6 +184,8 @@ def _lines(path: str) -> bytes:
                 content = file.read()
     except OSError as error:
         raise InvalidInput(f"--each-line {path}: {error.strerror}") from None
+    if not content:
+        raise NoLines(f"--each-line {path}: it is empty")
     content = content.removesuffix(b"\n")
     if not content.strip(b"\n"):
         raise InvalidInput(f"--each-line {path}: it has no lines but empty ones, so there is nothing to run")

@@ -43,12 +43,13 @@ def refused(done: Done, code: int, *words: str) -> None:
         (["run", "--array", "1-5,3", "--", "true"], ["3", "list each once"]),
         (["run", "--array", "1-2", "--each-line", "/proc/self/stat", "--", "true"], ["exclude each other"]),
         (["run", "--each-line", "/no/such/file", "--", "true"], ["/no/such/file", "No such file"]),
-        (["run", "--each-line", "-", "--", "true"], ["no lines"]),
+        (["job", "submit", "--each-line", "-", "--", "true"], ["--each-line -: it is empty", "so no job is submitted"]),
         (["run", "--env", "CLUSTER_TASK=7", "--", "true"], ["CLUSTER_TASK", "another name"]),
         (["run", "--env", "NO_SUCH_THING", "--", "true"], ["NO_SUCH_THING", "VALUE"]),
         (["run", "--env", "=x", "--", "true"], ["NAME=VALUE"]),
         (["run", "--env", "A B=3", "--", "true"], ["'A B'", "no space in NAME"]),
         (["run", "--env", "A B", "--", "true"], ["'A B' is not a name", "no space in NAME"]),
+        (["run", "--cwd", "below", "--", "true"], ["--cwd 'below'", "not absolute", "that begins with /"]),
         (["run", "--name", "a.5", "--", "true"], ["'a.5'", "tasks 5 of 'a'", "use - or _"]),
         (["run", "--array", "abc", "--", "true"], ["--array': 'abc' names no task numbers"]),
         (["help", "nonsense"], ["'nonsense'", "cluster --help"]),
@@ -246,7 +247,7 @@ def test_an_output_that_takes_nothing_is_no_bug_of_ours(command: Command, stream
     assert (done.returncode, done.stderr) == expected
 
 
-@pytest.mark.parametrize("empty", [b"", b"\n", b"\n\n", b"\n\n\n"])
+@pytest.mark.parametrize("empty", [b"\n", b"\n\n", b"\n\n\n"])
 def test_a_file_without_a_line_that_says_something_is_refused(command: Command, empty: bytes) -> None:
     """One empty line was an error, and two were two tasks."""
     variables = {"CLUSTER_SCHEDULER": "127.0.0.1:1", "CLUSTER_CREDENTIALS": str(someones_credentials(command.home))}

@@ -62,6 +62,17 @@ def test_an_embedded_cluster_runs_in_the_callers_directory(cluster: Command, tmp
     assert cluster.ok("run", "--cwd", "/", "--", "pwd", cwd=tmp_path).text == "/\n"
 
 
+def test_an_embedded_cluster_finds_a_directory_from_where_the_caller_is(cluster: Command, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    for given, meant in (
+        (".", tmp_path),
+        ("below", tmp_path / "below"),
+        ("below/..", tmp_path),
+        ("..", tmp_path.parent),
+    ):
+        assert cluster.ok("run", "--cwd", given, "--", "pwd", cwd=tmp_path).text == f"{meant}\n"
+
+
 def test_words_after_the_first_belong_to_the_command(cluster: Command) -> None:
     assert cluster.ok("run", "echo", "-n", "--cpus").text == "--cpus"
 
@@ -88,6 +99,11 @@ def test_an_array_that_could_not_start_says_why(cluster: Command) -> None:
 def test_each_line_is_a_task(cluster: Command) -> None:
     done = cluster.ok("run", "--each-line", "-", "--", "echo", "<{}>", stdin=b"a\nb c\n")
     assert done.text == "<a>\n<b c>\n"
+
+
+def test_of_no_lines_nothing_is_run_and_that_is_no_error(cluster: Command) -> None:
+    done = cluster.ok("run", "--each-line", "/dev/null", "--", "echo", "{}")
+    assert (done.out, done.err) == (b"", "cluster: --each-line /dev/null: it is empty, so nothing was run\n")
 
 
 def test_a_timeout_says_so(cluster: Command) -> None:  # S3.12

@@ -128,6 +128,12 @@ def test_each_is_taken_from_python(option: Option) -> None:
         spec_of(["true"], **{option.name: object()})
 
 
+def test_a_program_with_no_lines_hears_that_there_is_nothing_to_run() -> None:
+    """It was given one task, with {} as it stands."""
+    with pytest.raises(InvalidInput, match="there is nothing to run"):
+        spec_of(["echo", "{}"], each_line=[])
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=name_of)
 def test_each_is_told(option: Option) -> None:
     """In JSON under its name; lists leave out what is large, and nobody tells lines."""

@@ -144,6 +144,8 @@ class _Lines(_Several):
         return value
 
     def taken(self, value: Any) -> Any:
+        if not value:
+            raise InvalidInput("has no lines, so there is nothing to run: submit no job")
         if isinstance(value, bytes):
             return value
         return b"\n".join(word.encode(errors="surrogateescape") for word in WORDS.checked(value))
