@@ -18,7 +18,7 @@ from cluster.cli import processes
 from cluster.cli.processes import DidNotStart, Process
 from cluster.client.discovery import ADMIN_FILE, local_scheduler
 from cluster.client.paths import EMBEDDED_FILE
-from cluster.domain.base.errors import ClusterError, Conflict, NotFound, Unusable
+from cluster.domain.base.errors import ClusterError, Conflict, NoAccess, NotFound, unusable
 from cluster.domain.base.quantities import format_cpus
 from cluster.domain.trust.tokens import split_address
 from cluster.pki.files import load_credentials, the_only_one, write_private
@@ -98,9 +98,13 @@ def _own_directory(root: Path) -> None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = root.stat()
     except OSError as error:
-        raise Unusable(f"the directory {root} cannot be used: {error.strerror}") from None
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise ClusterError(f"{root} can be changed by others: chown and chmod go-w it, or choose another with --home")
+        raise unusable(f"the directory {root} cannot be used", error) from None
+    if status.st_uid != os.geteuid():
+        raise NoAccess(
+            f"{root} belongs to user {status.st_uid}, not to us (user {os.geteuid()}): choose another with --home"
+        )
+    if status.st_mode & 0o022:
+        raise ClusterError(f"{root} can be changed by others: chmod go-w it, or choose another with --home")
 
 
 def _claim(root: Path) -> None:

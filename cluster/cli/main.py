@@ -10,7 +10,7 @@ import click
 
 from cluster import __version__
 from cluster.cli import process_environment
-from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR
+from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR, NO_ACCESS
 from cluster.cli.help import VERSION
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.quick.head_start import HeadStart
@@ -185,7 +185,8 @@ def _disk_or_limit(error: OSError, arguments: Sequence[str] = ()) -> int:
     if error.filename == process_environment.OUTPUT:
         _give_up_output()
         arguments = ()  # no document can be written there
-    return _tell(arguments, f"{where}{error.strerror or error}", BUSY if error.errno in TOO_LITTLE else IO_ERROR)
+    code = BUSY if error.errno in TOO_LITTLE else NO_ACCESS if isinstance(error, PermissionError) else IO_ERROR
+    return _tell(arguments, f"{where}{error.strerror or error}", code)
 
 
 def _usage(error: click.UsageError) -> str:

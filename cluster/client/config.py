@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.client.paths import config_file, state_directory
-from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput, unusable
 
 SECTIONS = ("client", "scheduler", "worker")
 CLIENT_KEYS = {
@@ -47,6 +47,8 @@ def read_config(path: Path, required: bool = False) -> Sections:
         if required:
             raise InvalidInput(f"the configuration file {path} does not exist") from None
         return {}
+    except PermissionError as error:
+        raise unusable(f"the configuration file {path} cannot be read", error) from None
     except OSError as error:
         raise InvalidInput(f"the configuration file {path} cannot be read: {error.strerror}") from None
     import tomllib  # 5 ms, where there is a file

@@ -11,7 +11,7 @@ from typing import Any
 from cluster.client import alone
 from cluster.client.config import config_path, read_config, state_root
 from cluster.client.paths import EMBEDDED_FILE, USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
-from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, Unusable
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, unusable
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import check_address
 from cluster.pki.files import load_credentials
@@ -129,7 +129,7 @@ def local_scheduler(root: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise Unusable(f"{path} cannot be read: {error.strerror}") from None
+        raise unusable(f"{path} cannot be read", error) from None
     except ValueError as error:
         raise ClusterError(f"{path} cannot be read: {error}; start the scheduler again") from None
     if not isinstance(said, dict) or not isinstance(said.get("address"), str):

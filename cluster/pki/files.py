@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotFound, Unusable
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NoAccess, NotFound, unusable
 from cluster.domain.trust.credentials import Credentials, format_credentials, looks_like_credentials, parse_credentials
 
 _LOCK = ".lock"
@@ -28,7 +28,7 @@ def private_directory(path: Path) -> Path:
         check_private(path)
         _check_way(path)
     except OSError as error:
-        raise Unusable(f"the directory {path} cannot be used: {error.strerror}") from error
+        raise unusable(f"the directory {path} cannot be used", error) from error
     return path
 
 
@@ -39,9 +39,9 @@ def check_private(path: Path) -> None:
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except OSError as error:
-        raise Unusable(f"{path} cannot be used: {error.strerror}") from None
+        raise unusable(f"{path} cannot be used", error) from None
     if status.st_uid != os.geteuid():
-        raise ClusterError(
+        raise NoAccess(
             f"{path} belongs to user {status.st_uid}, not to us (user {os.geteuid()}); give another directory"
         )
     mode = stat.S_IMODE(status.st_mode)
@@ -79,7 +79,7 @@ def read_private(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Unusable(f"{path} cannot be read: {error.strerror}") from error
+        raise unusable(f"{path} cannot be read", error) from error
 
 
 def check_room(directory: Path) -> None:
@@ -90,7 +90,7 @@ def check_room(directory: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise Unusable(f"nothing can be kept in {directory}: {error.strerror}") from None
+        raise unusable(f"nothing can be kept in {directory}", error) from None
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -110,7 +110,7 @@ def write_private(path: Path, data: bytes) -> None:
             raise
         _sync_directory(path.parent)
     except OSError as error:
-        raise Unusable(f"{path} cannot be written: {error.strerror}") from error
+        raise unusable(f"{path} cannot be written", error) from error
 
 
 def load_credentials(path: Path) -> Credentials:
@@ -122,7 +122,7 @@ def load_credentials(path: Path) -> Credentials:
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist") from None
     except OSError as error:
-        raise Unusable(f"{path} cannot be read: {error.strerror}") from None
+        raise unusable(f"{path} cannot be read", error) from None
     try:
         credentials = parse_credentials(data)
     except InvalidInput as error:
@@ -147,7 +147,7 @@ def locked(directory: Path) -> Iterator[None]:
     try:
         descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Unusable(f"{directory / _LOCK} cannot be used: {error.strerror}") from None
+        raise unusable(f"{directory / _LOCK} cannot be used", error) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -161,7 +161,7 @@ def the_only_one(role: str, lock: Path) -> Iterator[None]:
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Unusable(f"{lock} cannot be used: {error.strerror}") from None
+        raise unusable(f"{lock} cannot be used", error) from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

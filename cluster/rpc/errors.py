@@ -39,6 +39,7 @@ _CODES: dict[type[ClusterError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.Unusable: grpc.StatusCode.INTERNAL,
+    errors.NoAccess: grpc.StatusCode.INTERNAL,
     errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
     Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     NotAuthenticated: grpc.StatusCode.UNAUTHENTICATED,

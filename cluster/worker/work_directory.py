@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.domain.base.errors import ClusterError, Unusable
+from cluster.domain.base.errors import ClusterError, unusable
 
 TEMPORARY = Path("/var/tmp")  # noqa: S108 (what is made there is checked to be ours)
 MOST_TRIES = 100
@@ -27,7 +27,7 @@ def work_of_others(worker_id: str, before: str) -> Path:
         except FileExistsError:
             continue  # something else than a directory
         except OSError as error:
-            raise Unusable(f"no directory for jobs can be made in {TEMPORARY}: {error.strerror}") from None
+            raise unusable(f"no directory for jobs can be made in {TEMPORARY}", error) from None
     raise ClusterError(f"no directory for jobs can be made in {TEMPORARY}: somebody else makes each of them first")
 
 

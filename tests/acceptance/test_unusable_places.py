@@ -1,5 +1,8 @@
-"""Places that cannot be read or written: each command says in one line which, and leaves with 74."""
+"""Places that cannot be read or written: each command says in one line which, and leaves with 74, or with 77 where they
+are somebody else's."""
 
+import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -7,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.command import Command
+from tests.patience import PATIENCE
 from tests.small_disk import small_disk
 
 IO_ERROR = 74
+ROOTS_POWER_OVER_FILES = "-dac_override,-dac_read_search,-fowner,-chown"
 STARTING = [("scheduler",), ("worker", "--standalone"), ("up",), ("run", "--", "true")]
 
 
@@ -27,6 +32,22 @@ def test_a_home_that_cannot_be_made(tmp_path: Path, place: str, arguments: tuple
     (tmp_path / "file").touch()
     home = tmp_path / place
     assert f"{home}" in says(Command(home), *arguments)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, and setpriv of util-linux")
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_another_users_home(command: Command, mode: int) -> None:
+    command.ok("up")
+    command.ok("down")
+    for place in (command.home, *command.home.rglob("*")):
+        os.chown(place, 65534, 65534)
+    command.home.chmod(mode)
+    token = f"C1.head.example:50001.{'0' * 64}.{'A' * 32}"
+    for arguments in (*STARTING, ("worker",), ("job", "list"), ("config", "show"), ("down",), ("login", token)):
+        line = ["setpriv", f"--bounding-set={ROOTS_POWER_OVER_FILES}", *command.line(*arguments)]
+        done = subprocess.run(line, env=command.environment({}), capture_output=True, text=True, timeout=PATIENCE)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (77, "", 1), done
+        assert str(command.home) in done.stderr
 
 
 def test_who_logs_in_where_nothing_can_be_kept(command: Command) -> None:

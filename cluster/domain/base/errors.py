@@ -38,6 +38,19 @@ class Unusable(ClusterError):
     exit_code = 74  # EX_IOERR
 
 
+class NoAccess(Unusable):
+    """This user may not use a file or directory of this machine: it is another user's, or closed."""
+
+    exit_code = 77  # EX_NOPERM
+
+
+def unusable(what: str, error: OSError) -> Unusable:
+    """What to raise when the system refuses a file or directory: NoAccess where this user has no right to it. `what`
+    is the beginning of the message, as in `/etc/x cannot be read`."""
+    kind = NoAccess if isinstance(error, PermissionError) else Unusable
+    return kind(f"{what}: {error.strerror}")
+
+
 class NotAuthenticated(ClusterError):
     """The caller's certificate or token proves nothing (any more): expired, revoked, of another cluster."""
 
