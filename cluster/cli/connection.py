@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 def client(ctx: click.Context, start: bool = False, head_start: HeadStart | None = None) -> "AsyncClient":
     """A client of the cluster that was named, or found. `start`: an embedded one is started where none is.
     `head_start`: what was done there before."""
+    from cluster.cli.absence import AbsenceLines
     from cluster.client.aio import AsyncClient  # gRPC: 100 ms
 
     if head_start is not None and head_start.accepted is not None:
-        return AsyncClient(_same_place(head_start), answered=True)
-    return AsyncClient(endpoint(ctx, start))
+        return AsyncClient(_same_place(head_start), answered=True, listener=AbsenceLines())
+    return AsyncClient(endpoint(ctx, start), listener=AbsenceLines())
 
 
 def _same_place(head_start: HeadStart) -> Endpoint:
     """The cluster of this machine, which has accepted a job. Whoever follows that waits while its scheduler is away, as
     later on, and starts nothing: somebody may just be stopping it."""
-    from cluster.client.aio import FOLLOW_PATIENCE, PAUSE
+    from cluster.client.patience import FOLLOW_PATIENCE, PAUSE
 
     until = time.monotonic() + FOLLOW_PATIENCE
     while True:

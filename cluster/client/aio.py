@@ -12,6 +12,7 @@ from typing import Any, Self
 from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Endpoint, find
 from cluster.client.job_fields import new_job_id
+from cluster.client.patience import PAUSE, AbsenceListener, Patience
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
@@ -26,23 +27,21 @@ PATIENCE = 30.0
 # For so long after a call has broken another one that breaks, too, is repeated: a scheduler that is just stopping
 # answers errors until its last commit is done. One that does so for longer has failed, which is to be known soon.
 STOPPING = 5.0
-# Whoever follows a job waits longer: running jobs outlive an absence of 45 s (three quarters of --lost-after, which is
-# 60 s unless given); the rest is for the workers, which must find the scheduler again and report.
-FOLLOW_PATIENCE = 60.0
 STOOD = 1.0  # seconds with a connection that a call has not been refused for
-PAUSE = 0.2  # seconds between two tries: one that serves errors only (its disk is full) must not be asked without end
 
 
 class AsyncClient:
     """Submits jobs and asks for them. Use it as a context manager, or close it; it connects with the first call."""
 
-    def __init__(self, endpoint: Endpoint, *, answered: bool = False) -> None:
-        """`answered`: by another connection it has answered already, so a break of this one is waited for."""
+    def __init__(self, endpoint: Endpoint, *, answered: bool = False, listener: AbsenceListener | None = None) -> None:
+        """`answered`: by another connection it has answered already, so a break of this one is waited for. `listener`
+        is told when a call breaks and is tried again, and when there is an answer again."""
         self.endpoint = endpoint
         self._opened: Backend | None = None
-        self._patience = _Patience()  # of all calls, for what answers one is there for the others
+        self._patience = Patience(listener)  # of all calls, for what answers one is there for the others
         if answered:
             self._patience.renew()
+            self._patience.begin_absence(Unreachable(f"{endpoint.address} does not answer"))
 
     @classmethod
     def connect(
@@ -121,10 +120,8 @@ class AsyncClient:
                         if len(same) < len(jobs) and all(job.state.ended for job in same):
                             return  # the scheduler would go on for the others
                 return
-            except Unreachable:
-                if not patience.left():
-                    raise
-                await asyncio.sleep(PAUSE)
+            except Unreachable as error:
+                await patience.pause(error)
 
     async def wait(self, *selectors: str | int) -> tuple[Job, ...]:
         """The jobs once all have ended."""
@@ -152,7 +149,7 @@ class AsyncClient:
         wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail, position)
         meant = _Meant(wanted.selector)
         while True:
-            stood = _Stood()
+            stood = _Stood(patience)
             try:
                 if follow:
                     await meant.settle(backend, wanted.position)
@@ -169,10 +166,12 @@ class AsyncClient:
                 # A task that waits, or is quiet, has no output to answer with: a call that stood was answered too.
                 if not isinstance(error, NotReached) and stood.long():
                     patience.renew()
-                if not follow or tail is not None or not patience.left():
+                if not follow or tail is not None:
                     raise
+                await patience.pause(error)
                 meant.broken = True
-                await asyncio.sleep(PAUSE)
+            finally:
+                stood.end()
 
     async def cancel(
         self, *selectors: str | int, grace: float | None = None, reason: str = ""
@@ -280,36 +279,28 @@ class _Meant:
 
 
 class _Stood:
-    """How long a call has had a connection."""
+    """How long a call has had a connection. One that comes after a break and stands counts as an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
         self._since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
+        """The call has its connection."""
         self._since = time.monotonic()
+        self.end()
+        if self._patience.is_absent:  # a task that is quiet may say nothing for hours
+            self._timer = asyncio.get_running_loop().call_later(STOOD, self._patience.renew)
+
+    def end(self) -> None:
+        """The call is over."""
+        if self._timer:
+            self._timer.cancel()
 
     def long(self) -> bool:
         """Longer than one that a failing scheduler refuses."""
         return self._since is not None and time.monotonic() - self._since > STOOD
-
-
-class _Patience:
-    """How long to go on trying: not at all before the first answer, FOLLOW_PATIENCE seconds from each break after
-    one."""
-
-    def __init__(self) -> None:
-        self._until: float | None = 0.0  # monotonic clock; None: nothing has broken since the last answer
-
-    def renew(self) -> None:
-        """There was an answer."""
-        self._until = None
-
-    def left(self) -> float:
-        """Seconds; 0 when it is over. Counts from the first time that this is asked after an answer."""
-        now = time.monotonic()
-        if self._until is None:
-            self._until = now + FOLLOW_PATIENCE
-        return max(0.0, self._until - now)
 
 
 def _text(selector: str | int) -> str:

@@ -414,6 +414,33 @@ def test_run_outlasts_a_crash_of_the_scheduler(own: Command, tmp_path: Path) -> 
         assert run.wait(PATIENCE) == 5
 
 
+@pytest.mark.parametrize("follow", [("run", "--"), ("job", "logs", "-f", "1")])
+def test_followers_say_that_their_cluster_is_away_and_that_it_is_back(
+    own: Command, tmp_path: Path, follow: tuple[str, ...]
+) -> None:
+    lie_at_a_port_of_its_own(own)
+    own.ok("up")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    quiet = ("sh", "-c", f"echo begun; read x < {gate}")
+    if follow[0] == "job":
+        own.ok("job", "submit", "--", *quiet)
+    with own.started(*follow, *(quiet if follow[0] == "run" else ())) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"begun\n"
+        os.kill(own.pids()["scheduler"], signal.SIGKILL)
+        away = process.stderr.readline().decode()
+        assert away.startswith("cluster: 127.0.0.1:")
+        assert away.endswith("; trying again for 57 s more\n")
+        own.ok("up")
+        assert process.stderr.readline() == b"cluster: the cluster answers again\n"
+        own.wait_until_running("last")
+        gate.write_text("x\n")
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr.read() == b""
+
+
 def test_somebody_elses_scheduler_in_the_same_home_is_left_alone(own: Command) -> None:
     with own.started("scheduler", "--listen", "127.0.0.1:0") as process:
         assert process.stdout
