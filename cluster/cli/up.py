@@ -1,6 +1,7 @@
 """`cluster up` and `cluster down`: the embedded cluster."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,10 +48,11 @@ def down_command(yes: bool) -> None:
 
     root = state_root()
     running: list[int] = []
+    elsewhere: list[int] = []
     if is_running(root):
         asks = not yes and is_terminal()
         try:
-            running = asyncio.run(_running(root))
+            running, elsewhere = asyncio.run(_running(root))
         except ClusterError as error:  # one that has failed is stopped in order to be started again
             if asks:
                 confirm(f"{printable(str(error))}. Jobs that run here will be killed. Stop all the same?")
@@ -61,6 +63,8 @@ def down_command(yes: bool) -> None:
     lines = down(root)
     if running:
         lines.append(f"{'these jobs' if len(running) > 1 else 'this job'} ran: {_some(running)}")
+    if elsewhere:
+        lines.append(f"on other workers these go on, for 45 s (--lost-after) without a scheduler: {_some(elsewhere)}")
     print("\n".join(lines) or "no cluster that `cluster up` started runs here")
 
 
@@ -68,10 +72,28 @@ def _some(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers[:SHOWN])) + (f" and {len(numbers) - SHOWN} more" if numbers[SHOWN:] else "")
 
 
-async def _running(root: Path) -> list[int]:
-    """The jobs that run. ClusterError when the scheduler does not say."""
+async def _running(root: Path) -> tuple[list[int], list[int]]:
+    """The numbers of the jobs that run on the worker that `up` started, and of those that run on others alone.
+    ClusterError when the scheduler does not say."""
     from cluster.client.aio import AsyncClient
     from cluster.domain.job.states import TaskState
 
+    own = _id_of_worker(root)
+    here: list[int] = []
+    elsewhere: list[int] = []
     async with AsyncClient(local_endpoint(root)) as client:
-        return sorted(job.number for job in await client.list(states=[TaskState.RUNNING]))
+        jobs = await client.list(states=[TaskState.RUNNING])
+        has_others = any(worker.running for worker in await client.workers() if worker.id != own)
+        for job in reversed(jobs):
+            tasks = (await client.get(job.number, max_tasks=job.counts.running))[1] if has_others else ()
+            is_elsewhere = bool(tasks) and all(task.worker_id != own for task in tasks)
+            (elsewhere if is_elsewhere else here).append(job.number)
+    return here, elsewhere
+
+
+def _id_of_worker(root: Path) -> str:
+    """The UUID of the worker that `up` started here; empty where it has not joined yet."""
+    try:
+        return str(json.loads((root / "worker" / "worker.json").read_bytes())["id"])
+    except (OSError, ValueError, KeyError):
+        return ""

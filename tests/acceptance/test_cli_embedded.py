@@ -22,7 +22,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import create_authority
 from cluster.pki.files import locked, private_directory, save_credentials, write_private
 from tests.acceptance.command import Command
-from tests.acceptance.daemons import free_port
+from tests.acceptance.daemons import Daemons, free_port
 from tests.acceptance.terminal import on_a_terminal
 from tests.descriptors import open_files
 from tests.patience import PATIENCE
@@ -263,6 +263,23 @@ def test_down_kills_running_jobs_and_keeps_the_waiting_ones(own: Command, tmp_pa
     assert marks.read_text() == "ran\n"
 
 
+def test_down_tells_jobs_of_other_workers_apart(own: Command) -> None:
+    """It said that it had stopped them, and they went on."""
+    own.ok("up", "--cpus", "1")
+    with Daemons(own) as others:
+        others.start_worker("other")
+        names = {worker["name"] for worker in own.ok("worker", "list", "--json").json}
+        for worker in ("other", *(names - {"other"})):
+            own.ok("job", "submit", "--worker", worker, "--name", worker, "--", "sleep", "1000")
+            own.wait_until_running(worker)
+        lines = own.ok("down").text.splitlines()
+        assert lines[-2:] == [
+            "this job ran: 2",
+            "on other workers these go on, for 45 s (--lost-after) without a scheduler: 1",
+        ]
+        own.ok("up")  # the other one ends with its jobs, and wants to tell somebody
+
+
 def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
     own.ok("up")
     job = own.ok("job", "submit", "--quiet", "--", "sh", "-c", "echo started; exec sleep 1000").text.strip()
@@ -281,7 +298,7 @@ def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
 def test_a_scheduler_that_has_failed_can_be_stopped_on_a_terminal_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def failed(_: Path) -> list[int]:
+    async def failed(_: Path) -> tuple[list[int], list[int]]:
         raise Unreachable("the scheduler has stopped taking work and must be started again")
 
     asked: list[str] = []
