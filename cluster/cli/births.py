@@ -1,9 +1,9 @@
-"""Telling a process from whoever has its number later."""
+"""When a process began: tells it from a later one that has the same number."""
 
 
 def born(pid: int) -> tuple[int, str] | None:
-    """When the process that has this number now began (clock ticks since boot), and in which boot; None when there is
-    none, or only its remains."""
+    """The start of the process that has this number now: its time (clock ticks since boot) and the id of the boot. None
+    where no process has the number, or only a zombie."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             stat = file.read()

@@ -1,4 +1,4 @@
-"""`cluster config show`: what is in force, and who said so."""
+"""`cluster config show`: the settings in force, and where each comes from."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
     from cluster.cli.render import print_json
     from cluster.cli.table import print_table
 
-    rows = [*_places(ctx), *_client(), *_role(ctx, "scheduler"), *_role(ctx, "worker")]
+    rows = [*_places(ctx), *_client(), *_daemon(ctx, "scheduler"), *_daemon(ctx, "worker")]
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
     else:
@@ -41,7 +41,7 @@ Row = tuple[str, Any, str]
 
 
 def _places(ctx: click.Context) -> list[Row]:
-    """The home and the file, whether it is there or not."""
+    """The rows of the state directory and of the configuration file, which need not exist."""
     root = ctx.find_root()
     path = config_path()
     return [
@@ -51,8 +51,8 @@ def _places(ctx: click.Context) -> list[Row]:
 
 
 def _client() -> list[Row]:
-    """The client's three settings; the scheduler of this machine, and what was found below the home, where nobody named
-    one."""
+    """The rows of the client's three settings. Where nobody named a scheduler, this machine's is shown, with the
+    credentials that lie below the state directory."""
     chosen = choose()
     named = bool(chosen["scheduler"].value or chosen["at"].value)
     rows: list[Row] = []
@@ -66,8 +66,8 @@ def _client() -> list[Row]:
     return rows
 
 
-def _role(ctx: click.Context, name: str) -> list[Row]:
-    """A daemon's options as its command would see them without flags."""
+def _daemon(ctx: click.Context, name: str) -> list[Row]:
+    """The rows of a daemon's options, as its command would read them without flags."""
     root = ctx.find_root()
     assert isinstance(root.command, click.Group)
     command = root.command.get_command(root, name)
@@ -89,7 +89,7 @@ def _role(ctx: click.Context, name: str) -> list[Row]:
 
 
 def _check(daemon: click.Context, option: click.Option, name: str, variable: str | None) -> None:
-    """What the daemon would refuse is not in force."""
+    """InvalidInput for the value of a variable that the daemon would refuse."""
     try:
         option.type.convert(variable, option, daemon)
     except click.UsageError as error:

@@ -8,11 +8,11 @@ from cluster.domain.base.errors import ClusterError
 
 
 def is_terminal() -> bool:
-    """Whether somebody is there to be asked. In a pipe or a script commands do what they were told."""
+    """Whether stdin and stderr are a terminal, where somebody can be asked. A script is not asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(question: str) -> None:
-    """ClusterError unless the answer is yes, where there is somebody to give one."""
+    """Asks the question on a terminal, and raises ClusterError unless the answer is yes. Elsewhere it does nothing."""
     if is_terminal() and not click.confirm(question, err=True):
         raise ClusterError("nothing was done; --yes would not have asked")

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def client(ctx: click.Context, start: bool = False, head_start: HeadStart | None = None) -> "AsyncClient":
-    """A client of the cluster that was named, or found. `start`: an embedded one is started where none is.
-    `head_start`: what was done there before."""
+    """A client of the cluster that was named, or found. `start`: where there is none, an embedded one is started.
+    `head_start`: what a quick command has done of this command; where it has a job, the client is of that cluster."""
     from cluster.cli.absence import AbsenceLines
     from cluster.client.aio import AsyncClient  # gRPC: 100 ms
 
     if head_start is not None and head_start.accepted is not None:
-        return AsyncClient(_same_place(head_start), answered=True, listener=AbsenceLines())
+        return AsyncClient(_where_accepted(head_start), answered=True, listener=AbsenceLines())
     return AsyncClient(endpoint(ctx, start), listener=AbsenceLines())
 
 
-def _same_place(head_start: HeadStart) -> Endpoint:
-    """The cluster of this machine, which has accepted a job. Whoever follows that waits while its scheduler is away, as
-    later on, and starts nothing: somebody may just be stopping it."""
+def _where_accepted(head_start: HeadStart) -> Endpoint:
+    """The cluster that has accepted the job: this machine's. While its scheduler is away this waits up to
+    FOLLOW_PATIENCE seconds and starts nothing, since somebody may just be stopping it."""
     from cluster.client.patience import FOLLOW_PATIENCE, PAUSE
 
     until = time.monotonic() + FOLLOW_PATIENCE
@@ -41,14 +41,14 @@ def _same_place(head_start: HeadStart) -> Endpoint:
 
 
 def head_start_of(ctx: click.Context) -> HeadStart:
-    """What a quick command has done of this one."""
+    """What a quick command has done already of the command that runs now."""
     from cluster.client.job_fields import new_job_id
 
     return ctx.ensure_object(dict).get("head_start") or HeadStart(new_job_id())
 
 
 def endpoint(ctx: click.Context, start: bool = False) -> Endpoint:
-    """Where the calls go. Without a cluster: NotConfigured, or with `start` a new one on this machine."""
+    """Where the calls go. Where there is no cluster: NotConfigured, or with `start` a new one on this machine."""
     from cluster.cli.embedded import is_running, up
 
     given = ctx.ensure_object(dict)

@@ -8,7 +8,7 @@ import click
 from cluster.client.config import check_keys, config_path, read_config
 from cluster.domain.base.errors import InvalidInput
 
-# Options that say how this one start goes, and have no place in a file.
+# Options that are about one start only: the configuration file may not have them.
 NOT_CONFIGURED = {"help", "join"}
 
 
@@ -28,7 +28,8 @@ def keys_of(command: click.Command) -> dict[str, click.Option]:
 
 
 def configured(command: click.Command) -> dict[str, Any]:
-    """What the file says for the command. InvalidInput for a key or a type that it does not take."""
+    """The values that the configuration file has for the command. InvalidInput for a key or a type that it does not
+    take."""
     path = config_path()
     section = str(command.name)
     values = read_config(path, required="CLUSTER_CONFIG" in os.environ).get(section, {})

@@ -1,7 +1,7 @@
 """The embedded cluster: a scheduler and a worker of this machine in the background, on loopback only.
 
-Which processes they are stands in embedded.json; whatever else there is to know, they know themselves. Everything
-happens under a lock, so that ten first `cluster run` at once start one cluster.
+embedded.json names the two processes. Every start and stop holds a lock, so that ten first `cluster run` at once start
+one cluster.
 """
 
 import fcntl
@@ -38,15 +38,15 @@ def is_running(root: Path) -> bool:
 
 
 def up(root: Path, millicpus: int | None = None) -> list[str]:
-    """Starts what does not run of the two, and answers in lines for people what it did; none when both run.
+    """Starts whichever of the two does not run. Returns lines for people that say what it did; none when both ran.
 
-    ClusterError with the reason when one of the two does not start: somebody's own may run in this directory.
+    ClusterError with the reason when one does not start: a daemon that somebody started by hand may use the directory.
     """
     _own_directory(root)
     with _locked(root):
         running = _alive(root)
         if running["worker"] is not None and millicpus is not None:
-            _check_cpus(_said(root).get("millicpus"), millicpus)
+            _check_cpus(_recorded(root).get("millicpus"), millicpus)
         if all(running.values()):
             return []
         _check_worker(root)
@@ -60,7 +60,7 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
                 _start(root, running, "worker", _worker_arguments(millicpus))
                 _save(root, running, millicpus)
             address = (local_scheduler(root) or {}).get("address", "")
-        except BaseException:  # whatever it is, a bug of ours or Ctrl-C: what nobody was told of must not stay
+        except BaseException:  # also a bug of ours, or Ctrl-C: no scheduler may stay that nobody was told of
             if fresh:
                 _stop_all(running)
             raise
@@ -69,10 +69,10 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
 
 
 def down(root: Path) -> list[str]:
-    """Stops worker, launcher and scheduler, in this order, and answers in lines what it did; none when nothing ran."""
+    """Stops worker, launcher and scheduler, in this order. Returns lines that say so; none when nothing ran."""
     if not root.exists():
         return []
-    _own_directory(root)  # it says which processes to end
+    _own_directory(root)  # embedded.json names processes to end: nobody else may write it
     with _locked(root):
         running = _alive(root)
         said = []
@@ -93,7 +93,8 @@ def _stop_all(running: dict[str, Process | None]) -> None:
 
 
 def _own_directory(root: Path) -> None:
-    """Makes it, or makes sure that nobody else can put anything there. What holds keys in it is private by itself."""
+    """Makes the directory, or checks that nobody else can write there. Directories with keys in it are private
+    themselves."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = root.stat()
@@ -108,8 +109,8 @@ def _own_directory(root: Path) -> None:
 
 
 def _claim(root: Path) -> None:
-    """Leaves alone a cluster that somebody made with `cluster scheduler`: while it is stopped for a moment, taking it
-    over would put it on another address and run its jobs here, as us."""
+    """Marks the directory as that of an embedded cluster. NotOurs where somebody made a cluster there with `cluster
+    scheduler`: while that is stopped for a moment, we would start it elsewhere and run its jobs as this user."""
     mark = root / EMBEDDED_FILE
     if mark.exists():
         return
@@ -122,16 +123,19 @@ def _claim(root: Path) -> None:
 
 
 def _forget_killed(directory: Path) -> None:
-    """Removes what a scheduler that was killed says of itself: beside the next one's process in embedded.json it would
-    pass for somebody's own, where jobs do not run in the caller's directory."""
+    """Removes the scheduler.json that a killed scheduler left. While it names another process than embedded.json, the
+    next scheduler would pass for one started by hand, whose jobs do not run in the caller's directory."""
     status = directory / "scheduler.json"
     if status.exists():
-        with suppress(ClusterError), the_only_one("scheduler", directory / "scheduler.lock"):  # else it lives
+        with (
+            suppress(ClusterError),
+            the_only_one("scheduler", directory / "scheduler.lock"),
+        ):  # Conflict: that scheduler lives
             remove_but_keep_room(status)
 
 
 def _check_worker(root: Path) -> None:
-    """Leaves alone a worker of another cluster: it would go there, and this one would have no worker at all."""
+    """NotOurs where the worker of this directory belongs to another cluster: it would work there, and not for us."""
     directory = root / "worker"
     if (directory / ADMIN_FILE).exists():
         raise NotOurs(
@@ -147,7 +151,7 @@ def _check_worker(root: Path) -> None:
 
 
 def _cluster_of(credentials: Path) -> str:
-    """The cluster that they are of; empty where there are none."""
+    """The id of the cluster that the credentials are of; empty where there is no such file."""
     try:
         return load_credentials(credentials).identity.cluster_id
     except NotFound:
@@ -161,8 +165,8 @@ class NotOurs(ClusterError):
 
 
 def _start_scheduler(root: Path, running: dict[str, Process | None]) -> None:
-    """On the address it had before, so that whoever knows it finds it again; else the usual one; else any."""
-    before = _said(root).get("address")
+    """Starts it on the port that it had before, so that clients find it again; else on the usual one; else on any."""
+    before = _recorded(root).get("address")
     usual = [split_address(before)[1]] if before else []
     port = next((port for port in [*usual, DEFAULT_PORT] if _is_free(port)), 0)
     join_port = DEFAULT_JOIN_PORT if _is_free(DEFAULT_JOIN_PORT) else 0
@@ -171,7 +175,7 @@ def _start_scheduler(root: Path, running: dict[str, Process | None]) -> None:
     except ClusterError:
         if (not port or _is_free(port)) and (not join_port or _is_free(join_port)):
             raise
-        # Somebody took one of the ports after we looked. The other stays, or whoever follows a job there would lose us.
+        # Somebody took one of the ports after we looked. The other is kept: followers of a job look for us there.
         _start(root, running, "scheduler", _listening(port if _is_free(port) else 0, 0))
 
 
@@ -180,8 +184,9 @@ def _listening(port: int, join_port: int) -> list[str]:
 
 
 def _start(root: Path, running: dict[str, Process | None], daemon: str, arguments: list[str]) -> None:
-    """Starts one of the two, which is known to `down` from its first moment: we may be killed before it is ready."""
-    # The directory is named, because variables and the file may speak of another scheduler or worker.
+    """Starts one daemon. embedded.json names it from its first moment, so that `down` finds it even if we are killed
+    before it is ready."""
+    # The directory is given, because variables and the configuration file may name that of another daemon.
     options = ["--directory", str(root / daemon)]
     log = root / f"{daemon}.log"
     try:
@@ -196,7 +201,7 @@ def _start(root: Path, running: dict[str, Process | None], daemon: str, argument
 
 
 def _worker_arguments(millicpus: int | None) -> list[str]:
-    """It runs jobs as whoever started the cluster, root included: on one's own machine that is what one expects."""
+    """Jobs run as the user who starts the cluster, also as root: on one's own machine people expect that."""
     options = ["--listen", f"{LOOPBACK}:30000", "--or-next-port"]
     arguments = ["--stop-jobs", *options, "--run-as", str(os.geteuid())]
     return arguments if millicpus is None else [*arguments, "--cpus", f"{millicpus / 1000:g}"]
@@ -214,15 +219,15 @@ def _is_free(port: int) -> bool:
 
 def _alive(root: Path) -> dict[str, Process | None]:
     """The processes that embedded.json names, where they still run."""
-    said = _said(root)
+    said = _recorded(root)
     named = {daemon: Process(**said[daemon]) for daemon in DAEMONS if said.get(daemon)}
     return {
         daemon: named[daemon] if daemon in named and processes.is_alive(named[daemon]) else None for daemon in DAEMONS
     }
 
 
-def _said(root: Path) -> dict[str, Any]:
-    """What embedded.json says; nothing where it is missing or makes no sense: it only saves looking for processes."""
+def _recorded(root: Path) -> dict[str, Any]:
+    """The content of embedded.json; empty where it is missing or cannot be read as what it should be."""
     try:
         said = json.loads((root / EMBEDDED_FILE).read_bytes())
         return said if isinstance(said, dict) else {}
@@ -231,15 +236,15 @@ def _said(root: Path) -> dict[str, Any]:
 
 
 def _save(root: Path, running: dict[str, Process | None], millicpus: int | None = None) -> None:
-    """`millicpus`: what its worker was told to offer; None: nothing."""
+    """Writes embedded.json. `millicpus`: how much the worker was told to offer; None: it was told nothing."""
     content: dict[str, Any] = {daemon: asdict(process) for daemon, process in running.items() if process}
-    content["address"] = (local_scheduler(root) or _said(root)).get("address")
+    content["address"] = (local_scheduler(root) or _recorded(root)).get("address")
     content["millicpus"] = millicpus
     write_anyhow(root / EMBEDDED_FILE, json.dumps(content).encode())
 
 
 def _check_cpus(offered: int | None, wanted: int) -> None:
-    """Conflict where its worker runs already, with another number of cpus: only its next start could change that."""
+    """Conflict where the worker that runs offers another number of cpus: only its next start can change that."""
     if offered != wanted:
         has = "all cpus" if offered is None else f"{format_cpus(offered)} cpus"
         raise Conflict(
@@ -250,7 +255,7 @@ def _check_cpus(offered: int | None, wanted: int) -> None:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """One start or stop at a time. Others wait: it takes a second."""
+    """Holds the lock for one start or stop. Others wait for it: a start takes about a second."""
     descriptor = os.open(root / "embedded.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Where the command line begins: the quick commands, and the whole of it for everything else."""
+"""The start of the command line: quick commands first, the whole command line for everything else."""
 
 import gc
 import os
@@ -23,7 +23,7 @@ def main() -> NoReturn:
             print(file=sys.stderr)  # the prompt that follows begins a line
         code = INTERRUPTED
     if code is not None:
-        # All is said and done: taking the interpreter apart would cost some milliseconds.
+        # Everything is written. An orderly end of the interpreter would take some milliseconds more.
         os._exit(code)
     from cluster.cli.main import main as whole
 
@@ -32,8 +32,8 @@ def main() -> NoReturn:
 
 
 def quickly(arguments: Sequence[str], head_start: HeadStart) -> int | None:
-    """The exit code of a command that is done; None where the whole command line is to do it, or to go on from where
-    `head_start` is."""
+    """Runs a quick command and returns its exit code. None: the whole command line is to run the command, and to go on
+    from `head_start` where that has begun it."""
     try:
         match arguments:
             case ["job"] | ["job", "list", *_]:
@@ -50,6 +50,6 @@ def quickly(arguments: Sequence[str], head_start: HeadStart) -> int | None:
                 return run(arguments[1:], head_start)
             case _:
                 return None
-    except Exception:  # Elsewhere, and what the whole command line finds again, and has words for
+    except Exception:  # Elsewhere; or any error: the whole command line meets it again, and has words for it
         return None
     return 0

@@ -1,5 +1,5 @@
-"""What the command line leaves with by itself. Errors bring their own (`cluster.domain.base.errors`), and jobs theirs;
-the README has a line for each, and `tests/test_exit_codes.py` compares them."""
+"""Exit codes of the command line's own. Errors bring theirs (`cluster.domain.base.errors`), and so do jobs. The README
+has a line for each, and `tests/test_exit_codes.py` compares them."""
 
 BUG = 70  # EX_SOFTWARE of sysexits.h
 IO_ERROR = 74  # EX_IOERR

@@ -24,7 +24,7 @@ from cluster.domain.job import endings
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import ENDED, TaskState
 
-_CUT_OFF = (Unreachable, NotAuthenticated, Untrusted)  # errors of whoever is let in no more, or finds nobody
+_CUT_OFF = (Unreachable, NotAuthenticated, Untrusted)  # errors after which no call gets through
 PATIENCE_BEFORE_WHY = 1.0  # seconds that a job may wait before we say why: most start sooner
 
 
@@ -34,8 +34,8 @@ def exit_code(jobs: Sequence[Job]) -> int:
 
 
 def on_signals(interrupted: Callable[[], object], terminated: Callable[[], object]) -> None:
-    """Calls these in the event loop: one for Ctrl-C, the other for SIGTERM and the end of the terminal, but not under
-    nohup. Each time anew, they take the place of whatever was called before."""
+    """Has the event loop call `interrupted` for Ctrl-C, and `terminated` for SIGTERM and for SIGHUP (the end of the
+    terminal), but not under nohup. They replace those of an earlier call."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, terminated)
@@ -44,8 +44,8 @@ def on_signals(interrupted: Callable[[], object], terminated: Callable[[], objec
 
 
 async def hand_in(client: AsyncClient, spec: JobSpec, head_start: HeadStart) -> Job | None:
-    """Submits the job that is to be followed, if it is not yet. A signal before the answer takes it back, and there is
-    None; one more does not wait until the scheduler has that."""
+    """Submits the job, unless a quick command has. A signal before the answer cancels the job, and this returns None; a
+    second signal leaves without the scheduler's answer to the cancellation."""
     if head_start.accepted is not None:
         return job_of(head_start.accepted)
     task, job_id = asyncio.current_task(), head_start.job_id
@@ -66,7 +66,7 @@ async def hand_in(client: AsyncClient, spec: JobSpec, head_start: HeadStart) -> 
 
 
 async def _take_back(client: AsyncClient, job_id: str) -> str:
-    """Cancels a job that was on its way to the scheduler. What there is to say about that."""
+    """Cancels a job that was on its way to the scheduler. Returns the line that tells what becomes of it."""
     try:
         (job,), _ = await client.cancel(job_id)
         return f"job {job.number} is being cancelled"
@@ -79,14 +79,14 @@ async def _take_back(client: AsyncClient, job_id: str) -> str:
 
 
 class Follower:
-    """Follows one job to its end. Signals: the first Ctrl-C on a terminal asks, the next cancels, one more leaves.
+    """Follows one job to its end.
 
-    Elsewhere, and for SIGTERM or the end of the terminal (but not under nohup), the first cancels. So does a standard
-    output that takes nothing any more: a reader who goes away, a full disk. All that would have ended the command here.
-    A standard error with a full disk would not, so the job goes on and has its own exit code; where that is 0, what is
-    missing there is an error all the same.
-    Who leaves after cancelling waits for the scheduler's answer, or the job would go on unseen; the next signal leaves
-    without it.
+    Signals: on a terminal the first Ctrl-C asks, the second cancels, the third leaves. Without a terminal, and for
+    SIGTERM or SIGHUP, the first one cancels.
+    Output: when standard output takes nothing any more (its reader left, its disk is full), the job is cancelled, as a
+    command that runs here would end. A full disk behind standard error ends no command, so the job goes on; where its
+    own exit code is 0, we leave with IO_ERROR, because something is missing there.
+    After cancelling we wait for the scheduler's answer, or the job might go on unseen. The next signal leaves without.
     """
 
     def __init__(self, client: AsyncClient, job: Job, quiet: bool = False, head_start: HeadStart | None = None) -> None:
@@ -97,9 +97,11 @@ class Follower:
         self._progress: Progress | None = progress() if job.is_array and not quiet else None
         self._flowing = asyncio.Event()  # cleared while a question stands on the terminal
         self._flowing.set()
-        self._cancelling: asyncio.Task[bool] | None = None  # True: the scheduler has it
+        self._cancelling: asyncio.Task[bool] | None = (
+            None  # its result: whether the scheduler has taken the cancellation
+        )
         self._asking = False
-        self._left_out = False  # something that the job wrote to stderr
+        self._left_out = False  # some of what the job wrote to stderr could not be written here
         self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left_at_once: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -119,7 +121,7 @@ class Follower:
             number = self._job.number
             raise Unreachable(f"{error}; job {number} may go on: `cluster job logs -f {number}` follows it") from None
         except OSError:
-            await self._cancel_unheard()
+            await self._cancel_unreadable()
             raise
         finally:
             why.cancel()
@@ -136,7 +138,7 @@ class Follower:
         return exit_code([self._latest]) or (IO_ERROR if self._left_out else 0)
 
     async def _copy(self) -> None:
-        """Output to where it belongs, as bytes."""
+        """Copies the job's output, as bytes, to our stdout and stderr."""
         from cluster.cli.render import note_of
 
         writers = {False: Writer(sys.stdout.fileno()), True: Writer(sys.stderr.fileno())}
@@ -176,13 +178,13 @@ class Follower:
             self._answered("g")
 
     def _say_why(self) -> None:
-        """A job that waits would otherwise just hang there; where no worker can take it, that was said at once."""
+        """Says why the job still waits. Where no worker can take it, that was said when it was submitted."""
         job = self._latest
         if job.state is TaskState.READY and job.pending_because and not (job.no_worker_can and self._job.no_worker_can):
             remark(f"job {job.number} waits: {job.pending_because[0]}")
 
     async def _say_how_it_ended(self) -> None:
-        """Whatever an exit code does not say by itself: a signal, a limit, a lost worker, how many of an array."""
+        """Says what the exit code does not: a signal, a time limit, a lost worker, how many tasks failed."""
         job = self._latest
         if job.state is TaskState.SUCCEEDED or (endings.is_own_code(job.reason) and not job.is_array):
             return
@@ -200,8 +202,8 @@ class Follower:
             line += f": of {job.spec.task_count} tasks {counts}; `cluster job show {job.number}` tells which"
         print(line, file=sys.stderr)
 
-    async def _cancel_unheard(self) -> None:
-        """The job has nobody to write to. As after a signal: the next one leaves without the scheduler's answer."""
+    async def _cancel_unreadable(self) -> None:
+        """Cancels a job whose output cannot be written any more. A signal leaves without the scheduler's answer."""
         if not self._left.done():
             self._left.set_result(None)
         if not self._cancelling:
@@ -280,7 +282,7 @@ class Follower:
         return INTERRUPTED
 
     async def _wait_for_the_answer(self, cancelling: asyncio.Task[bool]) -> None:
-        """Until the scheduler has taken the cancellation or refused it, or somebody will not wait for that."""
+        """Waits until the scheduler has taken or refused the cancellation, or a signal says not to wait for that."""
         either: list[asyncio.Future[Any]] = [cancelling, self._left_at_once]
         done, _ = await asyncio.wait(either, timeout=PATIENCE_BEFORE_WHY, return_when=asyncio.FIRST_COMPLETED)
         if not done:

@@ -31,7 +31,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Of a word that is no command, the error names those that are nearly it."""
+        """The error for an unknown command names those that are spelt nearly like it."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

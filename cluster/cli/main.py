@@ -64,14 +64,14 @@ class Root(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Who types `cluster logs 5` hears where that is."""
+        """The error for a word of MEANT names the command that it means."""
         if meant := MEANT.get(args[0]):
             raise click.UsageError(f"No such command {args[0]!r}, did you mean `cluster {meant}`?", ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """click itself would make a reader who left an exit code of 1, and answer Ctrl-C with an empty line, which
-        never ends where stderr is a full pipe that nobody reads."""
+        """Gives a reader who left, and Ctrl-C, exit codes of ours. click would leave with 1 after the first, and write
+        an empty line after the second, which blocks for ever where stderr is a full pipe that nobody reads."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -83,7 +83,7 @@ class Root(LazyGroup):
 
 
 def _export(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Flags stand above variables: what a flag names is put where every later reader looks."""
+    """Puts the value of a flag into its variable, where every later reader looks: so flags beat variables."""
     if value:
         os.environ[f"CLUSTER_{str(param.name).upper()}"] = os.path.abspath(value)
 
@@ -131,7 +131,7 @@ def main(head_start: HeadStart | None = None) -> NoReturn:
         code = _broken_pipe()
     except OSError as error:
         code = _disk_or_limit(error)
-    # All is said and done: taking gRPC and the interpreter apart would cost 35 ms of each short command.
+    # Everything is written. An orderly end of gRPC and the interpreter would cost each short command 35 ms.
     os._exit(code)
 
 
@@ -172,7 +172,8 @@ def run(arguments: list[str], head_start: HeadStart | None = None) -> int:
 
 
 def _little_memory() -> ClusterError | None:
-    """Why a library could not be loaded, where this process may have so little that it is that."""
+    """What to tell when a library could not be loaded and this process has a limit on its memory (`ulimit -v`), which
+    may be why. None where it has none."""
     import resource
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -180,7 +181,7 @@ def _little_memory() -> ClusterError | None:
 
 
 def _disk_or_limit(error: OSError, arguments: Sequence[str] = ()) -> int:
-    """What this machine refused us: a full disk behind a redirection, a file that may not be read."""
+    """Tells what this machine refused us, as a full disk behind a redirection. Returns the exit code."""
     where = f"{error.filename}: " if error.filename else ""
     if error.filename == process_environment.OUTPUT:
         _give_up_output()
@@ -212,11 +213,11 @@ def _tell(arguments: Sequence[str], message: str, code: int) -> int:
 
 
 def _broken_pipe() -> int:
-    """Whoever read our output has had enough."""
+    """The exit code for a reader who has left."""
     _give_up_output()
     return BROKEN_PIPE
 
 
 def _give_up_output() -> None:
-    """Nothing more can be written there, and what is left to be written must not fail once more."""
+    """Lets what is still to be written to standard output go nowhere, so that it does not fail once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

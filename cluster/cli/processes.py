@@ -16,8 +16,8 @@ from cluster.cli.secret_hiding import VARIABLE
 from cluster.domain.base.quantities import format_size
 
 START_PATIENCE = 60.0  # seconds until a process must be ready; a first start on a slow disk takes a few
-# Seconds to end for one that was not ready in time; a worker gives back what it has taken. Then it is killed, which
-# loses nothing: whatever keeps it from ending may last, and nobody else starts or stops a cluster meanwhile.
+# Seconds that a process which was not ready in time has to end; a worker gives its tasks back meanwhile. Then it is
+# killed, which loses nothing. Without that we would hold the lock, and nobody could start or stop a cluster.
 END_PATIENCE = 60.0
 LITTLE = 1 << 20  # bytes free on a disk; below that a start or its log may well have failed for want of room
 LOG_TAIL = 4096  # bytes of a log in which to look for the reason of a failed start
@@ -25,7 +25,7 @@ LOG_TAIL = 4096  # bytes of a log in which to look for the reason of a failed st
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process, for good: `started` (clock ticks since boot) and `boot` make a number that is used again another."""
+    """One process. `started` (clock ticks since boot) and `boot` tell it from a later one that has the same pid."""
 
     pid: int
     started: int
@@ -42,7 +42,7 @@ class DidNotStart(Exception):
 
 
 def find(pid: int) -> Process | None:
-    """The process that has this number now; None when there is none, or only its remains."""
+    """The process that has this pid now; None where there is none, or only a zombie."""
     began = born(pid)
     return None if began is None else Process(pid, *began)
 
@@ -65,8 +65,8 @@ def program() -> list[str]:
 def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Process], None]) -> Process:
     """Starts `cluster ARGUMENTS --ready-fd N` in the background, and returns once it says that it is ready.
 
-    `born` is called as soon as there is a process: whoever starts it may be gone before it is ready, and it ends by
-    itself only until then. DidNotStart when it ends before. Its output goes to the end of `log`.
+    `born` is called as soon as there is a process, since we may be killed before it is ready. DidNotStart where it ends
+    before it is ready, or is not in START_PATIENCE seconds. Its output is appended to `log`.
     """
     ready, write_end = os.pipe()
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -101,12 +101,12 @@ def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Proce
 
 
 def _environment(root: Path) -> dict[str, str]:
-    """Ours, but for a join token, which is of another cluster."""
+    """Our variables, without a join token: that would be another cluster's."""
     return {name: v for name, v in os.environ.items() if name != VARIABLE} | {"CLUSTER_HOME": str(root)}
 
 
 def _end(child: "subprocess.Popen[bytes]") -> int | None:
-    """Its exit code, where it left by itself: who closes the pipe without a word is about to."""
+    """Ends a process that is not ready. Returns its exit code where it left by itself, None where a signal ended it."""
     child.terminate()
     try:
         code = child.wait(END_PATIENCE)
@@ -123,7 +123,7 @@ def stop(process: Process, patience: float) -> bool:
         return True
     try:
         if not is_alive(process):
-            return True  # its number has gone to another, whom we leave alone
+            return True  # another process has its number now, which we leave alone
         signal.pidfd_send_signal(pidfd, signal.SIGTERM)
         return _wait(pidfd, patience)
     except ProcessLookupError:

@@ -61,10 +61,10 @@ class Lines:
             self._say()
 
     def hide(self) -> None:
-        """Lines are in nobody's way."""
+        """Nothing to do: a line does not move."""
 
     def show(self) -> None:
-        """They were never hidden."""
+        """Nothing to do: see `hide`."""
 
     def close(self) -> None:
         if self._said:

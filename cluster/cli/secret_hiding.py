@@ -1,5 +1,5 @@
-"""Keeping a secret out of sight: everybody on a machine can read a process's command line, and every process of the
-same user its variables; jobs are such."""
+"""Keeps a join token out of the command line, which everybody on the machine can read, and out of the variables, which
+processes of the same user can read; jobs are such processes."""
 
 import os
 import sys

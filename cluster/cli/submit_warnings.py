@@ -1,4 +1,4 @@
-"""What is odd about a job that is handed in. It is told in a line on stderr, and the job is taken all the same."""
+"""Lines on stderr about what is odd in a job that is submitted. The job is accepted all the same."""
 
 import codecs
 import os
@@ -13,18 +13,18 @@ from cluster.domain.job.spec import JobSpec
 
 
 def remark(words: str) -> None:
-    """Says it."""
+    """Prints one line on stderr."""
     print(f"cluster: {printable(words)}", file=sys.stderr)
 
 
 def remark_on_lines(path: str, lines: bytes) -> None:
-    """What a text file may have that tasks hardly want: they get it all the same."""
+    """Remarks on what a text file may have and tasks hardly want, such as CR LF. Tasks get it all the same."""
     for odd in _oddities(lines):
         remark(f"--each-line {path}: {odd}")
 
 
 def remark_on_job(job: Job, spec: JobSpec, endpoint: Endpoint) -> None:
-    """Once it is submitted: what may well be a slip, and where no worker that there is now can run it."""
+    """Remarks on a job that was submitted: on what may be a slip, and where no worker that there is now can run it."""
     words = [*spec.argv, *spec.script_args]
     if spec.lines and not any("{}" in word or "CLUSTER_LINE" in word for word in words):
         remark("--each-line: there is no {} in the command: tasks find their lines in the variable CLUSTER_LINE alone")

@@ -9,7 +9,7 @@ import click
 from cluster.domain.job.spec import OWN_VARIABLES
 
 PREFIX = "CLUSTER_"
-# Those that no option stands for, or that are read without one; and what jobs see.
+# Variables that are read without an option, beside OWN_VARIABLES, which jobs see.
 KNOWN = {PREFIX + name for name in ("HOME", "CONFIG", "CACHE", "DEBUG", "SCHEDULER", "AT", "CREDENTIALS")}
 ALIKE = 0.8  # of difflib's measure. Other programs have variables of that prefix, too: those are none of our business
 

@@ -1,4 +1,4 @@
-"""Writing bytes as they come, without ever holding up the event loop."""
+"""Writes bytes to a file descriptor without blocking the event loop."""
 
 import asyncio
 import os

@@ -6,19 +6,19 @@ from typing import Any
 
 
 class HeadStart:
-    """A job that is handed in, and followed if it is to be."""
+    """A job that a quick command has begun to submit, and perhaps to follow."""
 
     def __init__(self, job_id: str) -> None:
-        self.job_id = job_id  # to hand it in by again: that answers the same job
-        self.sent = False  # something of the request to hand it in: the scheduler may have heard that
+        self.job_id = job_id  # a repeated submission with it answers the same job
+        self.sent = False  # some of the request was sent: the scheduler may have accepted it
         self.accepted: Any = None  # the job's message, once the scheduler has answered
         self.position: tuple[int, int, int, int, int] | None = None  # as client.position.Position: what was read
-        self.unwritten: list[tuple[bool, bytes]] = []  # what was read and not written: whether to stderr, and bytes
-        self.signals: list[int] = []  # that came meanwhile, to be acted upon
+        self.unwritten: list[tuple[bool, bytes]] = []  # output that was read and not yet written: (to stderr, bytes)
+        self.signals: list[int] = []  # numbers of those that came, for act_upon_signals
         self._waking: Callable[[], object] = lambda: None
 
     def catch_signals(self, waking: Callable[[], object]) -> None:
-        """From now on those that have a meaning for who follows a job are kept; `waking` is called for each."""
+        """From now on SIGINT, SIGTERM and SIGHUP are kept for later; `waking` is called for each."""
         self._waking = waking
         signal.signal(signal.SIGINT, self._caught)
         signal.signal(signal.SIGTERM, self._caught)
@@ -26,7 +26,7 @@ class HeadStart:
             signal.signal(signal.SIGHUP, self._caught)
 
     def act_upon_signals(self) -> None:
-        """Once there are others to handle them."""
+        """Raises the kept signals again, once the whole command line handles them."""
         while self.signals:
             signal.raise_signal(self.signals.pop(0))
 

@@ -11,7 +11,8 @@ from cluster.rpc.frames import SOCKET
 
 
 class Nearby:
-    """Elsewhere where another cluster may be meant, or this one does not run."""
+    """This machine's scheduler and its socket. Raises Elsewhere where another cluster may be meant, and where this one
+    does not run."""
 
     def __init__(self) -> None:
         root = state_directory()

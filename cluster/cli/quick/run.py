@@ -79,7 +79,7 @@ class _Run:
         return call
 
     def _wait_for(self, *calls: Call) -> list[Call]:
-        """Those of which more has come."""
+        """The calls that have more to read. Elsewhere at the end of the moment, and for a signal."""
         ready = wait_for([*calls, self._woken], self._until)
         if not ready or self._woken in ready:
             raise Elsewhere("it takes longer than a moment, or a signal came")
@@ -97,7 +97,7 @@ class _Run:
         self._write_out()
 
     def _write_out(self) -> None:
-        """All of what was read, unless whoever reads it from us is slow: a signal must not wait for that."""
+        """Writes all that was read. Elsewhere where our reader is slow: a signal must not wait for it."""
         unwritten = self._head_start.unwritten
         while unwritten:
             stderr, data = unwritten[0]
