@@ -3,14 +3,14 @@
 import asyncio
 
 from cluster.cli.submit_warnings import remark
-from cluster.client.patience import FOLLOW_PATIENCE
+from cluster.client.retrying import FOLLOW_PATIENCE
 from cluster.domain.base.errors import Unreachable
 
 SAID_AFTER = 3.0  # seconds of an absence: a scheduler that is only started again is back sooner
 
 
 class AbsenceLines:
-    """One line when an absence lasts, and one when it is over (a cluster.client.patience.AbsenceListener)."""
+    """One line when an absence lasts, and one when it is over (a cluster.client.retrying.AbsenceListener)."""
 
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None

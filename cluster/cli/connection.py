@@ -28,7 +28,7 @@ def client(ctx: click.Context, start: bool = False, head_start: HeadStart | None
 def _where_accepted(head_start: HeadStart) -> Endpoint:
     """The cluster that has accepted the job: this machine's. While its scheduler is away this waits up to
     FOLLOW_PATIENCE seconds and starts nothing, since somebody may just be stopping it."""
-    from cluster.client.patience import FOLLOW_PATIENCE, PAUSE
+    from cluster.client.retrying import FOLLOW_PATIENCE, PAUSE
 
     until = time.monotonic() + FOLLOW_PATIENCE
     while True:

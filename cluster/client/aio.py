@@ -12,9 +12,9 @@ from typing import Any, Self
 from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Endpoint, find
 from cluster.client.job_fields import new_job_id
-from cluster.client.patience import PAUSE, AbsenceListener, Patience
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
+from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
 from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
 from cluster.domain.job.options import Option
@@ -22,12 +22,12 @@ from cluster.domain.job.selectors import SelectorKind, check_name, parse_selecto
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.states import TaskState
 
-# Seconds. A scheduler that restarts is back within a few. Only a connection that worked before is waited for.
+# Seconds to wait for a connection that worked before: a scheduler that is started again is back within a few.
 PATIENCE = 30.0
-# For so long after a call has broken another one that breaks, too, is repeated: a scheduler that is just stopping
-# answers errors until its last commit is done. One that does so for longer has failed, which is to be known soon.
+# Seconds after a break in which a submission that breaks again is repeated: a scheduler that is just stopping answers
+# errors until its last commit is done. One that answers errors for longer has failed, and the user should know soon.
 STOPPING = 5.0
-STOOD = 1.0  # seconds with a connection that a call has not been refused for
+STOOD = 1.0  # seconds: a call that keeps its connection for longer was answered; a failing scheduler refuses it sooner
 
 
 class AsyncClient:
@@ -38,7 +38,7 @@ class AsyncClient:
         is told when a call breaks and is tried again, and when there is an answer again."""
         self.endpoint = endpoint
         self._opened: Backend | None = None
-        self._patience = Patience(listener)  # of all calls, for what answers one is there for the others
+        self._patience = RetryPatience(listener)  # one for all calls: whoever answers one call is there for the others
         if answered:
             self._patience.renew()
             self._patience.begin_absence(Unreachable(f"{endpoint.address} does not answer"))
@@ -77,14 +77,14 @@ class AsyncClient:
         try:
             job = await backend.submit(job_id, spec, 0.0)
         except NotReached:
-            raise  # it may come up in a second, or never: whoever waits at a prompt wants to know now
+            raise  # it was not there before either: whoever waits at a prompt wants to know now
         except Unreachable:
             job = await self._submit_again(job_id, spec)
         self._patience.renew()
         return job
 
     async def _submit_again(self, job_id: str, spec: JobSpec) -> Job:
-        """After a break. Unreachable where that goes on."""
+        """Repeats a submission that broke, for STOPPING seconds, and raises Unreachable after that."""
         until = time.monotonic() + STOPPING
         while True:
             try:
@@ -103,9 +103,9 @@ class AsyncClient:
         return await self._backend().get(_text(selector), max_tasks)
 
     async def watch(self, *selectors: str | int) -> AsyncGenerator[tuple[Job, ...], None]:
-        """The jobs as they are, again after each change, until all have ended. Outlasts a restart of the scheduler.
+        """Yields the jobs at once and after each change, until all have ended. Outlasts a restart of the scheduler.
 
-        They are those that the selectors mean at first, whatever is submitted later."""
+        The jobs are those that the selectors mean at first, whatever is submitted later."""
         backend, patience, texts = self._backend(), self._patience, list(_texts(selectors))
         numbers: set[int] | None = None
         while True:
@@ -147,15 +147,15 @@ class AsyncClient:
         """
         backend, patience = self._backend(), self._patience
         wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail, position)
-        meant = _Meant(wanted.selector)
+        followed = _FollowedJobs(wanted.selector)
         while True:
-            stood = _Stood(patience)
+            age = _CallAge(patience)
             try:
                 if follow:
-                    await meant.settle(backend, wanted.position)
-                for one in meant.selectors:
+                    await followed.settle(backend, wanted.position)
+                for one in followed.selectors:
                     asked = replace(wanted, selector=one)
-                    async with aclosing(backend.logs(asked, patience.left(), stood.begin)) as pieces:
+                    async with aclosing(backend.logs(asked, patience.left(), age.begin)) as pieces:
                         async for piece in pieces:
                             patience.renew()
                             if not piece.note:
@@ -163,15 +163,15 @@ class AsyncClient:
                             yield piece
                 return
             except Unreachable as error:
-                # A task that waits, or is quiet, has no output to answer with: a call that stood was answered too.
-                if not isinstance(error, NotReached) and stood.long():
+                # A task that waits, or is quiet, has no output to answer with: a call that was long counts as answered.
+                if not isinstance(error, NotReached) and age.is_long():
                     patience.renew()
                 if not follow or tail is not None:
                     raise
                 await patience.pause(error)
-                meant.broken = True
+                followed.broken = True
             finally:
-                stood.end()
+                age.end()
 
     async def cancel(
         self, *selectors: str | int, grace: float | None = None, reason: str = ""
@@ -233,10 +233,10 @@ class AsyncClient:
         await self.close()
 
     async def _lasting(self, selector: str) -> str:
-        """The same by number where it means one job: after a break it may mean another one, or more of them."""
-        meant = _Meant(selector)
-        await meant.settle(self._backend(), None)
-        return meant.selectors[0]
+        """The selector by the job's number, where it means one job: after a break `last` or a name may mean others."""
+        followed = _FollowedJobs(selector)
+        await followed.settle(self._backend(), None)
+        return followed.selectors[0]
 
     def _backend(self) -> Backend:
         if self._opened is None:
@@ -251,18 +251,17 @@ class AsyncClient:
         return self._opened
 
 
-class _Meant:
-    """What a selector means to somebody who goes on over breaks: the jobs that it meant at first, whatever is submitted
-    later. `broken` is to be set after a break."""
+class _FollowedJobs:
+    """The jobs that a follower's selector meant at first, whatever is submitted later. Set `broken` after a break."""
 
     def __init__(self, text: str) -> None:
-        self.selectors = [text]  # to be asked for, one after another
+        self.selectors = [text]  # of the jobs that are to be followed, one after another
         self.broken = False
         self._parsed = parse_selector(text)
-        self._newest: int | None = None  # the last job that it meant at first, if those are several
+        self._newest: int | None = None  # number of the newest of these jobs, if they are several
 
     async def settle(self, backend: Backend, position: Position | None) -> None:
-        """To be called before each try; the first asks which jobs there are, the first after a break which are left."""
+        """Call it before each try. It asks first which jobs there are, and after a break which of them are left."""
         if self._newest is None and self._parsed.kind in (SelectorKind.LAST, SelectorKind.NAME, SelectorKind.ALL):
             jobs = await backend.list((str(self._parsed),), (), 2)
             if len(jobs) == 1:
@@ -278,10 +277,10 @@ class _Meant:
             self.broken = False
 
 
-class _Stood:
-    """How long a call has had a connection. One that comes after a break and stands counts as an answer."""
+class _CallAge:
+    """How long a call has had its connection. After a break, a call of STOOD seconds counts as an answer."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: RetryPatience) -> None:
         self._patience = patience
         self._since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -290,7 +289,7 @@ class _Stood:
         """The call has its connection."""
         self._since = time.monotonic()
         self.end()
-        if self._patience.is_absent:  # a task that is quiet may say nothing for hours
+        if self._patience.is_absent:  # a quiet task may write nothing for hours
             self._timer = asyncio.get_running_loop().call_later(STOOD, self._patience.renew)
 
     def end(self) -> None:
@@ -298,8 +297,8 @@ class _Stood:
         if self._timer:
             self._timer.cancel()
 
-    def long(self) -> bool:
-        """Longer than one that a failing scheduler refuses."""
+    def is_long(self) -> bool:
+        """Whether it is older than any call that a failing scheduler refuses."""
         return self._since is not None and time.monotonic() - self._since > STOOD
 
 

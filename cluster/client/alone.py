@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def notes(root: Path) -> dict[int, Path]:
-    """Of each port the credentials for who listens there."""
+    """By port: the file with the credentials for the worker that listens there."""
     found = {}
     for note in sorted((root / DIRECTORY).glob("[0-9]*")):
         path = Path(note.read_text())
@@ -27,7 +27,7 @@ def notes(root: Path) -> dict[int, Path]:
 
 
 def credentials_at(root: Path, address: str) -> Path | None:
-    """Those for the worker at `address`, if that is one of these."""
+    """The file with the credentials for the worker at `address`; None where no lone worker of this machine is there."""
     host, port = split_address(address)
     here = host == "localhost" or host == "::1" or host.startswith("127.") or host == socket.gethostname()
     return notes(root).get(port) if here else None
@@ -35,7 +35,7 @@ def credentials_at(root: Path, address: str) -> Path | None:
 
 @contextmanager
 def noted(root: Path, address: str, credentials: Path) -> Iterator[None]:
-    """That a worker listens there, until the end of the body."""
+    """Keeps a note that a worker listens at `address`, until the body ends."""
     note = private_directory(root / DIRECTORY) / str(split_address(address)[1])
     write_private(note, str(credentials).encode())
     try:

@@ -31,7 +31,7 @@ class Backend(Protocol):
     address: str
 
     async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
-        """The same id again answers the same job. `patience` in seconds: how long to wait for a connection; 0: not."""
+        """The same id again answers the same job. `patience`: seconds to wait for a connection; 0: it does not wait."""
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
         """Newest first; no selectors, no states: all; limit 0: without."""
@@ -45,8 +45,8 @@ class Backend(Protocol):
     def logs(
         self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
     ) -> AsyncGenerator[Output, None]:
-        """Output of one or more tasks. `connected` is called as soon as there is a connection, which output, for all
-        that one knows, may follow much later."""
+        """Output of one or more tasks. `connected` is called as soon as there is a connection: output may follow much
+        later."""
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         """The jobs as they are now, and how many tasks were asked to stop."""

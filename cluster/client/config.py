@@ -30,12 +30,12 @@ Sections = dict[str, dict[str, Any]]
 
 
 def state_root(home: str | os.PathLike[str] | None = None) -> Path:
-    """As `places.state_directory`."""
+    """As `paths.state_directory`."""
     return Path(state_directory(home))
 
 
 def config_path(home: str | os.PathLike[str] | None = None) -> Path:
-    """As `places.config_file`."""
+    """As `paths.config_file`."""
     return Path(config_file(home))
 
 

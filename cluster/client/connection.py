@@ -24,8 +24,8 @@ async def ready(channel: grpc.aio.Channel, address: str, patience: float) -> Non
 
 @contextmanager
 def hanging_up(call: Any) -> Iterator[Any]:
-    """A call that is over with the body of this, also when the reader of its answers has had enough: gRPC would go on
-    with it until somebody collects the garbage."""
+    """Cancels the call when the body ends, also when its reader stops early: gRPC would go on with the call until it is
+    collected as garbage."""
     try:
         yield call
     finally:

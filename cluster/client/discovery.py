@@ -40,7 +40,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What somebody said, and where: a flag, a variable or a file."""
+    """The value of a setting and its source: a flag, a variable, a file or a login. Empty where it is unset."""
 
     value: str = ""
     source: str = ""
@@ -195,8 +195,8 @@ def is_embedded(root: Path, said: dict[str, Any]) -> bool:
 
 
 def found_credentials(root: Path, *, named: bool) -> Path | None:
-    """The file below the state directory that tells who we are where nobody names one. `named`: for a scheduler or
-    worker that somebody named, else for this machine's scheduler."""
+    """The credentials file below the state directory that is used where nobody names one. `named`: for a scheduler or
+    worker that somebody named; otherwise for this machine's scheduler."""
     places = [root / "scheduler" / ADMIN_FILE]
     if named:
         places = [root / USER_DIRECTORY / USER_FILE, *places, root / "worker" / ADMIN_FILE]
@@ -204,7 +204,7 @@ def found_credentials(root: Path, *, named: bool) -> Path | None:
 
 
 def _credentials(given: str | Path | None, root: Path) -> Credentials:
-    """Those that were named, else the first of those that this user may have below the state directory."""
+    """The credentials that were named; otherwise those that lie below the state directory."""
     if given:
         return _load(Path(given))
     if path := found_credentials(root, named=True):
@@ -216,7 +216,7 @@ def _credentials(given: str | Path | None, root: Path) -> Credentials:
 
 
 def _load(path: Path) -> Credentials:
-    """Those in the file; renewed where they are not valid any more and the CA that may do so lies beside them."""
+    """The credentials in the file. Expired ones are renewed, where the CA that may renew them lies beside the file."""
     present = load_credentials(path)
     if present.valid_at(time.time()):
         return present

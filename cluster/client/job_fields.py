@@ -1,5 +1,5 @@
-"""What a job's message says, but for what needs values of the domain: for those values, and for commands that start
-too fast to make them."""
+"""The plain fields of a job's message, numbers and texts, for client.types.Job and for quick commands, which start too
+fast to load that."""
 
 import os
 import time

@@ -15,15 +15,15 @@ from cluster.rpc.frames import CALL, END, HEAD, MESSAGE, frame
 from cluster.rpc.quick_messages import message_class
 
 CONNECT_PATIENCE = 1.0  # seconds
-# Seconds for one whole call of `ask`. The kernel connects us to a scheduler that is stopped or stuck as well, and no
-# keepalive tells here. One that is merely slow answers the same call by TLS, which repeats a Submit by the job's UUID.
+# Seconds for one whole call of `ask`. The kernel connects us also to a scheduler that is stopped or stuck, and nothing
+# tells us so. A scheduler that is only slow answers the same call by TLS; a repeated Submit has the same UUID.
 PATIENCE = 10.0
 _CREDENTIALS = struct.Struct("3i")  # pid, uid and gid: Linux's struct ucred
 _PIECE = 256 * 1024  # bytes
 
 
 class Elsewhere(Exception):
-    """This way does not lead there."""
+    """This call cannot be made here, by the socket: the whole command line makes it, by TLS."""
 
 
 class Call:
@@ -31,8 +31,8 @@ class Call:
     socket at once, and waits for answers. Close it, which hangs up."""
 
     def __init__(self, path: str, method: str, request: Any) -> None:
-        """Connects, and sends what it can. `path` is the socket's. Elsewhere where nobody listens, or somebody else
-        than this user's own scheduler: a command as root in the directory of a user, say."""
+        """Connects to the socket at `path`, and sends what it can. Elsewhere where nobody listens, and where another
+        user's scheduler does: root may run a command in a user's directory."""
         self._answer = message_class(f"{method}Response")
         self._data = bytearray()
         self.ended = False
@@ -55,7 +55,7 @@ class Call:
             raise
 
     def fileno(self) -> int:
-        """To wait for its answers with."""
+        """The socket's descriptor, for select."""
         return self._socket.fileno()
 
     def send(self) -> None:

@@ -1,4 +1,4 @@
-"""How far a follower of output has come, so that after a break nothing comes twice."""
+"""How far a reader of output has come: after a break it goes on from there, and nothing comes twice."""
 
 from dataclasses import dataclass, replace
 
@@ -7,8 +7,8 @@ from cluster.client.types import Output
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Output comes job by job, task by task and attempt by attempt, in the same order each time that it is asked for.
-    So one place in it, with the place in its two streams, says what was had: however large the array is.
+    """A place in the output of one attempt. Output comes job by job, task by task and attempt by attempt, each time in
+    the same order: so whatever comes before this place was read, however large the array is.
     """
 
     job: int

@@ -25,7 +25,7 @@ class Client:
     def __init__(self, inner: AsyncClient) -> None:
         self._inner = inner
         self._closed = False
-        self._entering = threading.Lock()  # who comes before the end is seen by it
+        self._entering = threading.Lock()  # held while a call begins, so that `close` sees each one
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cluster-client", daemon=True)
         self._thread.start()
@@ -132,7 +132,7 @@ class Client:
         self.close()
 
     async def _close(self) -> None:
-        """Lets nobody wait whom another thread has left waiting."""
+        """Cancels the calls that other threads wait for, then closes the connection."""
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -200,6 +200,6 @@ async def _next(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> T | objec
 
 
 async def _close(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> None:
-    """After a Ctrl-C the last turn is not over yet."""
+    """Closes the generator, once the turn that a Ctrl-C has cancelled is over."""
     async with turn:
         await items.aclose()

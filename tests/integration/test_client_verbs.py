@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from cluster.client import AsyncClient, Client, aio, patience, sync
+from cluster.client import AsyncClient, Client, aio, retrying, sync
 from cluster.client.job_fields import new_job_id
 from cluster.client.types import Output
 from cluster.domain.base.errors import (
@@ -90,7 +90,7 @@ def test_a_submit_outlasts_a_scheduler_that_answers_errors_while_it_stops(
     double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aio, "STOPPING", PATIENCE)
-    for module in (aio, patience):
+    for module in (aio, retrying):
         monkeypatch.setattr(module, "PAUSE", 0.0)
 
     async def body(client: AsyncClient) -> None:
@@ -204,7 +204,7 @@ def test_each_break_is_outlasted_however_long_nothing_was_written(
                 raise Unreachable("the connection broke")
             yield Output(1, 0, 1, False, b"late\n", 5)
 
-    for module in (aio, patience):
+    for module in (aio, retrying):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     client = connect(double)
     client._opened = cast(Any, Quiet())
@@ -227,12 +227,12 @@ def test_each_break_has_its_full_patience_however_soon_it_follows_another(
                 raise Unreachable("the connection broke")
             yield Output(1, 0, 1, False, b"late\n", 5)
 
-    for module in (aio, patience):
+    for module in (aio, retrying):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     client = connect(double)
     client._opened = cast(Any, Quiet())
     assert asyncio.run(output(client, "1")) == (b"late\n", b"")
-    assert had == [0.0, *[patience.FOLLOW_PATIENCE] * 3]
+    assert had == [0.0, *[retrying.FOLLOW_PATIENCE] * 3]
 
 
 @pytest.mark.parametrize("selector", ["all", "same"])
@@ -258,7 +258,7 @@ def test_following_several_jobs_goes_on_with_the_same_ones_after_a_break(double:
 def test_whoever_follows_gives_up_when_nothing_but_errors_comes(
     double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "FOLLOW_PATIENCE", 0.3)
+    monkeypatch.setattr(retrying, "FOLLOW_PATIENCE", 0.3)
 
     async def output_while_it_stops(client: AsyncClient, selector: str) -> None:
         async for _ in client.logs(selector, follow=True):

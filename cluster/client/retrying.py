@@ -22,7 +22,7 @@ class AbsenceListener(Protocol):
         """There was an answer."""
 
 
-class Patience:
+class RetryPatience:
     """How long to go on trying: not at all before the first answer, FOLLOW_PATIENCE seconds from each break after
     one."""
 
