@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -57,16 +58,22 @@ def signals_reach_what_tests_start() -> None:
 
 
 CGROUPS = Path("/sys/fs/cgroup")
+# Seconds. Whoever else runs these tests here, another process of this run among them, has made the younger ones.
+LONGEST_TEST = 900.0
 _OF_A_PROCESS = re.compile(r"cluster-[0-9a-f]+-[0-9a-f]+-(\d+)|cluster-ground-(\d+)-.*")  # a launcher, or tests
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_cgroups_are_left() -> Iterator[None]:
     """Launchers that are killed together with all that tidies up after them, and whose directories go with the test,
-    leave groups that no successor will remove; and so do tests that are broken off."""
+    leave groups that no successor will remove; and so do tests that are broken off. Removed are those that are old: a
+    run that ended took away what a test of another run was about to look at."""
     yield
     for group in (*CGROUPS.glob("cluster-*"), *CGROUPS.glob("*/cluster-*")):
         owner = _OF_A_PROCESS.fullmatch(group.name)
+        with suppress(FileNotFoundError):
+            if time.time() - group.stat().st_mtime < LONGEST_TEST:
+                continue
         if owner is not None and not Path("/proc", owner[1] or owner[2]).exists():
             for path, _, _ in os.walk(group, topdown=False):
                 with suppress(OSError):  # something lives there; or somebody else was quicker

@@ -199,6 +199,23 @@ def test_a_hello_from_a_boot_that_only_registered_changes_nothing_when_the_next_
     assert homes.state(2) == "assigned"
 
 
+def test_a_late_registration_and_a_late_hello_of_a_boot_that_is_over_change_nothing_together(homes: Homes) -> None:
+    """The agent of that boot had dialled twice: one registration was answered, and its hello and the other waited in
+    sockets when the power went. Of the next boot nothing was heard for longer than that one had lasted."""
+    homes.turn(after=12.0)
+    assert homes.ask(REBOOTED, uptime=1.0) is None
+    homes.turn(after=5.0)
+    assert homes.ask(REBOOTED_AGAIN, uptime=2.0) is None
+    homes.open(REBOOTED_AGAIN, uptime=2.0, incarnation="new")
+    homes.submit(spec(1))
+    homes.turn(after=10.0)
+    assert isinstance(homes.ask(REBOOTED, uptime=1.0), Unreachable)
+    (close,) = homes.open(REBOOTED, uptime=1.0)
+    assert isinstance(close, CloseSession)
+    assert homes.core.workers["w"].session == 2
+    assert homes.state(2) == "assigned"
+
+
 def test_a_worker_that_registers_again_is_believed_although_another_boot_registered_meanwhile(homes: Homes) -> None:
     """That was a copy with the machine's id, which ended before it said hello. The first one goes on."""
     homes.turn(SessionClosed(1), after=12.0)

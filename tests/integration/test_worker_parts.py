@@ -133,6 +133,7 @@ def test_a_template_is_the_command_in_an_allow_listed_environment(tmp_path: Path
     assert template.refusal == ""
     assert not templates.make(5, "uuid", JobSpec(("ls",), cwd="/tmp"), None).fresh_cwd
     assert "leads outside" in templates.make(5, "uuid", JobSpec((), script="out.sh"), None).refusal
+    (scripts / "count.sh").unlink()
     assert "count.sh" in templates.make(6, "another", spec, 45.0).argv[1], "what one job has looked for serves others"
 
 

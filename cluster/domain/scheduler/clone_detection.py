@@ -32,15 +32,20 @@ def refusal(worker: Worker, home: Home, uptime: float, now: float) -> ClusterErr
     """Why a worker from `home`, whose machine has been up for `uptime` seconds, is not to be taken for `worker` now;
     None: it may be.
 
+    A registration may be as old as a hello: an agent dials again beside a dial that hangs, and what it sent then may
+    come after the machine's next boot. (Its first one was answered, or there would be no hello of that boot.) So a boot
+    that another has followed is not taken for a reboot a second time: it waits until the worker is given up. What is
+    left: a scheduler that has started since, or has seen MOST_BOOTS boots since, does not know that the boot is over;
+    then such a pair counts if the worker was not heard for longer than that boot had lasted.
+
     Times are the scheduler's monotonic clock. Unreachable is for trying again: what the first one runs may live until
     its leash ends, and whether that one lives is known after a heartbeat. IdentityInUse is final.
     """
     first = worker.record.home
     if not home.is_elsewhere(first):
         return None
-    unheard_since_boot = worker.word_at is None or worker.word_at <= now - uptime
-    if home.machine == first.machine and home.boot != first.boot and unheard_since_boot:
-        return None  # the same machine after a reboot: nothing of before runs on
+    if _has_rebooted(worker, home, uptime, now):
+        return None
     silent = f"was last heard {now - worker.last_heard:.0f} s ago from another directory or machine"
     if worker.session is not None:
         before = worker.rival
@@ -58,3 +63,10 @@ def refusal(worker: Worker, home: Home, uptime: float, now: float) -> ClusterErr
             "has ended or been given up"
         )
     return None
+
+
+def _has_rebooted(worker: Worker, home: Home, uptime: float, now: float) -> bool:
+    """Whether that is the same machine after a reboot: then nothing of before runs on."""
+    unheard_since_boot = worker.word_at is None or worker.word_at <= now - uptime
+    first, is_over = worker.record.home, home.boot in worker.boots[:-1]
+    return home.machine == first.machine and home.boot != first.boot and unheard_since_boot and not is_over
