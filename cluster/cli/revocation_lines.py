@@ -10,6 +10,9 @@ def print_revoked(what: str, revoked: RevocationResult) -> None:
     for member in revoked.expelled:
         if (shown := f"{member.kind} {member.name or member.id}") != what:
             print(f"{shown} expelled")
+    for member in revoked.kept:
+        by = f"token {member.token}" if member.token else "the scheduler's own machine"
+        print(f"user {member.name} stays, who has joined by {by} too; what this one gave is refused")
     for token in revoked.tokens:
         print(f"token {token} revoked with whoever made it")
     for member in revoked.joined:

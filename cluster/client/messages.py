@@ -123,6 +123,7 @@ def revoked_of(message: "admin_pb2.RevokeUserResponse | admin_pb2.RevokeTokenRes
         tuple(message.tokens),
         tuple(map(member_of, message.joined)),
         message.joined_total,
+        tuple(map(member_of, message.kept)),
         message.cancelled,
     )
 

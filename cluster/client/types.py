@@ -122,6 +122,7 @@ class RevocationResult:
     tokens: tuple[str, ...]  # ids of tokens that those had made and that were good until now
     joined: tuple[Member, ...]  # who has joined by tokens of theirs, and stays: the first of them
     joined_total: int
+    kept: tuple[Member, ...]  # users of whom only one joining is refused, with the token of another: the first of them
     cancelled: int  # tasks that were asked to stop
 
 

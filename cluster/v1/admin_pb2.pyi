@@ -91,18 +91,20 @@ class RevokeTokenRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., and_joined: _Optional[bool] = ..., keep_jobs: _Optional[bool] = ...) -> None: ...
 
 class RevokeTokenResponse(_message.Message):
-    __slots__ = ("expelled", "cancelled", "tokens", "joined", "joined_total")
+    __slots__ = ("expelled", "cancelled", "tokens", "joined", "joined_total", "kept")
     EXPELLED_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     JOINED_FIELD_NUMBER: _ClassVar[int]
     JOINED_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     expelled: _containers.RepeatedCompositeFieldContainer[Member]
     cancelled: int
     tokens: _containers.RepeatedScalarFieldContainer[str]
     joined: _containers.RepeatedCompositeFieldContainer[Member]
     joined_total: int
-    def __init__(self, expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., cancelled: _Optional[int] = ..., tokens: _Optional[_Iterable[str]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ...) -> None: ...
+    kept: _containers.RepeatedCompositeFieldContainer[Member]
+    def __init__(self, expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., cancelled: _Optional[int] = ..., tokens: _Optional[_Iterable[str]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ..., kept: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
 
 class User(_message.Message):
     __slots__ = ("name", "role", "created_at", "revoked_at", "joined", "id")
@@ -147,18 +149,20 @@ class RevokeUserRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., keep_jobs: _Optional[bool] = ..., and_joined: _Optional[bool] = ...) -> None: ...
 
 class RevokeUserResponse(_message.Message):
-    __slots__ = ("cancelled", "expelled", "tokens", "joined", "joined_total")
+    __slots__ = ("cancelled", "expelled", "tokens", "joined", "joined_total", "kept")
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     EXPELLED_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     JOINED_FIELD_NUMBER: _ClassVar[int]
     JOINED_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     cancelled: int
     expelled: _containers.RepeatedCompositeFieldContainer[Member]
     tokens: _containers.RepeatedScalarFieldContainer[str]
     joined: _containers.RepeatedCompositeFieldContainer[Member]
     joined_total: int
-    def __init__(self, cancelled: _Optional[int] = ..., expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., tokens: _Optional[_Iterable[str]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ...) -> None: ...
+    kept: _containers.RepeatedCompositeFieldContainer[Member]
+    def __init__(self, cancelled: _Optional[int] = ..., expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., tokens: _Optional[_Iterable[str]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ..., kept: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
 
 class RemoveWorkerRequest(_message.Message):
     __slots__ = ("worker", "revoke")

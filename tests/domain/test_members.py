@@ -252,6 +252,19 @@ def test_with_those_who_joined_everything_that_came_of_an_admin_is_expelled(disk
         assert [token.id for token in members.tokens() if token.is_good(50)] == ["t9"]
 
 
+def test_a_user_who_has_joined_twice_is_named_with_what_it_keeps(disk: Disk) -> None:
+    """It was in neither of the lists: not expelled, and not among those who stay."""
+    disk.token("t1", Role.USER, "ada")
+    disk.token("t2", Role.USER, "ada")
+    refused, stays = disk.join("t1", 1), disk.join("t2", 2)
+    expelled = disk.members.revoke_token("t1", True, 30)
+    disk.keep(expelled.records)
+    assert (expelled.users, [(e.name, e.token) for e in expelled.kept]) == ((), [("ada", "t2")])
+    assert [disk.restart().is_expelled(p) for p in (refused, stays)] == [True, False]
+    last = disk.members.revoke_token("t2", True, 31)
+    assert ([user.name for user in last.users], last.kept) == (["ada"], ())
+
+
 def test_a_user_keeps_nothing_that_it_gave_itself(disk: Disk) -> None:
     disk.token("t1", Role.ADMIN, "eve")
     disk.token("t2", Role.ADMIN, "eve", by=disk.join("t1", 1))

@@ -189,6 +189,21 @@ def test_revoking_a_token_expels_those_who_joined_by_it_and_says_whom(tmp_path: 
     in_cluster(tmp_path, body)
 
 
+def test_who_has_joined_twice_stays_by_the_other_token_and_that_is_said(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        admin = Admin(cluster)
+        first, second = [await join(cluster, Role.USER, "ada") for _ in range(2)]
+        answer = await admin.revoke_token(first.token)
+        assert (list(answer.expelled), [(m.kind, m.name, m.token) for m in answer.kept]) == (
+            [],
+            [("user", "ada", second.token)],
+        )
+        await ends_refused(first.user.jobs())
+        assert await second.user.jobs() == []
+
+    in_cluster(tmp_path, body)
+
+
 def test_the_name_may_be_given_again_and_the_old_certificate_stays_refused(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         admin = Admin(cluster)

@@ -36,6 +36,7 @@ class Expelled:
     workers: tuple[str, ...] = ()  # ids
     tokens: tuple[str, ...] = ()  # ids of those that they had made and that were good until now
     left: tuple[Enrolment, ...] = ()  # who has joined by tokens that they had made, and stays
+    kept: tuple[Enrolment, ...] = ()  # other joinings, by which users stay of whom one is refused now
 
 
 class Expulsion:
@@ -48,6 +49,7 @@ class Expulsion:
         self._records: list[Record] = []
         self._users: dict[str, UserRecord] = {}
         self._workers: dict[str, None] = {}
+        self._partly: dict[str, None] = {}  # users of whom a joining is refused, and perhaps not all
         self._gone: dict[Maker, None] = {}  # the joinings that are refused, by this or before
         self._theirs: set[str] = set()  # ids of the tokens that those have made
         # As it was before. There may be many, and each of those that go leads to some of them.
@@ -97,6 +99,7 @@ class Expulsion:
                 self.worker(enrolment.name)
                 continue
             self._joining(enrolment)
+            self._partly[enrolment.name] = None
             if enrolment.name != ADMIN_NAME and not self._known.live_enrolments(IdentityKind.USER, enrolment.name):
                 self.user(enrolment.name)
 
@@ -115,7 +118,10 @@ class Expulsion:
                 dead.add(token.id)
         left = [e for e in self._known.enrolments() if e.token in self._theirs and e.revoked is None]
         tokens = tuple(token.id for token in self._tokens if token.id in dead and token.is_good(self._now))
-        return Expelled(tuple(self._records), tuple(self._users.values()), tuple(self._workers), tokens, tuple(left))
+        partly = (name for name in self._partly if name not in self._users)
+        kept = [e for name in partly for e in self._known.live_enrolments(IdentityKind.USER, name)]
+        users, workers = tuple(self._users.values()), tuple(self._workers)
+        return Expelled(tuple(self._records), users, workers, tokens, tuple(left), tuple(kept))
 
     def _role_of(self, user: Maker) -> Role:
         """The role in which that joining acted; the name's present holder may have another."""

@@ -90,7 +90,7 @@ def _user(user: UserView) -> admin_pb2.User:
 
 def _fields(done: Revocation) -> dict[str, Any]:
     """Of the answer, which is the same for a token and a user."""
-    return done._asdict() | {"expelled": _members(done.expelled), "joined": _members(done.joined)}
+    return done._asdict() | {name: _members(getattr(done, name)) for name in ("expelled", "joined", "kept")}
 
 
 def _members(members: Iterable[MemberView]) -> list[admin_pb2.Member]:

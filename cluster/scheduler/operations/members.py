@@ -28,6 +28,7 @@ class Revocation(NamedTuple):
     tokens: tuple[str, ...]  # ids of those that the expelled had made
     joined: list[MemberView]  # the first of those who joined by such tokens, and stay
     joined_total: int
+    kept: list[MemberView]  # the first of the other joinings by which users stay of whom one is refused now
 
 
 def member(kind: IdentityKind, name: str, names: Names, token: str = "") -> MemberView:
@@ -38,7 +39,8 @@ def revoked(expelled: Expelled, cancelled: int, names: Names) -> Revocation:
     workers = [member(IdentityKind.WORKER, worker_id, names) for worker_id in expelled.workers]
     users = [member(IdentityKind.USER, user.name, names) for user in expelled.users]
     left = [member(e.kind, e.name, names, e.token) for e in expelled.left[:MOST_JOINED]]
-    return Revocation(cancelled, workers + users, expelled.tokens, left, len(expelled.left))
+    kept = [member(e.kind, e.name, names, e.token) for e in expelled.kept[:MOST_JOINED]]
+    return Revocation(cancelled, workers + users, expelled.tokens, left, len(expelled.left), kept)
 
 
 async def worker_names(driver: Driver, ids: Iterable[str] | None = None) -> Names:
