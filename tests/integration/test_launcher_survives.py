@@ -17,6 +17,7 @@ import pytest
 from cluster.domain.launcher.messages import Item
 from cluster.launcher import cgroup, client, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
+from cluster.launcher.orphans import identity
 from tests.descriptors import open_files
 from tests.integration.fifos import reach
 from tests.integration.launchers import AGENT, Lab, Watched, leave_daemon, one, run
@@ -295,7 +296,8 @@ def test_a_launcher_removes_the_groups_of_those_before_it_also_without_their_not
             await lab.kill_launcher(agent, alone=False)
             (Path(lab.directory) / "group").write_text("")
             assert groups[-1].is_dir()
-        other = groups[0].with_name(groups[0].name.replace("cluster-", "cluster-1", 1))  # of another directory
+        # Of another directory, and of a process that lives: nobody tidies that up.
+        other = groups[0].with_name(f"cluster-1{identity(lab.directory)}-{os.getpid()}")
         other.mkdir()
         try:
             async with lab.agent():
