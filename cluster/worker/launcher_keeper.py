@@ -30,17 +30,19 @@ async def keep_launcher(
     LauncherUnavailable is raised only if the first connection fails, and not for want of room (`no_room`); what may
     be better later is tried again.
     """
-    first = True
+    first, told = True, ""
     while wanted():
         try:
             launcher = await connect()
         except LauncherUnavailable as error:
             if first and not await no_room():
                 raise
-            logger.error("no job can be started: %s", error)
+            if str(error) != told:  # once, and not at each try
+                told = str(error)
+                logger.error("no job can be started: %s; trying again until it works", error)
             await asyncio.sleep(RETRY)
             continue
-        first = False
+        first, told = False, ""
         adopt(launcher)
         try:
             await _listen(launcher, put)

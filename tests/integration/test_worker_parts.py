@@ -7,7 +7,8 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import Mock
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -23,7 +24,8 @@ from cluster.domain.worker.messages import (
     SessionEnded,
 )
 from cluster.domain.worker.report_making import SMALL_OUTPUT
-from cluster.worker import scheduler_link
+from cluster.launcher.client import LauncherUnavailable
+from cluster.worker import launcher_keeper, scheduler_link
 from cluster.worker import templates as templates_module
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
@@ -659,3 +661,25 @@ def test_a_launcher_forgets_no_own_jobs_end_before_it_is_on_disk(tmp_path: Path)
     outputs = Outputs(tmp_path / "jobs", tmp_path / "work")
     asyncio.run(body())
     outputs.close()
+
+
+def test_that_no_launcher_can_be_started_is_said_once_and_not_at_each_try(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was an error each second, on a disk that may be full."""
+    monkeypatch.setattr(launcher_keeper, "RETRY", 0.0)
+    tries = iter(["no process is left"] * 5 + ["no memory is left"])
+
+    async def connect() -> Any:
+        if (why := next(tries, "")) == "":
+            raise asyncio.CancelledError
+        raise LauncherUnavailable(why)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(
+            launcher_keeper.keep_launcher(connect, Mock(), AsyncMock(), lambda: True, AsyncMock(return_value=True))
+        )
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [text for text in said if "no job can be started" in text] == [
+        f"no job can be started: no {what} is left; trying again until it works" for what in ("process", "memory")
+    ]
