@@ -264,6 +264,21 @@ def test_no_two_files_of_a_package_differ_by_an_ending() -> None:
     assert not alike, "call each by what it is about"
 
 
+# Where the text of an attempt's key becomes a value.
+READERS_OF_KEYS = {
+    "domain/worker/journal.py": "the agent, of what the launcher says",
+    "launcher/wire.py": "the launcher, of what the agent says",
+    "launcher/spawn.py": "a slot, of what it is handed",
+}
+
+
+def test_the_key_of_an_attempt_is_read_where_it_comes_in() -> None:
+    found = {name for name in _trees() if "AttemptKey.parse(" in (CLUSTER / name).read_text()}
+    _refuse_but(
+        found, READERS_OF_KEYS, "keys are read at the boundaries alone (READERS_OF_KEYS); be given the AttemptKey:"
+    )
+
+
 def _refuse_but(found: set[str], known: Mapping[str, str], rule: str) -> None:
     """Fails for what is found and not known, and for what is known and not found any more."""
     if new := found - known.keys():

@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Callable
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.launcher.messages import Item, Template
@@ -81,8 +82,8 @@ class Spawner:
         if template is not self._template:
             self._tidy_blanks()
             self._template, self._command = template, None
-        job, _, rest = item.key.partition(".")
-        stem = rest.replace("#", ".")
+        key = AttemptKey.parse(item.key)
+        stem = f"{key.index}.{key.attempt}"
         running = Running(f"{template.outputs}/{stem}")
         files: list[int] = []
         try:
@@ -90,7 +91,7 @@ class Spawner:
             running.directory = self._enter(template, stem)
             if late():
                 raise TooLate
-            running.pid = self._spawn(item, template, job, rest, files)
+            running.pid = self._spawn(item, key, template, files)
             return running
         except BaseException as e:
             self.ended(running)
@@ -182,13 +183,12 @@ class Spawner:
         except OSError as e:
             raise CannotStart(f"cannot use {quoted(cwd)} as working directory: {e.strerror}") from None
 
-    def _spawn(self, item: Item, template: Template, job: str, rest: str, files: list[int]) -> int:
+    def _spawn(self, item: Item, key: AttemptKey, template: Template, files: list[int]) -> int:
         if self._command is None:
             self._take(template)
         command, number, line = self._command, item.number, item.line
         assert command is not None
-        attempt = rest.partition("#")[2]
-        mark = f"{job}#{attempt}" if number is None else f"{job}.{number}#{attempt}"
+        mark = f"{key.job}#{key.attempt}" if number is None else f"{key.job}.{number}#{key.attempt}"
         values = (mark.encode(), b"%d" % (number or 0), None if line is None else encoded(line))
         name = template.argv[0] if line is None else template.argv[0].replace("{}", line)
         if self._uid is not None:

@@ -19,6 +19,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.now import Now
 from cluster.domain.launcher.messages import Ended, Started, Template
 from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
     OWN,
     AckJournal,
@@ -257,21 +258,20 @@ class Agent:
         """The next one comes when this returns: what is looked at meanwhile belongs to attempts, and may hang."""
         self.put(await self._reports.completed(event))
 
-    def _after_reports(self, reports: Sequence[Started | Ended]) -> None:
+    def _after_reports(self, reports: Sequence[JournalEntry]) -> None:
         """Wakes those who follow output, and removes the directories that nobody needs any more."""
-        if any(isinstance(report, Started) for report in reports):
+        if any(isinstance(what, Started) for _, what in reports):
             self._growth.begin()
         if self.readers.any:
-            for report in reports:
-                self.readers.changed(AttemptKey.parse(report.key))
-        if self.link.fresh:
-            ended = [AttemptKey.parse(r.key) for r in reports if isinstance(r, Ended)]
-            if gone := [key for key in ended if key.job in self.link.fresh]:
-                self.outputs.remove_work(gone)
+            for key, _ in reports:
+                self.readers.changed(key)
+        fresh = self.link.fresh
+        if fresh and (gone := [key for key, what in reports if key.job in fresh and isinstance(what, Ended)]):
+            self.outputs.remove_work(gone)
 
     def _after_connect(self, event: LauncherConnected) -> None:
         self.link.known = True
-        keys = {AttemptKey.parse(k) for k in (*event.running, *event.backlog, *(r.key for r in event.reports))}
+        keys = {*event.running, *event.backlog, *(key for key, _ in event.reports)}
         self.hooks.launcher_held(event.incarnation, {key for key in keys if key.job == OWN})
         self._pushes.add(self.outputs.ended_before(self._reports.left, keys))
         self._reports.left = Left()

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.members import ExpelledUser
+from cluster.domain.worker.journal import JournalEntry
 from cluster.v1 import scheduler_pb2
 from cluster.worker.output.readers import OutputPhase
 
@@ -26,7 +26,7 @@ class Scheduler:
 class Hooks:
     """Each is called in the loop and must be quick. The two that write to a disk are called in a lane."""
 
-    handed_over: Callable[[Sequence[Started | Ended]], None]  # about jobs of the worker's own API
+    handed_over: Callable[[Sequence[JournalEntry]], None]  # about jobs of the worker's own API
     launcher_held: Callable[[str, set[AttemptKey]], None]  # incarnation, and which own jobs it has or has reported
     own_phase: Callable[[int], OutputPhase]  # of a job of the own API, by its number
     own_limits: Callable[[], dict[int, int]]  # of those that run, by number: bytes of each stream that are kept

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from cluster.domain.worker.journal import entries_of, keys_of
 from cluster.domain.worker.messages import LauncherConnected, LauncherLost, LauncherReported
 from cluster.launcher.client import LauncherUnavailable
 from cluster.launcher.wire import WireError
@@ -65,11 +66,12 @@ async def _listen(launcher: Runner, put: Put) -> None:
         while not connected:
             if len(reports) >= hello.unacked:
                 connected = True
-                await put(LauncherConnected(hello.incarnation, hello.running, hello.backlog, reports))
+                running, backlog = keys_of(hello.running), keys_of(hello.backlog)
+                await put(LauncherConnected(hello.incarnation, running, backlog, entries_of(reports)))
             else:
                 reports += await anext(batches)
         async for reports in batches:
-            await put(LauncherReported(reports))
+            await put(LauncherReported(entries_of(reports)))
     except StopAsyncIteration:
         return
     except WireError as error:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import OWN, LauncherConnected, LauncherLost, LauncherReported
 from cluster.worker.output.files import Left, Outputs
 from cluster.worker.output.lanes import Lanes
@@ -39,18 +39,18 @@ class LauncherReports:
         if isinstance(event, LauncherConnected):
             self.left = await self._in_lane(self._outputs, self._outputs.look_back, Left())
         if isinstance(event, LauncherConnected | LauncherReported):
-            reports = list(map(_settled, event.reports))
-            unsized = [(at, r) for at, r in enumerate(reports) if isinstance(r, Ended) and _is_unsized(r)]
-            sized = await asyncio.gather(*(self._with_sizes(report) for _, report in unsized))
-            for (at, _), report in zip(unsized, sized, strict=True):
-                reports[at] = report
-            event = replace(event, reports=reports)
+            entries = list(map(_settled, event.reports))
+            unsized = [at for at, entry in enumerate(entries) if _is_unsized(entry.what)]
+            sized = await asyncio.gather(*(self._with_sizes(entries[at]) for at in unsized))
+            for at, entry in zip(unsized, sized, strict=True):
+                entries[at] = entry
+            event = replace(event, reports=entries)
         return event
 
-    async def _with_sizes(self, report: Ended) -> Ended:
-        key = AttemptKey.parse(report.key)
+    async def _with_sizes(self, entry: JournalEntry) -> JournalEntry:
+        key, end = entry
         out, err = await self._in_lane(lane_of(key), partial(self._outputs.settle, key), (0, 0))
-        return report._replace(out=out, err=err)
+        return JournalEntry(key, end._replace(out=out, err=err))  # type: ignore[call-arg]  # it is an end
 
     async def _in_lane(self, lane: Hashable, look: Callable[[], T], unknown: T) -> T:
         """What it sees there, or what counts as that where a disk does not answer."""
@@ -61,15 +61,15 @@ class LauncherReports:
             return unknown
 
 
-def _is_unsized(end: Ended) -> bool:
+def _is_unsized(report: Started | Ended) -> bool:
     """A launcher does not know what an attempt has written that ran under the one before it, or in a slot that was
     killed."""
-    return end.reason == endings.LOST or end.text == SLOT_LOST_TEXT
+    return isinstance(report, Ended) and (report.reason == endings.LOST or report.text == SLOT_LOST_TEXT)
 
 
-def _settled(report: Started | Ended) -> Started | Ended:
+def _settled(entry: JournalEntry) -> JournalEntry:
     """A job of the worker's own API can be returned to nobody: what this machine lacked for it, it failed by."""
-    if not isinstance(report, Ended) or report.reason != endings.RETURNED or not report.text:
-        return report
-    own = AttemptKey.parse(report.key).job == OWN
-    return report._replace(reason=endings.LAUNCH_FAILED) if own else report
+    key, what = entry
+    if key.job != OWN or not isinstance(what, Ended) or what.reason != endings.RETURNED or not what.text:
+        return entry
+    return JournalEntry(key, what._replace(reason=endings.LAUNCH_FAILED))

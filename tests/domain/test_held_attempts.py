@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.worker.held_attempts import HeldAttempts
+from cluster.domain.worker.journal import keys_of
 
 keys = st.builds(AttemptKey, st.integers(5, 6), st.integers(0, 2), st.integers(1, 2))
 steps = st.lists(st.tuples(st.sampled_from([HeldAttempts.assigned, HeldAttempts.started, HeldAttempts.ended]), keys))
@@ -16,7 +17,7 @@ steps = st.lists(st.tuples(st.sampled_from([HeldAttempts.assigned, HeldAttempts.
 def test_attempts_are_counted_by_job(
     steps: list[tuple[Callable[[HeldAttempts, AttemptKey], None], AttemptKey]],
 ) -> None:
-    held = HeldAttempts(["5.0#1", "0.9#1"], ["5.1#1", "6.0#1"])
+    held = HeldAttempts(keys_of(["5.0#1", "0.9#1"]), keys_of(["5.1#1", "6.0#1"]))
     for step, key in steps:
         step(held, key)
         for job in (0, 5, 6, 7):

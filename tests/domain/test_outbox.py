@@ -2,8 +2,9 @@
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.messages import Ended
+from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.outbox import REPORT_BYTES, Outbox
-from cluster.domain.worker.report_making import JournalEntry, build_report
+from cluster.domain.worker.report_making import build_report
 from cluster.rpc.convert import report_to_proto
 
 

@@ -12,7 +12,8 @@ from cluster.domain.job.spec import MAX_TASKS
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.session.messages import Attempts, Report
 from cluster.domain.session.report_checks import MAX_NUMBER, believable
-from cluster.domain.worker.report_making import JournalEntry, build_report
+from cluster.domain.worker.journal import JournalEntry
+from cluster.domain.worker.report_making import build_report
 from cluster.rpc.convert import report_from_proto, report_to_proto
 from cluster.v1 import scheduler_pb2
 

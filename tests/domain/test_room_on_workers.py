@@ -6,8 +6,6 @@ from cluster.domain.scheduler.views import job_view, worker_view
 from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.domain.session.messages import Hello, Report
 from cluster.domain.worker.messages import (
-    LauncherConnected,
-    LauncherReported,
     RecallAttempts,
     RoomMeasured,
     SendHeartbeat,
@@ -19,14 +17,14 @@ from cluster.domain.worker.outbox import REPORT_EVERY
 from cluster.domain.worker.room import FIRST_PAUSE, Space
 from tests.domain import core_bench, worker_bench
 from tests.domain.core_bench import attempts, spec
-from tests.domain.worker_bench import LEASE, NOTHING, assign, ended, key, some
+from tests.domain.worker_bench import LEASE, NOTHING, assign, connected, ended, key, reported, some
 
 FULL, FREE = (Space("/jobs", 1000, 10),), (Space("/jobs", 1000, 900),)
 WHY = "/jobs has 10 B free, and 50 B are kept free"
 
 
 def test_a_worker_whose_disk_fills_says_so_first_and_gives_back_what_has_not_started() -> None:
-    bench = worker_bench.Bench().opened(LauncherConnected("inc", ["5.1#1"], ["5.2#1", "5.3#1"], ()))
+    bench = worker_bench.Bench().opened(connected("inc", ["5.1#1"], ["5.2#1", "5.3#1"], ()))
     assert bench.turn(RoomMeasured(FULL)) == [SendHeartbeat(1, 1, WHY), RecallAttempts((key(2), key(3)))]
     assert bench.turn(RoomMeasured(FULL)) == []
     bench.now += LEASE
@@ -62,7 +60,7 @@ def test_a_start_that_failed_for_want_of_room_is_returned_and_the_next_one_comes
     bench.down(assign(0, 9))
     pauses, why = [], "the launcher cannot make /jobs/5/0.1.out: Disk quota exceeded"
     for number in range(1, 6):
-        bench.turn(LauncherReported([Ended(number, f"5.{number}#1", "returned", text=why)]))
+        bench.turn(reported(Ended(number, f"5.{number}#1", "returned", text=why)))
         assert bench.core.room.shortage == why
         began = bench.now
         while bench.core.room.shortage:
@@ -71,15 +69,15 @@ def test_a_start_that_failed_for_want_of_room_is_returned_and_the_next_one_comes
         pauses.append(bench.now - began)
         bench.now += REPORT_EVERY
     assert pauses == [5.0, 10.0, 20.0, 40.0, 60.0]
-    bench.turn(LauncherReported([Started(9, "5.8#1", 77, 1)]))
-    bench.turn(LauncherReported([Ended(10, "5.6#1", "returned", text=why)]))
+    bench.turn(reported(Started(9, "5.8#1", 77, 1)))
+    bench.turn(reported(Ended(10, "5.6#1", "returned", text=why)))
     assert bench.core.room.due() == bench.now + FIRST_PAUSE
 
 
 def test_one_that_was_returned_because_somebody_wished_it_says_nothing_of_room() -> None:
     bench = worker_bench.Bench().opened()
     bench.down(assign(0, 1))
-    bench.turn(LauncherReported([ended(1, 0, "returned")]))
+    bench.turn(reported(ended(1, 0, "returned")))
     assert not bench.core.room.shortage
 
 

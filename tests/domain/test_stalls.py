@@ -12,7 +12,6 @@ from cluster.domain.worker.messages import (
     ConfirmLease,
     Finished,
     HangUp,
-    LauncherConnected,
     SendHeartbeat,
     SessionReady,
     ShutdownRequested,
@@ -20,7 +19,7 @@ from cluster.domain.worker.messages import (
 from cluster.domain.worker.session import WELCOME_WITHIN
 from tests.domain import worker_bench
 from tests.domain.core_bench import Bench, attempts, spec
-from tests.domain.worker_bench import LEASE, NOTHING
+from tests.domain.worker_bench import LEASE, NOTHING, connected
 
 # ── the scheduler ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -118,7 +117,7 @@ def test_a_welcome_that_waits_for_a_stopped_agent_counts() -> None:
 
 
 def test_an_answer_that_waits_for_an_agent_that_ends_counts() -> None:
-    worker = worker_bench.Bench().opened(LauncherConnected("inc", (), (), ()))
+    worker = worker_bench.Bench().opened(connected("inc", (), (), ()))
     worker.turn(ShutdownRequested())
     worker.now += GOODBYE + 60.0
     assert Finished() not in worker.turn()

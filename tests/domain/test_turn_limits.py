@@ -17,9 +17,10 @@ from cluster.domain.scheduler.events import CancelRequested, ReportReceived, Ses
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, MOST_OK, parts, weight
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Assign, Hello, Report
-from cluster.domain.worker.messages import LauncherReported, SendReport, Start
+from cluster.domain.worker.messages import SendReport, Start
 from tests.domain.core_bench import Bench, Effect, attempts, effects, failed, ok, spec
 from tests.domain.worker_bench import Bench as WorkerBench
+from tests.domain.worker_bench import reported
 
 GREEDY = 1_000_000  # a worker that holds as many as any may
 
@@ -96,7 +97,7 @@ def test_who_is_in_the_midst_of_a_report_gets_nothing_before_all_of_it_is_taken(
     keys = list(worker.core.held.backlog)
     returned = tuple(Ended(n, str(key), "returned", None, None, 0, 0) for n, key in enumerate(keys, start=1))
     worker.now += 1.0
-    (report,) = [e.report for e in worker.turn(LauncherReported(returned)) if isinstance(e, SendReport)]
+    (report,) = [e.report for e in worker.turn(reported(*returned)) if isinstance(e, SendReport)]
     started: list[AttemptKey] = []
     for part in parts(report, 2):
         sent = [e.message for e in bench.turn(ReportReceived(session, part)) if isinstance(e, Send)]

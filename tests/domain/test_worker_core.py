@@ -21,6 +21,7 @@ from cluster.domain.session.messages import (
     Welcome,
 )
 from cluster.domain.session.spec_memory import MOST_SPECS
+from cluster.domain.worker.journal import entries_of
 from cluster.domain.worker.messages import (
     AckJournal,
     ConfirmLease,
@@ -29,7 +30,6 @@ from cluster.domain.worker.messages import (
     HangUp,
     LauncherConnected,
     LauncherLost,
-    LauncherReported,
     OpenSession,
     PushOutput,
     RecallAttempts,
@@ -47,7 +47,7 @@ from cluster.domain.worker.messages import (
 from cluster.domain.worker.outbox import LONG_REPORT_EVERY, MANY, REPORT_BYTES, REPORT_EVERY
 from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.domain.worker.session import BACKOFF_FIRST, BACKOFF_IDLE, BACKOFF_MOST, WELCOME_WITHIN
-from tests.domain.worker_bench import ID, LEASE, NOTHING, SPEC, Bench, assign, ended, key, ok, some
+from tests.domain.worker_bench import ID, LEASE, NOTHING, SPEC, Bench, assign, connected, ended, key, ok, reported, some
 
 LARGE = SMALL_OUTPUT + 1  # bytes
 
@@ -58,7 +58,7 @@ def test_connects_when_the_launcher_is_there_and_says_what_it_holds() -> None:
     bench = Bench(epoch=3)
     assert bench.turn() == []
     reports = (Started(1, "5.0#1", 77, 1), ended(2, 0))
-    held = LauncherConnected("inc", ["5.3#2"], ["5.1#1", "5.2#1", "0.9#1"], reports)
+    held = connected("inc", ["5.3#2"], ["5.1#1", "5.2#1", "0.9#1"], reports)
     assert bench.turn(held) == [OpenSession(1)]
     hello = Hello(
         "inc", 2000, 3, backlog=(some(1, 3),), running=(some(3, 4, 2),), ended=(some(0, 1),), uptime=bench.now
@@ -93,7 +93,7 @@ def test_a_scheduler_of_the_same_or_a_newer_epoch_is_obeyed(epoch: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "most"), [(NOTHING, BACKOFF_IDLE), (LauncherConnected("inc", ["5.1#1"], (), ()), BACKOFF_MOST)]
+    ("held", "most"), [(NOTHING, BACKOFF_IDLE), (connected("inc", ["5.1#1"], (), ()), BACKOFF_MOST)]
 )
 def test_backs_off_longer_each_time_up_to_a_bound_and_starts_over_once_welcomed(
     held: LauncherConnected, most: float
@@ -219,31 +219,31 @@ def test_a_job_that_was_forgotten_for_others_needs_its_spec_again() -> None:
 
 
 def test_an_attempt_that_ended_is_not_started_again_while_its_report_is_under_way() -> None:
-    bench = Bench().opened(LauncherConnected("inc", (), (), (ended(1, 0),)))
+    bench = Bench().opened(connected("inc", (), (), (ended(1, 0),)))
     assert bench.down(assign(0, 1)) == [Define(0, 5, ID, SPEC, 30.0)]
     assert bench.down(assign(0, 1, spec=None)) == []
 
 
 def test_stop_and_recall_touch_only_what_is_held() -> None:
-    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], ["5.1#1", "5.2#2"], ()))
+    bench = Bench().opened(connected("inc", ["5.0#1"], ["5.1#1", "5.2#2"], ()))
     assert bench.down(Stop(some(0, 1000), 3.0)) == [StopAttempts((key(0), key(1)), 3.0)]
     assert bench.down(Stop(some(1, 2), 3.0), Stop(some(7, 9), 3.0)) == [StopAttempts((key(1),), 3.0)]
     assert bench.down(Recall(some(0, 3))) == [RecallAttempts((key(1),))]
     assert bench.down(Recall(some(0, 1))) == []
-    bench.turn(LauncherReported([Ended(1, "5.1#1", "returned")]))
+    bench.turn(reported(Ended(1, "5.1#1", "returned")))
     assert bench.down(Recall(some(1, 2))) == []
 
 
 def test_what_could_be_returned_is_reported_as_returned() -> None:
-    bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1", "5.2#1"], ()))
+    bench = Bench().opened(connected("inc", (), ["5.1#1", "5.2#1"], ()))
     reports = [Ended(1, "5.1#1", "returned"), Ended(2, "5.2#1", "returned")]
-    assert bench.turn(LauncherReported(reports)) == [SendReport(1, Report(2, returned=(some(1, 3),)))]
+    assert bench.turn(reported(*reports)) == [SendReport(1, Report(2, returned=(some(1, 3),)))]
 
 
 def test_what_was_returned_never_ran_and_starts_when_it_is_assigned_again() -> None:
     returned = [Ended(1, "5.1#1", "returned"), ended(2, 2)]
-    bench = Bench().opened(LauncherConnected("inc", (), ["5.1#1"], ()))
-    bench.turn(LauncherReported(returned))
+    bench = Bench().opened(connected("inc", (), ["5.1#1"], ()))
+    bench.turn(reported(*returned))
     assert [bench.core.has_ended(key(index)) for index in (1, 2, 3)] == [False, True, False]
     effects = bench.down(ReportAcknowledged(2), assign(1, 2))
     assert effects[0] == AckJournal(2)
@@ -251,24 +251,24 @@ def test_what_was_returned_never_ran_and_starts_when_it_is_assigned_again() -> N
 
 
 def test_a_disowned_attempt_is_stopped_and_never_spoken_of_again() -> None:
-    bench = Bench().opened(LauncherConnected("inc", ["5.0#1"], (), ()))
+    bench = Bench().opened(connected("inc", ["5.0#1"], (), ()))
     assert bench.down(Disown(some(0, 3))) == [StopAttempts((key(0),))]
-    assert bench.turn(LauncherReported([ended(1, 0, "cancelled", out=3)])) == [PushOutput((key(0),)), AckJournal(1)]
+    assert bench.turn(reported(ended(1, 0, "cancelled", out=3))) == [PushOutput((key(0),)), AckJournal(1)]
     assert bench.down(Disown(some(0, 3))) == []
 
 
 def test_the_end_of_a_disowned_attempt_that_was_not_told_yet_stays_untold() -> None:
-    bench = Bench().opened(LauncherConnected("inc", ["5.0#1", "5.1#1"], (), ()))
-    bench.turn(LauncherReported([ended(1, 0)]))
-    assert bench.turn(LauncherReported([ended(2, 1)])) == []  # the first report is under way
+    bench = Bench().opened(connected("inc", ["5.0#1", "5.1#1"], (), ()))
+    bench.turn(reported(ended(1, 0)))
+    assert bench.turn(reported(ended(2, 1))) == []  # the first report is under way
     assert bench.down(Disown(some(1, 2))) == [PushOutput((key(1),))]
     assert bench.down(ReportAcknowledged(1)) == [AckJournal(2)]
 
 
 def test_small_output_of_an_end_that_is_not_taken_is_pushed() -> None:
     """The report was under way when the scheduler, which had given the attempt up, saw it in the hello."""
-    bench = Bench().opened(LauncherConnected("inc", ["5.0#1", "5.1#1"], (), ()))
-    [report] = bench.turn(LauncherReported([ended(1, 0, "lease", out=3), ended(2, 1, out=3)]))
+    bench = Bench().opened(connected("inc", ["5.0#1", "5.1#1"], (), ()))
+    [report] = bench.turn(reported(ended(1, 0, "lease", out=3), ended(2, 1, out=3)))
     assert isinstance(report, SendReport)
     assert bench.down(Disown(some(0, 1))) == []
     sent = bench.down(ReportAcknowledged(2))
@@ -281,10 +281,10 @@ def test_small_output_of_an_end_that_is_not_taken_is_pushed() -> None:
 def test_the_first_event_goes_at_once_and_under_load_a_report_carries_all_that_gathered() -> None:
     bench = Bench().opened()
     bench.down(assign(0, 4))
-    assert bench.turn(LauncherReported([Started(1, "5.0#1", 9, 1)])) == [SendReport(1, Report(1, (some(0, 1),)))]
-    assert bench.turn(LauncherReported([ended(2, 0)])) == []  # one report under way
+    assert bench.turn(reported(Started(1, "5.0#1", 9, 1))) == [SendReport(1, Report(1, (some(0, 1),)))]
+    assert bench.turn(reported(ended(2, 0))) == []  # one report under way
     assert bench.down(ReportAcknowledged(1)) == [AckJournal(1)]  # and not two within REPORT_EVERY
-    assert bench.turn(LauncherReported([Started(3, "5.1#1", 9, 1), ended(4, 1), Started(5, "5.2#1", 9, 1)])) == []
+    assert bench.turn(reported(Started(3, "5.1#1", 9, 1), ended(4, 1), Started(5, "5.2#1", 9, 1))) == []
     bench.now += REPORT_EVERY
     assert bench.core.next_deadline() == pytest.approx(bench.now)
     assert bench.turn() == [SendReport(1, Report(5, (some(2, 3),), (ok(0, 2),)))]
@@ -297,19 +297,19 @@ def test_successes_are_packed_in_runs_of_consecutive_tasks() -> None:
     bench = Bench().opened()
     reports = [ended(1, 3), ended(2, 1), ended(3, 2), ended(4, 7, out=LARGE)]
     report = Report(4, ok=(ok(1, 3), ok(7, waiting=LARGE)))
-    assert bench.turn(LauncherReported(reports)) == [SendReport(1, report, large=(key(7),))]
+    assert bench.turn(reported(*reports)) == [SendReport(1, report, large=(key(7),))]
     assert bench.down(ReportAcknowledged(4)) == [PushOutput((key(7),)), AckJournal(4)]
 
 
 def test_what_a_lost_attempt_has_written_is_kept() -> None:
     bench = Bench().opened()
-    bench.turn(LauncherReported([Ended(1, "5.0#1", "lost")]))
+    bench.turn(reported(Ended(1, "5.0#1", "lost")))
     assert bench.down(ReportAcknowledged(1)) == [PushOutput((key(0),)), AckJournal(1)]
 
 
 def test_small_outputs_ride_along_and_are_removed_once_acknowledged() -> None:
     bench = Bench().opened()
-    assert bench.turn(LauncherReported([ended(1, 3, out=SMALL_OUTPUT), ended(2, 4)])) == [
+    assert bench.turn(reported(ended(1, 3, out=SMALL_OUTPUT), ended(2, 4))) == [
         SendReport(1, Report(2, ok=(ok(3, 2),)), small=(key(3),))
     ]
     assert bench.down(ReportAcknowledged(2)) == [RemoveOutput((key(3),)), AckJournal(2)]
@@ -329,10 +329,10 @@ def test_small_outputs_ride_along_and_are_removed_once_acknowledged() -> None:
 def test_after_a_report_of_many_ends_the_next_gathers_for_longer(count: int, more: int, out: int, pause: float) -> None:
     bench = Bench().opened()
     bench.down(assign(0, count + 1 + more))
-    [report] = bench.turn(LauncherReported([ended(n + 1, n, out=out) for n in range(count)]))
+    [report] = bench.turn(reported(*(ended(n + 1, n, out=out) for n in range(count))))
     assert isinstance(report, SendReport)
     bench.down(ReportAcknowledged(count))
-    assert bench.turn(LauncherReported([ended(count + 1, count)])) == []
+    assert bench.turn(reported(ended(count + 1, count))) == []
     assert bench.core.next_deadline() == pytest.approx(bench.now + pause)
     bench.now += pause
     assert bench.turn() == [SendReport(1, Report(count + 1, ok=(ok(count, 1),)))]
@@ -345,16 +345,16 @@ def test_whoever_waits_for_a_single_task_does_not_wait_for_an_array(what: Starte
     bench = Bench().opened()
     bench.down(assign(0, 2 * MANY))
     bench.down(replace(assign(0, 1), attempts=Attempts(6, 1, (Range(0, 1),))))
-    bench.turn(LauncherReported([ended(n + 1, n) for n in range(MANY)]))
+    bench.turn(reported(*(ended(n + 1, n) for n in range(MANY))))
     bench.down(ReportAcknowledged(MANY))
-    bench.turn(LauncherReported([what]))
+    bench.turn(reported(what))
     assert bench.core.next_deadline() == pytest.approx(bench.now + REPORT_EVERY)
 
 
 def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:
     bench = Bench().opened()
     reports = [ended(n + 1, n, out=SMALL_OUTPUT, err=SMALL_OUTPUT) for n in range(200)]
-    [first] = bench.turn(LauncherReported(reports))
+    [first] = bench.turn(reported(*reports))
     assert isinstance(first, SendReport)
     assert first.report.sequence == len(first.small) == REPORT_BYTES // (2 * SMALL_OUTPUT)
     bench.now += REPORT_EVERY
@@ -405,15 +405,15 @@ def test_small_outputs_of_many_ends_are_spread_over_reports() -> None:
 def test_an_abnormal_end_is_told_in_full(end: Ended, expected: TaskEnd) -> None:
     bench = Bench().opened()
     large = (key(0),) if expected.output_bytes else ()
-    assert bench.turn(LauncherReported([end])) == [SendReport(1, Report(1, ended=(expected,)), large=large)]
+    assert bench.turn(reported(end)) == [SendReport(1, Report(1, ended=(expected,)), large=large)]
 
 
 def test_everything_unacknowledged_is_told_again_in_the_next_session() -> None:
     bench = Bench().opened()
-    bench.turn(LauncherReported([ended(1, 0)]))
-    assert bench.turn(LauncherReported([ended(2, 1)])) == []
+    bench.turn(reported(ended(1, 0)))
+    assert bench.turn(reported(ended(2, 1))) == []
     bench.turn(SessionEnded(1, 0.0))
-    assert bench.turn(LauncherReported([Started(3, "5.2#1", 9, 1)])) == []
+    assert bench.turn(reported(Started(3, "5.2#1", 9, 1))) == []
     bench.now += 10
     assert bench.turn() == [OpenSession(2)]
     hello = Hello("inc", 2000, 1, running=(some(2, 3),), ended=(some(0, 2),), uptime=bench.now)
@@ -429,9 +429,9 @@ def test_a_killed_agent_learns_everything_from_the_launcher() -> None:
     bench = Bench().opened()
     bench.down(assign(0, 3))
     reports = (Started(1, "5.0#1", 9, 1), ended(2, 0), Started(3, "5.1#1", 9, 1))
-    bench.turn(LauncherReported(reports))
+    bench.turn(reported(*reports))
     again = Bench(epoch=1)
-    again.turn(LauncherConnected("inc", ["5.1#1"], ["5.2#1"], reports))
+    again.turn(connected("inc", ["5.1#1"], ["5.2#1"], reports))
     hello = Hello("inc", 2000, 1, (some(2, 3),), (some(1, 2),), (some(0, 1),), uptime=again.now)
     assert again.turn(SessionReady(1)) == [SendHello(1, hello)]
     assert again.down(Welcome(1, LEASE)) == [
@@ -446,8 +446,12 @@ def test_a_killed_agent_learns_everything_from_the_launcher() -> None:
 def test_reports_about_own_jobs_are_handed_over_and_never_overtake_those_of_the_cluster() -> None:
     bench = Bench().opened()
     start, end = Started(1, "0.9#1", 9, 1), Ended(3, "0.9#1", "ok")
-    assert bench.turn(LauncherReported([start])) == [HandOver((start,)), AckJournal(1)]
-    assert bench.turn(LauncherReported([ended(2, 0), end])) == [HandOver((end,)), SendReport(1, Report(2, ok=(ok(0),)))]
+    started, over = (tuple(entries_of([report])) for report in (start, end))
+    assert bench.turn(reported(start)) == [HandOver(started), AckJournal(1)]
+    assert bench.turn(reported(ended(2, 0), end)) == [
+        HandOver(over),
+        SendReport(1, Report(2, ok=(ok(0),))),
+    ]
     assert bench.down(ReportAcknowledged(2)) == [AckJournal(3)]
 
 

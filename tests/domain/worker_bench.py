@@ -1,6 +1,7 @@
 """A worker's core to test with, and short words for what it is told."""
 
 import struct
+from collections.abc import Sequence
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
@@ -8,7 +9,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import PACKED, OkEnds
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.launcher.messages import Ended
+from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.messages import (
     Assign,
     Attempts,
@@ -16,9 +17,11 @@ from cluster.domain.session.messages import (
     Welcome,
 )
 from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.journal import entries_of, keys_of
 from cluster.domain.worker.messages import (
     CommandsReceived,
     LauncherConnected,
+    LauncherReported,
     SessionReady,
     WorkerEffect,
     WorkerEvent,
@@ -27,7 +30,21 @@ from cluster.domain.worker.messages import (
 SPEC = JobSpec(argv=("true",), array=(ArraySegment(1, 1000, 2),))
 LEASE = 15.0
 ID = "0190a1b2-0000-7000-8000-000000000000"
-NOTHING = LauncherConnected("inc", (), (), ())
+
+
+def connected(
+    incarnation: str, running: Sequence[str] = (), backlog: Sequence[str] = (), reports: Sequence[Started | Ended] = ()
+) -> LauncherConnected:
+    """A launcher with that incarnation, which holds these."""
+    return LauncherConnected(incarnation, keys_of(running), keys_of(backlog), entries_of(reports))
+
+
+def reported(*reports: Started | Ended) -> LauncherReported:
+    """The launcher says so."""
+    return LauncherReported(entries_of(reports))
+
+
+NOTHING = connected("inc")
 
 
 class Bench:

@@ -27,6 +27,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.journal import entries_of
 from cluster.pki.files import load_credentials
 from cluster.rpc.channel import dial
 from cluster.rpc.errors import calling
@@ -384,7 +385,7 @@ def test_jobs_that_are_to_be_stopped_are_when_there_is_a_launcher(tmp_path: Path
         own.launcher_held("inc", {AttemptKey.parse("0.9#1")})
         assert stopped == ["0.9#1"]
         assert not stopping.done()
-        own.handed_over([Ended(1, "0.9#1", "cancelled")])
+        own.handed_over(entries_of([Ended(1, "0.9#1", "cancelled")]))
         await stopping
 
     asyncio.run(run())
@@ -470,10 +471,10 @@ def test_while_the_disk_of_its_own_jobs_hangs_a_worker_hears_everything_and_ackn
         for name in ("save", "get", "by_id", "unfinished"):
             monkeypatch.setattr(OwnStore, name, hanging(getattr(OwnStore, name)))
         key = str(key_of(job.number))
-        own.handed_over([Started(1, key, 77, 1)])
+        own.handed_over(entries_of([Started(1, key, 77, 1)]))
         await asyncio.to_thread(hangs.wait)
         own.launcher_held("inc", {key_of(job.number)})
-        own.handed_over([Ended(2, key, "ok")])
+        own.handed_over(entries_of([Ended(2, key, "ok")]))
         assert own.limits() == {}  # nobody is told of what is not on disk
         assert own.phase_of(job.number) is OutputPhase.UNSTARTED
         assert own.unfinished() == []

@@ -13,6 +13,7 @@ from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.session.messages import Downward, HeartbeatAnswered, Welcome
 from cluster.domain.worker import messages as wm
 from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.journal import entries_of, keys_of
 from tests.sim.launcher import PASSING, Launcher
 from tests.sim.network import Connection
 from tests.sim.stalling import Stalling
@@ -123,10 +124,11 @@ class Agent:
         if self._launcher is not launcher:
             return
         if isinstance(message, lev.Greet):
-            unacked = list(map(self._with_sizes, message.unacked))
-            self.feed(wm.LauncherConnected(self.machine.incarnation, message.running, message.backlog, unacked))
+            unacked = entries_of(map(self._with_sizes, message.unacked))
+            running, backlog = keys_of(message.running), keys_of(message.backlog)
+            self.feed(wm.LauncherConnected(self.machine.incarnation, running, backlog, unacked))
         else:
-            self.feed(wm.LauncherReported([self._with_sizes(message)]))
+            self.feed(wm.LauncherReported(entries_of([self._with_sizes(message)])))
 
     def _with_sizes(self, report: lev.Started | lev.Ended) -> lev.Started | lev.Ended:
         """As `cluster.worker.launcher_reports.LauncherReports._with_sizes`."""

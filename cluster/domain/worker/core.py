@@ -32,8 +32,10 @@ from cluster.domain.session.messages import (
     Stop,
     Welcome,
 )
-from cluster.domain.worker.held_attempts import HeldAttempts, cluster_key
+from cluster.domain.worker.held_attempts import HeldAttempts
+from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
+    OWN,
     AckJournal,
     CommandsReceived,
     ConfirmLease,
@@ -60,7 +62,7 @@ from cluster.domain.worker.messages import (
     WorkerEvent,
 )
 from cluster.domain.worker.outbox import Outbox
-from cluster.domain.worker.report_making import JournalEntry, build_report, group, with_output
+from cluster.domain.worker.report_making import build_report, group, with_output
 from cluster.domain.worker.room import Room
 from cluster.domain.worker.session import SchedulerSession, SessionState
 from cluster.domain.worker.starts import Starts
@@ -167,13 +169,13 @@ class WorkerCore:
         if self.session.state not in (SessionState.NONE, SessionState.CLOSING):
             self._close_session("the launcher does not answer", effects)
 
-    def _on_reports(self, reports: Iterable[Started | Ended], now: float, effects: list[WorkerEffect]) -> None:
-        theirs: list[Started | Ended] = []
-        for report in reports:
+    def _on_reports(self, entries: Iterable[JournalEntry], now: float, effects: list[WorkerEffect]) -> None:
+        theirs: list[JournalEntry] = []
+        for entry in entries:
+            key, report = entry
             self.outbox.saw(report.seq)
-            key = cluster_key(report.key)
-            if key is None:
-                theirs.append(report)
+            if key.job == OWN:
+                theirs.append(entry)
                 continue
             if isinstance(report, Started):
                 self.held.started(key)
@@ -188,7 +190,7 @@ class WorkerCore:
                     effects.append(PushOutput((key,)))
                 continue
             others = self.held.count_of(key.job) - isinstance(report, Started)
-            self.outbox.add(JournalEntry(key, report), alone=not others)
+            self.outbox.add(entry, alone=not others)
         if theirs:
             effects.append(HandOver(tuple(theirs)))
         self._acknowledge_journal(effects)

@@ -12,10 +12,10 @@ from cluster.domain.worker.messages import OWN
 
 
 class HeldAttempts:
-    def __init__(self, running: Iterable[str] = (), backlog: Iterable[str] = ()) -> None:
+    def __init__(self, running: Iterable[AttemptKey] = (), backlog: Iterable[AttemptKey] = ()) -> None:
         """Takes the keys of a launcher's hello."""
-        self.running = dict.fromkeys(_cluster_keys(running))
-        self.backlog = dict.fromkeys(_cluster_keys(backlog))
+        self.running = {key: None for key in running if key.job != OWN}
+        self.backlog = {key: None for key in backlog if key.job != OWN}
         self._count_of_job = Counter(key.job for key in self.all)
 
     def __contains__(self, key: AttemptKey) -> bool:
@@ -58,13 +58,3 @@ class HeldAttempts:
         self._count_of_job[key.job] -= 1
         if not self._count_of_job[key.job]:
             del self._count_of_job[key.job]
-
-
-def cluster_key(text: str) -> AttemptKey | None:
-    """None for a job of the worker's own API."""
-    key = AttemptKey.parse(text)
-    return None if key.job == OWN else key
-
-
-def _cluster_keys(keys: Iterable[str]) -> list[AttemptKey]:
-    return [key for key in map(cluster_key, keys) if key is not None]

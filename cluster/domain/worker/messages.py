@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.messages import Downward, Hello, Report
+from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.room import Space
 
 OWN = 0  # the job number under which the launcher has what the worker's own API started
@@ -24,14 +24,14 @@ class LauncherConnected:
     """What the launcher holds. `reports`: everything nobody has acknowledged, in order."""
 
     incarnation: str
-    running: Sequence[str]
-    backlog: Sequence[str]
-    reports: Sequence[Started | Ended]
+    running: Sequence[AttemptKey]
+    backlog: Sequence[AttemptKey]
+    reports: Sequence[JournalEntry]
 
 
 @dataclass(frozen=True, slots=True)
 class LauncherReported:
-    reports: Sequence[Started | Ended]
+    reports: Sequence[JournalEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class AckJournal:
 class HandOver:
     """Reports about jobs of the worker's own API: to disk, before any effect that follows."""
 
-    reports: tuple[Started | Ended, ...]
+    reports: tuple[JournalEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.session.messages import Attempts
-from cluster.domain.worker.report_making import MAX_DETAIL, JournalEntry, output_is_large, output_is_small
+from cluster.domain.worker.journal import JournalEntry
+from cluster.domain.worker.report_making import MAX_DETAIL, output_is_large, output_is_small
 
 REPORT_ENTRIES = 4096  # in one report
 REPORT_BYTES = 1 << 20  # of small outputs and reasons in one report; a message of gRPC holds 4 MiB

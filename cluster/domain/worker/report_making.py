@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
@@ -12,6 +11,7 @@ from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.launcher.messages import Ended, Started
 from cluster.domain.session.messages import Attempts, Report
 from cluster.domain.session.report_checks import MAX_SECONDS
+from cluster.domain.worker.journal import JournalEntry
 
 SMALL_OUTPUT = 16384  # bytes of each stream that may ride along with an end
 
@@ -22,13 +22,6 @@ MAX_BYTES = 2**63 - 1  # a job may make a file of that size, and another: no sto
 
 _pack = struct.Struct(PACKED).pack
 _MAX_U32 = 0xFFFFFFFF
-
-
-class JournalEntry(NamedTuple):
-    """One line of the launcher's journal about an attempt of the cluster."""
-
-    key: AttemptKey
-    what: Started | Ended
 
 
 def output_is_small(ended: Ended) -> bool:

@@ -24,6 +24,7 @@ from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.messages import Ended, Started
+from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import OWN
 from cluster.worker.agent import Agent
 from cluster.worker.output.lanes import Lanes
@@ -215,14 +216,13 @@ class OwnJobs:
         latest = {**self._alive, **self._unsaved}
         return [job for _, job in sorted(latest.items()) if not job.state.ended]
 
-    def handed_over(self, reports: Sequence[Started | Ended]) -> None:
+    def handed_over(self, reports: Sequence[JournalEntry]) -> None:
         """Reports of the launcher, in order; `all_saved` says when they are on disk. Said twice they change nothing."""
         changed: dict[int, OwnJob] = {}
-        for report in reports:
-            number = AttemptKey.parse(report.key).index
-            job = changed.get(number) or self._latest(number)
+        for key, report in reports:
+            job = changed.get(key.index) or self._latest(key.index)
             if job is not None and not job.state.ended:
-                changed[number] = _after(job, report)
+                changed[key.index] = _after(job, report)
         self._save(changed.values())
 
     def launcher_held(self, incarnation: str, held: set[AttemptKey]) -> None:
