@@ -1,5 +1,6 @@
 """Task numbers and indexes, lines, what a spec must be; and that a job is the same after a restart."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -58,6 +59,14 @@ def test_lines_are_found_by_index(lines: list[bytes], data: st.DataObject) -> No
     start = data.draw(st.integers(0, len(lines) - 1))
     stop = data.draw(st.integers(start + 1, len(lines)))
     assert index.slice(start, stop) == lines[start:stop]
+
+
+def test_finding_millions_of_lines_takes_four_bytes_for_each_block() -> None:
+    text = b"x\n" * (8 << 20)
+    index = LineIndex(text)
+    assert (index.count, index.slice(5_000_000, 5_000_002)) == ((8 << 20) + 1, [b"x", b"x"])
+    kept = sum(map(sys.getsizeof, (index, index._ends)))
+    assert kept <= 4 * len(text) // (16 << 10) + 1000
 
 
 WRONG = {

@@ -1,8 +1,9 @@
 """The lines of a job, as they were handed in: one text of up to 16 MiB, in which lines are found by index.
 
-Nothing is kept for each line. A job of two million lines costs the scheduler its text, and a number for each 16 KiB.
+Nothing is kept for each line. A job of two million lines costs the scheduler its text, and four bytes for each 16 KiB.
 """
 
+from array import array
 from bisect import bisect_right
 from itertools import accumulate
 
@@ -13,7 +14,7 @@ class LineIndex:
     def __init__(self, lines: bytes) -> None:
         self._lines = lines
         counts = (lines.count(b"\n", at, at + _BLOCK) for at in range(0, len(lines), _BLOCK))
-        self._ends = list(accumulate(counts, initial=0))  # of lines, before each block
+        self._ends = array("I", accumulate(counts, initial=0))  # of lines, before each block
 
     @property
     def count(self) -> int:
