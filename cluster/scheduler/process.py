@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import random
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, replace
@@ -35,6 +34,7 @@ from cluster.pki.spare_files import remove_but_keep_room, write_anyhow
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.process_limits import allow_many_files
 from cluster.rpc.server import expect_free
+from cluster.rpc.stop_signal import stop_signal
 from cluster.scheduler.addresses import check_host, join_up, split_listen
 from cluster.scheduler.garbage_collection import look_at_each_object_once
 from cluster.scheduler.service import Addresses, SchedulerService
@@ -102,7 +102,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
             raise
         look_at_each_object_once()
         renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
-        stop = _stop_signal()
+        stop = stop_signal()
         try:
             try:
                 await service.start(addresses)
@@ -192,14 +192,6 @@ async def _first_of(*waiting: Coroutine[Any, Any, object]) -> None:
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
-
-
-def _stop_signal() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 async def _keep_renewed(

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import re
-import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from cluster.domain.trust.identity import MAX_NAME_LENGTH, check_name
 from cluster.domain.trust.tokens import check_address
 from cluster.pki.files import private_directory, the_only_one
 from cluster.rpc.process_limits import allow_many_files
+from cluster.rpc.stop_signal import stop_signal
 from cluster.worker.join import EntryRequest, enter_cluster, is_stopped_here, local_address, may_enter_anew
 from cluster.worker.runners import LOCAL
 from cluster.worker.service import WorkerService, check_jobs_options
@@ -67,7 +67,7 @@ async def serve(options: WorkerOptions, ready: Callable[[ReadyWorker], None]) ->
     allow_many_files()
     directory = private_directory(options.directory.absolute())  # the launcher and its jobs run elsewhere
     with the_only_one("worker", directory / "worker.lock"):
-        told = _stop_signal()
+        told = stop_signal()
         worker = await _enter(options, directory)
         try:
             await _work(worker, options, ready, told)
@@ -142,11 +142,3 @@ def _host_name() -> str:
     """The host's, as far as a name may look like it."""
     name = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-")
     return name[:MAX_NAME_LENGTH] or "worker"
-
-
-def _stop_signal() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
