@@ -13,8 +13,9 @@ import pytest
 
 from cluster.domain.base.errors import Exhausted, InvalidInput, NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import Range
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.records import OkEnds, SmallOutput
+from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.session.messages import Assign
 from cluster.scheduler.doors.workers import take_in
 from cluster.scheduler.output import files as outputs
@@ -283,6 +284,36 @@ def test_a_follower_goes_on_where_it_was_when_the_worker_is_back(tmp_path: Path)
         )
         await worker.finish(assign)
         assert await follower == b"one two"
+
+    in_cluster(tmp_path, body)
+
+
+def test_a_follower_of_a_task_asks_the_store_once_that_has_ended(tmp_path: Path) -> None:
+    """And neither at each change of its array nor before."""
+
+    async def body(cluster: Cluster) -> None:
+        user, worker, asked_about = cluster.user(), cluster.worker(), []
+        ends_of_task = cluster.store.ends_of_task
+
+        def ends(job: int, index: int) -> list[TaskEnd]:
+            asked_about.append(index)
+            return ends_of_task(job, index)
+
+        cluster.store.ends_of_task = ends  # type: ignore[method-assign]
+        assign = await start_one(user, worker, array=(ArraySegment(1, 2),))
+        follower = asyncio.create_task(user.text("1.2", follow=True))
+        asked = await worker.asked_for()
+        await worker.push(
+            PushOutputRequest(transfer_id=asked.transfer_id, job=1, index=1, attempt=1),
+            PushOutputRequest(data=b"live"),
+            COMPLETE,
+        )
+        assert assign.attempts.ranges == (Range(0, 2),)
+        for index in (0, 1):
+            assert asked_about == []
+            await worker.report(ok=(OkEnds(1, 1, index, 1, packed(1)),))
+        assert await follower == b"live"
+        assert asked_about == [1]
 
     in_cluster(tmp_path, body)
 

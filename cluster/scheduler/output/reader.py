@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from cluster.domain.base.errors import NotFound, Unreachable
 from cluster.domain.base.ids import AttemptKey
@@ -89,8 +90,9 @@ async def _read_ended(
     driver: Driver, sources: Sources, job: int, tasks: Range, wish: Wish
 ) -> AsyncGenerator[Output, None]:
     """The output of tasks that have all ended."""
-    small = await driver.fetch(lambda store: store.small_outputs(job, *tasks))
-    large = await driver.fetch(lambda store: store.large_outputs(job, *tasks))
+    small, large = await driver.fetch(
+        lambda store: (store.small_outputs(job, *tasks), store.large_outputs(job, *tasks))
+    )
     known = {(output.index, output.attempt) for output in small}  # of a lost one, too, if its worker came back
     outputs: list[SmallOutput | TaskEnd] = [*small, *(end for end in large if (end.index, end.attempt) not in known)]
     for item in sorted(outputs, key=lambda item: (item.index, item.attempt)):
@@ -131,9 +133,10 @@ class _TaskReader:
     async def _read_on(self) -> AsyncGenerator[tuple[int, Piece], None]:
         """All that is to be had before the task changes again."""
         self._moved = False
-        self._over, worker_id, attempt = await self._where()
-        # Asked after the core, so that every end that the core knows of is among them.
-        ended = await self._driver.fetch(self._outputs)
+        place = self._over, worker_id, attempt, before = await self._where()
+        # Asked after the core, so that every end that the core knows of is among them; and not at each change of an
+        # array, if nothing of this task has ended since.
+        ended = await self._driver.fetch(self._outputs) if self._over or before > self._shown else []
         if self._wish.tail_lines is not None:
             ended = [] if worker_id else ended[-1:]
         for end, small in ended:
@@ -148,11 +151,12 @@ class _TaskReader:
                         yield end.attempt, piece
             self._next_attempt(end.attempt)
         if worker_id and attempt > self._shown:
-            async with aclosing(self._read_live(worker_id, attempt)) as live:
+            async with aclosing(self._read_live(place)) as live:
                 async for piece in live:
                     yield attempt, piece
 
-    async def _read_live(self, worker_id: str, attempt: int) -> AsyncGenerator[Piece, None]:
+    async def _read_live(self, place: "_Place") -> AsyncGenerator[Piece, None]:
+        _, worker_id, attempt, _ = place
         key = AttemptKey(self._job.number, self._index, attempt)
         try:
             async with aclosing(self._sources.live(key, worker_id, self._wish, dict(self._given))) as pieces:
@@ -163,7 +167,7 @@ class _TaskReader:
         except (NotFound, Unreachable) as error:
             # It has not begun or has just ended, or its worker is away. What follows is a change, for which only a
             # follower waits; others would take one that has ended for silent, or for out of reach.
-            self._moved = await self._where() != (False, worker_id, attempt)
+            self._moved = await self._where() != place
             resumable = self._wish.tail_lines is None or not any(self._given.values())
             if isinstance(error, Unreachable) and not (resumable and (self._moved or self._wish.follow)):
                 raise
@@ -180,13 +184,23 @@ class _TaskReader:
         self._shown = shown
         self._given = dict(FROM_THE_START)
 
-    async def _where(self) -> tuple[bool, str, int]:
-        """(whether the task has ended, the worker that holds it, in which attempt)"""
+    async def _where(self) -> "_Place":
         return await self._job.read(lambda job: _place_of(job, self._index))
 
 
-def _place_of(job: Job, index: int) -> tuple[bool, str, int]:
+class _Place(NamedTuple):
+    """Where a task is: whether it has ended, the worker that holds it, in which attempt; and the last attempt that has
+    ended, as long as it has not."""
+
+    over: bool
+    worker_id: str = ""
+    attempt: int = 0
+    before: int = 0
+
+
+def _place_of(job: Job, index: int) -> _Place:
     for (worker_id, attempt), tasks in job.held.items():
         if index in tasks:
-            return False, worker_id, attempt
-    return any(index in job.sets[state] for state in ENDED), "", 0
+            return _Place(False, worker_id, attempt, attempt - 1)
+    before = job.last_attempt(index)
+    return _Place(True) if before is None else _Place(False, before=before)
