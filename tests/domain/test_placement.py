@@ -1,6 +1,6 @@
 """Which tasks go where: capacity is honoured, jobs come in order, shares are even, nothing waits in the wrong place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import Send
 from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed
 from cluster.domain.scheduler.placement import AHEAD, AHEAD_OF_SHORT, MAX_AHEAD, SHORT, ahead, may_run
-from cluster.domain.scheduler.ready_queue import FEW_GONE, ReadyQueue
+from cluster.domain.scheduler.ready_queue import FEW_GONE, JobHeap, ReadyQueue
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.messages import Assign, Recall
 from tests.domain.core_bench import Bench, attempts, ok, spec
@@ -119,8 +119,41 @@ def test_jobs_that_left_the_queue_are_not_walked_over_when_there_is_room() -> No
     for job in jobs[:-1]:
         job.ready.take(1)
         queue.note(job)
-    assert len(request.numbers) <= 2 * FEW_GONE
+    assert len(request.heap) <= 2 * FEW_GONE
     assert in_line(queue) == [count]
+    for _ in range(count):  # its only task is given to a worker and comes back
+        jobs[-1].ready.take(1)
+        queue.note(jobs[-1])
+        jobs[-1].ready.add(0, 1)
+        queue.note(jobs[-1])
+    assert max(len(request.heap), len(queue._all)) <= 3 * FEW_GONE
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_the_first_in_the_queue_is_known_whoever_comes_and_goes(flips: list[int]) -> None:
+    queue = ReadyQueue()
+    jobs = [Job(JobRecord(n, str(n), "alice", spec(millicpus=1 + n), 0.0)) for n in range(10)]
+    for n in flips:
+        if not jobs[n].ready.take(1):
+            jobs[n].ready.add(0, 1)
+        queue.note(jobs[n])
+        there = [job.number for job in jobs if job in queue]
+        assert [queue.is_first(job) for job in jobs] == [job.number <= min(there, default=99) for job in jobs]
+
+
+def test_whether_a_job_is_the_first_is_found_without_a_walk_over_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, asked, first = ReadyQueue(), list[JobHeap](), JobHeap.first
+    jobs = [Job(JobRecord(n, str(n), "alice", spec(millicpus=n), 0.0)) for n in range(1, 101)]
+    for job in jobs:
+        queue.note(job)
+
+    def asking(heap: JobHeap, there: Mapping[int, Job]) -> int | None:
+        asked.append(heap)
+        return first(heap, there)
+
+    monkeypatch.setattr(JobHeap, "first", asking)
+    assert [queue.is_first(job) for job in jobs] == [True, *[False] * 99]
+    assert len(asked) == len(jobs)
 
 
 def in_line(queue: ReadyQueue, roomier: Sequence[Worker] = ()) -> list[int]:

@@ -6,7 +6,7 @@ and on every worker those that were not in the queue before. So a thousand jobs 
 one look then.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
 from cluster.domain.job.job import Job
@@ -15,23 +15,54 @@ from cluster.domain.scheduler.worker_record import Worker
 FEW_GONE = 64  # jobs that have left the queue, and stay in a heap until they are met
 
 
+class JobHeap:
+    """Numbers of jobs, of which the first that is in the queue is found at once. `there`: those that are."""
+
+    __slots__ = ("_gone", "_numbers")
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []  # a heap; some may have left the queue, and some have come back since
+        self._gone = 0  # how many have left, about
+
+    def __bool__(self) -> bool:
+        return bool(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def add(self, number: int) -> None:
+        heappush(self._numbers, number)
+
+    def note_gone(self, there: Mapping[int, Job]) -> None:
+        """One of them has left the queue."""
+        self._gone += 1
+        if self._gone > FEW_GONE and self._gone > len(self._numbers) // 2:
+            self._numbers, self._gone = sorted(there.keys() & self._numbers), 0
+
+    def first(self, there: Mapping[int, Job]) -> int | None:
+        while self._numbers and self._numbers[0] not in there:
+            heappop(self._numbers)
+            self._gone -= 1
+        return self._numbers[0] if self._numbers else None
+
+
 class RequestClass:
     """What tasks ask for: so many millicpus each, and that worker alone, by its UUID or name; empty: any."""
 
-    __slots__ = ("gone", "millicpus", "numbers", "worker")
+    __slots__ = ("heap", "millicpus", "worker")
 
     def __init__(self, millicpus: int, worker: str) -> None:
         self.millicpus = millicpus
         self.worker = worker
-        self.numbers: list[int] = []  # of jobs that ask for this, as a heap; some may have left the queue
-        self.gone = 0  # how many, about
+        self.heap = JobHeap()  # of the jobs that ask for this
 
 
 class ReadyQueue:
-    __slots__ = ("_classes", "_jobs", "fresh")
+    __slots__ = ("_all", "_classes", "_jobs", "fresh")
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
+        self._all = JobHeap()
         self._classes: dict[str, dict[int, RequestClass]] = {}  # by worker and millicpus
         self.fresh: dict[RequestClass, None] = {}  # have come into the queue since all that fits was placed
 
@@ -47,27 +78,25 @@ class ReadyQueue:
             if (request := like.get(spec.millicpus)) is None:
                 request = like[spec.millicpus] = RequestClass(spec.millicpus, spec.worker)
                 self.fresh[request] = None
-            heappush(request.numbers, job.number)
+            request.heap.add(job.number)
+            self._all.add(job.number)
         elif not job.ready and job.number in self._jobs:
             del self._jobs[job.number]
             request = self._classes[job.record.spec.worker][job.record.spec.millicpus]
-            request.gone += 1
-            if request.gone > FEW_GONE and request.gone > len(request.numbers) // 2:
-                request.numbers = [number for number in request.numbers if number in self._jobs]
-                request.gone = 0
-                heapify(request.numbers)
+            request.heap.note_gone(self._jobs)
+            self._all.note_gone(self._jobs)
 
     def is_first(self, job: Job) -> bool:
         """Whether no job in the queue comes before that one."""
-        requests = (request for like in self._classes.values() for request in like.values())
-        return all((first := self._first(request)) is None or first >= job.number for request in requests)
+        first = self._all.first(self._jobs)
+        return first is None or first >= job.number
 
     def line(self, roomier: Iterable[Worker]) -> Iterator[tuple[Job, RequestClass]]:
         """Jobs in the order of their numbers: of fresh classes, and of all classes that one of these workers may run.
         The caller places what it can of each, and notes it, before it asks for the next; one that still has ready tasks
         then is the last of its class in this round."""
         classes = self._to_look_at(roomier)
-        first = [(number, request) for request in classes if (number := self._first(request)) is not None]
+        first = [(number, request) for request in classes if (number := request.heap.first(self._jobs)) is not None]
         heapify(first)  # no number is in two classes
         while first:
             number, request = heappop(first)
@@ -75,18 +104,11 @@ class ReadyQueue:
             yield job, request
             if number in self._jobs:
                 continue
-            if (number := self._first(request)) is not None:
+            if (number := request.heap.first(self._jobs)) is not None:
                 heappush(first, (number, request))
         for request in classes:
-            if not request.numbers:
+            if not request.heap:
                 self._drop(request)
-
-    def _first(self, request: RequestClass) -> int | None:
-        """The first job of the class that is in the queue."""
-        while request.numbers and request.numbers[0] not in self._jobs:
-            heappop(request.numbers)
-            request.gone -= 1
-        return request.numbers[0] if request.numbers else None
 
     def _to_look_at(self, roomier: Iterable[Worker]) -> Collection[RequestClass]:
         names = {name: None for worker in roomier for name in ("", worker.id, worker.record.name)}
