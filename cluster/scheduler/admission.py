@@ -4,13 +4,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
 from cluster.domain.trust.expulsion import Expelled, Record
-from cluster.domain.trust.identity import Peer
+from cluster.domain.trust.identity import IdentityKind, Peer
 from cluster.domain.trust.members import Members
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.pki import issuer
 from cluster.pki.authority import Authority
+from cluster.pki.certificates import LEAF_LIFE
 from cluster.scheduler.driver import Driver
 from cluster.store.interface import Store
 
@@ -39,7 +40,7 @@ class Admission:
         self._driver.expect_writable()
         fresh = str(uuid.uuid4()), issuer.new_enrolment_id()
         enrolment, records = self.members.admit(secret_hash, kind, before, *fresh, self._now())
-        await self._save(records)
+        await self._save([*records, *self._let_go()])
         return enrolment
 
     async def add(self, token: TokenRecord) -> None:
@@ -57,12 +58,16 @@ class Admission:
         """What `decide` says of the members and the time, now: calls under way are cut, then it is kept."""
         expelled = decide(self.members, self._now())
         self._changed()
-        await self._save(expelled.records)
+        await self._save([*expelled.records, *self._let_go()])
         return expelled
+
+    def _let_go(self) -> list[EnrolmentForgotten]:
+        """With what is written anyhow: at a start nothing may have to be, for the disk may be full."""
+        return self.members.let_go(self._now() - LEAF_LIFE[IdentityKind.WORKER])
 
     def _now(self) -> float:
         return self._driver.clock().wall
 
-    async def _save(self, records: Sequence[Record]) -> None:
+    async def _save(self, records: Sequence[Record | EnrolmentForgotten]) -> None:
         if records:
             await self._driver.save(*records)

@@ -25,7 +25,7 @@ from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
-from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
 from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
@@ -111,6 +111,8 @@ class MemoryStore:
                 disk.tokens[item.id] = item
             case Enrolment():
                 disk.enrolments[item.kind, item.name, item.id] = item
+            case EnrolmentForgotten():
+                disk.enrolments.pop((item.kind, item.name, item.id), None)
 
     def numbers(
         self, owner: str | None, states: Collection[TaskState] = (), below: int | None = None, most: int | None = None

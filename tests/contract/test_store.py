@@ -27,7 +27,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.home import Home
-from cluster.domain.trust.enrolments import Enrolment, Maker
+from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
@@ -324,6 +324,11 @@ def test_enrolments_are_replaced_by_key_and_come_in_order_of_joining(open_store:
     revoked = replace(early, revoked=9.0)
     store.commit([revoked])
     assert open_store().enrolments() == [revoked, other, late]
+    store = open_store()
+    store.load()
+    store.commit([other, EnrolmentForgotten(IdentityKind.USER, "ann", 7)])
+    store.commit([EnrolmentForgotten(IdentityKind.WORKER, "w1", 1)])  # there is none
+    assert open_store().enrolments() == [revoked, late]
 
 
 def test_tokens_and_users_are_replaced_by_key(open_store: Opener) -> None:

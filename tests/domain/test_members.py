@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.domain.base.errors import Conflict, NotAuthenticated, NotFound
-from cluster.domain.trust.enrolments import BY_HAND, Enrolment, Maker, enrolment_of, serial_number
+from cluster.domain.trust.enrolments import BY_HAND, Enrolment, EnrolmentForgotten, Maker, enrolment_of, serial_number
 from cluster.domain.trust.expulsion import Record
 from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role
 from cluster.domain.trust.members import Members
@@ -181,6 +181,29 @@ def test_tokens_that_are_not_kept_are_not_listed_and_cost_nothing(disk: Disk) ->
     _, records = disk.members.admit("hash-ours", "worker", None, W1, 1, 20)
     assert records == [Enrolment(IdentityKind.WORKER, W1, 1, "", 20)]
     assert disk.members.tokens() == []
+
+
+def test_joinings_of_expelled_workers_are_let_go_once_their_certificates_have_ended_and_refused_as_before(
+    disk: Disk,
+) -> None:
+    disk.token("t1")
+    disk.token("t2", Role.USER, "ada")
+    workers = [disk.join("t1", 1), disk.join("t1", 2, W2), disk.join("t1", 3)]
+    ada, by_hand = disk.join("t2", 4), peer(IdentityKind.WORKER, W1)
+    disk.keep(disk.members.revoke_worker(W1, 30).records)
+    disk.keep(disk.members.revoke_user("ada", 30).records)
+    assert disk.restart().let_go(30) == []
+    expelled = [disk.members.is_expelled(each) for each in (*workers, ada, by_hand)]
+    assert expelled == [True, False, True, True, True]
+    gone = [EnrolmentForgotten(IdentityKind.WORKER, W1, number) for number in (1, 3)]
+    assert disk.members.let_go(31) == gone
+    assert disk.members.let_go(31) == []
+    for each in gone:
+        del disk.enrolments[each.kind, each.name, each.id]
+    for members in (disk.members, disk.restart()):
+        assert [members.is_expelled(each) for each in (*workers, ada, by_hand)] == expelled
+    again, _ = disk.members.admit("hash-t1", "worker", workers[0], "new id", 5, 40)
+    assert again.name == "new id", "it does not come back as who it was"
 
 
 def test_whom_nobody_knows_cannot_be_revoked(disk: Disk) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotAuthenticated, NotFound
 from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.enrolments import BY_HAND
 from cluster.domain.trust.identity import Identity, IdentityKind, Peer, Role
 from cluster.domain.trust.members import ExpelledUser
 from cluster.pki.files import load_credentials
@@ -39,6 +41,24 @@ def test_a_worker_that_is_gone_is_removed_and_one_that_is_connected_is_not(tmp_p
             await admin.remove_worker("box", revoke=False)
         await box.connect()  # it was not expelled
         assert [w.name for w in await user.workers()] == ["box"]
+
+    in_cluster(tmp_path, body)
+
+
+def test_the_store_keeps_an_expelled_worker_for_as_long_as_its_certificates_last(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        members = cluster.service.admission.members
+        early, late = await join(cluster), await join(cluster)
+        for member in (early, late):
+            await Admin(cluster).remove_worker(member.name)
+        for enrolment in members.enrolments_of(IdentityKind.WORKER, early.name):
+            members.keep([replace(enrolment, revoked=time.time() - 8 * 86400)])
+        third = await join(cluster)
+        kept = {e.name for e in cluster.store.enrolments() if e.kind is IdentityKind.WORKER and e.id != BY_HAND}
+        assert kept == {late.name, third.name}
+        method = "/cluster.v1.Scheduler/Register"
+        answers = [await refusal(member.dial(), method) for member in (early, late, third)]
+        assert [isinstance(answer, NotAuthenticated) for answer in answers] == [True, True, False]
 
     in_cluster(tmp_path, body)
 

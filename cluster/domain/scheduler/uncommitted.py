@@ -29,11 +29,11 @@ from cluster.domain.scheduler.effects import (
 )
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import HeartbeatAnswered, Stop, Welcome
-from cluster.domain.trust.enrolments import Enrolment
+from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 
-Saved = Save | UserRecord | TokenRecord | Enrolment  # what a store can commit
+Saved = Save | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten  # what a store can commit
 
 _KIB = 1024
 
@@ -156,6 +156,6 @@ def _key(save: Saved) -> object:
             return WorkerRecord, name
         case TokenRecord(id=name) | UserRecord(name=name):
             key = name
-        case Enrolment(kind=kind, name=name, id=number):
-            key = (kind, name, number)
+        case Enrolment(kind=kind, name=name, id=number) | EnrolmentForgotten(kind=kind, name=name, id=number):
+            return Enrolment, (kind, name, number)
     return type(save), key

@@ -51,6 +51,15 @@ class Enrolment:
         return Maker(self.kind, self.name, self.id)
 
 
+@dataclass(frozen=True, slots=True)
+class EnrolmentForgotten:
+    """The enrolment is deleted: nothing can come of it any more."""
+
+    kind: IdentityKind
+    name: str
+    id: int
+
+
 def serial_number(enrolment: int, noise: int) -> int:
     """The serial number of a certificate of that enrolment. `noise` is random: 64 bits, by hand 95 bits or more."""
     if enrolment == BY_HAND:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from cluster.domain.base.errors import Conflict, NotFound
-from cluster.domain.trust.enrolments import BY_HAND, Enrolment
+from cluster.domain.trust.enrolments import BY_HAND, Enrolment, EnrolmentForgotten
 from cluster.domain.trust.expulsion import Expelled, Expulsion, Record
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Peer, Role, Standing
 from cluster.domain.trust.tokens import TokenRecord, admit, check_kind
@@ -184,6 +184,26 @@ class Members:
         expulsion = Expulsion(self, and_joined, now)
         expulsion.token(token)
         return expulsion.done()
+
+    def let_go(self, revoked_before: float) -> list[EnrolmentForgotten]:
+        """Forgets the joinings of workers that were revoked before that time (Unix seconds), when their last
+        certificates have ended: who is not known is refused as they are. Other joinings stay: a worker that was not
+        expelled stays who it was by a certificate of any age, what was made by hand would be believed if it were not
+        known, and users are the makers of tokens."""
+        gone = [
+            EnrolmentForgotten(e.kind, e.name, e.id)
+            for e in self._all()
+            if e.kind is IdentityKind.WORKER
+            and e.id != BY_HAND
+            and e.revoked is not None
+            and e.revoked < revoked_before
+        ]
+        for each in gone:
+            joinings = self._enrolments[each.kind, each.name]
+            del joinings[each.id]
+            if not joinings:
+                del self._enrolments[each.kind, each.name]
+        return gone
 
     # ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────
 

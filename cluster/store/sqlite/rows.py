@@ -19,7 +19,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.home import Home
-from cluster.domain.trust.enrolments import Enrolment, Maker
+from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
@@ -111,6 +111,10 @@ def _enrolment(e: Enrolment) -> Iterator[tuple[str, Row]]:
     yield sql.PUT_ENROLMENT, (e.kind.value, e.name, e.id, e.token, e.joined, e.revoked)
 
 
+def _enrolment_forgotten(f: EnrolmentForgotten) -> Iterator[tuple[str, Row]]:
+    yield sql.DROP_ENROLMENT, (f.kind.value, f.name, f.id)
+
+
 # What to execute for each kind of record: statements and their rows.
 TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
@@ -126,6 +130,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     UserRecord: _user,
     TokenRecord: _token,
     Enrolment: _enrolment,
+    EnrolmentForgotten: _enrolment_forgotten,
 }
 
 

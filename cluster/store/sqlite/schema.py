@@ -298,6 +298,7 @@ LIST_TOKENS = _page("tokens", *TOKEN_COLUMNS, key="id")
 
 ENROLMENT_COLUMNS = ("kind", "name", "id", "token", "joined", "revoked")
 PUT_ENROLMENT = _upsert("enrolments", *ENROLMENT_COLUMNS, keys=3)
+DROP_ENROLMENT = "DELETE FROM enrolments WHERE kind = ? AND name = ? AND id = ?"
 LOAD_ENROLMENTS = f"SELECT {', '.join(ENROLMENT_COLUMNS)} FROM enrolments ORDER BY joined, kind, name, id"  # noqa: S608
 # Who has joined by a token, and was not expelled: the first of them, and how many; and how many times a user has.
 GET_JOINED = f"""
