@@ -29,6 +29,7 @@ COMMANDS = {
     "run": ("cluster.cli.submit:run", "Submit, follow the output, return the exit code."),
     "list": ("cluster.cli.jobs:list_jobs", "List jobs, newest first."),
     "show": ("cluster.cli.jobs:show", "Tell all about a job, and why it waits or failed."),
+    "why": ("cluster.cli.why:why", "Tell why a job waits, or what ended it."),
     "logs": ("cluster.cli.jobs:logs", "Print what a job has written."),
     "wait": ("cluster.cli.jobs:wait", "Wait until jobs have ended."),
     "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
@@ -122,7 +123,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
 
 def _print_job(job: Job, tasks: Sequence[Task]) -> None:
     from cluster.cli.render import command_of, iso, options_shown, state_of, took, why_of
-    from cluster.cli.table import print_table
+    from cluster.cli.table import print_facts, print_table
 
     now = time.time()
     lines = [task.line for task in tasks]
@@ -145,9 +146,7 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
         ("ended", iso(job.ended_at)),
         ("took", took(job.started_at, job.ended_at, now) if job.started_at else ""),
     ]
-    for name, value in facts:
-        if value not in ("", None):
-            print(f"{name:<13} {printable(str(value))}")
+    print_facts(*facts)
     if not tasks:
         return
     rows = [

@@ -40,7 +40,7 @@ COMMANDS = {
 }
 
 # Words that are no commands here, though people type them, and the commands that they mean.
-MEANT = {verb: f"job {verb}" for verb in ("submit", "list", "show", "logs", "wait", "cancel")} | {
+MEANT = {verb: f"job {verb}" for verb in ("submit", "list", "show", "why", "logs", "wait", "cancel")} | {
     **dict.fromkeys(("ps", "ls", "jobs", "queue"), "job list"),
     **dict.fromkeys(("kill", "stop"), "job cancel"),
     **dict.fromkeys(("nodes", "workers"), "worker list"),

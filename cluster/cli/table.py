@@ -26,6 +26,13 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print(_line(row, widths))
 
 
+def print_facts(*facts: tuple[str, object]) -> None:
+    """What is known of one thing, a line each: name and value. Those without a value are left out."""
+    for name, value in facts:
+        if value not in ("", None):
+            print(f"{name:<13} {printable(str(value))}")
+
+
 def fit(natural: Sequence[int], kept: Sequence[bool], room: int) -> list[int]:
     """How wide each column is where they share `room`: the widest give way first, never those that are `kept`. Where
     they would have less than LEAST each, the last of the others are left out: 0."""

@@ -98,9 +98,12 @@ class AsyncClient:
         """Jobs, newest first; all of them without selectors, states and limit."""
         return await self._backend().list(_texts(selectors), states, limit)
 
-    async def get(self, selector: str | int, *, max_tasks: int = 100) -> tuple[Job, tuple[Task, ...]]:
-        """One job, and so many of its tasks: running and abnormal ones first."""
-        return await self._backend().get(_text(selector), max_tasks)
+    async def get(
+        self, selector: str | int, *, max_tasks: int = 100, states: Sequence[TaskState] = ()
+    ) -> tuple[Job, tuple[Task, ...]]:
+        """One job, and so many of its tasks in these states (none: in any): running and abnormal ones first. If that is
+        one task in all, and it failed, with the end of its stderr and the exception that its program raised."""
+        return await self._backend().get(_text(selector), max_tasks, states)
 
     async def watch(self, *selectors: str | int) -> AsyncGenerator[tuple[Job, ...], None]:
         """Yields the jobs at once and after each change, until all have ended. Outlasts a restart of the scheduler.

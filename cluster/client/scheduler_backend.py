@@ -43,9 +43,7 @@ class SchedulerBackend:
             return job_of((await self._jobs.Submit(request)).job)
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
-        request = jobs_pb2.ListRequest(
-            selectors=selectors_of(selectors), states=[f"TASK_STATE_{s.name}" for s in states]
-        )
+        request = jobs_pb2.ListRequest(selectors=selectors_of(selectors), states=_numbers(states))
         jobs: list[Job] = []
         with calling(self.address):
             while True:
@@ -56,8 +54,8 @@ class SchedulerBackend:
                     return tuple(jobs)
                 request.below = answer.next
 
-    async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
-        request = jobs_pb2.GetRequest(selector=selectors_of([selector])[0])
+    async def get(self, selector: str, max_tasks: int, states: Sequence[TaskState]) -> tuple[Job, tuple[Task, ...]]:
+        request = jobs_pb2.GetRequest(selector=selectors_of([selector])[0], states=_numbers(states))
         tasks: list[Task] = []
         with calling(self.address):
             while True:
@@ -170,3 +168,8 @@ class SchedulerBackend:
         from cluster.v1 import admin_pb2_grpc
 
         return getattr(admin_pb2_grpc, f"{service}Stub")(self._channel)
+
+
+def _numbers(states: Sequence[TaskState]) -> list[Any]:
+    """As messages have them: the numbers are the same."""
+    return [state.value for state in states]

@@ -55,6 +55,7 @@ class Task:
     peak_memory: int  # bytes
     line: bytes | None = None  # of a job with lines
     exception: RaisedException | None = None  # from `get`, where it is the one task, and failed by raising it
+    stderr_tail: bytes = b""  # from `get`, where it is the one task, and failed: at most 2 KiB
 
 
 @dataclass(frozen=True, slots=True)

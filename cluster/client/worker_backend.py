@@ -46,12 +46,12 @@ class WorkerBackend:
         jobs = [job for job in jobs if not states or job.state in states]
         return tuple(jobs[:limit] if limit else jobs)
 
-    async def get(self, selector: str, max_tasks: int) -> tuple[Job, tuple[Task, ...]]:
+    async def get(self, selector: str, max_tasks: int, states: Sequence[TaskState]) -> tuple[Job, tuple[Task, ...]]:
         found = await self._get(selector)
         if len(found) != 1:
             raise InvalidInput(f"{selector!r} names {len(found)} jobs: give one")
         job, task = found[0]
-        return job, (task,)[:max_tasks]
+        return job, (task,)[:max_tasks] if not states or task.state in states else ()
 
     async def _get(self, selector: str) -> tuple[tuple[Job, Task], ...]:
         request = worker_pb2.GetJobsRequest()

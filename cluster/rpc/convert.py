@@ -24,7 +24,7 @@ from cluster.domain.session.messages import (
     Welcome,
 )
 from cluster.domain.trust.members import ExpelledUser
-from cluster.rpc.exceptions import exception_to_proto
+from cluster.rpc.exceptions import add_last_words
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 
@@ -290,8 +290,8 @@ def task_to_proto(view: TaskView) -> job_pb2.Task:
     if end := view.end:
         task.detail, task.signal, task.ended_at = end.detail, end.signal, end.ended_at
         task.cpu_seconds, task.peak_memory_bytes = end.cpu_seconds, end.peak_memory
-    if view.exception:
-        task.exception.CopyFrom(exception_to_proto(view.exception))
+    if view.last_words:
+        add_last_words(task, view.last_words)
     return task
 
 

@@ -1,7 +1,18 @@
-"""Exceptions of tasks to messages and back."""
+"""What failed attempts left behind, to messages and back. Apart from `convert`, because clients need it."""
+
+from typing import TYPE_CHECKING
 
 from cluster.domain.job.raised_exception import RaisedException
 from cluster.v1 import job_pb2
+
+if TYPE_CHECKING:  # it would compile what reads tracebacks
+    from cluster.domain.job.last_words import LastWords
+
+
+def add_last_words(task: job_pb2.Task, words: "LastWords") -> None:
+    task.stderr_tail = words.stderr_tail
+    if words.exception:
+        task.exception.CopyFrom(exception_to_proto(words.exception))
 
 
 def exception_to_proto(exception: RaisedException) -> job_pb2.RaisedException:

@@ -1,7 +1,7 @@
 """Single tasks as people read them: running and abnormal ones first."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate, chain
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
+from cluster.domain.job.last_words import TAIL_BYTES, last_words
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_LIST_RANK, TaskState
-from cluster.domain.job.traceback_reader import TAIL_BYTES, read_exception
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.view_sizes import size_of_task
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
@@ -47,6 +47,7 @@ class TasksWanted(NamedTuple):
     skip: int  # so many of the first
     most: int
     attempt: int = 0  # of the one task; 0: its last one
+    states: Collection[TaskState] = ()  # in one of which they are; empty: in any
 
 
 async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple[JobView, list[TaskView], bool]:
@@ -80,12 +81,12 @@ async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple
     return job, fitting, len(fitting) < len(shown) and most > 0
 
 
-async def with_exception(task: TaskView, spec: JobSpec, last_bytes: LastBytes) -> TaskView:
-    """A task of a job with that spec, with what its program raised if it failed so."""
+async def with_last_words(task: TaskView, spec: JobSpec, last_bytes: LastBytes) -> TaskView:
+    """A task of a job with that spec, with its last words if it failed."""
     if task.end is None or task.end.state is not TaskState.FAILED:
         return task
     tail = await last_bytes(task.end, not spec.merge_output, TAIL_BYTES)
-    return replace(task, exception=await asyncio.to_thread(read_exception, tail))
+    return replace(task, last_words=await asyncio.to_thread(last_words, tail))
 
 
 def _pick(job: Job, wanted: TasksWanted) -> list[_Shown]:
@@ -93,6 +94,8 @@ def _pick(job: Job, wanted: TasksWanted) -> list[_Shown]:
     picked: list[tuple[TaskState, Range]] = []
     skip, room = wanted.skip, wanted.most
     for state in BY_LIST_RANK:
+        if wanted.states and state not in wanted.states:
+            continue
         for start, stop in _common(job.sets[state], among):
             first = min(stop, start + skip)
             skip -= first - start

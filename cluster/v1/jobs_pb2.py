@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from cluster.v1 import job_pb2 as cluster_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63luster/v1/jobs.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\"\x18\n\x08Selector\x12\x0c\n\x04text\x18\x01 \x01(\t\">\n\rSubmitRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.cluster.v1.JobSpec\".\n\x0eSubmitResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\"{\n\x0bListRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12%\n\x06states\x18\x02 \x03(\x0e\x32\x15.cluster.v1.TaskState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x62\x65low\x18\x04 \x01(\r\";\n\x0cListResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0c\n\x04next\x18\x02 \x01(\r\"U\n\nGetRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x11\n\tmax_tasks\x18\x02 \x01(\r\x12\x0c\n\x04skip\x18\x03 \x01(\r\"Z\n\x0bGetResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1f\n\x05tasks\x18\x02 \x03(\x0b\x32\x10.cluster.v1.Task\x12\x0c\n\x04more\x18\x03 \x01(\x08\"6\n\x0bWaitRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\";\n\x0cWaitResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0c\n\x04more\x18\x02 \x01(\x08\"f\n\rCancelRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12\x12\n\x05grace\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x08\n\x06_grace\"P\n\x0e\x43\x61ncelResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x11\n\tcancelled\x18\x02 \x01(\r\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xbb\x01\n\x11ReadOutputRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x17\n\ntail_lines\x18\x05 \x01(\rH\x00\x88\x01\x01\x12&\n\x08position\x18\x06 \x01(\x0b\x32\x14.cluster.v1.PositionB\r\n\x0b_tail_lines\"]\n\x08Position\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stdout\x18\x04 \x01(\x04\x12\x0e\n\x06stderr\x18\x05 \x01(\x04\"\x80\x01\n\x12ReadOutputResponse\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stderr\x18\x04 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x06 \x01(\x04\x12\x0c\n\x04note\x18\x07 \x01(\t\"\x86\x02\n\nWorkerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.cluster.v1.WorkerState\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x04 \x01(\r\x12\x16\n\x0eused_millicpus\x18\x05 \x01(\r\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x10\n\x08\x61ssigned\x18\x07 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\x12\x15\n\rregistered_at\x18\n \x01(\x01\x12\x15\n\rlast_heard_at\x18\x0b \x01(\x01\x12\x0f\n\x07no_room\x18\x0c \x01(\t\"2\n\x12ListWorkersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"L\n\x13ListWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo\x12\x0c\n\x04next\x18\x02 \x01(\t*\xc8\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13WORKER_STATE_ONLINE\x10\x01\x12\x1c\n\x18WORKER_STATE_UNREACHABLE\x10\x02\x12\x18\n\x14WORKER_STATE_OFFLINE\x10\x03\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x04\x12\x18\n\x14WORKER_STATE_REMOVED\x10\x05\x12\x15\n\x11WORKER_STATE_FULL\x10\x06\x32\xd7\x03\n\x04Jobs\x12?\n\x06Submit\x12\x19.cluster.v1.SubmitRequest\x1a\x1a.cluster.v1.SubmitResponse\x12\x39\n\x04List\x12\x17.cluster.v1.ListRequest\x1a\x18.cluster.v1.ListResponse\x12\x36\n\x03Get\x12\x16.cluster.v1.GetRequest\x1a\x17.cluster.v1.GetResponse\x12;\n\x04Wait\x12\x17.cluster.v1.WaitRequest\x1a\x18.cluster.v1.WaitResponse0\x01\x12?\n\x06\x43\x61ncel\x12\x19.cluster.v1.CancelRequest\x1a\x1a.cluster.v1.CancelResponse\x12M\n\nReadOutput\x12\x1d.cluster.v1.ReadOutputRequest\x1a\x1e.cluster.v1.ReadOutputResponse0\x01\x12N\n\x0bListWorkers\x12\x1e.cluster.v1.ListWorkersRequest\x1a\x1f.cluster.v1.ListWorkersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63luster/v1/jobs.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\"\x18\n\x08Selector\x12\x0c\n\x04text\x18\x01 \x01(\t\">\n\rSubmitRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.cluster.v1.JobSpec\".\n\x0eSubmitResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\"{\n\x0bListRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12%\n\x06states\x18\x02 \x03(\x0e\x32\x15.cluster.v1.TaskState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x62\x65low\x18\x04 \x01(\r\";\n\x0cListResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0c\n\x04next\x18\x02 \x01(\r\"|\n\nGetRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x11\n\tmax_tasks\x18\x02 \x01(\r\x12\x0c\n\x04skip\x18\x03 \x01(\r\x12%\n\x06states\x18\x04 \x03(\x0e\x32\x15.cluster.v1.TaskState\"Z\n\x0bGetResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1f\n\x05tasks\x18\x02 \x03(\x0b\x32\x10.cluster.v1.Task\x12\x0c\n\x04more\x18\x03 \x01(\x08\"6\n\x0bWaitRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\";\n\x0cWaitResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0c\n\x04more\x18\x02 \x01(\x08\"f\n\rCancelRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12\x12\n\x05grace\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x08\n\x06_grace\"P\n\x0e\x43\x61ncelResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x11\n\tcancelled\x18\x02 \x01(\r\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xbb\x01\n\x11ReadOutputRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x17\n\ntail_lines\x18\x05 \x01(\rH\x00\x88\x01\x01\x12&\n\x08position\x18\x06 \x01(\x0b\x32\x14.cluster.v1.PositionB\r\n\x0b_tail_lines\"]\n\x08Position\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stdout\x18\x04 \x01(\x04\x12\x0e\n\x06stderr\x18\x05 \x01(\x04\"\x80\x01\n\x12ReadOutputResponse\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stderr\x18\x04 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x06 \x01(\x04\x12\x0c\n\x04note\x18\x07 \x01(\t\"\x86\x02\n\nWorkerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.cluster.v1.WorkerState\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x04 \x01(\r\x12\x16\n\x0eused_millicpus\x18\x05 \x01(\r\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x10\n\x08\x61ssigned\x18\x07 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\x12\x15\n\rregistered_at\x18\n \x01(\x01\x12\x15\n\rlast_heard_at\x18\x0b \x01(\x01\x12\x0f\n\x07no_room\x18\x0c \x01(\t\"2\n\x12ListWorkersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"L\n\x13ListWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo\x12\x0c\n\x04next\x18\x02 \x01(\t*\xc8\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13WORKER_STATE_ONLINE\x10\x01\x12\x1c\n\x18WORKER_STATE_UNREACHABLE\x10\x02\x12\x18\n\x14WORKER_STATE_OFFLINE\x10\x03\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x04\x12\x18\n\x14WORKER_STATE_REMOVED\x10\x05\x12\x15\n\x11WORKER_STATE_FULL\x10\x06\x32\xd7\x03\n\x04Jobs\x12?\n\x06Submit\x12\x19.cluster.v1.SubmitRequest\x1a\x1a.cluster.v1.SubmitResponse\x12\x39\n\x04List\x12\x17.cluster.v1.ListRequest\x1a\x18.cluster.v1.ListResponse\x12\x36\n\x03Get\x12\x16.cluster.v1.GetRequest\x1a\x17.cluster.v1.GetResponse\x12;\n\x04Wait\x12\x17.cluster.v1.WaitRequest\x1a\x18.cluster.v1.WaitResponse0\x01\x12?\n\x06\x43\x61ncel\x12\x19.cluster.v1.CancelRequest\x1a\x1a.cluster.v1.CancelResponse\x12M\n\nReadOutput\x12\x1d.cluster.v1.ReadOutputRequest\x1a\x1e.cluster.v1.ReadOutputResponse0\x01\x12N\n\x0bListWorkers\x12\x1e.cluster.v1.ListWorkersRequest\x1a\x1f.cluster.v1.ListWorkersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.v1.jobs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKERSTATE']._serialized_start=1677
-  _globals['_WORKERSTATE']._serialized_end=1877
+  _globals['_WORKERSTATE']._serialized_start=1716
+  _globals['_WORKERSTATE']._serialized_end=1916
   _globals['_SELECTOR']._serialized_start=59
   _globals['_SELECTOR']._serialized_end=83
   _globals['_SUBMITREQUEST']._serialized_start=85
@@ -45,29 +45,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRESPONSE']._serialized_start=322
   _globals['_LISTRESPONSE']._serialized_end=381
   _globals['_GETREQUEST']._serialized_start=383
-  _globals['_GETREQUEST']._serialized_end=468
-  _globals['_GETRESPONSE']._serialized_start=470
-  _globals['_GETRESPONSE']._serialized_end=560
-  _globals['_WAITREQUEST']._serialized_start=562
-  _globals['_WAITREQUEST']._serialized_end=616
-  _globals['_WAITRESPONSE']._serialized_start=618
-  _globals['_WAITRESPONSE']._serialized_end=677
-  _globals['_CANCELREQUEST']._serialized_start=679
-  _globals['_CANCELREQUEST']._serialized_end=781
-  _globals['_CANCELRESPONSE']._serialized_start=783
-  _globals['_CANCELRESPONSE']._serialized_end=863
-  _globals['_READOUTPUTREQUEST']._serialized_start=866
-  _globals['_READOUTPUTREQUEST']._serialized_end=1053
-  _globals['_POSITION']._serialized_start=1055
-  _globals['_POSITION']._serialized_end=1148
-  _globals['_READOUTPUTRESPONSE']._serialized_start=1151
-  _globals['_READOUTPUTRESPONSE']._serialized_end=1279
-  _globals['_WORKERINFO']._serialized_start=1282
-  _globals['_WORKERINFO']._serialized_end=1544
-  _globals['_LISTWORKERSREQUEST']._serialized_start=1546
-  _globals['_LISTWORKERSREQUEST']._serialized_end=1596
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1598
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1674
-  _globals['_JOBS']._serialized_start=1880
-  _globals['_JOBS']._serialized_end=2351
+  _globals['_GETREQUEST']._serialized_end=507
+  _globals['_GETRESPONSE']._serialized_start=509
+  _globals['_GETRESPONSE']._serialized_end=599
+  _globals['_WAITREQUEST']._serialized_start=601
+  _globals['_WAITREQUEST']._serialized_end=655
+  _globals['_WAITRESPONSE']._serialized_start=657
+  _globals['_WAITRESPONSE']._serialized_end=716
+  _globals['_CANCELREQUEST']._serialized_start=718
+  _globals['_CANCELREQUEST']._serialized_end=820
+  _globals['_CANCELRESPONSE']._serialized_start=822
+  _globals['_CANCELRESPONSE']._serialized_end=902
+  _globals['_READOUTPUTREQUEST']._serialized_start=905
+  _globals['_READOUTPUTREQUEST']._serialized_end=1092
+  _globals['_POSITION']._serialized_start=1094
+  _globals['_POSITION']._serialized_end=1187
+  _globals['_READOUTPUTRESPONSE']._serialized_start=1190
+  _globals['_READOUTPUTRESPONSE']._serialized_end=1318
+  _globals['_WORKERINFO']._serialized_start=1321
+  _globals['_WORKERINFO']._serialized_end=1583
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1585
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1635
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1637
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1713
+  _globals['_JOBS']._serialized_start=1919
+  _globals['_JOBS']._serialized_end=2390
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,7 @@ def refused(done: Done, code: int, *words: str) -> None:
         (["job", "sumbit"], ["'sumbit'", "did you mean submit?", "cluster job --help"]),
         (["logs", "5"], ["'logs'", "did you mean `cluster job logs`?"]),
         (["submit"], ["did you mean `cluster job submit`?"]),
+        (["why", "5"], ["did you mean `cluster job why`?"]),
         (["ps"], ["'ps'", "did you mean `cluster job list`?"]),
         (["nodes"], ["did you mean `cluster worker list`?"]),
         (["kill", "5"], ["did you mean `cluster job cancel`?"]),

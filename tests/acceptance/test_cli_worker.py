@@ -76,7 +76,9 @@ def test_a_lone_worker_tells_what_a_python_program_raised(alone: tuple[Command, 
     fails = "import sys; print(50_000 * 'x', file=sys.stderr); {}['x']"
     for options in ([], ["--merge-output"]):
         cluster("job", "run", "--at", at, "-q", "--name", "raises", *options, "--", sys.executable, "-c", fails)
-        assert "exception     KeyError: 'x' (<string>:1)\n" in cluster.ok("job", "show", "--at", at, "last").text
+        for verb in ("show", "why"):
+            assert "exception     KeyError: 'x' (<string>:1)\n" in cluster.ok("job", verb, "--at", at, "last").text
+    assert "stdout        xxx" in cluster.ok("job", "why", "--at", at, "last").text
     cluster("job", "run", "--at", at, "-q", "--", "false")
     assert cluster.ok("job", "show", "--at", at, "last", "--json").json["task_details"][0]["exception"] is None
 

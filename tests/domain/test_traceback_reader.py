@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
+from cluster.domain.job.last_words import TAIL_BYTES
 from cluster.domain.job.raised_exception import RaisedException
-from cluster.domain.job.traceback_reader import MOST_TEXT, TAIL_BYTES, read_exception
+from cluster.domain.job.traceback_reader import MOST_TEXT, read_exception
 from tests.acceptance.interpreters import interpreters
 
 

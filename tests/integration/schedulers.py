@@ -111,8 +111,8 @@ class User:
         with calling(self.address):
             return list((await self.stub.ListWorkers(jobs_pb2.ListWorkersRequest())).workers)
 
-    async def get(self, selector: str, max_tasks: int = 100) -> jobs_pb2.GetResponse:
-        request = jobs_pb2.GetRequest(selector=jobs_pb2.Selector(text=selector), max_tasks=max_tasks)
+    async def get(self, selector: str, max_tasks: int = 100, **fields: Any) -> jobs_pb2.GetResponse:
+        request = jobs_pb2.GetRequest(selector=jobs_pb2.Selector(text=selector), max_tasks=max_tasks, **fields)
         with calling(self.address):
             answer: jobs_pb2.GetResponse = await self.stub.Get(request)
         return answer

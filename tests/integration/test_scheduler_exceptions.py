@@ -44,7 +44,8 @@ def test_it_is_read_from_what_came_with_the_end(tmp_path: Path) -> None:
         found = [await raised(user, f"1.{number}") for number in (1, 2, 3)]
         assert found == [FOUND, NONE, NONE]
         several = (await user.get("1.1-2")).tasks
-        assert [task.HasField("exception") for task in several] == [False, False]
+        assert [(task.HasField("exception"), task.stderr_tail) for task in several] == [(False, b"")] * 2
+        assert [(await user.get(f"1.{number}")).tasks[0].stderr_tail for number in (1, 2, 3)] == [*texts[:2], b""]
         assert not (await user.get("1", max_tasks=1)).tasks[0].HasField("exception")  # one of several
 
     in_cluster(tmp_path, body)
@@ -91,6 +92,7 @@ def test_it_is_read_from_the_end_of_large_files_and_before_that_from_the_worker(
             PushOutputRequest(job=1, attempt=1), PushOutputRequest(stderr=True, data=long + RAISED, complete=True)
         )
         assert await raised(user, "1") == FOUND
+        assert (await user.get("1")).tasks[0].stderr_tail == (long + RAISED)[-2048:]
         worker.stream.cancel()
         assert await raised(user, "1") == FOUND
 

@@ -186,14 +186,18 @@ def test_tasks_are_shown_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         await user.cancel("1.3,5")
         order = [3, 5, 1, 2, 4, 6, 7, 8, 9, 10]
         for most in (0, 1, 4, 5, 9, 10, 11):
-            _, tasks = await ours.get("1", most)
+            _, tasks = await ours.get("1", most, ())
             assert [task.number for task in tasks] == order[:most]
+            _, tasks = await ours.get("1.2-8", most, [TaskState.READY, TaskState.FAILED])
+            assert [task.number for task in tasks] == [2, 4, 6, 7, 8][:most]
+        with pytest.raises(InvalidInput, match="no state 99"):
+            await user.get("1", states=[99])
         answer = await user.stub.Get(jobs_pb2.GetRequest(selector=jobs_pb2.Selector(text="1.1-3"), max_tasks=9, skip=2))
         assert ([task.number for task in answer.tasks], answer.more) == ([2], False)
         with pytest.raises(InvalidInput, match="first 100001 tasks cannot be left out"):
             await _get(user, 100_001)
         monkeypatch.setattr(tasks_shown, "MOST_BYTES", 160)
-        _, tasks = await ours.get("1", 10)
+        _, tasks = await ours.get("1", 10, ())
         assert [task.number for task in tasks] == order
         await ours.close()
 

@@ -34,6 +34,11 @@ def is_own_code(reason: str) -> bool:
     return reason.startswith(_EXIT)
 
 
+def is_signal(reason: str) -> bool:
+    """Whether a signal ended the process, and not because we had sent it."""
+    return reason.startswith(_SIGNAL)
+
+
 def state_of(reason: str) -> TaskState:
     """In which a task is left whose last attempt ended so."""
     return {OK: TaskState.SUCCEEDED, CANCELLED: TaskState.CANCELLED}.get(reason, TaskState.FAILED)

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field, replace
 
 from cluster.domain.job.raised_exception import RaisedException
 
-TAIL_BYTES = 16 * 1024  # of the end of a stderr, in which a traceback is looked for
 MOST_TEXT = 1000  # characters of each text that is given
 MOST_FOLLOWING = 20  # lines
 

@@ -8,7 +8,7 @@ from itertools import islice
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
-from cluster.domain.job.raised_exception import RaisedException
+from cluster.domain.job.last_words import LastWords
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
@@ -48,7 +48,7 @@ class TaskView:
     started_at: float = 0.0
     line: bytes | None = None  # None: its job has no lines
     end: TaskEnd | None = None
-    exception: RaisedException | None = None  # looked for only where it is the one task that is shown
+    last_words: LastWords | None = None  # looked for only where it is the one task that is shown, and failed
 
 
 @dataclass(frozen=True, slots=True)

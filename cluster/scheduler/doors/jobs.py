@@ -38,7 +38,9 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         return jobs_pb2.ListResponse(jobs=await jobs_to_proto(found.jobs, Detail.LISTED), next=found.below)
 
     async def Get(self, request: jobs_pb2.GetRequest, context: Context) -> jobs_pb2.GetResponse:
-        shown = await self._jobs.show(current_caller(), request.selector.text, request.skip, request.max_tasks)
+        states = {_state(state) for state in request.states if state}
+        text, skip, most = request.selector.text, request.skip, request.max_tasks
+        shown = await self._jobs.show(current_caller(), text, skip, most, states)
         tasks = map(task_to_proto, shown.tasks)
         return jobs_pb2.GetResponse(job=job_to_proto(shown.job), tasks=tasks, more=shown.more)
 

@@ -26,7 +26,7 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
 from cluster.scheduler.showing import Changes, changes_of, newest, page
-from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, with_exception
+from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, with_last_words
 
 QUICK = 16 * 1024  # bytes of a spec that is judged at once
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
@@ -85,14 +85,17 @@ class JobOperations:
         jobs, looked, _ = await page(self._driver, newest_first, states=states, limit=limit)
         return ListedJobs(jobs, newest_first[looked - 1] if looked < len(newest_first) else 0)
 
-    async def show(self, caller: Caller, selector: str, skip: int = 0, most: int = 0) -> ShownJob:
-        """The one job, and at most so many of the tasks that are selected of it, but for the first `skip`: running and
-        abnormal ones first. If that is one task in all, and it failed, with the exception that its program raised."""
+    async def show(
+        self, caller: Caller, selector: str, skip: int = 0, most: int = 0, states: Collection[TaskState] = ()
+    ) -> ShownJob:
+        """The one job, and at most so many of the tasks that are selected of it and in one of the states (none: in
+        any), but for the first `skip`: running and abnormal ones first. If that is one task in all, and it failed, with
+        its last words."""
         target, attempt = await self._one_target(caller, selector)
-        wanted = TasksWanted(target.ranges, skip, most, attempt)
+        wanted = TasksWanted(target.ranges, skip, most, attempt, states)
         job, tasks, more = await tasks_shown(self._driver, target.job, wanted)
         if len(tasks) == 1 and not skip and not more:
-            tasks = [await with_exception(tasks[0], job.record.spec, self._last_bytes)]
+            tasks = [await with_last_words(tasks[0], job.record.spec, self._last_bytes)]
         return ShownJob(job, tasks, more)
 
     async def watch(self, caller: Caller, selectors: Sequence[str]) -> AsyncGenerator[Changes, None]:

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 
 from cluster.domain.base.errors import InvalidInput, NotFound, NotPermitted
 from cluster.domain.base.quantities import format_cpus
+from cluster.domain.job.last_words import TAIL_BYTES, last_words
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import parse_selector, resolve
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.traceback_reader import TAIL_BYTES, read_exception
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Role, Standing, is_uuid
 from cluster.rpc.errors import Context
-from cluster.rpc.exceptions import exception_to_proto
+from cluster.rpc.exceptions import add_last_words
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, worker_pb2, worker_pb2_grpc
@@ -104,7 +104,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
                 answer.jobs.append(self._job(job, whole=len(numbers) == 1))
                 answer.tasks.append(self._task(job))
                 if len(numbers) == 1 and job.state is TaskState.FAILED:
-                    await self._add_exception(job, answer.tasks[0])
+                    await self._add_last_words(job, answer.tasks[0])
         return answer
 
     async def WaitJob(self, request: worker_pb2.WaitJobRequest, context: Context) -> worker_pb2.WaitJobResponse:
@@ -141,11 +141,9 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             raise InvalidInput(f"{text!r} selects {len(found)} jobs: give one")
         return jobs[0]
 
-    async def _add_exception(self, job: OwnJob, task: job_pb2.Task) -> None:
-        """What the program of a job that failed has raised, if it did."""
+    async def _add_last_words(self, job: OwnJob, task: job_pb2.Task) -> None:
         tail = await self._readers.last_bytes(key_of(job.number), not job.spec.merge_output, TAIL_BYTES)
-        if exception := await asyncio.to_thread(read_exception, tail):
-            task.exception.CopyFrom(exception_to_proto(exception))
+        add_last_words(task, await asyncio.to_thread(last_words, tail))
 
     def _task(self, job: OwnJob) -> job_pb2.Task:
         return job_pb2.Task(

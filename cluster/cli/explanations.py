@@ -1,0 +1,102 @@
+"""Why a job or a task is where it is, one line each, most telling first: what `cluster job why` says.
+
+What keeps it from starting the scheduler knows (cluster.domain.scheduler.views); what ended it stands in its reason.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from cluster.client.types import Job, Task
+from cluster.domain.base.quantities import format_duration
+from cluster.domain.base.signals import signal_name
+from cluster.domain.job import endings
+from cluster.domain.job.states import COUNTED, TaskState
+
+LAST_SIGNAL = 31  # of those that a shell is likely to mean by an exit code
+
+
+def why_job(job: Job) -> list[str]:
+    """Of all its tasks, or of the part of them that is meant."""
+    lines = []
+    if job.is_array:
+        parts = [f"{count} {state.word}" for state in COUNTED if (count := job.counts.of(state))]
+        lines.append(f"of {job.counts.total} tasks " + ", ".join(parts))
+    lines += _why_it_waits(job)
+    if job.cancelled_by:
+        lines.append(_cancelled(job))
+    return lines
+
+
+def why_task(job: Job, task: Task) -> list[str]:
+    """Of one task of that job."""
+    worker = task.worker_name or task.worker_id
+    if task.state is TaskState.ASSIGNED:
+        return [f"worker {worker} has it, and starts it as soon as cpus are free there"]
+    if task.state is TaskState.RUNNING:
+        return [f"it runs on worker {worker}"]
+    if task.state is TaskState.BACKOFF:
+        return [_what_happened(job, task), f"it is tried again after a pause: {_attempts(job, task)}"]
+    if not task.state.ended:
+        return list(_why_it_waits(job)) or ["its turn has not come: other tasks of its job are at work"]
+    last = 0 < job.spec.retries < task.attempt and task.state is TaskState.FAILED
+    return [_what_happened(job, task), *([f"it is not tried again: {_attempts(job, task)}"] if last else [])]
+
+
+def _why_it_waits(job: Job) -> Iterator[str]:
+    if job.no_worker_can:
+        yield "no worker that there is now can run it, however long it waits"
+    yield from job.pending_because
+
+
+def _what_happened(job: Job, task: Task) -> str:
+    """What ended the task's last attempt."""
+    if endings.is_own_code(task.reason):
+        return f"it left with exit code {task.exit_code}{_known_code(task.exit_code)}"
+    if endings.is_signal(task.reason):
+        return f"{task.signal} ended it, and nobody here has sent that{_known_signal(task.signal)}"
+    return ENDS[task.reason](job, task) if task.reason in ENDS else task.reason
+
+
+# What each reason says that is no exit code and no signal.
+ENDS: Mapping[str, Callable[[Job, Task], str]] = {
+    endings.OK: lambda job, task: "it left with exit code 0",
+    endings.CANCELLED: lambda job, task: _cancelled(job) + _killed(job, task),
+    endings.STOPPED: lambda job, task: f"its worker was told to end its jobs{_killed(job, task)}",
+    endings.TIMEOUT: lambda job, task: (
+        f"it ran longer than --timeout {format_duration(job.spec.timeout)}, and was stopped{_killed(job, task)}"
+    ),
+    endings.LAUNCH_FAILED: lambda job, task: f"it could not be started: {task.detail}",
+    endings.LOST: lambda job, task: (
+        "nobody can know how it ended: its worker was silent for longer than --lost-after "
+        f"{format_duration(job.spec.lost_after)}, or does not know it any more"
+    ),
+}
+
+
+def _killed(job: Job, task: Task) -> str:
+    """That it took more than SIGTERM."""
+    return f", by SIGKILL after --grace {format_duration(job.spec.grace)}" if task.signal == "SIGKILL" else ""
+
+
+def _cancelled(job: Job) -> str:
+    by = f"{job.cancelled_by} cancelled it" if job.cancelled_by else "it was cancelled"
+    return f"{by}: {job.cancel_reason}" if job.cancel_reason else by
+
+
+def _attempts(job: Job, task: Task) -> str:
+    return f"this was attempt {task.attempt} of at most {job.spec.retries + 1}"
+
+
+def _known_code(code: int) -> str:
+    """What a shell means by it."""
+    if code == endings.NOT_FOUND:
+        return ", as a shell does that does not find a command"
+    if code == endings.NOT_RUNNABLE:
+        return ", as a shell does that cannot run a command"
+    if 0 < code - 128 <= LAST_SIGNAL:
+        name = signal_name(code - 128)
+        return f", as a shell does whose command was ended by {name}{_known_signal(name)}"
+    return ""
+
+
+def _known_signal(name: str) -> str:
+    return ": often the kernel does so where memory is short" if name == "SIGKILL" else ""

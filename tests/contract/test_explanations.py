@@ -1,0 +1,120 @@
+"""Every reason and every state of a task has its words in `cluster job why`."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cluster.cli.explanations import ENDS, why_job, why_task
+from cluster.client.job_fields import Counts
+from cluster.client.types import Job, Task
+from cluster.domain.job import endings
+from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import COUNTED, TaskState
+
+JOB = Job(
+    number=5,
+    id="",
+    owner="ada",
+    spec=JobSpec(("true",), timeout=90.0, grace=5.0),
+    state=TaskState.FAILED,
+    reason="",
+    counts=Counts(failed=1),
+    submitted_at=1.0,
+    started_at=1.0,
+    ended_at=2.0,
+    exit_code=1,
+    pending_because=(),
+    no_worker_can=False,
+    cancelled_by="",
+    cancel_reason="",
+)
+
+
+def task(reason: str = "", state: TaskState = TaskState.FAILED, **fields: Any) -> Task:
+    values: dict[str, Any] = {"attempt": 1, "exit_code": 1, "signal": "", "detail": "", "worker_name": "box", **fields}
+    return Task(
+        0, 0, state, reason=reason, worker_id="", started_at=1, ended_at=2, cpu_seconds=0, peak_memory=0, **values
+    )
+
+
+def test_every_reason_has_words() -> None:
+    inside = {endings.LEASE, endings.RETURNED}  # nobody else hears of these
+    named = {value for name, value in vars(endings).items() if name.isupper() and isinstance(value, str)}
+    prefixes = {value for name, value in vars(endings).items() if name.startswith("_") and isinstance(value, str)}
+    assert named - inside - prefixes == set(ENDS), "a reason of an end is explained in cluster/cli/explanations.py"
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (task("exit:3", exit_code=3), "it left with exit code 3"),
+        (task("exit:127", exit_code=127), "it left with exit code 127, as a shell does that does not find a command"),
+        (task("exit:126", exit_code=126), "it left with exit code 126, as a shell does that cannot run a command"),
+        (
+            task("exit:137", exit_code=137),
+            "it left with exit code 137, as a shell does whose command was ended by SIGKILL: often the kernel does so "
+            "where memory is short",
+        ),
+        (task("exit:255", exit_code=255), "it left with exit code 255"),
+        (task("signal:SIGSEGV", signal="SIGSEGV"), "SIGSEGV ended it, and nobody here has sent that"),
+        (
+            task("signal:SIGKILL", signal="SIGKILL"),
+            "SIGKILL ended it, and nobody here has sent that: often the kernel does so where memory is short",
+        ),
+        (task("timeout:run", signal="SIGTERM"), "it ran longer than --timeout 1m30s, and was stopped"),
+        (
+            task("timeout:run", signal="SIGKILL"),
+            "it ran longer than --timeout 1m30s, and was stopped, by SIGKILL after --grace 5.0s",
+        ),
+        (task("launch_failed", detail="no such program"), "it could not be started: no such program"),
+        (task("stopped"), "its worker was told to end its jobs"),
+        (
+            task("lost"),
+            "nobody can know how it ended: its worker was silent for longer than --lost-after 1m00s, or does not know "
+            "it any more",
+        ),
+        (task("cancelled", TaskState.CANCELLED), "it was cancelled"),
+        (task("ok", TaskState.SUCCEEDED), "it left with exit code 0"),
+        (task("of a later version"), "of a later version"),
+    ],
+    ids=lambda value: value.reason if isinstance(value, Task) else "",
+)
+def test_an_end_is_told_in_words(ended: Task, words: str) -> None:
+    assert why_task(JOB, ended) == [words]
+
+
+def test_who_cancelled_it_is_told_with_the_words_that_were_given() -> None:
+    job = replace(JOB, cancelled_by="ada")
+    assert why_task(job, task("cancelled", TaskState.CANCELLED)) == ["ada cancelled it"]
+    assert why_job(replace(job, cancel_reason="wrong input")) == ["ada cancelled it: wrong input"]
+
+
+def test_what_is_tried_again_is_told_and_what_is_not_any_more() -> None:
+    job = replace(JOB, spec=replace(JOB.spec, retries=2))
+    failed = task("exit:1")
+    assert why_task(job, replace(failed, state=TaskState.BACKOFF)) == [
+        "it left with exit code 1",
+        "it is tried again after a pause: this was attempt 1 of at most 3",
+    ]
+    assert why_task(job, failed) == ["it left with exit code 1"]  # a former attempt
+    assert why_task(job, replace(failed, attempt=3))[1:] == ["it is not tried again: this was attempt 3 of at most 3"]
+    assert why_task(job, task("ok", TaskState.SUCCEEDED, attempt=3)) == ["it left with exit code 0"]
+
+
+def test_what_it_waits_for_is_told() -> None:
+    ready = replace(JOB, state=TaskState.READY, pending_because=("needs 64 cpus a task",), no_worker_can=True)
+    because = ["no worker that there is now can run it, however long it waits", "needs 64 cpus a task"]
+    assert why_task(ready, task(state=TaskState.READY)) == why_job(ready) == because
+    others = replace(JOB, spec=replace(JOB.spec, array=(ArraySegment(1, 3),)), counts=Counts(ready=2, running=1))
+    assert why_job(others) == ["of 3 tasks 2 ready, 1 running"]
+    assert why_task(others, task(state=TaskState.READY)) == [
+        "its turn has not come: other tasks of its job are at work"
+    ]
+
+
+@pytest.mark.parametrize("state", COUNTED)
+def test_every_state_has_words(state: TaskState) -> None:
+    assert all(why_task(JOB, task("ok", state)))
+    assert why_task(JOB, task("ok", state))
