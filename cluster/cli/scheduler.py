@@ -68,7 +68,7 @@ def scheduler(
 
 
 def _announce(status: "ReadyScheduler") -> None:
-    print(f"cluster {status.cluster_id} serves on {status.address}", flush=True)
+    print(f"cluster {status.cluster_id} serves on {status.outside_address}", flush=True)
     if status.doubt:
         print(f"cluster: CAREFUL: {status.doubt}", file=sys.stderr, flush=True)
     if status.join_token:

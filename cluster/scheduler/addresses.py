@@ -4,13 +4,16 @@ import fcntl
 import ipaddress
 import socket
 import struct
-from contextlib import suppress
+from array import array
 from pathlib import Path
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.trust.tokens import split_address
 
-_SIOCGIFADDR = 0x8915  # netdevice(7): the first IPv4 address of an interface
+# netdevice(7): all IPv4 addresses with their interfaces' names; an interface's flags, of which one says that it is up.
+_SIOCGIFCONF, _SIOCGIFFLAGS, _IFF_UP = 0x8912, 0x8913, 1
+_INTERFACE = struct.Struct("16sHxx4s16x" if struct.calcsize("P") == 8 else "16sHxx4s8x")  # struct ifreq with an address
+_MOST_ADDRESSES = 1024
 _OUTSIDE = {False: "192.0.2.1", True: "2001:db8::1"}  # for documentation (RFC 5737, RFC 3849): nobody is there
 
 
@@ -39,12 +42,7 @@ def from_elsewhere(host: str) -> str:
     if not _is_any(host):
         return host
     v6 = ":" in host
-    with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((_OUTSIDE[v6], 9))  # of UDP this only looks up the route; no packet leaves
-            return str(probe.getsockname()[0])
-        except OSError:  # no route to the outside
-            return next(iter(own_addresses(v6)), from_here(host))
+    return _towards_the_outside(v6) or next(iter(own_addresses(v6)), from_here(host))
 
 
 def own_addresses(v6: bool = False) -> list[str]:
@@ -66,7 +64,7 @@ def doubt_about(told: str, listen_host: str) -> str:
             f"this machine has no network, so the line to paste says {told} and works on this machine only; once it "
             "has one, start the scheduler with --advertise HOST"
         )
-    if not _is_any(listen_host) or len(found) < 2 or _has_route(":" in listen_host):
+    if not _is_any(listen_host) or len(found) < 2 or _towards_the_outside(":" in listen_host):
         return ""
     return (
         f"this machine has no default route, so it is not known by which of its addresses ({', '.join(found)}) others "
@@ -88,12 +86,16 @@ def check_host(text: str) -> str:
 
 def _own_v4() -> list[str]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        found = []
-        for _, name in socket.if_nameindex():
-            with suppress(OSError):  # without an address
-                answer = fcntl.ioctl(probe, _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-                found.append(socket.inet_ntoa(answer[20:24]))
-        return found
+        answer = array("B", bytes(_MOST_ADDRESSES * _INTERFACE.size))
+        asked = struct.pack("iP", len(answer), answer.buffer_info()[0])
+        (length,) = struct.unpack_from("i", fcntl.ioctl(probe, _SIOCGIFCONF, asked))
+        rows = _INTERFACE.iter_unpack(answer.tobytes()[:length])
+        return [socket.inet_ntoa(address) for name, _, address in rows if _is_up(probe, name)]
+
+
+def _is_up(probe: socket.socket, interface: bytes) -> bool:
+    flags: int = struct.unpack_from("16xH", fcntl.ioctl(probe, _SIOCGIFFLAGS, struct.pack("40s", interface)))[0]
+    return bool(flags & _IFF_UP)
 
 
 def _own_v6() -> list[str]:
@@ -101,13 +103,15 @@ def _own_v6() -> list[str]:
     return [str(ipaddress.IPv6Address(bytes.fromhex(row[0]))) for row in rows if row[3] == "00"]  # of global scope
 
 
-def _has_route(v6: bool) -> bool:
+def _towards_the_outside(v6: bool) -> str:
+    """The address that our packets to the outside have; empty without a route to there, or where it gives them none."""
     with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((_OUTSIDE[v6], 9))
+            probe.connect((_OUTSIDE[v6], 9))  # of UDP this only looks up the route; no packet leaves
         except OSError:
-            return False
-    return True
+            return ""
+        address = str(probe.getsockname()[0])
+        return "" if _is_any(address) else address
 
 
 def _is_loopback(host: str) -> bool:

@@ -66,12 +66,13 @@ class SchedulerOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReadyScheduler:
-    """What there is to know of a scheduler that serves. `scheduler.json` holds all of it but the join line's token."""
+    """What there is to know of a scheduler that serves. `scheduler.json` holds the first four."""
 
     address: str  # host:port by which this machine reaches it
     join_address: str
     pid: int
     cluster_id: str
+    outside_address: str = ""  # host:port by which other machines most likely reach it
     join_token: str = ""  # on the very first start: to be pasted on other machines
     doubt: str = ""  # why other machines may not reach it by what lines to paste say; empty: they do
 
@@ -169,14 +170,14 @@ async def _announce(
     _tell(directory / TOKEN, str(service.new_local_token()).encode())
     status = ReadyScheduler(service.address, service.join_address, os.getpid(), authority.cluster_id)
     fields = asdict(status)
-    del fields["join_token"], fields["doubt"]
+    del fields["join_token"], fields["doubt"], fields["outside_address"]
     _tell(directory / STATUS, json.dumps(fields).encode())
     if not service.admission.members.tokens():  # it serves for the first time, or a start before came to nothing
         token, record = service.new_token(Role.WORKER, FIRST_TOKEN_LIFE, FIRST_TOKEN_USES)
         await service.admission.add(record)
         status = replace(status, join_token=str(token))
     logger.info("serving cluster %s on %s, joining on %s", authority.cluster_id, service.address, service.join_address)
-    ready(replace(status, doubt=service.doubt))
+    ready(replace(status, outside_address=service.outside_address, doubt=service.doubt))
 
 
 def _tell(path: Path, text: bytes) -> None:

@@ -86,6 +86,7 @@ class SchedulerService:
         self._local_server = LocalServer(directory / SOCKET, handlers, lambda: admin_of(authority, directory))
         self._join_server = JoinServer(self._join, time.monotonic, directory)
         self.address = self.join_address = ""  # by which this machine reaches us, once started
+        self.outside_address = ""  # by which other machines most likely reach us, once started
         self.doubt = ""  # why others may not reach us by what lines to paste say
         self._told_address = self._told_join_address = ""  # by which others do
 
@@ -100,6 +101,7 @@ class SchedulerService:
         self.doubt = "" if addresses.advertise else doubt_about(told, join_host)
         self._told_address = join_up(addresses.advertise, port)
         self._told_join_address = join_up(told, join_port)
+        self.outside_address = join_up(addresses.advertise or from_elsewhere(host), port)
         self._running = asyncio.create_task(self._run())
         await self.admission.begin(self.driver)
         await self._heal_admin()

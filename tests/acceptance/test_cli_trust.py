@@ -208,7 +208,7 @@ def test_what_was_advertised_stands_in_the_next_starts_tokens(command: Command) 
     for options, expected in ((["--advertise", "head.example"], "head.example"), ([], "head.example")):
         with command.started("scheduler", "--listen", "127.0.0.1:0", *options) as scheduler:
             assert scheduler.stdout
-            scheduler.stdout.readline()
+            assert f" serves on {expected}:" in scheduler.stdout.readline().decode()
             made = command.ok("token", "create", "--quiet")
             assert made.text.startswith(f"C1.{expected}:")
             assert made.err == ""

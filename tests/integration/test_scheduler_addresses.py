@@ -71,6 +71,26 @@ def test_with_a_default_route_nothing_is_doubtful() -> None:
     assert told(*card("net2", "10.9.7.6/24"), *card("net1", "10.9.8.7/24"), route) == ("10.9.8.7", "")
 
 
+@in_a_network
+def test_an_address_of_the_loopback_interface_that_others_may_reach_is_told() -> None:
+    """Machines that announce their address by a routing protocol have it there. It was not found, as not the first."""
+    assert told("ip addr add 10.1.1.1/32 dev lo") == ("10.1.1.1", "")
+
+
+@in_a_network
+def test_a_route_that_gives_no_address_is_none() -> None:
+    """0.0.0.0 stood in the line to paste."""
+    link = ("ip link add net1 type veth peer name net1p", "ip link set net1 up", "ip link set net1p up")
+    address, doubt = told(*link, "ip route add default dev net1")
+    assert address == "127.0.0.1"
+    assert "has no network" in doubt
+
+
+@in_a_network
+def test_an_address_of_a_card_that_is_down_is_not_told() -> None:
+    assert told(*card("net1", "10.9.8.7/24"), "ip link set net1 down")[0] == "127.0.0.1"
+
+
 def test_who_listens_on_loopback_alone_is_told_so() -> None:
     assert "on this machine only" in doubt_about("127.0.0.1", "127.0.0.1")
     assert doubt_about("10.0.0.1", "10.0.0.1") == ""
