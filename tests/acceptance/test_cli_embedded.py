@@ -268,16 +268,18 @@ def test_down_tells_jobs_of_other_workers_apart(own: Command) -> None:
     own.ok("up", "--cpus", "1")
     with Daemons(own) as others:
         others.start_worker("other")
-        names = {worker["name"] for worker in own.ok("worker", "list", "--json").json}
-        for worker in ("other", *(names - {"other"})):
-            own.ok("job", "submit", "--worker", worker, "--name", worker, "--", "sleep", "1000")
-            own.wait_until_running(worker)
-        lines = own.ok("down").text.splitlines()
-        assert lines[-2:] == [
-            "this job ran: 2",
-            "on other workers these go on, for 45 s (--lost-after) without a scheduler: 1",
-        ]
-        own.ok("up")  # the other one ends with its jobs, and wants to tell somebody
+        try:
+            names = {worker["name"] for worker in own.ok("worker", "list", "--json").json}
+            for number, worker in enumerate(("other", *(names - {"other"})), 1):
+                own.ok("job", "submit", "--worker", worker, "--", "sleep", "1000")
+                own.wait_until_running(str(number))
+            lines = own.ok("down").text.splitlines()
+            assert lines[-2:] == [
+                "this job ran: 2",
+                "on other workers these go on, for 45 s (--lost-after) without a scheduler: 1",
+            ]
+        finally:
+            own.ok("up")  # the other one ends with its jobs, and wants to tell somebody
 
 
 def test_down_asks_on_a_terminal_while_jobs_run(own: Command) -> None:
