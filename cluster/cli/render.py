@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # commands that start fast have other values of the same shap
     from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
     from cluster.domain.job.raised_exception import RaisedException
     from cluster.domain.job.spec import JobSpec
+    from cluster.domain.scheduler.worker_record import Drain
 
 
 def print_json(value: Any) -> None:
@@ -223,7 +224,13 @@ def worker_json(worker: Worker) -> dict[str, Any]:
         "registered_at": iso(worker.registered_at),
         "last_heard_at": iso(worker.last_heard_at),
         "no_room": worker.no_room or None,
+        "drain": drain_json(worker.drain) if worker.drain else None,
     }
+
+
+def drain_json(drain: Drain) -> dict[str, Any]:
+    """Who drains a worker, as JSON shows it."""
+    return {"by": drain.by, "since": iso(drain.since), "reason": drain.reason or None}
 
 
 def token_json(token: Token) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""`cluster worker`: the worker daemon; and `cluster worker list`."""
+"""`cluster worker`: the worker daemon; and its commands, some of them elsewhere."""
 
 import asyncio
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,14 @@ from click.core import ParameterSource
 
 from cluster.cli.daemons import DaemonCommand, say_ready
 from cluster.cli.logging import log_options, start_logging
-from cluster.cli.options import CPUS, SIZE, as_json, connection, quiet, yes
+from cluster.cli.options import CPUS, SIZE, connection, yes
 from cluster.cli.secret_hiding import handed_over, start_again_without
+from cluster.cli.worker_drain import drain, resume
+from cluster.cli.worker_list import list_workers, show
 from cluster.client.alone import noted
 from cluster.client.config import state_root
 from cluster.client.discovery import ADMIN_FILE
-from cluster.client.types import RemovedWorker, Worker
-from cluster.domain.base.printable import printable
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.client.types import RemovedWorker
 from cluster.domain.trust.tokens import VERSION, parse_join_token
 
 
@@ -130,35 +129,8 @@ def _serve(options: dict[str, Any]) -> int:
         return asyncio.run(serve(chosen, ready))
 
 
-@worker.command("list")
-@as_json
-@quiet
-@connection
-@click.pass_context
-def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
-    """List the workers: state, capacity, use."""
-    from cluster.cli.connection import client
-    from cluster.cli.render import print_json, worker_json
-    from cluster.cli.table import print_table
-
-    async def work() -> tuple[Worker, ...]:
-        async with client(ctx) as cluster:
-            return await cluster.workers()
-
-    workers = asyncio.run(work())
-    if as_json:
-        print_json([worker_json(worker) for worker in workers])
-    elif quiet:
-        print("".join(f"{worker.id}\n" for worker in workers), end="")
-    else:
-        heads = ("WORKER", "STATE", "CPUS", "USED", "RUNNING", "ASSIGNED", "HEARD", "ADDRESS", "ID")
-        print_table(heads, [_row(worker, time.time()) for worker in workers])
-        if sys.stderr.isatty() and any(w.state in (WorkerState.OFFLINE, WorkerState.UNREACHABLE) for w in workers):
-            print("`cluster worker remove ID` takes a machine off the list that will not come back", file=sys.stderr)
-        for worker in workers:
-            if worker.no_room:
-                why = printable(worker.no_room)
-                print(f"cluster: worker {worker.name} takes nothing until it has room: {why}", file=sys.stderr)
+for command in (list_workers, show, drain, resume):
+    worker.add_command(command)
 
 
 @worker.command("remove")
@@ -189,20 +161,3 @@ def remove(ctx: click.Context, /, worker: str, revoke: bool, yes: bool) -> None:
     for token in removed.tokens:
         hint = f"it joined by token {token}, which is still good: `cluster token revoke {token}` shuts that"
         print(f"cluster: {hint}", file=sys.stderr)
-
-
-def _row(worker: Worker, now: float) -> tuple[str, ...]:
-    from cluster.cli.render import ago
-    from cluster.domain.base.quantities import format_cpus
-
-    return (
-        worker.name,
-        worker.state.word,
-        format_cpus(worker.millicpus),
-        format_cpus(worker.used_millicpus),
-        str(worker.running),
-        str(worker.assigned),
-        ago(worker.last_heard_at, now),
-        worker.address or "-",
-        worker.id,
-    )

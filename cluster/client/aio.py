@@ -221,6 +221,16 @@ class AsyncClient:
         Conflict for one that is connected and is not revoked."""
         return await self._backend().remove_worker(worker, revoke)
 
+    async def drain_workers(self, workers: Sequence[str], *, reason: str = "") -> tuple[Worker, ...]:
+        """From now on these workers, by ids or names, get nothing more, until they are resumed: what has not started
+        there comes back, what runs goes on. Answers how they are now. NotFound: then nothing has changed."""
+        return await self._backend().drain_workers(_names(workers), reason)
+
+    async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
+        """From now on these workers, by ids or names, take work again. Answers how they are now. NotFound: then nothing
+        has changed."""
+        return await self._backend().resume_workers(_names(workers))
+
     async def close(self) -> None:
         """Closes the connection, and renews the caller's certificate when that is due."""
         if self._opened is not None:
@@ -310,6 +320,13 @@ def _text(selector: str | int) -> str:
     if isinstance(selector, str | int):
         return str(selector)
     raise InvalidInput(f"a {type(selector).__name__} selects no job: give a job's number, name or UUID")
+
+
+def _names(workers: Sequence[str]) -> tuple[str, ...]:
+    """A name alone would be taken for one of each letter."""
+    if isinstance(workers, str):
+        raise InvalidInput(f"the workers {workers!r} are one text: give a list of names, as in [{workers!r}]")
+    return tuple(workers)
 
 
 def _texts(selectors: Sequence[str | int]) -> tuple[str, ...]:

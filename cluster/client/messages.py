@@ -9,7 +9,7 @@ from cluster.client.types import Job, Member, RevocationResult, Task, Token, Use
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_record import Drain, WorkerState
 from cluster.rpc.exceptions import exception_from_proto
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2
@@ -96,7 +96,12 @@ def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
         registered_at=message.registered_at,
         last_heard_at=message.last_heard_at,
         no_room=message.no_room,
+        drain=_drain_of(message.drain) if message.HasField("drain") else None,
     )
+
+
+def _drain_of(message: jobs_pb2.Drain) -> Drain:
+    return Drain(message.by, message.since, message.reason)
 
 
 def token_of(message: "admin_pb2.Token") -> Token:

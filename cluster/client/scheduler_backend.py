@@ -150,6 +150,22 @@ class SchedulerBackend:
             )
         return RemovedWorker(answer.id, answer.name, answer.held, tuple(answer.tokens))
 
+    async def drain_workers(self, workers: Sequence[str], reason: str) -> tuple[Worker, ...]:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            answer = await self._admins("Workers").DrainWorkers(
+                admin_pb2.DrainWorkersRequest(workers=workers, reason=reason)
+            )
+        return tuple(map(worker_of, answer.workers))
+
+    async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            answer = await self._admins("Workers").ResumeWorkers(admin_pb2.ResumeWorkersRequest(workers=workers))
+        return tuple(map(worker_of, answer.workers))
+
     async def close(self) -> None:
         await self._channel.close()
 

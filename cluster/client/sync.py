@@ -114,6 +114,16 @@ class Client:
         Conflict for one that is connected and is not revoked."""
         return self._do(self._inner.remove_worker(worker, revoke=revoke))
 
+    def drain_workers(self, workers: Sequence[str], *, reason: str = "") -> tuple[Worker, ...]:
+        """From now on these workers, by ids or names, get nothing more, until they are resumed: what has not started
+        there comes back, what runs goes on. Answers how they are now. NotFound: then nothing has changed."""
+        return self._do(self._inner.drain_workers(workers, reason=reason))
+
+    def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
+        """From now on these workers, by ids or names, take work again. Answers how they are now. NotFound: then nothing
+        has changed."""
+        return self._do(self._inner.resume_workers(workers))
+
     def close(self) -> None:
         """Closes the connection and ends the thread. Twice does no harm."""
         with self._entering:

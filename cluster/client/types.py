@@ -6,7 +6,7 @@ from cluster.client.job_fields import Counts
 from cluster.domain.job.raised_exception import RaisedException
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.worker_record import WorkerState
+from cluster.domain.scheduler.worker_record import Drain, WorkerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class Worker:
     registered_at: float
     last_heard_at: float
     no_room: str = ""  # why it takes nothing just now; "" when it has room
+    drain: Drain | None = None  # who wants that it takes nothing
 
 
 @dataclass(frozen=True, slots=True)

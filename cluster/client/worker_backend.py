@@ -122,6 +122,12 @@ class WorkerBackend:
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
         self._refuse()
 
+    async def drain_workers(self, workers: Sequence[str], reason: str) -> tuple[Worker, ...]:
+        self._refuse()
+
+    async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
+        self._refuse()
+
     async def close(self) -> None:
         if self._channel is not None:
             await self._channel.close()

@@ -295,8 +295,12 @@ def task_to_proto(view: TaskView) -> job_pb2.Task:
     return task
 
 
-def worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
+def workers_to_proto(views: Iterable[WorkerView], now: float) -> list[jobs_pb2.WorkerInfo]:
     """`now` is the wall clock, Unix seconds."""
+    return [_worker_to_proto(view, now) for view in views]
+
+
+def _worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
     record = view.record
     return jobs_pb2.WorkerInfo(
         id=record.id,
@@ -311,4 +315,5 @@ def worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
         registered_at=record.registered_at,
         last_heard_at=0.0 if view.silent_for is None else now - view.silent_for,
         no_room=view.no_room,
+        drain=record.drain and jobs_pb2.Drain(**record.drain._asdict()),
     )

@@ -38,6 +38,8 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Users/ListUsers": _ADMINS,
     "/cluster.v1.Users/RevokeUser": _ADMINS,
     "/cluster.v1.Workers/RemoveWorker": _ADMINS,
+    "/cluster.v1.Workers/DrainWorkers": _ADMINS,
+    "/cluster.v1.Workers/ResumeWorkers": _ADMINS,
     "/cluster.v1.Worker/StartJob": _USERS,
     "/cluster.v1.Worker/StopJob": _USERS,
     "/cluster.v1.Worker/GetJobs": _READERS,
@@ -55,6 +57,8 @@ VERBS = {
     "/cluster.v1.Users/ListUsers": "user list",
     "/cluster.v1.Users/RevokeUser": "user revoke",
     "/cluster.v1.Workers/RemoveWorker": "worker remove",
+    "/cluster.v1.Workers/DrainWorkers": "worker drain",
+    "/cluster.v1.Workers/ResumeWorkers": "worker resume",
     "/cluster.v1.Worker/StartJob": "job submit",
     "/cluster.v1.Worker/StopJob": "job cancel",
 }

@@ -43,10 +43,10 @@ def check_millicpus(millicpus: int) -> None:
         raise InvalidInput(f"a worker of {millicpus // 1000} cpus: the most are {MAX_MILLICPUS // 1000}")
 
 
-def check_text(what: str, text: str) -> None:
-    """InvalidInput for one that is no text for people."""
-    if len(text) > MAX_TEXT or "\0" in text:
-        raise InvalidInput(f"{what} {text[:40]!r}… is longer than {MAX_TEXT} characters, or holds a NUL")
+def check_text(what: str, text: str, most: int = MAX_TEXT) -> None:
+    """InvalidInput for one that is no text for people, or has more than so many characters."""
+    if len(text) > most or "\0" in text:
+        raise InvalidInput(f"{what} {text[:40]!r}… is longer than {most} characters, or holds a NUL")
 
 
 def check_seconds(what: str, *values: float) -> None:

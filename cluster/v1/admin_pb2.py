@@ -22,49 +22,58 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cluster.v1 import jobs_pb2 as cluster_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63luster/v1/admin.proto\x12\ncluster.v1\"L\n\x12\x43reateTokenRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04life\x18\x02 \x01(\x01\x12\x0c\n\x04uses\x18\x03 \x01(\r\x12\x0c\n\x04user\x18\x04 \x01(\t\"K\n\x13\x43reateTokenResponse\x12 \n\x05token\x18\x01 \x01(\x0b\x32\x11.cluster.v1.Token\x12\x12\n\njoin_token\x18\x02 \x01(\t\"\xd7\x01\n\x05Token\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x01\x12\x12\n\nexpires_at\x18\x04 \x01(\x01\x12\x11\n\tuses_left\x18\x05 \x01(\r\x12\x11\n\tunlimited\x18\x06 \x01(\x08\x12\x0f\n\x07revoked\x18\x07 \x01(\x08\x12\x0c\n\x04user\x18\x08 \x01(\t\x12\"\n\x06joined\x18\t \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\n \x01(\r\x12\r\n\x05maker\x18\x0b \x01(\t\"?\n\x06Member\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\"1\n\x11ListTokensRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"E\n\x12ListTokensResponse\x12!\n\x06tokens\x18\x01 \x03(\x0b\x32\x11.cluster.v1.Token\x12\x0c\n\x04next\x18\x02 \x01(\t\"G\n\x12RevokeTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nand_joined\x18\x02 \x01(\x08\x12\x11\n\tkeep_jobs\x18\x03 \x01(\x08\"\xba\x01\n\x13RevokeTokenResponse\x12$\n\x08\x65xpelled\x18\x01 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x11\n\tcancelled\x18\x02 \x01(\r\x12\x0e\n\x06tokens\x18\x03 \x03(\t\x12\"\n\x06joined\x18\x04 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\x05 \x01(\r\x12 \n\x04kept\x18\x06 \x03(\x0b\x32\x12.cluster.v1.Member\"f\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x01\x12\x12\n\nrevoked_at\x18\x04 \x01(\x01\x12\x0e\n\x06joined\x18\x05 \x01(\r\x12\n\n\x02id\x18\x06 \x01(\t\"0\n\x10ListUsersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"B\n\x11ListUsersResponse\x12\x1f\n\x05users\x18\x01 \x03(\x0b\x32\x10.cluster.v1.User\x12\x0c\n\x04next\x18\x02 \x01(\t\"H\n\x11RevokeUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tkeep_jobs\x18\x02 \x01(\x08\x12\x12\n\nand_joined\x18\x03 \x01(\x08\"\xb9\x01\n\x12RevokeUserResponse\x12\x11\n\tcancelled\x18\x01 \x01(\r\x12$\n\x08\x65xpelled\x18\x02 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x0e\n\x06tokens\x18\x03 \x03(\t\x12\"\n\x06joined\x18\x04 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\x05 \x01(\r\x12 \n\x04kept\x18\x06 \x03(\x0b\x32\x12.cluster.v1.Member\"5\n\x13RemoveWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06revoke\x18\x02 \x01(\x08\"N\n\x14RemoveWorkerResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04held\x18\x03 \x01(\r\x12\x0e\n\x06tokens\x18\x04 \x03(\t2\xf5\x01\n\x06Tokens\x12N\n\x0b\x43reateToken\x12\x1e.cluster.v1.CreateTokenRequest\x1a\x1f.cluster.v1.CreateTokenResponse\x12K\n\nListTokens\x12\x1d.cluster.v1.ListTokensRequest\x1a\x1e.cluster.v1.ListTokensResponse\x12N\n\x0bRevokeToken\x12\x1e.cluster.v1.RevokeTokenRequest\x1a\x1f.cluster.v1.RevokeTokenResponse2\x9e\x01\n\x05Users\x12H\n\tListUsers\x12\x1c.cluster.v1.ListUsersRequest\x1a\x1d.cluster.v1.ListUsersResponse\x12K\n\nRevokeUser\x12\x1d.cluster.v1.RevokeUserRequest\x1a\x1e.cluster.v1.RevokeUserResponse2\\\n\x07Workers\x12Q\n\x0cRemoveWorker\x12\x1f.cluster.v1.RemoveWorkerRequest\x1a .cluster.v1.RemoveWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63luster/v1/admin.proto\x12\ncluster.v1\x1a\x15\x63luster/v1/jobs.proto\"L\n\x12\x43reateTokenRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04life\x18\x02 \x01(\x01\x12\x0c\n\x04uses\x18\x03 \x01(\r\x12\x0c\n\x04user\x18\x04 \x01(\t\"K\n\x13\x43reateTokenResponse\x12 \n\x05token\x18\x01 \x01(\x0b\x32\x11.cluster.v1.Token\x12\x12\n\njoin_token\x18\x02 \x01(\t\"\xd7\x01\n\x05Token\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x01\x12\x12\n\nexpires_at\x18\x04 \x01(\x01\x12\x11\n\tuses_left\x18\x05 \x01(\r\x12\x11\n\tunlimited\x18\x06 \x01(\x08\x12\x0f\n\x07revoked\x18\x07 \x01(\x08\x12\x0c\n\x04user\x18\x08 \x01(\t\x12\"\n\x06joined\x18\t \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\n \x01(\r\x12\r\n\x05maker\x18\x0b \x01(\t\"?\n\x06Member\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\"1\n\x11ListTokensRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"E\n\x12ListTokensResponse\x12!\n\x06tokens\x18\x01 \x03(\x0b\x32\x11.cluster.v1.Token\x12\x0c\n\x04next\x18\x02 \x01(\t\"G\n\x12RevokeTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nand_joined\x18\x02 \x01(\x08\x12\x11\n\tkeep_jobs\x18\x03 \x01(\x08\"\xba\x01\n\x13RevokeTokenResponse\x12$\n\x08\x65xpelled\x18\x01 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x11\n\tcancelled\x18\x02 \x01(\r\x12\x0e\n\x06tokens\x18\x03 \x03(\t\x12\"\n\x06joined\x18\x04 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\x05 \x01(\r\x12 \n\x04kept\x18\x06 \x03(\x0b\x32\x12.cluster.v1.Member\"f\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x01\x12\x12\n\nrevoked_at\x18\x04 \x01(\x01\x12\x0e\n\x06joined\x18\x05 \x01(\r\x12\n\n\x02id\x18\x06 \x01(\t\"0\n\x10ListUsersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"B\n\x11ListUsersResponse\x12\x1f\n\x05users\x18\x01 \x03(\x0b\x32\x10.cluster.v1.User\x12\x0c\n\x04next\x18\x02 \x01(\t\"H\n\x11RevokeUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tkeep_jobs\x18\x02 \x01(\x08\x12\x12\n\nand_joined\x18\x03 \x01(\x08\"\xb9\x01\n\x12RevokeUserResponse\x12\x11\n\tcancelled\x18\x01 \x01(\r\x12$\n\x08\x65xpelled\x18\x02 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x0e\n\x06tokens\x18\x03 \x03(\t\x12\"\n\x06joined\x18\x04 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\x05 \x01(\r\x12 \n\x04kept\x18\x06 \x03(\x0b\x32\x12.cluster.v1.Member\"5\n\x13RemoveWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06revoke\x18\x02 \x01(\x08\"N\n\x14RemoveWorkerResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04held\x18\x03 \x01(\r\x12\x0e\n\x06tokens\x18\x04 \x03(\t\"6\n\x13\x44rainWorkersRequest\x12\x0f\n\x07workers\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"?\n\x14\x44rainWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo\"\'\n\x14ResumeWorkersRequest\x12\x0f\n\x07workers\x18\x01 \x03(\t\"@\n\x15ResumeWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo2\xf5\x01\n\x06Tokens\x12N\n\x0b\x43reateToken\x12\x1e.cluster.v1.CreateTokenRequest\x1a\x1f.cluster.v1.CreateTokenResponse\x12K\n\nListTokens\x12\x1d.cluster.v1.ListTokensRequest\x1a\x1e.cluster.v1.ListTokensResponse\x12N\n\x0bRevokeToken\x12\x1e.cluster.v1.RevokeTokenRequest\x1a\x1f.cluster.v1.RevokeTokenResponse2\x9e\x01\n\x05Users\x12H\n\tListUsers\x12\x1c.cluster.v1.ListUsersRequest\x1a\x1d.cluster.v1.ListUsersResponse\x12K\n\nRevokeUser\x12\x1d.cluster.v1.RevokeUserRequest\x1a\x1e.cluster.v1.RevokeUserResponse2\x85\x02\n\x07Workers\x12Q\n\x0cRemoveWorker\x12\x1f.cluster.v1.RemoveWorkerRequest\x1a .cluster.v1.RemoveWorkerResponse\x12Q\n\x0c\x44rainWorkers\x12\x1f.cluster.v1.DrainWorkersRequest\x1a .cluster.v1.DrainWorkersResponse\x12T\n\rResumeWorkers\x12 .cluster.v1.ResumeWorkersRequest\x1a!.cluster.v1.ResumeWorkersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATETOKENREQUEST']._serialized_start=38
-  _globals['_CREATETOKENREQUEST']._serialized_end=114
-  _globals['_CREATETOKENRESPONSE']._serialized_start=116
-  _globals['_CREATETOKENRESPONSE']._serialized_end=191
-  _globals['_TOKEN']._serialized_start=194
-  _globals['_TOKEN']._serialized_end=409
-  _globals['_MEMBER']._serialized_start=411
-  _globals['_MEMBER']._serialized_end=474
-  _globals['_LISTTOKENSREQUEST']._serialized_start=476
-  _globals['_LISTTOKENSREQUEST']._serialized_end=525
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=527
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=596
-  _globals['_REVOKETOKENREQUEST']._serialized_start=598
-  _globals['_REVOKETOKENREQUEST']._serialized_end=669
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=672
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=858
-  _globals['_USER']._serialized_start=860
-  _globals['_USER']._serialized_end=962
-  _globals['_LISTUSERSREQUEST']._serialized_start=964
-  _globals['_LISTUSERSREQUEST']._serialized_end=1012
-  _globals['_LISTUSERSRESPONSE']._serialized_start=1014
-  _globals['_LISTUSERSRESPONSE']._serialized_end=1080
-  _globals['_REVOKEUSERREQUEST']._serialized_start=1082
-  _globals['_REVOKEUSERREQUEST']._serialized_end=1154
-  _globals['_REVOKEUSERRESPONSE']._serialized_start=1157
-  _globals['_REVOKEUSERRESPONSE']._serialized_end=1342
-  _globals['_REMOVEWORKERREQUEST']._serialized_start=1344
-  _globals['_REMOVEWORKERREQUEST']._serialized_end=1397
-  _globals['_REMOVEWORKERRESPONSE']._serialized_start=1399
-  _globals['_REMOVEWORKERRESPONSE']._serialized_end=1477
-  _globals['_TOKENS']._serialized_start=1480
-  _globals['_TOKENS']._serialized_end=1725
-  _globals['_USERS']._serialized_start=1728
-  _globals['_USERS']._serialized_end=1886
-  _globals['_WORKERS']._serialized_start=1888
-  _globals['_WORKERS']._serialized_end=1980
+  _globals['_CREATETOKENREQUEST']._serialized_start=61
+  _globals['_CREATETOKENREQUEST']._serialized_end=137
+  _globals['_CREATETOKENRESPONSE']._serialized_start=139
+  _globals['_CREATETOKENRESPONSE']._serialized_end=214
+  _globals['_TOKEN']._serialized_start=217
+  _globals['_TOKEN']._serialized_end=432
+  _globals['_MEMBER']._serialized_start=434
+  _globals['_MEMBER']._serialized_end=497
+  _globals['_LISTTOKENSREQUEST']._serialized_start=499
+  _globals['_LISTTOKENSREQUEST']._serialized_end=548
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=550
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=619
+  _globals['_REVOKETOKENREQUEST']._serialized_start=621
+  _globals['_REVOKETOKENREQUEST']._serialized_end=692
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=695
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=881
+  _globals['_USER']._serialized_start=883
+  _globals['_USER']._serialized_end=985
+  _globals['_LISTUSERSREQUEST']._serialized_start=987
+  _globals['_LISTUSERSREQUEST']._serialized_end=1035
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1037
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1103
+  _globals['_REVOKEUSERREQUEST']._serialized_start=1105
+  _globals['_REVOKEUSERREQUEST']._serialized_end=1177
+  _globals['_REVOKEUSERRESPONSE']._serialized_start=1180
+  _globals['_REVOKEUSERRESPONSE']._serialized_end=1365
+  _globals['_REMOVEWORKERREQUEST']._serialized_start=1367
+  _globals['_REMOVEWORKERREQUEST']._serialized_end=1420
+  _globals['_REMOVEWORKERRESPONSE']._serialized_start=1422
+  _globals['_REMOVEWORKERRESPONSE']._serialized_end=1500
+  _globals['_DRAINWORKERSREQUEST']._serialized_start=1502
+  _globals['_DRAINWORKERSREQUEST']._serialized_end=1556
+  _globals['_DRAINWORKERSRESPONSE']._serialized_start=1558
+  _globals['_DRAINWORKERSRESPONSE']._serialized_end=1621
+  _globals['_RESUMEWORKERSREQUEST']._serialized_start=1623
+  _globals['_RESUMEWORKERSREQUEST']._serialized_end=1662
+  _globals['_RESUMEWORKERSRESPONSE']._serialized_start=1664
+  _globals['_RESUMEWORKERSRESPONSE']._serialized_end=1728
+  _globals['_TOKENS']._serialized_start=1731
+  _globals['_TOKENS']._serialized_end=1976
+  _globals['_USERS']._serialized_start=1979
+  _globals['_USERS']._serialized_end=2137
+  _globals['_WORKERS']._serialized_start=2140
+  _globals['_WORKERS']._serialized_end=2401
 # @@protoc_insertion_point(module_scope)

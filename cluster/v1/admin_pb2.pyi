@@ -1,3 +1,4 @@
+from cluster.v1 import jobs_pb2 as _jobs_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -183,3 +184,29 @@ class RemoveWorkerResponse(_message.Message):
     held: int
     tokens: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., held: _Optional[int] = ..., tokens: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DrainWorkersRequest(_message.Message):
+    __slots__ = ("workers", "reason")
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, workers: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DrainWorkersResponse(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedCompositeFieldContainer[_jobs_pb2.WorkerInfo]
+    def __init__(self, workers: _Optional[_Iterable[_Union[_jobs_pb2.WorkerInfo, _Mapping]]] = ...) -> None: ...
+
+class ResumeWorkersRequest(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, workers: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ResumeWorkersResponse(_message.Message):
+    __slots__ = ("workers",)
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedCompositeFieldContainer[_jobs_pb2.WorkerInfo]
+    def __init__(self, workers: _Optional[_Iterable[_Union[_jobs_pb2.WorkerInfo, _Mapping]]] = ...) -> None: ...

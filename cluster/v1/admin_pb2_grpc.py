@@ -313,6 +313,16 @@ class WorkersStub:
                 request_serializer=cluster_dot_v1_dot_admin__pb2.RemoveWorkerRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_admin__pb2.RemoveWorkerResponse.FromString,
                 _registered_method=True)
+        self.DrainWorkers = channel.unary_unary(
+                '/cluster.v1.Workers/DrainWorkers',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.DrainWorkersRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.DrainWorkersResponse.FromString,
+                _registered_method=True)
+        self.ResumeWorkers = channel.unary_unary(
+                '/cluster.v1.Workers/ResumeWorkers',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.ResumeWorkersRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.ResumeWorkersResponse.FromString,
+                _registered_method=True)
 
 
 class WorkersServicer:
@@ -325,6 +335,20 @@ class WorkersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DrainWorkers(self, request, context):
+        """From its answer on the workers get nothing more, until they are resumed, whoever restarts meanwhile. What has not
+        started there comes back, what runs goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeWorkers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -332,6 +356,16 @@ def add_WorkersServicer_to_server(servicer, server):
                     servicer.RemoveWorker,
                     request_deserializer=cluster_dot_v1_dot_admin__pb2.RemoveWorkerRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_admin__pb2.RemoveWorkerResponse.SerializeToString,
+            ),
+            'DrainWorkers': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainWorkers,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.DrainWorkersRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.DrainWorkersResponse.SerializeToString,
+            ),
+            'ResumeWorkers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeWorkers,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.ResumeWorkersRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.ResumeWorkersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -361,6 +395,60 @@ class Workers:
             '/cluster.v1.Workers/RemoveWorker',
             cluster_dot_v1_dot_admin__pb2.RemoveWorkerRequest.SerializeToString,
             cluster_dot_v1_dot_admin__pb2.RemoveWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainWorkers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Workers/DrainWorkers',
+            cluster_dot_v1_dot_admin__pb2.DrainWorkersRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.DrainWorkersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeWorkers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Workers/ResumeWorkers',
+            cluster_dot_v1_dot_admin__pb2.ResumeWorkersRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.ResumeWorkersResponse.FromString,
             options,
             channel_credentials,
             insecure,

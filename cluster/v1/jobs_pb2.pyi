@@ -17,6 +17,7 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_DRAINING: _ClassVar[WorkerState]
     WORKER_STATE_REMOVED: _ClassVar[WorkerState]
     WORKER_STATE_FULL: _ClassVar[WorkerState]
+    WORKER_STATE_DRAINED: _ClassVar[WorkerState]
 WORKER_STATE_UNSPECIFIED: WorkerState
 WORKER_STATE_ONLINE: WorkerState
 WORKER_STATE_UNREACHABLE: WorkerState
@@ -24,6 +25,7 @@ WORKER_STATE_OFFLINE: WorkerState
 WORKER_STATE_DRAINING: WorkerState
 WORKER_STATE_REMOVED: WorkerState
 WORKER_STATE_FULL: WorkerState
+WORKER_STATE_DRAINED: WorkerState
 
 class Selector(_message.Message):
     __slots__ = ("text",)
@@ -170,7 +172,7 @@ class ReadOutputResponse(_message.Message):
     def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., end: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class WorkerInfo(_message.Message):
-    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room")
+    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room", "drain")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -183,6 +185,7 @@ class WorkerInfo(_message.Message):
     REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
     LAST_HEARD_AT_FIELD_NUMBER: _ClassVar[int]
     NO_ROOM_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     state: WorkerState
@@ -195,7 +198,18 @@ class WorkerInfo(_message.Message):
     registered_at: float
     last_heard_at: float
     no_room: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ...) -> None: ...
+    drain: Drain
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+
+class Drain(_message.Message):
+    __slots__ = ("by", "since", "reason")
+    BY_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    by: str
+    since: float
+    reason: str
+    def __init__(self, by: _Optional[str] = ..., since: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListWorkersRequest(_message.Message):
     __slots__ = ("limit", "after")

@@ -47,6 +47,9 @@ LATIN_1 = "caf\udce9"  # as Python has the bytes of that word in Latin-1
         ["token", "revoke", LATIN_1],
         ["user", "revoke", LATIN_1],
         ["worker", "remove", LATIN_1],
+        ["worker", "drain", LATIN_1],
+        ["worker", "drain", "box", "--reason", LATIN_1],
+        ["worker", "resume", LATIN_1],
     ],
     ids=lambda words: " ".join(words).replace(LATIN_1, "..."),
 )

@@ -25,7 +25,7 @@ from cluster.domain.job.records import (
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
-from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
 from cluster.domain.trust.identity import IdentityKind, Role
@@ -114,6 +114,8 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         WorkerRecord("w1", "box", 2000, "h:1", "0.1", 5.0, "inc"),
         WorkerRecord("w2", "b", 1, "", "", 1.0, "", True),
         WorkerRecord("w3", "c", 1, "", "", 1.0, "", False, True, Home("m", "b", "d")),
+        WorkerRecord("w4", "d", 1, "", "", 1.0, drain=Drain("ada", 7.0, "new kernel")),
+        WorkerRecord("w5", "e", 1, "", "", 1.0, drain=Drain("ada", 7.0)),
     ]
     store.commit([job(1), state, lines, progress(2), *workers])
     store.close()

@@ -18,6 +18,8 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobChunk, JobProgress, JobRecord, TaskSets
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
+from cluster.domain.session.home import Home
 from cluster.store.interface import StoreFailed, StoreTroubled
 from cluster.store.packing import pack_set, pack_spec
 from cluster.store.sqlite import schema as statements
@@ -330,6 +332,25 @@ def test_a_store_that_could_not_be_claimed_is_not_once_somebody_else_has_written
         with pytest.raises(StoreFailed, match="another scheduler has taken over"):
             second.commit([])
         assert not second.claimed
+
+
+def test_nobody_drains_the_workers_of_a_database_from_before_drains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cluster.db"
+    before = next(n for n, migration in enumerate(statements.MIGRATIONS) if "drained_by" in migration)
+    with monkeypatch.context() as older:
+        older.setattr(statements, "MIGRATIONS", statements.MIGRATIONS[:before])
+        SqliteStore(path, CLUSTER).close()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO workers VALUES ('w', 'box', 2000, 'h:1', '0.1', 5.0, 'inc', 1, 0, 'm b d')")
+    old = WorkerRecord("w", "box", 2000, "h:1", "0.1", 5.0, "inc", True, False, Home("m", "b", "d"))
+    drained = replace(old, drain=Drain("ada", 7.0, "new kernel"))
+    with closing(SqliteStore(path, CLUSTER)) as store:
+        assert store.load().workers == [old]
+        store.commit([drained])
+    with closing(SqliteStore(path, CLUSTER)) as store:
+        assert store.load().workers == [drained]
 
 
 def test_a_database_from_before_makers_and_holders_is_brought_up_to_date(tmp_path: Path) -> None:

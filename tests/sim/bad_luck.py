@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER
-from cluster.domain.scheduler.events import WorkerRegistered, WorkerRemoved
+from cluster.domain.scheduler.events import WorkerRegistered, WorkerRemoved, WorkersDrained, WorkersResumed
 from cluster.domain.session.leashes import survived_absence
 from cluster.domain.worker.messages import ShutdownRequested
 from tests.sim.machine import Machine
@@ -38,6 +39,8 @@ class BadLuck:
         self._pause = world.random.choice((3.0, 10.0, 30.0))  # mean seconds between two faults
         self._mends: list[Action] = []  # of what is broken, some of it mended already
         self._copies = self._newcomers = self._joined = 0
+        self._was_drained: dict[str, None] = {}  # workers
+        self._freed: dict[str, int] = {}  # worker: how often it was asked that nobody drains it any more
         self._back_at = 0.0  # when the scheduler is back from its last absence
 
     def begins(self) -> None:
@@ -66,6 +69,8 @@ class BadLuck:
             if machine.launcher:
                 machine.launcher.dies_at_spawn = ""
                 machine.launcher.dies_unwritten = False
+        for worker in self._was_drained:
+            self._resume(worker)
         for worker in {machine.id: None for machine in self.machines}:
             same = [machine for machine in self.machines if machine.id == worker]
             same.remove(self.world.random.choice(same))
@@ -168,14 +173,40 @@ class BadLuck:
         """From the list; by force if it is connected. It may come back, as one may that was only taken for gone."""
         force = self.world.chance(0.5)
         self.world.tell("admin", f"removes {machine.id}{', by force' * force}")
+        self._may_be_free(machine.id)
         self.scheduler.ask(lambda ask: WorkerRemoved(ask, machine.id, expelled=force), lambda _: None)
+
+    def worker_is_drained(self, machine: Machine) -> None:
+        """For a while, and perhaps once more meanwhile."""
+        self.world.tell("admin", f"drains {machine.id}")
+        self._was_drained[machine.id] = None
+        wishes = self._freed.get(machine.id, 0)
+
+        def told(value: int | str | ClusterError) -> None:
+            if not isinstance(value, ClusterError) and wishes == self._freed.get(machine.id, 0):
+                self.world.tell("admin", f"hears that {machine.id} is drained")
+                self.truth.drained.add(machine.id)
+
+        self.scheduler.ask(lambda ask: WorkersDrained(ask, (machine.id,), "admin"), told)
+        self._mend_later(lambda: self._resume(machine.id))
+
+    def _resume(self, worker: str) -> None:
+        self.world.tell("admin", f"resumes {worker}")
+        self._may_be_free(worker)
+        self.scheduler.ask(lambda ask: WorkersResumed(ask, (worker,)), lambda _: None)
+
+    def _may_be_free(self, worker: str) -> None:
+        """It is asked that nobody drains it any more. From now on it may get something: the answer may be lost."""
+        self._freed[worker] = self._freed.get(worker, 0) + 1
+        self.truth.drained.discard(worker)
 
     def name_is_wanted(self, machine: Machine) -> None:
         """By another machine, which joins by the name of one that seems to be gone, and never works."""
         self._newcomers += 1
         name = f"new{self._newcomers}"
         self.world.tell(name, f"would like to be called {machine.id}")
-        self.scheduler.ask(lambda ask: WorkerRegistered(ask, name, machine.id, 1000), lambda _: None)
+        self._may_be_free(machine.id)
+        self.scheduler.ask(lambda ask: WorkerRegistered(ask, name, machine.called, 1000), lambda _: None)
 
     def worker_joins(self, machine: Machine) -> None:
         """Another machine, as large as one that there is."""

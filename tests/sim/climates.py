@@ -79,3 +79,11 @@ def draw(random: Random) -> Sequence[Fault]:
     if random.random() < 0.3:
         return random.choice(STORMS)
     return random.sample(FAULTS, random.randint(1, 6))
+
+
+def with_drains(seed: int) -> Sequence[Fault]:
+    """Workers are drained, and a few other things go wrong, of which one at least must not end that."""
+    restarts = (BadLuck.connection_breaks, BadLuck.scheduler_dies, BadLuck.agent_is_asked_to_end, BadLuck.agent_dies)
+    random = Random(seed)
+    drains = [BadLuck.worker_is_drained] * random.randint(1, 4)
+    return [*drains, random.choice(restarts), *random.sample(FAULTS, random.randint(0, 3))]

@@ -65,6 +65,7 @@ class Machine:
         box: Box | None = None,
     ) -> None:
         self.world, self.truth, self.scheduler = world, truth, scheduler
+        self.called = f"the worker at {name}"  # what its worker would like to be called; of copies all the same
         self.id = self.name = name  # the worker's id, and the machine's name: they differ where it is a copy
         self.box = box or Box(world, name)
         self.box.above.append(self)
@@ -259,7 +260,7 @@ class Machine:
         # The agent beside sees that it is a copy, and leaves alone what the launcher of the other one has written.
         box = self.box if same_machine else None
         copy = Machine(self.world, self.truth, self.scheduler, name, self.millicpus, self.launch_failures, box)
-        copy.id, copy.epoch, copy.outputs = self.id, self.epoch, dict(self.outputs)
+        copy.id, copy.called, copy.epoch, copy.outputs = self.id, self.called, self.epoch, dict(self.outputs)
         copy.rebooted = self.rebooted
         if not same_machine:
             copy.journal, copy.journal_base, copy.rebooted = list(self.journal), self.journal_base, True

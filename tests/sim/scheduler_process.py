@@ -323,9 +323,8 @@ class SchedulerProcess:
         match message:
             case Assign():
                 self.world.tell("scheduler", f"assigns {_short(message)} to {connection.machine_id}")
-                since = self.truth.greeted[connection.machine_id]
                 for key in _keys(message):
-                    self.truth.assigned[key] = (connection.machine_name, since)
+                    self.truth.assigns(key, connection.machine_id, connection.machine_name)
             case ReportAcknowledged(sequence):
                 self._check_acknowledged(connection.number, sequence)
 

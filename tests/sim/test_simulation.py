@@ -11,7 +11,7 @@ from cluster.domain.job.spec import DEFAULT_LOST_AFTER
 from cluster.store.sqlite.store import SqliteStore
 from tests.sim import many
 from tests.sim.bad_luck import BadLuck
-from tests.sim.climates import ABSENCES, LATE_HELLOS, STALLS, TAKEOVERS
+from tests.sim.climates import ABSENCES, LATE_HELLOS, STALLS, TAKEOVERS, with_drains
 from tests.sim.scenario import seeds, simulate
 
 SUBMISSIONS = 2500  # of one or several jobs
@@ -83,6 +83,7 @@ def test_what_names_no_seeds_is_refused(text: str) -> None:
 
 
 STALLING = 150  # seeds
+DRAINING = 60
 
 
 @pytest.mark.slow
@@ -113,6 +114,12 @@ def test_no_late_hello_gives_away_what_runs() -> None:
 def test_of_two_schedulers_on_one_store_the_old_one_is_refused_and_nothing_runs_twice() -> None:
     for seed in range(STALLING):
         simulate(seed, climate=TAKEOVERS, stubborn=True)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_drained_gets_nothing_whoever_restarts() -> None:
+    for seed in range(DRAINING):
+        simulate(seed, climate=with_drains(seed))
 
 
 @pytest.mark.slow

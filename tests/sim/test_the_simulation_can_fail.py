@@ -12,20 +12,21 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobEnded
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.launcher.core import LauncherCore
-from cluster.domain.scheduler import assigning, sessions
+from cluster.domain.scheduler import assigning, draining, sessions
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.ended_ids import EndedIds
-from cluster.domain.scheduler.events import LookedUp
+from cluster.domain.scheduler.events import LookedUp, SessionOpened, WorkerRegistered, WorkersDrained
 from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.scheduler.registering import Registering
 from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.submitting import Submissions
 from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.uncommitted import Waiting
-from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.scheduler.worker_record import Drain, Worker
 from cluster.domain.session.leashes import is_out
 from cluster.domain.session.messages import ReportAcknowledged
 from cluster.domain.session.spec_memory import SpecMemory
@@ -444,6 +445,58 @@ def test_a_hello_from_a_boot_that_is_over_is_caught(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Worker, "comes_from", lambda self, boot: None)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
         test_simulation.test_no_late_hello_gives_away_what_runs()
+
+
+def who_is_drained_gets_work(patch: Patch) -> None:
+    patch.setattr(Worker, "drains", property(lambda self: self.ending))
+
+
+def a_drain_is_not_saved(patch: Patch) -> None:
+    def drained(state: State, event: WorkersDrained) -> None:
+        for worker in state.called(event.workers[0]):
+            state.take_record(worker, replace(worker.record, drain=Drain(event.by, 0.0)))
+            draining.look_at(state, worker)
+        state.reply(event.ask, 1)
+
+    patch.setattr(draining, "drained", drained)
+
+
+def who_registers_again_is_not_drained_any_more(patch: Patch) -> None:
+    registered: Method = Registering.registered
+
+    def forgets(self: Registering, event: WorkerRegistered) -> None:
+        registered(self, event)
+        if worker := self._state.workers.get(event.worker_id):
+            self._state.amend(worker, replace(worker.record, drain=None))
+
+    patch.setattr(Registering, "registered", forgets)
+
+
+def what_waits_on_a_drained_worker_stays_there_when_it_is_back(patch: Patch) -> None:
+    opened: Method = Sessions.opened
+
+    def is_not_looked_at(self: Sessions, event: SessionOpened) -> None:
+        opened(self, event)
+        self._state.timers.cancel(("drain", event.worker_id))
+
+    patch.setattr(Sessions, "opened", is_not_looked_at)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        who_is_drained_gets_work,
+        a_drain_is_not_saved,
+        who_registers_again_is_not_drained_any_more,
+        what_waits_on_a_drained_worker_stays_there_when_it_is_back,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_a_drain_that_does_not_last_is_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_a_worker_that_is_drained_gets_nothing_whoever_restarts()
 
 
 def connecting_anew_takes_long(patch: Patch) -> None:

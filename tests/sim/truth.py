@@ -44,6 +44,7 @@ class Truth:
     stopping: set[str] = field(default_factory=set)  # machines whose agent was told to end its jobs with itself
     greeted: dict[str, float] = field(default_factory=dict)  # machine: when it sent the last hello that arrived
     assigned: dict[AttemptKey, tuple[str, float]] = field(default_factory=dict)  # machine, and its `greeted` then
+    drained: set[str] = field(default_factory=set)  # workers of which somebody was told so
     leashed: int = 0  # attempts that died of their leash
     lost: int = 0  # ends of which nobody knows
     given_up: set[AttemptKey] = field(default_factory=set)  # and whose they are
@@ -51,6 +52,13 @@ class Truth:
     _silent: dict[AttemptKey, float] = field(default_factory=dict)  # how long its machine was, when it was given up
     _active: dict[tuple[int, int], Run] = field(default_factory=dict)
     _used: dict[str, int] = field(default_factory=dict)
+
+    # ── what the scheduler says ─────────────────────────────────────────────────────────────────────────────────
+
+    def assigns(self, key: AttemptKey, worker: str, machine: str) -> None:
+        """The attempt goes to a worker, which is at that machine."""
+        assert worker not in self.drained, f"{key} is assigned to {worker}, which is drained"
+        self.assigned[key] = (machine, self.greeted[worker])
 
     # ── what machines say ───────────────────────────────────────────────────────────────────────────────────────
 

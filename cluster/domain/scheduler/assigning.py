@@ -1,6 +1,6 @@
 """Carries out what placement decides: tasks are given to workers, and asked back from them."""
 
-from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
 from cluster.domain.scheduler import placement
 from cluster.domain.scheduler.state import State
@@ -28,8 +28,13 @@ def place(state: State) -> None:
         state.timers.set(("place",), state.now.mono)
         return
     for job, worker, attempt, asked in placement.recall(state.jobs, state.in_advance, state.takers, state.called):
-        worker.recalled.setdefault(job.number, IntervalSet()).update(asked)
-        state.send(worker, Recall(Attempts(job.number, attempt, asked)))
+        ask_back(state, worker, job, attempt, asked)
+
+
+def ask_back(state: State, worker: Worker, job: Job, attempt: int, tasks: tuple[Range, ...]) -> None:
+    """What has not started of these comes back."""
+    worker.recalled.setdefault(job.number, IntervalSet()).update(tasks)
+    state.send(worker, Recall(Attempts(job.number, attempt, tasks)))
 
 
 def _send_assign(state: State, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:

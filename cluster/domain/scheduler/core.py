@@ -17,7 +17,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.job.job import Job
-from cluster.domain.scheduler import assigning
+from cluster.domain.scheduler import assigning, draining
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import (
@@ -32,6 +32,8 @@ from cluster.domain.scheduler.events import (
     WorkerDeregistered,
     WorkerRegistered,
     WorkerRemoved,
+    WorkersDrained,
+    WorkersResumed,
 )
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.registering import Registering
@@ -119,6 +121,10 @@ class SchedulerCore(State):
                 self._registering.deregistered(event)
             case WorkerRemoved():
                 self._registering.removed(event)
+            case WorkersDrained():
+                draining.drained(self, event)
+            case WorkersResumed():
+                draining.resumed(self, event)
             case SessionOpened():
                 self._sessions.opened(event)
             case SessionClosed():
@@ -141,6 +147,8 @@ class SchedulerCore(State):
                 self._sessions.pulse()
             case ("lease", str(worker_id)):
                 self._sessions.lease_due(self.workers[worker_id])
+            case ("drain", str(worker_id)) if worker_id in self.workers:
+                draining.due(self, self.workers[worker_id])
             case ("lost", str(worker_id), int(number)) if worker_id in self.workers and number in self.jobs:
                 self._sessions.lost_due(self.workers[worker_id], self.jobs[number])
             case ("retry", int(number), int(index)):

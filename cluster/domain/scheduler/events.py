@@ -66,6 +66,24 @@ class WorkerRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkersDrained:
+    """Somebody wants that these, by names or ids, take nothing more."""
+
+    ask: int
+    workers: tuple[str, ...]
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersResumed:
+    """Somebody wants that these, by names or ids, take work again."""
+
+    ask: int
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOpened:
     """`session` numbers are the driver's, never used twice in one process."""
 
@@ -100,6 +118,8 @@ Event = (
     | WorkerRegistered
     | WorkerDeregistered
     | WorkerRemoved
+    | WorkersDrained
+    | WorkersResumed
     | SessionOpened
     | HeartbeatReceived
     | ReportReceived

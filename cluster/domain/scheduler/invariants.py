@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.job.states import HELD
+from cluster.domain.job.states import HELD, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.placement import may_run
 from cluster.domain.scheduler.takers import can_take
@@ -28,6 +28,7 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _claims_what_it_holds(core, worker, worker.jobs.union(numbers))
         assert worker.session is None or core.sessions[worker.session] is worker, f"worker {worker.id}: stray session"
         assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
+        _is_asked_for_all_if_drained(core, worker)
     for session, worker in core.sessions.items():
         assert worker.session == session, f"session {session} is not its worker's"
     for number, holders in core.in_advance.items():
@@ -50,6 +51,19 @@ def _nothing_waits_that_would_fit(core: SchedulerCore, job: Job) -> None:
     for worker in core.workers.values() if job.ready else ():
         fits = can_take(worker) and may_run(job, worker) and worker.free >= job.record.spec.millicpus
         assert not fits, f"job {job.number}: ready, and worker {worker.id} has {worker.free} millicpus free"
+
+
+def _is_asked_for_all_if_drained(core: SchedulerCore, worker: Worker) -> None:
+    next_deadline = core.next_deadline()
+    if worker.record.drain is None or worker.session is None:
+        return
+    if next_deadline is not None and next_deadline <= core.now.mono:
+        return  # the next turn goes on
+    for number in worker.jobs:
+        job, asked = core.jobs[number], worker.recalled.get(number, IntervalSet())
+        for _, held in job.held_by(worker.id):
+            waiting = held.intersection(job.sets[TaskState.ASSIGNED])
+            assert _within(waiting, asked), f"worker {worker.id}: drained, and job {number} waits there"
 
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:

@@ -37,6 +37,7 @@ class Registering:
             registered_at=state.now.wall,
             incarnation=known.record.incarnation if known else "",
             home=known.record.home if known else event.home,
+            drain=known.record.drain if known else None,
         )
         if known is None:
             state.add_worker(record).hear(state.now.mono)

@@ -30,7 +30,7 @@ class Reports:
 
     def received(self, worker: Worker, report: Report) -> None:
         took = worker.takes_work
-        worker.draining = worker.draining or report.draining
+        worker.ending = worker.ending or report.draining
         worker.reporting = report.more
         if worker.takes_work != took:
             self._state.takers.note(worker)

@@ -177,7 +177,7 @@ class State:
 
     def remove(self, worker: Worker, name: str) -> None:
         """Forgets it as soon as it holds nothing, which may be now. Until then it is called `name`."""
-        self.take_record(worker, replace(worker.record, name=name, removed=True))
+        self.take_record(worker, replace(worker.record, name=name, removed=True, drain=None))
         self.leaving.add(worker.id)
         self.saves.append(worker.record)
 

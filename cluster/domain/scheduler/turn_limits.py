@@ -9,7 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
-from cluster.domain.scheduler.events import CancelRequested, Event, JobSubmitted, ReportReceived, SessionOpened
+from cluster.domain.scheduler.events import (
+    CancelRequested,
+    Event,
+    JobSubmitted,
+    ReportReceived,
+    SessionOpened,
+    WorkersDrained,
+    WorkersResumed,
+)
 from cluster.domain.session.messages import Attempts, Report
 
 # Entries of reports, jobs and ranges of cancels, that one turn is given: each takes some 40 µs. Also tasks that a turn
@@ -31,6 +39,8 @@ def weight(event: Event) -> int:
             return 1 + sum(len(a.ranges) for a in (*hello.backlog, *hello.running, *hello.ended)) // 8
         case JobSubmitted():
             return 2
+        case WorkersDrained(workers=workers) | WorkersResumed(workers=workers):
+            return 1 + len(workers)
         case _:
             return 1
 

@@ -37,4 +37,5 @@ def size_of_task(view: TaskView) -> int:
 
 def size_of_worker(view: WorkerView) -> int:
     record = view.record
-    return _NUMBERS + size_of_texts((record.id, record.name, record.address, record.version, view.no_room))
+    drain = (record.drain.by, record.drain.reason) if record.drain else ()
+    return _NUMBERS + size_of_texts((record.id, record.name, record.address, record.version, view.no_room, *drain))

@@ -1,6 +1,6 @@
 """Jobs, tasks and workers as people see them. Reading changes nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -160,17 +160,27 @@ def _why_not(core: SchedulerCore, spec: JobSpec) -> Iterator[str]:
         else:
             yield "no worker has registered: start one with `cluster worker`"
         return
+    fitting = [w for w in workers if w.fits(spec.millicpus)]
     online = [w for w in workers if w.state is WorkerState.ONLINE]
-    if not online:
-        for worker in workers[:MOST_REASONS]:
-            why = f": {worker.no_room}" if worker.state is WorkerState.FULL else ""
-            yield f"worker {worker.record.name} is {worker.state.word}{why}"
+    if any(w.state is WorkerState.ONLINE for w in fitting):
         return
-    fitting = [w for w in online if w.fits(spec.millicpus)]
-    if not fitting:
+    if draining := [w for w in fitting if w.drains]:
+        which = "all" if len(draining) == len(fitting) else "some"
+        yield f"{_needs(spec)}; {which} that fit are draining: {_named(draining)}"
+    if online:
         largest = max(online, key=lambda w: w.record.millicpus).record
         yield f"{_needs(spec)}; the largest worker online, {largest.name}, has {largest.millicpus / 1000:g}"
-        for worker in [w for w in workers if w.state is WorkerState.FULL and w.fits(spec.millicpus)][
-            : MOST_REASONS - 1
-        ]:
-            yield f"worker {worker.record.name} is full: {worker.no_room}"
+    others = [w for w in fitting if w.state is WorkerState.FULL] if online else workers
+    for worker in [w for w in others if not w.drains][: MOST_REASONS - 1]:
+        why = f": {worker.no_room}" if worker.state is WorkerState.FULL else ""
+        yield f"worker {worker.record.name} is {worker.state.word}{why}"
+
+
+def _named(draining: Sequence[Worker]) -> str:
+    """The first of them, and why they drain, where somebody has said that."""
+    names = []
+    for worker in draining[:MOST_REASONS]:
+        reason = worker.record.drain.reason if worker.record.drain else "it is about to end"
+        names.append(f"{worker.record.name} ({reason})" if reason else worker.record.name)
+    more = len(draining) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")

@@ -18,13 +18,22 @@ class WorkerState(IntEnum):
     ONLINE = 1
     UNREACHABLE = 2  # its lease ran out or its session is cut; it may come back
     OFFLINE = 3  # it said goodbye
-    DRAINING = 4
+    DRAINING = 4  # it is about to end, or somebody drains it: it takes nothing, and holds something yet
     REMOVED = 5  # it leaves the list when what it holds has been given up
     FULL = 6  # online, but its disks have no room: it takes nothing until they have
+    DRAINED = 7  # somebody drains it, and it holds nothing any more
 
     @property
     def word(self) -> str:
         return self.name.lower()
+
+
+class Drain(NamedTuple):
+    """Somebody's wish that a worker takes nothing more, kept until it is taken back."""
+
+    by: str  # a user's name
+    since: float  # Unix seconds
+    reason: str = ""  # for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class WorkerRecord:
     offline: bool = False
     removed: bool = False  # forgotten once it holds nothing, unless it registers again
     home: Home = UNKNOWN  # where it last said hello from
+    drain: Drain | None = None
 
 
 class Greeting(NamedTuple):
@@ -69,7 +79,7 @@ class Worker:
     __slots__ = (
         "allocated",
         "boots",
-        "draining",
+        "ending",
         "greeting",
         "held",
         "jobs",
@@ -98,7 +108,7 @@ class Worker:
         self.jobs: set[int] = set()  # of which it holds tasks
         self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
         self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
-        self.draining = False  # it said in this session that it is about to end: it gets nothing more
+        self.ending = False  # it said in this session that it is about to end: it gets nothing more
         self.reporting = False  # the rest of its report is still to be taken
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
 
@@ -124,18 +134,24 @@ class Worker:
     @property
     def state(self) -> WorkerState:
         if self.session is not None:
-            if self.draining:
-                return WorkerState.DRAINING
+            if self.drains:
+                idle = self.record.drain and not (self.held or self.ending)
+                return WorkerState.DRAINED if idle else WorkerState.DRAINING
             return WorkerState.FULL if self.no_room else WorkerState.ONLINE
         if self.record.removed:
             return WorkerState.REMOVED
         return WorkerState.OFFLINE if self.record.offline else WorkerState.UNREACHABLE
 
     @property
+    def drains(self) -> bool:
+        """Whether it takes nothing more because it is about to end, or because somebody wants that."""
+        return self.ending or self.record.drain is not None
+
+    @property
     def takes_work(self) -> bool:
         """Whether it may get anything more now. In the midst of a report it may not: it would drop a task that it has
         given back before it knows that this was taken."""
-        return self.session is not None and not (self.draining or self.no_room or self.reporting)
+        return self.session is not None and not (self.drains or self.no_room or self.reporting)
 
     @property
     def free(self) -> int:

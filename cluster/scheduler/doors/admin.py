@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cluster.rpc.convert import workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
+from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.members import MemberView, Revocation
 from cluster.scheduler.operations.tokens import TokenOperations, TokenView
 from cluster.scheduler.operations.users import UserOperations, UserView
@@ -57,6 +59,18 @@ class WorkersDoor(admin_pb2_grpc.WorkersServicer):
     ) -> admin_pb2.RemoveWorkerResponse:
         removed = await self._workers.remove(request.worker, request.revoke)
         return admin_pb2.RemoveWorkerResponse(**removed._asdict())
+
+    async def DrainWorkers(
+        self, request: admin_pb2.DrainWorkersRequest, context: Context
+    ) -> admin_pb2.DrainWorkersResponse:
+        workers = await self._workers.drain(current_caller(), request.workers, request.reason)
+        return admin_pb2.DrainWorkersResponse(workers=workers_to_proto(workers, system_clock().wall))
+
+    async def ResumeWorkers(
+        self, request: admin_pb2.ResumeWorkersRequest, context: Context
+    ) -> admin_pb2.ResumeWorkersResponse:
+        workers = await self._workers.resume(request.workers)
+        return admin_pb2.ResumeWorkersResponse(workers=workers_to_proto(workers, system_clock().wall))
 
 
 def _token(token: TokenView) -> admin_pb2.Token:

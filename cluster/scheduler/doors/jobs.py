@@ -8,7 +8,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.views import Detail
-from cluster.rpc.convert import job_to_proto, task_to_proto, worker_to_proto
+from cluster.rpc.convert import job_to_proto, task_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto
@@ -76,8 +76,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
 
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:
         workers, after = await self._workers.list(request.after, request.limit)
-        now = system_clock().wall
-        return jobs_pb2.ListWorkersResponse(workers=[worker_to_proto(worker, now) for worker in workers], next=after)
+        return jobs_pb2.ListWorkersResponse(workers=workers_to_proto(workers, system_clock().wall), next=after)
 
 
 async def _spec(message: job_pb2.JobSpec) -> JobSpec:

@@ -6,7 +6,7 @@ from heapq import nsmallest
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered
+from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered, WorkersDrained, WorkersResumed
 from cluster.domain.scheduler.view_sizes import size_of_worker
 from cluster.domain.scheduler.views import WorkerView, worker_view
 from cluster.domain.session.home import Home
@@ -15,6 +15,8 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling, Removed
 from cluster.scheduler.listing import listed
 from cluster.scheduler.message_checks import check_home, check_millicpus, check_text
+
+MAX_DRAIN_REASON = 500  # characters: an answer tells that of many workers
 
 
 class WorkerOperations:
@@ -36,6 +38,20 @@ class WorkerOperations:
         Conflict for one that is connected and is not revoked."""
         check_text("the worker", worker)
         return await self._expelling.remove_worker(worker, revoke)
+
+    async def drain(self, caller: Caller, workers: Sequence[str], reason: str = "") -> Sequence[WorkerView]:
+        """From now on these, by ids or names, get nothing more; answers how they are now. All of them, or NotFound."""
+        _check_names(workers)
+        check_text("the reason", reason, MAX_DRAIN_REASON)
+        by = caller.identity.name
+        await self._driver.ask(lambda ask: WorkersDrained(ask, tuple(workers), by, reason))
+        return await self._driver.read_after(partial(_called, workers))
+
+    async def resume(self, workers: Sequence[str]) -> Sequence[WorkerView]:
+        """From now on these take work again; otherwise as `drain`. One that nobody drains stays as it is."""
+        _check_names(workers)
+        await self._driver.ask(lambda ask: WorkersResumed(ask, tuple(workers)))
+        return await self._driver.read_after(partial(_called, workers))
 
     async def register(
         self, caller: Caller, name: str, millicpus: int, address: str, version: str, home: Home, uptime: float
@@ -59,6 +75,20 @@ class WorkerOperations:
         """The worker that calls goes offline."""
         check_text("the reason", reason)
         await self._driver.ask(lambda ask: WorkerDeregistered(ask, caller.identity.name, reason))
+
+
+def _check_names(workers: Sequence[str]) -> None:
+    """InvalidInput."""
+    if not workers:
+        raise InvalidInput("no worker is named: give at least one id or name")
+    for worker in workers:
+        check_text("the worker", worker)
+
+
+def _called(names: Sequence[str], core: SchedulerCore) -> list[WorkerView]:
+    """The workers that are meant, by their names."""
+    found = {worker.record.name: worker for name in names for worker in core.called(name)}
+    return [worker_view(core, worker) for _, worker in sorted(found.items())]
 
 
 def _after(name: str, most: int, core: SchedulerCore) -> list[WorkerView]:

@@ -17,7 +17,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
-from cluster.domain.scheduler.worker_record import WorkerRecord
+from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
 from cluster.domain.trust.identity import IdentityKind, Role
@@ -89,9 +89,12 @@ def _output(o: SmallOutput) -> Iterator[tuple[str, Row]]:
     yield sql.PUT_OUTPUT, (o.job, o.index, o.attempt, o.stdout, o.stderr)
 
 
+_NOBODY_DRAINS = Drain("", 0.0)
+
+
 def _worker(w: WorkerRecord) -> Iterator[tuple[str, Row]]:
     row = (w.id, w.name, w.millicpus, w.address, w.version, w.registered_at, w.incarnation, w.offline, w.removed)
-    yield sql.PUT_WORKER, (*row, str(w.home))
+    yield sql.PUT_WORKER, (*row, str(w.home), *(w.drain or _NOBODY_DRAINS))
 
 
 def _forgotten(f: WorkerForgotten) -> Iterator[tuple[str, Row]]:
@@ -179,8 +182,9 @@ def ok_ends_from_row(row: Row) -> OkEnds:
 
 def worker_from_row(row: Row) -> WorkerRecord:
     """One row of LOAD_WORKERS."""
-    *rest, offline, removed, home = row
-    values: list[Any] = [*rest, bool(offline), bool(removed), Home.parse(home)]
+    drain = Drain(*row[-len(_NOBODY_DRAINS) :])
+    *rest, offline, removed, home = row[: -len(drain)]
+    values: list[Any] = [*rest, bool(offline), bool(removed), Home.parse(home), drain if drain.by else None]
     return WorkerRecord(*values)
 
 

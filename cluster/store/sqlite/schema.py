@@ -167,6 +167,12 @@ MIGRATIONS = (
     DROP TABLE job_chunks;
     ALTER TABLE chunks RENAME TO job_chunks;
     """,
+    """
+    -- Who drains a worker (empty: nobody), since when, and why.
+    ALTER TABLE workers ADD COLUMN drained_by TEXT NOT NULL DEFAULT '';
+    ALTER TABLE workers ADD COLUMN drained_since REAL NOT NULL DEFAULT 0;
+    ALTER TABLE workers ADD COLUMN drain_reason TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -281,6 +287,7 @@ GET_OUTPUTS = """
 
 WORKER_COLUMNS = (
     *("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline", "removed", "home"),
+    *("drained_by", "drained_since", "drain_reason"),
 )
 PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)
 DROP_WORKER = "DELETE FROM workers WHERE id = ?"

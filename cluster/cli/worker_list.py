@@ -1,0 +1,112 @@
+"""`cluster worker list` and `cluster worker show`: which workers there are, and why one takes nothing."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+
+from cluster.cli.options import as_json, connection, quiet
+from cluster.client.types import Worker
+from cluster.domain.base.errors import NotFound
+from cluster.domain.base.printable import printable
+from cluster.domain.scheduler.worker_record import WorkerState
+
+
+@click.command("list")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
+    """List the workers: state, capacity, use."""
+    from cluster.cli.render import print_json, worker_json
+    from cluster.cli.table import print_table
+
+    workers = _all(ctx)
+    if as_json:
+        print_json([worker_json(worker) for worker in workers])
+    elif quiet:
+        print("".join(f"{worker.id}\n" for worker in workers), end="")
+    else:
+        now = time.time()
+        heads = ("WORKER", "STATE", "CPUS", "USED", "RUNNING", "ASSIGNED", "HEARD", "ADDRESS", "ID")
+        print_table(heads, [_row(worker, now) for worker in workers])
+        if sys.stderr.isatty() and any(w.state in (WorkerState.OFFLINE, WorkerState.UNREACHABLE) for w in workers):
+            print("`cluster worker remove ID` takes a machine off the list that will not come back", file=sys.stderr)
+        for worker in workers:
+            for why in _why_not(worker, now):
+                print(f"cluster: worker {worker.name} takes nothing until {printable(why)}", file=sys.stderr)
+
+
+@click.command()
+@click.argument("name", metavar="WORKER")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def show(ctx: click.Context, /, name: str, as_json: bool, quiet: bool) -> None:
+    """Tell all about a worker, by its id or name."""
+    from cluster.cli.render import ago, iso, print_json, worker_json
+    from cluster.cli.table import print_facts
+    from cluster.domain.base.quantities import format_cpus
+
+    found = [worker for worker in _all(ctx) if name in (worker.id, worker.name)]
+    if not found:
+        raise NotFound(f"there is no worker {name!r}; `cluster worker list` shows those there are")
+    worker, now = found[0], time.time()
+    if as_json:
+        print_json(worker_json(worker))
+    elif quiet:
+        print(worker.id)
+    else:
+        print_facts(
+            ("worker", f"{worker.name}  {worker.id}"),
+            ("state", worker.state.word),
+            *(("takes nothing", f"until {why}") for why in _why_not(worker, now)),
+            ("cpus", f"{format_cpus(worker.used_millicpus)} of {format_cpus(worker.millicpus)} in use"),
+            ("tasks", f"{worker.running} running, {worker.assigned} assigned"),
+            ("address", worker.address),
+            ("version", worker.version),
+            ("registered", iso(worker.registered_at)),
+            ("heard", ago(worker.last_heard_at, now)),
+        )
+
+
+def _all(ctx: click.Context) -> tuple[Worker, ...]:
+    from cluster.cli.connection import client
+
+    async def work() -> tuple[Worker, ...]:
+        async with client(ctx) as cluster:
+            return await cluster.workers()
+
+    return asyncio.run(work())
+
+
+def _row(worker: Worker, now: float) -> tuple[str, ...]:
+    from cluster.cli.render import ago
+    from cluster.domain.base.quantities import format_cpus
+
+    return (
+        worker.name,
+        worker.state.word,
+        format_cpus(worker.millicpus),
+        format_cpus(worker.used_millicpus),
+        str(worker.running),
+        str(worker.assigned),
+        ago(worker.last_heard_at, now),
+        worker.address or "-",
+        worker.id,
+    )
+
+
+def _why_not(worker: Worker, now: float) -> Iterator[str]:
+    """Until when it takes nothing, and why, for people; nothing where it takes work, and where its state says it."""
+    from cluster.cli.render import ago
+
+    if worker.no_room:
+        yield f"it has room: {worker.no_room}"
+    if drain := worker.drain:
+        why = (drain.reason, f"drained by {drain.by}", ago(drain.since, now))
+        yield f"it is resumed: {', '.join(filter(None, why))}"

@@ -1,0 +1,81 @@
+"""Somebody drains workers, for maintenance say, and lets them take work again.
+
+That is a wish, and stands in the worker's record until it is taken back, whoever restarts meanwhile. Such a worker gets
+nothing more, what has not started there is asked back, and what runs goes on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cluster.domain.base.errors import ClusterError, Conflict, NotFound
+from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.assigning import ask_back
+from cluster.domain.scheduler.events import WorkersDrained, WorkersResumed
+from cluster.domain.scheduler.state import State
+from cluster.domain.scheduler.worker_record import Drain, Worker
+
+
+def drained(state: State, event: WorkersDrained) -> None:
+    """All of them, or none if one is not known. Replies how many they are."""
+    workers = _those(state, event.workers)
+    if isinstance(workers, ClusterError):
+        state.reply(event.ask, workers)
+        return
+    for worker in workers:
+        state.amend(worker, replace(worker.record, drain=_wish(worker.record.drain, event, state.now.wall)))
+        look_at(state, worker)
+    state.reply(event.ask, len(workers))
+
+
+def resumed(state: State, event: WorkersResumed) -> None:
+    """All of them, or none if one is not known. Replies how many of them were drained."""
+    workers = _those(state, event.workers)
+    if isinstance(workers, ClusterError):
+        state.reply(event.ask, workers)
+        return
+    count = sum(worker.record.drain is not None for worker in workers)
+    for worker in workers:
+        state.amend(worker, replace(worker.record, drain=None))
+    state.reply(event.ask, count)
+
+
+def look_at(state: State, worker: Worker) -> None:
+    """It is drained, or has come back: what follows from that is due in this turn."""
+    if worker.record.drain:
+        state.timers.set(("drain", worker.id), state.now.mono)
+
+
+def due(state: State, worker: Worker) -> None:
+    """Asks back what has not started there, of each task once in a session."""
+    if worker.record.drain is None or worker.session is None:
+        return
+    for number in sorted(worker.jobs):
+        job = state.jobs[number]
+        for attempt, held in job.held_by(worker.id):
+            waiting = held.intersection(job.sets[TaskState.ASSIGNED])
+            waiting.difference_update(worker.recalled.get(number, ()))
+            if waiting:
+                ranges = tuple(waiting.ranges())
+                ask_back(state, worker, job, attempt, ranges)
+                state.room -= len(ranges)
+
+
+def _wish(before: Drain | None, event: WorkersDrained, now: float) -> Drain:
+    """Of one that is drained already, what is said anew replaces what was said."""
+    if before is None:
+        return Drain(event.by, now, event.reason)
+    return Drain(event.by, before.since, event.reason) if event.reason else before
+
+
+def _those(state: State, names: Sequence[str]) -> list[Worker] | ClusterError:
+    """The workers of these names or ids, each once; or why that cannot be."""
+    found: dict[str, Worker] = {}
+    for name in names:
+        workers = state.called(name)
+        if not workers:
+            return NotFound(f"there is no worker {name!r}; `cluster worker list` shows those there are")
+        for worker in workers:
+            if worker.record.removed:
+                return Conflict(f"worker {name} was removed: it leaves the list when nothing is held by it")
+            found[worker.id] = worker
+    return list(found.values())

@@ -1,0 +1,76 @@
+"""Machines are drained for maintenance: what runs on them goes on, and nothing new comes. Real processes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Command
+from tests.acceptance.daemons import Daemons
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def daemons(command: Command) -> Iterator[Daemons]:
+    with Daemons(command) as started:
+        started.start_scheduler()
+        yield started
+
+
+def test_a_machine_is_maintained_and_its_long_job_ends_well(daemons: Daemons, tmp_path: Path) -> None:
+    """Drained, its scheduler killed, its agent started anew: one attempt, and nothing new until it is resumed."""
+    cluster = daemons.command
+    daemons.start_worker("w1", "--cpus", "1")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    cluster.ok("job", "submit", "--", "sh", "-c", f"echo began; read go < {gate}")
+    with daemons.client() as client:
+        assert next(iter(client.logs("1", follow=True))).data == b"began\n"
+    said = cluster.ok("worker", "drain", "w1", "--reason", "new kernel").text
+    assert said == "worker w1 takes nothing more; tasks that it holds: 1\n"
+    late = cluster.ok("job", "submit", "--", "true")
+    assert "all that fit are draining: w1 (new kernel)" in late.err
+    daemons.kill("scheduler")
+    daemons.start_scheduler()
+    daemons.stop("w1")
+    daemons.start_worker("w1", "--cpus", "1")
+    (worker,) = cluster.ok("worker", "list", "--json").json
+    assert (worker["state"], worker["running"], worker["drain"]["by"]) == ("draining", 1, "admin")
+    assert worker["drain"]["reason"] == "new kernel"
+    gate.write_text("go\n")  # a FIFO: returns when the job has opened its end
+    assert cluster.ok("job", "wait", "1").text == "job 1 succeeded\n"
+    assert cluster.ok("job", "show", "1", "--json").json["task_details"][0]["attempt"] == 1
+    listed = cluster.ok("worker", "list")
+    assert listed.text.splitlines()[1].split("\t")[:2] == ["w1", "drained"]
+    assert "worker w1 takes nothing until it is resumed: new kernel, drained by admin, " in listed.err
+    shown = cluster.ok("worker", "show", "w1").text
+    assert "state         drained\ntakes nothing until it is resumed: new kernel, drained by admin, " in shown
+    assert cluster.ok("job", "show", "2", "--json").json["state"] == "ready"
+    assert cluster.ok("worker", "resume", "w1").text == "worker w1 takes work\n"
+    assert cluster.ok("job", "wait", "2").text == "job 2 succeeded\n"
+    assert cluster.ok("worker", "show", "w1", "--json").json["drain"] is None
+
+
+def test_who_names_a_worker_that_is_not_there_drains_none(daemons: Daemons) -> None:
+    cluster = daemons.command
+    daemons.start_worker("w1", "--cpus", "1")
+    for verb in ("drain", "resume"):
+        done = cluster("worker", verb, "w1", "w9")
+        assert (done.code, done.out) == (1, b"")
+        assert done.err == "cluster: there is no worker 'w9'; `cluster worker list` shows those there are\n"
+        assert cluster("worker", verb).code == 2
+    assert cluster("worker", "show", "w9").code == 1
+    (worker,) = cluster.ok("worker", "list", "--json").json
+    assert (worker["state"], worker["drain"]) == ("online", None)
+    long = cluster("worker", "drain", "w1", "--reason", "x" * 501)
+    assert (long.code, "longer than 500 characters" in long.err) == (2, True)
+    assert cluster.ok("worker", "drain", "w1", worker["id"]).text == "worker w1 takes nothing more; it holds nothing\n"
+    assert cluster.ok("worker", "show", worker["id"], "--json").json["state"] == "drained"
+    daemons.stop("w1")
+    assert (
+        cluster.ok("worker", "drain", "w1").text
+        == "worker w1 takes nothing more; it is offline, and it holds nothing\n"
+    )
+    assert cluster.ok("worker", "resume", "w1").text == "worker w1 is offline; when it is back it is not drained\n"

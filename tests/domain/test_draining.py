@@ -1,0 +1,210 @@
+"""Workers that somebody drains: they get nothing more, give back what has not started, and are taken back."""
+
+import pytest
+
+from cluster.domain.base.errors import ClusterError, Conflict, NotFound
+from cluster.domain.base.intervals import Range
+from cluster.domain.scheduler.effects import Reply, Send
+from cluster.domain.scheduler.events import (
+    SessionClosed,
+    WorkerDeregistered,
+    WorkerRegistered,
+    WorkerRemoved,
+    WorkersDrained,
+    WorkersResumed,
+)
+from cluster.domain.scheduler.views import job_view
+from cluster.domain.scheduler.worker_record import Drain, WorkerState
+from cluster.domain.session.messages import Assign, Attempts, Hello, Recall
+from tests.domain.core_bench import Bench, Effect, attempts, ok, spec
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def drain(bench: Bench, *workers: str, by: str = "ada", reason: str = "") -> list[Effect]:
+    return bench.turn(WorkersDrained(5, workers, by, reason))
+
+
+def resume(bench: Bench, *workers: str) -> list[Effect]:
+    return bench.turn(WorkersResumed(5, workers))
+
+
+def reply(effects: list[Effect]) -> int | str | ClusterError:
+    (found,) = [effect.value for effect in effects if isinstance(effect, Reply)]
+    return found
+
+
+def state(bench: Bench, worker: str = "w") -> WorkerState:
+    return bench.core.workers[worker].state
+
+
+def wish(bench: Bench, worker: str = "w") -> Drain | None:
+    """As it is on disk."""
+    return bench.workers[worker].drain
+
+
+def assigned(effects: list[Effect]) -> list[Attempts]:
+    messages = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [message.attempts for message in messages if isinstance(message, Assign)]
+
+
+def recalled(effects: list[Effect]) -> list[Attempts]:
+    messages = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [message.attempts for message in messages if isinstance(message, Recall)]
+
+
+def test_it_gets_nothing_more_until_it_is_resumed(bench: Bench) -> None:
+    bench.worker("w")
+    assert reply(drain(bench, "w", reason="new kernel")) == 1
+    assert state(bench) is WorkerState.DRAINED
+    assert wish(bench) == Drain("ada", bench.now.wall, "new kernel")
+    assert assigned(bench.submit(spec(2))) == []
+    bench.restart()
+    assert assigned(bench.hello("w")) == []  # whoever restarts meanwhile
+    bench.register("w")
+    assert assigned(bench.hello("w")) == []
+    assert state(bench) is WorkerState.DRAINED
+    effects = resume(bench, "w")
+    assert (reply(effects), assigned(effects)) == (1, [attempts(1, 1, (0, 2))])
+    assert (state(bench), wish(bench)) == (WorkerState.ONLINE, None)
+
+
+def test_what_has_not_started_comes_back_and_what_runs_goes_on(bench: Bench) -> None:
+    session = bench.worker("w", 1000)
+    bench.submit(spec(30))
+    bench.report(session, 1, ok=(ok(1, 0, 1, run=0.01),))  # from now on it gets some in advance
+    bench.report(session, 2, started=(attempts(1, 1, (1, 2)),))
+    waiting = bench.core.jobs[1].held["w", 1].copy()
+    waiting.difference_update([(1, 2)])
+    assert waiting
+    assert recalled(drain(bench, "w")) == [Attempts(1, 1, tuple(waiting.ranges()))]
+    assert state(bench) is WorkerState.DRAINING
+    assert recalled(drain(bench, "w")) == []  # once in a session
+    other = bench.worker("v", 1000)
+    bench.report(session, 0, returned=(Attempts(1, 1, tuple(waiting.ranges())),))
+    assert {holder for holder, _ in bench.core.jobs[1].held} == {"w", "v"}
+    bench.report(session, 3, ok=(ok(1, 1, 2, worker="w"),))
+    assert state(bench) is WorkerState.DRAINED
+    assert bench.state(1, 1) == "succeeded"
+    while not bench.core.jobs[1].ended_at:  # all else ends elsewhere
+        held = bench.core.jobs[1].held["v", 1]
+        bench.report(other, 0, ok=tuple(ok(1, *piece, run=0.01) for piece in held.ranges()))
+
+
+def test_what_waits_on_one_that_is_away_is_asked_for_when_it_is_back(bench: Bench) -> None:
+    session = bench.worker("w")
+    bench.submit(spec(3))
+    bench.report(session, 1, started=(attempts(1, 1, (0, 1)),))
+    bench.turn(SessionClosed(session))
+    assert reply(drain(bench, "w")) == 1
+    assert state(bench) is WorkerState.UNREACHABLE
+    hello = Hello("inc", 2000, 1, backlog=(attempts(1, 1, (1, 2)),), running=(attempts(1, 1, (0, 1)),))
+    assert recalled(bench.hello("w", hello)) == [attempts(1, 1, (1, 2))]
+    bench.restart()
+    assert recalled(bench.hello("w", hello)) == [attempts(1, 1, (1, 2))]
+    assert (state(bench), bench.state(1)) == (WorkerState.DRAINING, "running")
+
+
+def test_its_end_and_its_next_start_leave_it_drained(bench: Bench) -> None:
+    bench.worker("w")
+    drain(bench, "w")
+    bench.turn(WorkerDeregistered(4, "w"))
+    assert state(bench) is WorkerState.OFFLINE
+    bench.turn(WorkerRegistered(8, "w", "w", 4000, "h:1", "0.2"))
+    bench.hello("w")
+    assert state(bench) is WorkerState.DRAINED
+    assert assigned(bench.submit(spec())) == []
+
+
+def test_draining_it_again_changes_nothing_but_the_reason(bench: Bench) -> None:
+    bench.worker("w")
+    drain(bench, "w", reason="new kernel")
+    since = bench.now.wall
+    bench.turn(after=60.0)
+    assert reply(drain(bench, "w", by="bob")) == 1
+    assert wish(bench) == Drain("ada", since, "new kernel")
+    drain(bench, "w", by="bob", reason="new disk")
+    assert wish(bench) == Drain("bob", since, "new disk")
+
+
+def test_of_several_all_are_drained_or_none(bench: Bench) -> None:
+    bench.worker("w")
+    bench.worker("v")
+    error = reply(drain(bench, "w", "x"))
+    assert isinstance(error, NotFound)
+    assert "no worker 'x'" in str(error)
+    assert isinstance(reply(resume(bench, "w", "x")), NotFound)
+    assert (state(bench), wish(bench)) == (WorkerState.ONLINE, None)
+    assert reply(drain(bench, "w", "v", "w")) == 2
+    assert reply(resume(bench, "v")) == 1
+    assert reply(resume(bench, "w", "v")) == 1  # only one of them was drained
+    assert [state(bench, worker) for worker in ("w", "v")] == [WorkerState.ONLINE] * 2
+
+
+def test_one_that_was_removed_is_not_drained_and_one_that_is_back_is_free_of_it(bench: Bench) -> None:
+    session = bench.worker("w")
+    bench.submit(spec())
+    drain(bench, "w")
+    bench.turn(SessionClosed(session))
+    bench.turn(WorkerRemoved(5, "w"))
+    assert isinstance(reply(drain(bench, "w")), Conflict)
+    bench.register("w")
+    bench.hello("w", Hello("inc", 2000, 1, running=(attempts(1, 1, (0, 1)),)))
+    assert state(bench) is WorkerState.ONLINE
+
+
+def test_a_worker_that_ends_is_draining_and_not_drained(bench: Bench) -> None:
+    session = bench.worker("w")
+    bench.report(session, 0, draining=True)
+    assert state(bench) is WorkerState.DRAINING
+    drain(bench, "w")
+    assert state(bench) is WorkerState.DRAINING
+    resume(bench, "w")
+    assert assigned(bench.submit(spec())) == []
+
+
+def why(bench: Bench, job: int = 1) -> tuple[str, ...]:
+    return job_view(bench.core, bench.core.jobs[job]).pending_because
+
+
+def test_why_a_job_waits_for_drained_workers(bench: Bench) -> None:
+    for worker in ("w", "v"):
+        bench.worker(worker)
+    drain(bench, "w", reason="new kernel")
+    drain(bench, "v")
+    bench.submit(spec())
+    assert why(bench) == ("needs 1 cpu a task; all that fit are draining: w (new kernel), v",)
+    assert job_view(bench.core, bench.core.jobs[1]).no_worker_can
+    bench.worker("small", 500)
+    assert why(bench) == (
+        "needs 1 cpu a task; all that fit are draining: w (new kernel), v",
+        "needs 1 cpu a task; the largest worker online, small, has 0.5",
+    )
+    session = bench.worker("u")
+    bench.turn(SessionClosed(session))
+    resume(bench, "v")  # who takes it
+    bench.submit(spec(worker="u"))
+    assert why(bench, 2) == ("worker u is unreachable",)
+    drain(bench, "u")
+    assert why(bench, 2) == ("needs 1 cpu a task; all that fit are draining: u",)
+
+
+def test_many_that_drain_are_one_line(bench: Bench) -> None:
+    for number in range(8):
+        bench.worker(f"w{number}")
+    drain(bench, *(f"w{number}" for number in range(8)))
+    bench.submit(spec())
+    assert why(bench) == ("needs 1 cpu a task; all that fit are draining: w0, w1, w2, w3, w4 and 3 more",)
+
+
+def test_what_it_gives_back_may_be_assigned_to_it_again_once_it_is_resumed(bench: Bench) -> None:
+    session = bench.worker("w")
+    bench.submit(spec(2))
+    assert recalled(drain(bench, "w")) == [attempts(1, 1, (0, 2))]
+    resume(bench, "w")
+    effects = bench.report(session, 1, returned=(attempts(1, 1, (0, 2)),))
+    assert assigned(effects) == [attempts(1, 1, (0, 2))]
+    assert recalled(drain(bench, "w")) == [Attempts(1, 1, (Range(0, 2),))]
