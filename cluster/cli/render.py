@@ -230,7 +230,12 @@ def worker_json(worker: Worker) -> dict[str, Any]:
 
 def drain_json(drain: Drain) -> dict[str, Any]:
     """Who drains a worker, as JSON shows it."""
-    return {"by": drain.by, "since": iso(drain.since), "reason": drain.reason or None}
+    return {
+        "by": drain.by,
+        "since": iso(drain.since),
+        "reason": drain.reason or None,
+        "deadline": iso(drain.deadline),
+    }
 
 
 def token_json(token: Token) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from cluster.cli.options import connection
+from cluster.cli.options import DURATION, connection
 from cluster.client.types import Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.scheduler.worker_record import WorkerState
@@ -14,9 +14,14 @@ from cluster.domain.scheduler.worker_record import WorkerState
 @click.command()
 @click.argument("workers", metavar="WORKER...", nargs=-1, required=True)
 @click.option("--reason", default="", metavar="TEXT", help="Why, for those who look at the workers or wait for them.")
+@click.option(
+    "--deadline",
+    type=DURATION,
+    help="Stop what still runs there after so long; it is tried again elsewhere if its job has retries.",
+)
 @connection
 @click.pass_context
-def drain(ctx: click.Context, /, workers: tuple[str, ...], reason: str) -> None:
+def drain(ctx: click.Context, /, workers: tuple[str, ...], reason: str, deadline: float | None) -> None:
     """Let workers, by their ids or names, take nothing more, until `cluster worker resume`.
 
     What has not started there runs elsewhere, what runs goes on. A worker that holds nothing any more is listed as
@@ -25,13 +30,14 @@ def drain(ctx: click.Context, /, workers: tuple[str, ...], reason: str) -> None:
     \b
     Examples:
       cluster worker drain box1 --reason 'new kernel'
+      cluster worker drain box1 box2 --deadline 2h
       cluster worker list
     """
     from cluster.cli.connection import client
 
     async def work() -> tuple[Worker, ...]:
         async with client(ctx) as cluster:
-            return await cluster.drain_workers(workers, reason=reason)
+            return await cluster.drain_workers(workers, reason=reason, within=deadline)
 
     _tell(asyncio.run(work()))
 

@@ -108,5 +108,13 @@ def _why_not(worker: Worker, now: float) -> Iterator[str]:
     if worker.no_room:
         yield f"it has room: {worker.no_room}"
     if drain := worker.drain:
-        why = (drain.reason, f"drained by {drain.by}", ago(drain.since, now))
+        why = [drain.reason, f"drained by {drain.by}", ago(drain.since, now)]
+        if drain.deadline and worker.running + worker.assigned:
+            why.append(f"what runs is stopped {_when(drain.deadline, now)}")
         yield f"it is resumed: {', '.join(filter(None, why))}"
+
+
+def _when(at: float, now: float) -> str:
+    from cluster.domain.base.quantities import format_duration
+
+    return f"in {format_duration(at - now)}" if at > now else "now"

@@ -221,10 +221,13 @@ class AsyncClient:
         Conflict for one that is connected and is not revoked."""
         return await self._backend().remove_worker(worker, revoke)
 
-    async def drain_workers(self, workers: Sequence[str], *, reason: str = "") -> tuple[Worker, ...]:
+    async def drain_workers(
+        self, workers: Sequence[str], *, reason: str = "", within: float | None = None
+    ) -> tuple[Worker, ...]:
         """From now on these workers, by ids or names, get nothing more, until they are resumed: what has not started
-        there comes back, what runs goes on. Answers how they are now. NotFound: then nothing has changed."""
-        return await self._backend().drain_workers(_names(workers), reason)
+        there comes back. What runs goes on; what still runs after `within` seconds is stopped, and tried again
+        elsewhere if its job may be. Answers how they are now. NotFound: then nothing has changed."""
+        return await self._backend().drain_workers(_names(workers), reason, within)
 
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
         """From now on these workers, by ids or names, take work again. Answers how they are now. NotFound: then nothing

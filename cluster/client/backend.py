@@ -72,8 +72,9 @@ class Backend(Protocol):
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
         """Takes it off the list; with `revoke` no certificate of it is let in."""
 
-    async def drain_workers(self, workers: Sequence[str], reason: str) -> tuple[Worker, ...]:
-        """They get nothing more, until they are resumed. Answers how they are now."""
+    async def drain_workers(self, workers: Sequence[str], reason: str, within: float | None) -> tuple[Worker, ...]:
+        """They get nothing more, until they are resumed; what still runs after `within` seconds is stopped. Answers how
+        they are now."""
 
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
         """They take work again. Answers how they are now."""

@@ -101,7 +101,7 @@ def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
 
 
 def _drain_of(message: jobs_pb2.Drain) -> Drain:
-    return Drain(message.by, message.since, message.reason)
+    return Drain(message.by, message.since, message.reason, message.deadline)
 
 
 def token_of(message: "admin_pb2.Token") -> Token:

@@ -150,12 +150,12 @@ class SchedulerBackend:
             )
         return RemovedWorker(answer.id, answer.name, answer.held, tuple(answer.tokens))
 
-    async def drain_workers(self, workers: Sequence[str], reason: str) -> tuple[Worker, ...]:
+    async def drain_workers(self, workers: Sequence[str], reason: str, within: float | None) -> tuple[Worker, ...]:
         from cluster.v1 import admin_pb2
 
         with calling(self.address):
             answer = await self._admins("Workers").DrainWorkers(
-                admin_pb2.DrainWorkersRequest(workers=workers, reason=reason)
+                admin_pb2.DrainWorkersRequest(workers=workers, reason=reason, within=within)
             )
         return tuple(map(worker_of, answer.workers))
 

@@ -114,10 +114,13 @@ class Client:
         Conflict for one that is connected and is not revoked."""
         return self._do(self._inner.remove_worker(worker, revoke=revoke))
 
-    def drain_workers(self, workers: Sequence[str], *, reason: str = "") -> tuple[Worker, ...]:
+    def drain_workers(
+        self, workers: Sequence[str], *, reason: str = "", within: float | None = None
+    ) -> tuple[Worker, ...]:
         """From now on these workers, by ids or names, get nothing more, until they are resumed: what has not started
-        there comes back, what runs goes on. Answers how they are now. NotFound: then nothing has changed."""
-        return self._do(self._inner.drain_workers(workers, reason=reason))
+        there comes back. What runs goes on; what still runs after `within` seconds is stopped, and tried again
+        elsewhere if its job may be. Answers how they are now. NotFound: then nothing has changed."""
+        return self._do(self._inner.drain_workers(workers, reason=reason, within=within))
 
     def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
         """From now on these workers, by ids or names, take work again. Answers how they are now. NotFound: then nothing

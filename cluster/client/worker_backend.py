@@ -122,7 +122,7 @@ class WorkerBackend:
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
         self._refuse()
 
-    async def drain_workers(self, workers: Sequence[str], reason: str) -> tuple[Worker, ...]:
+    async def drain_workers(self, workers: Sequence[str], reason: str, within: float | None) -> tuple[Worker, ...]:
         self._refuse()
 
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:

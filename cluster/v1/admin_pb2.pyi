@@ -186,12 +186,14 @@ class RemoveWorkerResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., held: _Optional[int] = ..., tokens: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DrainWorkersRequest(_message.Message):
-    __slots__ = ("workers", "reason")
+    __slots__ = ("workers", "reason", "within")
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_FIELD_NUMBER: _ClassVar[int]
     workers: _containers.RepeatedScalarFieldContainer[str]
     reason: str
-    def __init__(self, workers: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    within: float
+    def __init__(self, workers: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., within: _Optional[float] = ...) -> None: ...
 
 class DrainWorkersResponse(_message.Message):
     __slots__ = ("workers",)

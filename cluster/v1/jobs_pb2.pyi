@@ -202,14 +202,16 @@ class WorkerInfo(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
 
 class Drain(_message.Message):
-    __slots__ = ("by", "since", "reason")
+    __slots__ = ("by", "since", "reason", "deadline")
     BY_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
     by: str
     since: float
     reason: str
-    def __init__(self, by: _Optional[str] = ..., since: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+    deadline: float
+    def __init__(self, by: _Optional[str] = ..., since: _Optional[float] = ..., reason: _Optional[str] = ..., deadline: _Optional[float] = ...) -> None: ...
 
 class ListWorkersRequest(_message.Message):
     __slots__ = ("limit", "after")

@@ -74,3 +74,29 @@ def test_who_names_a_worker_that_is_not_there_drains_none(daemons: Daemons) -> N
         == "worker w1 takes nothing more; it is offline, and it holds nothing\n"
     )
     assert cluster.ok("worker", "resume", "w1").text == "worker w1 is offline; when it is back it is not drained\n"
+
+
+def test_what_runs_at_the_deadline_is_stopped_and_runs_elsewhere(daemons: Daemons) -> None:
+    cluster = daemons.command
+    daemons.start_worker("w1", "--cpus", "2")
+    lines = "echo $CLUSTER_ATTEMPT; case $CLUSTER_ATTEMPT in *#1) exec sleep 1000; esac"
+    for options in (["--retries", "1"], []):
+        cluster.ok("job", "submit", *options, "--", "sh", "-c", lines)
+    with daemons.client() as client:
+        for job in ("1", "2"):
+            assert next(iter(client.logs(job, follow=True))).data == f"{job}#1\n".encode()
+    nothing = cluster("worker", "drain", "w1", "--deadline", "0")
+    assert (nothing.code, nothing.out) == (2, b"")
+    assert "a deadline of 0 s" in nothing.err
+    assert cluster("worker", "drain", "w1", "--deadline", "soon").code == 2
+    daemons.start_worker("w2", "--cpus", "2")
+    cluster.ok("worker", "drain", "w1", "--deadline", "2s")
+    drain = cluster.ok("worker", "show", "w1", "--json").json["drain"]
+    assert drain["deadline"] > drain["since"]
+    assert cluster.ok("job", "wait", "1").text == "job 1 succeeded\n"
+    assert cluster.ok("job", "logs", "1").text == "1#1\n1#2\n"
+    alone = cluster("job", "wait", "2")
+    assert (alone.code, alone.text) == (143, "job 2 failed (stopped)\n")
+    (task,) = cluster.ok("job", "show", "2", "--json").json["task_details"]
+    assert task["detail"] == "its worker was drained, and the deadline of that is over"
+    assert cluster.ok("worker", "show", "w1", "--json").json["state"] == "drained"

@@ -115,7 +115,7 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         WorkerRecord("w2", "b", 1, "", "", 1.0, "", True),
         WorkerRecord("w3", "c", 1, "", "", 1.0, "", False, True, Home("m", "b", "d")),
         WorkerRecord("w4", "d", 1, "", "", 1.0, drain=Drain("ada", 7.0, "new kernel")),
-        WorkerRecord("w5", "e", 1, "", "", 1.0, drain=Drain("ada", 7.0)),
+        WorkerRecord("w5", "e", 1, "", "", 1.0, drain=Drain("ada", 7.0, deadline=9.0)),
     ]
     store.commit([job(1), state, lines, progress(2), *workers])
     store.close()

@@ -4,8 +4,11 @@ import pytest
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.records import TaskEnd
+from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Reply, Send
 from cluster.domain.scheduler.events import (
+    CancelRequested,
     SessionClosed,
     WorkerDeregistered,
     WorkerRegistered,
@@ -15,7 +18,7 @@ from cluster.domain.scheduler.events import (
 )
 from cluster.domain.scheduler.views import job_view
 from cluster.domain.scheduler.worker_record import Drain, WorkerState
-from cluster.domain.session.messages import Assign, Attempts, Hello, Recall
+from cluster.domain.session.messages import Assign, Attempts, Hello, Recall, Stop
 from tests.domain.core_bench import Bench, Effect, attempts, ok, spec
 
 
@@ -24,8 +27,8 @@ def bench() -> Bench:
     return Bench()
 
 
-def drain(bench: Bench, *workers: str, by: str = "ada", reason: str = "") -> list[Effect]:
-    return bench.turn(WorkersDrained(5, workers, by, reason))
+def drain(bench: Bench, *workers: str, by: str = "ada", reason: str = "", within: float | None = None) -> list[Effect]:
+    return bench.turn(WorkersDrained(5, workers, by, reason, within))
 
 
 def resume(bench: Bench, *workers: str) -> list[Effect]:
@@ -208,3 +211,108 @@ def test_what_it_gives_back_may_be_assigned_to_it_again_once_it_is_resumed(bench
     effects = bench.report(session, 1, returned=(attempts(1, 1, (0, 2)),))
     assert assigned(effects) == [attempts(1, 1, (0, 2))]
     assert recalled(drain(bench, "w")) == [Attempts(1, 1, (Range(0, 2),))]
+
+
+def stops(effects: list[Effect]) -> list[Stop]:
+    messages = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [message for message in messages if isinstance(message, Stop)]
+
+
+def was_stopped(index: int, attempt: int = 1) -> TaskEnd:
+    """As its worker tells it, which knows no more."""
+    return TaskEnd(1, index, attempt, "cancelled", exit_code=143, signal="SIGTERM")
+
+
+def running(bench: Bench, session: int, tasks: int = 2, **fields: object) -> None:
+    bench.submit(spec(tasks, **fields))
+    bench.report(session, 1, started=(attempts(1, 1, (0, tasks)),))
+
+
+def ends(effects: list[Effect]) -> list[tuple[int, str, str]]:
+    return [(e.index, e.reason, e.detail) for e in effects if isinstance(e, TaskEnd)]
+
+
+OVER = "its worker was drained, and the deadline of that is over"
+
+
+def test_what_still_runs_at_the_deadline_is_stopped_and_tried_again_elsewhere(bench: Bench) -> None:
+    session = bench.worker("w")
+    running(bench, session, retries=1, grace=7.0)
+    drain(bench, "w", within=10.0)
+    assert wish(bench) == Drain("ada", bench.now.wall, "", bench.now.wall + 10.0)
+    bench.worker("v")
+    assert stops(bench.turn(after=9.9)) == []
+    assert stops(bench.turn(after=0.2)) == [Stop(attempts(1, 1, (0, 2)), 7.0)]
+    effects = bench.report(session, 2, ended=(was_stopped(0), was_stopped(1)))
+    assert ends(effects) == [(0, "stopped", OVER), (1, "stopped", OVER)]
+    assert state(bench) is WorkerState.DRAINED
+    bench.turn(after=2.0)
+    assert dict(bench.core.jobs[1].held.keys()) == {"v": 2}
+
+
+def test_it_uses_up_no_last_retry_but_starts_nothing_twice_that_has_none(bench: Bench) -> None:
+    session = bench.worker("w")
+    bench.submit(spec(retries=1))
+    bench.report(session, 1, ended=(TaskEnd(1, 0, 1, "exit:3", exit_code=3),))
+    bench.turn(after=2.0)
+    bench.submit(spec())
+    drain(bench, "w", within=10.0)
+    bench.turn(after=10.0)
+    bench.report(session, 2, ended=(was_stopped(0, attempt=2), TaskEnd(2, 0, 1, "cancelled", exit_code=143)))
+    assert (bench.state(1), bench.state(2)) == ("backoff", "failed")
+    assert bench.core.jobs[2].reason == "stopped"
+
+
+def test_one_that_ends_by_itself_in_that_moment_keeps_its_end(bench: Bench) -> None:
+    session = bench.worker("w")
+    running(bench, session, retries=0)
+    drain(bench, "w", within=10.0)
+    bench.turn(after=10.0)
+    effects = bench.report(session, 2, ok=(ok(1, 0, 1),), ended=(TaskEnd(1, 1, 1, "exit:3", exit_code=3),))
+    assert ends(effects) == [(1, "exit:3", "")]
+    assert [bench.core.jobs[1].reason, bench.state(1), bench.state(1, 1)] == ["exit:3", "succeeded", "failed"]
+
+
+def test_one_that_a_user_has_cancelled_is_cancelled(bench: Bench) -> None:
+    session = bench.worker("w")
+    running(bench, session, retries=3)
+    drain(bench, "w", within=10.0)
+    bench.turn(CancelRequested(6, (Target(1),), "bob"))
+    assert stops(bench.turn(after=10.0)) == []
+    bench.report(session, 2, ended=(was_stopped(0), was_stopped(1)))
+    assert [bench.state(1, index) for index in (0, 1)] == ["cancelled", "cancelled"]
+
+
+def test_who_is_away_at_the_deadline_is_told_when_it_is_back(bench: Bench) -> None:
+    session = bench.worker("w")
+    running(bench, session, retries=1, lost_after=3600.0)
+    drain(bench, "w", within=10.0)
+    bench.turn(SessionClosed(session))
+    assert stops(bench.turn(after=70.0)) == []
+    hello = Hello("inc", 2000, 1, running=(attempts(1, 1, (0, 2)),))
+    assert stops(bench.hello("w", hello)) == [Stop(attempts(1, 1, (0, 2)), 10.0)]
+    bench.restart()  # who had said it, and may not have been heard
+    assert stops(bench.hello("w", hello)) == [Stop(attempts(1, 1, (0, 2)), 10.0)]
+    resume(bench, "w")  # too late for these
+    effects = bench.report(bench.core.workers["w"].session or 0, 2, ended=(was_stopped(0), was_stopped(1)))
+    assert ends(effects) == [(0, "stopped", OVER), (1, "stopped", OVER)]
+
+
+def test_a_restart_in_the_meantime_does_not_move_the_deadline(bench: Bench) -> None:
+    session = bench.worker("w")
+    running(bench, session)
+    drain(bench, "w", within=10.0)
+    bench.restart(after=6.0)
+    bench.hello("w", Hello("inc", 2000, 1, running=(attempts(1, 1, (0, 2)),)))
+    assert stops(bench.turn(after=3.0)) == []
+    assert stops(bench.turn(after=1.0)) == [Stop(attempts(1, 1, (0, 2)), 10.0)]
+
+
+def test_who_is_resumed_in_time_stops_nothing(bench: Bench) -> None:
+    session = bench.worker("w")
+    running(bench, session)
+    drain(bench, "w", within=10.0)
+    drain(bench, "w", within=12.0)  # what is said anew counts
+    assert stops(bench.turn(after=11.0)) == []
+    resume(bench, "w")
+    assert stops(bench.turn(after=3600.0)) == []

@@ -177,8 +177,11 @@ class BadLuck:
         self.scheduler.ask(lambda ask: WorkerRemoved(ask, machine.id, expelled=force), lambda _: None)
 
     def worker_is_drained(self, machine: Machine) -> None:
-        """For a while, and perhaps once more meanwhile."""
-        self.world.tell("admin", f"drains {machine.id}")
+        """For a while, and perhaps once more meanwhile; perhaps with a deadline."""
+        within = self.world.random.choice((None, None, 0.5, 5.0, 30.0))
+        self.world.tell("admin", f"drains {machine.id}" + (f", within {within} s" if within else ""))
+        if within:
+            self.truth.deadlines.add(machine.id)
         self._was_drained[machine.id] = None
         wishes = self._freed.get(machine.id, 0)
 
@@ -187,7 +190,7 @@ class BadLuck:
                 self.world.tell("admin", f"hears that {machine.id} is drained")
                 self.truth.drained.add(machine.id)
 
-        self.scheduler.ask(lambda ask: WorkersDrained(ask, (machine.id,), "admin"), told)
+        self.scheduler.ask(lambda ask: WorkersDrained(ask, (machine.id,), "admin", within=within), told)
         self._mend_later(lambda: self._resume(machine.id))
 
     def _resume(self, worker: str) -> None:

@@ -482,11 +482,16 @@ def what_waits_on_a_drained_worker_stays_there_when_it_is_back(patch: Patch) -> 
     patch.setattr(Sessions, "opened", is_not_looked_at)
 
 
+def the_deadline_of_a_drain_is_over_and_nobody_is_told(patch: Patch) -> None:
+    patch.setattr(draining, "_stop", lambda state, worker: None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "break_it",
     [
         who_is_drained_gets_work,
+        the_deadline_of_a_drain_is_over_and_nobody_is_told,
         a_drain_is_not_saved,
         who_registers_again_is_not_drained_any_more,
         what_waits_on_a_drained_worker_stays_there_when_it_is_back,

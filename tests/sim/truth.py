@@ -45,6 +45,8 @@ class Truth:
     greeted: dict[str, float] = field(default_factory=dict)  # machine: when it sent the last hello that arrived
     assigned: dict[AttemptKey, tuple[str, float]] = field(default_factory=dict)  # machine, and its `greeted` then
     drained: set[str] = field(default_factory=set)  # workers of which somebody was told so
+    deadlines: set[str] = field(default_factory=set)  # workers that were ever drained until a deadline
+    put_off: dict[tuple[int, int], int] = field(default_factory=dict)  # task: how often such a deadline stopped it
     leashed: int = 0  # attempts that died of their leash
     lost: int = 0  # ends of which nobody knows
     given_up: set[AttemptKey] = field(default_factory=set)  # and whose they are
@@ -71,7 +73,8 @@ class Truth:
         other = self._active.get(key[:2])
         assert other is None, f"{key} starts on {machine} while {other and other.key} runs on {other and other.machine}"
         spec = self.specs[key.job]
-        assert key.attempt <= spec.retries + 1, f"{key}: job {key.job} allows {spec.retries} retries"
+        allowed = spec.retries and spec.retries + self.put_off.get(key[:2], 0)
+        assert key.attempt <= allowed + 1, f"{key}: job {key.job} allows {spec.retries} retries, {allowed} with drains"
         assert not spec.worker or spec.worker == worker, f"{key} starts on {machine}, it is for {spec.worker}"
         run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, now)
         self._used[machine] = self._used.get(machine, 0) + run.millicpus
@@ -138,6 +141,11 @@ class Truth:
         elif end.reason == "stopped":
             # A cancel stops what runs before it is on disk, and a crash may forget the wish.
             wished = run.machine in self.stopping or end.index in self.cancelled.get(end.job, ())
+            # A scheduler that dies after it has told so forgets why, if the worker is resumed before it tells the end.
+            wished = wished or end.worker_id in self.deadlines
+            if "deadline" in end.detail:
+                assert end.worker_id in self.deadlines, f"{key}: {end.detail}, nobody wanted that"
+                self.put_off[key[:2]] = self.put_off.get(key[:2], 0) + 1
             assert wished, f"{key}: {end.detail}, nobody did that on {run.machine}"
         elif end.reason == "timeout:run":
             allowed = self.specs[end.job].timeout

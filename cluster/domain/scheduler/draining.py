@@ -1,18 +1,23 @@
 """Somebody drains workers, for maintenance say, and lets them take work again.
 
 That is a wish, and stands in the worker's record until it is taken back, whoever restarts meanwhile. Such a worker gets
-nothing more, what has not started there is asked back, and what runs goes on.
+nothing more, what has not started there is asked back, and what runs goes on: for good, or until a deadline, when it is
+told to stop.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound
+from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.assigning import ask_back
 from cluster.domain.scheduler.events import WorkersDrained, WorkersResumed
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Drain, Worker
+from cluster.domain.session.messages import Attempts, Stop
+
+AT_ONCE = 1e-3  # seconds to a deadline that are none: two clocks, as floats, do not agree to the last digit
 
 
 def drained(state: State, event: WorkersDrained) -> None:
@@ -46,9 +51,21 @@ def look_at(state: State, worker: Worker) -> None:
 
 
 def due(state: State, worker: Worker) -> None:
-    """Asks back what has not started there, of each task once in a session."""
-    if worker.record.drain is None or worker.session is None:
+    """Does what is due of that: now, and at its deadline again."""
+    drain = worker.record.drain
+    if drain is None:
         return
+    left = drain.deadline - state.now.wall
+    if drain.deadline and left > AT_ONCE:
+        state.timers.set(("drain", worker.id), state.now.mono + left)
+    if worker.session is not None:
+        _ask_back(state, worker)
+        if drain.deadline and left <= AT_ONCE:
+            _stop(state, worker)
+
+
+def _ask_back(state: State, worker: Worker) -> None:
+    """All that has not started there, each task once in a session."""
     for number in sorted(worker.jobs):
         job = state.jobs[number]
         for attempt, held in job.held_by(worker.id):
@@ -60,11 +77,28 @@ def due(state: State, worker: Worker) -> None:
                 state.room -= len(ranges)
 
 
+def _stop(state: State, worker: Worker) -> None:
+    """All that it holds, but for what a user has cancelled, and so in another way."""
+    for number in sorted(worker.jobs):
+        job = state.jobs[number]
+        for attempt, held in job.held_by(worker.id):
+            tasks = held.copy()
+            tasks.difference_update(job.cancelling)
+            if tasks:
+                ranges = tuple(tasks.ranges())
+                worker.stopped.setdefault(number, IntervalSet()).update(ranges)
+                state.send(worker, Stop(Attempts(number, attempt, ranges), job.record.spec.grace))
+                state.room -= len(ranges)
+
+
 def _wish(before: Drain | None, event: WorkersDrained, now: float) -> Drain:
     """Of one that is drained already, what is said anew replaces what was said."""
+    deadline = 0.0 if event.within is None else now + event.within
     if before is None:
-        return Drain(event.by, now, event.reason)
-    return Drain(event.by, before.since, event.reason) if event.reason else before
+        return Drain(event.by, now, event.reason, deadline)
+    if not (event.reason or deadline):
+        return before
+    return Drain(event.by, before.since, event.reason or before.reason, deadline or before.deadline)
 
 
 def _those(state: State, names: Sequence[str]) -> list[Worker] | ClusterError:

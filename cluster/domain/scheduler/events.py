@@ -73,6 +73,7 @@ class WorkersDrained:
     workers: tuple[str, ...]
     by: str
     reason: str = ""
+    within: float | None = None  # seconds from now, after which what still runs there is stopped; None: never
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,16 @@ def _is_asked_for_all_if_drained(core: SchedulerCore, worker: Worker) -> None:
         return
     if next_deadline is not None and next_deadline <= core.now.mono:
         return  # the next turn goes on
+    deadline = worker.record.drain.deadline
     for number in worker.jobs:
         job, asked = core.jobs[number], worker.recalled.get(number, IntervalSet())
+        stopped = worker.stopped.get(number, IntervalSet()).copy()
+        stopped.update(job.cancelling)
         for _, held in job.held_by(worker.id):
             waiting = held.intersection(job.sets[TaskState.ASSIGNED])
             assert _within(waiting, asked), f"worker {worker.id}: drained, and job {number} waits there"
+            in_time = not deadline or core.now.wall < deadline + 0.01
+            assert in_time or _within(held, stopped), f"worker {worker.id}: drained, and job {number} runs on"
 
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:

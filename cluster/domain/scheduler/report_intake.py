@@ -94,10 +94,13 @@ class Reports:
         job = self._state.jobs.get(end.job)
         if job is None:
             return False
+        drained = end.index in worker.stopped.get(end.job, ())
         if end.state is TaskState.CANCELLED and end.index not in job.cancelling:
-            # No user cancelled this task, and it did not fail by itself: its worker was told to end its jobs.
-            end = replace(end, reason=endings.STOPPED, detail="its worker was stopped")
-        event = _event_of(job, end)
+            # No user cancelled this task, and it did not fail by itself: its worker was drained, or told to end its
+            # jobs.
+            why = "its worker was drained, and the deadline of that is over" if drained else "its worker was stopped"
+            end = replace(end, reason=endings.STOPPED, detail=why)
+        event = _event_of(job, end, drained=drained and end.reason == endings.STOPPED)
         if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
         code = end.exit_code or endings.exit_code(end.reason)  # a worker that says none is of another version, or lies
@@ -120,10 +123,12 @@ def pause_after(attempt: int) -> float:
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 10))
 
 
-def _event_of(job: Job, end: TaskEnd) -> TaskEvent:
+def _event_of(job: Job, end: TaskEnd, *, drained: bool) -> TaskEvent:
+    """Of a job that may be tried again, no maintenance uses up the last retry."""
     if end.state is TaskState.CANCELLED:
         return TaskEvent.CANCELLED
-    if end.attempt <= job.record.spec.retries and end.index not in job.cancelling:
+    retries = job.record.spec.retries
+    if (end.attempt <= retries or (drained and retries)) and end.index not in job.cancelling:
         return TaskEvent.RETRIED
     return TaskEvent.FAILED
 

@@ -139,8 +139,9 @@ class State:
         moved = job.release(worker.id, attempt, tasks, event)
         if moved:
             self.allocate(worker, job, -len(moved))
-            if asked := worker.recalled.get(job.number):
-                asked.difference_update(moved)
+            for asked in (worker.recalled, worker.stopped):
+                if some := asked.get(job.number):
+                    some.difference_update(moved)
             if not job.is_held_by(worker.id):
                 worker.forget(job.number)
                 if there := self.in_advance.get(job.number):

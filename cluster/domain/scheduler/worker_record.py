@@ -34,6 +34,7 @@ class Drain(NamedTuple):
     by: str  # a user's name
     since: float  # Unix seconds
     reason: str = ""  # for people
+    deadline: float = 0.0  # Unix seconds, from when on what still runs there is stopped; 0: never
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Worker:
         "rival",
         "session",
         "specs",
+        "stopped",
         "word_at",
     )
 
@@ -111,6 +113,7 @@ class Worker:
         self.ending = False  # it said in this session that it is about to end: it gets nothing more
         self.reporting = False  # the rest of its report is still to be taken
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
+        self.stopped: dict[int, IntervalSet] = {}  # job: tasks that were told to stop, as its drain's deadline is over
 
     def hear(self, now: float) -> None:
         """It has said something."""
@@ -162,6 +165,7 @@ class Worker:
         """It holds nothing of the job any more. (Its spec it may still know.)"""
         self.jobs.discard(job)
         self.recalled.pop(job, None)
+        self.stopped.pop(job, None)
 
     def is_called(self, name: str) -> bool:
         """Whether people mean this worker by `name`: its UUID or its name."""

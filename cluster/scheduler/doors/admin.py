@@ -63,7 +63,8 @@ class WorkersDoor(admin_pb2_grpc.WorkersServicer):
     async def DrainWorkers(
         self, request: admin_pb2.DrainWorkersRequest, context: Context
     ) -> admin_pb2.DrainWorkersResponse:
-        workers = await self._workers.drain(current_caller(), request.workers, request.reason)
+        within = request.within if request.HasField("within") else None
+        workers = await self._workers.drain(current_caller(), request.workers, request.reason, within)
         return admin_pb2.DrainWorkersResponse(workers=workers_to_proto(workers, system_clock().wall))
 
     async def ResumeWorkers(

@@ -14,7 +14,7 @@ from cluster.domain.trust.identity import Caller, check_name, is_uuid
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling, Removed
 from cluster.scheduler.listing import listed
-from cluster.scheduler.message_checks import check_home, check_millicpus, check_text
+from cluster.scheduler.message_checks import check_home, check_millicpus, check_seconds, check_text
 
 MAX_DRAIN_REASON = 500  # characters: an answer tells that of many workers
 
@@ -39,12 +39,19 @@ class WorkerOperations:
         check_text("the worker", worker)
         return await self._expelling.remove_worker(worker, revoke)
 
-    async def drain(self, caller: Caller, workers: Sequence[str], reason: str = "") -> Sequence[WorkerView]:
-        """From now on these, by ids or names, get nothing more; answers how they are now. All of them, or NotFound."""
+    async def drain(
+        self, caller: Caller, workers: Sequence[str], reason: str = "", within: float | None = None
+    ) -> Sequence[WorkerView]:
+        """From now on these, by ids or names, get nothing more; answers how they are now. All of them, or NotFound.
+        What still runs there after `within` seconds is stopped; None: it goes on."""
         _check_names(workers)
         check_text("the reason", reason, MAX_DRAIN_REASON)
+        if within is not None:
+            check_seconds("a deadline of", within)
+            if not within:
+                raise InvalidInput("a deadline of 0 s: say how long what runs may go on; `cluster job cancel` ends it")
         by = caller.identity.name
-        await self._driver.ask(lambda ask: WorkersDrained(ask, tuple(workers), by, reason))
+        await self._driver.ask(lambda ask: WorkersDrained(ask, tuple(workers), by, reason, within))
         return await self._driver.read_after(partial(_called, workers))
 
     async def resume(self, workers: Sequence[str]) -> Sequence[WorkerView]:

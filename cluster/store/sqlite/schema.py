@@ -173,6 +173,10 @@ MIGRATIONS = (
     ALTER TABLE workers ADD COLUMN drained_since REAL NOT NULL DEFAULT 0;
     ALTER TABLE workers ADD COLUMN drain_reason TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- And when what still runs there is stopped; 0: never.
+    ALTER TABLE workers ADD COLUMN drain_deadline REAL NOT NULL DEFAULT 0;
+    """,
 )
 
 
@@ -287,7 +291,7 @@ GET_OUTPUTS = """
 
 WORKER_COLUMNS = (
     *("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline", "removed", "home"),
-    *("drained_by", "drained_since", "drain_reason"),
+    *("drained_by", "drained_since", "drain_reason", "drain_deadline"),
 )
 PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)
 DROP_WORKER = "DELETE FROM workers WHERE id = ?"
