@@ -23,6 +23,8 @@ def why_job(job: Job) -> list[str]:
     lines += _why_it_waits(job)
     if job.cancelled_by:
         lines.append(_cancelled(job))
+    elif job.cancel_reason:
+        lines.append(job.cancel_reason)
     return lines
 
 
@@ -60,6 +62,7 @@ def _what_happened(job: Job, task: Task) -> str:
 ENDS: Mapping[str, Callable[[Job, Task], str]] = {
     endings.OK: lambda job, task: "it left with exit code 0",
     endings.CANCELLED: lambda job, task: _cancelled(job) + _killed(job, task),
+    endings.DEPENDENCY: lambda job, task: f"it never ran: {job.cancel_reason or 'what it waited for did not happen'}",
     endings.STOPPED: lambda job, task: f"its worker was told to end its jobs{_killed(job, task)}",
     endings.TIMEOUT: lambda job, task: (
         f"it ran longer than --timeout {format_duration(job.spec.timeout)}, and was stopped{_killed(job, task)}"

@@ -138,7 +138,7 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
         ("exit code", job.exit_code if job.state.ended else ""),
         *(("exception", task.exception.in_words) for task in tasks if task.exception),
         *(("waits", why) for why in job.pending_because),
-        ("cancelled by", job.cancelled_by + (f": {job.cancel_reason}" if job.cancel_reason else "")),
+        _cancelled(job),
         ("tasks", _tasks_of(job) if job.is_array else ""),
         *options_shown(job.spec),
         ("submitted", iso(job.submitted_at)),
@@ -166,6 +166,12 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
     heads = ("TASK", "STATE", "REASON", "ATTEMPT", "WORKER", "TOOK", "CPU", "MEMORY")
     print()
     print_table(heads if lines[0] is None else (*heads, "LINE"), rows)
+
+
+def _cancelled(job: Job) -> tuple[str, str]:
+    """By whom and why; what waited in vain was cancelled by nobody."""
+    words = ": ".join(filter(None, (job.cancelled_by, job.cancel_reason)))
+    return ("cancelled by" if job.cancelled_by else "cancelled", words)
 
 
 def _tasks_of(job: Job) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeVar
 
 import click
@@ -48,6 +49,9 @@ def _click_option(option: Option) -> Callable[[F], F]:
         how["multiple"] = True
     elif option.kind is LINES:
         how["type"] = click.Path()  # which shells complete
+    elif option.kind.adds_up:
+        how["type"], how["multiple"] = Parsed(option.name, option.kind.parse), True
+        how["callback"] = lambda _, __, several: tuple(chain.from_iterable(several))
     else:
         how["type"] = Parsed(option.name, option.kind.parse)
         how["default"] = option.kind.typed(option.default) or None

@@ -69,6 +69,8 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
 def _value(message: job_pb2.JobSpec, field: str, default: Any) -> Any:
     if field in _WITH_PRESENCE:
         return getattr(message, field) if message.HasField(field) else default
+    if isinstance(default, tuple):
+        return tuple(getattr(message, field))
     return getattr(message, field) or default
 
 

@@ -25,6 +25,7 @@ from cluster.rpc.local import LocalServer
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.scheduler.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
 from cluster.scheduler.admission import Admission
+from cluster.scheduler.dependencies import recover
 from cluster.scheduler.doors.services import SERVICES, doors
 from cluster.scheduler.doors.workers import join
 from cluster.scheduler.driver import Driver, system_clock
@@ -58,7 +59,7 @@ class SchedulerService:
         self, authority: Authority, credentials: Credentials, store: Store, directory: Path, lease: float = LEASE
     ) -> None:
         """`directory` holds the CA, and all but the store. Loads all there is. StoreFailed when that cannot be read."""
-        loaded = store.load()
+        loaded = recover(store)
         core = SchedulerCore(loaded.epoch, lease)
         core.restore(loaded, system_clock())
         self.driver = Driver(core, store)

@@ -158,7 +158,8 @@ def _task(
     if end:
         return replace(task, reason=end.reason, exit_code=end.exit_code, started_at=end.started_at)
     if shown.state is TaskState.CANCELLED:  # before it ever ran
-        return replace(task, reason=endings.CANCELLED, exit_code=endings.CANCELLED_EXIT)
+        reason = endings.CANCELLED if job.cancelled_by else endings.DEPENDENCY
+        return replace(task, reason=reason, exit_code=endings.exit_code(reason))
     if shown.state is TaskState.RUNNING and not job.record.spec.is_array:
         return replace(task, started_at=job.started_at)
     return task

@@ -11,6 +11,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from typing import Any
 
 from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
@@ -95,9 +96,8 @@ def unpack_env(text: str) -> Env:
 def unpack_spec(text: str | bytes, env: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
     """A field that the text does not have, because it is older, gets the field's default. `line_count` stands for the
     lines where these are left out, as in JobSpec.without_lines."""
-    values = json.loads(text)
-    for name in ("argv", "script_args"):
-        values[name] = tuple(values[name])
+    values: dict[str, Any] = json.loads(text)
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     values["array"] = tuple(ArraySegment(*segment) for segment in values["array"])
     if line_count and not lines:
         values["array"] = numbers_of_lines(line_count)

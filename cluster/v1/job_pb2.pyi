@@ -69,7 +69,7 @@ class RawTexts(_message.Message):
     def __init__(self, argv: _Optional[_Iterable[bytes]] = ..., script: _Optional[bytes] = ..., script_args: _Optional[_Iterable[bytes]] = ..., env: _Optional[_Iterable[bytes]] = ..., cwd: _Optional[bytes] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "lost_after", "retries", "merge_output", "max_output", "raw")
+    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,11 @@ class JobSpec(_message.Message):
     MERGE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     MAX_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     RAW_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    AFTER_ANY_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FAIL_FIELD_NUMBER: _ClassVar[int]
+    AFTER_EACH_FIELD_NUMBER: _ClassVar[int]
+    ON_DEPENDENCY_FAIL_FIELD_NUMBER: _ClassVar[int]
     name: str
     argv: _containers.RepeatedScalarFieldContainer[str]
     script: str
@@ -104,10 +109,15 @@ class JobSpec(_message.Message):
     merge_output: bool
     max_output: int
     raw: RawTexts
-    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ...) -> None: ...
+    after: _containers.RepeatedScalarFieldContainer[str]
+    after_any: _containers.RepeatedScalarFieldContainer[str]
+    after_fail: _containers.RepeatedScalarFieldContainer[str]
+    after_each: _containers.RepeatedScalarFieldContainer[str]
+    on_dependency_fail: str
+    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ...) -> None: ...
 
 class TaskCounts(_message.Message):
-    __slots__ = ("ready", "assigned", "running", "backoff", "succeeded", "failed", "cancelled")
+    __slots__ = ("ready", "assigned", "running", "backoff", "succeeded", "failed", "cancelled", "waiting")
     READY_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +125,7 @@ class TaskCounts(_message.Message):
     SUCCEEDED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     ready: int
     assigned: int
     running: int
@@ -122,7 +133,8 @@ class TaskCounts(_message.Message):
     succeeded: int
     failed: int
     cancelled: int
-    def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ...) -> None: ...
+    waiting: int
+    def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., waiting: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "part")

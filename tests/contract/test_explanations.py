@@ -69,6 +69,7 @@ def test_every_reason_has_words() -> None:
             "it ran longer than --timeout 1m30s, and was stopped, by SIGKILL after --grace 5.0s",
         ),
         (task("launch_failed", detail="no such program"), "it could not be started: no such program"),
+        (task("dependency", TaskState.CANCELLED), "it never ran: what it waited for did not happen"),
         (task("stopped"), "its worker was told to end its jobs"),
         (
             task("lost"),

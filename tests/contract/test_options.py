@@ -32,9 +32,11 @@ from tests.contract.program_copy import ProgramCopy
 # Another value than the default, of each kind; and as a line of the command line.
 VALUES: dict[kinds.OptionKind, Any] = {
     kinds.ARRAY: (ArraySegment(1, 9, 2),),
+    kinds.CHOICE: "run",
     kinds.COUNT: 3,
     kinds.CPUS: 2500,
     kinds.DURATION: 90.0,
+    kinds.JOBS: ("5", "sweep"),
     kinds.LIMIT: 90.0,
     kinds.LINES: b"a\nb",
     kinds.SIZE: 1 << 20,

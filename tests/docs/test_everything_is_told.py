@@ -8,7 +8,8 @@ import pytest
 from cluster.cli.main import cli
 from tools.environments import REPOSITORY
 
-PAGES = ("README.md", "docs/jobs.md", "docs/files.md", "docs/operations.md", "docs/security.md", "docs/reliability.md")
+SUBJECTS = ("jobs", "workflows", "files", "operations", "security", "reliability")
+PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 
 
 def _all(command: click.Command, words: str) -> Iterator[tuple[str, str]]:

@@ -10,13 +10,15 @@ from uuid import UUID
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import job as job_module
+from cluster.domain.job.dependencies import DependencyKind
 from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spec import DEPENDENCY_WISHES, JobSpec
 from cluster.domain.job.target import Target
-from cluster.domain.scheduler.events import CancelRequested, JobSubmitted
+from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.views import job_view, worker_view
+from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.session import spec_memory
 from cluster.domain.worker import outbox
 from cluster.scheduler import commit_pipeline
@@ -35,6 +37,7 @@ TROUBLE = 150.0  # seconds in which faults happen
 PATIENCE = 4000.0  # seconds without faults in which everything must have ended
 BURST = 12  # jobs of one task that fail and are tried again
 AGAIN = 0.3  # of the jobs, that are submitted again when they may have ended: a script was run anew, say
+WAITING = 0.3  # of the jobs wait for others
 QUIET = 100.0  # seconds after the last end, in which nothing may be left over
 
 
@@ -128,7 +131,19 @@ class Scenario:
 
     def _draw_spec(self) -> JobSpec:
         spec = self._draw_any_spec()
-        return replace(spec, name="long", retries=3, timeout=0.0, worker="") if self._stubborn else spec
+        if self._stubborn:
+            return replace(spec, name="long", retries=3, timeout=0.0, worker="")
+        return self._draw_dependencies(spec) if self.world.chance(WAITING) else spec
+
+    def _draw_dependencies(self, spec: JobSpec) -> JobSpec:
+        random, known = self.world.random, sorted(self.scheduler.acknowledged.values())
+        if not known:
+            return spec
+        fields = {kind.value: (str(random.choice(known)),) for kind in random.sample(list(DependencyKind), 2)}
+        if each := fields.get(DependencyKind.EACH.value):
+            count = self.truth.specs[int(each[0])].task_count
+            spec = replace(spec, lines=b"", array=(ArraySegment(1, count),))
+        return replace(spec, on_dependency_fail=random.choice(DEPENDENCY_WISHES), **fields)  # type: ignore[arg-type]
 
     def _draw_any_spec(self) -> JobSpec:
         random = self.world.random
@@ -159,15 +174,18 @@ class Scenario:
         """Again and again with the same id until it is acknowledged, and sometimes once more."""
 
         def answer(value: int | str | ClusterError) -> None:
+            if isinstance(value, HasEnded):
+                return  # it is asked again, and the store has that job then
             assert isinstance(value, int), value
             known = self.scheduler.acknowledged.setdefault(job_id, value)
             assert known == value, f"job {job_id} was acknowledged as {known}, and now as {value}"
 
-        self.scheduler.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
+        submit = partial(self.scheduler.submit, job_id, spec, answer)
+        submit()
         if self.world.chance(0.1):
-            self.scheduler.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
+            submit()
         if self.world.chance(AGAIN):
-            much_later = partial(self.scheduler.ask, lambda ask: JobSubmitted(ask, job_id, "alice", spec), answer)
+            much_later = submit
             for _ in range(2):
                 self.world.at(self.world.between(5.0, self._trouble_ends), much_later)
 
@@ -259,7 +277,8 @@ class Scenario:
                 else:
                     assert state.word == "cancelled", f"{number}.{index} is {state.word}, no end is in the store"
                 if state.word == "cancelled":
-                    assert index in self.truth.cancelled[number]
+                    cancelled = index in self.truth.cancelled.get(number, ())
+                    assert cancelled or self.truth.waited_in_vain(number, index), f"{number}.{index} is cancelled"
         assert sum(map(len, job.sets.values())) == job.record.spec.task_count
 
     def _check_machine(self, machine: Machine) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import (
     Event,
@@ -102,6 +103,11 @@ class SchedulerHost:
         process = self._found()
         if process is not None and (not of or of in process.core.jobs):
             process.ask(make, answer)
+
+    def submit(self, job_id: str, spec: JobSpec, answer: Answer) -> None:
+        """A call as `ask`."""
+        if process := self._found():
+            process.submit(job_id, spec, answer)
 
     def _found(self) -> SchedulerProcess | None:
         """Who answers somebody."""

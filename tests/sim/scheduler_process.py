@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
+from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
@@ -22,6 +25,7 @@ from cluster.domain.scheduler.effects import Act, CloseSession, Decided, LookUp,
 from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
+    JobSubmitted,
     LookedUp,
     ReportReceived,
     SessionClosed,
@@ -32,6 +36,7 @@ from cluster.domain.session.messages import Assign, Downward, Report, ReportAckn
 from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
 from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
+from cluster.scheduler.dependencies import courses_in, recover
 from cluster.scheduler.durable_reads import record_of_id
 from cluster.store.interface import StoreFailed
 from tests.sim.network import Connection
@@ -64,7 +69,7 @@ class SchedulerProcess:
         self.process = Stalling(self.world)
         self._life = life
         self.store = host.open_store()
-        loaded = self.store.load()
+        loaded = recover(self.store)
         for job_id, number in host.acknowledged.items():
             assert self.store.number_of_id(job_id) == number, f"job {number} was acknowledged, and is not in the store"
         self.core = SchedulerCore(loaded.epoch, host.lease)
@@ -223,12 +228,15 @@ class SchedulerProcess:
             match save:
                 case JobRecord():
                     self.truth.specs[save.number] = save.spec
+                case JobEnded():
+                    self.truth.outcomes[save.number] = save.state
                 case OkEnds() | TaskEnd():
                     self._check_end(save, outputs)
 
     def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
         if isinstance(end, OkEnds):
             self.truth.check_success(end)
+            self.truth.succeeded.setdefault(end.job, IntervalSet()).add(end.first, end.stop)
             keys = [AttemptKey(end.job, index, end.attempt) for index in range(end.first, end.stop)]
         else:
             self.world.tell("scheduler", f"{end.job}.{end.index}#{end.attempt} {end.reason} {end.detail}")
@@ -361,6 +369,12 @@ class SchedulerProcess:
         self._last_ask += 1
         self._asks[self._last_ask] = answer
         self.feed(make(self._last_ask))
+
+    def submit(self, job_id: str, spec: JobSpec, answer: Answer) -> None:
+        """As `cluster.scheduler.operations.jobs`."""
+        missing = {dependency.job for dependency in dependencies_of(spec)} - self.core.jobs.keys()
+        ended = courses_in(self.store, sorted(missing))
+        self.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec, ended), answer)
 
     def takes(self, connection: Connection, agent: "Agent") -> None:
         """A connection that was asked for."""

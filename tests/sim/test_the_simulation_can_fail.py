@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.dependencies import Course, DependencyKind
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobEnded
-from cluster.domain.job.states import TaskEvent
+from cluster.domain.job.states import TaskEvent, TaskState
 from cluster.domain.launcher.core import LauncherCore
 from cluster.domain.scheduler import assigning, draining, sessions
 from cluster.domain.scheduler import core as scheduler_core
@@ -18,6 +19,7 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.events import LookedUp, SessionOpened, WorkerRegistered, WorkersDrained
+from cluster.domain.scheduler.followers import Wait
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.registering import Registering
 from cluster.domain.scheduler.report_intake import Reports
@@ -35,7 +37,7 @@ from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.outbox import Outbox
 from cluster.launcher.journal import Recollection
 from cluster.rpc.convert import messages_from_response
-from cluster.scheduler import commit_pipeline
+from cluster.scheduler import commit_pipeline, dependencies
 from cluster.scheduler.batch import Batch
 from cluster.scheduler.commit_pipeline import CommitPipeline
 from tests.sim import agent, test_simulation
@@ -351,6 +353,21 @@ def who_gives_up_its_name_is_forgotten_with_what_it_holds(patch: Patch) -> None:
     patch.setattr(State, "remove", forget)
 
 
+def what_failed_counts_as_what_was_waited_for(patch: Patch) -> None:
+    patch.setattr(DependencyKind, "is_met_by", lambda self, outcome: True)
+
+
+def tasks_go_on_although_other_jobs_are_waited_for(patch: Patch) -> None:
+    patch.setattr(Wait, "free", lambda self: self.job.sets[TaskState.WAITING].copy() if self.barred else IntervalSet())
+
+
+def whatever_has_ended_counts_as_succeeded(patch: Patch) -> None:
+    def course_of(job: Job) -> Course:
+        return Course(TaskState.SUCCEEDED, IntervalSet([(0, job.record.spec.task_count)]), IntervalSet())
+
+    patch.setattr(dependencies, "course_of", course_of)
+
+
 BROKEN: Sequence[Callable[[Patch], None]] = (
     assignments_are_not_persisted,
     acts_come_before_the_commit,
@@ -387,6 +404,9 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     an_old_hello_is_believed,
     what_a_removed_worker_holds_is_given_up_at_once,
     who_gives_up_its_name_is_forgotten_with_what_it_holds,
+    what_failed_counts_as_what_was_waited_for,
+    tasks_go_on_although_other_jobs_are_waited_for,
+    whatever_has_ended_counts_as_succeeded,
 )
 
 

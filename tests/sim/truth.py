@@ -3,20 +3,27 @@
 Machines write here when a process starts and ends. What the scheduler commits is held against it.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.stalls import STALL
+from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
-from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spec import RUN_ANYWAY, JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import HEARTBEATS, lost_after_in_force
 
 NOTICED = STALL + LEASE / HEARTBEATS + 1.0  # seconds for which a scheduler must have been stopped to notice it
+
+MEETS = {  # how a whole job must have ended
+    DependencyKind.SUCCESS: (TaskState.SUCCEEDED,),
+    DependencyKind.FAILURE: (TaskState.FAILED, TaskState.CANCELLED),
+    DependencyKind.END: (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED),
+}
 
 
 @dataclass(slots=True)
@@ -35,6 +42,8 @@ class Run:
 class Truth:
     capacity: dict[str, int] = field(default_factory=dict)  # machine: millicpus
     specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
+    outcomes: dict[int, TaskState] = field(default_factory=dict)  # of jobs that have ended, as is on disk
+    succeeded: dict[int, IntervalSet] = field(default_factory=dict)  # job number: tasks that have, as is on disk
     runs: dict[AttemptKey, Run] = field(default_factory=dict)
     small_outputs: dict[AttemptKey, SmallOutput] = field(default_factory=dict)  # that must be kept with the end
     launch_failures: set[AttemptKey] = field(default_factory=set)
@@ -76,10 +85,29 @@ class Truth:
         allowed = spec.retries and spec.retries + self.put_off.get(key[:2], 0)
         assert key.attempt <= allowed + 1, f"{key}: job {key.job} allows {spec.retries} retries, {allowed} with drains"
         assert not spec.worker or spec.worker == worker, f"{key} starts on {machine}, it is for {spec.worker}"
+        for dependency in self._unmet(key.job, key.index):
+            assert spec.on_dependency_fail == RUN_ANYWAY, f"{key} starts, and waits for {dependency}"
+            assert dependency.job in self.outcomes or dependency.kind is DependencyKind.EACH, (
+                f"{key} starts, and job {dependency.job} goes on"
+            )
         run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, now)
         self._used[machine] = self._used.get(machine, 0) + run.millicpus
         assert self._used[machine] <= self.capacity[machine], f"{machine} runs {self._used[machine]} millicpus"
         return run
+
+    def _unmet(self, job: int, index: int) -> Iterator[Dependency]:
+        for dependency in dependencies_of(self.specs[job]):
+            outcome = self.outcomes.get(dependency.job)
+            if dependency.kind is DependencyKind.EACH:
+                is_met = index in self.succeeded.get(dependency.job, ())
+            else:
+                is_met = outcome in MEETS[dependency.kind]
+            if not is_met:
+                yield dependency
+
+    def waited_in_vain(self, job: int, index: int) -> bool:
+        """Whether the task was cancelled because what it waited for cannot happen."""
+        return self.specs[job].on_dependency_fail != RUN_ANYWAY and any(self._unmet(job, index))
 
     def ends(self, run: Run, how: str, now: float) -> None:
         """Nothing of that attempt runs any more."""

@@ -70,7 +70,10 @@ def _give(fields: Values, flag: str, rest: Any) -> None:
     if option.kind is VARIABLES:
         fields.setdefault(option.field, []).append(_variable(text))
     else:
-        fields[option.field] = value = option.kind.parse(text)
+        value = option.kind.parse(text)
+        if option.kind.adds_up:
+            value = fields.get(option.field, ()) + value
+        fields[option.field] = value
         option.validate(value)
 
 

@@ -12,6 +12,7 @@ CANCELLED = "cancelled"  # somebody asked for that
 STOPPED = "stopped"  # its worker was told to end its jobs
 TIMEOUT = "timeout:run"
 LAUNCH_FAILED = "launch_failed"
+DEPENDENCY = "dependency"  # what it waited for can't happen any more, so it never ran
 LOST = "lost"  # its end cannot be known
 _EXIT, _SIGNAL = "exit:", "signal:"
 
@@ -41,7 +42,9 @@ def is_signal(reason: str) -> bool:
 
 def state_of(reason: str) -> TaskState:
     """In which a task is left whose last attempt ended so."""
-    return {OK: TaskState.SUCCEEDED, CANCELLED: TaskState.CANCELLED}.get(reason, TaskState.FAILED)
+    return {OK: TaskState.SUCCEEDED, CANCELLED: TaskState.CANCELLED, DEPENDENCY: TaskState.CANCELLED}.get(
+        reason, TaskState.FAILED
+    )
 
 
 def exit_code(reason: str, code: int | None = None, signal: str | None = None) -> int:
@@ -55,4 +58,4 @@ def exit_code(reason: str, code: int | None = None, signal: str | None = None) -
     return code or by_signal or _WITHOUT_CODE.get(reason, LOST_EXIT)
 
 
-_WITHOUT_CODE = {CANCELLED: CANCELLED_EXIT, LAUNCH_FAILED: NOT_RUNNABLE}
+_WITHOUT_CODE = {CANCELLED: CANCELLED_EXIT, DEPENDENCY: CANCELLED_EXIT, LAUNCH_FAILED: NOT_RUNNABLE}

@@ -39,6 +39,7 @@ class Job:
         "cancelled_by",
         "cancelling",
         "ended_at",
+        "ended_lately",
         "exit_code",
         "held",
         "mean_run",
@@ -51,7 +52,8 @@ class Job:
     def __init__(self, record: JobRecord) -> None:
         self.record = record
         self.sets = {state: IntervalSet() for state in TaskState}
-        self.sets[TaskState.READY].add(0, record.spec.task_count)
+        first = TaskState.WAITING if record.spec.waits else TaskState.READY
+        self.sets[first].add(0, record.spec.task_count)
         self.held: dict[Holder, IntervalSet] = {}
         self._attempts_held: dict[str, set[int]] = {}  # worker id: the attempts in `held`, to find them at once
         self.attempts: dict[int, IntervalSet] = {}  # n: tasks whose n-th attempt ended without ending the task
@@ -61,6 +63,7 @@ class Job:
         self.cancelled_by = self.cancel_reason = self.reason = ""
         self.exit_code = 0
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
+        self.ended_lately: IntervalSet | None = None  # since somebody asked; None: nobody waits for single tasks
         self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
         self._changed_holders: set[Holder] | None = None  # the same of what workers hold, where it is saved apart
 
@@ -73,6 +76,10 @@ class Job:
     @property
     def ready(self) -> IntervalSet:
         return self.sets[TaskState.READY]
+
+    @property
+    def succeeded(self) -> IntervalSet:
+        return self.sets[TaskState.SUCCEEDED]
 
     @property
     def live(self) -> bool:
@@ -203,6 +210,18 @@ class Job:
         self._note_change(tasks)
         self.cancelling.update(tasks)
 
+    def go_on(self, tasks: IntervalSet) -> bool:
+        """What those of `tasks` that wait have waited for has happened. Whether any waited."""
+        waiting = self.sets[TaskState.WAITING].intersection(tasks)
+        self._move(TaskState.WAITING, TaskEvent.MET, waiting)
+        return bool(waiting)
+
+    def give_up(self, tasks: IntervalSet) -> bool:
+        """What those of `tasks` that wait have waited for can't happen any more. Whether any waited."""
+        waiting = self.sets[TaskState.WAITING].intersection(tasks)
+        self._move(TaskState.WAITING, TaskEvent.UNMET, waiting)
+        return bool(waiting)
+
     def due(self, tasks: IntervalSet) -> bool:
         """The pause between two attempts is over for those of `tasks` that are in one. Whether any was."""
         waiting = self.sets[TaskState.BACKOFF].intersection(tasks)
@@ -219,6 +238,8 @@ class Job:
             target = next_state(state, event)
             self.sets[state].difference_update(tasks)
             self.sets[target].update(tasks)
+            if self.ended_lately is not None and target.ended:
+                self.ended_lately.update(tasks)
 
     def _move_held(self, event: TaskEvent, tasks: IntervalSet) -> None:
         """Moves held tasks, some of which may be running and some only assigned."""

@@ -24,6 +24,7 @@ class OptionKind:
     metavar = "TEXT"
     is_listed = True  # JSON has it of each job of a list; what may be megabytes, only of one job
     is_told = True  # who looks at a job is told it
+    adds_up = False  # what several flags say is one tuple
 
     def parse(self, text: str) -> Any:
         """The value of what was typed. InvalidInput."""
@@ -60,6 +61,13 @@ class OptionKind:
         return self.checked(value)
 
 
+class _Choice(OptionKind):
+    """One of a few words."""
+
+    def texts(self, value: Any) -> Sequence[str]:
+        return ()
+
+
 class _Several(OptionKind):
     """A list of things, which have lines or columns of their own where a job is shown."""
 
@@ -87,6 +95,32 @@ class _Words(_Several):
         if wrong := [word for word in words if not isinstance(word, str)]:
             raise InvalidInput(f"has a word {wrong[0]!r} that is no text: give str({wrong[0]!r})")
         return words
+
+
+class _Jobs(_Words):
+    """Other jobs, as people name them; commas are as good as another flag."""
+
+    metavar = "JOB[,JOB…]"
+    adds_up = True
+
+    def parse(self, text: str) -> Any:
+        jobs = tuple(part.strip() for part in text.split(","))
+        if not all(jobs):
+            raise InvalidInput(f"{text!r} names no job at some place: use JOB[,JOB…], as in 5,nightly")
+        return jobs
+
+    def typed(self, value: Any) -> str:
+        return ",".join(value)
+
+    def shown(self, value: Any) -> str:
+        return self.typed(value)
+
+    def quoted(self, value: Any) -> str:
+        return self.typed(value)[:QUOTED]
+
+    def checked(self, value: Any) -> Any:
+        several = super(_Words, self).checked([value] if isinstance(value, str | int) else value)
+        return super().checked([str(each) if isinstance(each, int) else each for each in several])
 
 
 class _Variables(_Several):
@@ -265,4 +299,4 @@ def _number(value: Any) -> int | float:
 
 TEXT, SWITCH, COUNT, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Size(), _Cpus()
 DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
-WORDS = _Words()
+WORDS, JOBS, CHOICE = _Words(), _Jobs(), _Choice()

@@ -12,7 +12,21 @@ from typing import Any
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_size
 from cluster.domain.job.exec_limits import check_startable
-from cluster.domain.job.kinds import ARRAY, COUNT, CPUS, DURATION, LIMIT, LINES, SIZE, SWITCH, TEXT, VARIABLES, WORDS
+from cluster.domain.job.kinds import (
+    ARRAY,
+    CHOICE,
+    COUNT,
+    CPUS,
+    DURATION,
+    JOBS,
+    LIMIT,
+    LINES,
+    SIZE,
+    SWITCH,
+    TEXT,
+    VARIABLES,
+    WORDS,
+)
 from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
@@ -22,6 +36,7 @@ MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed 
 MAX_LINES = 2_000_000  # of one job
 MAX_SEGMENTS = 10_000  # of an array
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
+MAX_DEPENDENCIES = 1000  # jobs that one job waits for
 MAX_RETRIES = 1_000_000  # of one task: as good as for ever
 MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 DEFAULT_GRACE = 10.0
@@ -33,6 +48,9 @@ LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT = 64 << 10, 64 << 30  # what a user may make o
 
 # What every task finds in its environment, whatever it is given: who it is.
 OWN_VARIABLES = frozenset(f"CLUSTER_{name}" for name in ("JOB", "JOB_ID", "TASK", "LINE", "ATTEMPT", "LAUNCHER"))
+
+
+DEPENDENCY_WISHES = END_WITH_IT, RUN_ANYWAY = "end", "run"  # what becomes of what waited for something in vain
 
 
 _ONE_TASK = (ArraySegment(0, 0),)
@@ -105,7 +123,19 @@ def _wrong_lines(lines: bytes) -> str:
     return ""
 
 
+def _wrong_dependencies(jobs: tuple[str, ...]) -> str:
+    if len(jobs) > MAX_DEPENDENCIES:
+        return f"it names {len(jobs)} jobs, and the most are {MAX_DEPENDENCIES}: wait for one job that waits for some"
+    return ""
+
+
+def _wrong_wish(wish: str) -> str:
+    return "" if wish in DEPENDENCY_WISHES else f"use {' or '.join(DEPENDENCY_WISHES)}"
+
+
 _ALL = Scope.SCHEDULER | Scope.WORKER
+_OTHERS = "needs a scheduler: a worker's own job waits for no other"
+_DEPENDENCY: dict[str, Any] = {"scope": Scope.SCHEDULER, "alone": _OTHERS, "check": _wrong_dependencies}
 _SPREAD = "needs a scheduler to spread it: a worker's own job has one task"
 
 
@@ -172,6 +202,26 @@ class JobSpec:
         TEXT, "Run on this worker only.", default="", metavar="ID|NAME", check=_wrong_worker, scope=_ALL
     )
 
+    # Order: other jobs that come first; the scheduler keeps their numbers
+    after: tuple[str, ...] = option(JOBS, "Start when these jobs have succeeded.", default=(), **_DEPENDENCY)
+    after_any: tuple[str, ...] = option(JOBS, "Start when these jobs have ended, however.", default=(), **_DEPENDENCY)
+    after_fail: tuple[str, ...] = option(JOBS, "Start when each of these jobs has failed.", default=(), **_DEPENDENCY)
+    after_each: tuple[str, ...] = option(
+        JOBS,
+        "Start each task when the task at its place in these jobs has succeeded.",
+        default=(),
+        **_DEPENDENCY,
+    )
+    on_dependency_fail: str = option(
+        CHOICE,
+        "When what it waits for can't happen any more: end (default), with reason dependency, or run.",
+        default=END_WITH_IT,
+        metavar="end|run",
+        check=_wrong_wish,
+        scope=Scope.SCHEDULER,
+        alone=_OTHERS,
+    )
+
     # Policy: when an attempt is over, and what follows
     timeout: float = option(
         LIMIT,
@@ -224,6 +274,11 @@ class JobSpec:
     @property
     def task_count(self) -> int:
         return self.numbering.count
+
+    @property
+    def waits(self) -> bool:
+        """Whether other jobs come first."""
+        return bool(self.after or self.after_any or self.after_fail or self.after_each)
 
     @property
     def is_array(self) -> bool:

@@ -5,7 +5,7 @@
                  │◄─returned┘           │
                  └──── backoff ◄────────┘  (a failed or lost attempt that may be tried again)
 
-Nothing waits yet: the state is kept for tasks that wait for a time or for other jobs.
+What waits for other jobs is cancelled where they end otherwise than it waits for.
 
 Two tables are the rules. TRANSITIONS: an event that has no entry for a state is an error of ours, and nothing changes.
 TRAITS: what else there is to know of each state; counts, JSON, lists and what a store keeps are made from it. A new
@@ -49,6 +49,8 @@ class TaskEvent(StrEnum):
     RETRIED = "retried"  # the attempt failed or is lost, another will follow after a pause
     CANCELLED = "cancelled"
     DUE = "due"  # the pause between two attempts is over
+    MET = "met"  # what it waited for has happened
+    UNMET = "unmet"  # what it waited for can't happen any more
 
 
 class Traits(NamedTuple):
@@ -66,6 +68,7 @@ _S, _E = TaskState, TaskEvent
 
 # Of each state that tasks can be in, in the order in which they are counted.
 TRAITS = {
+    _S.WAITING: Traits(job_rank=45, list_rank=80),
     _S.READY: Traits(job_rank=30, list_rank=70),
     _S.ASSIGNED: Traits(job_rank=20, list_rank=50, held=True),
     _S.RUNNING: Traits(job_rank=10, list_rank=10, held=True),
@@ -84,6 +87,9 @@ BY_JOB_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].job_rank))
 BY_LIST_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].list_rank))
 
 TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
+    (_S.WAITING, _E.MET): _S.READY,
+    (_S.WAITING, _E.UNMET): _S.CANCELLED,
+    (_S.WAITING, _E.CANCELLED): _S.CANCELLED,
     (_S.READY, _E.ASSIGNED): _S.ASSIGNED,
     (_S.READY, _E.CANCELLED): _S.CANCELLED,
     (_S.ASSIGNED, _E.STARTED): _S.RUNNING,

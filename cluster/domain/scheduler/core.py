@@ -17,6 +17,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.job.job import Job
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import assigning, draining
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
@@ -41,6 +42,7 @@ from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.sessions import Sessions
 from cluster.domain.scheduler.state import LEASE, State
 from cluster.domain.scheduler.submitting import Submissions
+from cluster.domain.scheduler.waiting import Dependencies
 from cluster.domain.session.messages import HeartbeatAnswered, ReportAcknowledged
 
 
@@ -51,7 +53,8 @@ class SchedulerCore(State):
         self._reports = Reports(self)
         self._sessions = Sessions(self, self._reports)
         self._registering = Registering(self, self._sessions)
-        self._submissions = Submissions(self)
+        self._dependencies = Dependencies(self)
+        self._submissions = Submissions(self, self._dependencies)
 
     def restore(self, loaded: Recovered, now: Now) -> None:
         """Takes up what the store holds, once, before the first turn. Every lease starts anew, so that a restart
@@ -69,6 +72,9 @@ class SchedulerCore(State):
             self.ready.note(job)
             for (worker_id, _), tasks in job.held.items():
                 self.allocate(self.workers[worker_id], job, len(tasks))
+        for job in [job for job in self.unfinished() if job.count(TaskState.WAITING)]:
+            self._dependencies.enter(job, self._dependencies.courses(job.record.spec, loaded.ended))
+            self.timers.set(("tell",), now.mono)  # what follows from a crash's last words is saved in the first turn
         for worker in self.workers.values():
             self._sessions.expect_back(worker)
 
@@ -82,6 +88,7 @@ class SchedulerCore(State):
             self._handle(event)
         self.room = self.most
         self._do_what_is_due()
+        self._dependencies.tell()
         assigning.place(self)
         self._registering.forget_who_left()
         for job in self.changed.values():

@@ -1,8 +1,10 @@
 """Everything that can happen to the scheduler. Events are plain values; clocks and ids come in with them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cluster.domain.base.errors import ClusterError
+from cluster.domain.job.dependencies import Course
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
@@ -12,12 +14,13 @@ from cluster.domain.session.messages import Hello, Report
 
 @dataclass(frozen=True, slots=True)
 class JobSubmitted:
-    """`spec` has passed job.validate. `ask` names the caller to reply to."""
+    """`spec` has passed job.validate, and names other jobs by their numbers. `ask` names the caller to reply to."""
 
     ask: int
     id: str
     owner: str
     spec: JobSpec
+    ended: Mapping[int, Course] = field(default_factory=dict)  # those that it is to wait for and that have left memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _each_task_has_one_state(job)
         _held_tasks_are_assigned_or_running(job)
         _ended_means_ended(core, job)
+        _waits_for_something(core, job)
         assert not job.ready or job in core.ready, f"job {job.number}: ready, and not in the ready queue"
         assert not job.cancelling or _within(job.cancelling, _held(job)), (
             f"job {job.number}: cancelling what nobody holds"
@@ -38,6 +39,12 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
     if not (core.takers.roomier or core.ready.fresh):  # else placing goes on in the next turn
         for number in numbers:
             _nothing_waits_that_would_fit(core, core.jobs[number])
+
+
+def _waits_for_something(core: SchedulerCore, job: Job) -> None:
+    wait = core.followers.waits.get(job.number)
+    assert (wait is not None) == bool(job.sets[TaskState.WAITING]), f"job {job.number}: waits for nothing, or unknown"
+    assert wait is None or not wait.free(), f"job {job.number}: {wait.free()} wait, and nothing holds them back"
 
 
 def _takers_are_in_order(core: SchedulerCore) -> None:

@@ -1,7 +1,9 @@
 """What a store gives back at start."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cluster.domain.job.dependencies import Course
 from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -15,3 +17,4 @@ class Recovered:
     jobs: list[tuple[JobRecord, JobProgress]] = field(default_factory=list)
     workers: list[WorkerRecord] = field(default_factory=list)
     ended_ids: EndedIds = field(default_factory=EndedIds)
+    ended: Mapping[int, Course] = field(default_factory=dict)  # of the jobs that have, those that others wait for

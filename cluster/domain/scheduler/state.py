@@ -17,6 +17,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Save, Send, WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
+from cluster.domain.scheduler.followers import Followers
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
@@ -37,6 +38,7 @@ class State:
         self.sessions: dict[int, Worker] = {}
         self.ready = ReadyQueue()
         self.takers = Takers()
+        self.followers = Followers()
         self.in_advance: dict[int, dict[str, Worker]] = {}  # job: workers that may hold tasks beyond their cpus
         self.timers = Timers()
         self.leaving: set[str] = set()  # workers to be forgotten once they hold nothing
@@ -119,6 +121,7 @@ class State:
             job.ended_at = self.now.wall
             self._unfinished.pop(job.number, None)
             self._line = None
+        self.followers.note(job)
 
     def allocate(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""

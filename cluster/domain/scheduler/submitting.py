@@ -12,11 +12,12 @@ from cluster.domain.job.records import JobRecord
 from cluster.domain.scheduler.effects import LookUp
 from cluster.domain.scheduler.events import JobSubmitted, LookedUp
 from cluster.domain.scheduler.state import State
+from cluster.domain.scheduler.waiting import Dependencies, HasEnded
 
 
 class Submissions:
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, state: State, dependencies: Dependencies) -> None:
+        self._state, self._dependencies = state, dependencies
         self._waiting: dict[str, list[JobSubmitted]] = {}  # by the UUID about which the store is asked
 
     def submitted(self, event: JobSubmitted) -> None:
@@ -44,6 +45,11 @@ class Submissions:
 
     def _accept(self, event: JobSubmitted) -> None:
         state = self._state
+        try:
+            courses = self._dependencies.courses(event.spec, event.ended)
+        except HasEnded as error:
+            state.reply(event.ask, error)
+            return
         record = JobRecord(state.next_number, event.id, event.owner, event.spec, state.now.wall)
         state.next_number += 1
         job = Job(record)
@@ -51,6 +57,8 @@ class Submissions:
         state.saves.append(record)
         state.reply(event.ask, record.number)
         state.touch(job)
+        if courses:
+            self._dependencies.enter(job, courses)
 
     def _answer(self, event: JobSubmitted, found: JobRecord | ClusterError) -> None:
         if isinstance(found, ClusterError):

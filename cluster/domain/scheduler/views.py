@@ -91,7 +91,7 @@ def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: I
         started_at=job.started_at,
         ended_at=job.ended_at,
         pending_because=because,
-        no_worker_can=bool(because and known[_kind(job)]),
+        no_worker_can=bool(because and known.get(_kind(job))),
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
         part="" if part is None else _numbers_of(part, job.record.spec),
@@ -131,7 +131,14 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
 
 def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
     """Why tasks of the job are ready and stay so, one line each, most telling first."""
-    if not job.ready or job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
+    if job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
+        return
+    if not job.ready:
+        wait = core.followers.waits.get(job.number)
+        remaining = wait.remaining() if wait else []
+        yield from (kind.said(number) for number, kind in remaining[:MOST_REASONS])
+        if remaining[MOST_REASONS:]:
+            yield f"and {len(remaining) - MOST_REASONS} more"
         return
     spec, kind = job.record.spec, _kind(job)
     if kind not in known:

@@ -19,9 +19,11 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.scheduler.view_sizes import size_of_spec
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
+from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.trust.identity import Caller, is_uuid
 from cluster.scheduler.access import last_attempts, select, select_some
 from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
+from cluster.scheduler.dependencies import courses_of_ended, with_numbers
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
@@ -63,10 +65,21 @@ class JobOperations:
         await _check(spec)
         if self._driver.is_troubled and not await self._driver.fetch(lambda store: store.number_of_id(job_id)):
             self._driver.expect_writable(lambda core: core.job_of_id(job_id))
-        number = await self._driver.ask(lambda ask: JobSubmitted(ask, job_id, caller.user_id, spec))
+        number = await self._accepted(caller, job_id, spec)
         return await read_jobs(
             self._driver, [number], lambda core, jobs: job_view(core, jobs[number]), whole=True, after=True
         )
+
+    async def _accepted(self, caller: Caller, job_id: str, spec: JobSpec) -> int:
+        """Its number."""
+        spec = await with_numbers(self._driver, caller, spec)
+        while True:
+            event = partial(JobSubmitted, id=job_id, owner=caller.user_id, spec=spec)
+            ended = await courses_of_ended(self._driver, spec)
+            try:
+                return int(await self._driver.ask(partial(event, ended=ended)))
+            except HasEnded:
+                pass  # the store has it by now
 
     async def list(
         self,

@@ -1,0 +1,62 @@
+"""What a job waits for: other jobs, each as a whole or task by task.
+
+Users write `--after 5` and the like; the scheduler keeps the numbers of the jobs that were meant. A job can wait only
+for jobs that were there before it, so nothing ever waits in a circle.
+"""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import ENDED, TaskState
+
+
+class DependencyKind(Enum):
+    """The fields of JobSpec that name jobs to wait for."""
+
+    SUCCESS = "after"
+    END = "after_any"
+    FAILURE = "after_fail"
+    EACH = "after_each"
+
+    def is_met_by(self, outcome: TaskState) -> bool:
+        """Whether a job that has ended so is what was waited for. Not asked of EACH, which waits for tasks."""
+        succeeded = outcome is TaskState.SUCCEEDED
+        return {DependencyKind.SUCCESS: succeeded, DependencyKind.FAILURE: not succeeded}.get(self, True)
+
+    def said(self, job: int, had: str = "must") -> str:
+        """What is waited for, for people; `had to`, once that can't happen any more."""
+        what = {DependencyKind.END: "end", DependencyKind.FAILURE: "fail"}.get(self, "succeed")
+        who = f"each task of job {job}" if self is DependencyKind.EACH else f"job {job}"
+        return f"{who} {had} {what} first"
+
+
+class Dependency(NamedTuple):
+    job: int
+    kind: DependencyKind
+
+
+def dependencies_of(spec: JobSpec) -> Iterator[Dependency]:
+    """All that a job with this spec waits for. Its references must be numbers: `with_numbers`."""
+    for kind in DependencyKind:
+        for number in getattr(spec, kind.value):
+            yield Dependency(int(number), kind)
+
+
+class Course(NamedTuple):
+    """How far a job is that others wait for."""
+
+    outcome: TaskState | None  # None: it goes on
+    succeeded: IntervalSet  # tasks
+    failed: IntervalSet  # tasks that have ended otherwise
+
+
+def course_of(job: Job) -> Course:
+    failed = IntervalSet()
+    for state in ENDED:
+        if state is not TaskState.SUCCEEDED:
+            failed.update(job.sets[state])
+    return Course(None if job.live else job.outcome, job.sets[TaskState.SUCCEEDED].copy(), failed)

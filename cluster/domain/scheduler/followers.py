@@ -1,0 +1,78 @@
+"""Which jobs wait for which others, and for what. What follows from that is decided in `waiting`."""
+
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import RUN_ANYWAY
+from cluster.domain.job.states import TaskState
+
+
+class Wait:
+    """What one job still waits for."""
+
+    __slots__ = ("barred", "job", "open")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.open: set[Dependency] = set()  # on whole jobs, and not met yet
+        self.barred: dict[int, IntervalSet] = {}  # by the job that is waited for task by task: tasks it still bars
+
+    @property
+    def runs_anyway(self) -> bool:
+        return self.job.record.spec.on_dependency_fail == RUN_ANYWAY
+
+    def free(self) -> IntervalSet:
+        """Those of its waiting tasks that nothing holds back."""
+        if self.open:
+            return IntervalSet()
+        free = self.job.sets[TaskState.WAITING].copy()
+        for barred in self.barred.values():
+            free.difference_update(barred)
+        return free
+
+    def remaining(self) -> list[Dependency]:
+        """What is still waited for, in the order of the jobs' numbers."""
+        each = (Dependency(number, DependencyKind.EACH) for number in self.barred)
+        return sorted((*self.open, *each), key=lambda dependency: dependency.job)
+
+
+class Followers:
+    __slots__ = ("_each", "_whole", "stirred", "waits")
+
+    def __init__(self) -> None:
+        self.waits: dict[int, Wait] = {}  # by the number of the job that waits
+        self._whole: dict[int, dict[int, None]] = {}  # by the job that is waited for: jobs that wait for its end
+        self._each: dict[int, dict[int, None]] = {}  # the same of those that wait task by task
+        self.stirred: dict[int, Job] = {}  # jobs that have done something their followers were not told
+
+    def add(self, other: Job, follower: int, kind: DependencyKind) -> None:
+        """That job waits for the other one, which is in memory."""
+        each = kind is DependencyKind.EACH
+        (self._each if each else self._whole).setdefault(other.number, {})[follower] = None
+        if each and other.ended_lately is None:
+            other.ended_lately = IntervalSet()
+        self.note(other)
+
+    def note(self, job: Job) -> None:
+        """The job has changed."""
+        if job.number in self._each or (job.ended_at and job.number in self._whole):
+            self.stirred[job.number] = job
+        if job.number in self.waits and not job.sets[TaskState.WAITING]:
+            self._drop(job)
+
+    def of(self, job: Job) -> list[int]:
+        """The jobs that are to be told what it has done. Once it has ended, they are given away."""
+        each = self._each.get(job.number, {})
+        if not job.ended_at:
+            return list(each)
+        return list(self._each.pop(job.number, {}) | self._whole.pop(job.number, {}))
+
+    def _drop(self, job: Job) -> None:
+        """It waits no more."""
+        del self.waits[job.number]
+        for number, kind in dependencies_of(job.record.spec):
+            followers = self._each if kind is DependencyKind.EACH else self._whole
+            if there := followers.get(number):
+                there.pop(job.number, None)
+                if not there:
+                    del followers[number]

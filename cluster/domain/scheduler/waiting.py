@@ -1,0 +1,124 @@
+"""Jobs that wait for others (`cluster.domain.job.dependencies`): what others do lets their tasks go on, or ends them.
+
+Of each job that waits, two things are known: the dependencies on whole jobs that are still open, and for each job that
+it waits for task by task, which of its tasks that one still bars. A task goes on when nothing is open and nothing bars
+it. So when a job moves, only its followers are looked at; those that wait for its end, only when it ends. All of this
+follows from specs and from the jobs' sets, so none of it is saved: it is made anew at a start.
+
+A job may have as many followers as there are jobs. Each turn tells as many of them as it has room for, in the order in
+which they came; the rest is due at once.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from cluster.domain.base.errors import Conflict
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job import endings
+from cluster.domain.job.dependencies import Course, Dependency, DependencyKind, course_of, dependencies_of
+from cluster.domain.job.job import Job
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.followers import Wait
+from cluster.domain.scheduler.state import State
+
+Courses = Mapping[Dependency, Course]
+_NOTHING = Course(None, IntervalSet(), IntervalSet())
+
+
+class HasEnded(Conflict):
+    """A job that was to be waited for has ended, and left memory after somebody looked."""
+
+    def __init__(self, job: int) -> None:
+        super().__init__(f"job {job} has just ended: try again")
+
+
+class Dependencies:
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._telling: deque[Iterator[None]] = deque()  # each step tells one follower
+
+    def courses(self, spec: JobSpec, ended: Mapping[int, Course]) -> Courses:
+        """What the jobs that this one will wait for have done until now. `ended`: of those that have left memory.
+        HasEnded where one of these is missing."""
+        found: dict[Dependency, Course] = {}
+        for dependency in dependencies_of(spec):
+            other = self._state.jobs.get(dependency.job)
+            if other is None and dependency.job not in ended:
+                raise HasEnded(dependency.job)
+            if other is None:
+                found[dependency] = ended[dependency.job]
+            else:  # its end it will tell
+                found[dependency] = course_of(other) if dependency.kind is DependencyKind.EACH else _NOTHING
+        return found
+
+    def enter(self, job: Job, courses: Courses) -> None:
+        """The job waits from now on."""
+        followers, wait = self._state.followers, Wait(job)
+        followers.waits[job.number] = wait
+        for dependency in courses:
+            if dependency.kind is DependencyKind.EACH:
+                wait.barred[dependency.job] = IntervalSet([(0, job.record.spec.task_count)])
+            else:
+                wait.open.add(dependency)
+        for (number, kind), course in courses.items():
+            if other := self._state.jobs.get(number):
+                followers.add(other, job.number, kind)
+            if course is not _NOTHING:
+                self._hear(wait, number, course)
+
+    def tell(self) -> None:
+        """Tells followers what those that they wait for have done, as many as the turn has room for."""
+        state = self._state
+        while state.room > 0 and (state.followers.stirred or self._telling):
+            stirred, state.followers.stirred = state.followers.stirred, {}
+            self._telling += [self._tell(job) for job in stirred.values()]
+            if next(self._telling[0], self) is self:
+                self._telling.popleft()
+            else:
+                state.room -= 1
+        if state.followers.stirred or self._telling:
+            state.timers.set(("tell",), state.now.mono)
+
+    def _tell(self, job: Job) -> Iterator[None]:
+        """One step for each follower."""
+        course = _lately(job)
+        for number in self._state.followers.of(job):
+            if wait := self._state.followers.waits.get(number):
+                self._hear(wait, job.number, course)
+                yield None
+
+    def _hear(self, wait: Wait, number: int, course: Course) -> None:
+        """The job waits for that one, of which this is new."""
+        job = wait.job
+        if barred := wait.barred.get(number):
+            barred.difference_update(course.succeeded)
+            if wait.runs_anyway:
+                barred.difference_update(course.failed)
+            else:
+                self._give_up(job, course.failed, Dependency(number, DependencyKind.EACH))
+        if course.outcome is not None:
+            wait.barred.pop(number, None)
+            for dependency in [each for each in wait.open if each.job == number]:
+                wait.open.discard(dependency)
+                if not (wait.runs_anyway or dependency.kind.is_met_by(course.outcome)):
+                    self._give_up(job, IntervalSet([(0, job.record.spec.task_count)]), dependency)
+        if job.go_on(wait.free()):
+            self._state.touch(job)
+
+    def _give_up(self, job: Job, tasks: IntervalSet, dependency: Dependency) -> None:
+        """What these of its tasks wait for can't happen any more."""
+        if tasks and job.give_up(tasks):
+            job.note_abnormal_end(endings.DEPENDENCY, endings.exit_code(endings.DEPENDENCY))
+            job.cancel_reason = job.cancel_reason or dependency.kind.said(dependency.job, "had to")
+            self._state.touch(job)
+
+
+def _lately(job: Job) -> Course:
+    """What the job has done since this was asked last; and its outcome, if it has ended."""
+    outcome = job.outcome if job.ended_at else None
+    if job.ended_lately is None:
+        return Course(outcome, IntervalSet(), IntervalSet())
+    ended, job.ended_lately = job.ended_lately, IntervalSet()
+    succeeded = ended.intersection(job.succeeded)
+    ended.difference_update(succeeded)
+    return Course(outcome, succeeded, ended)

@@ -1,0 +1,78 @@
+"""Which jobs a job waits for: names become numbers, and the store tells of those that have ended."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.dependencies import Course, DependencyKind, course_of, dependencies_of
+from cluster.domain.job.selectors import SelectorKind, parse_selector
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.scheduler.recovered import Recovered
+from cluster.domain.trust.identity import Caller
+from cluster.scheduler.access import select
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import jobs_of
+from cluster.store.interface import Store
+
+
+async def with_numbers(driver: Driver, caller: Caller, spec: JobSpec) -> JobSpec:
+    """The spec with every job that it waits for named by its number. Of several with one name the last is meant.
+    InvalidInput for a reference that names no single job, or tasks that do not go together one by one; NotFound for a
+    job that there is not, or that the caller may not see."""
+    if not spec.waits:
+        return spec
+    fields = {kind: getattr(spec, kind.value) for kind in DependencyKind}
+    numbers = {
+        text: await _number_of(driver, caller, text) for texts in fields.values() for text in dict.fromkeys(texts)
+    }
+    for text in spec.after_each:
+        await _check_tasks(driver, text, numbers[text], spec)
+    mean = {kind.value: _sorted(numbers[text] for text in texts) for kind, texts in fields.items()}
+    return replace(spec, **mean)  # type: ignore[arg-type]
+
+
+def _sorted(numbers: Iterable[int]) -> tuple[str, ...]:
+    return tuple(map(str, sorted(set(numbers))))
+
+
+async def _number_of(driver: Driver, caller: Caller, text: str) -> int:
+    selector = parse_selector(text)
+    if selector.kind is SelectorKind.ALL:
+        raise InvalidInput("all: a job cannot wait for all jobs; name those that come first")
+    if selector.tasks is not None:
+        raise InvalidInput(
+            f"{text}: a job waits for whole jobs; give {selector.value}, or --after-each {selector.value}"
+        )
+    return max((await select(driver, caller, [text])).numbers())
+
+
+async def _check_tasks(driver: Driver, text: str, number: int, spec: JobSpec) -> None:
+    [record] = await driver.fetch(lambda store: store.records([number]))
+    if (theirs := record.spec.task_count) != spec.task_count:
+        raise InvalidInput(
+            f"--after-each {text}: job {number} has {theirs} tasks and this one {spec.task_count}: they go together "
+            "one by one; wait for all of it with --after"
+        )
+
+
+async def courses_of_ended(driver: Driver, spec: JobSpec) -> Mapping[int, Course]:
+    """Of the jobs that it waits for, those that have left memory."""
+    wanted = {dependency.job for dependency in dependencies_of(spec)}
+    missing = driver.peek(lambda core: [number for number in sorted(wanted) if number not in core.jobs])
+    return await driver.fetch(partial(courses_in, numbers=missing)) if missing else {}
+
+
+def recover(store: Store) -> Recovered:
+    """What the store has at a start, with the courses of the ended jobs that others wait for."""
+    loaded = store.load()
+    alive = {record.number for record, _ in loaded.jobs}
+    waiting = (record.spec for record, _ in loaded.jobs if record.spec.waits)
+    wanted = {dependency.job for spec in waiting for dependency in dependencies_of(spec)} - alive
+    return replace(loaded, ended=courses_in(store, sorted(wanted))) if wanted else loaded
+
+
+def courses_in(store: Store, numbers: Collection[int]) -> Mapping[int, Course]:
+    """Of those of these jobs that have ended there."""
+    courses = {number: course_of(job) for number, job in jobs_of(store, numbers).items()}
+    return {number: course for number, course in courses.items() if course.outcome is not None}
