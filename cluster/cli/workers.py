@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from cluster.cli.daemons import DaemonCommand, say_ready
 from cluster.cli.logging import log_options, start_logging
-from cluster.cli.options import CPUS, SIZE, connection, yes
+from cluster.cli.options import CPUS, DURATION, SIZE, connection, yes
 from cluster.cli.secret_hiding import handed_over, start_again_without
 from cluster.cli.worker_drain import drain, resume
 from cluster.cli.worker_list import list_workers, show
@@ -61,6 +61,7 @@ class WorkerGroup(DaemonCommand, click.Group):
     type=SIZE,
     help="Disk to keep free; with less it takes nothing (default: 5 %, at most 1GiB).",
 )
+@click.option("--idle-exit", type=DURATION, help="Leave after so long with nothing to do (default: never).")
 @click.option("--stop-jobs", is_flag=True, help="Stop its jobs when it ends (default: they go on, and are adopted).")
 @click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
 @click.option("--runner", type=click.Choice(["local", "null"]), default="local", hidden=True)  # null: to measure
@@ -121,6 +122,7 @@ def _serve(options: dict[str, Any]) -> int:
         scripts=Path(options["scripts"]).absolute() if options["scripts"] else None,
         run_as=options["run_as"] or None,
         reserve=options["reserve"],
+        idle_exit=options["idle_exit"],
         standalone=options["standalone"],
         stop_jobs=options["stop_jobs"],
         runner=options["runner"],

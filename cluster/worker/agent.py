@@ -19,6 +19,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.now import Now
 from cluster.domain.launcher.messages import Ended, Started, Template
 from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.idling import Idling
 from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
     OWN,
@@ -72,6 +73,7 @@ class Agent:
     scheduler: Scheduler | None
     hooks: Hooks
     disks: Disks = field(default_factory=lambda: Disks(()))
+    idling: Idling = field(default_factory=lambda: Idling(None))
     readers: Readers = field(init=False)
     _inbox: list[WorkerEvent] = field(default_factory=list, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -80,6 +82,7 @@ class Agent:
     _ack: int | None = field(default=None, init=False)  # that the launcher may forget, once own jobs are on disk
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
     _stopping_jobs: bool = field(default=False, init=False)
+    _was_usable: bool = field(default=False, init=False)
     _room: RoomWatch = field(init=False)
     _reports: LauncherReports = field(init=False)
     _live: LivePushes = field(init=False)
@@ -182,15 +185,25 @@ class Agent:
             elif isinstance(event, LauncherConnected):
                 self._after_connect(event)
         self._room.after_turn(_now().mono)
+        news = any(isinstance(event, LauncherReported) for event in events)
+        if self.idling.look(busy=self._is_busy(), news=news, now=_now().mono):
+            self.hooks.idle()
         self._set_timer()
+
+    def _is_busy(self) -> bool:
+        """Whether something is to be run, reported or pushed, or nobody could give it anything yet."""
+        core = self.core
+        self._was_usable = self._was_usable or core.connected or (self.scheduler is None and self.link.known)
+        something = core.held or not core.outbox.is_empty or self._pushes.left or self.hooks.own_unfinished()
+        return bool(something) or not self._was_usable
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deadline = self.core.next_deadline()
-        if deadline is not None:
-            delay = max(0.0, deadline - _now().mono)
+        deadlines = [at for at in (self.core.next_deadline(), self.idling.due()) if at is not None]
+        if deadlines:
+            delay = max(0.0, min(deadlines) - _now().mono)
             self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
 
     def _perform(self, effect: WorkerEffect) -> None:

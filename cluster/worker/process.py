@@ -48,6 +48,7 @@ class WorkerOptions:
     reserve: int | None = None  # bytes of its disks to keep free: with less it takes nothing; None: as usual
     standalone: bool = False  # without a scheduler
     stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted
+    idle_exit: float | None = None  # seconds with nothing to do after which it leaves; None: never
     runner: str = LOCAL  # what starts its attempts (cluster.worker.runners)
 
 
@@ -108,6 +109,8 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
     if options.scheduler:
         check_address(options.scheduler)
     check_jobs_options(options)  # before a token is spent
+    if options.idle_exit is not None and options.idle_exit <= 0:
+        raise InvalidInput("--idle-exit 0: say for how long it is to wait for work, such as 10m")
     if options.standalone:
         if options.join:
             raise InvalidInput("--join and --standalone exclude each other: with a scheduler, or without?")

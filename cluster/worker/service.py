@@ -21,10 +21,12 @@ from cluster.domain.base.errors import (
     Revoked,
     Untrusted,
 )
+from cluster.domain.base.quantities import format_duration
 from cluster.domain.session.home import Home
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import split_address
 from cluster.domain.worker.core import WorkerCore
+from cluster.domain.worker.idling import Idling
 from cluster.launcher.client import LauncherUnavailable
 from cluster.rpc.convert import home_to_proto
 from cluster.v1 import scheduler_pb2
@@ -72,6 +74,8 @@ class Options(Protocol):
     def run_as(self) -> str | None: ...
     @property
     def reserve(self) -> int | None: ...
+    @property
+    def idle_exit(self) -> float | None: ...
     @property
     def runner(self) -> str: ...
     @property
@@ -122,6 +126,7 @@ class WorkerService:
             None if alone else Scheduler(address, lambda: membership.credentials, self._register),
             self._hooks(),
             Disks((directory, directory / "jobs", work)),
+            Idling(options.idle_exit),
         )
         self._server: OwnServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -133,6 +138,8 @@ class WorkerService:
             handed_over=self._own.handed_over,
             launcher_held=self._launcher_held,
             own_saved=lambda: self._own.all_saved,
+            own_unfinished=lambda: bool(self._own.unfinished()),
+            idle=self._idle,
             own_phase=self._own.phase_of,
             own_limits=self._own.limits,
             save_epoch=lambda epoch: self.membership.amend(epoch=epoch),
@@ -287,6 +294,10 @@ class WorkerService:
             logger.warning("%s; this worker ends when the jobs of its own API have: %d", error, running)
             await self._own.all_ended()
         self._fail(error)
+
+    def _idle(self) -> None:
+        logger.info("nothing to do for %s: this worker leaves", format_duration(self._options.idle_exit or 0.0))
+        self._give_up()
 
     def _fail(self, error: ClusterError) -> None:
         self._failure = self._failure or error

@@ -1,5 +1,6 @@
-"""Machines are drained for maintenance: what runs on them goes on, and nothing new comes. Real processes."""
+"""Machines are drained for maintenance, or leave by themselves: what runs on them goes on. Real processes."""
 
+import getpass
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.acceptance.command import Command
 from tests.acceptance.daemons import Daemons
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -100,3 +102,30 @@ def test_what_runs_at_the_deadline_is_stopped_and_runs_elsewhere(daemons: Daemon
     (task,) = cluster.ok("job", "show", "2", "--json").json["task_details"]
     assert task["detail"] == "its worker was drained, and the deadline of that is over"
     assert cluster.ok("worker", "show", "w1", "--json").json["state"] == "drained"
+
+
+def test_a_worker_leaves_when_it_has_had_nothing_for_so_long(daemons: Daemons, tmp_path: Path) -> None:
+    """Not while a job of the cluster runs, or one of its own API, however long."""
+    cluster = daemons.command
+    daemons.start_worker("w1", "--cpus", "1", "--idle-exit", "3s")
+    cluster.ok("run", "--", "sleep", "5")
+    assert daemons.end_of("w1") == 0
+    assert "nothing to do for 3.0s: this worker leaves" in daemons.log("w1")
+    (worker,) = cluster.ok("worker", "list", "--json").json
+    assert worker["state"] == "offline"
+    waits = cluster.ok("job", "submit", "--quiet", "--", "true").text.strip()
+    daemons.start_worker("w1", "--cpus", "1", "--idle-exit", "3s")  # it may come back
+    assert cluster.ok("job", "wait", waits).text == f"job {waits} succeeded\n"
+    assert daemons.end_of("w1") == 0
+
+
+def test_a_lone_worker_leaves_as_well(command: Command) -> None:
+    options = ("--standalone", "--listen", "127.0.0.1:0", "--run-as", getpass.getuser())
+    with command.started("worker", *options, "--idle-exit", "3s") as process:
+        assert process.stdout
+        address = process.stdout.readline().decode().split()[-1]
+        assert command.ok("job", "--at", address, "run", "--", "sh", "-c", "sleep 5; echo done").text == "done\n"
+        assert process.wait(PATIENCE) == 0
+    refused = command("worker", *options, "--idle-exit", "0")
+    assert (refused.code, refused.out) == (2, b"")
+    assert refused.err == "cluster: --idle-exit 0: say for how long it is to wait for work, such as 10m\n"

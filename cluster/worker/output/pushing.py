@@ -110,6 +110,11 @@ class OutputPushes:
                 self._waiting.add(key)
         self.resume()
 
+    @property
+    def left(self) -> int:
+        """How many attempts' outputs are still to be pushed."""
+        return len(self._waiting) + len(self._waiting_long) + len(self._short) + len(self._long)
+
     def resume(self) -> None:
         """Call this when a session has opened."""
         if self._pausing or (session := self._session()) is None:
@@ -125,7 +130,7 @@ class OutputPushes:
         until = loop.time() + patience
         while (tasks := [*self._short.values(), *self._long.values()]) and (left := until - loop.time()) > 0:
             await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        if count := len(self._waiting) + len(self._waiting_long) + len(self._short) + len(self._long):
+        if count := self.left:
             logger.info("the output of %d attempts waits here until this worker is back", count)
 
     def cancel(self) -> None:
