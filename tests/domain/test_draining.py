@@ -316,3 +316,18 @@ def test_who_is_resumed_in_time_stops_nothing(bench: Bench) -> None:
     assert stops(bench.turn(after=11.0)) == []
     resume(bench, "w")
     assert stops(bench.turn(after=3600.0)) == []
+
+
+def test_many_workers_are_looked_at_in_several_turns(bench: Bench) -> None:
+    """Also where nothing is to be asked back: to look at what 990 workers hold took 70 ms."""
+    workers = [f"w{number}" for number in range(20)]
+    for worker in workers:
+        running(bench, bench.worker(worker))
+    bench.core.most = 5
+    for _ in range(2):
+        bench.turn(WorkersDrained(5, tuple(workers), "ada"))
+        turns = 1
+        while (due := bench.core.next_deadline()) is not None and due <= bench.mono:
+            bench.turn()
+            turns += 1
+        assert turns >= 4

@@ -19,6 +19,8 @@ from cluster.domain.session.messages import Attempts, Stop
 
 AT_ONCE = 1e-3  # seconds to a deadline that are none: two clocks, as floats, do not agree to the last digit
 
+JOBS_A_UNIT = 4  # jobs of a worker that are looked at for what one unit of a turn's room is worth
+
 
 def drained(state: State, event: WorkersDrained) -> None:
     """All of them, or none if one is not known. Replies how many they are."""
@@ -59,6 +61,7 @@ def due(state: State, worker: Worker) -> None:
     if drain.deadline and left > AT_ONCE:
         state.timers.set(("drain", worker.id), state.now.mono + left)
     if worker.session is not None:
+        state.room -= 1 + len(worker.jobs) // JOBS_A_UNIT
         _ask_back(state, worker)
         if drain.deadline and left <= AT_ONCE:
             _stop(state, worker)
