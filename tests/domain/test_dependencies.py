@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.dependencies import Course
 from cluster.domain.job.job import Job
+from cluster.domain.job.spec import MAX_DEPENDENCIES, MAX_EACH, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
@@ -217,3 +219,25 @@ def test_after_a_crash_what_was_not_told_is_told(ends_in_memory: bool) -> None:
         again.turn(after=0.1)
         assert again.progress[2].sets.of(R) == (0, 2)
         assert again.progress[3].sets.of(R) == (0, 1)
+
+
+def test_many_arrays_in_many_pieces_are_followed_without_walks() -> None:
+    """Each end of one of 16 arrays, whose tasks end in no order, is looked at alone."""
+    bench = Bench()
+    session = bench.worker("w", 16_000_000)
+    count, arrays = 400, range(1, MAX_EACH + 1)
+    for _ in arrays:
+        bench.submit(spec(count))
+    bench.submit(spec(count, after_each=tuple(map(str, arrays))))
+    odd = tuple(ok(number, index, index + 1) for number in arrays[:-1] for index in range(1, count, 2))
+    bench.report(session, 1, ok=odd)
+    assert states(bench, 17) == {W: [(0, count)]}
+    assert started(bench.report(session, 2, ok=(ok(16, 7, 8), ok(16, 8, 9)))) == [(17, (Range(7, 8),))]
+
+
+def test_no_job_waits_for_too_many() -> None:
+    validate(spec(after=("1",) * MAX_DEPENDENCIES, after_each=("1",) * MAX_EACH))
+    for field, most in (("after", MAX_DEPENDENCIES), ("after_any", MAX_DEPENDENCIES), ("after_each", MAX_EACH)):
+        wrong: dict[str, Any] = {field: ("1",) * (most + 1)}
+        with pytest.raises(InvalidInput, match=f"names {most + 1} jobs, and the most are {most}"):
+            validate(spec(**wrong))

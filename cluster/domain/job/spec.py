@@ -36,7 +36,8 @@ MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed 
 MAX_LINES = 2_000_000  # of one job
 MAX_SEGMENTS = 10_000  # of an array
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
-MAX_DEPENDENCIES = 1000  # jobs that one job waits for
+MAX_DEPENDENCIES = 1000  # jobs that one job waits for in one way
+MAX_EACH = 16  # jobs that it waits for task by task: each of their ends is looked at with the tasks of all of them
 MAX_RETRIES = 1_000_000  # of one task: as good as for ever
 MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 DEFAULT_GRACE = 10.0
@@ -129,13 +130,19 @@ def _wrong_dependencies(jobs: tuple[str, ...]) -> str:
     return ""
 
 
+def _wrong_each(jobs: tuple[str, ...]) -> str:
+    if len(jobs) > MAX_EACH:
+        return f"it names {len(jobs)} jobs, and the most are {MAX_EACH}: wait for all of the others with --after"
+    return ""
+
+
 def _wrong_wish(wish: str) -> str:
     return "" if wish in DEPENDENCY_WISHES else f"use {' or '.join(DEPENDENCY_WISHES)}"
 
 
 _ALL = Scope.SCHEDULER | Scope.WORKER
 _OTHERS = "needs a scheduler: a worker's own job waits for no other"
-_DEPENDENCY: dict[str, Any] = {"scope": Scope.SCHEDULER, "alone": _OTHERS, "check": _wrong_dependencies}
+_DEPENDENCY: dict[str, Any] = {"scope": Scope.SCHEDULER, "alone": _OTHERS}
 _SPREAD = "needs a scheduler to spread it: a worker's own job has one task"
 
 
@@ -203,13 +210,20 @@ class JobSpec:
     )
 
     # Order: other jobs that come first; the scheduler keeps their numbers
-    after: tuple[str, ...] = option(JOBS, "Start when these jobs have succeeded.", default=(), **_DEPENDENCY)
-    after_any: tuple[str, ...] = option(JOBS, "Start when these jobs have ended, however.", default=(), **_DEPENDENCY)
-    after_fail: tuple[str, ...] = option(JOBS, "Start when each of these jobs has failed.", default=(), **_DEPENDENCY)
+    after: tuple[str, ...] = option(
+        JOBS, "Start when these jobs have succeeded.", default=(), check=_wrong_dependencies, **_DEPENDENCY
+    )
+    after_any: tuple[str, ...] = option(
+        JOBS, "Start when these jobs have ended, however.", default=(), check=_wrong_dependencies, **_DEPENDENCY
+    )
+    after_fail: tuple[str, ...] = option(
+        JOBS, "Start when each of these jobs has failed.", default=(), check=_wrong_dependencies, **_DEPENDENCY
+    )
     after_each: tuple[str, ...] = option(
         JOBS,
         "Start each task when the task at its place in these jobs has succeeded.",
         default=(),
+        check=_wrong_each,
         **_DEPENDENCY,
     )
     on_dependency_fail: str = option(

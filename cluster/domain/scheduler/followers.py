@@ -21,13 +21,14 @@ class Wait:
     def runs_anyway(self) -> bool:
         return self.job.record.spec.on_dependency_fail == RUN_ANYWAY
 
-    def free(self) -> IntervalSet:
-        """Those of its waiting tasks that nothing holds back."""
+    def free(self, among: IntervalSet | None = None) -> IntervalSet:
+        """Those of its waiting tasks (None: of all of them) that nothing holds back."""
         if self.open:
             return IntervalSet()
-        free = self.job.sets[TaskState.WAITING].copy()
+        waiting = self.job.sets[TaskState.WAITING]
+        free = waiting.copy() if among is None else waiting.intersection(among)
         for barred in self.barred.values():
-            free.difference_update(barred)
+            free.difference_update(free.intersection(barred))  # few may be among many
         return free
 
     def remaining(self) -> list[Dependency]:

@@ -89,20 +89,21 @@ class Dependencies:
 
     def _hear(self, wait: Wait, number: int, course: Course) -> None:
         """The job waits for that one, of which this is new."""
-        job = wait.job
+        job, lifted = wait.job, course.succeeded
         if barred := wait.barred.get(number):
-            barred.difference_update(course.succeeded)
             if wait.runs_anyway:
-                barred.difference_update(course.failed)
+                lifted = lifted.copy()
+                lifted.update(course.failed)
             else:
                 self._give_up(job, course.failed, Dependency(number, DependencyKind.EACH))
+            barred.difference_update(lifted)
         if course.outcome is not None:
             wait.barred.pop(number, None)
             for dependency in [each for each in wait.open if each.job == number]:
                 wait.open.discard(dependency)
                 if not (wait.runs_anyway or dependency.kind.is_met_by(course.outcome)):
                     self._give_up(job, IntervalSet([(0, job.record.spec.task_count)]), dependency)
-        if job.go_on(wait.free()):
+        if job.go_on(wait.free(lifted if course.outcome is None else None)):
             self._state.touch(job)
 
     def _give_up(self, job: Job, tasks: IntervalSet, dependency: Dependency) -> None:
