@@ -473,10 +473,19 @@ def test_a_transfer_belongs_to_its_worker_and_happens_once(tmp_path: Path) -> No
     in_cluster(tmp_path, body)
 
 
-def test_an_end_that_comes_while_the_store_is_asked_is_read_with_its_output(tmp_path: Path) -> None:
+def test_an_end_that_comes_while_the_store_is_asked_is_read_with_its_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked about the attempt before."""
+    monkeypatch.setattr("cluster.domain.scheduler.report_intake.FIRST_PAUSE", 0.01)
+
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
-        assign = await start_one(user, worker)
+        await start_one(user, worker, retries=1)
+        first = SmallOutput(1, 0, 1, b"first ", b"")
+        await worker.report(ended=(TaskEnd(1, 0, 1, "exit:1", 1),), outputs=(first,))
+        assign = await worker.hear(Assign)
+        await worker.report(started=(assign.attempts,))
         store, asked, committed = cluster.store, threading.Event(), threading.Event()
 
         def paused(query: Callable[..., Any]) -> Callable[..., Any]:
@@ -493,14 +502,14 @@ def test_an_end_that_comes_while_the_store_is_asked_is_read_with_its_output(tmp_
                 patch.setattr(store, name, paused(getattr(store, name)))
             follower = asyncio.create_task(user.text("1", follow=True))
             await asyncio.to_thread(asked.wait, PATIENCE)
-            await worker.finish(assign, SmallOutput(1, 0, 1, b"small", b""))
+            await worker.finish(assign, SmallOutput(1, 0, 2, b"small", b""))
             committed.set()
             asking = asyncio.create_task(worker.asked_for())
             await asyncio.wait([asking, follower], return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
                 gone = PushOutputRequest(transfer_id=asking.result().transfer_id, error="it has ended")
                 await worker.push(gone)
-            assert await follower == b"small"
+            assert await follower == b"first small"
             asking.cancel()
 
     in_cluster(tmp_path, body)
