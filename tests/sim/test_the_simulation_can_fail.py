@@ -358,7 +358,9 @@ def what_failed_counts_as_what_was_waited_for(patch: Patch) -> None:
 
 
 def tasks_go_on_although_other_jobs_are_waited_for(patch: Patch) -> None:
-    patch.setattr(Wait, "free", lambda self: self.job.sets[TaskState.WAITING].copy() if self.barred else IntervalSet())
+    patch.setattr(
+        Wait, "free", lambda self, among=None: self.job.sets[TaskState.WAITING].copy() if self.barred else IntervalSet()
+    )
 
 
 def whatever_has_ended_counts_as_succeeded(patch: Patch) -> None:
