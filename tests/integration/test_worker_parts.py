@@ -297,6 +297,37 @@ def test_output_that_is_just_being_removed_is_read_whole_or_not_at_all(
     at_desk(tmp_path, body)
 
 
+def test_output_whose_removal_ends_while_it_is_opened_is_not_taken_for_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had begun before: `.out` was still there when it was opened, and nothing is going any more afterwards."""
+    opened, go_on = Readers._open_one, threading.Event()
+
+    def unlink_late(path: str) -> None:
+        go_on.wait(PATIENCE)
+        os.unlink(path)
+
+    async def body(desk: Desk) -> None:
+        async def open_one(readers: Readers, key: AttemptKey, file: StreamFile) -> bool:
+            found = await opened(readers, key, file)
+            go_on.set()
+            while desk.outputs.are_going(KEY):  # noqa: ASYNC110 (there is no event for it)
+                await asyncio.sleep(0)
+            return found
+
+        desk.write(b"out")
+        desk.out.with_suffix(".err").write_bytes(b"err")
+        desk.phase = OutputPhase.UNKNOWN
+        with monkeypatch.context() as patch:
+            patch.setattr(Readers, "_open_one", open_one)
+            patch.setattr("cluster.worker.output.files._unlink", unlink_late)
+            desk.outputs.remove((KEY,))
+            with pytest.raises(NotFound):
+                await desk.read()
+
+    at_desk(tmp_path, body)
+
+
 def test_output_that_is_removed_while_it_is_opened_is_not_taken_for_half_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

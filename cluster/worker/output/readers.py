@@ -130,9 +130,11 @@ class Readers:
     async def _open(self, key: AttemptKey, wanted: Wanted, stack: AsyncExitStack) -> list[_ReadStream]:
         """The files that are wanted. One that is not there was empty, as long as the attempt is known."""
         with self.outputs.opening() as removed:
+            were_going = self.outputs.are_going(key)  # which may be over when they are opened
             streams = await self._open_all(key, wanted, stack)
         # Of two streams one may have gone meanwhile.
-        if self.outputs.are_going(key) or key in removed or (not streams and self.phase_of(key) is OutputPhase.UNKNOWN):
+        gone = were_going or self.outputs.are_going(key) or key in removed
+        if gone or (not streams and self.phase_of(key) is OutputPhase.UNKNOWN):
             raise NotFound(f"this worker has no output of {key.in_words}")
         return streams
 
