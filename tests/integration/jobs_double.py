@@ -234,7 +234,7 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
             if had.job == job.record.number and task.number == had.task_number:
                 skip = {False: had.stdout, True: had.stderr}
             while True:
-                changed = job.changed
+                changed, over = job.changed, task.state.ended  # before what is written: nothing comes after that
                 for stderr, data in task.written[sent:]:
                     sent += 1
                     ends[stderr] += len(data)
@@ -253,7 +253,7 @@ class JobsDouble(jobs_pb2_grpc.JobsServicer):
                             end=ends[stderr],
                         )
                         await self._maybe_break(context)
-                if task.state.ended or not request.follow:
+                if over or not request.follow:
                     break
                 await changed.wait()
 
