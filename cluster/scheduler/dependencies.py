@@ -4,9 +4,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.dependencies import Course, DependencyKind, course_of, dependencies_of
-from cluster.domain.job.selectors import SelectorKind, parse_selector
+from cluster.domain.job.dependencies import (
+    Course,
+    DependencyKind,
+    check_each,
+    check_reference,
+    course_of,
+    dependencies_of,
+)
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.trust.identity import Caller
@@ -17,8 +22,8 @@ from cluster.store.interface import Store
 
 
 async def with_numbers(driver: Driver, caller: Caller, spec: JobSpec) -> JobSpec:
-    """The spec with every job that it waits for named by its number. Of several with one name the last is meant.
-    InvalidInput for a reference that names no single job, or tasks that do not go together one by one; NotFound for a
+    """The spec with every job that it waits for named by its number.
+    InvalidInput for a reference that names no whole job, or tasks that do not go together one by one; NotFound for a
     job that there is not, or that the caller may not see."""
     if not spec.waits:
         return spec
@@ -26,8 +31,9 @@ async def with_numbers(driver: Driver, caller: Caller, spec: JobSpec) -> JobSpec
     numbers = {
         text: await _number_of(driver, caller, text) for texts in fields.values() for text in dict.fromkeys(texts)
     }
-    for text in spec.after_each:
-        await _check_tasks(driver, text, numbers[text], spec)
+    if each := [numbers[text] for text in spec.after_each]:
+        for record in await driver.fetch(lambda store: store.records(each)):
+            check_each(record.number, record.spec, spec)
     mean = {kind.value: _sorted(numbers[text] for text in texts) for kind, texts in fields.items()}
     return replace(spec, **mean)  # type: ignore[arg-type]
 
@@ -37,23 +43,9 @@ def _sorted(numbers: Iterable[int]) -> tuple[str, ...]:
 
 
 async def _number_of(driver: Driver, caller: Caller, text: str) -> int:
-    selector = parse_selector(text)
-    if selector.kind is SelectorKind.ALL:
-        raise InvalidInput("all: a job cannot wait for all jobs; name those that come first")
-    if selector.tasks is not None:
-        raise InvalidInput(
-            f"{text}: a job waits for whole jobs; give {selector.value}, or --after-each {selector.value}"
-        )
+    """Of several jobs with one name, that of the newest."""
+    check_reference(text)
     return max((await select(driver, caller, [text])).numbers())
-
-
-async def _check_tasks(driver: Driver, text: str, number: int, spec: JobSpec) -> None:
-    [record] = await driver.fetch(lambda store: store.records([number]))
-    if (theirs := record.spec.task_count) != spec.task_count:
-        raise InvalidInput(
-            f"--after-each {text}: job {number} has {theirs} tasks and this one {spec.task_count}: they go together "
-            "one by one; wait for all of it with --after"
-        )
 
 
 async def courses_of_ended(driver: Driver, spec: JobSpec) -> Mapping[int, Course]:

@@ -5,11 +5,14 @@ for jobs that were there before it, so nothing ever waits in a circle.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
+from cluster.domain.job.selectors import SelectorKind, parse_selector
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import ENDED, TaskState
 
@@ -44,6 +47,25 @@ def dependencies_of(spec: JobSpec) -> Iterator[Dependency]:
     for kind in DependencyKind:
         for number in getattr(spec, kind.value):
             yield Dependency(int(number), kind)
+
+
+def check_reference(text: str) -> None:
+    """InvalidInput where the text names no jobs that a job can wait for as a whole."""
+    selector = parse_selector(text)
+    if selector.kind is SelectorKind.ALL:
+        raise InvalidInput("all: a job cannot wait for all jobs; name those that come first")
+    whole = replace(selector, tasks=None, attempt=0)
+    if selector != whole:
+        raise InvalidInput(f"{text}: a job waits for whole jobs; give {whole}, or --after-each {whole}")
+
+
+def check_each(number: int, theirs: JobSpec, ours: JobSpec) -> None:
+    """InvalidInput where our tasks cannot wait for those of the job of that number one by one."""
+    if theirs.task_count != ours.task_count:
+        raise InvalidInput(
+            f"job {number} has {theirs.task_count} tasks and this one {ours.task_count}: with --after-each they go "
+            "together one by one; wait for all of it with --after"
+        )
 
 
 class Course(NamedTuple):

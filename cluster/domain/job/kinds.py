@@ -116,11 +116,14 @@ class _Jobs(_Words):
         return self.typed(value)
 
     def quoted(self, value: Any) -> str:
-        return self.typed(value)[:QUOTED]
+        return OptionKind.quoted(self, self.typed(value))
 
     def checked(self, value: Any) -> Any:
-        several = super(_Words, self).checked([value] if isinstance(value, str | int) else value)
-        return super().checked([str(each) if isinstance(each, int) else each for each in several])
+        if isinstance(value, str | int):
+            value = (value,)
+        if isinstance(value, list | tuple):
+            value = tuple(str(each) if isinstance(each, int) else each for each in value)
+        return super().checked(value)
 
 
 class _Variables(_Several):
