@@ -235,9 +235,8 @@ class CommitPipeline:
             self.host.resolve(waiter)
         late, self.deferred = self.deferred, Batch()
         self.gathering.add_first(late.puts)
-        if (
-            not self.trying
-        ):  # what turns decided between the steps of this is next, and else would wait for another turn
+        if not self.trying:
+            # What turns decided between the steps of this is next; else it would wait for another turn.
             self.trying, self.held = self.held, Turns()
         self.committing = bool(self.trying)
         self.ahead = self.ahead and self.committing

@@ -50,7 +50,6 @@ LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT = 64 << 10, 64 << 30  # what a user may make o
 # What every task finds in its environment, whatever it is given: who it is.
 OWN_VARIABLES = frozenset(f"CLUSTER_{name}" for name in ("JOB", "JOB_ID", "TASK", "LINE", "ATTEMPT", "LAUNCHER"))
 
-
 DEPENDENCY_WISHES = END_WITH_IT, RUN_ANYWAY = "end", "run"  # what becomes of what waited for something in vain
 
 
@@ -79,12 +78,9 @@ def _wrong_variables(env: tuple[tuple[str, str], ...]) -> str:
 
 
 def _wrong_directory(cwd: str) -> str:
-    absolute = not cwd or cwd.startswith("/")
-    return (
-        ""
-        if absolute
-        else "it is not absolute, and the worker has no directory to start from: give a path that begins with /"
-    )
+    if not cwd or cwd.startswith("/"):
+        return ""
+    return "it is not absolute, and the worker has no directory to start from: give a path that begins with /"
 
 
 def _wrong_cpus(millicpus: int) -> str:

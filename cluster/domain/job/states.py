@@ -5,7 +5,7 @@
                  │◄─returned┘           │
                  └──── backoff ◄────────┘  (a failed or lost attempt that may be tried again)
 
-What waits for other jobs is cancelled where they end otherwise than it waits for.
+A task that waits for other jobs is cancelled once what it waits for cannot happen any more.
 
 Two tables are the rules. TRANSITIONS: an event that has no entry for a state is an error of ours, and nothing changes.
 TRAITS: what else there is to know of each state; counts, JSON, lists and what a store keeps are made from it. A new

@@ -62,7 +62,7 @@ class Followers:
             self._drop(job)
 
     def of(self, job: Job) -> list[int]:
-        """The jobs that are to be told what it has done. Once it has ended, they are given away."""
+        """The jobs that are to be told what it has done. Once it has ended they are known here no more."""
         each = self._each.get(job.number, {})
         if not job.ended_at:
             return list(each)

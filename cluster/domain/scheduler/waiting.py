@@ -63,8 +63,7 @@ class Dependencies:
         for (number, kind), course in courses.items():
             if other := self._state.jobs.get(number):
                 followers.add(other, job.number, kind)
-            if course is not _NOTHING:
-                self._hear(wait, number, course)
+            self._hear(wait, number, course)
 
     def tell(self) -> None:
         """Tells followers what those that they wait for have done, as many as the turn has room for."""

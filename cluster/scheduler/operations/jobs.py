@@ -127,7 +127,7 @@ class JobOperations:
     ) -> CancelledJobs:
         """Asks all that is selected to stop. `grace`: seconds between SIGTERM and SIGKILL, None: as each job has it.
 
-        A job that ends by it leaves memory. It is kept for the answer, which so needs nothing of a disk that hangs."""
+        A job that ends by it leaves memory. It is kept until the answer, which then needs no disk: that may hang."""
         if grace is not None:
             check_seconds("a grace of", grace)
         check_text("the reason", reason)
