@@ -127,10 +127,8 @@ def _forget_killed(directory: Path) -> None:
     next scheduler would pass for one started by hand, whose jobs do not run in the caller's directory."""
     status = directory / "scheduler.json"
     if status.exists():
-        with (
-            suppress(ClusterError),
-            the_only_one("scheduler", directory / "scheduler.lock"),
-        ):  # Conflict: that scheduler lives
+        # Conflict: that scheduler lives.
+        with suppress(ClusterError), the_only_one("scheduler", directory / "scheduler.lock"):
             remove_but_keep_room(status)
 
 

@@ -97,9 +97,8 @@ class Follower:
         self._progress: Progress | None = progress() if job.is_array and not quiet else None
         self._flowing = asyncio.Event()  # cleared while a question stands on the terminal
         self._flowing.set()
-        self._cancelling: asyncio.Task[bool] | None = (
-            None  # its result: whether the scheduler has taken the cancellation
-        )
+        # Its result: whether the scheduler has taken the cancellation.
+        self._cancelling: asyncio.Task[bool] | None = None
         self._asking = False
         self._left_out = False  # some of what the job wrote to stderr could not be written here
         self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
