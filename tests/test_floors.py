@@ -41,6 +41,7 @@ INERT = {
         "collections",
         "copy",
         "dataclasses",
+        "datetime",  # the calendar; nobody asks it for the time, see below
         "decimal",
         "enum",
         "fractions",
@@ -167,6 +168,12 @@ def test_the_domain_imports_only_itself_and_inert_parts_of_the_standard_library(
         [found for found in IMPORTS if found.package == "domain" and found.of != "domain" and found.top not in INERT],
         "the domain is pure: time, chance and ids come in with events, so that a seed repeats a run exactly",
     )
+
+
+def test_the_domain_asks_no_calendar_for_the_time() -> None:
+    asks = re.compile(r"\b(now|today|utcnow)\(")
+    found = [str(path) for path in (CLUSTER / "domain").glob("**/*.py") if asks.search(path.read_text())]
+    assert not found, "the present moment comes in with events (cluster.domain.base.now)"
 
 
 def test_the_launcher_needs_only_the_domain_and_the_standard_library() -> None:

@@ -179,7 +179,8 @@ class Follower:
     def _say_why(self) -> None:
         """Says why the job still waits. Where no worker can take it, that was said when it was submitted."""
         job = self._latest
-        if job.state is TaskState.READY and job.pending_because and not (job.no_worker_can and self._job.no_worker_can):
+        waits = job.state in (TaskState.READY, TaskState.WAITING)
+        if waits and job.pending_because and not (job.no_worker_can and self._job.no_worker_can):
             remark(f"job {job.number} waits: {job.pending_because[0]}")
 
     async def _say_how_it_ended(self) -> None:

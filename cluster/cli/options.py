@@ -1,5 +1,6 @@
 """Options that several commands share, and the types of their values."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -33,14 +34,40 @@ CPUS = Parsed("cpus", parse_cpus)
 SIZE = Parsed("size", parse_size)
 
 
+_SCHEDULER = ("--scheduler", "HOST:PORT", "The scheduler to talk to (CLUSTER_SCHEDULER; default: this machine's).")
+_CREDENTIALS = ("--credentials", "FILE", "Who you are: file with key, certificate and CA (CLUSTER_CREDENTIALS).")
+_AT = ("--at", "HOST:PORT", "Talk to this one worker instead of a scheduler (CLUSTER_AT).")
+
+
 def connection(command: F) -> F:
     """--scheduler, --at and --credentials: which cluster, and as whom. Collected in a dict `connection`."""
-    for flag, metavar, line in (
-        ("--credentials", "FILE", "Who you are: file with key, certificate and CA (CLUSTER_CREDENTIALS)."),
-        ("--at", "HOST:PORT", "Talk to this one worker instead of a scheduler (CLUSTER_AT)."),
-        ("--scheduler", "HOST:PORT", "The scheduler to talk to (CLUSTER_SCHEDULER; default: this machine's)."),
-    ):
-        # The client reads variables and the file itself, for it is used without a command line too.
+    return _collected(command, _CREDENTIALS, _AT, _SCHEDULER)
+
+
+def connection_of_job(command: F) -> F:
+    """The same where --at is an option of a job as well, which takes addresses for `collect_address`."""
+    return _collected(command, _CREDENTIALS, _SCHEDULER)
+
+
+# What --at of a job may begin with where it is a time. Anything else that has a port is the address of a worker.
+_LIKE_A_TIME = re.compile(r"\s*(\d{1,2}:\d\d(?!\d)|\d{4}-\d|tomorrow\s)")
+
+
+class TimeOrAddress(Parsed):
+    """What --at of a job takes: the time at which it starts, or HOST:PORT of the worker to talk to, which is collected
+    as that of other commands."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value)
+        if ctx is None or ":" not in text or _LIKE_A_TIME.match(text):
+            return super().convert(value, param, ctx)
+        ctx.ensure_object(dict)["at"] = text
+        return ""
+
+
+def _collected(command: F, *flags: tuple[str, str, str]) -> F:
+    # The client reads variables and the file itself, for it is used without a command line too.
+    for flag, metavar, line in flags:
         command = click.option(
             flag, metavar=metavar, help=line, expose_value=False, callback=_collect, allow_from_autoenv=False
         )(command)

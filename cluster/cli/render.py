@@ -13,7 +13,7 @@ from cluster.cli.table import print_table
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.job import endings
-from cluster.domain.job.states import COUNTED
+from cluster.domain.job.states import COUNTED, TaskState
 
 if TYPE_CHECKING:  # commands that start fast have other values of the same shape
     from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
@@ -101,12 +101,19 @@ def job_row(job: Job, now: float) -> Sequence[str]:
     return (
         str(job.number),
         state_of(job),
-        job.reason if job.state.ended else "",
+        job.reason if job.state.ended else _until(job),
         ago(job.submitted_at, now),
         took(job.started_at, job.ended_at, now),
         job.spec.name,
         command_of(job.spec),
     )
+
+
+def _until(job: Job) -> str:
+    """What it waits for, where that is a time."""
+    from cluster.domain.base import wall_time
+
+    return f"until {wall_time.iso(job.waits_until)}" if job.waits_until and job.state is TaskState.WAITING else ""
 
 
 def print_jobs(jobs: Sequence[Job], limit: int, *, as_json: bool, quiet: bool) -> None:
@@ -142,6 +149,7 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "ended_at": iso(job.ended_at),
         "pending_because": list(job.pending_because),
         "no_worker_can": job.no_worker_can,
+        "waits_until": iso(job.waits_until),
         "part": job.part or None,
         "cancelled_by": job.cancelled_by or None,
         "cancel_reason": job.cancel_reason or None,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from cluster.cli.exit_codes import INTERRUPTED
-from cluster.cli.options import Parsed, as_json, connection, quiet
+from cluster.cli.options import Parsed, TimeOrAddress, as_json, connection_of_job, quiet
 from cluster.cli.submit_warnings import remark, remark_on_job, remark_on_lines
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
@@ -33,7 +33,7 @@ def job_options(command: F) -> F:
         if each.field == "script":
             help = "Run --script with, as in bash."
             options.append(click.option("--with", "interpreter", default="", metavar="INTERPRETER", help=help))
-    options += [connection, click.argument("command", nargs=-1, type=click.UNPROCESSED)]
+    options += [connection_of_job, click.argument("command", nargs=-1, type=click.UNPROCESSED)]
     for option in reversed(options):
         command = option(command)
     return command
@@ -53,7 +53,7 @@ def _click_option(option: Option) -> Callable[[F], F]:
         how["type"], how["multiple"] = Parsed(option.name, option.kind.parse), True
         how["callback"] = lambda _, __, several: tuple(chain.from_iterable(several))
     else:
-        how["type"] = Parsed(option.name, option.kind.parse)
+        how["type"] = (TimeOrAddress if option.field == "at" else Parsed)(option.name, option.kind.parse)
         how["default"] = option.kind.typed(option.default) or None
         how["show_default"] = bool(option.default)
     return click.option(option.flag, **how)

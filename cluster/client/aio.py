@@ -21,6 +21,7 @@ from cluster.domain.job.options import Option
 from cluster.domain.job.selectors import SelectorKind, check_name, parse_selector
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.times import resolved
 
 # Seconds to wait for a connection that worked before: a scheduler that is started again is back within a few.
 PATIENCE = 30.0
@@ -70,6 +71,7 @@ class AsyncClient:
         spec = command if isinstance(command, JobSpec) else spec_of(command, **options)
         if self.endpoint.is_embedded and not spec.cwd.startswith("/"):
             spec = replace(spec, cwd=_from_here(spec.cwd))
+        spec = resolved(spec, time.time(), None)
         validate(spec)
         check_name(spec.name)
         job_id = id or new_job_id()

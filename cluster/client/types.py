@@ -28,6 +28,7 @@ class Job:
     no_worker_can: bool  # it waits, and no worker that there is now could run a task of it, however long
     cancelled_by: str
     cancel_reason: str
+    waits_until: float = 0.0  # none of its waiting tasks starts before; 0: it waits for no time
     part: str = ""  # from `wait` and `watch`: the tasks that were selected, which state to exit code are of; empty: all
 
     @property

@@ -267,6 +267,7 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
         exit_code=view.exit_code,
         pending_because=view.pending_because,
         no_worker_can=view.no_worker_can,
+        waits_until=view.waits_until,
         cancelled_by=view.cancelled_by,
         cancel_reason=view.cancel_reason,
         part=view.part,

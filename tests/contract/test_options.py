@@ -18,7 +18,7 @@ from cluster.cli.render import job_json, options_shown
 from cluster.client.aio import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job import kinds
+from cluster.domain.job import kinds, time_kinds
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.options import Option, Scope, Shown
 from cluster.domain.job.spec import OPTIONS, JobSpec, for_launcher, refuse_what_needs_a_scheduler, validate
@@ -41,6 +41,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.LINES: b"a\nb",
     kinds.SIZE: 1 << 20,
     kinds.SWITCH: True,
+    time_kinds.TIME: "2199-01-01T06:00:00Z",
     kinds.TEXT: "x",
     kinds.VARIABLES: (("A", "1"),),
     kinds.WORDS: ("x", "y"),

@@ -74,6 +74,7 @@ class Bench:
     def __init__(self, core: SchedulerCore | None = None) -> None:
         self.core = core or SchedulerCore(epoch=1)
         self.mono = 100.0
+        self.jumped = 0.0  # seconds by which the wall clock was set forward
         self.records: dict[int, JobRecord] = {}
         self.progress: dict[int, JobProgress] = {}
         self.chunks: dict[tuple[int, int], JobChunk] = {}
@@ -84,7 +85,7 @@ class Bench:
 
     @property
     def now(self) -> Now:
-        return Now(self.mono, WALL + self.mono)
+        return Now(self.mono, WALL + self.mono + self.jumped)
 
     def turn(self, *events: Event, after: float = 0.0) -> list[Effect]:
         """`after` so many seconds, in which what is due has its turns."""

@@ -1,12 +1,15 @@
 """Deadlines in order. A core asks when the next one is and sleeps until then; nobody polls."""
 
 from collections.abc import Hashable, Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
+
+_FEW = 64  # entries that may stand for nothing before it is worth to look
 
 
 class Timers:
-    """At most one deadline for each key. Setting or cancelling is O(log n); replaced entries are skipped when met."""
+    """At most one deadline for each key. Setting or cancelling is O(log n); replaced entries are skipped when met, and
+    taken out once they are more than the others."""
 
     __slots__ = ("_due", "_heap", "_order")
 
@@ -23,6 +26,9 @@ class Timers:
 
     def cancel(self, key: Hashable) -> None:
         self._due.pop(key, None)
+        if len(self._heap) > 2 * len(self._due) + _FEW:
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            heapify(self._heap)
 
     def next(self) -> float | None:
         """The earliest deadline; None if there is none."""

@@ -52,7 +52,7 @@ class Job:
     def __init__(self, record: JobRecord) -> None:
         self.record = record
         self.sets = {state: IntervalSet() for state in TaskState}
-        first = TaskState.WAITING if record.spec.waits else TaskState.READY
+        first = TaskState.WAITING if record.spec.begins_waiting else TaskState.READY
         self.sets[first].add(0, record.spec.task_count)
         self.held: dict[Holder, IntervalSet] = {}
         self._attempts_held: dict[str, set[int]] = {}  # worker id: the attempts in `held`, to find them at once

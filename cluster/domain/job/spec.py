@@ -30,6 +30,7 @@ from cluster.domain.job.kinds import (
 from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
+from cluster.domain.job.time_options import AT, DELAY, MAX_SECONDS
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed in as one message
@@ -39,7 +40,6 @@ MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
 MAX_DEPENDENCIES = 1000  # jobs that one job waits for in one way
 MAX_EACH = 16  # jobs that it waits for task by task: each of their ends is looked at with the tasks of all of them
 MAX_RETRIES = 1_000_000  # of one task: as good as for ever
-MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 DEFAULT_GRACE = 10.0
 DEFAULT_LOST_AFTER = 60.0
 MIN_LOST_AFTER = 1.0
@@ -232,6 +232,10 @@ class JobSpec:
         alone=_OTHERS,
     )
 
+    # Times: when it starts
+    at: str = AT
+    delay: float = DELAY
+
     # Policy: when an attempt is over, and what follows
     timeout: float = option(
         LIMIT,
@@ -289,6 +293,11 @@ class JobSpec:
     def waits(self) -> bool:
         """Whether other jobs come first."""
         return bool(self.after or self.after_any or self.after_fail or self.after_each)
+
+    @property
+    def begins_waiting(self) -> bool:
+        """Whether its tasks wait before they are ready, for other jobs or for a time."""
+        return self.waits or bool(self.at or self.delay)
 
     @property
     def is_array(self) -> bool:

@@ -45,6 +45,8 @@ from cluster.domain.scheduler.submitting import Submissions
 from cluster.domain.scheduler.waiting import Dependencies
 from cluster.domain.session.messages import HeartbeatAnswered, ReportAcknowledged
 
+TWO_CLOCKS = 1e-3  # seconds by which one clock may seem to be behind the other, both being floats
+
 
 class SchedulerCore(State):
     def __init__(self, epoch: int, lease: float = LEASE) -> None:
@@ -101,7 +103,12 @@ class SchedulerCore(State):
 
     def next_deadline(self) -> float | None:
         """When a turn is due even if nothing happens, on the monotonic clock."""
-        return self.timers.next()
+        due, on_wall = self.timers.next(), self.wall_timers.next()
+        if on_wall is None:
+            return due
+        left = on_wall - self.now.wall
+        at = self.now.mono + (left + TWO_CLOCKS if left > 0 else 0)
+        return at if due is None else min(due, at)
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -142,6 +149,10 @@ class SchedulerCore(State):
             self._due(key)
             if self.room <= 0:
                 break
+        for key in self.wall_timers.due(self.now.wall) if self.room > 0 else ():
+            self._due(key)
+            if self.room <= 0:
+                break
         retries, self._retries = self._retries, {}
         for number, indexes in retries.items():
             job = self.jobs.get(number)
@@ -158,6 +169,9 @@ class SchedulerCore(State):
                 draining.due(self, self.workers[worker_id])
             case ("lost", str(worker_id), int(number)) if worker_id in self.workers and number in self.jobs:
                 self._sessions.lost_due(self.workers[worker_id], self.jobs[number])
+            case ("start", int(number)):
+                self._dependencies.may_start(number)
+                self.room -= 1
             case ("retry", int(number), int(index)):
                 self._retries.setdefault(number, []).append(index)
                 self.room -= 1

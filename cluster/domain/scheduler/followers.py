@@ -10,11 +10,14 @@ from cluster.domain.job.states import TaskState
 class Wait:
     """What one job still waits for."""
 
-    __slots__ = ("barred", "job", "open")
+    __slots__ = ("barred", "job", "open", "until")
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.open: set[Dependency] = set()  # on whole jobs, and not met yet
+        self.until = (
+            0.0  # Unix seconds, before which none of its tasks starts; 0: that is over, or there is no such time
+        )
         self.barred: dict[int, IntervalSet] = {}  # by the job that is waited for task by task: tasks it still bars
 
     @property
@@ -23,7 +26,7 @@ class Wait:
 
     def free(self, among: IntervalSet | None = None) -> IntervalSet:
         """Those of its waiting tasks (None: of all of them) that nothing holds back."""
-        if self.open:
+        if self.open or self.until:
             return IntervalSet()
         waiting = self.job.sets[TaskState.WAITING]
         free = waiting.copy() if among is None else waiting.intersection(among)

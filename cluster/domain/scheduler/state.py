@@ -41,6 +41,7 @@ class State:
         self.followers = Followers()
         self.in_advance: dict[int, dict[str, Worker]] = {}  # job: workers that may hold tasks beyond their cpus
         self.timers = Timers()
+        self.wall_timers = Timers()  # on the wall clock: of jobs that wait for a time
         self.leaving: set[str] = set()  # workers to be forgotten once they hold nothing
         self.next_number = 1
         self.ended_ids = EndedIds()  # of jobs that have left memory
@@ -121,6 +122,7 @@ class State:
             job.ended_at = self.now.wall
             self._unfinished.pop(job.number, None)
             self._line = None
+            self.wall_timers.cancel(("start", job.number))
         self.followers.note(job)
 
     def allocate(self, worker: Worker, job: Job, tasks: int) -> None:

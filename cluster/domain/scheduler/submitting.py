@@ -6,9 +6,10 @@ about a UUID, all submissions of it wait for the one answer. So no job of it com
 store says still holds when it is heard.
 """
 
-from cluster.domain.base.errors import ClusterError, Conflict
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord
+from cluster.domain.job.times import refuse_past
 from cluster.domain.scheduler.effects import LookUp
 from cluster.domain.scheduler.events import JobSubmitted, LookedUp
 from cluster.domain.scheduler.state import State
@@ -46,8 +47,9 @@ class Submissions:
     def _accept(self, event: JobSubmitted) -> None:
         state = self._state
         try:
+            refuse_past(event.spec, state.now.wall)
             courses = self._dependencies.courses(event.spec, event.ended)
-        except HasEnded as error:
+        except (InvalidInput, HasEnded) as error:
             state.reply(event.ask, error)
             return
         record = JobRecord(state.next_number, event.id, event.owner, event.spec, state.now.wall)
@@ -57,7 +59,7 @@ class Submissions:
         state.saves.append(record)
         state.reply(event.ask, record.number)
         state.touch(job)
-        if courses:
+        if event.spec.begins_waiting:
             self._dependencies.enter(job, courses)
 
     def _answer(self, event: JobSubmitted, found: JobRecord | ClusterError) -> None:

@@ -6,6 +6,7 @@ from enum import Enum
 from itertools import islice
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.wall_time import iso
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.last_words import LastWords
@@ -32,6 +33,7 @@ class JobView:
     no_worker_can: bool  # run a task of it, of those that there are now: pending_because says why
     cancelled_by: str
     cancel_reason: str
+    waits_until: float = 0.0  # Unix seconds, before which none of its waiting tasks starts; 0: there is no such time
     part: str = ""  # the tasks that are meant, as people type them, of many ranges the first; "": all
 
 
@@ -82,6 +84,7 @@ def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: I
     state = overall(counts)
     known = {} if known is None else known
     because = tuple(_why_pending(core, job, known))
+    wait = core.followers.waits.get(job.number)
     return JobView(
         record=job.record,
         state=state,
@@ -94,6 +97,7 @@ def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: I
         no_worker_can=bool(because and known.get(_kind(job))),
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
+        waits_until=wait.until if wait else 0.0,
         part="" if part is None else _numbers_of(part, job.record.spec),
     )
 
@@ -135,6 +139,8 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
         return
     if not job.ready:
         wait = core.followers.waits.get(job.number)
+        if wait and wait.until:
+            yield f"it starts no sooner than {iso(wait.until)}"
         remaining = wait.remaining() if wait else []
         yield from (kind.said(number) for number, kind in remaining[:MOST_REASONS])
         if remaining[MOST_REASONS:]:

@@ -1,9 +1,11 @@
-"""Jobs that wait for others (`cluster.domain.job.dependencies`): what others do lets their tasks go on, or ends them.
+"""Jobs that wait for others (`cluster.domain.job.dependencies`), or for a time (`cluster.domain.job.times`): what
+others do lets their tasks go on, or ends them.
 
-Of each job that waits, two things are known: the dependencies on whole jobs that are still open, and for each job that
-it waits for task by task, which of its tasks that one still bars. A task goes on when nothing is open and nothing bars
-it. So when a job moves, only its followers are looked at; those that wait for its end, only when it ends. All of this
-follows from specs and from the jobs' sets, so none of it is saved: it is made anew at a start.
+Of each job that waits, three things are known: the time before which it does not start, the dependencies on whole jobs
+that are still open, and for each job that it waits for task by task, which of its tasks that one still bars. A task
+goes on when that time has come, nothing is open and nothing bars it. So when a job moves, only its followers are looked
+at; those that wait for its end, only when it ends. All of this follows from specs and from the jobs' sets, so none of
+it is saved: it is made anew at a start.
 
 A job may have as many followers as there are jobs. Each turn tells as many of them as it has room for, in the order in
 which they came; the rest is due at once.
@@ -18,6 +20,7 @@ from cluster.domain.job import endings
 from cluster.domain.job.dependencies import Course, Dependency, DependencyKind, course_of, dependencies_of
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.times import starts_at
 from cluster.domain.scheduler.followers import Wait
 from cluster.domain.scheduler.state import State
 
@@ -55,6 +58,7 @@ class Dependencies:
         """The job waits from now on."""
         followers, wait = self._state.followers, Wait(job)
         followers.waits[job.number] = wait
+        wait.until = starts_at(job.record)
         for dependency in courses:
             if dependency.kind is DependencyKind.EACH:
                 wait.barred[dependency.job] = IntervalSet([(0, job.record.spec.task_count)])
@@ -64,6 +68,17 @@ class Dependencies:
             if other := self._state.jobs.get(number):
                 followers.add(other, job.number, kind)
             self._hear(wait, number, course)
+        if wait.until > self._state.now.wall:
+            self._state.wall_timers.set(("start", job.number), wait.until)
+        else:
+            self.may_start(job.number)
+
+    def may_start(self, number: int) -> None:
+        """The time before which the job of that number was not to start has come."""
+        if wait := self._state.followers.waits.get(number):
+            wait.until = 0.0
+            if wait.job.go_on(wait.free()):
+                self._state.touch(wait.job)
 
     def tell(self) -> None:
         """Tells followers what those that they wait for have done, as many as the turn has room for."""

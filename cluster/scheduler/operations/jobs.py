@@ -4,6 +4,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import aclosing
+from datetime import UTC
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
+from cluster.domain.job.times import resolved
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
@@ -72,7 +74,7 @@ class JobOperations:
 
     async def _accepted(self, caller: Caller, job_id: str, spec: JobSpec) -> int:
         """Its number."""
-        spec = await with_numbers(self._driver, caller, spec)
+        spec = await with_numbers(self._driver, caller, resolved(spec, self._driver.clock().wall, UTC))
         while True:
             event = partial(JobSubmitted, id=job_id, owner=caller.user_id, spec=spec)
             ended = await courses_of_ended(self._driver, spec)

@@ -1,0 +1,59 @@
+"""Jobs and the clock, through the command line."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.acceptance.command import Command
+from tests.acceptance.test_cli_jobs import submit
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_job_waits_for_its_time_and_says_so(cluster: Command) -> None:
+    later = submit(cluster, "--name", "later", "--delay", "1h", "--array", "1-3", "--", "true")
+    told = cluster.ok("job", "show", "--json", later).json
+    assert (told["state"], told["delay"], told["at"]) == ("waiting", 3600.0, None)
+    due = datetime.fromisoformat(told["waits_until"])
+    assert due - datetime.fromisoformat(told["submitted_at"]) == timedelta(hours=1)
+    (because,) = told["pending_because"]
+    assert because.startswith("it starts no sooner than 20")
+    assert because in cluster.ok("job", "why", later).text
+    assert because in cluster.ok("job", "show", later).text
+    assert because.rpartition(" ")[2] in cluster.ok("job", "list", later).text
+    cluster.ok("job", "cancel", later)
+    assert cluster("job", "wait", later).code == 143
+    assert cluster.ok("job", "show", "--json", later).json["waits_until"] is None
+
+
+def test_a_time_is_one_of_the_callers_zone(cluster: Command) -> None:
+    zone = {"TZ": "IST-5:30"}
+    number = cluster.ok("job", "submit", "-q", "--at", "2199-01-01T06:00", "--", "true", env=zone).text.strip()
+    assert cluster.ok("job", "show", "--json", number).json["at"] == "2199-01-01T00:30:00Z"
+    cluster.ok("job", "cancel", number)
+
+
+def test_a_job_starts_at_its_time_and_after_what_it_waits_for(cluster: Command) -> None:
+    first = submit(cluster, "--", "true")
+    number = submit(cluster, "--delay", "1", "--after", first, "--", "true")
+    assert cluster("job", "wait", number).code == 0
+    told = cluster.ok("job", "show", "--json", number).json
+    begun, submitted = (datetime.fromisoformat(told[name]) for name in ("started_at", "submitted_at"))
+    assert begun - submitted >= timedelta(seconds=0.999)  # told in milliseconds
+
+
+def test_what_is_no_time_or_past_is_refused(cluster: Command) -> None:
+    wrong = {
+        ("--at", "soon"): "'soon' is no time: use 2026",
+        ("--at", "25:00"): "'25:00' is no time",
+        ("--at", "2026-02-30T12:00"): "is no time",
+        ("--at", "2020-01-01T00:00Z"): "--at 2020-01-01T00:00:00Z is past: it is 20",
+        ("--delay", "soon"): "is no duration",
+    }
+    before = cluster.ok("job", "list", "--limit", "1", "-q").text
+    for options, words in wrong.items():
+        refused = cluster("job", "submit", *options, "--", "true")
+        assert refused.code in (1, 2), refused
+        assert words in refused.err
+        assert refused.err.count("\n") == 1
+    assert cluster.ok("job", "list", "--limit", "1", "-q").text == before
