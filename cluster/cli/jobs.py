@@ -54,6 +54,7 @@ def job(ctx: click.Context, as_json: bool, quiet: bool) -> None:
       last     the newest job           all            every job
       NAME     all jobs of that name    UUID           a job by its id
       5.17#2   an attempt of a task     sweep.23       a task of the jobs called sweep
+      5:failed tasks that are so now    5:lost,exit:3  by why they ended, too
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_jobs, as_json=as_json, quiet=quiet)
@@ -282,6 +283,8 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
     elif quiet:
         print("".join(f"{job.number}\n" for job in jobs), end="")
     else:
+        if not jobs and "all" not in selectors:
+            print("nothing to wait for: no task is so now")
         for job in jobs:
             name = f"{job.number}.{job.part}" if job.part else str(job.number)
             print(f"job {name} {job.state.word}{printable(why_of(job))}")
@@ -327,4 +330,5 @@ def cancel(
     elif quiet:
         print("".join(f"{job.number}\n" for job in jobs), end="")
     else:
-        print(f"cancelling {count} task{'' if count == 1 else 's'}" if count else "nothing to cancel: all had ended")
+        none = f"nothing to cancel: {'all had ended' if jobs or 'all' in selectors else 'no task is so now'}"
+        print(f"cancelling {count} task{'' if count == 1 else 's'}" if count else none)

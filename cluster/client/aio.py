@@ -18,7 +18,7 @@ from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
 from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
 from cluster.domain.job.options import Option
-from cluster.domain.job.selectors import SelectorKind, check_name, parse_selector
+from cluster.domain.job.selectors import SelectorKind, check_name, likely, parse_selector
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.times import resolved
@@ -119,7 +119,8 @@ class AsyncClient:
                 async with aclosing(backend.watch(texts, patience.left())) as changes:
                     async for jobs in changes:
                         patience.renew()
-                        numbers = {job.number for job in jobs} if numbers is None else numbers
+                        if numbers is None:
+                            numbers, texts = {job.number for job in jobs}, _pinned(texts, jobs)
                         same = tuple(job for job in jobs if job.number in numbers)
                         yield same
                         if len(same) < len(jobs) and all(job.state.ended for job in same):
@@ -325,6 +326,14 @@ def _text(selector: str | int) -> str:
     if isinstance(selector, str | int):
         return str(selector)
     raise InvalidInput(f"a {type(selector).__name__} selects no job: give a job's number, name or UUID")
+
+
+def _pinned(texts: list[str], jobs: Sequence[Job]) -> list[str]:
+    """The same selectors; if one has a condition, the tasks that meet it now, by their numbers, where these are few
+    enough to be told."""
+    parts = [f"{job.number}.{job.part}" if job.part else str(job.number) for job in jobs]
+    named = any(likely(text).condition for text in texts) and not any("…" in part for part in parts)
+    return parts if named else texts
 
 
 def _names(workers: Sequence[str]) -> tuple[str, ...]:

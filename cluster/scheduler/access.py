@@ -16,9 +16,11 @@ from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
+from cluster.scheduler.meeting import meeting
 from cluster.store.interface import Store
 
 MOST_SELECTORS, MOST_CHARACTERS = 10_000, 1_000_000
+MOST_CONDITIONS = 100  # in one call: for each a job's tasks and their ends are looked through
 AT_ONCE = 200  # selectors that are resolved before anybody else is served
 NUMBERS_AT_ONCE = 20_000  # that one question to the store brings: some milliseconds
 _LONG = 4096  # characters of a selector that is resolved beside the event loop: it may name thousands of tasks
@@ -45,9 +47,11 @@ async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Select
     """What all of these selectors mean together. InvalidInput or NotFound says what is wrong with one."""
     if len(texts) > MOST_SELECTORS or sum(map(len, texts)) > MOST_CHARACTERS:
         raise InvalidInput(f"too many selectors: at most {MOST_SELECTORS}, of {MOST_CHARACTERS} characters together")
-    selection = Selection()
+    selection, conditions = Selection(), 0
     for place, text in enumerate(dict.fromkeys(texts), start=1):
-        await _add(driver, caller, text, selection)
+        conditions += await _add(driver, caller, text, selection)
+        if conditions > MOST_CONDITIONS:
+            raise InvalidInput(f"more than {MOST_CONDITIONS} selectors with states or reasons: ask for some at a time")
         if place % AT_ONCE == 0:
             await asyncio.sleep(0)
     return selection
@@ -62,18 +66,22 @@ async def select_some(driver: Driver, caller: Caller, texts: Sequence[str]) -> S
     return selection
 
 
-async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) -> None:
+async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) -> bool:
+    """Whether it has a condition."""
     beside = len(text) > _LONG
     selector = await asyncio.to_thread(parse_selector, text) if beside else parse_selector(text)
     if selector.kind is SelectorKind.ALL:
         selection.add_jobs(await _all(driver, caller))
-        return
+        return False
 
     found = await _find(driver, caller, selector, selection)
-    if beside:
-        await asyncio.to_thread(selection.add_tasks, found)
-    else:
-        selection.add_tasks(found)
+    add = selection.add_tasks if found.condition is None else selection.chosen
+    added = await asyncio.to_thread(add, found) if beside else add(found)
+    for record, chosen in added or ():
+        assert found.condition is not None
+        tasks = await meeting(driver, record.number, chosen, found.condition)
+        selection.add_meeting(record.number, tasks, record.spec.task_count)
+    return found.condition is not None
 
 
 async def _find(driver: Driver, caller: Caller, selector: Selector, selection: Selection) -> Found:

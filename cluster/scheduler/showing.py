@@ -5,19 +5,18 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Seque
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
-from cluster.domain.job.states import ENDED, TaskState
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView, WhyNot, job_view
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader, Jobs, read_jobs, unfinished_of
-from cluster.store.interface import Store
+from cluster.scheduler.meeting import last_ends, not_succeeded
 
 # An answer ends with the job with which it reaches this. A job's command may have 1.5 MiB, and gRPC clients of other
 # languages take answers of 4 MiB.
@@ -26,7 +25,7 @@ PIECE_JOBS, PIECE_BYTES = 100, 128 * 1024  # that are looked at, and shown, befo
 FIRST_JOBS = 8  # that are looked at first: a few may fill the answer, and what ended ones say is fetched for all
 NUMBERS_AT_ONCE = 1000  # of jobs, for a list
 
-MOST_ENDS, ENDS_AT_ONCE = 10_000, 200  # tasks of a part whose ends are looked up, in all and before anybody else
+MOST_ENDS = 100_000  # tasks of a part whose ends are looked up
 
 Parts = Mapping[int, IntervalSet]
 _WHOLE: Parts = {}
@@ -163,28 +162,20 @@ async def _unfinished(driver: Driver, numbers: Sequence[int]) -> list[int]:
 async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[str, int]:
     """Of these tasks of a job, all of which have ended: the reason of the first that did not succeed, and the highest
     exit code. Where more than MOST_ENDS did not, what is said of the whole job."""
-
-    def abnormal(job: Job) -> tuple[IntervalSet, str, int]:
-        those = IntervalSet()
-        for state in ENDED:
-            if state is not TaskState.SUCCEEDED:
-                those.update(job.sets[state].intersection(part))
-        return those, job.reason, job.exit_code
-
-    those, reason, code = await JobReader(driver, number).read(abnormal)
+    those, unbegun, of_job = await JobReader(driver, number).read(
+        lambda job: (not_succeeded(job, part), job.reason_unbegun, (job.reason, job.exit_code))
+    )
     if len(those) > MOST_ENDS:
-        return reason, code
+        return of_job
     if not those:
         return endings.OK, 0
-    ends: list[tuple[str, int]] = []
-    indexes = iter(those)
-    while some := list(islice(indexes, ENDS_AT_ONCE)):
-        ends += await driver.fetch(lambda store, some=some: [_end(store, number, index) for index in some])  # type: ignore[misc]
-    return ends[0][0], max(code for _, code in ends)
-
-
-def _end(store: Store, number: int, index: int) -> tuple[str, int]:
-    """Reason and exit code of the task; one that was cancelled before it ran has no end of its own."""
-    for end in store.ends_of_task(number, index)[-1:]:
-        return end.reason, end.exit_code
-    return endings.CANCELLED, endings.CANCELLED_EXIT
+    reasons: dict[int, str] = {}
+    code, told = 0, 0
+    async with aclosing(last_ends(driver, number, those)) as several:
+        async for some in several:
+            ends = [end for end in some if end.index in those]
+            reasons |= {end.index: end.reason for end in ends[:1]}
+            code, told = max([code, *(end.exit_code for end in ends)]), told + len(ends)
+    if told < len(those):  # the others were cancelled before they ran
+        code = max(code, endings.CANCELLED_EXIT)
+    return reasons.get(those.first(), unbegun), code

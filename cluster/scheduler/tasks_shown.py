@@ -43,7 +43,7 @@ class _Shown(NamedTuple):
 
 
 class TasksWanted(NamedTuple):
-    ranges: Sequence[Range] | None  # None: of all tasks
+    among: IntervalSet | None  # None: of all tasks
     skip: int  # so many of the first
     most: int
     attempt: int = 0  # of the one task; 0: its last one
@@ -90,7 +90,7 @@ async def with_last_words(task: TaskView, spec: JobSpec, last_bytes: LastBytes) 
 
 
 def _pick(job: Job, wanted: TasksWanted) -> list[_Shown]:
-    among = None if wanted.ranges is None else IntervalSet(wanted.ranges)
+    among = wanted.among
     picked: list[tuple[TaskState, Range]] = []
     skip, room = wanted.skip, wanted.most
     for state in BY_LIST_RANK:
@@ -158,7 +158,7 @@ def _task(
     if end:
         return replace(task, reason=end.reason, exit_code=end.exit_code, started_at=end.started_at)
     if shown.state is TaskState.CANCELLED:  # before it ever ran
-        reason = endings.CANCELLED if job.cancelled_by else endings.DEPENDENCY
+        reason = job.reason_unbegun
         return replace(task, reason=reason, exit_code=endings.exit_code(reason))
     if shown.state is TaskState.RUNNING and not job.record.spec.is_array:
         return replace(task, started_at=job.started_at)

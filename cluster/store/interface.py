@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from cluster.domain.base.errors import ClusterError
-from cluster.domain.job.records import JobProgress, JobRecord, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobProgress, JobRecord, LastEnd, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.uncommitted import Saved
@@ -78,6 +78,11 @@ class Store(Protocol):
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
         """Every end of one task, successes too, in order of attempts."""
+        ...
+
+    def last_ends(self, job: int, start: int, most: int) -> list[LastEnd]:
+        """The last end that is no success, of each task that has one, from task `start` on, in order of tasks: at most
+        so many."""
         ...
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:

@@ -16,6 +16,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    LastEnd,
     OkEnds,
     SmallOutput,
     TaskEnd,
@@ -149,6 +150,11 @@ class MemoryStore:
     def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
         records = (self._disk.ok_ends[key] for key in sorted(self._disk.ok_ends) if key[0] == job)
         return [ok for ok in records if ok.first < stop and ok.stop > start]
+
+    def last_ends(self, job: int, start: int, most: int) -> list[LastEnd]:
+        keys = sorted(key for key in self._disk.ends if key.job == job and key.index >= start)
+        last = {key.index: self._disk.ends[key] for key in keys}
+        return [LastEnd(end.index, end.reason, end.exit_code) for end in last.values()][:most]
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
         keys = sorted(key for key in self._disk.outputs if key.job == job and start <= key.index < stop)

@@ -124,3 +124,31 @@ def test_a_task_is_shown_with_its_own_line_and_arguments(cluster: Command) -> No
 def submit_lines(cluster: Command, lines: bytes, *arguments: str) -> str:
     submitted = cluster.ok("job", "submit", "--quiet", "--each-line", "-", *arguments, stdin=lines)
     return submitted.text.strip()
+
+
+def test_states_and_reasons_select_tasks(cluster: Command) -> None:
+    script = 'echo "$CLUSTER_TASK"; case $CLUSTER_TASK in 2) exit 3;; 3) kill -9 $$;; 4) exec sleep 1000;; esac'
+    number = submit(cluster, "--name", "mixed", "--array", "1-4", "--cpus", "0.2", "--", "sh", "-c", script)
+    assert cluster("job", "wait", f"{number}.1-3").code == 137
+    assert cluster.ok("job", "logs", f"{number}:failed").text == "2\n3\n"
+    assert cluster.ok("job", "logs", "mixed:ok").text == "1\n"
+    failed = cluster.ok("job", "show", "last:exit:3,signal", "--json").json["task_details"]
+    assert [task["task"] for task in failed] == [2, 3]
+    assert "SIGKILL ended it" in cluster.ok("job", "why", "mixed:signal").text
+    waited = cluster("job", "wait", f"{number}:failed")
+    assert (waited.code, waited.text) == (137, f"job {number}.2-3 failed (exit:3)\n")
+    assert cluster.ok("job", "list", "--quiet", "mixed:lost").text == ""
+    refused = cluster("job", "cancel", "mixed:failed")
+    expected = (
+        "cluster: mixed:failed: what has ended cannot be cancelled; name what goes on, as in mixed:ready,running\n"
+    )
+    assert (refused.code, refused.err) == (2, expected)
+    wrong = cluster("job", "list", f"{number}:faild")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "'faild' is no state and no reason: use waiting" in wrong.err
+    assert cluster.ok("job", "cancel", "--grace", "0", "mixed:running").text == "cancelling 1 task\n"
+    assert cluster("job", "wait", number).code == 137
+    assert cluster.ok("job", "wait", "mixed:running").text == "nothing to wait for: no task is so now\n"
+    assert cluster.ok("job", "cancel", "mixed:running").text == "nothing to cancel: no task is so now\n"
+    none = cluster("job", "show", "mixed:lost")
+    assert (none.code, none.err) == (1, "cluster: mixed:lost: none of its tasks is so now\n")

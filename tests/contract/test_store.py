@@ -274,6 +274,16 @@ def test_ends_of_a_task_come_in_order_of_attempts_with_the_success_last(open_sto
     assert store.ends_of_task(2, 4) == []
 
 
+def test_the_last_end_of_each_task_that_did_not_succeed_at_once(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([end(4, 2), end(4, 1, "lost"), end(5, 1, "lost"), end(9), ok(3, 4), replace(end(6), job=2)])
+    reason = end(4, 2).reason
+    assert store.last_ends(1, 0, 9) == [(4, reason, 3), (5, "lost", 3), (9, reason, 3)]
+    assert store.last_ends(1, 5, 1) == [(5, "lost", 3)]
+    assert store.last_ends(1, 10, 9) == []
+
+
 def test_successes_are_found_by_any_of_their_tasks(open_store: Opener) -> None:
     store = open_store()
     store.load()

@@ -50,6 +50,7 @@ def test_how_a_task_can_end_is_what_there_is() -> None:
     reasons |= {endings.LAUNCH_FAILED, endings.LOST, endings.DEPENDENCY}
     said = {row[1]: row[0] for row in rows("jobs.md") if len(row) == 4 and row[0] in [s.word for s in TaskState]}
     assert said == {reason: endings.state_of(reason).word for reason in reasons}
+    assert {endings.kind_of(reason) for reason in reasons} == set(endings.KINDS), "selectors know all kinds"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -8,12 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
-from cluster.domain.base.intervals import Range
+from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.arrays import parse_array
+from cluster.domain.job.conditions import Condition, parse_condition
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobRecord
-from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, check_name, parse_selector, resolve
+from cluster.domain.job.selectors import (
+    Found,
+    Selection,
+    Selector,
+    SelectorKind,
+    check_name,
+    likely,
+    names_tasks,
+    parse_selector,
+    refuse_ended,
+    resolve,
+)
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 
 ID = "01900000-0000-7000-8000-000000000007"
@@ -157,6 +170,8 @@ def test_a_name_that_could_not_be_selected_by_is_refused(name: str) -> None:
         ("v1.2", "tasks 2 of 'v1'"),
         ("a.1-10", "tasks 1-10 of 'a'"),
         ("a#2", "attempt 2 of 'a'"),
+        ("a:failed", "tasks that are failed of 'a'"),
+        ("a.3:lost", "tasks 3 of 'a'"),
     ],
 )
 def test_a_name_that_also_selects_tasks_of_another_name_is_refused_with_that_reason(name: str, meaning: str) -> None:
@@ -164,7 +179,9 @@ def test_a_name_that_also_selects_tasks_of_another_name_is_refused_with_that_rea
         check_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "nightly", "build 5", "5a", "v1.2b", "v1.", "run.sh", "a#b", "lasting"])
+@pytest.mark.parametrize(
+    "name", ["", "nightly", "build 5", "5a", "v1.2b", "v1.", "run.sh", "a#b", "lasting", "build:fast", "12:30"]
+)
 def test_other_names_select_their_job(name: str) -> None:
     check_name(name)
     assert not name or parse_selector(name) == Selector(SelectorKind.NAME, name)
@@ -176,7 +193,8 @@ def test_selectors_together_mean_each_job_once_and_its_tasks_together() -> None:
         selection.add_tasks(selection.find(parse_selector(text), SHELF))
     assert selection.numbers() == [3, 5, 6]
     assert list(selection.targets()) == [Target(3), Target(5, (Range(0, 5), Range(10, 11))), Target(6)]
-    assert list(selection.parts()) == [Target(5, (Range(0, 5), Range(10, 11)))]
+    assert list(selection.parts()) == [(5, IntervalSet([(0, 5), (10, 11)]))]
+    assert [selection.tasks(number) for number in (3, 5)] == [None, IntervalSet([(0, 5), (10, 11)])]
 
 
 def test_one_that_finds_nothing_is_named_whatever_others_find() -> None:
@@ -282,3 +300,95 @@ def test_an_attempt_is_remembered_with_its_task() -> None:
 )
 def test_what_is_meant_of_one_job(text: str, name: str, expected: str) -> None:
     assert str(parse_selector(text).of(7, name)) == expected
+
+
+FAILED, LOST = Condition((TaskState.FAILED,)), Condition((), ("lost",))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5:failed", Selector(SelectorKind.NUMBER, "5", condition=FAILED)),
+        ("last:lost", Selector(SelectorKind.LAST, condition=LOST)),
+        (f"{ID}:lost", Selector(SelectorKind.ID, ID, condition=LOST)),
+        ("5.1-9:2:failed", Selector(SelectorKind.NUMBER, "5", (ArraySegment(1, 9, 2),), condition=FAILED)),
+        ("5:failed,lost", Selector(SelectorKind.NUMBER, "5", condition=Condition((TaskState.FAILED,), ("lost",)))),
+        ("5:exit:75,signal", Selector(SelectorKind.NUMBER, "5", condition=Condition((), ("exit:75", "signal")))),
+        ("5:ok", Selector(SelectorKind.NUMBER, "5", condition=Condition((TaskState.SUCCEEDED,)))),
+        ("sweep:failed", Selector(SelectorKind.NAME, "sweep:failed")),  # until it is known that no job is called so
+        ("build:fast", Selector(SelectorKind.NAME, "build:fast")),
+    ],
+)
+def test_states_and_reasons_may_follow(text: str, expected: Selector) -> None:
+    assert parse_selector(text) == expected
+    assert parse_selector(str(expected)) == expected
+
+
+def test_states_and_reasons_follow_a_name_and_the_shortest_end_is_taken() -> None:
+    assert likely("sweep:failed") == Selector(SelectorKind.NAME, "sweep", condition=FAILED)
+    assert likely("sweep.3:lost") == Selector(SelectorKind.NAME, "sweep", (ArraySegment(3, 3),), condition=LOST)
+    assert likely("a:b:failed") == Selector(SelectorKind.NAME, "a:b", condition=FAILED)
+    assert likely("a:exit:7") == Selector(SelectorKind.NAME, "a", condition=Condition((), ("exit:7",)))
+    assert likely("build:fast") == Selector(SelectorKind.NAME, "build:fast")
+    assert [names_tasks(text) for text in ("5", "5:failed", "sweep:lost", "5#1", "build:fast")] == [
+        *(False, True, True, False, False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("5:faild", "'faild' is no state and no reason: use waiting, .*failed.*, lost, exit:N or signal:NAME"),
+        ("last.3:failed,nope", "'nope' is no state"),
+        ("5:failed#2", "names an attempt, which has but one end: leave out :failed"),
+        ("all:failed", "all:failed: of all jobs no tasks can be selected; name jobs, or use `job list --state STATE`"),
+        ("5.:failed", "names no task"),
+    ],
+)
+def test_what_no_state_is_and_where_none_can_stand(text: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        parse_selector(text)
+
+
+def test_a_word_that_is_no_state_after_a_name_is_told_with_what_may_stand_there() -> None:
+    with pytest.raises(NotFound, match=r"there is no job 'sweep:faild' \(after a colon come waiting, .*\)"):
+        named("sweep:faild")
+
+
+def test_those_that_meet_a_condition_are_added_to_what_else_is_selected() -> None:
+    selection = Selection()
+    selection.add_tasks(selection.find(parse_selector("1.1-3"), NAMED))
+    found = selection.find(parse_selector("sweep:failed"), NAMED)
+    assert found.condition == FAILED
+    assert [(record.number, chosen) for record, chosen in selection.chosen(found)] == [
+        (1, IntervalSet([(0, 30)])),
+        (3, IntervalSet([(0, 6)])),
+    ]
+    (chosen,) = selection.chosen(selection.find(parse_selector("1.2-4:failed"), NAMED))
+    assert chosen[1] == IntervalSet([(1, 4)])
+    selection.add_meeting(1, IntervalSet([(2, 3), (9, 11)]), 30)
+    selection.add_meeting(3, IntervalSet(), 6)
+    selection.add_meeting(4, IntervalSet([(0, 9)]), 9)
+    assert selection.numbers() == [1, 4]
+    assert list(selection.targets()) == [Target(1, (Range(0, 3), Range(9, 11))), Target(4)]
+
+
+def test_a_condition_is_met_by_state_or_by_why_it_ended() -> None:
+    met = parse_condition("running,exit,signal:SIGKILL").is_met
+    assert met(TaskState.RUNNING, "")
+    assert met(TaskState.FAILED, "exit:3")
+    assert met(TaskState.FAILED, "signal:SIGKILL")
+    assert not met(TaskState.FAILED, "signal:SIGTERM")
+    assert not met(TaskState.BACKOFF, "exit:3"), "it has not ended"
+
+
+@pytest.mark.parametrize("text", ["5:failed", "sweep:lost,succeeded", "last:cancelled"])
+def test_what_has_ended_cannot_be_cancelled(text: str) -> None:
+    head = text.partition(":")[0]
+    with pytest.raises(InvalidInput, match=f"{text}: what has ended cannot be .*, as in {head}:ready,running"):
+        refuse_ended(text)
+
+
+def test_what_goes_on_can_be_cancelled() -> None:
+    for text in ("5", "5:ready", "5:failed,running", "all", "sweep", "5#1"):
+        refuse_ended(text)

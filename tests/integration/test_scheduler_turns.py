@@ -15,7 +15,6 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.now import Now
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.selectors import Selection
-from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import CancelRequested, Event, HeartbeatReceived, ReportReceived
@@ -192,13 +191,13 @@ def test_who_waits_for_all_jobs_makes_nothing_for_each_but_a_number(
 ) -> None:
     """A value for each of 100,000 held everybody up for a tenth of a second."""
     made: list[int] = []
-    target = Selection.target
+    tasks = Selection._tasks
 
-    def counted(selection: Selection, number: int) -> Target:
+    def counted(selection: Selection, number: int) -> IntervalSet:
         made.append(number)
-        return target(selection, number)
+        return tasks(selection, number)
 
-    monkeypatch.setattr(Selection, "target", counted)
+    monkeypatch.setattr(Selection, "_tasks", counted)
 
     async def body(cluster: Cluster) -> None:
         user = cluster.user()
@@ -234,7 +233,7 @@ def test_who_reads_a_job_in_many_pieces_pays_for_what_it_is_shown_alone() -> Non
     every_tenth = [Range(i, i + 1) for i in range(1, count, 1000)]
     for ranges, first in (([Range(0, count)], 2000), ([Range(1, count)], 2002), (every_tenth, 1)):
         with within(1_000_000):
-            shown = _pick(job, TasksWanted(ranges, 1000 if first > 1 else 0, 300))
+            shown = _pick(job, TasksWanted(IntervalSet(ranges), 1000 if first > 1 else 0, 300))
         assert (shown[0].index, len(shown)) == (first, 300)
     with within(300_000):
         assert _look_ahead(job, Range(1, count)) == (0, 2)

@@ -120,6 +120,11 @@ def test_start_stop_status_and_output(tmp_path: Path) -> None:  # S2.5
             assert (ended.job.reason, ended.job.exit_code, ended.task.worker_id) == ("exit:4", 4, worker.ready["id"])
             assert sorted((await followers[0]).splitlines()) == [b"err", b"out"]
             assert await followers[1] == b"out\n"
+            for words, numbers in {"failed": [1], "exit:4,running": [1], "lost,ready": []}.items():
+                for head in ("1", "mine"):
+                    assert [job.number for job in await own.jobs(f"{head}:{words}")] == numbers
+            with pytest.raises(InvalidInput, match="1:failed: what has ended cannot be cancelled"):
+                await own.stop("1:failed")
 
     at_site(tmp_path, body)
 

@@ -54,8 +54,8 @@ def check_reference(text: str) -> None:
     selector = parse_selector(text)
     if selector.kind is SelectorKind.ALL:
         raise InvalidInput("all: a job cannot wait for all jobs; name those that come first")
-    whole = replace(selector, tasks=None, attempt=0)
-    if selector != whole:
+    if not selector.is_whole:
+        whole = replace(selector, tasks=None, attempt=0, condition=None)
         raise InvalidInput(f"{text}: a job waits for whole jobs; give {whole}, or --after-each {whole}")
 
 

@@ -15,6 +15,8 @@ LAUNCH_FAILED = "launch_failed"
 DEPENDENCY = "dependency"  # what it waited for can't happen any more, so it never ran
 LOST = "lost"  # its end cannot be known
 _EXIT, _SIGNAL = "exit:", "signal:"
+# What each reason is, or begins with before a colon.
+KINDS = (OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, LOST)
 
 # What a launcher tells its worker, and nobody else hears.
 LEASE = "lease"  # its leash was over: to everybody else it is lost
@@ -28,6 +30,11 @@ CANCELLED_EXIT = 143  # 128 + SIGTERM: of what was cancelled and left no code, o
 def reason_of(code: int | None, signal: str | None) -> str:
     """Why it ended, of a process that ended by itself: with that code, or by that signal."""
     return f"{_SIGNAL}{signal}" if signal is not None else f"{_EXIT}{code}" if code else OK
+
+
+def kind_of(reason: str) -> str:
+    """Which of KINDS it is: the reason without what it says after a colon."""
+    return reason.partition(":")[0]
 
 
 def is_own_code(reason: str) -> bool:

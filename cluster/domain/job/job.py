@@ -7,6 +7,7 @@ Nothing here is per task unless the task is out of the ordinary: states are inte
 from collections.abc import Iterable, Iterator, Mapping
 
 from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job import endings
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
 from cluster.domain.job.records import Held, JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, TaskSets
 from cluster.domain.job.states import (
@@ -95,6 +96,11 @@ class Job:
     def pieces(self) -> int:
         """The number of ranges in its sets, which is what they cost in memory and on disk."""
         return sum(tasks.range_count() for tasks in self.sets.values())
+
+    @property
+    def reason_unbegun(self) -> str:
+        """Why those of its tasks were cancelled that had never run."""
+        return endings.CANCELLED if self.cancelled_by else endings.DEPENDENCY
 
     def count(self, state: TaskState) -> int:
         return len(self.sets[state])

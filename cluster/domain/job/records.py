@@ -116,6 +116,14 @@ class TaskEnd:
         return endings.state_of(self.reason)
 
 
+class LastEnd(NamedTuple):
+    """What of the last TaskEnd of a task is asked for many tasks at once."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls here
+    reason: str
+    exit_code: int
+
+
 @dataclass(frozen=True, slots=True)
 class OkEnds:
     """Plain successes of tasks first … first+count-1, each in its attempt-th attempt, on one worker.

@@ -4,9 +4,11 @@
     last     the newest job             all                   every job
     NAME     the jobs of that name      UUID                  a job by its id
     5.17#2   an attempt of a task       5#2                   where the job has but one
+    5:failed 5.1-10:lost,timeout        its tasks that are so now (`conditions`)
 
-Tasks may follow `last`, a UUID and a name as well (`last.3`, `sweep.23`). A number is always a job's number, never a
-name. No job can be called `sweep.23`; one that is stored with such a name is meant before a task of one called `sweep`.
+Tasks may follow `last`, a UUID and a name as well (`last.3`, `sweep.23`, `sweep:failed`). A number is always a job's
+number, never a name. No job can be called `sweep.23`; one that is stored with such a name is meant before a task of one
+called `sweep`.
 """
 
 import re
@@ -19,8 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.arrays import format_array, parse_array
+from cluster.domain.job.conditions import KNOWN, PATTERN, WORDS, Condition, parse_condition
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 
 if TYPE_CHECKING:  # clients, which start often, only parse selectors
@@ -33,8 +37,9 @@ MAX_LOOKS = 30_000  # at a segment of an array for a part of a selector
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ATTEMPT = r"(?:#([0-9]{1,9}))?"
-_WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.([^#]*))?{_ATTEMPT}", re.DOTALL)
-_NAME_WITH_TASKS = re.compile(rf"(.+?)(?:\.([0-9][0-9,:-]*))?{_ATTEMPT}", re.DOTALL)
+_WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.([^#]*?))?(?::({PATTERN}))?{_ATTEMPT}", re.DOTALL)
+_NAME_WITH_TASKS = re.compile(rf"(.+?)(?:\.([0-9][0-9,:-]*?))?(?::({KNOWN}))?{_ATTEMPT}", re.DOTALL)
+_ALL_WITH_CONDITION = re.compile(rf"all:({PATTERN})")
 
 
 class SelectorKind(StrEnum):
@@ -49,18 +54,25 @@ class SelectorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """One parsed selector. `value` is the number, id or name; `tasks` are task numbers, None: all tasks; `attempt` is
-    one of the only task, 0: none in particular."""
+    """One parsed selector. `value` is the number, id or name; `tasks` are task numbers, None: all tasks; those of them
+    are meant that meet the `condition`; `attempt` is one of the only task, 0: none in particular."""
 
     kind: SelectorKind
     value: str = ""
     tasks: tuple[ArraySegment, ...] | None = None
     attempt: int = 0
+    condition: Condition | None = None
 
     def __str__(self) -> str:
         head = self.value or self.kind.value
         tasks = "" if self.tasks is None else f".{format_array(self.tasks)}"
-        return f"{head}{tasks}{f'#{self.attempt}' if self.attempt else ''}"
+        condition = "" if self.condition is None else f":{self.condition}"
+        return f"{head}{tasks}{condition}{f'#{self.attempt}' if self.attempt else ''}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it means whole jobs."""
+        return self.tasks is None and self.condition is None and not self.attempt
 
     def of(self, number: int, name: str) -> "Selector":
         """What it means of the job of this number and name, which is one that it selects."""
@@ -68,11 +80,12 @@ class Selector:
         return replace(split, kind=SelectorKind.NUMBER, value=str(number))
 
     def without_tasks(self) -> "Selector | None":
-        """The same text read as a shorter name with task numbers behind it (`sweep.1-5`). None: it does not end so."""
+        """The same text read as a shorter name with more behind it (`sweep.1-5`, `sweep:failed`). None: it does not
+        end so."""
         match = _NAME_WITH_TASKS.fullmatch(self.value)
-        if match is None or match[2] is match[3] is None:
+        if match is None or match[2] is match[3] is match[4] is None:
             return None
-        return _with_tasks(self.value, Selector(SelectorKind.NAME, match[1]), match[2], match[3])
+        return _with_tasks(self.value, Selector(SelectorKind.NAME, match[1]), *match.groups()[1:])
 
 
 class Directory(Protocol):
@@ -94,11 +107,23 @@ class Directory(Protocol):
         """The jobs of that name."""
 
 
-def names_tasks(text: str) -> bool:
-    """Whether it selects tasks of jobs, not whole ones; of a name as it most likely is meant (`sweep.23`)."""
+def likely(text: str) -> Selector:
+    """As it most likely is meant, whichever jobs there are: `sweep.23` as a task of jobs called sweep."""
     selector = parse_selector(text)
-    named = selector.without_tasks() if selector.kind is SelectorKind.NAME else selector
-    return named is not None and named.tasks is not None
+    return (selector.kind is SelectorKind.NAME and selector.without_tasks()) or selector
+
+
+def names_tasks(text: str) -> bool:
+    """Whether it selects tasks of jobs, not whole ones, as it most likely is meant."""
+    return not replace(likely(text), attempt=0).is_whole
+
+
+def refuse_ended(text: str) -> None:
+    """InvalidInput where only what has ended is meant, with which nothing can be done any more."""
+    selector = likely(text)
+    if selector.condition is not None and selector.condition.of_ended:
+        again = replace(selector, condition=Condition((TaskState.READY, TaskState.RUNNING)))
+        raise InvalidInput(f"{text}: what has ended cannot be cancelled; name what goes on, as in {again}")
 
 
 def parse_selector(text: str) -> Selector:
@@ -108,6 +133,8 @@ def parse_selector(text: str) -> Selector:
         raise InvalidInput("an empty selector selects nothing: use a job's number, name or UUID, last or all")
     if text == "all":
         return Selector(SelectorKind.ALL)
+    if _ALL_WITH_CONDITION.fullmatch(text):
+        raise InvalidInput(f"{text}: of all jobs no tasks can be selected; name jobs, or use `job list --state STATE`")
     match = _WITH_TASKS.fullmatch(text)
     if not match:
         return Selector(SelectorKind.NAME, text)
@@ -118,15 +145,17 @@ def parse_selector(text: str) -> Selector:
         job = Selector(SelectorKind.NUMBER, str(int(head)))
     else:
         job = Selector(SelectorKind.ID, head)
-    return _with_tasks(text, job, match[2], match[3])
+    return _with_tasks(text, job, *match.groups()[1:])
 
 
-def _with_tasks(text: str, job: Selector, tasks: str | None, attempt: str | None) -> Selector:
+def _with_tasks(text: str, job: Selector, tasks: str | None, condition: str | None, attempt: str | None) -> Selector:
     if tasks == "":
         raise InvalidInput(f"{text!r} names no task: give its number after the dot, as in {job}.17 or {job}.1-10")
     segments = None if tasks is None else parse_array(tasks)
     if attempt is None:
-        return replace(job, tasks=segments)
+        return replace(job, tasks=segments, condition=None if condition is None else parse_condition(condition))
+    if condition is not None:
+        raise InvalidInput(f"{text!r} names an attempt, which has but one end: leave out :{condition}")
     if not int(attempt) or (segments and sum(segment.size for segment in segments) > 1):
         raise InvalidInput(f"{text!r} names no attempt: give one task and the attempt's number, as in {job}.17#2")
     return replace(job, tasks=segments, attempt=int(attempt))
@@ -139,15 +168,16 @@ def check_name(name: str) -> None:
     if name and (name != name.strip() or name == "all" or _WITH_TASKS.fullmatch(name)):
         raise InvalidInput(f"a job cannot be called {name!r}: as a selector that means something else")
     match = _NAME_WITH_TASKS.fullmatch(name)
-    if match and (match[2] or match[3]):
-        what = f"tasks {match[2]}" if match[2] else f"attempt {match[3]}"
+    if match and any(match.groups()[1:]):
+        what = f"tasks {match[2]}" if match[2] else f"attempt {match[4]}" if match[4] else f"tasks that are {match[3]}"
         raise InvalidInput(
             f"a job cannot be called {name!r}: as a selector that means {what} of {match[1]!r}; use - or _ there"
         )
 
 
 def resolve(selector: Selector, jobs: Directory) -> list[Target]:
-    """The jobs and tasks it selects now. `all` may be none; every other that finds nothing raises NotFound."""
+    """The jobs and tasks it selects now, whatever its condition. `all` may be none; every other that finds nothing
+    raises NotFound."""
     selection = Selection()
     selection.add_tasks(selection.find(selector, jobs))
     return list(selection.targets())
@@ -159,16 +189,20 @@ class Found(NamedTuple):
     records: "Sequence[JobRecord]" = ()
     tasks: tuple[ArraySegment, ...] | None = None  # None: the one that each has
     attempt: int = 0  # of these, 0: no certain one
+    condition: Condition | None = None  # that those have to meet
 
 
 class Selection:
     """The jobs and tasks that some selectors mean together. Of each call `find`; what that answers is for `add_tasks`,
-    which may take longer and needs no directory any more. `attempts` are those that were named: by job and index."""
+    which may take longer and needs no directory any more. Where it has a condition, whoever knows the tasks asks which
+    are `chosen`, and adds those that meet it by `add_meeting`.
+    `attempts` are those that were named: by job and index."""
 
     def __init__(self) -> None:
         self.attempts: dict[tuple[int, int], int] = {}
         self._whole: dict[int, None] = {}
         self._parts: dict[int, list[range]] = {}
+        self._meeting: dict[int, IntervalSet] = {}
         self._ranges = self._looks = 0
 
     def find(self, selector: Selector, jobs: Directory) -> Found:
@@ -184,26 +218,50 @@ class Selection:
             record = _one(selector, jobs)
             value, numbers = selector.value, [record.number] if record else []
         if not numbers:
-            raise NotFound(f"there is no job {value}; `cluster job list` shows those there are")
-        if selector.tasks is None and not selector.attempt:
+            hint = f" (after a colon come {WORDS})" if ":" in selector.value else ""
+            raise NotFound(f"there is no job {value}{hint}; `cluster job list` shows those there are")
+        if selector.is_whole:
             self.add_jobs(numbers)
             return Found()
         records = [record for number in numbers if (record := jobs.record(number))]
-        return Found(records, selector.tasks, selector.attempt)
+        return Found(records, selector.tasks, selector.attempt, selector.condition)
 
     def mean(self, selector: Selector, record: "JobRecord") -> Found:
         """Finds as `find` does, where it is known which one job is meant."""
-        if selector.tasks is None and not selector.attempt:
+        if selector.is_whole:
             self.add_jobs([record.number])
             return Found()
-        return Found([record], selector.tasks, selector.attempt)
+        return Found([record], selector.tasks, selector.attempt, selector.condition)
 
     def add_jobs(self, numbers: Iterable[int]) -> None:
         """All tasks of these."""
         self._whole.update(dict.fromkeys(numbers))
 
     def add_tasks(self, found: Found) -> None:
-        """NotFound for numbers of which no job has any, InvalidInput for more than MAX_RANGES or MAX_LOOKS."""
+        """Adds them whatever their condition.
+        NotFound for numbers of which no job has any, InvalidInput for more than MAX_RANGES or MAX_LOOKS."""
+        if found.tasks is None and not found.attempt:
+            self.add_jobs(record.number for record in found.records)
+            return
+        for record, parts in self._named(found):
+            self._parts.setdefault(record.number, []).extend(parts)
+            if found.attempt:
+                self.attempts[record.number, parts[0].start] = found.attempt
+
+    def chosen(self, found: Found) -> "list[tuple[JobRecord, IntervalSet]]":
+        """The tasks that are meant by their numbers, of each job. Raises as `add_tasks`."""
+        if found.tasks is None:
+            return [(record, IntervalSet([(0, record.spec.task_count)])) for record in found.records]
+        return [(record, _set_of(parts)) for record, parts in self._named(found)]
+
+    def add_meeting(self, number: int, tasks: IntervalSet, of: int) -> None:
+        """Adds those of the chosen tasks of that job that meet the condition. The job has so many tasks."""
+        if len(tasks) == of:
+            self.add_jobs([number])
+        elif tasks:
+            self._meeting.setdefault(number, IntervalSet()).update(tasks)
+
+    def _named(self, found: Found) -> "Iterator[tuple[JobRecord, list[range]]]":
         missing, added = NotFound(), False
         for record in found.records:
             try:
@@ -215,10 +273,8 @@ class Selection:
                 raise InvalidInput(
                     f"job {record.number} has many tasks: name the attempt's, as in {record.number}.17#2"
                 )
-            self._parts.setdefault(record.number, []).extend(parts)
             added = True
-            if found.attempt:
-                self.attempts[record.number, parts[0].start] = found.attempt
+            yield record, parts
         if found.records and not added:
             raise missing
 
@@ -246,27 +302,38 @@ class Selection:
 
     def numbers(self) -> list[int]:
         """Of the jobs of which anything is selected, ascending."""
-        return sorted(self._whole.keys() | self._parts.keys())
+        return sorted(self._whole.keys() | self._parts.keys() | self._meeting.keys())
 
     def targets(self) -> Iterator[Target]:
         """What is selected, in the order of the jobs."""
         return map(self.target, self.numbers())
 
-    def parts(self) -> Iterator[Target]:
-        """What is selected of those jobs of which not all is, in their order."""
-        return map(self.target, sorted(self._parts.keys() - self._whole.keys()))
+    def parts(self) -> Iterator[tuple[int, IntervalSet]]:
+        """The jobs of which not all is selected, in their order, and what is selected of them."""
+        for number in sorted((self._parts.keys() | self._meeting.keys()) - self._whole.keys()):
+            yield number, self._tasks(number)
+
+    def tasks(self, number: int) -> IntervalSet | None:
+        """What is selected of that job; None: all of it."""
+        return None if number in self._whole else self._tasks(number)
 
     def target(self, number: int) -> Target:
         """What is selected of that job."""
-        if number in self._whole:
-            return Target(number)
-        indexes = IntervalSet()
-        parts = self._parts[number]
-        indexes.update((part.start, part.stop) for part in parts if part.step == 1)
-        for part in parts:
-            if part.step != 1:
-                indexes.update_each(part)
-        return Target(number, tuple(indexes.ranges()))
+        tasks = self.tasks(number)
+        return Target(number, None if tasks is None else tuple(tasks.ranges()))
+
+    def _tasks(self, number: int) -> IntervalSet:
+        tasks = _set_of(self._parts.get(number, ()))
+        tasks.update(self._meeting.get(number, ()))
+        return tasks
+
+
+def _set_of(parts: Sequence[range]) -> IntervalSet:
+    indexes = IntervalSet((part.start, part.stop) for part in parts if part.step == 1)
+    for part in parts:
+        if part.step != 1:
+            indexes.update_each(part)
+    return indexes
 
 
 def _one(selector: Selector, jobs: Directory) -> "JobRecord | None":

@@ -8,10 +8,10 @@ from datetime import UTC
 from functools import partial
 from typing import NamedTuple
 
-from cluster.domain.base.errors import Conflict, InvalidInput
+from cluster.domain.base.errors import Conflict, InvalidInput, NotFound
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.job.selectors import check_name
+from cluster.domain.job.selectors import check_name, refuse_ended
 from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
@@ -106,9 +106,9 @@ class JobOperations:
         """The one job, and at most so many of the tasks that are selected of it and in one of the states (none: in
         any), but for the first `skip`: running and abnormal ones first. If that is one task in all, and it failed, with
         its last words."""
-        target, attempt = await self._one_target(caller, selector)
-        wanted = TasksWanted(target.ranges, skip, most, attempt, states)
-        job, tasks, more = await tasks_shown(self._driver, target.job, wanted)
+        number, among, attempt = await self._one_job(caller, selector)
+        wanted = TasksWanted(among, skip, most, attempt, states)
+        job, tasks, more = await tasks_shown(self._driver, number, wanted)
         if len(tasks) == 1 and not skip and not more:
             tasks = [await with_last_words(tasks[0], job.record.spec, self._last_bytes)]
         return ShownJob(job, tasks, more)
@@ -116,8 +116,8 @@ class JobOperations:
     async def watch(self, caller: Caller, selectors: Sequence[str]) -> AsyncGenerator[Changes, None]:
         """All that are selected, and then each time those that have changed, until all that was selected has ended."""
         selection, parts = await select_some(self._driver, caller, selectors), dict[int, IntervalSet]()
-        for place, (number, ranges) in enumerate(selection.parts(), start=1):
-            parts[number] = IntervalSet(ranges or ())
+        for place, (number, tasks) in enumerate(selection.parts(), start=1):
+            parts[number] = tasks
             if place % JOBS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         async with aclosing(changes_of(self._driver, selection.numbers(), parts)) as several:
@@ -133,6 +133,8 @@ class JobOperations:
         if grace is not None:
             check_seconds("a grace of", grace)
         check_text("the reason", reason)
+        for text in selectors:
+            refuse_ended(text)
         selection, by = await select_some(self._driver, caller, selectors), caller.identity.name
         numbers, cancelled, met = selection.numbers(), 0, dict[int, Job]()
         for (number, index), last in (await last_attempts(self._driver, selection)).items():
@@ -148,16 +150,18 @@ class JobOperations:
         jobs, looked, _ = await page(self._driver, numbers, ended=met, after=True)
         return CancelledJobs(jobs, cancelled, looked < len(numbers))
 
-    async def _one_target(self, caller: Caller, selector: str) -> tuple[Target, int]:
-        """And the attempt that was named, 0: none."""
+    async def _one_job(self, caller: Caller, selector: str) -> tuple[int, IntervalSet | None, int]:
+        """Its number, which of its tasks are selected, None: all, and the attempt that was named, 0: none."""
         selection = await select_some(self._driver, caller, [selector])
         found = selection.numbers()
+        if not found and selector != "all":
+            raise NotFound(f"{selector}: none of its tasks is so now")
         if len(found) != 1:
             numbers = ", ".join(map(str, found[:5])) + (", …" if found[5:] else "") or "none"
             raise InvalidInput(f"{selector!r} selects {len(found)} jobs ({numbers}): give the number of one")
-        target = selection.target(found[0])
+        tasks = selection.tasks(found[0])
         await asyncio.sleep(0)  # of many single tasks that has taken a while, and so does what follows
-        return target, max(selection.attempts.values(), default=0)
+        return found[0], tasks, max(selection.attempts.values(), default=0)
 
 
 def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:

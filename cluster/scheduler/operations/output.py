@@ -51,16 +51,16 @@ class OutputOperations:
         numbers = selection.numbers()
         if position and position.job in numbers:
             numbers = numbers[numbers.index(position.job) :]
-        for target in map(selection.target, numbers):
-            job = JobReader(self._driver, target.job)
+        for number in numbers:
+            job, selected = JobReader(self._driver, number), selection.tasks(number)
             spec = await job.spec()
-            begin = _begin(position, spec) if position and position.job == target.job else None
-            for tasks in target.ranges or (Range(0, spec.task_count),):
+            begin = _begin(position, spec) if position and position.job == number else None
+            for tasks in (Range(0, spec.task_count),) if selected is None else selected.ranges():
                 reading = read_tasks(self._driver, self._sources, job, tasks, wish, begin)
                 async with aclosing(reading) as pieces:
                     async for index, attempt, piece in pieces:
-                        if attempt == selection.attempts.get((target.job, index), attempt):
-                            yield OutputPiece(target.job, spec.number_of(index), attempt, piece)
+                        if attempt == selection.attempts.get((number, index), attempt):
+                            yield OutputPiece(number, spec.number_of(index), attempt, piece)
 
     async def new(self, caller: Caller, key: AttemptKey) -> NewOutput:
         """A new output of an attempt of the calling worker, to be kept. NotFound unless the attempt is, or was, its."""

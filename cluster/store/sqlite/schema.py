@@ -276,6 +276,11 @@ END_COLUMNS = (
 PUT_END = _upsert("task_ends", *END_COLUMNS, keys=3)
 # Every end of one task that is no plain success.
 GET_ENDS_OF_TASK = f"SELECT {', '.join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt"  # noqa: S608
+# The last such end of each task. (Of a group with one max SQLite takes the row that has it.)
+GET_LAST_ENDS = """
+    SELECT task, reason, exit_code, max(attempt) FROM task_ends
+    WHERE job = ? AND task >= ? GROUP BY task ORDER BY task LIMIT ?
+"""
 # Ends that are no plain success, with output that was too large to ride along, or of which that is not known.
 GET_LARGE = f"""
     SELECT {", ".join(END_COLUMNS)} FROM task_ends

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.domain.job.chunks import joined
-from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobProgress, JobRecord, LastEnd, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.ended_ids import LEEWAY, EndedIds, lowest_at
 from cluster.domain.scheduler.recovered import Recovered
@@ -146,6 +146,9 @@ class SqliteStore:
     def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
         arguments = {"job": job, "start": start, "stop": stop}
         return [rows.ok_ends_from_row(row) for row in self._read(sql.GET_OK_ENDS, arguments)]
+
+    def last_ends(self, job: int, start: int, most: int) -> list[LastEnd]:
+        return [LastEnd(*row[:-1]) for row in self._read(sql.GET_LAST_ENDS, (job, start, most))]
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
         return [SmallOutput(*row) for row in self._read(sql.GET_OUTPUTS, (job, start, stop))]

@@ -8,7 +8,7 @@ from cluster.domain.base.errors import InvalidInput, NotFound, NotPermitted
 from cluster.domain.base.quantities import format_cpus
 from cluster.domain.job.last_words import TAIL_BYTES, last_words
 from cluster.domain.job.records import JobRecord
-from cluster.domain.job.selectors import parse_selector, resolve
+from cluster.domain.job.selectors import likely, parse_selector, refuse_ended, resolve
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Role, Standing, is_uuid
@@ -84,6 +84,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             raise InvalidInput(f"a grace of {grace:g} s: use 0 or more")
         if len(request.reason) > _MOST_TEXT:
             raise InvalidInput(f"the reason has {len(request.reason)} characters: the limit is {_MOST_TEXT}")
+        refuse_ended(request.selector.text)
         by, answer = current_caller().identity.name, worker_pb2.StopJobResponse()
         for number in await self._numbers(request.selector.text):
             await self._jobs.stop(number, grace, by, request.reason)
@@ -128,7 +129,10 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
         if selector.attempt > 1:
             raise NotFound(f"there is no attempt {text}: a worker's own job is tried once")
         targets = await self._jobs.read(lambda store: resolve(selector, VisibleJobs(_StoredJobs(store), caller)))
-        return [target.job for target in targets]
+        numbers = [target.job for target in targets]
+        if condition := likely(text).condition:
+            return [job.number for job in await self._load(numbers) if condition.is_met(job.state, job.reason)]
+        return numbers
 
     async def _load(self, numbers: Sequence[int]) -> list[OwnJob]:
         """Those of them that are still kept."""
