@@ -3,8 +3,10 @@
 What keeps it from starting the scheduler knows (cluster.domain.scheduler.views); what ended it stands in its reason.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 
+from cluster.cli.render import because
 from cluster.client.types import Job, Task
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.base.signals import signal_name
@@ -46,7 +48,7 @@ def why_task(job: Job, task: Task) -> list[str]:
 def _why_it_waits(job: Job) -> Iterator[str]:
     if job.no_worker_can:
         yield "no worker that there is now can run it, however long it waits"
-    yield from job.pending_because
+    yield from because(job, time.time())
 
 
 def _what_happened(job: Job, task: Task) -> str:

@@ -1,4 +1,4 @@
-"""`cluster job`: list, show, logs, wait, cancel. Submitting is in submit.py."""
+"""`cluster job`: list, show, logs, wait, cancel. Submitting is in submit.py, pausing in pausing.py."""
 
 import asyncio
 import os
@@ -32,6 +32,8 @@ COMMANDS = {
     "why": ("cluster.cli.why:why", "Tell why a job waits, or what ended it."),
     "logs": ("cluster.cli.jobs:logs", "Print what a job has written."),
     "wait": ("cluster.cli.jobs:wait", "Wait until jobs have ended."),
+    "pause": ("cluster.cli.pausing:pause", "Let jobs start nothing more."),
+    "resume": ("cluster.cli.pausing:resume", "Let jobs go on that were paused."),
     "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
 }
 
@@ -123,7 +125,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
 
 
 def _print_job(job: Job, tasks: Sequence[Task]) -> None:
-    from cluster.cli.render import command_of, iso, options_shown, state_of, took, why_of
+    from cluster.cli.render import because, command_of, iso, options_shown, state_of, took, why_of
     from cluster.cli.table import print_facts, print_table
 
     now = time.time()
@@ -138,7 +140,7 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
         ("state", state_of(job) + why_of(job)),
         ("exit code", job.exit_code if job.state.ended else ""),
         *(("exception", task.exception.in_words) for task in tasks if task.exception),
-        *(("waits", why) for why in job.pending_because),
+        *(("waits", why) for why in because(job, now)),
         _cancelled(job),
         ("tasks", _tasks_of(job) if job.is_array else ""),
         *options_shown(job.spec),

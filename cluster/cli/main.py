@@ -25,6 +25,7 @@ COMMANDS = {
     "run": ("cluster.cli.submit:run", "Run a command on the cluster as if it ran here."),
     "job": ("cluster.cli.jobs:job", "Submit jobs, look at them, wait for them, cancel them."),
     "worker": ("cluster.cli.workers:worker", "Make this machine a worker, or list the workers."),
+    "queue": ("cluster.cli.queue:queue", "Let nothing more start, of all jobs, and let them go on."),
     "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),
     "up": ("cluster.cli.up:up_command", "Start a cluster on this machine, in the background."),
     "down": ("cluster.cli.up:down_command", "Stop the cluster that `up` started."),
@@ -40,10 +41,12 @@ COMMANDS = {
 }
 
 # Words that are no commands here, though people type them, and the commands that they mean.
-MEANT = {verb: f"job {verb}" for verb in ("submit", "list", "show", "why", "logs", "wait", "cancel")} | {
-    **dict.fromkeys(("ps", "ls", "jobs", "queue"), "job list"),
+_OF_JOBS = ("submit", "list", "show", "why", "logs", "wait", "cancel", "pause", "resume")
+MEANT = {verb: f"job {verb}" for verb in _OF_JOBS} | {
+    **dict.fromkeys(("ps", "ls", "jobs"), "job list"),
     **dict.fromkeys(("kill", "stop"), "job cancel"),
     **dict.fromkeys(("nodes", "workers"), "worker list"),
+    **{"hold": "job pause", "release": "job resume"},
     **{"exec": "run", "info": "status", "tokens": "token list", "users": "user list"},
 }
 

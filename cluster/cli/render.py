@@ -17,6 +17,7 @@ from cluster.domain.job.states import COUNTED, TaskState
 
 if TYPE_CHECKING:  # commands that start fast have other values of the same shape
     from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
+    from cluster.domain.job.pause import Pause
     from cluster.domain.job.raised_exception import RaisedException
     from cluster.domain.job.spec import JobSpec
     from cluster.domain.scheduler.worker_record import Drain
@@ -86,12 +87,19 @@ def state_of(job: Job) -> str:
     return f"{job.state.word} {job.counts.ended}/{job.counts.total}"
 
 
+def because(job: Job, now: float) -> list[str]:
+    """Why it waits, most telling first; of a pause also how long ago that was."""
+    pause = job.pause
+    return [pause.said(now) if pause and line == pause.said() else line for line in job.pending_because]
+
+
 def why_of(job: Job, detail: str = "") -> str:
     """The reason in brackets with a space before; nothing where the state says it all."""
-    words = f"{job.reason}{detail}"
+    words = PAUSED if job.pause else f"{job.reason}{detail}"
     return "" if words in ("", endings.OK, job.state.word) else f" ({words})"
 
 
+PAUSED = "paused"  # instead of a reason: nothing more of it starts
 USUAL_LIMIT = 100  # jobs that are listed where nobody says how many
 JOB_HEADS = ("JOB", "STATE", "REASON", "SUBMITTED", "TOOK", "NAME", "COMMAND")
 
@@ -101,7 +109,7 @@ def job_row(job: Job, now: float) -> Sequence[str]:
     return (
         str(job.number),
         state_of(job),
-        job.reason if job.state.ended else _until(job),
+        job.reason if job.state.ended else PAUSED if job.pause else _until(job),
         ago(job.submitted_at, now),
         took(job.started_at, job.ended_at, now),
         job.spec.name,
@@ -151,9 +159,17 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "no_worker_can": job.no_worker_can,
         "waits_until": iso(job.waits_until),
         "part": job.part or None,
+        "paused": pause_json(job.pause),
         "cancelled_by": job.cancelled_by or None,
         "cancel_reason": job.cancel_reason or None,
     }
+
+
+def pause_json(pause: Pause | None) -> dict[str, Any] | None:
+    """Who has paused a job or the queue, as JSON shows it."""
+    if pause is None:
+        return None
+    return {"by": pause.by, "since": iso(pause.since), "reason": pause.reason or None, "by_admin": pause.by_admin}
 
 
 def task_json(task: Task, spec: JobSpec) -> dict[str, Any]:

@@ -11,14 +11,15 @@ from typing import Any, Self
 
 from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Endpoint, find
+from cluster.client.following import CallAge, FollowedJobs
 from cluster.client.job_fields import new_job_id
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
-from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
 from cluster.domain.job.options import Option
-from cluster.domain.job.selectors import SelectorKind, check_name, likely, parse_selector
+from cluster.domain.job.selectors import check_name, likely
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.times import resolved
@@ -28,7 +29,6 @@ PATIENCE = 30.0
 # Seconds after a break in which a submission that breaks again is repeated: a scheduler that is just stopping answers
 # errors until its last commit is done. One that answers errors for longer has failed, and the user should know soon.
 STOPPING = 5.0
-STOOD = 1.0  # seconds: a call that keeps its connection for longer was answered; a failing scheduler refuses it sooner
 
 
 class AsyncClient:
@@ -153,9 +153,9 @@ class AsyncClient:
         """
         backend, patience = self._backend(), self._patience
         wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail, position)
-        followed = _FollowedJobs(wanted.selector)
+        followed = FollowedJobs(wanted.selector)
         while True:
-            age = _CallAge(patience)
+            age = CallAge(patience)
             try:
                 if follow:
                     await followed.settle(backend, wanted.position)
@@ -187,6 +187,29 @@ class AsyncClient:
         Answers the jobs as they are now and how many tasks were asked. Those that had ended stay as they were.
         """
         return await self._backend().cancel(_texts(selectors), grace, reason)
+
+    async def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
+        """From now on no more tasks of these jobs start, until they are resumed; what runs goes on.
+
+        Answers the jobs as they are now and how many of them are paused: those that have not ended.
+        """
+        return await self._backend().pause(_texts(selectors), reason)
+
+    async def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
+        """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
+        return await self._backend().resume(_texts(selectors))
+
+    async def queue(self) -> QueueStatus:
+        """Whether anything starts, and how many jobs have not ended."""
+        return await self._backend().queue()
+
+    async def pause_queue(self, *, reason: str = "") -> QueueStatus:
+        """From now on nothing starts, until the queue is resumed; jobs are accepted, and what runs goes on."""
+        return await self._backend().pause_queue(reason)
+
+    async def resume_queue(self) -> QueueStatus:
+        """From now on jobs start again."""
+        return await self._backend().resume_queue()
 
     async def workers(self) -> tuple[Worker, ...]:
         """The workers that the scheduler knows."""
@@ -253,7 +276,7 @@ class AsyncClient:
 
     async def _lasting(self, selector: str) -> str:
         """The selector by the job's number, where it means one job: after a break `last` or a name may mean others."""
-        followed = _FollowedJobs(selector)
+        followed = FollowedJobs(selector)
         await followed.settle(self._backend(), None)
         return followed.selectors[0]
 
@@ -268,57 +291,6 @@ class AsyncClient:
 
                 self._opened = SchedulerBackend(self.endpoint.address, self.endpoint.credentials)
         return self._opened
-
-
-class _FollowedJobs:
-    """The jobs that a follower's selector meant at first, whatever is submitted later. Set `broken` after a break."""
-
-    def __init__(self, text: str) -> None:
-        self.selectors = [text]  # of the jobs that are to be followed, one after another
-        self.broken = False
-        self._parsed = parse_selector(text)
-        self._newest: int | None = None  # number of the newest of these jobs, if they are several
-
-    async def settle(self, backend: Backend, position: Position | None) -> None:
-        """Call it before each try. It asks first which jobs there are, and after a break which of them are left."""
-        if self._newest is None and self._parsed.kind in (SelectorKind.LAST, SelectorKind.NAME, SelectorKind.ALL):
-            jobs = await backend.list((str(self._parsed),), (), 2)
-            if len(jobs) == 1:
-                self._parsed = self._parsed.of(jobs[0].number, jobs[0].spec.name)
-                self.selectors = [str(self._parsed)]
-            elif jobs:
-                self._newest = jobs[0].number
-        elif self._newest is not None and self.broken:
-            jobs = await backend.list((str(self._parsed),), (), 0)
-            first = position.job if position else 0
-            those = sorted((job for job in jobs if first <= job.number <= self._newest), key=lambda job: job.number)
-            self.selectors = [str(self._parsed.of(job.number, job.spec.name)) for job in those]
-            self.broken = False
-
-
-class _CallAge:
-    """How long a call has had its connection. After a break, a call of STOOD seconds counts as an answer."""
-
-    def __init__(self, patience: RetryPatience) -> None:
-        self._patience = patience
-        self._since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def begin(self) -> None:
-        """The call has its connection."""
-        self._since = time.monotonic()
-        self.end()
-        if self._patience.is_absent:  # a quiet task may write nothing for hours
-            self._timer = asyncio.get_running_loop().call_later(STOOD, self._patience.renew)
-
-    def end(self) -> None:
-        """The call is over."""
-        if self._timer:
-            self._timer.cancel()
-
-    def is_long(self) -> bool:
-        """Whether it is older than any call that a failing scheduler refuses."""
-        return self._since is not None and time.monotonic() - self._since > STOOD
 
 
 def _text(selector: str | int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.client.position import Position
-from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 
@@ -50,6 +50,21 @@ class Backend(Protocol):
 
     async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
         """The jobs as they are now, and how many tasks were asked to stop."""
+
+    async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
+        """Nothing more of these jobs starts. The jobs as they are now, and how many of them are paused."""
+
+    async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
+        """They go on. The jobs as they are now, and how many of them were paused."""
+
+    async def queue(self) -> QueueStatus:
+        """The queue as it is now."""
+
+    async def pause_queue(self, reason: str) -> QueueStatus:
+        """Nothing starts any more."""
+
+    async def resume_queue(self) -> QueueStatus:
+        """Jobs start again."""
 
     async def workers(self) -> tuple[Worker, ...]:
         """All workers that are known here."""

@@ -6,6 +6,7 @@ import time
 from collections import namedtuple
 from typing import Any, cast
 
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.states import COUNTED, ENDED, TaskState
 
 # Its fields are the states that there are: what checks types cannot know them.
@@ -37,7 +38,12 @@ def job_fields(message: Any) -> dict[str, Any]:
     others = ("no_worker_can", "waits_until", "part", "cancelled_by", "cancel_reason")
     fields = {name: getattr(message, name) for name in (*names, *others)}
     counts = Counts(*(getattr(message.counts, state.word) for state in COUNTED))
-    return fields | {"pending_because": tuple(message.pending_because), "counts": counts}
+    pause = pause_of(message.pause) if message.HasField("pause") else None
+    return fields | {"pending_because": tuple(message.pending_because), "counts": counts, "pause": pause}
+
+
+def pause_of(message: Any) -> Pause:
+    return Pause(message.by, message.since, message.reason, message.by_admin)
 
 
 def new_job_id() -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster.client.backend import WantedOutput
-from cluster.client.job_fields import job_fields
-from cluster.client.types import Job, Member, RevocationResult, Task, Token, User, Worker
+from cluster.client.job_fields import job_fields, pause_of
+from cluster.client.types import Job, Member, QueueStatus, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -102,6 +102,11 @@ def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
 
 def _drain_of(message: jobs_pb2.Drain) -> Drain:
     return Drain(message.by, message.since, message.reason, message.deadline)
+
+
+def queue_of(message: "admin_pb2.QueueInfo") -> QueueStatus:
+    pause = pause_of(message.pause) if message.HasField("pause") else None
+    return QueueStatus(pause, message.jobs, message.paused_jobs)
 
 
 def token_of(message: "admin_pb2.Token") -> Token:

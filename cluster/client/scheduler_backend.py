@@ -9,6 +9,7 @@ from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import (
     job_of,
     output_fields,
+    queue_of,
     revoked_of,
     selectors_of,
     spec_message,
@@ -17,7 +18,7 @@ from cluster.client.messages import (
     user_of,
     worker_of,
 )
-from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.trust.credentials import Credentials
@@ -96,10 +97,45 @@ class SchedulerBackend:
         request = jobs_pb2.CancelRequest(selectors=selectors_of(selectors), grace=grace, reason=reason)
         with calling(self.address):
             answer = await self._jobs.Cancel(request)
-        jobs = tuple(map(job_of, answer.jobs))
+        return await self._all_of(answer, selectors), answer.cancelled
+
+    async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
+        request = jobs_pb2.PauseRequest(selectors=selectors_of(selectors), reason=reason)
+        with calling(self.address):
+            answer = await self._jobs.Pause(request)
+        return await self._all_of(answer, selectors), answer.paused
+
+    async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
+        with calling(self.address):
+            answer = await self._jobs.Resume(jobs_pb2.ResumeRequest(selectors=selectors_of(selectors)))
+        return await self._all_of(answer, selectors), answer.resumed
+
+    async def _all_of(self, answer: Any, selectors: Sequence[str]) -> tuple[Job, ...]:
+        """The jobs that were selected, of which the answer may hold only the first."""
         if answer.more:
-            jobs = (await self.list(selectors, (), 0))[::-1]
-        return jobs, answer.cancelled
+            return (await self.list(selectors, (), 0))[::-1]
+        return tuple(map(job_of, answer.jobs))
+
+    async def queue(self) -> QueueStatus:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            answer = await self._admins("Queue").ShowQueue(admin_pb2.ShowQueueRequest())
+        return queue_of(answer.queue)
+
+    async def pause_queue(self, reason: str) -> QueueStatus:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            answer = await self._admins("Queue").PauseQueue(admin_pb2.PauseQueueRequest(reason=reason))
+        return queue_of(answer.queue)
+
+    async def resume_queue(self) -> QueueStatus:
+        from cluster.v1 import admin_pb2
+
+        with calling(self.address):
+            answer = await self._admins("Queue").ResumeQueue(admin_pb2.ResumeQueueRequest())
+        return queue_of(answer.queue)
 
     async def workers(self) -> tuple[Worker, ...]:
         pages = self._pages(self._jobs.ListWorkers, jobs_pb2.ListWorkersRequest())

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
-from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -81,6 +81,26 @@ class Client:
     ) -> tuple[tuple[Job, ...], int]:
         """Asks tasks to stop; the jobs as they are now, and how many tasks were asked."""
         return self._do(self._inner.cancel(*selectors, grace=grace, reason=reason))
+
+    def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
+        """From now on no more tasks of these jobs start, until they are resumed; what runs goes on."""
+        return self._do(self._inner.pause(*selectors, reason=reason))
+
+    def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
+        """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
+        return self._do(self._inner.resume(*selectors))
+
+    def queue(self) -> QueueStatus:
+        """Whether anything starts, and how many jobs have not ended."""
+        return self._do(self._inner.queue())
+
+    def pause_queue(self, *, reason: str = "") -> QueueStatus:
+        """From now on nothing starts, until the queue is resumed; jobs are accepted, and what runs goes on."""
+        return self._do(self._inner.pause_queue(reason=reason))
+
+    def resume_queue(self) -> QueueStatus:
+        """From now on jobs start again."""
+        return self._do(self._inner.resume_queue())
 
     def workers(self) -> tuple[Worker, ...]:
         """The workers that the scheduler knows."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cluster.client.job_fields import Counts
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.raised_exception import RaisedException
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -30,6 +31,7 @@ class Job:
     cancel_reason: str
     waits_until: float = 0.0  # none of its waiting tasks starts before; 0: it waits for no time
     part: str = ""  # from `wait` and `watch`: the tasks that were selected, which state to exit code are of; empty: all
+    pause: Pause | None = None  # who wants that no more of its tasks start
 
     @property
     def is_array(self) -> bool:
@@ -89,6 +91,15 @@ class Worker:
     last_heard_at: float
     no_room: str = ""  # why it takes nothing just now; "" when it has room
     drain: Drain | None = None  # who wants that it takes nothing
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """All jobs that have not ended, and whether anything starts."""
+
+    pause: Pause | None  # who wants that nothing starts
+    jobs: int
+    paused_jobs: int  # those of them that are paused themselves
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import grpc.aio
 from cluster.client.backend import WantedOutput
 from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
-from cluster.client.types import Job, Output, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Untrusted
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -101,6 +101,21 @@ class WorkerBackend:
                 jobs |= {job.id: job_of(job) for job in answer.jobs}
         return tuple(jobs.values()), len(running)
 
+    async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
+        self._refuse_to_pause()
+
+    async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
+        self._refuse_to_pause()
+
+    async def queue(self) -> QueueStatus:
+        self._refuse_to_pause()
+
+    async def pause_queue(self, reason: str) -> QueueStatus:
+        self._refuse_to_pause()
+
+    async def resume_queue(self) -> QueueStatus:
+        self._refuse_to_pause()
+
     async def workers(self) -> tuple[Worker, ...]:
         self._refuse()
 
@@ -134,6 +149,9 @@ class WorkerBackend:
 
     def _refuse(self) -> NoReturn:
         raise InvalidInput(f"{self.address} is a single worker, which knows of no others: ask the scheduler")
+
+    def _refuse_to_pause(self) -> NoReturn:
+        raise InvalidInput(f"{self.address} is a single worker, whose jobs start at once: only a scheduler has a queue")
 
     async def _worker(self, patience: float = 0.0) -> Any:
         async with self._connecting:

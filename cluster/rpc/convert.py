@@ -7,6 +7,7 @@ of an End the worker (whoever's session it came in).
 from collections.abc import Iterable, Sequence
 
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.views import Detail, JobView, TaskView, WorkerView
 from cluster.domain.session.home import Home
@@ -271,7 +272,12 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
         cancelled_by=view.cancelled_by,
         cancel_reason=view.cancel_reason,
         part=view.part,
+        pause=pause_to_proto(view.pause),
     )
+
+
+def pause_to_proto(pause: Pause | None) -> job_pb2.Pause | None:
+    return pause and job_pb2.Pause(**pause._asdict())
 
 
 def task_to_proto(view: TaskView) -> job_pb2.Task:

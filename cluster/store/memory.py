@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.job.chunks import joined
+from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.job.records import (
     Held,
     JobChunk,
@@ -51,6 +52,7 @@ class Disk:
     workers: dict[str, WorkerRecord] = field(default_factory=dict)
     users: dict[str, UserRecord] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
+    queue_pause: Pause | None = None
     enrolments: dict[tuple[IdentityKind, str, int], Enrolment] = field(default_factory=dict)
 
 
@@ -71,7 +73,7 @@ class MemoryStore:
         ids = EndedIds()
         for record in disk.jobs.values():
             ids.add(record.id, record.submitted_at)
-        return Recovered(disk.epoch, disk.next_job_number, jobs, workers, ids)
+        return Recovered(disk.epoch, disk.next_job_number, jobs, workers, ids, queue_pause=disk.queue_pause)
 
     def commit(self, items: Sequence[Item]) -> None:
         if self._disk.epoch != self._epoch:
@@ -102,6 +104,8 @@ class MemoryStore:
                 disk.ends[AttemptKey(item.job, item.index, item.attempt)] = item
             case SmallOutput():
                 disk.outputs[AttemptKey(item.job, item.index, item.attempt)] = item
+            case QueuePause(pause=pause):
+                disk.queue_pause = pause
             case WorkerRecord():
                 disk.workers[item.id] = item
             case WorkerForgotten():

@@ -15,6 +15,7 @@ from typing import Any
 
 from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import PACKED, Flat, Held, OkEnds, TaskEnd
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
 
@@ -73,6 +74,14 @@ def unpack_numbered(data: bytes) -> tuple[tuple[int, Flat], ...]:
         sets.append((number, unpack_set(data[at:end])))
         at = end
     return tuple(sets)
+
+
+def pack_pause(pause: Pause | None) -> str:
+    return json.dumps(pause) if pause else ""
+
+
+def unpack_pause(text: str) -> Pause | None:
+    return Pause(*json.loads(text)) if text else None
 
 
 # These can be megabytes, and lists need neither: they are kept apart.

@@ -22,58 +22,75 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cluster.v1 import job_pb2 as cluster_dot_v1_dot_job__pb2
 from cluster.v1 import jobs_pb2 as cluster_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63luster/v1/admin.proto\x12\ncluster.v1\x1a\x15\x63luster/v1/jobs.proto\"L\n\x12\x43reateTokenRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04life\x18\x02 \x01(\x01\x12\x0c\n\x04uses\x18\x03 \x01(\r\x12\x0c\n\x04user\x18\x04 \x01(\t\"K\n\x13\x43reateTokenResponse\x12 \n\x05token\x18\x01 \x01(\x0b\x32\x11.cluster.v1.Token\x12\x12\n\njoin_token\x18\x02 \x01(\t\"\xd7\x01\n\x05Token\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x01\x12\x12\n\nexpires_at\x18\x04 \x01(\x01\x12\x11\n\tuses_left\x18\x05 \x01(\r\x12\x11\n\tunlimited\x18\x06 \x01(\x08\x12\x0f\n\x07revoked\x18\x07 \x01(\x08\x12\x0c\n\x04user\x18\x08 \x01(\t\x12\"\n\x06joined\x18\t \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\n \x01(\r\x12\r\n\x05maker\x18\x0b \x01(\t\"?\n\x06Member\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\"1\n\x11ListTokensRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"E\n\x12ListTokensResponse\x12!\n\x06tokens\x18\x01 \x03(\x0b\x32\x11.cluster.v1.Token\x12\x0c\n\x04next\x18\x02 \x01(\t\"G\n\x12RevokeTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nand_joined\x18\x02 \x01(\x08\x12\x11\n\tkeep_jobs\x18\x03 \x01(\x08\"\xba\x01\n\x13RevokeTokenResponse\x12$\n\x08\x65xpelled\x18\x01 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x11\n\tcancelled\x18\x02 \x01(\r\x12\x0e\n\x06tokens\x18\x03 \x03(\t\x12\"\n\x06joined\x18\x04 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\x05 \x01(\r\x12 \n\x04kept\x18\x06 \x03(\x0b\x32\x12.cluster.v1.Member\"f\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x01\x12\x12\n\nrevoked_at\x18\x04 \x01(\x01\x12\x0e\n\x06joined\x18\x05 \x01(\r\x12\n\n\x02id\x18\x06 \x01(\t\"0\n\x10ListUsersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"B\n\x11ListUsersResponse\x12\x1f\n\x05users\x18\x01 \x03(\x0b\x32\x10.cluster.v1.User\x12\x0c\n\x04next\x18\x02 \x01(\t\"H\n\x11RevokeUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tkeep_jobs\x18\x02 \x01(\x08\x12\x12\n\nand_joined\x18\x03 \x01(\x08\"\xb9\x01\n\x12RevokeUserResponse\x12\x11\n\tcancelled\x18\x01 \x01(\r\x12$\n\x08\x65xpelled\x18\x02 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x0e\n\x06tokens\x18\x03 \x03(\t\x12\"\n\x06joined\x18\x04 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\x05 \x01(\r\x12 \n\x04kept\x18\x06 \x03(\x0b\x32\x12.cluster.v1.Member\"5\n\x13RemoveWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06revoke\x18\x02 \x01(\x08\"N\n\x14RemoveWorkerResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04held\x18\x03 \x01(\r\x12\x0e\n\x06tokens\x18\x04 \x03(\t\"V\n\x13\x44rainWorkersRequest\x12\x0f\n\x07workers\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x06within\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_within\"?\n\x14\x44rainWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo\"\'\n\x14ResumeWorkersRequest\x12\x0f\n\x07workers\x18\x01 \x03(\t\"@\n\x15ResumeWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo2\xf5\x01\n\x06Tokens\x12N\n\x0b\x43reateToken\x12\x1e.cluster.v1.CreateTokenRequest\x1a\x1f.cluster.v1.CreateTokenResponse\x12K\n\nListTokens\x12\x1d.cluster.v1.ListTokensRequest\x1a\x1e.cluster.v1.ListTokensResponse\x12N\n\x0bRevokeToken\x12\x1e.cluster.v1.RevokeTokenRequest\x1a\x1f.cluster.v1.RevokeTokenResponse2\x9e\x01\n\x05Users\x12H\n\tListUsers\x12\x1c.cluster.v1.ListUsersRequest\x1a\x1d.cluster.v1.ListUsersResponse\x12K\n\nRevokeUser\x12\x1d.cluster.v1.RevokeUserRequest\x1a\x1e.cluster.v1.RevokeUserResponse2\x85\x02\n\x07Workers\x12Q\n\x0cRemoveWorker\x12\x1f.cluster.v1.RemoveWorkerRequest\x1a .cluster.v1.RemoveWorkerResponse\x12Q\n\x0c\x44rainWorkers\x12\x1f.cluster.v1.DrainWorkersRequest\x1a .cluster.v1.DrainWorkersResponse\x12T\n\rResumeWorkers\x12 .cluster.v1.ResumeWorkersRequest\x1a!.cluster.v1.ResumeWorkersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63luster/v1/admin.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\x1a\x15\x63luster/v1/jobs.proto\"L\n\x12\x43reateTokenRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04life\x18\x02 \x01(\x01\x12\x0c\n\x04uses\x18\x03 \x01(\r\x12\x0c\n\x04user\x18\x04 \x01(\t\"K\n\x13\x43reateTokenResponse\x12 \n\x05token\x18\x01 \x01(\x0b\x32\x11.cluster.v1.Token\x12\x12\n\njoin_token\x18\x02 \x01(\t\"\xd7\x01\n\x05Token\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x01\x12\x12\n\nexpires_at\x18\x04 \x01(\x01\x12\x11\n\tuses_left\x18\x05 \x01(\r\x12\x11\n\tunlimited\x18\x06 \x01(\x08\x12\x0f\n\x07revoked\x18\x07 \x01(\x08\x12\x0c\n\x04user\x18\x08 \x01(\t\x12\"\n\x06joined\x18\t \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\n \x01(\r\x12\r\n\x05maker\x18\x0b \x01(\t\"?\n\x06Member\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\"1\n\x11ListTokensRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"E\n\x12ListTokensResponse\x12!\n\x06tokens\x18\x01 \x03(\x0b\x32\x11.cluster.v1.Token\x12\x0c\n\x04next\x18\x02 \x01(\t\"G\n\x12RevokeTokenRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nand_joined\x18\x02 \x01(\x08\x12\x11\n\tkeep_jobs\x18\x03 \x01(\x08\"\xba\x01\n\x13RevokeTokenResponse\x12$\n\x08\x65xpelled\x18\x01 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x11\n\tcancelled\x18\x02 \x01(\r\x12\x0e\n\x06tokens\x18\x03 \x03(\t\x12\"\n\x06joined\x18\x04 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\x05 \x01(\r\x12 \n\x04kept\x18\x06 \x03(\x0b\x32\x12.cluster.v1.Member\"f\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x01\x12\x12\n\nrevoked_at\x18\x04 \x01(\x01\x12\x0e\n\x06joined\x18\x05 \x01(\r\x12\n\n\x02id\x18\x06 \x01(\t\"0\n\x10ListUsersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"B\n\x11ListUsersResponse\x12\x1f\n\x05users\x18\x01 \x03(\x0b\x32\x10.cluster.v1.User\x12\x0c\n\x04next\x18\x02 \x01(\t\"H\n\x11RevokeUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tkeep_jobs\x18\x02 \x01(\x08\x12\x12\n\nand_joined\x18\x03 \x01(\x08\"\xb9\x01\n\x12RevokeUserResponse\x12\x11\n\tcancelled\x18\x01 \x01(\r\x12$\n\x08\x65xpelled\x18\x02 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x0e\n\x06tokens\x18\x03 \x03(\t\x12\"\n\x06joined\x18\x04 \x03(\x0b\x32\x12.cluster.v1.Member\x12\x14\n\x0cjoined_total\x18\x05 \x01(\r\x12 \n\x04kept\x18\x06 \x03(\x0b\x32\x12.cluster.v1.Member\"5\n\x13RemoveWorkerRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06revoke\x18\x02 \x01(\x08\"N\n\x14RemoveWorkerResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04held\x18\x03 \x01(\r\x12\x0e\n\x06tokens\x18\x04 \x03(\t\"V\n\x13\x44rainWorkersRequest\x12\x0f\n\x07workers\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x06within\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_within\"?\n\x14\x44rainWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo\"\'\n\x14ResumeWorkersRequest\x12\x0f\n\x07workers\x18\x01 \x03(\t\"@\n\x15ResumeWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo\"#\n\x11PauseQueueRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\":\n\x12PauseQueueResponse\x12$\n\x05queue\x18\x01 \x01(\x0b\x32\x15.cluster.v1.QueueInfo\"\x14\n\x12ResumeQueueRequest\";\n\x13ResumeQueueResponse\x12$\n\x05queue\x18\x01 \x01(\x0b\x32\x15.cluster.v1.QueueInfo\"\x12\n\x10ShowQueueRequest\"9\n\x11ShowQueueResponse\x12$\n\x05queue\x18\x01 \x01(\x0b\x32\x15.cluster.v1.QueueInfo\"P\n\tQueueInfo\x12 \n\x05pause\x18\x01 \x01(\x0b\x32\x11.cluster.v1.Pause\x12\x0c\n\x04jobs\x18\x02 \x01(\r\x12\x13\n\x0bpaused_jobs\x18\x03 \x01(\r2\xf5\x01\n\x06Tokens\x12N\n\x0b\x43reateToken\x12\x1e.cluster.v1.CreateTokenRequest\x1a\x1f.cluster.v1.CreateTokenResponse\x12K\n\nListTokens\x12\x1d.cluster.v1.ListTokensRequest\x1a\x1e.cluster.v1.ListTokensResponse\x12N\n\x0bRevokeToken\x12\x1e.cluster.v1.RevokeTokenRequest\x1a\x1f.cluster.v1.RevokeTokenResponse2\x9e\x01\n\x05Users\x12H\n\tListUsers\x12\x1c.cluster.v1.ListUsersRequest\x1a\x1d.cluster.v1.ListUsersResponse\x12K\n\nRevokeUser\x12\x1d.cluster.v1.RevokeUserRequest\x1a\x1e.cluster.v1.RevokeUserResponse2\x85\x02\n\x07Workers\x12Q\n\x0cRemoveWorker\x12\x1f.cluster.v1.RemoveWorkerRequest\x1a .cluster.v1.RemoveWorkerResponse\x12Q\n\x0c\x44rainWorkers\x12\x1f.cluster.v1.DrainWorkersRequest\x1a .cluster.v1.DrainWorkersResponse\x12T\n\rResumeWorkers\x12 .cluster.v1.ResumeWorkersRequest\x1a!.cluster.v1.ResumeWorkersResponse2\xee\x01\n\x05Queue\x12K\n\nPauseQueue\x12\x1d.cluster.v1.PauseQueueRequest\x1a\x1e.cluster.v1.PauseQueueResponse\x12N\n\x0bResumeQueue\x12\x1e.cluster.v1.ResumeQueueRequest\x1a\x1f.cluster.v1.ResumeQueueResponse\x12H\n\tShowQueue\x12\x1c.cluster.v1.ShowQueueRequest\x1a\x1d.cluster.v1.ShowQueueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATETOKENREQUEST']._serialized_start=61
-  _globals['_CREATETOKENREQUEST']._serialized_end=137
-  _globals['_CREATETOKENRESPONSE']._serialized_start=139
-  _globals['_CREATETOKENRESPONSE']._serialized_end=214
-  _globals['_TOKEN']._serialized_start=217
-  _globals['_TOKEN']._serialized_end=432
-  _globals['_MEMBER']._serialized_start=434
-  _globals['_MEMBER']._serialized_end=497
-  _globals['_LISTTOKENSREQUEST']._serialized_start=499
-  _globals['_LISTTOKENSREQUEST']._serialized_end=548
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=550
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=619
-  _globals['_REVOKETOKENREQUEST']._serialized_start=621
-  _globals['_REVOKETOKENREQUEST']._serialized_end=692
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=695
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=881
-  _globals['_USER']._serialized_start=883
-  _globals['_USER']._serialized_end=985
-  _globals['_LISTUSERSREQUEST']._serialized_start=987
-  _globals['_LISTUSERSREQUEST']._serialized_end=1035
-  _globals['_LISTUSERSRESPONSE']._serialized_start=1037
-  _globals['_LISTUSERSRESPONSE']._serialized_end=1103
-  _globals['_REVOKEUSERREQUEST']._serialized_start=1105
-  _globals['_REVOKEUSERREQUEST']._serialized_end=1177
-  _globals['_REVOKEUSERRESPONSE']._serialized_start=1180
-  _globals['_REVOKEUSERRESPONSE']._serialized_end=1365
-  _globals['_REMOVEWORKERREQUEST']._serialized_start=1367
-  _globals['_REMOVEWORKERREQUEST']._serialized_end=1420
-  _globals['_REMOVEWORKERRESPONSE']._serialized_start=1422
-  _globals['_REMOVEWORKERRESPONSE']._serialized_end=1500
-  _globals['_DRAINWORKERSREQUEST']._serialized_start=1502
-  _globals['_DRAINWORKERSREQUEST']._serialized_end=1588
-  _globals['_DRAINWORKERSRESPONSE']._serialized_start=1590
-  _globals['_DRAINWORKERSRESPONSE']._serialized_end=1653
-  _globals['_RESUMEWORKERSREQUEST']._serialized_start=1655
-  _globals['_RESUMEWORKERSREQUEST']._serialized_end=1694
-  _globals['_RESUMEWORKERSRESPONSE']._serialized_start=1696
-  _globals['_RESUMEWORKERSRESPONSE']._serialized_end=1760
-  _globals['_TOKENS']._serialized_start=1763
-  _globals['_TOKENS']._serialized_end=2008
-  _globals['_USERS']._serialized_start=2011
-  _globals['_USERS']._serialized_end=2169
-  _globals['_WORKERS']._serialized_start=2172
-  _globals['_WORKERS']._serialized_end=2433
+  _globals['_CREATETOKENREQUEST']._serialized_start=83
+  _globals['_CREATETOKENREQUEST']._serialized_end=159
+  _globals['_CREATETOKENRESPONSE']._serialized_start=161
+  _globals['_CREATETOKENRESPONSE']._serialized_end=236
+  _globals['_TOKEN']._serialized_start=239
+  _globals['_TOKEN']._serialized_end=454
+  _globals['_MEMBER']._serialized_start=456
+  _globals['_MEMBER']._serialized_end=519
+  _globals['_LISTTOKENSREQUEST']._serialized_start=521
+  _globals['_LISTTOKENSREQUEST']._serialized_end=570
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=572
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=641
+  _globals['_REVOKETOKENREQUEST']._serialized_start=643
+  _globals['_REVOKETOKENREQUEST']._serialized_end=714
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=717
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=903
+  _globals['_USER']._serialized_start=905
+  _globals['_USER']._serialized_end=1007
+  _globals['_LISTUSERSREQUEST']._serialized_start=1009
+  _globals['_LISTUSERSREQUEST']._serialized_end=1057
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1059
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1125
+  _globals['_REVOKEUSERREQUEST']._serialized_start=1127
+  _globals['_REVOKEUSERREQUEST']._serialized_end=1199
+  _globals['_REVOKEUSERRESPONSE']._serialized_start=1202
+  _globals['_REVOKEUSERRESPONSE']._serialized_end=1387
+  _globals['_REMOVEWORKERREQUEST']._serialized_start=1389
+  _globals['_REMOVEWORKERREQUEST']._serialized_end=1442
+  _globals['_REMOVEWORKERRESPONSE']._serialized_start=1444
+  _globals['_REMOVEWORKERRESPONSE']._serialized_end=1522
+  _globals['_DRAINWORKERSREQUEST']._serialized_start=1524
+  _globals['_DRAINWORKERSREQUEST']._serialized_end=1610
+  _globals['_DRAINWORKERSRESPONSE']._serialized_start=1612
+  _globals['_DRAINWORKERSRESPONSE']._serialized_end=1675
+  _globals['_RESUMEWORKERSREQUEST']._serialized_start=1677
+  _globals['_RESUMEWORKERSREQUEST']._serialized_end=1716
+  _globals['_RESUMEWORKERSRESPONSE']._serialized_start=1718
+  _globals['_RESUMEWORKERSRESPONSE']._serialized_end=1782
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1784
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1819
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1821
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1879
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1881
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1901
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1903
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1962
+  _globals['_SHOWQUEUEREQUEST']._serialized_start=1964
+  _globals['_SHOWQUEUEREQUEST']._serialized_end=1982
+  _globals['_SHOWQUEUERESPONSE']._serialized_start=1984
+  _globals['_SHOWQUEUERESPONSE']._serialized_end=2041
+  _globals['_QUEUEINFO']._serialized_start=2043
+  _globals['_QUEUEINFO']._serialized_end=2123
+  _globals['_TOKENS']._serialized_start=2126
+  _globals['_TOKENS']._serialized_end=2371
+  _globals['_USERS']._serialized_start=2374
+  _globals['_USERS']._serialized_end=2532
+  _globals['_WORKERS']._serialized_start=2535
+  _globals['_WORKERS']._serialized_end=2796
+  _globals['_QUEUE']._serialized_start=2799
+  _globals['_QUEUE']._serialized_end=3037
 # @@protoc_insertion_point(module_scope)

@@ -458,3 +458,166 @@ class Workers:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class QueueStub:
+    """All jobs that are there, and that come.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.PauseQueue = channel.unary_unary(
+                '/cluster.v1.Queue/PauseQueue',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.PauseQueueRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.PauseQueueResponse.FromString,
+                _registered_method=True)
+        self.ResumeQueue = channel.unary_unary(
+                '/cluster.v1.Queue/ResumeQueue',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.ResumeQueueRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.ResumeQueueResponse.FromString,
+                _registered_method=True)
+        self.ShowQueue = channel.unary_unary(
+                '/cluster.v1.Queue/ShowQueue',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.ShowQueueRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.ShowQueueResponse.FromString,
+                _registered_method=True)
+
+
+class QueueServicer:
+    """All jobs that are there, and that come.
+    """
+
+    def PauseQueue(self, request, context):
+        """From its answer on nothing is given to a worker, until the queue is resumed, whoever restarts meanwhile. Jobs are
+        accepted, and what runs goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeQueue(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowQueue(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_QueueServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'PauseQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseQueue,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.PauseQueueRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.PauseQueueResponse.SerializeToString,
+            ),
+            'ResumeQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeQueue,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.ResumeQueueRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.ResumeQueueResponse.SerializeToString,
+            ),
+            'ShowQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowQueue,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.ShowQueueRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.ShowQueueResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'cluster.v1.Queue', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('cluster.v1.Queue', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Queue:
+    """All jobs that are there, and that come.
+    """
+
+    @staticmethod
+    def PauseQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Queue/PauseQueue',
+            cluster_dot_v1_dot_admin__pb2.PauseQueueRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.PauseQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Queue/ResumeQueue',
+            cluster_dot_v1_dot_admin__pb2.ResumeQueueRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.ResumeQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Queue/ShowQueue',
+            cluster_dot_v1_dot_admin__pb2.ShowQueueRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.ShowQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

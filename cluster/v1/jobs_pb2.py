@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from cluster.v1 import job_pb2 as cluster_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63luster/v1/jobs.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\"\x18\n\x08Selector\x12\x0c\n\x04text\x18\x01 \x01(\t\">\n\rSubmitRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.cluster.v1.JobSpec\".\n\x0eSubmitResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\"{\n\x0bListRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12%\n\x06states\x18\x02 \x03(\x0e\x32\x15.cluster.v1.TaskState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x62\x65low\x18\x04 \x01(\r\";\n\x0cListResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0c\n\x04next\x18\x02 \x01(\r\"|\n\nGetRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x11\n\tmax_tasks\x18\x02 \x01(\r\x12\x0c\n\x04skip\x18\x03 \x01(\r\x12%\n\x06states\x18\x04 \x03(\x0e\x32\x15.cluster.v1.TaskState\"Z\n\x0bGetResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1f\n\x05tasks\x18\x02 \x03(\x0b\x32\x10.cluster.v1.Task\x12\x0c\n\x04more\x18\x03 \x01(\x08\"6\n\x0bWaitRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\";\n\x0cWaitResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0c\n\x04more\x18\x02 \x01(\x08\"f\n\rCancelRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12\x12\n\x05grace\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x08\n\x06_grace\"P\n\x0e\x43\x61ncelResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x11\n\tcancelled\x18\x02 \x01(\r\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xbb\x01\n\x11ReadOutputRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x17\n\ntail_lines\x18\x05 \x01(\rH\x00\x88\x01\x01\x12&\n\x08position\x18\x06 \x01(\x0b\x32\x14.cluster.v1.PositionB\r\n\x0b_tail_lines\"]\n\x08Position\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stdout\x18\x04 \x01(\x04\x12\x0e\n\x06stderr\x18\x05 \x01(\x04\"\x80\x01\n\x12ReadOutputResponse\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stderr\x18\x04 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x06 \x01(\x04\x12\x0c\n\x04note\x18\x07 \x01(\t\"\xa8\x02\n\nWorkerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.cluster.v1.WorkerState\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x04 \x01(\r\x12\x16\n\x0eused_millicpus\x18\x05 \x01(\r\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x10\n\x08\x61ssigned\x18\x07 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\x12\x15\n\rregistered_at\x18\n \x01(\x01\x12\x15\n\rlast_heard_at\x18\x0b \x01(\x01\x12\x0f\n\x07no_room\x18\x0c \x01(\t\x12 \n\x05\x64rain\x18\r \x01(\x0b\x32\x11.cluster.v1.Drain\"D\n\x05\x44rain\x12\n\n\x02\x62y\x18\x01 \x01(\t\x12\r\n\x05since\x18\x02 \x01(\x01\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x01\"2\n\x12ListWorkersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"L\n\x13ListWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo\x12\x0c\n\x04next\x18\x02 \x01(\t*\xe2\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13WORKER_STATE_ONLINE\x10\x01\x12\x1c\n\x18WORKER_STATE_UNREACHABLE\x10\x02\x12\x18\n\x14WORKER_STATE_OFFLINE\x10\x03\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x04\x12\x18\n\x14WORKER_STATE_REMOVED\x10\x05\x12\x15\n\x11WORKER_STATE_FULL\x10\x06\x12\x18\n\x14WORKER_STATE_DRAINED\x10\x07\x32\xd7\x03\n\x04Jobs\x12?\n\x06Submit\x12\x19.cluster.v1.SubmitRequest\x1a\x1a.cluster.v1.SubmitResponse\x12\x39\n\x04List\x12\x17.cluster.v1.ListRequest\x1a\x18.cluster.v1.ListResponse\x12\x36\n\x03Get\x12\x16.cluster.v1.GetRequest\x1a\x17.cluster.v1.GetResponse\x12;\n\x04Wait\x12\x17.cluster.v1.WaitRequest\x1a\x18.cluster.v1.WaitResponse0\x01\x12?\n\x06\x43\x61ncel\x12\x19.cluster.v1.CancelRequest\x1a\x1a.cluster.v1.CancelResponse\x12M\n\nReadOutput\x12\x1d.cluster.v1.ReadOutputRequest\x1a\x1e.cluster.v1.ReadOutputResponse0\x01\x12N\n\x0bListWorkers\x12\x1e.cluster.v1.ListWorkersRequest\x1a\x1f.cluster.v1.ListWorkersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x63luster/v1/jobs.proto\x12\ncluster.v1\x1a\x14\x63luster/v1/job.proto\"\x18\n\x08Selector\x12\x0c\n\x04text\x18\x01 \x01(\t\">\n\rSubmitRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12!\n\x04spec\x18\x02 \x01(\x0b\x32\x13.cluster.v1.JobSpec\".\n\x0eSubmitResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\"{\n\x0bListRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12%\n\x06states\x18\x02 \x03(\x0e\x32\x15.cluster.v1.TaskState\x12\r\n\x05limit\x18\x03 \x01(\r\x12\r\n\x05\x62\x65low\x18\x04 \x01(\r\";\n\x0cListResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0c\n\x04next\x18\x02 \x01(\r\"|\n\nGetRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x11\n\tmax_tasks\x18\x02 \x01(\r\x12\x0c\n\x04skip\x18\x03 \x01(\r\x12%\n\x06states\x18\x04 \x03(\x0e\x32\x15.cluster.v1.TaskState\"Z\n\x0bGetResponse\x12\x1c\n\x03job\x18\x01 \x01(\x0b\x32\x0f.cluster.v1.Job\x12\x1f\n\x05tasks\x18\x02 \x03(\x0b\x32\x10.cluster.v1.Task\x12\x0c\n\x04more\x18\x03 \x01(\x08\"6\n\x0bWaitRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\";\n\x0cWaitResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0c\n\x04more\x18\x02 \x01(\x08\"f\n\rCancelRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12\x12\n\x05grace\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x08\n\x06_grace\"P\n\x0e\x43\x61ncelResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x11\n\tcancelled\x18\x02 \x01(\r\x12\x0c\n\x04more\x18\x03 \x01(\x08\"G\n\x0cPauseRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06reason\x18\x02 \x01(\t\"L\n\rPauseResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0e\n\x06paused\x18\x02 \x01(\r\x12\x0c\n\x04more\x18\x03 \x01(\x08\"8\n\rResumeRequest\x12\'\n\tselectors\x18\x01 \x03(\x0b\x32\x14.cluster.v1.Selector\"N\n\x0eResumeResponse\x12\x1d\n\x04jobs\x18\x01 \x03(\x0b\x32\x0f.cluster.v1.Job\x12\x0f\n\x07resumed\x18\x02 \x01(\r\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xbb\x01\n\x11ReadOutputRequest\x12&\n\x08selector\x18\x01 \x01(\x0b\x32\x14.cluster.v1.Selector\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x12\x17\n\ntail_lines\x18\x05 \x01(\rH\x00\x88\x01\x01\x12&\n\x08position\x18\x06 \x01(\x0b\x32\x14.cluster.v1.PositionB\r\n\x0b_tail_lines\"]\n\x08Position\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stdout\x18\x04 \x01(\x04\x12\x0e\n\x06stderr\x18\x05 \x01(\x04\"\x80\x01\n\x12ReadOutputResponse\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x13\n\x0btask_number\x18\x02 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06stderr\x18\x04 \x01(\x08\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x06 \x01(\x04\x12\x0c\n\x04note\x18\x07 \x01(\t\"\xa8\x02\n\nWorkerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.cluster.v1.WorkerState\x12\x1a\n\x12\x63\x61pacity_millicpus\x18\x04 \x01(\r\x12\x16\n\x0eused_millicpus\x18\x05 \x01(\r\x12\x0f\n\x07running\x18\x06 \x01(\r\x12\x10\n\x08\x61ssigned\x18\x07 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\x12\x15\n\rregistered_at\x18\n \x01(\x01\x12\x15\n\rlast_heard_at\x18\x0b \x01(\x01\x12\x0f\n\x07no_room\x18\x0c \x01(\t\x12 \n\x05\x64rain\x18\r \x01(\x0b\x32\x11.cluster.v1.Drain\"D\n\x05\x44rain\x12\n\n\x02\x62y\x18\x01 \x01(\t\x12\r\n\x05since\x18\x02 \x01(\x01\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x01\"2\n\x12ListWorkersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"L\n\x13ListWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.cluster.v1.WorkerInfo\x12\x0c\n\x04next\x18\x02 \x01(\t*\xe2\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13WORKER_STATE_ONLINE\x10\x01\x12\x1c\n\x18WORKER_STATE_UNREACHABLE\x10\x02\x12\x18\n\x14WORKER_STATE_OFFLINE\x10\x03\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x04\x12\x18\n\x14WORKER_STATE_REMOVED\x10\x05\x12\x15\n\x11WORKER_STATE_FULL\x10\x06\x12\x18\n\x14WORKER_STATE_DRAINED\x10\x07\x32\xd6\x04\n\x04Jobs\x12?\n\x06Submit\x12\x19.cluster.v1.SubmitRequest\x1a\x1a.cluster.v1.SubmitResponse\x12\x39\n\x04List\x12\x17.cluster.v1.ListRequest\x1a\x18.cluster.v1.ListResponse\x12\x36\n\x03Get\x12\x16.cluster.v1.GetRequest\x1a\x17.cluster.v1.GetResponse\x12;\n\x04Wait\x12\x17.cluster.v1.WaitRequest\x1a\x18.cluster.v1.WaitResponse0\x01\x12?\n\x06\x43\x61ncel\x12\x19.cluster.v1.CancelRequest\x1a\x1a.cluster.v1.CancelResponse\x12<\n\x05Pause\x12\x18.cluster.v1.PauseRequest\x1a\x19.cluster.v1.PauseResponse\x12?\n\x06Resume\x12\x19.cluster.v1.ResumeRequest\x1a\x1a.cluster.v1.ResumeResponse\x12M\n\nReadOutput\x12\x1d.cluster.v1.ReadOutputRequest\x1a\x1e.cluster.v1.ReadOutputResponse0\x01\x12N\n\x0bListWorkers\x12\x1e.cluster.v1.ListWorkersRequest\x1a\x1f.cluster.v1.ListWorkersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.v1.jobs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKERSTATE']._serialized_start=1820
-  _globals['_WORKERSTATE']._serialized_end=2046
+  _globals['_WORKERSTATE']._serialized_start=2109
+  _globals['_WORKERSTATE']._serialized_end=2335
   _globals['_SELECTOR']._serialized_start=59
   _globals['_SELECTOR']._serialized_end=83
   _globals['_SUBMITREQUEST']._serialized_start=85
@@ -56,20 +56,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELREQUEST']._serialized_end=820
   _globals['_CANCELRESPONSE']._serialized_start=822
   _globals['_CANCELRESPONSE']._serialized_end=902
-  _globals['_READOUTPUTREQUEST']._serialized_start=905
-  _globals['_READOUTPUTREQUEST']._serialized_end=1092
-  _globals['_POSITION']._serialized_start=1094
-  _globals['_POSITION']._serialized_end=1187
-  _globals['_READOUTPUTRESPONSE']._serialized_start=1190
-  _globals['_READOUTPUTRESPONSE']._serialized_end=1318
-  _globals['_WORKERINFO']._serialized_start=1321
-  _globals['_WORKERINFO']._serialized_end=1617
-  _globals['_DRAIN']._serialized_start=1619
-  _globals['_DRAIN']._serialized_end=1687
-  _globals['_LISTWORKERSREQUEST']._serialized_start=1689
-  _globals['_LISTWORKERSREQUEST']._serialized_end=1739
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1741
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1817
-  _globals['_JOBS']._serialized_start=2049
-  _globals['_JOBS']._serialized_end=2520
+  _globals['_PAUSEREQUEST']._serialized_start=904
+  _globals['_PAUSEREQUEST']._serialized_end=975
+  _globals['_PAUSERESPONSE']._serialized_start=977
+  _globals['_PAUSERESPONSE']._serialized_end=1053
+  _globals['_RESUMEREQUEST']._serialized_start=1055
+  _globals['_RESUMEREQUEST']._serialized_end=1111
+  _globals['_RESUMERESPONSE']._serialized_start=1113
+  _globals['_RESUMERESPONSE']._serialized_end=1191
+  _globals['_READOUTPUTREQUEST']._serialized_start=1194
+  _globals['_READOUTPUTREQUEST']._serialized_end=1381
+  _globals['_POSITION']._serialized_start=1383
+  _globals['_POSITION']._serialized_end=1476
+  _globals['_READOUTPUTRESPONSE']._serialized_start=1479
+  _globals['_READOUTPUTRESPONSE']._serialized_end=1607
+  _globals['_WORKERINFO']._serialized_start=1610
+  _globals['_WORKERINFO']._serialized_end=1906
+  _globals['_DRAIN']._serialized_start=1908
+  _globals['_DRAIN']._serialized_end=1976
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1978
+  _globals['_LISTWORKERSREQUEST']._serialized_end=2028
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=2030
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=2106
+  _globals['_JOBS']._serialized_start=2338
+  _globals['_JOBS']._serialized_end=2936
 # @@protoc_insertion_point(module_scope)

@@ -123,6 +123,40 @@ class CancelResponse(_message.Message):
     more: bool
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., cancelled: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
+class PauseRequest(_message.Message):
+    __slots__ = ("selectors", "reason")
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    reason: str
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class PauseResponse(_message.Message):
+    __slots__ = ("jobs", "paused", "more")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    paused: int
+    more: bool
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., paused: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("selectors",)
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ...) -> None: ...
+
+class ResumeResponse(_message.Message):
+    __slots__ = ("jobs", "resumed", "more")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    resumed: int
+    more: bool
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., resumed: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+
 class ReadOutputRequest(_message.Message):
     __slots__ = ("selector", "stdout", "stderr", "follow", "tail_lines", "position")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]

@@ -59,6 +59,16 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.CancelRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.CancelResponse.FromString,
                 _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/cluster.v1.Jobs/Pause',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.PauseRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.PauseResponse.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/cluster.v1.Jobs/Resume',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.ResumeResponse.FromString,
+                _registered_method=True)
         self.ReadOutput = channel.unary_stream(
                 '/cluster.v1.Jobs/ReadOutput',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.SerializeToString,
@@ -107,6 +117,21 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pause(self, request, context):
+        """From its answer on no task of these jobs is given to a worker, until they are resumed, whoever restarts meanwhile.
+        What runs goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """All of them go on, or none. One that nobody paused stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutput(self, request, context):
         """Output of one or more tasks, from byte 0 or the tail, following a running one to its end.
         """
@@ -147,6 +172,16 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.CancelRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.CancelResponse.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.PauseRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.PauseResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.ResumeRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.ResumeResponse.SerializeToString,
             ),
             'ReadOutput': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutput,
@@ -294,6 +329,60 @@ class Jobs:
             '/cluster.v1.Jobs/Cancel',
             cluster_dot_v1_dot_jobs__pb2.CancelRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Pause',
+            cluster_dot_v1_dot_jobs__pb2.PauseRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.PauseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Resume',
+            cluster_dot_v1_dot_jobs__pb2.ResumeRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.ResumeResponse.FromString,
             options,
             channel_credentials,
             insecure,

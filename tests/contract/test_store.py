@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.job.records import (
     PACKED,
     Flat,
@@ -108,6 +109,7 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         cancel_reason="no more",
         exit_code=3,
         reason="exit:3",
+        pause=Pause("ann", 7.5, "full disk", by_admin=True),
     )
     lines = job(2, JobSpec(argv=("xz", "{}"), lines=b"a\n\xff"))
     workers = [
@@ -117,13 +119,15 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         WorkerRecord("w4", "d", 1, "", "", 1.0, drain=Drain("ada", 7.0, "new kernel")),
         WorkerRecord("w5", "e", 1, "", "", 1.0, drain=Drain("ada", 7.0, deadline=9.0)),
     ]
-    store.commit([job(1), state, lines, progress(2), *workers])
+    queue_pause = Pause("root", 7.5)
+    store.commit([job(1), state, lines, progress(2), *workers, QueuePause(queue_pause)])
     store.close()
 
     loaded = open_store().load()
     assert loaded.jobs == [(job(1), state), (lines, progress(2))]
     assert loaded.workers == workers
     assert loaded.next_job_number == 3
+    assert loaded.queue_pause == queue_pause
 
 
 def test_a_job_in_chunks_is_loaded_whole(open_store: Opener) -> None:

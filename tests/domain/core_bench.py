@@ -6,6 +6,7 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.base.now import Now
 from cluster.domain.job.chunks import joined
 from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.job.records import (
     PACKED,
     Held,
@@ -81,6 +82,7 @@ class Bench:
         self.held: dict[int, dict[tuple[str, int], Held]] = {}  # by job, what is saved apart
         self.ended: set[int] = set()
         self.workers: dict[str, WorkerRecord] = {}
+        self.queue_pause: Pause | None = None
         self._session = 0
 
     @property
@@ -121,6 +123,8 @@ class Bench:
                     self.workers[record.id] = record
                 case WorkerForgotten():
                     del self.workers[save.worker_id]
+                case QueuePause(pause=pause):
+                    self.queue_pause = pause
         return effects(*turns)
 
     def sent(self, *events: Event, after: float = 0.0) -> list[tuple[int, Downward]]:
@@ -156,7 +160,8 @@ class Bench:
         ids = EndedIds()
         for record in self.records.values():
             ids.add(record.id, record.submitted_at)
-        loaded = Recovered(self.core.epoch + 1, len(self.records) + 1, jobs, list(self.workers.values()), ids)
+        workers = list(self.workers.values())
+        loaded = Recovered(self.core.epoch + 1, len(self.records) + 1, jobs, workers, ids, queue_pause=self.queue_pause)
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
         self.core.restore(loaded, self.now)
         invariants.check(self.core)

@@ -8,7 +8,7 @@ from cluster.domain.base.errors import Conflict
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.endings import CANCELLED_EXIT, LOST_EXIT
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobEnded, JobRecord
+from cluster.domain.job.records import JobEnded, JobRecord, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
@@ -277,7 +277,7 @@ def test_a_silent_worker_loses_its_lease_then_its_attempts(bench: Bench) -> None
     assert closed == CloseSession(1, "nothing heard for 15 s")
     assert bench.turn(after=44.9) == []
     effects = bench.turn(after=0.2)
-    assert [e.reason for e in effects if hasattr(e, "reason") and hasattr(e, "index")] == ["lost", "lost"]
+    assert [e.reason for e in effects if isinstance(e, TaskEnd)] == ["lost", "lost"]
     assert bench.state(1) == "failed"
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from cluster.client import AsyncClient, Client, aio, retrying, sync
+from cluster.client import AsyncClient, Client, aio, following, retrying, sync
 from cluster.client.job_fields import new_job_id
 from cluster.client.types import Output
 from cluster.domain.base.errors import (
@@ -204,7 +204,7 @@ def test_each_break_is_outlasted_however_long_nothing_was_written(
                 raise Unreachable("the connection broke")
             yield Output(1, 0, 1, False, b"late\n", 5)
 
-    for module in (aio, retrying):
+    for module in (aio, following, retrying):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     client = connect(double)
     client._opened = cast(Any, Quiet())
@@ -227,7 +227,7 @@ def test_each_break_has_its_full_patience_however_soon_it_follows_another(
                 raise Unreachable("the connection broke")
             yield Output(1, 0, 1, False, b"late\n", 5)
 
-    for module in (aio, retrying):
+    for module in (aio, following, retrying):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     client = connect(double)
     client._opened = cast(Any, Quiet())
@@ -361,7 +361,7 @@ def test_what_can_never_run_is_refused_before_it_is_sent(double: Double, spec: J
     [
         ({"cpus": "two"}, "cpus='two' is no number"),
         ({"timeout": "1h"}, "timeout='1h' is no number"),
-        ({"cpu": 1}, "there is no option 'cpu'; there are after, .*array, cpus, cwd"),
+        ({"cpu": 1}, "there is no option 'cpu'; there are after, .*array, at, cpus, cwd"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named(double: Double, options: dict[str, Any], error: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import endings
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
+from cluster.domain.job.pause import ON_SUBMISSION, Pause
 from cluster.domain.job.records import Held, JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, TaskSets
 from cluster.domain.job.states import (
     BY_JOB_RANK,
@@ -44,6 +45,7 @@ class Job:
         "exit_code",
         "held",
         "mean_run",
+        "pause",
         "reason",
         "record",
         "sets",
@@ -63,6 +65,7 @@ class Job:
         self.started_at = self.ended_at = 0.0
         self.cancelled_by = self.cancel_reason = self.reason = ""
         self.exit_code = 0
+        self.pause = Pause(record.owner, record.submitted_at, ON_SUBMISSION) if record.spec.hold else None
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
         self.ended_lately: IntervalSet | None = None  # since somebody asked; None: nobody waits for single tasks
         self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
@@ -77,6 +80,11 @@ class Job:
     @property
     def ready(self) -> IntervalSet:
         return self.sets[TaskState.READY]
+
+    @property
+    def startable(self) -> int:
+        """How many of its ready tasks may be given to workers now."""
+        return 0 if self.pause else len(self.ready)
 
     @property
     def succeeded(self) -> IntervalSet:
@@ -333,6 +341,7 @@ class Job:
             exit_code=self.exit_code,
             reason=self.reason,
             chunked=chunked,
+            pause=self.pause,
         )
 
     def _sets_as_kept(self) -> TaskSets:
@@ -359,7 +368,7 @@ class Job:
         job.cancel_grace = progress.cancel_grace
         job.started_at, job.ended_at = progress.started_at, progress.ended_at
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
-        job.exit_code, job.reason = progress.exit_code, progress.reason
+        job.exit_code, job.reason, job.pause = progress.exit_code, progress.reason, progress.pause
         job._changed = set() if progress.chunked else None
         job._changed_holders = set() if progress.held_apart else None
         return job

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cluster.domain.job import endings
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 
@@ -59,6 +60,7 @@ class JobProgress:
     exit_code: int = 0  # the highest so far
     reason: str = ""  # of the first abnormal end
     chunked: bool = False  # see cluster.domain.job.chunks
+    pause: Pause | None = None  # somebody's wish that no task of it starts
     held_apart: bool = False  # `sets.held` is persisted as JobHeld; told by there being some, and not persisted itself
 
 

@@ -205,7 +205,14 @@ class JobSpec:
         TEXT, "Run on this worker only.", default="", metavar="ID|NAME", check=_wrong_worker, scope=_ALL
     )
 
-    # Order: other jobs that come first; the scheduler keeps their numbers
+    # Order: when it may start; of other jobs that come first the scheduler keeps the numbers
+    hold: bool = option(
+        SWITCH,
+        "Hand it in paused: `cluster job resume` lets it start.",
+        default=False,
+        scope=Scope.SCHEDULER,
+        alone="needs a scheduler: a worker's own job starts at once",
+    )
     after: tuple[str, ...] = option(
         JOBS, "Start when these jobs have succeeded.", default=(), check=_wrong_dependencies, **_DEPENDENCY
     )

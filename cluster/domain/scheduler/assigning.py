@@ -2,6 +2,7 @@
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import placement
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
@@ -11,7 +12,7 @@ from cluster.domain.session.messages import Assign, Attempts, Recall
 
 def place(state: State) -> None:
     """What fits now that did not before. No more than this turn has room for: the rest is due at once then."""
-    if not (state.takers.roomier or state.ready.fresh or state.changed):
+    if state.queue_pause or not (state.takers.roomier or state.ready.fresh or state.changed):
         return
     given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
     for job, worker, share in placement.place(state.ready, state.takers, state.called):
@@ -35,6 +36,17 @@ def ask_back(state: State, worker: Worker, job: Job, attempt: int, tasks: tuple[
     """What has not started of these comes back."""
     worker.recalled.setdefault(job.number, IntervalSet()).update(tasks)
     state.send(worker, Recall(Attempts(job.number, attempt, tasks)))
+
+
+def ask_back_unstarted(state: State, worker: Worker, job: Job) -> None:
+    """All of the job that the worker has not started, each task once in a session."""
+    for attempt, held in job.held_by(worker.id):
+        waiting = held.intersection(job.sets[TaskState.ASSIGNED])
+        waiting.difference_update(worker.recalled.get(job.number, ()))
+        if waiting:
+            ranges = tuple(waiting.ranges())
+            ask_back(state, worker, job, attempt, ranges)
+            state.room -= len(ranges)
 
 
 def _send_assign(state: State, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:

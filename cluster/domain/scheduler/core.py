@@ -18,15 +18,19 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler import assigning, draining
+from cluster.domain.scheduler import assigning, draining, pausing
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import (
     CancelRequested,
     Event,
     HeartbeatReceived,
+    JobsPaused,
+    JobsResumed,
     JobSubmitted,
     LookedUp,
+    QueuePaused,
+    QueueResumed,
     ReportReceived,
     SessionClosed,
     SessionOpened,
@@ -63,6 +67,7 @@ class SchedulerCore(State):
         loses nobody; tasks between two attempts are due."""
         self.now = now
         self.next_number, self.ended_ids = loaded.next_job_number, loaded.ended_ids
+        self.queue_pause = loaded.queue_pause
         for worker_record in loaded.workers:
             self.add_worker(worker_record)
             if worker_record.removed:
@@ -129,6 +134,14 @@ class SchedulerCore(State):
                 self._submissions.looked_up(event)
             case CancelRequested():
                 cancel(self, event)
+            case JobsPaused():
+                pausing.pause_jobs(self, event)
+            case JobsResumed():
+                pausing.resume_jobs(self, event)
+            case QueuePaused():
+                pausing.pause_queue(self, event)
+            case QueueResumed():
+                pausing.resume_queue(self, event)
             case WorkerRegistered():
                 self._registering.registered(event)
             case WorkerDeregistered():
@@ -167,6 +180,8 @@ class SchedulerCore(State):
                 self._sessions.lease_due(self.workers[worker_id])
             case ("drain", str(worker_id)) if worker_id in self.workers:
                 draining.due(self, self.workers[worker_id])
+            case ("pause", str(worker_id)) if worker_id in self.workers:
+                pausing.due(self, self.workers[worker_id])
             case ("lost", str(worker_id), int(number)) if worker_id in self.workers and number in self.jobs:
                 self._sessions.lost_due(self.workers[worker_id], self.jobs[number])
             case ("start", int(number)):

@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.assigning import ask_back
+from cluster.domain.scheduler.assigning import ask_back_unstarted
 from cluster.domain.scheduler.events import WorkersDrained, WorkersResumed
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Drain, Worker
@@ -70,14 +69,7 @@ def due(state: State, worker: Worker) -> None:
 def _ask_back(state: State, worker: Worker) -> None:
     """All that has not started there, each task once in a session."""
     for number in sorted(worker.jobs):
-        job = state.jobs[number]
-        for attempt, held in job.held_by(worker.id):
-            waiting = held.intersection(job.sets[TaskState.ASSIGNED])
-            waiting.difference_update(worker.recalled.get(number, ()))
-            if waiting:
-                ranges = tuple(waiting.ranges())
-                ask_back(state, worker, job, attempt, ranges)
-                state.room -= len(ranges)
+        ask_back_unstarted(state, worker, state.jobs[number])
 
 
 def _stop(state: State, worker: Worker) -> None:

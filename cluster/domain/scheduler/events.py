@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.dependencies import Course
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
@@ -38,6 +39,37 @@ class CancelRequested:
     by: str
     grace: float | None = None  # None: as the job says
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsPaused:
+    """Somebody wants that nothing more of these, by numbers, starts."""
+
+    ask: int
+    jobs: tuple[int, ...]
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True)
+class JobsResumed:
+    """Somebody wants that these, by numbers, go on."""
+
+    ask: int
+    jobs: tuple[int, ...]
+    by_admin: bool  # who asks
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePaused:
+    """Somebody wants that nothing more starts."""
+
+    ask: int
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True)
+class QueueResumed:
+    ask: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +151,10 @@ Event = (
     JobSubmitted
     | LookedUp
     | CancelRequested
+    | JobsPaused
+    | JobsResumed
+    | QueuePaused
+    | QueueResumed
     | WorkerRegistered
     | WorkerDeregistered
     | WorkerRemoved

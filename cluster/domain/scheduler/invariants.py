@@ -6,6 +6,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import HELD, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.pausing import is_paused
 from cluster.domain.scheduler.placement import may_run
 from cluster.domain.scheduler.takers import can_take
 from cluster.domain.scheduler.worker_record import Worker
@@ -15,13 +16,15 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
     """AssertionError names the first rule that is broken, and the job or worker that breaks it.
     `changed`: the numbers of the only jobs that a turn has changed. None: look at all of them."""
     numbers = core.jobs.keys() if changed is None else changed
+    next_deadline = core.next_deadline()
+    goes_on = next_deadline is not None and next_deadline <= core.now.mono  # in the next turn
     for number in numbers:
         job = core.jobs[number]
         _each_task_has_one_state(job)
         _held_tasks_are_assigned_or_running(job)
         _ended_means_ended(core, job)
         _waits_for_something(core, job)
-        assert not job.ready or job in core.ready, f"job {job.number}: ready, and not in the ready queue"
+        assert bool(job.startable) == (job in core.ready), f"job {job.number}: wrongly in the ready queue, or not"
         assert not job.cancelling or _within(job.cancelling, _held(job)), (
             f"job {job.number}: cancelling what nobody holds"
         )
@@ -29,14 +32,16 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _claims_what_it_holds(core, worker, worker.jobs.union(numbers))
         assert worker.session is None or core.sessions[worker.session] is worker, f"worker {worker.id}: stray session"
         assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
-        _is_asked_for_all_if_drained(core, worker)
+        if not goes_on:
+            _is_asked_for_all_if_drained(core, worker)
+            _is_asked_for_what_is_paused(core, worker)
     for session, worker in core.sessions.items():
         assert worker.session == session, f"session {session} is not its worker's"
     for number, holders in core.in_advance.items():
         assert holders, f"job {number}: kept among those with work in advance, which nobody has"
         assert all(number in worker.jobs for worker in holders.values()), f"job {number}: in advance where nothing is"
     _takers_are_in_order(core)
-    if not (core.takers.roomier or core.ready.fresh):  # else placing goes on in the next turn
+    if not (core.takers.roomier or core.ready.fresh or core.queue_pause):  # else placing goes on in the next turn
         for number in numbers:
             _nothing_waits_that_would_fit(core, core.jobs[number])
 
@@ -55,17 +60,14 @@ def _takers_are_in_order(core: SchedulerCore) -> None:
 
 
 def _nothing_waits_that_would_fit(core: SchedulerCore, job: Job) -> None:
-    for worker in core.workers.values() if job.ready else ():
+    for worker in core.workers.values() if job.startable else ():
         fits = can_take(worker) and may_run(job, worker) and worker.free >= job.record.spec.millicpus
         assert not fits, f"job {job.number}: ready, and worker {worker.id} has {worker.free} millicpus free"
 
 
 def _is_asked_for_all_if_drained(core: SchedulerCore, worker: Worker) -> None:
-    next_deadline = core.next_deadline()
     if worker.record.drain is None or worker.session is None:
         return
-    if next_deadline is not None and next_deadline <= core.now.mono:
-        return  # the next turn goes on
     deadline = worker.record.drain.deadline
     for number in worker.jobs:
         job, asked = core.jobs[number], worker.recalled.get(number, IntervalSet())
@@ -76,6 +78,14 @@ def _is_asked_for_all_if_drained(core: SchedulerCore, worker: Worker) -> None:
             assert _within(waiting, asked), f"worker {worker.id}: drained, and job {number} waits there"
             in_time = not deadline or core.now.wall < deadline + 0.01
             assert in_time or _within(held, stopped), f"worker {worker.id}: drained, and job {number} runs on"
+
+
+def _is_asked_for_what_is_paused(core: SchedulerCore, worker: Worker) -> None:
+    for number in worker.jobs if worker.session is not None else ():
+        job, asked = core.jobs[number], worker.recalled.get(number, IntervalSet())
+        for _, held in job.held_by(worker.id) if is_paused(core, job) else ():
+            waiting = held.intersection(job.sets[TaskState.ASSIGNED])
+            assert _within(waiting, asked), f"job {number}: paused, and waits at worker {worker.id}"
 
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:

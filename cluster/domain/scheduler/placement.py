@@ -57,14 +57,14 @@ def place(queue: ReadyQueue, takers: Takers, called: Called) -> Iterator[Placeme
             free = more = [worker for worker in called(request.worker) if can_take(worker)]
         else:
             # Each of them takes one task at least, so more than there are tasks are not needed.
-            free, more = takers.with_room(request.millicpus, len(job.ready)), None
+            free, more = takers.with_room(request.millicpus, job.startable), None
         had_open = takers.has_open
         yield from _spread(job, free, _free)
         # Work in advance is for the first job in line, and for others only where there was room beside that.
-        if job.ready and job.mean_run is not None and (had_open or queue.is_first(job)):
-            more = takers.roomiest(len(job.ready)) if more is None else more
+        if job.startable and job.mean_run is not None and (had_open or queue.is_first(job)):
+            more = takers.roomiest(job.startable) if more is None else more
             yield from _spread(job, more, partial(_room_ahead, job))
-        if job.ready and not takers.has_open:
+        if job.startable and not takers.has_open:
             break
     takers.roomier.clear()
     queue.fresh.clear()
@@ -87,14 +87,14 @@ def may_run(job: Job, worker: Worker) -> bool:
 def _spread(job: Job, workers: Sequence[Worker], room: Callable[[Worker], int]) -> Iterator[Placement]:
     """Even shares, those with most room first; what one cannot take goes round again."""
     request = job.record.spec.millicpus
-    while job.ready:
+    while startable := job.startable:
         roomy = [w for w in workers if room(w) >= request and w.held < MOST_HELD]
         if not roomy:
             return
         roomy.sort(key=room, reverse=True)
-        share = -(-len(job.ready) // len(roomy))
+        share = -(-startable // len(roomy))
         for worker in roomy:
-            count = min(share, len(job.ready), room(worker) // request, MOST_HELD - worker.held)
+            count = min(share, job.startable, room(worker) // request, MOST_HELD - worker.held)
             if count > 0:
                 yield Placement(job, worker, count)
 
@@ -117,7 +117,7 @@ def recall(
         return
     for number in sorted(in_advance):
         job = jobs[number]
-        if not job.ready and job.count(TaskState.ASSIGNED) and (wanted := _wanted(job, takers, called)):
+        if not job.startable and job.count(TaskState.ASSIGNED) and (wanted := _wanted(job, takers, called)):
             yield from _recall(job, in_advance[number], wanted)
             if not in_advance[number]:
                 del in_advance[number]

@@ -1,4 +1,4 @@
-"""The ready queue: jobs that have ready tasks, first come first served.
+"""The ready queue: jobs of which tasks may start, first come first served.
 
 Tasks that ask for the same share one request class, because where the first job of a class finds no room, no other of
 it will. Classes are looked at when something has changed: all that may run on a worker that has more room than before,
@@ -70,8 +70,9 @@ class ReadyQueue:
         return job.number in self._jobs
 
     def note(self, job: Job) -> None:
-        """It is in the queue from now on if it has ready tasks, and else it is not."""
-        if job.ready and job.number not in self._jobs:
+        """It is in the queue from now on if any task of it may start, and else it is not."""
+        startable = job.startable
+        if startable and job.number not in self._jobs:
             self._jobs[job.number] = job
             spec = job.record.spec
             like = self._classes.setdefault(spec.worker, {})
@@ -80,7 +81,7 @@ class ReadyQueue:
                 self.fresh[request] = None
             request.heap.add(job.number)
             self._all.add(job.number)
-        elif not job.ready and job.number in self._jobs:
+        elif not startable and job.number in self._jobs:
             del self._jobs[job.number]
             request = self._classes[job.record.spec.worker][job.record.spec.millicpus]
             request.heap.note_gone(self._jobs)
@@ -93,7 +94,7 @@ class ReadyQueue:
 
     def line(self, roomier: Iterable[Worker]) -> Iterator[tuple[Job, RequestClass]]:
         """Jobs in the order of their numbers: of fresh classes, and of all classes that one of these workers may run.
-        The caller places what it can of each, and notes it, before it asks for the next; one that still has ready tasks
+        The caller places what it can of each, and notes it, before it asks for the next; one that still has some
         then is the last of its class in this round."""
         classes = self._to_look_at(roomier)
         first = [(number, request) for request in classes if (number := request.heap.first(self._jobs)) is not None]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cluster.domain.job.dependencies import Course
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -18,3 +19,4 @@ class Recovered:
     workers: list[WorkerRecord] = field(default_factory=list)
     ended_ids: EndedIds = field(default_factory=EndedIds)
     ended: Mapping[int, Course] = field(default_factory=dict)  # of the jobs that have, those that others wait for
+    queue_pause: Pause | None = None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.scheduler import draining
+from cluster.domain.scheduler import draining, pausing
 from cluster.domain.scheduler.cancelling import send_stops
 from cluster.domain.scheduler.clone_detection import is_overtaken, refusal
 from cluster.domain.scheduler.events import SessionOpened
@@ -52,6 +52,7 @@ class Sessions:
         self._compare(worker, hello)
         state.amend(worker, _as_greeted(worker, hello))
         draining.look_at(state, worker)
+        pausing.look_at(state, worker)
         for number in worker.jobs if worker.free < 0 else ():  # it may have fewer cpus than before
             state.note_in_advance(worker, number)
         state.timers.set(("lease", worker.id), worker.last_heard + state.lease)

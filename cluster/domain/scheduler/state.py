@@ -14,6 +14,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Save, Send, WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
@@ -37,6 +38,7 @@ class State:
         self.workers: dict[str, Worker] = {}
         self.sessions: dict[int, Worker] = {}
         self.ready = ReadyQueue()
+        self.queue_pause: Pause | None = None  # somebody's wish that nothing more starts
         self.takers = Takers()
         self.followers = Followers()
         self.in_advance: dict[int, dict[str, Worker]] = {}  # job: workers that may hold tasks beyond their cpus

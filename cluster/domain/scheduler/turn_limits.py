@@ -12,6 +12,8 @@ from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.events import (
     CancelRequested,
     Event,
+    JobsPaused,
+    JobsResumed,
     JobSubmitted,
     ReportReceived,
     SessionOpened,
@@ -39,6 +41,8 @@ def weight(event: Event) -> int:
             return 1 + sum(len(a.ranges) for a in (*hello.backlog, *hello.running, *hello.ended)) // 8
         case JobSubmitted():
             return 2
+        case JobsPaused(jobs=jobs) | JobsResumed(jobs=jobs):
+            return 1 + len(jobs)
         case WorkersDrained(workers=workers) | WorkersResumed(workers=workers):
             return 1 + len(workers)
         case _:

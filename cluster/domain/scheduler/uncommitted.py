@@ -14,6 +14,7 @@ nothing is said before what it follows from is on disk, but for what a crash rig
 from collections.abc import Iterable, Iterator
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.pause import QueuePause
 from cluster.domain.job.records import JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.effects import (
     Act,
@@ -158,4 +159,6 @@ def _key(save: Saved) -> object:
             key = name
         case Enrolment(kind=kind, name=name, id=number) | EnrolmentForgotten(kind=kind, name=name, id=number):
             return Enrolment, (kind, name, number)
+        case QueuePause():
+            key = None  # there is one
     return type(save), key

@@ -10,10 +10,12 @@ from cluster.domain.base.wall_time import iso
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.last_words import LastWords
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.pausing import is_paused
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
 MOST_REASONS = 5  # lines that explain why a job waits
@@ -35,6 +37,7 @@ class JobView:
     cancel_reason: str
     waits_until: float = 0.0  # Unix seconds, before which none of its waiting tasks starts; 0: there is no such time
     part: str = ""  # the tasks that are meant, as people type them, of many ranges the first; "": all
+    pause: Pause | None = None  # of a job that has not ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: I
         cancel_reason=job.cancel_reason,
         waits_until=wait.until if wait else 0.0,
         part="" if part is None else _numbers_of(part, job.record.spec),
+        pause=job.pause if job.live else None,
     )
 
 
@@ -135,6 +139,10 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
 
 def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
     """Why tasks of the job are ready and stay so, one line each, most telling first."""
+    if job.pause and job.live:
+        yield job.pause.said()
+    if core.queue_pause and job.live:
+        yield f"the queue is {core.queue_pause.said()}"
     if job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
         return
     if not job.ready:
@@ -145,6 +153,8 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
         yield from (kind.said(number) for number, kind in remaining[:MOST_REASONS])
         if remaining[MOST_REASONS:]:
             yield f"and {len(remaining) - MOST_REASONS} more"
+        return
+    if is_paused(core, job):
         return
     spec, kind = job.record.spec, _kind(job)
     if kind not in known:

@@ -114,6 +114,11 @@ class Caller:
     enrolment: int = 0  # of the certificate that was shown (cluster.domain.trust.enrolments)
     user_id: str = ""  # as in Standing
 
+    @property
+    def is_admin(self) -> bool:
+        """Of what an admin has done, some is no user's to take back."""
+        return self.role is Role.ADMIN
+
 
 def parse_identity(uri: str) -> Identity:
     """Read an identity's URI. Only the exact form that `Identity.uri` writes is taken; else InvalidInput."""

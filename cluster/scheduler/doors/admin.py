@@ -1,13 +1,14 @@
-"""The doors for admins: the `Tokens`, `Users` and `Workers` services."""
+"""The doors for admins: the `Tokens`, `Users`, `Workers` and `Queue` services."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from cluster.rpc.convert import workers_to_proto
+from cluster.rpc.convert import pause_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.members import MemberView, Revocation
+from cluster.scheduler.operations.queue import QueueOperations, QueueView
 from cluster.scheduler.operations.tokens import TokenOperations, TokenView
 from cluster.scheduler.operations.users import UserOperations, UserView
 from cluster.scheduler.operations.workers import WorkerOperations
@@ -72,6 +73,26 @@ class WorkersDoor(admin_pb2_grpc.WorkersServicer):
     ) -> admin_pb2.ResumeWorkersResponse:
         workers = await self._workers.resume(request.workers)
         return admin_pb2.ResumeWorkersResponse(workers=workers_to_proto(workers, system_clock().wall))
+
+
+class QueueDoor(admin_pb2_grpc.QueueServicer):
+    def __init__(self, queue: QueueOperations) -> None:
+        self._queue = queue
+
+    async def PauseQueue(self, request: admin_pb2.PauseQueueRequest, context: Context) -> admin_pb2.PauseQueueResponse:
+        return admin_pb2.PauseQueueResponse(queue=_info(await self._queue.pause(current_caller(), request.reason)))
+
+    async def ResumeQueue(
+        self, request: admin_pb2.ResumeQueueRequest, context: Context
+    ) -> admin_pb2.ResumeQueueResponse:
+        return admin_pb2.ResumeQueueResponse(queue=_info(await self._queue.resume()))
+
+    async def ShowQueue(self, request: admin_pb2.ShowQueueRequest, context: Context) -> admin_pb2.ShowQueueResponse:
+        return admin_pb2.ShowQueueResponse(queue=_info(await self._queue.show()))
+
+
+def _info(queue: QueueView) -> admin_pb2.QueueInfo:
+    return admin_pb2.QueueInfo(pause=pause_to_proto(queue.pause), jobs=queue.jobs, paused_jobs=queue.paused_jobs)
 
 
 def _token(token: TokenView) -> admin_pb2.Token:

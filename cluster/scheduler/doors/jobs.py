@@ -16,16 +16,20 @@ from cluster.scheduler.doors.translating import jobs_to_proto
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.jobs import QUICK, JobOperations
 from cluster.scheduler.operations.output import OutputOperations, ReadPosition
+from cluster.scheduler.operations.pausing import PauseOperations
 from cluster.scheduler.operations.workers import WorkerOperations
 from cluster.scheduler.output.locating import Wish
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
 
 
 class JobsDoor(jobs_pb2_grpc.JobsServicer):
-    def __init__(self, jobs: JobOperations, output: OutputOperations, workers: WorkerOperations) -> None:
+    def __init__(
+        self, jobs: JobOperations, output: OutputOperations, workers: WorkerOperations, pausing: PauseOperations
+    ) -> None:
         self._jobs = jobs
         self._output = output
         self._workers = workers
+        self._pausing = pausing
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         job = await self._jobs.submit(current_caller(), request.id, await _spec(request.spec))
@@ -55,6 +59,15 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         done = await self._jobs.cancel(current_caller(), texts, grace, request.reason)
         jobs = await jobs_to_proto(done.jobs, Detail.LISTED)
         return jobs_pb2.CancelResponse(jobs=jobs, cancelled=done.tasks, more=done.more)
+
+    async def Pause(self, request: jobs_pb2.PauseRequest, context: Context) -> jobs_pb2.PauseResponse:
+        texts = [s.text for s in request.selectors]
+        jobs, paused, more = await self._pausing.pause(current_caller(), texts, request.reason)
+        return jobs_pb2.PauseResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), paused=paused, more=more)
+
+    async def Resume(self, request: jobs_pb2.ResumeRequest, context: Context) -> jobs_pb2.ResumeResponse:
+        jobs, resumed, more = await self._pausing.resume(current_caller(), [s.text for s in request.selectors])
+        return jobs_pb2.ResumeResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), resumed=resumed, more=more)
 
     async def ReadOutput(
         self, request: jobs_pb2.ReadOutputRequest, context: Context

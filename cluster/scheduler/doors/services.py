@@ -7,7 +7,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from cluster.pki.authority import Authority
 from cluster.rpc.server import AddServices
-from cluster.scheduler.doors.admin import TokensDoor, UsersDoor, WorkersDoor
+from cluster.scheduler.doors.admin import QueueDoor, TokensDoor, UsersDoor, WorkersDoor
 from cluster.scheduler.doors.jobs import JobsDoor
 from cluster.scheduler.doors.workers import WorkerDoor
 from cluster.scheduler.operations.all import Operations
@@ -21,9 +21,9 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 
 
 def doors(operations: Operations, sessions: SessionLines, relay: Relay, authority: Authority) -> list[AddServices]:
-    jobs, output, workers, tokens, users = operations
+    jobs, output, workers, tokens, users, pausing, queue = operations
     return [
-        _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers)),
+        _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, pausing)),
         _added(
             scheduler_pb2_grpc.add_SchedulerServicer_to_server,
             WorkerDoor(workers, output, sessions, relay, authority),
@@ -31,6 +31,7 @@ def doors(operations: Operations, sessions: SessionLines, relay: Relay, authorit
         _added(admin_pb2_grpc.add_TokensServicer_to_server, TokensDoor(tokens)),
         _added(admin_pb2_grpc.add_UsersServicer_to_server, UsersDoor(users)),
         _added(admin_pb2_grpc.add_WorkersServicer_to_server, WorkersDoor(workers)),
+        _added(admin_pb2_grpc.add_QueueServicer_to_server, QueueDoor(queue)),
     ]
 
 

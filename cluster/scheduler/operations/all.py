@@ -7,6 +7,8 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.output import OutputOperations
+from cluster.scheduler.operations.pausing import PauseOperations
+from cluster.scheduler.operations.queue import QueueOperations
 from cluster.scheduler.operations.tokens import NewToken, TokenOperations
 from cluster.scheduler.operations.users import UserOperations
 from cluster.scheduler.operations.workers import WorkerOperations
@@ -20,6 +22,8 @@ class Operations(NamedTuple):
     workers: WorkerOperations
     tokens: TokenOperations
     users: UserOperations
+    pausing: PauseOperations
+    queue: QueueOperations
 
 
 def operations(
@@ -36,4 +40,6 @@ def operations(
         WorkerOperations(driver, expelling),
         TokenOperations(driver, admission, expelling, new_token),
         UserOperations(driver, expelling),
+        PauseOperations(driver),
+        QueueOperations(driver),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from cluster.domain.job.pause import QueuePause
 from cluster.domain.job.records import (
     Held,
     JobChunk,
@@ -27,10 +28,12 @@ from cluster.store.packing import (
     pack_env,
     pack_held,
     pack_numbered,
+    pack_pause,
     pack_set,
     pack_spec,
     unpack_held,
     unpack_numbered,
+    unpack_pause,
     unpack_set,
     unpack_spec,
 )
@@ -56,7 +59,7 @@ def _ended(e: JobEnded) -> Iterator[tuple[str, Row]]:
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
     how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, p.chunked)
+    yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, p.chunked, pack_pause(p.pause))
 
 
 def _chunk(c: JobChunk) -> Iterator[tuple[str, Row]]:
@@ -118,6 +121,10 @@ def _enrolment_forgotten(f: EnrolmentForgotten) -> Iterator[tuple[str, Row]]:
     yield sql.DROP_ENROLMENT, (f.kind.value, f.name, f.id)
 
 
+def _queue_pause(q: QueuePause) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_META, ("queue_pause", pack_pause(q.pause))
+
+
 # What to execute for each kind of record: statements and their rows.
 TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
@@ -134,6 +141,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     TokenRecord: _token,
     Enrolment: _enrolment,
     EnrolmentForgotten: _enrolment_forgotten,
+    QueuePause: _queue_pause,
 }
 
 
@@ -145,8 +153,9 @@ def record_from_row(row: Row) -> JobRecord:
 
 def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
-    number, states, held, attempts, cancelling, *rest, chunked = row
-    values: list[Any] = [number, _sets_from_row((states, held, attempts, cancelling)), *rest, bool(chunked)]
+    number, states, held, attempts, cancelling, *rest, chunked, pause = row
+    sets = _sets_from_row((states, held, attempts, cancelling))
+    values: list[Any] = [number, sets, *rest, bool(chunked), unpack_pause(pause)]
     return JobProgress(*values)
 
 

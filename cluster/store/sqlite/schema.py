@@ -177,6 +177,11 @@ MIGRATIONS = (
     -- And when what still runs there is stopped; 0: never.
     ALTER TABLE workers ADD COLUMN drain_deadline REAL NOT NULL DEFAULT 0;
     """,
+    """
+    -- Somebody's wish that no task of it starts, as in packing.py; empty: nobody's. That about the whole queue is in
+    -- meta, as queue_pause.
+    ALTER TABLE job_progress ADD COLUMN pause TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -220,7 +225,7 @@ PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
 SET_COLUMNS = ("states", "held", "attempts", "cancelling")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
-    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
+    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked", "pause"),
 )
 PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 

@@ -27,7 +27,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
-from cluster.store.packing import large_among, unpack_ok
+from cluster.store.packing import large_among, unpack_ok, unpack_pause
 from cluster.store.sqlite import rows
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.faults import explain, lacks_room, may_heal
@@ -66,6 +66,7 @@ class SqliteStore:
                     self._load_jobs(),
                     [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
                     self._load_ids(),
+                    queue_pause=unpack_pause(str(self._meta("queue_pause") or "")),
                 )
                 self._claim()
         except StoreTroubled:

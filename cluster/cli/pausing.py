@@ -1,0 +1,68 @@
+"""`cluster job pause` and `cluster job resume`: jobs start nothing more, and go on."""
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+
+from cluster.cli.options import as_json, connection, quiet
+from cluster.client.types import Job
+
+
+@click.command()
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for whoever looks at the job.")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def pause(ctx: click.Context, selectors: tuple[str, ...], reason: str, as_json: bool, quiet: bool) -> None:
+    """Let jobs start nothing more, until `cluster job resume`. What runs goes on.
+
+    The wish outlives the scheduler. What an admin has paused only an admin resumes.
+    """
+    from cluster.cli.connection import client
+
+    async def work() -> tuple[tuple[Job, ...], int]:
+        async with client(ctx) as cluster:
+            return await cluster.pause(*selectors, reason=reason)
+
+    jobs, count = asyncio.run(work())
+    running = sum(job.counts.running for job in jobs)
+    goes_on = f"; tasks that run, and go on: {running}" if running else ""
+    words = f"paused {_jobs(count)}{goes_on}" if count else "nothing to pause: all had ended"
+    _tell(jobs, ("paused_jobs", count), words, as_json=as_json, quiet=quiet)
+
+
+@click.command()
+@click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@as_json
+@quiet
+@connection
+@click.pass_context
+def resume(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Let jobs go on that were paused, or submitted with --hold."""
+    from cluster.cli.connection import client
+
+    async def work() -> tuple[tuple[Job, ...], int]:
+        async with client(ctx) as cluster:
+            return await cluster.resume(*selectors)
+
+    jobs, count = asyncio.run(work())
+    words = f"resumed {_jobs(count)}" if count else "nothing to resume: none of these is paused"
+    _tell(jobs, ("resumed_jobs", count), words, as_json=as_json, quiet=quiet)
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{'' if count == 1 else 's'}"
+
+
+def _tell(jobs: Sequence[Job], counted: tuple[str, int], words: str, *, as_json: bool, quiet: bool) -> None:
+    from cluster.cli.render import job_json, print_json
+
+    if as_json:
+        print_json({counted[0]: counted[1], "jobs": [job_json(job) for job in jobs]})
+    elif quiet:
+        print("".join(f"{job.number}\n" for job in jobs), end="")
+    else:
+        print(words)

@@ -1,0 +1,83 @@
+"""`cluster queue`: whether anything starts, of all jobs that are there and that come."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import click
+
+from cluster.cli.lazy import LazyGroup
+from cluster.cli.options import as_json, connection
+from cluster.client.aio import AsyncClient
+from cluster.client.types import QueueStatus
+from cluster.domain.base.printable import printable
+
+COMMANDS = {
+    "show": ("cluster.cli.queue:show", "Tell whether anything starts, and how many jobs there are."),
+    "pause": ("cluster.cli.queue:pause", "Let nothing more start."),
+    "resume": ("cluster.cli.queue:resume", "Let jobs start again."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=COMMANDS, invoke_without_command=True)
+@as_json
+@connection
+@click.pass_context
+def queue(ctx: click.Context, as_json: bool) -> None:
+    """Let nothing more start, of all jobs, and let them go on. Alone it tells how it is.
+
+    `cluster job list` lists the jobs.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(show, as_json=as_json)
+    elif as_json:
+        ctx.default_map = {ctx.invoked_subcommand: {"as_json": as_json}}
+
+
+@click.command()
+@as_json
+@connection
+@click.pass_context
+def show(ctx: click.Context, as_json: bool) -> None:
+    """Tell whether anything starts, and how many jobs have not ended."""
+    _do(ctx, AsyncClient.queue, as_json)
+
+
+@click.command()
+@click.option("--reason", default="", metavar="TEXT", help="Why, for whoever waits.")
+@as_json
+@connection
+@click.pass_context
+def pause(ctx: click.Context, reason: str, as_json: bool) -> None:
+    """Let nothing more start, until `cluster queue resume`. For admins.
+
+    Jobs are accepted all the same, and what runs goes on. The wish outlives the scheduler.
+    """
+    _do(ctx, lambda cluster: cluster.pause_queue(reason=reason), as_json)
+
+
+@click.command()
+@as_json
+@connection
+@click.pass_context
+def resume(ctx: click.Context, as_json: bool) -> None:
+    """Let jobs start again. For admins. Jobs that are paused themselves stay so."""
+    _do(ctx, AsyncClient.resume_queue, as_json)
+
+
+def _do(ctx: click.Context, call: Callable[[AsyncClient], Awaitable[QueueStatus]], as_json: bool) -> None:
+    from cluster.cli.connection import client
+    from cluster.cli.render import pause_json, print_json
+
+    async def work() -> QueueStatus:
+        async with client(ctx) as cluster:
+            return await call(cluster)
+
+    now = asyncio.run(work())
+    if as_json:
+        print_json({"paused": pause_json(now.pause), "jobs": now.jobs, "paused_jobs": now.paused_jobs})
+        return
+    how = f"is {now.pause.said(time.time())}" if now.pause else "takes work"
+    print(printable(f"the queue {how}"))
+    paused = f", {now.paused_jobs} of them paused" if now.paused_jobs else ""
+    print(f"jobs that have not ended: {now.jobs}{paused}")

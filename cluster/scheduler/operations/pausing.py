@@ -1,0 +1,61 @@
+"""Pausing jobs, and letting them go on: many turn by turn, so that others have theirs between."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.job import Job
+from cluster.domain.job.pause import Pause
+from cluster.domain.scheduler.events import Event, JobsPaused, JobsResumed
+from cluster.domain.scheduler.views import JobView
+from cluster.domain.trust.identity import Caller
+from cluster.scheduler.access import select_some
+from cluster.scheduler.cancelling import JOBS_AT_ONCE
+from cluster.scheduler.driver import Driver
+from cluster.scheduler.job_reading import unfinished_of
+from cluster.scheduler.message_checks import check_text
+from cluster.scheduler.showing import page
+
+MAX_PAUSE_REASON = 500  # characters: an answer tells that of many jobs
+
+
+class ChangedJobs(NamedTuple):
+    jobs: list[JobView]  # as they are now
+    changed: int  # how many of them this is about
+    more: bool  # jobs than one answer holds; all of them were changed
+
+
+class PauseOperations:
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    async def pause(self, caller: Caller, selectors: Sequence[str], reason: str = "") -> ChangedJobs:
+        """From now on nothing more of these jobs starts, until somebody resumes them; counted are those that have not
+        ended."""
+        check_text("the reason", reason, MAX_PAUSE_REASON)
+        pause = Pause(caller.identity.name, self._driver.clock().wall, reason, caller.is_admin)
+        return await self._change(caller, selectors, "pause", partial(JobsPaused, pause=pause))
+
+    async def resume(self, caller: Caller, selectors: Sequence[str]) -> ChangedJobs:
+        """From now on these jobs go on; counted are those that were paused. NotPermitted for a user where an admin
+        paused one: of JOBS_AT_ONCE jobs all are resumed, or none."""
+        event = partial(JobsResumed, by_admin=caller.is_admin)
+        return await self._change(caller, selectors, "resume", event)
+
+    async def _change(
+        self, caller: Caller, selectors: Sequence[str], verb: str, event: Callable[..., Event]
+    ) -> ChangedJobs:
+        selection = await select_some(self._driver, caller, selectors)
+        for number, _ in selection.parts():
+            raise InvalidInput(f"tasks of job {number} are selected: {verb} takes whole jobs; give {number}")
+        numbers, count, met = selection.numbers(), 0, dict[int, Job]()
+        for at in range(0, len(numbers), JOBS_AT_ONCE):
+            some = tuple(unfinished_of(self._driver, numbers[at : at + JOBS_AT_ONCE]))
+            if some:
+                met |= self._driver.peek(lambda core, some=some: {number: core.jobs[number] for number in some})  # type: ignore[misc]
+                count += await self._driver.ask(partial(event, jobs=some))
+            await asyncio.sleep(0)
+        jobs, looked, _ = await page(self._driver, numbers, ended=met, after=True)
+        return ChangedJobs(jobs, count, looked < len(numbers))

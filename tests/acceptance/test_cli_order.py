@@ -1,0 +1,59 @@
+"""What holds jobs back, through the command line."""
+
+import pytest
+
+from tests.acceptance.command import Command
+from tests.acceptance.test_cli_jobs import submit
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_paused_job_starts_nothing_until_it_is_resumed(cluster: Command) -> None:
+    first = submit(cluster, "--name", "held", "--hold", "--", "echo", "went on")
+    shown = cluster.ok("job", "show", first).text
+    assert "state         ready (paused)\n" in shown
+    assert "waits         paused by admin " in shown
+    assert " ago: submitted with --hold\n" in shown
+    told = cluster.ok("job", "pause", "held", "--reason", "full disk", "--json").json
+    (job,) = told["jobs"]
+    assert (told["paused_jobs"], job["state"]) == (1, "ready")
+    assert (job["paused"]["by"], job["paused"]["reason"], job["paused"]["by_admin"]) == ("admin", "full disk", True)
+    assert job["pending_because"] == ["paused by admin: full disk"]
+    listed = cluster.ok("job", "list", first).text.splitlines()[1].split("\t")
+    assert listed[1:3] == ["ready", "paused"]
+    why = cluster.ok("job", "why", first).text
+    assert "because       paused by admin " in why
+    assert " ago: full disk\n" in why
+    assert cluster.ok("job", "resume", first).text == "resumed 1 job\n"
+    assert cluster.ok("job", "wait", first).text == f"job {first} succeeded\n"
+    assert cluster.ok("job", "resume", first).text == "nothing to resume: none of these is paused\n"
+    assert cluster.ok("job", "pause", first).text == "nothing to pause: all had ended\n"
+    assert cluster.ok("job", "show", first, "--json").json["paused"] is None
+
+
+def test_pause_takes_whole_jobs_that_there_are(cluster: Command) -> None:
+    array = submit(cluster, "--hold", "--array", "1-3", "--", "true")
+    for verb in ("pause", "resume"):
+        part = cluster("job", verb, f"{array}.2")
+        assert (part.code, part.out) == (2, b"")
+        assert part.err == (f"cluster: tasks of job {array} are selected: {verb} takes whole jobs; give {array}\n")
+        assert cluster("job", verb, "no-such-job").code == 1
+        assert cluster("job", verb).code == 2
+    long = cluster("job", "pause", array, "--reason", "x" * 501)
+    assert (long.code, "longer than 500 characters" in long.err) == (2, True)
+    assert cluster.ok("job", "cancel", array).text == "cancelling 3 tasks\n"
+
+
+def test_of_a_paused_queue_nothing_starts(cluster: Command) -> None:
+    said = cluster.ok("queue", "pause", "--reason", "new switch").text.splitlines()
+    try:
+        assert said[0].startswith("the queue is paused by admin ")
+        assert said[0].endswith(" ago: new switch")
+        job = submit(cluster, "--", "true")
+        assert "because       the queue is paused by admin: new switch\n" in cluster.ok("job", "why", job).text
+        told = cluster.ok("queue", "--json").json
+        assert (told["paused"]["reason"], told["jobs"] >= 1) == ("new switch", True)
+    finally:
+        assert cluster.ok("queue", "resume").text.splitlines()[0] == "the queue takes work"
+    assert cluster.ok("job", "wait", job).text == f"job {job} succeeded\n"
+    assert cluster.ok("queue", "show", "--json").json["paused"] is None
