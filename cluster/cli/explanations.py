@@ -69,6 +69,13 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
     endings.TIMEOUT: lambda job, task: (
         f"it ran longer than --timeout {format_duration(job.spec.timeout)}, and was stopped{_killed(job, task)}"
     ),
+    endings.QUEUE_TIMEOUT: lambda job, task: (
+        f"it was ready for --queue-timeout {format_duration(job.spec.queue_timeout)}, and no worker started it"
+    ),
+    endings.DEADLINE: lambda job, task: (
+        f"its --deadline {job.spec.deadline} came before "
+        + (f"it had ended, and it was stopped{_killed(job, task)}" if task.attempt else "it had started")
+    ),
     endings.LAUNCH_FAILED: lambda job, task: f"it could not be started: {task.detail}",
     endings.LOST: lambda job, task: (
         "nobody can know how it ended: its worker was silent for longer than --lost-after "

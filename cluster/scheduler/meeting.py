@@ -10,6 +10,7 @@ from cluster.domain.job.conditions import Condition
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import LastEnd
 from cluster.domain.job.states import ENDED, TaskState
+from cluster.domain.job.unbegun import Unbegun, leave_begun, reasons_unbegun
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
 
@@ -18,34 +19,33 @@ ENDS_AT_ONCE = 10_000  # that one question to the store brings: some millisecond
 
 class _Looked(NamedTuple):
     """Of the chosen tasks: those in one of the condition's states, those that ended and may have one of its reasons,
-    and those of them that were cancelled, with the reason of what never ran."""
+    and of them those that may never have run, by the reason why."""
 
     found: IntervalSet
     judged: IntervalSet
-    cancelled: IntervalSet
-    reason_unbegun: str
+    unbegun: Unbegun
 
 
 async def meeting(driver: Driver, number: int, chosen: IntervalSet, condition: Condition) -> IntervalSet:
     """Those of the chosen tasks of the job that meet the condition, as of one moment."""
 
     def look(job: Job) -> _Looked:
-        looked = _Looked(IntervalSet(), IntervalSet(), IntervalSet(), job.reason_unbegun)
+        looked = _Looked(IntervalSet(), IntervalSet(), reasons_unbegun(job, chosen))
         for state in condition.states:
             looked.found.update(job.sets[state].intersection(chosen))
         if condition.reasons:
             looked.judged.update(not_succeeded(job, chosen))
-            looked.cancelled.update(job.sets[TaskState.CANCELLED].intersection(chosen))
         return looked
 
-    found, judged, unbegun, reason_unbegun = await JobReader(driver, number).read(look)
+    found, judged, unbegun = await JobReader(driver, number).read(look)
     async with aclosing(last_ends(driver, number, judged)) as several:
         async for ends in several:
             so = IntervalSet((end.index, end.index + 1) for end in ends if condition.has_reason(end.reason))
             found.update(so.intersection(judged))
-            unbegun.difference_update((end.index, end.index + 1) for end in ends)
-    if condition.has_reason(reason_unbegun):
-        found.update(unbegun)
+            leave_begun(unbegun, ends)
+    for reason, tasks in unbegun.items():
+        if condition.has_reason(reason):
+            found.update(tasks)
     return found
 
 

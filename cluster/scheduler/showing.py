@@ -11,6 +11,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.unbegun import leave_begun, reasons_unbegun
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView, WhyNot, job_view
@@ -163,19 +164,22 @@ async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[s
     """Of these tasks of a job, all of which have ended: the reason of the first that did not succeed, and the highest
     exit code. Where more than MOST_ENDS did not, what is said of the whole job."""
     those, unbegun, of_job = await JobReader(driver, number).read(
-        lambda job: (not_succeeded(job, part), job.reason_unbegun, (job.reason, job.exit_code))
+        lambda job: (not_succeeded(job, part), reasons_unbegun(job, part), (job.reason, job.exit_code))
     )
     if len(those) > MOST_ENDS:
         return of_job
     if not those:
         return endings.OK, 0
     reasons: dict[int, str] = {}
-    code, told = 0, 0
+    code, first = 0, those.first()
     async with aclosing(last_ends(driver, number, those)) as several:
         async for some in several:
             ends = [end for end in some if end.index in those]
             reasons |= {end.index: end.reason for end in ends[:1]}
-            code, told = max([code, *(end.exit_code for end in ends)]), told + len(ends)
-    if told < len(those):  # the others were cancelled before they ran
-        code = max(code, endings.CANCELLED_EXIT)
-    return reasons.get(those.first(), unbegun), code
+            code = max([code, *(end.exit_code for end in ends)])
+            leave_begun(unbegun, ends)
+    for reason, tasks in unbegun.items():
+        code = max(code, endings.exit_code(reason) if tasks else 0)
+        if first in tasks:
+            reasons[first] = reason
+    return reasons[first], code

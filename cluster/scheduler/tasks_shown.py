@@ -14,6 +14,7 @@ from cluster.domain.job.last_words import TAIL_BYTES, last_words
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_LIST_RANK, TaskState
+from cluster.domain.job.unbegun import reason_unbegun
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.view_sizes import size_of_task
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
@@ -157,8 +158,8 @@ def _task(
     )
     if end:
         return replace(task, reason=end.reason, exit_code=end.exit_code, started_at=end.started_at)
-    if shown.state is TaskState.CANCELLED:  # before it ever ran
-        reason = job.reason_unbegun
+    if shown.state in (TaskState.CANCELLED, TaskState.FAILED):  # before it ever ran
+        reason = reason_unbegun(job, shown.state)
         return replace(task, reason=reason, exit_code=endings.exit_code(reason))
     if shown.state is TaskState.RUNNING and not job.record.spec.is_array:
         return replace(task, started_at=job.started_at)

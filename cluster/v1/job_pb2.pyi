@@ -69,7 +69,7 @@ class RawTexts(_message.Message):
     def __init__(self, argv: _Optional[_Iterable[bytes]] = ..., script: _Optional[bytes] = ..., script_args: _Optional[_Iterable[bytes]] = ..., env: _Optional[_Iterable[bytes]] = ..., cwd: _Optional[bytes] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail", "at", "delay", "hold")
+    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail", "at", "delay", "hold", "queue_timeout", "deadline")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +95,8 @@ class JobSpec(_message.Message):
     AT_FIELD_NUMBER: _ClassVar[int]
     DELAY_FIELD_NUMBER: _ClassVar[int]
     HOLD_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
     name: str
     argv: _containers.RepeatedScalarFieldContainer[str]
     script: str
@@ -120,7 +122,9 @@ class JobSpec(_message.Message):
     at: str
     delay: float
     hold: bool
-    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ...) -> None: ...
+    queue_timeout: float
+    deadline: str
+    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ...) -> None: ...
 
 class TaskCounts(_message.Message):
     __slots__ = ("ready", "assigned", "running", "backoff", "succeeded", "failed", "cancelled", "waiting")

@@ -42,6 +42,22 @@ def test_a_job_starts_at_its_time_and_after_what_it_waits_for(cluster: Command) 
     assert begun - submitted >= timedelta(seconds=0.999)  # told in milliseconds
 
 
+def test_a_deadline_ends_what_runs_and_what_has_not_begun(cluster: Command) -> None:
+    """Two cpus: the third task never runs."""
+    number = submit(cluster, "--deadline", "1s", "--array", "1-3", "--", "sleep", "100")
+    waited = cluster("job", "wait", number)
+    assert (waited.code, waited.text) == (143, f"job {number} failed (timeout:deadline)\n")
+    tasks = cluster.ok("job", "show", "--json", number).json["task_details"]
+    assert {(task["state"], task["reason"]) for task in tasks} == {("failed", "timeout:deadline")}
+    (unrun,) = [task["task"] for task in tasks if not task["attempt"]]
+    assert {task["exit_code"] for task in tasks} == {143, 124}
+    waited = cluster("job", "wait", f"{number}.{unrun}")
+    assert (waited.code, waited.text) == (124, f"job {number}.{unrun} failed (timeout:deadline)\n")
+    why = cluster.ok("job", "why", f"{number}.{unrun}").text
+    assert "its --deadline 1s came before it had started" in why
+    assert "came before it had ended, and it was stopped" in cluster.ok("job", "why", number).text
+
+
 def test_what_is_no_time_or_past_is_refused(cluster: Command) -> None:
     wrong = {
         ("--at", "soon"): "'soon' is no time: use 2026",
@@ -49,6 +65,9 @@ def test_what_is_no_time_or_past_is_refused(cluster: Command) -> None:
         ("--at", "2026-02-30T12:00"): "is no time",
         ("--at", "2020-01-01T00:00Z"): "--at 2020-01-01T00:00:00Z is past: it is 20",
         ("--delay", "soon"): "is no duration",
+        ("--deadline", "soon"): "'soon' is no time",
+        ("--deadline", "2020-01-01T00:00Z"): "--deadline 2020-01-01T00:00:00Z is past: it is 20",
+        ("--deadline", "1h", "--delay", "2h"): "--deadline 1h ends the job at 20",
     }
     before = cluster.ok("job", "list", "--limit", "1", "-q").text
     for options, words in wrong.items():

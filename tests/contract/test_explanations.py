@@ -17,7 +17,7 @@ JOB = Job(
     number=5,
     id="",
     owner="ada",
-    spec=JobSpec(("true",), timeout=90.0, grace=5.0),
+    spec=JobSpec(("true",), timeout=90.0, grace=5.0, queue_timeout=300.0, deadline="2h"),
     state=TaskState.FAILED,
     reason="",
     counts=Counts(failed=1),
@@ -67,6 +67,12 @@ def test_every_reason_has_words() -> None:
         (
             task("timeout:run", signal="SIGKILL"),
             "it ran longer than --timeout 1m30s, and was stopped, by SIGKILL after --grace 5.0s",
+        ),
+        (task("timeout:queue", attempt=0), "it was ready for --queue-timeout 5m00s, and no worker started it"),
+        (task("timeout:deadline", attempt=0), "its --deadline 2h came before it had started"),
+        (
+            task("timeout:deadline", signal="SIGKILL"),
+            "its --deadline 2h came before it had ended, and it was stopped, by SIGKILL after --grace 5.0s",
         ),
         (task("launch_failed", detail="no such program"), "it could not be started: no such program"),
         (task("dependency", TaskState.CANCELLED), "it never ran: what it waited for did not happen"),

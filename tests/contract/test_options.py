@@ -41,6 +41,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.LINES: b"a\nb",
     kinds.SIZE: 1 << 20,
     kinds.SWITCH: True,
+    time_kinds.DEADLINE: "2h",
     time_kinds.TIME: "2199-01-01T06:00:00Z",
     kinds.TEXT: "x",
     kinds.VARIABLES: (("A", "1"),),

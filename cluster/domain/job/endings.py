@@ -11,6 +11,8 @@ OK = "ok"
 CANCELLED = "cancelled"  # somebody asked for that
 STOPPED = "stopped"  # its worker was told to end its jobs
 TIMEOUT = "timeout:run"
+QUEUE_TIMEOUT = "timeout:queue"  # nobody started it in time
+DEADLINE = "timeout:deadline"  # it had not ended in time
 LAUNCH_FAILED = "launch_failed"
 DEPENDENCY = "dependency"  # what it waited for can't happen any more, so it never ran
 LOST = "lost"  # its end cannot be known
@@ -24,6 +26,7 @@ RETURNED = "returned"  # it has not started, and will not start there
 
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers for a command that it cannot run
 LOST_EXIT = 70  # EX_SOFTWARE: of what is lost, and of a failure that left no code
+TIMEOUT_EXIT = 124  # as of timeout(1): of what a clock ended and left no code, or never ran
 CANCELLED_EXIT = 143  # 128 + SIGTERM: of what was cancelled and left no code, or never ran
 
 
@@ -65,4 +68,11 @@ def exit_code(reason: str, code: int | None = None, signal: str | None = None) -
     return code or by_signal or _WITHOUT_CODE.get(reason, LOST_EXIT)
 
 
-_WITHOUT_CODE = {CANCELLED: CANCELLED_EXIT, DEPENDENCY: CANCELLED_EXIT, LAUNCH_FAILED: NOT_RUNNABLE}
+_WITHOUT_CODE = {
+    CANCELLED: CANCELLED_EXIT,
+    DEPENDENCY: CANCELLED_EXIT,
+    LAUNCH_FAILED: NOT_RUNNABLE,
+    TIMEOUT: TIMEOUT_EXIT,
+    QUEUE_TIMEOUT: TIMEOUT_EXIT,
+    DEADLINE: TIMEOUT_EXIT,
+}

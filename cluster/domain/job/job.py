@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import endings
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
+from cluster.domain.job.clocks import Clocks
 from cluster.domain.job.pause import ON_SUBMISSION, Pause
 from cluster.domain.job.records import Held, JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, TaskSets
 from cluster.domain.job.states import (
@@ -40,6 +41,7 @@ class Job:
         "cancel_reason",
         "cancelled_by",
         "cancelling",
+        "clocks",
         "ended_at",
         "ended_lately",
         "exit_code",
@@ -67,6 +69,7 @@ class Job:
         self.exit_code = 0
         self.pause = Pause(record.owner, record.submitted_at, ON_SUBMISSION) if record.spec.hold else None
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
+        self.clocks = Clocks(record.spec) if record.spec.queue_timeout or record.spec.deadline else None
         self.ended_lately: IntervalSet | None = None  # since somebody asked; None: nobody waits for single tasks
         self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
         self._changed_holders: set[Holder] | None = None  # the same of what workers hold, where it is saved apart
@@ -104,11 +107,6 @@ class Job:
     def pieces(self) -> int:
         """The number of ranges in its sets, which is what they cost in memory and on disk."""
         return sum(tasks.range_count() for tasks in self.sets.values())
-
-    @property
-    def reason_unbegun(self) -> str:
-        """Why those of its tasks were cancelled that had never run."""
-        return endings.CANCELLED if self.cancelled_by else endings.DEPENDENCY
 
     def count(self, state: TaskState) -> int:
         return len(self.sets[state])
@@ -209,15 +207,36 @@ class Job:
             self._drop_if_empty(worker_id, attempt)
         return moved
 
-    def cancel_unassigned(self, tasks: IntervalSet) -> int:
-        """Cancels those that no worker holds. Returns how many."""
-        cancelled = 0
+    def cancel_unassigned(self, tasks: IntervalSet, event: TaskEvent = TaskEvent.CANCELLED) -> int:
+        """Cancels those that no worker holds, or ends them by another event. Returns how many."""
+        ended = 0
         for state in UNASSIGNED:
             ours = self.sets[state].intersection(tasks)
-            self._move(state, TaskEvent.CANCELLED, ours)
+            self._move(state, event, ours)
             self._forget_attempts(ours)
-            cancelled += len(ours)
-        return cancelled
+            ended += len(ours)
+        return ended
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its deadline is over."""
+        return self.clocks is not None and self.clocks.overdue
+
+    def obey_clocks(self, now: float) -> float | None:
+        """Ends what its clocks do not let wait any longer. When they are to be obeyed again if nothing changes, on the
+        monotonic clock as `now`."""
+        if self.clocks is None:
+            return None
+        if self.overdue:
+            self._expire(IntervalSet([(0, self.record.spec.task_count)]), endings.DEADLINE)
+        ready = IntervalSet() if self.pause else self.ready  # afterwards the queue clock begins anew
+        over = self.clocks.waited_too_long(ready, self.sets[TaskState.ASSIGNED], now)
+        self._expire(over, endings.QUEUE_TIMEOUT)
+        return self.clocks.due(now)
+
+    def _expire(self, tasks: IntervalSet, reason: str) -> None:
+        if tasks and self.cancel_unassigned(tasks, TaskEvent.EXPIRED):
+            self.note_abnormal_end(reason, endings.exit_code(reason))
 
     def ask_to_stop(self, tasks: IntervalSet) -> None:
         """These, which are held, are to be cancelled when they come back."""

@@ -30,7 +30,7 @@ from cluster.domain.job.kinds import (
 from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
-from cluster.domain.job.time_options import AT, DELAY, MAX_SECONDS
+from cluster.domain.job.time_options import AT, DEADLINE, DELAY, MAX_SECONDS, QUEUE_TIMEOUT
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed in as one message
@@ -239,9 +239,11 @@ class JobSpec:
         alone=_OTHERS,
     )
 
-    # Times: when it starts
+    # Times: when it starts, and when it ends at the latest
     at: str = AT
     delay: float = DELAY
+    queue_timeout: float = QUEUE_TIMEOUT
+    deadline: str = DEADLINE
 
     # Policy: when an attempt is over, and what follows
     timeout: float = option(

@@ -51,6 +51,7 @@ class TaskEvent(StrEnum):
     DUE = "due"  # the pause between two attempts is over
     MET = "met"  # what it waited for has happened
     UNMET = "unmet"  # what it waited for can't happen any more
+    EXPIRED = "expired"  # a clock of its job was over before it had a worker
 
 
 class Traits(NamedTuple):
@@ -90,6 +91,9 @@ TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (_S.WAITING, _E.MET): _S.READY,
     (_S.WAITING, _E.UNMET): _S.CANCELLED,
     (_S.WAITING, _E.CANCELLED): _S.CANCELLED,
+    (_S.WAITING, _E.EXPIRED): _S.FAILED,
+    (_S.READY, _E.EXPIRED): _S.FAILED,
+    (_S.BACKOFF, _E.EXPIRED): _S.FAILED,
     (_S.READY, _E.ASSIGNED): _S.ASSIGNED,
     (_S.READY, _E.CANCELLED): _S.CANCELLED,
     (_S.ASSIGNED, _E.STARTED): _S.RUNNING,

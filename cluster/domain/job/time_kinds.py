@@ -3,6 +3,7 @@
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import parse_duration
 from cluster.domain.base.wall_time import check_time, iso
 from cluster.domain.job.kinds import OptionKind
 
@@ -29,4 +30,28 @@ class _Time(OptionKind):
         return value
 
 
-TIME = _Time()
+class _Deadline(_Time):
+    """A time, or a duration from when the job is accepted, which stays one; empty: none. A program may give seconds."""
+
+    metavar = "TIME|DURATION"
+
+    def parse(self, text: str) -> Any:
+        text = text.strip()
+        seconds = seconds_of(text)
+        return super().parse(text) if seconds is None else text if seconds else ""
+
+    def checked(self, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self.parse(f"{value:g}")
+        return super().checked(value)
+
+
+def seconds_of(text: str) -> float | None:
+    """Of a duration; None for what is none."""
+    try:
+        return parse_duration(text)
+    except InvalidInput:
+        return None
+
+
+TIME, DEADLINE = _Time(), _Deadline()

@@ -5,7 +5,8 @@ from typing import Any
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import LIMIT
 from cluster.domain.job.options import Scope, option
-from cluster.domain.job.time_kinds import TIME
+from cluster.domain.job.time_kinds import DEADLINE as DEADLINE_KIND
+from cluster.domain.job.time_kinds import TIME, seconds_of
 
 MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 _OTHERS: dict[str, Any] = {
@@ -22,6 +23,13 @@ def _wrong_time(text: str) -> str:
     return ""
 
 
+def _wrong_deadline(text: str) -> str:
+    seconds = seconds_of(text)
+    if seconds is None:
+        return _wrong_time(text)
+    return "" if seconds <= MAX_SECONDS else f"use 0 to {MAX_SECONDS:g} seconds, or a time"
+
+
 AT = option(
     TIME,
     "Start no sooner than then, as in 18:30 (the next), 'tomorrow 06:00', 2026-11-26T18:30Z. HOST:PORT: talk to this "
@@ -33,4 +41,19 @@ AT = option(
 )
 DELAY = option(
     LIMIT, "Start no sooner than so long after it was handed in.", default=0.0, bounds=(0, MAX_SECONDS), **_OTHERS
+)
+QUEUE_TIMEOUT = option(
+    LIMIT,
+    "Give up a task that is ready for so long and does not start; 0: never.",
+    default=0.0,
+    bounds=(0, MAX_SECONDS),
+    **_OTHERS,
+)
+DEADLINE = option(
+    DEADLINE_KIND,
+    "Stop what has not ended by then: a time as of --at, or as in 90, 10m, 2h after it was handed in.",
+    default="",
+    check=_wrong_deadline,
+    scope=Scope.SCHEDULER,
+    alone="needs a scheduler: a worker's own job has --timeout",
 )

@@ -11,6 +11,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.wall_time import iso, unix_time
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.time_kinds import seconds_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -19,17 +20,47 @@ if TYPE_CHECKING:
 def resolved(spec: JobSpec, now: float, zone: "tzinfo | None") -> JobSpec:
     """The spec with its times in UTC. What names no zone is in that one (None: that of this process), and a time of day
     the next after `now`. InvalidInput for what is no time."""
-    return replace(spec, at=iso(unix_time(spec.at, now, zone))) if spec.at else spec
+    if not (spec.at or spec.deadline):
+        return spec
+    deadline = spec.deadline if seconds_of(spec.deadline) is not None else _in_utc(spec.deadline, now, zone)
+    return replace(spec, at=_in_utc(spec.at, now, zone), deadline=deadline)
+
+
+def _in_utc(text: str, now: float, zone: "tzinfo | None") -> str:
+    return iso(unix_time(text, now, zone)) if text else ""
 
 
 def starts_at(record: JobRecord) -> float:
     """When its tasks may start at the earliest, in Unix seconds; 0: at once."""
-    spec = record.spec
-    at = unix_time(spec.at, record.submitted_at, None) if spec.at else 0.0
-    return max(at, record.submitted_at + spec.delay if spec.delay else 0.0)
+    return _start(record.spec, record.submitted_at)
+
+
+def deadline_of(record: JobRecord) -> float:
+    """When all of its tasks must have ended, in Unix seconds; 0: never."""
+    return _deadline(record.spec, record.submitted_at)
+
+
+def _start(spec: JobSpec, now: float) -> float:
+    at = unix_time(spec.at, now, None) if spec.at else 0.0
+    return max(at, now + spec.delay if spec.delay else 0.0)
+
+
+def _deadline(spec: JobSpec, now: float) -> float:
+    if not spec.deadline:
+        return 0.0
+    seconds = seconds_of(spec.deadline)
+    return unix_time(spec.deadline, now, None) if seconds is None else now + seconds if seconds else 0.0
 
 
 def refuse_past(spec: JobSpec, now: float) -> None:
-    """InvalidInput for a resolved spec with a time that is over when the job comes."""
+    """InvalidInput for a resolved spec with a time that is over when the job comes, or that comes in vain."""
     if spec.at and unix_time(spec.at, now, None) <= now:
         raise InvalidInput(f"--at {spec.at} is past: it is {iso(now)} now; give a later time, or none to start at once")
+    start, deadline = _start(spec, now), _deadline(spec, now)
+    if deadline and deadline <= now:
+        raise InvalidInput(f"--deadline {spec.deadline} is past: it is {iso(now)} now; give a later time, or none")
+    if deadline and deadline <= start:
+        raise InvalidInput(
+            f"--deadline {spec.deadline} ends the job at {iso(deadline)}, and it starts no sooner than {iso(start)}: "
+            "give a later one"
+        )

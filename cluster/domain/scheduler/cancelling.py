@@ -31,15 +31,16 @@ def _cancel(state: State, target: Target, event: CancelRequested) -> int:
         job.cancel_grace = job.record.spec.grace if event.grace is None else event.grace
         if ended:
             job.note_abnormal_end(endings.CANCELLED, endings.CANCELLED_EXIT)
-        send_stops(state, job, asked, [state.workers[w] for w in sorted({holder for holder, _ in job.held})])
+        holders = [state.workers[worker] for worker in sorted({holder for holder, _ in job.held})]
+        send_stops(state, job, asked, holders, job.cancel_grace)
         state.touch(job)
     return ended + len(asked)
 
 
-def send_stops(state: State, job: Job, tasks: IntervalSet, workers: Iterable[Worker]) -> None:
+def send_stops(state: State, job: Job, tasks: IntervalSet, workers: Iterable[Worker], grace: float) -> None:
     """Tells these workers, where they are connected, to stop what they hold of `tasks`."""
     for worker in workers:
         for attempt, held in job.held_by(worker.id) if worker.session is not None else ():
             if stopped := held.intersection(tasks):
                 attempts = Attempts(job.number, attempt, tuple(stopped.ranges()))
-                state.send(worker, Stop(attempts, job.cancel_grace))
+                state.send(worker, Stop(attempts, grace))

@@ -18,7 +18,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler import assigning, draining, pausing
+from cluster.domain.scheduler import assigning, deadlines, draining, pausing
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import (
@@ -79,6 +79,7 @@ class SchedulerCore(State):
             self.ready.note(job)
             for (worker_id, _), tasks in job.held.items():
                 self.allocate(self.workers[worker_id], job, len(tasks))
+            deadlines.watch(self, job)
         for job in [job for job in self.unfinished() if job.count(TaskState.WAITING)]:
             self._dependencies.enter(job, self._dependencies.courses(job.record.spec, loaded.ended))
             self.timers.set(("tell",), now.mono)  # what follows from a crash's last words is saved in the first turn
@@ -184,6 +185,11 @@ class SchedulerCore(State):
                 pausing.due(self, self.workers[worker_id])
             case ("lost", str(worker_id), int(number)) if worker_id in self.workers and number in self.jobs:
                 self._sessions.lost_due(self.workers[worker_id], self.jobs[number])
+            case ("deadline", int(number)) if number in self.jobs:
+                deadlines.due(self, self.jobs[number])
+            case ("queue", int(number)) if number in self.jobs:
+                self.touch(self.jobs[number])
+                self.room -= 1
             case ("start", int(number)):
                 self._dependencies.may_start(number)
                 self.room -= 1

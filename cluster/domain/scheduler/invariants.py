@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.job.states import HELD, TaskState
+from cluster.domain.job.states import HELD, UNASSIGNED, TaskState
+from cluster.domain.job.times import deadline_of
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.pausing import is_paused
 from cluster.domain.scheduler.placement import may_run
@@ -24,6 +25,7 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _held_tasks_are_assigned_or_running(job)
         _ended_means_ended(core, job)
         _waits_for_something(core, job)
+        _nothing_waits_for_ever(core, job)
         assert bool(job.startable) == (job in core.ready), f"job {job.number}: wrongly in the ready queue, or not"
         assert not job.cancelling or _within(job.cancelling, _held(job)), (
             f"job {job.number}: cancelling what nobody holds"
@@ -50,6 +52,14 @@ def _waits_for_something(core: SchedulerCore, job: Job) -> None:
     wait = core.followers.waits.get(job.number)
     assert (wait is not None) == bool(job.sets[TaskState.WAITING]), f"job {job.number}: waits for nothing, or unknown"
     assert wait is None or not wait.free(), f"job {job.number}: {wait.free()} wait, and nothing holds them back"
+
+
+def _nothing_waits_for_ever(core: SchedulerCore, job: Job) -> None:
+    """Nor is any clock of a job forgotten."""
+    unassigned = [state.word for state in UNASSIGNED if job.sets[state]]
+    assert not (job.overdue and unassigned), f"job {job.number}: {unassigned}, and its deadline is over"
+    deadline = deadline_of(job.record) if job.live and not job.overdue else 0.0
+    assert not deadline or core.wall_timers.next() is not None, f"job {job.number}: nobody looks when it is {deadline}"
 
 
 def _takers_are_in_order(core: SchedulerCore) -> None:

@@ -70,7 +70,8 @@ class Reports:
         stopped = tasks.intersection(job.cancelling)
         rest = tasks.copy()
         rest.difference_update(stopped)
-        again = TaskEvent.RETRIED if attempt <= job.record.spec.retries else TaskEvent.FAILED
+        tries_again = attempt <= job.record.spec.retries and not job.overdue
+        again = TaskEvent.RETRIED if tries_again else TaskEvent.FAILED
         for some, event in ((rest, again), (stopped, TaskEvent.FAILED)):
             gone = self._state.release(worker, job, attempt, some, event) if some else some
             for index in gone:
@@ -96,10 +97,11 @@ class Reports:
             return False
         drained = end.index in worker.stopped.get(end.job, ())
         if end.state is TaskState.CANCELLED and end.index not in job.cancelling:
-            # No user cancelled this task, and it did not fail by itself: its worker was drained, or told to end its
-            # jobs.
+            # No user cancelled this task, and it did not fail by itself: its job's deadline is over, or its worker was
+            # drained, or told to end its jobs.
             why = "its worker was drained, and the deadline of that is over" if drained else "its worker was stopped"
-            end = replace(end, reason=endings.STOPPED, detail=why)
+            stopped = replace(end, reason=endings.STOPPED, detail=why)
+            end = replace(end, reason=endings.DEADLINE) if job.overdue else stopped
         event = _event_of(job, end, drained=drained and end.reason == endings.STOPPED)
         if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
@@ -127,7 +129,7 @@ def _event_of(job: Job, end: TaskEnd, *, drained: bool) -> TaskEvent:
     """Of a job that may be tried again, no maintenance uses up the last retry."""
     if end.state is TaskState.CANCELLED:
         return TaskEvent.CANCELLED
-    retries = job.record.spec.retries
+    retries = 0 if job.overdue else job.record.spec.retries
     if (end.attempt <= retries or (drained and retries)) and end.index not in job.cancelling:
         return TaskEvent.RETRIED
     return TaskEvent.FAILED

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
-from cluster.domain.scheduler import draining, pausing
+from cluster.domain.scheduler import deadlines, draining, pausing
 from cluster.domain.scheduler.cancelling import send_stops
 from cluster.domain.scheduler.clone_detection import is_overtaken, refusal
 from cluster.domain.scheduler.events import SessionOpened
@@ -80,7 +80,9 @@ class Sessions:
         for number in sorted(worker.jobs):
             job = self._state.jobs[number]
             if job.cancelling:
-                send_stops(self._state, job, job.cancelling, [worker])
+                send_stops(self._state, job, job.cancelling, [worker], job.cancel_grace)
+            if job.overdue:
+                deadlines.stop(self._state, job, [worker])
 
     def _disown_strangers(self, worker: Worker, number: int, attempt: int, strange: IntervalSet) -> None:
         """Takes what the worker rightly holds out of `strange`, and tells it to stop the rest."""

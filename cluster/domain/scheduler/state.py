@@ -119,12 +119,17 @@ class State:
     def touch(self, job: Job) -> None:
         """The job has changed: saved once at the end of the turn, and its watchers are told."""
         self.changed[job.number] = job
+        if job.clocks is not None and (due := job.obey_clocks(self.now.mono)) is not None:
+            self.timers.set(("queue", job.number), due)
         self.ready.note(job)
         if not job.live and not job.ended_at:
             job.ended_at = self.now.wall
             self._unfinished.pop(job.number, None)
             self._line = None
             self.wall_timers.cancel(("start", job.number))
+            if job.clocks is not None:
+                self.wall_timers.cancel(("deadline", job.number))
+                self.timers.cancel(("queue", job.number))
         self.followers.note(job)
 
     def allocate(self, worker: Worker, job: Job, tasks: int) -> None:

@@ -10,6 +10,7 @@ from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.times import refuse_past
+from cluster.domain.scheduler import deadlines
 from cluster.domain.scheduler.effects import LookUp
 from cluster.domain.scheduler.events import JobSubmitted, LookedUp
 from cluster.domain.scheduler.state import State
@@ -58,6 +59,7 @@ class Submissions:
         state.adopt(job)
         state.saves.append(record)
         state.reply(event.ask, record.number)
+        deadlines.watch(state, job)
         state.touch(job)
         if event.spec.begins_waiting:
             self._dependencies.enter(job, courses)

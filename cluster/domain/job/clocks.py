@@ -1,0 +1,69 @@
+"""The clocks of a job that run while nobody reports anything: how long its tasks may be ready without a start, and by
+when all of it must have ended. (How long an attempt runs, and how long it is quiet, its worker sees.)"""
+
+from itertools import takewhile
+
+from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.spec import JobSpec
+
+STEPS = 64  # into which the time of a queue clock is cut: what becomes ready in one of them ends together
+
+
+class Clocks:
+    """Of one job. Its tasks' sets it is shown."""
+
+    __slots__ = ("_queue", "overdue")
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.overdue = False  # its deadline is over: what has not ended is to end
+        self._queue = _QueueClock(spec.queue_timeout) if spec.queue_timeout else None
+
+    def waited_too_long(self, ready: IntervalSet, assigned: IntervalSet, now: float) -> IntervalSet:
+        """Takes note of what is ready, and of what has started since; answers those that have been ready for too long.
+        `now` is monotonic."""
+        return IntervalSet() if self._queue is None else self._queue.look(ready, assigned, now)
+
+    def due(self, now: float) -> float | None:
+        """When to look again, where nothing changes before."""
+        return None if self._queue is None else self._queue.due(now)
+
+
+class _Cohort:
+    """Tasks that became ready in one step."""
+
+    __slots__ = ("ends", "since", "tasks")
+
+    def __init__(self, since: float, tasks: IntervalSet) -> None:
+        self.since, self.tasks = since, tasks
+        self.ends = 0.0  # the time of the last of them is over
+
+
+class _QueueClock:
+    """Since when tasks are ready. One that a worker has taken, and gives back unstarted, was ready all the time."""
+
+    __slots__ = ("_cohorts", "_limit")
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._cohorts: list[_Cohort] = []  # in the order in which they end
+
+    def look(self, ready: IntervalSet, assigned: IntervalSet, now: float) -> IntervalSet:
+        unstarted, fresh = ready.copy(), ready.copy()
+        unstarted.update(assigned)
+        for cohort in self._cohorts:
+            cohort.tasks = cohort.tasks.intersection(unstarted)
+            fresh.difference_update(cohort.tasks)
+        self._cohorts = [cohort for cohort in self._cohorts if cohort.tasks]
+        if fresh:
+            if not self._cohorts or now > self._cohorts[-1].since + self._limit / STEPS:
+                self._cohorts.append(_Cohort(now, IntervalSet()))
+            self._cohorts[-1].tasks.update(fresh)
+            self._cohorts[-1].ends = now + self._limit
+        over = IntervalSet()
+        for cohort in takewhile(lambda cohort: cohort.ends <= now, self._cohorts):
+            over.update(cohort.tasks.intersection(ready))
+        return over
+
+    def due(self, now: float) -> float | None:
+        """Of those whose time is over all are with workers: if they come back, the job changes."""
+        return next((cohort.ends for cohort in self._cohorts if cohort.ends > now), None)
