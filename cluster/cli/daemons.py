@@ -1,6 +1,7 @@
 """What the two daemon commands share: their section of the configuration file, and saying that they are ready."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -37,6 +38,9 @@ def configured(command: click.Command) -> dict[str, Any]:
     check_keys(path, section, values, dict.fromkeys(keys, ""))
     for key, value in values.items():
         option = keys[key]
+        if option.multiple:
+            values[key] = _several(path, section, key, value, option)
+            continue
         if isinstance(value, bool) != option.is_flag or not isinstance(value, str | int | float):
             wanted = "true or false" if option.is_flag else f"{option.type.name}: {option.help}"
             raise InvalidInput(f"{path}: {key} in [{section}] is {value!r}; it must be {wanted}")
@@ -47,6 +51,16 @@ def configured(command: click.Command) -> dict[str, Any]:
         except click.UsageError as error:
             raise InvalidInput(f"{path}: {key} in [{section}]: {error.message}") from None
     return values
+
+
+def _several(path: Path, section: str, key: str, value: Any, option: click.Option) -> list[str]:
+    """The values of an option that may come several times: one text, or a list of them."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise InvalidInput(
+            f"{path}: {key} in [{section}] is {value!r}; it must be text, or a list of texts: {option.help}"
+        )
+    return texts
 
 
 def say_ready(ready_fd: int | None) -> None:

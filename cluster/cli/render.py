@@ -241,6 +241,12 @@ def worker_json(worker: Worker) -> dict[str, Any]:
         "state": worker.state.word,
         "cpus": worker.millicpus / 1000,
         "cpus_used": worker.used_millicpus / 1000,
+        "resources": {
+            name: {"offered": amount, "used": worker.taken.get(name, 0)}
+            for name, amount in worker.offer.amounts.items()
+        },
+        "gpu_ids": list(worker.offer.gpus),
+        "labels": dict(worker.offer.labels),
         "running": worker.running,
         "assigned": worker.assigned,
         "address": worker.address or None,

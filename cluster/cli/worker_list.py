@@ -11,6 +11,7 @@ from cluster.cli.options import as_json, connection, quiet
 from cluster.client.types import Worker
 from cluster.domain.base.errors import NotFound
 from cluster.domain.base.printable import printable
+from cluster.domain.job.amounts import GPUS, MEMORY, format_amount
 from cluster.domain.scheduler.worker_record import WorkerState
 
 
@@ -31,7 +32,7 @@ def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
         print("".join(f"{worker.id}\n" for worker in workers), end="")
     else:
         now = time.time()
-        heads = ("WORKER", "STATE", "CPUS", "USED", "RUNNING", "ASSIGNED", "HEARD", "ADDRESS", "ID")
+        heads = ("WORKER", "STATE", "CPUS", "USED", "MEM", "GPUS", "RUNNING", "ASSIGNED", "HEARD", "ADDRESS", "ID")
         print_table(heads, [_row(worker, now) for worker in workers])
         if sys.stderr.isatty() and any(w.state in (WorkerState.OFFLINE, WorkerState.UNREACHABLE) for w in workers):
             print("`cluster worker remove ID` takes a machine off the list that will not come back", file=sys.stderr)
@@ -66,6 +67,8 @@ def show(ctx: click.Context, /, name: str, as_json: bool, quiet: bool) -> None:
             ("state", worker.state.word),
             *(("takes nothing", f"until {why}") for why in _why_not(worker, now)),
             ("cpus", f"{format_cpus(worker.used_millicpus)} of {format_cpus(worker.millicpus)} in use"),
+            *_resources(worker),
+            ("labels", ", ".join(f"{name}={value}" for name, value in worker.offer.labels)),
             ("tasks", f"{worker.running} running, {worker.assigned} assigned"),
             ("address", worker.address),
             ("version", worker.version),
@@ -88,17 +91,29 @@ def _row(worker: Worker, now: float) -> tuple[str, ...]:
     from cluster.cli.render import ago
     from cluster.domain.base.quantities import format_cpus
 
+    amounts = worker.offer.amounts
     return (
         worker.name,
         worker.state.word,
         format_cpus(worker.millicpus),
         format_cpus(worker.used_millicpus),
+        format_amount(MEMORY, amounts[MEMORY]) if MEMORY in amounts else "-",
+        str(amounts.get(GPUS, "-")),
         str(worker.running),
         str(worker.assigned),
         ago(worker.last_heard_at, now),
         worker.address or "-",
         worker.id,
     )
+
+
+def _resources(worker: Worker) -> Iterator[tuple[str, str]]:
+    """What it has beside cpus, and how much of that is in use."""
+    offer = worker.offer
+    for name, amount in sorted(offer.amounts.items()):
+        ids = f" ({', '.join(offer.gpus)})" if name == GPUS else ""
+        used = format_amount(name, worker.taken.get(name, 0))
+        yield name, f"{used} of {format_amount(name, amount)} in use{ids}"
 
 
 def _why_not(worker: Worker, now: float) -> Iterator[str]:

@@ -44,6 +44,12 @@ class WorkerGroup(DaemonCommand, click.Group):
 )
 @click.option("--name", default="", help="What people call this worker (default: the host's name).")
 @click.option("--cpus", type=CPUS, help="CPUs to offer (default: all that there are).")
+@click.option("--mem", type=SIZE, help="Memory to offer (default: what there is, less a tenth, at most 2GiB).")
+@click.option("--gpus", metavar="N|ID,ID…", help="GPUs to offer, by their number or ids (default: as nvidia-smi says).")
+@click.option(
+    "--resource", multiple=True, metavar="NAME=N", help="Offer so much of what --resource of jobs may ask for."
+)
+@click.option("--label", multiple=True, metavar="NAME=VALUE", help="Say this of the worker, for --need of jobs.")
 @click.option("--scripts", default="", metavar="DIR", help="The folder of the scripts that --script may name.")
 @click.option(
     "--listen",
@@ -119,6 +125,10 @@ def _serve(options: dict[str, Any]) -> int:
         listen=options["listen"],
         or_next_port=options["or_next_port"],
         millicpus=options["cpus"],
+        memory=options["mem"],
+        gpus=options["gpus"],
+        resources=options["resource"],
+        labels=options["label"],
         scripts=Path(options["scripts"]).absolute() if options["scripts"] else None,
         run_as=options["run_as"] or None,
         reserve=options["reserve"],

@@ -11,7 +11,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.worker_record import Drain, WorkerState
 from cluster.rpc.exceptions import exception_from_proto
-from cluster.rpc.specs import spec_from_proto, spec_to_proto
+from cluster.rpc.specs import offer_from_proto, spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
         last_heard_at=message.last_heard_at,
         no_room=message.no_room,
         drain=_drain_of(message.drain) if message.HasField("drain") else None,
+        offer=offer_from_proto(message.offer),
+        taken=dict(message.taken),
     )
 
 

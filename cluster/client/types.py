@@ -1,6 +1,7 @@
 """What the client's verbs answer: plain frozen values. Times are Unix seconds, durations seconds; 0 means not yet."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cluster.client.job_fields import Counts
 from cluster.domain.job.pause import Pause
@@ -8,6 +9,7 @@ from cluster.domain.job.raised_exception import RaisedException
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.worker_record import Drain, WorkerState
+from cluster.domain.session.offer import NOTHING, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Worker:
     last_heard_at: float
     no_room: str = ""  # why it takes nothing just now; "" when it has room
     drain: Drain | None = None  # who wants that it takes nothing
+    offer: Offer = NOTHING  # what it has beside cpus
+    taken: Mapping[str, int] = field(default_factory=dict)  # of that, by the resource's name; memory in bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from cluster.launcher.wire import (
     WireError,
     decode,
     decode_item,
+    decode_offer,
     decode_template,
     encode,
 )
@@ -113,6 +114,7 @@ class Link:
 
     _WORDS: dict[str, Callable[..., ev.Event | None]] = {  # noqa: RUF012 (constant)
         "hello": _on_hello,
+        "offer": lambda self, sums, gpus: ev.OfferMade(decode_offer(sums, gpus)),
         "define": _on_define,
         "start": _on_start,
         "recall": lambda self, keys: ev.RecallRequested(list(keys)),

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from cluster.domain.base.errors import Unreachable
 from cluster.domain.job import endings
 from cluster.domain.launcher.messages import Ended, Item, Started, Template
+from cluster.domain.session.offer import NOTHING, Offer
 from cluster.launcher import wire
 from cluster.launcher.agent_link import peer_uid
 from cluster.launcher.leashes import Leashes
@@ -85,9 +86,11 @@ class LauncherClient:
         directory: str,
         millicpus: int,
         *,
+        offer: Offer = NOTHING,
         command: Sequence[str] | None = None,
     ) -> "LauncherClient":
-        """Connect to the launcher that lives in `directory`; start one when there is none.
+        """Connect to the launcher that lives in `directory`; start one when there is none. `offer`: what attempts may
+        take beside `millicpus`.
 
         Every report that was not acknowledged comes again. Raises LauncherUnavailable.
         """
@@ -96,7 +99,7 @@ class LauncherClient:
             connection = _connect(directory)
             if connection is not None:
                 with suppress(ConnectionError):  # it exited, or another agent came
-                    return await cls._greet(connection, millicpus)
+                    return await cls._greet(connection, millicpus, offer)
             elif await asyncio.to_thread(_start, directory, millicpus, command or default_command()):
                 continue
             if tries == TELL_AFTER:
@@ -106,7 +109,7 @@ class LauncherClient:
         raise LauncherUnavailable(f"the launcher in {directory} neither answers nor goes away")
 
     @classmethod
-    async def _greet(cls, connection: socket.socket, millicpus: int) -> "LauncherClient":
+    async def _greet(cls, connection: socket.socket, millicpus: int, offer: Offer) -> "LauncherClient":
         loop = asyncio.get_running_loop()
         _, protocol = await loop.create_unix_connection(_Protocol, sock=connection)
         protocol.send(("hello", millicpus))
@@ -118,6 +121,7 @@ class LauncherClient:
         if fields.pop("version") != wire.VERSION:
             protocol.close()
             raise LauncherUnavailable("a launcher of another version runs: tell it to quit with its own version")
+        protocol.send(("offer", offer.sums, offer.gpus))
         hello = LauncherHello(**fields)
         try:
             fd = os.open(f"/proc/{hello.pid}/fd/{hello.leashes}", os.O_RDWR)

@@ -339,7 +339,7 @@ class LauncherDriver:
             return
         for s, number in zip(spawns, numbers, strict=True):
             try:
-                if not self._slots.hand(s.slot, number, s.item, s.template, s.by):
+                if not self._slots.hand(s.slot, number, s.item, s.template, s.by, s.gpus):
                     self._came_back([s.item.key])
                     self._events.append(ev.SlotReturned(s.slot, [s.item.key]))
             except OSError as e:

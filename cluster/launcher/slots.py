@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.domain.launcher import messages as ev
+from cluster.domain.launcher.allocation import GPU_VARIABLE
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.launcher.slots import user_of
 from cluster.launcher import cgroup, slot_process, slot_protocol, tree
@@ -34,6 +35,7 @@ class _Slot:
     theirs: socket.socket  # the receiving end
     told: bool = False  # anything at all
     template: Template | None = None
+    gpus: tuple[str, ...] = ()  # with which the template was sent
     template_id: int = 0
     handed: deque[tuple[int, str]] = field(default_factory=deque)  # number and key, in order; the first is in hand
 
@@ -67,7 +69,9 @@ class SlotProcesses:
         self._count += 1
         return self._count
 
-    def hand(self, slot_number: int, number: int, item: Item, template: Template, by: float | None) -> bool:
+    def hand(
+        self, slot_number: int, number: int, item: Item, template: Template, by: float | None, gpus: tuple[str, ...]
+    ) -> bool:
         """Queue the attempt for that slot, which is made if need be. False when its queue is full. Raises OSError when
         no slot can be made, or nothing be queued."""
         slot = self._slots.get(slot_number) or self._make(slot_number, template)
@@ -75,11 +79,9 @@ class SlotProcesses:
             self._leashes.set_leash(slot_number, template.leash)
             self._on_leash(template.leash)
         try:
-            if slot.template is not template:
-                fields = encode_template(template)
-                fields["argv"], fields["env"] = tuple(fields["argv"]), tuple(fields["env"])
-                slot_protocol.send(slot.ours, ("template", slot.template_id + 1, fields))
-                slot.template, slot.template_id = template, slot.template_id + 1
+            if slot.template is not template or slot.gpus != gpus:
+                slot_protocol.send(slot.ours, ("template", slot.template_id + 1, _fields(template, gpus)))
+                slot.template, slot.gpus, slot.template_id = template, gpus, slot.template_id + 1
             slot_protocol.send(slot.ours, ("start", number, slot.template_id, tuple(item), by))
         except BlockingIOError:
             return False
@@ -241,3 +243,12 @@ class SlotProcesses:
         self._numbers[pid] = slot_number
         slot = self._slots[slot_number] = _Slot(process, ours, theirs)
         return slot
+
+
+def _fields(template: Template, gpus: tuple[str, ...]) -> dict[str, Any]:
+    """As a slot gets it: with the units that its attempts have to themselves, in the variable that says so."""
+    fields = encode_template(template)
+    env = dict(template.env)
+    if gpus:
+        env[GPU_VARIABLE] = ",".join(gpus)
+    return {**fields, "argv": tuple(template.argv), "env": tuple(env.items())}

@@ -10,6 +10,8 @@ Agent to launcher; the first line of a connection must be `hello`:
     ["hello", millicpus]              use so many millicpus from now on. (Not which reports are safe: what a full disk
                                       has kept out of the journal, a launcher that died may have told under numbers that
                                       its successor uses again)
+    ["offer", [[name, amount], …], [gpu, …]]
+                                      and so much beside these: of what is shared by amount, and gpus by their ids
     ["define", id, template]          how to start attempts (fields of `Template`); known until we disconnect;
                                       an id that is used again means the new one from then on
     ["start", id, [item, …], confirmed_at]
@@ -52,11 +54,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.amounts import Amounts
 from cluster.domain.launcher.messages import Ended, Item, Started, Template
+from cluster.domain.session.offer import Offer
 
 T = TypeVar("T")
 
-VERSION = 3
+VERSION = 4
 SOCKET_NAME = "launcher.sock"
 LONGEST_LINE = 64 * 1024 * 1024  # bytes; a batch of 100,000 items with long lines fits, a runaway peer does not
 
@@ -112,12 +116,22 @@ def decode_template(fields: dict[str, Any]) -> Template:
         env = tuple((str(k), str(v)) for k, v in fields.pop("env"))
         if not argv:
             raise WireError("a template needs a command")
+        fields["amounts"] = _amounts(fields.get("amounts", ()))
         for name in ("timeout", "grace", "leash"):
             if fields.get(name) is not None:
                 fields[name] = float(fields[name])
         return Template(argv=argv, env=env, **fields)
     except (TypeError, KeyError, ValueError, AttributeError) as e:
         raise WireError(f"a bad template: {e}") from None
+
+
+def _amounts(pairs: Iterable[Any]) -> Amounts:
+    return tuple((str(name), int(amount)) for name, amount in pairs)
+
+
+def decode_offer(sums: Iterable[Any], gpus: Iterable[Any]) -> Offer:
+    """What the agent grants beside cpus. Raises TypeError, ValueError."""
+    return Offer(_amounts(sums), tuple(map(str, gpus)))
 
 
 def encode_item(item: Item) -> str | Item:

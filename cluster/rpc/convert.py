@@ -26,7 +26,7 @@ from cluster.domain.session.messages import (
 )
 from cluster.domain.trust.members import ExpelledUser
 from cluster.rpc.exceptions import add_last_words
-from cluster.rpc.specs import spec_from_proto, spec_to_proto
+from cluster.rpc.specs import offer_from_proto, offer_to_proto, spec_from_proto, spec_to_proto
 from cluster.v1 import job_pb2, jobs_pb2, scheduler_pb2
 
 
@@ -122,6 +122,7 @@ def hello_to_proto(hello: Hello) -> scheduler_pb2.Hello:
         running=map(attempts_to_proto, hello.running),
         ended=map(attempts_to_proto, hello.ended),
         no_room=hello.no_room,
+        offer=offer_to_proto(hello.offer),
     )
 
 
@@ -136,6 +137,7 @@ def hello_from_proto(message: scheduler_pb2.Hello) -> Hello:
         running=_several_from_proto(message.running),
         ended=_several_from_proto(message.ended),
         no_room=message.no_room,
+        offer=offer_from_proto(message.offer),
     )
 
 
@@ -323,4 +325,6 @@ def _worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
         last_heard_at=0.0 if view.silent_for is None else now - view.silent_for,
         no_room=view.no_room,
         drain=record.drain and jobs_pb2.Drain(**record.drain._asdict()),
+        offer=offer_to_proto(record.offer),
+        taken=view.taken,
     )

@@ -1,5 +1,5 @@
-"""A job's spec to its message and back. Apart from `convert`, because clients need this and nothing else of it, and
-they start often: what `convert` loads would cost them 30 ms.
+"""A job's spec and a worker's offer to their messages and back. Apart from `convert`, because clients need this and
+nothing else of it, and they start often: what `convert` loads would cost them 30 ms.
 """
 
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import Any
 
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.domain.session.offer import Offer
 from cluster.v1 import job_pb2
 
 # Fields of the message that hold what the spec's field of that name does; of the others each has lines of its own here.
@@ -72,6 +73,17 @@ def _value(message: job_pb2.JobSpec, field: str, default: Any) -> Any:
     if isinstance(default, tuple):
         return tuple(getattr(message, field))
     return getattr(message, field) or default
+
+
+def offer_to_proto(offer: Offer) -> job_pb2.Offer:
+    return job_pb2.Offer(
+        sums=dict(offer.sums), gpus=offer.gpus, labels=dict(offer.labels), limits_memory=offer.limits_memory
+    )
+
+
+def offer_from_proto(message: job_pb2.Offer) -> Offer:
+    sums, labels = sorted(message.sums.items()), sorted(message.labels.items())
+    return Offer(tuple(sums), tuple(message.gpus), tuple(labels), message.limits_memory)
 
 
 def to_text(data: bytes) -> str:

@@ -10,6 +10,7 @@ from cluster.domain.job.spec import MAX_TASKS
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.home import Home
 from cluster.domain.session.messages import Attempts, Hello
+from cluster.domain.session.offer import check_offer
 from cluster.domain.session.report_checks import MAX_SECONDS
 
 MAX_INTEGER = 2**63 - 1  # of SQLite
@@ -22,6 +23,7 @@ def check_hello(hello: Hello) -> None:
     check_text("what fills its disk", hello.no_room)
     check_home(hello.home, hello.uptime)
     check_millicpus(hello.millicpus)
+    check_offer(hello.offer)
     _check_attempts((*hello.backlog, *hello.running, *hello.ended))
 
 

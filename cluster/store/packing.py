@@ -18,6 +18,7 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import PACKED, Flat, Held, OkEnds, TaskEnd
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
+from cluster.domain.session.offer import NOTHING, Offer
 
 Env = tuple[tuple[str, str], ...]
 
@@ -92,6 +93,20 @@ _SPEC_FIELDS = [field.name for field in fields(JobSpec) if field.init and field.
 def pack_spec(spec: JobSpec) -> str:
     """JSON of every field by its name, but the environment and the lines."""
     return json.dumps({name: getattr(spec, name) for name in _SPEC_FIELDS})
+
+
+def pack_offer(offer: Offer) -> str:
+    """JSON; empty for nothing."""
+    if offer == NOTHING:
+        return ""
+    return json.dumps([dict(offer.sums), offer.gpus, dict(offer.labels), offer.limits_memory])
+
+
+def unpack_offer(text: str) -> Offer:
+    if not text:
+        return NOTHING
+    sums, gpus, labels, limits_memory = json.loads(text)
+    return Offer(tuple(sums.items()), tuple(gpus), tuple(labels.items()), limits_memory)
 
 
 def pack_env(env: Env) -> str:

@@ -206,7 +206,14 @@ class ReadOutputResponse(_message.Message):
     def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ..., stderr: _Optional[bool] = ..., data: _Optional[bytes] = ..., end: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class WorkerInfo(_message.Message):
-    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room", "drain")
+    __slots__ = ("id", "name", "state", "capacity_millicpus", "used_millicpus", "running", "assigned", "address", "version", "registered_at", "last_heard_at", "no_room", "drain", "offer", "taken")
+    class TakenEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -220,6 +227,8 @@ class WorkerInfo(_message.Message):
     LAST_HEARD_AT_FIELD_NUMBER: _ClassVar[int]
     NO_ROOM_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     state: WorkerState
@@ -233,7 +242,9 @@ class WorkerInfo(_message.Message):
     last_heard_at: float
     no_room: str
     drain: Drain
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+    offer: _job_pb2.Offer
+    taken: _containers.ScalarMap[str, int]
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[_Union[WorkerState, str]] = ..., capacity_millicpus: _Optional[int] = ..., used_millicpus: _Optional[int] = ..., running: _Optional[int] = ..., assigned: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., registered_at: _Optional[float] = ..., last_heard_at: _Optional[float] = ..., no_room: _Optional[str] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ..., taken: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Drain(_message.Message):
     __slots__ = ("by", "since", "reason", "deadline")

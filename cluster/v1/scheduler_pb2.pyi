@@ -50,18 +50,20 @@ class RenewResponse(_message.Message):
     def __init__(self, certificate: _Optional[bytes] = ..., ca_certificate: _Optional[bytes] = ...) -> None: ...
 
 class RegisterRequest(_message.Message):
-    __slots__ = ("name", "capacity_millicpus", "address", "version", "home")
+    __slots__ = ("name", "capacity_millicpus", "address", "version", "home", "offer")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
     name: str
     capacity_millicpus: int
     address: str
     version: str
     home: Home
-    def __init__(self, name: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., home: _Optional[_Union[Home, _Mapping]] = ...) -> None: ...
+    offer: _job_pb2.Offer
+    def __init__(self, name: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ...) -> None: ...
 
 class Home(_message.Message):
     __slots__ = ("machine", "boot", "directory", "uptime")
@@ -116,7 +118,7 @@ class SessionRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "backlog", "running", "ended", "home", "no_room")
+    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "backlog", "running", "ended", "home", "no_room", "offer")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +127,7 @@ class Hello(_message.Message):
     ENDED_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
     NO_ROOM_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
     incarnation: str
     capacity_millicpus: int
     epoch: int
@@ -133,7 +136,8 @@ class Hello(_message.Message):
     ended: _containers.RepeatedCompositeFieldContainer[Attempts]
     home: Home
     no_room: str
-    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., backlog: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ...) -> None: ...
+    offer: _job_pb2.Offer
+    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., backlog: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs", "draining")

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,10 @@ class WorkerOptions:
     listen: str = DEFAULT_LISTEN  # host:port of its own API; `none`: it has no API
     or_next_port: bool = False  # when that port is taken: what nobody has named may give way
     millicpus: int | None = None  # None: what this process may use
+    memory: int | None = None  # bytes to offer; None: what there is, less a margin
+    gpus: str | None = None  # how many, or their ids; None: what nvidia-smi lists
+    resources: Sequence[str] = ()  # NAME=N each
+    labels: Sequence[str] = ()  # NAME=VALUE each
     scripts: Path | None = None  # folder that jobs may take scripts from
     run_as: str | None = None  # user that jobs run as; None: the agent's own, or nobody when that is root
     reserve: int | None = None  # bytes of its disks to keep free: with less it takes nothing; None: as usual

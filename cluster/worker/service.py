@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +29,7 @@ from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.idling import Idling
 from cluster.launcher.client import LauncherUnavailable
 from cluster.rpc.convert import home_to_proto
+from cluster.rpc.specs import offer_to_proto
 from cluster.v1 import scheduler_pb2
 from cluster.worker.agent import Agent
 from cluster.worker.capacity import available_millicpus
@@ -37,6 +38,7 @@ from cluster.worker.expelled_users import ExpelledUsers
 from cluster.worker.home import forget_another_home, home_of
 from cluster.worker.hooks import Hooks, Scheduler
 from cluster.worker.membership import Membership, keep_renewing, reissued
+from cluster.worker.offering import offer_of, told_offer
 from cluster.worker.output.files import Outputs
 from cluster.worker.own.door import OwnDoor
 from cluster.worker.own.jobs import OwnJobs
@@ -69,6 +71,14 @@ class Options(Protocol):
     @property
     def millicpus(self) -> int | None: ...
     @property
+    def memory(self) -> int | None: ...
+    @property
+    def gpus(self) -> str | None: ...
+    @property
+    def resources(self) -> Sequence[str]: ...
+    @property
+    def labels(self) -> Sequence[str]: ...
+    @property
     def scripts(self) -> Path | None: ...
     @property
     def run_as(self) -> str | None: ...
@@ -100,14 +110,14 @@ class WorkerService:
         self._alone = alone
         self._address = address
         self._failure: ClusterError | None = None
-        self._millicpus = options.millicpus or available_millicpus()
+        self._millicpus, self._offer = options.millicpus or available_millicpus(), offer_of(options)
         user = _jobs_user(options.run_as)
         work = directory / "work"
         if user.uid is not None:
             work = work_of_others(membership.state.id, membership.state.work)
             membership.amend(work=str(work))
         self._outputs = Outputs(directory / "jobs", work)
-        environment = base_environment(os.environ, user)
+        environment = base_environment(os.environ, user, has_gpus=bool(self._offer.gpus))
         templates = Templates(directory / "jobs", work, _checked_scripts(options.scripts), environment, user)
         home = home_of(directory)
         forget_another_home(directory / "launcher", Home.parse(membership.state.home), home)
@@ -115,12 +125,14 @@ class WorkerService:
         self._directory, self._home = directory, home
         self._expelled = ExpelledUsers(directory)
         self._own = OwnJobs(OwnStore(directory / "worker.db"), templates, lambda: self._agent)
-        self._registration = scheduler_pb2.RegisterRequest(capacity_millicpus=self._millicpus, version=__version__)
+        self._registration = scheduler_pb2.RegisterRequest(
+            capacity_millicpus=self._millicpus, version=__version__, offer=offer_to_proto(self._offer)
+        )
         self._agent = Agent(
             WorkerCore(
-                self._millicpus, membership.state.epoch, connect=alone is None, home=home, reserve=options.reserve
+                self._millicpus, membership.state.epoch, alone is None, home, options.reserve, offer=self._offer
             ),
-            runner(options.runner, directory / "launcher", self._millicpus),
+            runner(options.runner, directory / "launcher", self._millicpus, self._offer),
             templates,
             self._outputs,
             None if alone else Scheduler(address, lambda: membership.credentials, self._register),
@@ -211,7 +223,7 @@ class WorkerService:
         listen, state = self._options.listen, self.membership.state
         address = ""
         if listen != NO_LISTENER:
-            door = OwnDoor(self._own, self._agent.readers, state.id, state.name, self._millicpus)
+            door = OwnDoor(self._own, self._agent.readers, state.id, state.name, self._millicpus, self._offer)
             self._server = OwnServer(self.membership.credentials, door, self._expelled, self._renew_now())
             await self._server.start(listen, self._options.or_next_port)
             host = listen.rpartition(":")[0]
@@ -323,8 +335,10 @@ class WorkerService:
 
 
 def check_jobs_options(options: Options) -> None:
-    """ClusterError for what no worker could run jobs with: a user or a folder that is not there."""
+    """ClusterError for what no worker could run jobs with: a user or a folder that is not there, resources that cannot
+    be."""
     run_as(options.run_as)
+    told_offer(options)
     _checked_scripts(options.scripts)
 
 

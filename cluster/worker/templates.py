@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, InvalidInput
+from cluster.domain.job.request import amounts_of
 from cluster.domain.job.spec import JobSpec, for_launcher
+from cluster.domain.launcher.allocation import GPU_VARIABLE
 from cluster.domain.launcher.messages import Template
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.scripts import resolve_script
@@ -49,15 +51,16 @@ def run_as(user: str | None) -> RunAs:
     return RunAs(entry.pw_uid, entry.pw_gid, _of_entry(entry))
 
 
-def base_environment(environ: Mapping[str, str], user: RunAs) -> dict[str, str]:
+def base_environment(environ: Mapping[str, str], user: RunAs, *, has_gpus: bool = False) -> dict[str, str]:
     """What every job on this worker starts with. An agent that was started with nothing (by a service manager, say)
-    still gives its jobs a home."""
+    still gives its jobs a home. Where there are gpus, who asks for none sees none."""
     passed = {n: v for n, v in environ.items() if n in _PASSED or n.startswith(_PASSED_PREFIX)}
     known: dict[str, str] = {}
     if user.uid is None:
         with suppress(KeyError):
             known = _of_entry(pwd.getpwuid(os.geteuid()))
-    return {"PATH": _DEFAULT_PATH, **known, **passed, **user.environment}
+    gpus = {GPU_VARIABLE: ""} if has_gpus else {}
+    return {"PATH": _DEFAULT_PATH, **gpus, **known, **passed, **user.environment}
 
 
 def _of_entry(entry: pwd.struct_passwd) -> dict[str, str]:
@@ -110,6 +113,7 @@ class Templates:
             cwd=spec.cwd or str(work),
             fresh_cwd=not spec.cwd,
             cpus=spec.millicpus,
+            amounts=amounts_of(spec),
             leash=leash,
             uid=self.user.uid,
             gid=self.user.gid,

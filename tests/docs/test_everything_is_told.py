@@ -8,7 +8,7 @@ import pytest
 from cluster.cli.main import cli
 from tools.environments import REPOSITORY
 
-SUBJECTS = ("jobs", "workflows", "order", "times", "files", "operations", "security", "reliability")
+SUBJECTS = ("jobs", "placement", "workflows", "order", "times", "files", "operations", "security", "reliability")
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 
 

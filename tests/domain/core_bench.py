@@ -28,6 +28,7 @@ from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report
+from cluster.domain.session.offer import NOTHING, Offer
 
 WALL = 1_700_000_000.0
 
@@ -134,18 +135,19 @@ class Bench:
     def submit(self, what: JobSpec) -> list[Effect]:
         return self.turn(JobSubmitted(7, uuid(self.core.next_number), "alice", what))
 
-    def register(self, worker: str, millicpus: int = 2000) -> None:
-        self.turn(WorkerRegistered(8, worker, worker, millicpus))
+    def register(self, worker: str, millicpus: int = 2000, offer: Offer = NOTHING) -> None:
+        self.turn(WorkerRegistered(8, worker, worker, millicpus, offer=offer))
 
     def hello(self, worker: str, hello: Hello | None = None) -> list[Effect]:
         """A session, numbered from 1."""
         self._session += 1
-        millicpus = self.core.workers[worker].record.millicpus
-        return self.turn(SessionOpened(self._session, worker, hello or Hello("inc", millicpus, 1)))
+        record = self.core.workers[worker].record
+        hello = hello or Hello("inc", record.millicpus, 1, offer=record.offer)
+        return self.turn(SessionOpened(self._session, worker, hello))
 
-    def worker(self, worker: str, millicpus: int = 2000) -> int:
+    def worker(self, worker: str, millicpus: int = 2000, offer: Offer = NOTHING) -> int:
         """A worker with a session, whose number is returned."""
-        self.register(worker, millicpus)
+        self.register(worker, millicpus, offer)
         self.hello(worker)
         return self._session
 

@@ -107,7 +107,7 @@ def test_nothing_passes_the_head_of_the_backlog() -> None:
 def test_what_can_never_fit_is_refused_and_does_not_block() -> None:
     core = LauncherCore(1000)
     big = template(cpus=1001)
-    text = "it needs 1001 millicpus and this worker has 1000"
+    text = "it needs 1.001 cpus; this worker has 1"
     assert core.turn([StartRequested(big, [A])], NOW) == [JournalReport(Ended(1, A.key, "launch_failed", text=text))]
     assert core.turn([StartRequested(ONE_CPU, [B])], NOW) == [Spawn(0, B, ONE_CPU)]
 
@@ -265,7 +265,7 @@ def test_an_unstarted_attempt_that_is_stopped_or_returned_never_starts() -> None
     assert core.turn([StopRequested([B.key])], NOW) == [JournalReport(Ended(2, B.key, "returned"))]
     assert core.turn([RecallRequested([C.key, A.key])], NOW) == [JournalReport(Ended(3, C.key, "returned"))]
     assert len(core.turn([ended(A)], NOW)) == 1
-    assert core.used == 0
+    assert core.allocation.used == 0
 
 
 def test_a_run_timeout_stops_it() -> None:  # S3.12
@@ -513,7 +513,7 @@ def test_short_attempts_are_handed_out_in_advance() -> None:
     assert core.turn([StartRequested(ONE_CPU, [B, C, D])], NOW) == []
     assert core.turn([ended(A, took=SHORT)], NOW)[1:] == [Spawn(0, item, ONE_CPU) for item in (B, C, D)]
     assert core.works_ahead
-    assert core.used == 1000
+    assert core.allocation.used == 1000
 
 
 def test_long_attempts_and_others_are_not_handed_out_in_advance() -> None:
@@ -595,7 +595,7 @@ def test_a_slot_that_is_lost_takes_with_it_what_it_had_begun_and_nothing_else() 
     effects = core.turn([SlotLost(0, [C.key])], NOW + 1)
     assert [(end.key, end.reason) for end in end_reports(effects)] == [(B.key, "lost")]
     assert effects[1:] == [Spawn(0, C, ONE_CPU)]
-    assert core.used == 1000
+    assert core.allocation.used == 1000
 
 
 def test_what_was_killed_and_whose_slot_does_not_say_that_it_is_gone_loses_its_slot() -> None:
@@ -639,7 +639,7 @@ def test_what_hangs_before_it_starts_loses_its_slot_when_it_is_to_be_stopped() -
     assert core.next_deadline() == NOW + DYING
     assert core.turn([Tick()], NOW + DYING) == [KillSlot(0, A.key)]
     assert end_reports(core.turn([SlotLost(0, [])], NOW + DYING))[0].reason == "cancelled"
-    assert core.used == 0
+    assert core.allocation.used == 0
 
 
 def test_what_this_machine_lacks_something_for_is_returned() -> None:
@@ -647,7 +647,7 @@ def test_what_this_machine_lacks_something_for_is_returned() -> None:
     core.turn([StartRequested(ONE_CPU, [A])], NOW)
     effects = core.turn([StartFailed(A.key, "no room", None, returned=True)], NOW)
     assert effects == [JournalReport(Ended(1, A.key, "returned", text="no room"))]
-    assert core.used == 0
+    assert core.allocation.used == 0
 
 
 def test_slots_that_die_at_birth_are_not_made_for_ever() -> None:
@@ -716,7 +716,7 @@ class World:
             for effect in effects:
                 todo += self._perform(effect)
         used = [queue[0][1] for queue in self.slots.values() if queue]
-        assert sum(used) == self.core.used <= self.capacity
+        assert sum(used) == self.core.allocation.used <= self.capacity
 
     def _perform(self, effect: Effect) -> list[Event]:
         match effect:

@@ -11,8 +11,9 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import Send
+from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed
-from cluster.domain.scheduler.placement import AHEAD, AHEAD_OF_SHORT, MAX_AHEAD, SHORT, ahead, may_run
+from cluster.domain.scheduler.placement import AHEAD, AHEAD_OF_SHORT, MAX_AHEAD, SHORT, ahead
 from cluster.domain.scheduler.ready_queue import FEW_GONE, JobHeap, ReadyQueue
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.messages import Assign, Recall
@@ -43,7 +44,7 @@ def test_no_worker_gets_more_than_it_has(capacities: list[int], jobs: list[tuple
     for worker in bench.core.workers.values():
         assert worker.allocated <= worker.record.millicpus  # no run time is measured, so no work in advance
         for number in worker.jobs:
-            assert may_run(bench.core.jobs[number], worker)
+            assert can_ever_run(bench.core.jobs[number].request, worker)
 
 
 @given(capacities, jobs)
@@ -51,7 +52,7 @@ def test_nothing_waits_that_would_fit_now(capacities: list[int], jobs: list[tupl
     bench = filled(capacities, jobs)
     for job in bench.core.jobs.values():
         for worker in bench.core.workers.values() if job.ready else ():
-            assert not may_run(job, worker) or worker.free < job.record.spec.millicpus
+            assert not can_ever_run(job.request, worker) or worker.free < job.record.spec.millicpus
 
 
 @given(capacities, jobs)
@@ -89,7 +90,7 @@ def test_the_ready_queue_looks_at_one_job_of_a_class_that_finds_no_room() -> Non
     seen = []
     for job, request in queue.line([]):
         seen.append(job.number)
-        if request.millicpus == 1:
+        if request.request.millicpus == 1:
             job.ready.take(1)
             queue.note(job)
     assert seen == [1, 2, 3, 5, 6]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested, SessionClosed, WorkerDeregistered
@@ -115,7 +116,7 @@ def test_jobs_of_one_kind_are_explained_by_one_look_at_the_workers() -> None:
     known: WhyNot = {}
     reasons = {job_view(bench.core, bench.core.jobs[number], known).pending_because for number in (1, 2, 3)}
     assert reasons == {("needs 5 cpus a task; the largest worker online, w, has 1",)}
-    assert list(known) == [(5000, "")]
+    assert list(known) == [Request(5000)]
 
 
 def test_jobs_that_come_first_are_counted_without_walking_them() -> None:

@@ -154,9 +154,9 @@ class Lab:
         assert await launcher.gone()
 
     @asynccontextmanager
-    async def agent(self, millicpus: int = 2000) -> AsyncIterator[Agent]:
+    async def agent(self, millicpus: int = 2000, **more: Any) -> AsyncIterator[Agent]:
         """A launcher with an agent; ended with everything it runs at the end."""
-        agent = await self.connect(millicpus)
+        agent = await self.connect(millicpus, **more)
         try:
             yield agent
         finally:

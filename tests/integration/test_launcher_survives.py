@@ -15,11 +15,12 @@ from threading import Thread
 import pytest
 
 from cluster.domain.launcher.messages import Item
+from cluster.domain.session.offer import Offer
 from cluster.launcher import cgroup, client, wire
 from cluster.launcher.client import LauncherClient, LauncherUnavailable
 from cluster.launcher.orphans import identity
 from tests.descriptors import open_files
-from tests.integration.fifos import reach
+from tests.integration.fifos import let_go, reach
 from tests.integration.launchers import AGENT, Lab, Watched, leave_daemon, one, run
 from tests.patience import PATIENCE
 
@@ -63,6 +64,26 @@ def test_every_report_comes_until_it_is_acknowledged(lab: Lab) -> None:
             assert later.hello.seq == count
             await later.until(lambda: len(later.reports) == count - 5)
             assert later.reports == agent.reports[5:]
+
+    run(main())
+
+
+def test_a_gpu_stays_with_its_attempt_whatever_agent_comes(lab: Lab) -> None:
+    offer, needs = Offer(gpus=("0", "7")), {"amounts": (("gpus", 1),)}
+    said = "echo gpu $CUDA_VISIBLE_DEVICES"
+
+    async def main() -> None:
+        async with lab.agent(offer=offer) as agent:
+            fifo = lab.fifo()
+            await agent.start_of(one(agent, lab.shell(f"{said}; read x < {fifo}", **needs), "1.0#1"))
+            await agent.client.close()
+            later = await lab.connect(offer=offer)
+            for index in (1, 2):
+                await later.end_of(one(later, lab.shell(said, **needs), f"1.{index}#1"))
+            last = one(later, lab.shell(said, amounts=(("gpus", 2),)), "1.3#1")
+            await let_go(fifo)
+            await later.end_of(last)
+        assert [lab.output(f"{index}.1") for index in range(4)] == ["gpu 0\n", "gpu 7\n", "gpu 7\n", "gpu 0,7\n"]
 
     run(main())
 

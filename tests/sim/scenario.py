@@ -287,7 +287,7 @@ class Scenario:
         assert launcher is not None
         assert agent.core.connected, f"{machine.name} is not connected"
         assert not launcher.core.attempts, f"{machine.name}: its launcher holds {list(launcher.core.attempts)}"
-        assert launcher.core.used == 0
+        assert launcher.core.allocation.used == 0
         assert not launcher.core.unacked, f"{machine.name}: never acknowledged: {launcher.core.unacked}"
         left = (agent.core.held.backlog, agent.core.held.running, agent.core.outbox.ended)
         assert not any(left), f"{machine.name}: its agent holds {left}"

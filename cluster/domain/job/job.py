@@ -12,6 +12,7 @@ from cluster.domain.job.chunks import chunks_of, parted, worth_it
 from cluster.domain.job.clocks import Clocks
 from cluster.domain.job.pause import ON_SUBMISSION, Pause
 from cluster.domain.job.records import Held, JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, TaskSets
+from cluster.domain.job.request import request_of
 from cluster.domain.job.states import (
     BY_JOB_RANK,
     HELD,
@@ -50,12 +51,14 @@ class Job:
         "pause",
         "reason",
         "record",
+        "request",
         "sets",
         "started_at",
     )
 
     def __init__(self, record: JobRecord) -> None:
         self.record = record
+        self.request = request_of(record.spec)
         self.sets = {state: IntervalSet() for state in TaskState}
         first = TaskState.WAITING if record.spec.begins_waiting else TaskState.READY
         self.sets[first].add(0, record.spec.task_count)

@@ -13,6 +13,7 @@ from cluster.domain.base.quantities import (
     parse_duration,
     parse_size,
 )
+from cluster.domain.job.amounts import parse_amounts
 from cluster.domain.job.arrays import format_array, parse_array
 
 QUOTED = 40  # characters of a wrong text that an error shows
@@ -124,6 +125,35 @@ class _Jobs(_Words):
         if isinstance(value, list | tuple):
             value = tuple(str(each) if isinstance(each, int) else each for each in value)
         return super().checked(value)
+
+
+class _Resources(_Words):
+    """Amounts of resources, each as NAME=N; commas are as good as another flag, and a program may give a mapping."""
+
+    metavar = "NAME=N[,NAME=N…]"
+    adds_up = True
+
+    def parse(self, text: str) -> Any:
+        amounts = tuple(part.strip() for part in text.split(","))
+        parse_amounts(amounts)
+        return amounts
+
+    def typed(self, value: Any) -> str:
+        return ",".join(value)
+
+    def shown(self, value: Any) -> str:
+        return self.typed(value)
+
+    def quoted(self, value: Any) -> str:
+        return OptionKind.quoted(self, self.typed(value))
+
+    def told(self, value: Any) -> Any:
+        return dict(parse_amounts(value))
+
+    def checked(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            value = tuple(f"{name}={count}" for name, count in value.items())
+        return super().checked((value,) if isinstance(value, str) else value)
 
 
 class _Variables(_Several):
@@ -302,4 +332,4 @@ def _number(value: Any) -> int | float:
 
 TEXT, SWITCH, COUNT, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Size(), _Cpus()
 DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
-WORDS, JOBS, CHOICE = _Words(), _Jobs(), _Choice()
+WORDS, JOBS, CHOICE, RESOURCES = _Words(), _Jobs(), _Choice(), _Resources()

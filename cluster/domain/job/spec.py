@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_size
+from cluster.domain.job.amounts import MAX_AMOUNT, MOST_GPUS, wrong_amounts
 from cluster.domain.job.exec_limits import check_startable
 from cluster.domain.job.kinds import (
     ARRAY,
@@ -21,6 +22,7 @@ from cluster.domain.job.kinds import (
     JOBS,
     LIMIT,
     LINES,
+    RESOURCES,
     SIZE,
     SWITCH,
     TEXT,
@@ -203,6 +205,28 @@ class JobSpec:
     # UUID or name of the only worker that may run it.
     worker: str = option(
         TEXT, "Run on this worker only.", default="", metavar="ID|NAME", check=_wrong_worker, scope=_ALL
+    )
+
+    # Bytes; 0: it may take what there is, and no room is kept for it.
+    memory: int = option(
+        SIZE,
+        "Memory for each task, as in 512M or 2G: room is kept for it, and where the worker can, it gets no more.",
+        default=0,
+        name="mem",
+        bounds=(0, MAX_AMOUNT),
+        scope=_ALL,
+    )
+    gpus: int = option(
+        COUNT, "GPUs for each task, its own alone (CUDA_VISIBLE_DEVICES).", default=0, bounds=(0, MOST_GPUS), scope=_ALL
+    )
+    # As NAME=N each.
+    resources: tuple[str, ...] = option(
+        RESOURCES,
+        "So much for each task of what workers were started with, as in licence=2.",
+        default=(),
+        name="resource",
+        check=wrong_amounts,
+        scope=_ALL,
     )
 
     # Order: when it may start; of other jobs that come first the scheduler keeps the numbers

@@ -16,8 +16,9 @@ The life of an attempt (`Phase`); each arrow is a handler in `LauncherCore._TABL
              returned v                         v                                         |
                      Ended                     Ended      from RUNNING, STOPPING or KILLING: ProcessEnded -> Ended
 
-Admission is first come, first served by millicpus: the head of the backlog waits until it fits and nothing passes it,
-so a large request is never starved. An attempt keeps its millicpus until its slot says that nothing of its tree runs.
+Admission is first come, first served by millicpus and what else is needed (`cluster.domain.launcher.allocation`): the
+head of the backlog waits until it fits and nothing passes it, so a large request is never starved. An attempt keeps
+what it holds until its slot says that nothing of its tree runs.
 Slots are handed short attempts some milliseconds in advance (`cluster.domain.launcher.slots`); what they have not begun
 is taken back when it is to be stopped, or when what is before it takes longer than expected.
 
@@ -48,6 +49,7 @@ from cluster.domain.launcher.messages import (
     FoundUnfinished,
     Greet,
     LeaseConfirmed,
+    OfferMade,
     ProcessEnded,
     ProcessStarted,
     QuitRequested,
@@ -149,6 +151,8 @@ class LauncherCore(Stopping):
                 self._on_slot_lost(event, now, effects)
             case AgentConnected() | AgentAcked():
                 self._on_agent(event, effects)
+            case OfferMade():
+                self.allocation.offer = event.offer
             case AgentLost():
                 self._alone_since = now
             case QuitRequested():
@@ -173,7 +177,7 @@ class LauncherCore(Stopping):
                     self._ended_unacked.pop(report.key, None)
         else:
             self._alone_since = None
-            self.capacity = event.capacity
+            self.allocation.capacity = event.capacity
             running = [k for k, a in self.attempts.items() if a.phase in STARTED_PHASES]
             backlog = [k for k, a in self.attempts.items() if a.phase in (Phase.BACKLOG, Phase.STARTING)]
             effects.append(Greet(running, backlog, list(self.unacked)))
@@ -224,7 +228,7 @@ class LauncherCore(Stopping):
             if attempt.wanted == IF_UNBEGUN:
                 attempt.wanted = None  # it has begun: it goes on
         if back and not slot.queue:
-            self._rest(slot, back[0].template.cpus, effects)
+            self._rest(slot, effects)
         self._note_ahead(slot)
 
     def _on_slot_lost(self, event: SlotLost, now: float, effects: list[Effect]) -> None:
@@ -233,7 +237,7 @@ class LauncherCore(Stopping):
             return
         slot = self.slots[event.slot]
         if slot.queue:
-            self.used -= slot.queue[0].template.cpus
+            self.allocation.give_back(slot.number)
         self._ahead.pop(slot.number, None)
         self.slots.remove(slot)
         unbegun = set(event.unbegun)
@@ -346,22 +350,19 @@ class LauncherCore(Stopping):
             if not attempt.waits:
                 backlog.popleft()
                 continue
-            cpus = attempt.template.cpus
-            text = attempt.template.refusal
-            if cpus > self.capacity:
-                text = text or f"it needs {cpus} millicpus and this worker has {self.capacity}"
-            if text:
+            needs = attempt.template.cpus, attempt.template.amounts
+            if text := attempt.template.refusal or self.allocation.why_never(*needs):
                 backlog.popleft()
                 self._forget(attempt)
                 ended = Ended(self._next_seq(), attempt.key, endings.LAUNCH_FAILED, text=text)
                 self._report(ended, effects)
                 continue
-            fits = self.used + cpus <= self.capacity
+            fits = self.allocation.fits(*needs)
             slot = self.slots.idle(user_of(attempt.template)) if fits else None
             if slot is None:
                 break
             backlog.popleft()
-            self.used += cpus
+            self.allocation.take(slot.number, *needs)
             new += slot.template is None
             self._hand(slot, attempt, now, effects)
         if backlog:

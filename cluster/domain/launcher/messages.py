@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cluster.domain.job import endings
+from cluster.domain.job.amounts import Amounts
+from cluster.domain.session.offer import Offer
 
 # --------------------------------------------------------------------- what starts
 
@@ -20,6 +22,7 @@ class Template:
     outputs: directory of `<index>.<attempt>.out` and `.err`; it exists.
     cwd: working directory; with `fresh_cwd` the attempt gets its own new one, `cwd/<index>.<attempt>`.
     cpus: millicpus held while it runs.
+    amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
     timeout: seconds it may run, None: no limit.
     grace: seconds between the first signal of a stop and SIGKILL.
     leash: seconds it may outlive the last confirmation of the lease, None: for ever.
@@ -34,6 +37,7 @@ class Template:
     cwd: str = "/"
     fresh_cwd: bool = False
     cpus: int = 1000
+    amounts: Amounts = ()
     timeout: float | None = None
     grace: float = 10.0
     leash: float | None = None
@@ -60,6 +64,13 @@ class AgentConnected:
     """An agent said hello, and grants `capacity` millicpus."""
 
     capacity: int
+
+
+@dataclass(slots=True)
+class OfferMade:
+    """The agent grants that beside cpus."""
+
+    offer: Offer
 
 
 @dataclass(slots=True)
@@ -199,6 +210,7 @@ class QuitRequested:
 
 Event = (
     AgentConnected
+    | OfferMade
     | AgentLost
     | AgentAcked
     | StartRequested
@@ -258,12 +270,13 @@ class Ended(NamedTuple):
 class Spawn:
     """Hand this to the slot, which starts it once it has done what it was handed before. A slot that is named for the
     first time is to be made, as the template's user. `by`: the boot clock from which on it is too late to begin this,
-    whatever is confirmed meanwhile; None: it has no leash."""
+    whatever is confirmed meanwhile; None: it has no leash. `gpus`: ids of the units that it has to itself."""
 
     slot: int
     item: Item
     template: Template
     by: float | None = None
+    gpus: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heapify, heappush
 
 from cluster.domain.job import endings
+from cluster.domain.launcher.allocation import Allocation
 from cluster.domain.launcher.messages import (
     Effect,
     Ended,
@@ -28,8 +29,7 @@ DYING = 5.0  # seconds for a tree that was killed to be gone, and its slot to sa
 class LauncherState:
     def __init__(self, capacity: int, seq: int = 0, unacked: Iterable[Started | Ended] = ()) -> None:
         """`capacity` in millicpus; `seq` and `unacked` are what the journal remembered."""
-        self.capacity = capacity
-        self.used = 0
+        self.allocation = Allocation(capacity)
         self.seq = seq
         self.unacked: deque[Started | Ended] = deque(unacked)
         self.attempts: dict[str, Attempt] = {}
@@ -59,7 +59,8 @@ class LauncherState:
         self._note_ahead(slot)
         leash = attempt.template.leash
         by = None if leash is None else cut_at(self.confirmed_at, leash)
-        effects.append(Spawn(slot.number, attempt.item, attempt.template, by))
+        gpus = self.allocation.gpus_of(slot.number)
+        effects.append(Spawn(slot.number, attempt.item, attempt.template, by, gpus))
 
     def _note_ahead(self, slot: Slot) -> None:
         if len(slot.queue) > 1:
@@ -113,16 +114,16 @@ class LauncherState:
         if closed:
             self._requeue(list(slot.queue), effects)
             slot.queue.clear()
-            self.used -= attempt.template.cpus
+            self.allocation.give_back(slot.number)
             self.slots.remove(slot)
             self._ahead.pop(slot.number, None)
             return
         if not slot.queue:
-            self._rest(slot, attempt.template.cpus, effects)
+            self._rest(slot, effects)
         self._note_ahead(slot)
 
-    def _rest(self, slot: Slot, cpus: int, effects: list[Effect]) -> None:
-        self.used -= cpus
+    def _rest(self, slot: Slot, effects: list[Effect]) -> None:
+        self.allocation.give_back(slot.number)
         if not self.slots.rest(slot):
             effects.append(Retire(slot.number))
 

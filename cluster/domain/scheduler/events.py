@@ -11,6 +11,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Hello, Report
+from cluster.domain.session.offer import NOTHING, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class WorkerRegistered:
     version: str = ""
     home: Home = UNKNOWN
     uptime: float = 0.0  # seconds, of its machine
+    offer: Offer = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

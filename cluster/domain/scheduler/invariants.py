@@ -1,5 +1,6 @@
 """What must be true of the scheduler's core between turns, whatever happened. Checked in every test and simulation."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 from cluster.domain.base.intervals import IntervalSet
@@ -7,8 +8,8 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.states import HELD, UNASSIGNED, TaskState
 from cluster.domain.job.times import deadline_of
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.pausing import is_paused
-from cluster.domain.scheduler.placement import may_run
 from cluster.domain.scheduler.takers import can_take
 from cluster.domain.scheduler.worker_record import Worker
 
@@ -71,7 +72,8 @@ def _takers_are_in_order(core: SchedulerCore) -> None:
 
 def _nothing_waits_that_would_fit(core: SchedulerCore, job: Job) -> None:
     for worker in core.workers.values() if job.startable else ():
-        fits = can_take(worker) and may_run(job, worker) and worker.free >= job.record.spec.millicpus
+        request = job.request
+        fits = can_take(worker) and can_ever_run(request, worker) and tasks_that_fit(request, worker) > 0
         assert not fits, f"job {job.number}: ready, and worker {worker.id} has {worker.free} millicpus free"
 
 
@@ -100,13 +102,16 @@ def _is_asked_for_what_is_paused(core: SchedulerCore, worker: Worker) -> None:
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:
     """Checks what a worker claims against these jobs, among which are all that it should hold any of."""
-    allocated, holds = 0, set()
+    allocated, holds, taken = 0, set(), Counter[str]()
     for number in numbers:
         job = core.jobs[number]
         if count := sum(len(tasks) for _, tasks in job.held_by(worker.id)):
-            allocated += count * job.record.spec.millicpus
+            allocated += count * job.request.millicpus
             holds.add(number)
+            for name, amount in job.request.beside.amounts if job.request.beside else ():
+                taken[name] += count * amount
     assert worker.allocated == allocated, f"worker {worker.id}: {worker.allocated} allocated, holds {allocated}"
+    assert worker.taken == dict(taken), f"worker {worker.id}: {worker.taken} taken, holds {taken}"
     assert worker.jobs == holds, f"worker {worker.id}: jobs {worker.jobs}, holds {holds}"
 
 

@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
+from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.takers import MOST_HELD, Takers, can_take
 from cluster.domain.scheduler.worker_record import Worker
@@ -50,18 +52,23 @@ def place(queue: ReadyQueue, takers: Takers, called: Called) -> Iterator[Placeme
     next is computed. Who stops before the end leaves `queue` and `takers` so that the next call goes on; else what was
     to be looked at has been, and is forgotten."""
     roomier = [worker for worker in takers.roomier.values() if can_take(worker)]
-    for job, request in queue.line(roomier):
-        if request not in queue.fresh:
-            free = more = [worker for worker in roomier if may_run(job, worker)]
+    for job, kind in queue.line(roomier):
+        request = job.request
+        if kind not in queue.fresh:
+            free = more = [worker for worker in roomier if can_ever_run(request, worker)]
         elif request.worker:
-            free = more = [worker for worker in called(request.worker) if can_take(worker)]
+            free = more = [w for w in called(request.worker) if can_take(w) and can_ever_run(request, w)]
+        elif request.beside is not None:
+            free = more = [w for w in takers.with_room(request.millicpus) if can_ever_run(request, w)]
         else:
             # Each of them takes one task at least, so more than there are tasks are not needed.
             free, more = takers.with_room(request.millicpus, job.startable), None
         had_open = takers.has_open
-        yield from _spread(job, free, _free)
-        # Work in advance is for the first job in line, and for others only where there was room beside that.
-        if job.startable and job.mean_run is not None and (had_open or queue.is_first(job)):
+        yield from _spread(job, free, _free if request.beside is None else partial(_room_for_all, request))
+        # Work in advance is for the first job in line, and for others only where there was room beside that. Of what
+        # is more than cpus nothing is promised twice.
+        may_have_more = job.mean_run is not None and request.beside is None
+        if job.startable and may_have_more and (had_open or queue.is_first(job)):
             more = takers.roomiest(job.startable) if more is None else more
             yield from _spread(job, more, partial(_room_ahead, job))
         if job.startable and not takers.has_open:
@@ -74,14 +81,13 @@ def _free(worker: Worker) -> int:
     return worker.free
 
 
+def _room_for_all(request: Request, worker: Worker) -> int:
+    """In millicpus, of what its other resources have room for."""
+    return tasks_that_fit(request, worker) * request.millicpus
+
+
 def _room_ahead(job: Job, worker: Worker) -> int:
     return worker.free + ahead(job, worker) * job.record.spec.millicpus
-
-
-def may_run(job: Job, worker: Worker) -> bool:
-    """Whether the worker is one that the job accepts and that can ever take one of its tasks."""
-    wanted = job.record.spec.worker
-    return worker.fits(job.record.spec.millicpus) and (not wanted or worker.is_called(wanted))
 
 
 def _spread(job: Job, workers: Sequence[Worker], room: Callable[[Worker], int]) -> Iterator[Placement]:
@@ -125,12 +131,14 @@ def recall(
 
 def _wanted(job: Job, takers: Takers, called: Called) -> int:
     """How many of the job's tasks would find a free cpu now."""
-    request, wanted = job.record.spec.millicpus, job.record.spec.worker
-    if wanted:
-        idle: Iterable[Worker] = (worker for worker in called(wanted) if worker.takes_work and worker.free > 0)
+    request = job.request
+    if request.worker:
+        idle: Iterable[Worker] = (worker for worker in called(request.worker) if worker.takes_work)
+    elif request.beside is not None:
+        idle = (worker for worker in takers.with_room(request.millicpus) if can_ever_run(request, worker))
     else:
-        idle = takers.with_room(request, job.count(TaskState.ASSIGNED))
-    return sum(worker.free // request for worker in idle)
+        idle = takers.with_room(request.millicpus, job.count(TaskState.ASSIGNED))
+    return sum(tasks_that_fit(request, worker) for worker in idle)
 
 
 def _recall(job: Job, workers: dict[str, Worker], wanted: int) -> Iterator[RecallDecision]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
 from cluster.domain.job.job import Job
+from cluster.domain.job.request import Request
 from cluster.domain.scheduler.worker_record import Worker
 
 FEW_GONE = 64  # jobs that have left the queue, and stay in a heap until they are met
@@ -47,13 +48,12 @@ class JobHeap:
 
 
 class RequestClass:
-    """What tasks ask for: so many millicpus each, and that worker alone, by its UUID or name; empty: any."""
+    """The jobs in the queue whose tasks ask for the same."""
 
-    __slots__ = ("heap", "millicpus", "worker")
+    __slots__ = ("heap", "request")
 
-    def __init__(self, millicpus: int, worker: str) -> None:
-        self.millicpus = millicpus
-        self.worker = worker
+    def __init__(self, request: Request) -> None:
+        self.request = request
         self.heap = JobHeap()  # of the jobs that ask for this
 
 
@@ -63,7 +63,7 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
         self._all = JobHeap()
-        self._classes: dict[str, dict[int, RequestClass]] = {}  # by worker and millicpus
+        self._classes: dict[str, dict[Request, RequestClass]] = {}  # by worker and request
         self.fresh: dict[RequestClass, None] = {}  # have come into the queue since all that fits was placed
 
     def __contains__(self, job: Job) -> bool:
@@ -74,17 +74,15 @@ class ReadyQueue:
         startable = job.startable
         if startable and job.number not in self._jobs:
             self._jobs[job.number] = job
-            spec = job.record.spec
-            like = self._classes.setdefault(spec.worker, {})
-            if (request := like.get(spec.millicpus)) is None:
-                request = like[spec.millicpus] = RequestClass(spec.millicpus, spec.worker)
-                self.fresh[request] = None
-            request.heap.add(job.number)
+            like = self._classes.setdefault(job.request.worker, {})
+            if (kind := like.get(job.request)) is None:
+                kind = like[job.request] = RequestClass(job.request)
+                self.fresh[kind] = None
+            kind.heap.add(job.number)
             self._all.add(job.number)
         elif not startable and job.number in self._jobs:
             del self._jobs[job.number]
-            request = self._classes[job.record.spec.worker][job.record.spec.millicpus]
-            request.heap.note_gone(self._jobs)
+            self._classes[job.request.worker][job.request].heap.note_gone(self._jobs)
             self._all.note_gone(self._jobs)
 
     def is_first(self, job: Job) -> bool:
@@ -97,28 +95,28 @@ class ReadyQueue:
         The caller places what it can of each, and notes it, before it asks for the next; one that still has some
         then is the last of its class in this round."""
         classes = self._to_look_at(roomier)
-        first = [(number, request) for request in classes if (number := request.heap.first(self._jobs)) is not None]
+        first = [(number, kind) for kind in classes if (number := kind.heap.first(self._jobs)) is not None]
         heapify(first)  # no number is in two classes
         while first:
-            number, request = heappop(first)
+            number, kind = heappop(first)
             job = self._jobs[number]
-            yield job, request
+            yield job, kind
             if number in self._jobs:
                 continue
-            if (number := request.heap.first(self._jobs)) is not None:
-                heappush(first, (number, request))
-        for request in classes:
-            if not request.heap:
-                self._drop(request)
+            if (number := kind.heap.first(self._jobs)) is not None:
+                heappush(first, (number, kind))
+        for kind in classes:
+            if not kind.heap:
+                self._drop(kind)
 
     def _to_look_at(self, roomier: Iterable[Worker]) -> Collection[RequestClass]:
         names = {name: None for worker in roomier for name in ("", worker.id, worker.record.name)}
-        found = {request: None for name in names for request in self._classes.get(name, {}).values()}
+        found = {kind: None for name in names for kind in self._classes.get(name, {}).values()}
         return {**found, **self.fresh}
 
-    def _drop(self, request: RequestClass) -> None:
-        like = self._classes[request.worker]
-        del like[request.millicpus]
+    def _drop(self, kind: RequestClass) -> None:
+        like = self._classes[kind.request.worker]
+        del like[kind.request]
         if not like:
-            del self._classes[request.worker]
-        self.fresh.pop(request, None)
+            del self._classes[kind.request.worker]
+        self.fresh.pop(kind, None)

@@ -38,6 +38,7 @@ class Registering:
             incarnation=known.record.incarnation if known else "",
             home=known.record.home if known else event.home,
             drain=known.record.drain if known else None,
+            offer=event.offer,
         )
         if known is None:
             state.add_worker(record).hear(state.now.mono)

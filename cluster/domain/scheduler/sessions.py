@@ -173,5 +173,10 @@ class Sessions:
 
 def _as_greeted(worker: Worker, hello: Hello) -> WorkerRecord:
     return replace(
-        worker.record, offline=False, incarnation=hello.incarnation, home=hello.home, millicpus=hello.millicpus
+        worker.record,
+        offline=False,
+        incarnation=hello.incarnation,
+        home=hello.home,
+        millicpus=hello.millicpus,
+        offer=hello.offer,
     )

@@ -134,7 +134,10 @@ class State:
 
     def allocate(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""
-        worker.allocated += tasks * job.record.spec.millicpus
+        request = job.request
+        worker.allocated += tasks * request.millicpus
+        if request.beside is not None:
+            worker.take(request.beside, tasks)
         worker.held += tasks
         worker.jobs.add(job.number)
         self.takers.note(worker)

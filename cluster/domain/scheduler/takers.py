@@ -43,11 +43,11 @@ class Takers:
         """At most so many, whatever they have free."""
         return [worker for *_, worker in self.in_order[:count]]
 
-    def with_room(self, millicpus: int, most: int) -> list[Worker]:
-        """Those that have so many millicpus free, roomiest first: at most so many."""
+    def with_room(self, millicpus: int, most: int | None = None) -> list[Worker]:
+        """Those that have so many millicpus free, roomiest first: at most so many (None: all)."""
         order = self.in_order
         count = bisect_left(order, (-millicpus, inf))
-        return [worker for *_, worker in order[: min(count, most)]]
+        return [worker for *_, worker in order[: count if most is None else min(count, most)]]
 
     @property
     def has_open(self) -> bool:

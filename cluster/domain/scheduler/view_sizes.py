@@ -2,10 +2,12 @@
 they are sent in."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 from cluster.domain.job.exec_limits import size_of
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.views import Detail, JobView, TaskView, WorkerView
+from cluster.domain.session.offer import Offer
 
 # Bytes of the numbers and times of one thing, of an array's segment, and of what tells one text from the next.
 _NUMBERS, _SEGMENT, _TEXT = 60, 12, 3
@@ -24,7 +26,7 @@ def size_of_job(view: JobView, detail: Detail = Detail.WHOLE) -> int:
 
 def size_of_spec(spec: JobSpec, detail: Detail = Detail.WHOLE) -> int:
     """The size of a spec without its lines, in bytes."""
-    texts = (*spec.argv, spec.name, spec.script, *spec.script_args, spec.cwd, spec.worker)
+    texts = (*spec.argv, spec.name, spec.script, *spec.script_args, spec.cwd, spec.worker, *spec.resources)
     size = _NUMBERS + size_of_texts(texts) + _SEGMENT * len(spec.array)
     return size + sum(map(size_of_texts, spec.env)) if detail is Detail.WHOLE else size
 
@@ -39,4 +41,10 @@ def size_of_task(view: TaskView) -> int:
 def size_of_worker(view: WorkerView) -> int:
     record = view.record
     drain = (record.drain.by, record.drain.reason) if record.drain else ()
-    return _NUMBERS + size_of_texts((record.id, record.name, record.address, record.version, view.no_room, *drain))
+    texts = (record.id, record.name, record.address, record.version, view.no_room, *drain)
+    return _NUMBERS + size_of_texts(texts) + _size_of_offer(record.offer)
+
+
+def _size_of_offer(offer: Offer) -> int:
+    names = [name for name, _ in offer.sums]
+    return size_of_texts((*offer.gpus, *names, *names, *chain.from_iterable(offer.labels))) + _NUMBERS * len(names)

@@ -1,20 +1,23 @@
 """Jobs, tasks and workers as people see them. Reading changes nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job import endings
+from cluster.domain.job.amounts import format_amount
 from cluster.domain.job.job import Job
 from cluster.domain.job.last_words import LastWords
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobRecord, TaskEnd
+from cluster.domain.job.request import Request
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.pausing import is_paused
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
@@ -65,6 +68,7 @@ class WorkerView:
     assigned: int
     no_room: str  # why it takes nothing just now; "" when it has room
     silent_for: float | None  # seconds since it was last heard; None: not since the scheduler started
+    taken: Mapping[str, int] = field(default_factory=dict)  # of each resource beside cpus
 
 
 class Detail(Enum):
@@ -75,8 +79,8 @@ class Detail(Enum):
     NONE = "none"
 
 
-# Why jobs of a kind (cpus of a task, and the worker that it names) cannot run; the same for all of them at one moment.
-WhyNot = dict[tuple[int, str], tuple[str, ...]]
+# Why jobs of a request class cannot run; the same for all of them at one moment.
+WhyNot = dict[Request, tuple[str, ...]]
 
 
 def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: IntervalSet | None = None) -> JobView:
@@ -97,7 +101,7 @@ def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: I
         started_at=job.started_at,
         ended_at=job.ended_at,
         pending_because=because,
-        no_worker_can=bool(because and known.get(_kind(job))),
+        no_worker_can=bool(because and known.get(job.request)),
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
         waits_until=wait.until if wait else 0.0,
@@ -134,6 +138,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
         assigned=assigned,
         no_room=worker.no_room,
         silent_for=None if worker.word_at is None else max(0.0, core.now.mono - worker.word_at),
+        taken=dict(worker.taken),
     )
 
 
@@ -156,47 +161,58 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
         return
     if is_paused(core, job):
         return
-    spec, kind = job.record.spec, _kind(job)
+    kind = job.request
     if kind not in known:
-        known[kind] = tuple(_why_not(core, spec))
+        known[kind] = tuple(_why_not(core, kind))
     yield from known[kind]
     if not known[kind]:
         before = core.unfinished_before(job.number)
         first = f"{before} unfinished job{' comes' if before == 1 else 's come'} first"
-        yield f"{_needs(spec)}; all that fit are busy, {first}"
+        yield f"{_needs(kind)}; all that fit are busy, {first}"
 
 
-def _kind(job: Job) -> tuple[int, str]:
-    return job.record.spec.millicpus, job.record.spec.worker
+def _needs(request: Request) -> str:
+    words = [f"{request.millicpus / 1000:g} cpu{'' if request.millicpus == 1000 else 's'}"]
+    words += [f"{format_amount(*each)} {each[0]}" for each in (request.beside.amounts if request.beside else ())]
+    return f"needs {', '.join(words)} a task"
 
 
-def _needs(spec: JobSpec) -> str:
-    return f"needs {spec.millicpus / 1000:g} cpu{'' if spec.millicpus == 1000 else 's'} a task"
-
-
-def _why_not(core: SchedulerCore, spec: JobSpec) -> Iterator[str]:
+def _why_not(core: SchedulerCore, request: Request) -> Iterator[str]:
     """Why no worker that there is now can run what asks for so much; nothing where one can."""
-    workers = [w for w in core.workers.values() if not spec.worker or w.is_called(spec.worker)]
+    workers = [w for w in core.workers.values() if not request.worker or w.is_called(request.worker)]
     if not workers:
-        if spec.worker:
-            yield f"no worker is called {spec.worker!r}: `cluster worker list` tells which there are"
+        if request.worker:
+            yield f"no worker is called {request.worker!r}: `cluster worker list` tells which there are"
         else:
             yield "no worker has registered: start one with `cluster worker`"
         return
-    fitting = [w for w in workers if w.fits(spec.millicpus)]
+    fitting = [w for w in workers if can_ever_run(request, w)]
     online = [w for w in workers if w.state is WorkerState.ONLINE]
     if any(w.state is WorkerState.ONLINE for w in fitting):
         return
     if draining := [w for w in fitting if w.drains]:
         which = "all" if len(draining) == len(fitting) else "some"
-        yield f"{_needs(spec)}; {which} that fit are draining: {_named(draining)}"
-    if online:
+        yield f"{_needs(request)}; {which} that fit are draining: {_named(draining)}"
+    yield from _what_is_short(workers, request)
+    if online and not any(w.fits(request.millicpus) for w in online):
         largest = max(online, key=lambda w: w.record.millicpus).record
-        yield f"{_needs(spec)}; the largest worker online, {largest.name}, has {largest.millicpus / 1000:g}"
+        yield f"{_needs(request)}; the largest worker online, {largest.name}, has {largest.millicpus / 1000:g}"
     others = [w for w in fitting if w.state is WorkerState.FULL] if online else workers
     for worker in [w for w in others if not w.drains][: MOST_REASONS - 1]:
         why = f": {worker.no_room}" if worker.state is WorkerState.FULL else ""
         yield f"worker {worker.record.name} is {worker.state.word}{why}"
+
+
+def _what_is_short(workers: Sequence[Worker], request: Request) -> Iterator[str]:
+    """Which resources beside cpus no worker has enough of."""
+    for name, amount in request.beside.amounts if request.beside else ():
+        richest = max(workers, key=lambda worker: worker.record.offer.amounts.get(name, 0)).record
+        most = richest.offer.amounts.get(name, 0)
+        if not most:
+            yield f"needs {format_amount(name, amount)} {name} a task; no worker offers any {name}"
+        elif most < amount:
+            has = format_amount(name, most)
+            yield f"needs {format_amount(name, amount)} {name} a task; {richest.name}, which has most, has {has}"
 
 
 def _named(draining: Sequence[Worker]) -> str:

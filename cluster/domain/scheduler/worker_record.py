@@ -5,7 +5,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.request import Beside
 from cluster.domain.session.home import UNKNOWN, Home
+from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.session.spec_memory import SpecMemory
 
 MOST_BOOTS = 8  # that a worker came from and that are known
@@ -52,6 +54,7 @@ class WorkerRecord:
     removed: bool = False  # forgotten once it holds nothing, unless it registers again
     home: Home = UNKNOWN  # where it last said hello from
     drain: Drain | None = None
+    offer: Offer = NOTHING  # what it has beside cpus
 
 
 class Greeting(NamedTuple):
@@ -93,6 +96,7 @@ class Worker:
         "session",
         "specs",
         "stopped",
+        "taken",
         "word_at",
     )
 
@@ -106,6 +110,7 @@ class Worker:
         self.comes_from(record.home.boot)
         self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.allocated = 0  # millicpus of everything it holds, started or not
+        self.taken: dict[str, int] = {}  # the same of each other resource
         self.held = 0  # tasks, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
         self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
@@ -160,6 +165,17 @@ class Worker:
     def free(self) -> int:
         """Millicpus that no attempt claims; negative when it has work in advance."""
         return self.record.millicpus - self.allocated
+
+    def left_of(self, resource: str) -> int:
+        """How much of a resource beside cpus no attempt claims; negative when it has less than before."""
+        return self.record.offer.amounts.get(resource, 0) - self.taken.get(resource, 0)
+
+    def take(self, beside: Beside, tasks: int) -> None:
+        """So many more tasks hold that, fewer if negative."""
+        for name, amount in beside.amounts:
+            self.taken[name] = left = self.taken.get(name, 0) + tasks * amount
+            if not left:
+                del self.taken[name]
 
     def forget(self, job: int) -> None:
         """It holds nothing of the job any more. (Its spec it may still know.)"""

@@ -8,6 +8,7 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.session.home import UNKNOWN, Home
+from cluster.domain.session.offer import NOTHING, Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Hello:
     no_room: str = ""  # why it takes nothing just now
     home: Home = UNKNOWN
     uptime: float = 0.0  # seconds, of its machine
+    offer: Offer = NOTHING  # beside the cpus
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from cluster.domain.session.messages import (
     Stop,
     Welcome,
 )
+from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.worker.held_attempts import HeldAttempts
 from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
@@ -82,16 +83,16 @@ class WorkerCore:
         connect: bool = True,
         home: Home = UNKNOWN,
         reserve: int | None = None,
+        offer: Offer = NOTHING,
     ) -> None:
         """`epoch`: the highest ever obeyed. `connect` False: there is no scheduler (a worker that stands alone).
-        `reserve`: bytes to be kept free on its disks, None: as usual."""
-        self.millicpus = millicpus
+        `reserve`: bytes to be kept free on its disks, None: as usual. `offer`: what it has beside cpus."""
+        self.millicpus, self.offer = millicpus, offer
         self.home = home
         self.epoch = epoch
         self.held = HeldAttempts()
         self._connect = connect
-        self._launcher = False
-        self._incarnation = ""
+        self._launcher, self._incarnation = False, ""
         self.outbox = Outbox()
         self.room = Room(reserve)
         self._disowned: set[AttemptKey] = set()
@@ -100,8 +101,7 @@ class WorkerCore:
         self._starts = Starts()
         self._closing: float | None = None  # when the goodbye is over at the latest
         self._farewell: int | None = None  # the heartbeat after the last report that said that this worker drains
-        self._stopping = False
-        self._finished = False
+        self._stopping = self._finished = False
 
     # -- the two methods the driver calls
 
@@ -154,8 +154,7 @@ class WorkerCore:
     # -- launcher
 
     def _on_launcher_connected(self, event: LauncherConnected, now: float, effects: list[WorkerEffect]) -> None:
-        self._launcher = True
-        self._incarnation = event.incarnation
+        self._launcher, self._incarnation = True, event.incarnation
         self.held = HeldAttempts(event.running, event.backlog)
         self.outbox = Outbox()
         self.session.dial_at(now)
@@ -219,6 +218,7 @@ class WorkerCore:
             running=group(k for k in self.held.running if k not in self._disowned),
             ended=group(self.outbox.ended),
             no_room=self.room.shortage,
+            offer=self.offer,
         )
         effects.append(SendHello(self.session.number, hello))
 

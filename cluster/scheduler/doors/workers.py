@@ -12,6 +12,7 @@ from cluster.pki.authority import Authority
 from cluster.rpc.convert import home_from_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
+from cluster.rpc.specs import offer_from_proto
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.output import OutputOperations
@@ -55,6 +56,7 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
             request.version,
             home_from_proto(request.home),
             request.home.uptime,
+            offer_from_proto(request.offer),
         )
         return scheduler_pb2.RegisterResponse(worker_id=caller.identity.name, name=name)
 

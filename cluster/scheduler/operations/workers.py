@@ -10,6 +10,7 @@ from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered
 from cluster.domain.scheduler.view_sizes import size_of_worker
 from cluster.domain.scheduler.views import WorkerView, worker_view
 from cluster.domain.session.home import Home
+from cluster.domain.session.offer import NOTHING, Offer, check_offer
 from cluster.domain.trust.identity import Caller, check_name, is_uuid
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling, Removed
@@ -61,11 +62,20 @@ class WorkerOperations:
         return await self._driver.read_after(partial(_called, workers))
 
     async def register(
-        self, caller: Caller, name: str, millicpus: int, address: str, version: str, home: Home, uptime: float
+        self,
+        caller: Caller,
+        name: str,
+        millicpus: int,
+        address: str,
+        version: str,
+        home: Home,
+        uptime: float,
+        offer: Offer = NOTHING,
     ) -> str:
         """The worker that calls, as what it says of itself; answers the name in force. `address` is host:port of its
         own API, empty: it has none. `uptime` is in seconds, of its machine. Who it is, its certificate says."""
         check_millicpus(millicpus)
+        check_offer(offer)
         # A worker says itself what it is called. It may not get the jobs that somebody meant for another one's id.
         if is_uuid(check_name(name)):
             raise InvalidInput(f"the name {name!r} would be taken for the id of a worker: choose another")
@@ -74,7 +84,7 @@ class WorkerOperations:
         check_home(home, uptime)
         worker_id = caller.identity.name
         given: str = await self._driver.ask(
-            lambda ask: WorkerRegistered(ask, worker_id, name, millicpus, address, version, home, uptime)
+            lambda ask: WorkerRegistered(ask, worker_id, name, millicpus, address, version, home, uptime, offer)
         )
         return given
 

@@ -28,11 +28,13 @@ from cluster.store.packing import (
     pack_env,
     pack_held,
     pack_numbered,
+    pack_offer,
     pack_pause,
     pack_set,
     pack_spec,
     unpack_held,
     unpack_numbered,
+    unpack_offer,
     unpack_pause,
     unpack_set,
     unpack_spec,
@@ -97,7 +99,7 @@ _NOBODY_DRAINS = Drain("", 0.0)
 
 def _worker(w: WorkerRecord) -> Iterator[tuple[str, Row]]:
     row = (w.id, w.name, w.millicpus, w.address, w.version, w.registered_at, w.incarnation, w.offline, w.removed)
-    yield sql.PUT_WORKER, (*row, str(w.home), *(w.drain or _NOBODY_DRAINS))
+    yield sql.PUT_WORKER, (*row, str(w.home), pack_offer(w.offer), *(w.drain or _NOBODY_DRAINS))
 
 
 def _forgotten(f: WorkerForgotten) -> Iterator[tuple[str, Row]]:
@@ -192,8 +194,9 @@ def ok_ends_from_row(row: Row) -> OkEnds:
 def worker_from_row(row: Row) -> WorkerRecord:
     """One row of LOAD_WORKERS."""
     drain = Drain(*row[-len(_NOBODY_DRAINS) :])
-    *rest, offline, removed, home = row[: -len(drain)]
-    values: list[Any] = [*rest, bool(offline), bool(removed), Home.parse(home), drain if drain.by else None]
+    *rest, offline, removed, home, offer = row[: -len(drain)]
+    how = (Home.parse(home), drain if drain.by else None, unpack_offer(offer))
+    values: list[Any] = [*rest, bool(offline), bool(removed), *how]
     return WorkerRecord(*values)
 
 

@@ -182,6 +182,10 @@ MIGRATIONS = (
     -- meta, as queue_pause.
     ALTER TABLE job_progress ADD COLUMN pause TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- What it has beside cpus, as JSON; empty: nothing.
+    ALTER TABLE workers ADD COLUMN offer TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -301,6 +305,7 @@ GET_OUTPUTS = """
 
 WORKER_COLUMNS = (
     *("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline", "removed", "home"),
+    "offer",
     *("drained_by", "drained_since", "drain_reason", "drain_deadline"),
 )
 PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)

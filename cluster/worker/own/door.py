@@ -5,12 +5,13 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Sequence
 
 from cluster.domain.base.errors import InvalidInput, NotFound, NotPermitted
-from cluster.domain.base.quantities import format_cpus
 from cluster.domain.job.last_words import TAIL_BYTES, last_words
 from cluster.domain.job.records import JobRecord
+from cluster.domain.job.request import amounts_of
 from cluster.domain.job.selectors import likely, parse_selector, refuse_ended, resolve
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.visibility import VisibleJobs
+from cluster.domain.session.offer import Offer, more_than_there_is
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Role, Standing, is_uuid
 from cluster.rpc.errors import Context
 from cluster.rpc.exceptions import add_last_words
@@ -62,12 +63,14 @@ class _StoredJobs:
 
 
 class OwnDoor(worker_pb2_grpc.WorkerServicer):
-    def __init__(self, jobs: OwnJobs, readers: Readers, worker_id: str, worker_name: str, millicpus: int) -> None:
-        """`millicpus`: what this worker has."""
+    def __init__(
+        self, jobs: OwnJobs, readers: Readers, worker_id: str, worker_name: str, millicpus: int, offer: Offer
+    ) -> None:
+        """`millicpus`, `offer`: what this worker has."""
         self._jobs = jobs
         self._readers = readers
         self._worker = (worker_id, worker_name)
-        self._millicpus = millicpus
+        self._millicpus, self._offer = millicpus, offer
 
     async def StartJob(self, request: worker_pb2.StartJobRequest, context: Context) -> worker_pb2.StartJobResponse:
         if not is_uuid(request.id):
@@ -167,9 +170,9 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
 
     def _job(self, job: OwnJob, *, whole: bool = True) -> job_pb2.Job:
         """The job for answers; with its environment only if `whole`."""
-        waits, needs = job.state is TaskState.READY, job.spec.millicpus
-        too_many = f"needs {format_cpus(needs)} cpus; this worker has {format_cpus(self._millicpus)}"
-        why = too_many if needs > self._millicpus else "the worker's cpus are in use"
+        waits, amounts = job.state is TaskState.READY, amounts_of(job.spec)
+        never = more_than_there_is(job.spec.millicpus, amounts, self._millicpus, self._offer)
+        why = never or f"the worker's {' or '.join(('cpus', *(name for name, _ in amounts)))} are in use"
         return job_pb2.Job(
             number=job.number,
             id=job.id,
@@ -183,7 +186,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             ended_at=job.ended_at,
             exit_code=job.exit_code,
             pending_because=[why] if waits else [],
-            no_worker_can=waits and needs > self._millicpus,
+            no_worker_can=waits and bool(never),
             cancelled_by=job.cancelled_by,
             cancel_reason=job.cancel_reason,
         )

@@ -1,0 +1,77 @@
+"""Resources beside cpus, by their names: how much of each a task needs, or a worker has.
+
+`mem` counts bytes, `gpus` counts units; any other name is what people agree on, such as `licence`.
+"""
+
+import re
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import format_size, parse_size
+
+CPUS, MEMORY, GPUS = "cpus", "mem", "gpus"
+MOST_RESOURCES = 64  # that one job names, or one worker has
+MAX_AMOUNT = 2**63 - 1  # of one resource: what SQLite and the wire count
+MAX_RESOURCE_NAME = 63  # characters
+MOST_GPUS = 1024  # of one worker
+
+Amounts = tuple[tuple[str, int], ...]  # by name, each once, in the order of the names
+
+# Words of the language of --need, which no resource and no label can be called.
+RESERVED = frozenset({"and", "or", "not", "has", "in", "true", "false", "name", CPUS, MEMORY, GPUS})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+def check_resource_name(name: str) -> str:
+    """InvalidInput for what no resource and no label can be called."""
+    if not _NAME.fullmatch(name) or len(name) > MAX_RESOURCE_NAME:
+        raise InvalidInput(
+            f"{name[:80]!r} is no name of a resource or label: use at most {MAX_RESOURCE_NAME} of letters, digits, "
+            "and _ . - after the first"
+        )
+    if name in (CPUS, MEMORY, GPUS):
+        raise InvalidInput(f"{name} has an option of its own: use --{name}")
+    if name in RESERVED:
+        raise InvalidInput(f"{name!r} is a word of --need: choose another name")
+    return name
+
+
+def parse_amount(text: str) -> tuple[str, int]:
+    """`licence=4`, `scratch=100G`. InvalidInput."""
+    name, equals, amount = text.strip().partition("=")
+    if not equals:
+        raise InvalidInput(f"{text[:80]!r} says no amount: use NAME=N, as in licence=4")
+    check_resource_name(name)
+    try:
+        count = parse_size(amount)
+    except InvalidInput:
+        count = 0
+    if not 1 <= count <= MAX_AMOUNT:
+        raise InvalidInput(f"{text[:80]!r} is no amount: use a whole number from 1, or a size, as in {name}=4")
+    return name, count
+
+
+def parse_amounts(texts: tuple[str, ...]) -> Amounts:
+    """Several of them. InvalidInput, also where one comes twice."""
+    found: dict[str, int] = {}
+    for text in texts:
+        name, count = parse_amount(text)
+        if name in found:
+            raise InvalidInput(f"{name} comes twice: say once how much it is")
+        found[name] = count
+    if len(found) > MOST_RESOURCES:
+        raise InvalidInput(f"{len(found)} resources: the most are {MOST_RESOURCES}")
+    return tuple(sorted(found.items()))
+
+
+def wrong_amounts(texts: tuple[str, ...]) -> str:
+    """What is wrong with them, and what to do; empty where nothing is."""
+    try:
+        parse_amounts(texts)
+    except InvalidInput as error:
+        return str(error)
+    return ""
+
+
+def format_amount(name: str, count: int) -> str:
+    """The amount alone, for people."""
+    return format_size(count) if name == MEMORY else str(count)
