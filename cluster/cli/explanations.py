@@ -65,6 +65,9 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
     endings.OK: lambda job, task: "it left with exit code 0",
     endings.CANCELLED: lambda job, task: _cancelled(job) + _killed(job, task),
     endings.DEPENDENCY: lambda job, task: f"it never ran: {job.cancel_reason or 'what it waited for did not happen'}",
+    endings.MAX_FAILS: lambda job, task: (
+        f"it was cancelled{_killed(job, task)}: more than --max-fails {job.spec.max_fails} tasks of its job had failed"
+    ),
     endings.STOPPED: lambda job, task: f"its worker was told to end its jobs{_killed(job, task)}",
     endings.TIMEOUT: lambda job, task: (
         f"it ran longer than --timeout {format_duration(job.spec.timeout)}, and was stopped{_killed(job, task)}"

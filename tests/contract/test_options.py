@@ -40,6 +40,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.LIMIT: 90.0,
     kinds.LINES: b"a\nb",
     kinds.RESOURCES: ("fpga=1", "licence=4"),
+    kinds.MOST: 5,
     kinds.SIZE: 1 << 20,
     kinds.SWITCH: True,
     time_kinds.DEADLINE: "2h",

@@ -15,10 +15,11 @@ QUEUE_TIMEOUT = "timeout:queue"  # nobody started it in time
 DEADLINE = "timeout:deadline"  # it had not ended in time
 LAUNCH_FAILED = "launch_failed"
 DEPENDENCY = "dependency"  # what it waited for can't happen any more, so it never ran
+MAX_FAILS = "max_fails"  # more tasks of its job had failed than it allows
 LOST = "lost"  # its end cannot be known
 _EXIT, _SIGNAL = "exit:", "signal:"
 # What each reason is, or begins with before a colon.
-KINDS = (OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, LOST)
+KINDS = (OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, MAX_FAILS, LOST)
 
 # What a launcher tells its worker, and nobody else hears.
 LEASE = "lease"  # its leash was over: to everybody else it is lost
@@ -52,9 +53,9 @@ def is_signal(reason: str) -> bool:
 
 def state_of(reason: str) -> TaskState:
     """In which a task is left whose last attempt ended so."""
-    return {OK: TaskState.SUCCEEDED, CANCELLED: TaskState.CANCELLED, DEPENDENCY: TaskState.CANCELLED}.get(
-        reason, TaskState.FAILED
-    )
+    if reason == OK:
+        return TaskState.SUCCEEDED
+    return TaskState.CANCELLED if reason in _OF_CANCELLED else TaskState.FAILED
 
 
 def exit_code(reason: str, code: int | None = None, signal: str | None = None) -> int:
@@ -68,11 +69,9 @@ def exit_code(reason: str, code: int | None = None, signal: str | None = None) -
     return code or by_signal or _WITHOUT_CODE.get(reason, LOST_EXIT)
 
 
+_OF_CANCELLED = (CANCELLED, DEPENDENCY, MAX_FAILS)
 _WITHOUT_CODE = {
-    CANCELLED: CANCELLED_EXIT,
-    DEPENDENCY: CANCELLED_EXIT,
+    **dict.fromkeys(_OF_CANCELLED, CANCELLED_EXIT),
+    **dict.fromkeys((TIMEOUT, QUEUE_TIMEOUT, DEADLINE), TIMEOUT_EXIT),
     LAUNCH_FAILED: NOT_RUNNABLE,
-    TIMEOUT: TIMEOUT_EXIT,
-    QUEUE_TIMEOUT: TIMEOUT_EXIT,
-    DEADLINE: TIMEOUT_EXIT,
 }

@@ -10,6 +10,7 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import endings
 from cluster.domain.job.chunks import chunks_of, parted, worth_it
 from cluster.domain.job.clocks import Clocks
+from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.pause import ON_SUBMISSION, Pause
 from cluster.domain.job.records import Held, JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, TaskSets
 from cluster.domain.job.request import request_of
@@ -90,7 +91,10 @@ class Job:
     @property
     def startable(self) -> int:
         """How many of its ready tasks may be given to workers now."""
-        return 0 if self.pause else len(self.ready)
+        ready, most = len(self.sets[TaskState.READY]), self.record.spec.max_running
+        if self.pause or most == NO_LIMIT:
+            return 0 if self.pause else ready
+        return max(0, min(ready, most - sum(map(self.count, HELD))))
 
     @property
     def succeeded(self) -> IntervalSet:

@@ -16,6 +16,7 @@ from cluster.domain.base.quantities import (
 from cluster.domain.job.amounts import parse_amounts
 from cluster.domain.job.arrays import format_array, parse_array
 
+NO_LIMIT = 2**31 - 1  # where a bound is to be none: more than there can be of anything
 QUOTED = 40  # characters of a wrong text that an error shows
 
 
@@ -263,6 +264,16 @@ class _Count(OptionKind):
         return int(number)
 
 
+class _Most(_Count):
+    """A bound; NO_LIMIT: there is none."""
+
+    def told(self, value: Any) -> Any:
+        return None if value == NO_LIMIT else value
+
+    def checked(self, value: Any) -> Any:
+        return NO_LIMIT if value is None else super().checked(value)
+
+
 class _Size(_Count):
     """Bytes."""
 
@@ -330,6 +341,6 @@ def _number(value: Any) -> int | float:
     return value
 
 
-TEXT, SWITCH, COUNT, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Size(), _Cpus()
+TEXT, SWITCH, COUNT, MOST, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Most(), _Size(), _Cpus()
 DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
 WORDS, JOBS, CHOICE, RESOURCES = _Words(), _Jobs(), _Choice(), _Resources()

@@ -32,6 +32,7 @@ from cluster.domain.job.kinds import (
 from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
+from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING
 from cluster.domain.job.time_options import AT, DEADLINE, DELAY, MAX_SECONDS, QUEUE_TIMEOUT
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
@@ -230,13 +231,9 @@ class JobSpec:
     )
 
     # Order: when it may start; of other jobs that come first the scheduler keeps the numbers
-    hold: bool = option(
-        SWITCH,
-        "Hand it in paused: `cluster job resume` lets it start.",
-        default=False,
-        scope=Scope.SCHEDULER,
-        alone="needs a scheduler: a worker's own job starts at once",
-    )
+    hold: bool = HOLD
+    max_running: int = MAX_RUNNING
+    max_fails: int = MAX_FAILS
     after: tuple[str, ...] = option(
         JOBS, "Start when these jobs have succeeded.", default=(), check=_wrong_dependencies, **_DEPENDENCY
     )

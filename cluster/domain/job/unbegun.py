@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
+from cluster.domain.job.failing import reason_cancelled
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import LastEnd
 from cluster.domain.job.states import TaskState
@@ -14,7 +15,7 @@ Unbegun = dict[str, IntervalSet]  # tasks by their reasons
 def reason_unbegun(job: Job, state: TaskState) -> str:
     """Of those that have ended in that state. Where a job has both clocks that let tasks fail, the first that did."""
     if state is TaskState.CANCELLED:
-        return endings.CANCELLED if job.cancelled_by else endings.DEPENDENCY
+        return reason_cancelled(job)
     if job.reason in (endings.QUEUE_TIMEOUT, endings.DEADLINE):
         return job.reason
     return endings.QUEUE_TIMEOUT if job.record.spec.queue_timeout else endings.DEADLINE

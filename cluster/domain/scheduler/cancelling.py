@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
+from cluster.domain.job.failing import reason_cancelled
 from cluster.domain.job.job import Job
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested
@@ -27,10 +28,11 @@ def _cancel(state: State, target: Target, event: CancelRequested) -> int:
     asked = job.held_among(wanted)
     job.ask_to_stop(asked)
     if ended or asked:
-        job.cancelled_by, job.cancel_reason = event.by, event.reason
+        if reason_cancelled(job) != endings.MAX_FAILS:  # else nobody's wish ended it
+            job.cancelled_by, job.cancel_reason = event.by, event.reason
         job.cancel_grace = job.record.spec.grace if event.grace is None else event.grace
         if ended:
-            job.note_abnormal_end(endings.CANCELLED, endings.CANCELLED_EXIT)
+            job.note_abnormal_end(reason_cancelled(job), endings.CANCELLED_EXIT)
         holders = [state.workers[worker] for worker in sorted({holder for holder, _ in job.held})]
         send_stops(state, job, asked, holders, job.cancel_grace)
         state.touch(job)

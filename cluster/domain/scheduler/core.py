@@ -18,7 +18,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler import assigning, deadlines, draining, pausing
+from cluster.domain.scheduler import assigning, deadlines, draining, max_fails, pausing
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import (
@@ -96,6 +96,7 @@ class SchedulerCore(State):
             self._handle(event)
         self.room = self.most
         self._do_what_is_due()
+        max_fails.cancel_rest(self)
         self._dependencies.tell()
         assigning.place(self)
         self._registering.forget_who_left()

@@ -9,6 +9,7 @@ from struct import Struct
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
+from cluster.domain.job.failing import reason_cancelled
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
@@ -62,7 +63,7 @@ class Reports:
         if cancelled:
             job.cancel_unassigned(cancelled)
             job.cancelling.difference_update(cancelled)
-            job.note_abnormal_end(endings.CANCELLED, endings.CANCELLED_EXIT)
+            job.note_abnormal_end(reason_cancelled(job), endings.CANCELLED_EXIT)
             self._state.touch(job)
 
     def lost(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, why: str) -> None:
@@ -102,6 +103,8 @@ class Reports:
             why = "its worker was drained, and the deadline of that is over" if drained else "its worker was stopped"
             stopped = replace(end, reason=endings.STOPPED, detail=why)
             end = replace(end, reason=endings.DEADLINE) if job.overdue else stopped
+        elif end.state is TaskState.CANCELLED and reason_cancelled(job) == endings.MAX_FAILS:
+            end = replace(end, reason=endings.MAX_FAILS, detail=job.cancel_reason)
         event = _event_of(job, end, drained=drained and end.reason == endings.STOPPED)
         if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False

@@ -1,0 +1,37 @@
+"""The options of a job that hold it back, or let it go before others."""
+
+from cluster.domain.job.kinds import MOST, NO_LIMIT, SWITCH
+from cluster.domain.job.options import Scope, option
+
+
+def _wrong_most(running: int) -> str:
+    return "" if running >= 1 else "nothing of it would ever start: use 1 or more; --hold hands it in paused"
+
+
+def _wrong_fails(fails: int) -> str:
+    return "" if fails >= 0 else "use 0 or more"
+
+
+HOLD = option(
+    SWITCH,
+    "Hand it in paused: `cluster job resume` lets it start.",
+    default=False,
+    scope=Scope.SCHEDULER,
+    alone="needs a scheduler: a worker's own job starts at once",
+)
+MAX_RUNNING = option(
+    MOST,
+    "Let no more than N of its tasks run at once.",
+    default=NO_LIMIT,
+    check=_wrong_most,
+    scope=Scope.SCHEDULER,
+    alone="needs a scheduler: a worker's own job has one task",
+)
+MAX_FAILS = option(
+    MOST,
+    "When more than N of its tasks have failed for good, cancel the rest.",
+    default=NO_LIMIT,
+    check=_wrong_fails,
+    scope=Scope.SCHEDULER,
+    alone="needs a scheduler: a worker's own job has one task",
+)
