@@ -40,9 +40,11 @@ INERT = {
         "bisect",
         "collections",
         "copy",
+        "csv",
         "dataclasses",
         "datetime",  # the calendar; nobody asks it for the time, see below
         "decimal",
+        "difflib",
         "enum",
         "fractions",
         "functools",

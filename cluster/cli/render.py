@@ -47,6 +47,9 @@ def took(started: float, ended: float, now: float) -> str:
     return format_duration((ended or now) - started) if started else "-"
 
 
+SCRIPT_SENT = "-"  # a script that came with the job, as one would type it
+
+
 def command_of(spec: JobSpec, line: bytes | None = None) -> str:
     """The command as one would type it; of a task with its `line` in it."""
     import shlex
@@ -56,7 +59,8 @@ def command_of(spec: JobSpec, line: bytes | None = None) -> str:
 
 def words_of(spec: JobSpec, line: bytes | None) -> list[str]:
     """The words of the command; of a task with its `line` in them."""
-    words = [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
+    script = SCRIPT_SENT if spec.script_text else spec.script
+    words = [*spec.argv, *([script] if script else []), *spec.script_args]
     return words if line is None else [word.replace("{}", os.fsdecode(line)) for word in words]
 
 

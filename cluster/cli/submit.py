@@ -3,19 +3,21 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from itertools import chain
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.options import Parsed, TimeOrAddress, as_json, connection_of_job, quiet
 from cluster.cli.submit_warnings import remark, remark_on_job, remark_on_lines
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES
+from cluster.domain.job.kinds import SWITCH, VARIABLES
 from cluster.domain.job.options import Option
+from cluster.domain.job.script import wrong_script
 from cluster.domain.job.spec import OPTIONS, JobSpec, wrong_variable_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,7 +33,7 @@ def job_options(command: F) -> F:
         if each.flag:
             options.append(_click_option(each))
         if each.field == "script":
-            help = "Run --script with, as in bash."
+            help = "Run the script with, as in bash."
             options.append(click.option("--with", "interpreter", default="", metavar="INTERPRETER", help=help))
     options += [connection_of_job, click.argument("command", nargs=-1, type=click.UNPROCESSED)]
     for option in reversed(options):
@@ -47,7 +49,7 @@ def _click_option(option: Option) -> Callable[[F], F]:
     how["metavar"] = option.metavar
     if option.kind is VARIABLES:
         how["multiple"] = True
-    elif option.kind is LINES:
+    elif option.kind.reads_file:
         how["type"] = click.Path()  # which shells complete
     elif option.kind.adds_up:
         how["type"], how["multiple"] = Parsed(option.name, option.kind.parse), True
@@ -73,11 +75,12 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
       cluster job submit --array 1-100 --cpus 0.5 -- sh -c 'echo $CLUSTER_TASK'
       cluster job submit --each-line files.txt -- xz -9 {}
       cluster job submit --script count.sh --with bash -- 10
+      cluster job submit - 10 < count.sh
     """
     from cluster.cli.connection import client, head_start_of
 
     try:
-        spec, head_start = spec_of(options), head_start_of(ctx)
+        spec, head_start = spec_of(options, typed_in(ctx)), head_start_of(ctx)
     except NoLines as none:
         raise InvalidInput(f"{none}, so no job is submitted: ask first whether there is a line") from None
 
@@ -127,7 +130,7 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
     from cluster.cli.connection import client, head_start_of
 
     try:
-        spec, head_start = spec_of(options), head_start_of(ctx)
+        spec, head_start = spec_of(options, typed_in(ctx)), head_start_of(ctx)
     except NoLines as none:  # as a loop over them, or `xargs -r`
         remark(f"{none}, so nothing was run")
         return 0
@@ -149,13 +152,28 @@ class NoLines(InvalidInput):
     """The file of --each-line is empty."""
 
 
-def spec_of(options: dict[str, Any]) -> JobSpec:
-    """The job that the options and the command make. InvalidInput where they do not go together."""
+def typed_in(ctx: click.Context) -> Collection[str]:
+    """The options that were given by flags or variables."""
+    return [name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+
+
+def spec_of(options: Mapping[str, Any], typed: Collection[str] = ()) -> JobSpec:
+    """The job that the options and the command make. InvalidInput where they do not go together. What was `typed` wins
+    over the lines of a script."""
+    options = dict(options)
+    if options["command"][:1] == ("-",):
+        if options["script_file"]:
+            raise InvalidInput(f"- is a script on stdin, and --script-file {options['script_file']} another: give one")
+        options |= {"script_file": "-", "command": options["command"][1:]}
+    script = _script(options["script_file"]) if options["script_file"] else b""
+    if script:
+        _take_lines_of(script, options, typed)
+    _read_stdin_once(options)
     words, interpreter = options["command"], options["interpreter"]
-    values = {each.field: options[each.name] for each in OPTIONS if each.flag}
-    if interpreter and not values["script"]:
-        raise InvalidInput(f"--with {interpreter} needs --script: a path in the worker's scripts folder")
-    if values["script"]:
+    values = {each.field: options[each.name] for each in OPTIONS if each.flag} | {"script_text": script}
+    if interpreter and not (script or values["script"]):
+        raise InvalidInput(f"--with {interpreter} needs a script: --script or --script-file")
+    if script or values["script"]:
         import shlex
 
         values |= {"argv": tuple(shlex.split(interpreter)), "script_args": words}
@@ -164,6 +182,46 @@ def spec_of(options: dict[str, Any]) -> JobSpec:
     values["env"] = tuple(map(_variable, values["env"]))
     values["lines"] = _lines(values["lines"]) if values["lines"] else b""
     return JobSpec(**{name: value for name, value in values.items() if value is not None})
+
+
+def _read_stdin_once(options: Mapping[str, Any]) -> None:
+    reading = [each.flag for each in OPTIONS if each.kind.reads_file and options[each.name] == "-"]
+    if len(reading) > 1:
+        raise InvalidInput(f"{' and '.join(reading)} all read stdin: give files, but for one of them")
+
+
+def _script(path: str) -> bytes:
+    script = content_of(path, "--script-file")
+    if not script.strip():
+        raise InvalidInput(f"--script-file {path}: it is empty, so there is nothing to run")
+    if wrong := wrong_script(script):
+        raise InvalidInput(f"--script-file {path}: {wrong}")
+    return script
+
+
+def _take_lines_of(script: bytes, options: dict[str, Any], typed: Collection[str]) -> None:
+    """Options that the script gives itself. Of variables it adds those that are not given by name."""
+    from cluster.domain.job.script_lines import options_in
+
+    path = options["script_file"]
+    allowed = [each for each in OPTIONS if each.flag and each.field not in ("script", "script_text")]
+    for name, value in options_in(script, "the script on stdin" if path == "-" else path, allowed).items():
+        if name == "env":
+            given = {text.partition("=")[0] for text in options[name]}
+            options[name] = (*(text for text in value if text.partition("=")[0] not in given), *options[name])
+        elif name not in typed:
+            options[name] = value
+
+
+def content_of(path: str, flag: str) -> bytes:
+    """Of a file, or for - of stdin."""
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise InvalidInput(f"{flag} {path}: {error.strerror}") from None
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -180,14 +238,7 @@ def _variable(text: str) -> tuple[str, str]:
 
 def _lines(path: str) -> bytes:
     """The lines of a file or of stdin, without the last line's end. What is odd about them is told."""
-    try:
-        if path == "-":
-            content = sys.stdin.buffer.read()
-        else:
-            with open(path, "rb") as file:
-                content = file.read()
-    except OSError as error:
-        raise InvalidInput(f"--each-line {path}: {error.strerror}") from None
+    content = content_of(path, "--each-line")
     if not content:
         raise NoLines(f"--each-line {path}: it is empty")
     content = content.removesuffix(b"\n")

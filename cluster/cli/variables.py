@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from cluster.domain.job.spec import OWN_VARIABLES
+from cluster.domain.job.task_variables import OWN_VARIABLES
 
 PREFIX = "CLUSTER_"
 # Variables that are read without an option, beside OWN_VARIABLES, which jobs see.

@@ -326,7 +326,7 @@ def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
     if wrong := [word for word in argv if not isinstance(word, str)]:
         raise InvalidInput(f"the command's word {wrong[0]!r} is no text: give str({wrong[0]!r})")
     given = {each.field: value for each, value in (_option(name, value) for name, value in options.items())}
-    if not given.get("script") and not (argv and argv[0]):
+    if not (given.get("script") or given.get("script_text")) and not (argv and argv[0]):
         raise InvalidInput(f"the command {argv!r} is empty: give a list of words, as in ['echo', 'hello']")
     return JobSpec(tuple(argv), **given)
 

@@ -162,18 +162,19 @@ class BlankDirectory:
 
     def __init__(self, owner: tuple[int, int] | None) -> None:
         self._owner = owner
-        self._fd = -1  # of the last attempt's
+        self.fd = -1  # of the last attempt's
         self._path = ""  # of the last attempt's, when that has ended
         self._given: tuple[int, ...] = ()
 
-    def enter(self, path: str) -> None:
-        """Make it, or give the blank one that name, and go there. Raises OSError, with EEXIST when there is something
-        of that name."""
+    def enter(self, path: str) -> str:
+        """Make it, or give the blank one that name, and go there; answers the path. Raises OSError, with EEXIST when
+        there is something of that name."""
         before, self._path = self._path, ""
         if not before or not self._is_blank(before) or not _renamed(before, path):
             self._make(path)
-        os.fchdir(self._fd)
-        self._given = _state(os.fstat(self._fd))
+        os.fchdir(self.fd)
+        self._given = _state(os.fstat(self.fd))
+        return path
 
     def ended(self, path: str) -> None:
         """The attempt is over. What it has left is for others to remove."""
@@ -191,22 +192,22 @@ class BlankDirectory:
         self._close()
         # Traversable above, so that another user's job finds its way to its own directory, and nothing else.
         _with_parent(path, lambda path: os.mkdir(path, 0o700), 0o711)
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         if self._owner is not None:
-            os.fchown(self._fd, *self._owner)
+            os.fchown(self.fd, *self._owner)
 
     def _is_blank(self, path: str) -> bool:
         """Whether it is there, the same, empty and unchanged."""
         try:
             status = os.lstat(path)
-            return _state(status) == self._given and not os.listdir(path) and not _has_attributes(self._fd)
+            return _state(status) == self._given and not os.listdir(path) and not _has_attributes(self.fd)
         except OSError:
             return False
 
     def _close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 def _is_alone(fd: int) -> bool:

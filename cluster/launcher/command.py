@@ -52,29 +52,33 @@ class Settings:
 
 
 class Command:
-    """`argv` and the environment, in which the variables named in `own` differ from one start to the next; the last of
-    these may be missing."""
+    """`argv` and the environment, to which each start adds at most `room` variables of its own."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], own: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], room: int) -> None:
         """Raises ValueError for what no process can be given."""
-        self._texts = tuple(argv)
         self._argv = _array([encoded(text) for text in argv])
-        variables = [encoded(f"{_checked_name(name)}={value}") for name, value in env.items() if name not in own]
-        self._env = _array([*variables, *[b""] * len(own)])
-        self._own = tuple(enumerate((encoded(f"{name}=") for name in own), len(variables)))
+        variables = [encoded(f"{_checked_name(name)}={value}") for name, value in env.items()]
+        self._env = _array([*variables, *[b""] * room])
+        self._own_at = len(variables)
         self._pid = ctypes.c_int()
         self._pid_at, self._argv_at, self._env_at = map(ctypes.addressof, (self._pid, self._argv, self._env))
 
     def start(
-        self, program: bytes, values: Sequence[bytes | None], line: str | None, settings: Settings, out: int, err: int
+        self,
+        program: bytes,
+        own: Sequence[bytes],
+        words: Sequence[str] | None,
+        settings: Settings,
+        out: int,
+        err: int,
     ) -> int:
-        """Start `program`, with a value for each of its own variables, and `line` for every `{}` in its arguments.
-        Answers its pid. Raises OSError, ValueError."""
-        for (at, name), value in zip(self._own, values, strict=True):
-            self._env[at] = None if value is None else name + value
+        """Start `program`, with these variables of its own (NAME=VALUE), and these words as its arguments; None: those
+        of the command. Answers its pid. Raises OSError, ValueError."""
+        for at, variable in enumerate((*own, None), self._own_at):
+            self._env[at] = variable
         argv, argv_at = self._argv, self._argv_at
-        if line is not None:
-            argv = _array([encoded(text.replace("{}", line)) for text in self._texts])
+        if words is not None:
+            argv = _array([encoded(word) for word in words])
             argv_at = ctypes.addressof(argv)
         actions = settings.actions(out, err)
         _checked(_posix_spawn(self._pid_at, program, actions, settings.attributes, argv_at, self._env_at))

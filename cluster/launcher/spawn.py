@@ -18,13 +18,16 @@ from collections.abc import Callable
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
+from cluster.domain.job.exec_limits import is_too_long
+from cluster.domain.job.task_variables import OF_ATTEMPTS
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.launcher.slots import User
+from cluster.launcher import given_files
 from cluster.launcher.blanks import BlankDirectory, BlankFile
 from cluster.launcher.command import Command, Settings, encoded
 from cluster.launcher.log import log
 
-_OWN = ("CLUSTER_ATTEMPT", "CLUSTER_TASK", "CLUSTER_LINE")  # variables that differ between attempts of a template
+_OWN = frozenset(OF_ATTEMPTS)  # variables that differ between attempts of a template
 PATH_SHOWN = 60  # characters of a PATH that an error tells
 NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimit -u, pids.max, kernel.pid_max)"
 # What says that this machine lacks something, or fails, when an attempt's files are made; no command is at fault then.
@@ -47,12 +50,12 @@ class TooLate(Exception):
 
 class Running:
     """An attempt that was started: its leader, the stem of its output files and how many there are (one when both
-    streams go there), and its own directory ("": none)."""
+    streams go there), its own directory ("": none), and whether it was given files there."""
 
-    __slots__ = ("directory", "files", "outputs", "pid")
+    __slots__ = ("directory", "files", "given", "outputs", "pid")
 
     def __init__(self, outputs: str) -> None:
-        self.pid, self.outputs, self.files, self.directory = 0, outputs, 0, ""
+        self.pid, self.outputs, self.files, self.directory, self.given = 0, outputs, 0, "", False
 
 
 class Spawner:
@@ -64,9 +67,9 @@ class Spawner:
         self._identity = identity
         self._uid, gid = user
         self._became = became
-        owner = None if user == (None, None) else (_or_unchanged(self._uid), _or_unchanged(gid))
-        self._streams = ((BlankFile(owner), ".out"), (BlankFile(owner), ".err"))
-        self._directory = BlankDirectory(owner)
+        self._owner = None if user == (None, None) else (_or_unchanged(self._uid), _or_unchanged(gid))
+        self._streams = ((BlankFile(self._owner), ".out"), (BlankFile(self._owner), ".err"))
+        self._directory = BlankDirectory(self._owner)
         null = os.open("/dev/null", os.O_RDONLY)
         self._settings = Settings(null, reset_ids=self._uid is not None)
         self._template: Template | None = None  # of the last attempt; another job has another one
@@ -88,10 +91,10 @@ class Spawner:
         files: list[int] = []
         try:
             self._open(running, template, stem, files, nameless)
-            running.directory = self._enter(template, stem)
+            self._enter(running, item, template, stem)
             if late():
                 raise TooLate
-            running.pid = self._spawn(item, key, template, files)
+            running.pid = self._spawn(running, item, key, template, files)
             return running
         except BaseException as e:
             self.ended(running)
@@ -117,6 +120,8 @@ class Spawner:
             out = self._size_of(running, 0)
         if running.files > 1:
             err = self._size_of(running, 1)
+        if running.given:
+            given_files.remove(running.directory)
         if running.directory:
             self._directory.ended(running.directory)
         return out, err
@@ -151,18 +156,22 @@ class Spawner:
             log(f"{quoted(path)} cannot be made, what was to be there is lost: {e.strerror}")
             return 0
 
-    def _enter(self, template: Template, stem: str) -> str:
-        """Go where it is to run; answers its own new directory, if it gets one."""
+    def _enter(self, running: Running, item: Item, template: Template, stem: str) -> None:
+        """Go where it is to run; makes its own new directory, if it gets one, and the files that it is given there."""
+        content = _given(item, template)
+        if template.fresh_cwd or content:
+            path = f"{template.cwd if template.fresh_cwd else template.given}/{stem}"
+            try:
+                running.directory = self._directory.enter(path)
+                for name, data in content.items():
+                    running.given = True
+                    given_files.write(self._directory.fd, name, data, self._owner)
+            except OSError as e:
+                what = "write the files of the attempt into" if running.directory else "make"
+                text = f"cannot {what} the working directory {quoted(path)}: {e.strerror}"
+                raise CannotStart(text, returned=e.errno in _LACKING) from None
         if not template.fresh_cwd:
             self._change_directory(template.cwd)
-            return ""
-        path = f"{template.cwd}/{stem}"
-        try:
-            self._directory.enter(path)
-        except OSError as e:
-            text = f"cannot make the working directory {quoted(path)}: {e.strerror}"
-            raise CannotStart(text, returned=e.errno in _LACKING) from None
-        return path
 
     def _change_directory(self, cwd: str) -> None:
         """Not skipped when it is the same path as before: it may have been replaced by another directory.
@@ -183,14 +192,13 @@ class Spawner:
         except OSError as e:
             raise CannotStart(f"cannot use {quoted(cwd)} as working directory: {e.strerror}") from None
 
-    def _spawn(self, item: Item, key: AttemptKey, template: Template, files: list[int]) -> int:
+    def _spawn(self, running: Running, item: Item, key: AttemptKey, template: Template, files: list[int]) -> int:
         if self._command is None:
             self._take(template)
-        command, number, line = self._command, item.number, item.line
+        command = self._command
         assert command is not None
-        mark = f"{key.job}#{key.attempt}" if number is None else f"{key.job}.{number}#{key.attempt}"
-        values = (mark.encode(), b"%d" % (number or 0), None if line is None else encoded(line))
-        name = template.argv[0] if line is None else template.argv[0].replace("{}", line)
+        own, words = _variables(item, key, running), _words(item, template, running)
+        name = template.argv[0] if words is None else words[0]
         if self._uid is not None:
             os.setresuid(self._uid, 0, 0)
         try:
@@ -199,13 +207,13 @@ class Spawner:
             known, program = self._program, b""
             try:
                 program = known or self._find(name)
-                return command.start(program, values, line, self._settings, files[0], files[-1])
+                return command.start(program, own, words, self._settings, files[0], files[-1])
             except FileNotFoundError:
                 if known is None:
                     raise
                 self._program = None
                 program = self._find(name)  # it was there before
-                return command.start(program, values, line, self._settings, files[0], files[-1])
+                return command.start(program, own, words, self._settings, files[0], files[-1])
         except OSError as e:
             self._program = None
             raise _explain(e, os.fsdecode(program), name) from None
@@ -215,10 +223,10 @@ class Spawner:
 
     def _take(self, template: Template) -> None:
         """Make ready what is the same for all its attempts. Raises ValueError."""
-        env = dict(template.env)
+        env = {name: value for name, value in template.env if name not in _OWN}
         self._path = env.get("PATH", os.defpath)
         env["CLUSTER_LAUNCHER"] = self._identity
-        self._command = Command(template.argv, env, _OWN)
+        self._command = Command(template.argv, env, len(_OWN))
         self._program = None
 
     def _find(self, name: str) -> bytes:
@@ -236,6 +244,37 @@ class Spawner:
         hint = "" if len(name.split()) < 2 else "; give the words apart, or use sh -c '...'"
         text = f"cannot start {quoted(name)}: not found in PATH {quoted(self._path, PATH_SHOWN)}{hint}"
         raise CannotStart(text, NOT_FOUND)
+
+
+def _given(item: Item, template: Template) -> dict[str, bytes]:
+    """The files that it is given, by their names."""
+    files: dict[str, bytes] = {}
+    if template.script:
+        files[given_files.SCRIPT] = os.fsencode(template.script)
+    if item.line is not None and is_too_long(item.line):
+        files[given_files.LINE] = os.fsencode(item.line)
+    return files
+
+
+def _variables(item: Item, key: AttemptKey, running: Running) -> list[bytes]:
+    """Those that differ between attempts of a template."""
+    mark = f"{key.job}#{key.attempt}" if item.number is None else f"{key.job}.{item.number}#{key.attempt}"
+    own = [b"CLUSTER_ATTEMPT=" + mark.encode(), b"CLUSTER_TASK=%d" % (item.number or 0)]
+    if item.line is not None and is_too_long(item.line):
+        own.append(encoded(f"CLUSTER_LINE_FILE={running.directory}/{given_files.LINE}"))
+    elif item.line is not None:
+        own.append(encoded(f"CLUSTER_LINE={item.line}"))
+    return own
+
+
+def _words(item: Item, template: Template, running: Running) -> list[str] | None:
+    """The words of its command, where they are not the template's."""
+    if item.line is None and not template.script:
+        return None
+    words = list(template.argv) if item.line is None else [word.replace("{}", item.line) for word in template.argv]
+    if template.script:
+        words[template.script_at] = f"{running.directory}/{given_files.SCRIPT}"
+    return words
 
 
 def _or_unchanged(id_: int | None) -> int:

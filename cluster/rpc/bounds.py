@@ -6,7 +6,8 @@ make an empty argument, which costs a hundred here.
 
 from typing import NamedTuple
 
-from cluster.domain.job.spec import MAX_LINES_BYTES
+from cluster.domain.job.script import MAX_SCRIPT
+from cluster.domain.job.task_options import MAX_LINES_BYTES
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -41,6 +42,7 @@ LARGEST = max(bound.size for bound in BOUNDS.values())  # what gRPC takes in at 
 LONGEST_TEXT = 256 * KIB
 LONGER = {
     "cluster.v1.JobSpec.lines": MAX_LINES_BYTES,
+    "cluster.v1.JobSpec.script_text": 2 * MAX_SCRIPT,  # so that one that is too long hears so, and not that it is odd
     "cluster.v1.PushOutputRequest.data": 2 * MIB,
     "cluster.v1.OkEnds.packed": MIB,
 }

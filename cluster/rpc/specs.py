@@ -2,7 +2,6 @@
 nothing else of it, and they start often: what `convert` loads would cost them 30 ms.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from cluster.domain.job.numbering import ArraySegment
@@ -17,9 +16,10 @@ _WITH_PRESENCE = frozenset(field.name for field in job_pb2.JobSpec.DESCRIPTOR.fi
 
 
 def spec_to_proto(spec: JobSpec, *, with_lines: bool = True, with_env: bool = True) -> job_pb2.JobSpec:
-    """Lines and environment can be megabytes, and lists do not need them: False leaves them out."""
-    if not with_env and spec.env:
-        spec = replace(spec, env=())
+    """Lines, environment and scripts can be megabytes, and lists do not need them: False leaves them out, `with_env`
+    the last two."""
+    if not with_env:
+        spec = spec.for_lists()
     values: dict[str, Any] = {option.field: getattr(spec, option.field) for option in _PLAIN}
     if not with_lines:
         del values["lines"]

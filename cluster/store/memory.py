@@ -136,7 +136,7 @@ class MemoryStore:
 
     def records(self, jobs: Sequence[int], *, whole: bool = False) -> list[JobRecord]:
         found = [self._disk.jobs[number] for number in sorted(jobs) if number in self._disk.jobs]
-        return found if whole else [replace(r, spec=replace(r.spec.without_lines(), env=())) for r in found]
+        return found if whole else [replace(r, spec=r.spec.without_lines().for_lists()) for r in found]
 
     def progress_of(self, jobs: Sequence[int]) -> list[JobProgress]:
         return [self._whole(number) for number in sorted(jobs) if number in self._disk.progress]

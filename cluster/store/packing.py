@@ -17,10 +17,9 @@ from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import PACKED, Flat, Held, OkEnds, TaskEnd
+from cluster.domain.job.script import HEAD
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
 from cluster.domain.session.offer import NOTHING, Offer
-
-Env = tuple[tuple[str, str], ...]
 
 _HELD = struct.Struct("<HII")  # bytes of the worker's id, attempt, bounds that follow
 _NUMBERED = struct.Struct("<II")  # number, bounds that follow
@@ -85,14 +84,17 @@ def unpack_pause(text: str) -> Pause | None:
     return Pause(*json.loads(text)) if text else None
 
 
-# These can be megabytes, and lists need neither: they are kept apart.
-_LARGE = ("env", "lines")
+# These can be megabytes, and lists need none: they are kept apart.
+_LARGE = ("env", "lines", "script_text")
 _SPEC_FIELDS = [field.name for field in fields(JobSpec) if field.init and field.name not in _LARGE]
 
 
 def pack_spec(spec: JobSpec) -> str:
-    """JSON of every field by its name, but the environment and the lines."""
-    return json.dumps({name: getattr(spec, name) for name in _SPEC_FIELDS})
+    """JSON of every field by its name, but the environment and the lines; of a script the beginning."""
+    values = {name: getattr(spec, name) for name in _SPEC_FIELDS}
+    if spec.script_text:
+        values["script_text"] = _text(spec.script_text[:HEAD])
+    return json.dumps(values)
 
 
 def pack_offer(offer: Offer) -> str:
@@ -109,23 +111,34 @@ def unpack_offer(text: str) -> Offer:
     return Offer(tuple(sums.items()), tuple(gpus), tuple(labels.items()), limits_memory)
 
 
-def pack_env(env: Env) -> str:
-    return json.dumps(env) if env else ""
+def pack_apart(spec: JobSpec) -> str:
+    """What is kept apart of it, but the lines: JSON of the environment, or where there is a script of both by name."""
+    if spec.script_text:
+        return json.dumps({"env": spec.env, "script_text": _text(spec.script_text)})
+    return json.dumps(spec.env) if spec.env else ""
 
 
-def unpack_env(text: str) -> Env:
-    return tuple((name, value) for name, value in json.loads(text)) if text else ()
+def _apart(text: str) -> dict[str, Any]:
+    found = json.loads(text or "[]")
+    values = found if isinstance(found, dict) else {"env": found}
+    return values | {"env": tuple((name, value) for name, value in values["env"])}
 
 
-def unpack_spec(text: str | bytes, env: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
+def _text(script: bytes) -> str:
+    """A character for each byte."""
+    return script.decode("latin-1")
+
+
+def unpack_spec(text: str | bytes, apart: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
     """A field that the text does not have, because it is older, gets the field's default. `line_count` stands for the
     lines where these are left out, as in JobSpec.without_lines."""
-    values: dict[str, Any] = json.loads(text)
+    values: dict[str, Any] = json.loads(text) | _apart(apart)
+    values["script_text"] = values.get("script_text", "").encode("latin-1")
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     values["array"] = tuple(ArraySegment(*segment) for segment in values["array"])
     if line_count and not lines:
         values["array"] = numbers_of_lines(line_count)
-    return JobSpec(**values, env=unpack_env(env), lines=lines)
+    return JobSpec(**values, lines=lines)
 
 
 def large_among(ends: OkEnds, start: int, stop: int) -> Iterator[TaskEnd]:

@@ -108,7 +108,7 @@ class LauncherLink:
 
     def _define(self, runner: Runner, number: int, job: int, template: Template, held: HeldAttempts) -> None:
         """Uses the launcher's template ids over and over: it would keep each for as long as we are connected."""
-        if template.fresh_cwd:
+        if template.fresh_cwd or template.script:
             self.fresh.add(job)
         before = self._defined.get(number)
         if before is None:

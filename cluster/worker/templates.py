@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.job.request import amounts_of
+from cluster.domain.job.script import interpreter_of
 from cluster.domain.job.spec import JobSpec, for_launcher
 from cluster.domain.launcher.allocation import GPU_VARIABLE
 from cluster.domain.launcher.messages import Template
@@ -118,11 +119,16 @@ class Templates:
             uid=self.user.uid,
             gid=self.user.gid,
             refusal=refusal,
+            given=str(work),
+            script=os.fsdecode(spec.script_text),
+            script_at=len(argv) - len(spec.script_args) - 1 if spec.script_text else 0,
             **for_launcher(spec),
         )
 
     def _command(self, spec: JobSpec) -> tuple[tuple[str, ...], str]:
-        """argv, and why it cannot be run ("" when it can)."""
+        """argv, and why it cannot be run ("" when it can). A script that came along has a word for its path."""
+        if spec.script_text:
+            return (*(spec.argv or interpreter_of(spec.script_text)), "", *spec.script_args), ""
         if not spec.script:
             return spec.argv, ""
         script, refusal = self._found.get(spec.script) or ("", f"script {spec.script!r} was not looked for: try again")

@@ -25,7 +25,7 @@ from cluster.domain.job.spec import OPTIONS, JobSpec, for_launcher, refuse_what_
 from cluster.domain.launcher.messages import Template
 from cluster.domain.session.spec_memory import weigh
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
-from cluster.store.packing import pack_env, pack_spec, unpack_spec
+from cluster.store.packing import pack_apart, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
 from tests.contract.program_copy import ProgramCopy
 
@@ -41,6 +41,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.LINES: b"a\nb",
     kinds.RESOURCES: ("fpga=1", "licence=4"),
     kinds.MOST: 5,
+    kinds.SCRIPT: b"#!/bin/sh\necho \xe9\n",
     kinds.SIZE: 1 << 20,
     kinds.SWITCH: True,
     time_kinds.DEADLINE: "2h",
@@ -104,17 +105,19 @@ def test_every_field_of_the_message_is_an_option() -> None:
 def test_each_goes_over_the_wire_and_to_disk(option: Option) -> None:
     spec = spec_with(option)
     assert spec_from_proto(job_pb2.JobSpec.FromString(spec_to_proto(spec).SerializeToString())) == spec
-    assert unpack_spec(pack_spec(spec), pack_env(spec.env), spec.lines) == spec
+    assert unpack_spec(pack_spec(spec), pack_apart(spec), spec.lines) == spec
 
 
 @pytest.mark.parametrize("option", FLAGGED, ids=name_of)
 def test_each_is_typed(option: Option, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_with(option)
-    typed = {kinds.VARIABLES: "A=1", kinds.LINES: str(tmp_path / "lines"), kinds.SWITCH: "1"}
-    (tmp_path / "lines").write_bytes(b"a\nb\n")
+    typed = {kinds.VARIABLES: "A=1", kinds.SWITCH: "1"}
+    if option.kind.reads_file:
+        typed[option.kind] = str(tmp_path / "file")
+        (tmp_path / "file").write_bytes(value_of(option) + (b"\n" if option.kind is kinds.LINES else b""))
     text = typed.get(option.kind) or option.kind.typed(value_of(option))
-    if option.field == "script":
-        spec = JobSpec(argv=(), script="x", script_args=("true",))
+    if option.field in ("script", "script_text"):
+        spec = replace(spec, argv=(), script_args=("true",))
     assert made_by([option.flag] if option.kind is kinds.SWITCH else [option.flag, text]) == spec
     monkeypatch.setenv(f"CLUSTER_RUN_{option.name.upper()}", text)
     assert made_by([]) == spec
@@ -157,7 +160,7 @@ def test_each_is_told(option: Option) -> None:
 
 
 def test_lists_leave_out_what_may_be_megabytes() -> None:
-    assert [option.name for option in OPTIONS if not option.kind.is_listed] == ["env", "each_line"]
+    assert [option.name for option in OPTIONS if not option.kind.is_listed] == ["env", "script_file", "each_line"]
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=name_of)
@@ -205,7 +208,7 @@ from cluster.domain.job.spec import for_launcher, refuse_what_needs_a_scheduler,
 from cluster.domain.launcher.messages import Template
 from cluster.launcher.wire import decode_template, encode_template
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
-from cluster.store.packing import pack_env, pack_spec, unpack_spec
+from cluster.store.packing import pack_apart, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
 from cluster.cli import submit
 

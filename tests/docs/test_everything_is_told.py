@@ -8,7 +8,18 @@ import pytest
 from cluster.cli.main import cli
 from tools.environments import REPOSITORY
 
-SUBJECTS = ("jobs", "placement", "workflows", "order", "times", "files", "operations", "security", "reliability")
+SUBJECTS = (
+    "jobs",
+    "inputs",
+    "placement",
+    "workflows",
+    "order",
+    "times",
+    "files",
+    "operations",
+    "security",
+    "reliability",
+)
 PAGES = ("README.md", *(f"docs/{subject}.md" for subject in SUBJECTS))
 
 

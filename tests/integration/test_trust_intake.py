@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cluster.domain.base.errors import InvalidInput, NotPermitted, Unreachable
-from cluster.domain.job.spec import MAX_LINES_BYTES
+from cluster.domain.job.task_options import MAX_LINES_BYTES
 from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.request_permits import Permits
 from cluster.rpc import request_intake

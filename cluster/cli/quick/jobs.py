@@ -56,8 +56,8 @@ def submit(words: Sequence[str], head_start: HeadStart) -> None:
 
 def submission(job_id: str, fields: Values, command: Sequence[str], nearby: Nearby) -> Any:
     """The request to hand in one task. What the fields do not say is the scheduler's to fill in."""
-    if not (command and command[0]):
-        raise Elsewhere("no command")
+    if not (command and command[0]) or command[0] == "-":
+        raise Elsewhere("no command, or a script on stdin")
     if nearby.is_embedded:
         cwd = fields.setdefault("cwd", os.getcwd())
         if not os.path.isdir(cwd):

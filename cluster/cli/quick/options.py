@@ -55,12 +55,13 @@ def of_job(words: Sequence[str], options: Own) -> tuple[Values, Values, list[str
 
 def _give(fields: Values, flag: str, rest: Any) -> None:
     """The field of the option with that flag, its value from the rest of the words. Elsewhere, or InvalidInput."""
-    from cluster.domain.job.kinds import ARRAY, LINES, SWITCH, VARIABLES
+    from cluster.domain.job.kinds import ARRAY, SWITCH, VARIABLES
     from cluster.domain.job.spec import OPTIONS
     from cluster.domain.job.time_kinds import DEADLINE, TIME
 
     option = next((each for each in OPTIONS if each.flag == flag), None)
-    if option is None or option.kind in (ARRAY, LINES, TIME, DEADLINE) or option.field == "script":
+    by_itself = option and option.kind not in (ARRAY, TIME, DEADLINE) and not option.kind.reads_file
+    if option is None or not by_itself or option.field == "script":
         raise Elsewhere(flag)
     if option.kind is SWITCH:
         fields[option.field] = True

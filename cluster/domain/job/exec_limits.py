@@ -17,8 +17,11 @@ MAX_WORDS = 32_768  # of a command
 MAX_VARIABLES = 4096
 MAX_PATH = 4095  # bytes of a path
 
+MAX_LINE = 4 * 1024 * 1024  # bytes of one line; of those that are not in the command
+
 _EACH = 9  # bytes for the NUL and the pointer of a string
 _LINE_VARIABLE = len("CLUSTER_LINE=")
+_MAX_IN_VARIABLE = MAX_STRING - _LINE_VARIABLE  # bytes of a line
 _USE_A_FILE = "put it into a file"
 
 
@@ -80,9 +83,14 @@ def _checked(what: str, size: int) -> int:
     return size + _EACH
 
 
+def is_too_long(line: str) -> bool:
+    """For CLUSTER_LINE: its task is given it as a file."""
+    return len(line) > _MAX_IN_VARIABLE or (not line.isascii() and size_of(line) > _MAX_IN_VARIABLE)
+
+
 def _check_lines(lines: bytes, words: Iterable[str], total: int) -> None:
-    """Each must fit into CLUSTER_LINE, and into the words of the command that it is put into."""
-    most, why = MAX_STRING - _LINE_VARIABLE, "Linux starts nothing with more in CLUSTER_LINE than {}"
+    """Each must fit into the words of the command that it is put into, and with CLUSTER_LINE into the whole."""
+    most, why, do = MAX_LINE, "the most are {}", _USE_A_FILE
     places = 1  # that a line takes: CLUSTER_LINE, and each {}
     for place, word in enumerate(words, start=1):
         if holes := word.count("{}"):
@@ -90,9 +98,10 @@ def _check_lines(lines: bytes, words: Iterable[str], total: int) -> None:
             room = (MAX_STRING - size_of(word) + 2 * holes) // holes
             if room < most:
                 most, why = room, f"for word {place} of the command, that it is put into, the most are {{}}"
+                do = "leave out {}, and read it from the file that CLUSTER_LINE_FILE names"
     room = (MAX_STRINGS - total - _LINE_VARIABLE - _EACH) // places
-    if room < most:
-        most, why = room, f"the command takes it {places} times, so that the most are {{}}"
+    if room < min(most, _MAX_IN_VARIABLE):
+        most, why, do = room, f"the command takes it {places} times, so that the most are {{}}", _USE_A_FILE
     if longer := first_longer(lines, max(0, most)):
         line, size = longer
-        raise InvalidInput(f"line {line} of --each-line has {size} bytes: {why.format(max(0, most))}; {_USE_A_FILE}")
+        raise InvalidInput(f"line {line} of --each-line has {size} bytes: {why.format(max(0, most))}; {do}")

@@ -27,6 +27,7 @@ class OptionKind:
     is_listed = True  # JSON has it of each job of a list; what may be megabytes, only of one job
     is_told = True  # who looks at a job is told it
     adds_up = False  # what several flags say is one tuple
+    reads_file = False  # the flag names a file, whose content is the value
 
     def parse(self, text: str) -> Any:
         """The value of what was typed. InvalidInput."""
@@ -202,6 +203,7 @@ class _Lines(_Several):
 
     metavar = "FILE"
     is_listed = is_told = False
+    reads_file = True
 
     def texts(self, value: Any) -> Sequence[str]:
         return ()
@@ -217,6 +219,31 @@ class _Lines(_Several):
         if isinstance(value, bytes):
             return value
         return b"\n".join(word.encode(errors="surrogateescape") for word in WORDS.checked(value))
+
+
+class _Script(_Several):
+    """What a script says, as bytes; a program may give text."""
+
+    metavar = "FILE"
+    is_listed = False
+    reads_file = True
+
+    def shown(self, value: Any) -> str:
+        lines = value.count(b"\n") + (not value.endswith(b"\n"))
+        return f"{lines} line{'' if lines == 1 else 's'}, {format_size(len(value))}"
+
+    def told(self, value: Any) -> Any:
+        return value.decode(errors="surrogateescape") or None
+
+    def texts(self, value: Any) -> Sequence[str]:
+        return (value.decode("latin-1"),) if value else ()  # as many characters as bytes
+
+    def checked(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.encode(errors="surrogateescape")
+        if not isinstance(value, bytes):
+            raise InvalidInput("is no script: give its text")
+        return value
 
 
 class _Switch(OptionKind):
@@ -343,4 +370,4 @@ def _number(value: Any) -> int | float:
 
 TEXT, SWITCH, COUNT, MOST, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Most(), _Size(), _Cpus()
 DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
-WORDS, JOBS, CHOICE, RESOURCES = _Words(), _Jobs(), _Choice(), _Resources()
+WORDS, JOBS, CHOICE, RESOURCES, SCRIPT = _Words(), _Jobs(), _Choice(), _Resources(), _Script()

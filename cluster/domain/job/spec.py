@@ -10,19 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.quantities import format_size
 from cluster.domain.job.amounts import MAX_AMOUNT, MOST_GPUS, wrong_amounts
 from cluster.domain.job.exec_limits import check_startable
 from cluster.domain.job.kinds import (
-    ARRAY,
     CHOICE,
     COUNT,
     CPUS,
     DURATION,
     JOBS,
     LIMIT,
-    LINES,
     RESOURCES,
+    SCRIPT,
     SIZE,
     SWITCH,
     TEXT,
@@ -33,12 +31,12 @@ from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
 from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING
+from cluster.domain.job.script import HEAD, SCRIPT_FILE
+from cluster.domain.job.task_options import EACH_LINE, NUMBERS
+from cluster.domain.job.task_variables import OWN_VARIABLES
 from cluster.domain.job.time_options import AT, DEADLINE, DELAY, MAX_SECONDS, QUEUE_TIMEOUT
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
-MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed in as one message
-MAX_LINES = 2_000_000  # of one job
-MAX_SEGMENTS = 10_000  # of an array
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
 MAX_DEPENDENCIES = 1000  # jobs that one job waits for in one way
 MAX_EACH = 16  # jobs that it waits for task by task: each of their ends is looked at with the tasks of all of them
@@ -49,9 +47,6 @@ MIN_LOST_AFTER = 1.0
 DEFAULT_MAX_OUTPUT = 64 << 20  # bytes kept of each stream
 LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT = 64 << 10, 64 << 30  # what a user may make of that
 
-
-# What every task finds in its environment, whatever it is given: who it is.
-OWN_VARIABLES = frozenset(f"CLUSTER_{name}" for name in ("JOB", "JOB_ID", "TASK", "LINE", "ATTEMPT", "LAUNCHER"))
 
 DEPENDENCY_WISHES = END_WITH_IT, RUN_ANYWAY = "end", "run"  # what becomes of what waited for something in vain
 
@@ -95,34 +90,6 @@ def _wrong_worker(worker: str) -> str:
     return "" if fits else f"it has {len(worker)} characters, and no worker's name has more than {MAX_WORKER}"
 
 
-def _wrong_array(array: tuple[ArraySegment, ...]) -> str:
-    if len(array) > MAX_SEGMENTS:
-        return f"it has {len(array)} segments, and the most are {MAX_SEGMENTS}; use fewer and longer"
-    reached = -1
-    for first, last, step in sorted(array):
-        if step < 1 or last < first or first < 0:
-            return f"{first}-{last}:{step} names no numbers: use FIRST-LAST[:STEP], ascending"
-        if first <= reached:
-            return f"task number {first} comes twice, or segments overlap: list each once"
-        reached = last
-    return ""
-
-
-def _wrong_lines(lines: bytes) -> str:
-    if len(lines) > MAX_LINES_BYTES:
-        most = format_size(MAX_LINES_BYTES)
-        return f"the lines of one job have {len(lines)} bytes: the most are {most}; make several jobs of them"
-    count = lines.count(b"\n") + 1
-    if count > MAX_LINES:
-        return f"{count} lines in one job: the most are {MAX_LINES}; make several jobs of them"
-    if b"\0" in lines:
-        line = lines.count(b"\n", 0, lines.index(b"\0")) + 1
-        return f"a NUL byte in line {line}: no process can be given one"
-    if lines and not lines.strip(b"\n"):
-        return f"all {count} lines are empty, so there is nothing to run"
-    return ""
-
-
 def _wrong_dependencies(jobs: tuple[str, ...]) -> str:
     if len(jobs) > MAX_DEPENDENCIES:
         return f"it names {len(jobs)} jobs, and the most are {MAX_DEPENDENCIES}: wait for one job that waits for some"
@@ -142,7 +109,6 @@ def _wrong_wish(wish: str) -> str:
 _ALL = Scope.SCHEDULER | Scope.WORKER
 _OTHERS = "needs a scheduler: a worker's own job waits for no other"
 _DEPENDENCY: dict[str, Any] = {"scope": Scope.SCHEDULER, "alone": _OTHERS}
-_SPREAD = "needs a scheduler to spread it: a worker's own job has one task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,27 +137,13 @@ class JobSpec:
     script: str = option(
         TEXT, "Run PATH of the worker's scripts folder.", default="", metavar="PATH", check=_wrong_script
     )
+    # What a script says that travels with the job; its file has the place of `script`.
+    script_text: bytes = SCRIPT_FILE
     script_args: tuple[str, ...] = option(WORDS, default=())
 
     # Tasks: how often, each with what
-    array: tuple[ArraySegment, ...] = option(
-        ARRAY,
-        "Run once for each number, as in 1-1000:2 or 1,5,10-20 (CLUSTER_TASK).",
-        default=(),
-        check=_wrong_array,
-        scope=Scope.SCHEDULER,
-        alone=_SPREAD,
-    )
-    # Separated by \n, without a trailing one; empty: none.
-    lines: bytes = option(
-        LINES,
-        "Run once for each line of FILE (-: stdin), for {} in the command (CLUSTER_LINE).",
-        default=b"",
-        name="each_line",
-        check=_wrong_lines,
-        scope=Scope.SCHEDULER,
-        alone=_SPREAD,
-    )
+    array: tuple[ArraySegment, ...] = NUMBERS
+    lines: bytes = EACH_LINE  # separated by \n, without a trailing one; empty: none
 
     # Request: what each task needs
     millicpus: int = option(
@@ -341,6 +293,12 @@ class JobSpec:
         """The spec as workers get it, with each task's line beside the task: an array of as many numbers."""
         return replace(self, lines=b"", array=numbers_of_lines(self.task_count)) if self.lines else self
 
+    def for_lists(self) -> "JobSpec":
+        """The spec as lists have it: no environment, and of its script the beginning."""
+        if not self.env and len(self.script_text) <= HEAD:
+            return self
+        return replace(self, env=(), script_text=self.script_text[:HEAD])
+
     def index_of(self, number: int) -> int | None:
         """The index of a task number; None if the job has no such task."""
         return self.numbering.index_of(number)
@@ -357,7 +315,7 @@ OPTIONS = options_of(JobSpec)
 def texts_of(spec: JobSpec) -> Iterator[str]:
     """Every text of it: each costs memory wherever it goes."""
     for each in OPTIONS:
-        yield from each.kind.texts(getattr(spec, each.field))
+        yield from each.texts_in(spec)
 
 
 def refuse_what_needs_a_scheduler(spec: JobSpec) -> None:
@@ -375,9 +333,11 @@ def for_launcher(spec: JobSpec) -> dict[str, Any]:
 
 def validate(spec: JobSpec) -> None:
     """Raises InvalidInput, with the value and what to do, for a spec that could never run."""
-    if not spec.script and not (spec.argv and spec.argv[0]):
+    if not (spec.script or spec.script_text) and not (spec.argv and spec.argv[0]):
         raise InvalidInput("the command is empty: give one after --, as in: cluster run -- echo hello")
-    if any("\0" in text for text in texts_of(spec)):
+    if spec.script and spec.script_text:
+        raise InvalidInput(f"--script {spec.script!r} and --script-file exclude each other: each is what runs")
+    if any("\0" in text for each in OPTIONS if each.kind is not SCRIPT for text in each.texts_in(spec)):
         raise InvalidInput("a NUL byte in the command, environment or a path: no process can be given one")
     for each in OPTIONS:
         each.validate(getattr(spec, each.field))

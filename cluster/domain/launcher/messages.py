@@ -21,6 +21,9 @@ class Template:
         replaced by it.
     outputs: directory of `<index>.<attempt>.out` and `.err`; it exists.
     cwd: working directory; with `fresh_cwd` the attempt gets its own new one, `cwd/<index>.<attempt>`.
+    given: directory in which an attempt that is given files gets its own for them, `given/<index>.<attempt>`: with
+        `fresh_cwd` the same as `cwd`.
+    script, script_at: what a script says that each attempt is given as a file, and which word of argv becomes its path.
     cpus: millicpus held while it runs.
     amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
     timeout: seconds it may run, None: no limit.
@@ -45,6 +48,9 @@ class Template:
     gid: int | None = None
     refusal: str = ""
     merge_output: bool = False
+    given: str = ""
+    script: str = ""
+    script_at: int = 0
 
 
 class Item(NamedTuple):

@@ -28,7 +28,7 @@ def size_of_spec(spec: JobSpec, detail: Detail = Detail.WHOLE) -> int:
     """The size of a spec without its lines, in bytes."""
     texts = (*spec.argv, spec.name, spec.script, *spec.script_args, spec.cwd, spec.worker, *spec.resources)
     size = _NUMBERS + size_of_texts(texts) + _SEGMENT * len(spec.array)
-    return size + sum(map(size_of_texts, spec.env)) if detail is Detail.WHOLE else size
+    return size + sum(map(size_of_texts, spec.env)) + len(spec.script_text) if detail is Detail.WHOLE else size
 
 
 def size_of_task(view: TaskView) -> int:

@@ -35,7 +35,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _env_of(spec: str) -> str:
-    """As packing.pack_env."""
+    """As packing.pack_apart."""
     env = json.loads(spec).get("env")
     return json.dumps(env) if env else ""
 

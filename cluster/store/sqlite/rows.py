@@ -25,7 +25,7 @@ from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.packing import (
-    pack_env,
+    pack_apart,
     pack_held,
     pack_numbered,
     pack_offer,
@@ -48,8 +48,8 @@ def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
     spec, lines = record.spec, record.spec.task_count if record.spec.lines else 0
     row = (record.number, record.id, record.owner, pack_spec(spec), record.submitted_at, spec.name, lines)
     yield sql.PUT_JOB, row
-    if spec.env:
-        yield sql.PUT_ENV, (record.number, pack_env(spec.env))
+    if apart := pack_apart(spec):
+        yield sql.PUT_ENV, (record.number, apart)
     if lines:
         yield sql.PUT_LINES, (record.number, spec.lines)
     yield sql.RAISE_NEXT_JOB_NUMBER, (record.number,)

@@ -15,7 +15,7 @@ from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.rpc.specs import spec_from_proto
-from cluster.store.packing import pack_env, pack_spec, unpack_spec
+from cluster.store.packing import pack_apart, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
 
 VERSION = 2
@@ -181,7 +181,7 @@ def _row(job: OwnJob) -> list[object]:
 
 def _packed(spec: JobSpec) -> tuple[bytes, str]:
     """The columns `spec` and `env`. (It has no lines: those need a scheduler.)"""
-    return pack_spec(spec).encode(), pack_env(spec.env)
+    return pack_spec(spec).encode(), pack_apart(spec)
 
 
 def _job(row: Sequence[object]) -> OwnJob:

@@ -1,0 +1,91 @@
+"""Files that attempts are given: scripts that came with their job, and lines that are too long for an argument."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cluster.domain.job.exec_limits import MAX_STRING
+from cluster.domain.launcher.messages import Item
+from tests.integration.launchers import Lab, one, run
+
+pytestmark = pytest.mark.slow
+
+AS_NOBODY = [{}, {"uid": 65534, "gid": 65534}]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)  # others go through it
+    return Lab(tmp_path)
+
+
+@pytest.mark.parametrize("user", AS_NOBODY)
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_script_is_a_file_of_the_attempts_own(lab: Lab, user: dict[str, int], fresh: bool) -> None:
+    if user and os.getuid() != 0:
+        pytest.skip("only root can run a command as somebody else")
+    script = 'stat -c "%a %u" "$0" "${0%/*}"\necho "$0" "$@"\npwd\nls -A "${0%/*}"\n'
+    where = {"fresh_cwd": True} if fresh else {"cwd": "/"}
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            given = str(lab.root / "given")
+            template = lab.template("sh", "", "a b", **where, **user, given=given, script=script, script_at=1)
+            for key in ("1.0#1", "1.1#1"):
+                assert (await agent.end_of(one(agent, template, key))).reason == "ok"
+            stem = f"{lab.root if fresh else given}/1.1"
+            owner = user.get("uid", os.getuid())
+            assert lab.output("1.1").splitlines() == [
+                *(f"700 {owner}",) * 2,
+                f"{stem}/.script a b",
+                stem if fresh else "/",
+                ".script",
+            ]
+            assert list(lab.root.glob("**/.script")) == []
+            assert list(lab.root.glob("**/1.1")) == [], "an empty directory goes with its files"
+
+    run(main())
+
+
+def test_a_script_may_remove_itself_and_leave_others(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent() as agent:
+            script = 'rm "$0"; echo mine > kept; mkdir "$0"\n'
+            template = lab.template("sh", "", fresh_cwd=True, given=str(lab.root), script=script, script_at=1)
+            assert (await agent.end_of(one(agent, template))).reason == "ok"
+            assert (lab.root / "0.1" / "kept").read_text() == "mine\n"
+
+    run(main())
+
+
+def test_a_line_that_is_too_long_for_a_variable_is_a_file(lab: Lab) -> None:
+    script = 'echo "${CLUSTER_LINE-none} $1"; test -z "$CLUSTER_LINE_FILE" || wc -c < "$CLUSTER_LINE_FILE"'
+    longest = MAX_STRING - len("CLUSTER_LINE=")
+
+    async def main() -> None:
+        async with lab.agent(1000) as agent:
+            template = lab.template("sh", "-c", script, "sh", "<>", given=str(lab.root / "given"))
+            items = [Item("1.0#1", 1, "a"), Item("1.1#1", 2, "ä" * 65_530), Item("1.2#1", 3, "x" * longest)]
+            agent.client.start(agent.client.define(template), items)
+            await agent.until(lambda: len(agent.ends()) == 3)
+            assert lab.output("0.1") == "a <>\n"
+            assert lab.output("1.1") == "none <>\n131060\n"
+            assert lab.output("2.1") == f"{'x' * longest} <>\n"
+            assert list((lab.root / "given").iterdir()) == []
+
+    run(main())
+
+
+def test_what_cannot_be_written_says_so(lab: Lab) -> None:
+    (lab.root / "given").write_text("no directory")
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            template = lab.template("sh", "", given=str(lab.root / "given"), script="true\n", script_at=1)
+            end = await agent.end_of(one(agent, template))
+            assert end.reason == "launch_failed"
+            assert end.text == f"cannot make the working directory '{lab.root}/given/0.1': Not a directory"
+
+    run(main())
