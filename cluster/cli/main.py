@@ -148,7 +148,7 @@ def run(arguments: list[str], head_start: HeadStart | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.UsageError as error:
-        return _tell(arguments, _usage(error), error.exit_code)
+        return _tell(arguments, _usage(error), error.exit_code, getattr(error, "below", ()))
     except click.ClickException as error:
         return _tell(arguments, error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -199,8 +199,9 @@ def _usage(error: click.UsageError) -> str:
     return f"{message}; see `{where} --help`"
 
 
-def _tell(arguments: Sequence[str], message: str, code: int) -> int:
-    """One line on stderr; where --json was asked for, one JSON document on stdout instead.
+def _tell(arguments: Sequence[str], message: str, code: int, below: Sequence[str] = ()) -> int:
+    """One line on stderr, and what points at the place that it is about; where --json was asked for, one JSON document
+    on stdout instead.
 
     A program that asked for JSON reads stdout, and finds one document there whatever happens.
     """
@@ -211,7 +212,7 @@ def _tell(arguments: Sequence[str], message: str, code: int) -> int:
 
         print(json_text({"error": {"message": message, "exit_code": code}}, seen=True))
     else:
-        print(f"cluster: {printable(message)}", file=sys.stderr)
+        print(f"cluster: {printable(message)}", *below, sep="\n", file=sys.stderr)
     return code
 
 

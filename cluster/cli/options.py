@@ -8,8 +8,26 @@ import click
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_cpus, parse_duration, parse_size
+from cluster.domain.job.expressions import WrongExpression
 
 F = TypeVar("F", bound=Callable[..., Any])
+POINTED_BEFORE, POINTED_WIDTH = 50, 70  # characters of a text that are shown before a place in it, and in all
+
+
+class PointedParameter(click.BadParameter):
+    """A value that is wrong at one place, which two lines below the message point at."""
+
+    def __init__(self, error: WrongExpression, param: click.Parameter | None, ctx: click.Context | None) -> None:
+        super().__init__(str(error), ctx, param)
+        self.below = pointed(error)
+
+
+def pointed(error: WrongExpression) -> tuple[str, ...]:
+    """The text, or of a long one the part around the place; and a caret below that place."""
+    first = max(0, error.column - POINTED_BEFORE)
+    shown = error.text[first : first + POINTED_WIDTH]
+    text = "".join(char if char.isprintable() else " " for char in shown)
+    return f"  {text}", f"  {' ' * (error.column - 1 - first)}^"
 
 
 class Parsed(click.ParamType[Any]):
@@ -25,6 +43,8 @@ class Parsed(click.ParamType[Any]):
             return value
         try:
             return self._parse(str(value))
+        except WrongExpression as error:
+            raise PointedParameter(error, param, ctx) from None
         except InvalidInput as error:
             self.fail(str(error), param, ctx)
 

@@ -14,6 +14,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from cluster.cli import submit
+from cluster.cli.main import run
 from cluster.cli.render import job_json, options_shown
 from cluster.client.aio import spec_of
 from cluster.client.messages import job_of
@@ -39,6 +40,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.JOBS: ("5", "sweep"),
     kinds.LIMIT: 90.0,
     kinds.LINES: b"a\nb",
+    kinds.EXPRESSION: "mem >= 64G",
     kinds.RESOURCES: ("fpga=1", "licence=4"),
     kinds.MOST: 5,
     kinds.SCRIPT: b"#!/bin/sh\necho \xe9\n",
@@ -211,6 +213,7 @@ from cluster.rpc.specs import spec_from_proto, spec_to_proto
 from cluster.store.packing import pack_apart, pack_spec, unpack_spec
 from cluster.v1 import job_pb2
 from cluster.cli import submit
+from cluster.cli.main import run
 
 def wrong(call, spec):
     try:
@@ -260,3 +263,13 @@ def add_lines(file: FileDescriptorProto) -> None:
     for name, kind in LINES_OF_PROTO.items():
         number = max(field.number for field in message.field) + 1
         message.field.add(name=name, number=number, type=kind, label=1)
+
+
+def test_an_error_of_an_expression_is_pointed_at(capsys: pytest.CaptureFixture[str]) -> None:
+    for before in (4, 80):
+        text = " " * before + 'zone = "a"'
+        assert run(["job", "submit", "--need", text, "--", "true"]) == 2
+        first, shown, caret = capsys.readouterr().err.splitlines()
+        assert f"'--need': column {before + 6}: use == to compare" in first
+        assert shown[caret.index("^")] == "="
+        assert len(shown) < 80

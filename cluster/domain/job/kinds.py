@@ -15,6 +15,7 @@ from cluster.domain.base.quantities import (
 )
 from cluster.domain.job.amounts import parse_amounts
 from cluster.domain.job.arrays import format_array, parse_array
+from cluster.domain.job.expressions import parse as parse_expression
 
 NO_LIMIT = 2**31 - 1  # where a bound is to be none: more than there can be of anything
 QUOTED = 40  # characters of a wrong text that an error shows
@@ -156,6 +157,16 @@ class _Resources(_Words):
         if isinstance(value, Mapping):
             value = tuple(f"{name}={count}" for name, count in value.items())
         return super().checked((value,) if isinstance(value, str) else value)
+
+
+class _Expression(OptionKind):
+    """What people want of a worker (`cluster.domain.job.expressions`)."""
+
+    metavar = "EXPR"
+
+    def parse(self, text: str) -> Any:
+        parse_expression(text)
+        return text
 
 
 class _Variables(_Several):
@@ -370,4 +381,5 @@ def _number(value: Any) -> int | float:
 
 TEXT, SWITCH, COUNT, MOST, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Most(), _Size(), _Cpus()
 DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
-WORDS, JOBS, CHOICE, RESOURCES, SCRIPT = _Words(), _Jobs(), _Choice(), _Resources(), _Script()
+WORDS, JOBS, CHOICE, SCRIPT = _Words(), _Jobs(), _Choice(), _Script()
+RESOURCES, EXPRESSION = _Resources(), _Expression()

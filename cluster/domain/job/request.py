@@ -12,9 +12,15 @@ if TYPE_CHECKING:
 
 
 class Beside(NamedTuple):
-    """What a task asks for beside cpus and one worker by name."""
+    """What a task asks for beside cpus and one worker by name. `need`, `prefer`: expressions that must be true, or
+    rather should be, of its worker; empty: none."""
 
     amounts: Amounts = ()  # of each other resource
+    need: str = ""
+    prefer: str = ""
+    spread: bool = False  # on workers that have fewest tasks of its job
+    pack: bool = False  # on workers that have least room
+    exclusive: bool = False  # on a worker that has nothing else meanwhile
 
 
 class Request(NamedTuple):
@@ -23,6 +29,12 @@ class Request(NamedTuple):
     millicpus: int
     worker: str = ""
     beside: Beside | None = None
+
+    @property
+    def may_wait_there(self) -> bool:
+        """Whether a worker may get tasks in advance. Not of what is more than cpus, since nothing of that is promised
+        twice; nor where it matters which worker each gets."""
+        return self.beside is None or self.beside == Beside(need=self.beside.need)
 
 
 def amounts_of(spec: "JobSpec") -> Amounts:
@@ -39,5 +51,5 @@ def amounts_of(spec: "JobSpec") -> Amounts:
 
 def request_of(spec: "JobSpec") -> Request:
     """What tasks of that spec ask for. The spec has passed `validate`."""
-    beside = Beside(amounts_of(spec))
+    beside = Beside(amounts_of(spec), spec.need, spec.prefer, spec.spread, spec.pack, spec.exclusive)
     return Request(spec.millicpus, spec.worker, beside if any(beside) else None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.amounts import MAX_AMOUNT, MOST_GPUS, wrong_amounts
+from cluster.domain.job import needs
 from cluster.domain.job.exec_limits import check_startable
 from cluster.domain.job.kinds import (
     CHOICE,
@@ -19,7 +19,6 @@ from cluster.domain.job.kinds import (
     DURATION,
     JOBS,
     LIMIT,
-    RESOURCES,
     SCRIPT,
     SIZE,
     SWITCH,
@@ -160,27 +159,14 @@ class JobSpec:
         TEXT, "Run on this worker only.", default="", metavar="ID|NAME", check=_wrong_worker, scope=_ALL
     )
 
-    # Bytes; 0: it may take what there is, and no room is kept for it.
-    memory: int = option(
-        SIZE,
-        "Memory for each task, as in 512M or 2G: room is kept for it, and where the worker can, it gets no more.",
-        default=0,
-        name="mem",
-        bounds=(0, MAX_AMOUNT),
-        scope=_ALL,
-    )
-    gpus: int = option(
-        COUNT, "GPUs for each task, its own alone (CUDA_VISIBLE_DEVICES).", default=0, bounds=(0, MOST_GPUS), scope=_ALL
-    )
-    # As NAME=N each.
-    resources: tuple[str, ...] = option(
-        RESOURCES,
-        "So much for each task of what workers were started with, as in licence=2.",
-        default=(),
-        name="resource",
-        check=wrong_amounts,
-        scope=_ALL,
-    )
+    memory: int = needs.MEMORY
+    gpus: int = needs.GPUS
+    resources: tuple[str, ...] = needs.RESOURCES_BESIDE
+    need: str = needs.NEED
+    prefer: str = needs.PREFER
+    spread: bool = needs.SPREAD
+    pack: bool = needs.PACK
+    exclusive: bool = needs.EXCLUSIVE
 
     # Order: when it may start; of other jobs that come first the scheduler keeps the numbers
     hold: bool = HOLD
@@ -343,6 +329,8 @@ def validate(spec: JobSpec) -> None:
         each.validate(getattr(spec, each.field))
     if spec.array and spec.lines:
         raise InvalidInput("--array and --each-line exclude each other: each decides what the tasks are")
+    if spec.spread and spec.pack:
+        raise InvalidInput("--spread and --pack exclude each other: on as many workers as there are, or on as few?")
     if spec.task_count > MAX_TASKS:
         raise InvalidInput(f"{spec.task_count} tasks in one job: the limit is {MAX_TASKS}")
     check_startable(spec)

@@ -66,7 +66,7 @@ def _nothing_waits_for_ever(core: SchedulerCore, job: Job) -> None:
 def _takers_are_in_order(core: SchedulerCore) -> None:
     taking = (worker for worker in core.workers.values() if can_take(worker))
     rest = sorted((-worker.free, worker.session, worker.id) for worker in taking)
-    order = [(free, session, worker.id) for free, session, worker in core.takers.in_order]
+    order = [(free, session, worker.id) for free, session, worker in core.takers.entries]
     assert order == rest, f"workers that take work are {rest}, in order {order}"
 
 
@@ -111,6 +111,9 @@ def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable
             for name, amount in job.request.beside.amounts if job.request.beside else ():
                 taken[name] += count * amount
     assert worker.allocated == allocated, f"worker {worker.id}: {worker.allocated} allocated, holds {allocated}"
+    assert not worker.exclusive or worker.held == 1, (
+        f"worker {worker.id}: holds {worker.held}, of which one is exclusive"
+    )
     assert worker.taken == dict(taken), f"worker {worker.id}: {worker.taken} taken, holds {taken}"
     assert worker.jobs == holds, f"worker {worker.id}: jobs {worker.jobs}, holds {holds}"
 

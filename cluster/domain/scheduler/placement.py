@@ -1,7 +1,8 @@
 """Which tasks go to which workers now, and which come back from where they wait for nothing.
 
 Jobs are served in the order of their numbers; a job that does not fit now lets later ones pass (backfill). The tasks
-of one job are spread evenly over the workers with free cpus. Beyond its free cpus a worker is given work in advance,
+of one job are spread evenly over the workers with free cpus, unless it wants it otherwise
+(`cluster.domain.scheduler.evaluator`). Beyond its free cpus a worker is given work in advance,
 AHEAD seconds of it by the measured run time of the job's tasks, so that a short task's end is followed by the next
 one's start with no message between. (The same idea as prefetching in HyperQueue and work stealing in dask.)
 
@@ -9,17 +10,19 @@ Between turns nothing waits that would fit. So only two things are looked at: wo
 for all request classes that they may run; and classes that had no ready task before, for all workers.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
+from cluster.domain.scheduler.evaluator import can_ever_run, preferred_first, rank, tasks_that_fit
 from cluster.domain.scheduler.ready_queue import ReadyQueue
-from cluster.domain.scheduler.takers import MOST_HELD, Takers, can_take
+from cluster.domain.scheduler.takers import MOST_HELD, Takers, can_take, takes_more
 from cluster.domain.scheduler.worker_record import Worker
 
 # Seconds of work a worker gets in advance; of tasks shorter than SHORT more, because their ends are reported in larger
@@ -59,22 +62,37 @@ def place(queue: ReadyQueue, takers: Takers, called: Called) -> Iterator[Placeme
         elif request.worker:
             free = more = [w for w in called(request.worker) if can_take(w) and can_ever_run(request, w)]
         elif request.beside is not None:
-            free = more = [w for w in takers.with_room(request.millicpus) if can_ever_run(request, w)]
+            more = [w for w in takers.in_order if can_ever_run(request, w)]
+            free = [w for w in more if w.free >= request.millicpus]
         else:
             # Each of them takes one task at least, so more than there are tasks are not needed.
             free, more = takers.with_room(request.millicpus, job.startable), None
         had_open = takers.has_open
-        yield from _spread(job, free, _free if request.beside is None else partial(_room_for_all, request))
-        # Work in advance is for the first job in line, and for others only where there was room beside that. Of what
-        # is more than cpus nothing is promised twice.
-        may_have_more = job.mean_run is not None and request.beside is None
+        yield from _give(job, free)
+        # Work in advance is for the first job in line, and for others only where there was room beside that.
+        may_have_more = job.mean_run is not None and request.may_wait_there
         if job.startable and may_have_more and (had_open or queue.is_first(job)):
             more = takers.roomiest(job.startable) if more is None else more
-            yield from _spread(job, more, partial(_room_ahead, job))
+            yield from _evenly(job, more, partial(_room_ahead, job))
         if job.startable and not takers.has_open:
             break
     takers.roomier.clear()
     queue.fresh.clear()
+
+
+def _give(job: Job, workers: Sequence[Worker]) -> Iterator[Placement]:
+    """To those of these workers that have room now, as the job wants it."""
+    request, beside = job.request, job.request.beside
+    if beside is None:
+        yield from _evenly(job, workers, _free)
+        return
+    for group in preferred_first(request, workers):
+        if beside.spread:
+            yield from _levelled(job, group)
+        elif beside.pack:
+            yield from _packed(job, group)
+        else:
+            yield from _evenly(job, group, partial(_room_for_all, request))
 
 
 def _free(worker: Worker) -> int:
@@ -90,11 +108,11 @@ def _room_ahead(job: Job, worker: Worker) -> int:
     return worker.free + ahead(job, worker) * job.record.spec.millicpus
 
 
-def _spread(job: Job, workers: Sequence[Worker], room: Callable[[Worker], int]) -> Iterator[Placement]:
-    """Even shares, those with most room first; what one cannot take goes round again."""
+def _evenly(job: Job, workers: Sequence[Worker], room: Callable[[Worker], int]) -> Iterator[Placement]:
+    """Even shares, those with most room (in millicpus) first; what one cannot take goes round again."""
     request = job.record.spec.millicpus
     while startable := job.startable:
-        roomy = [w for w in workers if room(w) >= request and w.held < MOST_HELD]
+        roomy = [w for w in workers if room(w) >= request and takes_more(w)]
         if not roomy:
             return
         roomy.sort(key=room, reverse=True)
@@ -103,6 +121,38 @@ def _spread(job: Job, workers: Sequence[Worker], room: Callable[[Worker], int]) 
             count = min(share, job.startable, room(worker) // request, MOST_HELD - worker.held)
             if count > 0:
                 yield Placement(job, worker, count)
+
+
+def _packed(job: Job, workers: Sequence[Worker]) -> Iterator[Placement]:
+    """One is filled before the next, first the one with least room."""
+    for worker in sorted(workers, key=partial(rank, job)):
+        count = min(_tasks_for(job, worker), job.startable)
+        if count > 0:
+            yield Placement(job, worker, count)
+
+
+def _levelled(job: Job, workers: Sequence[Worker]) -> Iterator[Placement]:
+    """Each task where fewest of the job are by then, and of these where most cpus are free."""
+    there = [(*rank(job, worker), place, _tasks_for(job, worker)) for place, worker in enumerate(workers)]
+    heap = [(tasks, free, place, left) for _, tasks, free, place, left in there if left > 0]
+    heapify(heap)
+    shares: Counter[int] = Counter()
+    for _ in range(job.startable):
+        if not heap:
+            break
+        tasks, free, place, left = heap[0]
+        shares[place] += 1
+        if left > 1:
+            heapreplace(heap, (tasks + 1, free + job.request.millicpus, place, left - 1))
+        else:
+            heappop(heap)
+    for place, share in shares.items():
+        yield Placement(job, workers[place], share)
+
+
+def _tasks_for(job: Job, worker: Worker) -> int:
+    """How many more tasks of the job it can take now."""
+    return min(tasks_that_fit(job.request, worker), MOST_HELD - worker.held) if takes_more(worker) else 0
 
 
 class RecallDecision(NamedTuple):

@@ -181,7 +181,7 @@ class State:
         """What is known about it is from now on this, perhaps under another name."""
         if self._names.get(worker.record.name) is worker:
             del self._names[worker.record.name]
-        worker.record = record
+        worker.renew(record)
         self._names[record.name] = worker
         self.takers.note(worker)
 

@@ -28,7 +28,7 @@ class Takers:
         self._stale[worker.id] = self.roomier[worker.id] = worker
 
     @property
-    def in_order(self) -> list[_Entry]:
+    def entries(self) -> list[_Entry]:
         """All, roomiest first. To be read at once."""
         for worker in self._stale.values():
             if entry := self._entries.pop(worker.id, None):
@@ -39,23 +39,33 @@ class Takers:
         self._stale.clear()
         return self._order
 
+    @property
+    def in_order(self) -> list[Worker]:
+        """All, roomiest first."""
+        return [worker for *_, worker in self.entries]
+
     def roomiest(self, count: int) -> list[Worker]:
         """At most so many, whatever they have free."""
-        return [worker for *_, worker in self.in_order[:count]]
+        return [worker for *_, worker in self.entries[:count]]
 
     def with_room(self, millicpus: int, most: int | None = None) -> list[Worker]:
         """Those that have so many millicpus free, roomiest first: at most so many (None: all)."""
-        order = self.in_order
+        order = self.entries
         count = bisect_left(order, (-millicpus, inf))
         return [worker for *_, worker in order[: count if most is None else min(count, most)]]
 
     @property
     def has_open(self) -> bool:
         """Whether any has a cpu free, or a part of one."""
-        order = self.in_order
+        order = self.entries
         return bool(order) and order[0][0] < 0
 
 
 def can_take(worker: Worker) -> bool:
     """Whether it may get anything more, if it has room."""
-    return worker.takes_work and worker.held < MOST_HELD
+    return worker.takes_work and takes_more(worker)
+
+
+def takes_more(worker: Worker) -> bool:
+    """The same of one that took work when this turn's placing began: by then it may hold more."""
+    return worker.held < MOST_HELD and not worker.exclusive

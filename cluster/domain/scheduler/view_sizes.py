@@ -26,7 +26,17 @@ def size_of_job(view: JobView, detail: Detail = Detail.WHOLE) -> int:
 
 def size_of_spec(spec: JobSpec, detail: Detail = Detail.WHOLE) -> int:
     """The size of a spec without its lines, in bytes."""
-    texts = (*spec.argv, spec.name, spec.script, *spec.script_args, spec.cwd, spec.worker, *spec.resources)
+    texts = (
+        *spec.argv,
+        spec.name,
+        spec.script,
+        *spec.script_args,
+        spec.cwd,
+        spec.worker,
+        *spec.resources,
+        spec.need,
+        spec.prefer,
+    )
     size = _NUMBERS + size_of_texts(texts) + _SEGMENT * len(spec.array)
     return size + sum(map(size_of_texts, spec.env)) + len(spec.script_text) if detail is Detail.WHOLE else size
 

@@ -213,6 +213,8 @@ def _what_is_short(workers: Sequence[Worker], request: Request) -> Iterator[str]
         elif most < amount:
             has = format_amount(name, most)
             yield f"needs {format_amount(name, amount)} {name} a task; {richest.name}, which has most, has {has}"
+    if request.beside and request.beside.need and not any(worker.meets(request.beside.need) for worker in workers):
+        yield f"there is no worker of which that is true: {request.beside.need}"
 
 
 def _named(draining: Sequence[Worker]) -> str:

@@ -5,12 +5,15 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.amounts import CPUS, GPUS, MEMORY
+from cluster.domain.job.expressions import Facts, parse
 from cluster.domain.job.request import Beside
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.session.spec_memory import SpecMemory
 
 MOST_BOOTS = 8  # that a worker came from and that are known
+MOST_EXPRESSIONS = 128  # of which a worker's answer is known
 MAX_MILLICPUS = 65_536_000  # of one worker; Linux itself knows no machine of more than 8,192 cpus
 
 
@@ -57,6 +60,19 @@ class WorkerRecord:
     offer: Offer = NOTHING  # what it has beside cpus
 
 
+def facts_of(record: WorkerRecord) -> Facts:
+    """What expressions may say of a worker: its labels, what it has of each resource, and its name."""
+    cpus = record.millicpus / 1000
+    return {
+        MEMORY: 0.0,
+        GPUS: 0.0,
+        **record.offer.amounts,
+        **dict(record.offer.labels),
+        CPUS: cpus,
+        "name": record.name,
+    }
+
+
 class Greeting(NamedTuple):
     """When a worker said hello: by the clock of that boot of its machine, in seconds."""
 
@@ -81,9 +97,11 @@ class Worker:
     """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
 
     __slots__ = (
+        "_meets",
         "allocated",
         "boots",
         "ending",
+        "exclusive",
         "greeting",
         "held",
         "jobs",
@@ -101,6 +119,7 @@ class Worker:
     )
 
     def __init__(self, record: WorkerRecord, now: float) -> None:
+        self._meets: dict[str, bool] = {}  # expressions, and whether they are true of it
         self.record = record
         self.session: int | None = None
         self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
@@ -111,6 +130,7 @@ class Worker:
         self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.allocated = 0  # millicpus of everything it holds, started or not
         self.taken: dict[str, int] = {}  # the same of each other resource
+        self.exclusive = 0  # tasks that are to be alone here: one at most
         self.held = 0  # tasks, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
         self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
@@ -159,7 +179,7 @@ class Worker:
     def takes_work(self) -> bool:
         """Whether it may get anything more now. In the midst of a report it may not: it would drop a task that it has
         given back before it knows that this was taken."""
-        return self.session is not None and not (self.drains or self.no_room or self.reporting)
+        return self.session is not None and not (self.drains or self.no_room or self.reporting or self.exclusive)
 
     @property
     def free(self) -> int:
@@ -172,10 +192,25 @@ class Worker:
 
     def take(self, beside: Beside, tasks: int) -> None:
         """So many more tasks hold that, fewer if negative."""
+        self.exclusive += tasks * beside.exclusive
         for name, amount in beside.amounts:
             self.taken[name] = left = self.taken.get(name, 0) + tasks * amount
             if not left:
                 del self.taken[name]
+
+    def renew(self, record: WorkerRecord) -> None:
+        """What is known about it is from now on this."""
+        self.record = record
+        self._meets = {}
+
+    def meets(self, expression: str) -> bool:
+        """Whether the expression is true of it. Found out once, until its record changes."""
+        known = self._meets.get(expression)
+        if known is None:
+            if len(self._meets) >= MOST_EXPRESSIONS:
+                self._meets.clear()
+            known = self._meets[expression] = parse(expression).holds(facts_of(self.record))
+        return known
 
     def forget(self, job: int) -> None:
         """It holds nothing of the job any more. (Its spec it may still know.)"""
