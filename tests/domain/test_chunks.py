@@ -5,10 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.domain.base.intervals import IntervalSet, Range
-from cluster.domain.job import chunks
-from cluster.domain.job import job as job_module
+from cluster.domain.job import chunks, job_tasks
 from cluster.domain.job.chunks import CHUNK, MANY_RANGES
-from cluster.domain.job.job import MANY_HOLDERS, Holder
+from cluster.domain.job.job_tasks import MANY_HOLDERS, Holder
 from cluster.domain.job.records import JobChunk, JobHeld, JobProgress
 from cluster.domain.job.states import ENDED, TaskState
 from cluster.domain.job.target import Target
@@ -100,7 +99,7 @@ def test_of_a_job_that_many_workers_hold_a_report_saves_what_its_worker_holds() 
 def test_what_was_saved_in_chunks_is_not_found_there_when_it_is_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK", 8)
     monkeypatch.setattr(chunks, "MANY_RANGES", 2)
-    monkeypatch.setattr(job_module, "MANY_HOLDERS", 1)
+    monkeypatch.setattr(job_tasks, "MANY_HOLDERS", 1)
     bench = Bench()
     bench.submit(spec(40))
     bench.turn(cancel(*((i, i + 1) for i in range(20, 40, 2))))
@@ -136,7 +135,7 @@ def test_whatever_happens_a_job_that_is_saved_in_parts_is_the_same_after_a_resta
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK", 8)
         patch.setattr(chunks, "MANY_RANGES", many[0])
-        patch.setattr(job_module, "MANY_HOLDERS", many[1])
+        patch.setattr(job_tasks, "MANY_HOLDERS", many[1])
         bench = Bench()
         session = bench.worker("w", 6000)
         bench.worker("other", 6000)

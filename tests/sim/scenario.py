@@ -9,7 +9,7 @@ from uuid import UUID
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import IntervalSet, Range
-from cluster.domain.job import job as job_module
+from cluster.domain.job import job_tasks
 from cluster.domain.job.dependencies import DependencyKind
 from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
@@ -299,11 +299,11 @@ def simulate(seed: int, **options: Any) -> Scenario:
     `options` as of Scenario."""
     scenario = Scenario(seed, **options)
     entries, specs, waiting = outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS, commit_pipeline.MOST_WAITING
-    holders = job_module.MANY_HOLDERS
+    holders = job_tasks.MANY_HOLDERS
     try:
         outbox.REPORT_ENTRIES = scenario.world.random.choice((1, 3, entries))
         spec_memory.MOST_SPECS = scenario.world.random.choice((2, 5, specs))
-        job_module.MANY_HOLDERS = (0, 1, holders)[seed % 3]
+        job_tasks.MANY_HOLDERS = (0, 1, holders)[seed % 3]
         commit_pipeline.MOST_WAITING = scenario.world.random.choice((0, 20, waiting))
         scenario.run()
     except Exception as error:
@@ -314,7 +314,7 @@ def simulate(seed: int, **options: Any) -> Scenario:
         ) from error
     finally:
         outbox.REPORT_ENTRIES, spec_memory.MOST_SPECS, commit_pipeline.MOST_WAITING = entries, specs, waiting
-        job_module.MANY_HOLDERS = holders
+        job_tasks.MANY_HOLDERS = holders
     return scenario
 
 

@@ -1,0 +1,288 @@
+"""The tasks of one job: which index is in which state, who holds it, in which attempt.
+
+Nothing here is per task unless the task is out of the ordinary: states are interval sets, moved by the table of
+`states`. A job of a million pending tasks is a handful of ranges.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.chunks import chunks_of, parted
+from cluster.domain.job.records import Held, JobChunk, JobHeld, TaskSets
+from cluster.domain.job.states import (
+    BY_JOB_RANK,
+    HELD,
+    KEPT,
+    LIVE,
+    UNASSIGNED,
+    IllegalTransition,
+    TaskEvent,
+    TaskState,
+    next_state,
+)
+
+Holder = tuple[str, int]  # (worker id, attempt)
+
+MANY_HOLDERS = 32  # beyond which what they hold is saved apart: a report of one would bring the tasks of all to disk
+
+
+class JobTasks:
+    """Of the job of that number."""
+
+    __slots__ = (
+        "_attempts_held",
+        "_changed",
+        "_changed_holders",
+        "attempts",
+        "cancelling",
+        "ended_lately",
+        "held",
+        "number",
+        "sets",
+    )
+
+    def __init__(self, number: int, count: int, first: TaskState) -> None:
+        self.number = number
+        self.sets = {state: IntervalSet() for state in TaskState}
+        self.sets[first].add(0, count)
+        self.held: dict[Holder, IntervalSet] = {}
+        self._attempts_held: dict[str, set[int]] = {}  # worker id: the attempts in `held`, to find them at once
+        self.attempts: dict[int, IntervalSet] = {}  # n: tasks whose n-th attempt ended without ending the task
+        self.cancelling = IntervalSet()
+        self.ended_lately: IntervalSet | None = None  # since somebody asked; None: nobody waits for single tasks
+        self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
+        self._changed_holders: set[Holder] | None = None  # the same of what workers hold, where it is saved apart
+
+    # ── what they are ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def ready(self) -> IntervalSet:
+        return self.sets[TaskState.READY]
+
+    @property
+    def succeeded(self) -> IntervalSet:
+        return self.sets[TaskState.SUCCEEDED]
+
+    @property
+    def live(self) -> bool:
+        """Whether any task has not ended."""
+        return any(self.sets[state] for state in LIVE)
+
+    @property
+    def outcome(self) -> TaskState:
+        """What it has ended as, once none of its tasks is live: the worst end."""
+        return next((state for state in BY_JOB_RANK if self.sets[state]), TaskState.SUCCEEDED)
+
+    @property
+    def pieces(self) -> int:
+        """The number of ranges in its sets, which is what they cost in memory and on disk."""
+        return sum(tasks.range_count() for tasks in self.sets.values())
+
+    def count(self, state: TaskState) -> int:
+        return len(self.sets[state])
+
+    def held_by(self, worker_id: str) -> Iterator[tuple[int, IntervalSet]]:
+        """(attempt, tasks) of one worker."""
+        return ((attempt, self.held[worker_id, attempt]) for attempt in sorted(self._attempts_held.get(worker_id, ())))
+
+    def is_held_by(self, worker_id: str) -> bool:
+        return worker_id in self._attempts_held
+
+    def held_among(self, tasks: IntervalSet) -> IntervalSet:
+        """Those of `tasks` that any worker holds."""
+        held = IntervalSet()
+        for state in HELD:
+            held.update(self.sets[state].intersection(tasks))
+        return held
+
+    def last_attempt(self, index: int) -> int | None:
+        """The number of the last attempt of a task that was begun, 0: none yet. None: it has ended, and only its ends
+        tell."""
+        if any(index in tasks for state, tasks in self.sets.items() if state.ended):
+            return None
+        begun = [attempt for (_, attempt), tasks in self.held.items() if index in tasks]
+        return max(begun + [attempt for attempt, tasks in self.attempts.items() if index in tasks], default=0)
+
+    def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:
+        """Moves the first ready tasks, at most `count`, to a worker. Returns them as (attempt, ranges)."""
+        taken = IntervalSet(self.ready.take(count))
+        self._note_change(taken)
+        self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].update(taken)
+        given: list[tuple[int, tuple[Range, ...]]] = []
+        for attempt, tasks in self._next_attempts(taken):
+            self._hold(worker_id, attempt).update(tasks)
+            given.append((attempt, tuple(tasks.ranges())))
+        return sorted(given)
+
+    def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
+        """What the worker holds in that attempt, to be added to."""
+        self._note_holder(worker_id, attempt)
+        self._attempts_held.setdefault(worker_id, set()).add(attempt)
+        return self.held.setdefault((worker_id, attempt), IntervalSet())
+
+    def _drop_if_empty(self, worker_id: str, attempt: int) -> None:
+        if not self.held.get((worker_id, attempt), True):
+            del self.held[worker_id, attempt]
+            self._attempts_held[worker_id].discard(attempt)
+            if not self._attempts_held[worker_id]:
+                del self._attempts_held[worker_id]
+
+    def _next_attempts(self, tasks: IntervalSet) -> Iterator[tuple[int, IntervalSet]]:
+        """Splits the tasks by the number of the attempt that comes next."""
+        first_time = tasks
+        for attempt, ended in self.attempts.items():
+            if again := ended.intersection(tasks):
+                first_time = first_time.copy()
+                first_time.difference_update(again)
+                yield attempt + 1, again
+        if first_time:
+            yield 1, first_time
+
+    def started(self, worker_id: str, attempt: int, tasks: IntervalSet) -> bool:
+        """Whether any of these that the worker holds became running by it."""
+        fresh = self._of(worker_id, attempt, tasks).intersection(self.sets[TaskState.ASSIGNED])
+        self._move(TaskState.ASSIGNED, TaskEvent.STARTED, fresh)
+        return bool(fresh)
+
+    def release(self, worker_id: str, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
+        """Ends the worker's hold on those of `tasks` that it holds in that attempt; they move by `event`.
+
+        Returns those that moved. What it does not hold is stale and left alone. RETURNED concerns only tasks that have
+        not started."""
+        moved = self._of(worker_id, attempt, tasks)
+        if event is TaskEvent.RETURNED:
+            moved = moved.intersection(self.sets[TaskState.ASSIGNED])
+        if moved:
+            self._move_held(event, moved)
+            self.held[worker_id, attempt].difference_update(moved)
+            self._note_holder(worker_id, attempt)
+            self._note_attempt(event, attempt, moved)
+            self._drop_if_empty(worker_id, attempt)
+        return moved
+
+    def cancel_unassigned(self, tasks: IntervalSet, event: TaskEvent = TaskEvent.CANCELLED) -> int:
+        """Cancels those that no worker holds, or ends them by another event. Returns how many."""
+        ended = 0
+        for state in UNASSIGNED:
+            ours = self.sets[state].intersection(tasks)
+            self._move(state, event, ours)
+            self._forget_attempts(ours)
+            ended += len(ours)
+        return ended
+
+    def ask_to_stop(self, tasks: IntervalSet) -> None:
+        """These, which are held, are to be cancelled when they come back."""
+        self._note_change(tasks)
+        self.cancelling.update(tasks)
+
+    def go_on(self, tasks: IntervalSet) -> bool:
+        """What those of `tasks` that wait have waited for has happened. Whether any waited."""
+        waiting = self.sets[TaskState.WAITING].intersection(tasks)
+        self._move(TaskState.WAITING, TaskEvent.MET, waiting)
+        return bool(waiting)
+
+    def give_up(self, tasks: IntervalSet) -> bool:
+        """What those of `tasks` that wait have waited for can't happen any more. Whether any waited."""
+        waiting = self.sets[TaskState.WAITING].intersection(tasks)
+        self._move(TaskState.WAITING, TaskEvent.UNMET, waiting)
+        return bool(waiting)
+
+    def due(self, tasks: IntervalSet) -> bool:
+        """The pause between two attempts is over for those of `tasks` that are in one. Whether any was."""
+        waiting = self.sets[TaskState.BACKOFF].intersection(tasks)
+        self._move(TaskState.BACKOFF, TaskEvent.DUE, waiting)
+        return bool(waiting)
+
+    def _of(self, worker_id: str, attempt: int, tasks: IntervalSet) -> IntervalSet:
+        held = self.held.get((worker_id, attempt))
+        return held.intersection(tasks) if held else IntervalSet()
+
+    def _move(self, state: TaskState, event: TaskEvent, tasks: IntervalSet) -> None:
+        if tasks:
+            self._note_change(tasks)
+            target = next_state(state, event)
+            self.sets[state].difference_update(tasks)
+            self.sets[target].update(tasks)
+            if self.ended_lately is not None and target.ended:
+                self.ended_lately.update(tasks)
+
+    def _move_held(self, event: TaskEvent, tasks: IntervalSet) -> None:
+        """Moves held tasks, some of which may be running and some only assigned."""
+        moved = 0
+        for state in HELD:
+            ours = self.sets[state].intersection(tasks)
+            self._move(state, event, ours)
+            moved += len(ours)
+        if moved != len(tasks):
+            raise IllegalTransition(TaskState.ASSIGNED, event, f"job {self.number}, {tasks}, only {moved} held")
+
+    def _note_attempt(self, event: TaskEvent, attempt: int, tasks: IntervalSet) -> None:
+        if event is TaskEvent.RETURNED:
+            return  # it never started: the same attempt number is free to be used
+        self.cancelling.difference_update(tasks)
+        self._forget_attempts(tasks)
+        if event is TaskEvent.RETRIED:
+            self.attempts.setdefault(attempt, IntervalSet()).update(tasks)
+
+    def _forget_attempts(self, tasks: IntervalSet) -> None:
+        for attempt, ended in list(self.attempts.items()):
+            ended.difference_update(tasks)
+            if not ended:
+                del self.attempts[attempt]
+
+    def _held_apart(self) -> list[JobHeld]:
+        """What has changed of what workers hold. It is apart once they were many, and stays so."""
+        if self._changed_holders is None:
+            if len(self.held) <= MANY_HOLDERS:
+                return []
+            self._changed_holders = set(self.held)  # what its chunks still have counts no more, and goes as they change
+        changed, self._changed_holders = sorted(self._changed_holders), set()
+        none = IntervalSet()
+        return [JobHeld(self.number, *holder, tuple(self.held.get(holder, none).flat())) for holder in changed]
+
+    def _note_change(self, tasks: IntervalSet) -> None:
+        if self._changed is not None:
+            self._changed |= chunks_of(tasks)
+
+    def _note_holder(self, worker_id: str, attempt: int) -> None:
+        if self._changed_holders is not None:
+            self._changed_holders.add((worker_id, attempt))
+
+    @property
+    def _held_within(self) -> Mapping[Holder, IntervalSet]:
+        """What is saved with the job of what workers hold."""
+        return self.held if self._changed_holders is None else {}
+
+    def _chunks(self, numbers: set[int]) -> Iterator[JobChunk]:
+        states = parted({state: self.sets[state] for state in KEPT}, numbers)
+        held, attempts = parted(self._held_within, numbers), parted(self.attempts, numbers)
+        cancelling = parted({"all": self.cancelling}, numbers)
+        for number in sorted(numbers):
+            sets = TaskSets(
+                states=tuple(states[number].items()),
+                held=tuple(Held(*holder, flat) for holder, flat in sorted(held[number].items())),
+                attempts=tuple(sorted(attempts[number].items())),
+                cancelling=cancelling[number].get("all", ()),
+            )
+            yield JobChunk(self.number, number, sets)
+
+    def _sets_as_kept(self) -> TaskSets:
+        return TaskSets(
+            states=tuple((state, tuple(tasks.flat())) for state in KEPT if (tasks := self.sets[state])),
+            held=tuple(Held(*holder, tuple(tasks.flat())) for holder, tasks in sorted(self._held_within.items())),
+            attempts=tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
+            cancelling=tuple(self.cancelling.flat()),
+        )
+
+    def _restore(self, sets: TaskSets, *, chunked: bool, held_apart: bool) -> None:
+        """They are as they were saved, in these ways."""
+        for state in KEPT:
+            self.sets[state] = IntervalSet.from_flat(sets.of(state))
+        for held in sets.held:
+            tasks = self._hold(held.worker_id, held.attempt)
+            tasks.update(IntervalSet.from_flat(held.flat))
+            self.sets[TaskState.ASSIGNED].update(tasks)
+        self.attempts = {n: IntervalSet.from_flat(flat) for n, flat in sets.attempts}
+        self.cancelling = IntervalSet.from_flat(sets.cancelling)
+        self._changed = set() if chunked else None
+        self._changed_holders = set() if held_apart else None
