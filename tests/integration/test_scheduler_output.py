@@ -257,6 +257,28 @@ def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(
     in_cluster(tmp_path, body)
 
 
+def test_of_an_attempt_that_was_followed_by_another_the_last_lines_are_shown_and_nobody_waits_for_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.domain.scheduler.report_intake.FIRST_PAUSE", 0.01)
+
+    async def body(cluster: Cluster) -> None:
+        user, worker = cluster.user(), cluster.worker()
+        assign = await start_one(user, worker, retries=2)
+        for attempt in (1, 2):
+            ended = TaskEnd(1, 0, attempt, "exit:1", 1)
+            await worker.report(ended=(ended,), outputs=(SmallOutput(1, 0, attempt, b"one\n%d\n" % attempt, b""),))
+            assign = await worker.hear(Assign)
+        await worker.report(started=(assign.attempts,))
+        for attempt in (1, 2):
+            for follow in (False, True):
+                assert await user.text(f"1#{attempt}", tail=1, follow=follow) == b"%d\n" % attempt
+                assert await user.text(f"1#{attempt}", follow=follow) == b"one\n%d\n" % attempt
+        assert worker.asked == []
+
+    in_cluster(tmp_path, body)
+
+
 def test_a_follower_goes_on_where_it_was_when_the_worker_is_back(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()

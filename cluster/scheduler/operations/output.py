@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput, NotFound
@@ -49,6 +50,7 @@ class OutputOperations:
         """The output of the selected tasks, in order, from `position` on."""
         selection = await select_some(self._driver, caller, [selector])
         numbers = selection.numbers()
+        wish = replace(wish, attempt=max(selection.attempts.values(), default=0))  # the same of all jobs of a name
         if position and position.job in numbers:
             numbers = numbers[numbers.index(position.job) :]
         for number in numbers:

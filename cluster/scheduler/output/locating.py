@@ -40,12 +40,14 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a reader asked for. `tail_lines` None: from byte 0."""
+    """What a reader asked for. `tail_lines` None: from byte 0. `attempt`: of a task; 0: all, with `tail_lines` the last
+    one."""
 
     stdout: bool
     stderr: bool
     follow: bool
     tail_lines: int | None
+    attempt: int = 0
 
     @property
     def is_all(self) -> bool:

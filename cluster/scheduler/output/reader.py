@@ -137,7 +137,11 @@ class _TaskReader:
         # Asked after the core, so that every end that the core knows of is among them; and not at each change of an
         # array, if nothing of this task has ended since.
         ended = await self._driver.fetch(self._outputs) if self._over or before > self._shown else []
-        if self._wish.tail_lines is not None:
+        if wanted := self._wish.attempt:
+            ended = [(end, small) for end, small in ended if end.attempt == wanted]
+            worker_id = worker_id if attempt == wanted else ""
+            self._over = self._over or bool(ended)
+        elif self._wish.tail_lines is not None:
             ended = [] if worker_id else ended[-1:]
         for end, small in ended:
             if end.attempt <= self._shown:
