@@ -11,6 +11,7 @@ from cluster.client.types import Job, Task
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.base.signals import signal_name
 from cluster.domain.job import endings
+from cluster.domain.job.retry_policy import Verdict, befell, judge
 from cluster.domain.job.states import COUNTED, TaskState
 
 LAST_SIGNAL = 31  # of those that a shell is likely to mean by an exit code
@@ -38,11 +39,24 @@ def why_task(job: Job, task: Task) -> list[str]:
     if task.state is TaskState.RUNNING:
         return [f"it runs on worker {worker}"]
     if task.state is TaskState.BACKOFF:
-        return [_what_happened(job, task), f"it is tried again after a pause: {_attempts(job, task)}"]
+        again = f"it is tried again after a pause: this was attempt {task.attempt}, and --retries is {job.spec.retries}"
+        return [_what_happened(job, task), again]
     if not task.state.ended:
         return list(_why_it_waits(job)) or ["its turn has not come: other tasks of its job are at work"]
-    last = 0 < job.spec.retries < task.attempt and task.state is TaskState.FAILED
-    return [_what_happened(job, task), *([f"it is not tried again: {_attempts(job, task)}"] if last else [])]
+    return [_what_happened(job, task), *_why_not_again(job, task)]
+
+
+def _why_not_again(job: Job, task: Task) -> Iterator[str]:
+    spec, reason = job.spec, endings.of_attempt(task.reason)
+    if reason != task.reason:
+        was = "was lost" if befell(reason) else "has failed"
+        yield f"it is not tried again: it {was} more often than --retries {spec.retries}"
+    elif (
+        spec.retries
+        and task.state is TaskState.FAILED
+        and judge(reason, spec.retries, spec.retry_on, 1, 1) is Verdict.OVER
+    ):
+        yield f"it is not tried again: that is none of --retry-on {','.join(spec.retry_on)}"
 
 
 def _why_it_waits(job: Job) -> Iterator[str]:
@@ -53,11 +67,12 @@ def _why_it_waits(job: Job) -> Iterator[str]:
 
 def _what_happened(job: Job, task: Task) -> str:
     """What ended the task's last attempt."""
-    if endings.is_own_code(task.reason):
+    reason = endings.of_attempt(task.reason)
+    if endings.is_own_code(reason):
         return f"it left with exit code {task.exit_code}{_known_code(task.exit_code)}"
-    if endings.is_signal(task.reason):
+    if endings.is_signal(reason):
         return f"{task.signal} ended it, and nobody here has sent that{_known_signal(task.signal)}"
-    return ENDS[task.reason](job, task) if task.reason in ENDS else task.reason
+    return ENDS[reason](job, task) if reason in ENDS else reason
 
 
 # What each reason says that is no exit code and no signal.
@@ -95,10 +110,6 @@ def _killed(job: Job, task: Task) -> str:
 def _cancelled(job: Job) -> str:
     by = f"{job.cancelled_by} cancelled it" if job.cancelled_by else "it was cancelled"
     return f"{by}: {job.cancel_reason}" if job.cancel_reason else by
-
-
-def _attempts(job: Job, task: Task) -> str:
-    return f"this was attempt {task.attempt} of at most {job.spec.retries + 1}"
 
 
 def _known_code(code: int) -> str:

@@ -242,7 +242,7 @@ async def _why_not_started(cluster: "AsyncClient", selector: str) -> list[Output
         job, tasks = await cluster.get(selector, max_tasks=MOST_NOTES)
     except ClusterError:
         return []
-    unstarted = [task for task in tasks if task.reason == endings.LAUNCH_FAILED]
+    unstarted = [task for task in tasks if endings.of_attempt(task.reason) == endings.LAUNCH_FAILED]
     return [
         Output(job.number, task.number, task.attempt, True, b"", 0, f"{task.reason}: {task.detail}")
         for task in unstarted

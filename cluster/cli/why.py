@@ -92,7 +92,7 @@ def _facts(job: Job, task: Task) -> Iterator[tuple[str, object]]:
     if task.exception:
         yield "exception", task.exception.in_words
     yield "exit code", task.exit_code if task.state.ended else ""
-    yield "attempt", f"{task.attempt} of {job.spec.retries + 1}" if job.spec.retries and task.attempt else ""
+    yield "attempt", task.attempt if task.attempt > 1 or job.spec.retries else ""
     yield "worker", task.worker_name or task.worker_id
     yield "ran", _use(task) if task.ended_at and task.started_at else ""
     name = "stdout" if job.spec.merge_output else "stderr"

@@ -71,7 +71,7 @@ def _value(message: job_pb2.JobSpec, field: str, default: Any) -> Any:
     if field in _WITH_PRESENCE:
         return getattr(message, field) if message.HasField(field) else default
     if isinstance(default, tuple):
-        return tuple(getattr(message, field))
+        return tuple(getattr(message, field)) or default
     return getattr(message, field) or default
 
 

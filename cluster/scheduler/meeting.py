@@ -40,7 +40,7 @@ async def meeting(driver: Driver, number: int, chosen: IntervalSet, condition: C
     found, judged, unbegun = await JobReader(driver, number).read(look)
     async with aclosing(last_ends(driver, number, judged)) as several:
         async for ends in several:
-            so = IntervalSet((end.index, end.index + 1) for end in ends if condition.has_reason(end.reason))
+            so = IntervalSet((end.index, end.index + 1) for end in ends if condition.has_reason(end.reason_of_task))
             found.update(so.intersection(judged))
             leave_begun(unbegun, ends)
     for reason, tasks in unbegun.items():

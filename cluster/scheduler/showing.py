@@ -175,7 +175,7 @@ async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[s
     async with aclosing(last_ends(driver, number, those)) as several:
         async for some in several:
             ends = [end for end in some if end.index in those]
-            reasons |= {end.index: end.reason for end in ends[:1]}
+            reasons |= {end.index: end.reason_of_task for end in ends[:1]}
             code = max([code, *(end.exit_code for end in ends)])
             leave_begun(unbegun, ends)
     for reason, tasks in unbegun.items():

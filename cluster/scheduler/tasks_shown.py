@@ -121,7 +121,7 @@ def _common(tasks: IntervalSet, among: IntervalSet | None) -> Iterable[tuple[int
 def _shown(job: Job, picked: Sequence[tuple[TaskState, Range]]) -> list[_Shown]:
     indexes = IntervalSet(tasks for _, tasks in picked)
     holders = {i: holder for holder, tasks in job.held.items() for i in tasks.intersection(indexes)}
-    ended = {i: attempt for attempt, tasks in job.attempts.items() for i in tasks.intersection(indexes)}
+    ended = {i: attempt for attempt, tasks in job.tries.attempts.sets.items() for i in tasks.intersection(indexes)}
     shown: list[_Shown] = []
     for state, tasks in picked:
         for index in range(*tasks):
@@ -157,7 +157,8 @@ def _task(
         end=end,
     )
     if end:
-        return replace(task, reason=end.reason, exit_code=end.exit_code, started_at=end.started_at)
+        reason = end.reason if of_attempt else end.reason_of_task
+        return replace(task, reason=reason, exit_code=end.exit_code, started_at=end.started_at)
     if shown.state in (TaskState.CANCELLED, TaskState.FAILED):  # before it ever ran
         reason = reason_unbegun(job, shown.state)
         return replace(task, reason=reason, exit_code=endings.exit_code(reason))

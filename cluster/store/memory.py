@@ -158,7 +158,7 @@ class MemoryStore:
     def last_ends(self, job: int, start: int, most: int) -> list[LastEnd]:
         keys = sorted(key for key in self._disk.ends if key.job == job and key.index >= start)
         last = {key.index: self._disk.ends[key] for key in keys}
-        return [LastEnd(end.index, end.reason, end.exit_code) for end in last.values()][:most]
+        return [LastEnd(end.index, end.reason, end.exit_code, end.is_exhausted) for end in last.values()][:most]
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
         keys = sorted(key for key in self._disk.outputs if key.job == job and start <= key.index < stop)

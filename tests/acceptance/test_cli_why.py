@@ -100,9 +100,10 @@ def test_each_attempt_is_explained(cluster: Command) -> None:
     number = submit(cluster, "--retries", "1", "--", "sh", "-c", "echo $CLUSTER_ATTEMPT >&2; exit 1")
     cluster("job", "wait", number)
     last, first = cluster.ok("job", "why", number).text, cluster.ok("job", "why", f"{number}#1").text
-    assert "it is not tried again: this was attempt 2 of at most 2" in last
-    assert ("attempt       2 of 2" in last, f"stderr        {number}#2" in last) == (True, True)
-    assert ("attempt       1 of 2" in first, f"stderr        {number}#1" in first) == (True, True)
+    assert "it is not tried again: it has failed more often than --retries 1" in last
+    assert "state         failed (attempts_exhausted:exit:1)" in last
+    assert ("attempt       2\n" in last, f"stderr        {number}#2" in last) == (True, True)
+    assert ("attempt       1\n" in first, f"stderr        {number}#1" in first) == (True, True)
     assert "not tried again" not in first
 
 

@@ -99,14 +99,20 @@ def test_who_cancelled_it_is_told_with_the_words_that_were_given() -> None:
 
 
 def test_what_is_tried_again_is_told_and_what_is_not_any_more() -> None:
-    job = replace(JOB, spec=replace(JOB.spec, retries=2))
+    job = replace(JOB, spec=replace(JOB.spec, retries=2, retry_on=("exit:1", "lost")))
     failed = task("exit:1")
     assert why_task(job, replace(failed, state=TaskState.BACKOFF)) == [
         "it left with exit code 1",
-        "it is tried again after a pause: this was attempt 1 of at most 3",
+        "it is tried again after a pause: this was attempt 1, and --retries is 2",
     ]
     assert why_task(job, failed) == ["it left with exit code 1"]  # a former attempt
-    assert why_task(job, replace(failed, attempt=3))[1:] == ["it is not tried again: this was attempt 3 of at most 3"]
+    assert why_task(job, replace(failed, reason="attempts_exhausted:exit:1")) == [
+        "it left with exit code 1",
+        "it is not tried again: it has failed more often than --retries 2",
+    ]
+    lost = why_task(job, replace(failed, reason="attempts_exhausted:lost"))
+    assert lost[1] == "it is not tried again: it was lost more often than --retries 2"
+    assert why_task(job, task("exit:3"))[1:] == ["it is not tried again: that is none of --retry-on exit:1,lost"]
     assert why_task(job, task("ok", TaskState.SUCCEEDED, attempt=3)) == ["it left with exit code 0"]
 
 

@@ -19,7 +19,7 @@ from cluster.cli.render import job_json, options_shown
 from cluster.client.aio import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job import kinds, time_kinds
+from cluster.domain.job import kinds, retry_kinds, time_kinds
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.options import Option, Scope, Shown
 from cluster.domain.job.spec import OPTIONS, JobSpec, for_launcher, refuse_what_needs_a_scheduler, validate
@@ -33,6 +33,7 @@ from tests.contract.program_copy import ProgramCopy
 # Another value than the default, of each kind; and as a line of the command line.
 VALUES: dict[kinds.OptionKind, Any] = {
     kinds.ARRAY: (ArraySegment(1, 9, 2),),
+    retry_kinds.CAUSES: ("exit:75", "lost"),
     kinds.CHOICE: "run",
     kinds.COUNT: 3,
     kinds.CPUS: 2500,
@@ -44,6 +45,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.RESOURCES: ("fpga=1", "licence=4"),
     kinds.MOST: 5,
     kinds.SCRIPT: b"#!/bin/sh\necho \xe9\n",
+    retry_kinds.PAUSES: (2.0, 300.0),
     kinds.SIZE: 1 << 20,
     kinds.SWITCH: True,
     time_kinds.DEADLINE: "2h",

@@ -18,6 +18,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    LastEnd,
     OkEnds,
     SmallOutput,
     TaskEnd,
@@ -82,7 +83,8 @@ def progress(number: int, exit_code: int = 0) -> JobProgress:
 
 
 def end(index: int, attempt: int = 1, reason: str = "exit:3") -> TaskEnd:
-    return TaskEnd(1, index, attempt, reason, 3, "SIGTERM", "why", "w", 1.5, 2.5, 0.25, 1 << 40, 9)
+    exhausted = attempt > 1
+    return TaskEnd(1, index, attempt, reason, 3, "SIGTERM", "why", "w", 1.5, 2.5, 0.25, 1 << 40, 9, exhausted)
 
 
 def ok(first: int, count: int, job_number: int = 1) -> OkEnds:
@@ -98,6 +100,8 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         held=(Held("w1", 1, (10, 12, 20, 21)), Held("wörker", 2, (6, 7))),
         attempts=((1, (6, 7)), (2, (8, 9))),
         cancelling=(10, 11),
+        losses=((1, (8, 9)),),
+        forgiven=((2, (6, 7)),),
     )
     state = JobProgress(
         1,
@@ -283,8 +287,12 @@ def test_the_last_end_of_each_task_that_did_not_succeed_at_once(open_store: Open
     store.load()
     store.commit([end(4, 2), end(4, 1, "lost"), end(5, 1, "lost"), end(9), ok(3, 4), replace(end(6), job=2)])
     reason = end(4, 2).reason
-    assert store.last_ends(1, 0, 9) == [(4, reason, 3), (5, "lost", 3), (9, reason, 3)]
-    assert store.last_ends(1, 5, 1) == [(5, "lost", 3)]
+    assert store.last_ends(1, 0, 9) == [
+        LastEnd(4, reason, 3, is_exhausted=True),
+        LastEnd(5, "lost", 3),
+        LastEnd(9, reason, 3),
+    ]
+    assert store.last_ends(1, 5, 1) == [LastEnd(5, "lost", 3)]
     assert store.last_ends(1, 10, 9) == []
 
 

@@ -15,6 +15,7 @@ SUBJECTS = (
     "workflows",
     "order",
     "times",
+    "retries",
     "files",
     "operations",
     "security",

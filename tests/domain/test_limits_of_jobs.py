@@ -171,7 +171,6 @@ def test_an_attempt_that_is_tried_again_has_not_failed_for_good(bench: Bench) ->
 def test_what_is_lost_counts_and_what_waits_for_its_retry_is_cancelled(bench: Bench) -> None:
     session = bench.worker("w", 2000)
     bench.submit(spec(6, max_fails=1, retries=1))
-    bench.report(session, 1, ended=(failed(1, 0),))
     bench.turn(SessionClosed(session))
     bench.turn(after=90.0)
     assert counts(bench) == {"ready": 6}

@@ -4,7 +4,6 @@ import pytest
 
 from cluster.domain.job.records import SmallOutput
 from cluster.domain.scheduler.effects import Send
-from cluster.domain.scheduler.report_intake import LONGEST_PAUSE, pause_after
 from cluster.domain.session.messages import Report, ReportAcknowledged
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
@@ -80,8 +79,3 @@ def test_recent_run_times_weigh_more(bench: Bench) -> None:
     assert bench.core.jobs[1].mean_run == 10.0
     bench.report(1, 2, ok=(ok(1, 1, 2, run=5.0),))
     assert bench.core.jobs[1].mean_run == 9.0
-
-
-def test_the_pause_doubles_up_to_the_longest_after_any_number_of_attempts() -> None:
-    assert [pause_after(n) for n in (1, 2, 6, 7)] == [1.0, 2.0, 32.0, LONGEST_PAUSE]
-    assert pause_after(2**32 - 1) == LONGEST_PAUSE  # 2**1024 is no float

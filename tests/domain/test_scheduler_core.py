@@ -115,11 +115,11 @@ def test_a_failed_attempt_is_tried_again_after_a_pause_that_doubles(bench: Bench
     bench.submit(spec(retries=2))
     bench.report(session, 1, ended=(failed(1, 0),))
     assert bench.state(1) == "backoff"
-    assert bench.sent(HeartbeatReceived(session, 1), after=0.99) == [(session, HeartbeatAnswered(1))]
-    assert bench.sent(after=0.02) == [(session, assign(1, 2, (0, 1)))]
+    assert bench.sent(HeartbeatReceived(session, 1), after=0.74) == [(session, HeartbeatAnswered(1))]
+    assert bench.sent(after=0.27) == [(session, assign(1, 2, (0, 1)))]
     bench.report(session, 2, ended=(failed(1, 0, attempt=2),))
-    assert bench.sent(after=1.99) == []
-    assert bench.sent(after=0.02) == [(session, assign(1, 3, (0, 1)))]
+    assert bench.sent(after=1.49) == []
+    assert bench.sent(after=0.52) == [(session, assign(1, 3, (0, 1)))]
     bench.report(session, 3, ended=(failed(1, 0, attempt=3),))
     assert (bench.state(1), bench.core.jobs[1].exit_code) == ("failed", 3)
 

@@ -338,7 +338,7 @@ def test_states_and_reasons_follow_a_name_and_the_shortest_end_is_taken() -> Non
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("5:faild", "'faild' is no state and no reason: use waiting, .*failed.*, lost, exit:N or signal:NAME"),
+        ("5:faild", "'faild' is no state and no reason: use waiting, .*failed.*, lost, .*exit:N or signal:NAME"),
         ("last.3:failed,nope", "'nope' is no state"),
         ("5:failed#2", "names an attempt, which has but one end: leave out :failed"),
         ("all:failed", "all:failed: of all jobs no tasks can be selected; name jobs, or use `job list --state STATE`"),

@@ -21,6 +21,7 @@ ValueError: bad row
 """
 FOUND = RaisedException(type="ValueError", message="bad row", file="/home/you/load.py", line=17, function="parse")
 NONE = RaisedException()
+AT_ONCE = (0.01, 0.01)  # seconds until a task is tried again
 
 
 async def raised(user: User, selector: str) -> RaisedException:
@@ -51,15 +52,11 @@ def test_it_is_read_from_what_came_with_the_end(tmp_path: Path) -> None:
     in_cluster(tmp_path, body)
 
 
-def test_it_is_that_of_the_attempt_and_of_the_stream_that_stderr_went_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cluster.domain.scheduler.report_intake.FIRST_PAUSE", 0.01)
-
+def test_it_is_that_of_the_attempt_and_of_the_stream_that_stderr_went_to(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
         await worker.connect()
-        await user.submit("python3", "load.py", retries=1, merge_output=True)
+        await user.submit("python3", "load.py", retries=1, backoff=AT_ONCE, merge_output=True)
         for attempt, word in enumerate((b"first", b"second"), start=1):
             await worker.hear(Assign)
             output = SmallOutput(1, 0, attempt, RAISED.replace(b"bad row", word), b"")

@@ -28,6 +28,7 @@ from tests.integration.schedulers import W2, Cluster, User, Worker, in_cluster, 
 from tests.patience import PATIENCE
 
 COMPLETE = PushOutputRequest(complete=True)
+AT_ONCE = (0.01, 0.01)  # seconds until a task is tried again
 
 
 async def start_one(user: User, worker: Worker, **fields: Any) -> Assign:
@@ -224,14 +225,10 @@ async def _size(output: AsyncIterator[ReadOutputResponse]) -> int:
     return size
 
 
-def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cluster.domain.scheduler.report_intake.FIRST_PAUSE", 0.01)
-
+def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
-        await user.submit("flaky", retries=1)
+        await user.submit("flaky", retries=1, backoff=AT_ONCE)
         follower = asyncio.create_task(user.text("1", follow=True))
         await worker.connect()
         assign = await worker.hear(Assign)
@@ -257,14 +254,10 @@ def test_a_follower_waits_for_the_start_and_goes_on_with_the_next_attempt(
     in_cluster(tmp_path, body)
 
 
-def test_of_an_attempt_that_was_followed_by_another_the_last_lines_are_shown_and_nobody_waits_for_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cluster.domain.scheduler.report_intake.FIRST_PAUSE", 0.01)
-
+def test_of_a_former_attempt_the_last_lines_are_shown_and_nobody_waits_for_the_next(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
-        assign = await start_one(user, worker, retries=2)
+        assign = await start_one(user, worker, retries=2, backoff=AT_ONCE)
         for attempt in (1, 2):
             ended = TaskEnd(1, 0, attempt, "exit:1", 1)
             await worker.report(ended=(ended,), outputs=(SmallOutput(1, 0, attempt, b"one\n%d\n" % attempt, b""),))
@@ -495,15 +488,12 @@ def test_a_transfer_belongs_to_its_worker_and_happens_once(tmp_path: Path) -> No
     in_cluster(tmp_path, body)
 
 
-def test_an_end_that_comes_while_the_store_is_asked_is_read_with_its_output(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_end_that_comes_while_the_store_is_asked_is_read_with_its_output(tmp_path: Path) -> None:
     """It is asked about the attempt before."""
-    monkeypatch.setattr("cluster.domain.scheduler.report_intake.FIRST_PAUSE", 0.01)
 
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
-        await start_one(user, worker, retries=1)
+        await start_one(user, worker, retries=1, backoff=AT_ONCE)
         first = SmallOutput(1, 0, 1, b"first ", b"")
         await worker.report(ended=(TaskEnd(1, 0, 1, "exit:1", 1),), outputs=(first,))
         assign = await worker.hear(Assign)

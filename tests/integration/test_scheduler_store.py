@@ -353,6 +353,39 @@ def test_nobody_drains_the_workers_of_a_database_from_before_drains(
         assert store.load().workers == [drained]
 
 
+def test_the_attempts_of_tasks_that_had_failed_go_on_in_a_database_from_before_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, chunk = tmp_path / "cluster.db", 65_536
+    before = next(n for n, migration in enumerate(statements.MIGRATIONS) if "forgiven" in migration)
+    with monkeypatch.context() as older:
+        older.setattr(statements, "MIGRATIONS", statements.MIGRATIONS[:before])
+        SqliteStore(path, CLUSTER).close()
+    with closing(sqlite3.connect(path)) as db, db:
+        columns = "states, held, attempts, cancelling"
+        more = "cancel_grace, started_at, ended_at, cancelled_by, cancel_reason, exit_code, reason"
+        for number, chunked in ((1, 0), (2, 1), (3, 0)):
+            job = (number, f"id-{number}", pack_spec(JOB.spec))
+            db.execute("INSERT INTO jobs (number, id, owner, spec, submitted_at) VALUES (?, ?, 'ada', ?, 1.0)", job)
+            db.execute(
+                f"INSERT INTO job_progress (job, {columns}, {more}, chunked) "
+                "VALUES (?, x'', x'', x'', x'', 0, 0, 0, '', '', 0, '', ?)",
+                (number, chunked),
+            )
+        for number in (0, 1):
+            db.execute(f"INSERT INTO job_chunks (job, chunk, {columns}) VALUES (2, ?, x'', x'', x'', x'')", (number,))
+        for end in ((1, 3, 1), (1, 3, 2), (1, 4, 2), (1, 9, 1), (2, 5, 1), (2, chunk, 3)):
+            db.execute(
+                "INSERT INTO task_ends (job, task, attempt, state, reason, exit_code, signal, detail, worker_id, "
+                "started_at, ended_at, cpu_seconds, peak_memory, output_bytes) "
+                "VALUES (?, ?, ?, 7, 'exit:1', 1, '', '', 'w', 1, 2, 0, 0, 0)",
+                end,
+            )
+    with closing(SqliteStore(path, CLUSTER)) as store:
+        attempts = {record.number: progress.sets.attempts for record, progress in store.load().jobs}
+    assert attempts == {1: ((1, (9, 10)), (2, (3, 5))), 2: ((1, (5, 6)), (3, (chunk, chunk + 1))), 3: ()}
+
+
 def test_a_database_from_before_makers_and_holders_is_brought_up_to_date(tmp_path: Path) -> None:
     """Ada's name was given again at 50; job 1 is of the first who had it, job 2 and job 3 are of who has it now. An
     admin was expelled at 60, who may have made what is older."""

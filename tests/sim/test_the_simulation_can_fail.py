@@ -11,9 +11,11 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.dependencies import Course, DependencyKind
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobEnded
-from cluster.domain.job.states import TaskEvent, TaskState
+from cluster.domain.job.retry_policy import Verdict
+from cluster.domain.job.states import TaskState
+from cluster.domain.job.tries import Tries
 from cluster.domain.launcher.core import LauncherCore
-from cluster.domain.scheduler import assigning, draining, sessions
+from cluster.domain.scheduler import assigning, draining, retrying, sessions
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
@@ -250,7 +252,7 @@ def no_class_is_fresh(patch: Patch) -> None:
 
 
 def retries_never_end(patch: Patch) -> None:
-    patch.setattr("cluster.domain.scheduler.report_intake._event_of", lambda job, end: TaskEvent.RETRIED)
+    patch.setattr(retrying, "judge", lambda *_: Verdict.AGAIN)
 
 
 def starts_are_not_journalled(patch: Patch) -> None:
@@ -370,6 +372,11 @@ def whatever_has_ended_counts_as_succeeded(patch: Patch) -> None:
     patch.setattr(dependencies, "course_of", course_of)
 
 
+def a_loss_counts_as_no_attempt(patch: Patch) -> None:
+    tally: Method = Tries.tally
+    patch.setattr(Tries, "tally", lambda self, index, attempt: (tally(self, index, attempt)[0], 1))
+
+
 BROKEN: Sequence[Callable[[Patch], None]] = (
     assignments_are_not_persisted,
     acts_come_before_the_commit,
@@ -409,6 +416,7 @@ BROKEN: Sequence[Callable[[Patch], None]] = (
     what_failed_counts_as_what_was_waited_for,
     tasks_go_on_although_other_jobs_are_waited_for,
     whatever_has_ended_counts_as_succeeded,
+    a_loss_counts_as_no_attempt,
 )
 
 

@@ -55,7 +55,8 @@ class Truth:
     assigned: dict[AttemptKey, tuple[str, float]] = field(default_factory=dict)  # machine, and its `greeted` then
     drained: set[str] = field(default_factory=set)  # workers of which somebody was told so
     deadlines: set[str] = field(default_factory=set)  # workers that were ever drained until a deadline
-    put_off: dict[tuple[int, int], int] = field(default_factory=dict)  # task: how often such a deadline stopped it
+    failures: dict[tuple[int, int], int] = field(default_factory=dict)  # task: how often it has failed, as is on disk
+    losses: dict[tuple[int, int], int] = field(default_factory=dict)  # how often it was lost, or stopped by no drain
     leashed: int = 0  # attempts that died of their leash
     lost: int = 0  # ends of which nobody knows
     given_up: set[AttemptKey] = field(default_factory=set)  # and whose they are
@@ -82,8 +83,9 @@ class Truth:
         other = self._active.get(key[:2])
         assert other is None, f"{key} starts on {machine} while {other and other.key} runs on {other and other.machine}"
         spec = self.specs[key.job]
-        allowed = spec.retries and spec.retries + self.put_off.get(key[:2], 0)
-        assert key.attempt <= allowed + 1, f"{key}: job {key.job} allows {spec.retries} retries, {allowed} with drains"
+        for kind, counted in (("failed", self.failures), ("was lost", self.losses)):
+            times = counted.get(key[:2], 0)
+            assert times <= spec.retries, f"{key} starts, its task {kind} {times} times, of {spec.retries} that may be"
         assert not spec.worker or spec.worker == worker, f"{key} starts on {machine}, it is for {spec.worker}"
         for dependency in self._unmet(key.job, key.index):
             assert spec.on_dependency_fail == RUN_ANYWAY, f"{key} starts, and waits for {dependency}"
@@ -149,6 +151,7 @@ class Truth:
 
     def check_end(self, end: TaskEnd) -> None:
         key = AttemptKey(end.job, end.index, end.attempt)
+        self._count(key, end)
         if end.reason == "lost":
             self._check_lost(key, end)
             return
@@ -173,7 +176,6 @@ class Truth:
             wished = wished or end.worker_id in self.deadlines
             if "deadline" in end.detail:
                 assert end.worker_id in self.deadlines, f"{key}: {end.detail}, nobody wanted that"
-                self.put_off[key[:2]] = self.put_off.get(key[:2], 0) + 1
             assert wished, f"{key}: {end.detail}, nobody did that on {run.machine}"
         elif end.reason == "timeout:run":
             allowed = self.specs[end.job].timeout
@@ -181,6 +183,16 @@ class Truth:
             assert 0 < allowed * 0.98 <= took, f"{key} is shown as {end.reason}, it ran {took:.2f} s"
         else:
             assert end.reason == run.how, f"{key} is shown as {end.reason}, it ended with {run.how}"
+
+    def _count(self, key: AttemptKey, end: TaskEnd) -> None:
+        """What its task may be tried less often from now on; but for what a drain stopped."""
+        if end.reason == "stopped" and "drained" in end.detail:
+            return
+        kind = self.losses if end.reason in ("lost", "stopped") else self.failures
+        kind[key[:2]] = kind.get(key[:2], 0) + 1
+        retries = self.specs[key.job].retries
+        if end.is_exhausted:
+            assert kind[key[:2]] > retries > 0, f"{key} is shown as tried too often, after {kind[key[:2]]} of {retries}"
 
     def _check_lost(self, key: AttemptKey, end: TaskEnd) -> None:
         """Only what could not be known, or what died of its leash, may be called so."""

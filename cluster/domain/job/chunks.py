@@ -64,6 +64,8 @@ def _joined(parts: Sequence[TaskSets]) -> TaskSets:
         held=tuple(Held(*holder, flat) for holder, flat in sorted(held.items())),
         attempts=tuple(sorted(_gathered(parts, lambda sets: sets.attempts).items())),
         cancelling=_chained(sets.cancelling for sets in parts),
+        losses=tuple(sorted(_gathered(parts, lambda sets: sets.losses).items())),
+        forgiven=tuple(sorted(_gathered(parts, lambda sets: sets.forgiven).items())),
     )
 
 

@@ -28,8 +28,10 @@ class Condition(NamedTuple):
         return all(state.ended for state in self.states)
 
     def has_reason(self, reason: str) -> bool:
-        """Whether it names the reason, or its kind."""
-        return reason in self.reasons or endings.kind_of(reason) in self.reasons
+        """Whether it names the reason, or its kind; where a task was tried too often also that of its last attempt."""
+        last = endings.of_attempt(reason)
+        names = {reason, endings.kind_of(reason), last, endings.kind_of(last)}
+        return not names.isdisjoint(self.reasons)
 
     def is_met(self, state: TaskState, reason: str) -> bool:
         """By a task in that state; the reason is that of its end, empty before."""

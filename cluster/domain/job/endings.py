@@ -19,7 +19,12 @@ MAX_FAILS = "max_fails"  # more tasks of its job had failed than it allows
 LOST = "lost"  # its end cannot be known
 _EXIT, _SIGNAL = "exit:", "signal:"
 # What each reason is, or begins with before a colon.
-KINDS = (OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, MAX_FAILS, LOST)
+_EXHAUSTED = "attempts_exhausted"  # of a task: a colon and the reason of its last attempt follow
+KINDS = (
+    *(OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, MAX_FAILS, LOST),
+    _EXHAUSTED,
+)
+FINAL = (OK, CANCELLED, DEPENDENCY, MAX_FAILS, _EXHAUSTED)  # of these, what is never tried again by itself
 
 # What a launcher tells its worker, and nobody else hears.
 LEASE = "lease"  # its leash was over: to everybody else it is lost
@@ -49,6 +54,16 @@ def is_own_code(reason: str) -> bool:
 def is_signal(reason: str) -> bool:
     """Whether a signal ended the process, and not because we had sent it."""
     return reason.startswith(_SIGNAL)
+
+
+def exhausted(reason: str) -> str:
+    """The reason of a task that is not tried again because it was so often, and whose last attempt ended so."""
+    return f"{_EXHAUSTED}:{reason}"
+
+
+def of_attempt(reason: str) -> str:
+    """Why the attempt ended, without what that was to its task."""
+    return reason.removeprefix(f"{_EXHAUSTED}:")
 
 
 def state_of(reason: str) -> TaskState:

@@ -20,6 +20,7 @@ from cluster.domain.job.states import (
     TaskState,
     next_state,
 )
+from cluster.domain.job.tries import Tries
 
 Holder = tuple[str, int]  # (worker id, attempt)
 
@@ -33,12 +34,12 @@ class JobTasks:
         "_attempts_held",
         "_changed",
         "_changed_holders",
-        "attempts",
         "cancelling",
         "ended_lately",
         "held",
         "number",
         "sets",
+        "tries",
     )
 
     def __init__(self, number: int, count: int, first: TaskState) -> None:
@@ -47,7 +48,7 @@ class JobTasks:
         self.sets[first].add(0, count)
         self.held: dict[Holder, IntervalSet] = {}
         self._attempts_held: dict[str, set[int]] = {}  # worker id: the attempts in `held`, to find them at once
-        self.attempts: dict[int, IntervalSet] = {}  # n: tasks whose n-th attempt ended without ending the task
+        self.tries = Tries()
         self.cancelling = IntervalSet()
         self.ended_lately: IntervalSet | None = None  # since somebody asked; None: nobody waits for single tasks
         self._changed: set[int] | None = None  # chunks that have, since they were saved; None: it is saved whole
@@ -101,7 +102,7 @@ class JobTasks:
         if any(index in tasks for state, tasks in self.sets.items() if state.ended):
             return None
         begun = [attempt for (_, attempt), tasks in self.held.items() if index in tasks]
-        return max(begun + [attempt for attempt, tasks in self.attempts.items() if index in tasks], default=0)
+        return max([*begun, self.tries.attempts.of(index)])
 
     def assign(self, worker_id: str, count: int) -> list[tuple[int, tuple[Range, ...]]]:
         """Moves the first ready tasks, at most `count`, to a worker. Returns them as (attempt, ranges)."""
@@ -109,9 +110,9 @@ class JobTasks:
         self._note_change(taken)
         self.sets[next_state(TaskState.READY, TaskEvent.ASSIGNED)].update(taken)
         given: list[tuple[int, tuple[Range, ...]]] = []
-        for attempt, tasks in self._next_attempts(taken):
-            self._hold(worker_id, attempt).update(tasks)
-            given.append((attempt, tuple(tasks.ranges())))
+        for ended, tasks in self.tries.attempts.parts(taken):
+            self._hold(worker_id, ended + 1).update(tasks)
+            given.append((ended + 1, tuple(tasks.ranges())))
         return sorted(given)
 
     def _hold(self, worker_id: str, attempt: int) -> IntervalSet:
@@ -126,17 +127,6 @@ class JobTasks:
             self._attempts_held[worker_id].discard(attempt)
             if not self._attempts_held[worker_id]:
                 del self._attempts_held[worker_id]
-
-    def _next_attempts(self, tasks: IntervalSet) -> Iterator[tuple[int, IntervalSet]]:
-        """Splits the tasks by the number of the attempt that comes next."""
-        first_time = tasks
-        for attempt, ended in self.attempts.items():
-            if again := ended.intersection(tasks):
-                first_time = first_time.copy()
-                first_time.difference_update(again)
-                yield attempt + 1, again
-        if first_time:
-            yield 1, first_time
 
     def started(self, worker_id: str, attempt: int, tasks: IntervalSet) -> bool:
         """Whether any of these that the worker holds became running by it."""
@@ -166,7 +156,6 @@ class JobTasks:
         for state in UNASSIGNED:
             ours = self.sets[state].intersection(tasks)
             self._move(state, event, ours)
-            self._forget_attempts(ours)
             ended += len(ours)
         return ended
 
@@ -220,15 +209,10 @@ class JobTasks:
         if event is TaskEvent.RETURNED:
             return  # it never started: the same attempt number is free to be used
         self.cancelling.difference_update(tasks)
-        self._forget_attempts(tasks)
-        if event is TaskEvent.RETRIED:
-            self.attempts.setdefault(attempt, IntervalSet()).update(tasks)
-
-    def _forget_attempts(self, tasks: IntervalSet) -> None:
-        for attempt, ended in list(self.attempts.items()):
-            ended.difference_update(tasks)
-            if not ended:
-                del self.attempts[attempt]
+        if event is TaskEvent.SUCCEEDED:
+            self.tries.succeeded(tasks)
+        else:
+            self.tries.ended(tasks, attempt)
 
     def _held_apart(self) -> list[JobHeld]:
         """What has changed of what workers hold. It is apart once they were many, and stays so."""
@@ -255,14 +239,14 @@ class JobTasks:
 
     def _chunks(self, numbers: set[int]) -> Iterator[JobChunk]:
         states = parted({state: self.sets[state] for state in KEPT}, numbers)
-        held, attempts = parted(self._held_within, numbers), parted(self.attempts, numbers)
-        cancelling = parted({"all": self.cancelling}, numbers)
+        held, cancelling = parted(self._held_within, numbers), parted({"all": self.cancelling}, numbers)
+        tries = self.tries.sets_of_chunks(numbers)
         for number in sorted(numbers):
             sets = TaskSets(
                 states=tuple(states[number].items()),
                 held=tuple(Held(*holder, flat) for holder, flat in sorted(held[number].items())),
-                attempts=tuple(sorted(attempts[number].items())),
                 cancelling=cancelling[number].get("all", ()),
+                **tries[number],
             )
             yield JobChunk(self.number, number, sets)
 
@@ -270,8 +254,8 @@ class JobTasks:
         return TaskSets(
             states=tuple((state, tuple(tasks.flat())) for state in KEPT if (tasks := self.sets[state])),
             held=tuple(Held(*holder, tuple(tasks.flat())) for holder, tasks in sorted(self._held_within.items())),
-            attempts=tuple((n, tuple(tasks.flat())) for n, tasks in sorted(self.attempts.items())),
             cancelling=tuple(self.cancelling.flat()),
+            **self.tries.sets(),
         )
 
     def _restore(self, sets: TaskSets, *, chunked: bool, held_apart: bool) -> None:
@@ -282,7 +266,7 @@ class JobTasks:
             tasks = self._hold(held.worker_id, held.attempt)
             tasks.update(IntervalSet.from_flat(held.flat))
             self.sets[TaskState.ASSIGNED].update(tasks)
-        self.attempts = {n: IntervalSet.from_flat(flat) for n, flat in sets.attempts}
+        self.tries = Tries(sets)
         self.cancelling = IntervalSet.from_flat(sets.cancelling)
         self._changed = set() if chunked else None
         self._changed_holders = set() if held_apart else None

@@ -72,7 +72,7 @@ class _Choice(OptionKind):
         return ()
 
 
-class _Several(OptionKind):
+class Several(OptionKind):
     """A list of things, which have lines or columns of their own where a job is shown."""
 
     def quoted(self, value: Any) -> str:
@@ -87,7 +87,7 @@ class _Several(OptionKind):
         return tuple(value)
 
 
-class _Words(_Several):
+class _Words(Several):
     def told(self, value: Any) -> Any:
         return list(value)
 
@@ -101,17 +101,22 @@ class _Words(_Several):
         return words
 
 
-class _Jobs(_Words):
-    """Other jobs, as people name them; commas are as good as another flag."""
+class Names(_Words):
+    """Words that commas part; another flag is as good as a comma."""
 
-    metavar = "JOB[,JOB…]"
     adds_up = True
 
+    def __init__(self, what: str, example: str) -> None:
+        self._what = what
+        self.metavar = f"{what.upper()}[,{what.upper()}…]"
+        self._example = example
+
     def parse(self, text: str) -> Any:
-        jobs = tuple(part.strip() for part in text.split(","))
-        if not all(jobs):
-            raise InvalidInput(f"{text!r} names no job at some place: use JOB[,JOB…], as in 5,nightly")
-        return jobs
+        names = tuple(part.strip() for part in text.split(","))
+        if not all(names):
+            form = f"{self.metavar}, as in {self._example}"
+            raise InvalidInput(f"{text!r} names no {self._what} at some place: use {form}")
+        return names
 
     def typed(self, value: Any) -> str:
         return ",".join(value)
@@ -123,7 +128,14 @@ class _Jobs(_Words):
         return OptionKind.quoted(self, self.typed(value))
 
     def checked(self, value: Any) -> Any:
-        if isinstance(value, str | int):
+        return super().checked((value,) if isinstance(value, str) else value)
+
+
+class _Jobs(Names):
+    """Other jobs, as people name them."""
+
+    def checked(self, value: Any) -> Any:
+        if isinstance(value, int):
             value = (value,)
         if isinstance(value, list | tuple):
             value = tuple(str(each) if isinstance(each, int) else each for each in value)
@@ -169,7 +181,7 @@ class _Expression(OptionKind):
         return text
 
 
-class _Variables(_Several):
+class _Variables(Several):
     """Pairs of name and value; a program may give a mapping."""
 
     metavar = "NAME[=VALUE]"
@@ -188,7 +200,7 @@ class _Variables(_Several):
         return pairs
 
 
-class _Array(_Several):
+class _Array(Several):
     """Segments of task numbers; a program may give them as text."""
 
     metavar = "NUMBERS"
@@ -209,7 +221,7 @@ class _Array(_Several):
         return parse_array(value) if isinstance(value, str) else super().checked(value)
 
 
-class _Lines(_Several):
+class _Lines(Several):
     """Lines of a file as bytes, separated by line ends; a program may give a list of texts."""
 
     metavar = "FILE"
@@ -232,7 +244,7 @@ class _Lines(_Several):
         return b"\n".join(word.encode(errors="surrogateescape") for word in WORDS.checked(value))
 
 
-class _Script(_Several):
+class _Script(Several):
     """What a script says, as bytes; a program may give text."""
 
     metavar = "FILE"
@@ -381,5 +393,5 @@ def _number(value: Any) -> int | float:
 
 TEXT, SWITCH, COUNT, MOST, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Most(), _Size(), _Cpus()
 DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
-WORDS, JOBS, CHOICE, SCRIPT = _Words(), _Jobs(), _Choice(), _Script()
+WORDS, JOBS, CHOICE, SCRIPT = _Words(), _Jobs("job", "5,nightly"), _Choice(), _Script()
 RESOURCES, EXPRESSION = _Resources(), _Expression()

@@ -37,8 +37,10 @@ class TaskSets:
 
     states: tuple[tuple[TaskState, Flat], ...] = ()  # those of states.KEPT, by their numbers
     held: tuple[Held, ...] = ()  # assigned or running
-    attempts: tuple[tuple[int, Flat], ...] = ()  # (n, tasks whose n-th attempt ended and is not the last)
+    attempts: tuple[tuple[int, Flat], ...] = ()  # (n, tasks whose n-th attempt is the last that has ended)
     cancelling: Flat = ()  # asked to stop, not yet ended
+    losses: tuple[tuple[int, Flat], ...] = ()  # (n, tasks of which n attempts were lost, and not forgiven)
+    forgiven: tuple[tuple[int, Flat], ...] = ()  # (n, tasks of which n attempts count for nothing)
 
     def of(self, state: TaskState) -> Flat:
         """The tasks in a state of KEPT."""
@@ -111,11 +113,17 @@ class TaskEnd:
     cpu_seconds: float = 0.0
     peak_memory: int = 0  # bytes
     output_bytes: int = 0  # on the worker, to be pushed
+    is_exhausted: bool = False  # it would be tried again if its task had not been so often already
 
     @property
     def state(self) -> TaskState:
         """Of a task whose last attempt this was."""
         return endings.state_of(self.reason)
+
+    @property
+    def reason_of_task(self) -> str:
+        """Of the same."""
+        return endings.exhausted(self.reason) if self.is_exhausted else self.reason
 
 
 class LastEnd(NamedTuple):
@@ -124,6 +132,11 @@ class LastEnd(NamedTuple):
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls here
     reason: str
     exit_code: int
+    is_exhausted: bool = False
+
+    @property
+    def reason_of_task(self) -> str:
+        return endings.exhausted(self.reason) if self.is_exhausted else self.reason
 
 
 @dataclass(frozen=True, slots=True)

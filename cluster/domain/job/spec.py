@@ -14,7 +14,6 @@ from cluster.domain.job import needs
 from cluster.domain.job.exec_limits import check_startable
 from cluster.domain.job.kinds import (
     CHOICE,
-    COUNT,
     CPUS,
     DURATION,
     JOBS,
@@ -30,6 +29,7 @@ from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
 from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING
+from cluster.domain.job.retry_options import BACKOFF, RETRIES, RETRY_ON
 from cluster.domain.job.script import HEAD, SCRIPT_FILE
 from cluster.domain.job.task_options import EACH_LINE, NUMBERS
 from cluster.domain.job.task_variables import OWN_VARIABLES
@@ -39,7 +39,6 @@ MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
 MAX_DEPENDENCIES = 1000  # jobs that one job waits for in one way
 MAX_EACH = 16  # jobs that it waits for task by task: each of their ends is looked at with the tasks of all of them
-MAX_RETRIES = 1_000_000  # of one task: as good as for ever
 DEFAULT_GRACE = 10.0
 DEFAULT_LOST_AFTER = 60.0
 MIN_LOST_AFTER = 1.0
@@ -215,14 +214,9 @@ class JobSpec:
     grace: float = option(
         DURATION, "From SIGTERM to SIGKILL.", default=DEFAULT_GRACE, bounds=(0, MAX_SECONDS), scope=Scope.LAUNCHER
     )
-    retries: int = option(
-        COUNT,
-        "Try a failed or lost task again, so often.",
-        default=0,
-        bounds=(0, MAX_RETRIES),
-        scope=Scope.SCHEDULER,
-        alone="needs a scheduler: a worker's own job is tried once",
-    )
+    retries: int = RETRIES
+    retry_on: tuple[str, ...] = RETRY_ON  # empty: whatever failed
+    backoff: tuple[float, ...] = BACKOFF  # seconds: the first pause, and the longest
     lost_after: float = option(
         DURATION,
         "Give a task up when its worker is silent for so long; no less than 4/3 of --lease (20 s).",

@@ -17,7 +17,7 @@ def watch(state: State, job: Job) -> None:
     # The time that a task was ready before a restart counts where that is known: it waited for no other job, and no
     # attempt has begun.
     spec, since = job.record.spec, state.now.mono
-    if not (spec.waits or job.attempts):
+    if not (spec.waits or job.tries.attempts):
         begun = starts_at(job.record) or job.record.submitted_at
         since -= max(0.0, state.now.wall - begun)
     if (due := job.obey_clocks(since)) is not None:

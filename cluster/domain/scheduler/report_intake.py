@@ -13,12 +13,11 @@ from cluster.domain.job.failing import reason_cancelled
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
+from cluster.domain.scheduler import retrying
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import Report, by_attempt
 
-FIRST_PAUSE = 1.0  # seconds between a failed attempt and the next; doubles with each
-LONGEST_PAUSE = 60.0
 _RECENT = 0.2  # weight of the newest report in the mean run time
 _SAMPLES = 16  # run times looked at in one range of ends
 
@@ -71,13 +70,11 @@ class Reports:
         stopped = tasks.intersection(job.cancelling)
         rest = tasks.copy()
         rest.difference_update(stopped)
-        tries_again = attempt <= job.record.spec.retries and not job.overdue
-        again = TaskEvent.RETRIED if tries_again else TaskEvent.FAILED
-        for some, event in ((rest, again), (stopped, TaskEvent.FAILED)):
+        for some, event, exhausted in (*retrying.after_loss(job, rest), (stopped, TaskEvent.FAILED, False)):
             gone = self._state.release(worker, job, attempt, some, event) if some else some
             for index in gone:
-                end = TaskEnd(job.number, index, attempt, endings.LOST, endings.LOST_EXIT, "", why, worker.id)
-                self._note_end(job, end, event)
+                told = (endings.LOST, endings.LOST_EXIT, "", why, worker.id)
+                self._note_end(job, TaskEnd(job.number, index, attempt, *told, is_exhausted=exhausted), event)
 
     def _succeeded(self, worker: Worker, ok: OkEnds) -> IntervalSet:
         job = self._state.jobs.get(ok.job)
@@ -105,37 +102,23 @@ class Reports:
             end = replace(end, reason=endings.DEADLINE) if job.overdue else stopped
         elif end.state is TaskState.CANCELLED and reason_cancelled(job) == endings.MAX_FAILS:
             end = replace(end, reason=endings.MAX_FAILS, detail=job.cancel_reason)
-        event = _event_of(job, end, drained=drained and end.reason == endings.STOPPED)
+        # No maintenance uses up what a task may be tried.
+        forgiven = drained and end.reason == endings.STOPPED
+        event, end = retrying.after_end(job, end, forgiven=forgiven)
         if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
         code = end.exit_code or endings.exit_code(end.reason)  # a worker that says none is of another version, or lies
-        self._note_end(job, replace(end, worker_id=worker.id, exit_code=code), event)
+        self._note_end(job, replace(end, worker_id=worker.id, exit_code=code), event, forgiven=forgiven)
         return True
 
-    def _note_end(self, job: Job, end: TaskEnd, event: TaskEvent) -> None:
+    def _note_end(self, job: Job, end: TaskEnd, event: TaskEvent, *, forgiven: bool = False) -> None:
         """What follows when an attempt has ended that is no plain success; its task has moved by `event`."""
         self._state.saves.append(end)
         if event is TaskEvent.RETRIED:
-            self._state.retry_at(job, end.index, pause_after(end.attempt))
+            self._state.retry_at(job, end.index, retrying.pause_before_next(job, end, forgiven=forgiven))
         else:
-            job.note_abnormal_end(end.reason, end.exit_code)
+            job.note_abnormal_end(end.reason_of_task, end.exit_code)
         job.note_start(end.started_at)
-
-
-def pause_after(attempt: int) -> float:
-    """Seconds between the failure of the attempt-th attempt and the next."""
-    # Beyond 2**10 it is the longest anyway, and beyond 2**1023 no float: whoever asks for that many retries gets them.
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 10))
-
-
-def _event_of(job: Job, end: TaskEnd, *, drained: bool) -> TaskEvent:
-    """Of a job that may be tried again, no maintenance uses up the last retry."""
-    if end.state is TaskState.CANCELLED:
-        return TaskEvent.CANCELLED
-    retries = 0 if job.overdue else job.record.spec.retries
-    if (end.attempt <= retries or (drained and retries)) and end.index not in job.cancelling:
-        return TaskEvent.RETRIED
-    return TaskEvent.FAILED
 
 
 def _measure(job: Job, ok: OkEnds) -> None:

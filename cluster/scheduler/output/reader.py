@@ -81,8 +81,8 @@ def _look_ahead(job: Job, tasks: Range) -> tuple[int, int]:
     ended = IntervalSet(piece for state in ENDED for piece in job.sets[state].overlap(tasks.start, stop))
     if tasks.start in ended:
         return next(ended.ranges()).stop, 0
-    if tasks.start in job.ready and not job.attempts:
-        return 0, next(job.ready.within(*tasks))[1]
+    if tasks.start in job.ready and not job.tries.attempts.of(tasks.start):
+        return 0, job.tries.attempts.first_within(*next(job.ready.within(*tasks)))
     return 0, 0
 
 

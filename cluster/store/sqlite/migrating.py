@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+from cluster.domain.base.intervals import IntervalSet
 from cluster.store.interface import StoreFailed
 from cluster.store.sqlite import schema as sql
 
@@ -61,6 +62,15 @@ def _states_of(*columns: bytes) -> bytes:
     return b"".join(struct.pack("<II", number, len(column) // 4) + column for number, column in packed if column)
 
 
+def _attempts_of(pairs: str | None) -> bytes:
+    """As packing.pack_numbered, of tasks by the attempt beside each."""
+    tasks: dict[int, list[int]] = {}
+    for task, attempt in (map(int, pair.split()) for pair in (pairs or "").split(",") if pair):
+        tasks.setdefault(attempt, []).append(task)
+    sets = {attempt: IntervalSet((task, task + 1) for task in some).flat() for attempt, some in sorted(tasks.items())}
+    return b"".join(struct.pack(f"<II{len(flat)}I", n, len(flat), *flat) for n, flat in sets.items())
+
+
 # What migrations call, for what SQL does not do on every machine, or not exactly.
 _FUNCTIONS: dict[str, Callable[..., str | int | bytes]] = {
     "env_of": _env_of,
@@ -68,4 +78,5 @@ _FUNCTIONS: dict[str, Callable[..., str | int | bytes]] = {
     "spec_without_env": _spec_without_env,
     "lines_in": _lines_in,
     "states_of": _states_of,
+    "attempts_of": _attempts_of,
 }

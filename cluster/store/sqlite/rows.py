@@ -77,7 +77,8 @@ def _held(h: JobHeld) -> Iterator[tuple[str, Row]]:
 
 def _sets(of: TaskSets) -> Row:
     """SET_COLUMNS."""
-    return pack_numbered(of.states), pack_held(of.held), pack_numbered(of.attempts), pack_set(of.cancelling)
+    numbers = (pack_numbered(of.losses), pack_numbered(of.forgiven))
+    return pack_numbered(of.states), pack_held(of.held), pack_numbered(of.attempts), pack_set(of.cancelling), *numbers
 
 
 def _ok_ends(e: OkEnds) -> Iterator[tuple[str, Row]]:
@@ -87,7 +88,7 @@ def _ok_ends(e: OkEnds) -> Iterator[tuple[str, Row]]:
 def _end(e: TaskEnd) -> Iterator[tuple[str, Row]]:
     times = (e.started_at, e.ended_at, e.cpu_seconds)
     why = (e.state.value, e.reason, e.exit_code, e.signal, e.detail, e.worker_id)
-    yield sql.PUT_END, (e.job, e.index, e.attempt, *why, *times, e.peak_memory, e.output_bytes)
+    yield sql.PUT_END, (e.job, e.index, e.attempt, *why, *times, e.peak_memory, e.output_bytes, e.is_exhausted)
 
 
 def _output(o: SmallOutput) -> Iterator[tuple[str, Row]]:
@@ -155,9 +156,9 @@ def record_from_row(row: Row) -> JobRecord:
 
 def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
-    number, states, held, attempts, cancelling, *rest, chunked, pause = row
-    sets = _sets_from_row((states, held, attempts, cancelling))
-    values: list[Any] = [number, sets, *rest, bool(chunked), unpack_pause(pause)]
+    number, *sets = row[: 1 + len(sql.SET_COLUMNS)]
+    *rest, chunked, pause = row[1 + len(sql.SET_COLUMNS) :]
+    values: list[Any] = [number, _sets_from_row(sets), *rest, bool(chunked), unpack_pause(pause)]
     return JobProgress(*values)
 
 
@@ -169,9 +170,10 @@ def chunk_from_row(row: Row) -> JobChunk:
 
 def _sets_from_row(row: Sequence[bytes]) -> TaskSets:
     """SET_COLUMNS."""
-    states, held, attempts, cancelling = row
+    states, held, attempts, cancelling, losses, forgiven = row
     of_states = tuple((TaskState(number), flat) for number, flat in unpack_numbered(states))
-    return TaskSets(of_states, unpack_held(held), unpack_numbered(attempts), unpack_set(cancelling))
+    numbers = (unpack_numbered(losses), unpack_numbered(forgiven))
+    return TaskSets(of_states, unpack_held(held), unpack_numbered(attempts), unpack_set(cancelling), *numbers)
 
 
 def held_from_row(row: Row) -> Held:
@@ -182,8 +184,9 @@ def held_from_row(row: Row) -> Held:
 
 def end_from_row(row: Row) -> TaskEnd:
     """One row with END_COLUMNS."""
-    job, index, attempt, _, *rest = row  # the state follows from the reason
-    return TaskEnd(job, index, attempt, *rest)
+    job, index, attempt, _, *rest, exhausted = row  # the state follows from the reason
+    values: list[Any] = [job, index, attempt, *rest, bool(exhausted)]
+    return TaskEnd(*values)
 
 
 def ok_ends_from_row(row: Row) -> OkEnds:

@@ -186,6 +186,26 @@ MIGRATIONS = (
     -- What it has beside cpus, as JSON; empty: nothing.
     ALTER TABLE workers ADD COLUMN offer TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- How often tasks were lost, and how many attempts of theirs count for nothing; whether a task was tried as often
+    -- as it may be. Attempts go on where a task has ended without success: before, such had none.
+    ALTER TABLE job_progress ADD COLUMN losses BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE job_progress ADD COLUMN forgiven BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE job_chunks ADD COLUMN losses BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE job_chunks ADD COLUMN forgiven BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE task_ends ADD COLUMN exhausted INTEGER NOT NULL DEFAULT 0;
+    UPDATE job_progress SET attempts = attempts_of((
+        SELECT group_concat(task || ' ' || attempt) FROM (
+            SELECT task, max(attempt) AS attempt FROM task_ends WHERE task_ends.job = job_progress.job GROUP BY task
+        )
+    )) WHERE NOT chunked AND job IN (SELECT job FROM task_ends);
+    UPDATE job_chunks SET attempts = attempts_of((
+        SELECT group_concat(task || ' ' || attempt) FROM (
+            SELECT task, max(attempt) AS attempt FROM task_ends
+            WHERE task_ends.job = job_chunks.job AND task >= chunk * 65536 AND task < (chunk + 1) * 65536 GROUP BY task
+        )
+    )) WHERE job IN (SELECT job FROM task_ends);
+    """,
 )
 
 
@@ -226,7 +246,7 @@ END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
 PUT_ENV = _upsert("job_env", "job", "env", keys=1)
 PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
 
-SET_COLUMNS = ("states", "held", "attempts", "cancelling")
+SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked", "pause"),
@@ -281,13 +301,14 @@ GET_OK_ENDS = """
 END_COLUMNS = (
     *("job", "task", "attempt", "state", "reason", "exit_code", "signal", "detail", "worker_id"),
     *("started_at", "ended_at", "cpu_seconds", "peak_memory", "output_bytes"),
+    "exhausted",
 )
 PUT_END = _upsert("task_ends", *END_COLUMNS, keys=3)
 # Every end of one task that is no plain success.
 GET_ENDS_OF_TASK = f"SELECT {', '.join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt"  # noqa: S608
 # The last such end of each task. (Of a group with one max SQLite takes the row that has it.)
 GET_LAST_ENDS = """
-    SELECT task, reason, exit_code, max(attempt) FROM task_ends
+    SELECT task, reason, exit_code, exhausted, max(attempt) FROM task_ends
     WHERE job = ? AND task >= ? GROUP BY task ORDER BY task LIMIT ?
 """
 # Ends that are no plain success, with output that was too large to ride along, or of which that is not known.

@@ -149,7 +149,8 @@ class SqliteStore:
         return [rows.ok_ends_from_row(row) for row in self._read(sql.GET_OK_ENDS, arguments)]
 
     def last_ends(self, job: int, start: int, most: int) -> list[LastEnd]:
-        return [LastEnd(*row[:-1]) for row in self._read(sql.GET_LAST_ENDS, (job, start, most))]
+        found = self._read(sql.GET_LAST_ENDS, (job, start, most))
+        return [LastEnd(index, reason, code, bool(exhausted)) for index, reason, code, exhausted, _ in found]
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
         return [SmallOutput(*row) for row in self._read(sql.GET_OUTPUTS, (job, start, stop))]

@@ -1,0 +1,88 @@
+"""Whether a task is tried again after an attempt of it has ended, and after which pause.
+
+What a program does and what befalls it count apart: `--retries 3` lets a program fail three times more, and a worker
+that dies under it takes none of these away, of which there may be three as well. So a task has at most 1 + 2 · 3
+attempts. What a drain of its worker stopped counts for nothing, and so do all attempts before somebody asked for new
+ones (`cluster job retry`).
+"""
+
+from enum import Enum
+
+from cluster.domain.base.quantities import format_duration
+from cluster.domain.job import endings
+
+# What may be named as a cause: the first part of an end's reason.
+CAUSES = tuple(kind for kind in (*endings.KINDS, "oom", "format_error") if kind not in endings.FINAL)
+_WITH_MORE = ("exit", "signal", "timeout")  # which may say more, as in exit:75
+_EXAMPLE = "exit:75,oom,lost,signal,timeout"
+_BEFELL = (endings.LOST, endings.STOPPED)  # what the program did not do
+DEFAULT_BACKOFF = (1.0, 60.0)  # seconds
+MAX_PAUSE = 1e9  # seconds: 31 years
+_DOUBLINGS = 64  # of a pause, beyond which it is the longest anyway
+JITTER = 0.25  # of a pause, by how much it may be shorter
+
+
+class Verdict(Enum):
+    AGAIN = "again"
+    OVER = "over"  # what ended it is nothing that is tried again
+    EXHAUSTED = "exhausted"  # it would be tried again if it had not been so often already
+
+
+def wrong_causes(causes: tuple[str, ...]) -> str:
+    """What keeps them from being what `--retry-on` names, and what to do; empty: nothing."""
+    for cause in causes:
+        family, colon, more = cause.partition(":")
+        if family not in CAUSES:
+            return f"{cause!r} is no cause: use some of {', '.join(CAUSES)}, as in {_EXAMPLE}"
+        if colon and family not in _WITH_MORE:
+            return f"{cause!r} says more than there is: use {family}"
+        if family == "exit" and colon and not (more.isdecimal() and 1 <= int(more) <= 255):
+            return f"{cause!r} is no exit code that a failure has: use exit:1 to exit:255"
+        if colon and not more:
+            return f"{cause!r} ends too soon: use {family}, or as in {_EXAMPLE}"
+    return ""
+
+
+def wrong_backoff(backoff: tuple[float, ...]) -> str:
+    """The same of a pair of pauses, the first and the longest."""
+    if len(backoff) != 2 or not all(0 <= seconds <= MAX_PAUSE for seconds in backoff):
+        return f"use two durations from 0 to {MAX_PAUSE:g}, the first pause and the longest, as in 2s..5m"
+    first, longest = backoff
+    if first > longest:
+        return f"it goes backwards, from {format_duration(first)} to {format_duration(longest)}: give the shorter first"
+    if not first and longest:
+        return "a pause of 0 never grows: give 0 alone for none, or a first one as in 1s..5m"
+    return ""
+
+
+def judge(reason: str, retries: int, causes: tuple[str, ...], failures: int, losses: int) -> Verdict:
+    """What follows from an end for that reason, of a task that has failed and was lost so often, this time included.
+    `causes`: those that are tried again; none: all failures."""
+    if not retries or (causes and not any(_is(cause, reason) for cause in causes)):
+        return Verdict.OVER
+    return Verdict.AGAIN if (losses if befell(reason) else failures) <= retries else Verdict.EXHAUSTED
+
+
+def befell(reason: str) -> bool:
+    """Whether the program is not at fault."""
+    return reason in _BEFELL
+
+
+def _is(cause: str, reason: str) -> bool:
+    family, _, which = cause.partition(":")
+    theirs, _, more = reason.partition(":")
+    return family == theirs and (not which or more in (which, f"SIG{which}"))
+
+
+def pause_after(count: int, backoff: tuple[float, ...], luck: float) -> float:
+    """Seconds from the count-th failure, or loss, to the next attempt. It doubles from the first to the longest.
+    `luck` from 0 to 1: tasks that have failed together do not all come back together."""
+    first, longest = backoff
+    return min(longest, first * 2.0 ** min(count - 1, _DOUBLINGS)) * (1.0 - JITTER * luck)
+
+
+def luck_of(job_id: str, index: int, attempt: int) -> float:
+    """A number from 0 to 1 for each attempt. What is random in it came with the job: its UUID."""
+    from hashlib import blake2b  # which clients do without
+
+    return int.from_bytes(blake2b(f"{job_id}.{index}#{attempt}".encode(), digest_size=4).digest()) / 2**32
