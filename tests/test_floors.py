@@ -48,7 +48,9 @@ INERT = {
         "enum",
         "fractions",
         "functools",
+        "_blake2",
         "hashlib",
+        "hmac",
     ),
     *("heapq", "itertools", "math", "operator", "re", "string", "struct", "typing"),
 }

@@ -53,17 +53,16 @@ def endpoint(ctx: click.Context, start: bool = False) -> Endpoint:
 
     given = ctx.ensure_object(dict)
     options = {key: given.get(key) for key in ("scheduler", "at", "credentials")}
-    root = state_root()
     try:
         found = find(**options)
     except NotConfigured:
         if not start:
             raise
     else:
-        if not found.is_embedded or is_running(root):
+        if not found.is_embedded or is_running(state_root()):
             return found
         if not start:
             raise NotConfigured(STOPPED)
-    for line in up(root):
+    for line in up(state_root()):
         print(f"cluster: {line}", file=sys.stderr)
     return find(**options)

@@ -112,7 +112,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
         tasks = tuple(sorted(tasks, key=lambda task: task.index))
     if as_json:
         details = [task_json(task, job.spec) for task in tasks]
-        print_json({**job_json(job, whole=True), "task_details": details})
+        print_json({**job_json(job, whole=True), "children": list(job.children), "task_details": details})
     elif quiet:
         print(job.number)
     else:
@@ -135,6 +135,8 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
         ("job", f"{job.number}  {job.id}"),
         ("name", job.spec.name),
         ("owner", job.owner),
+        ("called by", ", which was called by ".join(reversed(job.callers))),
+        ("has called", ", ".join(map(str, reversed(job.children)))),
         ("command", command_of(job.spec, line)),
         ("line", "" if line is None else os.fsdecode(line)),
         ("state", state_of(job) + why_of(job)),
@@ -297,6 +299,7 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
 @click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
 @click.option("--grace", type=DURATION, help="From SIGTERM to SIGKILL (default: the job's own).")
 @click.option("--reason", default="", help="Why, for whoever looks at the job later.")
+@click.option("--keep-children", is_flag=True, help="Let the jobs go on that these have called for.")
 @yes
 @as_json
 @quiet
@@ -307,11 +310,12 @@ def cancel(
     selectors: tuple[str, ...],
     grace: float | None,
     reason: str,
+    keep_children: bool,
     yes: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Stop jobs or tasks: SIGTERM, then SIGKILL, to each whole process tree.
+    """Stop jobs or tasks: SIGTERM, then SIGKILL, to each whole process tree; and the jobs that these have called for.
 
     What has ended already stays as it is, and that is no error.
     """
@@ -324,7 +328,7 @@ def cancel(
 
     async def work() -> tuple[tuple[Job, ...], int]:
         async with client(ctx) as cluster:
-            return await cluster.cancel(*selectors, grace=grace, reason=reason)
+            return await cluster.cancel(*selectors, grace=grace, reason=reason, keep_children=keep_children)
 
     jobs, count = asyncio.run(work())
     if as_json:

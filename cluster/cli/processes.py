@@ -62,6 +62,12 @@ def program() -> list[str]:
     return [sys.executable, "-P", "-c", code]
 
 
+def cache() -> str:
+    """The directory that the packed file has unpacked itself into; empty: we are none."""
+    boot = sys.modules.get("boot.cache")
+    return os.path.realpath(boot.location()) if boot is not None else ""
+
+
 def start(arguments: Sequence[str], root: Path, log: Path, born: Callable[[Process], None]) -> Process:
     """Starts `cluster ARGUMENTS --ready-fd N` in the background, and returns once it says that it is ready.
 

@@ -47,7 +47,7 @@ def _print(
     from cluster.cli.render import ago, command_of, iso, state_of, why_of
     from cluster.cli.table import print_table
 
-    me = endpoint.credentials
+    me = endpoint.certificate
     facts = [
         ("cluster", f"{me.identity.cluster_id} at {endpoint.address}{_what(endpoint)}"),
         ("you", f"{me.identity.name}, by a certificate until {iso(me.not_after)}"),
@@ -103,7 +103,7 @@ def _json(
     from cluster.cli.render import iso
 
     used, offered = _cpus(workers)
-    me = endpoint.credentials
+    me = endpoint.certificate
     return {
         "cluster": me.identity.cluster_id,
         "address": endpoint.address,

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from cluster.cli.daemons import DaemonCommand, say_ready
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import CPUS, DURATION, SIZE, connection, yes
+from cluster.cli.processes import cache, program
 from cluster.cli.secret_hiding import handed_over, start_again_without
 from cluster.cli.worker_drain import drain, resume
 from cluster.cli.worker_list import list_workers, show
@@ -136,6 +137,8 @@ def _serve(options: dict[str, Any]) -> int:
         standalone=options["standalone"],
         stop_jobs=options["stop_jobs"],
         runner=options["runner"],
+        program=tuple(program()),
+        cache=cache(),
     )
     with ExitStack() as note:
         return asyncio.run(serve(chosen, ready))

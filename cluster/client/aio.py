@@ -180,13 +180,14 @@ class AsyncClient:
                 age.end()
 
     async def cancel(
-        self, *selectors: str | int, grace: float | None = None, reason: str = ""
+        self, *selectors: str | int, grace: float | None = None, reason: str = "", keep_children: bool = False
     ) -> tuple[tuple[Job, ...], int]:
-        """Asks tasks to stop: SIGTERM, after `grace` seconds SIGKILL, to the whole process tree.
+        """Asks tasks to stop: SIGTERM, after `grace` seconds SIGKILL, to the whole process tree; and unless they are
+        kept the jobs that these have called for.
 
         Answers the jobs as they are now and how many tasks were asked. Those that had ended stay as they were.
         """
-        return await self._backend().cancel(_texts(selectors), grace, reason)
+        return await self._backend().cancel(_texts(selectors), grace, reason, keep_children)
 
     async def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
         """From now on no more tasks of these jobs start, until they are resumed; what runs goes on.
@@ -282,14 +283,18 @@ class AsyncClient:
 
     def _backend(self) -> Backend:
         if self._opened is None:
-            if self.endpoint.is_worker:
+            if self.endpoint.inside is not None:
+                from cluster.client.jobs_backend import JobsBackend
+
+                self._opened = JobsBackend(self.endpoint.inside)
+            elif self.endpoint.is_worker:
                 from cluster.client.worker_backend import WorkerBackend
 
-                self._opened = WorkerBackend(self.endpoint.address, self.endpoint.credentials)
+                self._opened = WorkerBackend(self.endpoint.address, self.endpoint.certificate)
             else:
                 from cluster.client.scheduler_backend import SchedulerBackend
 
-                self._opened = SchedulerBackend(self.endpoint.address, self.endpoint.credentials)
+                self._opened = SchedulerBackend(self.endpoint.address, self.endpoint.certificate)
         return self._opened
 
 

@@ -48,7 +48,9 @@ class Backend(Protocol):
         """Output of one or more tasks. `connected` is called as soon as there is a connection: output may follow much
         later."""
 
-    async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
+    async def cancel(
+        self, selectors: Sequence[str], grace: float | None, reason: str, keep_children: bool
+    ) -> tuple[tuple[Job, ...], int]:
         """The jobs as they are now, and how many tasks were asked to stop."""
 
     async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:

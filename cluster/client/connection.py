@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import grpc.aio
+from typing import TYPE_CHECKING, Any
 
 from cluster.domain.base.errors import Unreachable
 
+if TYPE_CHECKING:
+    import grpc.aio
 
-async def ready(channel: grpc.aio.Channel, address: str, patience: float) -> None:
+
+async def ready(channel: "grpc.aio.Channel", address: str, patience: float) -> None:
     """Waits up to `patience` seconds until there is a connection; Unreachable after that. 0: leaves it to the call,
     which fails at once where nobody answers."""
     if patience <= 0:

@@ -10,8 +10,9 @@ from typing import Any
 
 from cluster.client import alone
 from cluster.client.config import config_path, read_config, state_root
+from cluster.client.inside import InsideJob, inside_job
 from cluster.client.paths import EMBEDDED_FILE, USER_CLUSTER_FILE, USER_DIRECTORY, USER_FILE
-from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, unusable
+from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound, NotPermitted, unusable
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import check_address
 from cluster.pki.files import load_credentials
@@ -32,10 +33,18 @@ class Endpoint:
     """Where the client's calls go, and as whom."""
 
     address: str
-    credentials: Credentials
+    credentials: Credentials | None  # None: of a job, which shows its token
     is_worker: bool = False  # a lone worker's own API
     is_embedded: bool = False  # made by `cluster up` on this machine: jobs run in the caller's directory
     renewable: Path | None = None  # the file of credentials made by `cluster login`: their user's to renew
+    inside: InsideJob | None = None  # of the job in which we are
+
+    @property
+    def certificate(self) -> Credentials:
+        """What to show there. NotPermitted for a job, which has none."""
+        if self.credentials is None:
+            raise NotPermitted("a job has no certificate: only users may do that")
+        return self.credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,12 @@ def find(
     credentials: Pathlike | None = None,
     home: Pathlike | None = None,
 ) -> Endpoint:
-    """The cluster to talk to. NotConfigured when there is none, InvalidInput for what cannot be right."""
+    """The cluster to talk to. NotConfigured when there is none, InvalidInput for what cannot be right.
+
+    Inside a job that is the one that runs it, unless a flag or a variable names another."""
+    inside = None if scheduler or at or credentials or home or _named_by_variables() else inside_job()
+    if inside is not None:
+        return Endpoint(inside.socket, None, inside=inside)
     root = state_root(home)
     given = choose(scheduler=scheduler, at=at, credentials=credentials, home=home)
     if given["scheduler"].value and given["at"].value:
@@ -69,6 +83,10 @@ def find(
         renewable = mine if not given["credentials"].value and mine.exists() else None
         return Endpoint(check_address(address), _credentials(given["credentials"].value, root), renewable=renewable)
     return local_endpoint(root, given["credentials"].value)
+
+
+def _named_by_variables() -> bool:
+    return any(os.environ.get(f"CLUSTER_{name}") for name in ("SCHEDULER", "AT", "CREDENTIALS", "HOME"))
 
 
 class NotConfigured(ClusterError):

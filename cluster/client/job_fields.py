@@ -6,6 +6,7 @@ import time
 from collections import namedtuple
 from typing import Any, cast
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.states import COUNTED, ENDED, TaskState
 
@@ -39,7 +40,9 @@ def job_fields(message: Any) -> dict[str, Any]:
     fields = {name: getattr(message, name) for name in (*names, *others)}
     counts = Counts(*(getattr(message.counts, state.word) for state in COUNTED))
     pause = pause_of(message.pause) if message.HasField("pause") else None
-    return fields | {"pending_because": tuple(message.pending_because), "counts": counts, "pause": pause}
+    callers = tuple(AttemptKey(each.job, 0, each.attempt).shown(each.task_number) for each in message.callers)
+    because = tuple(message.pending_because)
+    return fields | {"pending_because": because, "counts": counts, "pause": pause, "callers": callers}
 
 
 def pause_of(message: Any) -> Pause:

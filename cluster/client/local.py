@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from cluster.rpc.frames import CALL, END, HEAD, MESSAGE, frame
+from cluster.rpc.frames import CALL, END, HEAD, MESSAGE, TOKEN, frame
 from cluster.rpc.quick_messages import message_class
 
 CONNECT_PATIENCE = 1.0  # seconds
@@ -20,6 +20,7 @@ CONNECT_PATIENCE = 1.0  # seconds
 PATIENCE = 10.0
 _CREDENTIALS = struct.Struct("3i")  # pid, uid and gid: Linux's struct ucred
 _PIECE = 256 * 1024  # bytes
+_LONGEST_ADDRESS = 108  # bytes of a socket's path, with a NUL at its end
 
 
 class Elsewhere(Exception):
@@ -30,22 +31,22 @@ class Call:
     """A call of a method of the Jobs service, on its way. It never blocks: `wait_for` sends what does not fit into the
     socket at once, and waits for answers. Close it, which hangs up."""
 
-    def __init__(self, path: str, method: str, request: Any) -> None:
+    def __init__(self, path: str, method: str, request: Any, token: str = "") -> None:
         """Connects to the socket at `path`, and sends what it can. Elsewhere where nobody listens, and where another
-        user's scheduler does: root may run a command in a user's directory."""
+        user's scheduler does: root may run a command in a user's directory. `token`: of the job in which we are, and
+        whose worker listens there, which may be root's."""
         self._answer = message_class(f"{method}Response")
         self._data = bytearray()
         self.ended = False
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.settimeout(CONNECT_PATIENCE)
-            self._socket.connect(path)
+            connect(self._socket, path)
             peer = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            if _CREDENTIALS.unpack(peer)[1] != os.geteuid():
+            if _CREDENTIALS.unpack(peer)[1] not in {os.geteuid(), *({0} if token else ())}:
                 raise Elsewhere("that is somebody else's")
             self._socket.setblocking(False)
-            name = f"/cluster.v1.Jobs/{method}".encode()
-            self.unsent = memoryview(frame(CALL, name) + frame(MESSAGE, request.SerializeToString()))
+            self.unsent = memoryview(said(method, request, token))
             self.send()
         except OSError as error:
             self.close()
@@ -99,6 +100,25 @@ class Call:
         self._socket.close()
 
 
+def connect(connecting: socket.socket, path: str) -> None:
+    """Connects the socket; through a descriptor where its address, which holds 108 bytes, is too short for the path."""
+    if len(os.fsencode(path)) < _LONGEST_ADDRESS:
+        connecting.connect(path)
+        return
+    directory, name = os.path.split(path)
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        connecting.connect(f"/proc/self/fd/{fd}/{name}")
+    finally:
+        os.close(fd)
+
+
+def said(method: str, request: Any, token: str) -> bytes:
+    """All that a client says in a call of a method of the Jobs service."""
+    whose = frame(TOKEN, token.encode(errors="surrogateescape")) if token else b""
+    return whose + frame(CALL, f"/cluster.v1.Jobs/{method}".encode()) + frame(MESSAGE, request.SerializeToString())
+
+
 def wait_for(waiting: Sequence[Call | int], until: float) -> list[Call | int]:
     """Those calls and file descriptors that have more to read; none of them at `until`, of the monotonic clock. Sends
     meanwhile. Elsewhere where sending broke."""
@@ -111,10 +131,10 @@ def wait_for(waiting: Sequence[Call | int], until: float) -> list[Call | int]:
             return readable
 
 
-def ask(path: str, method: str, request: Any) -> Any:
+def ask(path: str, method: str, request: Any, token: str = "") -> Any:
     """The one answer of a call. Elsewhere where it has not come within PATIENCE."""
     until = time.monotonic() + PATIENCE
-    call, answers = Call(path, method, request), list[Any]()
+    call, answers = Call(path, method, request, token), list[Any]()
     try:
         while not call.ended:
             if time.monotonic() >= until or not wait_for([call], until):

@@ -6,14 +6,14 @@ Paths are texts here, and next to nothing is loaded: every command begins with t
 import os
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.task_variables import OWN_VARIABLES
 
 EMBEDDED_FILE = (
     "embedded.json"  # processes that `cluster up` started: {"scheduler": {"pid", "started"}, "worker": …, "address"}
 )
 USER_DIRECTORY, USER_FILE, USER_CLUSTER_FILE = "user", "credentials.pem", "cluster.json"  # made by `cluster login`
-# Variables that name neither a cluster nor an option of a command; and what tasks see.
+# Variables that name neither a cluster nor an option of a command.
 _SILENT = {f"CLUSTER_{name}" for name in ("HOME", "CACHE")}
-_OF_TASKS = {f"CLUSTER_{name}" for name in ("JOB", "JOB_ID", "TASK", "LINE", "ATTEMPT", "LAUNCHER")}
 
 
 def state_directory(home: str | os.PathLike[str] | None = None) -> str:
@@ -55,12 +55,17 @@ def _home(below: str) -> str:
     return os.path.join(home, below)
 
 
+def means_another() -> bool:
+    """Whether a variable names a cluster, or sets an option."""
+    set_here = {name for name in os.environ if name.startswith("CLUSTER_")}
+    return bool(set_here - _SILENT - OWN_VARIABLES)
+
+
 def means_this_machine(root: str) -> bool:
     """Whether nothing but a command line can name another cluster than this machine's own, or set an option: no
     variable, configuration file or login."""
-    set_here = {name for name in os.environ if name.startswith("CLUSTER_")}
     return not (
-        set_here - _SILENT - _OF_TASKS
+        means_another()
         or os.path.exists(config_file())
         or os.path.exists(os.path.join(root, USER_DIRECTORY, USER_CLUSTER_FILE))
     )

@@ -17,7 +17,7 @@ async def renew_if_due(endpoint: Endpoint) -> None:
     """Replaces the file of the credentials that `endpoint` was reached with, where this user may and it is time.
 
     A failure costs nothing yet, since a fifth of its life or more is left: it is tried again by the next use."""
-    if endpoint.renewable is None or not _is_due(endpoint.credentials):
+    if endpoint.renewable is None or not _is_due(endpoint.certificate):
         return
     try:
         await _renew(endpoint, endpoint.renewable)
@@ -41,11 +41,11 @@ async def _renew(endpoint: Endpoint, file: Path) -> None:
     from cluster.rpc.channel import dial
     from cluster.rpc.join_client import renew
 
-    present, request = endpoint.credentials, KeyRequest()
+    present, request = endpoint.certificate, KeyRequest()
     async with dial(endpoint.address, present, scheduler_server_name(present.identity.cluster_id)) as channel:
         certificate = await renew(channel, endpoint.address, request.request)
     save_credentials(file, request.complete(certificate, present.ca_pem, present.identity))
 
 
 def _hours_left(endpoint: Endpoint) -> float:
-    return (endpoint.credentials.not_after - time.time()) / 3600
+    return (endpoint.certificate.not_after - time.time()) / 3600

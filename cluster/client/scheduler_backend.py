@@ -1,6 +1,8 @@
-"""The client's verbs on a scheduler."""
+"""The client's verbs on a scheduler. gRPC is loaded where it is used: a job's calls do without."""
 
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -23,30 +25,27 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
-from cluster.rpc.channel import dial
-from cluster.rpc.errors import calling
-from cluster.v1 import jobs_pb2, jobs_pb2_grpc
+from cluster.v1 import jobs_pb2
 
 
-class SchedulerBackend:
-    """One channel to one scheduler. Make it inside a running event loop."""
+class JobsServiceBackend:
+    """The verbs as calls of the Jobs service, which a `stub` makes: gRPC's, or one like it. Subclasses say how it is
+    reached."""
 
-    def __init__(self, address: str, credentials: Credentials) -> None:
+    def __init__(self, address: str, stub: Any) -> None:
         self.address = address
-        name = scheduler_server_name(credentials.identity.cluster_id)
-        self._channel = dial(address, credentials, name)
-        self._jobs: Any = jobs_pb2_grpc.JobsStub(self._channel)  # the generated stubs know no asyncio
+        self._jobs = stub
 
     async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
         request = jobs_pb2.SubmitRequest(id=job_id, spec=spec_message(spec))
-        with calling(self.address):
-            await ready(self._channel, self.address, patience)
+        with self._calling():
+            await self._ready(patience)
             return job_of((await self._jobs.Submit(request)).job)
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
         request = jobs_pb2.ListRequest(selectors=selectors_of(selectors), states=_numbers(states))
         jobs: list[Job] = []
-        with calling(self.address):
+        with self._calling():
             while True:
                 request.limit = limit - len(jobs) if limit else 0
                 answer = await self._jobs.List(request)
@@ -58,19 +57,19 @@ class SchedulerBackend:
     async def get(self, selector: str, max_tasks: int, states: Sequence[TaskState]) -> tuple[Job, tuple[Task, ...]]:
         request = jobs_pb2.GetRequest(selector=selectors_of([selector])[0], states=_numbers(states))
         tasks: list[Task] = []
-        with calling(self.address):
+        with self._calling():
             while True:
                 request.skip, request.max_tasks = len(tasks), max_tasks - len(tasks)
                 answer = await self._jobs.Get(request)
                 tasks += map(task_of, answer.tasks)
                 if not answer.more or len(tasks) >= max_tasks or not answer.tasks:
-                    return job_of(answer.job), tuple(tasks)
+                    return replace(job_of(answer.job), children=tuple(answer.children)), tuple(tasks)
 
     async def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         request = jobs_pb2.WaitRequest(selectors=selectors_of(selectors))
         jobs: dict[int, Job] = {}
-        with calling(self.address):
-            await ready(self._channel, self.address, patience)
+        with self._calling():
+            await self._ready(patience)
             with hanging_up(self._jobs.Wait(request)) as call:
                 async for answer in call:
                     for message in answer.jobs:
@@ -85,28 +84,32 @@ class SchedulerBackend:
         self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
     ) -> AsyncGenerator[Output, None]:
         request = jobs_pb2.ReadOutputRequest(**output_fields(wanted))
-        with calling(self.address):
-            await ready(self._channel, self.address, patience)
+        with self._calling():
+            await self._ready(patience)
             connected()
             with hanging_up(self._jobs.ReadOutput(request)) as call:
                 async for piece in call:
                     where = (piece.job, piece.task_number, piece.attempt)
                     yield Output(*where, piece.stderr, piece.data, piece.end, piece.note)
 
-    async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
-        request = jobs_pb2.CancelRequest(selectors=selectors_of(selectors), grace=grace, reason=reason)
-        with calling(self.address):
+    async def cancel(
+        self, selectors: Sequence[str], grace: float | None, reason: str, keep_children: bool
+    ) -> tuple[tuple[Job, ...], int]:
+        request = jobs_pb2.CancelRequest(
+            selectors=selectors_of(selectors), grace=grace, reason=reason, keep_children=keep_children
+        )
+        with self._calling():
             answer = await self._jobs.Cancel(request)
         return await self._all_of(answer, selectors), answer.cancelled
 
     async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
         request = jobs_pb2.PauseRequest(selectors=selectors_of(selectors), reason=reason)
-        with calling(self.address):
+        with self._calling():
             answer = await self._jobs.Pause(request)
         return await self._all_of(answer, selectors), answer.paused
 
     async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
-        with calling(self.address):
+        with self._calling():
             answer = await self._jobs.Resume(jobs_pb2.ResumeRequest(selectors=selectors_of(selectors)))
         return await self._all_of(answer, selectors), answer.resumed
 
@@ -119,21 +122,21 @@ class SchedulerBackend:
     async def queue(self) -> QueueStatus:
         from cluster.v1 import admin_pb2
 
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Queue").ShowQueue(admin_pb2.ShowQueueRequest())
         return queue_of(answer.queue)
 
     async def pause_queue(self, reason: str) -> QueueStatus:
         from cluster.v1 import admin_pb2
 
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Queue").PauseQueue(admin_pb2.PauseQueueRequest(reason=reason))
         return queue_of(answer.queue)
 
     async def resume_queue(self) -> QueueStatus:
         from cluster.v1 import admin_pb2
 
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Queue").ResumeQueue(admin_pb2.ResumeQueueRequest())
         return queue_of(answer.queue)
 
@@ -145,7 +148,7 @@ class SchedulerBackend:
         from cluster.v1 import admin_pb2
 
         request = admin_pb2.CreateTokenRequest(role=role, life=life, uses=uses, user=user)
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Tokens").CreateToken(request)
         return token_of(answer.token), answer.join_token
 
@@ -159,7 +162,7 @@ class SchedulerBackend:
         from cluster.v1 import admin_pb2
 
         request = admin_pb2.RevokeTokenRequest(id=token_id, and_joined=and_joined, keep_jobs=keep_jobs)
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Tokens").RevokeToken(request)
         return revoked_of(answer)
 
@@ -173,14 +176,14 @@ class SchedulerBackend:
         from cluster.v1 import admin_pb2
 
         request = admin_pb2.RevokeUserRequest(name=name, and_joined=and_joined, keep_jobs=keep_jobs)
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Users").RevokeUser(request)
         return revoked_of(answer)
 
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
         from cluster.v1 import admin_pb2
 
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Workers").RemoveWorker(
                 admin_pb2.RemoveWorkerRequest(worker=worker, revoke=revoke)
             )
@@ -189,7 +192,7 @@ class SchedulerBackend:
     async def drain_workers(self, workers: Sequence[str], reason: str, within: float | None) -> tuple[Worker, ...]:
         from cluster.v1 import admin_pb2
 
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Workers").DrainWorkers(
                 admin_pb2.DrainWorkersRequest(workers=workers, reason=reason, within=within)
             )
@@ -198,25 +201,60 @@ class SchedulerBackend:
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
         from cluster.v1 import admin_pb2
 
-        with calling(self.address):
+        with self._calling():
             answer = await self._admins("Workers").ResumeWorkers(admin_pb2.ResumeWorkersRequest(workers=workers))
         return tuple(map(worker_of, answer.workers))
 
+    @abstractmethod
     async def close(self) -> None:
-        await self._channel.close()
+        """Closes the connection."""
+
+    @abstractmethod
+    def _calling(self) -> AbstractContextManager[None]:
+        """What a call in the body of this raises becomes the ClusterError that it stands for."""
+
+    @abstractmethod
+    async def _ready(self, patience: float) -> None:
+        """Waits so many seconds for a connection; Unreachable."""
+
+    @abstractmethod
+    def _admins(self, service: str) -> Any:
+        """The stub of a service for admins."""
 
     async def _pages(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
         """Each answer, until there are no more."""
         while True:
-            with calling(self.address):
+            with self._calling():
                 answer = await method(request)
             yield answer
             if not answer.next:
                 return
             request.after = answer.next
 
+
+class SchedulerBackend(JobsServiceBackend):
+    """One channel to one scheduler. Make it inside a running event loop."""
+
+    def __init__(self, address: str, credentials: Credentials) -> None:
+        from cluster.rpc.channel import dial
+        from cluster.v1 import jobs_pb2_grpc
+
+        self._channel = dial(address, credentials, scheduler_server_name(credentials.identity.cluster_id))
+        super().__init__(address, jobs_pb2_grpc.JobsStub(self._channel))
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    def _calling(self) -> AbstractContextManager[None]:
+        from cluster.rpc.errors import calling
+
+        return calling(self.address)
+
+    async def _ready(self, patience: float) -> None:
+        await ready(self._channel, self.address, patience)
+
     def _admins(self, service: str) -> Any:
-        """The stub of a service for admins: loaded only for them."""
+        """Loaded only for them."""
         from cluster.v1 import admin_pb2_grpc
 
         return getattr(admin_pb2_grpc, f"{service}Stub")(self._channel)

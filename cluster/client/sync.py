@@ -77,10 +77,10 @@ class Client:
         return self._each(lambda: self._inner.logs(selector, follow=follow, stdout=stdout, stderr=stderr, tail=tail))
 
     def cancel(
-        self, *selectors: str | int, grace: float | None = None, reason: str = ""
+        self, *selectors: str | int, grace: float | None = None, reason: str = "", keep_children: bool = False
     ) -> tuple[tuple[Job, ...], int]:
-        """Asks tasks to stop; the jobs as they are now, and how many tasks were asked."""
-        return self._do(self._inner.cancel(*selectors, grace=grace, reason=reason))
+        """Asks tasks to stop; the jobs as they are now, and how many tasks were asked. See AsyncClient.cancel."""
+        return self._do(self._inner.cancel(*selectors, grace=grace, reason=reason, keep_children=keep_children))
 
     def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
         """From now on no more tasks of these jobs start, until they are resumed; what runs goes on."""

@@ -32,6 +32,8 @@ class Job:
     cancelled_by: str
     cancel_reason: str
     waits_until: float = 0.0  # none of its waiting tasks starts before; 0: it waits for no time
+    callers: tuple[str, ...] = ()  # the attempts by which it was called, as in 5.17#1; the last has submitted it
+    children: tuple[int, ...] = ()  # only from `get`: the jobs that it has submitted itself, the newest hundred
     part: str = ""  # from `wait` and `watch`: the tasks that were selected, which state to exit code are of; empty: all
     pause: Pause | None = None  # who wants that no more of its tasks start
 

@@ -91,7 +91,10 @@ class WorkerBackend:
             async for piece in call:
                 yield Output(0, 0, 1, piece.stderr, piece.data, piece.end)
 
-    async def cancel(self, selectors: Sequence[str], grace: float | None, reason: str) -> tuple[tuple[Job, ...], int]:
+    async def cancel(
+        self, selectors: Sequence[str], grace: float | None, reason: str, keep_children: bool
+    ) -> tuple[tuple[Job, ...], int]:
+        # Jobs of a worker's own API call for none.
         running = {job.id for job in await self.list(selectors, (), 0) if not job.state.ended}
         worker = await self._worker()
         jobs: dict[str, Job] = {}

@@ -20,6 +20,7 @@ from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.job.exec_limits import is_too_long
 from cluster.domain.job.task_variables import OF_ATTEMPTS
+from cluster.domain.launcher.attempt_tokens import token_of
 from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.launcher.slots import User
 from cluster.launcher import given_files
@@ -75,6 +76,7 @@ class Spawner:
         self._template: Template | None = None  # of the last attempt; another job has another one
         self._command: Command | None = None  # its, once that could be made
         self._path = ""  # its PATH
+        self._token_key = b""  # its attempts' tokens are made from that; empty: they have none
         self._name = ""  # of the program that its last attempt ran, as the command has it
         self._program: bytes | None = None  # the file that this was found to be
 
@@ -197,7 +199,7 @@ class Spawner:
             self._take(template)
         command = self._command
         assert command is not None
-        own, words = _variables(item, key, running), _words(item, template, running)
+        own, words = self._variables(item, key, running), _words(item, template, running)
         name = template.argv[0] if words is None else words[0]
         if self._uid is not None:
             os.setresuid(self._uid, 0, 0)
@@ -226,8 +228,21 @@ class Spawner:
         env = {name: value for name, value in template.env if name not in _OWN}
         self._path = env.get("PATH", os.defpath)
         env["CLUSTER_LAUNCHER"] = self._identity
+        self._token_key = bytes.fromhex(template.token_key)
         self._command = Command(template.argv, env, len(_OWN))
         self._program = None
+
+    def _variables(self, item: Item, key: AttemptKey, running: Running) -> list[bytes]:
+        """Those that differ between attempts of a template."""
+        mark = f"{key.job}#{key.attempt}" if item.number is None else f"{key.job}.{item.number}#{key.attempt}"
+        own = [b"CLUSTER_ATTEMPT=" + mark.encode(), b"CLUSTER_TASK=%d" % (item.number or 0)]
+        if self._token_key:
+            own.append(b"CLUSTER_TOKEN=" + token_of(self._token_key, key).encode())
+        if item.line is not None and is_too_long(item.line):
+            own.append(encoded(f"CLUSTER_LINE_FILE={running.directory}/{given_files.LINE}"))
+        elif item.line is not None:
+            own.append(encoded(f"CLUSTER_LINE={item.line}"))
+        return own
 
     def _find(self, name: str) -> bytes:
         """The file that `name` stands for, looked up as execvp does, in the PATH that the command itself gets, with the
@@ -254,17 +269,6 @@ def _given(item: Item, template: Template) -> dict[str, bytes]:
     if item.line is not None and is_too_long(item.line):
         files[given_files.LINE] = os.fsencode(item.line)
     return files
-
-
-def _variables(item: Item, key: AttemptKey, running: Running) -> list[bytes]:
-    """Those that differ between attempts of a template."""
-    mark = f"{key.job}#{key.attempt}" if item.number is None else f"{key.job}.{item.number}#{key.attempt}"
-    own = [b"CLUSTER_ATTEMPT=" + mark.encode(), b"CLUSTER_TASK=%d" % (item.number or 0)]
-    if item.line is not None and is_too_long(item.line):
-        own.append(encoded(f"CLUSTER_LINE_FILE={running.directory}/{given_files.LINE}"))
-    elif item.line is not None:
-        own.append(encoded(f"CLUSTER_LINE={item.line}"))
-    return own
 
 
 def _words(item: Item, template: Template, running: Running) -> list[str] | None:

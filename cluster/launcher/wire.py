@@ -45,8 +45,8 @@ reported nor held never started.
 
 Keys are those of `cluster.domain.base.ids.AttemptKey`. The launcher sets for the command: CLUSTER_TASK (the
 number), CLUSTER_ATTEMPT (the attempt as people write it, with the number: `5.17#2`, or `5#2` when the job
-is no array), CLUSTER_LINE (the line, if there is one), and CLUSTER_LAUNCHER, by which a later launcher
-finds what is left of this one's processes.
+is no array), CLUSTER_LINE (the line, if there is one), CLUSTER_TOKEN (if its template has a key for that), and
+CLUSTER_LAUNCHER, by which a later launcher finds what is left of this one's processes.
 """
 
 import json

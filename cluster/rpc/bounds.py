@@ -31,10 +31,13 @@ BOUNDS = {
     # A hello lists all that a worker holds, at worst each task apart (placement.MOST_HELD).
     "/cluster.v1.Scheduler/Session": Bound(8 * MIB, 150_000),
     "/cluster.v1.Scheduler/PushOutput": Bound(2 * MIB, 100),
+    # So few that it needs no permit: the call within may need one.
+    "/cluster.v1.Scheduler/Vouch": Bound(2 * MIB, 100),
     "/cluster.v1.Worker/StartJob": _SPEC,
     "/cluster.v1.Worker/StopJob": _SELECTORS,
     "/cluster.v1.Worker/GetJobs": _SELECTORS,
 }
+MOST_OF_A_JOB = 2 * MIB - KIB  # bytes of a request that a job makes: the rest is what the worker says of it
 LARGEST = max(bound.size for bound in BOUNDS.values())  # what gRPC takes in at all
 
 
@@ -44,6 +47,7 @@ LONGER = {
     "cluster.v1.JobSpec.lines": MAX_LINES_BYTES,
     "cluster.v1.JobSpec.script_text": 2 * MAX_SCRIPT,  # so that one that is too long hears so, and not that it is odd
     "cluster.v1.PushOutputRequest.data": 2 * MIB,
+    "cluster.v1.VouchRequest.request": 2 * MIB,
     "cluster.v1.OkEnds.packed": MIB,
 }
 

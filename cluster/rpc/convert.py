@@ -275,6 +275,10 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
         cancel_reason=view.cancel_reason,
         part=view.part,
         pause=pause_to_proto(view.pause),
+        callers=[
+            job_pb2.CallingAttempt(job=each.job, task_number=each.number, attempt=each.attempt)
+            for each in record.callers
+        ],
     )
 
 

@@ -1,16 +1,17 @@
-"""What is spoken on the scheduler's Unix socket: frames around the messages of protos/cluster/v1.
+"""What is spoken on a Unix socket, the scheduler's or a worker's: frames around the messages of protos/cluster/v1.
 
 A call is a connection. The client sends CALL with the method's name (`/package.Service/Method`) and MESSAGE with its
-request. Back comes MESSAGE for each answer, and at last END; or ERROR with the class and the text of a ClusterError,
-with a NUL between. Who closes the connection before that has hung up, or broken down. A frame is its kind, which is a
-letter; the length of what follows, in four bytes, the highest first; and that.
+request; to a worker's socket, which its jobs call, first TOKEN. Back comes MESSAGE for each answer, and at last END; or
+ERROR with the class and the text of a ClusterError, with a NUL between. Who closes the connection before that has hung
+up, or broken down. A frame is its kind, which is a letter; the length of what follows, in four bytes, the highest
+first; and that.
 
 Loads next to nothing, since a command that takes 50 ms in all loads it.
 """
 
 import struct
 
-CALL, MESSAGE, END, ERROR = b"c", b"m", b"e", b"x"
+TOKEN, CALL, MESSAGE, END, ERROR = b"t", b"c", b"m", b"e", b"x"
 HEAD = struct.Struct(">cI")
 LONGEST_METHOD = 200  # bytes
 

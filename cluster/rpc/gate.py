@@ -2,9 +2,9 @@
 
 gRPC verifies a certificate once, when a connection opens, and the connection outlives it. So each call asks again:
 TLS 1.3, identity, validity now, not revoked, and the role table. (By cluster.rpc.local comes, in the place of TLS and a
-certificate, whose certificate counts.) Calls that are under way (streams run for days) are kept in a list and asked
-again when the first of their certificates ends and whenever `recheck` says that something was revoked; those that no
-longer pass are cut.
+certificate, whose certificate counts; by cluster.rpc.vouching, for which attempt a worker vouches.) Calls that are
+under way (streams run for days) are kept in a list and asked again when the first of their certificates ends and
+whenever `recheck` says that something was revoked; those that no longer pass are cut.
 """
 
 import asyncio
@@ -14,10 +14,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotPermitted, Revoked
-from cluster.domain.trust.identity import Caller, Identity, Peer, Standing
+from cluster.domain.trust.identity import Caller, Identity, Peer, Role, Standing, Vouched
 from cluster.rpc.errors import Context
 from cluster.rpc.local import LocalContext
 from cluster.rpc.roles import allowed, refusal
+from cluster.rpc.vouching import VouchedContext
 
 # The timer counts monotonic seconds and certificates end by the wall clock, which may be set forward meanwhile.
 _LONGEST_NAP = 3600.0
@@ -66,7 +67,9 @@ class Gate:
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def passing(self, context: Context | LocalContext, method: str, *, streams: bool) -> AsyncIterator[None]:
+    async def passing(
+        self, context: Context | LocalContext | VouchedContext, method: str, *, streams: bool
+    ) -> AsyncIterator[None]:
         """Handle the call in the body of this; `current_caller` is set there.
 
         Raises what the gate decides, before the body or, when the call is cut, out of it. `streams` says that the
@@ -118,8 +121,8 @@ class Gate:
             self._timer.cancel()
             self._timer = None
 
-    def _peer_of(self, context: Context | LocalContext) -> Peer:
-        if isinstance(context, LocalContext):
+    def _peer_of(self, context: Context | LocalContext | VouchedContext) -> Peer:
+        if isinstance(context, LocalContext | VouchedContext):
             return context.peer_here
         properties = context.auth_context()
         if list(properties.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
@@ -130,6 +133,8 @@ class Gate:
         return self._parse(certificates[0])
 
     def _check(self, peer: Peer, method: str) -> Caller:
+        if peer.vouched is not None:
+            return self._check_job(peer, peer.vouched, method)
         now = self._now()
         if now < peer.not_before:
             raise NotAuthenticated(f"the certificate of {peer.identity} is not valid yet; compare the clocks")
@@ -146,6 +151,16 @@ class Gate:
         if not allowed(method, role):
             raise NotPermitted(f"{peer.identity} {refusal(method, role)}")
         return Caller(peer.identity, role, peer.enrolment, user_id)
+
+    def _check_job(self, peer: Peer, vouched: Vouched, method: str) -> Caller:
+        """A job has the rights that jobs have, as long as its owner has any."""
+        standing = self._standing_of(peer.identity)
+        if self._revoked(peer) or standing is None or standing.user_id != vouched.owner:
+            owner = peer.identity.name
+            raise Revoked(f"{owner}, who owns job {vouched.attempt.job}, was revoked: its jobs have no say any more")
+        if not allowed(method, Role.ATTEMPT):
+            raise NotPermitted(f"job {vouched.attempt.job} {refusal(method, Role.ATTEMPT)}")
+        return Caller(peer.identity, Role.ATTEMPT, user_id=vouched.owner, vouched=vouched)
 
     def _wake_at(self, not_after: float) -> None:
         """See to it that `_expired` runs right after this moment (Unix seconds), or earlier."""

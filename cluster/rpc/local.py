@@ -46,12 +46,12 @@ class LocalContext:
 
     async def write(self, message: object) -> None:
         """One answer. Waits while the client has much that it has not read yet."""
-        await _send(self._writer, MESSAGE, self._serialize(message))
+        await send(self._writer, MESSAGE, self._serialize(message))
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing: tuple[tuple[str, str], ...] = ()) -> None:
         """Ends the call with an error, and raises what gRPC's own raises."""
         kind = dict(trailing).get(HEADER, ClusterError.__name__)
-        await _send(self._writer, ERROR, f"{kind}\0{details}".encode(errors="replace"))
+        await send(self._writer, ERROR, f"{kind}\0{details}".encode(errors="replace"))
         raise grpc.aio.AbortError(details)
 
 
@@ -100,7 +100,7 @@ class LocalServer:
         assert task is not None, "asyncio runs each connection in a task of its own"
         self._calls.add(task)
         try:
-            if len(self._calls) <= MOST and _uid_of(writer) == self._uid:
+            if len(self._calls) <= MOST and uid_of(writer) == self._uid:
                 await self._call(reader, writer)
         except (asyncio.CancelledError, asyncio.IncompleteReadError, grpc.aio.AbortError, TimeoutError, OSError):
             pass  # it has hung up, we stop, or it was told what is wrong
@@ -121,7 +121,7 @@ class LocalServer:
         context: Any = LocalContext(peer, writer, handler.response_serializer) if peer else None
         if context is None:
             text = f"{NotAuthenticated.__name__}\0no certificate of this cluster's first user is there"
-            await _send(writer, ERROR, text.encode())
+            await send(writer, ERROR, text.encode())
             return
         requests = _Requests(reader, writer, method)
         try:
@@ -129,7 +129,7 @@ class LocalServer:
                 await handler.stream_stream(requests.all(), context)
             else:
                 await context.write(await handler.stream_unary(requests.all(), context))
-            await _send(writer, END)
+            await send(writer, END)
         finally:
             requests.close()
 
@@ -156,7 +156,7 @@ class _Requests:
         if length > LARGEST:
             raise InvalidInput(f"{self._name}: a request of {length} bytes; the limit is {LARGEST}")
         request = await self._reader.readexactly(length)
-        if _has_hung_up(self._writer):  # it has taken another way since, on which it may have been heard already
+        if has_hung_up(self._writer):  # it has taken another way since, on which it may have been heard already
             raise asyncio.CancelledError
         self._watch = asyncio.create_task(self._until_it_hangs_up())
         yield request
@@ -172,7 +172,8 @@ class _Requests:
             self._call.cancel()
 
 
-async def _send(writer: asyncio.StreamWriter, kind: bytes, content: bytes = b"") -> None:
+async def send(writer: asyncio.StreamWriter, kind: bytes, content: bytes = b"") -> None:
+    """One frame. Waits while the other side has much that it has not read yet; CancelledError once it has gone."""
     try:
         writer.write(frame(kind, content))
         await writer.drain()
@@ -180,14 +181,14 @@ async def _send(writer: asyncio.StreamWriter, kind: bytes, content: bytes = b"")
         raise asyncio.CancelledError from None
 
 
-def _has_hung_up(writer: asyncio.StreamWriter) -> bool:
+def has_hung_up(writer: asyncio.StreamWriter) -> bool:
     """Whether the caller has hung up, as the kernel says: the event loop may not have heard of it yet."""
     poll = select.poll()
     poll.register(writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
     return bool(poll.poll(0))
 
 
-def _uid_of(writer: asyncio.StreamWriter) -> int:
+def uid_of(writer: asyncio.StreamWriter) -> int:
     """Who made the connection, by the kernel's word."""
     credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return int(_CREDENTIALS.unpack(credentials)[1])

@@ -7,11 +7,13 @@ belongs to somebody else answers exactly like what does not exist.
 from cluster.domain.trust.identity import Role
 
 _NOBODY: frozenset[Role] = frozenset()
-_ANYBODY = frozenset(Role)
+_ANYBODY = frozenset(Role) - {Role.ATTEMPT}
 _CERTIFIED = frozenset({Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER})  # whoever has a certificate to renew
 _WORKERS = frozenset({Role.WORKER})
 _READERS = frozenset({Role.ADMIN, Role.USER, Role.VIEWER})
 _USERS = frozenset({Role.ADMIN, Role.USER})
+# Jobs call by their workers, which vouch for them (cluster.rpc.vouching).
+_AND_JOBS = frozenset({Role.ATTEMPT})
 _ADMINS = frozenset({Role.ADMIN})
 
 ROLES: dict[str, frozenset[Role]] = {
@@ -25,14 +27,15 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Scheduler/Deregister": _WORKERS,
     "/cluster.v1.Scheduler/Session": _WORKERS,
     "/cluster.v1.Scheduler/PushOutput": _WORKERS,
-    "/cluster.v1.Jobs/Submit": _USERS,
-    "/cluster.v1.Jobs/Cancel": _USERS,
+    "/cluster.v1.Scheduler/Vouch": _WORKERS,
+    "/cluster.v1.Jobs/Submit": _USERS | _AND_JOBS,
+    "/cluster.v1.Jobs/Cancel": _USERS | _AND_JOBS,
     "/cluster.v1.Jobs/Pause": _USERS,
     "/cluster.v1.Jobs/Resume": _USERS,
-    "/cluster.v1.Jobs/List": _READERS,
-    "/cluster.v1.Jobs/Get": _READERS,
-    "/cluster.v1.Jobs/Wait": _READERS,
-    "/cluster.v1.Jobs/ReadOutput": _READERS,
+    "/cluster.v1.Jobs/List": _READERS | _AND_JOBS,
+    "/cluster.v1.Jobs/Get": _READERS | _AND_JOBS,
+    "/cluster.v1.Jobs/Wait": _READERS | _AND_JOBS,
+    "/cluster.v1.Jobs/ReadOutput": _READERS | _AND_JOBS,
     "/cluster.v1.Jobs/ListWorkers": _READERS,
     "/cluster.v1.Tokens/CreateToken": _ADMINS,
     "/cluster.v1.Tokens/ListTokens": _ADMINS,
@@ -72,9 +75,15 @@ VERBS = {
     "/cluster.v1.Worker/StopJob": "job cancel",
 }
 
+# The same of calls that every person may make, and no job.
+_OF_JOBS = {"/cluster.v1.Jobs/ListWorkers": "worker list"}
+
 
 def refusal(method: str, role: Role) -> str:
     """What a caller in a role that may not call the method is told."""
+    if role is Role.ATTEMPT:
+        verb, name = VERBS.get(method) or _OF_JOBS.get(method), method.rpartition("/")[2]
+        return f"may not {f'use `cluster {verb}`' if verb else f'call {name}'}: only users may"
     what = f"use `cluster {VERBS[method]}`" if method in VERBS else f"call {method.rpartition('/')[2]}"
     return f"has the role {role}, which may not {what}"
 

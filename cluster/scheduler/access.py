@@ -27,17 +27,21 @@ _LONG = 4096  # characters of a selector that is resolved beside the event loop:
 
 
 class JobDirectory:
-    """The core's jobs as `cluster.domain.job.visibility.Jobs`."""
+    """The core's jobs as `cluster.domain.job.visibility.Jobs`: all, or those of one tree."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, root: int = 0) -> None:
         self._store = store
-        self.numbers_of_name, self.number_of_id = store.numbers_of_name, store.number_of_id
+        self._root = root
+        self.number_of_id = store.number_of_id
 
     def numbers(self, owner: str | None) -> Sequence[int]:
-        return self._store.numbers(owner)[::-1]
+        return self._store.numbers(owner, root=self._root)[::-1]
 
     def last(self, owner: str | None) -> int | None:
-        return next(iter(self._store.numbers(owner, most=1)), None)
+        return next(iter(self._store.numbers(owner, most=1, root=self._root)), None)
+
+    def numbers_of_name(self, name: str, owner: str | None) -> Sequence[int]:
+        return self._store.numbers_of_name(name, owner, self._root)
 
     def record(self, number: int) -> JobRecord | None:
         return next(iter(self._store.records([number])), None)
@@ -88,7 +92,7 @@ async def _find(driver: Driver, caller: Caller, selector: Selector, selection: S
     """NotFound only if no submission of the job is under way: one that was broken off may be."""
 
     def find(store: Store) -> Found:
-        return selection.find(selector, VisibleJobs(JobDirectory(store), caller))
+        return selection.find(selector, VisibleJobs(JobDirectory(store, VisibleJobs.root_of(caller)), caller))
 
     # A submission has its turn, and if the store is asked about its UUID then, one more when that has answered.
     turns_to_come = 2 if selector.kind is SelectorKind.ID else 0
@@ -111,15 +115,15 @@ def _in_memory(driver: Driver, caller: Caller, selector: Selector) -> JobRecord 
         job = driver.peek(lambda core: core.jobs.get(number))
     elif selector.kind is SelectorKind.ID:
         job = driver.peek(lambda core: core.job_of_id(selector.value))
-    return job.record if job and VisibleJobs.owner_of(caller) in (None, job.record.owner) else None
+    return job.record if job and VisibleJobs.sees(caller, job.record) else None
 
 
 async def _all(driver: Driver, caller: Caller) -> list[int]:
     """All that the caller may see, newest first, in pieces that hold up nobody."""
     numbers: list[int] = []
-    owner, below = VisibleJobs.owner_of(caller), None
+    owner, root, below = VisibleJobs.owner_of(caller), VisibleJobs.root_of(caller), None
     while some := await driver.fetch(
-        lambda store, below=below: store.numbers(owner, below=below, most=NUMBERS_AT_ONCE)  # type: ignore[misc]
+        lambda store, below=below: store.numbers(owner, (), below, NUMBERS_AT_ONCE, root)  # type: ignore[misc]
     ):
         numbers += some
         below = some[-1]

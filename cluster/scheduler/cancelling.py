@@ -10,6 +10,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import CancelRequested
+from cluster.domain.scheduler.family import to_be_cancelled_with
 from cluster.scheduler.driver import Driver
 
 JOBS_AT_ONCE = 200
@@ -17,9 +18,29 @@ RANGES_AT_ONCE = 4096  # of each set of a job, and of what is to be cancelled
 
 
 async def cancel(
-    driver: Driver, targets: Iterable[Target], by: str, grace: float | None = None, reason: str = ""
+    driver: Driver,
+    targets: Iterable[Target],
+    by: str,
+    grace: float | None = None,
+    reason: str = "",
+    keep_children: bool = False,
 ) -> int:
-    """How many tasks this ends or asks to stop, when that is on disk."""
+    """How many tasks this ends or asks to stop, when that is on disk: these, and unless the children are kept those of
+    the jobs that these have called for, whoever of their callers has ended. Where a crash of ours broke it off, the
+    same again goes on."""
+    wanted = list(targets)
+    cancelled = await _cancel(driver, wanted, by, grace, reason)
+    done = set[int]()
+    while not keep_children:
+        some = driver.peek(lambda core: to_be_cancelled_with(core.family, core.jobs, wanted, done))
+        if not some:
+            break
+        cancelled += await _cancel(driver, map(Target, some), by, grace, reason or "its caller was cancelled")
+        done.update(some)
+    return cancelled
+
+
+async def _cancel(driver: Driver, targets: Iterable[Target], by: str, grace: float | None, reason: str) -> int:
     wanted, cancelled = list(targets), 0
     for at in range(0, len(wanted), JOBS_AT_ONCE):
         await asyncio.sleep(0)

@@ -23,6 +23,7 @@ from cluster.rpc.health import Health
 from cluster.rpc.join_listener import JoinServer
 from cluster.rpc.local import LocalServer
 from cluster.rpc.server import listen, mutual_tls_server
+from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.dependencies import recover
@@ -81,8 +82,9 @@ class SchedulerService:
         relay, files = Relay(), OutputFiles(directory / OUTPUTS)
         sources = Sources(self.driver, files, relay, self._sessions)
         offered = operations(self.driver, self.admission, self.expelling, self.new_token, sources, files)
-        services = doors(offered, self._sessions, relay, authority)
         handlers: dict[str, Any] = {}
+        vouched_calls = VouchedCalls(authority.cluster_id, handlers)
+        services = doors(offered, self._sessions, relay, authority, vouched_calls)
         self._server = mutual_tls_server(self._gate, [*services, self._health.add_to], handlers)
         self._local_server = LocalServer(directory / SOCKET, handlers, lambda: admin_of(authority, directory))
         self._join_server = JoinServer(self._join, time.monotonic, directory)

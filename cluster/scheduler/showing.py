@@ -47,15 +47,15 @@ class Changes(NamedTuple):
 
 
 async def newest(
-    driver: Driver, owner: str | None, states: Collection[TaskState], below: int | None, limit: int
+    driver: Driver, owner: str | None, root: int, states: Collection[TaskState], below: int | None, limit: int
 ) -> tuple[list[JobView], int]:
-    """A page of the jobs of that owner (None: of anybody), newest first, with a lower number than `below`; otherwise as
-    `page`. Also below which number the next page goes on, 0: this was the last."""
+    """A page of the jobs of that owner (None: of anybody) and tree (0: of any), newest first, with lower numbers than
+    `below`; otherwise as `page`. Also below which number the next page goes on, 0: this was the last."""
     jobs: list[JobView] = []
     room = PAGE_BYTES
     while True:
         numbers = await driver.fetch(
-            lambda store, below=below: store.numbers(owner, states, below, NUMBERS_AT_ONCE)  # type: ignore[misc]
+            lambda store, below=below: store.numbers(owner, states, below, NUMBERS_AT_ONCE, root)  # type: ignore[misc]
         )
         left = limit - len(jobs) if limit else 0
         some, looked, size = await page(driver, numbers, states=states, limit=left, room=room)

@@ -52,14 +52,24 @@ class Store(Protocol):
         ...
 
     def numbers(
-        self, owner: str | None, states: Collection[TaskState] = (), below: int | None = None, most: int | None = None
+        self,
+        owner: str | None,
+        states: Collection[TaskState] = (),
+        below: int | None = None,
+        most: int | None = None,
+        root: int = 0,
     ) -> list[int]:
-        """Of the jobs of that owner (None: of anybody), newest first: those that have not ended, or have ended as one
-        of these states (empty: as any); with a lower number than `below`; at most so many (None: all)."""
+        """Of the jobs of that owner (None: of anybody) and of the tree of that root (0: of any), newest first:
+        those that have not ended, or have ended as one of these states (empty: as any); with a lower number than
+        `below`; at most so many (None: all)."""
         ...
 
-    def numbers_of_name(self, name: str, owner: str | None) -> list[int]:
-        """The numbers of the jobs of that name and owner (None: of anybody), ascending."""
+    def numbers_of_name(self, name: str, owner: str | None, root: int = 0) -> list[int]:
+        """The numbers of the jobs of that name and owner (None: of anybody), and of that tree (0: of any), in order."""
+        ...
+
+    def children(self, job: int, below: int | None = None, most: int | None = None) -> list[int]:
+        """The jobs that its attempts have submitted, newest first: of lower numbers than `below`, at most so many."""
         ...
 
     def number_of_id(self, job_id: str) -> int | None:

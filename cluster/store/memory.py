@@ -120,16 +120,27 @@ class MemoryStore:
                 disk.enrolments.pop((item.kind, item.name, item.id), None)
 
     def numbers(
-        self, owner: str | None, states: Collection[TaskState] = (), below: int | None = None, most: int | None = None
+        self,
+        owner: str | None,
+        states: Collection[TaskState] = (),
+        below: int | None = None,
+        most: int | None = None,
+        root: int = 0,
     ) -> list[int]:
         found = sorted((n for n, record in self._disk.jobs.items() if owner in (None, record.owner)), reverse=True)
+        found = [n for n in found if root in (0, self._disk.jobs[n].root)]
         ended = self._disk.ended
         found = [n for n in found if not states or n not in ended or ended[n] in states]
         return [n for n in found if below is None or n < below][:most]
 
-    def numbers_of_name(self, name: str, owner: str | None) -> list[int]:
-        named = [n for n, record in self._disk.jobs.items() if record.spec.name == name != ""]
-        return sorted(n for n in named if owner in (None, self._disk.jobs[n].owner))
+    def numbers_of_name(self, name: str, owner: str | None, root: int = 0) -> list[int]:
+        jobs = self._disk.jobs
+        named = [n for n, record in jobs.items() if record.spec.name == name != ""]
+        return sorted(n for n in named if owner in (None, jobs[n].owner) and root in (0, jobs[n].root))
+
+    def children(self, job: int, below: int | None = None, most: int | None = None) -> list[int]:
+        found = sorted((n for n, record in self._disk.jobs.items() if record.parent == job != 0), reverse=True)
+        return [n for n in found if below is None or n < below][:most]
 
     def number_of_id(self, job_id: str) -> int | None:
         return next((n for n, record in self._disk.jobs.items() if record.id == job_id), None)

@@ -16,7 +16,7 @@ from typing import Any
 from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause
-from cluster.domain.job.records import PACKED, Flat, Held, OkEnds, TaskEnd
+from cluster.domain.job.records import PACKED, CallingAttempt, Flat, Held, OkEnds, TaskEnd
 from cluster.domain.job.script import HEAD
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
 from cluster.domain.session.offer import NOTHING, Offer
@@ -39,6 +39,15 @@ def unpack_set(data: bytes) -> Flat:
     if sys.byteorder == "big":
         bounds.byteswap()
     return tuple(bounds)
+
+
+def pack_callers(callers: Iterable[CallingAttempt]) -> str:
+    """Words of job.index.attempt.number."""
+    return " ".join(".".join(map(str, caller)) for caller in callers)
+
+
+def unpack_callers(text: str) -> tuple[CallingAttempt, ...]:
+    return tuple(CallingAttempt(*map(int, word.split("."))) for word in text.split())
 
 
 def pack_held(held: Iterable[Held]) -> bytes:

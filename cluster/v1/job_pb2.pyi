@@ -199,7 +199,7 @@ class TaskCounts(_message.Message):
     def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., waiting: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "part", "waits_until", "pause")
+    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "part", "waits_until", "pause", "callers")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +218,7 @@ class Job(_message.Message):
     PART_FIELD_NUMBER: _ClassVar[int]
     WAITS_UNTIL_FIELD_NUMBER: _ClassVar[int]
     PAUSE_FIELD_NUMBER: _ClassVar[int]
+    CALLERS_FIELD_NUMBER: _ClassVar[int]
     number: int
     id: str
     owner: str
@@ -236,7 +237,8 @@ class Job(_message.Message):
     part: str
     waits_until: float
     pause: Pause
-    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ...) -> None: ...
+    callers: _containers.RepeatedCompositeFieldContainer[CallingAttempt]
+    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ...) -> None: ...
 
 class Pause(_message.Message):
     __slots__ = ("by", "since", "reason", "by_admin")
@@ -249,6 +251,16 @@ class Pause(_message.Message):
     reason: str
     by_admin: bool
     def __init__(self, by: _Optional[str] = ..., since: _Optional[float] = ..., reason: _Optional[str] = ..., by_admin: _Optional[bool] = ...) -> None: ...
+
+class CallingAttempt(_message.Message):
+    __slots__ = ("job", "task_number", "attempt")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TASK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    task_number: int
+    attempt: int
+    def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("index", "number", "state", "attempt", "reason", "exit_code", "signal", "worker_id", "worker_name", "started_at", "ended_at", "cpu_seconds", "peak_memory_bytes", "detail", "line", "exception", "stderr_tail")

@@ -80,14 +80,16 @@ class GetRequest(_message.Message):
     def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., max_tasks: _Optional[int] = ..., skip: _Optional[int] = ..., states: _Optional[_Iterable[_Union[_job_pb2.TaskState, str]]] = ...) -> None: ...
 
 class GetResponse(_message.Message):
-    __slots__ = ("job", "tasks", "more")
+    __slots__ = ("job", "tasks", "more", "children")
     JOB_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    CHILDREN_FIELD_NUMBER: _ClassVar[int]
     job: _job_pb2.Job
     tasks: _containers.RepeatedCompositeFieldContainer[_job_pb2.Task]
     more: bool
-    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+    children: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_job_pb2.Task, _Mapping]]] = ..., more: _Optional[bool] = ..., children: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class WaitRequest(_message.Message):
     __slots__ = ("selectors",)
@@ -104,14 +106,16 @@ class WaitResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
 
 class CancelRequest(_message.Message):
-    __slots__ = ("selectors", "grace", "reason")
+    __slots__ = ("selectors", "grace", "reason", "keep_children")
     SELECTORS_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    KEEP_CHILDREN_FIELD_NUMBER: _ClassVar[int]
     selectors: _containers.RepeatedCompositeFieldContainer[Selector]
     grace: float
     reason: str
-    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., grace: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+    keep_children: bool
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., grace: _Optional[float] = ..., reason: _Optional[str] = ..., keep_children: _Optional[bool] = ...) -> None: ...
 
 class CancelResponse(_message.Message):
     __slots__ = ("jobs", "cancelled", "more")

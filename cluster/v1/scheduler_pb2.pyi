@@ -328,3 +328,23 @@ class PushOutputRequest(_message.Message):
 class PushOutputResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class VouchRequest(_message.Message):
+    __slots__ = ("job", "index", "attempt", "method", "request")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    index: int
+    attempt: int
+    method: str
+    request: bytes
+    def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., method: _Optional[str] = ..., request: _Optional[bytes] = ...) -> None: ...
+
+class VouchResponse(_message.Message):
+    __slots__ = ("response",)
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    response: bytes
+    def __init__(self, response: _Optional[bytes] = ...) -> None: ...

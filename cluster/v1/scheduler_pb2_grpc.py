@@ -64,6 +64,11 @@ class SchedulerStub:
                 request_serializer=cluster_dot_v1_dot_scheduler__pb2.PushOutputRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_scheduler__pb2.PushOutputResponse.FromString,
                 _registered_method=True)
+        self.Vouch = channel.unary_stream(
+                '/cluster.v1.Scheduler/Vouch',
+                request_serializer=cluster_dot_v1_dot_scheduler__pb2.VouchRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_scheduler__pb2.VouchResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServicer:
@@ -111,6 +116,14 @@ class SchedulerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Vouch(self, request, context):
+        """A call that something makes which an attempt of the worker has started. The worker vouches for which it is; what a
+        job may call at all, and for whom it asks, the scheduler decides.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +156,11 @@ def add_SchedulerServicer_to_server(servicer, server):
                     servicer.PushOutput,
                     request_deserializer=cluster_dot_v1_dot_scheduler__pb2.PushOutputRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_scheduler__pb2.PushOutputResponse.SerializeToString,
+            ),
+            'Vouch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Vouch,
+                    request_deserializer=cluster_dot_v1_dot_scheduler__pb2.VouchRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_scheduler__pb2.VouchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +325,33 @@ class Scheduler:
             '/cluster.v1.Scheduler/PushOutput',
             cluster_dot_v1_dot_scheduler__pb2.PushOutputRequest.SerializeToString,
             cluster_dot_v1_dot_scheduler__pb2.PushOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Vouch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cluster.v1.Scheduler/Vouch',
+            cluster_dot_v1_dot_scheduler__pb2.VouchRequest.SerializeToString,
+            cluster_dot_v1_dot_scheduler__pb2.VouchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,7 @@ from cluster.worker.reporter import Reporter
 from cluster.worker.room_watch import RoomWatch
 from cluster.worker.runners.interface import Connect, Runner
 from cluster.worker.scheduler_link import SchedulerLink
+from cluster.worker.session import Session
 from cluster.worker.templates import Templates
 
 logger = logging.getLogger(__name__)
@@ -260,6 +261,17 @@ class Agent:
         if self._ack is not None and self.launcher is not None and self.hooks.own_saved():
             self.launcher.ack(self._ack)
             self._ack = None
+
+    # -- jobs that call the cluster
+
+    def holds(self, key: AttemptKey) -> bool:
+        """Whether that attempt of the cluster's is here. Unreachable while the launcher has not said what it holds."""
+        self.link.runner_or_error()
+        return key in self.core.held
+
+    async def session(self, patience: float) -> Session:
+        """The session with the scheduler. Unreachable where there is none for so many seconds."""
+        return await self._scheduler.session_within(patience)
 
     # -- launcher
 

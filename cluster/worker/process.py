@@ -54,6 +54,8 @@ class WorkerOptions:
     stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted
     idle_exit: float | None = None  # seconds with nothing to do after which it leaves; None: never
     runner: str = LOCAL  # what starts its attempts (cluster.worker.runners)
+    program: tuple[str, ...] = ()  # the words that start this program, which jobs find on their PATH; none: they do not
+    cache: str = ""  # where it unpacks itself; empty: it is no packed file
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class SchedulerLink:
     ended: Callable[[], None]
     quiet: Callable[[], bool]
     session: Session | None = None
+    _waiting: set["asyncio.Future[None]"] = field(default_factory=set, init=False)  # for a session that is open
     _told: str = field(default="", init=False)  # last: each change is logged once, and not each try
 
     @property
@@ -71,7 +72,25 @@ class SchedulerLink:
         if self.session is not None:
             self.session.close(why)
 
+    async def session_within(self, patience: float) -> Session:
+        """The session, once the scheduler has welcomed us. Unreachable where that takes longer than so many seconds."""
+        until = asyncio.get_running_loop().time() + patience
+        while (session := self.open_session) is None:
+            welcomed = asyncio.get_running_loop().create_future()
+            self._waiting.add(welcomed)
+            try:
+                async with asyncio.timeout_at(until):
+                    await welcomed
+            except TimeoutError:
+                raise Unreachable("this worker has no connection to its scheduler just now; try again later") from None
+            finally:
+                self._waiting.discard(welcomed)
+        return session
+
     def welcomed(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
         if self.session is not None:
             self._tell(logging.INFO, f"connected to the scheduler at {self.session.address}")
 

@@ -22,6 +22,7 @@ from cluster.domain.base.errors import (
     Untrusted,
 )
 from cluster.domain.base.quantities import format_duration
+from cluster.domain.launcher.slots import User
 from cluster.domain.session.home import Home
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import split_address
@@ -37,6 +38,8 @@ from cluster.worker.disk_space import Disks
 from cluster.worker.expelled_users import ExpelledUsers
 from cluster.worker.home import forget_another_home, home_of
 from cluster.worker.hooks import Hooks, Scheduler
+from cluster.worker.inside.listener import JobsListener
+from cluster.worker.inside.place import make_place
 from cluster.worker.membership import Membership, keep_renewing, reissued
 from cluster.worker.offering import offer_of, told_offer
 from cluster.worker.output.files import Outputs
@@ -47,7 +50,7 @@ from cluster.worker.own.store import OwnStore, OwnStoreFailed
 from cluster.worker.runners import runner
 from cluster.worker.standalone import Standalone
 from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
-from cluster.worker.work_directory import work_of_others
+from cluster.worker.work_directory import work_directory
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +92,10 @@ class Options(Protocol):
     @property
     def runner(self) -> str: ...
     @property
+    def program(self) -> tuple[str, ...]: ...
+    @property
+    def cache(self) -> str: ...
+    @property
     def local_scheduler(self) -> Path | None: ...
 
 
@@ -112,13 +119,11 @@ class WorkerService:
         self._failure: ClusterError | None = None
         self._millicpus, self._offer = options.millicpus or available_millicpus(), offer_of(options)
         user = _jobs_user(options.run_as)
-        work = directory / "work"
-        if user.uid is not None:
-            work = work_of_others(membership.state.id, membership.state.work)
-            membership.amend(work=str(work))
+        self._work = work = work_directory(directory, membership, user)
         self._outputs = Outputs(directory / "jobs", work)
-        environment = base_environment(os.environ, user, has_gpus=bool(self._offer.gpus))
-        templates = Templates(directory / "jobs", work, _checked_scripts(options.scripts), environment, user)
+        theirs = user.uid, user.gid
+        self._inside = None if alone else make_place(directory, work, theirs, options.program, options.cache)
+        templates = self._templates(directory / "jobs", user)
         home = home_of(directory)
         forget_another_home(directory / "launcher", Home.parse(membership.state.home), home)
         membership.amend(home=str(home))
@@ -140,10 +145,20 @@ class WorkerService:
             Disks((directory, directory / "jobs", work)),
             Idling(options.idle_exit),
         )
+        self._jobs_listener = self._listener_for_jobs(theirs)
         self._server: OwnServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving: asyncio.Task[None] | None = None
         self._give_up: Callable[[], None] = lambda: None
+
+    def _templates(self, outputs: Path, user: RunAs) -> Templates:
+        environment = base_environment(os.environ, user, has_gpus=bool(self._offer.gpus))
+        scripts = _checked_scripts(self._options.scripts)
+        return Templates(outputs, self._work, scripts, environment, user, self._inside)
+
+    def _listener_for_jobs(self, theirs: User) -> JobsListener | None:
+        agent = self._agent
+        return JobsListener(self._inside, theirs, agent.holds, agent.session) if self._inside else None
 
     def _hooks(self) -> Hooks:
         return Hooks(
@@ -165,12 +180,16 @@ class WorkerService:
         """Begins to work. `give_up` is called when that has become impossible; `end` then says why."""
         self._give_up = give_up
         await self._listen()
+        if self._jobs_listener is not None:
+            await self._jobs_listener.start()
         self._tasks = [asyncio.create_task(self._run_agent()), asyncio.create_task(self._renew())]
 
     async def end(self, *, stop_jobs: bool) -> None:
         """Give back what has not started, say goodbye, close. What runs goes on, unless `stop_jobs`. Raises what made
         the worker give up."""
         agent = self._agent
+        if self._jobs_listener is not None:
+            await self._jobs_listener.stop()
         await self._own.close()
         if self._tasks:
             logger.info("stopping: what has not started is given back%s", ", what runs is stopped" if stop_jobs else "")
@@ -204,6 +223,8 @@ class WorkerService:
         agent.close()
         self._own.close_store()
         self._outputs.close()
+        if self._inside is not None:
+            self._inside.leave(self._work)
         self.membership.amend(pid=0, api="")
         if self._failure is not None:
             raise self._failure

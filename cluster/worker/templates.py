@@ -13,6 +13,7 @@ from cluster.domain.job.script import interpreter_of
 from cluster.domain.job.spec import JobSpec, for_launcher
 from cluster.domain.launcher.allocation import GPU_VARIABLE
 from cluster.domain.launcher.messages import Template
+from cluster.worker.inside.place import Inside
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.scripts import resolve_script
 
@@ -82,6 +83,7 @@ class Templates:
     scripts: Path | None
     environment: Mapping[str, str]
     user: RunAs
+    inside: Inside | None = None  # None: jobs cannot call a cluster
     _found: dict[str, tuple[str, str]] = field(
         default_factory=dict, init=False
     )  # script: its path, or why there is none
@@ -107,9 +109,13 @@ class Templates:
         outputs, work = self.outputs / str(number), self.work / str(number)
         argv, refusal = self._command(spec)
         own = {"CLUSTER_JOB": str(number if shown is None else shown), "CLUSTER_JOB_ID": job_id}
+        env = {**self.environment, **dict(spec.env), **own}
+        calls = self.inside if shown is None else None
+        if calls is not None:
+            env |= calls.environment(env.get("PATH", ""))
         return Template(
             argv=argv,
-            env=tuple({**self.environment, **dict(spec.env), **own}.items()),
+            env=tuple(env.items()),
             outputs=str(outputs),
             cwd=spec.cwd or str(work),
             fresh_cwd=not spec.cwd,
@@ -122,6 +128,7 @@ class Templates:
             given=str(work),
             script=os.fsdecode(spec.script_text),
             script_at=len(argv) - len(spec.script_args) - 1 if spec.script_text else 0,
+            token_key=calls.token_key(number) if calls is not None else "",
             **for_launcher(spec),
         )
 

@@ -8,9 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, unusable
+from cluster.worker.membership import Membership
+from cluster.worker.templates import RunAs
 
 TEMPORARY = Path("/var/tmp")  # noqa: S108 (what is made there is checked to be ours)
 MOST_TRIES = 100
+
+
+def work_directory(directory: Path, membership: Membership, user: RunAs) -> Path:
+    """Where attempts have their directories."""
+    if user.uid is None:
+        return directory / "work"
+    work = work_of_others(membership.state.id, membership.state.work)
+    membership.amend(work=str(work))
+    return work
 
 
 def work_of_others(worker_id: str, before: str) -> Path:

@@ -137,4 +137,4 @@ def test_the_python_client_reads_the_same(tmp_path: Path, monkeypatch: pytest.Mo
         f'[client]\nat = "host:3"\ncredentials = "{someones_credentials(tmp_path)}"\n'
     )
     place = AsyncClient.connect().endpoint
-    assert (place.address, place.is_worker, place.credentials.identity.name) == ("host:3", True, "ann")
+    assert (place.address, place.is_worker, place.certificate.identity.name) == ("host:3", True, "ann")

@@ -11,6 +11,7 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.job.records import (
     PACKED,
+    CallingAttempt,
     Flat,
     Held,
     JobChunk,
@@ -261,6 +262,32 @@ def test_the_last_of_several_records_with_one_key_counts(open_store: Opener) -> 
     store.commit([job(1), progress(1, exit_code=1), progress(1, exit_code=2)])
     store.commit([progress(1, exit_code=4), progress(1, exit_code=5)])
     assert open_store().load().jobs[0][1].exit_code == 5
+
+
+def test_families_are_found_by_their_root_and_by_their_parent(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    first = CallingAttempt(1, 4, 2, 9)
+    records = [
+        job(1),
+        replace(job(2), callers=(first,)),
+        replace(job(3), callers=(first, CallingAttempt(2, 0, 1)), spec=replace(SPEC, name="leaf")),
+        replace(job(4), callers=(first,), owner="bob"),
+        job(5),
+    ]
+    store.commit([each for record in records for each in (record, progress(record.number))])
+    store.commit([JobEnded(2, TaskState.SUCCEEDED)])
+    store.close()
+
+    store = open_store()
+    assert [record for record, _ in store.load().jobs] == [records[0], *records[2:]]
+    assert store.records([3], whole=True) == [records[2]]
+    assert [store.numbers(None, root=root) for root in (0, 1, 2, 5)] == [[5, 4, 3, 2, 1], [4, 3, 2, 1], [], [5]]
+    assert store.numbers(None, [TaskState.SUCCEEDED], below=4, most=2, root=1) == [3, 2]
+    assert [store.children(number) for number in (0, 1, 2, 5)] == [[], [4, 2], [3], []]
+    assert (store.children(1, below=4), store.children(1, most=1)) == ([2], [4])
+    assert [store.numbers_of_name("nightly", None, root) for root in (0, 1, 5)] == [[1, 2, 4, 5], [1, 2, 4], [5]]
+    assert (store.numbers_of_name("leaf", "ann", 1), store.numbers_of_name("leaf", "ann", 5)) == ([3], [])
 
 
 def test_numbers_of_jobs_never_go_back(open_store: Opener) -> None:

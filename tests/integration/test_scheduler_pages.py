@@ -169,7 +169,7 @@ def test_many_jobs_are_cancelled_in_turns_and_all_are_answered(tmp_path: Path, m
         for _ in range(10):
             await user.submit("true", millicpus=10**6)
         await user.cancel("4")
-        jobs, cancelled = await ours.cancel(["all"], None, "")
+        jobs, cancelled = await ours.cancel(["all"], None, "", keep_children=False)
         assert cancelled == 9
         assert [(job.number, job.state) for job in jobs] == [(n, TaskState.CANCELLED) for n in range(1, 11)]
         await ours.close()

@@ -29,7 +29,8 @@ def test_a_job_runs_with_its_own_environment_and_directory(tmp_path: Path) -> No
         lines = text.splitlines()
         names = {line.partition("=")[0] for line in lines[:-1]}
         ours = {name for name in names if name.startswith("CLUSTER_")}
-        assert ours == {"CLUSTER_JOB", "CLUSTER_JOB_ID", "CLUSTER_TASK", "CLUSTER_ATTEMPT", "CLUSTER_LAUNCHER"}
+        expected = ("JOB", "JOB_ID", "TASK", "ATTEMPT", "LAUNCHER", "SOCKET", "TOKEN")
+        assert ours == {f"CLUSTER_{name}" for name in expected}
         assert {"A=b", f"CLUSTER_JOB={job.number}", f"CLUSTER_JOB_ID={job.id}"} <= set(lines)
         assert lines[-1] == f"={worker.directory}/work/{job.number}/0.1"
         await worker.stop()

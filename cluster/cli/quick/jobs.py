@@ -20,16 +20,16 @@ def list_jobs(words: Sequence[str]) -> None:
     """As cluster.cli.jobs.list_jobs."""
     options, selectors = of_list(words, {**QUIET, **JSON, "--limit": ("limit", whole_number)})
     limit = options.get("limit", USUAL_LIMIT)
-    jobs = [shown(message) for message in _listed(Nearby().socket, selectors, limit + 1 if limit else 0)]
+    jobs = [shown(message) for message in _listed(Nearby(), selectors, limit + 1 if limit else 0)]
     print_jobs(jobs, limit, as_json=options.get("as_json", False), quiet=options.get("quiet", False))
 
 
-def _listed(socket: str, selectors: Sequence[str], limit: int) -> list[Any]:
+def _listed(nearby: Nearby, selectors: Sequence[str], limit: int) -> list[Any]:
     request = message_class("ListRequest")(selectors=[{"text": text} for text in selectors])
     found: list[Any] = []
     while True:
         request.limit = limit - len(found) if limit else 0
-        answer = ask(socket, "List", request)
+        answer = ask(nearby.socket, "List", request, nearby.token)
         found += answer.jobs
         if not answer.next or (limit and len(found) >= limit):
             return found
@@ -40,7 +40,7 @@ def submit(words: Sequence[str], head_start: HeadStart) -> None:
     """As cluster.cli.submit.submit."""
     options, fields, command = of_job(words, {**QUIET, **JSON})
     nearby = Nearby()
-    answer = ask(nearby.socket, "Submit", submission(head_start.job_id, fields, command, nearby))
+    answer = ask(nearby.socket, "Submit", submission(head_start.job_id, fields, command, nearby), nearby.token)
     head_start.accepted = answer.job
     job = shown(answer.job)
     if job.no_worker_can:

@@ -5,18 +5,24 @@ import os
 from typing import Any
 
 from cluster.cli.births import born
+from cluster.client.inside import inside_job
 from cluster.client.local import Elsewhere
-from cluster.client.paths import EMBEDDED_FILE, means_this_machine, state_directory
+from cluster.client.paths import EMBEDDED_FILE, means_another, means_this_machine, state_directory
 from cluster.rpc.frames import SOCKET
 
 
 class Nearby:
-    """This machine's scheduler and its socket. Raises Elsewhere where another cluster may be meant, and where this one
-    does not run."""
+    """This machine's scheduler and its socket; inside a job, the one by which that calls its cluster, with its token.
+    Raises Elsewhere where another cluster may be meant, and where this one does not run."""
 
     def __init__(self) -> None:
+        self.token = ""
+        if (inside := inside_job()) is not None and not (means_another() or "CLUSTER_HOME" in os.environ):
+            self.socket, self.token = inside
+            self.is_embedded = False
+            return
         root = state_directory()
-        if not means_this_machine(root):
+        if inside is not None or not means_this_machine(root):
             raise Elsewhere("another cluster may be meant")
         self.socket = os.path.join(root, "scheduler", SOCKET)
         if not os.path.exists(self.socket):

@@ -24,12 +24,12 @@ def run(words: Sequence[str], head_start: HeadStart) -> int:
     _, fields, command = of_job(words, QUIET)
     nearby = Nearby()
     request = submission(head_start.job_id, fields, command, nearby)
-    return _Run(nearby.socket, head_start).follow(request)
+    return _Run(nearby, head_start).follow(request)
 
 
 class _Run:
-    def __init__(self, path: str, head_start: HeadStart) -> None:
-        self._path = path
+    def __init__(self, nearby: Nearby, head_start: HeadStart) -> None:
+        self._nearby = nearby
         self._head_start = head_start
         self._until = time.monotonic() + MOMENT
         self._woken, self._wake = os.pipe()
@@ -74,7 +74,7 @@ class _Run:
         raise Elsewhere("there is something to say about that")
 
     def _call(self, method: str, request: Any) -> Call:
-        call = Call(self._path, method, request)
+        call = Call(self._nearby.socket, method, request, self._nearby.token)
         self._calls.append(call)
         return call
 

@@ -3,10 +3,24 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+
+
+class CallingAttempt(NamedTuple):
+    """An attempt that has submitted a job."""
+
+    job: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on it
+    attempt: int
+    number: int = 0  # of the task, as people type it; 0: its job has but one
+
+    def __str__(self) -> str:
+        """The key as people write it."""
+        return AttemptKey(self.job, self.index, self.attempt).shown(self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +32,18 @@ class JobRecord:
     owner: str  # the user's id (UserRecord.id)
     spec: JobSpec
     submitted_at: float
+    # The attempt that submitted it comes last, before it those that called its job; none: a person has submitted it.
+    callers: tuple[CallingAttempt, ...] = ()
+
+    @property
+    def parent(self) -> int:
+        """The job that submitted it; 0: a person did."""
+        return self.callers[-1].job if self.callers else 0
+
+    @property
+    def root(self) -> int:
+        """The job that all of its tree comes of, perhaps itself."""
+        return self.callers[0].job if self.callers else self.number
 
 
 Flat = tuple[int, ...]  # a set of task indexes, as IntervalSet.flat()

@@ -29,18 +29,31 @@ class Jobs(Protocol):
 
 
 class VisibleJobs:
-    """The `Directory` of what a caller may see: its own jobs, or all of them.
+    """The `Directory` of what a caller may see: its own jobs, or all of them; where a job calls, those of its tree. (Of
+    such a caller `jobs` has no others.)
 
     An owner is a user's id and no name: who is given the name of somebody who was revoked sees nothing of theirs."""
 
     def __init__(self, jobs: Jobs, caller: Caller) -> None:
         self._jobs = jobs
+        self._caller = caller
         self._owner = self.owner_of(caller)
 
     @staticmethod
     def owner_of(caller: Caller) -> str | None:
         """Whose jobs the caller sees; None: everybody's."""
         return None if caller.role in _SEE_ALL else caller.user_id
+
+    @staticmethod
+    def root_of(caller: Caller) -> int:
+        """Of a job that calls: which tree of jobs it sees, and nothing else of its owner's. 0: any."""
+        return caller.vouched.root if caller.vouched else 0
+
+    @staticmethod
+    def sees(caller: Caller, record: JobRecord) -> bool:
+        """Whether the caller sees that job."""
+        owner, root = VisibleJobs.owner_of(caller), VisibleJobs.root_of(caller)
+        return owner in (None, record.owner) and root in (0, record.root)
 
     def numbers(self) -> Sequence[int]:
         return self._jobs.numbers(self._owner)
@@ -50,7 +63,7 @@ class VisibleJobs:
 
     def record(self, number: int) -> JobRecord | None:
         record = self._jobs.record(number)
-        return record if record and self._owner in (None, record.owner) else None
+        return record if record and self.sees(self._caller, record) else None
 
     def number_of_id(self, job_id: str) -> int | None:
         number = self._jobs.number_of_id(job_id)

@@ -31,6 +31,7 @@ class Template:
     leash: seconds it may outlive the last confirmation of the lease, None: for ever.
     uid, gid: run as this user (needs root); None: as the launcher itself.
     merge_output: both streams are one open file, the `.out` one; there is no `.err`.
+    token_key: from which each attempt's CLUSTER_TOKEN is made (`attempt_tokens`), in hex; empty: it gets none.
     refusal: why none of them can be started, in words; empty: they can.
     """
 
@@ -51,6 +52,7 @@ class Template:
     given: str = ""
     script: str = ""
     script_at: int = 0
+    token_key: str = ""
 
 
 class Item(NamedTuple):

@@ -12,6 +12,7 @@ from cluster.domain.job.target import Target
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Hello, Report
 from cluster.domain.session.offer import NOTHING, Offer
+from cluster.domain.trust.identity import Vouched
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class JobSubmitted:
     owner: str
     spec: JobSpec
     ended: Mapping[int, Course] = field(default_factory=dict)  # those that it is to wait for and that have left memory
+    vouched: Vouched | None = None  # the attempt that submits it; None: a person does
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from cluster.domain.job.pause import Pause
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Save, Send, WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
+from cluster.domain.scheduler.family import Family
 from cluster.domain.scheduler.followers import Followers
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.takers import Takers
@@ -41,6 +42,7 @@ class State:
         self.queue_pause: Pause | None = None  # somebody's wish that nothing more starts
         self.takers = Takers()
         self.followers = Followers()
+        self.family = Family()
         self.in_advance: dict[int, dict[str, Worker]] = {}  # job: workers that may hold tasks beyond their cpus
         self.timers = Timers()
         self.wall_timers = Timers()  # on the wall clock: of jobs that wait for a time
@@ -107,6 +109,7 @@ class State:
         self.jobs[job.number] = job
         self._numbers[job.record.id] = job.number
         self._unfinished[job.number] = job
+        self.family.adopt(job)
         self._line = None
 
     def let_go(self, numbers: Iterable[int]) -> None:
@@ -125,6 +128,7 @@ class State:
         if not job.live and not job.ended_at:
             job.ended_at = self.now.wall
             self._unfinished.pop(job.number, None)
+            self.family.ended(job)
             self._line = None
             self.wall_timers.cancel(("start", job.number))
             if job.clocks is not None:

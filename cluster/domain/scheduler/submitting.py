@@ -6,15 +6,17 @@ about a UUID, all submissions of it wait for the one answer. So no job of it com
 store says still holds when it is heard.
 """
 
-from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
+from cluster.domain.base.errors import ClusterError, Conflict
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobRecord
+from cluster.domain.job.records import CallingAttempt, JobRecord
 from cluster.domain.job.times import refuse_past
 from cluster.domain.scheduler import deadlines
 from cluster.domain.scheduler.effects import LookUp
 from cluster.domain.scheduler.events import JobSubmitted, LookedUp
+from cluster.domain.scheduler.family import callers_of_child
 from cluster.domain.scheduler.state import State
-from cluster.domain.scheduler.waiting import Dependencies, HasEnded
+from cluster.domain.scheduler.waiting import Dependencies
+from cluster.domain.trust.identity import Vouched
 
 
 class Submissions:
@@ -49,11 +51,12 @@ class Submissions:
         state = self._state
         try:
             refuse_past(event.spec, state.now.wall)
+            callers = self._callers(event.vouched)
             courses = self._dependencies.courses(event.spec, event.ended)
-        except (InvalidInput, HasEnded) as error:
+        except ClusterError as error:
             state.reply(event.ask, error)
             return
-        record = JobRecord(state.next_number, event.id, event.owner, event.spec, state.now.wall)
+        record = JobRecord(state.next_number, event.id, event.owner, event.spec, state.now.wall, callers)
         state.next_number += 1
         job = Job(record)
         state.adopt(job)
@@ -64,10 +67,13 @@ class Submissions:
         if event.spec.begins_waiting:
             self._dependencies.enter(job, courses)
 
+    def _callers(self, vouched: Vouched | None) -> tuple[CallingAttempt, ...]:
+        return callers_of_child(self._state.jobs.get(vouched.attempt.job), vouched) if vouched else ()
+
     def _answer(self, event: JobSubmitted, found: JobRecord | ClusterError) -> None:
         if isinstance(found, ClusterError):
             answer: int | ClusterError = found
-        elif found.owner == event.owner:
+        elif found.owner == event.owner and (not event.vouched or found.parent == event.vouched.attempt.job):
             answer = found.number
         else:
             answer = Conflict(f"job id {event.id} is taken: make a new UUID for each job")

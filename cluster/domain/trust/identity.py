@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.ids import AttemptKey
 
 CLUSTER_ID_LENGTH = 16  # hex digits: 64 random bits tell clusters apart; they are no secret
 SCHEDULER_NAME = "main"
@@ -84,6 +85,15 @@ class Identity:
         return f"{self.kind}/{self.name}"
 
 
+class Vouched(NamedTuple):
+    """Who calls is something that an attempt has started. The worker says so that holds the attempt."""
+
+    attempt: AttemptKey
+    worker_id: str
+    owner: str  # of its job, by the user's id
+    root: int  # of its job: what it may see comes of the same
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """What a verified certificate says.
@@ -96,6 +106,7 @@ class Peer:
     not_before: int
     not_after: int
     enrolment: int = 0  # which its serial number tells (cluster.domain.trust.enrolments)
+    vouched: Vouched | None = None  # instead of a certificate: the identity is that of the job's owner
 
 
 class Standing(NamedTuple):
@@ -113,6 +124,13 @@ class Caller:
     role: Role
     enrolment: int = 0  # of the certificate that was shown (cluster.domain.trust.enrolments)
     user_id: str = ""  # as in Standing
+    vouched: Vouched | None = None
+
+    @property
+    def called(self) -> str:
+        """The name that others are told."""
+        name = self.identity.name
+        return f"{name}, by job {self.vouched.attempt.job}" if self.vouched else name
 
     @property
     def is_admin(self) -> bool:

@@ -7,6 +7,11 @@ from cluster.domain.trust.identity import Role
 _AGAIN = "~"  # no name has it
 
 
+def name_of(user_id: str) -> str:
+    """The name that the user of that id has, or had."""
+    return user_id.partition(_AGAIN)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class UserRecord:
     """Persisted. The identity `user/NAME` in a certificate says who calls; this says what they may do.

@@ -46,7 +46,8 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         text, skip, most = request.selector.text, request.skip, request.max_tasks
         shown = await self._jobs.show(current_caller(), text, skip, most, states)
         tasks = map(task_to_proto, shown.tasks)
-        return jobs_pb2.GetResponse(job=job_to_proto(shown.job), tasks=tasks, more=shown.more)
+        job = job_to_proto(shown.job)
+        return jobs_pb2.GetResponse(job=job, tasks=tasks, more=shown.more, children=shown.children)
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
         async with aclosing(self._jobs.watch(current_caller(), [s.text for s in request.selectors])) as several:
@@ -56,7 +57,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:
         grace = request.grace if request.HasField("grace") else None
         texts = [s.text for s in request.selectors]
-        done = await self._jobs.cancel(current_caller(), texts, grace, request.reason)
+        done = await self._jobs.cancel(current_caller(), texts, grace, request.reason, request.keep_children)
         jobs = await jobs_to_proto(done.jobs, Detail.LISTED)
         return jobs_pb2.CancelResponse(jobs=jobs, cancelled=done.tasks, more=done.more)
 

@@ -7,6 +7,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from cluster.pki.authority import Authority
 from cluster.rpc.server import AddServices
+from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.doors.admin import QueueDoor, TokensDoor, UsersDoor, WorkersDoor
 from cluster.scheduler.doors.jobs import JobsDoor
 from cluster.scheduler.doors.workers import WorkerDoor
@@ -20,13 +21,15 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 )
 
 
-def doors(operations: Operations, sessions: SessionLines, relay: Relay, authority: Authority) -> list[AddServices]:
+def doors(
+    operations: Operations, sessions: SessionLines, relay: Relay, authority: Authority, vouched_calls: VouchedCalls
+) -> list[AddServices]:
     jobs, output, workers, tokens, users, pausing, queue = operations
     return [
         _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, pausing)),
         _added(
             scheduler_pb2_grpc.add_SchedulerServicer_to_server,
-            WorkerDoor(workers, output, sessions, relay, authority),
+            WorkerDoor(workers, output, sessions, relay, authority, vouched_calls),
         ),
         _added(admin_pb2_grpc.add_TokensServicer_to_server, TokensDoor(tokens)),
         _added(admin_pb2_grpc.add_UsersServicer_to_server, UsersDoor(users)),

@@ -13,6 +13,7 @@ from cluster.rpc.convert import home_from_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import offer_from_proto
+from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.output import OutputOperations
@@ -33,12 +34,14 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         sessions: SessionLines,
         relay: Relay,
         authority: Authority,
+        vouched_calls: VouchedCalls,
     ) -> None:
         self._workers = workers
         self._output = output
         self._sessions = sessions
         self._relay = relay
         self._authority = authority
+        self._vouched_calls = vouched_calls
 
     async def Renew(self, request: scheduler_pb2.RenewRequest, context: Context) -> scheduler_pb2.RenewResponse:
         issued = issuer.renew(self._authority, current_caller(), request.csr, system_clock().wall)
@@ -86,6 +89,11 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
             with await self._output.new(current_caller(), AttemptKey(first.job, first.index, first.attempt)) as output:
                 await take_in(output, everything)
         return scheduler_pb2.PushOutputResponse()
+
+    async def Vouch(self, request: scheduler_pb2.VouchRequest, context: Context) -> None:
+        key = AttemptKey(request.job, request.index, request.attempt)
+        vouched = self._workers.vouched(current_caller(), key)
+        await self._vouched_calls.answer(vouched, request.method, request.request, context)
 
 
 async def join(

@@ -8,7 +8,7 @@ from datetime import UTC
 from functools import partial
 from typing import NamedTuple
 
-from cluster.domain.base.errors import Conflict, InvalidInput, NotFound
+from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.selectors import check_name, refuse_ended
@@ -19,6 +19,7 @@ from cluster.domain.job.times import resolved
 from cluster.domain.job.visibility import VisibleJobs
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
+from cluster.domain.scheduler.family import called_by
 from cluster.domain.scheduler.view_sizes import size_of_spec
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.domain.scheduler.waiting import HasEnded
@@ -35,6 +36,7 @@ from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, w
 QUICK = 16 * 1024  # bytes of a spec that is judged at once
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
 FEW_RANGES = 100
+MOST_CHILDREN = 100  # that are shown with a job: `cluster job tree` shows all
 
 
 class ListedJobs(NamedTuple):
@@ -46,6 +48,7 @@ class ShownJob(NamedTuple):
     job: JobView
     tasks: list[TaskView]
     more: bool  # of the tasks that were asked for
+    children: list[int]  # the newest of the jobs that it has submitted
 
 
 class CancelledJobs(NamedTuple):
@@ -76,7 +79,7 @@ class JobOperations:
         """Its number."""
         spec = await with_numbers(self._driver, caller, resolved(spec, self._driver.clock().wall, UTC))
         while True:
-            event = partial(JobSubmitted, id=job_id, owner=caller.user_id, spec=spec)
+            event = partial(JobSubmitted, id=job_id, owner=caller.user_id, spec=spec, vouched=caller.vouched)
             ended = await courses_of_ended(self._driver, spec)
             try:
                 return int(await self._driver.ask(partial(event, ended=ended)))
@@ -94,7 +97,8 @@ class JobOperations:
         """Those that are selected (nothing: all that the caller sees) and in one of the states (none: in any), of
         numbers below that (0: from the newest), at most `limit` (0: as many as one answer holds)."""
         if not selectors or "all" in selectors:
-            return ListedJobs(*await newest(self._driver, VisibleJobs.owner_of(caller), states, below or None, limit))
+            whose = VisibleJobs.owner_of(caller), VisibleJobs.root_of(caller)
+            return ListedJobs(*await newest(self._driver, *whose, states, below or None, limit))
         numbers = (await select(self._driver, caller, selectors)).numbers()
         newest_first = numbers[: bisect_left(numbers, below) if below else len(numbers)][::-1]
         jobs, looked, _ = await page(self._driver, newest_first, states=states, limit=limit)
@@ -111,7 +115,8 @@ class JobOperations:
         job, tasks, more = await tasks_shown(self._driver, number, wanted)
         if len(tasks) == 1 and not skip and not more:
             tasks = [await with_last_words(tasks[0], job.record.spec, self._last_bytes)]
-        return ShownJob(job, tasks, more)
+        children = await self._driver.fetch(lambda store: store.children(number, most=MOST_CHILDREN))
+        return ShownJob(job, tasks, more, children)
 
     async def watch(self, caller: Caller, selectors: Sequence[str]) -> AsyncGenerator[Changes, None]:
         """All that are selected, and then each time those that have changed, until all that was selected has ended."""
@@ -125,9 +130,15 @@ class JobOperations:
                 yield changes
 
     async def cancel(
-        self, caller: Caller, selectors: Sequence[str], grace: float | None = None, reason: str = ""
+        self,
+        caller: Caller,
+        selectors: Sequence[str],
+        grace: float | None = None,
+        reason: str = "",
+        keep_children: bool = False,
     ) -> CancelledJobs:
-        """Asks all that is selected to stop. `grace`: seconds between SIGTERM and SIGKILL, None: as each job has it.
+        """Asks all that is selected to stop, and unless they are kept the jobs that these have called for. `grace`:
+        seconds between SIGTERM and SIGKILL, None: as each job has it.
 
         A job that ends by it leaves memory. It is kept until the answer, which then needs no disk: that may hang."""
         if grace is not None:
@@ -135,18 +146,21 @@ class JobOperations:
         check_text("the reason", reason)
         for text in selectors:
             refuse_ended(text)
-        selection, by = await select_some(self._driver, caller, selectors), caller.identity.name
+        selection, by = await select_some(self._driver, caller, selectors), caller.called
         numbers, cancelled, met = selection.numbers(), 0, dict[int, Job]()
         for (number, index), last in (await last_attempts(self._driver, selection)).items():
             if selection.attempts[number, index] != last:  # it has ended, and another may run
                 selection.leave_out(number, index)
         for at in range(0, len(numbers), JOBS_AT_ONCE):
-            unfinished = unfinished_of(self._driver, numbers[at : at + JOBS_AT_ONCE])
+            some = numbers[at : at + JOBS_AT_ONCE]
+            unfinished = unfinished_of(self._driver, some)
             met |= self._driver.peek(lambda core, some=unfinished: {number: core.jobs[number] for number in some})  # type: ignore[misc]
-            targets = list(map(selection.target, unfinished))
+            targets = list(map(selection.target, some))  # also what has ended: what that has called for may go on
             await asyncio.sleep(0)
             self._driver.peek(partial(_refuse_crumbs, targets))
-            cancelled += await cancel(self._driver, targets, by, grace, reason)
+            if caller.vouched:
+                self._driver.peek(partial(_refuse_others, targets, caller.vouched.attempt.job))
+            cancelled += await cancel(self._driver, targets, by, grace, reason, keep_children)
         jobs, looked, _ = await page(self._driver, numbers, ended=met, after=True)
         return CancelledJobs(jobs, cancelled, looked < len(numbers))
 
@@ -162,6 +176,16 @@ class JobOperations:
         tasks = selection.tasks(found[0])
         await asyncio.sleep(0)  # of many single tasks that has taken a while, and so does what follows
         return found[0], tasks, max(selection.attempts.values(), default=0)
+
+
+def _refuse_others(targets: Iterable[Target], caller: int, core: SchedulerCore) -> None:
+    """NotPermitted for what that job, which calls, has not called for."""
+    for target in targets:
+        job = core.jobs.get(target.job)
+        if target.job == caller or (job and not called_by(job.record, Target(caller))):
+            raise NotPermitted(
+                f"job {caller} has not called job {target.job}: a job may cancel only what it has called"
+            )
 
 
 def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from functools import partial
 from heapq import nsmallest
 
-from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput, NotPermitted
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered, WorkersDrained, WorkersResumed
+from cluster.domain.scheduler.family import has_no_say, holds
 from cluster.domain.scheduler.view_sizes import size_of_worker
 from cluster.domain.scheduler.views import WorkerView, worker_view
 from cluster.domain.session.home import Home
 from cluster.domain.session.offer import NOTHING, Offer, check_offer
-from cluster.domain.trust.identity import Caller, check_name, is_uuid
+from cluster.domain.trust.identity import Caller, Vouched, check_name, is_uuid
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling, Removed
 from cluster.scheduler.listing import listed
@@ -87,6 +89,15 @@ class WorkerOperations:
             lambda ask: WorkerRegistered(ask, worker_id, name, millicpus, address, version, home, uptime, offer)
         )
         return given
+
+    def vouched(self, caller: Caller, attempt: AttemptKey) -> Vouched:
+        """In whose right that attempt calls, which the calling worker holds. NotPermitted where it does not, or not any
+        more."""
+        worker_id = caller.identity.name
+        job = self._driver.peek(lambda core: core.jobs.get(attempt.job))
+        if job is None or not holds(job, attempt, worker_id):
+            raise NotPermitted(has_no_say(attempt.job))
+        return Vouched(attempt, worker_id, job.record.owner, job.record.root)
 
     async def deregister(self, caller: Caller, reason: str) -> None:
         """The worker that calls goes offline."""

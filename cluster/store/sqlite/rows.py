@@ -26,12 +26,14 @@ from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.packing import (
     pack_apart,
+    pack_callers,
     pack_held,
     pack_numbered,
     pack_offer,
     pack_pause,
     pack_set,
     pack_spec,
+    unpack_callers,
     unpack_held,
     unpack_numbered,
     unpack_offer,
@@ -47,7 +49,8 @@ Row = tuple[Any, ...]  # as sqlite3 has it
 def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
     spec, lines = record.spec, record.spec.task_count if record.spec.lines else 0
     row = (record.number, record.id, record.owner, pack_spec(spec), record.submitted_at, spec.name, lines)
-    yield sql.PUT_JOB, row
+    callers = record.callers
+    yield sql.PUT_JOB, (*row, pack_callers(callers), record.root if callers else 0, record.parent)
     if apart := pack_apart(spec):
         yield sql.PUT_ENV, (record.number, apart)
     if lines:
@@ -150,8 +153,9 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
 
 def record_from_row(row: Row) -> JobRecord:
     """One row with RECORD_COLUMNS."""
-    number, job_id, owner, spec, submitted_at, line_count, env, lines = row
-    return JobRecord(number, job_id, owner, unpack_spec(spec, env, lines, line_count), submitted_at)
+    number, job_id, owner, spec, submitted_at, callers, line_count, env, lines = row
+    called_by = unpack_callers(callers)
+    return JobRecord(number, job_id, owner, unpack_spec(spec, env, lines, line_count), submitted_at, called_by)
 
 
 def progress_from_row(row: Row) -> JobProgress:

@@ -206,6 +206,15 @@ MIGRATIONS = (
         )
     )) WHERE job IN (SELECT job FROM task_ends);
     """,
+    """
+    -- The attempts by which a job was called (job.index.attempt.number each, the first caller first), and of these the
+    -- first and the last one's job; empty and 0 where a person submitted it.
+    ALTER TABLE jobs ADD COLUMN callers TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN root INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN parent INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_by_root ON jobs (root, state, number) WHERE root != 0;
+    CREATE INDEX jobs_by_parent ON jobs (parent, number) WHERE parent != 0;
+    """,
 )
 
 
@@ -240,7 +249,7 @@ PUT_META = _upsert("meta", "key", "value", keys=1)
 # Job numbers are never used again, even if jobs are deleted one day.
 RAISE_NEXT_JOB_NUMBER = "UPDATE meta SET value = max(value, ? + 1) WHERE key = 'next_job_number'"
 
-JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at", "name", "line_count")
+JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at", "name", "line_count", "callers", "root", "parent")
 PUT_JOB = _upsert("jobs", *JOB_COLUMNS, keys=1)
 END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
 PUT_ENV = _upsert("job_env", "job", "env", keys=1)
@@ -255,7 +264,7 @@ PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 
 _WHOLE = "coalesce(env, ''), coalesce(lines, x'')"
 _LARGE = "LEFT JOIN job_env ON job_env.job = number LEFT JOIN job_lines ON job_lines.job = number"
-_RECORD = "number, id, owner, spec, submitted_at, line_count"
+_RECORD = "number, id, owner, spec, submitted_at, callers, line_count"
 # One job, without its environment and lines, and with them; and which has a UUID.
 GET_JOB = f"SELECT {_RECORD}, '', x'' FROM jobs WHERE number = ?"  # noqa: S608 (no input)
 GET_WHOLE_JOB = f"SELECT {_RECORD}, {_WHOLE} FROM jobs {_LARGE} WHERE number = ?"  # noqa: S608 (no input)
@@ -270,13 +279,21 @@ HIGHEST_ID_BELOW = "SELECT max(id) FROM jobs WHERE id < ?"
 HIGHEST_IDS_FROM = "SELECT max(id) FROM jobs WHERE id >= ? AND substr(id, 15, 1) = '7' GROUP BY substr(id, 1, 8)"
 
 # Numbers of jobs, the highest first: of all, of those in one state, of an owner's in one state; below a number, at most
-# so many. And all of a name, of one owner or of any.
+# so many. The same of a tree, whose root says itself that it has none; and of the children of a job. And all of a name,
+# of one owner or of any, each with the root of its tree.
 _NUMBERS = "SELECT number FROM jobs WHERE {where} AND number < :below ORDER BY number DESC LIMIT :most"
 LIST_ALL = _NUMBERS.format(where="true")
 LIST_IN_STATE = _NUMBERS.format(where="state = :state")
 LIST_OWNED = _NUMBERS.format(where="owner = :owner AND state = :state")
-LIST_NAMED = "SELECT number FROM jobs WHERE name = :name AND name != '' ORDER BY number"
-LIST_NAMED_OWNED = "SELECT number FROM jobs WHERE name = :name AND name != '' AND owner = :owner ORDER BY number"
+LIST_TREE = """
+    SELECT number FROM (
+        SELECT number FROM jobs WHERE root = :root AND root != 0 AND state = :state AND number < :below
+        UNION ALL SELECT number FROM jobs WHERE number = :root AND root = 0 AND state = :state AND number < :below
+    ) ORDER BY number DESC LIMIT :most
+"""
+LIST_CHILDREN = _NUMBERS.format(where="parent = :job AND parent != 0")
+LIST_NAMED = "SELECT number, root FROM jobs WHERE name = :name AND name != '' ORDER BY number"
+LIST_NAMED_OWNED = "SELECT number, root FROM jobs WHERE name = :name AND name != '' AND owner = :owner ORDER BY number"
 
 GET_PROGRESS = f"SELECT {', '.join(PROGRESS_COLUMNS)} FROM job_progress WHERE job = ?"  # noqa: S608 (no input)
 

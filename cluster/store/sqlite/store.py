@@ -110,20 +110,29 @@ class SqliteStore:
                 self._open_again()
 
     def numbers(
-        self, owner: str | None, states: Collection[TaskState] = (), below: int | None = None, most: int | None = None
+        self,
+        owner: str | None,
+        states: Collection[TaskState] = (),
+        below: int | None = None,
+        most: int | None = None,
+        root: int = 0,
     ) -> list[int]:
-        page = {"owner": owner, "below": _BEYOND if below is None else below, "most": -1 if most is None else most}
-        if owner is None and not states:
+        page = {"owner": owner, "root": root, **_below(below, most)}
+        if owner is None and not states and not root:
             return [number for (number,) in self._read(sql.LIST_ALL, page)]
         wanted = [0, *(state.value for state in states or TaskState if state.ended)]  # 0: it has not ended
-        statement = sql.LIST_IN_STATE if owner is None else sql.LIST_OWNED
+        statement = sql.LIST_TREE if root else sql.LIST_IN_STATE if owner is None else sql.LIST_OWNED
         with self._reading() as db, _transaction(db, "BEGIN"):  # all as of one commit
             found = [number for state in wanted for (number,) in db.execute(statement, {**page, "state": state})]
         return nlargest(len(found) if most is None else most, found)
 
-    def numbers_of_name(self, name: str, owner: str | None) -> list[int]:
+    def numbers_of_name(self, name: str, owner: str | None, root: int = 0) -> list[int]:
         statement = sql.LIST_NAMED if owner is None else sql.LIST_NAMED_OWNED
-        return [number for (number,) in self._read(statement, {"name": name, "owner": owner})]
+        found = self._read(statement, {"name": name, "owner": owner})
+        return [number for number, of in found if root in (0, of or number)]
+
+    def children(self, job: int, below: int | None = None, most: int | None = None) -> list[int]:
+        return [number for (number,) in self._read(sql.LIST_CHILDREN, {"job": job, **_below(below, most)})]
 
     def number_of_id(self, job_id: str) -> int | None:
         return next((number for (number,) in self._read(sql.GET_NUMBER, (job_id,))), None)
@@ -276,6 +285,10 @@ class SqliteStore:
             raise kind(
                 f"the database {self._path} cannot be {what}: {explain(error, self._path, _BUSY_TIMEOUT)}"
             ) from error
+
+
+def _below(below: int | None, most: int | None) -> dict[str, int]:
+    return {"below": _BEYOND if below is None else below, "most": -1 if most is None else most}
 
 
 def _page(after: str, most: int | None) -> dict[str, Any]:

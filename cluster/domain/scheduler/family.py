@@ -1,0 +1,89 @@
+"""Which unfinished jobs were called for by which others, and whether an attempt may call for one more.
+
+All of it follows from the jobs' records, so none of it is saved.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from cluster.domain.base.errors import InvalidInput, NotPermitted
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.job import Job
+from cluster.domain.job.records import CallingAttempt, JobRecord
+from cluster.domain.job.target import Target
+from cluster.domain.trust.identity import Vouched
+
+SOME = 1000  # jobs that are looked for before anybody else is served
+MOST_CALLERS = 16  # of one job, each called by the one before: a job that calls itself ends there
+
+
+class Family:
+    def __init__(self) -> None:
+        self._below: dict[int, dict[int, None]] = {}  # by job: the unfinished ones that it, or one of those, called for
+
+    def adopt(self, job: Job) -> None:
+        for caller in job.record.callers:
+            self._below.setdefault(caller.job, {})[job.number] = None
+
+    def ended(self, job: Job) -> None:
+        for caller in job.record.callers:
+            below = self._below[caller.job]
+            del below[job.number]
+            if not below:
+                del self._below[caller.job]
+
+    def below(self, job: int) -> Collection[int]:
+        """The unfinished jobs that the job has called for, and those that these have, in order of their numbers."""
+        return self._below.get(job, ())
+
+
+def called_by(record: JobRecord, target: Target) -> bool:
+    """Whether these tasks, or what they have called, called for that job."""
+    indexes = [caller.index for caller in record.callers if caller.job == target.job]
+    if target.ranges is None or not indexes:
+        return bool(indexes)
+    return any(start <= index < stop for index in indexes for start, stop in target.ranges)
+
+
+def to_be_cancelled_with(
+    family: Family, jobs: Mapping[int, Job], targets: Iterable[Target], done: set[int]
+) -> list[int]:
+    """Unfinished jobs that these tasks have called for, but for those that are done with: some of them, ask again. Once
+    tasks are cancelled they call for no more; so when all that they have called for is cancelled, none are left."""
+    found: dict[int, None] = {}
+    for target in targets:
+        for number in family.below(target.job):
+            if number not in done and called_by(jobs[number].record, target):
+                found[number] = None
+                if len(found) >= SOME:
+                    return list(found)
+    return list(found)
+
+
+def holds(job: Job | None, attempt: AttemptKey, worker_id: str) -> bool:
+    """Whether that worker holds the attempt, which is of that job. None: the job has ended, or there never was one."""
+    held = job.held.get((worker_id, attempt.attempt)) if job else None
+    return held is not None and attempt.index in held
+
+
+def callers_of_child(parent: Job | None, vouched: Vouched) -> tuple[CallingAttempt, ...]:
+    """The callers of a job that the attempt submits, whose own job is `parent`, if that has not ended.
+    NotPermitted for an attempt that may submit none (any more); InvalidInput where too many called one another."""
+    attempt = vouched.attempt
+    if parent is None or not holds(parent, attempt, vouched.worker_id):
+        raise NotPermitted(has_no_say(attempt.job))
+    if attempt.index in parent.cancelling:
+        raise NotPermitted(f"job {attempt.job} is being cancelled: it starts no other jobs any more")
+    spec = parent.record.spec
+    number = spec.number_of(attempt.index) if spec.is_array else 0
+    callers = (*parent.record.callers, CallingAttempt(*attempt, number))
+    if len(callers) > MOST_CALLERS:
+        raise InvalidInput(
+            f"job {attempt.job} has {MOST_CALLERS - 1} callers one above the other, and the most are {MOST_CALLERS} "
+            "for any job: does it call itself?"
+        )
+    return callers
+
+
+def has_no_say(job: int) -> str:
+    """What whatever an attempt has left behind is told."""
+    return f"this attempt of job {job} has ended, or its worker does not run it: it has no say in the cluster any more"

@@ -1,0 +1,163 @@
+"""Jobs that jobs have called for: by whom they may be submitted, and what is cancelled with whom."""
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotPermitted
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import Range
+from cluster.domain.job.records import CallingAttempt
+from cluster.domain.job.target import Target
+from cluster.domain.scheduler.effects import Reply
+from cluster.domain.scheduler.events import CancelRequested, JobSubmitted
+from cluster.domain.scheduler.family import MOST_CALLERS, called_by, to_be_cancelled_with
+from cluster.domain.trust.identity import Vouched
+from tests.domain.core_bench import Bench, failed, ok, spec, uuid
+
+
+def vouched(job: int, index: int = 0, attempt: int = 1, worker: str = "w") -> Vouched:
+    return Vouched(AttemptKey(job, index, attempt), worker, "alice", 0)
+
+
+class Home(Bench):
+    """With one worker, which holds all that is submitted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = self.worker("w", 100_000)
+        self.asks = 0
+
+    def hand_in(self, by: Vouched | None = None, tasks: int = 1, job_id: str = "", owner: str = "alice") -> int:
+        """The number of the new job; raises what is answered instead."""
+        self.asks += 1
+        job_id = job_id or uuid(self.core.next_number)
+        effects = self.turn(JobSubmitted(self.asks, job_id, owner, spec(tasks, retries=1), vouched=by))
+        (answer,) = [effect.value for effect in effects if isinstance(effect, Reply)]
+        if isinstance(answer, ClusterError):
+            raise answer
+        assert isinstance(answer, int)
+        return answer
+
+    def cancelled_with(self, *targets: Target) -> list[int]:
+        return to_be_cancelled_with(self.core.family, self.core.jobs, targets, set())
+
+
+def test_the_callers_of_a_job_are_kept_from_the_first_to_the_one_that_has_submitted_it() -> None:
+    home = Home()
+    first = home.hand_in(tasks=3)
+    second = home.hand_in(vouched(first, 2))
+    third = home.hand_in(vouched(second))
+    records = [home.core.jobs[number].record for number in (first, second, third)]
+    assert [record.callers for record in records] == [
+        (),
+        (CallingAttempt(first, 2, 1, 3),),
+        (CallingAttempt(first, 2, 1, 3), CallingAttempt(second, 0, 1)),
+    ]
+    assert [(record.parent, record.root) for record in records] == [(0, first), (first, first), (second, first)]
+    assert [str(caller) for caller in records[2].callers] == ["1.3#1", "2#1"]
+    home.restart()
+    assert home.core.jobs[third].record == records[2]
+    assert list(home.core.family.below(first)) == [second, third]
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        vouched(1, attempt=2),  # not yet
+        vouched(1, index=1),  # there is none
+        vouched(1, worker="another"),
+        vouched(7),
+    ],
+)
+def test_only_an_attempt_that_its_worker_holds_submits_anything(by: Vouched) -> None:
+    home = Home()
+    home.hand_in()
+    with pytest.raises(NotPermitted, match="no say"):
+        home.hand_in(by)
+    assert home.core.next_number == 2
+
+
+def test_an_ended_attempt_submits_nothing_any_more_and_neither_does_one_that_was_given_up() -> None:
+    home = Home()
+    home.hand_in(tasks=2)
+    home.report(home.session, 1, ok=(ok(1, 0, 1),), ended=(failed(1, 1),))
+    for ended in (vouched(1, 0), vouched(1, 1)):
+        with pytest.raises(NotPermitted, match="has ended"):
+            home.hand_in(ended)
+    home.turn(after=5.0)  # the second attempt of the second task
+    assert home.hand_in(vouched(1, 1, attempt=2)) == 2
+    with pytest.raises(NotPermitted, match="has ended"):
+        home.hand_in(vouched(1, 1))
+
+
+def test_a_repeated_submission_is_the_same_child_also_once_its_attempt_has_ended() -> None:
+    home = Home()
+    parent = home.hand_in()
+    child = home.hand_in(vouched(parent), job_id="same")
+    assert home.hand_in(vouched(parent), job_id="same") == child
+    home.report(home.session, 1, ok=(ok(parent, 0, 1),))
+    assert home.hand_in(vouched(parent), job_id="same") == child
+
+
+def test_a_job_is_told_nothing_of_another_one_whose_uuid_it_has_guessed() -> None:
+    home = Home()
+    home.hand_in(job_id="known")
+    parent = home.hand_in()
+    with pytest.raises(Conflict, match="taken"):
+        home.hand_in(vouched(parent), job_id="known")
+
+
+def test_a_job_that_calls_itself_ends_somewhere() -> None:
+    home = Home()
+    number = home.hand_in()
+    for _ in range(MOST_CALLERS):
+        number = home.hand_in(vouched(number))
+    assert len(home.core.jobs[number].record.callers) == MOST_CALLERS
+    with pytest.raises(InvalidInput, match=f"job {number} .* does it call itself"):
+        home.hand_in(vouched(number))
+
+
+def test_who_is_being_cancelled_calls_for_nothing_more() -> None:
+    home = Home()
+    home.hand_in(tasks=2)
+    home.turn(CancelRequested(9, (Target(1, (Range(1, 2),)),), "alice"))
+    assert home.hand_in(vouched(1, 0)) == 2
+    with pytest.raises(NotPermitted, match="being cancelled"):
+        home.hand_in(vouched(1, 1))
+
+
+def test_with_a_job_all_is_cancelled_that_it_has_called_for_whoever_has_ended() -> None:
+    home = Home()
+    first = home.hand_in(tasks=2)
+    left, right = home.hand_in(vouched(first, 0)), home.hand_in(vouched(first, 1))
+    below = home.hand_in(vouched(left))
+    other = home.hand_in()
+    home.hand_in(vouched(other))
+    home.report(home.session, 1, ok=(ok(left, 0, 1),))  # the one in the middle
+    home.core.let_go([left])
+    assert home.cancelled_with(Target(first)) == [right, below]
+    assert home.cancelled_with(Target(first, (Range(0, 1),))) == [below]
+    assert home.cancelled_with(Target(first, (Range(1, 2),))) == [right]
+    assert home.cancelled_with(Target(left)) == [below]  # which has ended itself
+    assert home.cancelled_with(Target(below), Target(99)) == []
+    home.restart()
+    assert home.cancelled_with(Target(first)) == [right, below]
+
+
+def test_what_has_ended_is_known_to_no_family_any_more() -> None:
+    home = Home()
+    parent = home.hand_in()
+    child = home.hand_in(vouched(parent))
+    home.report(home.session, 1, ok=(ok(child, 0, 1),))
+    assert list(home.core.family.below(parent)) == []
+    assert home.core.family._below == {}
+
+
+def test_a_job_is_called_by_those_above_it_alone() -> None:
+    home = Home()
+    first = home.hand_in()
+    record = home.core.jobs[home.hand_in(vouched(first))].record
+    assert called_by(record, Target(first))
+    assert not called_by(record, Target(record.number))
+    assert not called_by(replace(record, callers=()), Target(first))
