@@ -3,6 +3,7 @@
 What is durable is the `Disk`: dropping a MemoryStore and making another on the same Disk is a crash and a restart.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -42,13 +43,15 @@ class Disk:
     epoch: int = 0
     next_job_number: int = 1
     jobs: dict[int, JobRecord] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)  # job UUID: its number
     progress: dict[int, JobProgress] = field(default_factory=dict)
     ended: dict[int, TaskState] = field(default_factory=dict)
     chunks: dict[int, dict[int, JobChunk]] = field(default_factory=dict)
     held: dict[int, dict[tuple[str, int], Held]] = field(default_factory=dict)
-    ok_ends: dict[tuple[int, int], OkEnds] = field(default_factory=dict)
-    ends: dict[AttemptKey, TaskEnd] = field(default_factory=dict)
-    outputs: dict[AttemptKey, SmallOutput] = field(default_factory=dict)
+    # By job, as all that is kept of the tasks of one is asked for alone.
+    ok_ends: dict[int, dict[int, OkEnds]] = field(default_factory=lambda: defaultdict(dict))
+    ends: dict[int, dict[AttemptKey, TaskEnd]] = field(default_factory=lambda: defaultdict(dict))
+    outputs: dict[int, dict[AttemptKey, SmallOutput]] = field(default_factory=lambda: defaultdict(dict))
     workers: dict[str, WorkerRecord] = field(default_factory=dict)
     users: dict[str, UserRecord] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
@@ -86,6 +89,7 @@ class MemoryStore:
         match item:
             case JobRecord():
                 disk.jobs[item.number] = item
+                disk.numbers[item.id] = item.number
                 disk.next_job_number = max(disk.next_job_number, item.number + 1)
             case JobProgress():
                 disk.progress[item.number] = item
@@ -99,11 +103,11 @@ class MemoryStore:
             case JobEnded():
                 disk.ended[item.number] = item.state
             case OkEnds():
-                disk.ok_ends[item.job, item.first] = item
+                disk.ok_ends[item.job][item.first] = item
             case TaskEnd():
-                disk.ends[AttemptKey(item.job, item.index, item.attempt)] = item
+                disk.ends[item.job][AttemptKey(item.job, item.index, item.attempt)] = item
             case SmallOutput():
-                disk.outputs[AttemptKey(item.job, item.index, item.attempt)] = item
+                disk.outputs[item.job][AttemptKey(item.job, item.index, item.attempt)] = item
             case QueuePause(pause=pause):
                 disk.queue_pause = pause
             case WorkerRecord():
@@ -143,7 +147,7 @@ class MemoryStore:
         return [n for n in found if below is None or n < below][:most]
 
     def number_of_id(self, job_id: str) -> int | None:
-        return next((n for n, record in self._disk.jobs.items() if record.id == job_id), None)
+        return self._disk.numbers.get(job_id)
 
     def records(self, jobs: Sequence[int], *, whole: bool = False) -> list[JobRecord]:
         found = [self._disk.jobs[number] for number in sorted(jobs) if number in self._disk.jobs]
@@ -159,24 +163,25 @@ class MemoryStore:
         return joined(self._disk.progress[number], whole, [held[holder] for holder in sorted(held)])
 
     def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
-        ends = [self._disk.ends[key] for key in sorted(self._disk.ends) if key[:2] == (job, index)]
-        return ends + [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
+        ends = self._disk.ends[job]
+        found = [ends[key] for key in sorted(ends) if key.index == index]
+        return found + [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
 
     def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
-        records = (self._disk.ok_ends[key] for key in sorted(self._disk.ok_ends) if key[0] == job)
-        return [ok for ok in records if ok.first < stop and ok.stop > start]
+        records = self._disk.ok_ends[job]
+        return [ok for _, ok in sorted(records.items()) if ok.first < stop and ok.stop > start]
 
     def last_ends(self, job: int, start: int, most: int) -> list[LastEnd]:
-        keys = sorted(key for key in self._disk.ends if key.job == job and key.index >= start)
-        last = {key.index: self._disk.ends[key] for key in keys}
+        ends = self._disk.ends[job]
+        last = {key.index: ends[key] for key in sorted(ends) if key.index >= start}
         return [LastEnd(end.index, end.reason, end.exit_code, end.is_exhausted) for end in last.values()][:most]
 
     def small_outputs(self, job: int, start: int, stop: int) -> list[SmallOutput]:
-        keys = sorted(key for key in self._disk.outputs if key.job == job and start <= key.index < stop)
-        return [self._disk.outputs[key] for key in keys]
+        outputs = self._disk.outputs[job]
+        return [outputs[key] for key in sorted(outputs) if start <= key.index < stop]
 
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
-        ends = [end for end in self._disk.ends.values() if end.job == job and start <= end.index < stop]
+        ends = [end for end in self._disk.ends[job].values() if start <= end.index < stop]
         ends = [end for end in ends if end.output_bytes or end.reason == endings.LOST]
         ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
