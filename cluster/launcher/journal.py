@@ -87,11 +87,7 @@ def load(directory: str) -> Memory:
     except (StopIteration, WireError, ValueError, TypeError, IndexError):
         return new
     same_boot = boot == boot_id()
-    unacked = said.unacked(whole=same_boot)
-    if not same_boot:  # its pids are other processes' now
-        begun = {key: b._replace(pid=0) for key, b in said.begun.items()}
-        return Memory(new.incarnation, said.seq, unacked, begun)
-    return Memory(incarnation, said.seq, unacked, said.begun)
+    return said.memory(incarnation if same_boot else new.incarnation, same_boot=same_boot)
 
 
 class Recollection:
@@ -122,6 +118,12 @@ class Recollection:
             self.begun[report.key] = self.begun[report.key]._replace(pid=report.pid)
         else:  # its end stood further down in a file that was written anew, and a power cut took that part
             self.begun[report.key] = Begun(report.key, 0.0, report.at)
+
+    def memory(self, incarnation: str, *, same_boot: bool) -> Memory:
+        """What a new launcher of that incarnation is told; where it is another boot, the journal's end may be missing,
+        and its pids are other processes' now."""
+        begun = self.begun if same_boot else {key: b._replace(pid=0) for key, b in self.begun.items()}
+        return Memory(incarnation, self.seq, self.unacked(whole=same_boot), begun)
 
     def unacked(self, whole: bool) -> list[Started | Ended]:
         """The reports to repeat. An attempt that was returned may be sent here again: that it was returned is to be

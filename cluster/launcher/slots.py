@@ -69,23 +69,22 @@ class SlotProcesses:
         self._count += 1
         return self._count
 
-    def hand(
-        self, slot_number: int, number: int, item: Item, template: Template, by: float | None, gpus: tuple[str, ...]
-    ) -> bool:
-        """Queue the attempt for that slot, which is made if need be. False when its queue is full. Raises OSError when
+    def hand(self, spawn: ev.Spawn, number: int) -> bool:
+        """Queue the attempt for its slot, which is made if need be. False when its queue is full. Raises OSError when
         no slot can be made, or nothing be queued."""
-        slot = self._slots.get(slot_number) or self._make(slot_number, template)
+        template, gpus = spawn.template, spawn.gpus
+        slot = self._slots.get(spawn.slot) or self._make(spawn.slot, template)
         if not slot.handed:
-            self._leashes.set_leash(slot_number, template.leash)
+            self._leashes.set_leash(spawn.slot, template.leash)
             self._on_leash(template.leash)
         try:
             if slot.template is not template or slot.gpus != gpus:
                 slot_protocol.send(slot.ours, ("template", slot.template_id + 1, _fields(template, gpus)))
                 slot.template, slot.gpus, slot.template_id = template, gpus, slot.template_id + 1
-            slot_protocol.send(slot.ours, ("start", number, slot.template_id, tuple(item), by))
+            slot_protocol.send(slot.ours, ("start", number, slot.template_id, tuple(spawn.item), spawn.by))
         except BlockingIOError:
             return False
-        slot.handed.append((number, item.key))
+        slot.handed.append((number, spawn.item.key))
         return True
 
     def read(self) -> list[ev.Event]:

@@ -1,8 +1,5 @@
-"""The loop around the worker's core: what happens goes in, what it decides is done. No decisions here.
-
-    events  = everything that has happened since the last turn
-    effects = core.turn(events, now)
-    do them, in order
+"""The loop around the worker's core: what happens goes in, what it decides is done, in the order that
+`cluster.worker.agent_pipeline` says. No decisions here.
 
 All that effects ask for is quick (a message queued, work begun in a thread), so they are done right in the loop. What
 belongs to attempts is looked at in lanes, before the core hears of it.
@@ -23,25 +20,17 @@ from cluster.domain.worker.idling import Idling
 from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
     OWN,
-    AckJournal,
-    Finished,
-    HandOver,
-    HangUp,
     LauncherConnected,
     LauncherReported,
-    OpenSession,
-    PushOutput,
-    RemoveOutput,
-    SaveEpoch,
     SendHeartbeat,
     SendHello,
     SendReport,
     ShutdownRequested,
-    WorkerEffect,
     WorkerEvent,
 )
 from cluster.rpc.convert import hello_to_proto
 from cluster.v1 import scheduler_pb2
+from cluster.worker.agent_pipeline import AgentPipeline
 from cluster.worker.disk_space import Disks
 from cluster.worker.hooks import Hooks, Scheduler
 from cluster.worker.launcher_keeper import keep_launcher
@@ -76,11 +65,10 @@ class Agent:
     disks: Disks = field(default_factory=lambda: Disks(()))
     idling: Idling = field(default_factory=lambda: Idling(None))
     readers: Readers = field(init=False)
-    _inbox: list[WorkerEvent] = field(default_factory=list, init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
     link: LauncherLink = field(init=False)
-    _ack: int | None = field(default=None, init=False)  # that the launcher may forget, once own jobs are on disk
+    pipeline: AgentPipeline = field(init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)  # the shutdown may go on
     _stopping_jobs: bool = field(default=False, init=False)
     _was_usable: bool = field(default=False, init=False)
@@ -95,6 +83,7 @@ class Agent:
 
     def __post_init__(self) -> None:
         self.link = LauncherLink(self.connect, self.templates, self.outputs)
+        self.pipeline = AgentPipeline(self.core, self.link, self)
         self._watcher = Watcher()
         self.readers = Readers(self.outputs, self._watcher, self._phase_of)
         self._live = LivePushes(self.readers)
@@ -104,7 +93,7 @@ class Agent:
             self.hooks,
             self.templates,
             self.readers.lanes,
-            self.put,
+            self.pipeline,
             asked_for_output=self._live.open,
             ended=self._after_session,
             quiet=self.finished.is_set,
@@ -119,8 +108,7 @@ class Agent:
 
     def put(self, event: WorkerEvent) -> None:
         """Something happened. It is taken up in the next turn."""
-        self._inbox.append(event)
-        self._wake.set()
+        self.pipeline.put(event)
 
     async def run(self) -> None:
         """Serves until it is cancelled. LauncherUnavailable when no launcher can be had."""
@@ -174,19 +162,18 @@ class Agent:
 
     def _turn(self) -> None:
         self._wake.clear()
-        events, self._inbox = self._inbox, []
         was_connected = self.core.connected
-        for effect in self.core.turn(events, _now()):
-            self._perform(effect)
+        for _ in self.pipeline.turn(_now()):
+            pass
         if self.core.connected and not was_connected:
             self._after_welcome()
-        for event in events:
+        for event in self.pipeline.events:
             if isinstance(event, LauncherReported):
                 self._after_reports(event.reports)
             elif isinstance(event, LauncherConnected):
                 self._after_connect(event)
         self._room.after_turn(_now().mono)
-        news = any(isinstance(event, LauncherReported) for event in events)
+        news = any(isinstance(event, LauncherReported) for event in self.pipeline.events)
         if self.idling.look(busy=self._is_busy(), news=news, now=_now().mono):
             self.hooks.idle()
         self._set_timer()
@@ -207,33 +194,40 @@ class Agent:
             delay = max(0.0, min(deadlines) - _now().mono)
             self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
 
-    def _perform(self, effect: WorkerEffect) -> None:
-        match effect:
-            case SendReport():
-                self._reporter.report(effect)
-            case SendHeartbeat():
-                self._reporter.heartbeat(effect)
-            case SendHello():
-                self._scheduler.send(scheduler_pb2.SessionRequest(hello=hello_to_proto(effect.hello)))
-            case OpenSession():
-                self._scheduler.open(effect.session)
-            case HangUp():
-                self._scheduler.hang_up(effect.why)
-            case SaveEpoch():
-                pass  # before the core heard of it (SchedulerLink)
-            case HandOver():
-                self.hooks.handed_over(effect.reports)
-            case PushOutput():
-                self._pushes.add(effect.keys)
-            case RemoveOutput():
-                self.outputs.remove(effect.keys)
-            case Finished():
-                self.finished.set()
-            case AckJournal():
-                self._ack = effect.sequence
-                self.own_jobs_saved()
-            case _:
-                self.link.perform(effect, self.core.held)
+    # -- what the pipeline asks for (`cluster.worker.agent_pipeline.AgentHost`)
+
+    def woken(self) -> None:
+        self._wake.set()
+
+    def open_session(self, session: int) -> None:
+        self._scheduler.open(session)
+
+    def hang_up(self, session: int, why: str) -> None:
+        self._scheduler.hang_up(why)
+
+    def send_hello(self, effect: SendHello) -> None:
+        self._scheduler.send(scheduler_pb2.SessionRequest(hello=hello_to_proto(effect.hello)))
+
+    def report(self, effect: SendReport) -> None:
+        self._reporter.report(effect)
+
+    def heartbeat(self, effect: SendHeartbeat) -> None:
+        self._reporter.heartbeat(effect)
+
+    def push_output(self, keys: tuple[AttemptKey, ...]) -> None:
+        self._pushes.add(keys)
+
+    def remove_output(self, keys: tuple[AttemptKey, ...]) -> None:
+        self.outputs.remove(keys)
+
+    def hand_over(self, reports: Sequence[JournalEntry]) -> None:
+        self.hooks.handed_over(reports)
+
+    def own_saved(self) -> bool:
+        return self.hooks.own_saved()
+
+    def finish(self) -> None:
+        self.finished.set()
 
     # -- jobs of the worker's own API
 
@@ -258,9 +252,7 @@ class Agent:
         and who follows their output hears of it."""
         for key in keys:
             self.readers.changed(key)
-        if self._ack is not None and self.launcher is not None and self.hooks.own_saved():
-            self.launcher.ack(self._ack)
-            self._ack = None
+        self.pipeline.own_jobs_saved()
 
     # -- jobs that call the cluster
 
@@ -277,7 +269,7 @@ class Agent:
 
     def _adopt(self, launcher: Runner | None) -> None:
         self.link.adopt(launcher)
-        self._ack = None
+        self.pipeline.launcher_changed()
 
     async def _on_launcher(self, event: LauncherEvent) -> None:
         """The next one comes when this returns: what is looked at meanwhile belongs to attempts, and may hang."""

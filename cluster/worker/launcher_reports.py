@@ -40,7 +40,7 @@ class LauncherReports:
             self.left = await self._in_lane(self._outputs, self._outputs.look_back, Left())
         if isinstance(event, LauncherConnected | LauncherReported):
             entries = list(map(_settled, event.reports))
-            unsized = [at for at, entry in enumerate(entries) if _is_unsized(entry.what)]
+            unsized = [at for at, entry in enumerate(entries) if is_unsized(entry.what)]
             sized = await asyncio.gather(*(self._with_sizes(entries[at]) for at in unsized))
             for at, entry in zip(unsized, sized, strict=True):
                 entries[at] = entry
@@ -61,7 +61,7 @@ class LauncherReports:
             return unknown
 
 
-def _is_unsized(report: Started | Ended) -> bool:
+def is_unsized(report: Started | Ended) -> bool:
     """A launcher does not know what an attempt has written that ran under the one before it, or in a slot that was
     killed."""
     return isinstance(report, Ended) and (report.reason == endings.LOST or report.text == SLOT_LOST_TEXT)

@@ -7,13 +7,13 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import SmallOutput
 from cluster.domain.worker.messages import SendHeartbeat, SendReport
 from cluster.rpc.convert import report_to_proto
 from cluster.v1 import scheduler_pb2
+from cluster.worker.agent_pipeline import ReportQueue
 from cluster.worker.output.files import Outputs
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.session import Session
@@ -31,47 +31,46 @@ class Reporter:
         self._outputs = outputs
         self._lanes = lanes
         self._session = session
-        self._queue: list[SendReport | scheduler_pb2.SessionRequest] = []
+        self._queue = ReportQueue(self._send)
         self._task: asyncio.Task[None] | None = None
 
     def report(self, effect: SendReport) -> None:
-        self._put(effect)
+        self._queue.report(effect)
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
 
     def heartbeat(self, effect: SendHeartbeat) -> None:
-        """Passes by reports, but not one that says that this worker drains: when the heartbeat is answered, that one is
-        known to have arrived."""
-        message = scheduler_pb2.SessionRequest(heartbeat=effect.sequence, no_room=effect.no_room)
-        if any(isinstance(item, SendReport) and item.report.draining for item in self._queue):
-            self._put(message)
-        elif (session := self._session()) is not None:
-            session.send(message)
+        self._queue.heartbeat(effect)
 
     def cancel(self) -> None:
-        """The session is over: the next one hears it all again."""
+        """The session is over."""
         self._queue.clear()
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
-    def _put(self, item: SendReport | scheduler_pb2.SessionRequest) -> None:
-        self._queue.append(item)
-        if self._task is None:
-            self._task = asyncio.create_task(self._work())
+    def _send(self, item: SendReport | SendHeartbeat) -> None:
+        session = self._session()
+        if session is None:
+            return
+        if isinstance(item, SendReport):
+            session.send(scheduler_pb2.SessionRequest(report=report_to_proto(item.report)))
+        else:
+            session.send(scheduler_pb2.SessionRequest(heartbeat=item.sequence, no_room=item.no_room))
 
     async def _work(self) -> None:
         session = self._session()
-        while self._queue and session is not None:
-            item = self._queue[0]
-            if isinstance(item, SendReport):
-                try:
-                    outputs = await self._made_ready(item)
-                except OSError as error:  # reported as empty it would be lost; the next session reports all of it again
-                    session.close(f"no output can be read for a report: {error.strerror}")
-                    return
-                report = report_to_proto(replace(item.report, outputs=tuple(outputs)))
-                item = scheduler_pb2.SessionRequest(report=report)
-            session.send(item)
-            del self._queue[0]
+        steps = self._queue.steps()
+        try:
+            item = next(steps)
+            while session is not None:
+                item = steps.send(await self._made_ready(item))
+        except StopIteration:
+            pass
+        except OSError as error:  # reported as empty it would be lost; the next session reports all of it again
+            assert session is not None
+            session.close(f"no output can be read for a report: {error.strerror}")
+            return
         self._queue.clear()  # of a session that is over
         self._task = None
 

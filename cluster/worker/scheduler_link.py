@@ -10,9 +10,10 @@ from functools import partial
 from cluster.domain.base.errors import ClusterError, Revoked, Unreachable
 from cluster.domain.session.messages import Assign, Downward, Welcome
 from cluster.domain.worker.core import WorkerCore
-from cluster.domain.worker.messages import CommandsReceived, SessionEnded, SessionReady, WorkerEvent
+from cluster.domain.worker.messages import SessionEnded, SessionReady
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2
+from cluster.worker.agent_pipeline import DISK_PATIENCE, AgentPipeline
 from cluster.worker.hooks import Hooks, Scheduler
 from cluster.worker.output.lanes import Lanes
 from cluster.worker.session import Session, SessionCallbacks
@@ -21,12 +22,11 @@ from cluster.worker.templates import Templates
 logger = logging.getLogger(__name__)
 
 GOODBYE = 5.0  # seconds for the scheduler to hear that we go, and to write that to a disk which may be slow
-DISK_PATIENCE = 5.0  # seconds for what a session needs from our own disks; then it ends, and the next one tries again
 
 
 @dataclass(slots=True, eq=False)
 class SchedulerLink:
-    """`session`: the present one, None: there is none. `put` takes events of the core. `asked_for_output` and `ended`
+    """`session`: the present one, None: there is none. `asked_for_output` and `ended`
     are told what the outputs' readers and pushes must know. `quiet`: nothing is said of its end, since we end."""
 
     scheduler: Scheduler | None
@@ -34,7 +34,7 @@ class SchedulerLink:
     hooks: Hooks
     templates: Templates
     lanes: Lanes
-    put: Callable[[WorkerEvent], None]
+    pipeline: AgentPipeline
     asked_for_output: Callable[[Session, scheduler_pb2.OpenOutput], None]
     ended: Callable[[], None]
     quiet: Callable[[], bool]
@@ -115,18 +115,16 @@ class SchedulerLink:
     # -- what happens in a session
 
     async def _on_ready(self, number: int, name: str) -> None:
-        self.put(SessionReady(number))
+        self.pipeline.put(SessionReady(number))
         await self._on_disk(partial(self.hooks.registered, name))
 
     async def _on_received(self, number: int, commands: Sequence[Downward]) -> None:
         """Raises what ends the session, whose next one may go better."""
-        for command in commands:
-            if isinstance(command, Welcome) and command.epoch > self.core.epoch:
-                # Before the core hears of it, which obeys at once: a full disk must not be the end of this worker.
+        for command in self.pipeline.heard(number, commands):
+            if isinstance(command, Welcome):  # a full disk must not be the end of this worker
                 await self._on_disk(partial(self.hooks.save_epoch, command.epoch))
-            elif isinstance(command, Assign) and command.spec is not None and command.spec.script:
+            elif isinstance(command, Assign) and command.spec is not None:
                 await self.templates.find_script(command.spec.script, self.lanes)
-        self.put(CommandsReceived(number, commands))
 
     async def _on_disk(self, call: Callable[[], None]) -> None:
         """Calls it in a lane: a disk that hangs must not cost the lease of what runs."""
@@ -143,7 +141,7 @@ class SchedulerLink:
         self.ended()
         self.session = None
         for_good = isinstance(why, Revoked)
-        self.put(SessionEnded(number, random.random(), for_good))  # noqa: S311 (spreads reconnects, keeps no secret)
+        self.pipeline.put(SessionEnded(number, random.random(), for_good))  # noqa: S311 (spreads reconnects, keeps no secret)
         if self.quiet():
             return
         if not for_good:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from cluster.launcher import cgroup, main
-from cluster.launcher.driver import FIRST_PAUSE, LauncherDriver
+from cluster.domain.launcher.core import LauncherCore
+from cluster.launcher import cgroup, clock, main
 from cluster.launcher.journal import RESERVE
+from cluster.launcher.journal_pipeline import JOURNAL_PAUSE, JournalPipeline
 from cluster.launcher.orphans import identity
 from tests.faults import no_file_may_exceed
 from tests.integration.fifos import let_go
@@ -136,18 +137,18 @@ def test_lock_and_note_keep_their_room(tmp_path: Path, monkeypatch: pytest.Monke
     assert note.read_text().strip() == "/a/group"
 
 
-def test_a_journal_that_cannot_be_written_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_that_cannot_be_written_is_tried_again_after_a_pause() -> None:
     """At once, it took a whole core and filled the log. What an agent is to hear goes out meanwhile."""
 
     def fails() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    driver: Any = LauncherDriver.__new__(LauncherDriver)
-    driver._core, driver._journal = SimpleNamespace(works_ahead=False), SimpleNamespace(has_news=True)
-    driver._link, driver._journal_at = None, 0.0
-    monkeypatch.setattr(driver, "_write_journal", fails)
-    assert driver._until_flush() == 0
-    driver._flush_journal()
-    assert 0 < driver._until_flush() <= FIRST_PAUSE
-    driver._link = SimpleNamespace(has_news=True)
-    assert driver._until_flush() == 0
+    host: Any = SimpleNamespace(has_news=False, now=clock.now, log=lambda _: None)
+    journal: Any = SimpleNamespace(has_news=True, is_ours=True, write=fails)
+    unused: Any = None
+    pipeline = JournalPipeline(LauncherCore(1000), host, journal, unused, unused)
+    assert pipeline.until_flush() == 0
+    list(pipeline._flush_journal())
+    assert 0 < (pipeline.until_flush() or 0) <= JOURNAL_PAUSE
+    host.has_news = True
+    assert pipeline.until_flush() == 0

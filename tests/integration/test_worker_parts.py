@@ -564,7 +564,7 @@ def test_small_output_that_cannot_be_read_just_now_is_reported_by_the_next_sessi
         closed = asyncio.Event()
         session.close.side_effect = lambda _: closed.set()
         with no_descriptor_left():
-            agent._perform(SendReport(1, Report(sequence=7), (KEY,)))
+            agent.pipeline._perform(SendReport(1, Report(sequence=7), (KEY,)))
             await asyncio.wait_for(closed.wait(), PATIENCE)
         agent.close()
 
@@ -584,11 +584,11 @@ def test_a_scheduler_whose_epoch_cannot_be_saved_just_now_is_not_obeyed_but_trie
         hooks = Mock()
         hooks.save_epoch.side_effect = full = ClusterError("worker.json cannot be written: No space left on device")
         agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, Mock(), hooks)
-        agent._perform(OpenSession(1))
+        agent.pipeline._perform(OpenSession(1))
         session = agent._scheduler.session
         assert session
         await session.finished()
-        assert [type(event) for event in agent._inbox] == [SessionEnded]
+        assert [type(event) for event in agent.pipeline._inbox] == [SessionEnded]
         hooks.refused.assert_called_once_with(full)
         agent.close()
 
@@ -611,11 +611,11 @@ def test_a_disk_that_hangs_while_an_epoch_is_saved_holds_up_no_event_loop(
         hooks = Mock()
         hooks.save_epoch.side_effect = lambda _: answers.wait(PATIENCE)
         agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, Mock(), hooks)
-        agent._perform(OpenSession(1))
+        agent.pipeline._perform(OpenSession(1))
         session = agent._scheduler.session
         assert session
         await session.finished()
-        assert [type(event) for event in agent._inbox] == [SessionEnded]
+        assert [type(event) for event in agent.pipeline._inbox] == [SessionEnded]
         assert "does not answer" in str(hooks.refused.call_args.args[0])
         assert not answers.is_set()
         answers.set()
@@ -681,7 +681,7 @@ def test_a_launcher_forgets_no_own_jobs_end_before_it_is_on_disk(tmp_path: Path)
         agent = Agent(WorkerCore(1000), Mock(), Mock(), outputs, None, hooks)
         agent.link.runner = launcher
         for sequence in (4, 6):
-            agent._perform(AckJournal(sequence))
+            agent.pipeline._perform(AckJournal(sequence))
         launcher.ack.assert_not_called()
         hooks.own_saved.return_value = True
         agent.own_jobs_saved()

@@ -7,6 +7,7 @@ from cluster.domain.job.spec import DEFAULT_LOST_AFTER
 from cluster.domain.scheduler.events import WorkerRegistered, WorkerRemoved, WorkersDrained, WorkersResumed
 from cluster.domain.session.leashes import survived_absence
 from cluster.domain.worker.messages import ShutdownRequested
+from cluster.launcher.journal_pipeline import LauncherStep
 from tests.sim.machine import Machine
 from tests.sim.network import LATENCY
 from tests.sim.scheduler import SchedulerHost
@@ -67,7 +68,7 @@ class BadLuck:
             machine.link.latency = LATENCY
             machine.fills(False)
             if machine.launcher:
-                machine.launcher.dies_at_spawn = ""
+                machine.launcher.dies_before = None
                 machine.launcher.dies_unwritten = False
         for worker in self._was_drained:
             self._resume(worker)
@@ -326,10 +327,8 @@ class BadLuck:
             assert m.launcher
             if not m.is_guarded(without_launcher=True):
                 return
-            point = self.world.random.choice(("", "begun", "spawned"))
-            if point:
-                m.launcher.dies_at_spawn = point
-            else:
+            m.launcher.dies_before = self.world.random.choice((None, *LauncherStep))
+            if m.launcher.dies_before is None:
                 m.launcher.die()
 
         machine.when_up(die)

@@ -2,6 +2,7 @@
 machine that it is on, each is one of these, on the same box.)"""
 
 from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,7 +14,8 @@ from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.domain.worker.room import Space
 from tests.sim.agent import Agent
 from tests.sim.box import Box
-from tests.sim.launcher import JournalLine, Launcher
+from tests.sim.journal import BegunNotes, JournalLine
+from tests.sim.launcher import Launcher
 from tests.sim.network import Connection, Link
 from tests.sim.slots import Process, Slot
 from tests.sim.stalling import Stalling
@@ -83,11 +85,12 @@ class Machine:
         self.journal: list[JournalLine] = []
         self.journal_base = 0
         self.journal_readable = False
-        self.begun: dict[int, int] = {}  # slot: the number of what it has begun last
+        self.notes = BegunNotes()
         self.incarnation = ""
         self.rebooted = False
         self.outputs: dict[AttemptKey, tuple[bytes, bytes]] = {}
         self.processes: dict[str, Process] = {}
+        self._pids = count(1)
         self.launcher: Launcher | None = None
         self.agent: Agent | None = None
         truth.capacity[name] = millicpus
@@ -186,12 +189,19 @@ class Machine:
         assert self.scheduler.has_end_of(key), f"{self.name}: the output of {key} was removed too early"
         return None
 
+    def output_is_left_out(self, key: AttemptKey) -> None:
+        """The disk did not answer for so long that its end is reported without."""
+        self.truth.small_outputs.pop(key, None)
+
     # ── agent and launcher ──────────────────────────────────────────────────────────────────────────────────────
 
     def living_launcher(self) -> Launcher:
         if self.launcher is None or not self.launcher.alive:
             self.launcher = Launcher(self)
         return self.launcher
+
+    def next_pid(self) -> int:
+        return next(self._pids)
 
     def new_incarnation(self) -> None:
         self.incarnation = str(UUID(int=self.world.random.getrandbits(128)))
@@ -247,7 +257,7 @@ class Machine:
             self.launcher = None
         for process in list(self.processes.values()):
             self.ends(process, "reboot")
-        self.begun = {}  # its pages had not been written
+        self.notes = BegunNotes(unknown=True)
         del self.journal[len(self.journal) - world.random.randint(0, len(self.journal)) :]
         self.truth.reboots[self.name] = world.now
 
@@ -265,6 +275,7 @@ class Machine:
         if not same_machine:
             copy.journal, copy.journal_base, copy.rebooted = list(self.journal), self.journal_base, True
             copy.journal_readable, copy.incarnation = self.journal_readable, self.incarnation
+            copy.notes.unknown = True
         copy.start_agent()
         return copy
 

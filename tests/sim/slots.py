@@ -5,6 +5,7 @@ when the launcher has not, and the watchdog cuts it when the slot has not. What 
 `cluster.launcher.slot_process` and `cluster.launcher.watchdog`.
 """
 
+import signal
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
@@ -61,6 +62,7 @@ class Slot:
     def __init__(self, launcher: "Launcher", number: int) -> None:
         self.launcher, self.machine, self.world = launcher, launcher.machine, launcher.world
         self.number = number
+        self.pid = launcher.machine.next_pid()
         self.alive = True
         self.process = Stalling(self.world)
         self.queue: deque[Handed] = deque()  # that it has not read
@@ -88,7 +90,7 @@ class Slot:
             self._end()
             return
         self._busy, self._cut = self.queue.popleft(), False
-        self.machine.begun[self.number] = self._busy.number
+        self.machine.notes.begun[self.number] = self._busy.number
         self._watch_leash()
         self._reach_disks()
 
@@ -96,14 +98,9 @@ class Slot:
         """Starts it, once each disk that it touches for that has answered."""
         for disk in (self.machine.disk, self.machine.mount):
             if disk.hangs:
-                self.process.stop()
-                disk.when_it_goes_on(self._goes_on)
+                self.process.hang_until(disk.when_it_goes_on, self._reach_disks)
                 return
         self._start()
-
-    def _goes_on(self) -> None:
-        self._reach_disks()
-        self.process.go_on()
 
     def _start(self) -> None:
         if not self.alive or self._busy is None:
@@ -158,7 +155,7 @@ class Slot:
         self.wake()
 
     def _tell(self, event: ev.Event) -> None:
-        self.launcher.told(self, event)
+        self.launcher.slots.tell(self, event)
 
     def _watch_leash(self) -> None:
         leash = self.launcher.table.leashes.get(self.number, 0.0)
@@ -208,6 +205,108 @@ class Slot:
         elif self._busy is not None:
             self.machine.truth.orphans.add(AttemptKey.parse(self._busy.item.key))
         self.launcher.slot_died(self)
+
+
+class Slots(dict[int, Slot]):
+    """All of one launcher by their numbers, as it sees them: what `cluster.launcher.slots.SlotProcesses` is of real
+    ones."""
+
+    def __init__(self, launcher: "Launcher") -> None:
+        self._launcher, self._machine, self._world = launcher, launcher.machine, launcher.world
+        self._count = 0  # of what was ever handed out
+        self._told: list[tuple[Slot, ev.Event]] = []  # through the pipe, and was not read
+
+    def next_number(self) -> int:
+        self._count += 1
+        return self._count
+
+    def hand(self, spawn: ev.Spawn, number: int) -> bool:
+        self._check_item(AttemptKey.parse(spawn.item.key), spawn.item)
+        slot, leash = self.get(spawn.slot), spawn.template.leash
+        if slot is None:
+            slot = self[spawn.slot] = Slot(self._launcher, spawn.slot)
+        if not slot.handed:
+            self._launcher.table.leashes[spawn.slot] = leash or 0.0
+            if leash is not None:
+                self._launcher.watchdog.watch(leash)
+        handed = Handed(number, spawn.item, spawn.template, spawn.by)
+        slot.queue.append(handed)
+        slot.handed.append(handed)
+        slot.wake()
+        return True
+
+    def _check_item(self, key: AttemptKey, item: ev.Item) -> None:
+        spec = self._machine.truth.specs[key.job]
+        wanted = spec.number_of(key.index) if spec.is_array else None
+        assert item.number in (wanted, wanted or 0), f"{key} should be number {wanted}, is {item.number}"
+        line = spec.lines.split(b"\n")[key.index].decode() if spec.lines else None
+        assert item.line == line, f"{key} should get line {line!r}, gets {item.line!r}"
+
+    def tell(self, slot: Slot, event: ev.Event) -> None:
+        """Through the pipe, which the launcher reads."""
+        self._told.append((slot, event))
+        self._launcher.woken()
+
+    def read(self) -> list[ev.Event]:
+        told, self._told = self._told, []
+        events = []
+        for slot, event in told:
+            if self.get(slot.number) is not slot or not slot.handed:
+                continue
+            if not isinstance(event, ev.ProcessStarted):
+                slot.handed.popleft()
+                self._note_idle(slot)
+            events.append(event)
+        return events
+
+    def recall(self, slot_number: int) -> list[str]:
+        slot = self.get(slot_number)
+        if slot is None:
+            return []
+        keys = [handed.item.key for handed in slot.queue]
+        slot.handed = deque(handed for handed in slot.handed if handed.item.key not in keys)
+        slot.queue.clear()
+        self._note_idle(slot)
+        return keys
+
+    def _note_idle(self, slot: Slot) -> None:
+        if not slot.handed:
+            self._launcher.table.leashes[slot.number] = 0.0
+
+    def signal(self, slot_number: int, key: str, number: int, leader: int) -> bool:
+        return self._runs_alone(slot_number, key) and self._machine.signal(key, signal.Signals(number).name)
+
+    def kill(self, slot_number: int, key: str) -> None:
+        attempt = self._launcher.core.attempts.get(key)
+        if attempt is not None and attempt.cause == "lease":
+            out = is_out(self._machine.box.clock, self._launcher.table.confirmed_at, attempt.template.leash or 0.0)
+            assert out, f"{key} is killed although its lease holds"
+        if self._runs_alone(slot_number, key):
+            self._machine.kill(key)
+
+    def kill_slot(self, slot_number: int, key: str) -> None:
+        if self._runs_alone(slot_number, key):
+            self[slot_number].kill("the launcher")
+
+    def _runs_alone(self, slot_number: int, key: str) -> bool:
+        slot = self.get(slot_number)
+        return slot is not None and [handed.item.key for handed in slot.handed] == [key]
+
+    def retire(self, slot_number: int) -> None:
+        if slot_number in self:
+            self._let_go(slot_number).alive = False
+
+    def lost(self, pid: int) -> ev.SlotLost | None:
+        slot = next((slot for slot in self.values() if slot.pid == pid), None)
+        if slot is None:
+            return None
+        unbegun = [h.item.key for h in slot.handed if not self._machine.notes.has_begun(slot.number, h.number)]
+        self._let_go(slot.number)
+        return ev.SlotLost(slot.number, unbegun)
+
+    def _let_go(self, slot_number: int) -> Slot:
+        self._launcher.table.leashes[slot_number] = 0.0
+        return self.pop(slot_number)
 
 
 class Watchdog:

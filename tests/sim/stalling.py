@@ -6,6 +6,7 @@ due by the clock happens first, and what waits in the sockets a moment later: th
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from cluster.domain.base.stalls import LISTENING
 from tests.sim.world import Action, World
@@ -17,6 +18,7 @@ class Stalling:
         self._reads_first = reads_first
         self._holds = 0  # how many reasons there are to stand still
         self.went_on = 0.0  # when it did so last
+        self._hung: deque[Action] = deque()  # in the midst of which it stood still
         self._due: deque[Action] = deque()
         self._unread: deque[Action] = deque()
 
@@ -31,11 +33,24 @@ class Stalling:
     def stop(self) -> None:
         self._holds += 1
 
+    def hang_until(self, tell: Callable[[Action], None], then: Action) -> None:
+        """It stands still in the midst of something, until who is asked to `tell` does: `then` it goes on with that,
+        before all else."""
+
+        def goes_on() -> None:
+            self._hung.append(then)
+            self.go_on()
+
+        self.stop()
+        tell(goes_on)
+
     def go_on(self) -> None:
         self._holds -= 1
         if self._holds:
             return
         self.went_on = self._world.now
+        while self._hung and not self.stopped:
+            self._hung.popleft()()
         if self._reads_first:
             self._read()
         while self._due and not self.stopped:
