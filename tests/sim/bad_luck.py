@@ -382,6 +382,12 @@ class BadLuck:
         machine.fills(True)
         self._mend_later(lambda: machine.fills(False))
 
+    def disk_is_full_for_a_moment(self, machine: Machine) -> None:
+        """What waits on it is given back, all at once, and when that is heard there may be room again."""
+        self.world.tell(machine.name, "its disk is full for a moment")
+        machine.fills(True)
+        self._mend_later(lambda: machine.fills(False), self.world.between(0.01, 1.0))
+
     def directory_is_copied(self, machine: Machine) -> None:
         """And started as a worker, beside the one that it was copied from or on another machine."""
         if self._copies < MOST_COPIES:

@@ -29,12 +29,20 @@ TAKEOVERS: tuple[Fault, ...] = (
 )
 # What lets a hello arrive when the machine has booted anew and said another.
 LATE_HELLOS: tuple[Fault, ...] = (BadLuck.agent_dies_at_hello, BadLuck.machine_reboots)
+# What lets a worker give back much at once, and have room again before that is heard.
+LONG_REPORTS: tuple[Fault, ...] = (
+    BadLuck.disk_is_full_for_a_moment,
+    BadLuck.disk_is_full_for_a_moment,
+    BadLuck.store_hangs,
+    BadLuck.disk_freezes,
+)
 # What proved to be dangerous together.
 STORMS: tuple[tuple[Fault, ...], ...] = (
     STALLS,
     (BadLuck.slots_are_alone,),
     (BadLuck.guards_stop, BadLuck.one_stops, BadLuck.launcher_and_agent_die),
     LATE_HELLOS,
+    LONG_REPORTS,
     (BadLuck.launcher_dies_unwritten, BadLuck.launcher_dies, BadLuck.agent_dies, BadLuck.launcher_and_agent_die),
     (BadLuck.scheduler_stops, BadLuck.agent_dies, BadLuck.link_is_slow),
     (BadLuck.directory_is_copied, BadLuck.machine_reboots, BadLuck.link_is_blocked, BadLuck.agent_dies),
@@ -69,6 +77,7 @@ FAULTS: tuple[Fault, ...] = (
     BadLuck.disk_freezes,
     BadLuck.mount_freezes,
     BadLuck.disk_fills,
+    BadLuck.disk_is_full_for_a_moment,
     BadLuck.directory_is_copied,
 )
 

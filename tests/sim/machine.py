@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Seconds that an attempt may run when nobody stops it, by the name of its job.
 LENGTHS = {
     "failing": (0.0, 0.002, 0.02),
+    "shaky": (0.0, 0.002, 0.02),
     "brief": (0.0, 0.002, 0.02),
     "mixed": (0.0, 0.002, 0.02, 0.2, 1.0, 5.0, 40.0),
     "long": (40.0, 80.0, 160.0),
@@ -125,6 +126,8 @@ class Machine:
         how = world.random.choices(("exit:0", "exit:1", "exit:7", "signal:SIGSEGV"), (16, 2, 1, 1))[0]
         if self.truth.specs[key.job].name == "failing":
             how = "exit:1"
+        if self.truth.specs[key.job].name == "shaky":
+            how = world.random.choice(("exit:0", "exit:1"))
         strays = world.between(0.0, 20.0) if world.chance(0.05) else 0.0
         process = self.processes[name] = Process(name, run, world.chance(0.8), strays, slot)
         sizes = world.random.choices(((0, 0), (9, 0), (9, 4), (5000, 1)), (3, 3, 1, 1))[0]

@@ -36,6 +36,8 @@ LEASE = 15.0
 TROUBLE = 150.0  # seconds in which faults happen
 PATIENCE = 4000.0  # seconds without faults in which everything must have ended
 BURST = 12  # jobs of one task that fail and are tried again
+# What a worker holds of it is soon in many pieces, of several attempts: so its reports are long.
+SHAKY = JobSpec(argv=("work",), name="shaky", array=(ArraySegment(1, 120),), millicpus=200, retries=6)
 AGAIN = 0.3  # of the jobs, that are submitted again when they may have ended: a script was run anew, say
 WAITING = 0.3  # of the jobs wait for others
 QUIET = 100.0  # seconds after the last end, in which nothing may be left over
@@ -53,11 +55,12 @@ class Scenario:
         stubborn: bool | None = None,
         most: int = MOST_AT_ONCE,
         machines: int | None = None,
+        shaky: float = 0.1,
         submissions: int | None = None,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
-        again on any worker. `machines`, and how often a user submits. These are drawn when not named. `most` is what a
-        turn of the scheduler is given."""
+        again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
+        submissions, how many bring a job whose reports are long. `most` is what a turn of the scheduler is given."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -72,6 +75,7 @@ class Scenario:
             for n in range(machines or world.random.randint(1, 4))
         ]
         self._lost_after = lost_after
+        self._shaky = shaky
         self._submissions = submissions
         self._stubborn = world.chance(0.2) if stubborn is None else stubborn
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
@@ -111,6 +115,8 @@ class Scenario:
         if self.world.chance(0.1):
             for _ in range(BURST):
                 self._submit_one(JobSpec(argv=("work",), name="failing", retries=2))
+        if self.world.chance(self._shaky):
+            self._submit_one(replace(SHAKY, lost_after=self._lost_after or 60.0))
         self._submit_one(self._draw_spec())
 
     def _submit_one(self, spec: JobSpec) -> None:

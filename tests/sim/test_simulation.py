@@ -11,7 +11,7 @@ from cluster.domain.job.spec import DEFAULT_LOST_AFTER
 from cluster.store.sqlite.store import SqliteStore
 from tests.sim import many
 from tests.sim.bad_luck import BadLuck
-from tests.sim.climates import ABSENCES, LATE_HELLOS, STALLS, TAKEOVERS, with_drains
+from tests.sim.climates import ABSENCES, LATE_HELLOS, LONG_REPORTS, STALLS, TAKEOVERS, with_drains
 from tests.sim.scenario import seeds, simulate
 
 SUBMISSIONS = 2500  # of one or several jobs
@@ -32,6 +32,12 @@ def test_reports_and_turns_that_are_cut_small() -> None:
         simulate(seed, most=(1, 5)[seed % 2])
 
 
+@pytest.mark.slow
+def test_what_is_given_back_in_a_long_report_goes_to_nobody_who_does_not_take_it() -> None:
+    for seed in range(30):
+        simulate(seed, climate=LONG_REPORTS, submissions=3, machines=1, shaky=1.0, most=1)
+
+
 @pytest.mark.extra_seeds
 def test_ten_thousand_seeds() -> None:
     """Some minutes, on all cores. Those that fail say how to run them alone."""
@@ -41,7 +47,7 @@ def test_ten_thousand_seeds() -> None:
 @pytest.mark.extra_seeds
 @pytest.mark.parametrize("seed", range(3))
 def test_a_large_house(seed: int) -> None:
-    """50 machines, to which others come, and 5,000 jobs; minutes for each."""
+    """50 machines, to which others come, and 5,000 jobs; half a minute for each."""
     assert len(simulate(seed, machines=50, submissions=SUBMISSIONS).scheduler.acknowledged) >= 5000
 
 

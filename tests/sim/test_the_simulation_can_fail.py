@@ -591,6 +591,18 @@ def test_a_drain_that_does_not_last_is_caught(break_it: Callable[[Patch], None],
         test_simulation.test_a_worker_that_is_drained_gets_nothing_whoever_restarts()
 
 
+@pytest.mark.slow
+def test_a_worker_that_gets_something_in_the_midst_of_its_report_is_caught(monkeypatch: Patch) -> None:
+    """As it once did: it dropped what it had just given back, and that was held for ever."""
+
+    def takes_work(self: Worker) -> bool:
+        return self.session is not None and not (self.drains or self.no_room)
+
+    monkeypatch.setattr(Worker, "takes_work", property(takes_work))
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_what_is_given_back_in_a_long_report_goes_to_nobody_who_does_not_take_it()
+
+
 def connecting_anew_takes_long(patch: Patch) -> None:
     patch.setattr(worker_session, "BACKOFF_MOST", 5.0)
 
