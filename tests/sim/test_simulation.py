@@ -15,7 +15,7 @@ from tests.sim.climates import ABSENCES, LATE_HELLOS, LONG_REPORTS, STALLS, TAKE
 from tests.sim.scenario import seeds, simulate
 
 SUBMISSIONS = 2500  # of one or several jobs
-NORMAL = 500  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
+NORMAL = 250  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
 
 
 @pytest.mark.slow

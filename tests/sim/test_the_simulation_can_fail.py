@@ -47,6 +47,7 @@ from cluster.scheduler.commit_pipeline import CommitPipeline
 from cluster.worker.agent_pipeline import AgentPipeline, ReportQueue
 from cluster.worker.templates import Templates
 from tests.sim import test_simulation
+from tests.sim.climates import with_drains
 from tests.sim.launcher import Launcher
 from tests.sim.scenario import simulate
 from tests.sim.scheduler_process import SchedulerProcess
@@ -589,7 +590,12 @@ def the_deadline_of_a_drain_is_over_and_nobody_is_told(patch: Patch) -> None:
 def test_a_drain_that_does_not_last_is_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
     break_it(monkeypatch)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
-        test_simulation.test_a_worker_that_is_drained_gets_nothing_whoever_restarts()
+        _many_drains()
+
+
+def _many_drains() -> None:
+    for seed in range(SEARCHED):
+        simulate(seed, climate=with_drains(seed))
 
 
 @pytest.mark.slow
