@@ -17,7 +17,7 @@ from typing import Any
 
 from cluster.domain.launcher import messages as ev
 from cluster.domain.launcher.allocation import GPU_VARIABLE
-from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.messages import Template
 from cluster.domain.launcher.slots import user_of
 from cluster.launcher import cgroup, slot_process, slot_protocol, tree
 from cluster.launcher.begun_file import BegunFile

@@ -78,8 +78,8 @@ class Host:
     def next_number(self) -> int:
         return 1
 
-    def hand(self, slot_number: int, number: int, item: ev.Item, template: ev.Template, by: float | None) -> bool:
-        self.said.append(("hand", item.key))
+    def hand(self, spawn: ev.Spawn, number: int) -> bool:
+        self.said.append(("hand", spawn.item.key))
         return True
 
     def read(self) -> list[ev.Event]:
