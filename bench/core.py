@@ -43,7 +43,7 @@ def core(tasks: int, workers: int, failing: int, batch: int) -> float:
     while events:
         turn += 1
         begin = time.process_time()
-        _, acts = scheduler.turn(events, Now(turn * 0.01, turn * 0.01))
+        acts = scheduler.turn(events, Now(turn * 0.01, turn * 0.01)).acts
         used += time.process_time() - begin
         for act in acts:
             if isinstance(act, Send) and isinstance(act.message, Assign):

@@ -3,11 +3,11 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Endpoint, find
@@ -23,6 +23,9 @@ from cluster.domain.job.selectors import check_name, likely
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.times import resolved
+from cluster.domain.job.workflow import NewJob, Workflow
+
+T = TypeVar("T")
 
 # Seconds to wait for a connection that worked before: a scheduler that is started again is back within a few.
 PATIENCE = 30.0
@@ -68,32 +71,58 @@ class AsyncClient:
         relative to that. If the connection breaks on the way the call is repeated with the same id, which cannot submit
         twice.
         """
-        spec = command if isinstance(command, JobSpec) else spec_of(command, **options)
-        if self.endpoint.is_embedded and not spec.cwd.startswith("/"):
-            spec = replace(spec, cwd=_from_here(spec.cwd))
-        spec = resolved(spec, time.time(), None)
+        spec = self._from_here(command if isinstance(command, JobSpec) else spec_of(command, **options))
         validate(spec)
         check_name(spec.name)
         job_id = id or new_job_id()
-        backend = self._backend()
+        return await self._hand_in(f"job {job_id}", lambda patience: self._backend().submit(job_id, spec, patience))
+
+    async def submit_many(
+        self, jobs: Iterable[JobSpec | Mapping[str, Any]], *, ids: Sequence[str] = ()
+    ) -> tuple[int, ...]:
+        """Hands in many jobs, all of them or none, and answers their numbers; once this returns they are on disk.
+
+        Each is a JobSpec, or a mapping with its `command` and options as of `submit`. What one waits for (`after` and
+        its like) may be another of them, in any order: by its name, which means the one of this call then, or by its
+        id. `ids`: one for each job, as of `submit`; without them they are made.
+        """
+        specs = [self._from_here(job if isinstance(job, JobSpec) else spec_of(**job)) for job in jobs]
+        if ids and len(ids) != len(specs):
+            raise InvalidInput(f"{len(ids)} ids for {len(specs)} jobs: give one for each, or none")
+        new = [NewJob(job_id, spec) for job_id, spec in zip(ids or (new_job_id() for _ in specs), specs, strict=False)]
+        if not new:
+            return ()
+        Workflow(new).validate()
+        what = f"job {new[0].id} and the others"
+        return await self._hand_in(what, lambda patience: self._backend().submit_many(new, patience))
+
+    def _from_here(self, spec: JobSpec) -> JobSpec:
+        """The spec as it is handed in: with times of our zone, and in an embedded cluster for the directory we are
+        in."""
+        if self.endpoint.is_embedded and not spec.cwd.startswith("/"):
+            spec = replace(spec, cwd=_from_here(spec.cwd))
+        return resolved(spec, time.time(), None)
+
+    async def _hand_in(self, what: str, call: Callable[[float], Awaitable[T]]) -> T:
+        """Makes the call, which gets its patience in seconds; repeats one that broke, for STOPPING seconds, and raises
+        Unreachable after that."""
         try:
-            job = await backend.submit(job_id, spec, 0.0)
+            answer = await call(0.0)
         except NotReached:
             raise  # it was not there before either: whoever waits at a prompt wants to know now
         except Unreachable:
-            job = await self._submit_again(job_id, spec)
+            answer = await self._hand_in_again(what, call)
         self._patience.renew()
-        return job
+        return answer
 
-    async def _submit_again(self, job_id: str, spec: JobSpec) -> Job:
-        """Repeats a submission that broke, for STOPPING seconds, and raises Unreachable after that."""
+    async def _hand_in_again(self, what: str, call: Callable[[float], Awaitable[T]]) -> T:
         until = time.monotonic() + STOPPING
         while True:
             try:
-                return await self._backend().submit(job_id, spec, PATIENCE)
+                return await call(PATIENCE)
             except Unreachable as error:
                 if time.monotonic() >= until:
-                    raise Unreachable(f"{error}; job {job_id} may have been accepted all the same") from None
+                    raise Unreachable(f"{error}; {what} may have been accepted all the same") from None
             await asyncio.sleep(PAUSE)
 
     async def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
@@ -324,8 +353,9 @@ def _texts(selectors: Sequence[str | int]) -> tuple[str, ...]:
     return tuple(map(_text, selectors))
 
 
-def spec_of(argv: Sequence[str], **options: Any) -> JobSpec:
+def spec_of(command: Sequence[str] = (), **options: Any) -> JobSpec:
     """A JobSpec from what is handy to write: `array` as text, `env` as a mapping, `cpus` as a number."""
+    argv = command
     if isinstance(argv, str):
         raise InvalidInput(f"the command {argv!r} is one text: give a list of words, as in ['sh', '-c', {argv!r}]")
     if wrong := [word for word in argv if not isinstance(word, str)]:

@@ -11,6 +11,7 @@ from cluster.client.position import Position
 from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.workflow import NewJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ class Backend(Protocol):
 
     async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
         """The same id again answers the same job. `patience`: seconds to wait for a connection; 0: it does not wait."""
+
+    async def submit_many(self, jobs: Sequence[NewJob], patience: float) -> tuple[int, ...]:
+        """The numbers of all of them; the same ids again answer the same jobs. `patience`: as of `submit`."""
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
         """Newest first; no selectors, no states: all; limit 0: without."""

@@ -23,6 +23,7 @@ from cluster.client.messages import (
 from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
 from cluster.v1 import jobs_pb2
@@ -41,6 +42,12 @@ class JobsServiceBackend:
         with self._calling():
             await self._ready(patience)
             return job_of((await self._jobs.Submit(request)).job)
+
+    async def submit_many(self, jobs: Sequence[NewJob], patience: float) -> tuple[int, ...]:
+        each = [jobs_pb2.SubmitRequest(id=job.id, spec=spec_message(job.spec)) for job in jobs]
+        with self._calling():
+            await self._ready(patience)
+            return tuple((await self._jobs.SubmitMany(jobs_pb2.SubmitManyRequest(jobs=each))).numbers)
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
         request = jobs_pb2.ListRequest(selectors=selectors_of(selectors), states=_numbers(states))

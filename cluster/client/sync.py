@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -45,6 +45,10 @@ class Client:
     def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
         """Hands a job in; once this returns it is on disk. See AsyncClient.submit."""
         return self._do(self._inner.submit(command, id=id, **options))
+
+    def submit_many(self, jobs: Iterable[JobSpec | Mapping[str, Any]], *, ids: Sequence[str] = ()) -> tuple[int, ...]:
+        """Hands in many jobs, all of them or none, and answers their numbers. See AsyncClient.submit_many."""
+        return self._do(self._inner.submit_many(jobs, ids=ids))
 
     def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first."""

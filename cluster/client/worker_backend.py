@@ -15,6 +15,7 @@ from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, Revoca
 from cluster.domain.base.errors import InvalidInput, NotReached, Untrusted
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import split_address
 from cluster.rpc.channel import CONNECT_TIMEOUT, dial
@@ -37,6 +38,9 @@ class WorkerBackend:
         worker = await self._worker(patience)
         with calling(self.address):
             return job_of((await worker.StartJob(request)).job)
+
+    async def submit_many(self, jobs: Sequence[NewJob], patience: float) -> tuple[int, ...]:
+        raise InvalidInput(f"{self.address} is a single worker, which takes one job at a time: ask the scheduler")
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
         found: dict[str, Job] = {}

@@ -29,6 +29,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Scheduler/PushOutput": _WORKERS,
     "/cluster.v1.Scheduler/Vouch": _WORKERS,
     "/cluster.v1.Jobs/Submit": _USERS | _AND_JOBS,
+    "/cluster.v1.Jobs/SubmitMany": _USERS | _AND_JOBS,
     "/cluster.v1.Jobs/Cancel": _USERS | _AND_JOBS,
     "/cluster.v1.Jobs/Pause": _USERS,
     "/cluster.v1.Jobs/Resume": _USERS,
@@ -58,6 +59,7 @@ ROLES: dict[str, frozenset[Role]] = {
 # What people type for the calls that not every person may make. Their refusal names that.
 VERBS = {
     "/cluster.v1.Jobs/Submit": "job submit",
+    "/cluster.v1.Jobs/SubmitMany": "job submit",
     "/cluster.v1.Jobs/Cancel": "job cancel",
     "/cluster.v1.Jobs/Pause": "job pause",
     "/cluster.v1.Jobs/Resume": "job resume",

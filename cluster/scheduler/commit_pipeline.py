@@ -93,6 +93,7 @@ class CommitPipeline:
         self.deferred = Batch()  # waits until what is ahead of the disk has become less
         self.trying, self.held = Turns(), Turns()  # what is being committed, and what was decided since
         self.committing = False  # memory is ahead of the disk
+        self.goes_on = False  # the next turn ends what the last one has begun: no commit may come between
         self.ahead = False  # the core goes on although what it has decided is not on disk
         self._proved_at = clock().mono  # that the store is ours; it was when the core was loaded
 
@@ -109,7 +110,7 @@ class CommitPipeline:
     @property
     def agrees(self) -> bool:
         """Whether the core shows what is on disk, and nobody is before us."""
-        return not self.committing and not self.gathering
+        return not (self.committing or self.goes_on or self.gathering)
 
     def unsaved(self) -> set[int]:
         """Jobs that are otherwise in memory than on disk."""
@@ -141,14 +142,15 @@ class CommitPipeline:
             yield Step.DISK
 
     def _take_turns(self) -> Iterator[Step]:
-        """One turn; and more, as long as its commit is under way and each has its full share."""
+        """One turn; and more, as long as its commit is under way and each has its full share, or one goes on with what
+        the last one has begun."""
         began, first = self.clock().mono, None
         while True:
             self.batches.append(self.gathering.cut(self.most))
             self._turn(self.batches[-1])
             first = self.trying if first is None else first
-            goes_on = self.committing and self.trying is first and self.gathering.fills_turn(self.most)
-            if not goes_on or self.ahead or self.clock().mono - began > SLOW:
+            more = self.committing and self.trying is first and self.gathering.fills_turn(self.most)
+            if not self.goes_on and (not more or self.ahead or self.clock().mono - began > SLOW):
                 return
             yield Step.BREATH
 
@@ -159,15 +161,17 @@ class CommitPipeline:
         items = [item for put in batch.puts for item in put.items]
         done = [put.done for put in batch.puts if put.done is not None]
         decided = self.core.turn(events, self.clock())
+        self.goes_on = decided.goes_on
         self.host.turned(decided)
-        if not (self.committing or items or decided.saves) and (self.is_proved or not decided.acts):
+        waits = self.committing or self.held or items or decided.saves
+        if not waits and (self.is_proved or not decided.acts):
             self.host.perform(decided.acts)
             for waiter in done:
                 self.host.resolve(waiter)
             return
         self.held.add(decided, items)
         self.held.done += done
-        if not self.committing:
+        if not self.committing and not self.goes_on:
             self.begin_commit()
         if self.ahead:
             self.host.perform(self.held.go_ahead(self.trying))
@@ -194,6 +198,10 @@ class CommitPipeline:
                 yield Step.BREATH
                 began = self.clock().mono
 
+    def _try_what_is_held(self) -> None:
+        if not self.goes_on:
+            self.trying, self.held = self.held, Turns()
+
     # ── the commit, told by the host ──────────────────────────────────────────────────────────────────────────────
 
     def begin_commit(self) -> None:
@@ -212,8 +220,9 @@ class CommitPipeline:
     def try_again(self) -> None:
         """It has failed, and the next one takes what was decided since, too: so the disk never has a later turn without
         the earlier ones."""
-        self.trying.absorb(self.held)
-        self.held = Turns()
+        if not self.goes_on:
+            self.trying.absorb(self.held)
+            self.held = Turns()
 
     def proved(self, at: float) -> None:
         """The store was ours `at` (the clock's monotonic seconds): a commit began then, and has succeeded."""
@@ -222,7 +231,8 @@ class CommitPipeline:
     def land(self) -> Iterator[None]:
         """It is on disk: all is done that waited for that. Each step gives others theirs. Afterwards `committing` says
         whether there is more to commit, in `trying`."""
-        turns, self.trying, self.held = self.trying, self.held, Turns()
+        turns, self.trying = self.trying, Turns()
+        self._try_what_is_held()
         self.ahead = False
         self.host.landed(turns.saves)
         self.core.let_go(turns.ended)
@@ -235,8 +245,7 @@ class CommitPipeline:
             self.host.resolve(waiter)
         late, self.deferred = self.deferred, Batch()
         self.gathering.add_first(late.puts)
-        if not self.trying:
-            # What turns decided between the steps of this is next; else it would wait for another turn.
-            self.trying, self.held = self.held, Turns()
+        if not self.trying:  # what turns decided between the steps of this is next; else it would wait for another turn
+            self._try_what_is_held()
         self.committing = bool(self.trying)
         self.ahead = self.ahead and self.committing

@@ -1,6 +1,6 @@
 """Which jobs a job waits for: names become numbers, and the store tells of those that have ended."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +11,7 @@ from cluster.domain.job.dependencies import (
     check_reference,
     course_of,
     dependencies_of,
+    with_references,
 )
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.recovered import Recovered
@@ -29,29 +30,24 @@ async def with_numbers(driver: Driver, caller: Caller, spec: JobSpec) -> JobSpec
         return spec
     fields = {kind: getattr(spec, kind.value) for kind in DependencyKind}
     numbers = {
-        text: await _number_of(driver, caller, text) for texts in fields.values() for text in dict.fromkeys(texts)
+        text: await number_of(driver, caller, text) for texts in fields.values() for text in dict.fromkeys(texts)
     }
     if each := [numbers[text] for text in spec.after_each]:
         for record in await driver.fetch(lambda store: store.records(each)):
-            check_each(record.number, record.spec, spec)
-    mean = {kind.value: _sorted(numbers[text] for text in texts) for kind, texts in fields.items()}
-    return replace(spec, **mean)  # type: ignore[arg-type]
+            check_each("this one", f"job {record.number}", record.spec, spec)
+    return with_references(spec, lambda text: str(numbers[text]))
 
 
-def _sorted(numbers: Iterable[int]) -> tuple[str, ...]:
-    return tuple(map(str, sorted(set(numbers))))
-
-
-async def _number_of(driver: Driver, caller: Caller, text: str) -> int:
-    """Of several jobs with one name, that of the newest."""
+async def number_of(driver: Driver, caller: Caller, text: str) -> int:
+    """Of the job that is to be waited for: of several with one name, of the newest. InvalidInput for a reference that
+    names no whole job, NotFound for one that there is not, or that the caller may not see."""
     check_reference(text)
     return max((await select(driver, caller, [text])).numbers())
 
 
-async def courses_of_ended(driver: Driver, spec: JobSpec) -> Mapping[int, Course]:
-    """Of the jobs that it waits for, those that have left memory."""
-    wanted = {dependency.job for dependency in dependencies_of(spec)}
-    missing = driver.peek(lambda core: [number for number in sorted(wanted) if number not in core.jobs])
+async def courses_of_ended(driver: Driver, numbers: Collection[int]) -> Mapping[int, Course]:
+    """Of those of these jobs that have left memory."""
+    missing = driver.peek(lambda core: [number for number in sorted(set(numbers)) if number not in core.jobs])
     return await driver.fetch(partial(courses_in, numbers=missing)) if missing else {}
 
 

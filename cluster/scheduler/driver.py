@@ -24,7 +24,7 @@ from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.session.messages import Downward
 from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
-from cluster.scheduler.durable_reads import OnDisk, record_of_id
+from cluster.scheduler.durable_reads import OnDisk, records_of_ids
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.patience import Patience
 from cluster.scheduler.store_writer import StoreWriter
@@ -307,12 +307,12 @@ class Driver:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    async def _look_up(self, job_id: str) -> None:
+    async def _look_up(self, job_ids: tuple[str, ...]) -> None:
         try:
-            self.put(LookedUp(job_id, await self.fetch(partial(record_of_id, job_id))))
+            self.put(LookedUp(job_ids, await self.fetch(partial(records_of_ids, job_ids))))
         except ClusterError as error:
             if not self._stopping and not self.failure:  # else whoever waits is told in another way
-                self.put(LookedUp(job_id, error))
+                self.put(LookedUp(job_ids, error))
 
     async def _answer_later(self, view: Callable[[SchedulerCore], Any], answer: asyncio.Future[Any]) -> None:
         try:
@@ -331,8 +331,8 @@ class Driver:
                     _resolve(self._asks.pop(ask), value)
                 case Notify(job):
                     self.watchers.changed(job)
-                case LookUp(job_id):
-                    self._beside(self._look_up(job_id))
+                case LookUp(job_ids):
+                    self._beside(self._look_up(job_ids))
         for session, messages in down.items():
             if line := self._sessions.get(session):
                 line.send(messages)

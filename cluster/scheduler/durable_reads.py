@@ -74,10 +74,10 @@ class OnDisk:
             job.started(worker_id, attempt, started)
 
 
-def record_of_id(job_id: str, store: Store) -> JobRecord | None:
-    """The job with that UUID; not with its environment and lines."""
-    number = store.number_of_id(job_id)
-    return None if number is None else next(iter(store.records([number])))
+def records_of_ids(job_ids: Iterable[str], store: Store) -> dict[str, JobRecord]:
+    """Those of these UUIDs that are jobs; not with their environments and lines."""
+    numbers = [number for job_id in job_ids if (number := store.number_of_id(job_id)) is not None]
+    return {record.id: record for record in store.records(numbers)}
 
 
 def _restored(store: Store, records: Iterable[JobRecord]) -> dict[int, Job]:

@@ -39,6 +39,11 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.SubmitRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.SubmitResponse.FromString,
                 _registered_method=True)
+        self.SubmitMany = channel.unary_unary(
+                '/cluster.v1.Jobs/SubmitMany',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.SubmitManyRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.SubmitManyResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_unary(
                 '/cluster.v1.Jobs/List',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ListRequest.SerializeToString,
@@ -86,6 +91,13 @@ class JobsServicer:
 
     def Submit(self, request, context):
         """Accepts a job. Once it answers, the job is on disk. The same id again answers the same job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitMany(self, request, context):
+        """Accepts many jobs, all of them or none, in one commit. The same ids again answer the same jobs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,6 +164,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.Submit,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.SubmitRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.SubmitResponse.SerializeToString,
+            ),
+            'SubmitMany': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitMany,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.SubmitManyRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.SubmitManyResponse.SerializeToString,
             ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
@@ -221,6 +238,33 @@ class Jobs:
             '/cluster.v1.Jobs/Submit',
             cluster_dot_v1_dot_jobs__pb2.SubmitRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.SubmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/SubmitMany',
+            cluster_dot_v1_dot_jobs__pb2.SubmitManyRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.SubmitManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

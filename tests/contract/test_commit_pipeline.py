@@ -55,3 +55,24 @@ def test_a_core_that_goes_ahead_while_the_last_commit_lands_is_not_ahead_afterwa
     late.go_ahead()
     list(landing)
     assert (late.committing, late.ahead) == (False, False)
+
+
+def test_what_several_turns_do_together_is_committed_together() -> None:
+    begins, ends = Decided([JobProgress(2)], [], goes_on=True), Decided([JobProgress(3)], [])
+    several = pipeline(Decided([JobProgress(1)], []), begins, ends)
+    take_turn(several)
+    take_turn(several)
+    list(several.land())
+    assert (several.committing, several.trying.saves, several.held.saves) == (False, [], [JobProgress(2)])
+    assert not several.agrees, "readers are told what is on disk"
+    take_turn(several)
+    assert (several.committing, several.trying.saves) == (True, [JobProgress(2), JobProgress(3)])
+
+
+def test_what_is_not_complete_is_not_committed_with_what_is_tried_again() -> None:
+    several = pipeline(Decided([JobProgress(1)], []), Decided([JobProgress(2)], [], goes_on=True))
+    take_turn(several)
+    take_turn(several)
+    several.go_ahead()
+    several.try_again()
+    assert (several.trying.saves, several.held.saves) == ([JobProgress(1)], [JobProgress(2)])

@@ -14,7 +14,7 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.target import Target
-from cluster.domain.scheduler.effects import Reply
+from cluster.domain.scheduler.effects import Replied, Reply
 from cluster.domain.scheduler.events import (
     CancelRequested,
     Event,
@@ -37,7 +37,7 @@ def within(seconds: float = 10.0) -> Iterator[None]:
     assert time.thread_time() - began < seconds
 
 
-def cancel(bench: Bench, *ranges: Range) -> int | str | Exception:
+def cancel(bench: Bench, *ranges: Range) -> Replied:
     targets = (Target(1, ranges or None),)
     acts = bench.core.turn([CancelRequested(1, targets, "ann")], bench.now).acts
     (reply,) = (act for act in acts if isinstance(act, Reply))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from cluster.domain.base.errors import ClusterError, Conflict, NotFound
+from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.target import Target
-from cluster.domain.scheduler.effects import Reply, Send
+from cluster.domain.scheduler.effects import Replied, Reply, Send
 from cluster.domain.scheduler.events import (
     CancelRequested,
     SessionClosed,
@@ -35,7 +35,7 @@ def resume(bench: Bench, *workers: str) -> list[Effect]:
     return bench.turn(WorkersResumed(5, workers))
 
 
-def reply(effects: list[Effect]) -> int | str | ClusterError:
+def reply(effects: list[Effect]) -> Replied:
     (found,) = [effect.value for effect in effects if isinstance(effect, Reply)]
     return found
 

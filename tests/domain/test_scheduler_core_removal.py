@@ -2,9 +2,9 @@
 
 import pytest
 
-from cluster.domain.base.errors import ClusterError, Conflict, NotFound
+from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.job.records import TaskEnd
-from cluster.domain.scheduler.effects import CloseSession, Reply, WorkerForgotten
+from cluster.domain.scheduler.effects import CloseSession, Replied, Reply, WorkerForgotten
 from cluster.domain.scheduler.events import SessionClosed, WorkerDeregistered, WorkerRegistered, WorkerRemoved
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.scheduler.worker_record import WorkerState
@@ -19,7 +19,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def reply(effects: list[Effect]) -> int | str | ClusterError:
+def reply(effects: list[Effect]) -> Replied:
     (found,) = [effect.value for effect in effects if isinstance(effect, Reply)]
     return found
 

@@ -4,11 +4,14 @@ import pytest
 
 from cluster.domain.base.errors import Conflict, Unreachable
 from cluster.domain.job.records import JobEnded, JobRecord
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.effects import LookUp, Notify, Reply
 from cluster.domain.scheduler.ended_ids import EndedIds
-from cluster.domain.scheduler.events import CancelRequested, Event, JobSubmitted, LookedUp
+from cluster.domain.scheduler.events import CancelRequested, Event, JobsSubmitted, JobSubmitted, LookedUp
+from cluster.domain.scheduler.waiting import HasEnded
 from tests.domain.core_bench import Bench, Effect, failed, ok, spec
 
 
@@ -63,13 +66,13 @@ def test_a_uuid_above_all_that_there_have_been_is_new_and_nobody_is_asked() -> N
 def test_a_uuid_below_is_looked_up_once_for_all_who_submit_it() -> None:
     bench = with_an_ended_job()
     record = bench.records[1]
-    assert said(bench.turn(submitted(3, "b"), submitted(4, "b"), submitted(5, "b", "eve"))) == [LookUp("b")]
+    assert said(bench.turn(submitted(3, "b"), submitted(4, "b"), submitted(5, "b", "eve"))) == [LookUp(("b",))]
     assert said(bench.turn(submitted(6, "b"))) == []
-    first, second, theirs, last = said(bench.turn(LookedUp("b", record)))
+    first, second, theirs, last = said(bench.turn(LookedUp(("b",), {"b": record})))
     assert [first, second, last] == [Reply(3, 1), Reply(4, 1), Reply(6, 1)]
     assert isinstance(theirs, Reply)
     assert isinstance(theirs.value, Conflict)
-    assert said(bench.turn(submitted(7, "b"))) == [LookUp("b")], "what was heard once is not kept"
+    assert said(bench.turn(submitted(7, "b"))) == [LookUp(("b",))], "what was heard once is not kept"
 
 
 def made_at(seconds: float, version: int = 7, rest: int = 0) -> str:
@@ -85,7 +88,7 @@ def test_a_strange_uuid_costs_nobody_else_a_look_into_the_store(strange: str, re
         bench.restart()
     assert said(bench.turn(submitted(3, made_at(bench.now.wall)), submitted(4, strange))) == [
         Reply(3, 2),
-        LookUp(strange),
+        LookUp((strange,)),
     ]
 
 
@@ -100,7 +103,7 @@ def test_a_uuid_that_was_ahead_of_the_clock_is_known_when_the_clock_is_there(res
         bench.restart()
     bench.turn(after=86400.0)
     beside = made_at(bench.now.wall, rest=1)
-    assert said(bench.turn(submitted(3, ahead), submitted(4, beside))) == [LookUp(ahead), Reply(4, 2)]
+    assert said(bench.turn(submitted(3, ahead), submitted(4, beside))) == [LookUp((ahead,)), Reply(4, 2)]
 
 
 def test_of_those_that_were_ahead_only_the_last_hours_are_kept_apart() -> None:
@@ -115,7 +118,7 @@ def test_of_those_that_were_ahead_only_the_last_hours_are_kept_apart() -> None:
 def test_of_a_uuid_that_the_store_has_not_the_first_makes_the_job() -> None:
     bench = with_an_ended_job()
     bench.turn(submitted(3, "a"), submitted(4, "a"), submitted(5, "a", "eve"))
-    effects = bench.turn(LookedUp("a", None))
+    effects = bench.turn(LookedUp(("a",), {}))
     assert [e.number for e in effects if isinstance(e, JobRecord)] == [2]
     first, second, theirs = said(effects)
     assert [first, second] == [Reply(3, 2), Reply(4, 2)]
@@ -127,12 +130,102 @@ def test_when_the_store_cannot_say_nothing_is_accepted() -> None:
     bench = with_an_ended_job()
     bench.turn(submitted(3, "a"), submitted(4, "a"))
     error = Unreachable("the disk reports an error")
-    assert bench.turn(LookedUp("a", error)) == [Reply(3, error), Reply(4, error)]
-    assert said(bench.turn(submitted(5, "a"))) == [LookUp("a")]
+    assert bench.turn(LookedUp(("a",), error)) == [Reply(3, error), Reply(4, error)]
+    assert said(bench.turn(submitted(5, "a"))) == [LookUp(("a",))]
 
 
 def test_a_restart_knows_which_uuids_may_be_taken() -> None:
     bench = with_an_ended_job()
     bench.restart()
     assert not bench.core.jobs
-    assert said(bench.turn(submitted(3, "b"), submitted(4, "c"))) == [LookUp("b"), Reply(4, 2)]
+    assert said(bench.turn(submitted(3, "b"), submitted(4, "c"))) == [LookUp(("b",)), Reply(4, 2)]
+
+
+def together(ask: int, *jobs: tuple[str, JobSpec], owner: str = "alice") -> JobsSubmitted:
+    return JobsSubmitted(ask, owner, tuple(NewJob(*job) for job in jobs))
+
+
+def test_jobs_that_come_together_get_their_numbers_and_wait_for_each_other() -> None:
+    bench = Bench()
+    session = bench.worker("w")
+    effects = bench.turn(together(1, ("a", spec()), ("b", spec(2, after=("a",))), ("c", spec(2, after_each=("b",)))))
+    assert said(effects) == [Reply(1, (1, 2, 3))]
+    assert [record.spec.after for record in bench.records.values()] == [(), ("1",), ()]
+    assert bench.records[3].spec.after_each == ("2",)
+    assert [bench.state(1), bench.state(2), bench.state(3)] == ["assigned", "waiting", "waiting"]
+    bench.report(session, 1, ok=(ok(1, 0, 1),))
+    bench.report(session, 2, ok=(ok(2, 0, 1),))
+    assert (bench.state(2, 1), bench.state(3, 0), bench.state(3, 1)) == ("assigned", "assigned", "waiting")
+
+
+def test_more_than_a_turn_has_room_for_come_in_several_turns_that_belong_together() -> None:
+    bench = Bench()
+    bench.worker("w", 1000)
+    bench.core.most = 6
+    jobs = [(f"j{n}", spec(after=("j0",) if n else ())) for n in range(8)]
+    first = bench.core.turn([together(1, *jobs), submitted(2, "x"), submitted(3, "j1", "eve")], bench.now)
+    second = bench.core.turn([submitted(4, "y")], bench.now)
+    third = bench.core.turn([], bench.now)
+    fourth = bench.core.turn([], bench.now)
+    assert [turn.goes_on for turn in (first, second, third, fourth)] == [True, True, True, False]
+    assert [sum(isinstance(s, JobRecord) for s in turn.saves) for turn in (first, second, third)] == [3, 3, 2]
+    assert Reply(1, (1, 2, 3, 4, 5, 6, 7, 8)) in third.acts
+    who_came_later = [act for act in (*third.acts, *fourth.acts) if isinstance(act, Reply)][1:]
+    assert [reply.value for reply in who_came_later if reply.ask != 3] == [9, 10]
+    assert [type(reply.value) for reply in who_came_later if reply.ask == 3] == [Conflict]
+
+
+def test_what_they_wait_for_may_end_and_leave_memory_while_they_come() -> None:
+    bench = Bench()
+    bench.turn(submitted(1, "old"))
+    bench.core.most = 2
+    jobs = [("a", spec()), ("b", spec(after_any=("1",)))]
+    assert bench.core.turn([together(2, *jobs), CancelRequested(3, (Target(1),), "alice")], bench.now).goes_on
+    bench.core.let_go([1])
+    while bench.core.turn([], bench.now).goes_on:
+        pass
+    assert bench.state(3) == "ready"
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_same_jobs_again_are_the_same_and_some_of_them_with_others_are_refused(ended: bool) -> None:
+    bench = Bench()
+    bench.turn(together(1, ("a", spec()), ("b", spec())))
+    if ended:
+        bench.turn(CancelRequested(2, (Target(1),), "alice"))
+        bench.core.let_go([1])
+    calls = (
+        together(3, ("b", spec()), ("a", spec())),
+        together(4, ("a", spec()), ("b", spec()), ("c", spec())),
+        together(5, ("a", spec()), ("b", spec()), owner="eve"),
+    )
+    effects = bench.turn(*calls)
+    if ended:
+        assert said(effects) == [LookUp(("a",))]
+        effects = bench.turn(LookedUp(("a",), {"a": bench.records[1]}))
+    same, more, theirs = said(effects)
+    assert same == Reply(3, (2, 1))
+    assert isinstance(more, Reply)
+    assert str(more.value) == "job 1 is there already, and others of the call are not: make new UUIDs"
+    assert isinstance(theirs, Reply)
+    assert isinstance(theirs.value, Conflict)
+    assert list(bench.records) == [1, 2]
+
+
+def test_none_is_taken_where_one_waits_for_a_job_that_has_just_ended() -> None:
+    bench = with_an_ended_job()
+    (reply,) = said(bench.turn(together(3, ("c", spec()), ("d", spec(after=("1",))))))
+    assert isinstance(reply, Reply)
+    assert isinstance(reply.value, HasEnded)
+    assert list(bench.records) == [1]
+
+
+def test_who_asks_beside_others_about_some_of_the_same_uuids_is_answered() -> None:
+    bench = with_an_ended_job("c")
+    bench.turn(submitted(3, "a"))
+    both = ("a", spec()), ("b", spec())
+    assert said(bench.turn(together(4, *both), together(5, *both))) == []
+    bench.turn(LookedUp(("a",), Unreachable("the disk reports an error")))
+    assert said(bench.turn(together(6, *both))) == [LookUp(("a", "b"))]
+    assert said(bench.turn(together(7, *both))) == []
+    assert said(bench.turn(LookedUp(("a", "b"), {}))) == [Reply(6, (2, 3)), Reply(7, (2, 3))]

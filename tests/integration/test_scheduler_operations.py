@@ -4,18 +4,21 @@ import asyncio
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from cluster.domain.base.errors import InvalidInput, NotAuthenticated, NotFound
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotAuthenticated, NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.scheduler.views import Detail
@@ -132,6 +135,48 @@ def test_jobs_are_submitted_listed_shown_watched_and_cancelled(tmp_path: Path) -
         job, tasks, more, _ = await jobs.show(ADA, "1", most=2)
         assert (job.cancelled_by, job.cancel_reason) == ("ada", "enough")
         assert ([(task.number, task.reason) for task in tasks], more) == ([(2, "cancelled"), (3, "cancelled")], True)
+
+    in_house(tmp_path, body)
+
+
+def test_many_jobs_are_submitted_by_one_call_all_of_them_or_none(tmp_path: Path) -> None:
+    async def body(house: House) -> None:
+        jobs, true = house.may.jobs, JobSpec(("true",))
+        await jobs.submit(ADA, IDS[0], replace(true, name="old", array=(ArraySegment(1, 3),)))
+        await jobs.submit(ADA, IDS[9], replace(true, name="fetch"))
+        build = NewJob(IDS[1], replace(true, name="build", after=("fetch",), after_any=("old",)))
+        calls = [build, NewJob(IDS[2], replace(true, name="fetch")), NewJob(IDS[3], replace(true, after=(IDS[1],)))]
+        assert await jobs.submit_many(ADA, calls) == [4, 3, 5]
+        assert await jobs.submit_many(ADA, calls[::-1]) == [5, 3, 4]
+        specs = {job.record.number: job.record.spec for job in (await jobs.list(ADA)).jobs}
+        assert (specs[4].after, specs[4].after_any, specs[5].after) == (("3",), ("1",), ("4",))
+        assert await jobs.submit_many(ADA, []) == []
+
+        many = [NewJob(str(uuid.UUID(int=n)), replace(true, name=f"j{n}")) for n in range(1, 1001)]
+        many.append(NewJob(IDS[4], replace(true, after=tuple(f"j{n}" for n in range(1, 1001)))))
+        assert await jobs.submit_many(ADA, many) == list(range(6, 1007))
+
+        def refused(*more: NewJob, by: Caller = ADA) -> Awaitable[list[int]]:
+            return jobs.submit_many(by, [NewJob(IDS[5], replace(true, name="good")), *more])
+
+        wrong: list[tuple[type[ClusterError], str, Awaitable[list[int]]]] = [
+            (NotFound, "job late waits for nightly: there is no job 'nightly'", refused(
+                NewJob(IDS[6], replace(true, name="late", after=("nightly",))))),
+            (NotFound, "job number 2 of the call waits for 1", refused(
+                NewJob(IDS[6], replace(true, after=("1",))), by=BOB)),
+            (InvalidInput, "job 1 has 3 tasks and job each 1", refused(
+                NewJob(IDS[6], replace(true, name="each", after_each=("old",))))),
+            (InvalidInput, "no lower-case UUID", refused(NewJob("6", true))),
+            (InvalidInput, "job number 2 of the call: the command is empty", refused(NewJob(IDS[6], JobSpec(())))),
+            (InvalidInput, "in a circle: it -> it ", refused(NewJob(IDS[6], replace(true, name="it", after=("it",))))),
+            (InvalidInput, "job yesterday: --at .* is past", refused(
+                NewJob(IDS[6], replace(true, name="yesterday", at="2020-01-01T00:00:00Z")))),
+            (Conflict, "job 4 is there already", refused(build)),
+        ]  # fmt: skip
+        for kind, words, call in wrong:
+            with pytest.raises(kind, match=words):
+                await call
+        assert (await jobs.list(ADA, limit=1)).jobs[0].record.number == 1006
 
     in_house(tmp_path, body)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER
+from cluster.domain.scheduler.effects import Replied
 from cluster.domain.scheduler.events import WorkerRegistered, WorkerRemoved, WorkersDrained, WorkersResumed
 from cluster.domain.session.leashes import survived_absence
 from cluster.domain.worker.messages import ShutdownRequested
@@ -186,7 +187,7 @@ class BadLuck:
         self._was_drained[machine.id] = None
         wishes = self._freed.get(machine.id, 0)
 
-        def told(value: int | str | ClusterError) -> None:
+        def told(value: Replied) -> None:
             if not isinstance(value, ClusterError) and wishes == self._freed.get(machine.id, 0):
                 self.world.tell("admin", f"hears that {machine.id} is drained")
                 self.truth.drained.add(machine.id)

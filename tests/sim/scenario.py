@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import job_tasks
 from cluster.domain.job.dependencies import DependencyKind
@@ -15,6 +14,8 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import DEPENDENCY_WISHES, JobSpec
 from cluster.domain.job.target import Target
+from cluster.domain.job.workflow import NewJob
+from cluster.domain.scheduler.effects import Replied
 from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.views import job_view, worker_view
@@ -57,10 +58,12 @@ class Scenario:
         machines: int | None = None,
         shaky: float = 0.1,
         submissions: int | None = None,
+        workflows: bool = False,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
         again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
-        submissions, how many bring a job whose reports are long. `most` is what a turn of the scheduler is given."""
+        submissions, how many bring a job whose reports are long. `most` is what a turn of the scheduler is given.
+        `workflows`: jobs that wait for each other come together, too."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -77,6 +80,7 @@ class Scenario:
         self._lost_after = lost_after
         self._shaky = shaky
         self._submissions = submissions
+        self._workflows = workflows
         self._stubborn = world.chance(0.2) if stubborn is None else stubborn
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
@@ -118,6 +122,8 @@ class Scenario:
         if self.world.chance(self._shaky):
             self._submit_one(replace(SHAKY, lost_after=self._lost_after or 60.0))
         self._submit_one(self._draw_spec())
+        if self._workflows:
+            self._submit_together()
 
     def _submit_one(self, spec: JobSpec) -> None:
         self._submitted += 1
@@ -179,7 +185,7 @@ class Scenario:
     def _submit(self, job_id: str, spec: JobSpec) -> None:
         """Again and again with the same id until it is acknowledged, and sometimes once more."""
 
-        def answer(value: int | str | ClusterError) -> None:
+        def answer(value: Replied) -> None:
             if isinstance(value, HasEnded):
                 return  # it is asked again, and the store has that job then
             assert isinstance(value, int), value
@@ -199,6 +205,45 @@ class Scenario:
             if job_id not in self.scheduler.acknowledged:
                 self._submit(job_id, spec)
 
+        self.world.at(self.world.between(1.0, 5.0), again)
+
+    def _submit_together(self) -> None:
+        """Jobs of one call, some of which wait for others of it, and for older ones."""
+        random, ids = self.world.random, [self._make_id() for _ in range(self.world.random.randint(2, 8))]
+        jobs: list[NewJob] = []
+        for place, job_id in enumerate(ids):
+            spec = self._draw_spec()
+            if place and self.world.chance(0.7):
+                kind = random.choice((DependencyKind.SUCCESS, DependencyKind.END, DependencyKind.FAILURE))
+                others = tuple(random.sample(ids[:place], min(place, 2)))
+                names: dict[str, Any] = {kind.value: (*getattr(spec, kind.value), *others)}
+                spec = replace(spec, **names)
+            jobs.append(NewJob(job_id, spec))
+        random.shuffle(jobs)
+        self._submitted += len(jobs)
+        self.truth.workflows.append(jobs)
+        self._hand_in_together(jobs)
+        if self.world.chance(0.5):
+            self.world.at(self.world.between(0.0, 60.0), lambda: self._user_cancels(random.choice(ids)))
+
+    def _hand_in_together(self, jobs: list[NewJob]) -> None:
+        """As `_submit`."""
+
+        def answer(value: Replied) -> None:
+            if not isinstance(value, HasEnded):
+                assert isinstance(value, tuple), value
+                for (job_id, _), number in zip(jobs, value, strict=True):
+                    known = self.scheduler.acknowledged.setdefault(job_id, number)
+                    assert known == number, f"job {job_id} was acknowledged as {known}, and now as {number}"
+
+        def again() -> None:
+            if jobs[0].id not in self.scheduler.acknowledged:
+                self._hand_in_together(jobs)
+
+        self.scheduler.submit_together(jobs, answer)
+        if self.world.chance(AGAIN):
+            again_later = partial(self.scheduler.submit_together, jobs, answer)
+            self.world.at(self.world.between(0.0, self._trouble_ends), again_later)
         self.world.at(self.world.between(1.0, 5.0), again)
 
     def _user_cancels(self, job_id: str) -> None:

@@ -1,12 +1,14 @@
 """The simulated scheduler as others know it: by an address, whichever process answers there, if any."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import Replied
 from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
@@ -109,6 +111,11 @@ class SchedulerHost:
         if process := self._found():
             process.submit(job_id, spec, answer)
 
+    def submit_together(self, jobs: Sequence[NewJob], answer: Answer) -> None:
+        """A call as `ask`."""
+        if process := self._found():
+            process.submit_together(jobs, answer)
+
     def _found(self) -> SchedulerProcess | None:
         """Who answers somebody."""
         self.older = [process for process in self.older if process.alive]
@@ -159,9 +166,7 @@ class SchedulerHost:
         )
         self.world.at(DIAL_WITHIN, connection.give_up)
 
-    def _registered(
-        self, process: SchedulerProcess, connection: Connection, agent: "Agent", value: int | str | ClusterError
-    ) -> None:
+    def _registered(self, process: SchedulerProcess, connection: Connection, agent: "Agent", value: Replied) -> None:
         def arrives() -> None:
             connection.ready = True
             if isinstance(value, ClusterError):

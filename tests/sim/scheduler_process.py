@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
@@ -19,12 +18,14 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.workflow import NewJob, Workflow
 from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import Act, CloseSession, Decided, LookUp, Reply, Send
+from cluster.domain.scheduler.effects import Act, CloseSession, Decided, LookUp, Replied, Reply, Send
 from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
+    JobsSubmitted,
     JobSubmitted,
     LookedUp,
     ReportReceived,
@@ -37,7 +38,7 @@ from cluster.rpc.convert import joinable, messages_from_response, response_to_pr
 from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
 from cluster.scheduler.dependencies import courses_in, recover
-from cluster.scheduler.durable_reads import record_of_id
+from cluster.scheduler.durable_reads import records_of_ids
 from cluster.store.interface import StoreFailed
 from tests.sim.network import Connection
 from tests.sim.stalling import Stalling
@@ -54,7 +55,7 @@ LOOK_AT_ALL = 50
 COMPARED = 50  # jobs that somebody reads
 READS = 0.03  # of the times that something is put, somebody reads, too
 
-Answer = Callable[[int | str | ClusterError], None]
+Answer = Callable[[Replied], None]
 
 
 class SchedulerProcess:
@@ -232,6 +233,7 @@ class SchedulerProcess:
                     self.truth.outcomes[save.number] = save.state
                 case OkEnds() | TaskEnd():
                     self._check_end(save, outputs)
+        self.truth.check_all_or_none(self.store.number_of_id)
 
     def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
         if isinstance(end, OkEnds):
@@ -299,10 +301,10 @@ class SchedulerProcess:
                     f"job {number} is shown otherwise than on disk: {state.word}"
                 )
 
-    def _look_up(self, job_id: str) -> None:
+    def _look_up(self, job_ids: tuple[str, ...]) -> None:
         """As the store is now; the answer takes a while."""
-        found = record_of_id(job_id, self.store)
-        self._later(self.world.between(0.0, 0.01), lambda: self.feed(LookedUp(job_id, found)))
+        found = records_of_ids(job_ids, self.store)
+        self._later(self.world.between(0.0, 0.01), lambda: self.feed(LookedUp(job_ids, found)))
 
     def perform(self, acts: Sequence[Act]) -> None:
         for act in acts:
@@ -310,8 +312,8 @@ class SchedulerProcess:
                 case Send(number, message):
                     if connection := self.connections.get(number):
                         self._send(connection, message)
-                case LookUp(job_id):
-                    self._later(self.world.between(0.0, 0.01), partial(self._look_up, job_id))
+                case LookUp(job_ids):
+                    self._later(self.world.between(0.0, 0.01), partial(self._look_up, job_ids))
                 case CloseSession(number, why):
                     self.world.tell("scheduler", f"closes {number}: {why}")
                     if connection := self.connections.pop(number, None):
@@ -375,6 +377,21 @@ class SchedulerProcess:
         missing = {dependency.job for dependency in dependencies_of(spec)} - self.core.jobs.keys()
         ended = courses_in(self.store, sorted(missing))
         self.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec, ended), answer)
+
+    def submit_together(self, jobs: Sequence[NewJob], answer: Answer) -> None:
+        """As `cluster.scheduler.workflows`; the answer is in the order of the call."""
+        workflow = Workflow(jobs)
+        outside = {text: int(text) for text, _ in workflow.outside()}
+        ended = courses_in(self.store, sorted(set(outside.values()) - self.core.jobs.keys()))
+        ordered = workflow.in_order(outside)
+
+        def told(value: Replied) -> None:
+            if isinstance(value, tuple):
+                of = {job.id: number for job, number in zip(ordered, value, strict=True)}
+                value = tuple(of[job.id] for job in jobs)
+            answer(value)
+
+        self.ask(lambda ask: JobsSubmitted(ask, "alice", ordered, ended), told)
 
     def takes(self, connection: Connection, agent: "Agent") -> None:
         """A connection that was asked for."""

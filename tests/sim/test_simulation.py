@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.job.spec import DEFAULT_LOST_AFTER
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.store.sqlite.store import SqliteStore
 from tests.sim import many
 from tests.sim.bad_luck import BadLuck
@@ -89,7 +90,14 @@ def test_what_names_no_seeds_is_refused(text: str) -> None:
 
 
 STALLING = 150  # seeds
+WORKFLOWS = 40
 DRAINING = 60
+
+
+@pytest.mark.slow
+def test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes() -> None:
+    for seed in range(WORKFLOWS):
+        simulate(seed, workflows=True, most=(2, 7, MOST_AT_ONCE)[seed % 3])
 
 
 @pytest.mark.slow

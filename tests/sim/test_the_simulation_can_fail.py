@@ -15,7 +15,7 @@ from cluster.domain.job.retry_policy import Verdict
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.tries import Tries
 from cluster.domain.launcher.core import LauncherCore
-from cluster.domain.scheduler import assigning, draining, retrying, sessions
+from cluster.domain.scheduler import assigning, draining, retrying, sessions, submitting
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
@@ -194,10 +194,10 @@ def who_waits_for_the_store_beside_another_makes_a_second_job(patch: Patch) -> N
     looked_up: Method = Submissions.looked_up
 
     def all_are_new(self: Submissions, event: LookedUp) -> None:
-        waiting = self._waiting.get(event.job_id, [])
+        asked = self._asked[event.job_ids[0]]
         looked_up(self, event)
-        if event.found is None:
-            for each in waiting[1:]:
+        if not event.found:
+            for each in asked.rest:
                 self._accept(each)
 
     patch.setattr(Submissions, "looked_up", all_are_new)
@@ -608,6 +608,27 @@ def test_a_worker_that_gets_something_in_the_midst_of_its_report_is_caught(monke
     monkeypatch.setattr(Worker, "takes_work", property(takes_work))
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
         test_simulation.test_what_is_given_back_in_a_long_report_goes_to_nobody_who_does_not_take_it()
+
+
+def each_turn_is_committed_for_itself(patch: Patch) -> None:
+    turn: Method = SchedulerCore.turn
+    patch.setattr(SchedulerCore, "turn", lambda self, *args: turn(self, *args)._replace(goes_on=False))
+
+
+def a_job_of_a_call_does_not_wait_for_the_others(patch: Patch) -> None:
+    patch.setattr(submitting, "with_references", lambda spec, _: replace(spec, after=(), after_any=(), after_fail=()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "break_it",
+    [each_turn_is_committed_for_itself, a_job_of_a_call_does_not_wait_for_the_others],
+    ids=lambda f: f.__name__,
+)
+def test_jobs_that_do_not_belong_together_are_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes()
 
 
 def connecting_anew_takes_long(patch: Patch) -> None:

@@ -3,16 +3,17 @@
 Machines write here when a process starts and ends. What the scheduler commits is held against it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.stalls import STALL
-from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of
+from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of, references_of
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import RUN_ANYWAY, JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import HEARTBEATS, lost_after_in_force
@@ -61,6 +62,7 @@ class Truth:
     lost: int = 0  # ends of which nobody knows
     given_up: set[AttemptKey] = field(default_factory=set)  # and whose they are
     sleeps: list[tuple[float, float]] = field(default_factory=list)  # when the scheduler was stopped, from and until
+    workflows: list[list[NewJob]] = field(default_factory=list)  # that are not on disk yet
     _silent: dict[AttemptKey, float] = field(default_factory=dict)  # how long its machine was, when it was given up
     _active: dict[tuple[int, int], Run] = field(default_factory=dict)
     _used: dict[str, int] = field(default_factory=dict)
@@ -71,6 +73,18 @@ class Truth:
         """The attempt goes to a worker, which is at that machine."""
         assert worker not in self.drained, f"{key} is assigned to {worker}, which is drained"
         self.assigned[key] = (machine, self.greeted[worker])
+
+    def check_all_or_none(self, number_of_id: Callable[[str], int | None]) -> None:
+        """Of jobs that come together all are on disk, or none; and each waits for those of them that it named."""
+        for jobs in list(self.workflows):
+            numbers = {job.id: number for job in jobs if (number := number_of_id(job.id)) is not None}
+            assert len(numbers) in (0, len(jobs)), f"of {len(jobs)} jobs that come together {len(numbers)} are on disk"
+            for job_id, spec in jobs if numbers else ():
+                wanted = {str(numbers.get(text, text)) for text in references_of(spec)}
+                known = set(references_of(self.specs[numbers[job_id]]))
+                assert known == wanted, f"job {numbers[job_id]} waits for {known}, and was to wait for {wanted}"
+            if numbers:
+                self.workflows.remove(jobs)
 
     # ── what machines say ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,10 +1,10 @@
 """What a job waits for: other jobs, each as a whole or task by task.
 
 Users write `--after 5` and the like; the scheduler keeps the numbers of the jobs that were meant. A job can wait only
-for jobs that were there before it, so nothing ever waits in a circle.
+for jobs that were there before it, or come with it (`cluster.domain.job.workflow`): so nothing ever waits in a circle.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
@@ -15,6 +15,8 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.selectors import SelectorKind, parse_selector
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import ENDED, TaskState
+
+MAX_NUMBER = 10**9  # of a job; more than there ever are
 
 
 class DependencyKind(Enum):
@@ -49,6 +51,12 @@ def dependencies_of(spec: JobSpec) -> Iterator[Dependency]:
             yield Dependency(int(number), kind)
 
 
+def references_of(spec: JobSpec) -> Iterator[str]:
+    """The jobs that it waits for, as it names them."""
+    for kind in DependencyKind:
+        yield from getattr(spec, kind.value)
+
+
 def check_reference(text: str) -> None:
     """InvalidInput where the text names no jobs that a job can wait for as a whole."""
     selector = parse_selector(text)
@@ -59,13 +67,29 @@ def check_reference(text: str) -> None:
         raise InvalidInput(f"{text}: a job waits for whole jobs; give {whole}, or --after-each {whole}")
 
 
-def check_each(number: int, theirs: JobSpec, ours: JobSpec) -> None:
-    """InvalidInput where our tasks cannot wait for those of the job of that number one by one."""
+def check_each(who: str, other: str, theirs: JobSpec, ours: JobSpec) -> None:
+    """InvalidInput where our tasks cannot wait for those of another job one by one. `who`, `other`: what people know
+    us and that job by."""
     if theirs.task_count != ours.task_count:
         raise InvalidInput(
-            f"job {number} has {theirs.task_count} tasks and this one {ours.task_count}: with --after-each they go "
+            f"{other} has {theirs.task_count} tasks and {who} {ours.task_count}: with --after-each they go "
             "together one by one; wait for all of it with --after"
         )
+
+
+def with_references(spec: JobSpec, mean: Callable[[str], str]) -> JobSpec:
+    """The spec with each job that it waits for named as `mean` says, in ascending order, once."""
+    fields = {
+        kind.value: tuple(sorted({mean(text) for text in texts}, key=_as_number))
+        for kind in DependencyKind
+        if (texts := getattr(spec, kind.value))
+    }
+    return replace(spec, **fields)  # type: ignore[arg-type]
+
+
+def _as_number(text: str) -> tuple[int, str]:
+    """So that numbers ascend; what is none comes after them."""
+    return (int(text), "") if text.isdecimal() else (MAX_NUMBER, text)
 
 
 class Course(NamedTuple):

@@ -27,6 +27,7 @@ from cluster.domain.scheduler.events import (
     HeartbeatReceived,
     JobsPaused,
     JobsResumed,
+    JobsSubmitted,
     JobSubmitted,
     LookedUp,
     QueuePaused,
@@ -91,10 +92,10 @@ class SchedulerCore(State):
         `most`: the rest is due at once then."""
         if overslept(self.timers.next(), now.mono):
             self._sessions.forgive(now.mono - self.now.mono, now.mono)
-        self.now = now
+        self.now, self.room = now, self.most
+        self._submissions.go_on()
         for event in events:
             self._handle(event)
-        self.room = self.most
         self._do_what_is_due()
         max_fails.cancel_rest(self)
         self._dependencies.tell()
@@ -104,7 +105,7 @@ class SchedulerCore(State):
             self.saves += job.saves()
             self.notify(job.number)
         self.changed = {}
-        decided = Decided(self.saves, self.acts)
+        decided = Decided(self.saves, self.acts, self._submissions.goes_on)
         self.saves, self.acts = [], []
         return decided
 
@@ -130,7 +131,7 @@ class SchedulerCore(State):
                         worker.no_room = event.no_room
                         self.takers.note(worker)
                     self.send(worker, HeartbeatAnswered(event.sequence))
-            case JobSubmitted():
+            case JobSubmitted() | JobsSubmitted():
                 self._submissions.submitted(event)
             case LookedUp():
                 self._submissions.looked_up(event)

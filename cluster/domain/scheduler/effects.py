@@ -46,12 +46,16 @@ class CloseSession:
     why: str
 
 
+Replied = int | tuple[int, ...] | str | ClusterError
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to one ask: a number (of the job, or of tasks), the worker's name, or an error."""
+    """The answer to one ask: a number (of the job, or of tasks), the numbers of several jobs, the worker's name, or an
+    error."""
 
     ask: int
-    value: int | str | ClusterError
+    value: Replied
     sure: bool = False  # it was true before this turn, and nothing in this turn is about that
 
 
@@ -64,9 +68,9 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """The store is to be asked whether it has a job of this UUID; LookedUp answers."""
+    """The store is to be asked whether it has jobs of these UUIDs; LookedUp answers."""
 
-    job_id: str
+    job_ids: tuple[str, ...]
 
 
 Act = Send | CloseSession | Reply | Notify | LookUp
@@ -77,3 +81,4 @@ class Decided(NamedTuple):
 
     saves: list[Save | Amended]
     acts: list[Act]
+    goes_on: bool = False  # what this turn has begun the next ones end: all of it is committed together

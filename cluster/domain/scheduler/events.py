@@ -9,6 +9,7 @@ from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.messages import Hello, Report
 from cluster.domain.session.offer import NOTHING, Offer
@@ -26,13 +27,29 @@ class JobSubmitted:
     ended: Mapping[int, Course] = field(default_factory=dict)  # those that it is to wait for and that have left memory
     vouched: Vouched | None = None  # the attempt that submits it; None: a person does
 
+    @property
+    def jobs(self) -> tuple[NewJob, ...]:
+        return (NewJob(self.id, self.spec),)
+
+
+@dataclass(frozen=True, slots=True)
+class JobsSubmitted:
+    """Jobs that come together, all or none: each as in JobSubmitted, and after those of them that it waits for. These
+    it names by their UUIDs, all others by numbers."""
+
+    ask: int
+    owner: str
+    jobs: tuple[NewJob, ...]
+    ended: Mapping[int, Course] = field(default_factory=dict)
+    vouched: Vouched | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What the store has of the UUID that it was asked about (LookUp): a job, or none; or why it cannot say."""
+    """What the store has of the UUIDs that it was asked about (LookUp): those that are jobs; or why it cannot say."""
 
-    job_id: str
-    found: JobRecord | ClusterError | None
+    job_ids: tuple[str, ...]
+    found: Mapping[str, JobRecord] | ClusterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +170,7 @@ class SessionClosed:
 
 Event = (
     JobSubmitted
+    | JobsSubmitted
     | LookedUp
     | CancelRequested
     | JobsPaused

@@ -9,14 +9,23 @@ from copy import copy
 from dataclasses import replace
 from typing import Self
 
-from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.states import TaskEvent
-from cluster.domain.scheduler.effects import Act, Amended, CloseSession, Notify, Reply, Save, Send, WorkerForgotten
+from cluster.domain.scheduler.effects import (
+    Act,
+    Amended,
+    CloseSession,
+    Notify,
+    Replied,
+    Reply,
+    Save,
+    Send,
+    WorkerForgotten,
+)
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.family import Family
 from cluster.domain.scheduler.followers import Followers
@@ -220,7 +229,7 @@ class State:
         """Ends the session, or refuses it."""
         self.acts.append(CloseSession(session, why))
 
-    def reply(self, ask: int, value: int | str | ClusterError, *, sure: bool = False) -> None:
+    def reply(self, ask: int, value: Replied, *, sure: bool = False) -> None:
         self.acts.append(Reply(ask, value, sure))
 
     def notify(self, job: int) -> None:

@@ -1,80 +1,185 @@
-"""A job comes: it gets its number, and its tasks are ready. The same UUID again is the same job, for the same owner.
+"""Jobs come, one or several: each gets its number, and its tasks are ready, or wait. The same UUIDs again are the same
+jobs, for the same owner.
 
 A job that has ended is in the store alone. Whether a UUID that is not known here is that of such a job, the store is
 asked (LookUp), unless its order says that it is new (`cluster.domain.scheduler.ended_ids`). While the store is asked
 about a UUID, all submissions of it wait for the one answer. So no job of it comes into being meanwhile, and what the
 store says still holds when it is heard.
+
+Of several jobs that come together all are taken, or none. They may be more than one turn has room for: then several
+turns take them, which are committed together (`Decided.goes_on`), and who submits meanwhile waits in line.
 """
 
-from cluster.domain.base.errors import ClusterError, Conflict
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+
+from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
+from cluster.domain.job.dependencies import Course, course_of, dependencies_of, references_of, with_references
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import CallingAttempt, JobRecord
 from cluster.domain.job.times import refuse_past
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler import deadlines
-from cluster.domain.scheduler.effects import LookUp
-from cluster.domain.scheduler.events import JobSubmitted, LookedUp
+from cluster.domain.scheduler.effects import LookUp, Replied
+from cluster.domain.scheduler.events import JobsSubmitted, JobSubmitted, LookedUp
 from cluster.domain.scheduler.family import callers_of_child
 from cluster.domain.scheduler.state import State
-from cluster.domain.scheduler.waiting import Dependencies
+from cluster.domain.scheduler.waiting import Dependencies, HasEnded
 from cluster.domain.trust.identity import Vouched
+
+Submission = JobSubmitted | JobsSubmitted
+Callers = tuple[CallingAttempt, ...]
+Known = Mapping[str, JobRecord | None]  # what the store has of these UUIDs
+_NOTHING: Known = {}
+EACH_WEIGHS = 2  # one of several jobs that come together, in a turn's room
+
+
+class _Asked:
+    """The store is asked about UUIDs that `first` has; each of `rest` has one of them, too."""
+
+    def __init__(self, first: Submission) -> None:
+        self.first = first
+        self.rest: list[Submission] = []
 
 
 class Submissions:
     def __init__(self, state: State, dependencies: Dependencies) -> None:
         self._state, self._dependencies = state, dependencies
-        self._waiting: dict[str, list[JobSubmitted]] = {}  # by the UUID about which the store is asked
+        self._asked: dict[str, _Asked] = {}  # by each UUID about which the store is asked
+        self._taking: Iterator[None] | None = None  # each step takes one of several jobs that come together
+        self._line: deque[Submission] = deque()  # have come since
 
-    def submitted(self, event: JobSubmitted) -> None:
-        if job := self._state.job_of_id(event.id):
-            self._answer(event, job.record)
-        elif not self._state.ended_ids.may_have(event.id):
-            self._accept(event)
-        elif waiting := self._waiting.get(event.id):
-            waiting.append(event)
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next turn takes more of what has come."""
+        return self._taking is not None or bool(self._line)
+
+    def submitted(self, event: Submission) -> None:
+        if self.goes_on:
+            self._line.append(event)
         else:
-            self._waiting[event.id] = [event]
-            self._state.acts.append(LookUp(event.id))
+            self._take(event)
 
     def looked_up(self, event: LookedUp) -> None:
-        first, *rest = self._waiting.pop(event.job_id)
-        if event.found is None:
-            self._accept(first)
-        else:
-            self._answer(first, event.found)
-        for each in rest:
-            if event.found is None:
-                self.submitted(each)
+        asked = self._asked[event.job_ids[0]]
+        for job_id in event.job_ids:
+            del self._asked[job_id]
+        for each in (asked.first, *asked.rest):
+            if isinstance(event.found, ClusterError):
+                self._state.reply(each.ask, event.found)
+            elif self.goes_on:
+                self._line.append(each)  # what was heard now need not hold then
             else:
-                self._answer(each, event.found)
+                self._take(each, {job_id: event.found.get(job_id) for job_id in event.job_ids})
 
-    def _accept(self, event: JobSubmitted) -> None:
-        state = self._state
+    def go_on(self) -> None:
+        """Takes what has come, as much as the turn has room for."""
+        while self.goes_on and self._state.room > 0:
+            if self._taking is None:
+                self._take(self._line.popleft())
+            elif next(self._taking, self) is self:
+                self._taking = None
+            self._state.room -= EACH_WEIGHS
+        if self.goes_on:
+            self._state.timers.set(("submissions",), self._state.now.mono)
+
+    def _take(self, event: Submission, known: Known = _NOTHING) -> None:
+        found: dict[str, JobRecord] = {}
+        unsure: list[str] = []
+        for job_id, _ in event.jobs:
+            if job := self._state.job_of_id(job_id):
+                found[job_id] = job.record
+            elif self._state.ended_ids.may_have(job_id):
+                unsure.append(job_id)
+                if record := known.get(job_id):
+                    found[job_id] = record
+        if not known.keys() >= set(unsure):
+            self._ask(event, unsure)
+        elif found:
+            self._state.reply(event.ask, _answer(event, found))
+        else:
+            self._accept(event)
+
+    def _ask(self, event: Submission, unsure: Sequence[str]) -> None:
+        """About all at once, so that one answer is enough; or who has asked already is waited for first."""
+        for job_id in unsure:
+            if asked := self._asked.get(job_id):
+                asked.rest.append(event)
+                return
+        self._asked.update(dict.fromkeys(unsure, _Asked(event)))
+        self._state.acts.append(LookUp(tuple(unsure)))
+
+    def _accept(self, event: Submission) -> None:
         try:
-            refuse_past(event.spec, state.now.wall)
+            self._refuse_past(event)
             callers = self._callers(event.vouched)
-            courses = self._dependencies.courses(event.spec, event.ended)
+            if isinstance(event, JobSubmitted):
+                self._state.reply(event.ask, self._enter(event.jobs[0], event.owner, callers, event.ended))
+            else:
+                self._taking = self._enter_all(event, callers, self._others(event))
+                self.go_on()
         except ClusterError as error:
-            state.reply(event.ask, error)
-            return
-        record = JobRecord(state.next_number, event.id, event.owner, event.spec, state.now.wall, callers)
+            self._state.reply(event.ask, error)
+
+    def _callers(self, vouched: Vouched | None) -> Callers:
+        return callers_of_child(self._state.jobs.get(vouched.attempt.job), vouched) if vouched else ()
+
+    def _refuse_past(self, event: Submission) -> None:
+        for job_id, spec in event.jobs:
+            try:
+                refuse_past(spec, self._state.now.wall)
+            except InvalidInput as error:
+                who = "" if isinstance(event, JobSubmitted) else f"job {spec.name or job_id}: "
+                raise InvalidInput(f"{who}{error}") from None
+
+    def _others(self, event: JobsSubmitted) -> dict[int, Job]:
+        """The jobs in memory that these are to wait for. HasEnded where one is not there, nor in `ended`."""
+        found: dict[int, Job] = {}
+        for text in dict.fromkeys(text for job in event.jobs if job.spec.waits for text in references_of(job.spec)):
+            if text.isdecimal() and (number := int(text)) not in event.ended:
+                job = self._state.jobs.get(number)
+                if job is None:
+                    raise HasEnded(number)
+                found[number] = job
+        return found
+
+    def _enter_all(self, event: JobsSubmitted, callers: Callers, others: Mapping[int, Job]) -> Iterator[None]:
+        """Several turns may take this: of `others` some may have left memory by then."""
+        numbers: dict[str, int] = {}
+        ended = dict(event.ended)
+        for job_id, spec in event.jobs:
+            if spec.waits:
+                spec = with_references(spec, lambda text: str(numbers.get(text, text)))
+                gone = {each.job for each in dependencies_of(spec)} - self._state.jobs.keys()
+                ended |= {number: course_of(others[number]) for number in gone - ended.keys()}
+            numbers[job_id] = self._enter(NewJob(job_id, spec), event.owner, callers, ended)
+            yield
+        self._state.reply(event.ask, tuple(numbers.values()))
+
+    def _enter(self, new: NewJob, owner: str, callers: Callers, ended: Mapping[int, Course]) -> int:
+        """Its number. HasEnded where a job that it is to wait for is neither in memory nor in `ended`."""
+        state, (job_id, spec) = self._state, new
+        courses = self._dependencies.courses(spec, ended)
+        record = JobRecord(state.next_number, job_id, owner, spec, state.now.wall, callers)
         state.next_number += 1
         job = Job(record)
         state.adopt(job)
         state.saves.append(record)
-        state.reply(event.ask, record.number)
         deadlines.watch(state, job)
         state.touch(job)
-        if event.spec.begins_waiting:
+        if spec.begins_waiting:
             self._dependencies.enter(job, courses)
+        return record.number
 
-    def _callers(self, vouched: Vouched | None) -> tuple[CallingAttempt, ...]:
-        return callers_of_child(self._state.jobs.get(vouched.attempt.job), vouched) if vouched else ()
 
-    def _answer(self, event: JobSubmitted, found: JobRecord | ClusterError) -> None:
-        if isinstance(found, ClusterError):
-            answer: int | ClusterError = found
-        elif found.owner == event.owner and (not event.vouched or found.parent == event.vouched.attempt.job):
-            answer = found.number
-        else:
-            answer = Conflict(f"job id {event.id} is taken: make a new UUID for each job")
-        self._state.reply(event.ask, answer)
+def _answer(event: Submission, found: Mapping[str, JobRecord]) -> Replied:
+    """What there is already is submitted again."""
+    for job_id, _ in event.jobs:
+        record = found.get(job_id)
+        if record is None:
+            there = next(iter(found.values()))
+            return Conflict(f"job {there.number} is there already, and others of the call are not: make new UUIDs")
+        if record.owner != event.owner or (event.vouched and record.parent != event.vouched.attempt.job):
+            return Conflict(f"job id {job_id} is taken: make a new UUID for each job")
+    numbers = tuple(found[job_id].number for job_id, _ in event.jobs)
+    return numbers if isinstance(event, JobsSubmitted) else numbers[0]

@@ -14,6 +14,7 @@ from cluster.domain.scheduler.events import (
     Event,
     JobsPaused,
     JobsResumed,
+    JobsSubmitted,
     JobSubmitted,
     ReportReceived,
     SessionOpened,
@@ -39,8 +40,8 @@ def weight(event: Event) -> int:
             return sum(1 + len(target.ranges or ()) // 8 for target in targets)
         case SessionOpened(hello=hello):
             return 1 + sum(len(a.ranges) for a in (*hello.backlog, *hello.running, *hello.ended)) // 8
-        case JobSubmitted():
-            return 2
+        case JobSubmitted() | JobsSubmitted():
+            return 2 * len(event.jobs)
         case JobsPaused(jobs=jobs) | JobsResumed(jobs=jobs):
             return 1 + len(jobs)
         case WorkersDrained(workers=workers) | WorkersResumed(workers=workers):

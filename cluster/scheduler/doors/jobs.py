@@ -7,6 +7,7 @@ from contextlib import aclosing
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.views import Detail
 from cluster.rpc.convert import job_to_proto, task_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
@@ -34,6 +35,11 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         job = await self._jobs.submit(current_caller(), request.id, await _spec(request.spec))
         return jobs_pb2.SubmitResponse(job=job_to_proto(job))
+
+    async def SubmitMany(self, request: jobs_pb2.SubmitManyRequest, context: Context) -> jobs_pb2.SubmitManyResponse:
+        quick = request.ByteSize() <= QUICK
+        jobs = _new_jobs(request) if quick else await asyncio.to_thread(_new_jobs, request)
+        return jobs_pb2.SubmitManyResponse(numbers=await self._jobs.submit_many(current_caller(), jobs))
 
     async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:
         states = {_state(state) for state in request.states if state}
@@ -98,6 +104,10 @@ async def _spec(message: job_pb2.JobSpec) -> JobSpec:
     return (
         spec_from_proto(message) if message.ByteSize() <= QUICK else await asyncio.to_thread(spec_from_proto, message)
     )
+
+
+def _new_jobs(request: jobs_pb2.SubmitManyRequest) -> list[NewJob]:
+    return [NewJob(job.id, spec_from_proto(job.spec)) for job in request.jobs]
 
 
 def _position(message: jobs_pb2.Position) -> ReadPosition | None:

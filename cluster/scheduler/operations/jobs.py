@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
 from cluster.domain.job.selectors import check_name, refuse_ended
 from cluster.domain.job.spec import JobSpec, validate
@@ -17,6 +18,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.times import resolved
 from cluster.domain.job.visibility import VisibleJobs
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.scheduler.family import called_by
@@ -32,6 +34,7 @@ from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
 from cluster.scheduler.showing import Changes, changes_of, newest, page
 from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, with_last_words
+from cluster.scheduler.workflows import submit_together
 
 QUICK = 16 * 1024  # bytes of a spec that is judged at once
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
@@ -75,12 +78,16 @@ class JobOperations:
             self._driver, [number], lambda core, jobs: job_view(core, jobs[number]), whole=True, after=True
         )
 
+    async def submit_many(self, caller: Caller, jobs: Sequence[NewJob]) -> list[int]:
+        """Their numbers, when all of them are on disk, or else none. See `submit_together`."""
+        return await submit_together(self._driver, caller, jobs)
+
     async def _accepted(self, caller: Caller, job_id: str, spec: JobSpec) -> int:
         """Its number."""
         spec = await with_numbers(self._driver, caller, resolved(spec, self._driver.clock().wall, UTC))
         while True:
             event = partial(JobSubmitted, id=job_id, owner=caller.user_id, spec=spec, vouched=caller.vouched)
-            ended = await courses_of_ended(self._driver, spec)
+            ended = await courses_of_ended(self._driver, [each.job for each in dependencies_of(spec)])
             try:
                 return int(await self._driver.ask(partial(event, ended=ended)))
             except HasEnded:
