@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cluster.cli.json_text import json_text
@@ -61,7 +62,15 @@ def words_of(spec: JobSpec, line: bytes | None) -> list[str]:
     """The words of the command; of a task with its `line` in them."""
     script = SCRIPT_SENT if spec.script_text else spec.script
     words = [*spec.argv, *([script] if script else []), *spec.script_args]
-    return words if line is None else [word.replace("{}", os.fsdecode(line)) for word in words]
+    if line is None:
+        return words
+    text = os.fsdecode(line)
+    if spec.rows:
+        from cluster.domain.job.rows import filled, texts_of
+
+        with suppress(ValueError):  # of a long row we have the beginning
+            return filled(words, texts_of(text), text)
+    return [word.replace("{}", text) for word in words]
 
 
 def options_shown(spec: JobSpec) -> Iterator[tuple[str, str]]:

@@ -11,13 +11,13 @@ import click
 from click.core import ParameterSource
 
 from cluster.cli.exit_codes import INTERRUPTED
+from cluster.cli.job_inputs import TYPED, NoLines, lines_of, read_stdin_once, script_in, take_options_of
 from cluster.cli.options import Parsed, TimeOrAddress, as_json, connection_of_job, quiet
-from cluster.cli.submit_warnings import remark, remark_on_job, remark_on_lines
+from cluster.cli.submit_warnings import remark, remark_on_job
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import SWITCH, VARIABLES
 from cluster.domain.job.options import Option
-from cluster.domain.job.script import wrong_script
 from cluster.domain.job.spec import OPTIONS, JobSpec, wrong_variable_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,9 +29,8 @@ COMMAND_LINE = {"allow_interspersed_args": False}
 def job_options(command: F) -> F:
     """What a job is made of, and how to reach the cluster; the same for `run` and `submit`."""
     options: list[Callable[[F], F]] = []
-    for each in OPTIONS:
-        if each.flag:
-            options.append(_click_option(each))
+    for each in TYPED:
+        options.append(_click_option(each))
         if each.field == "script":
             help = "Run the script with, as in bash."
             options.append(click.option("--with", "interpreter", default="", metavar="INTERPRETER", help=help))
@@ -148,10 +147,6 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
     return asyncio.run(work())
 
 
-class NoLines(InvalidInput):
-    """The file of --each-line is empty."""
-
-
 def typed_in(ctx: click.Context) -> Collection[str]:
     """The options that were given by flags or variables."""
     return [name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
@@ -165,10 +160,10 @@ def spec_of(options: Mapping[str, Any], typed: Collection[str] = ()) -> JobSpec:
         if options["script_file"]:
             raise InvalidInput(f"- is a script on stdin, and --script-file {options['script_file']} another: give one")
         options |= {"script_file": "-", "command": options["command"][1:]}
-    script = _script(options["script_file"]) if options["script_file"] else b""
+    script = script_in(options["script_file"]) if options["script_file"] else b""
     if script:
-        _take_lines_of(script, options, typed)
-    _read_stdin_once(options)
+        take_options_of(script, options, typed)
+    read_stdin_once(options)
     words, interpreter = options["command"], options["interpreter"]
     values = {each.field: options[each.name] for each in OPTIONS if each.flag} | {"script_text": script}
     if interpreter and not (script or values["script"]):
@@ -180,48 +175,8 @@ def spec_of(options: Mapping[str, Any], typed: Collection[str] = ()) -> JobSpec:
     else:
         values["argv"] = words
     values["env"] = tuple(map(_variable, values["env"]))
-    values["lines"] = _lines(values["lines"]) if values["lines"] else b""
+    values |= lines_of(options)
     return JobSpec(**{name: value for name, value in values.items() if value is not None})
-
-
-def _read_stdin_once(options: Mapping[str, Any]) -> None:
-    reading = [each.flag for each in OPTIONS if each.kind.reads_file and options[each.name] == "-"]
-    if len(reading) > 1:
-        raise InvalidInput(f"{' and '.join(reading)} all read stdin: give files, but for one of them")
-
-
-def _script(path: str) -> bytes:
-    script = content_of(path, "--script-file")
-    if not script.strip():
-        raise InvalidInput(f"--script-file {path}: it is empty, so there is nothing to run")
-    if wrong := wrong_script(script):
-        raise InvalidInput(f"--script-file {path}: {wrong}")
-    return script
-
-
-def _take_lines_of(script: bytes, options: dict[str, Any], typed: Collection[str]) -> None:
-    """Options that the script gives itself. Of variables it adds those that are not given by name."""
-    from cluster.domain.job.script_lines import options_in
-
-    path = options["script_file"]
-    allowed = [each for each in OPTIONS if each.flag and each.field not in ("script", "script_text")]
-    for name, value in options_in(script, "the script on stdin" if path == "-" else path, allowed).items():
-        if name == "env":
-            given = {text.partition("=")[0] for text in options[name]}
-            options[name] = (*(text for text in value if text.partition("=")[0] not in given), *options[name])
-        elif name not in typed:
-            options[name] = value
-
-
-def content_of(path: str, flag: str) -> bytes:
-    """Of a file, or for - of stdin."""
-    try:
-        if path == "-":
-            return sys.stdin.buffer.read()
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise InvalidInput(f"{flag} {path}: {error.strerror}") from None
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -234,15 +189,3 @@ def _variable(text: str) -> tuple[str, str]:
     if name not in os.environ:
         raise InvalidInput(f"--env {name}: there is no such variable here; give one with --env {name}=VALUE")
     return name, os.environ[name]
-
-
-def _lines(path: str) -> bytes:
-    """The lines of a file or of stdin, without the last line's end. What is odd about them is told."""
-    content = content_of(path, "--each-line")
-    if not content:
-        raise NoLines(f"--each-line {path}: it is empty")
-    content = content.removesuffix(b"\n")
-    if not content.strip(b"\n"):
-        raise InvalidInput(f"--each-line {path}: it has no lines but empty ones, so there is nothing to run")
-    remark_on_lines(path, content)
-    return content

@@ -18,6 +18,7 @@ from cluster.client.renewing import renew_if_due
 from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
 from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
+from cluster.domain.job.lines import picked
 from cluster.domain.job.options import Option
 from cluster.domain.job.selectors import check_name, likely
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
@@ -363,6 +364,8 @@ def spec_of(command: Sequence[str] = (), **options: Any) -> JobSpec:
     given = {each.field: value for each, value in (_option(name, value) for name, value in options.items())}
     if not (given.get("script") or given.get("script_text")) and not (argv and argv[0]):
         raise InvalidInput(f"the command {argv!r} is empty: give a list of words, as in ['echo', 'hello']")
+    if given.get("lines") and given.get("array"):
+        given["lines"] = picked(given["lines"], given["array"])
     return JobSpec(tuple(argv), **given)
 
 

@@ -13,12 +13,13 @@ that is stopped so, the launcher lets go on; one that is killed takes its attemp
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
-from cluster.domain.job.exec_limits import is_too_long
+from cluster.domain.job.exec_limits import MAX_STRING, is_too_long
+from cluster.domain.job.rows import MAX_COLUMNS, filled, texts_of, variable_of
 from cluster.domain.job.task_variables import OF_ATTEMPTS
 from cluster.domain.launcher.attempt_tokens import token_of
 from cluster.domain.launcher.messages import Item, Template
@@ -199,7 +200,8 @@ class Spawner:
             self._take(template)
         command = self._command
         assert command is not None
-        own, words = self._variables(item, key, running), _words(item, template, running)
+        texts = texts_of(item.line) if template.rows and item.line is not None else {}
+        own, words = self._variables(item, key, running, texts), _words(item, template, running, texts)
         name = template.argv[0] if words is None else words[0]
         if self._uid is not None:
             os.setresuid(self._uid, 0, 0)
@@ -229,11 +231,11 @@ class Spawner:
         self._path = env.get("PATH", os.defpath)
         env["CLUSTER_LAUNCHER"] = self._identity
         self._token_key = bytes.fromhex(template.token_key)
-        self._command = Command(template.argv, env, len(_OWN))
+        self._command = Command(template.argv, env, len(_OWN) + (MAX_COLUMNS if template.rows else 0))
         self._program = None
 
-    def _variables(self, item: Item, key: AttemptKey, running: Running) -> list[bytes]:
-        """Those that differ between attempts of a template."""
+    def _variables(self, item: Item, key: AttemptKey, running: Running, texts: Mapping[str, str]) -> list[bytes]:
+        """Those that differ between attempts of a template; of the texts of a row those that are not too long."""
         mark = f"{key.job}#{key.attempt}" if item.number is None else f"{key.job}.{item.number}#{key.attempt}"
         own = [b"CLUSTER_ATTEMPT=" + mark.encode(), b"CLUSTER_TASK=%d" % (item.number or 0)]
         if self._token_key:
@@ -242,7 +244,8 @@ class Spawner:
             own.append(encoded(f"CLUSTER_LINE_FILE={running.directory}/{given_files.LINE}"))
         elif item.line is not None:
             own.append(encoded(f"CLUSTER_LINE={item.line}"))
-        return own
+        columns = [encoded(f"{variable_of(name)}={text}") for name, text in texts.items()][:MAX_COLUMNS]
+        return own + [column for column in columns if len(column) <= MAX_STRING]
 
     def _find(self, name: str) -> bytes:
         """The file that `name` stands for, looked up as execvp does, in the PATH that the command itself gets, with the
@@ -271,11 +274,15 @@ def _given(item: Item, template: Template) -> dict[str, bytes]:
     return files
 
 
-def _words(item: Item, template: Template, running: Running) -> list[str] | None:
+def _words(item: Item, template: Template, running: Running, texts: Mapping[str, str]) -> list[str] | None:
     """The words of its command, where they are not the template's."""
     if item.line is None and not template.script:
         return None
-    words = list(template.argv) if item.line is None else [word.replace("{}", item.line) for word in template.argv]
+    words = list(template.argv)
+    if texts and item.line is not None:
+        words = filled(words, texts, item.line)
+    elif item.line is not None:
+        words = [word.replace("{}", item.line) for word in words]
     if template.script:
         words[template.script_at] = f"{running.directory}/{given_files.SCRIPT}"
     return words

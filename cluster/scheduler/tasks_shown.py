@@ -26,6 +26,7 @@ from cluster.store.interface import Store
 MOST = 1000  # in one answer, whatever was asked
 MOST_SKIPPED = 100_000  # who wants to see more asks for tasks by their numbers
 FEW_RANGES = 100  # of tasks that are wanted, which are looked up one by one in any case
+MOST_OF_LINE = 128 * 1024  # bytes of a task's line: all of what a command can hold
 MOST_BYTES = 1024 * 1024  # of tasks in one answer; the reasons of some may be long
 
 
@@ -145,7 +146,7 @@ def _task(
     """`of_attempt`: the state is that of the attempt which has ended so, not that of the task since."""
     worker_id = end.worker_id if end else shown.worker_id
     worker = core.workers.get(worker_id)
-    line = next(iter(job.lines_of([Range(shown.index, shown.index + 1)])), None)
+    line = next((line[:MOST_OF_LINE] for line in job.lines_of([Range(shown.index, shown.index + 1)])), None)
     task = TaskView(
         index=shown.index,
         number=job.record.spec.number_of(shown.index),

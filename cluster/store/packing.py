@@ -145,7 +145,7 @@ def unpack_spec(text: str | bytes, apart: str = "", lines: bytes = b"", line_cou
     values["script_text"] = values.get("script_text", "").encode("latin-1")
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     values["array"] = tuple(ArraySegment(*segment) for segment in values["array"])
-    if line_count and not lines:
+    if line_count and not (lines or values["array"]):
         values["array"] = numbers_of_lines(line_count)
     return JobSpec(**values, lines=lines)
 

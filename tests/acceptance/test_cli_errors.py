@@ -41,7 +41,10 @@ def refused(done: Done, code: int, *words: str) -> None:
         (["run", "--timeout", "soon", "--", "true"], ["--timeout", "'soon'", "1h30m"]),
         (["run", "--array", "9-1", "--", "true"], ["--array", "'9-1'", "1-1000:2"]),
         (["run", "--array", "1-5,3", "--", "true"], ["3", "list each once"]),
-        (["run", "--array", "1-2", "--each-line", "/proc/self/stat", "--", "true"], ["exclude each other"]),
+        (
+            ["run", "--array", "1-2", "--each-line", "/proc/self/stat", "--", "true"],
+            ["no line 2; there are 1"],
+        ),
         (["run", "--each-line", "/no/such/file", "--", "true"], ["/no/such/file", "No such file"]),
         (["job", "submit", "--each-line", "-", "--", "true"], ["--each-line -: it is empty", "so no job is submitted"]),
         (["run", "--env", "CLUSTER_TASK=7", "--", "true"], ["CLUSTER_TASK", "another name"]),

@@ -19,7 +19,7 @@ from cluster.cli.render import job_json, options_shown
 from cluster.client.aio import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job import kinds, retry_kinds, time_kinds
+from cluster.domain.job import file_kinds, kinds, retry_kinds, time_kinds
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.options import Option, Scope, Shown
 from cluster.domain.job.spec import OPTIONS, JobSpec, for_launcher, refuse_what_needs_a_scheduler, validate
@@ -44,7 +44,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.EXPRESSION: "mem >= 64G",
     kinds.RESOURCES: ("fpga=1", "licence=4"),
     kinds.MOST: 5,
-    kinds.SCRIPT: b"#!/bin/sh\necho \xe9\n",
+    file_kinds.SCRIPT: b"#!/bin/sh\necho \xe9\n",
     retry_kinds.PAUSES: (2.0, 300.0),
     kinds.SIZE: 1 << 20,
     kinds.SWITCH: True,

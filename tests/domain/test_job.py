@@ -82,7 +82,7 @@ WRONG = {
     "--timeout 8e\\+15: use 0 to": JobSpec(argv=("a",), timeout=8e15),
     "--retries 99999999999: use 0 to 1000000": JobSpec(argv=("a",), retries=99999999999),
     "--max-output 1000: use 64k to 64G": JobSpec(argv=("a",), max_output=1000),
-    "exclude each other": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
+    "1 lines for 2 task numbers": JobSpec(argv=("a",), lines=b"x", array=(ArraySegment(1, 2),)),
     "comes twice": JobSpec(argv=("a",), array=(ArraySegment(1, 5), ArraySegment(3, 4))),
     "--each-line: all 2 lines are empty": JobSpec(argv=("a",), lines=b"\n"),
     **{

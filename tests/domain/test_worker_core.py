@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.launcher.messages import Ended, Started
@@ -188,9 +189,9 @@ def test_an_assign_goes_straight_into_the_backlog_with_the_numbers_of_the_tasks(
 
 def test_lines_come_with_their_tasks() -> None:
     bench = Bench().opened()
-    spec = JobSpec(argv=("echo", "{}"))
+    spec = JobSpec(argv=("echo", "{}"), array=(ArraySegment(1, 9, 2), ArraySegment(20, 29)))
     command = Assign(some(4, 6), spec, 30.0, (b"a b", b""), ID)
-    items = (StartItem(key(4), 5, b"a b"), StartItem(key(5), 6, b""))
+    items = (StartItem(key(4), 9, b"a b"), StartItem(key(5), 20, b""))
     assert bench.down(command) == [Define(0, 5, ID, spec, 30.0), Start(0, items)]
 
 

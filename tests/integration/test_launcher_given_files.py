@@ -1,7 +1,9 @@
 """Files that attempts are given: scripts that came with their job, and lines that are too long for an argument."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,10 +17,10 @@ AS_NOBODY = [{}, {"uid": 65534, "gid": 65534}]
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)  # others go through it
-    return Lab(tmp_path)
+def lab() -> Iterator[Lab]:
+    with TemporaryDirectory() as directory:  # others go through it, and pytest's own is closed to them
+        Path(directory).chmod(0o755)
+        yield Lab(Path(directory))
 
 
 @pytest.mark.parametrize("user", AS_NOBODY)
@@ -74,6 +76,51 @@ def test_a_line_that_is_too_long_for_a_variable_is_a_file(lab: Lab) -> None:
             assert lab.output("1.1") == "none <>\n131060\n"
             assert lab.output("2.1") == f"{'x' * longest} <>\n"
             assert list((lab.root / "given").iterdir()) == []
+
+    run(main())
+
+
+def test_a_row_is_put_into_words_and_variables(lab: Lab) -> None:
+    script = 'echo "$1 $CLUSTER_COL_SIZE"; env | grep -c ^CLUSTER_COL_; echo "$CLUSTER_LINE" | wc -c'
+    large = "x" * MAX_STRING
+
+    async def main() -> None:
+        async with lab.agent(1000) as agent:
+            template = lab.template(
+                "sh", "-c", script, "{size}", "<{name} {}>", given=str(lab.root / "given"), rows=True
+            )
+            rows = ['{"name":"a b","size":1.50}', '{"size":[1],"name":"{size}"}', '["x"]', "no row"]
+            rows.append(f'{{"name":"y","size":2,"more":"{large}"}}')
+            keys = [f"1.{index}#1" for index in range(len(rows))]
+            items = [Item(key, place, row) for place, (key, row) in enumerate(zip(keys, rows, strict=True), start=1)]
+            plain = lab.template("echo", "{name}")
+            agent.client.start(agent.client.define(template), items)
+            agent.client.start(agent.client.define(plain), [Item("2.0#1", 1, rows[0])])
+            await agent.until(lambda: len(agent.ends()) == len(items) + 1)
+            assert lab.output("0.1") == f"<a b {rows[0]}> 1.50\n2\n{len(rows[0]) + 1}\n"
+            assert lab.output("1.1") == f"<{{size}} {rows[1]}> [1]\n2\n{len(rows[1]) + 1}\n"
+            assert lab.output("2.1") == '<{name} ["x"]> \n1\n6\n'
+            assert (
+                agent.ends()[keys[3]].text
+                == "cannot start 'sh': its row is no JSON object: column 1: here begins no object"
+            )
+            assert agent.ends()[keys[4]].reason == "launch_failed", "with {} it is longer than a word may be"
+
+    run(main())
+
+
+def test_what_of_a_row_is_too_long_for_a_variable_is_in_the_file_alone(lab: Lab) -> None:
+    script = 'echo "$1 ${CLUSTER_COL_MORE-none} ${CLUSTER_LINE-none}"; cmp "$CLUSTER_LINE_FILE" "$2"'
+    row = f'{{"name":"y","more":"{"x" * MAX_STRING}"}}'
+    (lab.root / "row").write_text(row)
+
+    async def main() -> None:
+        async with lab.agent(1000) as agent:
+            template = lab.template(
+                "sh", "-c", script, "sh", "{name}", str(lab.root / "row"), fresh_cwd=True, rows=True
+            )
+            end = await agent.end_of(one(agent, template, "1.1#1", number=1, line=row))
+            assert (end.reason, lab.output("1.1")) == ("ok", "y none none\n")
 
     run(main())
 

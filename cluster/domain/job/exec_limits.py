@@ -5,7 +5,7 @@ pointer to each, must fit into a quarter of the stack's limit: 2 MiB where that 
 start anywhere is refused when it is handed in, not once for each task on a worker.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from cluster.domain.base.errors import InvalidInput
@@ -19,7 +19,7 @@ MAX_PATH = 4095  # bytes of a path
 
 MAX_LINE = 4 * 1024 * 1024  # bytes of one line; of those that are not in the command
 
-_EACH = 9  # bytes for the NUL and the pointer of a string
+EACH = 9  # bytes for the NUL and the pointer of a string
 _LINE_VARIABLE = len("CLUSTER_LINE=")
 _MAX_IN_VARIABLE = MAX_STRING - _LINE_VARIABLE  # bytes of a line
 _USE_A_FILE = "put it into a file"
@@ -38,13 +38,17 @@ class Startable(Protocol):
     def env(self) -> tuple[tuple[str, str], ...]: ...
     @property
     def cwd(self) -> str: ...
-    @property
-    def lines(self) -> bytes: ...
 
 
-def check_startable(spec: Startable) -> None:
-    """InvalidInput names what is too large, its size and the limit."""
-    words = [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
+def words_of(spec: Startable) -> list[str]:
+    """Of the command."""
+    return [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
+
+
+def check_startable(spec: Startable) -> int:
+    """InvalidInput names what is too large, its size and the limit. Returns the bytes of command and environment,
+    without lines."""
+    words = words_of(spec)
     if len(words) > MAX_WORDS:
         raise InvalidInput(f"a command of {len(words)} words: the most are {MAX_WORDS}; {_USE_A_FILE}")
     if len(spec.env) > MAX_VARIABLES:
@@ -59,11 +63,10 @@ def check_startable(spec: Startable) -> None:
         total += _checked(f"the variable {name[:40]!r}", size_of(name) + 1 + size_of(value))
     if total > MAX_STRINGS:
         raise InvalidInput(
-            f"command and environment have {total} bytes, {_EACH} for each word and variable included: "
+            f"command and environment have {total} bytes, {EACH} for each word and variable included: "
             f"the limit is {MAX_STRINGS}; {_USE_A_FILE}"
         )
-    if spec.lines:
-        _check_lines(spec.lines, words, total)
+    return total
 
 
 def size_of(text: str) -> int:
@@ -80,7 +83,7 @@ def _checked(what: str, size: int) -> int:
     """What it takes of MAX_STRINGS."""
     if size > MAX_STRING:
         raise InvalidInput(f"{what} has {size} bytes: Linux starts nothing with more than {MAX_STRING}; {_USE_A_FILE}")
-    return size + _EACH
+    return size + EACH
 
 
 def is_too_long(line: str) -> bool:
@@ -88,7 +91,7 @@ def is_too_long(line: str) -> bool:
     return len(line) > _MAX_IN_VARIABLE or (not line.isascii() and size_of(line) > _MAX_IN_VARIABLE)
 
 
-def _check_lines(lines: bytes, words: Iterable[str], total: int) -> None:
+def check_lines(lines: bytes, words: Iterable[str], total: int, number_of: Callable[[int], int]) -> None:
     """Each must fit into the words of the command that it is put into, and with CLUSTER_LINE into the whole."""
     most, why, do = MAX_LINE, "the most are {}", _USE_A_FILE
     places = 1  # that a line takes: CLUSTER_LINE, and each {}
@@ -99,9 +102,9 @@ def _check_lines(lines: bytes, words: Iterable[str], total: int) -> None:
             if room < most:
                 most, why = room, f"for word {place} of the command, that it is put into, the most are {{}}"
                 do = "leave out {}, and read it from the file that CLUSTER_LINE_FILE names"
-    room = (MAX_STRINGS - total - _LINE_VARIABLE - _EACH) // places
+    room = (MAX_STRINGS - total - _LINE_VARIABLE - EACH) // places
     if room < min(most, _MAX_IN_VARIABLE):
         most, why, do = room, f"the command takes it {places} times, so that the most are {{}}", _USE_A_FILE
     if longer := first_longer(lines, max(0, most)):
-        line, size = longer
+        line, size = number_of(longer[0] - 1), longer[1]
         raise InvalidInput(f"line {line} of --each-line has {size} bytes: {why.format(max(0, most))}; {do}")

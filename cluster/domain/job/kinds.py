@@ -244,31 +244,6 @@ class _Lines(Several):
         return b"\n".join(word.encode(errors="surrogateescape") for word in WORDS.checked(value))
 
 
-class _Script(Several):
-    """What a script says, as bytes; a program may give text."""
-
-    metavar = "FILE"
-    is_listed = False
-    reads_file = True
-
-    def shown(self, value: Any) -> str:
-        lines = value.count(b"\n") + (not value.endswith(b"\n"))
-        return f"{lines} line{'' if lines == 1 else 's'}, {format_size(len(value))}"
-
-    def told(self, value: Any) -> Any:
-        return value.decode(errors="surrogateescape") or None
-
-    def texts(self, value: Any) -> Sequence[str]:
-        return (value.decode("latin-1"),) if value else ()  # as many characters as bytes
-
-    def checked(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return value.encode(errors="surrogateescape")
-        if not isinstance(value, bytes):
-            raise InvalidInput("is no script: give its text")
-        return value
-
-
 class _Switch(OptionKind):
     def typed(self, value: Any) -> str:
         return "yes" if value else "no"
@@ -393,5 +368,5 @@ def _number(value: Any) -> int | float:
 
 TEXT, SWITCH, COUNT, MOST, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Most(), _Size(), _Cpus()
 DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
-WORDS, JOBS, CHOICE, SCRIPT = _Words(), _Jobs("job", "5,nightly"), _Choice(), _Script()
+WORDS, JOBS, CHOICE = _Words(), _Jobs("job", "5,nightly"), _Choice()
 RESOURCES, EXPRESSION = _Resources(), _Expression()

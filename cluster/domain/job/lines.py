@@ -5,7 +5,11 @@ Nothing is kept for each line. A job of two million lines costs the scheduler it
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.numbering import ArraySegment
 
 _BLOCK = 16 * 1024  # bytes that are looked through for one line
 
@@ -36,6 +40,18 @@ class LineIndex:
         for _ in range(line - self._ends[block]):
             at = self._lines.index(b"\n", at) + 1
         return at
+
+
+def picked(lines: bytes, numbers: Iterable[ArraySegment]) -> bytes:
+    """Those lines of these numbers, from 1, in their order. InvalidInput for a number that no line has."""
+    index = LineIndex(lines)
+    found: list[bytes] = []
+    for segment in numbers:
+        for number in range(segment.first, segment.last + 1, segment.step):
+            if not 1 <= number <= index.count:
+                raise InvalidInput(f"--array {number}: there is no line {number}; there are {index.count}, from 1 on")
+            found += index.slice(number - 1, number)
+    return b"\n".join(found)
 
 
 def first_longer(lines: bytes, most: int) -> tuple[int, int] | None:

@@ -34,7 +34,20 @@ class Shown(Enum):
 class Option:
     """One option of a job. `field` and `default` are those of the field that carries it."""
 
-    __slots__ = ("alone", "bounds", "check", "default", "field", "help", "kind", "metavar", "name", "scope", "shown")
+    __slots__ = (
+        "alone",
+        "bounds",
+        "check",
+        "default",
+        "field",
+        "help",
+        "is_typed",
+        "kind",
+        "metavar",
+        "name",
+        "scope",
+        "shown",
+    )
 
     def __init__(
         self,
@@ -48,20 +61,22 @@ class Option:
         check: Callable[[Any], str] | None = None,
         alone: str = "",
         shown: Shown = Shown.CHANGED,
+        typed: bool = True,
     ) -> None:
         """name: what users call it, if not as the field. bounds: the least and the most that it may be. check: what is
         wrong with a value, and what to do, empty where nothing is. alone: why a worker alone refuses it, in words that
-        follow the flag."""
+        follow the flag. typed: it has a flag; others follow from flags that are no options of the spec."""
         self.kind, self.help, self.scope = kind, help, scope
         self.name, self.metavar = name, metavar or kind.metavar
         self.bounds, self.check, self.alone, self.shown = bounds, check, alone, shown
+        self.is_typed = typed and kind is not WORDS
         self.field = ""
         self.default: Any = None
 
     @property
     def flag(self) -> str:
-        """Of the command line. Empty: it is what follows the flags."""
-        return "" if self.kind is WORDS else f"--{self.name.replace('_', '-')}"
+        """Of the command line. Empty: it has none."""
+        return f"--{self.name.replace('_', '-')}" if self.is_typed else ""
 
     @property
     def words(self) -> str:

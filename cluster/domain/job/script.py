@@ -5,7 +5,7 @@ script, and what follows that. Without such a line /bin/sh runs it.
 """
 
 from cluster.domain.base.quantities import format_size
-from cluster.domain.job.kinds import SCRIPT
+from cluster.domain.job.file_kinds import SCRIPT
 from cluster.domain.job.options import option
 
 MAX_SCRIPT = 1024 * 1024  # bytes

@@ -11,14 +11,14 @@ from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import needs
-from cluster.domain.job.exec_limits import check_startable
+from cluster.domain.job.exec_limits import check_lines, check_startable, words_of
+from cluster.domain.job.file_kinds import SCRIPT
 from cluster.domain.job.kinds import (
     CHOICE,
     CPUS,
     DURATION,
     JOBS,
     LIMIT,
-    SCRIPT,
     SIZE,
     SWITCH,
     TEXT,
@@ -30,8 +30,10 @@ from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
 from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING
 from cluster.domain.job.retry_options import BACKOFF, RETRIES, RETRY_ON
+from cluster.domain.job.row_limits import check_rows
+from cluster.domain.job.rows import PREFIX
 from cluster.domain.job.script import HEAD, SCRIPT_FILE
-from cluster.domain.job.task_options import EACH_LINE, NUMBERS
+from cluster.domain.job.task_options import EACH_LINE, NUMBERS, ROWS
 from cluster.domain.job.task_variables import OWN_VARIABLES
 from cluster.domain.job.time_options import AT, DEADLINE, DELAY, MAX_SECONDS, QUEUE_TIMEOUT
 
@@ -141,7 +143,9 @@ class JobSpec:
 
     # Tasks: how often, each with what
     array: tuple[ArraySegment, ...] = NUMBERS
-    lines: bytes = EACH_LINE  # separated by \n, without a trailing one; empty: none
+    # Separated by \n, without a trailing one; empty: none. Where there is an array too, a line for each of its numbers.
+    lines: bytes = EACH_LINE
+    rows: bool = ROWS  # the lines are JSON: `rows`
 
     # Request: what each task needs
     millicpus: int = option(
@@ -243,7 +247,7 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         index = LineIndex(self.lines) if self.lines else None
-        segments = (ArraySegment(1, index.count),) if index else self.array or _ONE_TASK
+        segments = self.array or (numbers_of_lines(index.count) if index else _ONE_TASK)
         object.__setattr__(self, "line_index", index)
         object.__setattr__(self, "numbering", Numbering(segments))
 
@@ -271,7 +275,7 @@ class JobSpec:
 
     def without_lines(self) -> "JobSpec":
         """The spec as workers get it, with each task's line beside the task: an array of as many numbers."""
-        return replace(self, lines=b"", array=numbers_of_lines(self.task_count)) if self.lines else self
+        return replace(self, lines=b"", array=self.array or numbers_of_lines(self.task_count)) if self.lines else self
 
     def for_lists(self) -> "JobSpec":
         """The spec as lists have it: no environment, and of its script the beginning."""
@@ -321,10 +325,16 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput("a NUL byte in the command, environment or a path: no process can be given one")
     for each in OPTIONS:
         each.validate(getattr(spec, each.field))
-    if spec.array and spec.lines:
-        raise InvalidInput("--array and --each-line exclude each other: each decides what the tasks are")
+    if spec.line_index and spec.line_index.count != spec.task_count:
+        raise InvalidInput(f"{spec.line_index.count} lines for {spec.task_count} task numbers: give one for each")
     if spec.spread and spec.pack:
         raise InvalidInput("--spread and --pack exclude each other: on as many workers as there are, or on as few?")
     if spec.task_count > MAX_TASKS:
         raise InvalidInput(f"{spec.task_count} tasks in one job: the limit is {MAX_TASKS}")
-    check_startable(spec)
+    if spec.rows and (names := [name for name, _ in spec.env if name.startswith(PREFIX)]):
+        raise InvalidInput(f"--env: the variable {names[0]} tells each task who it is, and cannot be given: rename it")
+    total = check_startable(spec)
+    if spec.lines:
+        (check_rows if spec.rows else check_lines)(spec.lines, words_of(spec), total, spec.number_of)
+    elif spec.rows:
+        raise InvalidInput("there are no rows, so there is nothing to run")

@@ -3,9 +3,10 @@
 from typing import Any
 
 from cluster.domain.base.quantities import format_size
-from cluster.domain.job.kinds import ARRAY, LINES
+from cluster.domain.job.file_kinds import PATH
+from cluster.domain.job.kinds import ARRAY, LINES, SWITCH
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.options import Scope, option
+from cluster.domain.job.options import Option, Scope, Shown, option
 
 MAX_LINES_BYTES = 16 * 1024 * 1024  # of all lines of one job, which are handed in as one message
 MAX_LINES = 2_000_000  # of one job
@@ -46,7 +47,7 @@ def _wrong_lines(lines: bytes) -> str:
 
 NUMBERS: tuple[ArraySegment, ...] = option(
     ARRAY,
-    "Run once for each number, as in 1-1000:2 or 1,5,10-20 (CLUSTER_TASK).",
+    "Run once for each number, as in 1-1000:2 or 1,5,10-20 (CLUSTER_TASK); of lines and rows only these.",
     default=(),
     check=_wrong_array,
     **_SPREAD,
@@ -59,3 +60,14 @@ EACH_LINE: bytes = option(
     check=_wrong_lines,
     **_SPREAD,
 )
+ROWS: bool = option(SWITCH, default=False, scope=Scope.SCHEDULER | Scope.LAUNCHER, shown=Shown.ELSEWHERE, typed=False)
+
+# What becomes lines, and rows, where the job is handed in.
+FROM_JSON = Option(
+    PATH, "Run once for each object of FILE, an array or JSON lines, for {name} in the command.", name="from_json"
+)
+FROM_CSV = Option(
+    PATH, "Run once for each row of FILE, for {name} in the command, as its header has it.", name="from_csv"
+)
+NO_HEADER = Option(SWITCH, "FILE of --from-csv has no header: its columns are {0}, {1}…", name="no_header")
+FROM_FILES = (FROM_JSON, FROM_CSV, NO_HEADER)

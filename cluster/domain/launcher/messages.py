@@ -23,6 +23,7 @@ class Template:
     cwd: working directory; with `fresh_cwd` the attempt gets its own new one, `cwd/<index>.<attempt>`.
     given: directory in which an attempt that is given files gets its own for them, `given/<index>.<attempt>`: with
         `fresh_cwd` the same as `cwd`.
+    rows: the items' lines are rows (cluster.domain.job.rows): their values replace `{name}` in argv.
     script, script_at: what a script says that each attempt is given as a file, and which word of argv becomes its path.
     cpus: millicpus held while it runs.
     amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
@@ -53,6 +54,7 @@ class Template:
     script: str = ""
     script_at: int = 0
     token_key: str = ""
+    rows: bool = False
 
 
 class Item(NamedTuple):

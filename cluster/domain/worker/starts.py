@@ -31,6 +31,6 @@ class Starts:
         for position, key in enumerate(assign.attempts):
             if key in taken:
                 line = assign.lines[position] if assign.lines else None
-                number = key.index + 1 if assign.lines else spec.number_of(key.index) if spec.array else None
+                number = spec.number_of(key.index) if spec.array else None
                 items.append(StartItem(key, number, line))
         return [*effects, Start(template, tuple(items))] if items else effects
