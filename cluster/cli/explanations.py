@@ -14,6 +14,7 @@ from cluster.domain.job import endings
 from cluster.domain.job.retry_policy import Verdict, befell, judge
 from cluster.domain.job.states import COUNTED, TaskState
 
+MOST_TOLD = 10  # attempts in a task's history
 LAST_SIGNAL = 31  # of those that a shell is likely to mean by an exit code
 
 
@@ -44,6 +45,21 @@ def why_task(job: Job, task: Task) -> list[str]:
     if not task.state.ended:
         return list(_why_it_waits(job)) or ["its turn has not come: other tasks of its job are at work"]
     return [_what_happened(job, task), *_why_not_again(job, task)]
+
+
+def history(task: Task) -> str:
+    """How its attempts have ended and where, in short; empty where there was but one."""
+    if task.attempt < 2 or not task.attempts:
+        return ""
+    several = [_where(attempt) for attempt in task.attempts[-MOST_TOLD:]]
+    more = "…, " if len(several) < task.attempt else ""
+    return f"{task.attempt} attempts: {more}{', '.join(several)}"
+
+
+def _where(attempt: Task) -> str:
+    worker = attempt.worker_name or attempt.worker_id
+    how = endings.of_attempt(attempt.reason) or attempt.state.word
+    return f"{how} on {worker}" if worker else how
 
 
 def _why_not_again(job: Job, task: Task) -> Iterator[str]:

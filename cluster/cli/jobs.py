@@ -15,7 +15,6 @@ from cluster.cli.render import USUAL_LIMIT
 from cluster.client.types import Job, Output, Task
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.printable import printable
-from cluster.domain.base.quantities import format_duration, format_size
 from cluster.domain.job import endings
 from cluster.domain.job.arrays import format_array
 from cluster.domain.job.selectors import names_tasks
@@ -92,18 +91,20 @@ def list_jobs(
 @click.command("show")
 @click.argument("selector")
 @click.option("--tasks", "max_tasks", type=click.IntRange(0), default=20, show_default=True, help="So many tasks.")
+@click.option("--attempts", is_flag=True, help="Each attempt of these tasks, not the last alone.")
 @as_json
 @quiet
 @connection
 @click.pass_context
-def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet: bool) -> None:
+def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_json: bool, quiet: bool) -> None:
     """Tell all about a job, or about tasks of it (5.17): why it waits, how each ended, and where."""
     from cluster.cli.connection import client
     from cluster.cli.render import job_json, print_json, task_json
 
     async def work() -> tuple[Job, tuple[Task, ...]]:
         async with client(ctx) as cluster:
-            return await cluster.get(selector, max_tasks=max_tasks + 1)  # one more tells whether there are more
+            most = max_tasks + 1  # one more tells whether there are more
+            return await cluster.get(selector, max_tasks=most, attempts=attempts)
 
     job, tasks = asyncio.run(work())
     more = len(tasks) > max_tasks > 0
@@ -111,12 +112,12 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
     if names_tasks(selector):  # who asks for 5.3-8 looks for them in that order
         tasks = tuple(sorted(tasks, key=lambda task: task.index))
     if as_json:
-        details = [task_json(task, job.spec) for task in tasks]
+        details = [task_json(task, job.spec, with_attempts=attempts) for task in tasks]
         print_json({**job_json(job, whole=True), "children": list(job.children), "task_details": details})
     elif quiet:
         print(job.number)
     else:
-        _print_job(job, tasks)
+        _print_job(job, tasks, attempts=attempts)
     if more and not quiet:
         print(
             f"cluster: these are only {max_tasks} of its {job.counts.total} tasks; --tasks N shows more",
@@ -124,9 +125,10 @@ def show(ctx: click.Context, selector: str, max_tasks: int, as_json: bool, quiet
         )
 
 
-def _print_job(job: Job, tasks: Sequence[Task]) -> None:
+def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
     from cluster.cli.render import because, command_of, iso, options_shown, state_of, took, why_of
-    from cluster.cli.table import print_facts, print_table
+    from cluster.cli.table import print_facts
+    from cluster.cli.task_tables import print_attempts, print_tasks
 
     now = time.time()
     lines = [task.line for task in tasks]
@@ -152,25 +154,9 @@ def _print_job(job: Job, tasks: Sequence[Task]) -> None:
         ("took", took(job.started_at, job.ended_at, now) if job.started_at else ""),
     ]
     print_facts(*facts)
-    if not tasks:
-        return
-    rows = [
-        (
-            f"{job.number}.{task.number}" if job.is_array else str(job.number),
-            task.state.word,
-            _how_it_ended(task),
-            str(task.attempt or "-"),
-            task.worker_name or task.worker_id or "-",
-            took(task.started_at, task.ended_at, now),
-            format_duration(task.cpu_seconds) if task.cpu_seconds else "-",
-            format_size(task.peak_memory) if task.peak_memory else "-",
-            *([] if task.line is None else [os.fsdecode(task.line)]),
-        )
-        for task in tasks
-    ]
-    heads = ("TASK", "STATE", "REASON", "ATTEMPT", "WORKER", "TOOK", "CPU", "MEMORY")
-    print()
-    print_table(heads if lines[0] is None else (*heads, "LINE"), rows)
+    if tasks:
+        print()
+        (print_attempts if attempts else print_tasks)(job, tasks)
 
 
 def _cancelled(job: Job) -> tuple[str, str]:
@@ -184,13 +170,6 @@ def _tasks_of(job: Job) -> str:
     counts = job.counts
     states = ", ".join(f"{counts.of(state)} {state.word}" for state in COUNTED if counts.of(state))
     return f"{counts.total}: {states}{f'; numbers {format_array(job.spec.array)}' if job.spec.array else ''}"
-
-
-def _how_it_ended(task: Task) -> str:
-    words = task.reason
-    if task.signal and task.signal not in words:
-        words += f" by {task.signal}"
-    return f"{words}: {task.detail}" if task.detail else words
 
 
 @click.command("logs")

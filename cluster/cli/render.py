@@ -186,9 +186,9 @@ def pause_json(pause: Pause | None) -> dict[str, Any] | None:
     return {"by": pause.by, "since": iso(pause.since), "reason": pause.reason or None, "by_admin": pause.by_admin}
 
 
-def task_json(task: Task, spec: JobSpec) -> dict[str, Any]:
+def task_json(task: Task, spec: JobSpec, *, with_attempts: bool = False) -> dict[str, Any]:
     """A task of a job with this spec as JSON shows it."""
-    return {
+    shown = {
         "task": task.number,
         "state": task.state.word,
         "attempt": task.attempt,
@@ -206,6 +206,19 @@ def task_json(task: Task, spec: JobSpec) -> dict[str, Any]:
         "peak_memory_bytes": task.peak_memory or None,  # null: also where it took too little to be told from ours
         "exception": exception_json(task.exception),
     }
+    if with_attempts:
+        shown["attempts"] = [_attempt_json(attempt, spec) for attempt in task.attempts]
+    return shown
+
+
+_OF_ATTEMPT = ("attempt", "state", "reason", "exit_code", "signal", "detail", "worker_id", "worker", "started_at")
+_MEASURED = ("ended_at", "cpu_seconds", "peak_memory_bytes")
+
+
+def _attempt_json(attempt: Task, spec: JobSpec) -> dict[str, Any]:
+    """What differs between the attempts of a task."""
+    shown = task_json(attempt, spec)
+    return {name: shown[name] for name in (*_OF_ATTEMPT, *_MEASURED)}
 
 
 def exception_json(exception: RaisedException | None) -> dict[str, Any] | None:

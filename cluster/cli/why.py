@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import click
 
 from cluster.cli.connection import client
-from cluster.cli.explanations import why_job, why_task
+from cluster.cli.explanations import history, why_job, why_task
 from cluster.cli.options import as_json, connection
 from cluster.cli.render import job_json, print_json, state_of, task_json, took, why_of
 from cluster.cli.table import print_facts
@@ -55,7 +55,7 @@ def why(ctx: click.Context, selector: str, as_json: bool) -> None:
 
 async def explained(cluster: AsyncClient, selector: str) -> Explained:
     """One job, and of its tasks the one that is selected or the first that failed, each with its last words."""
-    job, tasks = await cluster.get(selector, max_tasks=2)
+    job, tasks = await cluster.get(selector, max_tasks=2, attempts=True)
     if len(tasks) == 1:
         return Explained(job, tasks, several=False)
     those = str(parse_selector(selector).of(job.number, job.spec.name))  # whatever is submitted meanwhile
@@ -65,7 +65,7 @@ async def explained(cluster: AsyncClient, selector: str) -> Explained:
     if state is None:
         return Explained(job, (), several=True)
     _, first = await cluster.get(those, max_tasks=MOST_TASKS, states=[state])
-    alone = [await cluster.get(f"{job.number}.{task.number}", max_tasks=1) for task in first]
+    alone = [await cluster.get(f"{job.number}.{task.number}", max_tasks=1, attempts=True) for task in first]
     more = max(0, job.counts.of(state) - len(first))
     return Explained(job, [task for _, (task,) in alone], several=True, more=more)
 
@@ -93,6 +93,7 @@ def _facts(job: Job, task: Task) -> Iterator[tuple[str, object]]:
         yield "exception", task.exception.in_words
     yield "exit code", task.exit_code if task.state.ended else ""
     yield "attempt", task.attempt if task.attempt > 1 or job.spec.retries else ""
+    yield "history", history(task)
     yield "worker", task.worker_name or task.worker_id
     yield "ran", _use(task) if task.ended_at and task.started_at else ""
     name = "stdout" if job.spec.merge_output else "stderr"
@@ -119,7 +120,11 @@ def last_lines(tail: bytes) -> list[str]:
 def _json(found: Explained) -> dict[str, Any]:
     job, tasks, _, more = found
     details = [
-        {**task_json(task, job.spec), "because": why_task(job, task), "stderr": last_lines(task.stderr_tail)}
+        {
+            **task_json(task, job.spec, with_attempts=True),
+            "because": why_task(job, task),
+            "stderr": last_lines(task.stderr_tail),
+        }
         for task in tasks
     ]
     return {**job_json(job), "because": why_job(job), "task_details": details, "more_tasks": more}

@@ -131,11 +131,12 @@ class AsyncClient:
         return await self._backend().list(_texts(selectors), states, limit)
 
     async def get(
-        self, selector: str | int, *, max_tasks: int = 100, states: Sequence[TaskState] = ()
+        self, selector: str | int, *, max_tasks: int = 100, states: Sequence[TaskState] = (), attempts: bool = False
     ) -> tuple[Job, tuple[Task, ...]]:
         """One job, and so many of its tasks in these states (none: in any): running and abnormal ones first. If that is
-        one task in all, and it failed, with the end of its stderr and the exception that its program raised."""
-        return await self._backend().get(_text(selector), max_tasks, states)
+        one task in all, and it failed, with the end of its stderr and the exception that its program raised.
+        `attempts`: each task with its attempts, the last 100 of them."""
+        return await self._backend().get(_text(selector), max_tasks, states, attempts)
 
     async def watch(self, *selectors: str | int) -> AsyncGenerator[tuple[Job, ...], None]:
         """Yields the jobs at once and after each change, until all have ended. Outlasts a restart of the scheduler.

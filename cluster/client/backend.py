@@ -40,8 +40,11 @@ class Backend(Protocol):
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
         """Newest first; no selectors, no states: all; limit 0: without."""
 
-    async def get(self, selector: str, max_tasks: int, states: Sequence[TaskState]) -> tuple[Job, tuple[Task, ...]]:
-        """One job and at most so many tasks of it in these states (none: in any), running and abnormal ones first."""
+    async def get(
+        self, selector: str, max_tasks: int, states: Sequence[TaskState], attempts: bool = False
+    ) -> tuple[Job, tuple[Task, ...]]:
+        """One job and at most so many tasks of it in these states (none: in any), running and abnormal ones first.
+        `attempts`: with theirs."""
 
     def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
         """The jobs at once and after changes; ends when all have ended."""

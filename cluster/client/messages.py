@@ -79,6 +79,7 @@ def task_of(message: job_pb2.Task) -> Task:
         line=message.line if message.HasField("line") else None,
         exception=exception_from_proto(message.exception) if message.HasField("exception") else None,
         stderr_tail=message.stderr_tail,
+        attempts=tuple(map(task_of, message.attempts)),
     )
 
 

@@ -61,8 +61,11 @@ class JobsServiceBackend:
                     return tuple(jobs)
                 request.below = answer.next
 
-    async def get(self, selector: str, max_tasks: int, states: Sequence[TaskState]) -> tuple[Job, tuple[Task, ...]]:
-        request = jobs_pb2.GetRequest(selector=selectors_of([selector])[0], states=_numbers(states))
+    async def get(
+        self, selector: str, max_tasks: int, states: Sequence[TaskState], attempts: bool = False
+    ) -> tuple[Job, tuple[Task, ...]]:
+        one = selectors_of([selector])[0]
+        request = jobs_pb2.GetRequest(selector=one, states=_numbers(states), attempts=attempts)
         tasks: list[Task] = []
         with self._calling():
             while True:

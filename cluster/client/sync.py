@@ -55,10 +55,10 @@ class Client:
         return self._do(self._inner.list(*selectors, states=states, limit=limit))
 
     def get(
-        self, selector: str | int, *, max_tasks: int = 100, states: Sequence[TaskState] = ()
+        self, selector: str | int, *, max_tasks: int = 100, states: Sequence[TaskState] = (), attempts: bool = False
     ) -> tuple[Job, tuple[Task, ...]]:
         """One job, and so many of its tasks in these states. See AsyncClient.get."""
-        return self._do(self._inner.get(selector, max_tasks=max_tasks, states=states))
+        return self._do(self._inner.get(selector, max_tasks=max_tasks, states=states, attempts=attempts))
 
     def watch(self, *selectors: str | int) -> Iterator[tuple[Job, ...]]:
         """The jobs as they are, again after each change, until all have ended."""

@@ -63,6 +63,7 @@ class Task:
     line: bytes | None = None  # of a job with lines
     exception: RaisedException | None = None  # from `get`, where it is the one task, and failed by raising it
     stderr_tail: bytes = b""  # from `get`, where it is the one task, and failed: at most 2 KiB
+    attempts: tuple["Task", ...] = ()  # from `get` where they were asked for: each as if it were the last
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import grpc.aio
@@ -50,11 +51,15 @@ class WorkerBackend:
         jobs = [job for job in jobs if not states or job.state in states]
         return tuple(jobs[:limit] if limit else jobs)
 
-    async def get(self, selector: str, max_tasks: int, states: Sequence[TaskState]) -> tuple[Job, tuple[Task, ...]]:
+    async def get(
+        self, selector: str, max_tasks: int, states: Sequence[TaskState], attempts: bool = False
+    ) -> tuple[Job, tuple[Task, ...]]:
         found = await self._get(selector)
         if len(found) != 1:
             raise InvalidInput(f"{selector!r} names {len(found)} jobs: give one")
         job, task = found[0]
+        if attempts and task.attempt:
+            task = replace(task, attempts=(task,))
         return job, (task,)[:max_tasks] if not states or task.state in states else ()
 
     async def _get(self, selector: str) -> tuple[tuple[Job, Task], ...]:

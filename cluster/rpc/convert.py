@@ -305,6 +305,7 @@ def task_to_proto(view: TaskView) -> job_pb2.Task:
         task.cpu_seconds, task.peak_memory_bytes = end.cpu_seconds, end.peak_memory
     if view.last_words:
         add_last_words(task, view.last_words)
+    task.attempts.extend(map(task_to_proto, view.attempts))
     return task
 
 

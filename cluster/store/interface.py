@@ -86,8 +86,8 @@ class Store(Protocol):
         with all their sets."""
         ...
 
-    def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
-        """Every end of one task, successes too, in order of attempts."""
+    def ends_of_task(self, job: int, index: int, most: int | None = None) -> list[TaskEnd]:
+        """The ends of one task, successes too, in order of attempts; at most so many, the last ones (None: all)."""
         ...
 
     def last_ends(self, job: int, start: int, most: int) -> list[LastEnd]:

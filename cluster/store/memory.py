@@ -162,10 +162,11 @@ class MemoryStore:
         whole = [chunks[at] for at in sorted(chunks)]
         return joined(self._disk.progress[number], whole, [held[holder] for holder in sorted(held)])
 
-    def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
+    def ends_of_task(self, job: int, index: int, most: int | None = None) -> list[TaskEnd]:
         ends = self._disk.ends[job]
         found = [ends[key] for key in sorted(ends) if key.index == index]
-        return found + [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
+        found += [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
+        return found[-most:] if most else found
 
     def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
         records = self._disk.ok_ends[job]

@@ -80,16 +80,18 @@ class ListResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., next: _Optional[int] = ...) -> None: ...
 
 class GetRequest(_message.Message):
-    __slots__ = ("selector", "max_tasks", "skip", "states")
+    __slots__ = ("selector", "max_tasks", "skip", "states", "attempts")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]
     MAX_TASKS_FIELD_NUMBER: _ClassVar[int]
     SKIP_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     selector: Selector
     max_tasks: int
     skip: int
     states: _containers.RepeatedScalarFieldContainer[_job_pb2.TaskState]
-    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., max_tasks: _Optional[int] = ..., skip: _Optional[int] = ..., states: _Optional[_Iterable[_Union[_job_pb2.TaskState, str]]] = ...) -> None: ...
+    attempts: bool
+    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., max_tasks: _Optional[int] = ..., skip: _Optional[int] = ..., states: _Optional[_Iterable[_Union[_job_pb2.TaskState, str]]] = ..., attempts: _Optional[bool] = ...) -> None: ...
 
 class GetResponse(_message.Message):
     __slots__ = ("job", "tasks", "more", "children")

@@ -1,5 +1,6 @@
 """`cluster job why`: what keeps a job from running, and what ended it, for people and for programs."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,6 +106,16 @@ def test_each_attempt_is_explained(cluster: Command) -> None:
     assert ("attempt       2\n" in last, f"stderr        {number}#2" in last) == (True, True)
     assert ("attempt       1\n" in first, f"stderr        {number}#1" in first) == (True, True)
     assert "not tried again" not in first
+    assert re.search(r"history       2 attempts: exit:1 on (\S+), exit:1 on \1\n", last)
+    assert "history" not in first
+    rows = [line.split() for line in cluster.ok("job", "show", "--attempts", number).text.splitlines()]
+    assert [row[:4] for row in rows if row[:1] == [f"{number}#1"]] == [[f"{number}#1", "failed", "exit:1", "1"]]
+    (task,) = cluster.ok("job", "show", "--attempts", "--json", number).json["task_details"]
+    assert [(each["attempt"], each["reason"], each["exit_code"]) for each in task["attempts"]] == [
+        (1, "exit:1", 1),
+        (2, "exit:1", 1),
+    ]
+    assert all(each["started_at"] and each["ended_at"] and each["worker"] for each in task["attempts"])
 
 
 def test_what_is_no_one_job_is_one_clear_line(cluster: Command) -> None:

@@ -305,6 +305,8 @@ def test_ends_of_a_task_come_in_order_of_attempts_with_the_success_last(open_sto
     ends = store.ends_of_task(1, 4)
     assert ends[:2] == [end(4, 1, "lost"), end(4, 2)]
     assert ends[2] == TaskEnd(1, 4, 2, "ok", 0, "", "", "w", 101.0, 103.0, 0.5, peak_memory=2048, output_bytes=1)
+    assert store.ends_of_task(1, 4, 2) == ends[1:]
+    assert store.ends_of_task(1, 4, 1) == ends[2:]
     assert store.ends_of_task(1, 7) == []
     assert store.ends_of_task(2, 4) == []
 

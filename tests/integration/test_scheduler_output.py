@@ -310,9 +310,9 @@ def test_a_follower_of_a_task_asks_the_store_once_that_has_ended(tmp_path: Path)
         user, worker, asked_about = cluster.user(), cluster.worker(), []
         ends_of_task = cluster.store.ends_of_task
 
-        def ends(job: int, index: int) -> list[TaskEnd]:
+        def ends(job: int, index: int, most: int | None = None) -> list[TaskEnd]:
             asked_about.append(index)
-            return ends_of_task(job, index)
+            return ends_of_task(job, index, most)
 
         cluster.store.ends_of_task = ends  # type: ignore[method-assign]
         assign = await start_one(user, worker, array=(ArraySegment(1, 2),))

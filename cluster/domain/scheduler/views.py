@@ -57,6 +57,7 @@ class TaskView:
     line: bytes | None = None  # None: its job has no lines
     end: TaskEnd | None = None
     last_words: LastWords | None = None  # looked for only where it is the one task that is shown, and failed
+    attempts: tuple["TaskView", ...] = ()  # where they are asked for: its attempts, in order
 
 
 @dataclass(frozen=True, slots=True)

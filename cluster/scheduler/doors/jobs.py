@@ -50,7 +50,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def Get(self, request: jobs_pb2.GetRequest, context: Context) -> jobs_pb2.GetResponse:
         states = {_state(state) for state in request.states if state}
         text, skip, most = request.selector.text, request.skip, request.max_tasks
-        shown = await self._jobs.show(current_caller(), text, skip, most, states)
+        shown = await self._jobs.show(current_caller(), text, skip, most, states, request.attempts)
         tasks = map(task_to_proto, shown.tasks)
         job = job_to_proto(shown.job)
         return jobs_pb2.GetResponse(job=job, tasks=tasks, more=shown.more, children=shown.children)

@@ -27,6 +27,7 @@ from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.trust.identity import Caller, is_uuid
 from cluster.scheduler.access import last_attempts, select, select_some
+from cluster.scheduler.attempts_shown import with_attempts
 from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
 from cluster.scheduler.dependencies import courses_of_ended, with_numbers
 from cluster.scheduler.driver import Driver
@@ -112,16 +113,25 @@ class JobOperations:
         return ListedJobs(jobs, newest_first[looked - 1] if looked < len(newest_first) else 0)
 
     async def show(
-        self, caller: Caller, selector: str, skip: int = 0, most: int = 0, states: Collection[TaskState] = ()
+        self,
+        caller: Caller,
+        selector: str,
+        skip: int = 0,
+        most: int = 0,
+        states: Collection[TaskState] = (),
+        attempts: bool = False,
     ) -> ShownJob:
         """The one job, and at most so many of the tasks that are selected of it and in one of the states (none: in
         any), but for the first `skip`: running and abnormal ones first. If that is one task in all, and it failed, with
-        its last words."""
+        its last words. `attempts`: each with its attempts."""
         number, among, attempt = await self._one_job(caller, selector)
         wanted = TasksWanted(among, skip, most, attempt, states)
         job, tasks, more = await tasks_shown(self._driver, number, wanted)
         if len(tasks) == 1 and not skip and not more:
             tasks = [await with_last_words(tasks[0], job.record.spec, self._last_bytes)]
+        if attempts:
+            asked, tasks = len(tasks), await with_attempts(self._driver, number, tasks)
+            more = more or len(tasks) < asked
         children = await self._driver.fetch(lambda store: store.children(number, most=MOST_CHILDREN))
         return ShownJob(job, tasks, more, children)
 

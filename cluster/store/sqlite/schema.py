@@ -321,8 +321,10 @@ END_COLUMNS = (
     "exhausted",
 )
 PUT_END = _upsert("task_ends", *END_COLUMNS, keys=3)
-# Every end of one task that is no plain success.
-GET_ENDS_OF_TASK = f"SELECT {', '.join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt"  # noqa: S608
+# The ends of one task that are no plain success, the last one first, at most so many (-1: all).
+GET_ENDS_OF_TASK = f"""
+    SELECT {", ".join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt DESC LIMIT ?
+"""  # noqa: S608 (no input)
 # The last such end of each task. (Of a group with one max SQLite takes the row that has it.)
 GET_LAST_ENDS = """
     SELECT task, reason, exit_code, exhausted, max(attempt) FROM task_ends

@@ -147,11 +147,13 @@ class SqliteStore:
         with self._reading() as db, _transaction(db, "BEGIN"):  # all as of one commit
             return [progress for job in sorted(jobs) if (progress := _progress(db, job))]
 
-    def ends_of_task(self, job: int, index: int) -> list[TaskEnd]:
+    def ends_of_task(self, job: int, index: int, most: int | None = None) -> list[TaskEnd]:
         # In order, because nothing follows a success. It is asked for first, because there may be a commit before the
         # next question: none of the attempts before it can be missing then.
         success = [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
-        return [rows.end_from_row(row) for row in self._read(sql.GET_ENDS_OF_TASK, (job, index))] + success
+        others = self._read(sql.GET_ENDS_OF_TASK, (job, index, -1 if most is None else most))
+        ends = [rows.end_from_row(row) for row in reversed(others)] + success
+        return ends[-most:] if most else ends
 
     def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:
         arguments = {"job": job, "start": start, "stop": stop}
