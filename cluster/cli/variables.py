@@ -9,6 +9,7 @@ import click
 from cluster.domain.job.task_variables import OWN_VARIABLES
 
 PREFIX = "CLUSTER_"
+OF_COLUMNS = "CLUSTER_COL_"  # which tasks have, for each column of a row (cluster.domain.job.rows)
 # Variables that are read without an option, beside OWN_VARIABLES, which jobs see.
 KNOWN = {PREFIX + name for name in ("HOME", "CONFIG", "CACHE", "DEBUG", "SCHEDULER", "AT", "CREDENTIALS")}
 ALIKE = 0.8  # of difflib's measure. Other programs have variables of that prefix, too: those are none of our business
@@ -16,7 +17,8 @@ ALIKE = 0.8  # of difflib's measure. Other programs have variables of that prefi
 
 def warn_of_misspelt(root: click.Group) -> None:
     """A line on stderr for each variable that is nearly one of ours."""
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in KNOWN | OWN_VARIABLES)
+    ours = [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(OF_COLUMNS)]
+    unknown = sorted(name for name in ours if name not in KNOWN | OWN_VARIABLES)
     if not unknown:
         return  # the usual case, in which no other command is loaded
     from difflib import get_close_matches

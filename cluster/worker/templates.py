@@ -11,6 +11,7 @@ from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.job.request import amounts_of
 from cluster.domain.job.script import interpreter_of
 from cluster.domain.job.spec import JobSpec, for_launcher
+from cluster.domain.job.task_variables import of_job
 from cluster.domain.launcher.allocation import GPU_VARIABLE
 from cluster.domain.launcher.messages import Template
 from cluster.worker.inside.place import Inside
@@ -108,7 +109,8 @@ class Templates:
         """
         outputs, work = self.outputs / str(number), self.work / str(number)
         argv, refusal = self._command(spec)
-        own = {"CLUSTER_JOB": str(number if shown is None else shown), "CLUSTER_JOB_ID": job_id}
+        shown_number = number if shown is None else shown
+        own = of_job(shown_number, job_id, spec.name, spec.millicpus, spec.numbering)
         env = {**self.environment, **dict(spec.env), **own}
         calls = self.inside if shown is None else None
         if calls is not None:

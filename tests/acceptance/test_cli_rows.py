@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.domain.job.task_variables import OWN_VARIABLES
 from tests.acceptance.command import Command
 
 pytestmark = pytest.mark.slow
@@ -100,3 +101,18 @@ def test_what_is_wrong_with_a_table_is_one_line(
     done = cluster("job", "submit", *arguments, "--", "echo", "{x}", stdin=stdin)
     assert (done.code, done.err.count("\n")) == (2, 1), done
     assert done.err.startswith(f"cluster: {words}")
+
+
+def test_a_task_finds_the_variables_that_the_documentation_tells_of(cluster: Command) -> None:  # docs/jobs.md
+    options = ["--name", "told", "--cpus", "0.5", "--array", "3,1", "--env", "OTHER=1"]
+    rows = json.dumps({"a b": "x"}) + "\n\n" + json.dumps({"a b": "y"}) + json.dumps({"a b": "z" * 200_000})
+    done = cluster.ok("run", "-q", "--from-json", "-", *options, "--", "env", stdin=rows.encode())
+    found = {line.partition("=")[0] for line in done.text.splitlines() if line.startswith("CLUSTER_")}
+    assert found == OWN_VARIABLES | {"CLUSTER_COL_A_B"}
+    expected = {"JOB_NAME": "told", "CPUS": "0.5", "TASK_COUNT": "2", "TASK_MIN": "1", "TASK_MAX": "3", "TASK": "1"}
+    told = cluster.ok("job", "logs", "told.1").text.splitlines()
+    assert {f"CLUSTER_{name}={value}" for name, value in expected.items()} <= set(told)
+    version = cluster.ok(
+        "run", "--from-json", "-", "--", "sh", "-c", "cluster version", "sh", "{hom}", stdin=b'{"hom":1}'
+    )
+    assert version.err == "", "the program that it calls takes none of them for a slip"

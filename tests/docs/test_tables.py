@@ -8,7 +8,9 @@ import pytest
 
 from cluster.domain.base.quantities import parse_duration
 from cluster.domain.job import endings
+from cluster.domain.job.rows import PREFIX
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.task_variables import OWN_VARIABLES
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import lost_after_in_force, survived_absence
 from cluster.domain.trust.identity import Role
@@ -53,6 +55,11 @@ def test_how_a_task_can_end_is_what_there_is() -> None:
     said = {row[1]: row[0] for row in rows("jobs.md") if len(row) == 4 and row[0] in [s.word for s in TaskState]}
     assert said == {reason: endings.state_of(reason).word for reason in reasons}
     assert {endings.kind_of(reason) for reason in reasons} == set(endings.KINDS), "selectors know all kinds"
+
+
+def test_the_variables_of_tasks_are_those_that_there_are() -> None:
+    said = {name.strip(" `") for row in rows("jobs.md") for name in row[0].split(",") if "CLUSTER_" in name}
+    assert said == OWN_VARIABLES | {f"{PREFIX}…"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -14,6 +14,7 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobRecord, OkEnds
 from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.task_variables import OWN_VARIABLES
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 
@@ -87,7 +88,7 @@ WRONG = {
     "--each-line: all 2 lines are empty": JobSpec(argv=("a",), lines=b"\n"),
     **{
         f"the variable {name} tells each task who it is": JobSpec(argv=("a",), env=((name, "1"),))
-        for name in ("CLUSTER_TASK", "CLUSTER_LINE", "CLUSTER_ATTEMPT", "CLUSTER_JOB", "CLUSTER_JOB_ID")
+        for name in sorted(OWN_VARIABLES)
     },
     "2000001 lines in one job: the most are 2000000": JobSpec(argv=("a",), lines=b"\n" * 2_000_000),
     "16777217 bytes: the most are 16.0 MiB": JobSpec(argv=("a",), lines=bytes(16 * 1024 * 1024 + 1)),

@@ -14,6 +14,7 @@ import pytest
 
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import DEFAULT_MAX_OUTPUT, JobSpec
 from cluster.domain.session.messages import Report, Welcome
 from cluster.domain.worker.core import WorkerCore
@@ -129,7 +130,16 @@ def test_a_template_is_the_command_in_an_allow_listed_environment(tmp_path: Path
         "A": "1",
         "CLUSTER_JOB": "5",
         "CLUSTER_JOB_ID": "uuid",
+        "CLUSTER_JOB_NAME": "",
+        "CLUSTER_CPUS": "1",
+        "CLUSTER_TASK_COUNT": "1",
+        "CLUSTER_TASK_MIN": "0",
+        "CLUSTER_TASK_MAX": "0",
     }
+    array = JobSpec(("ls",), name="sweep", millicpus=500, array=(ArraySegment(7, 11, 2), ArraySegment(2, 2)))
+    told = dict(templates.make(5, "uuid", array, None).env)
+    words = ("JOB_NAME", "CPUS", "TASK_COUNT", "TASK_MIN", "TASK_MAX")
+    assert [told[f"CLUSTER_{word}"] for word in words] == ["sweep", "0.5", "4", "2", "11"]
     assert (template.outputs, template.cwd) == (str(tmp_path / "jobs/5"), str(tmp_path / "work/5"))
     assert (template.fresh_cwd, template.timeout, template.leash, template.uid) == (True, 2, 45.0, 12)
     assert template.refusal == ""
