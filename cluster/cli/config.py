@@ -54,7 +54,7 @@ def _client() -> list[Row]:
     """The rows of the client's three settings. Where nobody named a scheduler, this machine's is shown, with the
     credentials that lie below the state directory."""
     chosen = choose()
-    named = bool(chosen["scheduler"].value or chosen["at"].value)
+    named = bool(chosen["scheduler"].value or chosen["direct"].value)
     rows: list[Row] = []
     for key in CLIENT_KEYS:
         value, source = chosen[key].value, chosen[key].source or "default"

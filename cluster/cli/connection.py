@@ -52,7 +52,7 @@ def endpoint(ctx: click.Context, start: bool = False) -> Endpoint:
     from cluster.cli.embedded import is_running, up
 
     given = ctx.ensure_object(dict)
-    options = {key: given.get(key) for key in ("scheduler", "at", "credentials")}
+    options = {key: given.get(key) for key in ("scheduler", "direct", "credentials")}
     try:
         found = find(**options)
     except NotConfigured:

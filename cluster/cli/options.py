@@ -1,6 +1,5 @@
 """Options that several commands share, and the types of their values."""
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -56,33 +55,12 @@ SIZE = Parsed("size", parse_size)
 
 _SCHEDULER = ("--scheduler", "HOST:PORT", "The scheduler to talk to (CLUSTER_SCHEDULER; default: this machine's).")
 _CREDENTIALS = ("--credentials", "FILE", "Who you are: file with key, certificate and CA (CLUSTER_CREDENTIALS).")
-_AT = ("--at", "HOST:PORT", "Talk to this one worker instead of a scheduler (CLUSTER_AT).")
+_DIRECT = ("--direct", "HOST:PORT", "Talk to this one worker instead of a scheduler (CLUSTER_DIRECT).")
 
 
 def connection(command: F) -> F:
-    """--scheduler, --at and --credentials: which cluster, and as whom. Collected in a dict `connection`."""
-    return _collected(command, _CREDENTIALS, _AT, _SCHEDULER)
-
-
-def connection_of_job(command: F) -> F:
-    """The same where --at is an option of a job as well, which takes addresses for `collect_address`."""
-    return _collected(command, _CREDENTIALS, _SCHEDULER)
-
-
-# What --at of a job may begin with where it is a time. Anything else that has a port is the address of a worker.
-_LIKE_A_TIME = re.compile(r"\s*(\d{1,2}:\d\d(?!\d)|\d{4}-\d|tomorrow\s)")
-
-
-class TimeOrAddress(Parsed):
-    """What --at of a job takes: the time at which it starts, or HOST:PORT of the worker to talk to, which is collected
-    as that of other commands."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        text = str(value)
-        if ctx is None or ":" not in text or _LIKE_A_TIME.match(text):
-            return super().convert(value, param, ctx)
-        ctx.ensure_object(dict)["at"] = text
-        return ""
+    """--scheduler, --direct and --credentials: which cluster, and as whom. Collected in a dict `connection`."""
+    return _collected(command, _CREDENTIALS, _DIRECT, _SCHEDULER)
 
 
 def _collected(command: F, *flags: tuple[str, str, str]) -> F:
@@ -95,7 +73,7 @@ def _collected(command: F, *flags: tuple[str, str, str]) -> F:
 
 
 def _collect(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Into one dict for the whole command line, so that `cluster job --at X list` is `cluster job list --at X`."""
+    """Into one dict for the whole command line: `cluster job --direct X list` is `cluster job list --direct X`."""
     if value is not None:
         ctx.ensure_object(dict)[param.name] = value
 

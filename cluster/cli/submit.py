@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.job_inputs import TYPED, NoLines, lines_of, read_stdin_once, script_in, take_options_of
-from cluster.cli.options import Parsed, TimeOrAddress, as_json, connection_of_job, quiet
+from cluster.cli.options import Parsed, as_json, connection, quiet
 from cluster.cli.submit_warnings import remark, remark_on_job
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
@@ -34,7 +34,7 @@ def job_options(command: F) -> F:
         if each.field == "script":
             help = "Run the script with, as in bash."
             options.append(click.option("--with", "interpreter", default="", metavar="INTERPRETER", help=help))
-    options += [connection_of_job, click.argument("command", nargs=-1, type=click.UNPROCESSED)]
+    options += [connection, click.argument("command", nargs=-1, type=click.UNPROCESSED)]
     for option in reversed(options):
         command = option(command)
     return command
@@ -54,9 +54,9 @@ def _click_option(option: Option) -> Callable[[F], F]:
         how["type"], how["multiple"] = Parsed(option.name, option.kind.parse), True
         how["callback"] = lambda _, __, several: tuple(chain.from_iterable(several))
     else:
-        how["type"] = (TimeOrAddress if option.field == "at" else Parsed)(option.name, option.kind.parse)
-        how["default"] = option.kind.typed(option.default) or None
-        how["show_default"] = bool(option.default)
+        how["type"] = Parsed(option.name, option.kind.parse)
+        how["default"] = default = option.kind.typed(option.default) or None
+        how["show_default"] = bool(default and option.default)
     return click.option(option.flag, **how)
 
 

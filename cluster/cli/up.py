@@ -30,7 +30,7 @@ def up_command(cpus: int | None) -> None:
     lines = up(state_root(), cpus)
     print("\n".join(lines) or "the cluster on this machine runs already")
     named = choose()
-    elsewhere = named["scheduler"] if named["scheduler"].value else named["at"]
+    elsewhere = named["scheduler"] if named["scheduler"].value else named["direct"]
     if elsewhere.value:
         leave = "`cluster logout` leads here" if elsewhere.source == LOGIN else "without that they come here"
         remark(f"`cluster run` and `cluster job` go to {elsewhere.value} ({elsewhere.source}) all the same; {leave}")

@@ -41,7 +41,7 @@ class WorkerGroup(DaemonCommand, click.Group):
     "--scheduler", default="", metavar="HOST:PORT", help="Its scheduler (default: as joined, or on this machine)."
 )
 @click.option(
-    "--standalone", is_flag=True, help="Work without a scheduler: `cluster job --at HOST:PORT` gives it jobs."
+    "--standalone", is_flag=True, help="Work without a scheduler: `cluster job --direct HOST:PORT` gives it jobs."
 )
 @click.option("--name", default="", help="What people call this worker (default: the host's name).")
 @click.option("--cpus", type=CPUS, help="CPUs to offer (default: all that there are).")

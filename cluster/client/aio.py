@@ -53,16 +53,16 @@ class AsyncClient:
         cls,
         scheduler: str | None = None,
         *,
-        at: str | None = None,
+        direct: str | None = None,
         credentials: str | os.PathLike[str] | None = None,
         home: str | os.PathLike[str] | None = None,
     ) -> Self:
         """A client of the scheduler at `scheduler` (host:port), or of the lone worker at `at`.
 
-        What is left out comes from CLUSTER_SCHEDULER, CLUSTER_AT, CLUSTER_CREDENTIALS and CLUSTER_HOME, then from
+        What is left out comes from CLUSTER_SCHEDULER, CLUSTER_DIRECT, CLUSTER_CREDENTIALS and CLUSTER_HOME, then from
         the configuration file, then from `cluster login`, then from the scheduler's directory on this machine.
         """
-        return cls(find(scheduler=scheduler, at=at, credentials=credentials, home=home))
+        return cls(find(scheduler=scheduler, direct=direct, credentials=credentials, home=home))
 
     async def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
         """Hands a job in; once this returns it is on disk.

@@ -1,5 +1,5 @@
-"""Workers that stand alone on this machine: each leaves a note below the state directory while it runs, so that `--at`
-finds the credentials that it takes, and a machine that has nothing else needs no `--at`.
+"""Workers that stand alone on this machine: each leaves a note below the state directory while it runs, so that
+`--direct` finds the credentials that it takes, and a machine that has nothing else needs no `--direct`.
 
 alone/<port>   the path of its admin.pem
 """

@@ -23,7 +23,7 @@ SECTIONS = ("client", "scheduler", "worker")
 CLIENT_KEYS = {
     "scheduler": "host:port of the scheduler",
     "credentials": "file with key, certificate and CA of the user",
-    "at": "host:port of a single worker to talk to instead",
+    "direct": "host:port of a single worker to talk to instead",
 }
 
 Sections = dict[str, dict[str, Any]]

@@ -58,24 +58,24 @@ class Chosen:
 def find(
     *,
     scheduler: str | None = None,
-    at: str | None = None,
+    direct: str | None = None,
     credentials: Pathlike | None = None,
     home: Pathlike | None = None,
 ) -> Endpoint:
     """The cluster to talk to. NotConfigured when there is none, InvalidInput for what cannot be right.
 
     Inside a job that is the one that runs it, unless a flag or a variable names another."""
-    inside = None if scheduler or at or credentials or home or _named_by_variables() else inside_job()
+    inside = None if scheduler or direct or credentials or home or _named_by_variables() else inside_job()
     if inside is not None:
         return Endpoint(inside.socket, None, inside=inside)
     root = state_root(home)
-    given = choose(scheduler=scheduler, at=at, credentials=credentials, home=home)
-    if given["scheduler"].value and given["at"].value:
+    given = choose(scheduler=scheduler, direct=direct, credentials=credentials, home=home)
+    if given["scheduler"].value and given["direct"].value:
         raise InvalidInput(
-            f"a scheduler ({given['scheduler'].value}) and a single worker (at {given['at'].value}) are both named: "
+            f"a scheduler ({given['scheduler'].value}) and a single worker ({given['direct'].value}) are both named: "
             "give one"
         )
-    if worker := given["at"].value:
+    if worker := given["direct"].value:
         own = alone.credentials_at(root, check_address(worker))
         return Endpoint(worker, _credentials(given["credentials"].value or own, root), is_worker=True)
     if address := given["scheduler"].value:
@@ -104,15 +104,15 @@ class NotLoggedIn(ClusterError):
 def choose(
     *,
     scheduler: str | None = None,
-    at: str | None = None,
+    direct: str | None = None,
     credentials: Pathlike | None = None,
     home: Pathlike | None = None,
 ) -> dict[str, Chosen]:
     """Each of the client's three settings and where it comes from; empty where nobody said anything.
 
-    Of `scheduler` and `at` the one that stands higher in the order wins: a flag --at beats CLUSTER_SCHEDULER.
+    Of `scheduler` and `direct` the one that stands higher in the order wins: a flag --direct beats CLUSTER_SCHEDULER.
     """
-    flags = {"scheduler": scheduler, "at": at, "credentials": credentials and os.fspath(credentials)}
+    flags = {"scheduler": scheduler, "direct": direct, "credentials": credentials and os.fspath(credentials)}
     variables = {key: os.environ.get(f"CLUSTER_{key.upper()}") for key in flags}
     path = config_path(home)
     layers: list[tuple[str, dict[str, Any]]] = [
@@ -123,7 +123,7 @@ def choose(
     ]
     chosen = {key: Chosen() for key in flags}
     for source, layer in layers:
-        named_above = bool(chosen["scheduler"].value or chosen["at"].value)
+        named_above = bool(chosen["scheduler"].value or chosen["direct"].value)
         for key, value in layer.items():
             if value and not chosen[key].value and (key == "credentials" or not named_above):
                 chosen[key] = Chosen(value, f"CLUSTER_{key.upper()}" if source == "variable" else source)
@@ -185,7 +185,7 @@ def _lone_worker(root: Path, credentials: str) -> Endpoint | None:
     found = alone.notes(root)
     if len(found) > 1:
         ports = ", ".join(f"{alone.LOOPBACK}:{port}" for port in found)
-        raise NotConfigured(f"several workers stand alone on this machine: name one of them with --at ({ports})")
+        raise NotConfigured(f"several workers stand alone on this machine: name one of them with --direct ({ports})")
     for port, path in found.items():
         return Endpoint(f"{alone.LOOPBACK}:{port}", _load(Path(credentials) if credentials else path), is_worker=True)
     if (root / "worker" / ADMIN_FILE).exists():

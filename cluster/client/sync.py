@@ -35,12 +35,12 @@ class Client:
         cls,
         scheduler: str | None = None,
         *,
-        at: str | None = None,
+        direct: str | None = None,
         credentials: str | os.PathLike[str] | None = None,
         home: str | os.PathLike[str] | None = None,
     ) -> Self:
         """As AsyncClient.connect."""
-        return cls(AsyncClient.connect(scheduler, at=at, credentials=credentials, home=home))
+        return cls(AsyncClient.connect(scheduler, direct=direct, credentials=credentials, home=home))
 
     def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
         """Hands a job in; once this returns it is on disk. See AsyncClient.submit."""

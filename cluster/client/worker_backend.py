@@ -1,4 +1,4 @@
-"""The client's verbs on a lone worker's own API (`--at HOST:PORT`)."""
+"""The client's verbs on a lone worker's own API (`--direct HOST:PORT`)."""
 
 import asyncio
 import contextlib
@@ -186,10 +186,10 @@ async def _answer(call: Any) -> Any:
 async def _worker_name(address: str, credentials: Credentials) -> str:
     """The DNS name in the certificate of the worker at `address`, once TLS has proven that our CA issued it.
 
-    gRPC asks for a name before it dials, and `--at` says only where. Any worker of our cluster will do, and
+    gRPC asks for a name before it dials, and `--direct` says only where. Any worker of our cluster will do, and
     nothing but a worker: the names of schedulers have another form. Untrusted if it is none.
     """
-    import ssl  # 10 ms, for `--at` only
+    import ssl  # 10 ms, for `--direct` only
 
     context = ssl.create_default_context(cadata=credentials.ca_pem.decode())
     context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -2,7 +2,7 @@
 
 authority/ca.pem   the CA
 worker.pem         what the worker serves with
-admin.pem          for `cluster job --at HOST:PORT` on the same machine
+admin.pem          for `cluster job --direct HOST:PORT` on the same machine
 """
 
 import asyncio

@@ -69,7 +69,7 @@ def test_a_variable_that_its_role_would_refuse_is_not_shown_as_in_force(command:
         ("[client\n", ["is not TOML"]),
         ("[gateway]\nx = 1\n", ["'gateway'", "[client], [scheduler], [worker]"]),
         ("listen = 1\n", ["'listen'", "[client], [scheduler], [worker]"]),
-        ('[client]\nshceduler = "x:1"\n', ["'shceduler'", "[client]", "at, credentials, scheduler"]),
+        ('[client]\nshceduler = "x:1"\n', ["'shceduler'", "[client]", "credentials, direct, scheduler"]),
         ("[client]\nscheduler = 5\n", ["scheduler", "[client]", "5", "text"]),
     ],
 )
@@ -124,17 +124,17 @@ def test_places_follow_the_xdg_specification(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_flag_for_a_worker_covers_a_variable_for_a_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLUSTER_HOME", str(tmp_path))
     monkeypatch.setenv("CLUSTER_SCHEDULER", "head:1")
-    chosen = choose(at="worker:2")
-    assert (chosen["at"].value, chosen["scheduler"].value) == ("worker:2", "")
+    chosen = choose(direct="worker:2")
+    assert (chosen["direct"].value, chosen["scheduler"].value) == ("worker:2", "")
     assert choose()["scheduler"].value == "head:1"
 
 
 def test_the_python_client_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
     monkeypatch.setenv("CLUSTER_HOME", str(tmp_path))
-    for name in ("CLUSTER_SCHEDULER", "CLUSTER_AT", "CLUSTER_CREDENTIALS", "CLUSTER_CONFIG"):
+    for name in ("CLUSTER_SCHEDULER", "CLUSTER_DIRECT", "CLUSTER_CREDENTIALS", "CLUSTER_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "config.toml").write_text(
-        f'[client]\nat = "host:3"\ncredentials = "{someones_credentials(tmp_path)}"\n'
+        f'[client]\ndirect = "host:3"\ncredentials = "{someones_credentials(tmp_path)}"\n'
     )
     place = AsyncClient.connect().endpoint
     assert (place.address, place.is_worker, place.certificate.identity.name) == ("host:3", True, "ann")

@@ -109,7 +109,7 @@ def test_addresses_that_are_none_are_named(command: Command) -> None:
     credentials = str(someones_credentials(command.home))
     done = command("job", "list", "--scheduler", "head", "--credentials", credentials)
     refused(done, WRONG_USAGE, "'head' has no port")
-    both = ["--scheduler", "a:1", "--at", "b:2"]
+    both = ["--scheduler", "a:1", "--direct", "b:2"]
     refused(command("job", "list", *both, "--credentials", credentials), WRONG_USAGE, "a:1", "b:2", "give one")
 
 

@@ -57,38 +57,38 @@ def _as_ourselves(arguments: list[str]) -> list[str]:
 
 def test_a_lone_worker_takes_the_same_verbs(alone: tuple[Command, str]) -> None:  # S2.5, S2.10
     cluster, at = alone
-    done = cluster("job", "--at", at, "run", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    done = cluster("job", "--direct", at, "run", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
     assert (done.code, done.out, done.err) == (3, b"out\n", "err\n")
-    number = cluster.ok("job", "submit", "--at", at, "--quiet", "--", "sleep", "1000").text.strip()
-    assert cluster.ok("job", "cancel", "--at", at, number).text == "cancelling 1 task\n"
-    assert cluster("job", "wait", "--at", at, number).code == 143
-    assert "nothing to cancel" in cluster.ok("job", "cancel", "--at", at, number).text  # S2.11
-    shown = cluster.ok("job", "show", "--at", at, number, "--json").json
+    number = cluster.ok("job", "submit", "--direct", at, "--quiet", "--", "sleep", "1000").text.strip()
+    assert cluster.ok("job", "cancel", "--direct", at, number).text == "cancelling 1 task\n"
+    assert cluster("job", "wait", "--direct", at, number).code == 143
+    assert "nothing to cancel" in cluster.ok("job", "cancel", "--direct", at, number).text  # S2.11
+    shown = cluster.ok("job", "show", "--direct", at, number, "--json").json
     assert uuid.UUID(shown["id"]).version == 7
     assert (shown["state"], shown["task_details"][0]["signal"]) == ("cancelled", "SIGTERM")
-    past = cluster.ok("job", "--at", at, "list", "--json").json
+    past = cluster.ok("job", "--direct", at, "list", "--json").json
     assert [job["exit_code"] for job in past] == [143, 3]
-    assert cluster.ok("job", "logs", past[1]["id"], env={"CLUSTER_AT": at}).text == "out\n"
+    assert cluster.ok("job", "logs", past[1]["id"], env={"CLUSTER_DIRECT": at}).text == "out\n"
 
 
 def test_a_lone_worker_tells_what_a_python_program_raised(alone: tuple[Command, str]) -> None:
     cluster, at = alone
     fails = "import sys; print(50_000 * 'x', file=sys.stderr); {}['x']"
     for options in ([], ["--merge-output"]):
-        cluster("job", "run", "--at", at, "-q", "--name", "raises", *options, "--", sys.executable, "-c", fails)
+        cluster("job", "run", "--direct", at, "-q", "--name", "raises", *options, "--", sys.executable, "-c", fails)
         for verb in ("show", "why"):
-            assert "exception     KeyError: 'x' (<string>:1)\n" in cluster.ok("job", verb, "--at", at, "last").text
-    assert "stdout        xxx" in cluster.ok("job", "why", "--at", at, "last").text
-    cluster("job", "run", "--at", at, "-q", "--", "false")
-    assert cluster.ok("job", "show", "--at", at, "last", "--json").json["task_details"][0]["exception"] is None
+            assert "exception     KeyError: 'x' (<string>:1)\n" in cluster.ok("job", verb, "--direct", at, "last").text
+    assert "stdout        xxx" in cluster.ok("job", "why", "--direct", at, "last").text
+    cluster("job", "run", "--direct", at, "-q", "--", "false")
+    assert cluster.ok("job", "show", "--direct", at, "last", "--json").json["task_details"][0]["exception"] is None
 
 
 def test_scripts_run_with_any_interpreter_or_by_themselves(alone: tuple[Command, str]) -> None:  # S2.7, S2.8
     cluster, at = alone
-    counted = cluster.ok("job", "run", "--at", at, "--script", "count.sh", "--with", "bash", "--", "3")
+    counted = cluster.ok("job", "run", "--direct", at, "--script", "count.sh", "--with", "bash", "--", "3")
     assert counted.text == "1\n2\n3\n"
-    assert cluster.ok("job", "run", "--at", at, "--script", "deep/tool", "--", "x").text == "tool x\n"
-    assert cluster.ok("job", "run", "--at", at, "--", "echo", "no script").text == "no script\n"
+    assert cluster.ok("job", "run", "--direct", at, "--script", "deep/tool", "--", "x").text == "tool x\n"
+    assert cluster.ok("job", "run", "--direct", at, "--", "echo", "no script").text == "no script\n"
 
 
 @pytest.mark.parametrize(("script", "code"), [("missing.sh", 126), ("out/passwd", 126), ("deep/../../x", 2)])
@@ -96,7 +96,7 @@ def test_a_script_that_is_not_in_the_folder_is_refused(
     alone: tuple[Command, str], script: str, code: int
 ) -> None:  # S2.9
     cluster, at = alone
-    done = cluster("job", "run", "--at", at, "--script", script, "--with", "cat")
+    done = cluster("job", "run", "--direct", at, "--script", script, "--with", "cat")
     assert (done.code, done.out) == (code, b"")
     assert script in done.err
     assert done.err.count("\n") == 1
@@ -114,9 +114,9 @@ def test_a_lone_worker_is_found_with_its_credentials(tmp_path: Path) -> None:
             at = line.split()[-1]
             port = at.rpartition(":")[2]
             for address in (at, f"localhost:{port}"):
-                assert command.ok("run", "--at", address, "--", "echo", "alone").text == "alone\n"
+                assert command.ok("run", "--direct", address, "--", "echo", "alone").text == "alone\n"
             others = str(command.home / "scheduler" / "admin.pem")
-            done = command("job", "--at", at, "--credentials", others, "list")
+            done = command("job", "--direct", at, "--credentials", others, "list")
             assert (done.code, done.err.count("\n")) == (77, 1)
             assert "is of another cluster than user/admin: name its own with --credentials FILE" in done.err
             assert "issuer" not in done.err
@@ -164,7 +164,7 @@ def test_a_worker_whose_scheduler_was_stopped_here_says_so(tmp_path: Path) -> No
         assert process.wait(PATIENCE) == 0
 
 
-@pytest.mark.parametrize("flag", ["--scheduler", "--at"])
+@pytest.mark.parametrize("flag", ["--scheduler", "--direct"])
 def test_all_addresses_of_a_machine_are_none_to_connect_to(command: Command, flag: str) -> None:
     for host in ("0.0.0.0", "[::]"):
         done = command("job", flag, f"{host}:50000", "list")
@@ -177,21 +177,21 @@ def test_all_addresses_of_a_machine_are_none_to_connect_to(command: Command, fla
 def test_a_lone_worker_says_at_once_what_it_is_too_small_for(alone: tuple[Command, str]) -> None:
     """It said that its cpus were in use, for ever."""
     cluster, at = alone
-    done = cluster.ok("job", "--at", at, "submit", "--quiet", "--cpus", "9999", "--", "true")
+    done = cluster.ok("job", "--direct", at, "submit", "--quiet", "--cpus", "9999", "--", "true")
     assert "no worker that there is now can run it: needs 9999 cpus; this worker has " in done.err
-    cluster.ok("job", "--at", at, "cancel", done.text.strip())
+    cluster.ok("job", "--direct", at, "cancel", done.text.strip())
 
 
 def test_a_lone_worker_says_what_only_a_scheduler_can(alone: tuple[Command, str]) -> None:
     cluster, at = alone
-    assert "ask the scheduler" in cluster("worker", "list", "--at", at).err
-    array = cluster("job", "run", "--at", at, "--array", "1-2", "--", "true")
+    assert "ask the scheduler" in cluster("worker", "list", "--direct", at).err
+    array = cluster("job", "run", "--direct", at, "--array", "1-2", "--", "true")
     assert (array.code, array.err.count("\n")) == (2, 1)
     assert "array" in array.err
-    nobody = cluster("job", "--at", "127.0.0.1:1", "list")
+    nobody = cluster("job", "--direct", "127.0.0.1:1", "list")
     assert nobody.code == 75
     assert "127.0.0.1:1 cannot be reached: Connection refused" in nobody.err
-    unheard = cluster("run", "--at", "127.0.0.1:1", "--", "true")
+    unheard = cluster("run", "--direct", "127.0.0.1:1", "--", "true")
     assert unheard.code == 75
     assert "accepted" not in unheard.err
 

@@ -219,11 +219,11 @@ def test_a_worker_that_stands_alone_serves_again(tmp_path: Path, days: int) -> N
         for ahead in (0, days):
             machine.travel(ahead)
             daemons.start_worker("worker", "--standalone", "--listen", f"127.0.0.1:{daemons.port}")
-            machine.ok("job", "--at", f"127.0.0.1:{daemons.port}", "list")
+            machine.ok("job", "--direct", f"127.0.0.1:{daemons.port}", "list")
             if not ahead:
                 daemons.stop("worker")
         machine.travel(2 * days)  # it runs, and sleeps
-        machine.ok("job", "--at", f"127.0.0.1:{daemons.port}", "list")
+        machine.ok("job", "--direct", f"127.0.0.1:{daemons.port}", "list")
         daemons.stop("worker")  # with its launcher, since nothing runs
         daemons._workers.clear()
 

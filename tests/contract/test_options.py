@@ -245,6 +245,11 @@ print(json.dumps({
 @pytest.mark.slow
 def test_a_new_option_is_its_field_and_its_line(tmp_path: Path) -> None:
     copy = ProgramCopy(tmp_path)
+    copy.insert(
+        "domain/job/spec.py",
+        "\nfrom cluster.domain.job.lines import",
+        "\nfrom cluster.domain.job.kinds import COUNT, LIMIT",
+    )
     copy.insert("domain/job/spec.py", "\n    numbering: Numbering", FIELD)
     copy.insert("domain/launcher/messages.py", "\n\nclass Item(", OF_TEMPLATE)
     copy.change_job_proto(add_lines)

@@ -205,7 +205,9 @@ def test_somebody_who_cancels_it_later_is_not_why_and_one_who_did_before_is(benc
     ("fields", "words"),
     [
         ({"max_running": 0}, "--max-running 0: nothing of it would ever start"),
-        ({"max_fails": -1}, "--max-fails -1: use 0 or more"),
+        ({"max_running": 1 << 31}, "--max-running 2147483648: use 1 to 2147483647"),
+        ({"max_fails": 1 << 31}, "--max-fails 2147483648: use 0 to 2147483647"),
+        ({"max_fails": -1}, "--max-fails -1: use 0 to 2147483647"),
     ],
     ids=str,
 )

@@ -411,7 +411,7 @@ def test_nobody_there_is_said_at_once(double: Double) -> None:
 
 def test_a_scheduler_is_no_worker(double: Double) -> None:
     async def run() -> None:
-        async with AsyncClient.connect(at=double.address, credentials=double.credentials_file) as client:
+        async with AsyncClient.connect(direct=double.address, credentials=double.credentials_file) as client:
             with pytest.raises(Untrusted, match="is no worker of this cluster"):
                 await client.list()
 

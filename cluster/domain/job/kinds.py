@@ -290,7 +290,10 @@ class _Count(OptionKind):
 
 
 class _Most(_Count):
-    """A bound; NO_LIMIT: there is none."""
+    """A bound; NO_LIMIT: there is none, and nothing to be typed."""
+
+    def typed(self, value: Any) -> str:
+        return "" if value == NO_LIMIT else super().typed(value)
 
     def told(self, value: Any) -> Any:
         return None if value == NO_LIMIT else value

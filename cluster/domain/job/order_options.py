@@ -5,11 +5,13 @@ from cluster.domain.job.options import Scope, option
 
 
 def _wrong_most(running: int) -> str:
-    return "" if running >= 1 else "nothing of it would ever start: use 1 or more; --hold hands it in paused"
+    if running < 1:
+        return "nothing of it would ever start: use 1 or more; --hold hands it in paused"
+    return "" if running <= NO_LIMIT else f"use 1 to {NO_LIMIT}"
 
 
 def _wrong_fails(fails: int) -> str:
-    return "" if fails >= 0 else "use 0 or more"
+    return "" if 0 <= fails <= NO_LIMIT else f"use 0 to {NO_LIMIT}"
 
 
 HOLD = option(

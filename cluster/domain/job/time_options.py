@@ -32,8 +32,7 @@ def _wrong_deadline(text: str) -> str:
 
 AT = option(
     TIME,
-    "Start no sooner than then, as in 18:30 (the next), 'tomorrow 06:00', 2026-11-26T18:30Z. HOST:PORT: talk to this "
-    "one worker instead of a scheduler (CLUSTER_AT).",
+    "Start no sooner than then, as in 18:30 (the next), 'tomorrow 06:00', 2026-11-26T18:30Z.",
     default="",
     metavar="TIME",
     check=_wrong_time,
