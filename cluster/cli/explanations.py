@@ -76,8 +76,10 @@ def _why_not_again(job: Job, task: Task) -> Iterator[str]:
 
 
 def _why_it_waits(job: Job) -> Iterator[str]:
-    if job.no_worker_can:
+    if job.no_worker_ever:
         yield "no worker that there is now can run it, however long it waits"
+    elif job.no_worker_can:
+        yield "no worker that has what it needs takes work now: it starts when one does"
     yield from because(job, time.time())
 
 

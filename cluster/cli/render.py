@@ -170,6 +170,7 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "ended_at": iso(job.ended_at),
         "pending_because": list(job.pending_because),
         "no_worker_can": job.no_worker_can,
+        "no_worker_ever": job.no_worker_ever,
         "waits_until": iso(job.waits_until),
         "part": job.part or None,
         "paused": pause_json(job.pause),

@@ -35,7 +35,8 @@ def remark_on_job(job: Job, spec: JobSpec, endpoint: Endpoint) -> None:
         remark(f"--cwd {spec.cwd}: there is no such directory here now, and tasks cannot start without it")
     if job.no_worker_can:
         why = "; ".join(job.pending_because)
-        remark(f"job {job.number} waits, because no worker that there is now can run it: {why}")
+        which = "that there is now can run it" if job.no_worker_ever else "that can run it takes work now"
+        remark(f"job {job.number} waits, because no worker {which}: {why}")
 
 
 def _oddities(lines: bytes) -> Iterator[str]:

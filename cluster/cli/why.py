@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import click
@@ -11,13 +12,14 @@ from cluster.cli.connection import client
 from cluster.cli.explanations import history, why_job, why_task
 from cluster.cli.options import as_json, connection
 from cluster.cli.render import job_json, print_json, state_of, task_json, took, why_of
-from cluster.cli.table import print_facts
+from cluster.cli.table import print_facts, print_table
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job, Task
-from cluster.domain.base.quantities import format_duration, format_size
+from cluster.domain.base.quantities import format_cpus, format_duration, format_size
 from cluster.domain.job import endings
 from cluster.domain.job.selectors import parse_selector
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.hindrances import Candidate, Explanation
 
 MOST_TASKS = 3  # of many, that are explained
 MOST_LINES = 10  # of a task's stderr
@@ -34,12 +36,14 @@ class Explained(NamedTuple):
 @click.command("why")
 @click.argument("selector")
 @as_json
+@click.option("--verbose", "-v", is_flag=True, help="Tell also which workers could run it, the first in rank first.")
 @connection
 @click.pass_context
-def why(ctx: click.Context, selector: str, as_json: bool) -> None:
+def why(ctx: click.Context, selector: str, as_json: bool, verbose: bool) -> None:
     """Tell why a job or a task waits, or what ended it.
 
-    Of many tasks it explains the first that failed; `cluster job why 5.17` explains that one.
+    Of what waits for a worker it tells what keeps each of them from it. Of many tasks it explains the first that
+    failed; `cluster job why 5.17` explains that one.
     """
 
     async def work() -> Explained:
@@ -51,16 +55,20 @@ def why(ctx: click.Context, selector: str, as_json: bool) -> None:
         print_json(_json(found))
     else:
         _print(found)
+        if verbose:
+            _print_candidates(found.job.explanation)
 
 
 async def explained(cluster: AsyncClient, selector: str) -> Explained:
     """One job, and of its tasks the one that is selected or the first that failed, each with its last words."""
     job, tasks = await cluster.get(selector, max_tasks=2, attempts=True)
+    explanation = job.explanation
     if len(tasks) == 1:
         return Explained(job, tasks, several=False)
     those = str(parse_selector(selector).of(job.number, job.spec.name))  # whatever is submitted meanwhile
     async with aclosing(cluster.watch(those)) as changes:  # it counts what is selected
         (job,) = await anext(changes)
+    job = replace(job, explanation=explanation)
     state = next((state for state in ABNORMAL if job.counts.of(state)), None)
     if state is None:
         return Explained(job, (), several=True)
@@ -75,14 +83,38 @@ def _print(found: Explained) -> None:
     if several:
         name = f"{job.number}.{job.part}" if job.part else str(job.number)
         because = (("because", line) for line in why_job(job))
-        print_facts(("job", name), ("state", state_of(job) + why_of(job)), *because)
+        print_facts(("job", name), ("state", state_of(job) + why_of(job)), *because, *_workers(job))
     for task in tasks:
         if several:
             print()
         named = ("task", f"{job.number}.{task.number}") if job.is_array else ("job", str(job.number))
-        print_facts(named, *_facts(job, task))
+        print_facts(named, *_facts(job, task), *(() if several else _workers(job)))
     if more:
         print(f"\nand {more} more {tasks[0].state.word}: `cluster job why {job.number}.N` explains one of them")
+
+
+def _workers(job: Job) -> Iterator[tuple[str, str]]:
+    """What keeps each worker from it; those that are kept by the same in one line."""
+    for place, each in enumerate(job.explanation.hindrances):
+        more = each.number - len(each.workers)
+        names = ", ".join(each.workers) + (f" and {more} more" if more else "")
+        fix = f": {each.fix}" if each.fix else ""
+        yield "" if place else "workers", f"{names}: {each.reason}{fix}"
+
+
+def _print_candidates(explanation: Explanation) -> None:
+    if explanation.candidates:
+        print()
+        rows = [_row(place, candidate) for place, candidate in enumerate(explanation.candidates, 1)]
+        print_table(("RANK", "WORKER", "PREFERRED", "FIT NOW", "OF THIS JOB", "FREE CPUS"), rows)
+    if explanation.more:
+        print(f"and {explanation.more} more")
+
+
+def _row(place: int, candidate: Candidate) -> tuple[str, ...]:
+    preferred = "yes" if candidate.preferred else "no"
+    numbers = (str(candidate.tasks_that_fit), str(candidate.tasks_there), format_cpus(candidate.free_millicpus))
+    return (str(place), candidate.worker, preferred, *numbers)
 
 
 def _facts(job: Job, task: Task) -> Iterator[tuple[str, object]]:
@@ -127,4 +159,17 @@ def _json(found: Explained) -> dict[str, Any]:
         }
         for task in tasks
     ]
-    return {**job_json(job), "because": why_job(job), "task_details": details, "more_tasks": more}
+    because = {"because": why_job(job), "workers": _workers_json(job.explanation)}
+    return {**job_json(job), **because, "task_details": details, "more_tasks": more}
+
+
+def _workers_json(explanation: Explanation) -> dict[str, Any]:
+    hindrances = [
+        {**each._asdict(), "workers": list(each.workers), "fix": each.fix or None} for each in explanation.hindrances
+    ]
+    ranked = [
+        {**candidate._asdict(), "free_cpus": candidate.free_millicpus / 1000} for candidate in explanation.candidates
+    ]
+    for each in ranked:
+        del each["free_millicpus"]
+    return {"hindrances": hindrances, "candidates": ranked, "more_candidates": explanation.more}

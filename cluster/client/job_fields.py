@@ -36,7 +36,7 @@ class Counts(_Fields):  # type: ignore[misc]
 def job_fields(message: Any) -> dict[str, Any]:
     """Those of client.types.Job that are numbers and texts, and its counts."""
     names = ("number", "id", "owner", "reason", "submitted_at", "started_at", "ended_at", "exit_code")
-    others = ("no_worker_can", "waits_until", "part", "cancelled_by", "cancel_reason")
+    others = ("no_worker_can", "no_worker_ever", "waits_until", "part", "cancelled_by", "cancel_reason")
     fields = {name: getattr(message, name) for name in (*names, *others)}
     counts = Counts(*(getattr(message.counts, state.word) for state in COUNTED))
     pause = pause_of(message.pause) if message.HasField("pause") else None

@@ -9,6 +9,7 @@ from cluster.client.types import Job, Member, QueueStatus, RevocationResult, Tas
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Candidate, Explanation, Hindrance
 from cluster.domain.scheduler.worker_record import Drain, WorkerState
 from cluster.rpc.exceptions import exception_from_proto
 from cluster.rpc.specs import offer_from_proto, spec_from_proto, spec_to_proto
@@ -57,7 +58,22 @@ def output_fields(wanted: WantedOutput) -> dict[str, Any]:
 
 
 def job_of(message: job_pb2.Job) -> Job:
-    return Job(spec=spec_from_proto(message.spec), state=TaskState(message.state), **job_fields(message))
+    return Job(
+        spec=spec_from_proto(message.spec),
+        state=TaskState(message.state),
+        explanation=_explanation_of(message),
+        **job_fields(message),
+    )
+
+
+def _explanation_of(message: job_pb2.Job) -> Explanation:
+    if not (message.hindrances or message.candidates):
+        return NOT_EXPLAINED
+    hindrances = [Hindrance(tuple(m.workers), m.number, m.reason, m.fix) for m in message.hindrances]
+    candidates = [
+        Candidate(m.worker, m.preferred, m.tasks_there, m.tasks_that_fit, m.free_millicpus) for m in message.candidates
+    ]
+    return Explanation(hindrances, candidates, message.more_candidates)
 
 
 def task_of(message: job_pb2.Task) -> Task:

@@ -8,6 +8,7 @@ from cluster.domain.job.pause import Pause
 from cluster.domain.job.raised_exception import RaisedException
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
 from cluster.domain.scheduler.worker_record import Drain, WorkerState
 from cluster.domain.session.offer import NOTHING, Offer
 
@@ -28,12 +29,14 @@ class Job:
     ended_at: float
     exit_code: int  # once ended: the highest of its tasks, 128 + signal number for a signal
     pending_because: tuple[str, ...]
-    no_worker_can: bool  # it waits, and no worker that there is now could run a task of it, however long
+    no_worker_can: bool  # it waits, and no worker that there is now could run a task of it
     cancelled_by: str
     cancel_reason: str
     waits_until: float = 0.0  # none of its waiting tasks starts before; 0: it waits for no time
     callers: tuple[str, ...] = ()  # the attempts by which it was called, as in 5.17#1; the last has submitted it
     children: tuple[int, ...] = ()  # only from `get`: the jobs that it has submitted itself, the newest hundred
+    no_worker_ever: bool = False  # however long it waits: none has what it needs, whether it takes work or not
+    explanation: Explanation = NOT_EXPLAINED  # from `get`, where it waits for a worker
     part: str = ""  # from `wait` and `watch`: the tasks that were selected, which state to exit code are of; empty: all
     pause: Pause | None = None  # who wants that no more of its tasks start
 

@@ -62,7 +62,10 @@ async def tasks_shown(driver: Driver, number: int, wanted: TasksWanted) -> tuple
     job, shown = await read_jobs(
         driver,
         [number],
-        lambda core, jobs: (job_view(core, jobs[number]), _pick(jobs[number], wanted._replace(most=most + 1))),
+        lambda core, jobs: (
+            job_view(core, jobs[number], explain=True),
+            _pick(jobs[number], wanted._replace(most=most + 1)),
+        ),
         whole=True,
         ended=ended,
     )

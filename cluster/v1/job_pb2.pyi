@@ -201,7 +201,7 @@ class TaskCounts(_message.Message):
     def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., waiting: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "part", "waits_until", "pause", "callers")
+    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "no_worker_ever", "hindrances", "candidates", "more_candidates", "part", "waits_until", "pause", "callers")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -217,6 +217,10 @@ class Job(_message.Message):
     CANCELLED_BY_FIELD_NUMBER: _ClassVar[int]
     CANCEL_REASON_FIELD_NUMBER: _ClassVar[int]
     NO_WORKER_CAN_FIELD_NUMBER: _ClassVar[int]
+    NO_WORKER_EVER_FIELD_NUMBER: _ClassVar[int]
+    HINDRANCES_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    MORE_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
     WAITS_UNTIL_FIELD_NUMBER: _ClassVar[int]
     PAUSE_FIELD_NUMBER: _ClassVar[int]
@@ -236,11 +240,15 @@ class Job(_message.Message):
     cancelled_by: str
     cancel_reason: str
     no_worker_can: bool
+    no_worker_ever: bool
+    hindrances: _containers.RepeatedCompositeFieldContainer[Hindrance]
+    candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
+    more_candidates: int
     part: str
     waits_until: float
     pause: Pause
     callers: _containers.RepeatedCompositeFieldContainer[CallingAttempt]
-    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., no_worker_ever: _Optional[bool] = ..., hindrances: _Optional[_Iterable[_Union[Hindrance, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., more_candidates: _Optional[int] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ...) -> None: ...
 
 class Pause(_message.Message):
     __slots__ = ("by", "since", "reason", "by_admin")
@@ -263,6 +271,32 @@ class CallingAttempt(_message.Message):
     task_number: int
     attempt: int
     def __init__(self, job: _Optional[int] = ..., task_number: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class Hindrance(_message.Message):
+    __slots__ = ("workers", "number", "reason", "fix")
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FIX_FIELD_NUMBER: _ClassVar[int]
+    workers: _containers.RepeatedScalarFieldContainer[str]
+    number: int
+    reason: str
+    fix: str
+    def __init__(self, workers: _Optional[_Iterable[str]] = ..., number: _Optional[int] = ..., reason: _Optional[str] = ..., fix: _Optional[str] = ...) -> None: ...
+
+class Candidate(_message.Message):
+    __slots__ = ("worker", "preferred", "tasks_there", "tasks_that_fit", "free_millicpus")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    PREFERRED_FIELD_NUMBER: _ClassVar[int]
+    TASKS_THERE_FIELD_NUMBER: _ClassVar[int]
+    TASKS_THAT_FIT_FIELD_NUMBER: _ClassVar[int]
+    FREE_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    preferred: bool
+    tasks_there: int
+    tasks_that_fit: int
+    free_millicpus: int
+    def __init__(self, worker: _Optional[str] = ..., preferred: _Optional[bool] = ..., tasks_there: _Optional[int] = ..., tasks_that_fit: _Optional[int] = ..., free_millicpus: _Optional[int] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("index", "number", "state", "attempt", "reason", "exit_code", "signal", "worker_id", "worker_name", "started_at", "ended_at", "cpu_seconds", "peak_memory_bytes", "detail", "line", "exception", "stderr_tail", "attempts")

@@ -117,9 +117,13 @@ def test_what_is_tried_again_is_told_and_what_is_not_any_more() -> None:
 
 
 def test_what_it_waits_for_is_told() -> None:
-    ready = replace(JOB, state=TaskState.READY, pending_because=("needs 64 cpus a task",), no_worker_can=True)
+    ready = replace(
+        JOB, state=TaskState.READY, pending_because=("needs 64 cpus a task",), no_worker_can=True, no_worker_ever=True
+    )
     because = ["no worker that there is now can run it, however long it waits", "needs 64 cpus a task"]
     assert why_task(ready, task(state=TaskState.READY)) == why_job(ready) == because
+    only_drained = replace(ready, no_worker_ever=False)
+    assert why_job(only_drained)[0] == "no worker that has what it needs takes work now: it starts when one does"
     others = replace(JOB, spec=replace(JOB.spec, array=(ArraySegment(1, 3),)), counts=Counts(ready=2, running=1))
     assert why_job(others) == ["of 3 tasks 2 ready, 1 running"]
     assert why_task(others, task(state=TaskState.READY)) == [

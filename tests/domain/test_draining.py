@@ -184,7 +184,7 @@ def test_why_a_job_waits_for_drained_workers(bench: Bench) -> None:
     bench.worker("small", 500)
     assert why(bench) == (
         "needs 1 cpu a task; all that fit are draining: w (new kernel), v",
-        "needs 1 cpu a task; the largest worker online, small, has 0.5",
+        "needs 1 cpu a task; the largest worker online, small, has 0.5: --cpus 0.5 fits small",
     )
     session = bench.worker("u")
     bench.turn(SessionClosed(session))

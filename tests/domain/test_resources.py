@@ -85,8 +85,11 @@ def test_a_worker_that_comes_back_with_more_gets_what_waited_for_that() -> None:
     ("needs", "words"),
     [
         ({"gpus": 1}, "needs 1 gpus a task; no worker offers any gpus"),
-        ({"resources": ("licence=9",)}, "needs 9 licence a task; w2, which has most, has 4"),
-        ({"memory": 64 * G}, "needs 64.0 GiB mem a task; w1, which has most, has 8.0 GiB"),
+        (
+            {"resources": ("licence=9",)},
+            "needs 9 licence a task; w2, which has most, has 4: --resource licence=4 fits w2",
+        ),
+        ({"memory": 64 * G}, "needs 64.0 GiB mem a task; w1, which has most, has 8.0 GiB: --mem 8G fits w1"),
     ],
 )
 def test_what_no_worker_has_is_said_by_its_name(needs: dict[str, Any], words: str) -> None:

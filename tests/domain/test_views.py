@@ -24,7 +24,7 @@ def test_why_a_job_waits() -> None:
     bench.submit(spec(worker="nobody"))
     assert why(bench) == ("no worker has registered: start one with `cluster worker`",)
     session = bench.worker("w", 2000)
-    assert why(bench) == ("needs 3 cpus a task; the largest worker online, w, has 2",)
+    assert why(bench) == ("needs 3 cpus a task; the largest worker online, w, has 2: --cpus 2 fits w",)
     assert why(bench, 2) == ("no worker is called 'nobody': `cluster worker list` tells which there are",)
     assert none_can(bench, 1)
     assert none_can(bench, 2)
@@ -115,7 +115,7 @@ def test_jobs_of_one_kind_are_explained_by_one_look_at_the_workers() -> None:
         bench.submit(spec(millicpus=5000))
     known: WhyNot = {}
     reasons = {job_view(bench.core, bench.core.jobs[number], known).pending_because for number in (1, 2, 3)}
-    assert reasons == {("needs 5 cpus a task; the largest worker online, w, has 1",)}
+    assert reasons == {("needs 5 cpus a task; the largest worker online, w, has 1: --cpus 1 fits w",)}
     assert list(known) == [Request(5000)]
 
 

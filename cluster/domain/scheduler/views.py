@@ -8,7 +8,7 @@ from itertools import islice
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job import endings
-from cluster.domain.job.amounts import format_amount
+from cluster.domain.job.amounts import CPUS, format_amount
 from cluster.domain.job.job import Job
 from cluster.domain.job.last_words import LastWords
 from cluster.domain.job.pause import Pause
@@ -16,8 +16,10 @@ from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.request import Request
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
+from cluster.domain.scheduler import explaining
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run
+from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
 from cluster.domain.scheduler.pausing import is_paused
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
@@ -35,11 +37,13 @@ class JobView:
     started_at: float
     ended_at: float
     pending_because: tuple[str, ...]
-    no_worker_can: bool  # run a task of it, of those that there are now: pending_because says why
+    no_worker_can: bool  # run a task of it now, of those that there are: pending_because says why
+    no_worker_ever: bool  # nor later, unless one comes or changes: none has what it needs, whether it takes work or not
     cancelled_by: str
     cancel_reason: str
     waits_until: float = 0.0  # Unix seconds, before which none of its waiting tasks starts; 0: there is no such time
     part: str = ""  # the tasks that are meant, as people type them, of many ranges the first; "": all
+    explanation: Explanation = NOT_EXPLAINED
     pause: Pause | None = None  # of a job that has not ended
 
 
@@ -80,14 +84,21 @@ class Detail(Enum):
     NONE = "none"
 
 
-# Why jobs of a request class cannot run; the same for all of them at one moment.
+# Why jobs of a request class cannot run now; the same for all of them at one moment.
 WhyNot = dict[Request, tuple[str, ...]]
 
 
-def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: IntervalSet | None = None) -> JobView:
+def job_view(
+    core: SchedulerCore,
+    job: Job,
+    known: WhyNot | None = None,
+    part: IntervalSet | None = None,
+    *,
+    explain: bool = False,
+) -> JobView:
     """`job` is one of the core's, or has ended. Who views many jobs at one moment gives the same `known` each time,
     empty at first: so their workers are looked at once. `part`: state and counts are those of these tasks alone; reason
-    and exit code are not."""
+    and exit code are not. `explain`: of a job that waits, what keeps each worker from it, too."""
     counts = {s: job.count(s) if part is None else len(job.sets[s].intersection(part)) for s in COUNTED}
     state = overall(counts)
     known = {} if known is None else known
@@ -103,6 +114,8 @@ def job_view(core: SchedulerCore, job: Job, known: WhyNot | None = None, part: I
         ended_at=job.ended_at,
         pending_because=because,
         no_worker_can=bool(because and known.get(job.request)),
+        no_worker_ever=bool(because and known.get(job.request)) and not _any_could(core, job.request),
+        explanation=_explanation(core, job) if explain and because and job.ready else NOT_EXPLAINED,
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
         waits_until=wait.until if wait else 0.0,
@@ -172,6 +185,15 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
         yield f"{_needs(kind)}; all that fit are busy, {first}"
 
 
+def _explanation(core: SchedulerCore, job: Job) -> Explanation:
+    return explaining.explained((w for w in core.workers.values() if not w.record.removed), job)
+
+
+def _any_could(core: SchedulerCore, request: Request) -> bool:
+    """Whether any worker has what it needs, whatever keeps that one from it now."""
+    return any(can_ever_run(request, worker) and not worker.record.removed for worker in core.workers.values())
+
+
 def _needs(request: Request) -> str:
     words = [f"{request.millicpus / 1000:g} cpu{'' if request.millicpus == 1000 else 's'}"]
     words += [f"{format_amount(*each)} {each[0]}" for each in (request.beside.amounts if request.beside else ())]
@@ -194,28 +216,15 @@ def _why_not(core: SchedulerCore, request: Request) -> Iterator[str]:
     if draining := [w for w in fitting if w.drains]:
         which = "all" if len(draining) == len(fitting) else "some"
         yield f"{_needs(request)}; {which} that fit are draining: {_named(draining)}"
-    yield from _what_is_short(workers, request)
+    yield from explaining.lines(request, workers)
     if online and not any(w.fits(request.millicpus) for w in online):
-        largest = max(online, key=lambda w: w.record.millicpus).record
-        yield f"{_needs(request)}; the largest worker online, {largest.name}, has {largest.millicpus / 1000:g}"
+        largest = max(online, key=lambda w: w.record.millicpus)
+        has, fix = f"{largest.record.millicpus / 1000:g}", explaining.fix_of(request, CPUS, largest)
+        yield f"{_needs(request)}; the largest worker online, {largest.record.name}, has {has}{fix}"
     others = [w for w in fitting if w.state is WorkerState.FULL] if online else workers
     for worker in [w for w in others if not w.drains][: MOST_REASONS - 1]:
         why = f": {worker.no_room}" if worker.state is WorkerState.FULL else ""
         yield f"worker {worker.record.name} is {worker.state.word}{why}"
-
-
-def _what_is_short(workers: Sequence[Worker], request: Request) -> Iterator[str]:
-    """Which resources beside cpus no worker has enough of."""
-    for name, amount in request.beside.amounts if request.beside else ():
-        richest = max(workers, key=lambda worker: worker.record.offer.amounts.get(name, 0)).record
-        most = richest.offer.amounts.get(name, 0)
-        if not most:
-            yield f"needs {format_amount(name, amount)} {name} a task; no worker offers any {name}"
-        elif most < amount:
-            has = format_amount(name, most)
-            yield f"needs {format_amount(name, amount)} {name} a task; {richest.name}, which has most, has {has}"
-    if request.beside and request.beside.need and not any(worker.meets(request.beside.need) for worker in workers):
-        yield f"there is no worker of which that is true: {request.beside.need}"
 
 
 def _named(draining: Sequence[Worker]) -> str:

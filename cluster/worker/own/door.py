@@ -187,6 +187,7 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             exit_code=job.exit_code,
             pending_because=[why] if waits else [],
             no_worker_can=waits and bool(never),
+            no_worker_ever=waits and bool(never),
             cancelled_by=job.cancelled_by,
             cancel_reason=job.cancel_reason,
         )
