@@ -33,6 +33,8 @@ COMMANDS = {
     "wait": ("cluster.cli.jobs:wait", "Wait until jobs have ended."),
     "pause": ("cluster.cli.pausing:pause", "Let jobs start nothing more."),
     "resume": ("cluster.cli.pausing:resume", "Let jobs go on that were paused."),
+    "tree": ("cluster.cli.tree:tree", "Show what a job has called, what it waits for, and who waits for it."),
+    "state": ("cluster.cli.job_state:state", "What jobs keep for others to read: set, get."),
     "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
 }
 

@@ -12,16 +12,26 @@ from typing import Any, Self, TypeVar
 from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Endpoint, find
 from cluster.client.following import CallAge, FollowedJobs
+from cluster.client.handy_specs import from_here, spec_of
 from cluster.client.job_fields import new_job_id
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
-from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import (
+    Job,
+    JobTree,
+    Output,
+    QueueStatus,
+    RemovedWorker,
+    RevocationResult,
+    Task,
+    Token,
+    User,
+    Worker,
+)
 from cluster.domain.base.errors import InvalidInput, NotReached, Unreachable
-from cluster.domain.job.lines import picked
-from cluster.domain.job.options import Option
 from cluster.domain.job.selectors import check_name, likely
-from cluster.domain.job.spec import OPTIONS, JobSpec, validate
+from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.times import resolved
 from cluster.domain.job.workflow import NewJob, Workflow
@@ -72,7 +82,7 @@ class AsyncClient:
         relative to that. If the connection breaks on the way the call is repeated with the same id, which cannot submit
         twice.
         """
-        spec = self._from_here(command if isinstance(command, JobSpec) else spec_of(command, **options))
+        spec = self.from_here(command if isinstance(command, JobSpec) else spec_of(command, **options))
         validate(spec)
         check_name(spec.name)
         job_id = id or new_job_id()
@@ -87,7 +97,7 @@ class AsyncClient:
         its like) may be another of them, in any order: by its name, which means the one of this call then, or by its
         id. `ids`: one for each job, as of `submit`; without them they are made.
         """
-        specs = [self._from_here(job if isinstance(job, JobSpec) else spec_of(**job)) for job in jobs]
+        specs = [self.from_here(job if isinstance(job, JobSpec) else spec_of(**job)) for job in jobs]
         if ids and len(ids) != len(specs):
             raise InvalidInput(f"{len(ids)} ids for {len(specs)} jobs: give one for each, or none")
         new = [NewJob(job_id, spec) for job_id, spec in zip(ids or (new_job_id() for _ in specs), specs, strict=False)]
@@ -97,11 +107,11 @@ class AsyncClient:
         what = f"job {new[0].id} and the others"
         return await self._hand_in(what, lambda patience: self._backend().submit_many(new, patience))
 
-    def _from_here(self, spec: JobSpec) -> JobSpec:
+    def from_here(self, spec: JobSpec) -> JobSpec:
         """The spec as it is handed in: with times of our zone, and in an embedded cluster for the directory we are
         in."""
         if self.endpoint.is_embedded and not spec.cwd.startswith("/"):
-            spec = replace(spec, cwd=_from_here(spec.cwd))
+            spec = replace(spec, cwd=from_here(spec.cwd))
         return resolved(spec, time.time(), None)
 
     async def _hand_in(self, what: str, call: Callable[[float], Awaitable[T]]) -> T:
@@ -243,6 +253,21 @@ class AsyncClient:
         """From now on jobs start again."""
         return await self._backend().resume_queue()
 
+    async def tree(self, selector: str | int) -> JobTree:
+        """The job with all that has to do with it, whether it has ended or not: what it was called by and has called,
+        what it waits for and what waits for it, and so on from each of these."""
+        return await self._backend().tree(_text(selector))
+
+    async def set_state(self, **values: str) -> None:
+        """Inside a job: keeps these for others to read, until the job sets them to something else."""
+        if self.endpoint.inside is None:
+            raise InvalidInput("only a job sets its own state: call this inside of one")
+        await self._backend().set_state(values)
+
+    async def state(self, selector: str | int) -> Mapping[str, str]:
+        """What a job keeps for others to read."""
+        return await self._backend().state(_text(selector))
+
     async def workers(self) -> tuple[Worker, ...]:
         """The workers that the scheduler knows."""
         return await self._backend().workers()
@@ -353,42 +378,3 @@ def _names(workers: Sequence[str]) -> tuple[str, ...]:
 
 def _texts(selectors: Sequence[str | int]) -> tuple[str, ...]:
     return tuple(map(_text, selectors))
-
-
-def spec_of(command: Sequence[str] = (), **options: Any) -> JobSpec:
-    """A JobSpec from what is handy to write: `array` as text, `env` as a mapping, `cpus` as a number."""
-    argv = command
-    if isinstance(argv, str):
-        raise InvalidInput(f"the command {argv!r} is one text: give a list of words, as in ['sh', '-c', {argv!r}]")
-    if wrong := [word for word in argv if not isinstance(word, str)]:
-        raise InvalidInput(f"the command's word {wrong[0]!r} is no text: give str({wrong[0]!r})")
-    given = {each.field: value for each, value in (_option(name, value) for name, value in options.items())}
-    if not (given.get("script") or given.get("script_text")) and not (argv and argv[0]):
-        raise InvalidInput(f"the command {argv!r} is empty: give a list of words, as in ['echo', 'hello']")
-    if given.get("lines") and given.get("array"):
-        given["lines"] = picked(given["lines"], given["array"])
-    return JobSpec(tuple(argv), **given)
-
-
-def _option(name: str, value: Any) -> tuple[Option, Any]:
-    """The option of that name, and what its field is to be. InvalidInput when there is none, and for a value of another
-    kind."""
-    found = [each for each in OPTIONS if name in (each.name, each.field) and each.field != "argv"]
-    if not found:
-        names = {each.name for each in OPTIONS if each.field != "argv"}
-        raise InvalidInput(f"there is no option {name!r}; there are {', '.join(sorted(names))}")
-    kind = found[0].kind
-    try:
-        return found[0], kind.taken(value) if name == found[0].name else kind.checked(value)
-    except InvalidInput as error:
-        raise InvalidInput(f"{name}={value!r} {error}") from None
-
-
-def _from_here(path: str) -> str:
-    """The absolute path of what is named from the directory that we are in; empty: of that directory."""
-    try:
-        return os.path.realpath(path)
-    except OSError as error:
-        raise InvalidInput(
-            f"the current directory cannot be used ({error.strerror}): go to another, or give cwd"
-        ) from None

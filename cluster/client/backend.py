@@ -3,12 +3,23 @@
 Implementations raise ClusterErrors, make one call each, and never try again: that is the client's business.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from cluster.client.position import Position
-from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import (
+    Job,
+    JobTree,
+    Output,
+    QueueStatus,
+    RemovedWorker,
+    RevocationResult,
+    Task,
+    Token,
+    User,
+    Worker,
+)
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
@@ -74,6 +85,15 @@ class Backend(Protocol):
 
     async def resume_queue(self) -> QueueStatus:
         """Jobs start again."""
+
+    async def tree(self, selector: str) -> JobTree:
+        """All that has to do with a job."""
+
+    async def set_state(self, values: Mapping[str, str]) -> None:
+        """Of the job in which we are."""
+
+    async def state(self, selector: str) -> Mapping[str, str]:
+        """What one job keeps for others to read."""
 
     async def workers(self) -> tuple[Worker, ...]:
         """All workers that are known here."""

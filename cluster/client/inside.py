@@ -4,15 +4,16 @@ it is. Both are in the environment of each task, so that nothing is to be config
 import os
 from typing import NamedTuple
 
-from cluster.domain.job.task_variables import SOCKET, TOKEN
+from cluster.domain.job.task_variables import OF_JOB, SOCKET, TOKEN
 
 
 class InsideJob(NamedTuple):
     socket: str
     token: str
+    job: str = ""  # its number
 
 
 def inside_job() -> InsideJob | None:
     """None where we are in no job, or in one that was given no way to call."""
     socket, token = os.environ.get(SOCKET, ""), os.environ.get(TOKEN, "")
-    return InsideJob(socket, token) if socket and token else None
+    return InsideJob(socket, token, os.environ.get(OF_JOB[0], "")) if socket and token else None

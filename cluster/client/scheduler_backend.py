@@ -1,7 +1,7 @@
 """The client's verbs on a scheduler. gRPC is loaded where it is used: a job's calls do without."""
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,18 @@ from cluster.client.messages import (
     user_of,
     worker_of,
 )
-from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import (
+    Job,
+    JobTree,
+    Output,
+    QueueStatus,
+    RemovedWorker,
+    RevocationResult,
+    Task,
+    Token,
+    User,
+    Worker,
+)
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
@@ -149,6 +160,24 @@ class JobsServiceBackend:
         with self._calling():
             answer = await self._admins("Queue").ResumeQueue(admin_pb2.ResumeQueueRequest())
         return queue_of(answer.queue)
+
+    async def tree(self, selector: str) -> JobTree:
+        jobs, cut = list[Job](), False
+        request = jobs_pb2.TreeRequest(selector=selectors_of([selector])[0])
+        with self._calling(), hanging_up(self._jobs.Tree(request)) as call:
+            async for answer in call:
+                jobs += map(job_of, answer.jobs)
+                cut = cut or answer.cut
+        return JobTree(tuple(jobs), cut)
+
+    async def set_state(self, values: Mapping[str, str]) -> None:
+        with self._calling():
+            await self._jobs.SetState(jobs_pb2.SetStateRequest(values=values))
+
+    async def state(self, selector: str) -> Mapping[str, str]:
+        with self._calling():
+            answer = await self._jobs.GetState(jobs_pb2.GetStateRequest(selector=selectors_of([selector])[0]))
+        return dict(answer.values)
 
     async def workers(self) -> tuple[Worker, ...]:
         pages = self._pages(self._jobs.ListWorkers, jobs_pb2.ListWorkersRequest())

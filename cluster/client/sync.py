@@ -9,7 +9,18 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
-from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import (
+    Job,
+    JobTree,
+    Output,
+    QueueStatus,
+    RemovedWorker,
+    RevocationResult,
+    Task,
+    Token,
+    User,
+    Worker,
+)
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -105,6 +116,18 @@ class Client:
     def resume_queue(self) -> QueueStatus:
         """From now on jobs start again."""
         return self._do(self._inner.resume_queue())
+
+    def tree(self, selector: str | int) -> JobTree:
+        """All that has to do with a job. See AsyncClient.tree."""
+        return self._do(self._inner.tree(selector))
+
+    def set_state(self, **values: str) -> None:
+        """Inside a job: keeps these for others to read."""
+        return self._do(self._inner.set_state(**values))
+
+    def state(self, selector: str | int) -> Mapping[str, str]:
+        """What a job keeps for others to read."""
+        return self._do(self._inner.state(selector))
 
     def workers(self) -> tuple[Worker, ...]:
         """The workers that the scheduler knows."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cluster.client.job_fields import Counts
 from cluster.domain.job.pause import Pause
@@ -41,8 +42,21 @@ class Job:
     pause: Pause | None = None  # who wants that no more of its tasks start
 
     @property
+    def parent(self) -> int:
+        """The job that has submitted it; 0: a person has."""
+        return int(self.callers[-1].partition("#")[0].partition(".")[0]) if self.callers else 0
+
+    @property
     def is_array(self) -> bool:
         return self.spec.is_array or self.counts.total > 1
+
+
+class JobTree(NamedTuple):
+    """Jobs that have to do with each other, by number: `Job.parent` has submitted each, and it waits for those that its
+    spec names."""
+
+    jobs: tuple[Job, ...]
+    cut: bool  # there are more, which are not shown
 
 
 @dataclass(frozen=True, slots=True)

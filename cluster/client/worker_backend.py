@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -12,7 +12,18 @@ import grpc.aio
 from cluster.client.backend import WantedOutput
 from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
-from cluster.client.types import Job, Output, QueueStatus, RemovedWorker, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import (
+    Job,
+    JobTree,
+    Output,
+    QueueStatus,
+    RemovedWorker,
+    RevocationResult,
+    Task,
+    Token,
+    User,
+    Worker,
+)
 from cluster.domain.base.errors import InvalidInput, NotReached, Untrusted
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -127,6 +138,15 @@ class WorkerBackend:
 
     async def resume_queue(self) -> QueueStatus:
         self._refuse_to_pause()
+
+    async def tree(self, selector: str) -> JobTree:
+        raise InvalidInput("a worker that stands alone has no trees of jobs: its jobs call no others")
+
+    async def set_state(self, values: Mapping[str, str]) -> None:
+        raise InvalidInput("a worker that stands alone keeps no state of jobs")
+
+    async def state(self, selector: str) -> Mapping[str, str]:
+        raise InvalidInput("a worker that stands alone keeps no state of jobs")
 
     async def workers(self) -> tuple[Worker, ...]:
         self._refuse()

@@ -29,6 +29,9 @@ BOUNDS = {
     "/cluster.v1.Jobs/Cancel": _SELECTORS,
     "/cluster.v1.Jobs/Get": _SELECTORS,
     "/cluster.v1.Jobs/ReadOutput": _SELECTORS,
+    "/cluster.v1.Jobs/Tree": _SELECTORS,
+    "/cluster.v1.Jobs/GetState": _SELECTORS,
+    "/cluster.v1.Jobs/SetState": Bound(128 * KIB, 1000),
     # A hello lists all that a worker holds, at worst each task apart (placement.MOST_HELD).
     "/cluster.v1.Scheduler/Session": Bound(8 * MIB, 150_000),
     "/cluster.v1.Scheduler/PushOutput": Bound(2 * MIB, 100),

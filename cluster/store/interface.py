@@ -76,6 +76,14 @@ class Store(Protocol):
         """The job with that UUID."""
         ...
 
+    def below(self, jobs: Sequence[int]) -> list[int]:
+        """The jobs that these have submitted, and those that wait, or did, for one of these; in order."""
+        ...
+
+    def values(self, job: int) -> dict[str, str]:
+        """What the job keeps for others to read, by its keys, which are in order."""
+        ...
+
     def records(self, jobs: Sequence[int], *, whole: bool = False) -> list[JobRecord]:
         """Those of these jobs that there are, in order of their numbers. Not `whole`: without environment and lines (as
         JobSpec.without_lines)."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.job.chunks import joined
+from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.job.records import (
     Held,
@@ -18,6 +19,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobValue,
     LastEnd,
     OkEnds,
     SmallOutput,
@@ -26,6 +28,7 @@ from cluster.domain.job.records import (
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
+from cluster.domain.scheduler.job_values import size_of
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
@@ -44,6 +47,7 @@ class Disk:
     next_job_number: int = 1
     jobs: dict[int, JobRecord] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)  # job UUID: its number
+    values: dict[tuple[int, str], str] = field(default_factory=dict)
     progress: dict[int, JobProgress] = field(default_factory=dict)
     ended: dict[int, TaskState] = field(default_factory=dict)
     chunks: dict[int, dict[int, JobChunk]] = field(default_factory=dict)
@@ -76,7 +80,13 @@ class MemoryStore:
         ids = EndedIds()
         for record in disk.jobs.values():
             ids.add(record.id, record.submitted_at)
-        return Recovered(disk.epoch, disk.next_job_number, jobs, workers, ids, queue_pause=disk.queue_pause)
+        sizes: dict[int, dict[str, int]] = {}
+        for (job, key), value in disk.values.items():
+            if job not in disk.ended:
+                sizes.setdefault(job, {})[key] = size_of(key, value)
+        return Recovered(
+            disk.epoch, disk.next_job_number, jobs, workers, ids, queue_pause=disk.queue_pause, value_sizes=sizes
+        )
 
     def commit(self, items: Sequence[Item]) -> None:
         if self._disk.epoch != self._epoch:
@@ -91,6 +101,8 @@ class MemoryStore:
                 disk.jobs[item.number] = item
                 disk.numbers[item.id] = item.number
                 disk.next_job_number = max(disk.next_job_number, item.number + 1)
+            case JobValue(job=job, key=key, value=value):
+                disk.values[job, key] = value
             case JobProgress():
                 disk.progress[item.number] = item
             case JobChunk():
@@ -148,6 +160,17 @@ class MemoryStore:
 
     def number_of_id(self, job_id: str) -> int | None:
         return self._disk.numbers.get(job_id)
+
+    def below(self, jobs: Sequence[int]) -> list[int]:
+        found = set()
+        for number, record in self._disk.jobs.items():
+            above = {record.parent, *(dependency.job for dependency in dependencies_of(record.spec))}
+            if not (above - {0}).isdisjoint(jobs):
+                found.add(number)
+        return sorted(found)
+
+    def values(self, job: int) -> dict[str, str]:
+        return {key: self._disk.values[of, key] for of, key in sorted(self._disk.values) if of == job}
 
     def records(self, jobs: Sequence[int], *, whole: bool = False) -> list[JobRecord]:
         found = [self._disk.jobs[number] for number in sorted(jobs) if number in self._disk.jobs]

@@ -79,6 +79,21 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputResponse.FromString,
                 _registered_method=True)
+        self.Tree = channel.unary_stream(
+                '/cluster.v1.Jobs/Tree',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.TreeRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.TreeResponse.FromString,
+                _registered_method=True)
+        self.SetState = channel.unary_unary(
+                '/cluster.v1.Jobs/SetState',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.SetStateRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.SetStateResponse.FromString,
+                _registered_method=True)
+        self.GetState = channel.unary_unary(
+                '/cluster.v1.Jobs/GetState',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.GetStateRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.GetStateResponse.FromString,
+                _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/cluster.v1.Jobs/ListWorkers',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ListWorkersRequest.SerializeToString,
@@ -151,6 +166,27 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Tree(self, request, context):
+        """All that has to do with a job: what has called it and what it has called, what it waits for and what waits for it,
+        and so on from each of these; as far as the caller sees it, whether it has ended or not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetState(self, request, context):
+        """What a job keeps for others to read. Only jobs call it: each sets its own. When it answers, that is on disk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetState(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListWorkers(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -204,6 +240,21 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.ReadOutput,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputResponse.SerializeToString,
+            ),
+            'Tree': grpc.unary_stream_rpc_method_handler(
+                    servicer.Tree,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.TreeRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.TreeResponse.SerializeToString,
+            ),
+            'SetState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetState,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.SetStateRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.SetStateResponse.SerializeToString,
+            ),
+            'GetState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetState,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.GetStateRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.GetStateResponse.SerializeToString,
             ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
@@ -454,6 +505,87 @@ class Jobs:
             '/cluster.v1.Jobs/ReadOutput',
             cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.ReadOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tree(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cluster.v1.Jobs/Tree',
+            cluster_dot_v1_dot_jobs__pb2.TreeRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.TreeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/SetState',
+            cluster_dot_v1_dot_jobs__pb2.SetStateRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.SetStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/GetState',
+            cluster_dot_v1_dot_jobs__pb2.GetStateRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.GetStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

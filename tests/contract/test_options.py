@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from cluster.cli import submit
 from cluster.cli.main import run
 from cluster.cli.render import job_json, options_shown
-from cluster.client.aio import spec_of
+from cluster.client.handy_specs import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import file_kinds, kinds, retry_kinds, time_kinds
@@ -205,7 +205,7 @@ OF_TEMPLATE = "    niceness: int = 0\n"
 USE = """
 import json
 from cluster.cli.render import job_json, options_shown
-from cluster.client.aio import spec_of
+from cluster.client.handy_specs import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import for_launcher, refuse_what_needs_a_scheduler, validate

@@ -19,6 +19,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobValue,
     LastEnd,
     OkEnds,
     SmallOutput,
@@ -288,6 +289,34 @@ def test_families_are_found_by_their_root_and_by_their_parent(open_store: Opener
     assert (store.children(1, below=4), store.children(1, most=1)) == ([2], [4])
     assert [store.numbers_of_name("nightly", None, root) for root in (0, 1, 5)] == [[1, 2, 4, 5], [1, 2, 4], [5]]
     assert (store.numbers_of_name("leaf", "ann", 1), store.numbers_of_name("leaf", "ann", 5)) == ([3], [])
+
+
+def test_what_is_below_a_job_is_what_it_has_submitted_and_what_waits_for_it(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    records = [
+        job(1),
+        replace(job(2), callers=(CallingAttempt(1, 0, 1),)),
+        replace(job(3), spec=replace(SPEC, after=("1", "2"), after_each=("2",))),
+        replace(job(4), spec=replace(SPEC, after_any=("3",)), callers=(CallingAttempt(1, 1, 1),)),
+    ]
+    store.commit([each for record in records for each in (record, progress(record.number))])
+    store.close()
+    store = open_store()
+    assert [store.below([number]) for number in range(6)] == [[], [2, 3, 4], [3], [4], [], []]
+    assert store.below([2, 3]) == [3, 4]
+
+
+def test_values_of_jobs_are_kept_and_their_sizes_loaded_for_those_that_go_on(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    store.commit([job(1), progress(1), job(2), progress(2), JobValue(1, "b", "old"), JobValue(2, "x", "y")])
+    store.commit([JobValue(1, "b", "ü"), JobValue(1, "a", ""), JobEnded(2, TaskState.SUCCEEDED)])
+    store.close()
+    store = open_store()
+    assert store.load().value_sizes == {1: {"b": 3, "a": 1}}
+    assert (store.values(1), list(store.values(1))) == ({"a": "", "b": "ü"}, ["a", "b"])
+    assert (store.values(2), store.values(3)) == ({"x": "y"}, {})
 
 
 def test_numbers_of_jobs_never_go_back(open_store: Opener) -> None:

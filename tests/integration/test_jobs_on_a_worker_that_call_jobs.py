@@ -49,6 +49,11 @@ def test_the_command_line_works_inside_a_job_without_home_and_configuration(tmp_
             cluster job show $child | grep 'called by' | tr -s ' '
             cluster job why $child | grep because | tr -s ' '
             cluster job show $CLUSTER_JOB | grep '^has called' | tr -s ' '
+            cluster job state set phase=two note='a b'
+            cluster job state get $CLUSTER_JOB
+            cluster job state get --json 1 note
+            cluster job state get 1 nothing
+            cluster job tree | cut -f 1,2
             cluster job cancel $CLUSTER_JOB
             echo "cancel: $?"
             cluster job show 99
@@ -67,6 +72,9 @@ def test_the_command_line_works_inside_a_job_without_home_and_configuration(tmp_
             "called by 1#1",
             "because it left with exit code 3",
             "has called 2, 3",
+            *("note=a b", "phase=two", '"a b"'),
+            "cluster: job 1 keeps no 'nothing': it has note, phase",
+            *("JOB\tSTATE", "1\trunning", "├─ 2\tfailed (exit:3)", "└─ 3\tsucceeded"),
             "cluster: job 1 has not called job 1: a job may cancel only what it has called",
             "cancel: 77",
             "cluster: there is no job 99; `cluster job list` shows those there are",

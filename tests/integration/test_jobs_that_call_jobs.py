@@ -9,7 +9,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from cluster.domain.base.errors import InvalidInput, NotFound, NotPermitted, Revoked
+from cluster.domain.base.errors import Exhausted, InvalidInput, NotFound, NotPermitted, Revoked
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.session.messages import Assign
@@ -55,6 +55,14 @@ class CallingJob:
         answer: jobs_pb2.GetResponse
         (answer,) = await self.call("Get", jobs_pb2.GetRequest(selector=_selector(selector)), jobs_pb2.GetResponse)
         return answer
+
+    async def set_state(self, **values: str) -> None:
+        await self.call("SetState", jobs_pb2.SetStateRequest(values=values), jobs_pb2.SetStateResponse)
+
+    async def state(self, selector: str) -> dict[str, str]:
+        request = jobs_pb2.GetStateRequest(selector=_selector(selector))
+        (answer,) = await self.call("GetState", request, jobs_pb2.GetStateResponse)
+        return dict(answer.values)
 
     async def cancel(self, *selectors: str) -> int:
         request = jobs_pb2.CancelRequest(selectors=map(_selector, selectors))
@@ -170,6 +178,72 @@ def test_a_job_that_is_being_cancelled_calls_for_nothing_more_and_its_children_g
         assert (await ada.cancel("1")).cancelled == 4
 
     in_cluster(tmp_path, body)
+
+
+def test_a_job_keeps_a_state_that_others_read(tmp_path: Path) -> None:  # S3.13
+    async def body(cluster: Cluster) -> None:
+        worker, first, assign = await started(cluster)
+        child = CallingJob(worker, (await first.submit()).number)
+        await first.set_state(phase="one", note="")
+        await first.set_state(phase="two")
+        for reader in (first, child):
+            assert await reader.state("1") == {"phase": "two", "note": ""}
+        for wrong in ({}, {"a b": "x"}, {"a": "x" * 20_000}):
+            with pytest.raises(InvalidInput):
+                await first.set_state(**wrong)
+        with pytest.raises(Exhausted, match="the most are"):
+            await first.set_state(**{str(n): "x" * 15_000 for n in range(5)})
+        await cluster.restart()
+        ada: Any = cluster.user("ada").stub
+        answer = await ada.GetState(jobs_pb2.GetStateRequest(selector=_selector("1")))
+        assert answer.values["phase"] == "two"
+        with pytest.raises(grpc.aio.AioRpcError, match="may not call SetState"):
+            await ada.SetState(jobs_pb2.SetStateRequest(values={"a": "b"}))
+        bob: Any = cluster.user("bob").stub
+        with pytest.raises(grpc.aio.AioRpcError, match="there is no job 1"):
+            await bob.GetState(jobs_pb2.GetStateRequest(selector=_selector("1")))
+        worker = cluster.worker(millicpus=64_000)
+        await worker.connect(running=[assign.attempts])
+        await worker.finish(assign)
+        await cluster.user("ada").wait("1")
+        answer = await ada.GetState(jobs_pb2.GetStateRequest(selector=_selector("1")))
+        assert answer.values["phase"] == "two"  # also when it has ended
+        with pytest.raises(NotPermitted, match="has ended"):
+            await CallingJob(worker, 1).set_state(phase="three")
+
+    in_cluster(tmp_path, body)
+
+
+def test_the_whole_family_is_found_from_anywhere_in_it_while_it_runs(tmp_path: Path) -> None:  # S3.13
+    async def body(cluster: Cluster) -> None:
+        worker, first, assign = await started(cluster)
+        ada = cluster.user("ada")
+        await ada.submit("alone")  # 2
+        left, right = await first.submit("l"), await first.submit("r", after=("1",))  # 3, 4
+        await CallingJob(worker, left.number).submit("below")  # 5
+        await ada.submit("later", after_any=("3",))  # 6
+        await ada.submit("last", after_fail=("6",))  # 7
+        await worker.finish(assign)
+        for selector in ("1", "5", "7", "4"):
+            found = [job.number for job in await tree(ada.stub, selector)]
+            assert found == [1, 3, 4, 5, 6, 7], selector
+        assert [job.number for job in await tree(ada.stub, "2")] == [2]
+        inside = CallingJob(worker, left.number)
+        answers = await inside.call("Tree", jobs_pb2.TreeRequest(selector=_selector("3")), jobs_pb2.TreeResponse)
+        assert [job.number for answer in answers for job in answer.jobs] == [1, 3, 4, 5]  # its own tree
+        jobs = await tree(ada.stub, "1")
+        assert [(job.number, [c.job for c in job.callers], list(job.spec.after)) for job in jobs[:4]] == [
+            (1, [], []), (left.number, [1], []), (right.number, [1], ["1"]), (5, [1, 3], []),
+        ]  # fmt: skip
+        admins = await cluster.user().submit("of the admin", after=("2",))
+        assert [job.number for job in await tree(cluster.user().stub, "2")] == [2, admins.number]
+        assert [job.number for job in await tree(ada.stub, "2")] == [2]  # she does not see that one
+
+    in_cluster(tmp_path, body)
+
+
+async def tree(stub: Any, selector: str) -> list[job_pb2.Job]:
+    return [job async for some in stub.Tree(jobs_pb2.TreeRequest(selector=_selector(selector))) for job in some.jobs]
 
 
 def test_a_job_may_call_nothing_but_what_is_said(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class Nearby:
     def __init__(self) -> None:
         self.token = ""
         if (inside := inside_job()) is not None and not (means_another() or "CLUSTER_HOME" in os.environ):
-            self.socket, self.token = inside
+            self.socket, self.token = inside.socket, inside.token
             self.is_embedded = False
             return
         root = state_directory()

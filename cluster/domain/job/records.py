@@ -46,6 +46,14 @@ class JobRecord:
         return self.callers[0].job if self.callers else self.number
 
 
+class JobValue(NamedTuple):
+    """What a job keeps for others to read, by a key. Persisted as one record, rewritten when it is set again."""
+
+    job: int
+    key: str
+    value: str
+
+
 Flat = tuple[int, ...]  # a set of task indexes, as IntervalSet.flat()
 
 

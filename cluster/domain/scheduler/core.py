@@ -18,7 +18,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler import assigning, deadlines, draining, max_fails, pausing
+from cluster.domain.scheduler import assigning, deadlines, draining, job_values, max_fails, pausing
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import (
@@ -35,6 +35,7 @@ from cluster.domain.scheduler.events import (
     ReportReceived,
     SessionClosed,
     SessionOpened,
+    ValuesSet,
     WorkerDeregistered,
     WorkerRegistered,
     WorkerRemoved,
@@ -69,6 +70,7 @@ class SchedulerCore(State):
         self.now = now
         self.next_number, self.ended_ids = loaded.next_job_number, loaded.ended_ids
         self.queue_pause = loaded.queue_pause
+        self.value_sizes = {job: dict(sizes) for job, sizes in loaded.value_sizes.items()}
         for worker_record in loaded.workers:
             self.add_worker(worker_record)
             if worker_record.removed:
@@ -133,6 +135,8 @@ class SchedulerCore(State):
                     self.send(worker, HeartbeatAnswered(event.sequence))
             case JobSubmitted() | JobsSubmitted():
                 self._submissions.submitted(event)
+            case ValuesSet():
+                job_values.set_values(self, event)
             case LookedUp():
                 self._submissions.looked_up(event)
             case CancelRequested():

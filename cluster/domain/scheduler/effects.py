@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.pause import QueuePause
-from cluster.domain.job.records import JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import (
+    JobChunk,
+    JobEnded,
+    JobHeld,
+    JobProgress,
+    JobRecord,
+    JobValue,
+    OkEnds,
+    SmallOutput,
+    TaskEnd,
+)
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import Downward
 
@@ -30,7 +40,7 @@ class Amended:
 
 
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
-_OfJob = JobRecord | JobProgress | JobChunk | JobHeld | JobEnded | OkEnds | TaskEnd | SmallOutput
+_OfJob = JobRecord | JobValue | JobProgress | JobChunk | JobHeld | JobEnded | OkEnds | TaskEnd | SmallOutput
 Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause
 
 

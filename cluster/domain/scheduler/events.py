@@ -45,6 +45,15 @@ class JobsSubmitted:
 
 
 @dataclass(frozen=True, slots=True)
+class ValuesSet:
+    """An attempt sets values of its job. They have passed `job_values.check_values`."""
+
+    ask: int
+    vouched: Vouched
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class LookedUp:
     """What the store has of the UUIDs that it was asked about (LookUp): those that are jobs; or why it cannot say."""
 
@@ -171,6 +180,7 @@ class SessionClosed:
 Event = (
     JobSubmitted
     | JobsSubmitted
+    | ValuesSet
     | LookedUp
     | CancelRequested
     | JobsPaused

@@ -52,6 +52,7 @@ class State:
         self.takers = Takers()
         self.followers = Followers()
         self.family = Family()
+        self.value_sizes: dict[int, dict[str, int]] = {}  # bytes of what jobs keep, by job and key; see job_values
         self.in_advance: dict[int, dict[str, Worker]] = {}  # job: workers that may hold tasks beyond their cpus
         self.timers = Timers()
         self.wall_timers = Timers()  # on the wall clock: of jobs that wait for a time
@@ -127,6 +128,7 @@ class State:
             job = self.jobs.pop(number)
             del self._numbers[job.record.id]
             self.ended_ids.add(job.record.id, job.record.submitted_at)
+            self.value_sizes.pop(number, None)
 
     def touch(self, job: Job) -> None:
         """The job has changed: saved once at the end of the turn, and its watchers are told."""

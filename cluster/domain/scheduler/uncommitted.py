@@ -15,7 +15,17 @@ from collections.abc import Iterable, Iterator
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.pause import QueuePause
-from cluster.domain.job.records import JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import (
+    JobChunk,
+    JobEnded,
+    JobHeld,
+    JobProgress,
+    JobRecord,
+    JobValue,
+    OkEnds,
+    SmallOutput,
+    TaskEnd,
+)
 from cluster.domain.scheduler.effects import (
     Act,
     Amended,
@@ -147,6 +157,8 @@ def _key(save: Saved) -> object:
     match save:
         case JobRecord(number=number) | JobProgress(number=number) | JobEnded(number=number):
             key: object = number
+        case JobValue(job=job, key=name):
+            key = (job, name)
         case JobChunk(job=job, chunk=first) | OkEnds(job=job, first=first):
             key = (job, first)
         case JobHeld(job=job, worker_id=name, attempt=attempt):

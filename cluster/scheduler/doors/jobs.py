@@ -15,6 +15,7 @@ from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto
 from cluster.scheduler.doors.translating import jobs_to_proto
 from cluster.scheduler.driver import system_clock
+from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import QUICK, JobOperations
 from cluster.scheduler.operations.output import OutputOperations, ReadPosition
 from cluster.scheduler.operations.pausing import PauseOperations
@@ -25,12 +26,18 @@ from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
 
 class JobsDoor(jobs_pb2_grpc.JobsServicer):
     def __init__(
-        self, jobs: JobOperations, output: OutputOperations, workers: WorkerOperations, pausing: PauseOperations
+        self,
+        jobs: JobOperations,
+        output: OutputOperations,
+        workers: WorkerOperations,
+        pausing: PauseOperations,
+        families: FamilyOperations,
     ) -> None:
         self._jobs = jobs
         self._output = output
         self._workers = workers
         self._pausing = pausing
+        self._families = families
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         job = await self._jobs.submit(current_caller(), request.id, await _spec(request.spec))
@@ -75,6 +82,19 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def Resume(self, request: jobs_pb2.ResumeRequest, context: Context) -> jobs_pb2.ResumeResponse:
         jobs, resumed, more = await self._pausing.resume(current_caller(), [s.text for s in request.selectors])
         return jobs_pb2.ResumeResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), resumed=resumed, more=more)
+
+    async def Tree(self, request: jobs_pb2.TreeRequest, context: Context) -> AsyncIterator[jobs_pb2.TreeResponse]:
+        async with aclosing(self._families.tree(current_caller(), request.selector.text)) as several:
+            async for jobs, cut in several:
+                yield jobs_pb2.TreeResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), cut=cut)
+
+    async def SetState(self, request: jobs_pb2.SetStateRequest, context: Context) -> jobs_pb2.SetStateResponse:
+        await self._families.set_state(current_caller(), dict(request.values))
+        return jobs_pb2.SetStateResponse()
+
+    async def GetState(self, request: jobs_pb2.GetStateRequest, context: Context) -> jobs_pb2.GetStateResponse:
+        job, values = await self._families.state(current_caller(), request.selector.text)
+        return jobs_pb2.GetStateResponse(job=job, values=values)
 
     async def ReadOutput(
         self, request: jobs_pb2.ReadOutputRequest, context: Context

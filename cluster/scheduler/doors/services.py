@@ -24,9 +24,9 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 def doors(
     operations: Operations, sessions: SessionLines, relay: Relay, authority: Authority, vouched_calls: VouchedCalls
 ) -> list[AddServices]:
-    jobs, output, workers, tokens, users, pausing, queue = operations
+    jobs, output, workers, tokens, users, pausing, queue, families = operations
     return [
-        _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, pausing)),
+        _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, pausing, families)),
         _added(
             scheduler_pb2_grpc.add_SchedulerServicer_to_server,
             WorkerDoor(workers, output, sessions, relay, authority, vouched_calls),

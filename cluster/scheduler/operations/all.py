@@ -5,6 +5,7 @@ from typing import NamedTuple
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.output import OutputOperations
 from cluster.scheduler.operations.pausing import PauseOperations
@@ -24,6 +25,7 @@ class Operations(NamedTuple):
     users: UserOperations
     pausing: PauseOperations
     queue: QueueOperations
+    families: FamilyOperations
 
 
 def operations(
@@ -42,4 +44,5 @@ def operations(
         UserOperations(driver, expelling),
         PauseOperations(driver),
         QueueOperations(driver),
+        FamilyOperations(driver),
     )

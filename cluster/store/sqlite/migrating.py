@@ -71,12 +71,21 @@ def _attempts_of(pairs: str | None) -> bytes:
     return b"".join(struct.pack(f"<II{len(flat)}I", n, len(flat), *flat) for n, flat in sets.items())
 
 
+def _waited_for(spec: str, place: int) -> int:
+    """The number of the job at that place among those that it waits for; 0: they are fewer."""
+    values = json.loads(spec)
+    fields = ("after", "after_any", "after_fail", "after_each")
+    numbers = sorted({int(number) for field in fields for number in values.get(field, ())})
+    return numbers[place] if place < len(numbers) else 0
+
+
 # What migrations call, for what SQL does not do on every machine, or not exactly.
 _FUNCTIONS: dict[str, Callable[..., str | int | bytes]] = {
     "env_of": _env_of,
     "name_of": _name_of,
     "spec_without_env": _spec_without_env,
     "lines_in": _lines_in,
+    "waited_for": _waited_for,
     "states_of": _states_of,
     "attempts_of": _attempts_of,
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.pause import QueuePause
 from cluster.domain.job.records import (
     Held,
@@ -11,6 +12,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobValue,
     OkEnds,
     SmallOutput,
     TaskEnd,
@@ -41,6 +43,7 @@ from cluster.store.packing import (
     unpack_set,
     unpack_spec,
 )
+from cluster.store.sqlite import family_sql
 from cluster.store.sqlite import schema as sql
 
 Row = tuple[Any, ...]  # as sqlite3 has it
@@ -56,6 +59,12 @@ def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
     if lines:
         yield sql.PUT_LINES, (record.number, spec.lines)
     yield sql.RAISE_NEXT_JOB_NUMBER, (record.number,)
+    for other in {dependency.job for dependency in dependencies_of(spec)} if spec.waits else ():
+        yield family_sql.PUT_FOLLOWER, (other, record.number)
+
+
+def _value(v: JobValue) -> Iterator[tuple[str, Row]]:
+    yield family_sql.PUT_VALUE, v
 
 
 def _ended(e: JobEnded) -> Iterator[tuple[str, Row]]:
@@ -134,6 +143,7 @@ def _queue_pause(q: QueuePause) -> Iterator[tuple[str, Row]]:
 # What to execute for each kind of record: statements and their rows.
 TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
+    JobValue: _value,
     JobProgress: _progress,
     JobChunk: _chunk,
     JobHeld: _held,

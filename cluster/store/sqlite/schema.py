@@ -1,4 +1,5 @@
-"""Every SQL statement of the SQLite store, and the schema as ordered migrations.
+"""Every SQL statement of the SQLite store (those about families of jobs in family_sql.py), and the schema as ordered
+migrations.
 
 A database's `user_version` says how many of MIGRATIONS it has been through; each runs once, in a transaction. One that
 was ever released is never edited: a change of the schema or of packing.py is a new one at the end.
@@ -215,6 +216,21 @@ MIGRATIONS = (
     CREATE INDEX jobs_by_root ON jobs (root, state, number) WHERE root != 0;
     CREATE INDEX jobs_by_parent ON jobs (parent, number) WHERE parent != 0;
     """,
+    """
+    -- Who waits, or did, for a job.
+    CREATE TABLE followers (
+        job INTEGER NOT NULL, follower INTEGER NOT NULL, PRIMARY KEY (job, follower)
+    ) WITHOUT ROWID;
+    WITH RECURSIVE each (follower, spec, place) AS (
+        SELECT number, spec, 0 FROM jobs WHERE waited_for(spec, 0) != 0
+        UNION ALL SELECT follower, spec, place + 1 FROM each WHERE waited_for(spec, place + 1) != 0
+    ) INSERT OR IGNORE INTO followers SELECT waited_for(spec, place), follower FROM each;
+
+    -- What jobs keep for others to read.
+    CREATE TABLE job_values (
+        job INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (job, key)
+    ) WITHOUT ROWID;
+    """,
 )
 
 
@@ -279,19 +295,11 @@ HIGHEST_ID_BELOW = "SELECT max(id) FROM jobs WHERE id < ?"
 HIGHEST_IDS_FROM = "SELECT max(id) FROM jobs WHERE id >= ? AND substr(id, 15, 1) = '7' GROUP BY substr(id, 1, 8)"
 
 # Numbers of jobs, the highest first: of all, of those in one state, of an owner's in one state; below a number, at most
-# so many. The same of a tree, whose root says itself that it has none; and of the children of a job. And all of a name,
-# of one owner or of any, each with the root of its tree.
+# so many. And all of a name, of one owner or of any, each with the root of its tree.
 _NUMBERS = "SELECT number FROM jobs WHERE {where} AND number < :below ORDER BY number DESC LIMIT :most"
 LIST_ALL = _NUMBERS.format(where="true")
 LIST_IN_STATE = _NUMBERS.format(where="state = :state")
 LIST_OWNED = _NUMBERS.format(where="owner = :owner AND state = :state")
-LIST_TREE = """
-    SELECT number FROM (
-        SELECT number FROM jobs WHERE root = :root AND root != 0 AND state = :state AND number < :below
-        UNION ALL SELECT number FROM jobs WHERE number = :root AND root = 0 AND state = :state AND number < :below
-    ) ORDER BY number DESC LIMIT :most
-"""
-LIST_CHILDREN = _NUMBERS.format(where="parent = :job AND parent != 0")
 LIST_NAMED = "SELECT number, root FROM jobs WHERE name = :name AND name != '' ORDER BY number"
 LIST_NAMED_OWNED = "SELECT number, root FROM jobs WHERE name = :name AND name != '' AND owner = :owner ORDER BY number"
 

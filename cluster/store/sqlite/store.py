@@ -28,7 +28,7 @@ from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.store.packing import large_among, unpack_ok, unpack_pause
-from cluster.store.sqlite import rows
+from cluster.store.sqlite import family_sql, rows
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.faults import explain, lacks_room, may_heal
 from cluster.store.sqlite.migrating import migrate
@@ -67,6 +67,7 @@ class SqliteStore:
                     [rows.worker_from_row(row) for row in self._writer.execute(sql.LOAD_WORKERS)],
                     self._load_ids(),
                     queue_pause=unpack_pause(str(self._meta("queue_pause") or "")),
+                    value_sizes=self._load_value_sizes(),
                 )
                 self._claim()
         except StoreTroubled:
@@ -81,6 +82,13 @@ class SqliteStore:
         records = map(rows.record_from_row, self._writer.execute(sql.LOAD_JOBS))
         found = ((record, _progress(self._writer, record.number)) for record in records)
         return [(record, progress) for record, progress in found if progress]
+
+    def _load_value_sizes(self) -> dict[int, dict[str, int]]:
+        """Inside the caller's transaction."""
+        sizes: dict[int, dict[str, int]] = {}
+        for job, key, size in self._writer.execute(family_sql.LOAD_VALUE_SIZES):
+            sizes.setdefault(job, {})[key] = size
+        return sizes
 
     def _load_ids(self) -> EndedIds:
         """Of all jobs, also those that go on. Inside the caller's transaction."""
@@ -121,7 +129,7 @@ class SqliteStore:
         if owner is None and not states and not root:
             return [number for (number,) in self._read(sql.LIST_ALL, page)]
         wanted = [0, *(state.value for state in states or TaskState if state.ended)]  # 0: it has not ended
-        statement = sql.LIST_TREE if root else sql.LIST_IN_STATE if owner is None else sql.LIST_OWNED
+        statement = family_sql.LIST_TREE if root else sql.LIST_IN_STATE if owner is None else sql.LIST_OWNED
         with self._reading() as db, _transaction(db, "BEGIN"):  # all as of one commit
             found = [number for state in wanted for (number,) in db.execute(statement, {**page, "state": state})]
         return nlargest(len(found) if most is None else most, found)
@@ -132,10 +140,18 @@ class SqliteStore:
         return [number for number, of in found if root in (0, of or number)]
 
     def children(self, job: int, below: int | None = None, most: int | None = None) -> list[int]:
-        return [number for (number,) in self._read(sql.LIST_CHILDREN, {"job": job, **_below(below, most)})]
+        return [number for (number,) in self._read(family_sql.LIST_CHILDREN, {"job": job, **_below(below, most)})]
 
     def number_of_id(self, job_id: str) -> int | None:
         return next((number for (number,) in self._read(sql.GET_NUMBER, (job_id,))), None)
+
+    def below(self, jobs: Sequence[int]) -> list[int]:
+        with self._reading() as db:
+            found = {number for job in jobs for (number,) in db.execute(family_sql.LIST_BELOW, {"job": job})}
+        return sorted(found)
+
+    def values(self, job: int) -> dict[str, str]:
+        return dict(self._read(family_sql.GET_VALUES, (job,)))
 
     def records(self, jobs: Sequence[int], *, whole: bool = False) -> list[JobRecord]:
         statement = sql.GET_WHOLE_JOB if whole else sql.GET_JOB

@@ -1,0 +1,72 @@
+"""`cluster job state`: what a job keeps for others to read."""
+
+import asyncio
+
+import click
+
+from cluster.cli.lazy import LazyGroup
+from cluster.cli.options import as_json, connection
+from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.domain.base.printable import printable
+
+COMMANDS = {
+    "set": ("cluster.cli.job_state:set_state", "Inside a job: keep values for others to read."),
+    "get": ("cluster.cli.job_state:get_state", "Print what a job keeps."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=COMMANDS)
+def state() -> None:
+    """What jobs keep for others to read: short texts, each with a key."""
+
+
+@click.command("set")
+@click.argument("values", nargs=-1, required=True, metavar="KEY=VALUE...")
+@connection
+@click.pass_context
+def set_state(ctx: click.Context, values: tuple[str, ...]) -> None:
+    """Inside a job: keep values for others to read, while the job runs and afterwards.
+
+    The job's tasks and attempts share them; a key that there is gets the new value.
+    """
+    from cluster.cli.connection import client
+
+    pairs = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidInput(f"{text!r}: give KEY=VALUE")
+        pairs[key] = value
+
+    async def work() -> None:
+        async with client(ctx) as cluster:
+            await cluster.set_state(**pairs)
+
+    asyncio.run(work())
+
+
+@click.command("get")
+@click.argument("selector", metavar="JOB")
+@click.argument("key", default="")
+@as_json
+@connection
+@click.pass_context
+def get_state(ctx: click.Context, selector: str, key: str, as_json: bool) -> None:
+    """Print what a job keeps: all of it, a line for each key, or the value of one key alone."""
+    from cluster.cli.connection import client
+    from cluster.cli.render import print_json
+
+    async def work() -> dict[str, str]:
+        async with client(ctx) as cluster:
+            return dict(await cluster.state(selector))
+
+    found = asyncio.run(work())
+    if key and key not in found:
+        known = f"it has {', '.join(found)}" if found else "it keeps nothing"
+        raise NotFound(f"job {selector} keeps no {key!r}: {known}")
+    if as_json:
+        print_json(found[key] if key else found)
+    elif key:
+        print(found[key])
+    else:
+        print("".join(f"{printable(name)}={printable(value)}\n" for name, value in found.items()), end="")

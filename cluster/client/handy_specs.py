@@ -1,0 +1,49 @@
+"""A job's spec from what is handy to write in Python."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.lines import picked
+from cluster.domain.job.options import Option
+from cluster.domain.job.spec import OPTIONS, JobSpec
+
+
+def spec_of(command: Sequence[str] = (), **options: Any) -> JobSpec:
+    """A JobSpec from what is handy to write: `array` as text, `env` as a mapping, `cpus` as a number."""
+    argv = command
+    if isinstance(argv, str):
+        raise InvalidInput(f"the command {argv!r} is one text: give a list of words, as in ['sh', '-c', {argv!r}]")
+    if wrong := [word for word in argv if not isinstance(word, str)]:
+        raise InvalidInput(f"the command's word {wrong[0]!r} is no text: give str({wrong[0]!r})")
+    given = {each.field: value for each, value in (_option(name, value) for name, value in options.items())}
+    if not (given.get("script") or given.get("script_text")) and not (argv and argv[0]):
+        raise InvalidInput(f"the command {argv!r} is empty: give a list of words, as in ['echo', 'hello']")
+    if given.get("lines") and given.get("array"):
+        given["lines"] = picked(given["lines"], given["array"])
+    return JobSpec(tuple(argv), **given)
+
+
+def _option(name: str, value: Any) -> tuple[Option, Any]:
+    """The option of that name, and what its field is to be. InvalidInput when there is none, and for a value of another
+    kind."""
+    found = [each for each in OPTIONS if name in (each.name, each.field) and each.field != "argv"]
+    if not found:
+        names = {each.name for each in OPTIONS if each.field != "argv"}
+        raise InvalidInput(f"there is no option {name!r}; there are {', '.join(sorted(names))}")
+    kind = found[0].kind
+    try:
+        return found[0], kind.taken(value) if name == found[0].name else kind.checked(value)
+    except InvalidInput as error:
+        raise InvalidInput(f"{name}={value!r} {error}") from None
+
+
+def from_here(path: str) -> str:
+    """The absolute path of what is named from the directory that we are in; empty: of that directory."""
+    try:
+        return os.path.realpath(path)
+    except OSError as error:
+        raise InvalidInput(
+            f"the current directory cannot be used ({error.strerror}): go to another, or give cwd"
+        ) from None
