@@ -28,6 +28,7 @@ from cluster.store.interface import Store
 from cluster.store.memory import Disk, MemoryStore
 from tests.sim import climates
 from tests.sim.bad_luck import BadLuck, Fault
+from tests.sim.families import Families
 from tests.sim.machine import Machine
 from tests.sim.scheduler import SchedulerHost
 from tests.sim.truth import Truth
@@ -59,11 +60,12 @@ class Scenario:
         shaky: float = 0.1,
         submissions: int | None = None,
         workflows: bool = False,
+        families: bool = False,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
         again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
         submissions, how many bring a job whose reports are long. `most` is what a turn of the scheduler is given.
-        `workflows`: jobs that wait for each other come together, too."""
+        `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -86,6 +88,7 @@ class Scenario:
         self._submitted = 0
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
         climate = climate or climates.draw(world.random)
+        self._families = Families(world, self.truth, self.scheduler, self.machines, self._make_id) if families else None
         self.luck = BadLuck(world, self.truth, self.scheduler, self.machines, self._trouble_ends, climate)
 
     def run(self) -> None:
@@ -95,6 +98,8 @@ class Scenario:
             machine.start_agent()
         for _ in range(self._submissions or self.world.random.randint(1, 6)):
             self.world.at(self.world.between(0.0, self._trouble_ends), self._user_submits)
+        if self._families:
+            self._families.begin(self._trouble_ends)
         self.luck.begins()
         self.world.run(self._trouble_ends)
         self.luck.ends()

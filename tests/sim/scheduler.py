@@ -19,6 +19,7 @@ from cluster.domain.scheduler.events import (
 )
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, parts
 from cluster.domain.session.messages import Hello, Report
+from cluster.domain.trust.identity import Vouched
 from cluster.domain.worker.messages import SessionReady
 from cluster.store.interface import Store
 from tests.sim.network import Connection
@@ -106,10 +107,10 @@ class SchedulerHost:
         if process is not None and (not of or of in process.core.jobs):
             process.ask(make, answer)
 
-    def submit(self, job_id: str, spec: JobSpec, answer: Answer) -> None:
-        """A call as `ask`."""
+    def submit(self, job_id: str, spec: JobSpec, answer: Answer, vouched: Vouched | None = None) -> None:
+        """A call as `ask`. `vouched`: the attempt that makes it."""
         if process := self._found():
-            process.submit(job_id, spec, answer)
+            process.submit(job_id, spec, answer, vouched)
 
     def submit_together(self, jobs: Sequence[NewJob], answer: Answer) -> None:
         """A call as `ask`."""

@@ -34,6 +34,7 @@ from cluster.domain.scheduler.events import (
 )
 from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.session.messages import Assign, Downward, Report, ReportAcknowledged
+from cluster.domain.trust.identity import Vouched
 from cluster.rpc.convert import joinable, messages_from_response, response_to_proto
 from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
@@ -220,6 +221,9 @@ class SchedulerProcess:
         """StoreFailed when another scheduler has taken over."""
         self.store.commit(saves)
         for save in saves:
+            if isinstance(save, JobRecord) and save.callers:
+                self.truth.check_call(save, self.host.ends)
+        for save in saves:
             if isinstance(save, JobProgress):
                 assert save.number not in self.host.over, f"job {save.number} has ended, and is saved again"
                 if save.ended_at:
@@ -372,11 +376,11 @@ class SchedulerProcess:
         self._asks[self._last_ask] = answer
         self.feed(make(self._last_ask))
 
-    def submit(self, job_id: str, spec: JobSpec, answer: Answer) -> None:
+    def submit(self, job_id: str, spec: JobSpec, answer: Answer, vouched: Vouched | None = None) -> None:
         """As `cluster.scheduler.operations.jobs`."""
         missing = {dependency.job for dependency in dependencies_of(spec)} - self.core.jobs.keys()
         ended = courses_in(self.store, sorted(missing))
-        self.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec, ended), answer)
+        self.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec, ended, vouched), answer)
 
     def submit_together(self, jobs: Sequence[NewJob], answer: Answer) -> None:
         """As `cluster.scheduler.workflows`; the answer is in the order of the call."""

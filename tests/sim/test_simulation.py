@@ -91,6 +91,7 @@ def test_what_names_no_seeds_is_refused(text: str) -> None:
 
 STALLING = 150  # seeds
 WORKFLOWS = 40
+FAMILIES = 25
 DRAINING = 60
 
 
@@ -98,6 +99,12 @@ DRAINING = 60
 def test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes() -> None:
     for seed in range(WORKFLOWS):
         simulate(seed, workflows=True, most=(2, 7, MOST_AT_ONCE)[seed % 3])
+
+
+@pytest.mark.slow
+def test_jobs_that_jobs_call_come_once_and_only_from_attempts_that_go_on() -> None:
+    for seed in range(FAMILIES):
+        simulate(seed, families=True)
 
 
 @pytest.mark.slow

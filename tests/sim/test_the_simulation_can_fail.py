@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import inf
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,12 +16,13 @@ from cluster.domain.job.retry_policy import Verdict
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.tries import Tries
 from cluster.domain.launcher.core import LauncherCore
-from cluster.domain.scheduler import assigning, draining, retrying, sessions, submitting
+from cluster.domain.scheduler import assigning, draining, family, retrying, sessions, submitting
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.events import LookedUp, SessionOpened, WorkerRegistered, WorkersDrained
+from cluster.domain.scheduler.family import Family
 from cluster.domain.scheduler.followers import Wait
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.registering import Registering
@@ -34,6 +36,7 @@ from cluster.domain.scheduler.worker_record import Drain, Worker
 from cluster.domain.session.leashes import is_out
 from cluster.domain.session.messages import Downward, ReportAcknowledged
 from cluster.domain.session.spec_memory import SpecMemory
+from cluster.domain.trust.identity import Vouched
 from cluster.domain.worker import session as worker_session
 from cluster.domain.worker.core import WorkerCore
 from cluster.domain.worker.messages import SendReport
@@ -629,6 +632,56 @@ def test_jobs_that_do_not_belong_together_are_caught(break_it: Callable[[Patch],
     break_it(monkeypatch)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
         test_simulation.test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes()
+
+
+def an_attempt_that_has_ended_still_calls(patch: Patch) -> None:
+    patch.setattr(family, "holds", lambda *_: True)
+
+
+def who_is_being_cancelled_still_calls(patch: Patch) -> None:
+    real: Method = family.callers_of_child
+
+    def kindly(parent: Job, vouched: Vouched) -> Any:
+        if parent is None:
+            return real(parent, vouched)
+        cancelling, parent.cancelling = parent.cancelling, IntervalSet()
+        try:
+            return real(parent, vouched)
+        finally:
+            parent.cancelling = cancelling
+
+    patch.setattr(submitting, "callers_of_child", kindly)
+
+
+def only_children_are_known_and_not_what_they_call(patch: Patch) -> None:
+    adopt, ended = Family.adopt, Family.ended
+
+    def only(method: Method) -> Method:
+        def of_its_parent(self: Family, job: Job) -> None:
+            record = replace(job.record, callers=job.record.callers[-1:])
+            method(self, SimpleNamespace(number=job.number, record=record))
+
+        return of_its_parent
+
+    patch.setattr(Family, "adopt", only(adopt))
+    patch.setattr(Family, "ended", only(ended))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        an_attempt_that_has_ended_still_calls,
+        who_is_being_cancelled_still_calls,
+        only_children_are_known_and_not_what_they_call,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_calls_that_should_not_be_are_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    break_it(monkeypatch)
+    monkeypatch.setattr(test_simulation, "FAMILIES", SEARCHED)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_jobs_that_jobs_call_come_once_and_only_from_attempts_that_go_on()
 
 
 def connecting_anew_takes_long(patch: Patch) -> None:

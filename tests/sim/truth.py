@@ -10,7 +10,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.stalls import STALL
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of, references_of
-from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import CallingAttempt, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import RUN_ANYWAY, JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
@@ -43,6 +43,8 @@ class Run:
 class Truth:
     capacity: dict[str, int] = field(default_factory=dict)  # machine: millicpus
     specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
+    calls: dict[int, tuple[CallingAttempt, ...]] = field(default_factory=dict)  # job: by which it was called
+    families_cancelled: set[int] = field(default_factory=set)  # jobs of which a user was told so
     outcomes: dict[int, TaskState] = field(default_factory=dict)  # of jobs that have ended, as is on disk
     succeeded: dict[int, IntervalSet] = field(default_factory=dict)  # job number: tasks that have, as is on disk
     runs: dict[AttemptKey, Run] = field(default_factory=dict)
@@ -136,6 +138,19 @@ class Truth:
         return len(self._active)
 
     # ── what the scheduler commits ──────────────────────────────────────────────────────────────────────────────
+
+    def check_call(self, record: JobRecord, ends: Collection[AttemptKey]) -> None:
+        """Of a job that attempts have called for. `ends`: those that were on disk before it."""
+        job, index, attempt, _ = record.callers[-1]
+        key = AttemptKey(job, index, attempt)
+        assert key in self.runs, f"job {record.number} was submitted by {key}, which never ran"
+        assert key not in ends, f"job {record.number} was submitted by {key}, which had ended"
+        assert record.callers[:-1] == self.calls.get(job, ()), f"job {record.number} does not know all its callers"
+        for caller in record.callers:
+            assert caller.job not in self.families_cancelled, (
+                f"job {record.number} comes after {caller.job}, which was cancelled with all that it calls"
+            )
+        self.calls[record.number] = record.callers
 
     def check_outputs(self, ends: Iterable[AttemptKey], outputs: Collection[SmallOutput]) -> None:
         """Of ends, and what is committed with them."""
