@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.client.aio import spec_of
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.arrays import parse_array
 from cluster.domain.job.exec_limits import MAX_LINE, MAX_STRING
 from cluster.domain.job.lines import picked
 from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.row_limits import MAX_ROW
 from cluster.domain.job.rows import filled, texts_of, variable_of, wrong_columns, wrong_word
 from cluster.domain.job.spec import JobSpec, validate
 
@@ -138,9 +140,10 @@ LONG = "x" * 100_000
             "row 2: with it command and environment have 17",
         ),
         (
-            spec("true", rows=b'{"a":"%b"}' % (b"x" * MAX_LINE)),
-            f"row 1 has {MAX_LINE + 8} bytes: the most are {MAX_LINE}",
+            spec("true", rows=b'{"a":"%b"}' % (b"x" * MAX_ROW)),
+            f"row 1 has {MAX_ROW + 8} bytes: the most are {MAX_ROW}; put what is large into a file",
         ),
+        (spec(*["{a}"] * 257), "the command takes its row in 257 places: the most are 256"),
         (spec("true", env=(("CLUSTER_COL_A", "1"),)), "--env: the variable CLUSTER_COL_A tells each task who it is"),
     ],
 )
@@ -170,6 +173,13 @@ def test_a_row_that_was_accepted_can_be_started() -> None:
     env = {variable_of(name): text for name, text in texts.items()}
     assert subprocess.run(filled(accepted.argv, texts, rows.decode()), env=env, check=False).returncode == 0
     assert sys.platform == "linux"
+
+
+def test_a_program_gives_rows_as_lines_of_json() -> None:
+    rows = [json.dumps({"a": number}) for number in range(3)]
+    made = spec_of(["echo", "{a}"], each_line=rows, rows=True, array="2-3")
+    assert made == spec(rows=b'{"a": 1}\n{"a": 2}', array=(ArraySegment(2, 3),))
+    validate(made)
 
 
 def test_some_lines_are_picked_by_their_numbers() -> None:

@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.exec_limits import EACH, MAX_LINE, MAX_STRING, MAX_STRINGS, is_too_long, size_of
+from cluster.domain.job.exec_limits import EACH, MAX_STRING, MAX_STRINGS, is_too_long, size_of
+from cluster.domain.job.lines import first_longer
 from cluster.domain.job.rows import filled, holes_in, texts_of, variable_of, wrong_columns, wrong_word
 
+MAX_ROW = 1024 * 1024  # bytes
+MAX_PLACES = 256  # of the command that take something of the row
 _CHUNK = 256 * 1024  # bytes of rows that are read at once
+_NUL = b"\\u0000"
 
 NumberOf = Callable[[int], int]  # the task number of an index
 
@@ -16,6 +20,9 @@ NumberOf = Callable[[int], int]  # the task number of an index
 def check_rows(lines: bytes, words: Sequence[str], total: int, number_of: NumberOf) -> None:
     """InvalidInput names the row, or the word of the command, and what to do. `total`: bytes of command and environment
     without them."""
+    if longer := first_longer(lines, MAX_ROW):
+        number, size = number_of(longer[0] - 1), longer[1]
+        raise InvalidInput(f"row {number} has {size} bytes: the most are {MAX_ROW}; put what is large into a file")
     first = lines.partition(b"\n")[0]
     texts = _texts(first, number_of(0))
     columns, numbered = tuple(texts), first.startswith(b"[")
@@ -24,14 +31,16 @@ def check_rows(lines: bytes, words: Sequence[str], total: int, number_of: Number
     for place, word in enumerate(words, start=1):
         if wrong := wrong_word(word, columns, numbered):
             raise InvalidInput(f"word {place} of the command: {wrong}")
-    surely = -1 if b"\\u0000" in lines else _surely_fits(words, columns, total)
+    if (places := sum(1 for word in words for _ in holes_in(word, columns))) > MAX_PLACES:
+        raise InvalidInput(f"the command takes its row in {places} places: the most are {MAX_PLACES}")
+    surely, has_nul = _surely_fits(words, columns, total), _NUL in lines
     names = range(len(columns)) if numbered else texts.keys()
     index = 0
     for chunk in _chunks(lines):
         some = chunk.split(b"\n")
         rows = _loaded(chunk, len(some))
         for line, row in zip(some, rows or some, strict=True):
-            if rows is None or len(line) > surely:
+            if rows is None or len(line) > surely or (has_nul and _NUL in line):
                 row = _checked(line, words, columns, total, number_of(index))
             if _names_of(row) != names:
                 raise InvalidInput(f"row {number_of(index)}: it has other columns than the first row")
@@ -59,8 +68,6 @@ def _surely_fits(words: Sequence[str], columns: tuple[str, ...], total: int) -> 
 
 def _checked(line: bytes, words: Sequence[str], columns: tuple[str, ...], total: int, number: int) -> Any:
     """The row, of which everything is looked at."""
-    if len(line) > MAX_LINE:
-        raise InvalidInput(f"row {number} has {len(line)} bytes: the most are {MAX_LINE}; put it into a file")
     texts, text = _texts(line, number), line.decode()
     if "\0" in "".join(texts.values()):
         raise InvalidInput(f"row {number}: a NUL character, which no process can be given")

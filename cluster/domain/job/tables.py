@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.exec_limits import MAX_LINE
+from cluster.domain.job.row_limits import MAX_ROW
 from cluster.domain.job.rows import Field, fields_at, skip_space, wrong_columns
 
 _BOM = "\ufeff"
@@ -172,7 +172,7 @@ def _encoded(row: str, where: _RowPlace) -> bytes:
 
 def _records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
     """Each record with the line on which it begins."""
-    before = csv.field_size_limit(MAX_LINE)
+    before = csv.field_size_limit(MAX_ROW)
     try:
         reader = csv.reader((f"{line}\n" for line in text.removesuffix("\n").split("\n")), strict=True)
         while True:
