@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.client.aio import spec_of
+from cluster.client.handy_specs import spec_of
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.arrays import parse_array
 from cluster.domain.job.exec_limits import MAX_LINE, MAX_STRING

@@ -66,13 +66,11 @@ def test_tasks_are_selected_by_state_and_by_why_they_ended(tmp_path: Path, monke
     in_cluster(tmp_path, body)
 
 
-def test_the_last_attempt_of_a_task_says_why_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.domain.scheduler.report_intake.FIRST_PAUSE", 0.01)
-
+def test_the_last_attempt_of_a_task_says_why_it_ended(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker(millicpus=3000)
         await worker.connect()
-        await user.submit(array=(ArraySegment(1, 3),), retries=1)
+        await user.submit(array=(ArraySegment(1, 3),), retries=1, backoff=(0.0, 0.0))
         await worker.fail(await worker.hear(Assign), reason="timeout:run")
         assert len((await user.get("1")).tasks) == 3
         with pytest.raises(NotFound):
@@ -83,9 +81,10 @@ def test_the_last_attempt_of_a_task_says_why_it_ended(tmp_path: Path, monkeypatc
                 if key.index == 0:
                     await worker.report(ok=(OkEnds(1, 2, 0, 1, packed(1)),))
                 else:
-                    await worker.report(ended=(TaskEnd(1, key.index, 2, "lost" if key.index == 1 else "exit:1", 1),))
+                    why = "signal:SIGKILL" if key.index == 1 else "exit:1"
+                    await worker.report(ended=(TaskEnd(1, key.index, 2, why, 1),))
                 ended += 1
-        assert [await tasks(user, f"1:{word}") for word in ("ok", "lost", "exit")] == [[1], [2], [3]]
+        assert [await tasks(user, f"1:{word}") for word in ("ok", "signal", "exit")] == [[1], [2], [3]]
         with pytest.raises(NotFound):
             await user.get("1:timeout")
 
