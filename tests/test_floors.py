@@ -52,7 +52,7 @@ INERT = {
         "hashlib",
         "hmac",
     ),
-    *("heapq", "itertools", "json", "math", "operator", "re", "string", "struct", "typing"),
+    *("heapq", "itertools", "json", "math", "operator", "re", "shlex", "string", "struct", "typing"),
 }
 
 

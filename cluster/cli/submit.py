@@ -61,11 +61,13 @@ def _click_option(option: Option) -> Callable[[F], F]:
 
 
 @click.command("submit", context_settings=COMMAND_LINE)
+@click.option("--file", metavar="FILE", type=click.Path(), help="Hand in all jobs of a job file (-: stdin), or none.")
+@click.option("--check", is_flag=True, help="With --file: show the plan, and change nothing.")
 @job_options
 @as_json
 @quiet
 @click.pass_context
-def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) -> None:
+def submit(ctx: click.Context, /, file: str | None, check: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Hand in a job and return; once this returns, the job is on disk.
 
     \b
@@ -75,7 +77,15 @@ def submit(ctx: click.Context, /, as_json: bool, quiet: bool, **options: Any) ->
       cluster job submit --each-line files.txt -- xz -9 {}
       cluster job submit --script count.sh --with bash -- 10
       cluster job submit - 10 < count.sh
+      cluster job submit --file build.toml --check
     """
+    if file is not None:
+        from cluster.cli.job_file import submit_file
+
+        submit_file(ctx, file, check=check, as_json=as_json, quiet=quiet)
+        return
+    if check:
+        raise InvalidInput("--check needs --file: it shows the plan of a job file")
     from cluster.cli.connection import client, head_start_of
 
     try:

@@ -13,6 +13,7 @@ SUBJECTS = (
     "inputs",
     "placement",
     "workflows",
+    "job-file",
     "order",
     "times",
     "retries",

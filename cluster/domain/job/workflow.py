@@ -24,6 +24,14 @@ class NewJob(NamedTuple):
     spec: JobSpec
 
 
+class Circle(InvalidInput):
+    """Jobs wait for each other: those at these places, each for the next."""
+
+    def __init__(self, places: Sequence[int], text: str) -> None:
+        super().__init__(text)
+        self.places = places
+
+
 class Workflow:
     """Jobs of one call, in the order in which they were given."""
 
@@ -70,10 +78,12 @@ class Workflow:
             raise InvalidInput(f"{len(places)} jobs of this call are called {text!r}: give each a name of its own")
         return places[0] if places else None
 
-    def waits_for(self, place: int) -> Iterator[tuple[DependencyKind, str, int | None]]:
-        """All that the job waits for: how, by which words, and which job of the call that is (None: an older one).
-        InvalidInput for words that mean no job that could be waited for."""
-        for kind in DependencyKind:
+    def waits_for(
+        self, place: int, kinds: Iterable[DependencyKind] = DependencyKind
+    ) -> Iterator[tuple[DependencyKind, str, int | None]]:
+        """All that the job waits for in these ways: how, by which words, and which job of the call that is (None: an
+        older one). InvalidInput for words that mean no job that could be waited for."""
+        for kind in kinds:
             for text in getattr(self.jobs[place].spec, kind.value):
                 try:
                     other = self.meant(text)
@@ -115,7 +125,7 @@ class Workflow:
                     way.pop()
                 elif other in done:
                     places = [place for place, _ in way]
-                    raise InvalidInput(self._circle(places[places.index(other) :]))
+                    raise self._circle(places[places.index(other) :])
                 else:
                     way.append((other, self._before(other)))
         return order
@@ -137,12 +147,13 @@ class Workflow:
                 check_each(self.job(place), self.job(other), self.jobs[other].spec, spec)
         return NewJob(job_id, with_references(spec, said.__getitem__))
 
-    def _circle(self, places: Sequence[int]) -> str:
+    def _circle(self, places: Sequence[int]) -> Circle:
         names = [self.called(place) for place in places]
         shown = [*names[:MOST_SHOWN], "…"] if len(names) > MOST_SHOWN else names
-        return (
+        return Circle(
+            places,
             f"these jobs wait for each other in a circle: {' -> '.join([*shown, names[0]])} (each waits for the next); "
-            "take one of these dependencies out"
+            "take one of these dependencies out",
         )
 
 

@@ -1,0 +1,108 @@
+"""`cluster job submit --file`: the jobs of a file are handed in together, or their plan is shown."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from cluster.client.job_file import JobFile
+from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.domain.job.dependencies import DependencyKind
+from cluster.domain.job.job_tables import JOBS, nearest
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.workflow import NewJob, Workflow
+
+if TYPE_CHECKING:
+    from cluster.client.aio import AsyncClient
+
+_OWN = ("file", "check", "as_json", "quiet")  # options that go with the file
+HEADS = ("JOB", "TASKS", "AFTER", "COMMAND")
+
+
+def submit_file(ctx: click.Context, path: str, *, check: bool, as_json: bool, quiet: bool) -> None:
+    """Hands in all jobs of the file, or none; with `check` it shows the plan, and changes nothing."""
+    from cluster.cli.connection import client
+
+    refuse_others(ctx)
+    file = JobFile(path)
+    workflow = Workflow([NewJob(f"\0{place}", spec) for place, spec in enumerate(file.specs)])
+
+    async def work() -> Sequence[int]:
+        async with client(ctx, start=not check) as cluster:
+            await _check_older(cluster, file, workflow)
+            return () if check else await cluster.submit_many(file.specs)
+
+    if check and not workflow.outside():
+        numbers: Sequence[int] = ()
+    else:
+        numbers = asyncio.run(work())
+    if check:
+        _show(_in_order(workflow), as_json)
+    else:
+        _tell(file.specs, numbers, as_json, quiet)
+    sys.stdout.flush()
+
+
+def refuse_others(ctx: click.Context) -> None:
+    """InvalidInput where the command line says more about the jobs than the file's name."""
+    if ctx.params["command"]:
+        raise InvalidInput("--file says what to run: give no command beside it")
+    for name in ctx.params:
+        is_typed = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if is_typed and name not in _OWN:
+            what = f"--{name.replace('_', '-')} does not go with --file"
+            raise InvalidInput(f"{what}: give it in the file, for all of its jobs in [defaults]")
+
+
+async def _check_older(cluster: "AsyncClient", file: JobFile, workflow: Workflow) -> None:
+    """InvalidInput for a name that is neither that of a job of the file nor of an older one."""
+    for text, place in workflow.outside():
+        try:
+            await cluster.list(text, limit=1)
+        except NotFound as error:
+            spec = file.specs[place]
+            kind = next(kind for kind in DependencyKind if text in getattr(spec, kind.value))
+            key = kind.value.replace("_", "-")
+            close = nearest(text, [spec.name for spec in file.specs])
+            what = f"job {spec.name}: {key} = {text!r}: {error}{close and f'; in the file the nearest is {close!r}'}"
+            raise file.wrong((JOBS, spec.name, key), what) from None
+
+
+def _in_order(workflow: Workflow) -> list[JobSpec]:
+    return [workflow.jobs[place].spec for place in workflow.order()]
+
+
+def _tell(specs: Sequence[JobSpec], numbers: Sequence[int], as_json: bool, quiet: bool) -> None:
+    if as_json:
+        from cluster.cli.render import print_json
+
+        print_json([{"job": number, "name": spec.name} for spec, number in zip(specs, numbers, strict=True)])
+        return
+    for spec, number in zip(specs, numbers, strict=True):
+        tasks = f", {spec.task_count} task{'' if spec.task_count == 1 else 's'}" if spec.is_array else ""
+        print(number if quiet else f"job {number} submitted ({spec.name}{tasks})")
+
+
+def _show(specs: Sequence[JobSpec], as_json: bool) -> None:
+    """The jobs, each after those that it waits for."""
+    if as_json:
+        from cluster.cli.render import options_json, print_json
+
+        print_json([{**options_json(spec, whole=True), "tasks": spec.task_count} for spec in specs])
+        return
+    from cluster.cli.render import command_of
+    from cluster.cli.table import print_table
+
+    print_table(HEADS, [(spec.name, str(spec.task_count), _after(spec), command_of(spec)) for spec in specs])
+
+
+def _after(spec: JobSpec) -> str:
+    """What it waits for; how, where that is not their success."""
+    waits: list[Any] = []
+    for kind in DependencyKind:
+        how = "" if kind is DependencyKind.SUCCESS else f" ({kind.value.removeprefix('after_')})"
+        waits += [f"{text}{how}" for text in getattr(spec, kind.value)]
+    return ", ".join(waits) or "-"

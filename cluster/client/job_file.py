@@ -1,0 +1,73 @@
+"""Job files: TOML, described in docs/job-file.md. Here one is read; `client.submit_many` hands its jobs in."""
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from cluster.client.toml_positions import positions
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.job_tables import Path, WrongTable, specs_of
+from cluster.domain.job.spec import JobSpec
+
+STDIN = "-"
+_AT = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)  # as tomllib ends what it says
+
+
+class JobFile:
+    """The jobs of a file, in its order."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Reads the file, `-`: stdin. InvalidInput names the file, line and column where they are known, the job and
+        the key."""
+        self.path = os.fspath(path)
+        self._text = _decoded(self.path, _content(self.path))
+        try:
+            self.specs: list[JobSpec] = specs_of(self._tables(), self._load)
+        except WrongTable as error:
+            raise self.wrong(error.path, str(error)) from None
+
+    def wrong(self, path: Path, text: str) -> InvalidInput:
+        """An error about the table or key at that path."""
+        known = positions(self._text)
+        other = (*path[:-1], path[-1].replace("-", "_")) if path else path  # keys may be written both ways
+        line, column = next((known[each] for each in (path, other, path[:-1]) if each in known), (0, 0))
+        return InvalidInput(f"{self.path}:{line}:{column}: {text}" if line else f"{self.path}: {text}")
+
+    def _tables(self) -> Mapping[str, Any]:
+        try:
+            return tomllib.loads(self._text)
+        except tomllib.TOMLDecodeError as error:
+            match = _AT.fullmatch(str(error))
+            where, what = (f"{match[2]}:{match[3]}:", match[1]) if match else ("", str(error))
+            raise InvalidInput(f"{self.path}:{where} this is no TOML: {what}") from None
+
+    def _load(self, path: str) -> bytes:
+        """What an option of a job reads: from the directory that we are in, as on the command line."""
+        if path == STDIN:
+            raise InvalidInput("a job of a file cannot read stdin: name a file")
+        content = _content(path)
+        if not content.strip(b"\n"):
+            raise InvalidInput("the file is empty, so there is nothing to run")
+        return content
+
+
+def _content(path: str) -> bytes:
+    try:
+        if path == STDIN:
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
+
+
+def _decoded(path: str, content: bytes) -> str:
+    try:
+        return content.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        raise InvalidInput(f"{path}:{line}:{column}: this is no UTF-8, and TOML is") from None

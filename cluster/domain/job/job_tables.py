@@ -1,0 +1,216 @@
+"""Jobs as tables of a job file: `[jobs.NAME]` each, with the options under their names, and `[defaults]` for all.
+
+A value is what one would type on the command line: a text, a number, a time, or true for what is a switch. A list is
+what several flags would give, a table gives variables, and a command that is one text is split as a shell splits words.
+So a new option can be used in job files without anything here.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from difflib import get_close_matches
+from itertools import chain
+from typing import Any
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.dependencies import DependencyKind
+from cluster.domain.job.file_kinds import SCRIPT
+from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES, WORDS
+from cluster.domain.job.lines import picked
+from cluster.domain.job.options import Option
+from cluster.domain.job.script import wrong_script
+from cluster.domain.job.selectors import check_name
+from cluster.domain.job.spec import OPTIONS, JobSpec, validate
+from cluster.domain.job.tables import rows_of_csv, rows_of_json
+from cluster.domain.job.task_options import FROM_FILES
+from cluster.domain.job.workflow import Circle, NewJob, Workflow
+
+JOBS, DEFAULTS = "jobs", "defaults"
+LONGEST_VALUE = 60  # characters of a wrong value that an error shows
+
+_OPTIONS = {
+    option.name: option
+    for option in (*OPTIONS, *FROM_FILES)
+    if option.field != "name" and (option.flag or option.kind is WORDS)
+}
+Path = tuple[str, ...]  # of keys, from the outermost table on
+
+
+class WrongTable(InvalidInput):
+    """What is wrong with the tables, and where."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(text)
+        self.path = path
+
+
+def specs_of(tables: Mapping[str, Any], load: Callable[[str], bytes]) -> list[JobSpec]:
+    """The jobs, in the order of the file. `load` reads a file that an option names: it may raise InvalidInput.
+    WrongTable for what is no job, and for jobs that wait for each other in a circle."""
+    for key in tables:
+        if key not in (JOBS, DEFAULTS):
+            raise WrongTable((key,), f"there is no table {key!r}{_nearest(key, (JOBS, DEFAULTS))}")
+    named = tables.get(JOBS)
+    if not isinstance(named, Mapping) or not named:
+        raise WrongTable((JOBS,) if JOBS in tables else (), "it has no jobs: give each a table, as in [jobs.build]")
+    defaults = _table(tables.get(DEFAULTS, {}), (DEFAULTS,))
+    common = dict(_values(defaults, (DEFAULTS,), "the defaults", load))
+    specs = [_spec(name, _table(table, (JOBS, name)), common, load) for name, table in named.items()]
+    _check_order(specs)
+    return specs
+
+
+def key_of(option: Option) -> str:
+    """What the option is called in a job file."""
+    return option.name.replace("_", "-")
+
+
+def _table(value: Any, path: Path) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise WrongTable(path, f"{'.'.join(path)} is no table: begin one with [{'.'.join(path)}]")
+    return value
+
+
+def _spec(name: str, table: Mapping[str, Any], common: Mapping[str, Any], load: Callable[[str], bytes]) -> JobSpec:
+    path = (JOBS, name)
+    try:
+        check_name(name)
+        own = dict(_values(table, path, f"job {name}", load))
+        values = {**common, **own}
+        if "env" in common and "env" in own:
+            values["env"] = tuple({**dict(common["env"]), **dict(own["env"])}.items())
+        lines = _lines(values)
+        spec = JobSpec(**{"argv": (), **values, **lines}, name=name)
+        if not spec.argv and not spec.script and not spec.script_text:
+            raise InvalidInput('it has no command: give one, as in command = ["make", "all"]')
+        validate(spec)
+    except WrongTable:
+        raise
+    except InvalidInput as error:
+        raise WrongTable(path, f"job {name}: {error}") from None
+    return spec
+
+
+def _values(
+    table: Mapping[str, Any], path: Path, whose: str, load: Callable[[str], bytes]
+) -> Iterator[tuple[str, Any]]:
+    """The fields that the table gives, and their values."""
+    given: dict[str, str] = {}
+    for key, value in table.items():
+        where, name = (*path, key), key.replace("-", "_")
+        option = _OPTIONS.get(name)
+        if option is None:
+            raise WrongTable(where, f"{whose}: {_unknown(key)}")
+        if name in given:
+            raise WrongTable(where, f"{whose}: {given[name]} and {key} are the same option: give it once")
+        given[name] = key
+        try:
+            field = _read(option, value, load)
+            option.validate(field)
+        except InvalidInput as error:
+            raise WrongTable(where, f"{whose}: {key} = {_shown(value)}: {error}") from None
+        yield option.field or option.name, field
+
+
+def _lines(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields for the lines or rows that there are, of many those of `array`. Takes out what is no field."""
+    from_json, from_csv, no_header = (values.pop(option.name, None) for option in FROM_FILES)
+    lines = values.get("lines", b"")
+    if (lines != b"") + (from_json is not None) + (from_csv is not None) > 1:
+        raise InvalidInput("each-line, from-json and from-csv exclude each other: each decides what the tasks are")
+    if no_header and from_csv is None:
+        raise InvalidInput("no-header needs from-csv, whose file has a header otherwise")
+    rows = from_json is not None or from_csv is not None
+    if from_json is not None:
+        lines = rows_of_json(from_json, "from-json")
+    elif from_csv is not None:
+        lines = rows_of_csv(from_csv, "from-csv", header=not no_header)
+    if not lines:
+        return {}
+    return {"lines": picked(lines, values["array"]) if values.get("array") else lines, "rows": rows}
+
+
+def _unknown(key: str) -> str:
+    if key == "name":
+        return "there is no key 'name': a job is called as its table, [jobs.NAME]"
+    return f"there is no option {key!r}{_nearest(key, [key_of(option) for option in _OPTIONS.values()])}"
+
+
+def _nearest(key: str, known: Sequence[str]) -> str:
+    found = nearest(key.replace("_", "-"), known)
+    return f"; the nearest is {found!r}" if found else f"; there are {', '.join(known)}"
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Which of these was meant, most likely; empty: none is like it."""
+    return next(iter(get_close_matches(word, known, n=1, cutoff=0.5)), "")
+
+
+def _read(option: Option, value: Any, load: Callable[[str], bytes]) -> Any:
+    """The value of the option's field."""
+    kind = option.kind
+    if kind is SWITCH:
+        if not isinstance(value, bool):
+            raise InvalidInput("use true or false")
+        return value
+    if kind is VARIABLES:
+        if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+            raise InvalidInput('use a table of texts, as in { NAME = "value" }')
+        return tuple(value.items())
+    if kind is WORDS:
+        return _words(value)
+    if kind is LINES and isinstance(value, list):
+        return kind.taken([_typed(line) for line in value])
+    if kind.reads_file:
+        content = load(_typed(value))
+        if kind is SCRIPT and (wrong := wrong_script(content)):
+            raise InvalidInput(wrong)
+        return content.removesuffix(b"\n") if kind is LINES else content
+    if kind.adds_up and isinstance(value, list):
+        return tuple(chain.from_iterable(kind.parse(_typed(each)) for each in value))
+    return kind.parse(_typed(value))
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        try:
+            return tuple(shlex.split(value))
+        except ValueError as error:
+            raise InvalidInput(f"it cannot be split into words as a shell does ({error}): use a list") from None
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise InvalidInput('use a list of texts, as in ["make", "all"], or one text, as in "make all"')
+    return tuple(value)
+
+
+def _typed(value: Any) -> str:
+    """As it would be typed."""
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InvalidInput("use one text or number, as on the command line")
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    """A value as the file has it, about."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = value.isoformat() if isinstance(value, datetime | date | time) else repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+def _check_order(specs: Sequence[JobSpec]) -> None:
+    workflow = Workflow([NewJob(f"\0{place}", spec) for place, spec in enumerate(specs)])  # nobody can type such ids
+    keys = {option.field: key_of(option) for option in OPTIONS}
+    for place, spec in enumerate(specs):
+        for kind in DependencyKind if spec.waits else ():
+            try:
+                list(workflow.waits_for(place, [kind]))
+            except InvalidInput as error:
+                raise WrongTable((JOBS, spec.name, keys[kind.value]), str(error)) from None
+    try:
+        workflow.in_order(dict.fromkeys((text for text, _ in workflow.outside()), 0))
+    except Circle as circle:
+        raise WrongTable((JOBS, specs[circle.places[0]].name), str(circle)) from None
+    except InvalidInput as error:
+        raise WrongTable((JOBS,), str(error)) from None

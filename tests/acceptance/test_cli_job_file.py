@@ -1,0 +1,78 @@
+"""Job files, through the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Command
+
+pytestmark = pytest.mark.slow
+
+FILE = """
+[defaults]
+env = { WHO = "all" }
+[jobs.merge]
+command = ["sh", "-c", "echo merged for $WHO"]
+after-each = "split"
+array = "1-2"
+env = { WHO = "me" }
+[jobs.split]
+command = "echo split {}"
+each-line = ["one", "two words"]
+"""
+
+
+def test_the_jobs_of_a_file_are_handed_in_together_from_a_file_or_stdin(cluster: Command, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.toml"
+    path.write_text(FILE)
+    merge, split = map(int, cluster.ok("job", "submit", "-q", "--file", str(path)).text.split())
+    assert split == merge - 1, "what is waited for comes first"
+    assert cluster.ok("job", "wait", str(merge)).text == f"job {merge} succeeded\n"
+    assert cluster.ok("job", "logs", str(merge)).text == "merged for me\nmerged for me\n"
+    assert cluster.ok("job", "logs", str(split)).text == "split one\nsplit two words\n"
+    told = cluster.ok("job", "submit", "--json", "--file", "-", stdin=FILE.encode()).json
+    assert told == [{"job": merge + 2, "name": "merge"}, {"job": split + 2, "name": "split"}]
+    text = cluster.ok("job", "submit", "--file", str(path)).text
+    assert text == f"job {merge + 4} submitted (merge, 2 tasks)\njob {split + 4} submitted (split, 2 tasks)\n"
+
+
+def test_a_plan_is_shown_and_nothing_is_changed(cluster: Command, tmp_path: Path) -> None:
+    before = cluster.ok("job", "list", "-q").text
+    shown = cluster.ok("job", "submit", "--file", "-", "--check", stdin=FILE.encode()).text
+    rows = [line.split("\t") for line in shown.splitlines()]
+    assert rows == [
+        ["JOB", "TASKS", "AFTER", "COMMAND"],
+        ["split", "2", "-", "echo split '{}'"],
+        ["merge", "2", "split (each)", "sh -c 'echo merged for $WHO'"],
+    ]
+    split, merge = cluster.ok("job", "submit", "--file", "-", "--check", "--json", stdin=FILE.encode()).json
+    assert (split["name"], split["tasks"], merge["after_each"], merge["env"]) == ("split", 2, ["split"], {"WHO": "me"})
+    assert cluster.ok("job", "list", "-q").text == before
+
+
+def test_what_is_wrong_with_a_file_is_one_line_and_changes_nothing(cluster: Command, tmp_path: Path) -> None:
+    path, before = tmp_path / "jobs.toml", cluster.ok("job", "list", "-q").text
+    wrong = {
+        "[jobs.a]\ncommand = [\n": ":", "a = 1 2": ":1:7: this is no TOML: ",
+        '[jobs.a]\ncommand = "x"\n\n[jobs.b]\ncommand = "x"\nafter = ["a", "nightli"]\n': (
+            ":6:1: job b: after = 'nightli': there is no job 'nightli'"),
+        '[jobs.lib]\ncommand = "x"\n[jobs.b]\ncommand = "x"\nafter_any = "libb"': ":5:1: job b: after-any = 'libb': ",
+        '[jobs.a]\ncommand = "x"\nafter = "b"\n[jobs.b]\ncommand = "x"\nafter = "a"': (
+            ":1:1: these jobs wait for each other in a circle: a -> b -> a "),
+        '[jobs.a]\ncommand = "x"\ntimeout = -1': ":3:1: job a: timeout = -1: ",
+        "\udcff = 1": ":1:1: this is no UTF-8",
+    }  # fmt: skip
+    for text, words in wrong.items():
+        path.write_bytes(text.encode(errors="surrogateescape"))
+        told = cluster("job", "submit", "--file", str(path))
+        assert told.code == 2, text
+        assert told.err.startswith(f"cluster: {path}{words}"), told.err
+        assert told.err.count("\n") == 1
+    path.write_text(FILE)
+    for more, words in (
+        (("--retries", "2"), "--retries does not go with --file: give it in the file"),
+        (("--", "true"), "--file says what to run: give no command beside it"),
+    ):
+        assert words in cluster("job", "submit", "--file", str(path), *more).err
+    assert "--check needs --file" in cluster("job", "submit", "--check", "--", "true").err
+    assert cluster.ok("job", "list", "-q").text == before
