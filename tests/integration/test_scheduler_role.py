@@ -298,6 +298,19 @@ def test_the_log_tells_of_jobs_by_their_numbers(caplog: pytest.LogCaptureFixture
     ]
 
 
+def test_the_log_has_one_line_for_many_jobs_of_one_commit(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    records = [JobRecord(n, f"id{n}", "ann", JobSpec(argv=("true",)), 1.0) for n in (*range(1, 30), 40)]
+    sets = TaskSets(((TaskState.SUCCEEDED, (0, 1)),))
+    ended = [JobProgress(record.number, sets, ended_at=9.0) for record in records]
+    jobs = {r.number: Job.restored(r, p) for r, p in zip(records, ended, strict=True)}
+    tell([*records, *ended], jobs)
+    assert [record.getMessage() for record in caplog.records] == [
+        "jobs 1-29,40: accepted from ann, tasks: 30",
+        "jobs 1-29,40: ended, succeeded: 30, failed: 0, cancelled: 0",
+    ]
+
+
 @pytest.mark.parametrize("days", [6, 40])
 def test_a_scheduler_whose_certificate_is_due_on_a_full_disk_serves_by_one_that_is_not_kept(
     tmp_path: Path, days: int

@@ -39,7 +39,8 @@ class IntervalSet:
         self._starts: list[int] = []
         self._stops: list[int] = []
         self._size = 0
-        self.update(ranges)
+        if ranges:
+            self.update(ranges)
 
     def __len__(self) -> int:
         return self._size
@@ -93,6 +94,11 @@ class IntervalSet:
     def add(self, start: int, stop: int) -> None:
         """Adds start … stop-1, members or not. An empty range adds nothing."""
         if start >= stop:
+            return
+        if not self._starts:
+            self._starts.append(start)
+            self._stops.append(stop)
+            self._size = stop - start
             return
         lo = bisect_left(self._stops, start)  # first range that touches or follows
         hi = bisect_right(self._starts, stop)  # one past the last that touches
@@ -195,6 +201,8 @@ class IntervalSet:
 
     def difference_update(self, ranges: "Iterable[tuple[int, int]] | IntervalSet") -> None:
         """Removes whatever of these are members; in any order, and they may overlap."""
+        if not self._starts:
+            return
         starts, stops = _lists(ranges)
         if len(starts) > _FEW:
             self._subtract(ranges if isinstance(ranges, IntervalSet) else IntervalSet(zip(starts, stops, strict=True)))
@@ -204,9 +212,12 @@ class IntervalSet:
 
     def intersection(self, other: "IntervalSet") -> "IntervalSet":
         """The members of both."""
-        few, many = sorted((self, other), key=IntervalSet.range_count)
+        few, many = (self, other) if len(self._starts) <= len(other._starts) else (other, self)
         if not few._starts:
             return IntervalSet()
+        if len(many._starts) == 1:  # as most sets are, of the jobs of one task all
+            start, stop = max(few._starts[0], many._starts[0]), min(few._stops[0], many._stops[0])
+            return _of_sorted([start], [stop]) if start < stop else IntervalSet()
         # Only what lies within the reach of the smaller one can be in both.
         first, last = few._starts[0], few._stops[-1]
         lo, hi = bisect_right(many._stops, first), bisect_left(many._starts, last)
@@ -272,5 +283,5 @@ def _lists(ranges: Iterable[tuple[int, int]] | IntervalSet) -> tuple[list[int], 
 def _of_sorted(starts: list[int], stops: list[int]) -> IntervalSet:
     """A set of ranges that are sorted, apart and not empty already."""
     result = IntervalSet()
-    result._splice(0, 0, starts, stops)
+    result._starts, result._stops, result._size = starts, stops, sum(stops) - sum(starts)
     return result

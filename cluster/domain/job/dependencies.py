@@ -13,7 +13,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.selectors import SelectorKind, parse_selector
-from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.spec import JobSpec, with_fields
 from cluster.domain.job.states import ENDED, TaskState
 
 MAX_NUMBER = 10**9  # of a job; more than there ever are
@@ -39,15 +39,18 @@ class DependencyKind(Enum):
         return f"{who} {had} {what} first"
 
 
+_FIELDS = tuple((kind, kind.value) for kind in DependencyKind)
+
+
 class Dependency(NamedTuple):
     job: int
     kind: DependencyKind
 
 
 def dependencies_of(spec: JobSpec) -> Iterator[Dependency]:
-    """All that a job with this spec waits for. Its references must be numbers: `with_numbers`."""
-    for kind in DependencyKind:
-        for number in getattr(spec, kind.value):
+    """All that a job with this spec waits for. Its references must be numbers: `with_references`."""
+    for kind, field in _FIELDS if spec.waits else ():
+        for number in getattr(spec, field):
             yield Dependency(int(number), kind)
 
 
@@ -80,11 +83,11 @@ def check_each(who: str, other: str, theirs: JobSpec, ours: JobSpec) -> None:
 def with_references(spec: JobSpec, mean: Callable[[str], str]) -> JobSpec:
     """The spec with each job that it waits for named as `mean` says, in ascending order, once."""
     fields = {
-        kind.value: tuple(sorted({mean(text) for text in texts}, key=_as_number))
-        for kind in DependencyKind
-        if (texts := getattr(spec, kind.value))
+        field: tuple(sorted({mean(text) for text in texts}, key=_as_number))
+        for _, field in _FIELDS
+        if (texts := getattr(spec, field))
     }
-    return replace(spec, **fields)  # type: ignore[arg-type]
+    return with_fields(spec, fields)
 
 
 def _as_number(text: str) -> tuple[int, str]:

@@ -88,11 +88,14 @@ class Option:
         return f"{self.flag} {self.kind.quoted(value)}".strip()
 
     def texts_in(self, spec: Any) -> Sequence[str]:
-        """Those of the spec that its field holds."""
-        return self.kind.texts(getattr(spec, self.field))
+        """Those of the spec that its field holds; the default is none."""
+        value = getattr(spec, self.field)
+        return () if value == self.default else self.kind.texts(value)
 
     def validate(self, value: Any) -> None:
-        """InvalidInput for a value that it may not be."""
+        """InvalidInput for a value that it may not be. The default is always right."""
+        if value == self.default:
+            return
         wrong = ""
         if self.bounds and not self.bounds[0] <= value <= self.bounds[1]:
             wrong = " to ".join(map(self.kind.typed, self.bounds))

@@ -83,7 +83,8 @@ class Reports:
         ended = IntervalSet([(ok.first, ok.stop)])
         moved = self._state.release(worker, job, ok.attempt, ended, TaskEvent.SUCCEEDED)
         for piece in moved.ranges():
-            self._state.saves.append(replace(ok.part(*piece), worker_id=worker.id))
+            part = ok if piece == (ok.first, ok.stop) else ok.part(*piece)
+            self._state.saves.append(part if part.worker_id == worker.id else replace(part, worker_id=worker.id))
         if moved:
             _measure(job, ok)
         return moved

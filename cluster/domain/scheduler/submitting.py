@@ -150,8 +150,9 @@ class Submissions:
         for job_id, spec in event.jobs:
             if spec.waits:
                 spec = with_references(spec, lambda text: str(numbers.get(text, text)))
-                gone = {each.job for each in dependencies_of(spec)} - self._state.jobs.keys()
-                ended |= {number: course_of(others[number]) for number in gone - ended.keys()}
+                for number, _ in dependencies_of(spec):
+                    if number not in self._state.jobs and number not in ended:
+                        ended[number] = course_of(others[number])
             numbers[job_id] = self._enter(NewJob(job_id, spec), event.owner, callers, ended)
             yield
         self._state.reply(event.ask, tuple(numbers.values()))
