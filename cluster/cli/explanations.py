@@ -108,6 +108,10 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
     endings.QUEUE_TIMEOUT: lambda job, task: (
         f"it was ready for --queue-timeout {format_duration(job.spec.queue_timeout)}, and no worker started it"
     ),
+    endings.QUIET_TIMEOUT: lambda job, task: (
+        f"it wrote nothing for --quiet-timeout {format_duration(job.spec.quiet_timeout)}, and was stopped"
+        f"{_killed(job, task)}"
+    ),
     endings.DEADLINE: lambda job, task: (
         f"its --deadline {job.spec.deadline} came before "
         + (f"it had ended, and it was stopped{_killed(job, task)}" if task.attempt else "it had started")

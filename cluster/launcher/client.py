@@ -51,6 +51,7 @@ class LauncherUnavailable(Unreachable):
 
 class LauncherHello(NamedTuple):
     """What a launcher holds when an agent connects. `running` and `backlog` are keys; `unacked` reports follow.
+    `quiet`: of keys that run, how long they may write nothing, in seconds.
     `leashes`: its descriptor of the table that it shares with us."""
 
     incarnation: str
@@ -61,6 +62,7 @@ class LauncherHello(NamedTuple):
     unacked: int
     running: list[str]
     backlog: list[str]
+    quiet: dict[str, float]
 
 
 def default_command() -> list[str]:

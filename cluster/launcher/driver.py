@@ -223,6 +223,7 @@ class LauncherDriver:
             "unacked": len(welcome.unacked),
             "running": welcome.running,
             "backlog": welcome.backlog,
+            "quiet": welcome.quiet,
         }
         self._link.send(wire.encode(("hello", hello)))
         for report in welcome.unacked:

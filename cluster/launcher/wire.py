@@ -27,7 +27,7 @@ Agent to launcher; the first line of a connection must be `hello`:
 Launcher to agent; `hello` comes first, then every report that was not acknowledged, then reports as they
 happen:
 
-    ["hello", {version, incarnation, boot, pid, leashes, seq, unacked, running, backlog}]
+    ["hello", {version, incarnation, boot, pid, leashes, seq, unacked, running, backlog, quiet}]
                                       leashes: the launcher's descriptor of the memory into which the agent writes when
                                       the lease was confirmed (`leashes.Leashes`). unacked: how many reports follow.
                                       running, backlog: lists of keys

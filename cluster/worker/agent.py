@@ -41,6 +41,7 @@ from cluster.worker.output.growth import Growth
 from cluster.worker.output.inotify import Watcher
 from cluster.worker.output.live_transfers import LivePushes
 from cluster.worker.output.pushing import OutputPushes
+from cluster.worker.output.quiet_watch import QuietWatch
 from cluster.worker.output.readers import OutputPhase, Readers
 from cluster.worker.reporter import Reporter
 from cluster.worker.room_watch import RoomWatch
@@ -79,6 +80,7 @@ class Agent:
     _reporter: Reporter = field(init=False)
     _pushes: OutputPushes = field(init=False)
     _growth: Growth = field(init=False)
+    _quiet: QuietWatch = field(init=False)
     _watcher: Watcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +106,7 @@ class Agent:
         self._reporter = Reporter(self.outputs, self.readers.lanes, lambda: self._scheduler.session)
         self._reports = LauncherReports(self.outputs, self.readers.lanes)
         self._room = RoomWatch(self.disks, self.readers.lanes, self.core.room, self.put)
+        self._quiet = QuietWatch(self.outputs, self.readers.lanes, self.link.stop_quiet)
         self._growth = Growth(self.outputs, self.readers.lanes, self._running, self.core.room.reserve)
 
     def put(self, event: WorkerEvent) -> None:
@@ -149,6 +152,7 @@ class Agent:
             self._timer.cancel()
         self._room.close()
         self._growth.close()
+        self._quiet.close()
         self._watcher.close()
         self.readers.lanes.close()
 
@@ -279,6 +283,8 @@ class Agent:
         """Wakes those who follow output, and removes the directories that nobody needs any more."""
         if any(isinstance(what, Started) for _, what in reports):
             self._growth.begin()
+        if self.link.any_quiet:
+            self._quiet.heard(reports, self.link.quiet_limit_of)
         if self.readers.any:
             for key, _ in reports:
                 self.readers.changed(key)
@@ -297,6 +303,8 @@ class Agent:
         )  # what they run in is not known; that there is nothing costs little
         self._after_reports(event.reports)
         self._growth.begin()
+        for key, limit in event.quiet.items():
+            self._quiet.begin(key, limit)
         self.readers.all_changed()
         for job, adopted in Counter(key.job for key in self.core.held.running).items():
             logger.info("job %d: adopted %d running attempts from the launcher", job, adopted)

@@ -67,7 +67,8 @@ async def _listen(launcher: Runner, put: Put) -> None:
             if len(reports) >= hello.unacked:
                 connected = True
                 running, backlog = keys_of(hello.running), keys_of(hello.backlog)
-                await put(LauncherConnected(hello.incarnation, running, backlog, entries_of(reports)))
+                quiet = dict(zip(keys_of(hello.quiet), hello.quiet.values(), strict=True))
+                await put(LauncherConnected(hello.incarnation, running, backlog, entries_of(reports), quiet))
             else:
                 reports += await anext(batches)
         async for reports in batches:

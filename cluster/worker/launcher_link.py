@@ -51,6 +51,9 @@ class LauncherLink:
     _defined: dict[int, tuple[int, int]] = field(default_factory=dict)  # core's number: job, launcher's
     _leashes: dict[int, float] = field(default_factory=dict)  # job: seconds
     _limits: dict[int, int] = field(default_factory=dict)  # job: bytes of each stream that are kept
+    # Seconds for which attempts may write nothing, where that has a limit: by job, those of the own API by number.
+    _quiet: dict[int, float] = field(default_factory=dict)
+    _own_quiet: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.gone.set()
@@ -75,6 +78,21 @@ class LauncherLink:
         for."""
         return self._limits.get(job, MOST_MAX_OUTPUT)
 
+    @property
+    def any_quiet(self) -> bool:
+        """Whether anything has a limit to how long it may write nothing."""
+        return bool(self._quiet or self._own_quiet)
+
+    def quiet_limit_of(self, key: AttemptKey) -> float:
+        """Seconds for which it may write nothing; 0: there is no such limit."""
+        return self._own_quiet.get(key.index, 0.0) if key.job == OWN else self._quiet.get(key.job, 0.0)
+
+    def stop_quiet(self, keys: Iterable[AttemptKey]) -> None:
+        """These have written nothing for too long. While there is no launcher nobody can stop them: the next
+        connection says how long they may be quiet, and that counts anew."""
+        if self.runner is not None:
+            self.runner.stop(map(str, keys), endings.QUIET_TIMEOUT)
+
     def shortest_leash(self, running: Iterable[AttemptKey]) -> float:
         """The shortest leash of these attempts, in seconds, as far as is known."""
         return min((self._leashes[key.job] for key in running if key.job in self._leashes), default=UNKNOWN_LEASH)
@@ -89,6 +107,8 @@ class LauncherLink:
         match effect:
             case Define():
                 self._leashes[effect.job], self._limits[effect.job] = effect.leash, effect.spec.max_output
+                if effect.spec.quiet_timeout:
+                    self._quiet[effect.job] = effect.spec.quiet_timeout
                 template = self.templates.make(effect.job, effect.job_id, effect.spec, effect.leash)
                 self._define(runner, effect.template, effect.job, template, held)
             case Start():
@@ -103,6 +123,8 @@ class LauncherLink:
     def start_own(self, key: AttemptKey, template: Template, held: HeldAttempts) -> None:
         """Start a job of the worker's own API. Unreachable while there is no launcher."""
         runner = self.runner_or_error()
+        if template.quiet_timeout:
+            self._own_quiet[key.index] = template.quiet_timeout
         self._define(runner, _OWN_TEMPLATE, OWN, template, held)
         runner.start(self._defined[_OWN_TEMPLATE][1], [Item(str(key), key.index)])
 
@@ -125,6 +147,7 @@ class LauncherLink:
         self.fresh.discard(job)
         self._leashes.pop(job, None)
         self._limits.pop(job, None)
+        self._quiet.pop(job, None)
 
     # -- its end
 

@@ -58,6 +58,14 @@ def test_a_deadline_ends_what_runs_and_what_has_not_begun(cluster: Command) -> N
     assert "came before it had ended, and it was stopped" in cluster.ok("job", "why", number).text
 
 
+def test_who_writes_nothing_for_too_long_is_stopped(cluster: Command) -> None:
+    done = cluster("run", "--quiet-timeout", "1", "--", "sh", "-c", "echo once; sleep 100")
+    assert (done.code, done.text) == (143, "once\n")
+    number = cluster.ok("job", "list", "-q", "--limit", "1").text.strip()
+    assert f"cluster: job {number} failed (timeout:quiet)\n" in done.err
+    assert "it wrote nothing for --quiet-timeout 1.0s, and was stopped" in cluster.ok("job", "why", number).text
+
+
 def test_what_is_no_time_or_past_is_refused(cluster: Command) -> None:
     wrong = {
         ("--at", "soon"): "'soon' is no time: use 2026",

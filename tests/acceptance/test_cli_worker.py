@@ -69,6 +69,8 @@ def test_a_lone_worker_takes_the_same_verbs(alone: tuple[Command, str]) -> None:
     past = cluster.ok("job", "--direct", at, "list", "--json").json
     assert [job["exit_code"] for job in past] == [143, 3]
     assert cluster.ok("job", "logs", past[1]["id"], env={"CLUSTER_DIRECT": at}).text == "out\n"
+    quiet = cluster("job", "run", "--direct", at, "--quiet-timeout", "1", "--", "sleep", "1000")
+    assert (quiet.code, "(timeout:quiet)" in quiet.err) == (143, True)
 
 
 def test_a_lone_worker_tells_what_a_python_program_raised(alone: tuple[Command, str]) -> None:

@@ -17,7 +17,7 @@ JOB = Job(
     number=5,
     id="",
     owner="ada",
-    spec=JobSpec(("true",), timeout=90.0, grace=5.0, queue_timeout=300.0, deadline="2h"),
+    spec=JobSpec(("true",), timeout=90.0, grace=5.0, queue_timeout=300.0, quiet_timeout=60.0, deadline="2h"),
     state=TaskState.FAILED,
     reason="",
     counts=Counts(failed=1),
@@ -69,6 +69,7 @@ def test_every_reason_has_words() -> None:
             "it ran longer than --timeout 1m30s, and was stopped, by SIGKILL after --grace 5.0s",
         ),
         (task("timeout:queue", attempt=0), "it was ready for --queue-timeout 5m00s, and no worker started it"),
+        (task("timeout:quiet", signal="SIGTERM"), "it wrote nothing for --quiet-timeout 1m00s, and was stopped"),
         (task("timeout:deadline", attempt=0), "its --deadline 2h came before it had started"),
         (
             task("timeout:deadline", signal="SIGKILL"),

@@ -417,6 +417,15 @@ def test_a_new_agent_hears_everything_it_has_not_acknowledged() -> None:
     assert core.turn([AgentConnected(1000)], NOW) == [Greet([B.key], [C.key], [b_started])]
 
 
+def test_a_new_agent_hears_how_long_what_runs_may_write_nothing() -> None:
+    silent = replace(ONE_CPU, quiet_timeout=60.0)
+    core = running(1000, silent, A)
+    core.turn([StartRequested(silent, [B])], NOW)
+    assert core.turn([AgentConnected(1000)], NOW)[0] == Greet(
+        [A.key], [B.key], [Started(1, A.key, 7, WALL)], {A.key: 60.0}
+    )
+
+
 def test_a_new_agent_sets_the_capacity() -> None:
     core = running(1000, ONE_CPU, A)
     core.turn([StartRequested(ONE_CPU, [B, C])], NOW)

@@ -73,6 +73,21 @@ def test_a_stopped_agent_gives_back_what_has_not_started_and_adopts_the_rest_lat
     at_site(tmp_path, body)
 
 
+def test_a_quiet_attempt_is_stopped_also_by_an_agent_that_did_not_start_it(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        worker = await site.worker().started()
+        began = fifo(tmp_path / "began")
+        job = await site.user.submit("sh", "-c", f"echo once; echo > {began}; exec sleep 1000", quiet_timeout=2.0)
+        await reach(began)
+        await worker.stop(signal.SIGKILL)
+        await worker.started()
+        [done] = await site.user.wait(str(job.number))
+        assert (done.reason, done.exit_code) == ("timeout:quiet", 143)
+        assert await site.user.text(str(job.number)) == b"once\n"
+
+    at_site(tmp_path, body)
+
+
 def test_a_worker_that_is_to_stop_its_jobs_leaves_nothing_running(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         worker = await site.worker(stop_jobs=True).started()

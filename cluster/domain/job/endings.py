@@ -12,6 +12,7 @@ CANCELLED = "cancelled"  # somebody asked for that
 STOPPED = "stopped"  # its worker was told to end its jobs
 TIMEOUT = "timeout:run"
 QUEUE_TIMEOUT = "timeout:queue"  # nobody started it in time
+QUIET_TIMEOUT = "timeout:quiet"  # it wrote nothing for too long
 DEADLINE = "timeout:deadline"  # it had not ended in time
 LAUNCH_FAILED = "launch_failed"
 DEPENDENCY = "dependency"  # what it waited for can't happen any more, so it never ran
@@ -87,6 +88,6 @@ def exit_code(reason: str, code: int | None = None, signal: str | None = None) -
 _OF_CANCELLED = (CANCELLED, DEPENDENCY, MAX_FAILS)
 _WITHOUT_CODE = {
     **dict.fromkeys(_OF_CANCELLED, CANCELLED_EXIT),
-    **dict.fromkeys((TIMEOUT, QUEUE_TIMEOUT, DEADLINE), TIMEOUT_EXIT),
+    **dict.fromkeys((TIMEOUT, QUEUE_TIMEOUT, QUIET_TIMEOUT, DEADLINE), TIMEOUT_EXIT),
     LAUNCH_FAILED: NOT_RUNNABLE,
 }

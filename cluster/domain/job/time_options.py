@@ -56,3 +56,10 @@ DEADLINE = option(
     scope=Scope.SCHEDULER,
     alone="needs a scheduler: a worker's own job has --timeout",
 )
+QUIET_TIMEOUT = option(
+    LIMIT,
+    "Stop a task that writes nothing for so long, to neither stream; 0: never.",
+    default=0.0,
+    bounds=(0, MAX_SECONDS),
+    scope=Scope.LAUNCHER,
+)

@@ -180,7 +180,9 @@ class LauncherCore(Stopping):
             self.allocation.capacity = event.capacity
             running = [k for k, a in self.attempts.items() if a.phase in STARTED_PHASES]
             backlog = [k for k, a in self.attempts.items() if a.phase in (Phase.BACKLOG, Phase.STARTING)]
-            effects.append(Greet(running, backlog, list(self.unacked)))
+            limits = ((key, self.attempts[key].template.quiet_timeout) for key in running)
+            quiet = {key: limit for key, limit in limits if limit is not None}
+            effects.append(Greet(running, backlog, list(self.unacked), quiet))
 
     def _on_start_requested(self, event: StartRequested, effects: list[Effect]) -> None:
         leash = event.template.leash

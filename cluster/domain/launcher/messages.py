@@ -3,7 +3,7 @@
 Reports are what leaves the launcher: they are journalled, sent and repeated until acknowledged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cluster.domain.job import endings
@@ -29,6 +29,7 @@ class Template:
     amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
     timeout: seconds it may run, None: no limit.
     grace: seconds between the first signal of a stop and SIGKILL.
+    quiet_timeout: seconds it may write nothing, None: no limit. The agent sees to it; here it is remembered.
     leash: seconds it may outlive the last confirmation of the lease, None: for ever.
     uid, gid: run as this user (needs root); None: as the launcher itself.
     merge_output: both streams are one open file, the `.out` one; there is no `.err`.
@@ -50,6 +51,7 @@ class Template:
     gid: int | None = None
     refusal: str = ""
     merge_output: bool = False
+    quiet_timeout: float | None = None
     given: str = ""
     script: str = ""
     script_at: int = 0
@@ -344,6 +346,8 @@ class Greet:
     running: list[str]
     backlog: list[str]
     unacked: list[Started | Ended]
+    # Of what runs and has a limit to how long it may write nothing: that, in seconds.
+    quiet: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

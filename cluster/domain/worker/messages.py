@@ -4,8 +4,8 @@ Job 0 of a launcher is not the cluster's, whose jobs count from 1: its tasks are
 under its number. The core hands their reports on and otherwise lets them be.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
@@ -21,12 +21,14 @@ OWN = 0  # the job number under which the launcher has what the worker's own API
 
 @dataclass(frozen=True, slots=True)
 class LauncherConnected:
-    """What the launcher holds. `reports`: everything nobody has acknowledged, in order."""
+    """What the launcher holds. `reports`: everything nobody has acknowledged, in order. `quiet`: of what runs, how long
+    it may write nothing, where that has a limit."""
 
     incarnation: str
     running: Sequence[AttemptKey]
     backlog: Sequence[AttemptKey]
     reports: Sequence[JournalEntry]
+    quiet: Mapping[AttemptKey, float] = field(default_factory=dict)  # seconds
 
 
 @dataclass(frozen=True, slots=True)

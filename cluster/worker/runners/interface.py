@@ -5,7 +5,7 @@ are acknowledged. What an attempt writes is in its template's `outputs` when its
 says. Nothing here waits: a runner takes note, and does it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from cluster.domain.launcher.messages import Ended, Item, Started, Template
@@ -27,6 +27,10 @@ class RunnerHello(Protocol):
     @property
     def backlog(self) -> Sequence[str]:
         """Keys of what was taken and has not begun."""
+
+    @property
+    def quiet(self) -> Mapping[str, float]:
+        """Of those that run and have such a limit: how long they may write nothing, in seconds."""
 
     @property
     def unacked(self) -> int:

@@ -7,7 +7,8 @@ and their commits are the real ones. `cluster worker --runner null`.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from cluster.domain.job import endings
@@ -22,6 +23,7 @@ class NullHello(NamedTuple):
     running: Sequence[str] = ()
     backlog: Sequence[str] = ()
     unacked: int = 0
+    quiet: Mapping[str, float] = MappingProxyType({})
 
 
 class NullRunner:
