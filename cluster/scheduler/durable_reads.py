@@ -75,9 +75,9 @@ class OnDisk:
 
 
 def records_of_ids(job_ids: Iterable[str], store: Store) -> dict[str, JobRecord]:
-    """Those of these UUIDs that are jobs; not with their environments and lines."""
+    """Those of these UUIDs that are jobs."""
     numbers = [number for job_id in job_ids if (number := store.number_of_id(job_id)) is not None]
-    return {record.id: record for record in store.records(numbers)}
+    return {record.id: record for record in store.records(numbers, whole=True)}
 
 
 def _restored(store: Store, records: Iterable[JobRecord]) -> dict[int, Job]:

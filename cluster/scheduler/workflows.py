@@ -7,6 +7,7 @@ from functools import partial
 
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.job.dependencies import DependencyKind, check_each
+from cluster.domain.job.keys import id_in_force
 from cluster.domain.job.times import resolved
 from cluster.domain.job.workflow import NewJob, Workflow
 from cluster.domain.scheduler.events import JobsSubmitted
@@ -24,6 +25,7 @@ async def submit_together(driver: Driver, caller: Caller, jobs: Sequence[NewJob]
     to be waited for and that there is not; Exhausted while nothing can be written."""
     if not jobs:
         return []
+    jobs = [NewJob(id_in_force(job_id, caller.user_id, spec), spec) for job_id, spec in jobs]
     judged = partial(_judged, jobs, driver.clock().wall)
     workflow = judged() if len(jobs) <= FEW else await asyncio.to_thread(judged)
     first = jobs[0].id

@@ -45,6 +45,21 @@ def test_a_job_that_has_ended_long_ago_counts(cluster: Command) -> None:
     assert cluster("run", "--after", bad, "--on-dependency-fail", "run", "--", "echo", "anyway").text == "anyway\n"
 
 
+def test_the_same_key_again_is_the_same_job(cluster: Command, tmp_path: object) -> None:
+    command = ("--key", f"once {tmp_path}", "--", "sh", "-c", "echo ran; exit 3")
+    first = cluster("run", *command)
+    assert (first.code, first.text) == (3, "ran\n")
+    number = cluster.ok("job", "list", "--limit", "1", "-q").text.strip()
+    assert submit(cluster, *command) == number
+    again = cluster("run", *command)
+    assert (again.code, again.text) == (3, "ran\n")
+    other = cluster("run", *command[:-1], "true")
+    assert (other.code, other.err.count("\n")) == (1, 1)
+    assert f"is that of job {number}, where the command is another: use another key" in other.err
+    assert cluster.ok("job", "show", "--json", number).json["key"] == command[1]
+    assert cluster.ok("job", "list", "--limit", "1", "-q").text.strip() == number
+
+
 def test_what_a_job_cannot_wait_for_is_refused(cluster: Command) -> None:
     array = submit(cluster, "--array", "1-4", "--", "true")
     wrong = {

@@ -35,7 +35,7 @@ from cluster.domain.job.rows import PREFIX
 from cluster.domain.job.script import HEAD, SCRIPT_FILE
 from cluster.domain.job.task_options import EACH_LINE, NUMBERS, ROWS
 from cluster.domain.job.task_variables import OWN_VARIABLES
-from cluster.domain.job.time_options import AT, DEADLINE, DELAY, MAX_SECONDS, QUEUE_TIMEOUT, QUIET_TIMEOUT
+from cluster.domain.job.time_options import AT, DEADLINE, DELAY, KEY, MAX_SECONDS, QUEUE_TIMEOUT, QUIET_TIMEOUT
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
@@ -207,6 +207,8 @@ class JobSpec:
     queue_timeout: float = QUEUE_TIMEOUT
     deadline: str = DEADLINE
     quiet_timeout: float = QUIET_TIMEOUT
+
+    key: str = KEY
 
     # Policy: when an attempt is over, and what follows
     timeout: float = option(

@@ -1,13 +1,14 @@
-"""The options of a job that are about time. What follows from them is in `times`."""
+"""The options of a job that are about time, and about being handed in once. What follows from them is in `times`."""
 
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.kinds import LIMIT
+from cluster.domain.job.kinds import LIMIT, TEXT
 from cluster.domain.job.options import Scope, option
 from cluster.domain.job.time_kinds import DEADLINE as DEADLINE_KIND
 from cluster.domain.job.time_kinds import TIME, seconds_of
 
+MAX_KEY = 255  # characters
 MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 _OTHERS: dict[str, Any] = {
     "scope": Scope.SCHEDULER,
@@ -21,6 +22,10 @@ def _wrong_time(text: str) -> str:
     except InvalidInput as error:
         return str(error)
     return ""
+
+
+def _wrong_key(key: str) -> str:
+    return "" if len(key) <= MAX_KEY else f"it has {len(key)} characters: the most are {MAX_KEY}"
 
 
 def _wrong_deadline(text: str) -> str:
@@ -62,4 +67,12 @@ QUIET_TIMEOUT = option(
     default=0.0,
     bounds=(0, MAX_SECONDS),
     scope=Scope.LAUNCHER,
+)
+KEY = option(
+    TEXT,
+    "The same key again is the same job, whoever is not sure whether it was handed in.",
+    default="",
+    check=_wrong_key,
+    scope=Scope.SCHEDULER,
+    alone="needs a scheduler: a worker alone remembers no keys",
 )

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
 from cluster.domain.job.dependencies import Course, course_of, dependencies_of, references_of, with_references
 from cluster.domain.job.job import Job
+from cluster.domain.job.keys import refuse_another
 from cluster.domain.job.records import CallingAttempt, JobRecord
 from cluster.domain.job.times import refuse_past
 from cluster.domain.job.workflow import NewJob
@@ -175,12 +176,16 @@ class Submissions:
 
 def _answer(event: Submission, found: Mapping[str, JobRecord]) -> Replied:
     """What there is already is submitted again."""
-    for job_id, _ in event.jobs:
+    for job_id, spec in event.jobs:
         record = found.get(job_id)
         if record is None:
             there = next(iter(found.values()))
             return Conflict(f"job {there.number} is there already, and others of the call are not: make new UUIDs")
         if record.owner != event.owner or (event.vouched and record.parent != event.vouched.attempt.job):
-            return Conflict(f"job id {job_id} is taken: make a new UUID for each job")
+            return Conflict(f"job id {job_id} is taken: make a new UUID, or give another key, for each job")
+        try:
+            refuse_another(record.number, record.spec, spec)
+        except Conflict as error:
+            return error
     numbers = tuple(found[job_id].number for job_id, _ in event.jobs)
     return numbers if isinstance(event, JobsSubmitted) else numbers[0]

@@ -12,6 +12,7 @@ from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, NotPerm
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
+from cluster.domain.job.keys import id_in_force
 from cluster.domain.job.selectors import check_name, refuse_ended
 from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.job.states import TaskState
@@ -72,6 +73,7 @@ class JobOperations:
         if not is_uuid(job_id):
             raise InvalidInput(f"job id {job_id[:60]!r} is no lower-case UUID")
         await _check(spec)
+        job_id = id_in_force(job_id, caller.user_id, spec)
         if self._driver.is_troubled and not await self._driver.fetch(lambda store: store.number_of_id(job_id)):
             self._driver.expect_writable(lambda core: core.job_of_id(job_id))
         number = await self._accepted(caller, job_id, spec)
