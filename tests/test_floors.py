@@ -52,6 +52,7 @@ INERT = {
         "hashlib",
         "hmac",
     ),
+    "zoneinfo",  # the tables of time zones: files, and the same for every run
     *("heapq", "itertools", "json", "math", "operator", "re", "shlex", "string", "struct", "typing"),
 }
 

@@ -139,6 +139,7 @@ def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
         ("job", f"{job.number}  {job.id}"),
         ("name", job.spec.name),
         ("owner", job.owner),
+        ("run of", job.schedule or ""),
         ("called by", ", which was called by ".join(reversed(job.callers))),
         ("has called", ", ".join(map(str, reversed(job.children)))),
         ("command", command_of(job.spec, line)),

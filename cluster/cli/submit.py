@@ -144,6 +144,9 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
         remark(f"{none}, so nothing was run")
         return 0
 
+    if spec.every:
+        raise InvalidInput("--every makes a job that never ends: hand it in with `cluster job submit`")
+
     async def work() -> int:
         from cluster.cli.follow import Follower, hand_in
 

@@ -35,7 +35,18 @@ class Counts(_Fields):  # type: ignore[misc]
 
 def job_fields(message: Any) -> dict[str, Any]:
     """Those of client.types.Job that are numbers and texts, and its counts."""
-    names = ("number", "id", "owner", "reason", "submitted_at", "started_at", "ended_at", "exit_code")
+    names = (
+        "number",
+        "id",
+        "owner",
+        "reason",
+        "submitted_at",
+        "started_at",
+        "ended_at",
+        "exit_code",
+        "schedule",
+        "last_run",
+    )
     others = ("no_worker_can", "no_worker_ever", "waits_until", "part", "cancelled_by", "cancel_reason")
     fields = {name: getattr(message, name) for name in (*names, *others)}
     counts = Counts(*(getattr(message.counts, state.word) for state in COUNTED))

@@ -33,6 +33,8 @@ class Job:
     no_worker_can: bool  # it waits, and no worker that there is now could run a task of it
     cancelled_by: str
     cancel_reason: str
+    schedule: int = 0  # of a run: the job that is its schedule
+    last_run: int = 0  # of a schedule: the job that it made last
     waits_until: float = 0.0  # none of its waiting tasks starts before; 0: it waits for no time
     callers: tuple[str, ...] = ()  # the attempts by which it was called, as in 5.17#1; the last has submitted it
     children: tuple[int, ...] = ()  # only from `get`: the jobs that it has submitted itself, the newest hundred

@@ -17,6 +17,7 @@ from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import PACKED, CallingAttempt, Flat, Held, OkEnds, TaskEnd
+from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.script import HEAD
 from cluster.domain.job.spec import JobSpec, numbers_of_lines
 from cluster.domain.session.offer import NOTHING, Offer
@@ -87,6 +88,14 @@ def unpack_numbered(data: bytes) -> tuple[tuple[int, Flat], ...]:
 
 def pack_pause(pause: Pause | None) -> str:
     return json.dumps(pause) if pause else ""
+
+
+def pack_course(course: ScheduleCourse | None) -> str:
+    return json.dumps(course) if course else ""
+
+
+def unpack_course(text: str) -> ScheduleCourse | None:
+    return ScheduleCourse(*json.loads(text)) if text else None
 
 
 def unpack_pause(text: str) -> Pause | None:

@@ -66,6 +66,20 @@ def test_who_writes_nothing_for_too_long_is_stopped(cluster: Command) -> None:
     assert "it wrote nothing for --quiet-timeout 1.0s, and was stopped" in cluster.ok("job", "why", number).text
 
 
+def test_a_schedule_says_when_it_runs_next_and_is_cancelled(cluster: Command) -> None:
+    number = submit(cluster, "--every", "0 6 1 jan *", "--overlap", "allow", "--catch-up", "--", "true")
+    told = cluster.ok("job", "show", "--json", number).json
+    assert (told["state"], told["every"], told["overlap"], told["catch_up"]) == (
+        "waiting", "0 6 1 jan *", "allow", True,
+    )  # fmt: skip
+    assert told["waits_until"].endswith("-01-01T06:00:00.000Z")
+    assert "it runs next at 2" in cluster.ok("job", "why", number).text
+    assert "until 2" in cluster.ok("job", "list", number).text
+    cluster.ok("job", "cancel", number)
+    assert cluster("job", "wait", number).code == 143
+    assert "never ends: hand it in with `cluster job submit`" in cluster("run", "--every", "@daily", "--", "true").err
+
+
 def test_what_is_no_time_or_past_is_refused(cluster: Command) -> None:
     wrong = {
         ("--at", "soon"): "'soon' is no time: use 2026",
@@ -73,6 +87,10 @@ def test_what_is_no_time_or_past_is_refused(cluster: Command) -> None:
         ("--at", "2026-02-30T12:00"): "is no time",
         ("--at", "2020-01-01T00:00Z"): "--at 2020-01-01T00:00:00Z is past: it is 20",
         ("--delay", "soon"): "is no duration",
+        ("--every", "0 25 * * *"): "hour '25' is none: use 0-23",
+        ("--every", "0 6 * * *@Europe/Berlyn"): "no time zone 'Europe/Berlyn' is known on the scheduler's machine",
+        ("--every", "@daily", "--after", "1"): "--every and --after exclude each other",
+        ("--overlap", "allow"): "--overlap and --catch-up need --every",
         ("--deadline", "soon"): "'soon' is no time",
         ("--deadline", "2020-01-01T00:00Z"): "--deadline 2020-01-01T00:00:00Z is past: it is 20",
         ("--deadline", "1h", "--delay", "2h"): "--deadline 1h ends the job at 20",

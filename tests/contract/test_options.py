@@ -48,6 +48,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     retry_kinds.PAUSES: (2.0, 300.0),
     kinds.SIZE: 1 << 20,
     kinds.SWITCH: True,
+    time_kinds.CRON: "0 6 * * mon-fri@Europe/Berlin",
     time_kinds.DEADLINE: "2h",
     time_kinds.TIME: "2199-01-01T06:00:00Z",
     kinds.TEXT: "x",

@@ -26,6 +26,7 @@ from cluster.domain.job.records import (
     TaskEnd,
     TaskSets,
 )
+from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
@@ -116,8 +117,9 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         exit_code=3,
         reason="exit:3",
         pause=Pause("ann", 7.5, "full disk", by_admin=True),
+        course=ScheduleCourse(3600.0, 7, 2, 1800.0, 5, 900.0),
     )
-    lines = job(2, JobSpec(argv=("xz", "{}"), lines=b"a\n\xff"))
+    lines = replace(job(2, JobSpec(argv=("xz", "{}"), lines=b"a\n\xff")), schedule=1)
     workers = [
         WorkerRecord("w1", "box", 2000, "h:1", "0.1", 5.0, "inc"),
         WorkerRecord("w2", "b", 1, "", "", 1.0, "", True),

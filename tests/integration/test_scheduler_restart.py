@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, Unreachable
 from cluster.domain.base.intervals import Range
+from cluster.domain.base.now import Now
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, TaskEnd
 from cluster.domain.session.messages import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged
@@ -67,6 +69,30 @@ def test_a_restart_loses_no_job_and_adopts_what_runs(tmp_path: Path) -> None:
 
 def failed(index: int) -> TaskEnd:
     return TaskEnd(1, index, 1, "exit:3", 3, started_at=1.0, ended_at=2.0)
+
+
+def test_a_schedule_makes_runs_and_both_outlive_a_restart(tmp_path: Path) -> None:
+    def set_clock(cluster: Cluster, wall: float) -> None:
+        ahead, driver = wall - time.time(), cluster.service.driver
+        driver.clock = driver._pipeline.clock = lambda: Now(time.monotonic(), time.time() + ahead)
+
+    async def body(cluster: Cluster) -> None:
+        worker = cluster.worker()
+        await worker.connect()
+        await cluster.user().submit("work", every="@hourly", name="nightly")
+        full_hour = (time.time() // 3600 + 1) * 3600
+        set_clock(cluster, full_hour - 0.2)
+        await cluster.service.driver.tell()
+        assign = await worker.hear(Assign)
+        assert assign.attempts.job == 2
+        await worker.finish(assign)
+        await cluster.restart()
+        schedule, run = sorted(await cluster.user().jobs("nightly"), key=lambda job: job.number)
+        assert (run.schedule, run.spec.every, run.state) == (1, "", job_pb2.TASK_STATE_SUCCEEDED)
+        assert (schedule.state, schedule.last_run, schedule.spec.every) == (job_pb2.TASK_STATE_WAITING, 2, "@hourly")
+        assert schedule.waits_until == full_hour + 3600, "its clock is right again, and the run is not made twice"
+
+    in_cluster(tmp_path, body)
 
 
 def test_numbers_and_ids_of_jobs_outlive_a_restart(tmp_path: Path) -> None:

@@ -57,10 +57,10 @@ def _give(fields: Values, flag: str, rest: Any) -> None:
     """The field of the option with that flag, its value from the rest of the words. Elsewhere, or InvalidInput."""
     from cluster.domain.job.kinds import ARRAY, SWITCH, VARIABLES
     from cluster.domain.job.spec import OPTIONS
-    from cluster.domain.job.time_kinds import DEADLINE, TIME
+    from cluster.domain.job.time_kinds import CRON, DEADLINE, TIME
 
     option = next((each for each in OPTIONS if each.flag == flag), None)
-    by_itself = option and option.kind not in (ARRAY, TIME, DEADLINE) and not option.kind.reads_file
+    by_itself = option and option.kind not in (ARRAY, TIME, DEADLINE, CRON) and not option.kind.reads_file
     if option is None or not by_itself or option.field == "script":
         raise Elsewhere(flag)
     if option.kind is SWITCH:

@@ -11,6 +11,7 @@ from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.pause import ON_SUBMISSION, Pause
 from cluster.domain.job.records import JobChunk, JobEnded, JobHeld, JobProgress, JobRecord, TaskSets
 from cluster.domain.job.request import request_of
+from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.states import HELD, TaskEvent, TaskState
 
 
@@ -20,6 +21,7 @@ class Job(JobTasks):
         "cancel_reason",
         "cancelled_by",
         "clocks",
+        "course",
         "ended_at",
         "exit_code",
         "mean_run",
@@ -41,6 +43,7 @@ class Job(JobTasks):
         self.exit_code = 0
         self.pause = Pause(record.owner, record.submitted_at, ON_SUBMISSION) if record.spec.hold else None
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
+        self.course: ScheduleCourse | None = None  # of a schedule, once it is one
         self.clocks = Clocks(record.spec) if record.spec.queue_timeout or record.spec.deadline else None
 
     @property
@@ -111,6 +114,7 @@ class Job(JobTasks):
             exit_code=self.exit_code,
             reason=self.reason,
             chunked=chunked,
+            course=self.course,
             pause=self.pause,
         )
 
@@ -124,4 +128,5 @@ class Job(JobTasks):
         job.started_at, job.ended_at = progress.started_at, progress.ended_at
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
         job.exit_code, job.reason, job.pause = progress.exit_code, progress.reason, progress.pause
+        job.course = progress.course
         return job

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
 from cluster.domain.job.pause import Pause
+from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 
@@ -34,6 +35,7 @@ class JobRecord:
     submitted_at: float
     # The attempt that submitted it comes last, before it those that called its job; none: a person has submitted it.
     callers: tuple[CallingAttempt, ...] = ()
+    schedule: int = 0  # the job that it is a run of; 0: it is none
 
     @property
     def parent(self) -> int:
@@ -97,6 +99,7 @@ class JobProgress:
     reason: str = ""  # of the first abnormal end
     chunked: bool = False  # see cluster.domain.job.chunks
     pause: Pause | None = None  # somebody's wish that no task of it starts
+    course: ScheduleCourse | None = None  # of a schedule: how far it has come
     held_apart: bool = False  # `sets.held` is persisted as JobHeld; told by there being some, and not persisted itself
 
 

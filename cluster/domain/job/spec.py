@@ -35,7 +35,19 @@ from cluster.domain.job.rows import PREFIX
 from cluster.domain.job.script import HEAD, SCRIPT_FILE
 from cluster.domain.job.task_options import EACH_LINE, NUMBERS, ROWS
 from cluster.domain.job.task_variables import OWN_VARIABLES
-from cluster.domain.job.time_options import AT, DEADLINE, DELAY, KEY, MAX_SECONDS, QUEUE_TIMEOUT, QUIET_TIMEOUT
+from cluster.domain.job.time_options import (
+    AT,
+    CATCH_UP,
+    DEADLINE,
+    DELAY,
+    EVERY,
+    KEY,
+    MAX_SECONDS,
+    OVERLAP,
+    QUEUE_TIMEOUT,
+    QUIET_TIMEOUT,
+    SKIP,
+)
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
@@ -208,6 +220,9 @@ class JobSpec:
     deadline: str = DEADLINE
     quiet_timeout: float = QUIET_TIMEOUT
 
+    every: str = EVERY
+    overlap: str = OVERLAP
+    catch_up: bool = CATCH_UP
     key: str = KEY
 
     # Policy: when an attempt is over, and what follows
@@ -266,7 +281,7 @@ class JobSpec:
     @property
     def begins_waiting(self) -> bool:
         """Whether its tasks wait before they are ready, for other jobs or for a time."""
-        return self.waits or bool(self.at or self.delay)
+        return self.waits or bool(self.at or self.delay or self.every)
 
     @property
     def is_array(self) -> bool:
@@ -342,6 +357,10 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput(f"{spec.line_index.count} lines for {spec.task_count} task numbers: give one for each")
     if spec.spread and spec.pack:
         raise InvalidInput("--spread and --pack exclude each other: on as many workers as there are, or on as few?")
+    if spec.every and spec.waits:
+        raise InvalidInput("--every and --after exclude each other: a job that comes again waits for no other")
+    if not spec.every and (spec.catch_up or spec.overlap != SKIP):
+        raise InvalidInput("--overlap and --catch-up need --every: they are about jobs that come again")
     if spec.task_count > MAX_TASKS:
         raise InvalidInput(f"{spec.task_count} tasks in one job: the limit is {MAX_TASKS}")
     if spec.rows and (names := [name for name, _ in spec.env if name.startswith(PREFIX)]):

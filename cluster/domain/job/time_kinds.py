@@ -46,6 +46,27 @@ class _Deadline(_Time):
         return super().checked(value)
 
 
+class _Cron(OptionKind):
+    """When a job comes again: the fields of cron, and perhaps the time zone in which they are meant."""
+
+    metavar = "CRON[@TZ]"
+
+    def parse(self, text: str) -> Any:
+        text = " ".join(text.split())
+        if text:
+            from cluster.domain.base.cron import Cron
+
+            Cron.parse(fields_and_zone(text)[0])
+        return text
+
+
+def fields_and_zone(text: str) -> tuple[str, str]:
+    """Of `0 6 * * *@Europe/Berlin`, and of `@daily@Europe/Berlin`; no zone is empty."""
+    nickname = text[:1] == "@"
+    fields, _, zone = text[nickname:].partition("@")
+    return "@" * nickname + fields, zone
+
+
 def seconds_of(text: str) -> float | None:
     """Of a duration; None for what is none."""
     try:
@@ -54,4 +75,4 @@ def seconds_of(text: str) -> float | None:
         return None
 
 
-TIME, DEADLINE = _Time(), _Deadline()
+TIME, DEADLINE, CRON = _Time(), _Deadline(), _Cron()

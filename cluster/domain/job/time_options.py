@@ -3,11 +3,12 @@
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.kinds import LIMIT, TEXT
+from cluster.domain.job.kinds import CHOICE, LIMIT, SWITCH, TEXT
 from cluster.domain.job.options import Scope, option
+from cluster.domain.job.time_kinds import CRON, TIME, seconds_of
 from cluster.domain.job.time_kinds import DEADLINE as DEADLINE_KIND
-from cluster.domain.job.time_kinds import TIME, seconds_of
 
+OVERLAPS = SKIP, QUEUE, ALLOW = "skip", "queue", "allow"  # what a run does while the one before has not ended
 MAX_KEY = 255  # characters
 MAX_SECONDS = 1e9  # of any duration in a spec: 31 years
 _OTHERS: dict[str, Any] = {
@@ -26,6 +27,18 @@ def _wrong_time(text: str) -> str:
 
 def _wrong_key(key: str) -> str:
     return "" if len(key) <= MAX_KEY else f"it has {len(key)} characters: the most are {MAX_KEY}"
+
+
+def _wrong_cron(text: str) -> str:
+    try:
+        CRON.parse(text)
+    except InvalidInput as error:
+        return str(error)
+    return ""
+
+
+def _wrong_overlap(overlap: str) -> str:
+    return "" if overlap in OVERLAPS else f"use {SKIP}, {QUEUE} or {ALLOW}"
 
 
 def _wrong_deadline(text: str) -> str:
@@ -75,4 +88,26 @@ KEY = option(
     check=_wrong_key,
     scope=Scope.SCHEDULER,
     alone="needs a scheduler: a worker alone remembers no keys",
+)
+_AGAIN: dict[str, Any] = {"scope": Scope.SCHEDULER, "alone": "needs a scheduler: a worker's own job runs once"}
+EVERY = option(
+    CRON,
+    "Run it again at each of these times, as in '0 6 * * mon-fri@Europe/Berlin' or @daily (default zone: UTC).",
+    default="",
+    check=_wrong_cron,
+    **_AGAIN,
+)
+OVERLAP = option(
+    CHOICE,
+    "With --every, while the run before has not ended: skip the time (default), queue one run, or allow both.",
+    default=SKIP,
+    metavar="skip|queue|allow",
+    check=_wrong_overlap,
+    **_AGAIN,
+)
+CATCH_UP = option(
+    SWITCH,
+    "With --every: of times that were missed while the scheduler was away, make the last one good.",
+    default=False,
+    **_AGAIN,
 )

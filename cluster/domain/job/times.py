@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.wall_time import iso, unix_time
+from cluster.domain.base.zones import zone_of
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.spec import JobSpec
-from cluster.domain.job.time_kinds import seconds_of
+from cluster.domain.job.time_kinds import fields_and_zone, seconds_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -49,11 +50,16 @@ def _deadline(spec: JobSpec, now: float) -> float:
     if not spec.deadline:
         return 0.0
     seconds = seconds_of(spec.deadline)
+    if spec.every and seconds is not None:
+        return 0.0  # each of its runs has that
     return unix_time(spec.deadline, now, None) if seconds is None else now + seconds if seconds else 0.0
 
 
-def refuse_past(spec: JobSpec, now: float) -> None:
-    """InvalidInput for a resolved spec with a time that is over when the job comes, or that comes in vain."""
+def refuse_times(spec: JobSpec, now: float) -> None:
+    """InvalidInput for a resolved spec with a time that is over when the job comes, that comes in vain, or in a zone
+    that is not known here."""
+    if spec.every:
+        zone_of(fields_and_zone(spec.every)[1])
     if spec.at and unix_time(spec.at, now, None) <= now:
         raise InvalidInput(f"--at {spec.at} is past: it is {iso(now)} now; give a later time, or none to start at once")
     start, deadline = _start(spec, now), _deadline(spec, now)

@@ -18,7 +18,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler import assigning, deadlines, draining, job_values, max_fails, pausing
+from cluster.domain.scheduler import assigning, deadlines, draining, job_values, max_fails, pausing, schedules
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.events import (
@@ -84,7 +84,10 @@ class SchedulerCore(State):
                 self.allocate(self.workers[worker_id], job, len(tasks))
             deadlines.watch(self, job)
         for job in [job for job in self.unfinished() if job.count(TaskState.WAITING)]:
-            self._dependencies.enter(job, self._dependencies.courses(job.record.spec, loaded.ended))
+            if job.record.spec.every:
+                schedules.enter(self, job)
+            else:
+                self._dependencies.enter(job, self._dependencies.courses(job.record.spec, loaded.ended))
             self.timers.set(("tell",), now.mono)  # what follows from a crash's last words is saved in the first turn
         for worker in self.workers.values():
             self._sessions.expect_back(worker)
@@ -195,6 +198,9 @@ class SchedulerCore(State):
                 deadlines.due(self, self.jobs[number])
             case ("queue", int(number)) if number in self.jobs:
                 self.touch(self.jobs[number])
+                self.room -= 1
+            case ("every", int(number)):
+                schedules.due(self, number, self._submissions.enter_run)
                 self.room -= 1
             case ("start", int(number)):
                 self._dependencies.may_start(number)

@@ -141,7 +141,9 @@ class State:
             self._unfinished.pop(job.number, None)
             self.family.ended(job)
             self._line = None
-            self.wall_timers.cancel(("start", job.number))
+            if job.record.spec.begins_waiting:
+                self.wall_timers.cancel(("start", job.number))
+                self.wall_timers.cancel(("every", job.number))
             if job.clocks is not None:
                 self.wall_timers.cancel(("deadline", job.number))
                 self.timers.cancel(("queue", job.number))

@@ -18,14 +18,14 @@ from cluster.domain.job.dependencies import Course, course_of, dependencies_of, 
 from cluster.domain.job.job import Job
 from cluster.domain.job.keys import refuse_another
 from cluster.domain.job.records import CallingAttempt, JobRecord
-from cluster.domain.job.times import refuse_past
+from cluster.domain.job.times import refuse_times
 from cluster.domain.job.workflow import NewJob
-from cluster.domain.scheduler import deadlines
+from cluster.domain.scheduler import deadlines, schedules
 from cluster.domain.scheduler.effects import LookUp, Replied
 from cluster.domain.scheduler.events import JobsSubmitted, JobSubmitted, LookedUp
 from cluster.domain.scheduler.family import callers_of_child
 from cluster.domain.scheduler.state import State
-from cluster.domain.scheduler.waiting import Dependencies, HasEnded
+from cluster.domain.scheduler.waiting import Courses, Dependencies, HasEnded
 from cluster.domain.trust.identity import Vouched
 
 Submission = JobSubmitted | JobsSubmitted
@@ -112,7 +112,7 @@ class Submissions:
 
     def _accept(self, event: Submission) -> None:
         try:
-            self._refuse_past(event)
+            self._refuse_times(event)
             callers = self._callers(event.vouched)
             if isinstance(event, JobSubmitted):
                 self._state.reply(event.ask, self._enter(event.jobs[0], event.owner, callers, event.ended))
@@ -125,10 +125,10 @@ class Submissions:
     def _callers(self, vouched: Vouched | None) -> Callers:
         return callers_of_child(self._state.jobs.get(vouched.attempt.job), vouched) if vouched else ()
 
-    def _refuse_past(self, event: Submission) -> None:
+    def _refuse_times(self, event: Submission) -> None:
         for job_id, spec in event.jobs:
             try:
-                refuse_past(spec, self._state.now.wall)
+                refuse_times(spec, self._state.now.wall)
             except InvalidInput as error:
                 who = "" if isinstance(event, JobSubmitted) else f"job {spec.name or job_id}: "
                 raise InvalidInput(f"{who}{error}") from None
@@ -163,15 +163,25 @@ class Submissions:
         state, (job_id, spec) = self._state, new
         courses = self._dependencies.courses(spec, ended)
         record = JobRecord(state.next_number, job_id, owner, spec, state.now.wall, callers)
-        state.next_number += 1
-        job = Job(record)
+        self._take_in(record, courses)
+        return record.number
+
+    def enter_run(self, record: JobRecord) -> None:
+        """Takes in a run of a schedule. It waits for no job but one that is in memory."""
+        self._take_in(record, self._dependencies.courses(record.spec, {}))
+
+    def _take_in(self, record: JobRecord, courses: Courses) -> None:
+        """The next job."""
+        state, job = self._state, Job(record)
+        state.next_number = record.number + 1
         state.adopt(job)
         state.saves.append(record)
         deadlines.watch(state, job)
         state.touch(job)
-        if spec.begins_waiting:
+        if record.spec.every:
+            schedules.enter(state, job)
+        elif record.spec.begins_waiting:
             self._dependencies.enter(job, courses)
-        return record.number
 
 
 def _answer(event: Submission, found: Mapping[str, JobRecord]) -> Replied:

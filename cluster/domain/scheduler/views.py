@@ -14,9 +14,10 @@ from cluster.domain.job.last_words import LastWords
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.request import Request
+from cluster.domain.job.schedule import said
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
-from cluster.domain.scheduler import explaining
+from cluster.domain.scheduler import explaining, schedules
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
@@ -41,6 +42,7 @@ class JobView:
     no_worker_ever: bool  # nor later, unless one comes or changes: none has what it needs, whether it takes work or not
     cancelled_by: str
     cancel_reason: str
+    last_run: int = 0  # of a schedule: that job's number; 0: there was none
     waits_until: float = 0.0  # Unix seconds, before which none of its waiting tasks starts; 0: there is no such time
     part: str = ""  # the tasks that are meant, as people type them, of many ranges the first; "": all
     explanation: Explanation = NOT_EXPLAINED
@@ -118,7 +120,8 @@ def job_view(
         explanation=_explanation(core, job) if explain and because and job.ready else NOT_EXPLAINED,
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
-        waits_until=wait.until if wait else 0.0,
+        waits_until=wait.until if wait and wait.until < schedules.NEVER else 0.0,
+        last_run=job.course.last_run if job.course else 0,
         part="" if part is None else _numbers_of(part, job.record.spec),
         pause=job.pause if job.live else None,
     )
@@ -166,6 +169,10 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
         return
     if not job.ready:
         wait = core.followers.waits.get(job.number)
+        if wait and job.course:
+            yield f"it runs next at {iso(wait.until)}" if wait.until < schedules.NEVER else "none of its times comes"
+            yield from said(job.course)
+            return
         if wait and wait.until:
             yield f"it starts no sooner than {iso(wait.until)}"
         remaining = wait.remaining() if wait else []

@@ -29,6 +29,7 @@ from cluster.domain.trust.users import UserRecord
 from cluster.store.packing import (
     pack_apart,
     pack_callers,
+    pack_course,
     pack_held,
     pack_numbered,
     pack_offer,
@@ -36,6 +37,7 @@ from cluster.store.packing import (
     pack_set,
     pack_spec,
     unpack_callers,
+    unpack_course,
     unpack_held,
     unpack_numbered,
     unpack_offer,
@@ -53,7 +55,7 @@ def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
     spec, lines = record.spec, record.spec.task_count if record.spec.lines else 0
     row = (record.number, record.id, record.owner, pack_spec(spec), record.submitted_at, spec.name, lines)
     callers = record.callers
-    yield sql.PUT_JOB, (*row, pack_callers(callers), record.root if callers else 0, record.parent)
+    yield sql.PUT_JOB, (*row, pack_callers(callers), record.root if callers else 0, record.parent, record.schedule)
     if apart := pack_apart(spec):
         yield sql.PUT_ENV, (record.number, apart)
     if lines:
@@ -73,7 +75,7 @@ def _ended(e: JobEnded) -> Iterator[tuple[str, Row]]:
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
     how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, p.chunked, pack_pause(p.pause))
+    yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, p.chunked, pack_pause(p.pause), pack_course(p.course))
 
 
 def _chunk(c: JobChunk) -> Iterator[tuple[str, Row]]:
@@ -163,16 +165,17 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
 
 def record_from_row(row: Row) -> JobRecord:
     """One row with RECORD_COLUMNS."""
-    number, job_id, owner, spec, submitted_at, callers, line_count, env, lines = row
-    called_by = unpack_callers(callers)
-    return JobRecord(number, job_id, owner, unpack_spec(spec, env, lines, line_count), submitted_at, called_by)
+    number, job_id, owner, spec, submitted_at, callers, schedule, line_count, env, lines = row
+    whole = unpack_spec(spec, env, lines, line_count)
+    return JobRecord(number, job_id, owner, whole, submitted_at, unpack_callers(callers), schedule)
 
 
 def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
     number, *sets = row[: 1 + len(sql.SET_COLUMNS)]
-    *rest, chunked, pause = row[1 + len(sql.SET_COLUMNS) :]
-    values: list[Any] = [number, _sets_from_row(sets), *rest, bool(chunked), unpack_pause(pause)]
+    *rest, chunked, pause, course = row[1 + len(sql.SET_COLUMNS) :]
+    how = bool(chunked), unpack_pause(pause), unpack_course(course)
+    values: list[Any] = [number, _sets_from_row(sets), *rest, *how]
     return JobProgress(*values)
 
 

@@ -231,6 +231,11 @@ MIGRATIONS = (
         job INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (job, key)
     ) WITHOUT ROWID;
     """,
+    """
+    -- The schedule that a job is a run of (0: of none); and how far a schedule has come, as in packing.py.
+    ALTER TABLE jobs ADD COLUMN schedule INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE job_progress ADD COLUMN course TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -265,7 +270,19 @@ PUT_META = _upsert("meta", "key", "value", keys=1)
 # Job numbers are never used again, even if jobs are deleted one day.
 RAISE_NEXT_JOB_NUMBER = "UPDATE meta SET value = max(value, ? + 1) WHERE key = 'next_job_number'"
 
-JOB_COLUMNS = ("number", "id", "owner", "spec", "submitted_at", "name", "line_count", "callers", "root", "parent")
+JOB_COLUMNS = (
+    "number",
+    "id",
+    "owner",
+    "spec",
+    "submitted_at",
+    "name",
+    "line_count",
+    "callers",
+    "root",
+    "parent",
+    "schedule",
+)
 PUT_JOB = _upsert("jobs", *JOB_COLUMNS, keys=1)
 END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
 PUT_ENV = _upsert("job_env", "job", "env", keys=1)
@@ -274,13 +291,13 @@ PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
 SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
-    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked", "pause"),
+    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked", "pause", "course"),
 )
 PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 
 _WHOLE = "coalesce(env, ''), coalesce(lines, x'')"
 _LARGE = "LEFT JOIN job_env ON job_env.job = number LEFT JOIN job_lines ON job_lines.job = number"
-_RECORD = "number, id, owner, spec, submitted_at, callers, line_count"
+_RECORD = "number, id, owner, spec, submitted_at, callers, schedule, line_count"
 # One job, without its environment and lines, and with them; and which has a UUID.
 GET_JOB = f"SELECT {_RECORD}, '', x'' FROM jobs WHERE number = ?"  # noqa: S608 (no input)
 GET_WHOLE_JOB = f"SELECT {_RECORD}, {_WHOLE} FROM jobs {_LARGE} WHERE number = ?"  # noqa: S608 (no input)

@@ -1,0 +1,75 @@
+"""A job that comes again, by `--every`, is a *schedule*: its tasks wait for ever, and each due time makes a *run* of
+it, which is a job of its own."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from cluster.domain.base.cron import Cron
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.wall_time import iso
+from cluster.domain.base.zones import zone_of
+from cluster.domain.job.schedule_course import MOST_COUNTED, ScheduleCourse
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.time_kinds import fields_and_zone, seconds_of
+from cluster.domain.job.time_options import SKIP
+
+LATE = 60.0  # seconds after a due time until which it is not missed: somebody has started the scheduler anew, say
+
+
+class Due(NamedTuple):
+    """What a look at the clock has found."""
+
+    at: float  # the last time that is due or missed; no earlier one is due any more
+    missed: int  # of the times since the last look
+    missed_at: float  # the last of them
+    runs: bool  # `at` is not missed
+
+
+def next_time(spec: JobSpec, after: float) -> float | None:
+    """The first due time after that; None: there is none, as where the zone is not known any more."""
+    fields, zone = fields_and_zone(spec.every)
+    try:
+        return Cron.parse(fields).next_after(after, zone_of(zone))
+    except InvalidInput:
+        return None
+
+
+def look(spec: JobSpec, since: float, now: float) -> Due | None:
+    """What has become due after `since`, until now; None: nothing."""
+    fields, zone_name = fields_and_zone(spec.every)
+    cron, zone = Cron.parse(fields), zone_of(zone_name)
+    last = cron.last_until(now, since, zone)
+    if last is None:
+        return None
+    runs = now - last <= LATE or spec.catch_up
+    missed, missed_at = 0 if runs else 1, 0.0 if runs else last
+    before = cron.last_until(last - 1, since, zone)
+    if before is not None:
+        missed_at = missed_at or before
+        at: float | None = since
+        while at is not None and at < before and missed < MOST_COUNTED:
+            at = cron.next_after(at, zone)
+            missed += 1
+    return Due(last, missed, missed_at, runs)
+
+
+def spec_of_run(spec: JobSpec, after: int = 0) -> JobSpec:
+    """What one run is. `after`: the number of the job that must have ended first."""
+    deadline = spec.deadline if seconds_of(spec.deadline) is not None else ""
+    wait = (str(after),) if after else ()
+    values = {"every": "", "overlap": SKIP, "catch_up": False, "at": "", "delay": 0.0, "key": "", "hold": False}
+    return replace(spec, **values, deadline=deadline, after_any=wait)  # type: ignore[arg-type]
+
+
+def said(course: ScheduleCourse) -> list[str]:
+    """What there is to say of it beside the next time, one line each."""
+    lines = []
+    if course.last_run:
+        lines.append(f"its last run is job {course.last_run}")
+    if course.skipped:
+        why = f"the last at {iso(course.skipped_at)}: the run before had not ended, or it was paused"
+        lines.append(f"{course.skipped} of its times were skipped, {why}")
+    if course.missed:
+        count = f"{course.missed}{' or more' if course.missed >= MOST_COUNTED else ''}"
+        lines.append(f"{count} of its times were missed, the last at {iso(course.missed_at)}: the scheduler was away")
+    return lines

@@ -1,0 +1,260 @@
+"""Jobs that come again: each due time makes one run, and none is made twice or lost, whatever happens to the clock."""
+
+from typing import Any
+
+import pytest
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.wall_time import iso
+from cluster.domain.job.pause import Pause
+from cluster.domain.job.schedule import LATE, spec_of_run
+from cluster.domain.job.schedule_course import MOST_COUNTED
+from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
+from cluster.domain.job.states import TaskState
+from cluster.domain.job.target import Target
+from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.effects import Reply
+from cluster.domain.scheduler.events import CancelRequested, JobsPaused
+from cluster.domain.scheduler.views import job_view
+from tests.domain.core_bench import WALL, Bench, ok, spec
+
+MINUTE, HOUR = 60.0, 3600.0
+# A bench begins 20 s after a full minute, at 22:15:00; so the next hour begins 2,700 s later.
+FIRST = 2700.0
+
+
+def patient() -> Bench:
+    """Its workers need not say that they are there."""
+    return Bench(SchedulerCore(epoch=1, lease=1e6))
+
+
+def at(seconds: float) -> str:
+    """So long after the first moment of a bench."""
+    return iso(WALL + 100.0 + seconds)
+
+
+def hourly(**fields: Any) -> JobSpec:
+    return spec(every="@hourly", **fields)
+
+
+def runs(bench: Bench, schedule: int = 1) -> list[int]:
+    return [record.number for record in bench.records.values() if record.schedule == schedule]
+
+
+def course(bench: Bench) -> Any:
+    return bench.core.jobs[1].course
+
+
+def lines(bench: Bench) -> tuple[str, ...]:
+    return job_view(bench.core, bench.core.jobs[1]).pending_because
+
+
+def test_the_bench_begins_when_these_tests_think() -> None:
+    assert at(0) == "2023-11-14T22:15:00Z"
+    assert at(FIRST) == "2023-11-14T23:00:00Z"
+
+
+def test_each_due_time_makes_a_run() -> None:
+    bench = patient()
+    session = bench.worker("w", 8000)
+    bench.submit(hourly(name="sweep", millicpus=500, timeout=9.0))
+    view = job_view(bench.core, bench.core.jobs[1])
+    assert (view.state, view.waits_until, view.last_run) == (TaskState.WAITING, WALL + 100 + FIRST, 0)
+    assert view.pending_because == (f"it runs next at {at(FIRST)}",)
+    bench.turn(after=FIRST - 0.01)
+    assert not runs(bench)
+    bench.turn(after=0.01)
+    assert runs(bench) == [2]
+    run = bench.records[2]
+    assert (run.owner, run.spec) == ("alice", spec(name="sweep", millicpus=500, timeout=9.0))
+    assert run.id[14] == "8"
+    assert bench.state(2) == "assigned"
+    bench.report(session, 1, ok=(ok(2, 0, 1),))
+    bench.turn(after=3 * HOUR)
+    assert runs(bench) == [2, 3], "the second has not ended, and by default one time is skipped"
+    assert lines(bench) == (
+        f"it runs next at {at(FIRST + 4 * HOUR)}",
+        "its last run is job 3",
+        f"2 of its times were skipped, the last at {at(FIRST + 3 * HOUR)}: the run before had not ended, or it was "
+        "paused",
+    )
+
+
+def test_runs_may_overlap_or_queue_or_be_skipped() -> None:
+    for overlap, expected in (("skip", [2]), ("queue", [2, 3]), ("allow", [2, 3, 4])):
+        bench = patient()
+        session = bench.worker("w", 8000)
+        bench.submit(hourly(overlap=overlap))
+        bench.turn(after=FIRST + 2 * HOUR)
+        assert runs(bench) == expected
+        if overlap == "queue":
+            assert bench.records[3].spec.after_any == ("2",)
+            assert bench.state(3) == "waiting"
+            bench.report(session, 1, ok=(ok(2, 0, 1),))
+            assert bench.state(3) == "assigned"
+            bench.turn(after=HOUR)
+            assert runs(bench) == [2, 3, 4], "of three times one run waits, and the third is skipped"
+            assert course(bench).skipped == 1
+
+
+def test_a_restart_neither_repeats_nor_loses_a_run() -> None:
+    bench = patient()
+    bench.submit(hourly(overlap="allow"))
+    for _ in range(6):
+        bench.turn(after=HOUR / 2 - 10)
+        bench.restart(after=10.0)
+    bench.turn(after=0.0)
+    assert runs(bench) == [2, 3, 4]
+    assert [bench.records[n].id for n in runs(bench)] == sorted(
+        {bench.records[n].id for n in runs(bench)}, key=[bench.records[n].id for n in runs(bench)].index
+    )
+    assert course(bench).missed == 0
+
+
+@pytest.mark.parametrize("late", [LATE, LATE + 1])
+def test_who_is_back_within_a_minute_has_missed_nothing(late: float) -> None:
+    bench = patient()
+    bench.submit(hourly())
+    bench.restart(after=FIRST + late)
+    bench.turn()
+    assert len(runs(bench)) == (1 if late <= LATE else 0)
+    assert course(bench).missed == (0 if late <= LATE else 1)
+
+
+@pytest.mark.parametrize(("catch_up", "made"), [(False, 0), (True, 1)])
+def test_what_was_missed_is_said_and_made_good_once(catch_up: bool, made: int) -> None:
+    bench = patient()
+    bench.submit(hourly(catch_up=catch_up))
+    bench.restart(after=FIRST + 5 * HOUR + 10 * MINUTE)
+    bench.turn()
+    assert len(runs(bench)) == made
+    last = at(FIRST + (4 if catch_up else 5) * HOUR)
+    assert lines(bench)[0] == f"it runs next at {at(FIRST + 6 * HOUR)}"
+    assert lines(bench)[-1] == f"{6 - made} of its times were missed, the last at {last}: the scheduler was away"
+    bench.restart()
+    bench.turn(after=MINUTE)
+    assert len(runs(bench)) == made
+    assert course(bench).missed == 6 - made
+
+
+def test_not_all_that_was_missed_is_counted() -> None:
+    bench = patient()
+    bench.submit(spec(every="* * * * *"))
+    bench.restart(after=365 * 24 * HOUR)
+    bench.turn()
+    assert course(bench).missed == MOST_COUNTED
+    assert "100 or more of its times were missed" in lines(bench)[-1]
+    assert course(bench).until == pytest.approx(bench.now.wall, abs=MINUTE)
+
+
+def test_a_clock_that_is_set_back_makes_no_run_twice() -> None:
+    bench = patient()
+    bench.submit(hourly(overlap="allow"))
+    bench.turn(after=FIRST)
+    bench.jumped = -2 * HOUR
+    bench.turn(after=2 * HOUR)
+    assert runs(bench) == [2]
+    bench.turn(after=HOUR)
+    assert runs(bench) == [2, 3]
+
+
+def test_a_clock_that_is_set_forward_has_missed_what_it_left_out() -> None:
+    bench = patient()
+    bench.submit(hourly(overlap="allow"))
+    bench.jumped = 2 * HOUR + FIRST + 30.0
+    bench.turn()
+    assert runs(bench) == [2]
+    assert course(bench).missed == 2
+
+
+def test_a_schedule_may_begin_later() -> None:
+    for how in ({"at": at(FIRST + HOUR)}, {"delay": FIRST + HOUR}, {"delay": FIRST + HOUR - 5}):
+        bench = patient()
+        bench.submit(hourly(**how))
+        bench.turn(after=FIRST + HOUR - 0.01)
+        assert not runs(bench)
+        bench.turn(after=0.02)
+        assert runs(bench) == [2]
+        assert (bench.records[2].spec.at, bench.records[2].spec.delay) == ("", 0.0)
+
+
+def test_it_ends_when_somebody_cancels_it_and_its_runs_go_on() -> None:
+    bench = patient()
+    bench.worker("w", 1000)
+    bench.submit(hourly())
+    bench.turn(after=FIRST)
+    bench.turn(CancelRequested(5, (Target(1, None),), "alice"))
+    assert (bench.state(1), bench.state(2)) == ("cancelled", "assigned")
+    assert bench.core.wall_timers.next() is None
+    bench.turn(after=2 * HOUR)
+    assert runs(bench) == [2]
+
+
+def test_its_deadline_ends_it_and_a_duration_is_that_of_each_run() -> None:
+    bench = patient()
+    bench.submit(hourly(deadline=at(FIRST + HOUR / 2)))
+    bench.submit(hourly(deadline="10m"))
+    bench.turn(after=FIRST + HOUR + 1)
+    assert bench.state(1) == "failed"
+    assert runs(bench, 1) == [3]
+    assert bench.records[3].spec.deadline == ""
+    assert runs(bench, 2) == [4, 5], "the first of them was over after ten minutes"
+    assert bench.state(4) == "failed"
+
+
+def test_while_it_is_paused_its_times_are_skipped() -> None:
+    bench = patient()
+    bench.submit(hourly())
+    bench.turn(JobsPaused(5, (1,), Pause("alice", 0.0)))
+    bench.turn(after=FIRST)
+    assert not runs(bench)
+    assert course(bench).skipped == 1
+
+
+def test_many_that_are_due_at_once_have_several_turns() -> None:
+    bench = patient()
+    bench.core.most = 5
+    for _ in range(12):
+        bench.submit(hourly())
+    bench.mono += FIRST + 1
+    counts = []
+    while (due := bench.core.next_deadline()) is not None and due <= bench.mono:
+        bench.turn()
+        counts.append(sum(1 for record in bench.records.values() if record.schedule))
+    assert counts[-1] == 12
+    assert len(counts) >= 3
+
+
+def test_a_run_is_a_job_as_if_it_was_handed_in() -> None:
+    schedule = spec(every="@daily", overlap="queue", catch_up=True, delay=5.0, key="k", hold=True, retries=3)
+    assert spec_of_run(schedule) == spec(retries=3)
+    assert spec_of_run(schedule, after=7) == spec(retries=3, after_any=("7",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"every": "61 * * * *"}, "--every '61 \\* \\* \\* \\*': minute '61' is none: use 0-59"),
+        ({"every": "0 6 * *"}, "has 4 fields"),
+        ({"every": "@daily", "overlap": "maybe"}, "--overlap 'maybe': use skip, queue or allow"),
+        ({"every": "@daily", "after": ("1",)}, "--every and --after exclude each other"),
+        ({"overlap": "allow"}, "--overlap and --catch-up need --every"),
+        ({"catch_up": True}, "--overlap and --catch-up need --every"),
+    ],
+)
+def test_what_is_no_schedule_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        validate(spec(**fields))
+
+
+def test_a_zone_that_nobody_knows_is_refused_by_the_scheduler() -> None:
+    for zone in ("Europe/Berlyn", "../etc/passwd", "Europe"):
+        bench = patient()
+        (reply,) = [e for e in bench.submit(spec(every=f"0 6 * * *@{zone}")) if isinstance(e, Reply)]
+        assert str(reply.value).startswith(f"no time zone '{zone}' is known on the scheduler's machine: use one as")
+        assert not bench.core.jobs
+
+
+def test_a_lone_worker_has_no_schedules() -> None:
+    with pytest.raises(InvalidInput, match="--every '@daily' needs a scheduler: a worker's own job runs once"):
+        refuse_what_needs_a_scheduler(spec(every="@daily"))
