@@ -16,6 +16,7 @@ from tests.sim.stalling import Stalling
 from tests.sim.truth import Truth
 from tests.sim.world import Action, World
 
+MOST_AHEAD = 2500.0  # seconds that a wall clock is wrong at most
 MOST_COPIES = 2
 MOST_JOINED = 3
 GUARDS = ("the launcher", "the watchdog")
@@ -61,6 +62,7 @@ class BadLuck:
         for mend in mends:
             mend()
         self.scheduler.slow, self.scheduler.hangs = (0.0, 0.01), 0.0
+        self.scheduler.wall_ahead = 0.0
         for process in self.scheduler.older:
             process.dies()
         self.scheduler.start()
@@ -112,6 +114,13 @@ class BadLuck:
     def scheduler_dies(self, _: Machine) -> None:
         self.scheduler.crash(power=self.world.chance(0.3))
         self.world.at(self._long(), self.scheduler.start)
+
+    def clock_is_set(self, _: Machine) -> None:
+        """The scheduler's wall clock, forward or back by seconds or minutes; in the end it is right again."""
+        ahead = self.world.random.choice((-1, 1)) * self.world.random.choice((2.0, 30.0, 200.0, 2000.0))
+        ahead = self.scheduler.wall_ahead + ahead * self.world.between(0.5, 1.0)
+        self.scheduler.wall_ahead = max(-MOST_AHEAD, min(MOST_AHEAD, ahead))
+        self.world.tell("scheduler", f"its clock is {self.scheduler.wall_ahead:.3f} s ahead")
 
     def scheduler_is_away(self, _: Machine) -> None:
         """For just as long as is promised to cost nothing."""

@@ -96,3 +96,10 @@ def with_drains(seed: int) -> Sequence[Fault]:
     random = Random(seed)
     drains = [BadLuck.worker_is_drained] * random.randint(1, 4)
     return [*drains, random.choice(restarts), *random.sample(FAULTS, random.randint(0, 3))]
+
+
+def with_clocks(seed: int) -> Sequence[Fault]:
+    """The scheduler's clock is set, it is started anew, and a few other things go wrong."""
+    random = Random(seed)
+    sets = [BadLuck.clock_is_set] * random.randint(0, 3)
+    return [*sets, BadLuck.scheduler_dies, *random.sample(FAULTS, random.randint(0, 3))]

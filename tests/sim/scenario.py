@@ -31,6 +31,7 @@ from tests.sim.bad_luck import BadLuck, Fault
 from tests.sim.families import Families
 from tests.sim.machine import Machine
 from tests.sim.scheduler import SchedulerHost
+from tests.sim.timekeeping import draw_times
 from tests.sim.truth import Truth
 from tests.sim.world import World
 
@@ -41,6 +42,8 @@ BURST = 12  # jobs of one task that fail and are tried again
 # What a worker holds of it is soon in many pieces, of several attempts: so its reports are long.
 SHAKY = JobSpec(argv=("work",), name="shaky", array=(ArraySegment(1, 120),), millicpus=200, retries=6)
 AGAIN = 0.3  # of the jobs, that are submitted again when they may have ended: a script was run anew, say
+SCHEDULED = 250.0  # seconds without faults in which jobs come again
+CLOCKS = 0.8  # of the jobs have times, where any have
 WAITING = 0.3  # of the jobs wait for others
 QUIET = 100.0  # seconds after the last end, in which nothing may be left over
 
@@ -61,11 +64,13 @@ class Scenario:
         submissions: int | None = None,
         workflows: bool = False,
         families: bool = False,
+        clocks: bool = False,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
         again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
         submissions, how many bring a job whose reports are long. `most` is what a turn of the scheduler is given.
-        `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs."""
+        `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs. `clocks`: jobs wait
+        for times, have deadlines, or come again."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -83,6 +88,7 @@ class Scenario:
         self._shaky = shaky
         self._submissions = submissions
         self._workflows = workflows
+        self._clocks = clocks
         self._stubborn = world.chance(0.2) if stubborn is None else stubborn
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
@@ -150,6 +156,8 @@ class Scenario:
         spec = self._draw_any_spec()
         if self._stubborn:
             return replace(spec, name="long", retries=3, timeout=0.0, worker="")
+        if self._clocks and self.world.chance(CLOCKS):
+            return draw_times(self.world, spec)
         return self._draw_dependencies(spec) if self.world.chance(WAITING) else spec
 
     def _draw_dependencies(self, spec: JobSpec) -> JobSpec:
@@ -286,7 +294,9 @@ class Scenario:
                 assert not job.ready or job_view(core, job).pending_because, f"nothing says why {job.number} waits"
             # Once acknowledged, a cancel works, whatever happens then.
             cancelled = self._cancelled.get(job.number, IntervalSet()).covers(0, job.record.spec.task_count)
-            if (hopeless or job.record.spec.name == "endless") and not cancelled:
+            comes_again = job.record.spec.every and self.world.now > self._trouble_ends + SCHEDULED
+            never_ends = job.record.spec.name == "endless" or comes_again
+            if (hopeless or never_ends) and not cancelled:
                 self._cancel(job.number)
         return not unfinished
 
@@ -311,7 +321,10 @@ class Scenario:
             assert not worker.jobs
             worker_view(core, worker)
         assert not core.jobs, f"jobs {list(core.jobs)} have ended, and are in memory"
-        for job in jobs_of(self.scheduler.store, sorted(self.scheduler.acknowledged.values()), whole=True).values():
+        numbers = {*self.scheduler.acknowledged.values(), *self.truth.times.runs.values()}
+        for job in jobs_of(self.scheduler.store, sorted(numbers), whole=True).values():
+            if job.course:
+                self.truth.times.check_course(job.number, job.course)
             assert not job.live
             view = job_view(core, job)
             assert view.reason, f"job {job.number} is {view.state.word} for no reason"
@@ -331,7 +344,10 @@ class Scenario:
                 if ends:
                     assert state.word == "cancelled" or ends[-1].state is state, f"{number}.{index}: {state}, {ends}"
                 else:
-                    assert state.word == "cancelled", f"{number}.{index} is {state.word}, no end is in the store"
+                    expired = state.word == "failed" and (job.record.spec.deadline or job.record.spec.queue_timeout)
+                    assert state.word == "cancelled" or expired, f"{number}.{index} is {state.word}, without an end"
+                    if expired and not job.record.spec.queue_timeout:
+                        self.truth.times.check_deadline(number)
                 if state.word == "cancelled":
                     cancelled = index in self.truth.cancelled.get(number, ())
                     assert cancelled or self.truth.waited_in_vain(number, index), f"{number}.{index} is cancelled"

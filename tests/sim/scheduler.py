@@ -43,6 +43,7 @@ class SchedulerHost:
         self.slow = (0.0, 0.01)  # seconds that a commit takes
         self.store_fails = False  # every commit
         self.hangs = 0.0  # seconds that the next commit takes besides: its disk is frozen
+        self.wall_ahead = 0.0  # seconds by which its machine's wall clock was set forward; negative: back
         self.most = MOST_AT_ONCE  # that a turn is given, by weight
         self.older: list[SchedulerProcess] = []  # that go on although another one was started on the same store
         self.lives = 0

@@ -118,7 +118,7 @@ class SchedulerProcess:
         return self._life == self.host.lives
 
     def _now(self) -> Now:
-        return Now(1000.0 * self._life + self.world.now, self.world.wall)
+        return Now(1000.0 * self._life + self.world.now, self.world.wall + self.host.wall_ahead)
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
         self.world.at(delay, lambda: self.process.on_time(lambda: action() if self.alive else None))
@@ -237,6 +237,9 @@ class SchedulerProcess:
                     self.truth.outcomes[save.number] = save.state
                 case OkEnds() | TaskEnd():
                     self._check_end(save, outputs)
+        for save in saves:
+            if isinstance(save, JobRecord):
+                self.truth.times.accepted(save, self.truth.outcomes.keys())
         self.truth.check_all_or_none(self.store.number_of_id)
 
     def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
@@ -259,6 +262,7 @@ class SchedulerProcess:
             for event in put.events:
                 self._note(event)
         self._turns += 1
+        self.truth.times.shows(self.core.now.wall)
         changed = {save.number for save in decided.saves if isinstance(save, JobProgress)}
         invariants.check(self.core, changed if self._turns % max(LOOK_AT_ALL, len(self.core.jobs)) else None)
         if self.is_present:  # else it may believe what it likes, and says it to nobody

@@ -12,7 +12,7 @@ from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.store.sqlite.store import SqliteStore
 from tests.sim import many
 from tests.sim.bad_luck import BadLuck
-from tests.sim.climates import ABSENCES, LATE_HELLOS, LONG_REPORTS, STALLS, TAKEOVERS, with_drains
+from tests.sim.climates import ABSENCES, LATE_HELLOS, LONG_REPORTS, STALLS, TAKEOVERS, with_clocks, with_drains
 from tests.sim.scenario import seeds, simulate
 
 SUBMISSIONS = 2500  # of one or several jobs
@@ -89,10 +89,17 @@ def test_what_names_no_seeds_is_refused(text: str) -> None:
         many.parse(text)
 
 
+CLOCKS = 40
 STALLING = 150  # seeds
 WORKFLOWS = 40
 FAMILIES = 25
 DRAINING = 60
+
+
+@pytest.mark.slow
+def test_whatever_clocks_show_nothing_starts_before_its_time_and_no_time_is_lost_or_runs_twice() -> None:
+    for seed in range(CLOCKS):
+        simulate(seed, climate=with_clocks(seed), clocks=True, submissions=6, most=(2, 7, MOST_AT_ONCE)[seed % 3])
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from cluster.domain.job.retry_policy import Verdict
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.tries import Tries
 from cluster.domain.launcher.core import LauncherCore
-from cluster.domain.scheduler import assigning, draining, family, retrying, sessions, submitting
+from cluster.domain.scheduler import assigning, deadlines, draining, family, retrying, schedules, sessions, submitting
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
@@ -32,6 +32,7 @@ from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.submitting import Submissions
 from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.uncommitted import Waiting
+from cluster.domain.scheduler.waiting import Dependencies
 from cluster.domain.scheduler.worker_record import Drain, Worker
 from cluster.domain.session.leashes import is_out
 from cluster.domain.session.messages import Downward, ReportAcknowledged
@@ -710,3 +711,54 @@ def _all_absences() -> None:
 def _simulate_all() -> None:
     for seed in range(SEARCHED):
         simulate(seed)
+
+
+def the_monotonic_clock_says_when_a_job_starts(patch: Patch) -> None:
+    enter: Method = Dependencies.enter
+
+    def by_timer(self: Dependencies, job: Job, courses: Any) -> None:
+        enter(self, job, courses)
+        if (wait := self._state.followers.waits.get(job.number)) and wait.until:
+            left = wait.until - self._state.now.wall
+            self._state.timers.set(("start", job.number), self._state.now.mono + left)
+
+    patch.setattr(Dependencies, "enter", by_timer)
+
+
+def how_far_a_schedule_has_come_is_not_saved(patch: Patch) -> None:
+    progress: Method = Job.progress
+    patch.setattr(Job, "progress", lambda self, **how: replace(progress(self, **how), course=None))
+
+
+def a_run_that_has_not_ended_is_overlooked(patch: Patch) -> None:
+    run: Method = schedules._run
+    patch.setattr(
+        schedules, "_run", lambda state, job, course, accept: run(state, job, course._replace(last_run=0), accept)
+    )
+
+
+def a_deadline_comes_early(patch: Patch) -> None:
+    deadline: Method = vars(deadlines)["deadline_of"]
+    patch.setattr(deadlines, "deadline_of", lambda record: deadline(record) and deadline(record) - 5.0)
+
+
+def what_was_missed_is_not_counted(patch: Patch) -> None:
+    look: Method = vars(schedules)["look"]
+    patch.setattr(schedules, "look", lambda *said: (found := look(*said)) and found._replace(missed=0))
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        the_monotonic_clock_says_when_a_job_starts,
+        how_far_a_schedule_has_come_is_not_saved,
+        a_run_that_has_not_ended_is_overlooked,
+        a_deadline_comes_early,
+        what_was_missed_is_not_counted,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_whoever_has_no_sense_of_time_is_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_whatever_clocks_show_nothing_starts_before_its_time_and_no_time_is_lost_or_runs_twice()

@@ -17,6 +17,7 @@ from cluster.domain.job.workflow import NewJob
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import HEARTBEATS, lost_after_in_force
+from tests.sim.timekeeping import Times
 
 NOTICED = STALL + LEASE / HEARTBEATS + 1.0  # seconds for which a scheduler must have been stopped to notice it
 
@@ -60,6 +61,7 @@ class Truth:
     deadlines: set[str] = field(default_factory=set)  # workers that were ever drained until a deadline
     failures: dict[tuple[int, int], int] = field(default_factory=dict)  # task: how often it has failed, as is on disk
     losses: dict[tuple[int, int], int] = field(default_factory=dict)  # how often it was lost, or stopped by no drain
+    times: Times = field(default_factory=Times)
     leashed: int = 0  # attempts that died of their leash
     lost: int = 0  # ends of which nobody knows
     given_up: set[AttemptKey] = field(default_factory=set)  # and whose they are
@@ -102,6 +104,7 @@ class Truth:
         for kind, counted in (("failed", self.failures), ("was lost", self.losses)):
             times = counted.get(key[:2], 0)
             assert times <= spec.retries, f"{key} starts, its task {kind} {times} times, of {spec.retries} that may be"
+        self.times.check_start(key.job)
         assert not spec.worker or spec.worker == worker, f"{key} starts on {machine}, it is for {spec.worker}"
         for dependency in self._unmet(key.job, key.index):
             assert spec.on_dependency_fail == RUN_ANYWAY, f"{key} starts, and waits for {dependency}"
@@ -206,6 +209,8 @@ class Truth:
             if "deadline" in end.detail:
                 assert end.worker_id in self.deadlines, f"{key}: {end.detail}, nobody wanted that"
             assert wished, f"{key}: {end.detail}, nobody did that on {run.machine}"
+        elif end.reason == "timeout:deadline":
+            self.times.check_deadline(end.job)
         elif end.reason == "timeout:run":
             allowed = self.specs[end.job].timeout
             took = run.ended - run.started

@@ -1,0 +1,82 @@
+"""Jobs that wait for times, have deadlines or come again, in the simulated world; and what must be true of them by the
+scheduler's wall clock, which is set forward and back meanwhile.
+
+A scheduler knows only what its clock shows, and whoever starts it anew sees the same one. So what counts is the latest
+time that any of them was shown.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from cluster.domain.job.records import JobRecord
+from cluster.domain.job.schedule_course import ScheduleCourse
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.time_options import OVERLAPS, SKIP
+from cluster.domain.job.times import deadline_of, starts_at
+from tests.sim.world import World
+
+EVERY_MINUTE = "* * * * *"
+MINUTE = 60.0
+
+
+def draw_times(world: World, spec: JobSpec) -> JobSpec:
+    """Some of what is about time."""
+    random = world.random
+    if world.chance(0.2):
+        overlap, catch_up = random.choice(OVERLAPS), world.chance(0.5)
+        name = random.choice(("mixed", "long", "long"))
+        return JobSpec(("work",), name=name, every=EVERY_MINUTE, overlap=overlap, catch_up=catch_up)
+    return replace(
+        spec,
+        delay=random.choice((0.0, world.between(1.0, 60.0))),
+        queue_timeout=random.choice((0.0, 0.0, world.between(1.0, 60.0))),
+        deadline=random.choice(("", f"{world.between(61.0, 120.0):.3f}")),
+    )
+
+
+@dataclass(slots=True)
+class Times:
+    """What the scheduler's clock has shown, and what was committed of schedules."""
+
+    shown: float = 0.0  # Unix seconds
+    records: dict[int, JobRecord] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)  # the number of a run, by its UUID
+
+    def shows(self, wall: float) -> None:
+        self.shown = max(self.shown, wall)
+
+    def accepted(self, record: JobRecord, ended: Collection[int]) -> None:
+        """It is committed, together with the ends of jobs, or after them."""
+        if record.number in self.records:
+            return
+        self.records[record.number] = record
+        if not record.schedule:
+            return
+        assert self.runs.setdefault(record.id, record.number) == record.number, (
+            f"a time of {record.schedule} runs twice"
+        )
+        before = [run.number for run in self.records.values() if run.schedule == record.schedule][:-1]
+        going = [number for number in before if number not in ended]
+        overlap = self.records[record.schedule].spec.overlap
+        if overlap == SKIP:
+            assert not going, f"run {record.number} of schedule {record.schedule} begins, and {going} have not ended"
+
+    def check_start(self, job: int) -> None:
+        """A task of it starts."""
+        at = starts_at(self.records[job])
+        assert at <= self.shown, f"job {job} starts {at - self.shown:.3f} s before its time"
+
+    def check_deadline(self, job: int) -> None:
+        """Something of it was ended for that."""
+        at = deadline_of(self.records[job])
+        assert at, f"job {job} was over its deadline, and has none"
+        assert at <= self.shown, f"job {job} was ended {at - self.shown:.3f} s before its deadline"
+
+    def check_course(self, number: int, course: ScheduleCourse) -> None:
+        """Of each time that the schedule has dealt with it is known what became of it."""
+        begins = self.records[number].submitted_at
+        due = int(course.until // MINUTE) - int(begins // MINUTE)
+        made = sum(1 for run in self.records.values() if run.schedule == number)
+        assert made + course.skipped + course.missed == due, (
+            f"schedule {number}: of {due} times {made} made runs, {course.skipped} were skipped, {course.missed} missed"
+        )
