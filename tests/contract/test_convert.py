@@ -112,3 +112,11 @@ def test_assigned_specs_leave_their_lines_behind() -> None:
     response = convert.response_to_proto([Assign(SOME, WITH_LINES, 55.0, (b"a",))])
     assert response.assign[0].spec.lines == b""
     assert list(response.assign[0].lines) == [b"a"]
+
+
+def test_lists_have_of_a_script_its_beginning_and_no_environment() -> None:
+    """A hundred jobs with scripts of a MiB made a list of a hundred MiB."""
+    spec = JobSpec((), script_text=b"#!/bin/sh\n" + b"x" * 1000, env=(("A", "1"),))
+    listed = specs.spec_to_proto(spec, with_env=False)
+    assert (listed.script_text, len(listed.env)) == (b"#!/bin/sh\n" + b"x" * 54, 0)
+    assert specs.spec_from_proto(specs.spec_to_proto(spec)) == spec

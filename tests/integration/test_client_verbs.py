@@ -15,7 +15,8 @@ import pytest
 
 from cluster.client import AsyncClient, Client, aio, following, retrying, sync
 from cluster.client.job_fields import new_job_id
-from cluster.client.types import Output
+from cluster.client.messages import job_of
+from cluster.client.types import Job, Output
 from cluster.domain.base.errors import (
     ClusterError,
     InvalidInput,
@@ -28,6 +29,7 @@ from cluster.domain.base.errors import (
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.v1 import job_pb2
 from tests.integration.jobs_double import Double, RunningJob
 from tests.patience import PATIENCE
 
@@ -553,3 +555,14 @@ def test_an_expired_certificate_is_named(double: Double, tmp_path: Path) -> None
 
     with pytest.raises(NotAuthenticated, match="user/ann ended at 2001-09-09"):
         asyncio.run(run())
+
+
+def test_what_is_waited_for_is_the_same_after_a_break() -> None:
+    """Other tasks may be running by then."""
+
+    def shown(number: int, part: str) -> Job:
+        return job_of(job_pb2.Job(number=number, part=part, state="TASK_STATE_RUNNING", spec={"argv": ["true"]}))
+
+    assert aio._pinned(["sweep:running"], [shown(3, "1-4,9"), shown(5, "")]) == ["3.1-4,9", "5"]
+    assert aio._pinned(["sweep:running"], [shown(3, "1,3,5,7,9,…")]) == ["sweep:running"], "too many to be told"
+    assert aio._pinned(["sweep"], [shown(3, "")]) == ["sweep"]
