@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 
+from cluster.cli.quick.options import is_file_of_ours
 from cluster.client.discovery import Endpoint
 from cluster.client.types import Job
 from cluster.domain.base.printable import printable
@@ -33,6 +34,9 @@ def remark_on_job(job: Job, spec: JobSpec, endpoint: Endpoint) -> None:
         remark("--each-line: there is no {} in the command: tasks find their lines in the variable CLUSTER_LINE alone")
     if endpoint.is_embedded and spec.cwd and not os.path.isdir(spec.cwd):
         remark(f"--cwd {spec.cwd}: there is no such directory here now, and tasks cannot start without it")
+    if not endpoint.is_embedded and not spec.cwd and spec.argv and is_file_of_ours(spec.argv[0]):
+        program = spec.argv[0]
+        remark(f"{program} is looked for on the worker, and is here; `cluster run - < {program}` sends a script along")
     if job.no_worker_can:
         why = "; ".join(job.pending_because)
         which = "that there is now can run it" if job.no_worker_ever else "that can run it takes work now"

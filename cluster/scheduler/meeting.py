@@ -14,7 +14,7 @@ from cluster.domain.job.unbegun import Unbegun, leave_begun, reasons_unbegun
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
 
-ENDS_AT_ONCE = 10_000  # that one question to the store brings: some milliseconds
+ENDS_AT_ONCE = 5_000  # that one question to the store brings: some milliseconds
 
 
 class _Looked(NamedTuple):

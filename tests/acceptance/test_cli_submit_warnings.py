@@ -46,6 +46,15 @@ def test_a_worker_that_is_gone_for_now_is_named(tmp_path: Path) -> None:
         daemons.start_worker("w1")
         assert daemons.command.ok("job", "submit", "--", "true").err == ""
         daemons.command.ok("job", "wait", "last")
+        (tmp_path / "mine.sh").write_text("echo")
+        for command in (["./mine.sh"], ["--name", "x", "--", "./mine.sh", "1"]):
+            done = daemons.command.ok("job", "submit", *command, cwd=tmp_path)
+            words = (
+                "./mine.sh is looked for on the worker, and is here; `cluster run - < ./mine.sh` sends a script along"
+            )
+            assert done.err == f"cluster: {words}\n"
+        for command in (["./other.sh"], ["--cwd", str(tmp_path), "./mine.sh"], ["-q", "/bin/true"]):
+            assert daemons.command.ok("job", "submit", *command, cwd=tmp_path).err == ""
         daemons.stop("w1")
         assert "worker w1 is offline" in daemons.command.ok("job", "submit", "--", "true").err
 

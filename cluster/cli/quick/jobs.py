@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.quick.nearby import Nearby
-from cluster.cli.quick.options import JSON, QUIET, Values, of_job, of_list, whole_number
+from cluster.cli.quick.options import JSON, QUIET, Values, is_file_of_ours, of_job, of_list, whole_number
 from cluster.cli.render import USUAL_LIMIT, job_json, print_jobs, print_json
 from cluster.client.job_fields import job_fields
 from cluster.client.local import Elsewhere, ask
@@ -62,6 +62,8 @@ def submission(job_id: str, fields: Values, command: Sequence[str], nearby: Near
         cwd = fields.setdefault("cwd", os.getcwd())
         if not os.path.isdir(cwd):
             raise Elsewhere("there is something to say about that")
+    elif "cwd" not in fields and is_file_of_ours(command[0]):
+        raise Elsewhere("there is something to say about that")
     return message_class("SubmitRequest")(id=job_id, spec={"argv": command, **fields})
 
 

@@ -17,6 +17,11 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def is_file_of_ours(program: str) -> bool:
+    """Whether a command's first word names a file below where we are, which another machine hardly has there."""
+    return "/" in program and not program.startswith("/") and os.path.isfile(program)
+
+
 # By its flag: the option's name, and what makes its value from the word after it; None: it is true by being there.
 Own = Mapping[str, tuple[str, Callable[[str], Any] | None]]
 QUIET: Own = {"--quiet": ("quiet", None), "-q": ("quiet", None)}
