@@ -78,13 +78,13 @@ def test_the_last_attempt_of_a_task_says_why_it_ended(tmp_path: Path) -> None:
         ended = 0
         while ended < 3:
             for key in (await worker.hear(Assign)).attempts:
-                if key.index == 0:
-                    await worker.report(ok=(OkEnds(1, 2, 0, 1, packed(1)),))
+                if key.index == 1:
+                    await worker.report(ok=(OkEnds(1, 2, 1, 1, packed(1)),))
                 else:
-                    why = "signal:SIGKILL" if key.index == 1 else "exit:1"
+                    why = "signal:SIGKILL" if key.index == 0 else "exit:1"
                     await worker.report(ended=(TaskEnd(1, key.index, 2, why, 1),))
                 ended += 1
-        assert [await tasks(user, f"1:{word}") for word in ("ok", "signal", "exit")] == [[1], [2], [3]]
+        assert [await tasks(user, f"1:{word}") for word in ("signal", "ok", "exit")] == [[1], [2], [3]]
         with pytest.raises(NotFound):
             await user.get("1:timeout")
 
