@@ -6,10 +6,11 @@ cancels one that runs waits for no disk. By its UUID its submitter may cancel it
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.conditions import Condition
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.selectors import Found, Selection, Selector, SelectorKind, parse_selector
 from cluster.domain.job.visibility import VisibleJobs
@@ -47,13 +48,20 @@ class JobDirectory:
         return next(iter(self._store.records([number])), None)
 
 
-async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Selection:
-    """What all of these selectors mean together. InvalidInput or NotFound says what is wrong with one."""
+# Of a selector's text and its condition: raises InvalidInput where that makes no sense.
+Check = Callable[[str, Condition], None]
+
+
+async def select(
+    driver: Driver, caller: Caller, texts: Sequence[str], check: Check = lambda text, condition: None
+) -> Selection:
+    """What all of these selectors mean together. InvalidInput or NotFound says what is wrong with one; so does `check`
+    of one with a condition."""
     if len(texts) > MOST_SELECTORS or sum(map(len, texts)) > MOST_CHARACTERS:
         raise InvalidInput(f"too many selectors: at most {MOST_SELECTORS}, of {MOST_CHARACTERS} characters together")
     selection, conditions = Selection(), 0
     for place, text in enumerate(dict.fromkeys(texts), start=1):
-        conditions += await _add(driver, caller, text, selection)
+        conditions += await _add(driver, caller, text, selection, check)
         if conditions > MOST_CONDITIONS:
             raise InvalidInput(f"more than {MOST_CONDITIONS} selectors with states or reasons: ask for some at a time")
         if place % AT_ONCE == 0:
@@ -61,16 +69,18 @@ async def select(driver: Driver, caller: Caller, texts: Sequence[str]) -> Select
     return selection
 
 
-async def select_some(driver: Driver, caller: Caller, texts: Sequence[str]) -> Selection:
+async def select_some(
+    driver: Driver, caller: Caller, texts: Sequence[str], check: Check = lambda text, condition: None
+) -> Selection:
     """Selects as `select` does, by at least one selector. NotFound also for an attempt that there has not been."""
     if not texts:
         raise InvalidInput("which job? Give its number, name or UUID, last or all")
-    selection = await select(driver, caller, texts)
+    selection = await select(driver, caller, texts, check)
     await last_attempts(driver, selection)
     return selection
 
 
-async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) -> bool:
+async def _add(driver: Driver, caller: Caller, text: str, selection: Selection, check: Check) -> bool:
     """Whether it has a condition."""
     beside = len(text) > _LONG
     selector = await asyncio.to_thread(parse_selector, text) if beside else parse_selector(text)
@@ -79,6 +89,8 @@ async def _add(driver: Driver, caller: Caller, text: str, selection: Selection) 
         return False
 
     found = await _find(driver, caller, selector, selection)
+    if found.condition is not None:
+        check(text, found.condition)
     add = selection.add_tasks if found.condition is None else selection.chosen
     added = await asyncio.to_thread(add, found) if beside else add(found)
     for record, chosen in added or ():

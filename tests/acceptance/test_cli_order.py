@@ -37,6 +37,9 @@ def test_pause_takes_whole_jobs_that_there_are(cluster: Command) -> None:
         part = cluster("job", verb, f"{array}.2")
         assert (part.code, part.out) == (2, b"")
         assert part.err == (f"cluster: tasks of job {array} are selected: {verb} takes whole jobs; give {array}\n")
+        ready = cluster("job", verb, f"{array}:ready")
+        why = f"{verb} takes whole jobs and no tasks that are ready; give {array}"
+        assert (ready.code, ready.err) == (2, f"cluster: {array}:ready: {why}\n")
         assert cluster("job", verb, "no-such-job").code == 1
         assert cluster("job", verb).code == 2
     long = cluster("job", "pause", array, "--reason", "x" * 501)

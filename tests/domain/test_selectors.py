@@ -22,6 +22,7 @@ from cluster.domain.job.selectors import (
     likely,
     names_tasks,
     parse_selector,
+    refuse_condition,
     refuse_ended,
     resolve,
 )
@@ -386,9 +387,17 @@ def test_a_condition_is_met_by_state_or_by_why_it_ended() -> None:
 def test_what_has_ended_cannot_be_cancelled(text: str) -> None:
     head = text.partition(":")[0]
     with pytest.raises(InvalidInput, match=f"{text}: what has ended cannot be .*, as in {head}:ready,running"):
-        refuse_ended(text)
+        refuse_ended(text, parse_condition(text.partition(":")[2]))
 
 
 def test_what_goes_on_can_be_cancelled() -> None:
-    for text in ("5", "5:ready", "5:failed,running", "all", "sweep", "5#1"):
-        refuse_ended(text)
+    for words in ("ready", "failed,running"):
+        refuse_ended(f"5:{words}", parse_condition(words))
+
+
+def test_what_takes_whole_jobs_refuses_states() -> None:
+    for text, job in {"5:running": "5", "sweep.3:lost": "sweep", "last:failed": "last"}.items():
+        words = text.partition(":")[2]
+        why = f"^{text}: pause takes whole jobs and no tasks that are {words}; give {job}$"
+        with pytest.raises(InvalidInput, match=why):
+            refuse_condition(text, parse_condition(words), "pause")

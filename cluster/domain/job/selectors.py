@@ -118,12 +118,18 @@ def names_tasks(text: str) -> bool:
     return not replace(likely(text), attempt=0).is_whole
 
 
-def refuse_ended(text: str) -> None:
-    """InvalidInput where only what has ended is meant, with which nothing can be done any more."""
-    selector = likely(text)
-    if selector.condition is not None and selector.condition.of_ended:
-        again = replace(selector, condition=Condition((TaskState.READY, TaskState.RUNNING)))
+def refuse_ended(text: str, condition: Condition) -> None:
+    """InvalidInput where the condition of a selector means what has ended alone, with which nothing can be done any
+    more."""
+    if condition.of_ended:
+        again = replace(likely(text), condition=Condition((TaskState.READY, TaskState.RUNNING)))
         raise InvalidInput(f"{text}: what has ended cannot be cancelled; name what goes on, as in {again}")
+
+
+def refuse_condition(text: str, condition: Condition, verb: str) -> None:
+    """InvalidInput: that command takes whole jobs."""
+    whole = replace(likely(text), tasks=None, condition=None)
+    raise InvalidInput(f"{text}: {verb} takes whole jobs and no tasks that are {condition}; give {whole}")
 
 
 def parse_selector(text: str) -> Selector:

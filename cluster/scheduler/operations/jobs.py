@@ -163,9 +163,8 @@ class JobOperations:
         if grace is not None:
             check_seconds("a grace of", grace)
         check_text("the reason", reason)
-        for text in selectors:
-            refuse_ended(text)
-        selection, by = await select_some(self._driver, caller, selectors), caller.called
+        selection = await select_some(self._driver, caller, selectors, refuse_ended)
+        by = caller.called
         numbers, cancelled, met = selection.numbers(), 0, dict[int, Job]()
         for (number, index), last in (await last_attempts(self._driver, selection)).items():
             if selection.attempts[number, index] != last:  # it has ended, and another may run

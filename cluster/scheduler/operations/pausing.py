@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
+from cluster.domain.job.selectors import refuse_condition
 from cluster.domain.scheduler.events import Event, JobsPaused, JobsResumed
 from cluster.domain.scheduler.views import JobView
 from cluster.domain.trust.identity import Caller
@@ -47,7 +48,7 @@ class PauseOperations:
     async def _change(
         self, caller: Caller, selectors: Sequence[str], verb: str, event: Callable[..., Event]
     ) -> ChangedJobs:
-        selection = await select_some(self._driver, caller, selectors)
+        selection = await select_some(self._driver, caller, selectors, partial(refuse_condition, verb=verb))
         for number, _ in selection.parts():
             raise InvalidInput(f"tasks of job {number} are selected: {verb} takes whole jobs; give {number}")
         numbers, count, met = selection.numbers(), 0, dict[int, Job]()

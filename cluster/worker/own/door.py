@@ -87,7 +87,8 @@ class OwnDoor(worker_pb2_grpc.WorkerServicer):
             raise InvalidInput(f"a grace of {grace:g} s: use 0 or more")
         if len(request.reason) > _MOST_TEXT:
             raise InvalidInput(f"the reason has {len(request.reason)} characters: the limit is {_MOST_TEXT}")
-        refuse_ended(request.selector.text)
+        if condition := likely(request.selector.text).condition:
+            refuse_ended(request.selector.text, condition)
         by, answer = current_caller().identity.name, worker_pb2.StopJobResponse()
         for number in await self._numbers(request.selector.text):
             await self._jobs.stop(number, grace, by, request.reason)
