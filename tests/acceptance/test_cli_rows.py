@@ -77,32 +77,6 @@ def test_a_large_value_reaches_its_task_as_a_file(cluster: Command, tmp_path: Pa
     assert "row 2: word 2 of the command has 300000 bytes with it" in refused.err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "stdin", "words"),
-    [
-        (["--from-csv", "-"], b"a,b\n1\n", "stdin, row 1 (line 2), column 2: it has 1 column, and the header 2"),
-        (["--from-csv", "-"], b"a,b\n", "--from-csv -: it has no rows, so no job is submitted"),
-        (["--from-json", "-"], b'{"a":}', "stdin, line 1, column 6: expecting value"),
-        (["--from-json", "-"], b'{"a":1}', "word 2 of the command: {x} names no column; there are a (and {{x}} is {x}"),
-        (["--from-json", "/no/such"], b"", "--from-json /no/such: No such file or directory"),
-        (["--from-json", "-", "--array", "1-2"], b'{"x":1}', "--array 2: there is no line 2; there are 1, from 1 on"),
-        (["--from-json", "-", "--each-line", "x"], b"", "--each-line and --from-json exclude each other"),
-        (["--no-header"], b"", "--no-header needs --from-csv"),
-        (
-            ["--from-json", "-", "--env", "CLUSTER_COL_X=1"],
-            b'{"x":1}',
-            "--env: the variable CLUSTER_COL_X tells each task",
-        ),
-    ],
-)
-def test_what_is_wrong_with_a_table_is_one_line(
-    cluster: Command, arguments: list[str], stdin: bytes, words: str
-) -> None:
-    done = cluster("job", "submit", *arguments, "--", "echo", "{x}", stdin=stdin)
-    assert (done.code, done.err.count("\n")) == (2, 1), done
-    assert done.err.startswith(f"cluster: {words}")
-
-
 def test_a_task_finds_the_variables_that_the_documentation_tells_of(cluster: Command) -> None:  # docs/jobs.md
     options = ["--name", "told", "--cpus", "0.5", "--array", "3,1", "--env", "OTHER=1"]
     rows = json.dumps({"a b": "x"}) + "\n\n" + json.dumps({"a b": "y"}) + json.dumps({"a b": "z" * 200_000})

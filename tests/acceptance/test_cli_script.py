@@ -51,26 +51,6 @@ def test_without_a_first_line_the_shell_runs_it_and_its_directory_is_private(clu
     assert cwd == str(Path.cwd())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "stdin", "words"),
-    [
-        (["-"], b"", "--script-file -: it is empty, so there is nothing to run"),
-        (["-"], b"#!/bin/sh\n\0", "--script-file -: line 2, column 1: a NUL byte, so this is no script"),
-        (["-"], b"#CLUSTER --cpus x\n", "the script on stdin, line 1, column 17: 'x' is no number of cpus"),
-        (["--each-line", "-", "-"], b"true\n", "--script-file and --each-line all read stdin: give files, but for one"),
-        (["--script-file", "/no/such"], b"", "--script-file /no/such: No such file or directory"),
-        (["--script-file", "x", "-"], b"", "- is a script on stdin, and --script-file x another: give one"),
-        (["--script", "a.sh", "-"], b"true\n", "--script 'a.sh' and --script-file exclude each other"),
-    ],
-)
-def test_what_is_wrong_with_a_script_is_one_line(
-    cluster: Command, arguments: list[str], stdin: bytes, words: str
-) -> None:
-    done = cluster("job", "submit", *arguments, stdin=stdin)
-    assert (done.code, done.err.count("\n")) == (2, 1), done
-    assert done.err.startswith(f"cluster: {words}")
-
-
 def test_what_the_first_line_names_must_be_there(cluster: Command) -> None:
     done = cluster("run", "-", stdin=b"#!/no/such/interpreter -x\n")
     assert done.code == 127
