@@ -46,11 +46,11 @@ def picked(lines: bytes, numbers: Iterable[ArraySegment]) -> bytes:
     """Those lines of these numbers, from 1, in their order. InvalidInput for a number that no line has."""
     index = LineIndex(lines)
     found: list[bytes] = []
-    for segment in numbers:
-        for number in range(segment.first, segment.last + 1, segment.step):
-            if not 1 <= number <= index.count:
-                raise InvalidInput(f"--array {number}: there is no line {number}; there are {index.count}, from 1 on")
-            found += index.slice(number - 1, number)
+    for first, last, step in numbers:
+        missing = first if not 1 <= first <= index.count else last
+        if not 1 <= missing <= index.count:
+            raise InvalidInput(f"--array {missing}: there is no line {missing}; there are {index.count}, from 1 on")
+        found += index.slice(first - 1, last)[::step]
     return b"\n".join(found)
 
 
