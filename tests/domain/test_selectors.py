@@ -401,3 +401,17 @@ def test_what_takes_whole_jobs_refuses_states() -> None:
         why = f"^{text}: pause takes whole jobs and no tasks that are {words}; give {job}$"
         with pytest.raises(InvalidInput, match=why):
             refuse_condition(text, parse_condition(words), "pause")
+
+
+@pytest.mark.parametrize(
+    "text", ["5." + ":a,a" * 60_000 + "!", "x" + ":failed,exit" * 20_000 + "!", "5." + ":a" * 120_000, ":" * 250_000]
+)
+def test_a_long_text_is_read_in_one_go(text: str) -> None:
+    """Wherever a condition might have begun it was read to its end: of 250,000 characters that took minutes."""
+    with contextlib.suppress(ClusterError):
+        likely(text)
+
+
+@pytest.mark.parametrize("text", ["all.5", "all#2", "allover", "all.5:x"])
+def test_what_only_begins_like_all_is_a_name(text: str) -> None:
+    assert parse_selector(text) == Selector(SelectorKind.NAME, text)

@@ -37,9 +37,10 @@ MAX_LOOKS = 30_000  # at a segment of an array for a part of a selector
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ATTEMPT = r"(?:#([0-9]{1,9}))?"
-_WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.([^#]*?))?(?::({PATTERN}))?{_ATTEMPT}", re.DOTALL)
-_NAME_WITH_TASKS = re.compile(rf"(.+?)(?:\.([0-9][0-9,:-]*?))?(?::({KNOWN}))?{_ATTEMPT}", re.DOTALL)
-_ALL_WITH_CONDITION = re.compile(rf"all:({PATTERN})")
+_WITH_TASKS = re.compile(rf"([0-9]{{1,9}}|last|{_UUID})(?:\.([^#]*))?{_ATTEMPT}", re.DOTALL)
+_NAME_WITH_TASKS = re.compile(rf"(.+?)(?:\.([0-9][0-9,:-]*))?{_ATTEMPT}", re.DOTALL)
+_CONDITION, _KNOWN_CONDITION = (re.compile(rf":({words})(#[0-9]{{1,9}})?") for words in (PATTERN, KNOWN))
+_LONGEST_CONDITION = 120  # characters: whoever looks for one in a long text looks at its end alone
 
 
 class SelectorKind(StrEnum):
@@ -82,10 +83,11 @@ class Selector:
     def without_tasks(self) -> "Selector | None":
         """The same text read as a shorter name with more behind it (`sweep.1-5`, `sweep:failed`). None: it does not
         end so."""
-        match = _NAME_WITH_TASKS.fullmatch(self.value)
-        if match is None or match[2] is match[3] is match[4] is None:
+        plain, condition = _split(self.value, _KNOWN_CONDITION)
+        match = _NAME_WITH_TASKS.fullmatch(plain)
+        if match is None or match[2] is match[3] is condition is None:
             return None
-        return _with_tasks(self.value, Selector(SelectorKind.NAME, match[1]), *match.groups()[1:])
+        return _with_tasks(self.value, Selector(SelectorKind.NAME, match[1]), match[2], condition, match[3])
 
 
 class Directory(Protocol):
@@ -139,9 +141,10 @@ def parse_selector(text: str) -> Selector:
         raise InvalidInput("an empty selector selects nothing: use a job's number, name or UUID, last or all")
     if text == "all":
         return Selector(SelectorKind.ALL)
-    if _ALL_WITH_CONDITION.fullmatch(text):
+    plain, condition = _split(text, _CONDITION)
+    match = _WITH_TASKS.fullmatch(plain)
+    if plain == "all":
         raise InvalidInput(f"{text}: of all jobs no tasks can be selected; name jobs, or use `job list --state STATE`")
-    match = _WITH_TASKS.fullmatch(text)
     if not match:
         return Selector(SelectorKind.NAME, text)
     head = match[1]
@@ -151,7 +154,16 @@ def parse_selector(text: str) -> Selector:
         job = Selector(SelectorKind.NUMBER, str(int(head)))
     else:
         job = Selector(SelectorKind.ID, head)
-    return _with_tasks(text, job, *match.groups()[1:])
+    return _with_tasks(text, job, match[2], condition, match[3])
+
+
+def _split(text: str, condition: re.Pattern[str]) -> tuple[str, str | None]:
+    """The text without the longest condition at its end, and that. None: it has none."""
+    begin = len(text) - _LONGEST_CONDITION
+    for at in (place for place in range(max(0, begin), len(text)) if text[place] == ":"):
+        if match := condition.fullmatch(text, at):
+            return text[:at] + (match[2] or ""), match[1]
+    return text, None
 
 
 def _with_tasks(text: str, job: Selector, tasks: str | None, condition: str | None, attempt: str | None) -> Selector:
@@ -171,11 +183,13 @@ def check_name(name: str) -> None:
     """InvalidInput for a name that nobody could select the job by. The empty one is no name."""
     if len(name) > MAX_NAME:
         raise InvalidInput(f"a job's name of {len(name)} characters: the limit is {MAX_NAME}")
-    if name and (name != name.strip() or name == "all" or _WITH_TASKS.fullmatch(name)):
+    plain, _ = _split(name, _CONDITION)
+    if name and (name != name.strip() or plain == "all" or _WITH_TASKS.fullmatch(plain)):
         raise InvalidInput(f"a job cannot be called {name!r}: as a selector that means something else")
-    match = _NAME_WITH_TASKS.fullmatch(name)
-    if match and any(match.groups()[1:]):
-        what = f"tasks {match[2]}" if match[2] else f"attempt {match[4]}" if match[4] else f"tasks that are {match[3]}"
+    plain, condition = _split(name, _KNOWN_CONDITION)
+    match = _NAME_WITH_TASKS.fullmatch(plain)
+    if match and (match[2] or match[3] or condition):
+        what = f"tasks {match[2]}" if match[2] else f"attempt {match[3]}" if match[3] else f"tasks that are {condition}"
         raise InvalidInput(
             f"a job cannot be called {name!r}: as a selector that means {what} of {match[1]!r}; use - or _ there"
         )
