@@ -98,11 +98,11 @@ class Cron(NamedTuple):
     def last_until(self, until: float, after: float, zone: tzinfo) -> float | None:
         """The last time after `after` that is no later than `until`; None: there is none."""
         stop = datetime.fromtimestamp(until, zone).replace(tzinfo=None) + _AROUND
-        day, first = stop.date(), (datetime.fromtimestamp(after, zone).replace(tzinfo=None) - _AROUND).date()
-        while day >= first:
+        day, first = stop.date(), datetime.fromtimestamp(after, zone).replace(tzinfo=None) - _AROUND
+        while day >= first.date():
             if self._has(day):
                 for hour in reversed(self.hours):
-                    if day < stop.date() or hour <= stop.hour:
+                    if (day > first.date() or hour >= first.hour) and (day < stop.date() or hour <= stop.hour):
                         times = [time for time in self._times(day, hour, zone) if after < time <= until]
                         if times:
                             return max(times)
@@ -117,6 +117,10 @@ class Cron(NamedTuple):
 
     def _times(self, day: date, hour: int, zone: tzinfo) -> Iterator[float]:
         """Those of that hour of the zone's clocks, in Unix seconds."""
+        begin, end = (datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone) for minute in (0, 59))
+        if _is_plain(begin) and _is_plain(end) and end.timestamp() - begin.timestamp() == 59 * 60:
+            yield from (begin.timestamp() + 60 * minute for minute in self.minutes)
+            return
         any_hour = len(self.hours) == 24
         for minute in self.minutes:
             then = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
@@ -127,6 +131,11 @@ class Cron(NamedTuple):
                     yield second
             elif not any_hour:
                 yield _after_gap(second, first, zone)
+
+
+def _is_plain(then: datetime) -> bool:
+    """Whether there is that time, and once."""
+    return then.timestamp() == then.replace(fold=1).timestamp()
 
 
 def _after_gap(before: float, after: float, zone: tzinfo) -> float:
