@@ -84,8 +84,8 @@ class LauncherLink:
         return bool(self._quiet or self._own_quiet)
 
     def quiet_limit_of(self, key: AttemptKey) -> float:
-        """Seconds for which it may write nothing; 0: there is no such limit."""
-        return self._own_quiet.get(key.index, 0.0) if key.job == OWN else self._quiet.get(key.job, 0.0)
+        """Seconds for which it may write nothing; 0: there is no such limit. Asked once of each, when it has begun."""
+        return self._own_quiet.pop(key.index, 0.0) if key.job == OWN else self._quiet.get(key.job, 0.0)
 
     def stop_quiet(self, keys: Iterable[AttemptKey]) -> None:
         """These have written nothing for too long. While there is no launcher nobody can stop them: the next

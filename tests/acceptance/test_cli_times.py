@@ -42,7 +42,7 @@ def test_a_job_starts_at_its_time_and_after_what_it_waits_for(cluster: Command) 
     assert begun - submitted >= timedelta(seconds=0.999)  # told in milliseconds
 
 
-def test_a_deadline_ends_what_runs_and_what_has_not_begun(cluster: Command) -> None:
+def test_a_deadline_ends_what_runs_and_what_has_not_begun(cluster: Command) -> None:  # S3.12
     """Two cpus: the third task never runs."""
     number = submit(cluster, "--deadline", "1s", "--array", "1-3", "--", "sleep", "100")
     waited = cluster("job", "wait", number)
@@ -58,7 +58,7 @@ def test_a_deadline_ends_what_runs_and_what_has_not_begun(cluster: Command) -> N
     assert "came before it had ended, and it was stopped" in cluster.ok("job", "why", number).text
 
 
-def test_who_writes_nothing_for_too_long_is_stopped(cluster: Command) -> None:
+def test_who_writes_nothing_for_too_long_is_stopped(cluster: Command) -> None:  # S3.12
     done = cluster("run", "--quiet-timeout", "1", "--", "sh", "-c", "echo once; sleep 100")
     assert (done.code, done.text) == (143, "once\n")
     number = cluster.ok("job", "list", "-q", "--limit", "1").text.strip()

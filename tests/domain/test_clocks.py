@@ -176,7 +176,7 @@ def test_what_becomes_ready_bit_by_bit_has_few_clocks_and_none_too_early() -> No
 
 
 @pytest.mark.parametrize("deadline", ["1h", at(HOUR)])
-def test_at_its_deadline_nothing_of_a_job_waits_and_what_runs_is_stopped(deadline: str) -> None:
+def test_at_its_deadline_nothing_of_a_job_waits_and_what_runs_is_stopped(deadline: str) -> None:  # S3.12
     bench = patient()
     session = bench.worker("w", 2000)
     bench.submit(spec(4, deadline=deadline, grace=7.0, retries=3))
