@@ -26,6 +26,7 @@ COMMANDS = {
     "job": ("cluster.cli.jobs:job", "Submit jobs, look at them, wait for them, cancel them."),
     "worker": ("cluster.cli.workers:worker", "Make this machine a worker, or list the workers."),
     "queue": ("cluster.cli.queue:queue", "Let nothing more start, of all jobs, and let them go on."),
+    "events": ("cluster.cli.events:events", "Tell what happens to jobs and workers."),
     "scheduler": ("cluster.cli.scheduler:scheduler", "Run the scheduler of a cluster."),
     "up": ("cluster.cli.up:up_command", "Start a cluster on this machine, in the background."),
     "down": ("cluster.cli.up:down_command", "Stop the cluster that `up` started."),

@@ -9,8 +9,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from cluster.client.arguments import selector_text, selector_texts, worker_names
 from cluster.client.backend import Backend, WantedOutput
 from cluster.client.discovery import Endpoint, find
+from cluster.client.events import follow_events
 from cluster.client.following import CallAge, FollowedJobs
 from cluster.client.handy_specs import from_here, spec_of
 from cluster.client.job_fields import new_job_id
@@ -18,6 +20,7 @@ from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
 from cluster.client.types import (
+    ClusterEvent,
     Job,
     JobTree,
     Output,
@@ -138,7 +141,7 @@ class AsyncClient:
 
     async def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
         """Jobs, newest first; all of them without selectors, states and limit."""
-        return await self._backend().list(_texts(selectors), states, limit)
+        return await self._backend().list(selector_texts(selectors), states, limit)
 
     async def get(
         self, selector: str | int, *, max_tasks: int = 100, states: Sequence[TaskState] = (), attempts: bool = False
@@ -146,13 +149,13 @@ class AsyncClient:
         """One job, and so many of its tasks in these states (none: in any): running and abnormal ones first. If that is
         one task in all, and it failed, with the end of its stderr and the exception that its program raised.
         `attempts`: each task with its attempts, the last 100 of them."""
-        return await self._backend().get(_text(selector), max_tasks, states, attempts)
+        return await self._backend().get(selector_text(selector), max_tasks, states, attempts)
 
     async def watch(self, *selectors: str | int) -> AsyncGenerator[tuple[Job, ...], None]:
         """Yields the jobs at once and after each change, until all have ended. Outlasts a restart of the scheduler.
 
         The jobs are those that the selectors mean at first, whatever is submitted later."""
-        backend, patience, texts = self._backend(), self._patience, list(_texts(selectors))
+        backend, patience, texts = self._backend(), self._patience, list(selector_texts(selectors))
         numbers: set[int] | None = None
         while True:
             try:
@@ -193,7 +196,7 @@ class AsyncClient:
         A follower without `tail` outlasts a restart of the scheduler: it goes on where it was.
         """
         backend, patience = self._backend(), self._patience
-        wanted = WantedOutput(_text(selector), stdout, stderr, follow, tail, position)
+        wanted = WantedOutput(selector_text(selector), stdout, stderr, follow, tail, position)
         followed = FollowedJobs(wanted.selector)
         while True:
             age = CallAge(patience)
@@ -228,18 +231,18 @@ class AsyncClient:
 
         Answers the jobs as they are now and how many tasks were asked. Those that had ended stay as they were.
         """
-        return await self._backend().cancel(_texts(selectors), grace, reason, keep_children)
+        return await self._backend().cancel(selector_texts(selectors), grace, reason, keep_children)
 
     async def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
         """From now on no more tasks of these jobs start, until they are resumed; what runs goes on.
 
         Answers the jobs as they are now and how many of them are paused: those that have not ended.
         """
-        return await self._backend().pause(_texts(selectors), reason)
+        return await self._backend().pause(selector_texts(selectors), reason)
 
     async def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
         """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
-        return await self._backend().resume(_texts(selectors))
+        return await self._backend().resume(selector_texts(selectors))
 
     async def queue(self) -> QueueStatus:
         """Whether anything starts, and how many jobs have not ended."""
@@ -256,7 +259,7 @@ class AsyncClient:
     async def tree(self, selector: str | int) -> JobTree:
         """The job with all that has to do with it, whether it has ended or not: what it was called by and has called,
         what it waits for and what waits for it, and so on from each of these."""
-        return await self._backend().tree(_text(selector))
+        return await self._backend().tree(selector_text(selector))
 
     async def set_state(self, **values: str) -> None:
         """Inside a job: keeps these for others to read, until the job sets them to something else."""
@@ -266,7 +269,17 @@ class AsyncClient:
 
     async def state(self, selector: str | int) -> Mapping[str, str]:
         """What a job keeps for others to read."""
-        return await self._backend().state(_text(selector))
+        return await self._backend().state(selector_text(selector))
+
+    async def events(
+        self, *selectors: str | int, since: int | None = 0, follow: bool = False
+    ) -> AsyncGenerator[ClusterEvent, None]:
+        """What happened after the event of number `since` (None: nothing), and with `follow` what happens, without end,
+        across restarts of the scheduler. With selectors only what is about these jobs. See docs/events.md."""
+        texts = selector_texts(selectors)
+        async with aclosing(follow_events(self._backend(), self._patience, since, texts, follow=follow)) as found:
+            async for event in found:
+                yield event
 
     async def workers(self) -> tuple[Worker, ...]:
         """The workers that the scheduler knows."""
@@ -310,12 +323,12 @@ class AsyncClient:
         """From now on these workers, by ids or names, get nothing more, until they are resumed: what has not started
         there comes back. What runs goes on; what still runs after `within` seconds is stopped, and tried again
         elsewhere if its job may be. Answers how they are now. NotFound: then nothing has changed."""
-        return await self._backend().drain_workers(_names(workers), reason, within)
+        return await self._backend().drain_workers(worker_names(workers), reason, within)
 
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
         """From now on these workers, by ids or names, take work again. Answers how they are now. NotFound: then nothing
         has changed."""
-        return await self._backend().resume_workers(_names(workers))
+        return await self._backend().resume_workers(worker_names(workers))
 
     async def close(self) -> None:
         """Closes the connection, and renews the caller's certificate when that is due."""
@@ -354,27 +367,9 @@ class AsyncClient:
         return self._opened
 
 
-def _text(selector: str | int) -> str:
-    """A selector as people type it; a number is a job's."""
-    if isinstance(selector, str | int):
-        return str(selector)
-    raise InvalidInput(f"a {type(selector).__name__} selects no job: give a job's number, name or UUID")
-
-
 def _pinned(texts: list[str], jobs: Sequence[Job]) -> list[str]:
     """The same selectors; if one has a condition, the tasks that meet it now, by their numbers, where these are few
     enough to be told."""
     parts = [f"{job.number}.{job.part}" if job.part else str(job.number) for job in jobs]
     named = any(likely(text).condition for text in texts) and not any("…" in part for part in parts)
     return parts if named else texts
-
-
-def _names(workers: Sequence[str]) -> tuple[str, ...]:
-    """A name alone would be taken for one of each letter."""
-    if isinstance(workers, str):
-        raise InvalidInput(f"the workers {workers!r} are one text: give a list of names, as in [{workers!r}]")
-    return tuple(workers)
-
-
-def _texts(selectors: Sequence[str | int]) -> tuple[str, ...]:
-    return tuple(map(_text, selectors))

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from cluster.client.position import Position
 from cluster.client.types import (
+    ClusterEvent,
     Job,
     JobTree,
     Output,
@@ -94,6 +95,12 @@ class Backend(Protocol):
 
     async def state(self, selector: str) -> Mapping[str, str]:
         """What one job keeps for others to read."""
+
+    def events(
+        self, since: int | None, selectors: Sequence[str], patience: float, *, follow: bool
+    ) -> AsyncGenerator[tuple[Sequence[ClusterEvent], int], None]:
+        """What has happened since that event (None: nothing), and with `follow` what happens; each time with the
+        number of the last event up to which all was told."""
 
     async def workers(self) -> tuple[Worker, ...]:
         """All workers that are known here."""

@@ -34,8 +34,10 @@ class JobsBackend(JobsServiceBackend):
     async def _ready(self, patience: float) -> None:
         """Each call waits for its connection by itself."""
 
-    def _admins(self, service: str) -> Any:
-        what = {"Tokens": "cluster token", "Users": "cluster user"}.get(service, "cluster worker")
+    def _beside(self, service: str) -> Any:
+        what = {"Tokens": "cluster token", "Users": "cluster user", "Events": "cluster events"}.get(
+            service, "cluster worker"
+        )
         raise NotPermitted(f"a job may not use `{what}`: only users may")
 
 

@@ -1,11 +1,12 @@
 """Between messages and the client's values."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from cluster.client.backend import WantedOutput
 from cluster.client.job_fields import job_fields, pause_of
-from cluster.client.types import Job, Member, QueueStatus, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import ClusterEvent, Job, Member, QueueStatus, RevocationResult, Task, Token, User, Worker
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -27,6 +28,11 @@ def spec_message(spec: JobSpec) -> job_pb2.JobSpec:
         raise InvalidInput(f"{error.object!r} is not UTF-8, and it must be") from None
     except ValueError as error:
         raise InvalidInput(f"a number in the job is out of range: {error}") from None
+
+
+def event_of(message: Any) -> ClusterEvent:
+    """The fields are called alike."""
+    return ClusterEvent(**{field.name: getattr(message, field.name) for field in fields(ClusterEvent)})
 
 
 def selectors_of(texts: Sequence[str]) -> list[jobs_pb2.Selector]:

@@ -21,6 +21,7 @@ from cluster.client.messages import (
     worker_of,
 )
 from cluster.client.types import (
+    ClusterEvent,
     Job,
     JobTree,
     Output,
@@ -144,21 +145,21 @@ class JobsServiceBackend:
         from cluster.v1 import admin_pb2
 
         with self._calling():
-            answer = await self._admins("Queue").ShowQueue(admin_pb2.ShowQueueRequest())
+            answer = await self._beside("Queue").ShowQueue(admin_pb2.ShowQueueRequest())
         return queue_of(answer.queue)
 
     async def pause_queue(self, reason: str) -> QueueStatus:
         from cluster.v1 import admin_pb2
 
         with self._calling():
-            answer = await self._admins("Queue").PauseQueue(admin_pb2.PauseQueueRequest(reason=reason))
+            answer = await self._beside("Queue").PauseQueue(admin_pb2.PauseQueueRequest(reason=reason))
         return queue_of(answer.queue)
 
     async def resume_queue(self) -> QueueStatus:
         from cluster.v1 import admin_pb2
 
         with self._calling():
-            answer = await self._admins("Queue").ResumeQueue(admin_pb2.ResumeQueueRequest())
+            answer = await self._beside("Queue").ResumeQueue(admin_pb2.ResumeQueueRequest())
         return queue_of(answer.queue)
 
     async def tree(self, selector: str) -> JobTree:
@@ -179,6 +180,19 @@ class JobsServiceBackend:
             answer = await self._jobs.GetState(jobs_pb2.GetStateRequest(selector=selectors_of([selector])[0]))
         return dict(answer.values)
 
+    async def events(
+        self, since: int | None, selectors: Sequence[str], patience: float, *, follow: bool
+    ) -> AsyncGenerator[tuple[Sequence[ClusterEvent], int], None]:
+        from cluster.client.messages import event_of
+        from cluster.v1 import events_pb2
+
+        request = events_pb2.FollowEventsRequest(since=since, follow=follow, selectors=selectors_of(selectors))
+        with self._calling():
+            await self._ready(patience)
+            with hanging_up(self._beside("Events").Follow(request)) as call:
+                async for answer in call:
+                    yield list(map(event_of, answer.events)), answer.position
+
     async def workers(self) -> tuple[Worker, ...]:
         pages = self._pages(self._jobs.ListWorkers, jobs_pb2.ListWorkersRequest())
         return tuple([worker_of(worker) async for page in pages for worker in page.workers])
@@ -188,13 +202,13 @@ class JobsServiceBackend:
 
         request = admin_pb2.CreateTokenRequest(role=role, life=life, uses=uses, user=user)
         with self._calling():
-            answer = await self._admins("Tokens").CreateToken(request)
+            answer = await self._beside("Tokens").CreateToken(request)
         return token_of(answer.token), answer.join_token
 
     async def tokens(self) -> tuple[Token, ...]:
         from cluster.v1 import admin_pb2
 
-        pages = self._pages(self._admins("Tokens").ListTokens, admin_pb2.ListTokensRequest())
+        pages = self._pages(self._beside("Tokens").ListTokens, admin_pb2.ListTokensRequest())
         return tuple([token_of(token) async for page in pages for token in page.tokens])
 
     async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
@@ -202,13 +216,13 @@ class JobsServiceBackend:
 
         request = admin_pb2.RevokeTokenRequest(id=token_id, and_joined=and_joined, keep_jobs=keep_jobs)
         with self._calling():
-            answer = await self._admins("Tokens").RevokeToken(request)
+            answer = await self._beside("Tokens").RevokeToken(request)
         return revoked_of(answer)
 
     async def users(self) -> tuple[User, ...]:
         from cluster.v1 import admin_pb2
 
-        pages = self._pages(self._admins("Users").ListUsers, admin_pb2.ListUsersRequest())
+        pages = self._pages(self._beside("Users").ListUsers, admin_pb2.ListUsersRequest())
         return tuple([user_of(user) async for page in pages for user in page.users])
 
     async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
@@ -216,14 +230,14 @@ class JobsServiceBackend:
 
         request = admin_pb2.RevokeUserRequest(name=name, and_joined=and_joined, keep_jobs=keep_jobs)
         with self._calling():
-            answer = await self._admins("Users").RevokeUser(request)
+            answer = await self._beside("Users").RevokeUser(request)
         return revoked_of(answer)
 
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
         from cluster.v1 import admin_pb2
 
         with self._calling():
-            answer = await self._admins("Workers").RemoveWorker(
+            answer = await self._beside("Workers").RemoveWorker(
                 admin_pb2.RemoveWorkerRequest(worker=worker, revoke=revoke)
             )
         return RemovedWorker(answer.id, answer.name, answer.held, tuple(answer.tokens))
@@ -232,7 +246,7 @@ class JobsServiceBackend:
         from cluster.v1 import admin_pb2
 
         with self._calling():
-            answer = await self._admins("Workers").DrainWorkers(
+            answer = await self._beside("Workers").DrainWorkers(
                 admin_pb2.DrainWorkersRequest(workers=workers, reason=reason, within=within)
             )
         return tuple(map(worker_of, answer.workers))
@@ -241,7 +255,7 @@ class JobsServiceBackend:
         from cluster.v1 import admin_pb2
 
         with self._calling():
-            answer = await self._admins("Workers").ResumeWorkers(admin_pb2.ResumeWorkersRequest(workers=workers))
+            answer = await self._beside("Workers").ResumeWorkers(admin_pb2.ResumeWorkersRequest(workers=workers))
         return tuple(map(worker_of, answer.workers))
 
     @abstractmethod
@@ -257,8 +271,8 @@ class JobsServiceBackend:
         """Waits so many seconds for a connection; Unreachable."""
 
     @abstractmethod
-    def _admins(self, service: str) -> Any:
-        """The stub of a service for admins."""
+    def _beside(self, service: str) -> Any:
+        """The stub of another service than Jobs."""
 
     async def _pages(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
         """Each answer, until there are no more."""
@@ -292,11 +306,12 @@ class SchedulerBackend(JobsServiceBackend):
     async def _ready(self, patience: float) -> None:
         await ready(self._channel, self.address, patience)
 
-    def _admins(self, service: str) -> Any:
-        """Loaded only for them."""
-        from cluster.v1 import admin_pb2_grpc
+    def _beside(self, service: str) -> Any:
+        """Loaded only for whoever calls it."""
+        from importlib import import_module
 
-        return getattr(admin_pb2_grpc, f"{service}Stub")(self._channel)
+        module: Any = import_module(f"cluster.v1.{'events' if service == 'Events' else 'admin'}_pb2_grpc")
+        return getattr(module, f"{service}Stub")(self._channel)
 
 
 def _numbers(states: Sequence[TaskState]) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, cast
 
 from cluster.client.aio import AsyncClient
 from cluster.client.types import (
+    ClusterEvent,
     Job,
     JobTree,
     Output,
@@ -128,6 +129,10 @@ class Client:
     def state(self, selector: str | int) -> Mapping[str, str]:
         """What a job keeps for others to read."""
         return self._do(self._inner.state(selector))
+
+    def events(self, *selectors: str | int, since: int | None = 0, follow: bool = False) -> Iterator[ClusterEvent]:
+        """What has happened, and with `follow` what happens. See AsyncClient.events."""
+        return self._each(lambda: self._inner.events(*selectors, since=since, follow=follow))
 
     def workers(self) -> tuple[Worker, ...]:
         """The workers that the scheduler knows."""

@@ -62,6 +62,28 @@ class JobTree(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """What has happened to a job, some of its tasks, a worker or the queue. What a kind does not tell is empty or 0.
+    The kinds are in docs/events.md."""
+
+    sequence: int  # to go on after
+    at: float
+    kind: str  # as in job.started
+    job: int
+    owner: str
+    name: str  # of the job
+    worker: str  # its name
+    tasks: str  # as in 1-5,8
+    count: int  # of these tasks
+    attempt: int
+    state: str
+    reason: str
+    exit_code: int
+    by: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A task as it was at one moment: its last attempt."""
 

@@ -13,6 +13,7 @@ from cluster.client.backend import WantedOutput
 from cluster.client.connection import hanging_up, ready
 from cluster.client.messages import job_of, output_fields, selectors_of, spec_message, task_of
 from cluster.client.types import (
+    ClusterEvent,
     Job,
     JobTree,
     Output,
@@ -147,6 +148,12 @@ class WorkerBackend:
 
     async def state(self, selector: str) -> Mapping[str, str]:
         raise InvalidInput("a worker that stands alone keeps no state of jobs")
+
+    async def events(
+        self, since: int | None, selectors: Sequence[str], patience: float, *, follow: bool
+    ) -> AsyncGenerator[tuple[Sequence[ClusterEvent], int], None]:
+        self._refuse()
+        yield [], 0
 
     async def workers(self) -> tuple[Worker, ...]:
         self._refuse()

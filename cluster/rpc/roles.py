@@ -52,6 +52,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Queue/PauseQueue": _ADMINS,
     "/cluster.v1.Queue/ResumeQueue": _ADMINS,
     "/cluster.v1.Queue/ShowQueue": _READERS,
+    "/cluster.v1.Events/Follow": _READERS,
     "/cluster.v1.Worker/StartJob": _USERS,
     "/cluster.v1.Worker/StopJob": _USERS,
     "/cluster.v1.Worker/GetJobs": _READERS,
@@ -81,7 +82,7 @@ VERBS = {
 }
 
 # The same of calls that every person may make, and no job.
-_OF_JOBS = {"/cluster.v1.Jobs/ListWorkers": "worker list"}
+_OF_JOBS = {"/cluster.v1.Jobs/ListWorkers": "worker list", "/cluster.v1.Events/Follow": "events"}
 
 
 def refusal(method: str, role: Role) -> str:

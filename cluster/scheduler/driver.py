@@ -25,6 +25,7 @@ from cluster.domain.session.messages import Downward
 from cluster.scheduler.batch import Put, Read, Waiter
 from cluster.scheduler.commit_pipeline import SLOW, CommitPipeline, Step
 from cluster.scheduler.durable_reads import OnDisk, records_of_ids
+from cluster.scheduler.event_feed import EventFeed
 from cluster.scheduler.job_log import tell
 from cluster.scheduler.patience import Patience
 from cluster.scheduler.store_writer import StoreWriter
@@ -60,6 +61,7 @@ class Driver:
         self.failure: ClusterError | None = None  # why nothing is taken any more
         self.exit_code = 0  # of the process, once `run` has returned
         self.watchers = Watchers()
+        self.event_feed = EventFeed()
         self.clock = clock
         self._core = core
         self._store = store
@@ -288,6 +290,7 @@ class Driver:
     def landed(self, saves: Sequence[Saved]) -> None:
         self._on_disk.landed()
         tell(saves, self._core.jobs)
+        self.event_feed.landed(saves)
 
     def resolve(self, waiter: Waiter) -> None:
         _resolve(waiter, None)
@@ -361,6 +364,7 @@ class Driver:
         for line in self._sessions.values():
             line.close(why)
         self.watchers.all_changed()
+        self.event_feed.wake_all()
 
 
 def _resolve(future: asyncio.Future[Any], value: Any) -> None:

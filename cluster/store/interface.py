@@ -10,6 +10,7 @@ from typing import Protocol
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.job.records import JobProgress, JobRecord, LastEnd, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.uncommitted import Saved
 from cluster.domain.trust.enrolments import Enrolment
@@ -110,6 +111,15 @@ class Store(Protocol):
     def large_outputs(self, job: int, start: int, stop: int) -> list[TaskEnd]:
         """The ends of tasks start … stop-1 whose output was too large to ride along, or which are lost, so that nobody
         knows. In order of index and attempt."""
+        ...
+
+    def events(self, after: int, owner: str | None, most: int) -> list[EventRecord]:
+        """The events after the one of that sequence number, in order: all, or those that are about this owner's jobs or
+        about no job; at most so many. There may be none that old any more."""
+        ...
+
+    def edges_of_events(self) -> tuple[int, int]:
+        """The sequence numbers of the first and the last event that there is; where there is none yet, 1 and 0."""
         ...
 
     def tokens(self, after: str = "", most: int | None = None) -> list[TokenRecord]:

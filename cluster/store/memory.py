@@ -28,6 +28,7 @@ from cluster.domain.job.records import (
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
+from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventRecord
 from cluster.domain.scheduler.job_values import size_of
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -60,6 +61,7 @@ class Disk:
     users: dict[str, UserRecord] = field(default_factory=dict)
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
     queue_pause: Pause | None = None
+    events: dict[int, EventRecord] = field(default_factory=dict)
     enrolments: dict[tuple[IdentityKind, str, int], Enrolment] = field(default_factory=dict)
 
 
@@ -85,7 +87,14 @@ class MemoryStore:
             if job not in disk.ended:
                 sizes.setdefault(job, {})[key] = size_of(key, value)
         return Recovered(
-            disk.epoch, disk.next_job_number, jobs, workers, ids, queue_pause=disk.queue_pause, value_sizes=sizes
+            disk.epoch,
+            disk.next_job_number,
+            jobs,
+            workers,
+            ids,
+            queue_pause=disk.queue_pause,
+            value_sizes=sizes,
+            next_event=max(disk.events, default=0) + 1,
         )
 
     def commit(self, items: Sequence[Item]) -> None:
@@ -122,6 +131,10 @@ class MemoryStore:
                 disk.outputs[item.job][AttemptKey(item.job, item.index, item.attempt)] = item
             case QueuePause(pause=pause):
                 disk.queue_pause = pause
+            case EventRecord(sequence=sequence):
+                disk.events[sequence] = item
+                if sequence % DROPPED_AT_ONCE == 0:
+                    disk.events = {n: event for n, event in disk.events.items() if n > sequence - KEPT}
             case WorkerRecord():
                 disk.workers[item.id] = item
             case WorkerForgotten():
@@ -209,6 +222,13 @@ class MemoryStore:
         ends = [end for end in ends if end.output_bytes or end.reason == endings.LOST]
         ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
+
+    def events(self, after: int, owner: str | None, most: int) -> list[EventRecord]:
+        found = [event for n, event in sorted(self._disk.events.items()) if n > after]
+        return [event for event in found if owner is None or event.owner in ("", owner)][:most]
+
+    def edges_of_events(self) -> tuple[int, int]:
+        return min(self._disk.events, default=1), max(self._disk.events, default=0)
 
     def tokens(self, after: str = "", most: int | None = None) -> list[TokenRecord]:
         tokens = sorted(self._disk.tokens.values(), key=lambda token: (token.created, token.id))

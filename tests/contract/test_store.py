@@ -30,6 +30,7 @@ from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
+from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
@@ -458,3 +459,39 @@ def test_who_has_joined_is_asked_by_token_and_by_user(open_store: Opener) -> Non
     assert store.joined_by("t1", 100) == ([*joined, worker], 5)
     assert store.joined_by("t3", 3) == ([], 0)
     assert [store.joinings_of(name) for name in ("ann", "bob", "eve")] == [4, 1, 0]
+
+
+def event(sequence: int, owner: str = "") -> EventRecord:
+    return EventRecord(sequence, 5.0, EventKind.JOB_ENDED, 1 if owner else 0, owner, detail="ü", exit_code=3)
+
+
+def test_events_are_kept_in_order_and_read_from_any_on(open_store: Opener) -> None:
+    store = open_store()
+    assert store.load().next_event == 1
+    assert store.edges_of_events() == (1, 0)
+    store.commit([event(n, owner) for n, owner in enumerate(["", "ada", "bob", "ada", ""], start=1)])
+    assert store.edges_of_events() == (1, 5)
+    assert store.events(0, None, 2) == [event(1), event(2, "ada")]
+    assert [e.sequence for e in store.events(1, "ada", 10)] == [2, 4, 5]
+    assert store.events(5, None, 10) == []
+    assert open_store().load().next_event == 6
+
+
+def test_only_the_newest_events_are_kept(open_store: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("store.memory", "store.sqlite.event_rows"):
+        monkeypatch.setattr(f"cluster.{module}.KEPT", 20)
+        monkeypatch.setattr(f"cluster.{module}.DROPPED_AT_ONCE", 10)
+    store = open_store()
+    store.load()
+    for n in range(1, 60):
+        store.commit([event(n)])
+        assert store.edges_of_events() == (max(1, n // 10 * 10 - 19), n)
+    assert open_store().load().next_event == 60
+
+
+def test_what_was_told_of_a_worker_is_kept(open_store: Opener) -> None:
+    store = open_store()
+    store.load()
+    told = WorkerRecord("w1", "box", 2000, "h:1", "0.1", 5.0, "inc", is_silent=True, is_drained=True)
+    store.commit([told])
+    assert open_store().load().workers == [told]

@@ -17,6 +17,7 @@ SUBJECTS = (
     "order",
     "times",
     "retries",
+    "events",
     "files",
     "operations",
     "security",

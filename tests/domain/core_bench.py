@@ -23,6 +23,7 @@ from cluster.domain.scheduler import invariants
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Act, Amended, Decided, Save, Send, WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
+from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.worker_record import WorkerRecord
@@ -84,7 +85,8 @@ class Bench:
         self.ended: set[int] = set()
         self.workers: dict[str, WorkerRecord] = {}
         self.queue_pause: Pause | None = None
-        self._session = 0
+        self.events: list[EventRecord] = []
+        self._session = self._told = 0
 
     @property
     def now(self) -> Now:
@@ -126,7 +128,15 @@ class Bench:
                     del self.workers[save.worker_id]
                 case QueuePause(pause=pause):
                     self.queue_pause = pause
-        return effects(*turns)
+                case EventRecord():
+                    self.events.append(save)
+        return [effect for effect in effects(*turns) if not isinstance(effect, EventRecord)]
+
+    def told(self) -> list[str]:
+        """The kinds of the events since this was asked last."""
+        kinds = [event.kind.value for event in self.events[self._told :]]
+        self._told = len(self.events)
+        return kinds
 
     def sent(self, *events: Event, after: float = 0.0) -> list[tuple[int, Downward]]:
         """Only what is sent."""
@@ -163,7 +173,10 @@ class Bench:
         for record in self.records.values():
             ids.add(record.id, record.submitted_at)
         workers = list(self.workers.values())
-        loaded = Recovered(self.core.epoch + 1, len(self.records) + 1, jobs, workers, ids, queue_pause=self.queue_pause)
+        pause, next_event = self.queue_pause, len(self.events) + 1
+        loaded = Recovered(
+            self.core.epoch + 1, len(self.records) + 1, jobs, workers, ids, queue_pause=pause, next_event=next_event
+        )
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
         self.core.restore(loaded, self.now)
         invariants.check(self.core)

@@ -273,8 +273,9 @@ def test_a_newer_session_replaces_the_older_whose_words_then_count_nothing(bench
 def test_a_silent_worker_loses_its_lease_then_its_attempts(bench: Bench) -> None:  # S2.2
     bench.worker("w")
     bench.submit(spec(2))
-    (closed, *_) = bench.turn(after=LEASE)
-    assert closed == CloseSession(1, "nothing heard for 15 s")
+    noted, closed, *_ = bench.turn(after=LEASE)
+    assert (noted, closed) == (Amended(bench.workers["w"]), CloseSession(1, "nothing heard for 15 s"))
+    assert bench.workers["w"].is_silent
     assert bench.turn(after=44.9) == []
     effects = bench.turn(after=0.2)
     assert [e.reason for e in effects if isinstance(e, TaskEnd)] == ["lost", "lost"]
@@ -285,7 +286,7 @@ def test_a_heartbeat_renews_the_lease(bench: Bench) -> None:
     bench.worker("w")
     assert bench.turn(HeartbeatReceived(1, 1), after=14.0) == [Send(1, HeartbeatAnswered(1))]
     assert bench.turn(after=14.9) == []
-    assert bench.turn(after=0.2) == [CloseSession(1, "nothing heard for 15 s")]
+    assert bench.turn(after=0.2) == [Amended(bench.workers["w"]), CloseSession(1, "nothing heard for 15 s")]
 
 
 def test_a_leash_never_ends_before_a_healthy_worker_could_renew_it(bench: Bench) -> None:
@@ -361,7 +362,7 @@ def test_a_restart_gives_every_worker_its_time_anew(bench: Bench) -> None:
     bench.worker("w")
     bench.submit(spec(2))
     bench.restart(after=1000.0)
-    assert bench.turn(after=59.9) == []
+    assert bench.turn(after=59.9) == [Amended(bench.workers["w"])]  # that nothing is heard of it
     bench.hello("w", Hello("inc", 2000, 1, running=(attempts(1, 1, (0, 2)),)))
     assert bench.state(1) == "running"
     assert bench.core.epoch == 2

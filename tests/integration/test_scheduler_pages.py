@@ -254,7 +254,7 @@ def test_workers_tokens_and_users_come_in_pages(tmp_path: Path, monkeypatch: pyt
         assert [user.name for user in await ours.users()][:20] == [f"user{n}" for n in range(20)]
         assert asked["most"] == 2, "what one question to the store answers"
 
-        tokens, users = (ours._admins(name) for name in ("Tokens", "Users"))
+        tokens, users = (ours._beside(name) for name in ("Tokens", "Users"))
         answer = await tokens.ListTokens(admin_pb2.ListTokensRequest(limit=3))
         assert (len(answer.tokens), answer.next) == (3, answer.tokens[-1].id)
         answer = await tokens.ListTokens(admin_pb2.ListTokensRequest(limit=3, after=answer.next))

@@ -24,6 +24,7 @@ from cluster.domain.worker.messages import SessionReady
 from cluster.store.interface import Store
 from tests.sim.network import Connection
 from tests.sim.scheduler_process import Answer, SchedulerProcess
+from tests.sim.told_events import ToldEvents
 from tests.sim.truth import Truth
 from tests.sim.world import World
 
@@ -54,6 +55,7 @@ class SchedulerHost:
         self.hello_sent: dict[int, float] = {}  # connection: when
         self.ends: set[AttemptKey] = set()  # committed
         self.over: set[int] = set()  # jobs of which the last was committed
+        self.told_events = ToldEvents()
         self.acknowledged: dict[str, int] = {}  # job UUID: number that a client was told
 
     # ── its life ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -220,6 +220,7 @@ class SchedulerProcess:
     def _commit(self, saves: Sequence[Saved]) -> None:
         """StoreFailed when another scheduler has taken over."""
         self.store.commit(saves)
+        self.host.told_events.commit(saves)
         for save in saves:
             if isinstance(save, JobRecord) and save.callers:
                 self.truth.check_call(save, self.host.ends)

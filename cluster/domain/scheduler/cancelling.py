@@ -36,6 +36,7 @@ def _cancel(state: State, target: Target, event: CancelRequested) -> int:
         holders = [state.workers[worker] for worker in sorted({holder for holder, _ in job.held})]
         send_stops(state, job, asked, holders, job.cancel_grace)
         state.touch(job)
+        state.cancels.append((job.number, event, ended + len(asked)))
     return ended + len(asked)
 
 

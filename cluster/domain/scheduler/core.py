@@ -21,6 +21,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import assigning, deadlines, draining, job_values, max_fails, pausing, schedules
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
+from cluster.domain.scheduler.event_log import EventLog
 from cluster.domain.scheduler.events import (
     CancelRequested,
     Event,
@@ -63,6 +64,7 @@ class SchedulerCore(State):
         self._registering = Registering(self, self._sessions)
         self._dependencies = Dependencies(self)
         self._submissions = Submissions(self, self._dependencies)
+        self._event_log = EventLog(self)
 
     def restore(self, loaded: Recovered, now: Now) -> None:
         """Takes up what the store holds, once, before the first turn. Every lease starts anew, so that a restart
@@ -71,8 +73,9 @@ class SchedulerCore(State):
         self.next_number, self.ended_ids = loaded.next_job_number, loaded.ended_ids
         self.queue_pause = loaded.queue_pause
         self.value_sizes = {job: dict(sizes) for job, sizes in loaded.value_sizes.items()}
+        self._event_log.restore(loaded)
         for worker_record in loaded.workers:
-            self.add_worker(worker_record)
+            draining.watch(self, self.add_worker(worker_record))
             if worker_record.removed:
                 self.leaving.add(worker_record.id)
         for record, progress in loaded.jobs:
@@ -105,10 +108,12 @@ class SchedulerCore(State):
         max_fails.cancel_rest(self)
         self._dependencies.tell()
         assigning.place(self)
+        draining.note_drained(self)
         self._registering.forget_who_left()
         for job in self.changed.values():
             self.saves += job.saves()
             self.notify(job.number)
+        self.saves += self._event_log.of_turn()
         self.changed = {}
         decided = Decided(self.saves, self.acts, self._submissions.goes_on)
         self.saves, self.acts = [], []
@@ -190,6 +195,8 @@ class SchedulerCore(State):
                 self._sessions.lease_due(self.workers[worker_id])
             case ("drain", str(worker_id)) if worker_id in self.workers:
                 draining.due(self, self.workers[worker_id])
+            case ("silent", str(worker_id)) if worker_id in self.workers:
+                self._sessions.silence_due(self.workers[worker_id])
             case ("pause", str(worker_id)) if worker_id in self.workers:
                 pausing.due(self, self.workers[worker_id])
             case ("lost", str(worker_id), int(number)) if worker_id in self.workers and number in self.jobs:

@@ -41,14 +41,29 @@ def resumed(state: State, event: WorkersResumed) -> None:
         return
     count = sum(worker.record.drain is not None for worker in workers)
     for worker in workers:
-        state.amend(worker, replace(worker.record, drain=None))
+        state.amend(worker, replace(worker.record, drain=None, is_drained=False))
     state.reply(event.ask, count)
 
 
 def look_at(state: State, worker: Worker) -> None:
     """It is drained, or has come back: what follows from that is due in this turn."""
+    watch(state, worker)
     if worker.record.drain:
         state.timers.set(("drain", worker.id), state.now.mono)
+
+
+def watch(state: State, worker: Worker) -> None:
+    """It is noted when it has come to hold nothing, if somebody drains it."""
+    if worker.record.drain and not worker.record.is_drained:
+        state.draining[worker.id] = worker
+
+
+def note_drained(state: State) -> None:
+    """Those that somebody drains, and that hold nothing any more."""
+    for worker in [worker for worker in state.draining.values() if not worker.held or not worker.record.drain]:
+        del state.draining[worker.id]
+        if worker.record.drain and worker.id in state.workers:
+            state.amend(worker, replace(worker.record, is_drained=True))
 
 
 def due(state: State, worker: Worker) -> None:

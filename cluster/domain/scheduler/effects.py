@@ -20,6 +20,7 @@ from cluster.domain.job.records import (
     SmallOutput,
     TaskEnd,
 )
+from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import Downward
 
@@ -41,7 +42,7 @@ class Amended:
 
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
 _OfJob = JobRecord | JobValue | JobProgress | JobChunk | JobHeld | JobEnded | OkEnds | TaskEnd | SmallOutput
-Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause
+Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord
 
 
 @dataclass(frozen=True, slots=True)

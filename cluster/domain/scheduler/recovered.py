@@ -21,3 +21,4 @@ class Recovered:
     ended: Mapping[int, Course] = field(default_factory=dict)  # of the jobs that have, those that others wait for
     queue_pause: Pause | None = None
     value_sizes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)  # of what those keep, by job and key
+    next_event: int = 1  # its sequence number

@@ -39,7 +39,11 @@ class Registering:
             home=known.record.home if known else event.home,
             drain=known.record.drain if known else None,
             offer=event.offer,
+            is_silent=known.record.is_silent if known else False,
+            is_drained=known.record.is_drained if known else False,
         )
+        if known is None or known.session is None:
+            self._sessions.expect_word(event.worker_id, state.now.mono + state.lease)
         if known is None:
             state.add_worker(record).hear(state.now.mono)
             state.saves.append(record)

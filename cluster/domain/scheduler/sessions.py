@@ -125,9 +125,25 @@ class Sessions:
     def expect_back(self, worker: Worker) -> None:
         """Counts from when it was last heard until what it holds is lost."""
         self.pulse()
+        self.expect_word(worker.id, max(self._state.now.mono, worker.last_heard + self._state.lease))
         for number in worker.jobs:
             due = worker.last_heard + self._state.lost_after(self._state.jobs[number])
             self._state.timers.set(("lost", worker.id, number), due)
+
+    def expect_word(self, worker_id: str, until: float) -> None:
+        """Looks then (monotonic clock) whether the worker, which has no session, has come."""
+        self._state.timers.set(("silent", worker_id), until)
+
+    def silence_due(self, worker: Worker) -> None:
+        """Notes that it is unreachable, if it has not come, and has not said goodbye."""
+        state, record = self._state, worker.record
+        if worker.session is not None or record.offline or record.removed:
+            return
+        expiry = worker.last_heard + state.lease
+        if expiry > state.now.mono:  # it was forgiven meanwhile
+            self.expect_word(worker.id, expiry)
+            return
+        state.amend(worker, replace(record, is_silent=True))
 
     def pulse(self) -> None:
         """Looks after a while again whether this scheduler stalls, as long as anybody's silence is counted."""
@@ -175,6 +191,7 @@ def _as_greeted(worker: Worker, hello: Hello) -> WorkerRecord:
     return replace(
         worker.record,
         offline=False,
+        is_silent=False,
         incarnation=hello.incarnation,
         home=hello.home,
         millicpus=hello.millicpus,

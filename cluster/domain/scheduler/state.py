@@ -27,6 +27,7 @@ from cluster.domain.scheduler.effects import (
     WorkerForgotten,
 )
 from cluster.domain.scheduler.ended_ids import EndedIds
+from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.family import Family
 from cluster.domain.scheduler.followers import Followers
 from cluster.domain.scheduler.ready_queue import ReadyQueue
@@ -64,6 +65,8 @@ class State:
         self.saves: list[Save | Amended] = []  # decided in this turn, as are the acts
         self.acts: list[Act] = []
         self.changed: dict[int, Job] = {}  # in this turn, by number
+        self.cancels: list[tuple[int, CancelRequested, int]] = []  # in this turn: job, wish, tasks that it concerns
+        self.draining: dict[str, Worker] = {}  # workers that somebody drains, and that may hold something yet
         self._numbers: dict[str, int] = {}  # job UUID: number
         self._unfinished: dict[int, Job] = {}  # ascending by number, as submitted
         self._line: list[int] | None = None  # their numbers, to count those before one at once; None: to be made
@@ -210,7 +213,8 @@ class State:
 
     def remove(self, worker: Worker, name: str) -> None:
         """Forgets it as soon as it holds nothing, which may be now. Until then it is called `name`."""
-        self.take_record(worker, replace(worker.record, name=name, removed=True, drain=None))
+        gone = replace(worker.record, name=name, removed=True, drain=None, is_silent=False, is_drained=False)
+        self.take_record(worker, gone)
         self.leaving.add(worker.id)
         self.saves.append(worker.record)
 

@@ -38,6 +38,7 @@ from cluster.domain.scheduler.effects import (
     Send,
     WorkerForgotten,
 )
+from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import HeartbeatAnswered, Stop, Welcome
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
@@ -171,6 +172,8 @@ def _key(save: Saved) -> object:
             key = name
         case Enrolment(kind=kind, name=name, id=number) | EnrolmentForgotten(kind=kind, name=name, id=number):
             return Enrolment, (kind, name, number)
+        case EventRecord(sequence=number):
+            key = number
         case QueuePause():
             key = None  # there is one
     return type(save), key

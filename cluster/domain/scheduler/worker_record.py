@@ -58,6 +58,8 @@ class WorkerRecord:
     home: Home = UNKNOWN  # where it last said hello from
     drain: Drain | None = None
     offer: Offer = NOTHING  # what it has beside cpus
+    is_silent: bool = False  # nothing was heard of it for a lease, and it has not come back
+    is_drained: bool = False  # since somebody drained it last it has come to hold nothing
 
 
 def facts_of(record: WorkerRecord) -> Facts:

@@ -9,22 +9,34 @@ from cluster.pki.authority import Authority
 from cluster.rpc.server import AddServices
 from cluster.rpc.vouching import VouchedCalls
 from cluster.scheduler.doors.admin import QueueDoor, TokensDoor, UsersDoor, WorkersDoor
+from cluster.scheduler.doors.events import EventsDoor
 from cluster.scheduler.doors.jobs import JobsDoor
 from cluster.scheduler.doors.workers import WorkerDoor
 from cluster.scheduler.operations.all import Operations
 from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import SessionLines
-from cluster.v1 import admin_pb2, admin_pb2_grpc, jobs_pb2, jobs_pb2_grpc, scheduler_pb2, scheduler_pb2_grpc
+from cluster.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    events_pb2,
+    events_pb2_grpc,
+    jobs_pb2,
+    jobs_pb2_grpc,
+    scheduler_pb2,
+    scheduler_pb2_grpc,
+)
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
-    service for file in (jobs_pb2, scheduler_pb2, admin_pb2) for service in file.DESCRIPTOR.services_by_name.values()
+    service
+    for file in (jobs_pb2, scheduler_pb2, admin_pb2, events_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
 )
 
 
 def doors(
     operations: Operations, sessions: SessionLines, relay: Relay, authority: Authority, vouched_calls: VouchedCalls
 ) -> list[AddServices]:
-    jobs, output, workers, tokens, users, pausing, queue, families = operations
+    jobs, output, workers, tokens, users, pausing, queue, families, events = operations
     return [
         _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, pausing, families)),
         _added(
@@ -35,6 +47,7 @@ def doors(
         _added(admin_pb2_grpc.add_UsersServicer_to_server, UsersDoor(users)),
         _added(admin_pb2_grpc.add_WorkersServicer_to_server, WorkersDoor(workers)),
         _added(admin_pb2_grpc.add_QueueServicer_to_server, QueueDoor(queue)),
+        _added(events_pb2_grpc.add_EventsServicer_to_server, EventsDoor(events)),
     ]
 
 

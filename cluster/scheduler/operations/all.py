@@ -5,6 +5,7 @@ from typing import NamedTuple
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.output import OutputOperations
@@ -26,6 +27,7 @@ class Operations(NamedTuple):
     pausing: PauseOperations
     queue: QueueOperations
     families: FamilyOperations
+    events: EventOperations
 
 
 def operations(
@@ -45,4 +47,5 @@ def operations(
         PauseOperations(driver),
         QueueOperations(driver),
         FamilyOperations(driver),
+        EventOperations(driver),
     )

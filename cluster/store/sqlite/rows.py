@@ -20,6 +20,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
+from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
@@ -45,10 +46,9 @@ from cluster.store.packing import (
     unpack_set,
     unpack_spec,
 )
-from cluster.store.sqlite import family_sql
+from cluster.store.sqlite import event_rows, family_sql, members_sql
 from cluster.store.sqlite import schema as sql
-
-Row = tuple[Any, ...]  # as sqlite3 has it
+from cluster.store.sqlite.schema import Row
 
 
 def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
@@ -114,7 +114,8 @@ _NOBODY_DRAINS = Drain("", 0.0)
 
 def _worker(w: WorkerRecord) -> Iterator[tuple[str, Row]]:
     row = (w.id, w.name, w.millicpus, w.address, w.version, w.registered_at, w.incarnation, w.offline, w.removed)
-    yield sql.PUT_WORKER, (*row, str(w.home), pack_offer(w.offer), *(w.drain or _NOBODY_DRAINS))
+    how = (str(w.home), pack_offer(w.offer), w.is_silent, w.is_drained)
+    yield sql.PUT_WORKER, (*row, *how, *(w.drain or _NOBODY_DRAINS))
 
 
 def _forgotten(f: WorkerForgotten) -> Iterator[tuple[str, Row]]:
@@ -122,20 +123,20 @@ def _forgotten(f: WorkerForgotten) -> Iterator[tuple[str, Row]]:
 
 
 def _user(u: UserRecord) -> Iterator[tuple[str, Row]]:
-    yield sql.PUT_USER, (u.name, u.role.value, u.created, u.revoked, u.holder)
+    yield members_sql.PUT_USER, (u.name, u.role.value, u.created, u.revoked, u.holder)
 
 
 def _token(t: TokenRecord) -> Iterator[tuple[str, Row]]:
     row = (t.id, t.secret_hash, t.role.value, t.user, t.created, t.expires, t.uses_left, t.revoked)
-    yield sql.PUT_TOKEN, (*row, *((str(t.maker), t.maker.enrolment) if t.maker else ("", 0)))
+    yield members_sql.PUT_TOKEN, (*row, *((str(t.maker), t.maker.enrolment) if t.maker else ("", 0)))
 
 
 def _enrolment(e: Enrolment) -> Iterator[tuple[str, Row]]:
-    yield sql.PUT_ENROLMENT, (e.kind.value, e.name, e.id, e.token, e.joined, e.revoked)
+    yield members_sql.PUT_ENROLMENT, (e.kind.value, e.name, e.id, e.token, e.joined, e.revoked)
 
 
 def _enrolment_forgotten(f: EnrolmentForgotten) -> Iterator[tuple[str, Row]]:
-    yield sql.DROP_ENROLMENT, (f.kind.value, f.name, f.id)
+    yield members_sql.DROP_ENROLMENT, (f.kind.value, f.name, f.id)
 
 
 def _queue_pause(q: QueuePause) -> Iterator[tuple[str, Row]]:
@@ -160,6 +161,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     Enrolment: _enrolment,
     EnrolmentForgotten: _enrolment_forgotten,
     QueuePause: _queue_pause,
+    EventRecord: event_rows.to_rows,
 }
 
 
@@ -214,8 +216,8 @@ def ok_ends_from_row(row: Row) -> OkEnds:
 def worker_from_row(row: Row) -> WorkerRecord:
     """One row of LOAD_WORKERS."""
     drain = Drain(*row[-len(_NOBODY_DRAINS) :])
-    *rest, offline, removed, home, offer = row[: -len(drain)]
-    how = (Home.parse(home), drain if drain.by else None, unpack_offer(offer))
+    *rest, offline, removed, home, offer, silent, drained = row[: -len(drain)]
+    how = (Home.parse(home), drain if drain.by else None, unpack_offer(offer), bool(silent), bool(drained))
     values: list[Any] = [*rest, bool(offline), bool(removed), *how]
     return WorkerRecord(*values)
 

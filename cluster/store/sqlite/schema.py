@@ -6,6 +6,10 @@ was ever released is never edited: a change of the schema or of packing.py is a 
 `application_id` marks the file as ours (the bytes "CLU1").
 """
 
+from typing import Any
+
+Row = tuple[Any, ...]  # as sqlite3 has it
+
 APPLICATION_ID = 0x434C5531
 
 MIGRATIONS = (
@@ -236,10 +240,20 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN schedule INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE job_progress ADD COLUMN course TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- What has happened to jobs and workers: the newest of it. data is JSON of the fields that say something.
+    CREATE TABLE events (
+        sequence INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, job INTEGER NOT NULL, owner TEXT NOT NULL,
+        data TEXT NOT NULL
+    );
+    -- Whether nothing was heard of it for a lease; and whether, since it is drained, it has come to hold nothing.
+    ALTER TABLE workers ADD COLUMN silent INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE workers ADD COLUMN drained INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 
-def _upsert(table: str, *columns: str, keys: int) -> str:
+def upsert(table: str, *columns: str, keys: int) -> str:
     """INSERT that replaces the row with the same key, which is the first `keys` columns.
 
     Never INSERT OR REPLACE: that would also delete another row which has the same value in a UNIQUE column."""
@@ -250,23 +264,9 @@ def _upsert(table: str, *columns: str, keys: int) -> str:
     )
 
 
-def _page(table: str, *columns: str, key: str) -> str:
-    """SELECT of at most :most rows (-1: all) in the order in which they were created, from after the one whose key is
-    :after (empty: from the first; nothing after one that there is not)."""
-    return f"""
-        SELECT {", ".join(columns)} FROM {table}
-        WHERE (created, {key}) > (
-            CASE WHEN :after = '' THEN -1e300
-            ELSE coalesce((SELECT created FROM {table} WHERE {key} = :after), 1e300) END,
-            :after
-        )
-        ORDER BY created, {key} LIMIT :most
-    """  # noqa: S608 (no input)
-
-
 # Reads or writes one value of meta.
 GET_META = "SELECT value FROM meta WHERE key = ?"
-PUT_META = _upsert("meta", "key", "value", keys=1)
+PUT_META = upsert("meta", "key", "value", keys=1)
 # Job numbers are never used again, even if jobs are deleted one day.
 RAISE_NEXT_JOB_NUMBER = "UPDATE meta SET value = max(value, ? + 1) WHERE key = 'next_job_number'"
 
@@ -283,17 +283,17 @@ JOB_COLUMNS = (
     "parent",
     "schedule",
 )
-PUT_JOB = _upsert("jobs", *JOB_COLUMNS, keys=1)
+PUT_JOB = upsert("jobs", *JOB_COLUMNS, keys=1)
 END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
-PUT_ENV = _upsert("job_env", "job", "env", keys=1)
-PUT_LINES = _upsert("job_lines", "job", "lines", keys=1)
+PUT_ENV = upsert("job_env", "job", "env", keys=1)
+PUT_LINES = upsert("job_lines", "job", "lines", keys=1)
 
 SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked", "pause", "course"),
 )
-PUT_PROGRESS = _upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
+PUT_PROGRESS = upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 
 _WHOLE = "coalesce(env, ''), coalesce(lines, x'')"
 _LARGE = "LEFT JOIN job_env ON job_env.job = number LEFT JOIN job_lines ON job_lines.job = number"
@@ -323,15 +323,15 @@ LIST_NAMED_OWNED = "SELECT number, root FROM jobs WHERE name = :name AND name !=
 GET_PROGRESS = f"SELECT {', '.join(PROGRESS_COLUMNS)} FROM job_progress WHERE job = ?"  # noqa: S608 (no input)
 
 CHUNK_COLUMNS = ("job", "chunk", *SET_COLUMNS)
-PUT_CHUNK = _upsert("job_chunks", *CHUNK_COLUMNS, keys=2)
+PUT_CHUNK = upsert("job_chunks", *CHUNK_COLUMNS, keys=2)
 GET_CHUNKS = f"SELECT {', '.join(CHUNK_COLUMNS)} FROM job_chunks WHERE job = ? ORDER BY chunk"  # noqa: S608 (no input)
 
-PUT_HELD = _upsert("job_held", "job", "worker_id", "attempt", "tasks", keys=3)
+PUT_HELD = upsert("job_held", "job", "worker_id", "attempt", "tasks", keys=3)
 # After all PUT_HELD of its commit, of which the last one with that key counts.
 DROP_HELD = "DELETE FROM job_held WHERE job = ? AND worker_id = ? AND attempt = ? AND tasks = x''"
 GET_HELD = "SELECT worker_id, attempt, tasks FROM job_held WHERE job = ? ORDER BY worker_id, attempt"
 
-PUT_OK_ENDS = _upsert("ok_ends", "job", "first", "attempt", "count", "packed", "worker_id", keys=2)
+PUT_OK_ENDS = upsert("ok_ends", "job", "first", "attempt", "count", "packed", "worker_id", keys=2)
 # Records that touch tasks start … stop-1: the last that begins at or before start may reach into them.
 GET_OK_ENDS = """
     SELECT job, attempt, first, count, packed, worker_id FROM ok_ends
@@ -345,7 +345,7 @@ END_COLUMNS = (
     *("started_at", "ended_at", "cpu_seconds", "peak_memory", "output_bytes"),
     "exhausted",
 )
-PUT_END = _upsert("task_ends", *END_COLUMNS, keys=3)
+PUT_END = upsert("task_ends", *END_COLUMNS, keys=3)
 # The ends of one task that are no plain success, the last one first, at most so many (-1: all).
 GET_ENDS_OF_TASK = f"""
     SELECT {", ".join(END_COLUMNS)} FROM task_ends WHERE job = ? AND task = ? ORDER BY attempt DESC LIMIT ?
@@ -361,7 +361,7 @@ GET_LARGE = f"""
     WHERE job = ? AND task >= ? AND task < ? AND (output_bytes > 0 OR reason = 'lost') ORDER BY task, attempt
 """  # noqa: S608 (no input)
 
-PUT_OUTPUT = _upsert("small_outputs", "job", "task", "attempt", "stdout", "stderr", keys=3)
+PUT_OUTPUT = upsert("small_outputs", "job", "task", "attempt", "stdout", "stderr", keys=3)
 # All of some tasks of a job.
 GET_OUTPUTS = """
     SELECT job, task, attempt, stdout, stderr FROM small_outputs
@@ -370,31 +370,9 @@ GET_OUTPUTS = """
 
 WORKER_COLUMNS = (
     *("id", "name", "millicpus", "address", "version", "registered_at", "incarnation", "offline", "removed", "home"),
-    "offer",
+    *("offer", "silent", "drained"),
     *("drained_by", "drained_since", "drain_reason", "drain_deadline"),
 )
-PUT_WORKER = _upsert("workers", *WORKER_COLUMNS, keys=1)
+PUT_WORKER = upsert("workers", *WORKER_COLUMNS, keys=1)
 DROP_WORKER = "DELETE FROM workers WHERE id = ?"
 LOAD_WORKERS = f"SELECT {', '.join(WORKER_COLUMNS)} FROM workers ORDER BY id"  # noqa: S608 (no input)
-
-USER_COLUMNS = ("name", "role", "created", "revoked", "holder")
-PUT_USER = _upsert("users", *USER_COLUMNS, keys=1)
-LIST_USERS = _page("users", *USER_COLUMNS, key="name")
-
-TOKEN_COLUMNS = (
-    *("id", "secret_hash", "role", "user", "created", "expires", "uses_left", "revoked", "maker", "maker_enrolment"),
-)
-PUT_TOKEN = _upsert("tokens", *TOKEN_COLUMNS, keys=1)
-LIST_TOKENS = _page("tokens", *TOKEN_COLUMNS, key="id")
-
-ENROLMENT_COLUMNS = ("kind", "name", "id", "token", "joined", "revoked")
-PUT_ENROLMENT = _upsert("enrolments", *ENROLMENT_COLUMNS, keys=3)
-DROP_ENROLMENT = "DELETE FROM enrolments WHERE kind = ? AND name = ? AND id = ?"
-LOAD_ENROLMENTS = f"SELECT {', '.join(ENROLMENT_COLUMNS)} FROM enrolments ORDER BY joined, kind, name, id"  # noqa: S608
-# Who has joined by a token, and was not expelled: the first of them, and how many; and how many times a user has.
-GET_JOINED = f"""
-    SELECT {", ".join(ENROLMENT_COLUMNS)} FROM enrolments
-    WHERE token = ? AND revoked IS NULL ORDER BY joined, kind, name, id LIMIT ?
-"""  # noqa: S608 (no input)
-COUNT_JOINED = "SELECT count(*) FROM enrolments WHERE token = ? AND revoked IS NULL"
-COUNT_JOININGS = "SELECT count(*) FROM enrolments WHERE kind = ? AND name = ? AND token != '' AND revoked IS NULL"

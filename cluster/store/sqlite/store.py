@@ -21,6 +21,7 @@ from cluster.domain.job.chunks import joined
 from cluster.domain.job.records import JobProgress, JobRecord, LastEnd, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.ended_ids import LEEWAY, EndedIds, lowest_at
+from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.identity import IdentityKind
@@ -28,7 +29,7 @@ from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
 from cluster.store.packing import large_among, unpack_ok, unpack_pause
-from cluster.store.sqlite import family_sql, rows
+from cluster.store.sqlite import event_rows, family_sql, members_sql, rows
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.faults import explain, lacks_room, may_heal
 from cluster.store.sqlite.migrating import migrate
@@ -68,6 +69,7 @@ class SqliteStore:
                     self._load_ids(),
                     queue_pause=unpack_pause(str(self._meta("queue_pause") or "")),
                     value_sizes=self._load_value_sizes(),
+                    next_event=self._writer.execute(event_rows.EDGES).fetchone()[1] + 1,
                 )
                 self._claim()
         except StoreTroubled:
@@ -102,7 +104,7 @@ class SqliteStore:
         return EndedIds(usual or "", highest, (job_id for (job_id,) in execute(sql.HIGHEST_IDS_FROM, ahead_from)))
 
     def commit(self, items: Sequence[Item]) -> None:
-        batches: dict[str, list[rows.Row]] = {}
+        batches: dict[str, list[sql.Row]] = {}
         for item in items:
             for statement, row in rows.TO_ROWS[type(item)](item):
                 batches.setdefault(statement, []).append(row)
@@ -187,23 +189,31 @@ class SqliteStore:
         ends += [end for ok in self._ok_ends(job, start, stop) for end in large_among(ok, start, stop)]
         return sorted(ends, key=lambda end: (end.index, end.attempt))
 
+    def events(self, after: int, owner: str | None, most: int) -> list[EventRecord]:
+        page = {"after": after, "owner": owner, "most": most}
+        return [event_rows.from_row(row) for row in self._read(event_rows.GET, page)]
+
+    def edges_of_events(self) -> tuple[int, int]:
+        ((first, last),) = self._read(event_rows.EDGES)
+        return first, last
+
     def tokens(self, after: str = "", most: int | None = None) -> list[TokenRecord]:
-        return [rows.token_from_row(row) for row in self._read(sql.LIST_TOKENS, _page(after, most))]
+        return [rows.token_from_row(row) for row in self._read(members_sql.LIST_TOKENS, _page(after, most))]
 
     def users(self, after: str = "", most: int | None = None) -> list[UserRecord]:
-        return [rows.user_from_row(row) for row in self._read(sql.LIST_USERS, _page(after, most))]
+        return [rows.user_from_row(row) for row in self._read(members_sql.LIST_USERS, _page(after, most))]
 
     def joined_by(self, token: str, most: int) -> tuple[list[Enrolment], int]:
-        first = [rows.enrolment_from_row(row) for row in self._read(sql.GET_JOINED, (token, most))]
-        ((count,),) = self._read(sql.COUNT_JOINED, (token,))
+        first = [rows.enrolment_from_row(row) for row in self._read(members_sql.GET_JOINED, (token, most))]
+        ((count,),) = self._read(members_sql.COUNT_JOINED, (token,))
         return first, count
 
     def joinings_of(self, user: str) -> int:
-        ((count,),) = self._read(sql.COUNT_JOININGS, (IdentityKind.USER.value, user))
+        ((count,),) = self._read(members_sql.COUNT_JOININGS, (IdentityKind.USER.value, user))
         return int(count)
 
     def enrolments(self) -> list[Enrolment]:
-        return [rows.enrolment_from_row(row) for row in self._read(sql.LOAD_ENROLMENTS)]
+        return [rows.enrolment_from_row(row) for row in self._read(members_sql.LOAD_ENROLMENTS)]
 
     def close(self) -> None:
         with self._lock:
@@ -211,7 +221,7 @@ class SqliteStore:
         with suppress(OSError):  # an empty log, for the next start, which may find no room for another file
             os.close(os.open(f"{self._path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
-    def _read(self, statement: str, arguments: rows.Row | dict[str, Any] = ()) -> list[rows.Row]:
+    def _read(self, statement: str, arguments: sql.Row | dict[str, Any] = ()) -> list[sql.Row]:
         with self._reading() as db:
             return db.execute(statement, arguments).fetchall()
 

@@ -1,0 +1,87 @@
+"""`cluster events`: what has happened to jobs and workers, and what happens."""
+
+import asyncio
+import sys
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from cluster.cli.options import connection
+from cluster.client.types import ClusterEvent
+from cluster.domain.base.printable import printable
+from cluster.domain.job import endings
+
+
+@click.command()
+@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@click.option(
+    "--since",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Only what came after the event of that number; 0: all that is kept.",
+)
+@click.option("--job", "jobs", multiple=True, metavar="JOB", help="Only these jobs: numbers, names, UUIDs. Repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
+@connection
+@click.pass_context
+def events(ctx: click.Context, follow: bool, since: int | None, jobs: tuple[str, ...], as_json: bool) -> None:
+    """Tell what has happened to jobs, workers and the queue; with --follow what happens.
+
+    Each event has a number. Who passes the last one seen to --since misses nothing, whoever restarts meanwhile.
+    Without --since, --follow begins with what comes; else all is told that is kept: the last hundred thousand.
+    """
+    start = since if since is not None or follow else 0
+    asyncio.run(_print(ctx, start, jobs, follow=follow, as_json=as_json))
+
+
+async def _print(ctx: click.Context, since: int | None, jobs: tuple[str, ...], *, follow: bool, as_json: bool) -> None:
+    from cluster.cli.connection import client
+
+    async with client(ctx) as cluster, aclosing(cluster.events(*jobs, since=since, follow=follow)) as found:
+        async for event in found:
+            print(_json(event) if as_json else _line(event), flush=follow)
+
+
+def _json(event: ClusterEvent) -> str:
+    """A line; what the event does not tell is left out."""
+    from cluster.cli.json_text import json_text
+    from cluster.cli.render import iso
+
+    told: dict[str, Any] = {"sequence": event.sequence, "time": iso(event.at), "kind": event.kind}
+    told |= {name: value for name, value in asdict(event).items() if value and name not in ("at", *told)}
+    if event.kind == "job.ended":
+        told |= {"exit_code": event.exit_code}  # 0 tells something, too
+    return json_text(told, seen=sys.stdout.isatty())
+
+
+def _line(event: ClusterEvent) -> str:
+    from cluster.cli.render import iso
+
+    return printable(f"{event.sequence} {iso(event.at)} {sentence(event)}")
+
+
+def sentence(event: ClusterEvent) -> str:
+    """What has happened, for people."""
+    what, _, happened = event.kind.partition(".")
+    words = [what, happened.replace("_", " ")]
+    if event.job:
+        job = f"job {event.job}{f' ({event.name})' if event.name else ''}"
+        words = [job, _tasks(event), happened] if what == "tasks" else [job, happened]
+    elif event.worker:
+        words = ["worker", event.worker, happened]
+    if event.state and event.state != happened:
+        words.append(event.state)
+    if event.by:
+        words.append(f"by {event.by}")
+    if event.worker and event.job:
+        words.append(f"on {event.worker}")
+    because = [text for text in (event.reason if event.reason != endings.OK else "", event.detail) if text]
+    return " ".join(word for word in words if word) + (f": {'; '.join(because)}" if because else "")
+
+
+def _tasks(event: ClusterEvent) -> str:
+    if not event.tasks:
+        return f"attempt {event.attempt}"
+    return f"{'task' if event.count == 1 else f'{event.count} tasks'} {event.tasks}, attempt {event.attempt},"

@@ -1,0 +1,34 @@
+"""The event log in the SQLite store: its statements, and its records as rows and back."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+
+from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventKind, EventRecord
+from cluster.store.sqlite.schema import Row, upsert
+
+COLUMNS = ("sequence", "at", "kind", "job", "owner", "data")
+PUT = upsert("events", *COLUMNS, keys=1)
+DROP = "DELETE FROM events WHERE sequence <= ?"
+EDGES = "SELECT coalesce(min(sequence), 1), coalesce(max(sequence), 0) FROM events"
+# After a number, at most so many: of everybody, or (:owner) what an owner may see.
+GET = f"""
+    SELECT {", ".join(COLUMNS)} FROM events
+    WHERE sequence > :after AND (:owner IS NULL OR owner IN ('', :owner)) ORDER BY sequence LIMIT :most
+"""  # noqa: S608 (no input)
+
+_IN_DATA = [field.name for field in fields(EventRecord) if field.name not in COLUMNS]
+
+
+def to_rows(event: EventRecord) -> Iterator[tuple[str, Row]]:
+    """What to execute to keep it. Of the fields without a column those that say something are JSON."""
+    data = json.dumps({name: value for name in _IN_DATA if (value := getattr(event, name))})
+    yield PUT, (event.sequence, event.at, event.kind.value, event.job, event.owner, data)
+    if event.sequence % DROPPED_AT_ONCE == 0:
+        yield DROP, (event.sequence - KEPT,)
+
+
+def from_row(row: Row) -> EventRecord:
+    """One row of GET."""
+    sequence, at, kind, job, owner, data = row
+    return EventRecord(sequence, at, EventKind(kind), job, owner, **json.loads(data))
