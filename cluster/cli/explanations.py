@@ -84,7 +84,12 @@ def _why_it_waits(job: Job) -> Iterator[str]:
 
 
 def _what_happened(job: Job, task: Task) -> str:
-    """What ended the task's last attempt."""
+    """What ended the task's last attempt, and of several commands which."""
+    which = f" ({task.detail})" if job.spec.then and task.detail else ""
+    return f"{_ended(job, task)}{which}"
+
+
+def _ended(job: Job, task: Task) -> str:
     reason = endings.of_attempt(task.reason)
     if endings.is_own_code(reason):
         return f"it left with exit code {task.exit_code}{_known_code(task.exit_code)}"

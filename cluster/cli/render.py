@@ -55,21 +55,25 @@ def command_of(spec: JobSpec, line: bytes | None = None) -> str:
     """The command as one would type it; of a task with its `line` in it."""
     import shlex
 
-    return shlex.join(words_of(spec, line))
+    commands = [words_of(spec, line), *(_filled(words, spec, line) for words in spec.then)]
+    return " && ".join(map(shlex.join, commands))
 
 
 def words_of(spec: JobSpec, line: bytes | None) -> list[str]:
-    """The words of the command; of a task with its `line` in them."""
+    """The words of the command, of several the first; of a task with its `line` in them."""
     script = SCRIPT_SENT if spec.script_text else spec.script
-    words = [*spec.argv, *([script] if script else []), *spec.script_args]
+    return _filled([*spec.argv, *([script] if script else []), *spec.script_args], spec, line)
+
+
+def _filled(words: Sequence[str], spec: JobSpec, line: bytes | None) -> list[str]:
     if line is None:
-        return words
+        return list(words)
     text = os.fsdecode(line)
     if spec.rows:
         from cluster.domain.job.rows import filled, texts_of
 
         with suppress(ValueError):  # of a long row we have the beginning
-            return filled(words, texts_of(text), text)
+            return filled(list(words), texts_of(text), text)
     return [word.replace("{}", text) for word in words]
 
 

@@ -85,6 +85,16 @@ class Command:
         return self._pid.value
 
 
+class CannotStart(Exception):
+    """The attempt was not started. `code`: as a shell would put it, None when the command is not at fault.
+    `returned`: this machine lacks something for it now."""
+
+    def __init__(self, text: str, code: int | None = None, returned: bool = False) -> None:
+        super().__init__(text)
+        self.code = code
+        self.returned = returned
+
+
 def encoded(text: str) -> bytes:
     """As a process gets it. Raises ValueError."""
     data = os.fsencode(text)

@@ -31,9 +31,11 @@ from cluster.domain.launcher.slots import User
 from cluster.domain.session.leashes import SLOT_MARGIN, cut_at, is_out
 from cluster.launcher import cgroup, clock, linux, slot_protocol, tree
 from cluster.launcher.begun_file import BegunFile
+from cluster.launcher.command import CannotStart
+from cluster.launcher.command_sequence import command_told
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
-from cluster.launcher.spawn import CannotStart, Running, Spawner, TooLate
+from cluster.launcher.spawn import Running, Spawner, TooLate
 
 NAME = "cluster-slot"  # as `ps` and `top` show it; the kernel keeps 15 characters
 SHORT = 0.050  # seconds
@@ -177,7 +179,8 @@ class _SlotProcess:
         closed = not self._sweep()
         self._untold = None
         outcome = self._outcome(running, status, usage, round(took * 1e6))
-        self._tell(("ended", self._number, number, wall_us, *outcome, self._cut, closed))
+        text = _told(running, status) if running.commands else ""
+        self._tell(("ended", self._number, number, wall_us, *outcome, self._cut, closed, text))
         if closed:
             self._outlive()
         self._short = took < SHORT
@@ -286,6 +289,12 @@ class _SlotProcess:
         if at < self._alarm_at:
             self._alarm_at = max(at, clock.now() + SLOT_MARGIN)
             self._alarm.set(self._alarm_at)
+
+
+def _told(running: Running, status: int) -> str:
+    """Of an attempt with several commands that did not succeed: which one that was."""
+    text = command_told(running.told, running.commands)
+    return text.encode(errors="replace")[:_LONGEST_TEXT].decode(errors="replace") if status else ""
 
 
 def _own_peak() -> int:

@@ -13,7 +13,7 @@ that is stopped so, the launcher lets go on; one that is killed takes its attemp
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import quoted
@@ -26,7 +26,8 @@ from cluster.domain.launcher.messages import Item, Template
 from cluster.domain.launcher.slots import User
 from cluster.launcher import given_files
 from cluster.launcher.blanks import BlankDirectory, BlankFile
-from cluster.launcher.command import Command, Settings, encoded
+from cluster.launcher.command import CannotStart, Command, Settings, encoded
+from cluster.launcher.command_sequence import lead
 from cluster.launcher.log import log
 
 _OWN = frozenset(OF_ATTEMPTS)  # variables that differ between attempts of a template
@@ -36,28 +37,21 @@ NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimi
 _LACKING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-class CannotStart(Exception):
-    """The attempt was not started. `code`: as a shell would put it, None when the command is not at fault.
-    `returned`: this machine lacks something for it now."""
-
-    def __init__(self, text: str, code: int | None = None, returned: bool = False) -> None:
-        super().__init__(text)
-        self.code = code
-        self.returned = returned
-
-
 class TooLate(Exception):
     """The attempt was not started: its lease has run out."""
 
 
 class Running:
     """An attempt that was started: its leader, the stem of its output files and how many there are (one when both
-    streams go there), its own directory ("": none), and whether it was given files there."""
+    streams go there), its own directory ("": none), and whether it was given files there. Of several commands also
+    these, and a descriptor that tells which was begun."""
 
-    __slots__ = ("directory", "files", "given", "outputs", "pid")
+    __slots__ = ("commands", "directory", "files", "given", "outputs", "pid", "told")
 
     def __init__(self, outputs: str) -> None:
         self.pid, self.outputs, self.files, self.directory, self.given = 0, outputs, 0, "", False
+        self.commands: Sequence[Sequence[str]] = ()
+        self.told = -1
 
 
 class Spawner:
@@ -202,6 +196,9 @@ class Spawner:
         assert command is not None
         texts = texts_of(item.line) if template.rows and item.line is not None else {}
         own, words = self._variables(item, key, running, texts), _words(item, template, running, texts)
+        if template.then:
+            running.commands = [words or template.argv, *(_filled(then, item, texts) for then in template.then)]
+            return self._lead(running, own, files)
         name = template.argv[0] if words is None else words[0]
         if self._uid is not None:
             os.setresuid(self._uid, 0, 0)
@@ -224,6 +221,22 @@ class Spawner:
         finally:
             if self._uid is not None:
                 os.setresuid(0, 0, 0)
+
+    def _lead(self, running: Running, own: Sequence[bytes], files: list[int]) -> int:
+        """Let a leader run its commands one after another. Its pid."""
+
+        def start(words: Sequence[str]) -> int:
+            assert self._command is not None
+            try:
+                return self._command.start(self._find(words[0]), own, words, self._settings, files[0], files[-1])
+            except OSError as e:
+                raise _explain(e, words[0], words[0]) from None
+
+        try:
+            pid, running.told = lead(running.commands, start, self._uid)
+        except OSError as e:
+            raise CannotStart(f"cannot start {quoted(running.commands[0][0])}: {e.strerror}", returned=True) from None
+        return pid
 
     def _take(self, template: Template) -> None:
         """Make ready what is the same for all its attempts. Raises ValueError."""
@@ -278,14 +291,17 @@ def _words(item: Item, template: Template, running: Running, texts: Mapping[str,
     """The words of its command, where they are not the template's."""
     if item.line is None and not template.script:
         return None
-    words = list(template.argv)
-    if texts and item.line is not None:
-        words = filled(words, texts, item.line)
-    elif item.line is not None:
-        words = [word.replace("{}", item.line) for word in words]
+    words = _filled(template.argv, item, texts)
     if template.script:
         words[template.script_at] = f"{running.directory}/{given_files.SCRIPT}"
     return words
+
+
+def _filled(words: Sequence[str], item: Item, texts: Mapping[str, str]) -> list[str]:
+    """With its line or row in them."""
+    if texts and item.line is not None:
+        return filled(list(words), texts, item.line)
+    return list(words) if item.line is None else [word.replace("{}", item.line) for word in words]
 
 
 def _or_unchanged(id_: int | None) -> int:

@@ -116,6 +116,8 @@ def decode_template(fields: dict[str, Any]) -> Template:
         env = tuple((str(k), str(v)) for k, v in fields.pop("env"))
         if not argv:
             raise WireError("a template needs a command")
+        if "then" in fields:
+            fields["then"] = tuple(tuple(map(str, words)) for words in fields["then"])
         fields["amounts"] = _amounts(fields.get("amounts", ()))
         for name in ("timeout", "grace", "leash"):
             if fields.get(name) is not None:

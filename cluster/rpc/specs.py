@@ -39,6 +39,7 @@ def _texts(spec: JobSpec) -> job_pb2.JobSpec:
         script_args=spec.script_args,
         env=[job_pb2.EnvVar(name=name, value=value) for name, value in spec.env],
         cwd=spec.cwd,
+        then=[job_pb2.Command(words=words) for words in spec.then],
     )
 
 
@@ -49,6 +50,7 @@ def _raw(spec: JobSpec) -> job_pb2.RawTexts:
         script_args=map(to_bytes, spec.script_args),
         env=[to_bytes(f"{name}={value}") for name, value in spec.env],
         cwd=to_bytes(spec.cwd),
+        then=[job_pb2.RawCommand(words=map(to_bytes, words)) for words in spec.then],
     )
 
 
@@ -62,6 +64,9 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
         script_args=tuple(map(to_text, raw.script_args)) if raw else tuple(message.script_args),
         env=tuple(map(_variable, raw.env)) if raw else tuple((e.name, e.value) for e in message.env),
         cwd=to_text(raw.cwd) if raw else message.cwd,
+        then=tuple(tuple(map(to_text, each.words)) for each in raw.then)
+        if raw
+        else tuple(tuple(each.words) for each in message.then),
         array=tuple(ArraySegment(s.first, s.last, s.step or 1) for s in message.array),
         **{option.field: _value(message, option.field, option.default) for option in _PLAIN},
     )

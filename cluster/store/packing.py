@@ -153,6 +153,8 @@ def unpack_spec(text: str | bytes, apart: str = "", lines: bytes = b"", line_cou
     values: dict[str, Any] = json.loads(text) | _apart(apart)
     values["script_text"] = values.get("script_text", "").encode("latin-1")
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    if values.get("then"):
+        values["then"] = tuple(map(tuple, values["then"]))
     values["array"] = tuple(ArraySegment(*segment) for segment in values["array"])
     if line_count and not (lines or values["array"]):
         values["array"] = numbers_of_lines(line_count)

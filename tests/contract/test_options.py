@@ -20,6 +20,7 @@ from cluster.client.handy_specs import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import file_kinds, kinds, retry_kinds, time_kinds
+from cluster.domain.job.command_kinds import COMMANDS
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.options import Option, Scope, Shown
 from cluster.domain.job.spec import OPTIONS, JobSpec, for_launcher, refuse_what_needs_a_scheduler, validate
@@ -54,6 +55,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.TEXT: "x",
     kinds.VARIABLES: (("A", "1"),),
     kinds.WORDS: ("x", "y"),
+    COMMANDS: (("x", "y"), ("z",)),
 }
 FLAGGED = [option for option in OPTIONS if option.flag]
 

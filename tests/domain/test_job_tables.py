@@ -73,6 +73,21 @@ def test_numbers_of_an_array_are_text_or_one_number() -> None:
     assert one("array = 7").array[0].first == 7
 
 
+def test_several_commands_are_lists_or_texts_and_win_over_a_default() -> None:  # S3.3
+    jobs = read("""
+        [defaults]
+        command = "make"
+        [jobs.a]
+        commands = ["./configure --prefix='/opt/a b'", ["make"], "make test"]
+        [jobs.b]
+        commands = ["make install"]
+        [jobs.c]
+    """)
+    assert jobs["a"].argv == ("./configure", "--prefix=/opt/a b")
+    assert jobs["a"].then == (("make",), ("make", "test"))
+    assert [(jobs[name].argv, jobs[name].then) for name in "bc"] == [(("make", "install"), ()), (("make",), ())]
+
+
 def test_rows_of_a_file_are_tasks_and_numbers_pick_some_of_them() -> None:
     spec = one('from-csv = "csv"\narray = "2"', csv=b"name,size\na,1\nb,2\n")
     assert (spec.rows, spec.task_count) == (True, 1)
@@ -108,6 +123,9 @@ def test_defaults_are_for_all_and_variables_add_up() -> None:
         ('[jobs.5]\ncommand = "x"', ("jobs", "5"), "job 5: a job cannot be called '5'"),
         ('[jobs.a]\ncommand = "x"\nafer = "b"', ("jobs", "a", "afer"),
          "job a: there is no option 'afer'; the nearest is 'after'"),
+        ('[jobs.a]\ncommand = "x"\ncommands = ["x"]', ("jobs", "a"), "job a: command and commands exclude each other"),
+        ('[jobs.a]\ncommands = "x"', ("jobs", "a", "commands"), "job a: commands = 'x': use a list of commands, as in"),
+        ('[jobs.a]\ncommands = ["x", ""]', ("jobs", "a"), "job a: : command 2 is empty"),
         ('[jobs.a]\ncommand = "x"\nname = "b"', ("jobs", "a", "name"),
          "job a: there is no key 'name': a job is called as its table"),
         ("[defaults]\nretries = -1\n[jobs.a]", ("defaults", "retries"), "the defaults: retries = -1: "),

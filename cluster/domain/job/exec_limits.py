@@ -6,6 +6,7 @@ start anywhere is refused when it is handed in, not once for each task on a work
 """
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Protocol
 
 from cluster.domain.base.errors import InvalidInput
@@ -35,14 +36,17 @@ class Startable(Protocol):
     @property
     def script_args(self) -> tuple[str, ...]: ...
     @property
+    def then(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
     def env(self) -> tuple[tuple[str, str], ...]: ...
     @property
     def cwd(self) -> str: ...
 
 
 def words_of(spec: Startable) -> list[str]:
-    """Of the command."""
-    return [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
+    """Of the command, and of those that follow it."""
+    words = [*spec.argv, *([spec.script] if spec.script else []), *spec.script_args]
+    return [*words, *chain.from_iterable(spec.then)] if spec.then else words
 
 
 def check_startable(spec: Startable) -> int:

@@ -25,7 +25,7 @@ from cluster.domain.job.tables import rows_of_csv, rows_of_json
 from cluster.domain.job.task_options import FROM_FILES
 from cluster.domain.job.workflow import Circle, NewJob, Workflow
 
-JOBS, DEFAULTS = "jobs", "defaults"
+JOBS, DEFAULTS, COMMANDS = "jobs", "defaults", "commands"
 LONGEST_VALUE = 60  # characters of a wrong value that an error shows
 
 _OPTIONS = {
@@ -79,8 +79,11 @@ def _spec(name: str, table: Mapping[str, Any], common: Mapping[str, Any], load: 
         values = {**common, **own}
         if "env" in common and "env" in own:
             values["env"] = tuple({**dict(common["env"]), **dict(own["env"])}.items())
-        lines = _lines(values)
-        spec = JobSpec(**{"argv": (), **values, **lines}, name=name)
+        if COMMANDS in own and "argv" in own:
+            raise InvalidInput(f"command and {COMMANDS} exclude each other: each is what runs")
+        argv, *then = (() if "argv" in own else values.pop(COMMANDS, ())) or [values.get("argv", ())]
+        values |= {"argv": argv, "then": tuple(then), **_lines(values)}
+        spec = JobSpec(**{key: value for key, value in values.items() if key != COMMANDS}, name=name)
         if not spec.argv and not spec.script and not spec.script_text:
             raise InvalidInput('it has no command: give one, as in command = ["make", "all"]')
         validate(spec)
@@ -98,6 +101,12 @@ def _values(
     given: dict[str, str] = {}
     for key, value in table.items():
         where, name = (*path, key), key.replace("-", "_")
+        if name == COMMANDS:
+            try:
+                yield COMMANDS, _commands(value)
+            except InvalidInput as error:
+                raise WrongTable(where, f"{whose}: {key} = {_shown(value)}: {error}") from None
+            continue
         option = _OPTIONS.get(name)
         if option is None:
             raise WrongTable(where, f"{whose}: {_unknown(key)}")
@@ -169,6 +178,12 @@ def _read(option: Option, value: Any, load: Callable[[str], bytes]) -> Any:
     if kind.adds_up and isinstance(value, list):
         return tuple(chain.from_iterable(kind.parse(_typed(each)) for each in value))
     return kind.parse(_typed(value))
+
+
+def _commands(value: Any) -> list[tuple[str, ...]]:
+    if not isinstance(value, list) or not value:
+        raise InvalidInput('use a list of commands, as in [["make"], ["make", "test"]] or ["make", "make test"]')
+    return [_words(each) for each in value]
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import needs
+from cluster.domain.job.command_kinds import COMMANDS, wrong_commands
 from cluster.domain.job.exec_limits import check_lines, check_startable, words_of
 from cluster.domain.job.file_kinds import SCRIPT
 from cluster.domain.job.kinds import (
@@ -152,6 +153,8 @@ class JobSpec:
     # What a script says that travels with the job; its file has the place of `script`.
     script_text: bytes = SCRIPT_FILE
     script_args: tuple[str, ...] = option(WORDS, default=())
+    # Commands that follow in the same attempt, each when all before it have left with 0.
+    then: tuple[tuple[str, ...], ...] = option(COMMANDS, default=(), check=wrong_commands, typed=False)
 
     # Tasks: how often, each with what
     array: tuple[ArraySegment, ...] = NUMBERS

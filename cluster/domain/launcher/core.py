@@ -324,6 +324,7 @@ class LauncherCore(Stopping):
             event.cpu_us,
             event.peak_kib,
             *event.sizes,
+            text=event.text,
         )
         self._report(ended, effects)
         assert attempt.slot is not None

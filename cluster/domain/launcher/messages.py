@@ -24,6 +24,7 @@ class Template:
     given: directory in which an attempt that is given files gets its own for them, `given/<index>.<attempt>`: with
         `fresh_cwd` the same as `cwd`.
     rows: the items' lines are rows (cluster.domain.job.rows): their values replace `{name}` in argv.
+    then: commands that follow the first, each when all before it have left with 0.
     script, script_at: what a script says that each attempt is given as a file, and which word of argv becomes its path.
     cpus: millicpus held while it runs.
     amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
@@ -57,6 +58,7 @@ class Template:
     script_at: int = 0
     token_key: str = ""
     rows: bool = False
+    then: tuple[tuple[str, ...], ...] = ()
 
 
 class Item(NamedTuple):
@@ -159,7 +161,8 @@ class ProcessEnded:
 
     took_us: from its start to the leader's end. sizes: bytes in stdout and stderr. cut: its leash was out, and its slot
     killed it. closed: something that we may not kill (a setuid program) runs on in its slot, which takes nothing more.
-    wall_us: when it started, in microseconds since the Unix epoch; 0: as ProcessStarted has said.
+    wall_us: when it started, in microseconds since the Unix epoch; 0: as ProcessStarted has said. text: more about how
+    it ended, for people.
     """
 
     key: str
@@ -172,6 +175,7 @@ class ProcessEnded:
     cut: bool = False
     closed: bool = False
     wall_us: int = 0
+    text: str = ""
 
 
 @dataclass(slots=True)
