@@ -1,7 +1,7 @@
 """What rows of a job may be: all with the same columns, each of which can be given to a process."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
@@ -31,9 +31,9 @@ def check_rows(lines: bytes, words: Sequence[str], total: int, number_of: Number
     for place, word in enumerate(words, start=1):
         if wrong := wrong_word(word, columns, numbered):
             raise InvalidInput(f"word {place} of the command: {wrong}")
-    if (places := sum(1 for word in words for _ in holes_in(word, columns))) > MAX_PLACES:
+    if (places := sum(1 for word in words for _ in holes_in(word, texts))) > MAX_PLACES:
         raise InvalidInput(f"the command takes its row in {places} places: the most are {MAX_PLACES}")
-    surely, has_nul = _surely_fits(words, columns, total), _NUL in lines
+    surely, has_nul = _surely_fits(words, texts, total), _NUL in lines
     names = range(len(columns)) if numbered else texts.keys()
     index = 0
     for chunk in _chunks(lines):
@@ -52,7 +52,7 @@ def _names_of(row: Any) -> Any:
     return row.keys() if isinstance(row, dict) else range(len(row)) if isinstance(row, list) else None
 
 
-def _surely_fits(words: Sequence[str], columns: tuple[str, ...], total: int) -> int:
+def _surely_fits(words: Sequence[str], columns: Collection[str], total: int) -> int:
     """How many bytes a row may have without being looked at more closely: none of its texts is longer than it is."""
     most, places = (
         MAX_STRING - max(len(variable_of(column)) for column in columns) - 1,

@@ -7,8 +7,7 @@ which is a shell's. In the environment the column is CLUSTER_COL_NAME.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 MAX_COLUMNS = 1000
@@ -16,7 +15,8 @@ MAX_COLUMN_NAME = 255  # characters
 PREFIX = "CLUSTER_COL_"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NOT_IN_NAMES = re.compile(r"[^A-Z0-9_]")
-_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_HOLE = re.compile(r"(?<!\$)\{(?:\{([^{}]*)\}\}|([^{}]*)\})")  # {{NAME}} or {NAME}, with any name
 
 Field = tuple[str, Any, str]  # name, value, and its JSON
 
@@ -113,36 +113,31 @@ def wrong_columns(columns: Sequence[str]) -> str:
     return ""
 
 
-@lru_cache(maxsize=64)
-def _pattern(columns: tuple[str, ...]) -> re.Pattern[str]:
-    names = "|".join(map(re.escape, sorted(columns, key=len, reverse=True)))
-    return re.compile(rf"(?<!\$)\{{(?:\{{((?:{names})|{_NAME})\}}\}}|({names})\}}|\}})")
-
-
 def filled(words: Iterable[str], texts: Mapping[str, str], line: str) -> list[str]:
     """The words of a command with the row's texts in them."""
-    fill = _pattern(tuple(texts)).sub
 
-    def one(match: re.Match[str]) -> str:
-        doubled, name = match.groups()
-        return f"{{{doubled}}}" if doubled is not None else line if name is None else texts[name]
+    def fill(hole: re.Match[str]) -> str:
+        doubled, name = hole.groups()
+        if doubled is not None:
+            return f"{{{doubled}}}" if doubled in texts or _NAME.fullmatch(doubled) else hole[0]
+        return texts.get(name, hole[0]) if name else line
 
-    return [fill(one, word) if "{" in word else word for word in words]
+    return [_HOLE.sub(fill, word) if "{" in word else word for word in words]
 
 
-def holes_in(word: str, columns: tuple[str, ...]) -> Iterator[str]:
+def holes_in(word: str, columns: Container[str]) -> Iterator[str]:
     """The columns whose texts the word takes, each as often as it stands there; empty: the whole row."""
     if "{" in word:
-        yield from (match[2] or "" for match in _pattern(columns).finditer(word) if match[1] is None)
+        names = (hole[2] for hole in _HOLE.finditer(word))
+        yield from (name for name in names if name is not None and (not name or name in columns))
 
 
-def wrong_word(word: str, columns: tuple[str, ...], numbered: bool) -> str:
+def wrong_word(word: str, columns: Sequence[str], numbered: bool) -> str:
     """Which placeholder in it names no column; empty: each does. `numbered`: columns are numbers."""
-    if "{" not in word:
-        return ""
-    rest = _pattern(columns).sub(" ", word)
-    found = re.search(rf"(?<!\$)\{{({_NAME}{'|[0-9]+' if numbered else ''})\}}", rest)
-    if found is None:
-        return ""
-    known = ", ".join(columns[:10]) + (", …" if columns[10:] else "")
-    return f"{found[0]} names no column; there are {known} (and {{{found[0]}}} is {found[0]} as it is)"
+    known = frozenset(columns)
+    for hole in _HOLE.finditer(word) if "{" in word else ():
+        name = hole[2]
+        if name and name not in known and (_NAME.fullmatch(name) or (numbered and name.isdecimal())):
+            shown = ", ".join(columns[:10]) + (", …" if columns[10:] else "")
+            return f"{hole[0]} names no column; there are {shown} (and {{{hole[0]}}} is {hole[0]} as it is)"
+    return ""
