@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,6 +36,7 @@ COMMANDS = {
     "resume": ("cluster.cli.pausing:resume", "Let jobs go on that were paused."),
     "tree": ("cluster.cli.tree:tree", "Show what a job has called, what it waits for, and who waits for it."),
     "state": ("cluster.cli.job_state:state", "What jobs keep for others to read: set, get."),
+    "set": ("cluster.cli.job_set:set_command", "Change the priority of jobs."),
     "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
 }
 
@@ -150,7 +152,7 @@ def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
         *(("waits", why) for why in because(job, now)),
         _cancelled(job),
         ("tasks", _tasks_of(job) if job.is_array else ""),
-        *options_shown(job.spec),
+        *options_shown(replace(job.spec, priority=job.priority)),
         ("submitted", iso(job.submitted_at)),
         ("started", iso(job.started_at)),
         ("ended", iso(job.ended_at)),

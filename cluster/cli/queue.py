@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 
 import click
 
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import as_json, connection
 from cluster.client.aio import AsyncClient
-from cluster.client.types import QueueStatus
+from cluster.client.types import QueueStatus, Share
 from cluster.domain.base.printable import printable
+from cluster.domain.base.quantities import format_cpus, format_duration
 
 COMMANDS = {
     "show": ("cluster.cli.queue:show", "Tell whether anything starts, and how many jobs there are."),
@@ -68,6 +70,7 @@ def resume(ctx: click.Context, as_json: bool) -> None:
 def _do(ctx: click.Context, call: Callable[[AsyncClient], Awaitable[QueueStatus]], as_json: bool) -> None:
     from cluster.cli.connection import client
     from cluster.cli.render import pause_json, print_json
+    from cluster.cli.table import print_table
 
     async def work() -> QueueStatus:
         async with client(ctx) as cluster:
@@ -75,9 +78,23 @@ def _do(ctx: click.Context, call: Callable[[AsyncClient], Awaitable[QueueStatus]
 
     now = asyncio.run(work())
     if as_json:
-        print_json({"paused": pause_json(now.pause), "jobs": now.jobs, "paused_jobs": now.paused_jobs})
+        shares = [{**asdict(share), "held_cpus": share.held_millicpus / 1000} for share in now.shares]
+        for share in shares:
+            del share["held_millicpus"]
+        print_json(
+            {"paused": pause_json(now.pause), "jobs": now.jobs, "paused_jobs": now.paused_jobs, "shares": shares}
+        )
         return
     how = f"is {now.pause.said(time.time())}" if now.pause else "takes work"
     print(printable(f"the queue {how}"))
     paused = f", {now.paused_jobs} of them paused" if now.paused_jobs else ""
     print(f"jobs that have not ended: {now.jobs}{paused}")
+    if now.shares:
+        rows = [_row(share) for share in now.shares]
+        print()
+        print_table(("USER", "SHARE", "CPU TIME LATELY", "CPUS NOW"), rows)
+
+
+def _row(share: Share) -> tuple[str, ...]:
+    lately = format_duration(share.used_cpu_seconds)
+    return share.user, f"{share.weight:g}", lately, format_cpus(share.held_millicpus)

@@ -168,6 +168,7 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "reason": job.reason or None,
         "exit_code": job.exit_code if job.state.ended else None,
         **options_json(spec, whole=whole),
+        "priority": job.priority,  # as it is now
         "tasks": {"total": counts.total, **{state.word: counts.of(state) for state in COUNTED}},
         "submitted_at": iso(job.submitted_at),
         "started_at": iso(job.started_at),

@@ -70,3 +70,24 @@ def revoke(ctx: click.Context, name: str, and_joined: bool, keep_jobs: bool, yes
         others = ", and so is who joined by its tokens" if and_joined else ""
         confirm(f"User {name} is expelled for good{others}{jobs}. Revoke?")
     print_revoked(f"user {name}", asyncio.run(work()))
+
+
+@user.command("share")
+@click.argument("name")
+@click.argument("weight", type=float)
+@connection
+@click.pass_context
+def share(ctx: click.Context, name: str, weight: float) -> None:
+    """Let a user have more than others, or less: twice as much with 2, half with 0.5. For admins.
+
+    Where jobs of several users wait, those go first who have had least lately for their share; it is 1 for everybody to
+    begin with. `cluster queue show` tells what each has had.
+    """
+    from cluster.cli.connection import client
+
+    async def work() -> None:
+        async with client(ctx) as cluster:
+            await cluster.set_share(name, weight)
+
+    asyncio.run(work())
+    print(f"user {name} has a share of {weight:g}")

@@ -16,6 +16,7 @@ from cluster.client.events import follow_events
 from cluster.client.following import CallAge, FollowedJobs
 from cluster.client.handy_specs import from_here, spec_of
 from cluster.client.job_fields import new_job_id
+from cluster.client.ordering import OrderVerbs
 from cluster.client.position import Position, read_on
 from cluster.client.renewing import renew_if_due
 from cluster.client.retrying import PAUSE, AbsenceListener, RetryPatience
@@ -24,7 +25,6 @@ from cluster.client.types import (
     Job,
     JobTree,
     Output,
-    QueueStatus,
     RemovedWorker,
     RevocationResult,
     Task,
@@ -48,7 +48,7 @@ PATIENCE = 30.0
 STOPPING = 5.0
 
 
-class AsyncClient:
+class AsyncClient(OrderVerbs):
     """Submits jobs and asks for them. Use it as a context manager, or close it; it connects with the first call."""
 
     def __init__(self, endpoint: Endpoint, *, answered: bool = False, listener: AbsenceListener | None = None) -> None:
@@ -232,29 +232,6 @@ class AsyncClient:
         Answers the jobs as they are now and how many tasks were asked. Those that had ended stay as they were.
         """
         return await self._backend().cancel(selector_texts(selectors), grace, reason, keep_children)
-
-    async def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
-        """From now on no more tasks of these jobs start, until they are resumed; what runs goes on.
-
-        Answers the jobs as they are now and how many of them are paused: those that have not ended.
-        """
-        return await self._backend().pause(selector_texts(selectors), reason)
-
-    async def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
-        """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
-        return await self._backend().resume(selector_texts(selectors))
-
-    async def queue(self) -> QueueStatus:
-        """Whether anything starts, and how many jobs have not ended."""
-        return await self._backend().queue()
-
-    async def pause_queue(self, *, reason: str = "") -> QueueStatus:
-        """From now on nothing starts, until the queue is resumed; jobs are accepted, and what runs goes on."""
-        return await self._backend().pause_queue(reason)
-
-    async def resume_queue(self) -> QueueStatus:
-        """From now on jobs start again."""
-        return await self._backend().resume_queue()
 
     async def tree(self, selector: str | int) -> JobTree:
         """The job with all that has to do with it, whether it has ended or not: what it was called by and has called,

@@ -78,6 +78,12 @@ class Backend(Protocol):
     async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
         """They go on. The jobs as they are now, and how many of them were paused."""
 
+    async def set_priority(self, selectors: Sequence[str], priority: int) -> tuple[tuple[Job, ...], int]:
+        """They have it from now on. The jobs as they are now, and how many of them had another one."""
+
+    async def set_share(self, user: str, weight: float) -> QueueStatus:
+        """What the user has had is divided by that weight."""
+
     async def queue(self) -> QueueStatus:
         """The queue as it is now."""
 

@@ -50,10 +50,12 @@ def job_fields(message: Any) -> dict[str, Any]:
     others = ("no_worker_can", "no_worker_ever", "waits_until", "part", "cancelled_by", "cancel_reason")
     fields = {name: getattr(message, name) for name in (*names, *others)}
     counts = Counts(*(getattr(message.counts, state.word) for state in COUNTED))
+    priority = message.priority if message.HasField("priority") else message.spec.priority
     pause = pause_of(message.pause) if message.HasField("pause") else None
     callers = tuple(AttemptKey(each.job, 0, each.attempt).shown(each.task_number) for each in message.callers)
     because = tuple(message.pending_because)
-    return fields | {"pending_because": because, "counts": counts, "pause": pause, "callers": callers}
+    made = {"pending_because": because, "counts": counts, "pause": pause, "priority": priority, "callers": callers}
+    return fields | made
 
 
 def pause_of(message: Any) -> Pause:

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.client.backend import WantedOutput
 from cluster.client.job_fields import job_fields, pause_of
-from cluster.client.types import ClusterEvent, Job, Member, QueueStatus, RevocationResult, Task, Token, User, Worker
+from cluster.client.types import (
+    ClusterEvent,
+    Job,
+    Member,
+    QueueStatus,
+    RevocationResult,
+    Share,
+    Task,
+    Token,
+    User,
+    Worker,
+)
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -131,7 +142,8 @@ def _drain_of(message: jobs_pb2.Drain) -> Drain:
 
 def queue_of(message: "admin_pb2.QueueInfo") -> QueueStatus:
     pause = pause_of(message.pause) if message.HasField("pause") else None
-    return QueueStatus(pause, message.jobs, message.paused_jobs)
+    shares = [Share(s.user, s.weight, s.used_cpu_seconds, s.held_millicpus) for s in message.shares]
+    return QueueStatus(pause, message.jobs, message.paused_jobs, tuple(shares))
 
 
 def token_of(message: "admin_pb2.Token") -> Token:

@@ -141,6 +141,19 @@ class JobsServiceBackend:
             return (await self.list(selectors, (), 0))[::-1]
         return tuple(map(job_of, answer.jobs))
 
+    async def set_priority(self, selectors: Sequence[str], priority: int) -> tuple[tuple[Job, ...], int]:
+        request = jobs_pb2.SetPriorityRequest(selectors=selectors_of(selectors), priority=priority)
+        with self._calling():
+            answer = await self._jobs.SetPriority(request)
+        return await self._all_of(answer, selectors), answer.changed
+
+    async def set_share(self, user: str, weight: float) -> QueueStatus:
+        from cluster.v1 import admin_pb2
+
+        with self._calling():
+            answer = await self._beside("Queue").SetShare(admin_pb2.SetShareRequest(user=user, weight=weight))
+        return queue_of(answer.queue)
+
     async def queue(self) -> QueueStatus:
         from cluster.v1 import admin_pb2
 

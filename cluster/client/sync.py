@@ -106,6 +106,14 @@ class Client:
         """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
         return self._do(self._inner.resume(*selectors))
 
+    def set_priority(self, *selectors: str | int, priority: int) -> tuple[tuple[Job, ...], int]:
+        """From now on these jobs have that priority. See AsyncClient.set_priority."""
+        return self._do(self._inner.set_priority(*selectors, priority=priority))
+
+    def set_share(self, user: str, weight: float) -> QueueStatus:
+        """From now on what the user has had is divided by that weight, when it is compared with others'."""
+        return self._do(self._inner.set_share(user, weight))
+
     def queue(self) -> QueueStatus:
         """Whether anything starts, and how many jobs have not ended."""
         return self._do(self._inner.queue())

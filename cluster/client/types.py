@@ -42,6 +42,7 @@ class Job:
     explanation: Explanation = NOT_EXPLAINED  # from `get`, where it waits for a worker
     part: str = ""  # from `wait` and `watch`: the tasks that were selected, which state to exit code are of; empty: all
     pause: Pause | None = None  # who wants that no more of its tasks start
+    priority: int = 0  # as it is now
 
     @property
     def parent(self) -> int:
@@ -142,12 +143,23 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What a user has had lately: at one priority, who has had least for its weight goes first."""
+
+    user: str  # as jobs have their owner
+    weight: float
+    used_cpu_seconds: float  # half of it is forgotten in a day
+    held_millicpus: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStatus:
     """All jobs that have not ended, and whether anything starts."""
 
     pause: Pause | None  # who wants that nothing starts
     jobs: int
     paused_jobs: int  # those of them that are paused themselves
+    shares: tuple[Share, ...] = ()  # of users who have had anything, the next to go first
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,19 +126,25 @@ class WorkerBackend:
         return tuple(jobs.values()), len(running)
 
     async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
-        self._refuse_to_pause()
+        self._refuse_to_order()
 
     async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
-        self._refuse_to_pause()
+        self._refuse_to_order()
+
+    async def set_priority(self, selectors: Sequence[str], priority: int) -> tuple[tuple[Job, ...], int]:
+        self._refuse_to_order()
+
+    async def set_share(self, user: str, weight: float) -> QueueStatus:
+        self._refuse_to_order()
 
     async def queue(self) -> QueueStatus:
-        self._refuse_to_pause()
+        self._refuse_to_order()
 
     async def pause_queue(self, reason: str) -> QueueStatus:
-        self._refuse_to_pause()
+        self._refuse_to_order()
 
     async def resume_queue(self) -> QueueStatus:
-        self._refuse_to_pause()
+        self._refuse_to_order()
 
     async def tree(self, selector: str) -> JobTree:
         raise InvalidInput("a worker that stands alone has no trees of jobs: its jobs call no others")
@@ -189,7 +195,7 @@ class WorkerBackend:
     def _refuse(self) -> NoReturn:
         raise InvalidInput(f"{self.address} is a single worker, which knows of no others: ask the scheduler")
 
-    def _refuse_to_pause(self) -> NoReturn:
+    def _refuse_to_order(self) -> NoReturn:
         raise InvalidInput(f"{self.address} is a single worker, whose jobs start at once: only a scheduler has a queue")
 
     async def _worker(self, patience: float = 0.0) -> Any:

@@ -285,6 +285,7 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
             job_pb2.CallingAttempt(job=each.job, task_number=each.number, attempt=each.attempt)
             for each in record.callers
         ],
+        priority=view.priority,
     )
 
 

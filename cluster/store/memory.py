@@ -31,6 +31,7 @@ from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventRecord
 from cluster.domain.scheduler.job_values import size_of
 from cluster.domain.scheduler.recovered import Recovered
+from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
 from cluster.domain.trust.identity import IdentityKind
@@ -62,6 +63,7 @@ class Disk:
     tokens: dict[str, TokenRecord] = field(default_factory=dict)
     queue_pause: Pause | None = None
     events: dict[int, EventRecord] = field(default_factory=dict)
+    shares: dict[str, ShareRecord] = field(default_factory=dict)
     enrolments: dict[tuple[IdentityKind, str, int], Enrolment] = field(default_factory=dict)
 
 
@@ -95,6 +97,7 @@ class MemoryStore:
             queue_pause=disk.queue_pause,
             value_sizes=sizes,
             next_event=max(disk.events, default=0) + 1,
+            shares=[disk.shares[owner] for owner in sorted(disk.shares)],
         )
 
     def commit(self, items: Sequence[Item]) -> None:
@@ -129,6 +132,8 @@ class MemoryStore:
                 disk.ends[item.job][AttemptKey(item.job, item.index, item.attempt)] = item
             case SmallOutput():
                 disk.outputs[item.job][AttemptKey(item.job, item.index, item.attempt)] = item
+            case ShareRecord():
+                disk.shares[item.owner] = item
             case QueuePause(pause=pause):
                 disk.queue_pause = pause
             case EventRecord(sequence=sequence):

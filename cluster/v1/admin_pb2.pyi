@@ -247,11 +247,39 @@ class ShowQueueResponse(_message.Message):
     def __init__(self, queue: _Optional[_Union[QueueInfo, _Mapping]] = ...) -> None: ...
 
 class QueueInfo(_message.Message):
-    __slots__ = ("pause", "jobs", "paused_jobs")
+    __slots__ = ("pause", "jobs", "paused_jobs", "shares")
     PAUSE_FIELD_NUMBER: _ClassVar[int]
     JOBS_FIELD_NUMBER: _ClassVar[int]
     PAUSED_JOBS_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
     pause: _job_pb2.Pause
     jobs: int
     paused_jobs: int
-    def __init__(self, pause: _Optional[_Union[_job_pb2.Pause, _Mapping]] = ..., jobs: _Optional[int] = ..., paused_jobs: _Optional[int] = ...) -> None: ...
+    shares: _containers.RepeatedCompositeFieldContainer[Share]
+    def __init__(self, pause: _Optional[_Union[_job_pb2.Pause, _Mapping]] = ..., jobs: _Optional[int] = ..., paused_jobs: _Optional[int] = ..., shares: _Optional[_Iterable[_Union[Share, _Mapping]]] = ...) -> None: ...
+
+class Share(_message.Message):
+    __slots__ = ("user", "weight", "used_cpu_seconds", "held_millicpus")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    USED_CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HELD_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    weight: float
+    used_cpu_seconds: float
+    held_millicpus: int
+    def __init__(self, user: _Optional[str] = ..., weight: _Optional[float] = ..., used_cpu_seconds: _Optional[float] = ..., held_millicpus: _Optional[int] = ...) -> None: ...
+
+class SetShareRequest(_message.Message):
+    __slots__ = ("user", "weight")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    weight: float
+    def __init__(self, user: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class SetShareResponse(_message.Message):
+    __slots__ = ("queue",)
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    queue: QueueInfo
+    def __init__(self, queue: _Optional[_Union[QueueInfo, _Mapping]] = ...) -> None: ...

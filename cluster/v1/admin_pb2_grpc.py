@@ -485,6 +485,11 @@ class QueueStub:
                 request_serializer=cluster_dot_v1_dot_admin__pb2.ShowQueueRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_admin__pb2.ShowQueueResponse.FromString,
                 _registered_method=True)
+        self.SetShare = channel.unary_unary(
+                '/cluster.v1.Queue/SetShare',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.SetShareRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.SetShareResponse.FromString,
+                _registered_method=True)
 
 
 class QueueServicer:
@@ -511,6 +516,13 @@ class QueueServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetShare(self, request, context):
+        """How much a user may have, compared with others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueueServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -528,6 +540,11 @@ def add_QueueServicer_to_server(servicer, server):
                     servicer.ShowQueue,
                     request_deserializer=cluster_dot_v1_dot_admin__pb2.ShowQueueRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_admin__pb2.ShowQueueResponse.SerializeToString,
+            ),
+            'SetShare': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetShare,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.SetShareRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.SetShareResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -612,6 +629,33 @@ class Queue:
             '/cluster.v1.Queue/ShowQueue',
             cluster_dot_v1_dot_admin__pb2.ShowQueueRequest.SerializeToString,
             cluster_dot_v1_dot_admin__pb2.ShowQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetShare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Queue/SetShare',
+            cluster_dot_v1_dot_admin__pb2.SetShareRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.SetShareResponse.FromString,
             options,
             channel_credentials,
             insecure,

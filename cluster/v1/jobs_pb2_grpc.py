@@ -74,6 +74,11 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ResumeRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.ResumeResponse.FromString,
                 _registered_method=True)
+        self.SetPriority = channel.unary_unary(
+                '/cluster.v1.Jobs/SetPriority',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.FromString,
+                _registered_method=True)
         self.ReadOutput = channel.unary_stream(
                 '/cluster.v1.Jobs/ReadOutput',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.SerializeToString,
@@ -159,6 +164,13 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPriority(self, request, context):
+        """All of them have that priority from then on, or none. Only an admin raises one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutput(self, request, context):
         """Output of one or more tasks, from byte 0 or the tail, following a running one to its end.
         """
@@ -235,6 +247,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.Resume,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.ResumeRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.ResumeResponse.SerializeToString,
+            ),
+            'SetPriority': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPriority,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.SerializeToString,
             ),
             'ReadOutput': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutput,
@@ -478,6 +495,33 @@ class Jobs:
             '/cluster.v1.Jobs/Resume',
             cluster_dot_v1_dot_jobs__pb2.ResumeRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.ResumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPriority(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/SetPriority',
+            cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.FromString,
             options,
             channel_credentials,
             insecure,

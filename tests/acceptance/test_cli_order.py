@@ -60,3 +60,24 @@ def test_of_a_paused_queue_nothing_starts(cluster: Command) -> None:
         assert cluster.ok("queue", "resume").text.splitlines()[0] == "the queue takes work"
     assert cluster.ok("job", "wait", job).text == f"job {job} succeeded\n"
     assert cluster.ok("queue", "show", "--json").json["paused"] is None
+
+
+def test_a_priority_is_given_and_changed(cluster: Command) -> None:
+    job = submit(cluster, "--hold", "--priority", "-5", "--", "true")
+    assert "priority      -5\n" in cluster.ok("job", "show", job).text
+    assert cluster.ok("job", "set", job, "--priority", "7").text == "priority 7 for 1 job\n"
+    assert cluster.ok("job", "set", job, "--priority", "7").text.startswith("nothing to change: all have it already")
+    assert cluster.ok("job", "list", "--json", job).json[0]["priority"] == 7
+    assert "priority      7\n" in cluster.ok("job", "show", job).text
+    for wrong, said in (("2000", "--priority 2000: use -1000 to 1000"), ("high", "'high' is no whole number")):
+        refused = cluster("job", "set", job, "--priority", wrong)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    nothing = cluster("job", "set", job)
+    assert (nothing.code, nothing.err) == (2, "cluster: nothing is to be changed: give --priority N\n")
+    assert cluster.ok("user", "share", "admin", "2").text == "user admin has a share of 2\n"
+    shares = {share["user"]: share for share in cluster.ok("queue", "--json").json["shares"]}
+    assert shares["admin"]["weight"] == 2
+    assert cluster("user", "share", "admin", "0").code == 2
+    assert cluster("user", "share", "nobody-of-that-name", "2").code == 1
+    cluster.ok("user", "share", "admin", "1")
+    cluster.ok("job", "cancel", job)

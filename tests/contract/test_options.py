@@ -45,6 +45,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.EXPRESSION: "mem >= 64G",
     kinds.RESOURCES: ("fpga=1", "licence=4"),
     kinds.MOST: 5,
+    kinds.PRIORITY: -7,
     file_kinds.SCRIPT: b"#!/bin/sh\necho \xe9\n",
     retry_kinds.PAUSES: (2.0, 300.0),
     kinds.SIZE: 1 << 20,

@@ -31,6 +31,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
+from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
@@ -119,6 +120,7 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         reason="exit:3",
         pause=Pause("ann", 7.5, "full disk", by_admin=True),
         course=ScheduleCourse(3600.0, 7, 2, 1800.0, 5, 900.0),
+        priority=-7,
     )
     lines = replace(job(2, JobSpec(argv=("xz", "{}"), lines=b"a\n\xff")), schedule=1)
     workers = [
@@ -128,15 +130,15 @@ def test_all_records_survive_a_restart(open_store: Opener) -> None:
         WorkerRecord("w4", "d", 1, "", "", 1.0, drain=Drain("ada", 7.0, "new kernel")),
         WorkerRecord("w5", "e", 1, "", "", 1.0, drain=Drain("ada", 7.0, deadline=9.0)),
     ]
-    queue_pause = Pause("root", 7.5)
-    store.commit([job(1), state, lines, progress(2), *workers, QueuePause(queue_pause)])
+    queue_pause, shares = Pause("root", 7.5), [ShareRecord("ann", 2.0, 7.5, 4000, 9.5), ShareRecord("bob")]
+    store.commit([job(1), state, lines, progress(2), *workers, QueuePause(queue_pause), *shares])
     store.close()
 
     loaded = open_store().load()
     assert loaded.jobs == [(job(1), state), (lines, progress(2))]
     assert loaded.workers == workers
     assert loaded.next_job_number == 3
-    assert loaded.queue_pause == queue_pause
+    assert (loaded.queue_pause, loaded.shares) == (queue_pause, shares)
 
 
 def test_a_job_in_chunks_is_loaded_whole(open_store: Opener) -> None:

@@ -26,6 +26,7 @@ from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.events import Event, JobSubmitted, ReportReceived, SessionOpened, WorkerRegistered
 from cluster.domain.scheduler.recovered import Recovered
+from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.leashes import leash_of
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report
@@ -85,6 +86,7 @@ class Bench:
         self.ended: set[int] = set()
         self.workers: dict[str, WorkerRecord] = {}
         self.queue_pause: Pause | None = None
+        self.shares: dict[str, ShareRecord] = {}
         self.events: list[EventRecord] = []
         self._session = self._told = 0
 
@@ -128,6 +130,8 @@ class Bench:
                     del self.workers[save.worker_id]
                 case QueuePause(pause=pause):
                     self.queue_pause = pause
+                case ShareRecord(owner=owner):
+                    self.shares[owner] = save
                 case EventRecord():
                     self.events.append(save)
         return [effect for effect in effects(*turns) if not isinstance(effect, EventRecord)]
@@ -173,9 +177,15 @@ class Bench:
         for record in self.records.values():
             ids.add(record.id, record.submitted_at)
         workers = list(self.workers.values())
-        pause, next_event = self.queue_pause, len(self.events) + 1
         loaded = Recovered(
-            self.core.epoch + 1, len(self.records) + 1, jobs, workers, ids, queue_pause=pause, next_event=next_event
+            self.core.epoch + 1,
+            len(self.records) + 1,
+            jobs,
+            workers,
+            ids,
+            queue_pause=self.queue_pause,
+            next_event=len(self.events) + 1,
+            shares=list(self.shares.values()),
         )
         self.core = SchedulerCore(loaded.epoch, self.core.lease)
         self.core.restore(loaded, self.now)

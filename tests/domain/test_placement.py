@@ -14,7 +14,8 @@ from cluster.domain.scheduler.effects import Send
 from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.events import HeartbeatReceived, SessionClosed
 from cluster.domain.scheduler.placement import AHEAD, AHEAD_OF_SHORT, MAX_AHEAD, SHORT, ahead
-from cluster.domain.scheduler.ready_queue import FEW_GONE, JobHeap, ReadyQueue
+from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.scheduler.subqueues import FEW_GONE, JobHeap
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.messages import Assign, Recall
 from tests.domain.core_bench import Bench, attempts, ok, spec
@@ -88,11 +89,11 @@ def test_the_ready_queue_looks_at_one_job_of_a_class_that_finds_no_room() -> Non
         queue.note(job)
     assert in_line(queue) == [1, 2, 5]
     seen = []
-    for job, request in queue.line([]):
-        seen.append(job.number)
-        if request.request.millicpus == 1:
-            job.ready.take(1)
-            queue.note(job)
+    for turn in queue.line([], nothing_used):
+        seen.append(turn.job.number)
+        if turn.kind.request.millicpus == 1:
+            turn.job.ready.take(1)
+            queue.note(turn.job)
     assert seen == [1, 2, 3, 5, 6]
     assert in_line(queue) == [2, 5]
     queue.fresh.clear()
@@ -116,18 +117,19 @@ def test_jobs_that_left_the_queue_are_not_walked_over_when_there_is_room() -> No
     jobs = [Job(JobRecord(number, str(number), "alice", spec(), 0.0)) for number in range(1, count + 1)]
     for job in jobs:
         queue.note(job)
-    (request,) = queue.fresh
+    (kind,) = queue.fresh
+    (subqueue,) = kind.subqueues
     for job in jobs[:-1]:
         job.ready.take(1)
         queue.note(job)
-    assert len(request.heap) <= 2 * FEW_GONE
+    assert len(subqueue.all) <= 2 * FEW_GONE
     assert in_line(queue) == [count]
     for _ in range(count):  # its only task is given to a worker and comes back
         jobs[-1].ready.take(1)
         queue.note(jobs[-1])
         jobs[-1].ready.add(0, 1)
         queue.note(jobs[-1])
-    assert max(len(request.heap), len(queue._all)) <= 3 * FEW_GONE
+    assert len(queue._subqueues) == 1, "a subqueue without jobs is forgotten with all of its heaps"
 
 
 @given(st.lists(st.integers(0, 9)))
@@ -158,7 +160,11 @@ def test_whether_a_job_is_the_first_is_found_without_a_walk_over_the_classes(mon
 
 
 def in_line(queue: ReadyQueue, roomier: Sequence[Worker] = ()) -> list[int]:
-    return [job.number for job, _ in queue.line(roomier)]
+    return [turn.job.number for turn in queue.line(roomier, nothing_used)]
+
+
+def nothing_used(owner: str) -> float:
+    return 0.0
 
 
 def test_first_come_first_served() -> None:

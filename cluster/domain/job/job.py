@@ -17,6 +17,7 @@ from cluster.domain.job.states import HELD, TaskEvent, TaskState
 
 class Job(JobTasks):
     __slots__ = (
+        "_priority",
         "cancel_grace",
         "cancel_reason",
         "cancelled_by",
@@ -30,6 +31,7 @@ class Job(JobTasks):
         "record",
         "request",
         "started_at",
+        "subqueue",
     )
 
     def __init__(self, record: JobRecord) -> None:
@@ -37,6 +39,7 @@ class Job(JobTasks):
         super().__init__(record.number, record.spec.task_count, first)
         self.record = record
         self.request = request_of(record.spec)
+        self.priority = record.spec.priority
         self.cancel_grace = 0.0
         self.started_at = self.ended_at = 0.0
         self.cancelled_by = self.cancel_reason = self.reason = ""
@@ -45,6 +48,16 @@ class Job(JobTasks):
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
         self.course: ScheduleCourse | None = None  # of a schedule, once it is one
         self.clocks = Clocks(record.spec) if record.spec.queue_timeout or record.spec.deadline else None
+
+    @property
+    def priority(self) -> int:
+        """Which may have changed since it was submitted."""
+        return self._priority
+
+    @priority.setter
+    def priority(self, priority: int) -> None:
+        self._priority = priority
+        self.subqueue = (-priority, self.record.owner)  # of the ready queue
 
     @property
     def startable(self) -> int:
@@ -116,6 +129,7 @@ class Job(JobTasks):
             chunked=chunked,
             course=self.course,
             pause=self.pause,
+            priority=None if self.priority == self.record.spec.priority else self.priority,
         )
 
     @classmethod
@@ -129,4 +143,5 @@ class Job(JobTasks):
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
         job.exit_code, job.reason, job.pause = progress.exit_code, progress.reason, progress.pause
         job.course = progress.course
+        job.priority = record.spec.priority if progress.priority is None else progress.priority
         return job

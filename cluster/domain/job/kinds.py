@@ -289,6 +289,16 @@ class _Count(OptionKind):
         return int(number)
 
 
+class _Priority(_Count):
+    """A whole number, which may be negative."""
+
+    def parse(self, text: str) -> Any:
+        try:
+            return int(text)
+        except ValueError:
+            raise InvalidInput(f"{text!r} is no whole number: use one, as in -10 or 10") from None
+
+
 class _Most(_Count):
     """A bound; NO_LIMIT: there is none, and nothing to be typed."""
 
@@ -372,4 +382,4 @@ def _number(value: Any) -> int | float:
 TEXT, SWITCH, COUNT, MOST, SIZE, CPUS = OptionKind(), _Switch(), _Count(), _Most(), _Size(), _Cpus()
 DURATION, LIMIT, ARRAY, LINES, VARIABLES = _Duration(), _Limit(), _Array(), _Lines(), _Variables()
 WORDS, JOBS, CHOICE = _Words(), _Jobs("job", "5,nightly"), _Choice()
-RESOURCES, EXPRESSION = _Resources(), _Expression()
+RESOURCES, EXPRESSION, PRIORITY = _Resources(), _Expression(), _Priority()

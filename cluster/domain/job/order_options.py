@@ -1,7 +1,10 @@
 """The options of a job that hold it back, or let it go before others."""
 
 from cluster.domain.job.kinds import MOST, NO_LIMIT, SWITCH
+from cluster.domain.job.kinds import PRIORITY as PRIORITY_KIND
 from cluster.domain.job.options import Scope, option
+
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 
 
 def _wrong_most(running: int) -> str:
@@ -14,6 +17,14 @@ def _wrong_fails(fails: int) -> str:
     return "" if 0 <= fails <= NO_LIMIT else f"use 0 to {NO_LIMIT}"
 
 
+PRIORITY = option(
+    PRIORITY_KIND,
+    "Go before jobs of lower priority: -1000 to 1000. Only admins go above 0.",
+    default=0,
+    bounds=(LOWEST_PRIORITY, HIGHEST_PRIORITY),
+    scope=Scope.SCHEDULER,
+    alone="needs a scheduler: a worker's own job starts at once",
+)
 HOLD = option(
     SWITCH,
     "Hand it in paused: `cluster job resume` lets it start.",

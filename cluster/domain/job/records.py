@@ -100,6 +100,7 @@ class JobProgress:
     chunked: bool = False  # see cluster.domain.job.chunks
     pause: Pause | None = None  # somebody's wish that no task of it starts
     course: ScheduleCourse | None = None  # of a schedule: how far it has come
+    priority: int | None = None  # None: as its spec says
     held_apart: bool = False  # `sets.held` is persisted as JobHeld; told by there being some, and not persisted itself
 
 

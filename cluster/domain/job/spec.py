@@ -29,7 +29,7 @@ from cluster.domain.job.kinds import (
 from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
-from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING
+from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIORITY
 from cluster.domain.job.retry_options import BACKOFF, RETRIES, RETRY_ON
 from cluster.domain.job.row_limits import check_rows
 from cluster.domain.job.rows import PREFIX
@@ -187,6 +187,7 @@ class JobSpec:
     exclusive: bool = needs.EXCLUSIVE
 
     # Order: when it may start; of other jobs that come first the scheduler keeps the numbers
+    priority: int = PRIORITY
     hold: bool = HOLD
     max_running: int = MAX_RUNNING
     max_fails: int = MAX_FAILS

@@ -1,5 +1,7 @@
 """Carries out what placement decides: tasks are given to workers, and asked back from them."""
 
+from functools import partial
+
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
@@ -14,8 +16,9 @@ def place(state: State) -> None:
     """What fits now that did not before. No more than this turn has room for: the rest is due at once then."""
     if state.queue_pause or not (state.takers.roomier or state.ready.fresh or state.changed):
         return
+    share_of = partial(state.shares.rank, now=state.now.mono)
     given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
-    for job, worker, share in placement.place(state.ready, state.takers, state.called):
+    for job, worker, share in placement.place(state.ready, state.takers, state.called, share_of):
         for attempt, ranges in job.assign(worker.id, share):
             given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             state.room -= len(ranges)

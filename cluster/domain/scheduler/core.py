@@ -18,7 +18,16 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.stalls import overslept
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
-from cluster.domain.scheduler import assigning, deadlines, draining, job_values, max_fails, pausing, schedules
+from cluster.domain.scheduler import (
+    assigning,
+    deadlines,
+    draining,
+    job_values,
+    max_fails,
+    pausing,
+    reordering,
+    schedules,
+)
 from cluster.domain.scheduler.cancelling import cancel
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.event_log import EventLog
@@ -27,6 +36,7 @@ from cluster.domain.scheduler.events import (
     Event,
     HeartbeatReceived,
     JobsPaused,
+    JobsReordered,
     JobsResumed,
     JobsSubmitted,
     JobSubmitted,
@@ -36,6 +46,7 @@ from cluster.domain.scheduler.events import (
     ReportReceived,
     SessionClosed,
     SessionOpened,
+    ShareWeighed,
     ValuesSet,
     WorkerDeregistered,
     WorkerRegistered,
@@ -74,6 +85,8 @@ class SchedulerCore(State):
         self.queue_pause = loaded.queue_pause
         self.value_sizes = {job: dict(sizes) for job, sizes in loaded.value_sizes.items()}
         self._event_log.restore(loaded)
+        for share in loaded.shares:
+            self.shares.restore(share, now.mono, now.wall)
         for worker_record in loaded.workers:
             draining.watch(self, self.add_worker(worker_record))
             if worker_record.removed:
@@ -109,6 +122,7 @@ class SchedulerCore(State):
         self._dependencies.tell()
         assigning.place(self)
         draining.note_drained(self)
+        reordering.look_at(self)
         self._registering.forget_who_left()
         for job in self.changed.values():
             self.saves += job.saves()
@@ -153,6 +167,10 @@ class SchedulerCore(State):
                 pausing.pause_jobs(self, event)
             case JobsResumed():
                 pausing.resume_jobs(self, event)
+            case JobsReordered():
+                reordering.reorder_jobs(self, event)
+            case ShareWeighed():
+                reordering.weigh_share(self, event)
             case QueuePaused():
                 pausing.pause_queue(self, event)
             case QueueResumed():
@@ -199,6 +217,8 @@ class SchedulerCore(State):
                 self._sessions.silence_due(self.workers[worker_id])
             case ("pause", str(worker_id)) if worker_id in self.workers:
                 pausing.due(self, self.workers[worker_id])
+            case ("shares",):
+                reordering.save_shares(self)
             case ("lost", str(worker_id), int(number)) if worker_id in self.workers and number in self.jobs:
                 self._sessions.lost_due(self.workers[worker_id], self.jobs[number])
             case ("deadline", int(number)) if number in self.jobs:

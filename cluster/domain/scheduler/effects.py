@@ -21,6 +21,7 @@ from cluster.domain.job.records import (
     TaskEnd,
 )
 from cluster.domain.scheduler.event_records import EventRecord
+from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import Downward
 
@@ -42,7 +43,7 @@ class Amended:
 
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
 _OfJob = JobRecord | JobValue | JobProgress | JobChunk | JobHeld | JobEnded | OkEnds | TaskEnd | SmallOutput
-Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord
+Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord | ShareRecord
 
 
 @dataclass(frozen=True, slots=True)

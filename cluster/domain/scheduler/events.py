@@ -89,6 +89,25 @@ class JobsResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class JobsReordered:
+    """Somebody wants that these, by numbers, have that priority."""
+
+    ask: int
+    jobs: tuple[int, ...]
+    priority: int
+    by_admin: bool  # who asks
+
+
+@dataclass(frozen=True, slots=True)
+class ShareWeighed:
+    """Somebody wants that the user's share has that weight."""
+
+    ask: int
+    owner: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePaused:
     """Somebody wants that nothing more starts."""
 
@@ -185,6 +204,8 @@ Event = (
     | CancelRequested
     | JobsPaused
     | JobsResumed
+    | JobsReordered
+    | ShareWeighed
     | QueuePaused
     | QueueResumed
     | WorkerRegistered

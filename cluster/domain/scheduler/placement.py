@@ -1,10 +1,10 @@
 """Which tasks go to which workers now, and which come back from where they wait for nothing.
 
-Jobs are served in the order of their numbers; a job that does not fit now lets later ones pass (backfill). The tasks
-of one job are spread evenly over the workers with free cpus, unless it wants it otherwise
-(`cluster.domain.scheduler.evaluator`). Beyond its free cpus a worker is given work in advance,
-AHEAD seconds of it by the measured run time of the job's tasks, so that a short task's end is followed by the next
-one's start with no message between. (The same idea as prefetching in HyperQueue and work stealing in dask.)
+Jobs are served in the order of the queue (`cluster.domain.scheduler.ready_queue`); a job that does not fit now
+lets later ones pass (backfill). The tasks of one job are spread evenly over the workers with free cpus, unless it
+wants it otherwise (`cluster.domain.scheduler.evaluator`). Beyond its free cpus a worker is given work in advance, AHEAD
+seconds of it by the measured run time of the job's tasks, so that a short task's end is followed by the next one's
+start with no message between. (The same idea as prefetching in HyperQueue and work stealing in dask.)
 
 Between turns nothing waits that would fit. So only two things are looked at: workers that have more room than before,
 for all request classes that they may run; and classes that had no ready task before, for all workers.
@@ -21,7 +21,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.evaluator import can_ever_run, preferred_first, rank, tasks_that_fit
-from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.scheduler.ready_queue import ReadyQueue, ShareOf, Turn
 from cluster.domain.scheduler.takers import MOST_HELD, Takers, can_take, takes_more
 from cluster.domain.scheduler.worker_record import Worker
 
@@ -31,6 +31,8 @@ AHEAD, AHEAD_OF_SHORT = 0.1, 0.5
 SHORT = 0.002
 MAX_AHEAD = 4096  # tasks in advance, whatever they take: bounds messages, and what is lost with a worker
 SHORTEST_RUN = 1e-5  # seconds; keeps the division finite for tasks too short to measure
+
+PARTS = 4  # into which the room of each of several users is cut, so that it comes out even
 
 Called = Callable[[str], Iterable[Worker]]  # those that people mean by a name or UUID
 
@@ -50,14 +52,14 @@ def ahead(job: Job, worker: Worker) -> int:
     return min(MAX_AHEAD, int(at_once * seconds / max(job.mean_run, SHORTEST_RUN)))
 
 
-def place(queue: ReadyQueue, takers: Takers, called: Called) -> Iterator[Placement]:
+def place(queue: ReadyQueue, takers: Takers, called: Called, share_of: ShareOf) -> Iterator[Placement]:
     """Yields placements one by one; the caller carries each out (which changes `ready` and `allocated`) before the
     next is computed. Who stops before the end leaves `queue` and `takers` so that the next call goes on; else what was
     to be looked at has been, and is forgotten."""
     roomier = [worker for worker in takers.roomier.values() if can_take(worker)]
-    for job, kind in queue.line(roomier):
-        request = job.request
-        if kind not in queue.fresh:
+    for turn in queue.line(roomier, share_of):
+        job, request = turn.job, turn.job.request
+        if turn.kind not in queue.fresh:
             free = more = [worker for worker in roomier if can_ever_run(request, worker)]
         elif request.worker:
             free = more = [w for w in called(request.worker) if can_take(w) and can_ever_run(request, w)]
@@ -68,7 +70,12 @@ def place(queue: ReadyQueue, takers: Takers, called: Called) -> Iterator[Placeme
             # Each of them takes one task at least, so more than there are tasks are not needed.
             free, more = takers.with_room(request.millicpus, job.startable), None
         had_open = takers.has_open
-        yield from _give(job, free)
+        if turn.rivals == 1:
+            yield from _give(job, free)
+        else:
+            yield from _give_a_part(turn, free)
+            if turn.goes_on:
+                continue
         # Work in advance is for the first job in line, and for others only where there was room beside that.
         may_have_more = job.mean_run is not None and request.may_wait_there
         if job.startable and may_have_more and (had_open or queue.is_first(job)):
@@ -78,6 +85,19 @@ def place(queue: ReadyQueue, takers: Takers, called: Called) -> Iterator[Placeme
             break
     takers.roomier.clear()
     queue.fresh.clear()
+
+
+def _give_a_part(turn: Turn, workers: Sequence[Worker]) -> Iterator[Placement]:
+    """So much that there is room left for its rivals: then it is their turn, and it goes on later."""
+    room = sum(tasks_that_fit(turn.job.request, worker) for worker in workers)
+    left = max(1, room // (PARTS * turn.rivals))
+    for job, worker, share in _give(turn.job, workers):
+        part = min(share, left)
+        left -= part
+        turn.goes_on = not left
+        yield Placement(job, worker, part)
+        if not left:
+            return
 
 
 def _give(job: Job, workers: Sequence[Worker]) -> Iterator[Placement]:

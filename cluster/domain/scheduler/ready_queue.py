@@ -1,122 +1,152 @@
-"""The ready queue: jobs of which tasks may start, first come first served.
+"""The ready queue: jobs of which tasks may start. Those of higher priority go first; at one priority the users take
+turns, who has had least lately first (`sharing`); of one user's, first come is first served.
 
 Tasks that ask for the same share one request class, because where the first job of a class finds no room, no other of
 it will. Classes are looked at when something has changed: all that may run on a worker that has more room than before,
 and on every worker those that were not in the queue before. So a thousand jobs that wait cost nothing until then, and
-one look then.
+one look then: the jobs of one owner at one priority are a subqueue, of which only the first of each class is seen.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from heapq import heapify, heappop, heappush
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import heappop, heappush
+from itertools import chain
 
 from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request
+from cluster.domain.scheduler.subqueues import RequestClass, SubQueue
 from cluster.domain.scheduler.worker_record import Worker
 
-FEW_GONE = 64  # jobs that have left the queue, and stay in a heap until they are met
+ShareOf = Callable[[str], float]  # of an owner: the lowest goes first
 
 
-class JobHeap:
-    """Numbers of jobs, of which the first that is in the queue is found at once. `there`: those that are."""
+class Turn:
+    """A job whose turn it is."""
 
-    __slots__ = ("_gone", "_numbers")
+    __slots__ = ("goes_on", "job", "kind", "rivals")
 
-    def __init__(self) -> None:
-        self._numbers: list[int] = []  # a heap; some may have left the queue, and some have come back since
-        self._gone = 0  # how many have left, about
-
-    def __bool__(self) -> bool:
-        return bool(self._numbers)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def add(self, number: int) -> None:
-        heappush(self._numbers, number)
-
-    def note_gone(self, there: Mapping[int, Job]) -> None:
-        """One of them has left the queue."""
-        self._gone += 1
-        if self._gone > FEW_GONE and self._gone > len(self._numbers) // 2:
-            self._numbers, self._gone = sorted(there.keys() & self._numbers), 0
-
-    def first(self, there: Mapping[int, Job]) -> int | None:
-        while self._numbers and self._numbers[0] not in there:
-            heappop(self._numbers)
-            self._gone -= 1
-        return self._numbers[0] if self._numbers else None
-
-
-class RequestClass:
-    """The jobs in the queue whose tasks ask for the same."""
-
-    __slots__ = ("heap", "request")
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.heap = JobHeap()  # of the jobs that ask for this
+    def __init__(self, job: Job, kind: RequestClass, rivals: int) -> None:
+        self.job, self.kind = job, kind
+        self.rivals = rivals  # subqueues at the same priority
+        self.goes_on = False  # to be set where it leaves its turn to others, although it finds room
 
 
 class ReadyQueue:
-    __slots__ = ("_all", "_classes", "_jobs", "fresh")
+    __slots__ = ("_classes", "_priorities", "_subqueues", "_where", "fresh")
 
     def __init__(self) -> None:
-        self._jobs: dict[int, Job] = {}
-        self._all = JobHeap()
+        self._where: dict[int, SubQueue] = {}  # by job in the queue
+        self._subqueues: dict[tuple[int, str], SubQueue] = {}
+        self._priorities: dict[int, int] = {}  # minus the priority: subqueues that have it
         self._classes: dict[str, dict[Request, RequestClass]] = {}  # by worker and request
         self.fresh: dict[RequestClass, None] = {}  # have come into the queue since all that fits was placed
 
     def __contains__(self, job: Job) -> bool:
-        return job.number in self._jobs
+        return job.number in self._where
 
     def note(self, job: Job) -> None:
         """It is in the queue from now on if any task of it may start, and else it is not."""
-        startable = job.startable
-        if startable and job.number not in self._jobs:
-            self._jobs[job.number] = job
+        startable, subqueue = job.startable, self._where.get(job.number)
+        if startable and subqueue is None:
             like = self._classes.setdefault(job.request.worker, {})
             if (kind := like.get(job.request)) is None:
                 kind = like[job.request] = RequestClass(job.request)
                 self.fresh[kind] = None
-            kind.heap.add(job.number)
-            self._all.add(job.number)
-        elif not startable and job.number in self._jobs:
-            del self._jobs[job.number]
-            self._classes[job.request.worker][job.request].heap.note_gone(self._jobs)
-            self._all.note_gone(self._jobs)
+            if (subqueue := self._subqueues.get(job.subqueue)) is None:
+                subqueue = self._subqueues[job.subqueue] = SubQueue(job.subqueue)
+                self._priorities[job.subqueue[0]] = self._priorities.get(job.subqueue[0], 0) + 1
+            self._where[job.number] = subqueue
+            subqueue.add(job, kind)
+        elif not startable and subqueue is not None:
+            self.drop(job)
+
+    def drop(self, job: Job) -> None:
+        """It is not in the queue, until it is noted again."""
+        subqueue = self._where.pop(job.number, None)
+        if subqueue is None:
+            return
+        subqueue.drop(job, self._classes[job.request.worker][job.request])
+        if not subqueue.jobs:
+            del self._subqueues[subqueue.key]
+            self._priorities[subqueue.key[0]] -= 1
+            if not self._priorities[subqueue.key[0]]:
+                del self._priorities[subqueue.key[0]]
 
     def is_first(self, job: Job) -> bool:
-        """Whether no job in the queue comes before that one."""
-        first = self._all.first(self._jobs)
-        return first is None or first >= job.number
+        """Whether it is the first of its owner's, at the highest priority that there is."""
+        subqueue = self._subqueues.get(job.subqueue)
+        highest = min(self._priorities, default=job.subqueue[0])
+        return highest >= job.subqueue[0] and (subqueue is None or subqueue.is_first(job))
 
-    def line(self, roomier: Iterable[Worker]) -> Iterator[tuple[Job, RequestClass]]:
-        """Jobs in the order of their numbers: of fresh classes, and of all classes that one of these workers may run.
-        The caller places what it can of each, and notes it, before it asks for the next; one that still has some
-        then is the last of its class in this round."""
-        classes = self._to_look_at(roomier)
-        first = [(number, kind) for kind in classes if (number := kind.heap.first(self._jobs)) is not None]
-        heapify(first)  # no number is in two classes
+    def line(self, roomier: Iterable[Worker], share_of: ShareOf) -> Iterator[Turn]:
+        """Jobs in their order: of fresh classes, and of all classes that one of these workers may run. The caller
+        places what it can of each, and notes it, before it asks for the next; one that still has some then is the last
+        of its class in this round, unless it says that it goes on."""
+        left = self._to_look_at(roomier)
+        looked = list(left)
+        yield from self._turns(left, share_of)
+        for kind in looked:
+            if not kind.subqueues:
+                self._drop_class(kind)
+
+    def _turns(self, left: dict[RequestClass, None], share_of: ShareOf) -> Iterator[Turn]:
+        """Takes those classes out of `left` that find no room any more."""
+        subqueues = self._subqueues_of(left)
+        rivals = Counter(subqueue.key[0] for subqueue in subqueues)
+
+        def place(subqueue: SubQueue) -> tuple[int, float, str]:
+            return subqueue.key[0], share_of(subqueue.owner) if rivals[subqueue.key[0]] > 1 else 0.0, subqueue.owner
+
+        visits = sorted((place(subqueue), subqueue) for subqueue in subqueues)  # no two have one place
+        firsts: dict[SubQueue, list[tuple[int, RequestClass]]] = {}
+        while visits and left:
+            _, subqueue = heappop(visits)
+            if subqueue not in firsts:
+                firsts[subqueue] = subqueue.firsts(left)
+            if turn := self._next(subqueue, firsts[subqueue], left, rivals[subqueue.key[0]]):
+                yield turn
+                number, kind = turn.job.number, turn.kind
+                if number in subqueue.jobs and not turn.goes_on:
+                    del left[kind]
+                elif (next_number := subqueue.first(kind)) is not None:
+                    heappush(firsts[subqueue], (next_number, kind))
+                heappush(visits, (place(subqueue), subqueue))
+
+    @staticmethod
+    def _next(
+        subqueue: SubQueue, first: list[tuple[int, RequestClass]], left: Mapping[RequestClass, None], rivals: int
+    ) -> Turn | None:
         while first:
             number, kind = heappop(first)
-            job = self._jobs[number]
-            yield job, kind
-            if number in self._jobs:
-                continue
-            if (number := kind.heap.first(self._jobs)) is not None:
-                heappush(first, (number, kind))
-        for kind in classes:
-            if not kind.heap:
-                self._drop(kind)
+            if kind in left:
+                return Turn(subqueue.jobs[number], kind, rivals)
+        return None
 
-    def _to_look_at(self, roomier: Iterable[Worker]) -> Collection[RequestClass]:
+    def _subqueues_of(self, kinds: Mapping[RequestClass, None]) -> list[SubQueue]:
+        if sum(len(kind.subqueues) for kind in kinds) < len(self._subqueues):
+            return list(dict.fromkeys(chain.from_iterable(kind.subqueues for kind in kinds)))
+        return list(self._subqueues.values())
+
+    def _to_look_at(self, roomier: Iterable[Worker]) -> dict[RequestClass, None]:
         names = {name: None for worker in roomier for name in ("", worker.id, worker.record.name)}
         found = {kind: None for name in names for kind in self._classes.get(name, {}).values()}
         return {**found, **self.fresh}
 
-    def _drop(self, kind: RequestClass) -> None:
+    def _drop_class(self, kind: RequestClass) -> None:
         like = self._classes[kind.request.worker]
         del like[kind.request]
         if not like:
             del self._classes[kind.request.worker]
         self.fresh.pop(kind, None)
+
+    # ── for people ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def before(self, job: Job, share_of: ShareOf) -> tuple[int, list[str], int]:
+        """What stands before it: jobs of higher priority; other owners with jobs at the same priority who have had
+        less lately, the next first; and earlier jobs of its owner's at that priority."""
+        minus, owner = job.subqueue
+        higher = sum(len(subqueue.jobs) for key, subqueue in self._subqueues.items() if key[0] < minus)
+        mine = share_of(owner)
+        others = sorted((share_of(key[1]), key[1]) for key in self._subqueues if key[0] == minus and key[1] != owner)
+        subqueue = self._where.get(job.number)
+        return higher, [name for at, name in others if at <= mine], subqueue.count_before(job) if subqueue else 0

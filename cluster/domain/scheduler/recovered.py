@@ -7,6 +7,7 @@ from cluster.domain.job.dependencies import Course
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.scheduler.ended_ids import EndedIds
+from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
 
@@ -22,3 +23,4 @@ class Recovered:
     queue_pause: Pause | None = None
     value_sizes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)  # of what those keep, by job and key
     next_event: int = 1  # its sequence number
+    shares: list[ShareRecord] = field(default_factory=list)

@@ -31,6 +31,7 @@ from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.family import Family
 from cluster.domain.scheduler.followers import Followers
 from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.scheduler.sharing import Shares
 from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
@@ -49,6 +50,8 @@ class State:
         self.workers: dict[str, Worker] = {}
         self.sessions: dict[int, Worker] = {}
         self.ready = ReadyQueue()
+        self.shares = Shares()
+        self.shares_due = False  # they are to be saved soon
         self.queue_pause: Pause | None = None  # somebody's wish that nothing more starts
         self.takers = Takers()
         self.followers = Followers()
@@ -158,6 +161,7 @@ class State:
         worker.allocated += tasks * request.millicpus
         if request.beside is not None:
             worker.take(request.beside, tasks)
+        self.shares.hold(job.record.owner, tasks * request.millicpus, self.now.mono)
         worker.held += tasks
         worker.jobs.add(job.number)
         self.takers.note(worker)

@@ -13,6 +13,7 @@ from cluster.domain.scheduler.events import (
     CancelRequested,
     Event,
     JobsPaused,
+    JobsReordered,
     JobsResumed,
     JobsSubmitted,
     JobSubmitted,
@@ -42,7 +43,7 @@ def weight(event: Event) -> int:
             return 1 + sum(len(a.ranges) for a in (*hello.backlog, *hello.running, *hello.ended)) // 8
         case JobSubmitted() | JobsSubmitted():
             return 2 * len(event.jobs)
-        case JobsPaused(jobs=jobs) | JobsResumed(jobs=jobs):
+        case JobsPaused(jobs=jobs) | JobsResumed(jobs=jobs) | JobsReordered(jobs=jobs):
             return 1 + len(jobs)
         case WorkersDrained(workers=workers) | WorkersResumed(workers=workers):
             return 1 + len(workers)

@@ -39,6 +39,7 @@ from cluster.domain.scheduler.effects import (
     WorkerForgotten,
 )
 from cluster.domain.scheduler.event_records import EventRecord
+from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import HeartbeatAnswered, Stop, Welcome
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
@@ -174,6 +175,8 @@ def _key(save: Saved) -> object:
             return Enrolment, (kind, name, number)
         case EventRecord(sequence=number):
             key = number
+        case ShareRecord(owner=name):
+            key = name
         case QueuePause():
             key = None  # there is one
     return type(save), key

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from itertools import islice
 
 from cluster.domain.base.intervals import IntervalSet
@@ -47,6 +48,7 @@ class JobView:
     part: str = ""  # the tasks that are meant, as people type them, of many ranges the first; "": all
     explanation: Explanation = NOT_EXPLAINED
     pause: Pause | None = None  # of a job that has not ended
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def job_view(
         last_run=job.course.last_run if job.course else 0,
         part="" if part is None else _numbers_of(part, job.record.spec),
         pause=job.pause if job.live else None,
+        priority=job.priority,
     )
 
 
@@ -187,9 +190,27 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
         known[kind] = tuple(_why_not(core, kind))
     yield from known[kind]
     if not known[kind]:
+        yield f"{_needs(kind)}; all that fit are busy, {_what_comes_first(core, job)}"
+
+
+def _what_comes_first(core: SchedulerCore, job: Job) -> str:
+    """In the order in which it does, and why."""
+    higher, others, own = core.ready.before(job, partial(core.shares.rank, now=core.now.mono))
+    if not (higher or others):
         before = core.unfinished_before(job.number)
-        first = f"{before} unfinished job{' comes' if before == 1 else 's come'} first"
-        yield f"{_needs(kind)}; all that fit are busy, {first}"
+        return f"{_counted(before, 'unfinished job')} come{'s' * (before == 1)} first"
+    first = [f"{_counted(higher, 'job')} of higher priority"] if higher else []
+    if others:
+        named = ", ".join(others[:MOST_REASONS]) + (
+            f" and {len(others) - MOST_REASONS} more" * (len(others) > MOST_REASONS)
+        )
+        first.append(f"jobs of {named}, who {'have' if len(others) > 1 else 'has'} had less lately")
+    first += [f"{_counted(own, 'earlier job')} of {job.record.owner}'s"] if own else []
+    return f"first come {'; '.join(first)}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _explanation(core: SchedulerCore, job: Job) -> Explanation:

@@ -87,12 +87,21 @@ class QueueDoor(admin_pb2_grpc.QueueServicer):
     ) -> admin_pb2.ResumeQueueResponse:
         return admin_pb2.ResumeQueueResponse(queue=_info(await self._queue.resume()))
 
+    async def SetShare(self, request: admin_pb2.SetShareRequest, context: Context) -> admin_pb2.SetShareResponse:
+        return admin_pb2.SetShareResponse(queue=_info(await self._queue.set_share(request.user, request.weight)))
+
     async def ShowQueue(self, request: admin_pb2.ShowQueueRequest, context: Context) -> admin_pb2.ShowQueueResponse:
         return admin_pb2.ShowQueueResponse(queue=_info(await self._queue.show()))
 
 
 def _info(queue: QueueView) -> admin_pb2.QueueInfo:
-    return admin_pb2.QueueInfo(pause=pause_to_proto(queue.pause), jobs=queue.jobs, paused_jobs=queue.paused_jobs)
+    shares = [
+        admin_pb2.Share(user=s.owner, weight=s.weight, used_cpu_seconds=s.used, held_millicpus=s.held)
+        for s in queue.shares
+    ]
+    return admin_pb2.QueueInfo(
+        pause=pause_to_proto(queue.pause), jobs=queue.jobs, paused_jobs=queue.paused_jobs, shares=shares
+    )
 
 
 def _token(token: TokenView) -> admin_pb2.Token:

@@ -17,8 +17,8 @@ from cluster.scheduler.doors.translating import jobs_to_proto
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import QUICK, JobOperations
+from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations, ReadPosition
-from cluster.scheduler.operations.pausing import PauseOperations
 from cluster.scheduler.operations.workers import WorkerOperations
 from cluster.scheduler.output.locating import Wish
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
@@ -30,13 +30,13 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         jobs: JobOperations,
         output: OutputOperations,
         workers: WorkerOperations,
-        pausing: PauseOperations,
+        order: OrderOperations,
         families: FamilyOperations,
     ) -> None:
         self._jobs = jobs
         self._output = output
         self._workers = workers
-        self._pausing = pausing
+        self._order = order
         self._families = families
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
@@ -76,11 +76,11 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
 
     async def Pause(self, request: jobs_pb2.PauseRequest, context: Context) -> jobs_pb2.PauseResponse:
         texts = [s.text for s in request.selectors]
-        jobs, paused, more = await self._pausing.pause(current_caller(), texts, request.reason)
+        jobs, paused, more = await self._order.pause(current_caller(), texts, request.reason)
         return jobs_pb2.PauseResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), paused=paused, more=more)
 
     async def Resume(self, request: jobs_pb2.ResumeRequest, context: Context) -> jobs_pb2.ResumeResponse:
-        jobs, resumed, more = await self._pausing.resume(current_caller(), [s.text for s in request.selectors])
+        jobs, resumed, more = await self._order.resume(current_caller(), [s.text for s in request.selectors])
         return jobs_pb2.ResumeResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), resumed=resumed, more=more)
 
     async def Tree(self, request: jobs_pb2.TreeRequest, context: Context) -> AsyncIterator[jobs_pb2.TreeResponse]:
@@ -95,6 +95,11 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     async def GetState(self, request: jobs_pb2.GetStateRequest, context: Context) -> jobs_pb2.GetStateResponse:
         job, values = await self._families.state(current_caller(), request.selector.text)
         return jobs_pb2.GetStateResponse(job=job, values=values)
+
+    async def SetPriority(self, request: jobs_pb2.SetPriorityRequest, context: Context) -> jobs_pb2.SetPriorityResponse:
+        texts = [s.text for s in request.selectors]
+        jobs, changed, more = await self._order.set_priority(current_caller(), texts, request.priority)
+        return jobs_pb2.SetPriorityResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), changed=changed, more=more)
 
     async def ReadOutput(
         self, request: jobs_pb2.ReadOutputRequest, context: Context

@@ -8,8 +8,8 @@ from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import JobOperations
+from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations
-from cluster.scheduler.operations.pausing import PauseOperations
 from cluster.scheduler.operations.queue import QueueOperations
 from cluster.scheduler.operations.tokens import NewToken, TokenOperations
 from cluster.scheduler.operations.users import UserOperations
@@ -24,7 +24,7 @@ class Operations(NamedTuple):
     workers: WorkerOperations
     tokens: TokenOperations
     users: UserOperations
-    pausing: PauseOperations
+    order: OrderOperations
     queue: QueueOperations
     families: FamilyOperations
     events: EventOperations
@@ -44,7 +44,7 @@ def operations(
         WorkerOperations(driver, expelling),
         TokenOperations(driver, admission, expelling, new_token),
         UserOperations(driver, expelling),
-        PauseOperations(driver),
+        OrderOperations(driver),
         QueueOperations(driver),
         FamilyOperations(driver),
         EventOperations(driver),

@@ -34,6 +34,7 @@ from cluster.scheduler.dependencies import courses_of_ended, with_numbers
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
+from cluster.scheduler.operations.ordering import check_priority
 from cluster.scheduler.showing import Changes, changes_of, newest, page
 from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, with_last_words
 from cluster.scheduler.workflows import submit_together
@@ -73,6 +74,7 @@ class JobOperations:
         if not is_uuid(job_id):
             raise InvalidInput(f"job id {job_id[:60]!r} is no lower-case UUID")
         await _check(spec)
+        check_priority(caller, spec)
         job_id = id_in_force(job_id, caller.user_id, spec)
         if self._driver.is_troubled and not await self._driver.fetch(lambda store: store.number_of_id(job_id)):
             self._driver.expect_writable(lambda core: core.job_of_id(job_id))
@@ -83,6 +85,8 @@ class JobOperations:
 
     async def submit_many(self, caller: Caller, jobs: Sequence[NewJob]) -> list[int]:
         """Their numbers, when all of them are on disk, or else none. See `submit_together`."""
+        for job in jobs:
+            check_priority(caller, job.spec)
         return await submit_together(self._driver, caller, jobs)
 
     async def _accepted(self, caller: Caller, job_id: str, spec: JobSpec) -> int:

@@ -21,6 +21,7 @@ from cluster.domain.job.records import (
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.event_records import EventRecord
+from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
 from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten, Maker
@@ -75,7 +76,8 @@ def _ended(e: JobEnded) -> Iterator[tuple[str, Row]]:
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
     how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, p.chunked, pack_pause(p.pause), pack_course(p.course))
+    changing = (p.chunked, pack_pause(p.pause), pack_course(p.course), p.priority)
+    yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, *changing)
 
 
 def _chunk(c: JobChunk) -> Iterator[tuple[str, Row]]:
@@ -143,6 +145,10 @@ def _queue_pause(q: QueuePause) -> Iterator[tuple[str, Row]]:
     yield sql.PUT_META, ("queue_pause", pack_pause(q.pause))
 
 
+def _share(s: ShareRecord) -> Iterator[tuple[str, Row]]:
+    yield sql.PUT_SHARE, s
+
+
 # What to execute for each kind of record: statements and their rows.
 TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobRecord: _job,
@@ -162,6 +168,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     EnrolmentForgotten: _enrolment_forgotten,
     QueuePause: _queue_pause,
     EventRecord: event_rows.to_rows,
+    ShareRecord: _share,
 }
 
 
@@ -175,8 +182,8 @@ def record_from_row(row: Row) -> JobRecord:
 def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
     number, *sets = row[: 1 + len(sql.SET_COLUMNS)]
-    *rest, chunked, pause, course = row[1 + len(sql.SET_COLUMNS) :]
-    how = bool(chunked), unpack_pause(pause), unpack_course(course)
+    *rest, chunked, pause, course, priority = row[1 + len(sql.SET_COLUMNS) :]
+    how = bool(chunked), unpack_pause(pause), unpack_course(course), priority
     values: list[Any] = [number, _sets_from_row(sets), *rest, *how]
     return JobProgress(*values)
 

@@ -250,6 +250,13 @@ MIGRATIONS = (
     ALTER TABLE workers ADD COLUMN silent INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE workers ADD COLUMN drained INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Of a job its priority where that is not its spec's. Of users their weights and what they have used lately.
+    ALTER TABLE job_progress ADD COLUMN priority INTEGER;
+    CREATE TABLE shares (
+        owner TEXT PRIMARY KEY, weight REAL NOT NULL, used REAL NOT NULL, held INTEGER NOT NULL, at REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 
@@ -291,7 +298,8 @@ PUT_LINES = upsert("job_lines", "job", "lines", keys=1)
 SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
-    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked", "pause", "course"),
+    *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
+    *("pause", "course", "priority"),
 )
 PUT_PROGRESS = upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 
@@ -376,3 +384,7 @@ WORKER_COLUMNS = (
 PUT_WORKER = upsert("workers", *WORKER_COLUMNS, keys=1)
 DROP_WORKER = "DELETE FROM workers WHERE id = ?"
 LOAD_WORKERS = f"SELECT {', '.join(WORKER_COLUMNS)} FROM workers ORDER BY id"  # noqa: S608 (no input)
+
+SHARE_COLUMNS = ("owner", "weight", "used", "held", "at")
+PUT_SHARE = upsert("shares", *SHARE_COLUMNS, keys=1)
+LOAD_SHARES = f"SELECT {', '.join(SHARE_COLUMNS)} FROM shares ORDER BY owner"  # noqa: S608 (no input)

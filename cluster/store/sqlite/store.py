@@ -23,6 +23,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.ended_ids import LEEWAY, EndedIds, lowest_at
 from cluster.domain.scheduler.event_records import EventRecord
 from cluster.domain.scheduler.recovered import Recovered
+from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.trust.enrolments import Enrolment
 from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
@@ -70,6 +71,7 @@ class SqliteStore:
                     queue_pause=unpack_pause(str(self._meta("queue_pause") or "")),
                     value_sizes=self._load_value_sizes(),
                     next_event=self._writer.execute(event_rows.EDGES).fetchone()[1] + 1,
+                    shares=[ShareRecord(*row) for row in self._writer.execute(sql.LOAD_SHARES)],
                 )
                 self._claim()
         except StoreTroubled:

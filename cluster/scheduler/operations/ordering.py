@@ -1,15 +1,16 @@
-"""Pausing jobs, and letting them go on: many turn by turn, so that others have theirs between."""
+"""What waits is put in another order, paused and resumed: many jobs turn by turn, so that others go between."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.errors import InvalidInput, NotPermitted
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.selectors import refuse_condition
-from cluster.domain.scheduler.events import Event, JobsPaused, JobsResumed
+from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.domain.scheduler.events import Event, JobsPaused, JobsReordered, JobsResumed
 from cluster.domain.scheduler.views import JobView
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select_some
@@ -28,7 +29,7 @@ class ChangedJobs(NamedTuple):
     more: bool  # jobs than one answer holds; all of them were changed
 
 
-class PauseOperations:
+class OrderOperations:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
@@ -45,6 +46,13 @@ class PauseOperations:
         event = partial(JobsResumed, by_admin=caller.is_admin)
         return await self._change(caller, selectors, "resume", event)
 
+    async def set_priority(self, caller: Caller, selectors: Sequence[str], priority: int) -> ChangedJobs:
+        """From now on these jobs have that priority; counted are those that had another one. NotPermitted for a user
+        who would raise one: of JOBS_AT_ONCE jobs all are changed, or none."""
+        next(option for option in OPTIONS if option.field == "priority").validate(priority)
+        event = partial(JobsReordered, priority=priority, by_admin=caller.is_admin)
+        return await self._change(caller, selectors, "set", event)
+
     async def _change(
         self, caller: Caller, selectors: Sequence[str], verb: str, event: Callable[..., Event]
     ) -> ChangedJobs:
@@ -60,3 +68,9 @@ class PauseOperations:
             await asyncio.sleep(0)
         jobs, looked, _ = await page(self._driver, numbers, ended=met, after=True)
         return ChangedJobs(jobs, count, looked < len(numbers))
+
+
+def check_priority(caller: Caller, spec: JobSpec) -> None:
+    """NotPermitted for a priority that only an admin may give."""
+    if spec.priority > 0 and not caller.is_admin:
+        raise NotPermitted(f"--priority {spec.priority}: only an admin lets jobs go before others; give 0 or less")

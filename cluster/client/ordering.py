@@ -1,0 +1,47 @@
+"""The client's verbs about the order in which jobs start: pause and resume, priorities, shares, the whole queue."""
+
+from abc import abstractmethod
+
+from cluster.client.arguments import selector_texts
+from cluster.client.backend import Backend
+from cluster.client.types import Job, QueueStatus
+
+
+class OrderVerbs:
+    """Of AsyncClient."""
+
+    @abstractmethod
+    def _backend(self) -> Backend: ...
+
+    async def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
+        """From now on no more tasks of these jobs start, until they are resumed; what runs goes on.
+
+        Answers the jobs as they are now and how many of them are paused: those that have not ended.
+        """
+        return await self._backend().pause(selector_texts(selectors), reason)
+
+    async def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
+        """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
+        return await self._backend().resume(selector_texts(selectors))
+
+    async def set_priority(self, *selectors: str | int, priority: int) -> tuple[tuple[Job, ...], int]:
+        """From now on these jobs have that priority, -1000 to 1000; only an admin raises one. Answers them as they are
+        now, and how many of them had another one."""
+        return await self._backend().set_priority(selector_texts(selectors), priority)
+
+    async def set_share(self, user: str, weight: float) -> QueueStatus:
+        """From now on what the user has had is divided by that weight, 0.001 to 1000, when it is compared with
+        others'."""
+        return await self._backend().set_share(user, weight)
+
+    async def queue(self) -> QueueStatus:
+        """Whether anything starts, and how many jobs have not ended."""
+        return await self._backend().queue()
+
+    async def pause_queue(self, *, reason: str = "") -> QueueStatus:
+        """From now on nothing starts, until the queue is resumed; jobs are accepted, and what runs goes on."""
+        return await self._backend().pause_queue(reason)
+
+    async def resume_queue(self) -> QueueStatus:
+        """From now on jobs start again."""
+        return await self._backend().resume_queue()
