@@ -79,8 +79,8 @@ def test_a_schedule_makes_runs_and_both_outlive_a_restart(tmp_path: Path) -> Non
     async def body(cluster: Cluster) -> None:
         worker = cluster.worker()
         await worker.connect()
-        await cluster.user().submit("work", every="@hourly", name="nightly")
         full_hour = (time.time() // 3600 + 1) * 3600
+        await cluster.user().submit("work", every="@hourly", name="nightly")
         set_clock(cluster, full_hour - 0.2)
         await cluster.service.driver.tell()
         assign = await worker.hear(Assign)

@@ -77,7 +77,7 @@ def test_a_quiet_attempt_is_stopped_also_by_an_agent_that_did_not_start_it(tmp_p
     async def body(site: Site) -> None:
         worker = await site.worker().started()
         began = fifo(tmp_path / "began")
-        job = await site.user.submit("sh", "-c", f"echo once; echo > {began}; exec sleep 1000", quiet_timeout=2.0)
+        job = await site.user.submit("sh", "-c", f"echo once; echo > {began}; exec sleep 1000", quiet_timeout=5.0)
         await reach(began)
         await worker.stop(signal.SIGKILL)
         await worker.started()
