@@ -39,6 +39,8 @@ def why_task(job: Job, task: Task) -> list[str]:
         return [f"worker {worker} has it, and starts it as soon as cpus are free there"]
     if task.state is TaskState.RUNNING:
         return [f"it runs on worker {worker}"]
+    if task.state is TaskState.FINISHING:
+        return ["it has succeeded, and ends when the jobs have ended that it has called", *job.pending_because]
     if task.state is TaskState.BACKOFF:
         again = f"it is tried again after a pause: this was attempt {task.attempt}, and --retries is {job.spec.retries}"
         return [_what_happened(job, task), again]
@@ -106,6 +108,7 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
     endings.MAX_FAILS: lambda job, task: (
         f"it was cancelled{_killed(job, task)}: more than --max-fails {job.spec.max_fails} tasks of its job had failed"
     ),
+    endings.CHILDREN: lambda job, task: "it has succeeded, and a job that it has called has not (--wait-children)",
     endings.STOPPED: lambda job, task: f"its worker was told to end its jobs{_killed(job, task)}",
     endings.TIMEOUT: lambda job, task: (
         f"it ran longer than --timeout {format_duration(job.spec.timeout)}, and was stopped{_killed(job, task)}"

@@ -191,7 +191,7 @@ class JobsServiceBackend:
     async def state(self, selector: str) -> Mapping[str, str]:
         with self._calling():
             answer = await self._jobs.GetState(jobs_pb2.GetStateRequest(selector=selectors_of([selector])[0]))
-        return dict(answer.values)
+        return dict(sorted(answer.values.items()))  # which come in any order
 
     async def events(
         self, since: int | None, selectors: Sequence[str], patience: float, *, follow: bool

@@ -13,7 +13,10 @@ from cluster.domain.job.dependencies import (
     dependencies_of,
     with_references,
 )
+from cluster.domain.job.job import Job
+from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select
@@ -57,7 +60,20 @@ def recover(store: Store) -> Recovered:
     alive = {record.number for record, _ in loaded.jobs}
     waiting = (record.spec for record, _ in loaded.jobs if record.spec.waits)
     wanted = {dependency.job for spec in waiting for dependency in dependencies_of(spec)} - alive
-    return replace(loaded, ended=courses_in(store, sorted(wanted))) if wanted else loaded
+    loaded = replace(loaded, ended=courses_in(store, sorted(wanted))) if wanted else loaded
+    return _with_children(store, loaded)
+
+
+def _with_children(store: Store, loaded: Recovered) -> Recovered:
+    """With what is to be known of the children of jobs that wait for them."""
+    finishing: dict[int, dict[int, TaskEnd]] = {}
+    failed: dict[int, set[int]] = {}
+    for record, progress in loaded.jobs:
+        if record.spec.wait_children:
+            failed[record.number] = store.failed_children(record.number)
+            for index in Job.restored(record, progress).sets[TaskState.FINISHING]:
+                finishing.setdefault(record.number, {})[index] = store.ends_of_task(record.number, index)[-1]
+    return replace(loaded, finishing=finishing, failed_children=failed) if failed else loaded
 
 
 def courses_in(store: Store, numbers: Collection[int]) -> Mapping[int, Course]:

@@ -77,6 +77,10 @@ class Store(Protocol):
         """The job with that UUID."""
         ...
 
+    def failed_children(self, job: int) -> set[int]:
+        """The tasks of the job, by index, that have submitted jobs which have ended and did not succeed."""
+        ...
+
     def below(self, jobs: Sequence[int]) -> list[int]:
         """The jobs that these have submitted, and those that wait, or did, for one of these; in order."""
         ...

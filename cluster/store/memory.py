@@ -179,6 +179,11 @@ class MemoryStore:
     def number_of_id(self, job_id: str) -> int | None:
         return self._disk.numbers.get(job_id)
 
+    def failed_children(self, job: int) -> set[int]:
+        jobs, ended = self._disk.jobs, self._disk.ended
+        failed = (jobs[n] for n in self.children(job) if ended.get(n, TaskState.SUCCEEDED) is not TaskState.SUCCEEDED)
+        return {record.callers[-1].index for record in failed}
+
     def below(self, jobs: Sequence[int]) -> list[int]:
         found = set()
         for number, record in self._disk.jobs.items():

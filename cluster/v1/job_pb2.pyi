@@ -18,6 +18,7 @@ class TaskState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TASK_STATE_SUCCEEDED: _ClassVar[TaskState]
     TASK_STATE_FAILED: _ClassVar[TaskState]
     TASK_STATE_CANCELLED: _ClassVar[TaskState]
+    TASK_STATE_FINISHING: _ClassVar[TaskState]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STATE_WAITING: TaskState
 TASK_STATE_READY: TaskState
@@ -27,6 +28,7 @@ TASK_STATE_BACKOFF: TaskState
 TASK_STATE_SUCCEEDED: TaskState
 TASK_STATE_FAILED: TaskState
 TASK_STATE_CANCELLED: TaskState
+TASK_STATE_FINISHING: TaskState
 
 class IndexRange(_message.Message):
     __slots__ = ("first", "count")
@@ -109,7 +111,7 @@ class Offer(_message.Message):
     def __init__(self, sums: _Optional[_Mapping[str, int]] = ..., gpus: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., limits_memory: _Optional[bool] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "memory", "gpus", "resources", "need", "prefer", "spread", "pack", "exclusive", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail", "at", "delay", "hold", "queue_timeout", "deadline", "quiet_timeout", "key", "every", "overlap", "catch_up", "max_running", "max_fails", "priority", "script_text", "retry_on", "backoff", "rows", "then")
+    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "memory", "gpus", "resources", "need", "prefer", "spread", "pack", "exclusive", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail", "at", "delay", "hold", "queue_timeout", "deadline", "quiet_timeout", "key", "every", "overlap", "catch_up", "max_running", "max_fails", "priority", "script_text", "retry_on", "backoff", "rows", "then", "wait_children")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +160,7 @@ class JobSpec(_message.Message):
     BACKOFF_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     THEN_FIELD_NUMBER: _ClassVar[int]
+    WAIT_CHILDREN_FIELD_NUMBER: _ClassVar[int]
     name: str
     argv: _containers.RepeatedScalarFieldContainer[str]
     script: str
@@ -206,10 +209,11 @@ class JobSpec(_message.Message):
     backoff: _containers.RepeatedScalarFieldContainer[float]
     rows: bool
     then: _containers.RepeatedCompositeFieldContainer[Command]
-    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., memory: _Optional[int] = ..., gpus: _Optional[int] = ..., resources: _Optional[_Iterable[str]] = ..., need: _Optional[str] = ..., prefer: _Optional[str] = ..., spread: _Optional[bool] = ..., pack: _Optional[bool] = ..., exclusive: _Optional[bool] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ..., quiet_timeout: _Optional[float] = ..., key: _Optional[str] = ..., every: _Optional[str] = ..., overlap: _Optional[str] = ..., catch_up: _Optional[bool] = ..., max_running: _Optional[int] = ..., max_fails: _Optional[int] = ..., priority: _Optional[int] = ..., script_text: _Optional[bytes] = ..., retry_on: _Optional[_Iterable[str]] = ..., backoff: _Optional[_Iterable[float]] = ..., rows: _Optional[bool] = ..., then: _Optional[_Iterable[_Union[Command, _Mapping]]] = ...) -> None: ...
+    wait_children: bool
+    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., memory: _Optional[int] = ..., gpus: _Optional[int] = ..., resources: _Optional[_Iterable[str]] = ..., need: _Optional[str] = ..., prefer: _Optional[str] = ..., spread: _Optional[bool] = ..., pack: _Optional[bool] = ..., exclusive: _Optional[bool] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ..., quiet_timeout: _Optional[float] = ..., key: _Optional[str] = ..., every: _Optional[str] = ..., overlap: _Optional[str] = ..., catch_up: _Optional[bool] = ..., max_running: _Optional[int] = ..., max_fails: _Optional[int] = ..., priority: _Optional[int] = ..., script_text: _Optional[bytes] = ..., retry_on: _Optional[_Iterable[str]] = ..., backoff: _Optional[_Iterable[float]] = ..., rows: _Optional[bool] = ..., then: _Optional[_Iterable[_Union[Command, _Mapping]]] = ..., wait_children: _Optional[bool] = ...) -> None: ...
 
 class TaskCounts(_message.Message):
-    __slots__ = ("ready", "assigned", "running", "backoff", "succeeded", "failed", "cancelled", "waiting")
+    __slots__ = ("ready", "assigned", "running", "backoff", "succeeded", "failed", "cancelled", "waiting", "finishing")
     READY_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +222,7 @@ class TaskCounts(_message.Message):
     FAILED_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    FINISHING_FIELD_NUMBER: _ClassVar[int]
     ready: int
     assigned: int
     running: int
@@ -226,7 +231,8 @@ class TaskCounts(_message.Message):
     failed: int
     cancelled: int
     waiting: int
-    def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., waiting: _Optional[int] = ...) -> None: ...
+    finishing: int
+    def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., waiting: _Optional[int] = ..., finishing: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "no_worker_ever", "hindrances", "candidates", "more_candidates", "part", "waits_until", "schedule", "last_run", "pause", "callers", "priority")

@@ -104,7 +104,8 @@ def test_a_new_state_is_its_rows_and_its_lines(tmp_path: Path) -> None:
         "counts": [3, 3, 6],
         "json": {
             **{"total": 6, "halted": 3, "ready": 3},
-            **dict.fromkeys(("waiting", "assigned", "running", "backoff", "succeeded", "failed", "cancelled"), 0),
+            **dict.fromkeys(("waiting", "assigned", "running", "backoff", "finishing"), 0),
+            **dict.fromkeys(("succeeded", "failed", "cancelled"), 0),
         },
         "shown": "6: 3 halted, 3 ready; numbers 1-6",
         "quick": True,

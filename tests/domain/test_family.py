@@ -7,13 +7,15 @@ import pytest
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotPermitted
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.records import CallingAttempt
+from cluster.domain.job.records import CallingAttempt, TaskEnd
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Reply
 from cluster.domain.scheduler.events import CancelRequested, JobSubmitted
 from cluster.domain.scheduler.family import MOST_CALLERS, called_by, to_be_cancelled_with
+from cluster.domain.scheduler.views import job_view
 from cluster.domain.trust.identity import Vouched
-from tests.domain.core_bench import Bench, failed, ok, spec, uuid
+from tests.domain.core_bench import Bench, Effect, failed, ok, spec, uuid
 
 
 def vouched(job: int, index: int = 0, attempt: int = 1, worker: str = "w") -> Vouched:
@@ -143,6 +145,97 @@ def test_with_a_job_all_is_cancelled_that_it_has_called_for_whoever_has_ended() 
     assert home.cancelled_with(Target(below), Target(99)) == []
     home.restart()
     assert home.cancelled_with(Target(first)) == [right, below]
+
+
+class Waiting(Home):
+    """Job 1 has two tasks, and waits for what these call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn(JobSubmitted(99, uuid(1), "alice", spec(2, retries=1, wait_children=True)))
+        self.reports = 0
+        self.last: list[Effect] = []
+
+    def ends(self, job: int, index: int = 0, attempt: int = 1, *, well: bool = True) -> None:
+        self.reports += 1
+        parts = {"ok": (ok(job, index, index + 1, attempt),)} if well else {"ended": (failed(job, index, attempt),)}
+        self.last = self.report(self.session, self.reports, **parts)
+
+    def end_of(self, job: int, index: int = 0) -> list[tuple[str, int]]:
+        """As it was saved in the last turn."""
+        ends = [e for e in self.last if isinstance(e, TaskEnd) and (e.job, e.index) == (job, index)]
+        return [(end.reason, end.exit_code) for end in ends]
+
+
+def test_a_task_that_waits_for_its_children_ends_with_the_last_of_them() -> None:
+    home = Waiting()
+    first, second = home.hand_in(vouched(1)), home.hand_in(vouched(1))
+    home.ends(1)
+    assert (home.state(1), home.end_of(1)) == ("finishing", [("ok", 0)])
+    assert home.state(1, 1) == "assigned"  # which has called none
+    home.ends(1, 1)
+    assert home.state(1, 1) == "succeeded"
+    assert job_view(home.core, home.core.jobs[1]).pending_because == (
+        f"job {first}, which it has called, must end first",
+        f"job {second}, which it has called, must end first",
+    )
+    with pytest.raises(NotPermitted, match="has ended"):
+        home.hand_in(vouched(1))
+    home.ends(first)
+    assert home.state(1) == "finishing"
+    home.ends(second)
+    assert (home.state(1), home.core.jobs[1].outcome) == ("succeeded", TaskState.SUCCEEDED)
+
+
+def test_one_of_whose_children_one_has_failed_fails_whenever_that_was() -> None:
+    home = Waiting()
+    early, late = home.hand_in(vouched(1, 0)), home.hand_in(vouched(1, 1))
+    other = home.hand_in(vouched(1, 0))
+    home.ends(early, well=False)  # it is tried again
+    home.turn(after=5.0)
+    home.ends(early, attempt=2, well=False)
+    home.ends(1, 0)
+    assert home.state(1, 0) == "finishing"  # the other one goes on
+    home.ends(other)
+    assert (home.state(1, 0), home.end_of(1, 0)) == ("failed", [("children", 1)])
+    home.turn(CancelRequested(9, (Target(late),), "alice"))
+    home.ends(late, well=False)
+    home.ends(1, 1)
+    assert (home.state(1, 1), home.end_of(1, 1)) == ("failed", [("children", 1)])
+    job = home.core.jobs[1]
+    assert (job.ended_at > 0, job.reason, job.exit_code) == (True, "children", 1)
+    home.core.let_go([1])
+    assert (home.core.finishing, home.core.family.open, home.core.family.failed) == ({}, {}, {})
+
+
+def test_a_whole_line_of_callers_ends_in_one_turn() -> None:
+    home = Home()
+    line: list[int] = []
+    for place in range(3):
+        by = vouched(line[-1]) if place else None
+        number = home.core.next_number
+        home.turn(JobSubmitted(50 + place, uuid(number), "alice", spec(wait_children=place < 2), vouched=by))
+        line.append(number)
+    home.report(home.session, 1, ok=(ok(line[0], 0, 1),))
+    home.report(home.session, 2, ok=(ok(line[1], 0, 1),))
+    assert [home.state(number) for number in line] == ["finishing", "finishing", "assigned"]
+    home.report(home.session, 3, ok=(ok(line[2], 0, 1),))
+    assert [home.state(number) for number in line] == ["succeeded"] * 3
+
+
+def test_what_is_finishing_is_cancelled_at_once_and_an_attempt_that_fails_waits_for_nobody() -> None:
+    home = Waiting()
+    home.hand_in(vouched(1, 0))
+    home.hand_in(vouched(1, 1))
+    home.ends(1, 0)
+    effects = home.turn(CancelRequested(9, (Target(1, (Range(0, 1),)),), "alice"))
+    assert home.state(1, 0) == "cancelled"
+    assert [(end.reason, end.exit_code) for end in effects if isinstance(end, TaskEnd)] == [("cancelled", 143)]
+    home.ends(1, 1, well=False)
+    assert home.state(1, 1) == "backoff"
+    home.turn(after=5.0)
+    home.ends(1, 1, attempt=2, well=False)
+    assert (home.state(1, 1), home.core.jobs[1].ended_at > 0) == ("failed", True)
 
 
 def test_what_has_ended_is_known_to_no_family_any_more() -> None:

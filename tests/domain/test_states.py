@@ -60,6 +60,7 @@ def test_numbers_never_change() -> None:
         "succeeded": 6,
         "failed": 7,
         "cancelled": 8,
+        "finishing": 70,
     }
 
 

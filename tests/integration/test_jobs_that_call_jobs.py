@@ -246,6 +246,35 @@ async def tree(stub: Any, selector: str) -> list[job_pb2.Job]:
     return [job async for some in stub.Tree(jobs_pb2.TreeRequest(selector=_selector(selector))) for job in some.jobs]
 
 
+def test_a_job_that_waits_for_its_children_ends_with_them_whoever_restarts(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        worker, first, assign = await started(cluster, wait_children=True)
+        well, badly = await first.submit("w"), await first.submit("b")
+        late = await first.submit("l", array=(ArraySegment(1, 2, 1),))
+        assigns = {a.attempts.job: a for a in [await worker.hear(Assign) for _ in range(3)]}
+        await worker.fail(assigns[badly.number])
+        await worker.finish(assign)
+        ada = cluster.user("ada")
+        shown = (await ada.get("1")).job
+        assert (job_pb2.TaskState.Name(shown.state), shown.counts.finishing) == ("TASK_STATE_FINISHING", 1)
+        others = (well.number, late.number)
+        assert list(shown.pending_because) == [f"job {n}, which it has called, must end first" for n in others]
+        assert (await ada.get("1")).tasks[0].exit_code == 0
+        await cluster.restart()
+        worker = cluster.worker(millicpus=64_000)
+        await worker.connect(running=[assigns[number].attempts for number in others])
+        await worker.finish(assigns[well.number])
+        await worker.finish(assigns[late.number])
+        ada = cluster.user("ada")
+        (ended,) = await ada.wait("1")
+        assert (ended.reason, ended.exit_code) == ("children", 1)
+        task = (await ada.get("1")).tasks[0]
+        assert (task.reason, task.exit_code, task.attempt) == ("children", 1, 1)
+        assert (task.started_at, task.cpu_seconds) == (1000.0, 0.5)  # of its attempt, as it was
+
+    in_cluster(tmp_path, body)
+
+
 def test_a_job_may_call_nothing_but_what_is_said(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         _, first, _ = await started(cluster)

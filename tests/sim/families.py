@@ -60,6 +60,7 @@ class Families:
             name=random.choice(("brief", "mixed", "long")),
             millicpus=random.choice((300, 1000)),
             retries=random.choice((0, 1)),
+            wait_children=random.random() < 0.5,
         )
         self._hand_in(self._make_id(), spec, self._vouched(run))
 

@@ -154,6 +154,8 @@ class Scenario:
 
     def _draw_spec(self) -> JobSpec:
         spec = self._draw_any_spec()
+        if self._families and self.world.chance(0.5):
+            spec = replace(spec, wait_children=True)
         if self._stubborn:
             return replace(spec, name="long", retries=3, timeout=0.0, worker="")
         if self._clocks and self.world.chance(CLOCKS):
@@ -288,6 +290,8 @@ class Scenario:
         if len(self.scheduler.acknowledged) < self._submitted or not all(m.agent and m.launcher for m in self.machines):
             return False
         unfinished = list(core.unfinished())
+        if any(job.number not in self.truth.specs for job in unfinished):
+            return False  # a job has called it, and it is not on disk yet
         for job in unfinished:
             hopeless = job.record.spec.millicpus > self._largest_for(job.record.spec)
             if hopeless:

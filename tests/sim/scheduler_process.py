@@ -15,7 +15,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
 from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob, Workflow
@@ -234,6 +234,10 @@ class SchedulerProcess:
             match save:
                 case JobRecord():
                     self.truth.specs[save.number] = save.spec
+                case JobProgress(number=number, sets=sets) | JobChunk(job=number, sets=sets):
+                    if self.truth.specs[number].wait_children:  # of such no end says when they succeed
+                        well = IntervalSet.from_flat(sets.of(TaskState.SUCCEEDED))
+                        self.truth.succeeded.setdefault(number, IntervalSet()).update(well)
                 case JobEnded():
                     self.truth.outcomes[save.number] = save.state
                 case OkEnds() | TaskEnd():
@@ -241,6 +245,8 @@ class SchedulerProcess:
         for save in saves:
             if isinstance(save, JobRecord):
                 self.truth.times.accepted(save, self.truth.outcomes.keys())
+            if isinstance(save, JobEnded) and save.state is TaskState.SUCCEEDED:
+                self.truth.check_waited(save.number)
         self.truth.check_all_or_none(self.store.number_of_id)
 
     def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
@@ -253,7 +259,8 @@ class SchedulerProcess:
             self.truth.check_end(end)
             keys = [AttemptKey(end.job, end.index, end.attempt)]
         if not isinstance(end, TaskEnd) or end.reason != "lost":
-            self.truth.check_outputs(keys, outputs)
+            # What has waited for its children is told again, without its output, which is there already.
+            self.truth.check_outputs([key for key in keys if key not in self.host.ends], outputs)
         self.host.ends.update(keys)
 
     # ── what comes of the steps (`cluster.scheduler.commit_pipeline.Host`) ──────────────────────────────────────

@@ -664,8 +664,23 @@ def only_children_are_known_and_not_what_they_call(patch: Patch) -> None:
 
         return of_its_parent
 
-    patch.setattr(Family, "adopt", only(adopt))
+    patch.setattr(Family, "adopt", lambda self, job, _: only(lambda family, one: adopt(family, one, None))(self, job))
     patch.setattr(Family, "ended", only(ended))
+
+
+def children_that_failed_are_forgotten(patch: Patch) -> None:
+    ended = Family.ended
+
+    def forgetting(self: Family, job: Job) -> None:
+        ended(self, job)
+        self.failed.clear()
+
+    patch.setattr(Family, "ended", forgetting)
+
+
+def nobody_waits_for_its_children(patch: Patch) -> None:
+    adopt = Family.adopt
+    patch.setattr(Family, "adopt", lambda self, job, _: adopt(self, job, None))
 
 
 @pytest.mark.slow
@@ -675,6 +690,8 @@ def only_children_are_known_and_not_what_they_call(patch: Patch) -> None:
         an_attempt_that_has_ended_still_calls,
         who_is_being_cancelled_still_calls,
         only_children_are_known_and_not_what_they_call,
+        children_that_failed_are_forgotten,
+        nobody_waits_for_its_children,
     ],
     ids=lambda f: f.__name__,
 )

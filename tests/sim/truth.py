@@ -155,6 +155,14 @@ class Truth:
             )
         self.calls[record.number] = record.callers
 
+    def check_waited(self, job: int) -> None:
+        """Of a job that has succeeded, when that is on disk."""
+        if self.specs[job].wait_children:
+            for number, callers in self.calls.items():
+                if callers[-1].job == job:
+                    outcome = self.outcomes.get(number)
+                    assert outcome is TaskState.SUCCEEDED, f"job {job} has succeeded, and {number}, its child, has not"
+
     def check_outputs(self, ends: Iterable[AttemptKey], outputs: Collection[SmallOutput]) -> None:
         """Of ends, and what is committed with them."""
         for key in ends:
@@ -201,6 +209,9 @@ class Truth:
         if end.reason == "cancelled":
             assert end.index in self.cancelled.get(end.job, ()), f"{key} is shown as cancelled, nobody wished that"
             assert end.state is TaskState.CANCELLED
+        elif end.reason in ("ok", "children"):
+            assert self.specs[end.job].wait_children, f"{key} is shown as {end.reason}, and waits for no children"
+            assert run.how == "exit:0", f"{key} is shown as {end.reason}, it ended with {run.how}"
         elif end.reason == "stopped":
             # A cancel stops what runs before it is on disk, and a crash may forget the wish.
             wished = run.machine in self.stopping or end.index in self.cancelled.get(end.job, ())
@@ -220,7 +231,7 @@ class Truth:
 
     def _count(self, key: AttemptKey, end: TaskEnd) -> None:
         """What its task may be tried less often from now on; but for what a drain stopped."""
-        if end.reason == "stopped" and "drained" in end.detail:
+        if (end.reason == "stopped" and "drained" in end.detail) or end.reason in ("ok", "children"):
             return
         kind = self.losses if end.reason in ("lost", "stopped") else self.failures
         kind[key[:2]] = kind.get(key[:2], 0) + 1

@@ -15,6 +15,7 @@ QUEUE_TIMEOUT = "timeout:queue"  # nobody started it in time
 QUIET_TIMEOUT = "timeout:quiet"  # it wrote nothing for too long
 DEADLINE = "timeout:deadline"  # it had not ended in time
 LAUNCH_FAILED = "launch_failed"
+CHILDREN = "children"  # it has succeeded, and a job that it has called and was to wait for has not
 DEPENDENCY = "dependency"  # what it waited for can't happen any more, so it never ran
 MAX_FAILS = "max_fails"  # more tasks of its job had failed than it allows
 LOST = "lost"  # its end cannot be known
@@ -22,10 +23,10 @@ _EXIT, _SIGNAL = "exit:", "signal:"
 # What each reason is, or begins with before a colon.
 _EXHAUSTED = "attempts_exhausted"  # of a task: a colon and the reason of its last attempt follow
 KINDS = (
-    *(OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, MAX_FAILS, LOST),
+    *(OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, MAX_FAILS, CHILDREN, LOST),
     _EXHAUSTED,
 )
-FINAL = (OK, CANCELLED, DEPENDENCY, MAX_FAILS, _EXHAUSTED)  # of these, what is never tried again by itself
+FINAL = (OK, CANCELLED, DEPENDENCY, MAX_FAILS, CHILDREN, _EXHAUSTED)  # of these, what is never tried again by itself
 
 # What a launcher tells its worker, and nobody else hears.
 LEASE = "lease"  # its leash was over: to everybody else it is lost
@@ -87,6 +88,7 @@ def exit_code(reason: str, code: int | None = None, signal: str | None = None) -
 
 _OF_CANCELLED = (CANCELLED, DEPENDENCY, MAX_FAILS)
 _WITHOUT_CODE = {
+    CHILDREN: 1,
     **dict.fromkeys(_OF_CANCELLED, CANCELLED_EXIT),
     **dict.fromkeys((TIMEOUT, QUEUE_TIMEOUT, QUIET_TIMEOUT, DEADLINE), TIMEOUT_EXIT),
     LAUNCH_FAILED: NOT_RUNNABLE,

@@ -153,11 +153,18 @@ class JobTasks:
     def cancel_unassigned(self, tasks: IntervalSet, event: TaskEvent = TaskEvent.CANCELLED) -> int:
         """Cancels those that no worker holds, or ends them by another event. Returns how many."""
         ended = 0
-        for state in UNASSIGNED:
+        for state in (*UNASSIGNED, TaskState.FINISHING) if event is TaskEvent.CANCELLED else UNASSIGNED:
             ours = self.sets[state].intersection(tasks)
             self._move(state, event, ours)
             ended += len(ours)
         return ended
+
+    def settle(self, index: int, event: TaskEvent) -> None:
+        """All jobs have ended that the task, which is finishing, was to wait for."""
+        tasks = IntervalSet([(index, index + 1)])
+        self._move(TaskState.FINISHING, event, tasks)
+        if event is TaskEvent.SUCCEEDED:
+            self.tries.succeeded(tasks)
 
     def ask_to_stop(self, tasks: IntervalSet) -> None:
         """These, which are held, are to be cancelled when they come back."""

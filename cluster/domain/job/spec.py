@@ -252,6 +252,14 @@ class JobSpec:
         alone="needs a scheduler: nobody gives up a worker's own job",
     )
 
+    wait_children: bool = option(
+        SWITCH,
+        "End only when the jobs that it has called have ended; if one did not succeed, fail.",
+        default=False,
+        scope=Scope.SCHEDULER,
+        alone="needs a scheduler: a worker's own job calls no others",
+    )
+
     # Files: what is kept of its output
     merge_output: bool = option(
         SWITCH, "Keep stderr in stdout, both in the order written.", default=False, scope=Scope.LAUNCHER

@@ -5,6 +5,8 @@
                  │◄─returned┘           │
                  └──── backoff ◄────────┘  (a failed or lost attempt that may be tried again)
 
+A task that has succeeded is finishing for as long as jobs go on that it has called, where its job waits for these.
+
 A task that waits for other jobs is cancelled once what it waits for cannot happen any more.
 
 Two tables are the rules. TRANSITIONS: an event that has no entry for a state is an error of ours, and nothing changes.
@@ -27,6 +29,7 @@ class TaskState(IntEnum):
     SUCCEEDED = 6
     FAILED = 7
     CANCELLED = 8
+    FINISHING = 70
 
     @property
     def ended(self) -> bool:
@@ -51,6 +54,7 @@ class TaskEvent(StrEnum):
     DUE = "due"  # the pause between two attempts is over
     MET = "met"  # what it waited for has happened
     UNMET = "unmet"  # what it waited for can't happen any more
+    LEFT = "left"  # its attempt has succeeded, and jobs that it has called go on
     EXPIRED = "expired"  # a clock of its job was over before it had a worker
 
 
@@ -74,6 +78,7 @@ TRAITS = {
     _S.ASSIGNED: Traits(job_rank=20, list_rank=50, held=True),
     _S.RUNNING: Traits(job_rank=10, list_rank=10, held=True),
     _S.BACKOFF: Traits(job_rank=40, list_rank=20),
+    _S.FINISHING: Traits(job_rank=15, list_rank=15),
     _S.SUCCEEDED: Traits(job_rank=70, list_rank=60, ended=True),
     _S.FAILED: Traits(job_rank=50, list_rank=30, ended=True),
     _S.CANCELLED: Traits(job_rank=60, list_rank=40, ended=True),
@@ -83,7 +88,8 @@ HELD = tuple(state for state in COUNTED if TRAITS[state].held)
 KEPT = tuple(sorted(set(COUNTED).difference(HELD)))  # as sets of tasks, with a job's progress
 ENDED = tuple(state for state in COUNTED if TRAITS[state].ended)
 LIVE = tuple(state for state in COUNTED if not TRAITS[state].ended)
-UNASSIGNED = tuple(state for state in LIVE if state not in HELD)  # what no worker holds, and has not ended
+# What no worker holds, and whose last attempt is still to come.
+UNASSIGNED = tuple(state for state in LIVE if state not in HELD and state is not _S.FINISHING)
 BY_JOB_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].job_rank))
 BY_LIST_RANK = tuple(sorted(COUNTED, key=lambda state: TRAITS[state].list_rank))
 
@@ -107,6 +113,11 @@ TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (_S.RUNNING, _E.FAILED): _S.FAILED,
     (_S.RUNNING, _E.RETRIED): _S.BACKOFF,
     (_S.RUNNING, _E.CANCELLED): _S.CANCELLED,
+    (_S.ASSIGNED, _E.LEFT): _S.FINISHING,
+    (_S.RUNNING, _E.LEFT): _S.FINISHING,
+    (_S.FINISHING, _E.SUCCEEDED): _S.SUCCEEDED,
+    (_S.FINISHING, _E.FAILED): _S.FAILED,
+    (_S.FINISHING, _E.CANCELLED): _S.CANCELLED,
     (_S.BACKOFF, _E.DUE): _S.READY,
     (_S.BACKOFF, _E.CANCELLED): _S.CANCELLED,
 }

@@ -7,6 +7,7 @@ from cluster.domain.job import endings
 from cluster.domain.job.failing import reason_cancelled
 from cluster.domain.job.job import Job
 from cluster.domain.job.target import Target
+from cluster.domain.scheduler import children
 from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
@@ -24,6 +25,7 @@ def _cancel(state: State, target: Target, event: CancelRequested) -> int:
         return 0
     everything = [(0, job.record.spec.task_count)]
     wanted = IntervalSet(everything if target.ranges is None else target.ranges)
+    children.cancel(state, job, wanted)
     ended = job.cancel_unassigned(wanted)
     asked = job.held_among(wanted)
     job.ask_to_stop(asked)

@@ -20,6 +20,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import (
     assigning,
+    children,
     deadlines,
     draining,
     job_values,
@@ -87,6 +88,8 @@ class SchedulerCore(State):
         self._event_log.restore(loaded)
         for share in loaded.shares:
             self.shares.restore(share, now.mono, now.wall)
+        self.finishing = {job: dict(ends) for job, ends in loaded.finishing.items()}
+        self.family.failed = {job: set(indexes) for job, indexes in loaded.failed_children.items()}
         for worker_record in loaded.workers:
             draining.watch(self, self.add_worker(worker_record))
             if worker_record.removed:
@@ -105,6 +108,9 @@ class SchedulerCore(State):
             else:
                 self._dependencies.enter(job, self._dependencies.courses(job.record.spec, loaded.ended))
             self.timers.set(("tell",), now.mono)  # what follows from a crash's last words is saved in the first turn
+        children.restore(self)
+        if self.family.settled:
+            self.timers.set(("tell",), now.mono)
         for worker in self.workers.values():
             self._sessions.expect_back(worker)
 
@@ -119,7 +125,11 @@ class SchedulerCore(State):
             self._handle(event)
         self._do_what_is_due()
         max_fails.cancel_rest(self)
+        children.settle(self)
         self._dependencies.tell()
+        if self.family.settled:
+            children.settle(self)  # what those have called that have just given up
+            self.timers.set(("tell",), now.mono)
         assigning.place(self)
         draining.note_drained(self)
         reordering.look_at(self)

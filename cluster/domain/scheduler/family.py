@@ -9,6 +9,7 @@ from cluster.domain.base.errors import InvalidInput, NotPermitted
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import CallingAttempt, JobRecord
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.trust.identity import Vouched
 
@@ -17,14 +18,32 @@ MOST_CALLERS = 16  # of one job, each called by the one before: a job that calls
 
 
 class Family:
+    """`open`: of tasks that wait for the jobs that they have called, by job and index, those that have not ended.
+    `failed`: by job, those of its tasks of whose jobs one has not succeeded. `settled`: tasks of which the last has
+    ended."""
+
     def __init__(self) -> None:
+        self.open: dict[tuple[int, int], set[int]] = {}
+        self.failed: dict[int, set[int]] = {}
+        self.settled: list[tuple[int, int]] = []
         self._below: dict[int, dict[int, None]] = {}  # by job: the unfinished ones that it, or one of those, called for
 
-    def adopt(self, job: Job) -> None:
+    def adopt(self, job: Job, parent: Job | None) -> None:
+        """`parent`: the job that has called it, if that has not ended."""
+        if parent is not None and parent.record.spec.wait_children:
+            self.open.setdefault(_parent_of(job), set()).add(job.number)
         for caller in job.record.callers:
             self._below.setdefault(caller.job, {})[job.number] = None
 
     def ended(self, job: Job) -> None:
+        self.failed.pop(job.number, None)
+        if job.record.callers and (waiting := self.open.get(task := _parent_of(job))):
+            waiting.discard(job.number)
+            if job.outcome is not TaskState.SUCCEEDED:
+                self.failed.setdefault(task[0], set()).add(task[1])
+            if not waiting:
+                del self.open[task]
+                self.settled.append(task)
         for caller in job.record.callers:
             below = self._below[caller.job]
             del below[job.number]
@@ -34,6 +53,12 @@ class Family:
     def below(self, job: int) -> Collection[int]:
         """The unfinished jobs that the job has called for, and those that these have, in order of their numbers."""
         return self._below.get(job, ())
+
+
+def _parent_of(job: Job) -> tuple[int, int]:
+    """The task that has called it."""
+    caller = job.record.callers[-1]
+    return caller.job, caller.index
 
 
 def called_by(record: JobRecord, target: Target) -> bool:

@@ -13,7 +13,7 @@ from cluster.domain.job.failing import reason_cancelled
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
-from cluster.domain.scheduler import retrying
+from cluster.domain.scheduler import children, retrying
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import Report, by_attempt
@@ -80,6 +80,8 @@ class Reports:
         job = self._state.jobs.get(ok.job)
         if job is None:
             return IntervalSet()
+        if job.record.spec.wait_children:
+            return children.succeeded(self._state, worker, job, ok)
         ended = IntervalSet([(ok.first, ok.stop)])
         moved = self._state.release(worker, job, ok.attempt, ended, TaskEvent.SUCCEEDED)
         for piece in moved.ranges():

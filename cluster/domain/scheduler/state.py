@@ -14,6 +14,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
+from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.effects import (
     Act,
@@ -56,6 +57,7 @@ class State:
         self.takers = Takers()
         self.followers = Followers()
         self.family = Family()
+        self.finishing: dict[int, dict[int, TaskEnd]] = {}  # the ends of tasks that wait for the jobs they have called
         self.value_sizes: dict[int, dict[str, int]] = {}  # bytes of what jobs keep, by job and key; see job_values
         self.in_advance: dict[int, dict[str, Worker]] = {}  # job: workers that may hold tasks beyond their cpus
         self.timers = Timers()
@@ -125,7 +127,7 @@ class State:
         self.jobs[job.number] = job
         self._numbers[job.record.id] = job.number
         self._unfinished[job.number] = job
-        self.family.adopt(job)
+        self.family.adopt(job, self.jobs.get(job.record.parent))
         self._line = None
 
     def let_go(self, numbers: Iterable[int]) -> None:
@@ -135,6 +137,7 @@ class State:
             del self._numbers[job.record.id]
             self.ended_ids.add(job.record.id, job.record.submitted_at)
             self.value_sizes.pop(number, None)
+            self.finishing.pop(number, None)
 
     def touch(self, job: Job) -> None:
         """The job has changed: saved once at the end of the turn, and its watchers are told."""

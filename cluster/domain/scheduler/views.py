@@ -162,6 +162,14 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
     )
 
 
+def _calls_that_go_on(core: SchedulerCore, job: Job) -> Iterator[str]:
+    """What its tasks wait for that are finishing."""
+    numbers = sorted({n for i in job.sets[TaskState.FINISHING] for n in core.family.open.get((job.number, i), ())})
+    yield from (f"job {number}, which it has called, must end first" for number in numbers[:MOST_REASONS])
+    if numbers[MOST_REASONS:]:
+        yield f"and {len(numbers) - MOST_REASONS} more"
+
+
 def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
     """Why tasks of the job are ready and stay so, one line each, most telling first."""
     if job.pause and job.live:
@@ -170,6 +178,8 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
         yield f"the queue is {core.queue_pause.said()}"
     if job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
         return
+    if job.sets[TaskState.FINISHING]:
+        yield from _calls_that_go_on(core, job)
     if not job.ready:
         wait = core.followers.waits.get(job.number)
         if wait and job.course:

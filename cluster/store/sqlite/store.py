@@ -29,7 +29,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
-from cluster.store.packing import large_among, unpack_ok, unpack_pause
+from cluster.store.packing import large_among, unpack_callers, unpack_ok, unpack_pause
 from cluster.store.sqlite import event_rows, family_sql, members_sql, rows
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.faults import explain, lacks_room, may_heal
@@ -148,6 +148,9 @@ class SqliteStore:
 
     def number_of_id(self, job_id: str) -> int | None:
         return next((number for (number,) in self._read(sql.GET_NUMBER, (job_id,))), None)
+
+    def failed_children(self, job: int) -> set[int]:
+        return {unpack_callers(text)[-1].index for (text,) in self._read(family_sql.LIST_FAILED, (job,))}
 
     def below(self, jobs: Sequence[int]) -> list[int]:
         with self._reading() as db:
