@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC
 from functools import partial
+from typing import NamedTuple
 
 from cluster.domain.base.errors import ClusterError, InvalidInput
 from cluster.domain.job.dependencies import DependencyKind, check_each
@@ -11,12 +12,13 @@ from cluster.domain.job.keys import id_in_force
 from cluster.domain.job.times import resolved
 from cluster.domain.job.workflow import NewJob, Workflow
 from cluster.domain.scheduler.events import JobsSubmitted
+from cluster.domain.scheduler.view_sizes import size_of_spec
 from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.trust.identity import Caller, is_uuid
 from cluster.scheduler.dependencies import courses_of_ended, number_of
 from cluster.scheduler.driver import Driver
 
-FEW = 10  # jobs that are judged at once; more, beside the event loop
+FEW, QUICK = 10, 16 * 1024  # jobs, and bytes of them, that are judged at once; more, beside the event loop
 
 
 async def submit_together(driver: Driver, caller: Caller, jobs: Sequence[NewJob]) -> list[int]:
@@ -25,16 +27,16 @@ async def submit_together(driver: Driver, caller: Caller, jobs: Sequence[NewJob]
     to be waited for and that there is not; Exhausted while nothing can be written."""
     if not jobs:
         return []
-    jobs = [NewJob(id_in_force(job_id, caller.user_id, spec), spec) for job_id, spec in jobs]
-    judged = partial(_judged, jobs, driver.clock().wall)
-    workflow = judged() if len(jobs) <= FEW else await asyncio.to_thread(judged)
-    first = jobs[0].id
+    quick = len(jobs) <= FEW and sum(size_of_spec(spec) + len(spec.lines) for _, spec in jobs) <= QUICK
+    judged = partial(_judged, jobs, caller, driver.clock().wall)
+    workflow, outside, each = judged() if quick else await asyncio.to_thread(judged)
+    first = workflow.jobs[0].id
     if driver.is_troubled and not await driver.fetch(lambda store: store.number_of_id(first)):
         driver.expect_writable(lambda core: core.job_of_id(first))
-    numbers = {text: await _number_of(driver, caller, workflow, text, place) for text, place in workflow.outside()}
-    await _check_each_outside(driver, workflow, numbers)
+    numbers = {text: await _number_of(driver, caller, workflow, text, place) for text, place in outside}
+    await _check_each_outside(driver, workflow, [(place, numbers[text]) for place, text in each])
     in_order = partial(workflow.in_order, numbers)
-    ordered = in_order() if len(jobs) <= FEW else await asyncio.to_thread(in_order)
+    ordered = in_order() if quick else await asyncio.to_thread(in_order)
     while True:
         ended = await courses_of_ended(driver, numbers.values())
         event = partial(JobsSubmitted, owner=caller.user_id, jobs=ordered, ended=ended, vouched=caller.vouched)
@@ -43,16 +45,29 @@ async def submit_together(driver: Driver, caller: Caller, jobs: Sequence[NewJob]
         except HasEnded:
             continue  # the store has it by now
         of = {job.id: number for job, number in zip(ordered, given, strict=True)}
-        return [of[job.id] for job in jobs]
+        return [of[job.id] for job in workflow.jobs]
 
 
-def _judged(jobs: Sequence[NewJob], now: float) -> Workflow:
-    """`now` in Unix seconds."""
+class Judged(NamedTuple):
+    """Jobs of a call that can be taken, as far as they themselves say; places as in Workflow."""
+
+    workflow: Workflow
+    outside: list[tuple[str, int]]  # words for jobs that are there already, with the place of one that says them
+    each: list[tuple[int, str]]  # places of jobs that wait for those task by task, and the words
+
+
+def _judged(jobs: Sequence[NewJob], caller: Caller, now: float) -> Judged:
+    """`now` in Unix seconds. Of many jobs that takes long: beside the event loop."""
     for job in jobs:
         if not is_uuid(job.id):
             raise InvalidInput(f"job id {job.id[:60]!r} is no lower-case UUID")
     Workflow(jobs).validate()
-    return Workflow([NewJob(job_id, resolved(spec, now, UTC)) for job_id, spec in jobs])
+    resolve = ((id_in_force(job_id, caller.user_id, spec), resolved(spec, now, UTC)) for job_id, spec in jobs)
+    workflow = Workflow([NewJob(*job) for job in resolve])
+    kinds = [DependencyKind.EACH]
+    waits = (place for place, job in enumerate(workflow.jobs) if job.spec.after_each)
+    each = [(place, text) for place in waits for _, text, other in workflow.waits_for(place, kinds) if other is None]
+    return Judged(workflow, list(workflow.outside()), each)
 
 
 async def _number_of(driver: Driver, caller: Caller, workflow: Workflow, text: str, place: int) -> int:
@@ -63,18 +78,12 @@ async def _number_of(driver: Driver, caller: Caller, workflow: Workflow, text: s
         raise type(error)(f"{workflow.job(place)} waits for {text}: {error}") from None
 
 
-async def _check_each_outside(driver: Driver, workflow: Workflow, numbers: dict[str, int]) -> None:
-    """InvalidInput where tasks do not go together one by one with those of a job that is there already."""
-    each = {
-        (place, numbers[text])
-        for place, job in enumerate(workflow.jobs)
-        if job.spec.after_each
-        for kind, text, other in workflow.waits_for(place)
-        if kind is DependencyKind.EACH and other is None
-    }
+async def _check_each_outside(driver: Driver, workflow: Workflow, each: Sequence[tuple[int, int]]) -> None:
+    """InvalidInput where tasks do not go together one by one with those of a job that is there already. `each`: places
+    of jobs that wait so, and numbers of those that they wait for."""
     if not each:
         return
     wanted = sorted({number for _, number in each})
     found = {record.number: record.spec for record in await driver.fetch(lambda store: store.records(wanted))}
-    for place, number in sorted(each):
+    for place, number in each:
         check_each(workflow.job(place), f"job {number}", found[number], workflow.jobs[place].spec)
