@@ -33,6 +33,17 @@ def test_what_is_set_while_things_are_due_is_due_too() -> None:
     assert fired == ["a", "b"]
 
 
+def test_what_is_cancelled_takes_no_memory_for_long() -> None:
+    """Behind a deadline that comes first, where nobody meets it."""
+    timers = Timers()
+    timers.set("first", 0.0)
+    for number in range(1000):
+        timers.set(number, 1.0)
+        timers.cancel(number)
+    assert len(timers._heap) < 100
+    assert timers.next() == 0.0
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 9))), st.integers(0, 9))
 def test_as_a_dictionary_would(steps: list[tuple[str, int | None]], now: int) -> None:
     timers, plain = Timers(), dict[str, int]()
