@@ -30,6 +30,7 @@ from tests.sim import climates
 from tests.sim.bad_luck import BadLuck, Fault
 from tests.sim.families import Families
 from tests.sim.machine import Machine
+from tests.sim.orders import Orders
 from tests.sim.scheduler import SchedulerHost
 from tests.sim.timekeeping import draw_times
 from tests.sim.truth import Truth
@@ -64,13 +65,14 @@ class Scenario:
         submissions: int | None = None,
         workflows: bool = False,
         families: bool = False,
+        orders: bool = False,
         clocks: bool = False,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
         again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
         submissions, how many bring a job whose reports are long. `most` is what a turn of the scheduler is given.
-        `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs. `clocks`: jobs wait
-        for times, have deadlines, or come again."""
+        `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs. `orders`: people
+        pause jobs and the queue, and set priorities. `clocks`: jobs wait for times, have deadlines, or come again."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -95,6 +97,7 @@ class Scenario:
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
         climate = climate or climates.draw(world.random)
         self._families = Families(world, self.truth, self.scheduler, self.machines, self._make_id) if families else None
+        self._orders = Orders(world, self.truth, self.scheduler) if orders else None
         self.luck = BadLuck(world, self.truth, self.scheduler, self.machines, self._trouble_ends, climate)
 
     def run(self) -> None:
@@ -106,12 +109,16 @@ class Scenario:
             self.world.at(self.world.between(0.0, self._trouble_ends), self._user_submits)
         if self._families:
             self._families.begin(self._trouble_ends)
+        if self._orders:
+            self._orders.begin(self._trouble_ends)
         self.luck.begins()
         self.world.run(self._trouble_ends)
         self.luck.ends()
         deadline = self.world.now + PATIENCE
         while not self._all_ended():
             assert self.world.now < deadline, f"no end after {PATIENCE} s without faults: {self._unfinished()}"
+            if self._orders:
+                self._orders.end()
             self.world.run(self.world.now + 20.0)
         self.world.run(self.world.now + QUIET)
         while self.world.now < deadline and not self._is_quiet():
@@ -139,6 +146,7 @@ class Scenario:
     def _submit_one(self, spec: JobSpec) -> None:
         self._submitted += 1
         job_id = self._make_id()
+        spec = self._orders.draw(spec) if self._orders else spec
         self._submit(job_id, spec)
         for _ in range(self.world.random.choice((0, 0, 0, 1, 2))):
             self.world.at(self.world.between(0.0, 60.0), lambda: self._user_cancels(job_id))

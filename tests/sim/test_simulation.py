@@ -93,6 +93,7 @@ CLOCKS = 40
 STALLING = 150  # seeds
 WORKFLOWS = 40
 FAMILIES = 25
+ORDERS = 30
 DRAINING = 60
 
 
@@ -112,6 +113,12 @@ def test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_t
 def test_jobs_that_jobs_call_come_once_and_only_from_attempts_that_go_on() -> None:
     for seed in range(FAMILIES):
         simulate(seed, families=True)
+
+
+@pytest.mark.slow
+def test_what_is_paused_starts_nothing_and_no_more_run_at_once_than_may() -> None:
+    for seed in range(ORDERS):
+        simulate(seed, orders=True)
 
 
 @pytest.mark.slow

@@ -702,6 +702,32 @@ def test_calls_that_should_not_be_are_caught(break_it: Callable[[Patch], None], 
         test_simulation.test_jobs_that_jobs_call_come_once_and_only_from_attempts_that_go_on()
 
 
+def a_pause_is_forgotten_at_a_restart(patch: Patch) -> None:
+    progress: Method = Job.progress
+    patch.setattr(Job, "progress", lambda self, **how: replace(progress(self, **how), pause=None))
+
+
+def what_waits_on_a_worker_is_not_counted_as_running(patch: Patch) -> None:
+    def startable(self: Job) -> int:
+        ready, most = len(self.ready), self.record.spec.max_running
+        return 0 if self.pause else max(0, min(ready, most - self.count(TaskState.RUNNING)))
+
+    patch.setattr(Job, "startable", property(startable))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "break_it",
+    [a_pause_is_forgotten_at_a_restart, what_waits_on_a_worker_is_not_counted_as_running],
+    ids=lambda f: f.__name__,
+)
+def test_whoever_starts_what_may_not_start_is_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    break_it(monkeypatch)
+    monkeypatch.setattr(test_simulation, "ORDERS", SEARCHED)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_what_is_paused_starts_nothing_and_no_more_run_at_once_than_may()
+
+
 def connecting_anew_takes_long(patch: Patch) -> None:
     patch.setattr(worker_session, "BACKOFF_MOST", 5.0)
 

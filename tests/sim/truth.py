@@ -10,6 +10,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.stalls import STALL
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of, references_of
+from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.records import CallingAttempt, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import RUN_ANYWAY, JobSpec
 from cluster.domain.job.states import TaskState
@@ -40,11 +41,15 @@ class Run:
     ended: float | None = None
 
 
+QUEUE = 0  # instead of a job's number
+
+
 @dataclass(slots=True)
 class Truth:
     capacity: dict[str, int] = field(default_factory=dict)  # machine: millicpus
     specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
     calls: dict[int, tuple[CallingAttempt, ...]] = field(default_factory=dict)  # job: by which it was called
+    paused: set[int] = field(default_factory=set)  # jobs of which a user was told so; QUEUE: all
     families_cancelled: set[int] = field(default_factory=set)  # jobs of which a user was told so
     outcomes: dict[int, TaskState] = field(default_factory=dict)  # of jobs that have ended, as is on disk
     succeeded: dict[int, IntervalSet] = field(default_factory=dict)  # job number: tasks that have, as is on disk
@@ -76,6 +81,7 @@ class Truth:
     def assigns(self, key: AttemptKey, worker: str, machine: str) -> None:
         """The attempt goes to a worker, which is at that machine."""
         assert worker not in self.drained, f"{key} is assigned to {worker}, which is drained"
+        assert not self.paused & {key.job, QUEUE}, f"{key} is assigned, and somebody was told that it is paused"
         self.assigned[key] = (machine, self.greeted[worker])
 
     def check_all_or_none(self, number_of_id: Callable[[str], int | None]) -> None:
@@ -111,6 +117,8 @@ class Truth:
             assert dependency.job in self.outcomes or dependency.kind is DependencyKind.EACH, (
                 f"{key} starts, and job {dependency.job} goes on"
             )
+        beside = sum(job == key.job for job, _ in self._active) if spec.max_running < NO_LIMIT else 0
+        assert beside < spec.max_running, f"{key} starts beside {beside} others of its job, of {spec.max_running}"
         run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, now)
         self._used[machine] = self._used.get(machine, 0) + run.millicpus
         assert self._used[machine] <= self.capacity[machine], f"{machine} runs {self._used[machine]} millicpus"
