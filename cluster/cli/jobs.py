@@ -37,6 +37,8 @@ COMMANDS = {
     "tree": ("cluster.cli.tree:tree", "Show what a job has called, what it waits for, and who waits for it."),
     "state": ("cluster.cli.job_state:state", "What jobs keep for others to read: set, get."),
     "set": ("cluster.cli.job_set:set_command", "Change the priority of jobs."),
+    "retry": ("cluster.cli.again:retry", "Try again what has failed, in its job."),
+    "rerun": ("cluster.cli.again:rerun", "Run a job again, as a new one."),
     "cancel": ("cluster.cli.jobs:cancel", "Stop jobs or tasks, with their whole process trees."),
 }
 
@@ -142,6 +144,7 @@ def _print_job(job: Job, tasks: Sequence[Task], *, attempts: bool) -> None:
         ("name", job.spec.name),
         ("owner", job.owner),
         ("run of", job.schedule or ""),
+        ("rerun of", job.rerun_of or ""),
         ("called by", ", which was called by ".join(reversed(job.callers))),
         ("has called", ", ".join(map(str, reversed(job.children)))),
         ("command", command_of(job.spec, line)),

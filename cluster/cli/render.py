@@ -183,6 +183,7 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "paused": pause_json(job.pause),
         "cancelled_by": job.cancelled_by or None,
         "cancel_reason": job.cancel_reason or None,
+        "rerun_of": job.rerun_of or None,
         "callers": list(job.callers),
     }
 

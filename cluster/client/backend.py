@@ -83,6 +83,11 @@ class Backend(Protocol):
 
     async def set_share(self, user: str, weight: float) -> QueueStatus:
         """What the user has had is divided by that weight."""
+    async def retry(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
+        """What has failed or was cancelled is tried again. The jobs as they are now, and how many tasks are."""
+
+    async def rerun(self, selector: str, job_id: str) -> Job:
+        """A new job of that UUID, with the spec of the selected one."""
 
     async def queue(self) -> QueueStatus:
         """The queue as it is now."""

@@ -47,7 +47,7 @@ def job_fields(message: Any) -> dict[str, Any]:
         "schedule",
         "last_run",
     )
-    others = ("no_worker_can", "no_worker_ever", "waits_until", "part", "cancelled_by", "cancel_reason")
+    others = ("no_worker_can", "no_worker_ever", "waits_until", "part", "cancelled_by", "cancel_reason", "rerun_of")
     fields = {name: getattr(message, name) for name in (*names, *others)}
     counts = Counts(*(getattr(message.counts, state.word) for state in COUNTED))
     priority = message.priority if message.HasField("priority") else message.spec.priority

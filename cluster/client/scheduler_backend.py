@@ -135,6 +135,16 @@ class JobsServiceBackend:
             answer = await self._jobs.Resume(jobs_pb2.ResumeRequest(selectors=selectors_of(selectors)))
         return await self._all_of(answer, selectors), answer.resumed
 
+    async def retry(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
+        with self._calling():
+            answer = await self._jobs.Retry(jobs_pb2.RetryRequest(selectors=selectors_of(selectors)))
+        return await self._all_of(answer, selectors), answer.tasks
+
+    async def rerun(self, selector: str, job_id: str) -> Job:
+        request = jobs_pb2.RerunRequest(selector=selectors_of([selector])[0], id=job_id)
+        with self._calling():
+            return job_of((await self._jobs.Rerun(request)).job)
+
     async def _all_of(self, answer: Any, selectors: Sequence[str]) -> tuple[Job, ...]:
         """The jobs that were selected, of which the answer may hold only the first."""
         if answer.more:

@@ -118,6 +118,14 @@ class Client:
         """Whether anything starts, and how many jobs have not ended."""
         return self._do(self._inner.queue())
 
+    def retry(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
+        """What has failed or was cancelled is tried again. See AsyncClient.retry."""
+        return self._do(self._inner.retry(*selectors))
+
+    def rerun(self, selector: str | int, *, id: str | None = None) -> Job:
+        """A new job with the spec of that one."""
+        return self._do(self._inner.rerun(selector, id=id))
+
     def pause_queue(self, *, reason: str = "") -> QueueStatus:
         """From now on nothing starts, until the queue is resumed; jobs are accepted, and what runs goes on."""
         return self._do(self._inner.pause_queue(reason=reason))

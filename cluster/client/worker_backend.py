@@ -137,6 +137,12 @@ class WorkerBackend:
     async def set_share(self, user: str, weight: float) -> QueueStatus:
         self._refuse_to_order()
 
+    async def retry(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
+        self._refuse_to_try_again()
+
+    async def rerun(self, selector: str, job_id: str) -> Job:
+        self._refuse_to_try_again()
+
     async def queue(self) -> QueueStatus:
         self._refuse_to_order()
 
@@ -194,6 +200,9 @@ class WorkerBackend:
 
     def _refuse(self) -> NoReturn:
         raise InvalidInput(f"{self.address} is a single worker, which knows of no others: ask the scheduler")
+
+    def _refuse_to_try_again(self) -> NoReturn:
+        raise InvalidInput("a worker's own job is tried once: only a scheduler tries again; submit it anew")
 
     def _refuse_to_order(self) -> NoReturn:
         raise InvalidInput(f"{self.address} is a single worker, whose jobs start at once: only a scheduler has a queue")

@@ -286,6 +286,7 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
             for each in record.callers
         ],
         priority=view.priority,
+        rerun_of=record.rerun_of,
     )
 
 

@@ -60,15 +60,16 @@ def _cut(targets: Sequence[Target], core: SchedulerCore) -> list[list[Target]]:
         job = core.jobs.get(target.job)  # None: it has ended, and is on disk
         if job is None or target.ranges == ():
             continue
-        pieces = list(_pieces(target, job))
-        if len(pieces) == 1:
+        parts = list(pieces(target, job))
+        if len(parts) == 1:
             together.append(target)
         else:
-            alone += ([piece] for piece in pieces)
+            alone += ([piece] for piece in parts)
     return [*([together] if together else []), *alone]
 
 
-def _pieces(target: Target, job: Job) -> Iterator[Target]:
+def pieces(target: Target, job: Job) -> Iterator[Target]:
+    """The target for as many turns as it needs: a job may be in many pieces, and so may be what is wanted of it."""
     everything = [Range(0, job.record.spec.task_count)]
     tasks = IntervalSet(everything if target.ranges is None else target.ranges)
     cuts = {cut for ranges in (tasks, *job.sets.values()) for cut in ranges.cuts(RANGES_AT_ONCE)}

@@ -19,6 +19,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobReopened,
     JobValue,
     LastEnd,
     OkEnds,
@@ -126,6 +127,8 @@ class MemoryStore:
                     del held[worker, attempt]
             case JobEnded():
                 disk.ended[item.number] = item.state
+            case JobReopened():
+                disk.ended.pop(item.number, None)
             case OkEnds():
                 disk.ok_ends[item.job][item.first] = item
             case TaskEnd():

@@ -193,6 +193,36 @@ class CancelResponse(_message.Message):
     more: bool
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., cancelled: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
+class RetryRequest(_message.Message):
+    __slots__ = ("selectors",)
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ...) -> None: ...
+
+class RetryResponse(_message.Message):
+    __slots__ = ("jobs", "tasks", "more")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    tasks: int
+    more: bool
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., tasks: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class RerunRequest(_message.Message):
+    __slots__ = ("selector", "id")
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    selector: Selector
+    id: str
+    def __init__(self, selector: _Optional[_Union[Selector, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class RerunResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: _job_pb2.Job
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
+
 class PauseRequest(_message.Message):
     __slots__ = ("selectors", "reason")
     SELECTORS_FIELD_NUMBER: _ClassVar[int]

@@ -79,6 +79,16 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.FromString,
                 _registered_method=True)
+        self.Retry = channel.unary_unary(
+                '/cluster.v1.Jobs/Retry',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.RetryRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.RetryResponse.FromString,
+                _registered_method=True)
+        self.Rerun = channel.unary_unary(
+                '/cluster.v1.Jobs/Rerun',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.RerunRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.RerunResponse.FromString,
+                _registered_method=True)
         self.ReadOutput = channel.unary_stream(
                 '/cluster.v1.Jobs/ReadOutput',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.ReadOutputRequest.SerializeToString,
@@ -171,6 +181,22 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Retry(self, request, context):
+        """Those of the selected tasks that have failed or were cancelled are tried again, by the next attempts; none of those
+        before counts any more. A job that has ended goes on by that. Jobs that waited for it, and have ended, stay as they
+        are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rerun(self, request, context):
+        """Submits a new job with the spec of another.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadOutput(self, request, context):
         """Output of one or more tasks, from byte 0 or the tail, following a running one to its end.
         """
@@ -252,6 +278,16 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.SetPriority,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.SerializeToString,
+            ),
+            'Retry': grpc.unary_unary_rpc_method_handler(
+                    servicer.Retry,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.RetryRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.RetryResponse.SerializeToString,
+            ),
+            'Rerun': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rerun,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.RerunRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.RerunResponse.SerializeToString,
             ),
             'ReadOutput': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadOutput,
@@ -522,6 +558,60 @@ class Jobs:
             '/cluster.v1.Jobs/SetPriority',
             cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Retry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Retry',
+            cluster_dot_v1_dot_jobs__pb2.RetryRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.RetryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rerun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Rerun',
+            cluster_dot_v1_dot_jobs__pb2.RerunRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.RerunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -15,6 +15,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobReopened,
     OkEnds,
     TaskEnd,
 )
@@ -124,6 +125,8 @@ class Bench:
                         del self.held[job][worker, attempt]
                 case JobEnded():
                     self.ended.add(save.number)
+                case JobReopened():
+                    self.ended.discard(save.number)
                 case (WorkerRecord() as record) | Amended(record):
                     self.workers[record.id] = record
                 case WorkerForgotten():

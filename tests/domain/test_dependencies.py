@@ -8,6 +8,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.dependencies import Course
 from cluster.domain.job.job import Job
+from cluster.domain.job.records import JobEnded
 from cluster.domain.job.spec import MAX_DEPENDENCIES, MAX_EACH, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
@@ -185,7 +186,7 @@ def test_a_job_may_have_more_followers_than_a_turn_tells() -> None:
     for _ in range(35):
         bench.submit(spec(millicpus=100, after=("1",)))
     bench.report(session, 1, ok=(ok(1, 0, 1),))
-    bench.core.let_go([1])
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     went_on = sum(job.count(W) == 0 for job in bench.core.jobs.values())
     assert went_on == 10
     bench.turn(after=0.1)

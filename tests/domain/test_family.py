@@ -7,7 +7,7 @@ import pytest
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput, NotPermitted
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
-from cluster.domain.job.records import CallingAttempt, TaskEnd
+from cluster.domain.job.records import CallingAttempt, JobEnded, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Reply
@@ -137,7 +137,7 @@ def test_with_a_job_all_is_cancelled_that_it_has_called_for_whoever_has_ended() 
     other = home.hand_in()
     home.hand_in(vouched(other))
     home.report(home.session, 1, ok=(ok(left, 0, 1),))  # the one in the middle
-    home.core.let_go([left])
+    home.core.let_go([JobEnded(left, TaskState.SUCCEEDED)])
     assert home.cancelled_with(Target(first)) == [right, below]
     assert home.cancelled_with(Target(first, (Range(0, 1),))) == [below]
     assert home.cancelled_with(Target(first, (Range(1, 2),))) == [right]

@@ -3,7 +3,8 @@
 import pytest
 
 from cluster.domain.base.errors import Exhausted, InvalidInput, NotPermitted
-from cluster.domain.job.records import JobValue
+from cluster.domain.job.records import JobEnded, JobValue
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import Reply
 from cluster.domain.scheduler.events import ValuesSet
 from cluster.domain.scheduler.job_values import MAX_BYTES, MAX_KEY, MAX_VALUE, MOST_KEYS, check_values
@@ -55,7 +56,7 @@ def test_a_job_keeps_only_so_much() -> None:
     (refused,) = said(bench, large)
     assert isinstance(refused, Exhausted)  # and none of them is set
     bench.report(session, 1, ok=(ok(1, 0, 2),))
-    bench.core.let_go([1])
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     assert bench.core.value_sizes == {}
 
 

@@ -28,7 +28,7 @@ def with_an_ended_job(job_id: str = "b") -> Bench:
     bench.turn(submitted(1, job_id))
     effects = bench.turn(CancelRequested(2, (Target(1),), "alice"))
     assert JobEnded(1, TaskState.CANCELLED) in effects
-    bench.core.let_go([1])
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     return bench
 
 
@@ -38,7 +38,7 @@ def test_a_job_that_has_ended_is_in_memory_until_the_store_answers_for_it() -> N
     bench.turn(submitted(1, "a"), submitted(2, "b"))
     assert JobEnded(1, TaskState.SUCCEEDED) in bench.report(session, 1, ok=(ok(1, 0, 1),))
     assert said(bench.turn(submitted(3, "a"))) == [Reply(3, 1)]
-    bench.core.let_go([1])
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     assert list(bench.core.jobs) == [2]
     assert bench.core.job_of_id("a") is None
 
@@ -50,7 +50,7 @@ def test_what_is_said_of_a_job_that_has_left_changes_nothing() -> None:
     bench.report(session, 1, ended=(failed(1, 0),))  # a retry is due in a second
     bench.turn(CancelRequested(2, (Target(1),), "alice"))
     bench.report(session, 2, ended=(failed(1, 1, reason="cancelled"),))
-    bench.core.let_go([1])
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     events: list[Event] = [CancelRequested(3, (Target(1),), "alice")]
     assert [e for e in bench.turn(*events) if not isinstance(e, Notify)] == [Reply(3, 0)]
     assert not [e for e in bench.report(session, 3, ended=(failed(1, 1),)) if isinstance(e, JobEnded)]
@@ -98,7 +98,7 @@ def test_a_uuid_that_was_ahead_of_the_clock_is_known_when_the_clock_is_there(res
     ahead = made_at(bench.now.wall + 86400)
     bench.turn(submitted(1, ahead))
     bench.turn(CancelRequested(2, (Target(1),), "alice"))
-    bench.core.let_go([1])
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     if restarts:
         bench.restart()
     bench.turn(after=86400.0)
@@ -181,7 +181,7 @@ def test_what_they_wait_for_may_end_and_leave_memory_while_they_come() -> None:
     bench.core.most = 2
     jobs = [("a", spec()), ("b", spec(after_any=("1",)))]
     assert bench.core.turn([together(2, *jobs), CancelRequested(3, (Target(1),), "alice")], bench.now).goes_on
-    bench.core.let_go([1])
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     while bench.core.turn([], bench.now).goes_on:
         pass
     assert bench.state(3) == "ready"
@@ -193,7 +193,7 @@ def test_the_same_jobs_again_are_the_same_and_some_of_them_with_others_are_refus
     bench.turn(together(1, ("a", spec()), ("b", spec())))
     if ended:
         bench.turn(CancelRequested(2, (Target(1),), "alice"))
-        bench.core.let_go([1])
+        bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     calls = (
         together(3, ("b", spec()), ("a", spec())),
         together(4, ("a", spec()), ("b", spec()), ("c", spec())),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,7 @@ PATIENCE = 4000.0  # seconds without faults in which everything must have ended
 BURST = 12  # jobs of one task that fail and are tried again
 # What a worker holds of it is soon in many pieces, of several attempts: so its reports are long.
 SHAKY = JobSpec(argv=("work",), name="shaky", array=(ArraySegment(1, 120),), millicpus=200, retries=6)
+REOPENED = 0.3  # of the jobs somebody wants tried again, and of these again
 AGAIN = 0.3  # of the jobs, that are submitted again when they may have ended: a script was run anew, say
 SCHEDULED = 250.0  # seconds without faults in which jobs come again
 CLOCKS = 0.8  # of the jobs have times, where any have
@@ -94,6 +96,7 @@ class Scenario:
         self._stubborn = world.chance(0.2) if stubborn is None else stubborn
         self._trouble_ends = TROUBLE * world.between(0.3, 1.0)
         self._submitted = 0
+        self._again = Random(f"again {seed}")  # apart, so that what else is drawn stays as it is
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
         climate = climate or climates.draw(world.random)
         self._families = Families(world, self.truth, self.scheduler, self.machines, self._make_id) if families else None
@@ -150,6 +153,8 @@ class Scenario:
         self._submit(job_id, spec)
         for _ in range(self.world.random.choice((0, 0, 0, 1, 2))):
             self.world.at(self.world.between(0.0, 60.0), lambda: self._user_cancels(job_id))
+        while self._again.random() < REOPENED:
+            self.world.at(self._again.uniform(1.0, 100.0), lambda: self._user_tries_again(job_id))
 
     def _make_id(self) -> str:
         """Mostly of version 7; the clocks of some who make them are behind or ahead, by up to an hour."""
@@ -269,6 +274,16 @@ class Scenario:
             self.world.at(self.world.between(0.0, self._trouble_ends), again_later)
         self.world.at(self.world.between(1.0, 5.0), again)
 
+    def _user_tries_again(self, job_id: str) -> None:
+        number = self.scheduler.acknowledged.get(job_id)
+        if number is None or self.scheduler.core is None or self.world.now > self._trouble_ends:
+            return
+        start = self._again.randrange(self.truth.specs[number].task_count)
+        tasks = Range(start * self._again.randint(0, 1), self.truth.specs[number].task_count)
+        self.world.tell("user", f"wants {number} {tasks} tried again")
+        self.truth.reopens(number, tasks)
+        self.scheduler.reopen(number, tasks, lambda _: None)
+
     def _user_cancels(self, job_id: str) -> None:
         number = self.scheduler.acknowledged.get(job_id)
         if number is None or self.scheduler.core is None:
@@ -306,6 +321,7 @@ class Scenario:
                 assert not job.ready or job_view(core, job).pending_because, f"nothing says why {job.number} waits"
             # Once acknowledged, a cancel works, whatever happens then.
             cancelled = self._cancelled.get(job.number, IntervalSet()).covers(0, job.record.spec.task_count)
+            cancelled = cancelled and job.number not in self.truth.reopened
             comes_again = job.record.spec.every and self.world.now > self._trouble_ends + SCHEDULED
             never_ends = job.record.spec.name == "endless" or comes_again
             if (hopeless or never_ends) and not cancelled:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import Range
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.core import SchedulerCore
@@ -114,6 +115,12 @@ class SchedulerHost:
         """A call as `ask`. `vouched`: the attempt that makes it."""
         if process := self._found():
             process.submit(job_id, spec, answer, vouched)
+
+    def reopen(self, number: int, tasks: Range, answer: Answer) -> None:
+        """A call as `ask`."""
+        process = self._found()
+        if process is not None and process.store.records([number]):
+            process.reopen(number, tasks, answer)
 
     def submit_together(self, jobs: Sequence[NewJob], answer: Answer) -> None:
         """A call as `ask`."""

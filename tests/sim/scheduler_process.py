@@ -11,11 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.now import Now
 from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import JobChunk, JobEnded, JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.records import (
+    JobChunk,
+    JobEnded,
+    JobProgress,
+    JobRecord,
+    JobReopened,
+    OkEnds,
+    SmallOutput,
+    TaskEnd,
+)
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob, Workflow
@@ -28,6 +37,7 @@ from cluster.domain.scheduler.events import (
     JobsSubmitted,
     JobSubmitted,
     LookedUp,
+    ReopenRequested,
     ReportReceived,
     SessionClosed,
     SessionOpened,
@@ -224,6 +234,8 @@ class SchedulerProcess:
         for save in saves:
             if isinstance(save, JobRecord) and save.callers:
                 self.truth.check_call(save, self.host.ends)
+            if isinstance(save, JobReopened) or (isinstance(save, JobEnded) and save.opening):
+                self.host.over.discard(save.number)
         for save in saves:
             if isinstance(save, JobProgress):
                 assert save.number not in self.host.over, f"job {save.number} has ended, and is saved again"
@@ -239,7 +251,7 @@ class SchedulerProcess:
                         well = IntervalSet.from_flat(sets.of(TaskState.SUCCEEDED))
                         self.truth.succeeded.setdefault(number, IntervalSet()).update(well)
                 case JobEnded():
-                    self.truth.outcomes[save.number] = save.state
+                    self.truth.outcomes.setdefault(save.number, set()).add(save.state)
                 case OkEnds() | TaskEnd():
                     self._check_end(save, outputs)
         for save in saves:
@@ -393,6 +405,25 @@ class SchedulerProcess:
         missing = {dependency.job for dependency in dependencies_of(spec)} - self.core.jobs.keys()
         ended = courses_in(self.store, sorted(missing))
         self.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec, ended, vouched), answer)
+
+    def reopen(self, number: int, tasks: Range, answer: Answer) -> None:
+        """As `cluster.scheduler.reopening`: what the store says takes a while."""
+        openings, kept = self.core.openings, None
+        if number not in self.core.jobs:
+            (record,), (progress,) = self.store.records([number], whole=True), self.store.progress_of([number])
+            kept = record, progress
+        spec = self.truth.specs[number]
+        missing = {dependency.job for dependency in dependencies_of(spec)} - self.core.jobs.keys()
+        event = partial(
+            ReopenRequested,
+            job=number,
+            tasks=(tasks,),
+            states=(TaskState.FAILED, TaskState.CANCELLED),
+            kept=kept,
+            openings=openings,
+            ended=courses_in(self.store, sorted(missing)),
+        )
+        self._later(self.world.between(0.0, 0.05), lambda: self.ask(event, answer))
 
     def submit_together(self, jobs: Sequence[NewJob], answer: Answer) -> None:
         """As `cluster.scheduler.workflows`; the answer is in the order of the call."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.stalls import STALL
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of, references_of
 from cluster.domain.job.kinds import NO_LIMIT
@@ -51,7 +51,9 @@ class Truth:
     calls: dict[int, tuple[CallingAttempt, ...]] = field(default_factory=dict)  # job: by which it was called
     paused: set[int] = field(default_factory=set)  # jobs of which a user was told so; QUEUE: all
     families_cancelled: set[int] = field(default_factory=set)  # jobs of which a user was told so
-    outcomes: dict[int, TaskState] = field(default_factory=dict)  # of jobs that have ended, as is on disk
+    outcomes: dict[int, set[TaskState]] = field(default_factory=dict)  # how jobs have ended, as is or was on disk
+    reopened: dict[int, IntervalSet] = field(default_factory=dict)  # job: tasks that somebody wanted tried again
+    more_tries: dict[tuple[int, int], int] = field(default_factory=dict)  # task: what it may fail more often by that
     succeeded: dict[int, IntervalSet] = field(default_factory=dict)  # job number: tasks that have, as is on disk
     runs: dict[AttemptKey, Run] = field(default_factory=dict)
     small_outputs: dict[AttemptKey, SmallOutput] = field(default_factory=dict)  # that must be kept with the end
@@ -108,8 +110,8 @@ class Truth:
         assert other is None, f"{key} starts on {machine} while {other and other.key} runs on {other and other.machine}"
         spec = self.specs[key.job]
         for kind, counted in (("failed", self.failures), ("was lost", self.losses)):
-            times = counted.get(key[:2], 0)
-            assert times <= spec.retries, f"{key} starts, its task {kind} {times} times, of {spec.retries} that may be"
+            times, allowed = counted.get(key[:2], 0), spec.retries + self.more_tries.get(key[:2], 0)
+            assert times <= allowed, f"{key} starts, its task {kind} {times} times, of {allowed} that may be"
         self.times.check_start(key.job)
         assert not spec.worker or spec.worker == worker, f"{key} starts on {machine}, it is for {spec.worker}"
         for dependency in self._unmet(key.job, key.index):
@@ -126,17 +128,25 @@ class Truth:
 
     def _unmet(self, job: int, index: int) -> Iterator[Dependency]:
         for dependency in dependencies_of(self.specs[job]):
-            outcome = self.outcomes.get(dependency.job)
             if dependency.kind is DependencyKind.EACH:
                 is_met = index in self.succeeded.get(dependency.job, ())
             else:
-                is_met = outcome in MEETS[dependency.kind]
+                is_met = not self.outcomes.get(dependency.job, set()).isdisjoint(MEETS[dependency.kind])
             if not is_met:
                 yield dependency
 
     def waited_in_vain(self, job: int, index: int) -> bool:
-        """Whether the task was cancelled because what it waited for cannot happen."""
-        return self.specs[job].on_dependency_fail != RUN_ANYWAY and any(self._unmet(job, index))
+        """Whether the task was cancelled because what it waited for cannot happen, or could not before somebody wanted
+        that tried again."""
+        spec = self.specs[job]
+        again = any(dependency.job in self.reopened for dependency in dependencies_of(spec))
+        return spec.on_dependency_fail != RUN_ANYWAY and (again or any(self._unmet(job, index)))
+
+    def reopens(self, job: int, tasks: Range) -> None:
+        """Somebody wants these tried again."""
+        self.reopened.setdefault(job, IntervalSet()).add(*tasks)
+        for index in range(*tasks):
+            self.more_tries[job, index] = self.more_tries.get((job, index), 0) + self.specs[job].retries + 1
 
     def ends(self, run: Run, how: str, now: float) -> None:
         """Nothing of that attempt runs any more."""
@@ -157,8 +167,9 @@ class Truth:
         assert key in self.runs, f"job {record.number} was submitted by {key}, which never ran"
         assert key not in ends, f"job {record.number} was submitted by {key}, which had ended"
         assert record.callers[:-1] == self.calls.get(job, ()), f"job {record.number} does not know all its callers"
+        again = any(caller.job in self.reopened for caller in record.callers)
         for caller in record.callers:
-            assert caller.job not in self.families_cancelled, (
+            assert again or caller.job not in self.families_cancelled, (
                 f"job {record.number} comes after {caller.job}, which was cancelled with all that it calls"
             )
         self.calls[record.number] = record.callers

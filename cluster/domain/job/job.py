@@ -26,6 +26,7 @@ class Job(JobTasks):
         "ended_at",
         "exit_code",
         "mean_run",
+        "opening",
         "pause",
         "reason",
         "record",
@@ -45,6 +46,7 @@ class Job(JobTasks):
         self.cancelled_by = self.cancel_reason = self.reason = ""
         self.exit_code = 0
         self.pause = Pause(record.owner, record.submitted_at, ON_SUBMISSION) if record.spec.hold else None
+        self.opening = 0  # counts up when it is reopened, within this process
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
         self.course: ScheduleCourse | None = None  # of a schedule, once it is one
         self.clocks = Clocks(record.spec) if record.spec.queue_timeout or record.spec.deadline else None
@@ -82,6 +84,18 @@ class Job(JobTasks):
         self.reason = self.reason or reason
         self.exit_code = max(self.exit_code, exit_code)
 
+    def reopen(self, tasks: IntervalSet, rest: tuple[str, int] | None = None) -> None:
+        """These tasks, which have ended without success, are to be tried again. `rest`: the first reason and the
+        highest exit code of those that stay as they are, where that is known."""
+        super().reopen(tasks)
+        failed, cancelled = self.sets[TaskState.FAILED], self.sets[TaskState.CANCELLED]
+        if not (failed or cancelled):
+            self.reason, self.exit_code = "", 0
+        elif rest is not None:
+            self.reason, self.exit_code = rest
+        if not cancelled:
+            self.cancelled_by = self.cancel_reason = ""
+
     @property
     def overdue(self) -> bool:
         """Whether its deadline is over."""
@@ -106,7 +120,7 @@ class Job(JobTasks):
     def saves(self) -> list[JobProgress | JobChunk | JobHeld | JobEnded]:
         """The persisted form of what may have changed since this was asked last."""
         held = self._held_apart()
-        last = [JobEnded(self.number, self.outcome)] if self.ended_at else []
+        last = [JobEnded(self.number, self.outcome, self.opening)] if self.ended_at else []
         if self._changed is None:
             if not worth_it(self.record.spec.task_count, self.pieces):
                 return [self.progress(), *held, *last]

@@ -11,6 +11,7 @@ from cluster.domain.job.chunks import chunks_of, parted
 from cluster.domain.job.records import Held, JobChunk, JobHeld, TaskSets
 from cluster.domain.job.states import (
     BY_JOB_RANK,
+    ENDED,
     HELD,
     KEPT,
     LIVE,
@@ -182,6 +183,17 @@ class JobTasks:
         waiting = self.sets[TaskState.WAITING].intersection(tasks)
         self._move(TaskState.WAITING, TaskEvent.UNMET, waiting)
         return bool(waiting)
+
+    def reopen(self, tasks: IntervalSet) -> None:
+        """Those of `tasks` that have ended without success wait again, and what they were tried counts no more. Nobody
+        is told of ends that are over."""
+        for state in ENDED:
+            if state is not TaskState.SUCCEEDED:
+                reopened = self.sets[state].intersection(tasks)
+                self._move(state, TaskEvent.REOPENED, reopened)
+                self.tries.forgive(reopened)
+                if self.ended_lately is not None:
+                    self.ended_lately.difference_update(reopened)
 
     def due(self, tasks: IntervalSet) -> bool:
         """The pause between two attempts is over for those of `tasks` that are in one. Whether any was."""

@@ -36,6 +36,7 @@ class JobRecord:
     # The attempt that submitted it comes last, before it those that called its job; none: a person has submitted it.
     callers: tuple[CallingAttempt, ...] = ()
     schedule: int = 0  # the job that it is a run of; 0: it is none
+    rerun_of: int = 0  # the number of the job that it repeats; 0: none
 
     @property
     def parent(self) -> int:
@@ -132,6 +133,14 @@ class JobEnded:
 
     number: int
     state: TaskState  # what it has ended as: the worst end of its tasks
+    opening: int = 0  # which of its ends that is, where it was reopened: as of Job.opening; not persisted
+
+
+@dataclass(frozen=True, slots=True)
+class JobReopened:
+    """It goes on although it had ended: persisted with its progress, in place of its JobEnded."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@
 
 A task that has succeeded is finishing for as long as jobs go on that it has called, where its job waits for these.
 
-A task that waits for other jobs is cancelled once what it waits for cannot happen any more.
+A task that waits for other jobs is cancelled once what it waits for cannot happen any more. One that has failed or was
+cancelled waits again when somebody wants it tried again, at least until that turn is over.
 
 Two tables are the rules. TRANSITIONS: an event that has no entry for a state is an error of ours, and nothing changes.
 TRAITS: what else there is to know of each state; counts, JSON, lists and what a store keeps are made from it. A new
@@ -56,6 +57,7 @@ class TaskEvent(StrEnum):
     UNMET = "unmet"  # what it waited for can't happen any more
     LEFT = "left"  # its attempt has succeeded, and jobs that it has called go on
     EXPIRED = "expired"  # a clock of its job was over before it had a worker
+    REOPENED = "reopened"  # somebody wants it tried again although it has ended
 
 
 class Traits(NamedTuple):
@@ -120,6 +122,8 @@ TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (_S.FINISHING, _E.CANCELLED): _S.CANCELLED,
     (_S.BACKOFF, _E.DUE): _S.READY,
     (_S.BACKOFF, _E.CANCELLED): _S.CANCELLED,
+    (_S.FAILED, _E.REOPENED): _S.WAITING,
+    (_S.CANCELLED, _E.REOPENED): _S.WAITING,
 }
 
 

@@ -39,6 +39,12 @@ class Tries:
             for kept in KEPT:
                 getattr(self, kept).forget(tasks)
 
+    def forgive(self, tasks: IntervalSet) -> None:
+        """From now on no attempt that these had counts."""
+        for attempt, some in list(self.attempts.parts(tasks)):
+            self.forgiven.put(some, attempt)
+            self.losses.forget(some)
+
     def sets(self) -> Mapping[str, Any]:
         """Those of TaskSets, of all tasks."""
         return {kept: getattr(self, kept).flats() for kept in KEPT}

@@ -26,6 +26,7 @@ from cluster.domain.scheduler import (
     job_values,
     max_fails,
     pausing,
+    reopening,
     reordering,
     schedules,
 )
@@ -44,6 +45,7 @@ from cluster.domain.scheduler.events import (
     LookedUp,
     QueuePaused,
     QueueResumed,
+    ReopenRequested,
     ReportReceived,
     SessionClosed,
     SessionOpened,
@@ -173,6 +175,8 @@ class SchedulerCore(State):
                 self._submissions.looked_up(event)
             case CancelRequested():
                 cancel(self, event)
+            case ReopenRequested():
+                reopening.reopen(self, self._dependencies, event)
             case JobsPaused():
                 pausing.pause_jobs(self, event)
             case JobsResumed():

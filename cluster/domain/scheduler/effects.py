@@ -15,6 +15,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobReopened,
     JobValue,
     OkEnds,
     SmallOutput,
@@ -42,7 +43,9 @@ class Amended:
 
 
 # What a store can commit. Each value is its own instruction: insert or replace the record with its key.
-_OfJob = JobRecord | JobValue | JobProgress | JobChunk | JobHeld | JobEnded | OkEnds | TaskEnd | SmallOutput
+_OfJob = (
+    JobRecord | JobValue | JobProgress | JobChunk | JobHeld | JobEnded | JobReopened | OkEnds | TaskEnd | SmallOutput
+)
 Save = _OfJob | WorkerRecord | WorkerForgotten | QueuePause | EventRecord | ShareRecord
 
 

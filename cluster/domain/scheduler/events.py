@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cluster.domain.base.errors import ClusterError
+from cluster.domain.base.intervals import Range
 from cluster.domain.job.dependencies import Course
 from cluster.domain.job.pause import Pause
-from cluster.domain.job.records import JobRecord
+from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.session.home import UNKNOWN, Home
@@ -26,6 +28,7 @@ class JobSubmitted:
     spec: JobSpec
     ended: Mapping[int, Course] = field(default_factory=dict)  # those that it is to wait for and that have left memory
     vouched: Vouched | None = None  # the attempt that submits it; None: a person does
+    rerun_of: int = 0  # the job that it repeats; 0: none
 
     @property
     def jobs(self) -> tuple[NewJob, ...]:
@@ -59,6 +62,20 @@ class LookedUp:
 
     job_ids: tuple[str, ...]
     found: Mapping[str, JobRecord] | ClusterError
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenRequested:
+    """Somebody wants those of `tasks` tried again that are in one of `states`: they have ended without success."""
+
+    ask: int
+    job: int
+    tasks: tuple[Range, ...]
+    states: tuple[TaskState, ...]
+    kept: tuple[JobRecord, JobProgress] | None  # as the store has it, where it has left memory
+    openings: int  # as of State.openings, before the store was asked
+    rest: tuple[str, int] | None = None  # the reason and the exit code of those that stay as they are; None: not known
+    ended: Mapping[int, Course] = field(default_factory=dict)  # as of JobSubmitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +218,7 @@ Event = (
     | JobsSubmitted
     | ValuesSet
     | LookedUp
+    | ReopenRequested
     | CancelRequested
     | JobsPaused
     | JobsResumed

@@ -14,7 +14,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
-from cluster.domain.job.records import TaskEnd
+from cluster.domain.job.records import JobEnded, JobReopened, TaskEnd
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.effects import (
     Act,
@@ -64,6 +64,7 @@ class State:
         self.wall_timers = Timers()  # on the wall clock: of jobs that wait for a time
         self.leaving: set[str] = set()  # workers to be forgotten once they hold nothing
         self.next_number = 1
+        self.openings = 0  # how often a job was reopened
         self.ended_ids = EndedIds()  # of jobs that have left memory
         self.most = MOST_AT_ONCE  # of what is due and of ranges that are placed, in one turn
         self.room = 0  # how much of that this turn has left
@@ -73,7 +74,7 @@ class State:
         self.cancels: list[tuple[int, CancelRequested, int]] = []  # in this turn: job, wish, tasks that it concerns
         self.draining: dict[str, Worker] = {}  # workers that somebody drains, and that may hold something yet
         self._numbers: dict[str, int] = {}  # job UUID: number
-        self._unfinished: dict[int, Job] = {}  # ascending by number, as submitted
+        self._unfinished: dict[int, Job] = {}
         self._line: list[int] | None = None  # their numbers, to count those before one at once; None: to be made
         self._names: dict[str, Worker] = {}
 
@@ -85,7 +86,7 @@ class State:
         return None if number is None else self.jobs[number]
 
     def unfinished(self) -> Iterable[Job]:
-        """The jobs that have not ended, by number."""
+        """The jobs that have not ended: by number, but for those that were reopened."""
         return self._unfinished.values()
 
     def unfinished_before(self, number: int) -> int:
@@ -123,21 +124,30 @@ class State:
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def adopt(self, job: Job) -> None:
-        """Takes in a job with a higher number than any before."""
+        """Takes in a job."""
         self.jobs[job.number] = job
         self._numbers[job.record.id] = job.number
         self._unfinished[job.number] = job
         self.family.adopt(job, self.jobs.get(job.record.parent))
         self._line = None
 
-    def let_go(self, numbers: Iterable[int]) -> None:
-        """These jobs have ended, and their ends are on disk: from now on the store answers for them."""
-        for number in numbers:
-            job = self.jobs.pop(number)
-            del self._numbers[job.record.id]
-            self.ended_ids.add(job.record.id, job.record.submitted_at)
-            self.value_sizes.pop(number, None)
-            self.finishing.pop(number, None)
+    def let_go(self, ends: Iterable[JobEnded]) -> None:
+        """The ends of these jobs are on disk: from now on the store answers for them. Not for what was reopened since,
+        even if that has ended once more."""
+        for end in ends:
+            job = self.jobs[end.number]
+            if job.ended_at and job.opening == end.opening:
+                del self.jobs[job.number], self._numbers[job.record.id]
+                self.ended_ids.add(job.record.id, job.record.submitted_at)
+                self.value_sizes.pop(end.number, None)
+                self.finishing.pop(end.number, None)
+
+    def reopen(self, job: Job) -> None:
+        """The job, which had ended, goes on."""
+        self.openings += 1
+        job.opening, job.ended_at = self.openings, 0.0
+        self.adopt(job)
+        self.saves.append(JobReopened(job.number))
 
     def touch(self, job: Job) -> None:
         """The job has changed: saved once at the end of the turn, and its watchers are told."""

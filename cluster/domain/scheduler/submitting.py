@@ -115,7 +115,9 @@ class Submissions:
             self._refuse_times(event)
             callers = self._callers(event.vouched)
             if isinstance(event, JobSubmitted):
-                self._state.reply(event.ask, self._enter(event.jobs[0], event.owner, callers, event.ended))
+                self._state.reply(
+                    event.ask, self._enter(event.jobs[0], event.owner, callers, event.ended, event.rerun_of)
+                )
             else:
                 self._taking = self._enter_all(event, callers, self._others(event))
                 self.go_on()
@@ -158,11 +160,11 @@ class Submissions:
             yield
         self._state.reply(event.ask, tuple(numbers.values()))
 
-    def _enter(self, new: NewJob, owner: str, callers: Callers, ended: Mapping[int, Course]) -> int:
+    def _enter(self, new: NewJob, owner: str, callers: Callers, ended: Mapping[int, Course], rerun_of: int = 0) -> int:
         """Its number. HasEnded where a job that it is to wait for is neither in memory nor in `ended`."""
         state, (job_id, spec) = self._state, new
         courses = self._dependencies.courses(spec, ended)
-        record = JobRecord(state.next_number, job_id, owner, spec, state.now.wall, callers)
+        record = JobRecord(state.next_number, job_id, owner, spec, state.now.wall, callers, rerun_of=rerun_of)
         self._take_in(record, courses)
         return record.number
 

@@ -17,6 +17,7 @@ from cluster.domain.scheduler.events import (
     JobsResumed,
     JobsSubmitted,
     JobSubmitted,
+    ReopenRequested,
     ReportReceived,
     SessionOpened,
     WorkersDrained,
@@ -39,6 +40,8 @@ def weight(event: Event) -> int:
             return 1 + _weight(report)
         case CancelRequested(targets=targets):
             return sum(1 + len(target.ranges or ()) // 8 for target in targets)
+        case ReopenRequested(tasks=tasks):
+            return 1 + len(tasks) // 8
         case SessionOpened(hello=hello):
             return 1 + sum(len(a.ranges) for a in (*hello.backlog, *hello.running, *hello.ended)) // 8
         case JobSubmitted() | JobsSubmitted():

@@ -21,6 +21,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobReopened,
     JobValue,
     OkEnds,
     SmallOutput,
@@ -80,9 +81,9 @@ class Waiting:
         return (save.number for save in self._saves.values() if isinstance(save, JobProgress))
 
     @property
-    def ended(self) -> list[int]:
+    def ended(self) -> list[JobEnded]:
         """Jobs that the store answers for once this is on disk."""
-        return [save.number for save in self._saves.values() if isinstance(save, JobEnded)]
+        return [save for save in self._saves.values() if isinstance(save, JobEnded)]
 
     def has_record(self, job: int) -> bool:
         """Whether the job itself is to be saved, and not only how it goes on."""
@@ -157,7 +158,9 @@ def _may_go_ahead(act: Act, sure: bool) -> bool:
 def _key(save: Saved) -> object:
     """What a store replaces: two saves with one key are one record."""
     match save:
-        case JobRecord(number=number) | JobProgress(number=number) | JobEnded(number=number):
+        case JobEnded(number=number) | JobReopened(number=number):
+            return JobEnded, number
+        case JobRecord(number=number) | JobProgress(number=number):
             key: object = number
         case JobValue(job=job, key=name):
             key = (job, name)

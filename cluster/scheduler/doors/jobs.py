@@ -15,6 +15,7 @@ from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto
 from cluster.scheduler.doors.translating import jobs_to_proto
 from cluster.scheduler.driver import system_clock
+from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import QUICK, JobOperations
 from cluster.scheduler.operations.ordering import OrderOperations
@@ -32,12 +33,14 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         workers: WorkerOperations,
         order: OrderOperations,
         families: FamilyOperations,
+        again: AgainOperations,
     ) -> None:
         self._jobs = jobs
         self._output = output
         self._workers = workers
         self._order = order
         self._families = families
+        self._again = again
 
     async def Submit(self, request: jobs_pb2.SubmitRequest, context: Context) -> jobs_pb2.SubmitResponse:
         job = await self._jobs.submit(current_caller(), request.id, await _spec(request.spec))
@@ -100,6 +103,14 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         texts = [s.text for s in request.selectors]
         jobs, changed, more = await self._order.set_priority(current_caller(), texts, request.priority)
         return jobs_pb2.SetPriorityResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), changed=changed, more=more)
+
+    async def Retry(self, request: jobs_pb2.RetryRequest, context: Context) -> jobs_pb2.RetryResponse:
+        jobs, tasks, more = await self._again.retry(current_caller(), [s.text for s in request.selectors])
+        return jobs_pb2.RetryResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), tasks=tasks, more=more)
+
+    async def Rerun(self, request: jobs_pb2.RerunRequest, context: Context) -> jobs_pb2.RerunResponse:
+        job = await self._again.rerun(current_caller(), request.selector.text, request.id)
+        return jobs_pb2.RerunResponse(job=job_to_proto(job))
 
     async def ReadOutput(
         self, request: jobs_pb2.ReadOutputRequest, context: Context

@@ -36,9 +36,9 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
 def doors(
     operations: Operations, sessions: SessionLines, relay: Relay, authority: Authority, vouched_calls: VouchedCalls
 ) -> list[AddServices]:
-    jobs, output, workers, tokens, users, order, queue, families, events = operations
+    jobs, output, workers, tokens, users, order, queue, families, events, again = operations
     return [
-        _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, order, families)),
+        _added(jobs_pb2_grpc.add_JobsServicer_to_server, JobsDoor(jobs, output, workers, order, families, again)),
         _added(
             scheduler_pb2_grpc.add_SchedulerServicer_to_server,
             WorkerDoor(workers, output, sessions, relay, authority, vouched_calls),

@@ -6,6 +6,7 @@ from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
 from cluster.scheduler.operations.events import EventOperations
+from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.ordering import OrderOperations
@@ -28,6 +29,7 @@ class Operations(NamedTuple):
     queue: QueueOperations
     families: FamilyOperations
     events: EventOperations
+    again: AgainOperations
 
 
 def operations(
@@ -38,8 +40,9 @@ def operations(
     sources: Sources,
     files: OutputFiles,
 ) -> Operations:
+    jobs = JobOperations(driver, sources.last_bytes)
     return Operations(
-        JobOperations(driver, sources.last_bytes),
+        jobs,
         OutputOperations(driver, sources, files),
         WorkerOperations(driver, expelling),
         TokenOperations(driver, admission, expelling, new_token),
@@ -48,4 +51,5 @@ def operations(
         QueueOperations(driver),
         FamilyOperations(driver),
         EventOperations(driver),
+        AgainOperations(driver, jobs),
     )

@@ -68,9 +68,9 @@ class JobOperations:
         self._driver = driver
         self._last_bytes = last_bytes
 
-    async def submit(self, caller: Caller, job_id: str, spec: JobSpec) -> JobView:
+    async def submit(self, caller: Caller, job_id: str, spec: JobSpec, rerun_of: int = 0) -> JobView:
         """The job when it is on disk; the same id again is the same job. InvalidInput for one that could never run,
-        Exhausted while nothing can be written."""
+        Exhausted while nothing can be written. `rerun_of`: the job that it repeats, 0: none."""
         if not is_uuid(job_id):
             raise InvalidInput(f"job id {job_id[:60]!r} is no lower-case UUID")
         await _check(spec)
@@ -78,7 +78,7 @@ class JobOperations:
         job_id = id_in_force(job_id, caller.user_id, spec)
         if self._driver.is_troubled and not await self._driver.fetch(lambda store: store.number_of_id(job_id)):
             self._driver.expect_writable(lambda core: core.job_of_id(job_id))
-        number = await self._accepted(caller, job_id, spec)
+        number = await self._accepted(caller, NewJob(job_id, spec), rerun_of)
         return await read_jobs(
             self._driver, [number], lambda core, jobs: job_view(core, jobs[number]), whole=True, after=True
         )
@@ -89,11 +89,12 @@ class JobOperations:
             check_priority(caller, job.spec)
         return await submit_together(self._driver, caller, jobs)
 
-    async def _accepted(self, caller: Caller, job_id: str, spec: JobSpec) -> int:
+    async def _accepted(self, caller: Caller, new: NewJob, rerun_of: int) -> int:
         """Its number."""
-        spec = await with_numbers(self._driver, caller, resolved(spec, self._driver.clock().wall, UTC))
+        spec = await with_numbers(self._driver, caller, resolved(new.spec, self._driver.clock().wall, UTC))
         while True:
-            event = partial(JobSubmitted, id=job_id, owner=caller.user_id, spec=spec, vouched=caller.vouched)
+            event = partial(JobSubmitted, id=new.id, owner=caller.user_id, spec=spec, vouched=caller.vouched)
+            event = partial(event, rerun_of=rerun_of)
             ended = await courses_of_ended(self._driver, [each.job for each in dependencies_of(spec)])
             try:
                 return int(await self._driver.ask(partial(event, ended=ended)))

@@ -12,6 +12,7 @@ from cluster.domain.job.records import (
     JobHeld,
     JobProgress,
     JobRecord,
+    JobReopened,
     JobValue,
     OkEnds,
     SmallOutput,
@@ -56,7 +57,8 @@ def _job(record: JobRecord) -> Iterator[tuple[str, Row]]:
     spec, lines = record.spec, record.spec.task_count if record.spec.lines else 0
     row = (record.number, record.id, record.owner, pack_spec(spec), record.submitted_at, spec.name, lines)
     callers = record.callers
-    yield sql.PUT_JOB, (*row, pack_callers(callers), record.root if callers else 0, record.parent, record.schedule)
+    family = (pack_callers(callers), record.root if callers else 0, record.parent)
+    yield sql.PUT_JOB, (*row, *family, record.schedule, record.rerun_of)
     if apart := pack_apart(spec):
         yield sql.PUT_ENV, (record.number, apart)
     if lines:
@@ -72,6 +74,10 @@ def _value(v: JobValue) -> Iterator[tuple[str, Row]]:
 
 def _ended(e: JobEnded) -> Iterator[tuple[str, Row]]:
     yield sql.END_JOB, (e.state.value, e.number)
+
+
+def _reopened(r: JobReopened) -> Iterator[tuple[str, Row]]:
+    yield sql.END_JOB, (0, r.number)
 
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
@@ -157,6 +163,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     JobChunk: _chunk,
     JobHeld: _held,
     JobEnded: _ended,
+    JobReopened: _reopened,
     OkEnds: _ok_ends,
     TaskEnd: _end,
     SmallOutput: _output,
@@ -174,9 +181,9 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
 
 def record_from_row(row: Row) -> JobRecord:
     """One row with RECORD_COLUMNS."""
-    number, job_id, owner, spec, submitted_at, callers, schedule, line_count, env, lines = row
+    number, job_id, owner, spec, submitted_at, callers, schedule, rerun_of, line_count, env, lines = row
     whole = unpack_spec(spec, env, lines, line_count)
-    return JobRecord(number, job_id, owner, whole, submitted_at, unpack_callers(callers), schedule)
+    return JobRecord(number, job_id, owner, whole, submitted_at, unpack_callers(callers), schedule, rerun_of)
 
 
 def progress_from_row(row: Row) -> JobProgress:

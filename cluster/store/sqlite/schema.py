@@ -257,6 +257,10 @@ MIGRATIONS = (
         owner TEXT PRIMARY KEY, weight REAL NOT NULL, used REAL NOT NULL, held INTEGER NOT NULL, at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    -- The job that it repeats; 0: none.
+    ALTER TABLE jobs ADD COLUMN rerun_of INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 
@@ -289,6 +293,7 @@ JOB_COLUMNS = (
     "root",
     "parent",
     "schedule",
+    "rerun_of",
 )
 PUT_JOB = upsert("jobs", *JOB_COLUMNS, keys=1)
 END_JOB = "UPDATE jobs SET state = ? WHERE number = ?"
@@ -305,7 +310,7 @@ PUT_PROGRESS = upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 
 _WHOLE = "coalesce(env, ''), coalesce(lines, x'')"
 _LARGE = "LEFT JOIN job_env ON job_env.job = number LEFT JOIN job_lines ON job_lines.job = number"
-_RECORD = "number, id, owner, spec, submitted_at, callers, schedule, line_count"
+_RECORD = "number, id, owner, spec, submitted_at, callers, schedule, rerun_of, line_count"
 # One job, without its environment and lines, and with them; and which has a UUID.
 GET_JOB = f"SELECT {_RECORD}, '', x'' FROM jobs WHERE number = ?"  # noqa: S608 (no input)
 GET_WHOLE_JOB = f"SELECT {_RECORD}, {_WHOLE} FROM jobs {_LARGE} WHERE number = ?"  # noqa: S608 (no input)
