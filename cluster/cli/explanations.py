@@ -124,6 +124,7 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
         f"its --deadline {job.spec.deadline} came before "
         + (f"it had ended, and it was stopped{_killed(job, task)}" if task.attempt else "it had started")
     ),
+    endings.FORMAT_ERROR: lambda job, task: f"it left with exit code 0, and {task.detail or 'its output is wrong'}",
     endings.LAUNCH_FAILED: lambda job, task: f"it could not be started: {task.detail}",
     endings.LOST: lambda job, task: (
         "nobody can know how it ended: its worker was silent for longer than --lost-after "

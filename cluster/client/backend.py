@@ -83,6 +83,7 @@ class Backend(Protocol):
 
     async def set_share(self, user: str, weight: float) -> QueueStatus:
         """What the user has had is divided by that weight."""
+
     async def retry(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
         """What has failed or was cancelled is tried again. The jobs as they are now, and how many tasks are."""
 

@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 from cluster.client.arguments import selector_texts
 from cluster.client.backend import Backend
+from cluster.client.job_fields import new_job_id
 from cluster.client.types import Job, QueueStatus
 
 
@@ -23,6 +24,16 @@ class OrderVerbs:
     async def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
         """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
         return await self._backend().resume(selector_texts(selectors))
+
+    async def retry(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
+        """Those of the selected tasks that have failed or were cancelled are tried again: the same job, new attempts.
+        A job that has ended goes on by that. Answers the jobs as they are now, and how many tasks are tried again.
+        Conflict where there are none."""
+        return await self._backend().retry(selector_texts(selectors))
+
+    async def rerun(self, selector: str | int, *, id: str | None = None) -> Job:
+        """A new job with the spec of that one; the same id again is the same new job."""
+        return await self._backend().rerun(selector_texts([selector])[0], id or new_job_id())
 
     async def set_priority(self, *selectors: str | int, priority: int) -> tuple[tuple[Job, ...], int]:
         """From now on these jobs have that priority, -1000 to 1000; only an admin raises one. Answers them as they are

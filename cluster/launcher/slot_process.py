@@ -35,6 +35,7 @@ from cluster.launcher.command import CannotStart
 from cluster.launcher.command_sequence import command_told
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
+from cluster.launcher.output_check import Checker, verdict
 from cluster.launcher.spawn import Running, Spawner, TooLate
 
 NAME = "cluster-slot"  # as `ps` and `top` show it; the kernel keeps 15 characters
@@ -155,7 +156,8 @@ class _SlotProcess:
         if template.leash is not None:
             self._set_alarm(cut_at(self._setup.leashes.confirmed_at, template.leash, SLOT_MARGIN))
         try:
-            running = self._spawner.start(item, template, late, nameless=self._short)
+            checked = bool(template.check_output or template.check_with)
+            running = self._spawner.start(item, template, late, nameless=self._short and not checked)
         except TooLate:
             self._tell(("unbegun", self._number, number))
             return
@@ -163,9 +165,9 @@ class _SlotProcess:
             text = str(e).encode(errors="surrogateescape")[:_LONGEST_TEXT].decode(errors="replace")
             self._tell(("failed", self._number, number, text, e.code, e.returned))
             return
-        self._see_to_its_end(number, running)
+        self._see_to_its_end(number, running, Checker(template, item) if checked else None)
 
-    def _see_to_its_end(self, number: int, running: Running) -> None:
+    def _see_to_its_end(self, number: int, running: Running, checker: Checker | None) -> None:
         at, wall_us = clock.now(), time.time_ns() // 1000
         self._leader = running.pid
         if self._short:
@@ -177,13 +179,25 @@ class _SlotProcess:
         took = clock.now() - at
         self._leader = 0
         closed = not self._sweep()
+        wrong = self._check(checker, running) if checker and not (status or closed) else ""
         self._untold = None
         outcome = self._outcome(running, status, usage, round(took * 1e6))
         text = _told(running, status) if running.commands else ""
-        self._tell(("ended", self._number, number, wall_us, *outcome, self._cut, closed, text))
+        self._tell(("ended", self._number, number, wall_us, *outcome, self._cut, closed, text, wrong))
         if closed:
             self._outlive()
         self._short = took < SHORT
+
+    def _check(self, checker: Checker, running: Running) -> str:
+        """What is wrong with its output; empty: nothing."""
+        for pid, words, command in checker.begin(running.outputs + ".out"):
+            self._leader = pid
+            status, _ = self._wait_for_leader()
+            self._leader = 0
+            self._sweep()
+            if wrong := verdict(status, words, command):
+                return wrong
+        return ""
 
     def _tell_start(self, number: int, running: Running, wall_us: int, at: float) -> None:
         self._spawner.name(running)

@@ -297,3 +297,15 @@ def test_what_is_odd_about_lines_is_told_and_they_stay_as_they_are(cluster: Comm
     assert "empty: 3" in said[2]
     plain = cluster.ok("run", "--quiet", "--each-line", "-", "--", "true", "{}", stdin=b"a\nb")
     assert plain.err == ""
+
+
+def test_output_that_is_wrong_is_another_end(cluster: Command) -> None:  # S4.6
+    wrong = cluster("run", "--check-output", "json", "--retries", "1", "--backoff", "1ms", "--", "echo", "{")
+    assert (wrong.code, wrong.text) == (65, "{\n{\n")
+    assert "failed (attempts_exhausted:format_error: stdout is no JSON: line 2, column 1:" in wrong.err
+    why = cluster.ok("job", "why", "last").text
+    assert "it left with exit code 0, and stdout is no JSON: line 2, column 1" in why
+    assert cluster("run", "--check-output", "regex:^[0-9]$", "--check-with", "grep -q 5", "--", "echo", "5").code == 0
+    refused = cluster("run", "--check-output", "regex:(", "--", "true")
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, b"", 1)
+    assert "--check-output 'regex:(': no pattern: missing )" in refused.err

@@ -75,6 +75,10 @@ def test_every_reason_has_words() -> None:
             task("timeout:deadline", signal="SIGKILL"),
             "its --deadline 2h came before it had ended, and it was stopped, by SIGKILL after --grace 5.0s",
         ),
+        (
+            task("format_error", detail="stdout is no JSON: line 1, column 1: Expecting value"),
+            "it left with exit code 0, and stdout is no JSON: line 1, column 1: Expecting value",
+        ),
         (task("launch_failed", detail="no such program"), "it could not be started: no such program"),
         (task("dependency", TaskState.CANCELLED), "it never ran: what it waited for did not happen"),
         (task("stopped"), "its worker was told to end its jobs"),

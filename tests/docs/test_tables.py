@@ -52,6 +52,7 @@ def test_how_a_task_can_end_is_what_there_is() -> None:
     reasons |= {endings.QUEUE_TIMEOUT, endings.QUIET_TIMEOUT, endings.DEADLINE, endings.LAUNCH_FAILED}
     reasons |= {endings.LOST, endings.DEPENDENCY, endings.MAX_FAILS, endings.CHILDREN}
     reasons.add(endings.exhausted("…"))
+    reasons.add(endings.FORMAT_ERROR)
     said = {row[1]: row[0] for row in rows("jobs.md") if len(row) == 4 and row[0] in [s.word for s in TaskState]}
     assert said == {reason: endings.state_of(reason).word for reason in reasons}
     assert {endings.kind_of(reason) for reason in reasons} == set(endings.KINDS), "selectors know all kinds"

@@ -204,7 +204,7 @@ def test_one_of_whose_children_one_has_failed_fails_whenever_that_was() -> None:
     assert (home.state(1, 1), home.end_of(1, 1)) == ("failed", [("children", 1)])
     job = home.core.jobs[1]
     assert (job.ended_at > 0, job.reason, job.exit_code) == (True, "children", 1)
-    home.core.let_go([1])
+    home.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     assert (home.core.finishing, home.core.family.open, home.core.family.failed) == ({}, {}, {})
 
 

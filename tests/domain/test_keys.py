@@ -6,8 +6,9 @@ import pytest
 
 from cluster.domain.base.errors import Conflict, InvalidInput
 from cluster.domain.job.keys import id_in_force, refuse_another, uuid_of
-from cluster.domain.job.records import JobRecord
+from cluster.domain.job.records import JobEnded, JobRecord
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
+from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import LookUp, Reply
 from cluster.domain.scheduler.events import JobSubmitted, LookedUp
 from cluster.domain.trust.identity import is_uuid
@@ -55,7 +56,7 @@ def test_a_job_that_has_ended_keeps_its_key() -> None:
     keyed, job_id = spec(key="k"), uuid_of("key", "ada", "k")
     bench.turn(JobSubmitted(1, job_id, "ada", keyed))
     bench.report(session, 1, ok=(ok(1, 0, 1),))
-    bench.core.let_go([1])
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     again = JobSubmitted(2, job_id, "ada", keyed)
     assert [e for e in bench.turn(again) if isinstance(e, LookUp)] == [LookUp((job_id,))]
     found = JobRecord(1, job_id, "ada", keyed, 0.0)

@@ -45,7 +45,7 @@ class Tried:
         self.bench.turn(after=1.5)
 
 
-def test_what_is_used_up_says_so_and_what_the_last_attempt_was() -> None:
+def test_what_is_used_up_says_so_and_what_the_last_attempt_was() -> None:  # S3.6
     tried = Tried(retries=1)
     tried.fails("exit:1")
     tried.fails("exit:75")
@@ -75,7 +75,7 @@ def test_each_has_a_bound_of_its_own(last: str) -> None:
     assert tried.bench.state(1) == "failed"
 
 
-def test_only_what_is_named_is_tried_again() -> None:
+def test_only_what_is_named_is_tried_again() -> None:  # S4.3
     tried = Tried(retries=3, retry_on=("exit:75", "lost"))
     tried.fails("exit:75")
     tried.is_lost()

@@ -31,6 +31,9 @@ class ToldEvents:
     def _hear(self, event: EventRecord) -> None:
         if event.job:
             told = self.of_jobs.setdefault(event.job, [])
+            if event.kind is EventKind.JOB_REOPENED:
+                told[:] = [kind for kind in told if kind in (EventKind.JOB_SUBMITTED, EventKind.JOB_STARTED)]
+                return
             assert EventKind.JOB_ENDED not in told, f"job {event.job} has ended, and then: {event.kind}"
             assert event.kind not in ONCE or event.kind not in told, f"{event.kind} of job {event.job} is told twice"
             assert (event.kind is EventKind.JOB_SUBMITTED) == (not told), f"job {event.job}: {event.kind}, {told}"

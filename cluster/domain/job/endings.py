@@ -19,11 +19,13 @@ CHILDREN = "children"  # it has succeeded, and a job that it has called and was 
 DEPENDENCY = "dependency"  # what it waited for can't happen any more, so it never ran
 MAX_FAILS = "max_fails"  # more tasks of its job had failed than it allows
 LOST = "lost"  # its end cannot be known
+FORMAT_ERROR = "format_error"  # its program succeeded, and what that wrote is not as it must be
 _EXIT, _SIGNAL = "exit:", "signal:"
 # What each reason is, or begins with before a colon.
 _EXHAUSTED = "attempts_exhausted"  # of a task: a colon and the reason of its last attempt follow
 KINDS = (
     *(OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, MAX_FAILS, CHILDREN, LOST),
+    FORMAT_ERROR,
     _EXHAUSTED,
 )
 FINAL = (OK, CANCELLED, DEPENDENCY, MAX_FAILS, CHILDREN, _EXHAUSTED)  # of these, what is never tried again by itself
@@ -33,6 +35,7 @@ LEASE = "lease"  # its leash was over: to everybody else it is lost
 RETURNED = "returned"  # it has not started, and will not start there
 
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers for a command that it cannot run
+FORMAT_EXIT = 65  # EX_DATAERR: of what has left with 0 and written something wrong
 LOST_EXIT = 70  # EX_SOFTWARE: of what is lost, and of a failure that left no code
 TIMEOUT_EXIT = 124  # as of timeout(1): of what a clock ended and left no code, or never ran
 CANCELLED_EXIT = 143  # 128 + SIGTERM: of what was cancelled and left no code, or never ran
@@ -92,4 +95,5 @@ _WITHOUT_CODE = {
     **dict.fromkeys(_OF_CANCELLED, CANCELLED_EXIT),
     **dict.fromkeys((TIMEOUT, QUEUE_TIMEOUT, QUIET_TIMEOUT, DEADLINE), TIMEOUT_EXIT),
     LAUNCH_FAILED: NOT_RUNNABLE,
+    FORMAT_ERROR: FORMAT_EXIT,
 }

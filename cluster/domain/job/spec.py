@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import needs
+from cluster.domain.job.check_options import CHECK_OUTPUT, CHECK_WITH
 from cluster.domain.job.command_kinds import COMMANDS, wrong_commands
 from cluster.domain.job.exec_limits import check_lines, check_startable, words_of
 from cluster.domain.job.file_kinds import SCRIPT
@@ -261,6 +262,8 @@ class JobSpec:
     )
 
     # Files: what is kept of its output
+    check_output: str = CHECK_OUTPUT
+    check_with: str = CHECK_WITH
     merge_output: bool = option(
         SWITCH, "Keep stderr in stdout, both in the order written.", default=False, scope=Scope.LAUNCHER
     )

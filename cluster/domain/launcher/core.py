@@ -312,7 +312,7 @@ class LauncherCore(Stopping):
         if cause is not None or (event.cut and not by_itself):
             reason = cause or endings.LEASE
         else:
-            reason = endings.reason_of(event.code, event.signal)
+            reason = endings.FORMAT_ERROR if event.wrong else endings.reason_of(event.code, event.signal)
         ended = Ended(
             self._next_seq(),
             event.key,
@@ -324,7 +324,7 @@ class LauncherCore(Stopping):
             event.cpu_us,
             event.peak_kib,
             *event.sizes,
-            text=event.text,
+            text=event.wrong or event.text,
         )
         self._report(ended, effects)
         assert attempt.slot is not None

@@ -33,6 +33,7 @@ class Template:
     quiet_timeout: seconds it may write nothing, None: no limit. The agent sees to it; here it is remembered.
     leash: seconds it may outlive the last confirmation of the lease, None: for ever.
     uid, gid: run as this user (needs root); None: as the launcher itself.
+    check_output, check_with: how stdout is judged once it has left with 0 (`launcher/output_check.py`).
     merge_output: both streams are one open file, the `.out` one; there is no `.err`.
     token_key: from which each attempt's CLUSTER_TOKEN is made (`attempt_tokens`), in hex; empty: it gets none.
     refusal: why none of them can be started, in words; empty: they can.
@@ -53,6 +54,8 @@ class Template:
     refusal: str = ""
     merge_output: bool = False
     quiet_timeout: float | None = None
+    check_output: str = ""
+    check_with: str = ""
     given: str = ""
     script: str = ""
     script_at: int = 0
@@ -176,6 +179,7 @@ class ProcessEnded:
     closed: bool = False
     wall_us: int = 0
     text: str = ""
+    wrong: str = ""  # what its check has found, in words; empty: nothing, or there was none
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from cluster.domain.job.arrays import format_array
 from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause, QueuePause
-from cluster.domain.job.records import JobRecord, TaskEnd
+from cluster.domain.job.records import JobRecord, JobReopened, TaskEnd
 from cluster.domain.job.states import ENDED, TaskState
 from cluster.domain.scheduler.effects import Amended, Save
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
@@ -26,7 +26,7 @@ from cluster.domain.scheduler.worker_record import WorkerRecord
 # have failed: else an array that fails task by task would push everything else out of the log.
 MOST_OF_ENDS = 1000
 MOST_PIECES = 20  # ranges of tasks that are written out
-_TOLD_OF = (TaskEnd, WorkerRecord, Amended, QueuePause, JobRecord)
+_TOLD_OF = (TaskEnd, WorkerRecord, Amended, QueuePause, JobRecord, JobReopened)
 
 
 class _Told(NamedTuple):
@@ -93,12 +93,16 @@ class EventLog:
     def _of_jobs(self, saves: Iterable[Save | Amended]) -> Iterator[dict[str, Any]]:
         state = self._state
         fresh = {save.number for save in saves if isinstance(save, JobRecord)}
+        reopened = {save.number for save in saves if isinstance(save, JobReopened)}
         ends = _by_job(save for save in saves if isinstance(save, TaskEnd))
         cancels, state.cancels = state.cancels, []
         for number, job in state.changed.items():
+            about = {"job": number, "owner": job.record.owner, "name": job.record.spec.name}
+            if number in reopened:
+                yield {"kind": EventKind.JOB_REOPENED, **about}
+                self._jobs[number] = _shared(_told(job))
             if number not in fresh and number not in self._jobs:
                 continue  # its end was told
-            about = {"job": number, "owner": job.record.owner, "name": job.record.spec.name}
             before = self._jobs.get(number, _FRESH)
             now = _told(job)
             if number in fresh:

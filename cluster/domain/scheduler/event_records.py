@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     JOB_RESUMED = "job.resumed"
     JOB_CANCELLED = "job.cancelled"  # somebody wanted that
     JOB_ENDED = "job.ended"
+    JOB_REOPENED = "job.reopened"  # somebody wants tasks of it tried again, and it goes on
     TASKS_RETRIED = "tasks.retried"  # an attempt of each has ended and was no success; there will be another
     TASKS_FAILED = "tasks.failed"  # the same for good
     TASKS_CANCELLED = "tasks.cancelled"  # an attempt of each was stopped

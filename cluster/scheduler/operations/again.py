@@ -16,7 +16,7 @@ from cluster.scheduler.access import select_some
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader, read_jobs
 from cluster.scheduler.operations.jobs import JobOperations
-from cluster.scheduler.operations.pausing import ChangedJobs
+from cluster.scheduler.operations.ordering import ChangedJobs
 from cluster.scheduler.reopening import reopen
 from cluster.scheduler.showing import page
 

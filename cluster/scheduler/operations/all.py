@@ -5,8 +5,8 @@ from typing import NamedTuple
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
-from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.again import AgainOperations
+from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.families import FamilyOperations
 from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.ordering import OrderOperations
