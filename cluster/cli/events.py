@@ -3,8 +3,6 @@
 import asyncio
 import sys
 from contextlib import aclosing
-from dataclasses import asdict
-from typing import Any
 
 import click
 
@@ -12,6 +10,7 @@ from cluster.cli.options import connection
 from cluster.client.types import ClusterEvent
 from cluster.domain.base.printable import printable
 from cluster.domain.job import endings
+from cluster.domain.scheduler.event_records import as_told
 
 
 @click.command()
@@ -45,15 +44,9 @@ async def _print(ctx: click.Context, since: int | None, jobs: tuple[str, ...], *
 
 
 def _json(event: ClusterEvent) -> str:
-    """A line; what the event does not tell is left out."""
     from cluster.cli.json_text import json_text
-    from cluster.cli.render import iso
 
-    told: dict[str, Any] = {"sequence": event.sequence, "time": iso(event.at), "kind": event.kind}
-    told |= {name: value for name, value in asdict(event).items() if value and name not in ("at", *told)}
-    if event.kind == "job.ended":
-        told |= {"exit_code": event.exit_code}  # 0 tells something, too
-    return json_text(told, seen=sys.stdout.isatty())
+    return json_text(as_told(event), seen=sys.stdout.isatty())
 
 
 def _line(event: ClusterEvent) -> str:

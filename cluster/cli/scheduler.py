@@ -33,6 +33,20 @@ if TYPE_CHECKING:
 @click.option(
     "--lease", type=DURATION, default="15", show_default=True, help="Silence that makes a worker unreachable."
 )
+@click.option(
+    "--notify-url",
+    "notify_urls",
+    multiple=True,
+    metavar="URL",
+    help="Jobs may send notices there; * at its end: to all that begins so. Repeatable.",
+)
+@click.option(
+    "--notify-command",
+    "notify_commands",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="Jobs may let this run here, by its name, when they end. Repeatable.",
+)
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
 def scheduler(
@@ -41,6 +55,8 @@ def scheduler(
     advertise: str,
     directory: str,
     lease: float,
+    notify_urls: tuple[str, ...],
+    notify_commands: tuple[str, ...],
     log_format: str,
     log_level: str,
     ready_fd: int | None,
@@ -64,7 +80,9 @@ def scheduler(
 
     start_logging(log_format, log_level)
     own = Path(directory).absolute() if directory else state_root() / "scheduler"
-    return asyncio.run(serve(SchedulerOptions(own, listen, join_listen, advertise, lease), ready))
+    return asyncio.run(
+        serve(SchedulerOptions(own, listen, join_listen, advertise, lease, notify_urls, notify_commands), ready)
+    )
 
 
 def _announce(status: "ReadyScheduler") -> None:

@@ -4,6 +4,7 @@ ca.pem scheduler.pem admin.pem    the cluster's keys (cluster.pki.authority)
 cluster.db                        the store
 outputs/                          output of attempts
 scheduler.lock                    held by the one scheduler that uses this directory
+notify-secret                     signs notices, where any URL is allowed
 join.sock                         of the joining port's server, behind its front (cluster.rpc.connection_front)
 local.sock                        for commands on this machine (cluster.rpc.local)
 scheduler.json                    where the running scheduler is, for clients and workers on this machine
@@ -37,6 +38,7 @@ from cluster.rpc.server import expect_free
 from cluster.rpc.stop_signal import stop_signal
 from cluster.scheduler.addresses import check_host, join_up, split_listen
 from cluster.scheduler.garbage_collection import look_at_each_object_once
+from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.service import Addresses, SchedulerService
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
 
@@ -62,6 +64,8 @@ class SchedulerOptions:
     # WORKED_OUT: again.
     advertise: str = ""
     lease: float = LEASE  # seconds without a word after which a worker is unreachable
+    notify_urls: tuple[str, ...] = ()  # where notices may go, and what they may run: as NoticeTargets.configured
+    notify_commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
     """Runs a scheduler until SIGTERM or SIGINT; `ready` is called once, when it serves. Returns the exit code: 0, or
     that of StoreFailed if the store has failed for good. Raises ClusterError for what keeps it from starting."""
     addresses = _addresses(options)
+    targets = NoticeTargets.configured(options.notify_urls, options.notify_commands)
     if not LEAST_LEASE <= options.lease <= MOST_LEASE:
         least, most = f"{LEAST_LEASE:g}", f"{MOST_LEASE:g}"
         raise InvalidInput(f"a lease of {options.lease:g} s: use {least} to {most} s, or no worker keeps any job")
@@ -97,7 +102,8 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
         credentials = _credentials(authority, directory)
         store = SqliteStore(directory / DATABASE, authority.cluster_id)
         try:
-            service = SchedulerService(authority, _valid(authority, credentials), store, directory, options.lease)
+            credentials = _valid(authority, credentials)
+            service = SchedulerService(authority, credentials, store, directory, options.lease, targets)
         except BaseException:
             store.close()
             raise

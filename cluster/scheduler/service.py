@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.domain.base.errors import Unreachable
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.trust.credentials import Credentials
@@ -31,6 +33,9 @@ from cluster.scheduler.doors.services import SERVICES, doors
 from cluster.scheduler.doors.workers import join
 from cluster.scheduler.driver import Driver, system_clock
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.notices.notifier import Notifier
+from cluster.scheduler.notices.secret import notice_secret
+from cluster.scheduler.notices.targets import NOWHERE, NoticeTargets
 from cluster.scheduler.operations.all import operations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources
@@ -57,7 +62,13 @@ class SchedulerService:
     """Make it inside the event loop, `start`, and `stop` in any case."""
 
     def __init__(
-        self, authority: Authority, credentials: Credentials, store: Store, directory: Path, lease: float = LEASE
+        self,
+        authority: Authority,
+        credentials: Credentials,
+        store: Store,
+        directory: Path,
+        lease: float = LEASE,
+        targets: NoticeTargets = NOWHERE,
     ) -> None:
         """`directory` holds the CA, and all but the store. Loads all there is. StoreFailed when that cannot be read."""
         loaded = recover(store)
@@ -69,6 +80,7 @@ class SchedulerService:
         self.admission = Admission(store, self._members_changed)
         self._authority = authority
         self._directory = directory
+        self._targets = targets
         self._store = store
         self._health = Health(SERVICES)
         self._gate = Gate(
@@ -81,13 +93,14 @@ class SchedulerService:
         self.expelling = Expelling(self.driver, self.admission, self._renew_admin)
         relay, files = Relay(), OutputFiles(directory / OUTPUTS)
         sources = Sources(self.driver, files, relay, self._sessions)
-        offered = operations(self.driver, self.admission, self.expelling, self.new_token, sources, files)
+        offered = operations(self.driver, self.admission, self.expelling, self.new_token, sources, files, targets)
         handlers: dict[str, Any] = {}
         vouched_calls = VouchedCalls(authority.cluster_id, handlers)
         services = doors(offered, self._sessions, relay, authority, vouched_calls)
         self._server = mutual_tls_server(self._gate, [*services, self._health.add_to], handlers)
         self._local_server = LocalServer(directory / SOCKET, handlers, lambda: admin_of(authority, directory))
         self._join_server = JoinServer(self._join, time.monotonic, directory)
+        self._telling: asyncio.Task[None] | None = None
         self.address = self.join_address = ""  # by which this machine reaches us, once started
         self.outside_address = ""  # by which other machines most likely reach us, once started
         self.doubt = ""  # why others may not reach us by what lines to paste say
@@ -107,6 +120,7 @@ class SchedulerService:
         self.outside_address = join_up(addresses.advertise or from_elsewhere(host), port)
         self._running = asyncio.create_task(self._run())
         await self.admission.begin(self.driver)
+        self._telling = asyncio.create_task(self._tell_who_asked())
         await self._heal_admin()
         await self._server.start()
         await self._join_server.start()
@@ -116,6 +130,8 @@ class SchedulerService:
         """Ends, in this order: nothing new, the last commit, the calls under way, the store."""
         self.driver.stop()
         await self._health.shut_down()
+        if self._telling:
+            self._telling.cancel()
         if self.address:
             await self._running
         # Also of joining: a token's use has been spent for these.
@@ -169,6 +185,12 @@ class SchedulerService:
         self.ended.set()
         if self.driver.failure:
             await self._health.tell(serving=False)
+
+    async def _tell_who_asked(self) -> None:
+        """Sends the notices of jobs that have ended, for as long as this serves."""
+        secret = await asyncio.to_thread(notice_secret, self._directory) if self._targets.urls else b""
+        with suppress(Unreachable):  # nothing can be asked any more: the driver has said why
+            await Notifier(self.driver, self._targets, secret, self._authority.cluster_id).run()
 
     async def _join(self, request: scheduler_pb2.JoinRequest) -> scheduler_pb2.JoinResponse:
         return await join(self.admission, self._authority, self._told_address, request)

@@ -122,6 +122,10 @@ class Store(Protocol):
         about no job; at most so many. There may be none that old any more."""
         ...
 
+    def notices_done(self) -> int:
+        """As in NoticesDone; 0: none yet."""
+        ...
+
     def edges_of_events(self) -> tuple[int, int]:
         """The sequence numbers of the first and the last event that there is; where there is none yet, 1 and 0."""
         ...

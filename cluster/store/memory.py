@@ -29,7 +29,7 @@ from cluster.domain.job.records import (
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
 from cluster.domain.scheduler.ended_ids import EndedIds
-from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventRecord
+from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventRecord, NoticesDone
 from cluster.domain.scheduler.job_values import size_of
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.scheduler.sharing import ShareRecord
@@ -65,6 +65,7 @@ class Disk:
     queue_pause: Pause | None = None
     events: dict[int, EventRecord] = field(default_factory=dict)
     shares: dict[str, ShareRecord] = field(default_factory=dict)
+    notices_done: int = 0
     enrolments: dict[tuple[IdentityKind, str, int], Enrolment] = field(default_factory=dict)
 
 
@@ -139,6 +140,8 @@ class MemoryStore:
                 disk.shares[item.owner] = item
             case QueuePause(pause=pause):
                 disk.queue_pause = pause
+            case NoticesDone(sequence=done):
+                disk.notices_done = done
             case EventRecord(sequence=sequence):
                 disk.events[sequence] = item
                 if sequence % DROPPED_AT_ONCE == 0:
@@ -239,6 +242,9 @@ class MemoryStore:
     def events(self, after: int, owner: str | None, most: int) -> list[EventRecord]:
         found = [event for n, event in sorted(self._disk.events.items()) if n > after]
         return [event for event in found if owner is None or event.owner in ("", owner)][:most]
+
+    def notices_done(self) -> int:
+        return self._disk.notices_done
 
     def edges_of_events(self) -> tuple[int, int]:
         return min(self._disk.events, default=1), max(self._disk.events, default=0)

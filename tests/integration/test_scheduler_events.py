@@ -12,8 +12,7 @@ from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.session.messages import Assign
 from cluster.domain.trust.identity import Role
 from cluster.rpc.errors import calling
-from cluster.scheduler import event_feed
-from cluster.scheduler.operations import events as event_operations
+from cluster.scheduler import event_feed, event_reading
 from cluster.v1 import events_pb2, events_pb2_grpc, jobs_pb2
 from tests.integration.schedulers import Cluster, User, in_cluster
 
@@ -99,7 +98,7 @@ def test_users_are_told_of_their_own_jobs_and_of_workers(tmp_path: Path) -> None
 def test_who_comes_too_late_is_told_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.store.sqlite.event_rows.KEPT", 10)
     monkeypatch.setattr("cluster.store.sqlite.event_rows.DROPPED_AT_ONCE", 5)
-    monkeypatch.setattr(event_operations, "PAGE", 3)
+    monkeypatch.setattr(event_reading, "PAGE", 3)
     monkeypatch.setattr(event_feed, "IN_MEMORY", 4)
 
     async def body(cluster: Cluster) -> None:
@@ -122,7 +121,7 @@ def test_a_follower_that_does_not_read_delays_nobody_and_then_misses_nothing(
 ) -> None:
     """More events than are in memory come while it stands still."""
     monkeypatch.setattr(event_feed, "IN_MEMORY", 8)
-    monkeypatch.setattr(event_operations, "PAGE", 5)
+    monkeypatch.setattr(event_reading, "PAGE", 5)
 
     async def body(cluster: Cluster) -> None:
         user = cluster.user()

@@ -32,6 +32,7 @@ from cluster.pki.issuer import KeyRequest
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver, system_clock
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.notices.targets import NOWHERE
 from cluster.scheduler.operations.all import Operations, operations
 from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources, Wish
@@ -86,7 +87,9 @@ async def house(directory: Path) -> AsyncIterator[House]:
     running = asyncio.create_task(driver.run())
     await admission.begin(driver)
     try:
-        yield House(driver, admission, operations(driver, admission, expelling, new_token, sources, files), join)
+        yield House(
+            driver, admission, operations(driver, admission, expelling, new_token, sources, files, NOWHERE), join
+        )
     finally:
         driver.stop()
         await running

@@ -28,6 +28,7 @@ from cluster.domain.job.kinds import (
     WORDS,
 )
 from cluster.domain.job.lines import LineIndex
+from cluster.domain.job.notice_options import NOTIFY, NOTIFY_CMD, NOTIFY_ON
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
 from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIORITY
@@ -229,6 +230,10 @@ class JobSpec:
     overlap: str = OVERLAP
     catch_up: bool = CATCH_UP
     key: str = KEY
+
+    notify: str = NOTIFY
+    notify_cmd: str = NOTIFY_CMD
+    notify_on: str = NOTIFY_ON
 
     # Policy: when an attempt is over, and what follows
     timeout: float = option(

@@ -12,6 +12,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.arrays import format_array
 from cluster.domain.job.job import Job
+from cluster.domain.job.notice_options import targets_of
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.job.records import JobRecord, JobReopened, TaskEnd
@@ -169,7 +170,8 @@ def _since(before: _Told, now: _Told) -> Iterator[dict[str, Any]]:
 def _of_end(job: Job) -> dict[str, Any]:
     counts = ", ".join(f"{state.word}: {n}" for state in ENDED if (n := job.count(state)))
     end = {"state": job.outcome.word, "reason": job.reason or endings.OK, "exit_code": job.exit_code}
-    return {"kind": EventKind.JOB_ENDED, "count": job.record.spec.task_count, "detail": counts, **end}
+    told = {"count": job.record.spec.task_count, "notify": targets_of(job.record.spec, job.outcome)}
+    return {"kind": EventKind.JOB_ENDED, "detail": counts, **told, **end}
 
 
 def _kind_of(job: Job, end: TaskEnd) -> EventKind:

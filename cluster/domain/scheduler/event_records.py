@@ -4,8 +4,11 @@ An event is about a whole job, a worker or the queue, or about a *range* of task
 never about each task of an array. (What the core is handed are events, too: `cluster.domain.scheduler.events`.)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
+
+from cluster.domain.base import wall_time
 
 KEPT = 100_000  # of the newest events, at least; what is older is dropped
 DROPPED_AT_ONCE = 1000  # of those
@@ -57,3 +60,22 @@ class EventRecord:
     exit_code: int = 0
     by: str = ""  # a user's name
     detail: str = ""  # for people
+    notify: tuple[str, ...] = ()  # who asked to be told (cluster.domain.job.notice_options.targets_of)
+
+
+@dataclass(frozen=True, slots=True)
+class NoticesDone:
+    """Of all events up to this one those who asked for that were told, or given up. Persisted as one record."""
+
+    sequence: int
+
+
+def as_told(event: Any) -> dict[str, Any]:
+    """An event for programs: by the names that docs/events.md has, without what it does not tell. Of a job's end also
+    an exit code of 0."""
+    told = {"sequence": event.sequence, "time": wall_time.iso(event.at), "kind": str(event.kind)}
+    told |= {name: value for name in _TOLD if (value := getattr(event, name))}
+    return told | ({"exit_code": event.exit_code} if event.kind == EventKind.JOB_ENDED else {})
+
+
+_TOLD = [field.name for field in fields(EventRecord) if field.name not in ("sequence", "at", "kind", "notify")]

@@ -39,7 +39,7 @@ from cluster.domain.scheduler.effects import (
     Send,
     WorkerForgotten,
 )
-from cluster.domain.scheduler.event_records import EventRecord
+from cluster.domain.scheduler.event_records import EventRecord, NoticesDone
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 from cluster.domain.session.messages import HeartbeatAnswered, Stop, Welcome
@@ -47,7 +47,7 @@ from cluster.domain.trust.enrolments import Enrolment, EnrolmentForgotten
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 
-Saved = Save | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten  # what a store can commit
+Saved = Save | UserRecord | TokenRecord | Enrolment | EnrolmentForgotten | NoticesDone  # what a store can commit
 
 _KIB = 1024
 
@@ -180,6 +180,6 @@ def _key(save: Saved) -> object:
             key = number
         case ShareRecord(owner=name):
             key = name
-        case QueuePause():
+        case QueuePause() | NoticesDone():
             key = None  # there is one
     return type(save), key

@@ -10,7 +10,7 @@ from cluster.rpc.gate import current_caller
 from cluster.scheduler.operations.events import EventOperations
 from cluster.v1 import events_pb2, events_pb2_grpc
 
-_FIELDS = [field.name for field in fields(EventRecord)]  # called alike in the message
+_FIELDS = [field.name for field in fields(EventRecord) if field.name != "notify"]  # called alike in the message
 
 
 class EventsDoor(events_pb2_grpc.EventsServicer):

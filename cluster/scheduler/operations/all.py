@@ -5,6 +5,7 @@ from typing import NamedTuple
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
+from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.events import EventOperations
 from cluster.scheduler.operations.families import FamilyOperations
@@ -39,8 +40,9 @@ def operations(
     new_token: NewToken,
     sources: Sources,
     files: OutputFiles,
+    targets: NoticeTargets,
 ) -> Operations:
-    jobs = JobOperations(driver, sources.last_bytes)
+    jobs = JobOperations(driver, sources.last_bytes, targets)
     return Operations(
         jobs,
         OutputOperations(driver, sources, files),

@@ -11,22 +11,13 @@ from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select_some
 from cluster.scheduler.driver import Driver
+from cluster.scheduler.event_reading import read_events
 from cluster.scheduler.watching import Pace
-from cluster.store.interface import Store
-
-PAGE = 500  # events that are read and sent at once
 
 
 class EventPage(NamedTuple):
     events: list[EventRecord]  # may be none
     position: int  # all that the caller may see up to this one was told
-
-
-class _Read(NamedTuple):
-    events: list[EventRecord]
-    position: int
-    first: int  # of those that are kept
-    last: int
 
 
 class EventOperations:
@@ -51,7 +42,7 @@ class EventOperations:
             is_first = True
             while True:
                 wake.clear()
-                read = await self._read(position, owner)
+                read = await read_events(self._driver, position, owner)
                 events = [event for event in read.events if wanted is None or event.job in wanted]
                 if position and read.first > position + 1:
                     events = [_missing(position, read.first, time.time()), *events]
@@ -65,26 +56,6 @@ class EventOperations:
                     return
                 await wake.wait()
                 await asyncio.sleep(pace.delay(time.monotonic()))
-
-    async def _read(self, position: int, owner: str | None) -> _Read:
-        """The next page, from memory where it is there."""
-        self._driver.check()
-        newest = self._driver.event_feed.after(position, PAGE)
-        if newest is None:
-            return await self._driver.fetch(lambda store: _page(store, position, owner))
-        seen = [event for event in newest if owner is None or event.owner in ("", owner)]
-        end = newest[-1].sequence if newest else position
-        return _Read(seen, end, position, end + 1 if len(newest) == PAGE else end)
-
-
-def _page(store: Store, position: int, owner: str | None) -> _Read:
-    """While others commit: what was the last is asked before the events, what is the first after them."""
-    _, last = store.edges_of_events()
-    events = store.events(position, owner, PAGE)
-    first, _ = store.edges_of_events()
-    is_full = len(events) == PAGE
-    end = events[-1].sequence if is_full else max(position, last)
-    return _Read([event for event in events if event.sequence <= end], end, first, last)
 
 
 def _missing(position: int, first: int, now: float) -> EventRecord:

@@ -34,6 +34,7 @@ from cluster.scheduler.dependencies import courses_of_ended, with_numbers
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import read_jobs, unfinished_of
 from cluster.scheduler.message_checks import check_seconds, check_text
+from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.operations.ordering import check_priority
 from cluster.scheduler.showing import Changes, changes_of, newest, page
 from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, with_last_words
@@ -64,8 +65,8 @@ class CancelledJobs(NamedTuple):
 
 
 class JobOperations:
-    def __init__(self, driver: Driver, last_bytes: LastBytes) -> None:
-        self._driver = driver
+    def __init__(self, driver: Driver, last_bytes: LastBytes, targets: NoticeTargets) -> None:
+        self._driver, self._targets = driver, targets
         self._last_bytes = last_bytes
 
     async def submit(self, caller: Caller, job_id: str, spec: JobSpec, rerun_of: int = 0) -> JobView:
@@ -75,6 +76,7 @@ class JobOperations:
             raise InvalidInput(f"job id {job_id[:60]!r} is no lower-case UUID")
         await _check(spec)
         check_priority(caller, spec)
+        self._targets.check(spec)
         job_id = id_in_force(job_id, caller.user_id, spec)
         if self._driver.is_troubled and not await self._driver.fetch(lambda store: store.number_of_id(job_id)):
             self._driver.expect_writable(lambda core: core.job_of_id(job_id))
@@ -87,6 +89,7 @@ class JobOperations:
         """Their numbers, when all of them are on disk, or else none. See `submit_together`."""
         for job in jobs:
             check_priority(caller, job.spec)
+            self._targets.check(job.spec)
         return await submit_together(self._driver, caller, jobs)
 
     async def _accepted(self, caller: Caller, new: NewJob, rerun_of: int) -> int:

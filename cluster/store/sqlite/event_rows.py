@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 
-from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventKind, EventRecord
-from cluster.store.sqlite.schema import Row, upsert
+from cluster.domain.scheduler.event_records import DROPPED_AT_ONCE, KEPT, EventKind, EventRecord, NoticesDone
+from cluster.store.sqlite.schema import PUT_META, Row, upsert
 
+NOTICES_DONE = "notices_done"  # in meta
 COLUMNS = ("sequence", "at", "kind", "job", "owner", "data")
 PUT = upsert("events", *COLUMNS, keys=1)
 DROP = "DELETE FROM events WHERE sequence <= ?"
@@ -28,7 +29,14 @@ def to_rows(event: EventRecord) -> Iterator[tuple[str, Row]]:
         yield DROP, (event.sequence - KEPT,)
 
 
+def done_to_rows(done: NoticesDone) -> Iterator[tuple[str, Row]]:
+    """What to execute to keep it."""
+    yield PUT_META, (NOTICES_DONE, done.sequence)
+
+
 def from_row(row: Row) -> EventRecord:
     """One row of GET."""
     sequence, at, kind, job, owner, data = row
-    return EventRecord(sequence, at, EventKind(kind), job, owner, **json.loads(data))
+    values = json.loads(data)
+    values["notify"] = tuple(values.get("notify", ()))
+    return EventRecord(sequence, at, EventKind(kind), job, owner, **values)

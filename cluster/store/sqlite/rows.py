@@ -21,7 +21,7 @@ from cluster.domain.job.records import (
 )
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import WorkerForgotten
-from cluster.domain.scheduler.event_records import EventRecord
+from cluster.domain.scheduler.event_records import EventRecord, NoticesDone
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import Drain, WorkerRecord
 from cluster.domain.session.home import Home
@@ -176,6 +176,7 @@ TO_ROWS: dict[type, Callable[[Any], Iterator[tuple[str, Row]]]] = {
     QueuePause: _queue_pause,
     EventRecord: event_rows.to_rows,
     ShareRecord: _share,
+    NoticesDone: event_rows.done_to_rows,
 }
 
 

@@ -198,6 +198,9 @@ class SqliteStore:
         page = {"after": after, "owner": owner, "most": most}
         return [event_rows.from_row(row) for row in self._read(event_rows.GET, page)]
 
+    def notices_done(self) -> int:
+        return next((int(done) for (done,) in self._read(sql.GET_META, (event_rows.NOTICES_DONE,))), 0)
+
     def edges_of_events(self) -> tuple[int, int]:
         ((first, last),) = self._read(event_rows.EDGES)
         return first, last

@@ -1,0 +1,1 @@
+"""Telling others that jobs have ended."""
