@@ -11,6 +11,7 @@ from cluster.client.types import Job, Task
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.base.signals import signal_name
 from cluster.domain.job import endings
+from cluster.domain.job.kinds import SIZE
 from cluster.domain.job.retry_policy import Verdict, befell, judge
 from cluster.domain.job.states import COUNTED, TaskState
 
@@ -125,6 +126,9 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
         + (f"it had ended, and it was stopped{_killed(job, task)}" if task.attempt else "it had started")
     ),
     endings.FORMAT_ERROR: lambda job, task: f"it left with exit code 0, and {task.detail or 'its output is wrong'}",
+    endings.OOM: lambda job, task: (
+        f"it took more memory than --mem {SIZE.typed(job.spec.memory)}, and the kernel ended it"
+    ),
     endings.LAUNCH_FAILED: lambda job, task: f"it could not be started: {task.detail}",
     endings.LOST: lambda job, task: (
         "nobody can know how it ended: its worker was silent for longer than --lost-after "

@@ -282,6 +282,7 @@ def worker_json(worker: Worker) -> dict[str, Any]:
             for name, amount in worker.offer.amounts.items()
         },
         "gpu_ids": list(worker.offer.gpus),
+        "limits_memory": worker.offer.limits_memory,
         "labels": dict(worker.offer.labels),
         "running": worker.running,
         "assigned": worker.assigned,

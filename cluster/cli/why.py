@@ -127,19 +127,20 @@ def _facts(job: Job, task: Task) -> Iterator[tuple[str, object]]:
     yield "attempt", task.attempt if task.attempt > 1 or job.spec.retries else ""
     yield "history", history(task)
     yield "worker", task.worker_name or task.worker_id
-    yield "ran", _use(task) if task.ended_at and task.started_at else ""
+    yield "ran", _use(job, task) if task.ended_at and task.started_at else ""
     name = "stdout" if job.spec.merge_output else "stderr"
     for place, line in enumerate(last_lines(task.stderr_tail)):
         yield "" if place else name, line
 
 
-def _use(task: Task) -> str:
+def _use(job: Job, task: Task) -> str:
     """How long it ran, and what it took, as far as that was measured."""
     words = [took(task.started_at, task.ended_at, task.ended_at)]
     if task.cpu_seconds:
         words.append(f"{format_duration(task.cpu_seconds)} of cpu")
     if task.peak_memory:
-        words.append(f"peak memory {format_size(task.peak_memory)}")
+        limit = f" of --mem {format_size(job.spec.memory)}" if job.spec.memory else ""
+        words.append(f"peak memory {format_size(task.peak_memory)}{limit}")
     return ", ".join(words)
 
 

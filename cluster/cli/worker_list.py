@@ -113,7 +113,8 @@ def _resources(worker: Worker) -> Iterator[tuple[str, str]]:
     for name, amount in sorted(offer.amounts.items()):
         ids = f" ({', '.join(offer.gpus)})" if name == GPUS else ""
         used = format_amount(name, worker.taken.get(name, 0))
-        yield name, f"{used} of {format_amount(name, amount)} in use{ids}"
+        limit = "" if name != MEMORY or offer.limits_memory else "; only promised: no cgroup limits it here"
+        yield name, f"{used} of {format_amount(name, amount)} in use{ids}{limit}"
 
 
 def _why_not(worker: Worker, now: float) -> Iterator[str]:

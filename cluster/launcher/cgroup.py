@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from cluster.launcher import tree
+from cluster.launcher.memory_groups import MemoryGroups
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # version 2 alone; beside version 1
 V1 = ("freezer", "pids", "memory", "cpu")  # any of these does
@@ -30,6 +31,7 @@ class Group:
         self._prefix = f"cluster-{identity}-"
         self._parents = [*filter(None, [own_group()]), *own_v1_groups()]
         self._path: str | None = None
+        self.memory = MemoryGroups(self._prefix)
 
     def kill_orphans(self) -> bool:
         """Kill everything in the groups of dead launchers of this directory, and remove these. True when there was
@@ -51,7 +53,7 @@ class Group:
         except OSError:
             noted = ""
         found = {noted} if os.path.basename(noted).startswith(self._prefix) else set()
-        for parent in self._parents:
+        for parent in dict.fromkeys([*self._parents, *filter(None, [self.memory.place])]):
             inside = os.path.basename(parent).startswith(self._prefix)
             place = os.path.dirname(parent) if inside else parent
             with suppress(OSError):
@@ -97,9 +99,12 @@ class Group:
 
     def kill_slot(self, number: int) -> None:
         """Kill what a slot that is gone has left in its group."""
-        if self._path is not None:
+        groups = [self._slot(number)] if self._path is not None else []
+        if self.memory.can_limit:
+            groups.append(self.memory.path_of(os.getpid(), number))
+        for group in groups:
             with suppress(OSError):
-                _kill(self._slot(number), wait=False)
+                _kill(group, wait=False)
 
     def _slot(self, number: int) -> str:
         return f"{self._path}/slot-{number}"

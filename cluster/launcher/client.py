@@ -63,6 +63,7 @@ class LauncherHello(NamedTuple):
     running: list[str]
     backlog: list[str]
     quiet: dict[str, float]
+    limits_memory: bool = False  # where attempts ask for some
 
 
 def default_command() -> list[str]:

@@ -219,6 +219,7 @@ class LauncherDriver:
             "boot": self._boot,
             "pid": os.getpid(),
             "leashes": self._leashes.fd,
+            "limits_memory": self._group.memory.can_limit,
             "seq": self._core.seq,
             "unacked": len(welcome.unacked),
             "running": welcome.running,

@@ -20,6 +20,7 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -35,6 +36,7 @@ from cluster.launcher.command import CannotStart
 from cluster.launcher.command_sequence import command_told
 from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
+from cluster.launcher.memory_groups import LimitedMemory
 from cluster.launcher.output_check import Checker, verdict
 from cluster.launcher.spawn import Running, Spawner, TooLate
 
@@ -114,6 +116,7 @@ class _SlotProcess:
         self._leader = 0
         self._short = False  # the attempt before was, and this one comes right behind it
         self._untold: tuple[int, Running, int, float] | None = None  # what runs: number, ‥, wall clock (µs), boot clock
+        self._memory: LimitedMemory | None = None  # of the present attempt, where that is limited
         self._cut = False  # we have killed the present attempt, whose leash was out
         self._watched = False  # the second alarm is set, which says that an attempt is not short
         self._alarm = linux.BootAlarm()
@@ -157,7 +160,7 @@ class _SlotProcess:
             self._set_alarm(cut_at(self._setup.leashes.confirmed_at, template.leash, SLOT_MARGIN))
         try:
             checked = bool(template.check_output or template.check_with)
-            running = self._spawner.start(item, template, late, nameless=self._short and not checked)
+            running = self._start(item, template, late, nameless=self._short and not checked)
         except TooLate:
             self._tell(("unbegun", self._number, number))
             return
@@ -166,6 +169,30 @@ class _SlotProcess:
             self._tell(("failed", self._number, number, text, e.code, e.returned))
             return
         self._see_to_its_end(number, running, Checker(template, item) if checked else None)
+
+    def _start(self, item: Item, template: Template, late: Callable[[], bool], nameless: bool) -> Running:
+        """In a group that limits its memory, if it asks for some and that can be. Raises as Spawner.start does."""
+        limit, groups = template.memory, self._setup.group.memory
+        if not (limit and groups.can_limit):
+            return self._spawner.start(item, template, late, nameless=nameless)
+        try:
+            self._memory = groups.enter(self._setup.launcher, self._number, limit)
+        except OSError as e:
+            raise CannotStart(f"its memory cannot be limited: {e.strerror}", returned=True) from None
+        running = None
+        try:
+            running = self._spawner.start(item, template, late, nameless=nameless)
+        finally:
+            self._memory.leave()
+            if running is None:
+                self._end_memory()
+        return running
+
+    def _end_memory(self) -> tuple[bool, int]:
+        """Of an attempt that is over: whether the kernel has ended any of it for want of memory, and the most that it
+        took in KiB; 0: not known."""
+        memory, self._memory = self._memory, None
+        return memory.end() if memory is not None else (False, 0)
 
     def _see_to_its_end(self, number: int, running: Running, checker: Checker | None) -> None:
         at, wall_us = clock.now(), time.time_ns() // 1000
@@ -181,9 +208,10 @@ class _SlotProcess:
         closed = not self._sweep()
         wrong = self._check(checker, running) if checker and not (status or closed) else ""
         self._untold = None
-        outcome = self._outcome(running, status, usage, round(took * 1e6))
+        oom, peak = self._end_memory()
+        outcome = self._outcome(running, status, usage, round(took * 1e6), peak)
         text = _told(running, status) if running.commands else ""
-        self._tell(("ended", self._number, number, wall_us, *outcome, self._cut, closed, text, wrong))
+        self._tell(("ended", self._number, number, wall_us, *outcome, self._cut, closed, text, wrong, oom))
         if closed:
             self._outlive()
         self._short = took < SHORT
@@ -233,14 +261,14 @@ class _SlotProcess:
         except ChildProcessError:
             os._exit(0)
 
-    def _outcome(self, running: Running, status: int, usage: Any, took_us: int) -> tuple[Any, ...]:
+    def _outcome(self, running: Running, status: int, usage: Any, took_us: int, peak: int) -> tuple[Any, ...]:
         code, name = None, None
         if os.WIFSIGNALED(status):
             name = signal_name(os.WTERMSIG(status))
         else:
             code = os.WEXITSTATUS(status)
         cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
-        return code, name, took_us, cpu_us, self._peak(usage.ru_maxrss), *self._spawner.ended(running)
+        return code, name, took_us, cpu_us, peak or self._peak(usage.ru_maxrss), *self._spawner.ended(running)
 
     def _peak(self, maxrss: int) -> int:
         """The peak of a job that ended, in KiB; 0 when it is not known.

@@ -116,12 +116,12 @@ class SlotProcesses:
             return ev.SlotReturned(slot_number, [key])
         if word == "failed":
             return ev.StartFailed(key, *rest)
-        wall_us, code, signal_name, took_us, cpu_us, peak_kib, out, err, cut, closed, text, wrong = rest
+        wall_us, code, signal_name, took_us, cpu_us, peak_kib, out, err, cut, closed, *more = rest
         if closed:
             self._let_go(slot_number)
         sizes = (out, err)
         how = (code, signal_name, took_us, cpu_us, peak_kib, sizes)
-        return ev.ProcessEnded(key, *how, cut, closed, wall_us, text, wrong)
+        return ev.ProcessEnded(key, *how, cut, closed, wall_us, *more)
 
     def recall(self, slot_number: int) -> list[str]:
         """Empty the slot's queue; answers what it has not begun, and will not."""

@@ -27,10 +27,11 @@ Agent to launcher; the first line of a connection must be `hello`:
 Launcher to agent; `hello` comes first, then every report that was not acknowledged, then reports as they
 happen:
 
-    ["hello", {version, incarnation, boot, pid, leashes, seq, unacked, running, backlog, quiet}]
+    ["hello", {version, incarnation, boot, pid, leashes, limits_memory, seq, unacked, running, backlog, quiet}]
                                       leashes: the launcher's descriptor of the memory into which the agent writes when
                                       the lease was confirmed (`leashes.Leashes`). unacked: how many reports follow.
-                                      running, backlog: lists of keys
+                                      running, backlog: lists of keys. limits_memory: whether an attempt that takes
+                                      more memory than it asks for is ended
     ["started", seq, key, pid, at]    see `Started`
     ["ended", seq, key, reason, code, signal, started_at, duration, cpu, peak, out, err, text]
                                       see `Ended`

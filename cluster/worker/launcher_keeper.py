@@ -68,7 +68,8 @@ async def _listen(launcher: Runner, put: Put) -> None:
                 connected = True
                 running, backlog = keys_of(hello.running), keys_of(hello.backlog)
                 quiet = dict(zip(keys_of(hello.quiet), hello.quiet.values(), strict=True))
-                await put(LauncherConnected(hello.incarnation, running, backlog, entries_of(reports), quiet))
+                entries, limits = entries_of(reports), hello.limits_memory
+                await put(LauncherConnected(hello.incarnation, running, backlog, entries, quiet, limits))
             else:
                 reports += await anext(batches)
         async for reports in batches:

@@ -130,9 +130,7 @@ class WorkerService:
         self._directory, self._home = directory, home
         self._expelled = ExpelledUsers(directory)
         self._own = OwnJobs(OwnStore(directory / "worker.db"), templates, lambda: self._agent)
-        self._registration = scheduler_pb2.RegisterRequest(
-            capacity_millicpus=self._millicpus, version=__version__, offer=offer_to_proto(self._offer)
-        )
+        self._registration = scheduler_pb2.RegisterRequest(capacity_millicpus=self._millicpus, version=__version__)
         self._agent = Agent(
             WorkerCore(
                 self._millicpus, membership.state.epoch, alone is None, home, options.reserve, offer=self._offer
@@ -256,6 +254,7 @@ class WorkerService:
         self._registration.name = self.membership.state.name
         self._registration.home.CopyFrom(home_to_proto(self._home, time.clock_gettime(time.CLOCK_BOOTTIME)))
         self._registration.address = self.membership.state.api
+        self._registration.offer.CopyFrom(offer_to_proto(self._agent.core.offer))
         return self._registration
 
     async def _run_agent(self) -> None:

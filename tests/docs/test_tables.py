@@ -50,7 +50,7 @@ def test_how_long_anybody_may_be_away_is_what_the_leashes_allow() -> None:
 def test_how_a_task_can_end_is_what_there_is() -> None:
     reasons = {"ok", "exit:N", "signal:NAME", endings.CANCELLED, endings.STOPPED, endings.TIMEOUT}
     reasons |= {endings.QUEUE_TIMEOUT, endings.QUIET_TIMEOUT, endings.DEADLINE, endings.LAUNCH_FAILED}
-    reasons |= {endings.LOST, endings.DEPENDENCY, endings.MAX_FAILS, endings.CHILDREN}
+    reasons |= {endings.LOST, endings.OOM, endings.DEPENDENCY, endings.MAX_FAILS, endings.CHILDREN}
     reasons.add(endings.exhausted("…"))
     reasons.add(endings.FORMAT_ERROR)
     said = {row[1]: row[0] for row in rows("jobs.md") if len(row) == 4 and row[0] in [s.word for s in TaskState]}

@@ -16,6 +16,7 @@ from cluster.domain.launcher.messages import (
     SlotLost,
     Spawn,
     StartRequested,
+    StopRequested,
     Template,
 )
 from cluster.domain.session.offer import Offer
@@ -78,3 +79,19 @@ def test_sums_are_kept_as_cpus_are() -> None:
     (refused,) = [e.report for e in effects if isinstance(e, JournalReport) and e.report.key == D.key]
     assert isinstance(refused, Ended)
     assert refused.text == "it needs 6 B mem; this worker has 5 B"
+
+
+def test_what_took_too_much_memory_and_failed_ends_so() -> None:
+    def reason(code: int | None, signal: str | None, *before: Event) -> str:
+        core = with_gpus(8000, (), mem=5)
+        core.turn([StartRequested(template(amounts=(("mem", 2),)), [A])], NOW)
+        core.turn([over(A)[0], *before], NOW)
+        end = ProcessEnded(A.key, code, signal, 10_000_000, 5, 6, (7, 8), oom=True)
+        (report,) = [e.report for e in core.turn([end], NOW + 10) if isinstance(e, JournalReport)]
+        assert isinstance(report, Ended)
+        return report.reason
+
+    assert reason(None, "SIGKILL") == "oom"
+    assert reason(137, None) == "oom", "a shell whose command was killed"
+    assert reason(0, None) == "ok", "it has coped"
+    assert reason(None, "SIGKILL", StopRequested([A.key], grace=0.0)) == "cancelled"

@@ -11,6 +11,7 @@ from cluster.domain.base.quantities import format_size, parse_size
 CPUS, MEMORY, GPUS = "cpus", "mem", "gpus"
 MOST_RESOURCES = 64  # that one job names, or one worker has
 MAX_AMOUNT = 2**63 - 1  # of one resource: what SQLite and the wire count
+LEAST_MEMORY = 4 << 20  # bytes that a task may ask for; where that is a limit, nothing starts with less
 MAX_RESOURCE_NAME = 63  # characters
 MOST_GPUS = 1024  # of one worker
 
@@ -61,6 +62,13 @@ def parse_amounts(texts: tuple[str, ...]) -> Amounts:
     if len(found) > MOST_RESOURCES:
         raise InvalidInput(f"{len(found)} resources: the most are {MOST_RESOURCES}")
     return tuple(sorted(found.items()))
+
+
+def wrong_memory(size: int) -> str:
+    """What is wrong with that many bytes for a task, and what to do; empty where nothing is."""
+    if size and not LEAST_MEMORY <= size <= MAX_AMOUNT:
+        return f"no program starts with so little, or has so much: use {LEAST_MEMORY >> 20}M or more"
+    return ""
 
 
 def wrong_amounts(texts: tuple[str, ...]) -> str:

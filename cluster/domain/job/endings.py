@@ -11,6 +11,7 @@ OK = "ok"
 CANCELLED = "cancelled"  # somebody asked for that
 STOPPED = "stopped"  # its worker was told to end its jobs
 TIMEOUT = "timeout:run"
+OOM = "oom"  # it took more memory than it had asked for, and the kernel ended it
 QUEUE_TIMEOUT = "timeout:queue"  # nobody started it in time
 QUIET_TIMEOUT = "timeout:quiet"  # it wrote nothing for too long
 DEADLINE = "timeout:deadline"  # it had not ended in time
@@ -24,8 +25,8 @@ _EXIT, _SIGNAL = "exit:", "signal:"
 # What each reason is, or begins with before a colon.
 _EXHAUSTED = "attempts_exhausted"  # of a task: a colon and the reason of its last attempt follow
 KINDS = (
-    *(OK, "exit", "signal", "timeout", CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, MAX_FAILS, CHILDREN, LOST),
-    FORMAT_ERROR,
+    *(OK, "exit", "signal", "timeout", OOM, CANCELLED, STOPPED, LAUNCH_FAILED, DEPENDENCY, MAX_FAILS),
+    *(CHILDREN, LOST, FORMAT_ERROR),
     _EXHAUSTED,
 )
 FINAL = (OK, CANCELLED, DEPENDENCY, MAX_FAILS, CHILDREN, _EXHAUSTED)  # of these, what is never tried again by itself

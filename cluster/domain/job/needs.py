@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cluster.domain.job.amounts import MAX_AMOUNT, MOST_GPUS, wrong_amounts
+from cluster.domain.job.amounts import MOST_GPUS, wrong_amounts, wrong_memory
 from cluster.domain.job.expressions import wrong_expression
 from cluster.domain.job.kinds import COUNT, EXPRESSION, RESOURCES, SIZE, SWITCH
 from cluster.domain.job.options import Scope, option
@@ -16,10 +16,11 @@ _CHOICE: dict[str, Any] = {
 # Bytes; 0: it may take what there is, and no room is kept for it.
 MEMORY = option(
     SIZE,
-    "Memory for each task, as in 512M or 2G: so much is kept for it.",
+    "Memory for each task, as in 512M or 2G: so much is kept for it, and where its worker can limit that, it gets no "
+    "more.",
     default=0,
     name="mem",
-    bounds=(0, MAX_AMOUNT),
+    check=wrong_memory,
     scope=_EVERYWHERE,
 )
 GPUS = option(

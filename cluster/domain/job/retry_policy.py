@@ -12,7 +12,7 @@ from cluster.domain.base.quantities import format_duration
 from cluster.domain.job import endings
 
 # What may be named as a cause: the first part of an end's reason.
-CAUSES = tuple(dict.fromkeys(kind for kind in (*endings.KINDS, "oom") if kind not in endings.FINAL))
+CAUSES = tuple(kind for kind in endings.KINDS if kind not in endings.FINAL)
 _WITH_MORE = ("exit", "signal", "timeout")  # which may say more, as in exit:75
 _EXAMPLE = "exit:75,oom,lost,signal,timeout"
 _BEFELL = (endings.LOST, endings.STOPPED)  # what the program did not do

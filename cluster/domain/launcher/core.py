@@ -311,6 +311,8 @@ class LauncherCore(Stopping):
             cause = None
         if cause is not None or (event.cut and not by_itself):
             reason = cause or endings.LEASE
+        elif event.oom and (event.code or event.signal):
+            reason = endings.OOM
         else:
             reason = endings.FORMAT_ERROR if event.wrong else endings.reason_of(event.code, event.signal)
         ended = Ended(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cluster.domain.job import endings
-from cluster.domain.job.amounts import Amounts
+from cluster.domain.job.amounts import MEMORY, Amounts
 from cluster.domain.session.offer import Offer
 
 # --------------------------------------------------------------------- what starts
@@ -62,6 +62,11 @@ class Template:
     token_key: str = ""
     rows: bool = False
     then: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it may take, where that can be limited; 0: what there is."""
+        return next((amount for name, amount in self.amounts if name == MEMORY), 0)
 
 
 class Item(NamedTuple):
@@ -165,7 +170,8 @@ class ProcessEnded:
     took_us: from its start to the leader's end. sizes: bytes in stdout and stderr. cut: its leash was out, and its slot
     killed it. closed: something that we may not kill (a setuid program) runs on in its slot, which takes nothing more.
     wall_us: when it started, in microseconds since the Unix epoch; 0: as ProcessStarted has said. text: more about how
-    it ended, for people.
+    it ended, for people. oom: the kernel ended something of it, as all of it together took
+    more memory than its template allows.
     """
 
     key: str
@@ -180,6 +186,7 @@ class ProcessEnded:
     wall_us: int = 0
     text: str = ""
     wrong: str = ""  # what its check has found, in words; empty: nothing, or there was none
+    oom: bool = False
 
 
 @dataclass(slots=True)

@@ -155,6 +155,7 @@ class WorkerCore:
 
     def _on_launcher_connected(self, event: LauncherConnected, now: float, effects: list[WorkerEffect]) -> None:
         self._launcher, self._incarnation = True, event.incarnation
+        self.offer = replace(self.offer, limits_memory=event.limits_memory)
         self.held = HeldAttempts(event.running, event.backlog)
         self.outbox = Outbox()
         self.session.dial_at(now)

@@ -22,13 +22,14 @@ OWN = 0  # the job number under which the launcher has what the worker's own API
 @dataclass(frozen=True, slots=True)
 class LauncherConnected:
     """What the launcher holds. `reports`: everything nobody has acknowledged, in order. `quiet`: of what runs, how long
-    it may write nothing, where that has a limit."""
+    it may write nothing, where that has a limit. `limits_memory`: it ends what takes more memory than it asks for."""
 
     incarnation: str
     running: Sequence[AttemptKey]
     backlog: Sequence[AttemptKey]
     reports: Sequence[JournalEntry]
     quiet: Mapping[AttemptKey, float] = field(default_factory=dict)  # seconds
+    limits_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

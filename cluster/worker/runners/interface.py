@@ -36,6 +36,10 @@ class RunnerHello(Protocol):
     def unacked(self) -> int:
         """How many reports follow that nobody has acknowledged."""
 
+    @property
+    def limits_memory(self) -> bool:
+        """Whether an attempt that takes more memory than it asks for is ended."""
+
 
 class Runner(Protocol):
     """A connection to what starts attempts. Keys name attempts (`5.17#2`)."""

@@ -24,6 +24,7 @@ class NullHello(NamedTuple):
     backlog: Sequence[str] = ()
     unacked: int = 0
     quiet: Mapping[str, float] = MappingProxyType({})
+    limits_memory: bool = False
 
 
 class NullRunner:
