@@ -200,7 +200,7 @@ def test_wrong_wishes_are_refused(fields: dict[str, Any], words: str) -> None:
         validate(spec(**fields))
 
 
-@pytest.mark.parametrize("field", ["need", "prefer", "spread", "pack", "exclusive"])
+@pytest.mark.parametrize("field", ["need", "prefer", "spread", "pack"])
 def test_a_worker_alone_refuses_to_choose(field: str) -> None:
     fields: dict[str, Any] = {field: "true" if field in ("need", "prefer") else True}
     with pytest.raises(InvalidInput, match="needs a scheduler: a worker alone has no other to choose from"):

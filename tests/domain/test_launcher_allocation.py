@@ -95,3 +95,11 @@ def test_what_took_too_much_memory_and_failed_ends_so() -> None:
     assert reason(137, None) == "oom", "a shell whose command was killed"
     assert reason(0, None) == "ok", "it has coped"
     assert reason(None, "SIGKILL", StopRequested([A.key], grace=0.0)) == "cancelled"
+
+
+def test_what_is_to_be_alone_waits_for_all_others_and_all_others_for_it() -> None:
+    core, alone = with_gpus(8000, ()), template(exclusive=True)
+    core.turn([StartRequested(template(), [A])], NOW)
+    assert not spawned(core.turn([StartRequested(alone, [B]), StartRequested(template(), [C])], NOW))
+    assert [key for key, _ in spawned(core.turn(over(A), NOW))] == [B.key]
+    assert [key for key, _ in spawned(core.turn(over(B), NOW))] == [C.key]

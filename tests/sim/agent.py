@@ -36,7 +36,7 @@ class Agent:
 
     def __init__(self, machine: "Machine") -> None:
         self.machine, self.world = machine, machine.world
-        self.core = WorkerCore(machine.millicpus, epoch=machine.epoch, home=machine.home)
+        self.core = WorkerCore(machine.millicpus, epoch=machine.epoch, home=machine.home, offer=machine.offer)
         self.link = LauncherLink(_unused, TEMPLATES, self)  # type: ignore[arg-type]
         self.pipeline = AgentPipeline(self.core, self.link, self)
         self.alive = True

@@ -235,6 +235,7 @@ class BadLuck:
                 machine.millicpus,
                 machine.launch_failures,
             )
+            late.offers(machine.offer)
             self.machines.append(late)
             late.start_agent()
 

@@ -30,6 +30,8 @@ TAKEOVERS: tuple[Fault, ...] = (
 # What lets a hello arrive when the machine has booted anew and said another.
 LATE_HELLOS: tuple[Fault, ...] = (BadLuck.agent_dies_at_hello, BadLuck.machine_reboots)
 # What lets a worker give back much at once, and have room again before that is heard.
+RESTARTS: tuple[Fault, ...] = (BadLuck.agent_dies, BadLuck.launcher_dies, BadLuck.scheduler_dies)
+
 LONG_REPORTS: tuple[Fault, ...] = (
     BadLuck.disk_is_full_for_a_moment,
     BadLuck.disk_is_full_for_a_moment,

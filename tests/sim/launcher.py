@@ -72,7 +72,11 @@ class Launcher:
 
         def greets() -> None:
             if self.alive and line == self._agent_line:
-                self._run(self._pipeline.said([ev.AgentConnected(self.machine.millicpus)], take))
+                self._run(
+                    self._pipeline.said(
+                        [ev.AgentConnected(self.machine.millicpus), ev.OfferMade(self.machine.offer)], take
+                    )
+                )
 
         self.process.hear(greets)
         return line

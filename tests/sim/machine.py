@@ -9,6 +9,7 @@ from uuid import UUID
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job.records import SmallOutput
 from cluster.domain.session.home import Home
+from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.worker.messages import RoomMeasured
 from cluster.domain.worker.report_making import SMALL_OUTPUT
 from cluster.domain.worker.room import Space
@@ -75,6 +76,7 @@ class Machine:
         self.disk = Disk()
         self.mount = Disk()  # that only jobs use: who starts one there hangs alone
         self.millicpus = millicpus
+        self.offer = NOTHING  # what it has beside cpus
         self.launch_failures = launch_failures
         self.compacts = world.random.choice((0.0, 0.1, 1.0))  # how often an acknowledgement makes the journal short
         self.dies_at_hello = False  # its agent, next time
@@ -96,6 +98,10 @@ class Machine:
         self.agent: Agent | None = None
         truth.capacity[name] = millicpus
 
+    def offers(self, offer: Offer) -> None:
+        """It has that beside cpus, before it starts."""
+        self.offer = self.truth.offers[self.name] = offer
+
     @property
     def home(self) -> Home:
         """Its first directory is not a copy."""
@@ -115,10 +121,10 @@ class Machine:
 
     # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def starts(self, key: AttemptKey, slot: Slot) -> Process:
+    def starts(self, key: AttemptKey, slot: Slot, gpus: tuple[str, ...]) -> Process:
         """A process below a slot; its life is drawn by lot."""
         world, name = self.world, str(key)
-        run = self.truth.starts(key, self.name, self.id, world.now)
+        run = self.truth.starts(key, self.name, self.id, world.now, gpus)
         world.tell(self.name, f"{key} runs")
         length = world.random.choice(LENGTHS[self.truth.specs[key.job].name]) * world.between(0.5, 1.5)
         if self.hurries and length < 1e6:
@@ -273,6 +279,7 @@ class Machine:
         # The agent beside sees that it is a copy, and leaves alone what the launcher of the other one has written.
         box = self.box if same_machine else None
         copy = Machine(self.world, self.truth, self.scheduler, name, self.millicpus, self.launch_failures, box)
+        copy.offers(self.offer)
         copy.id, copy.called, copy.epoch, copy.outputs = self.id, self.called, self.epoch, dict(self.outputs)
         copy.rebooted = self.rebooted
         if not same_machine:

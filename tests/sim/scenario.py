@@ -31,6 +31,7 @@ from tests.sim import climates
 from tests.sim.bad_luck import BadLuck, Fault
 from tests.sim.families import Families
 from tests.sim.machine import Machine
+from tests.sim.needs import draw_needs, draw_offer
 from tests.sim.orders import Orders
 from tests.sim.scheduler import SchedulerHost
 from tests.sim.timekeeping import draw_times
@@ -69,12 +70,14 @@ class Scenario:
         families: bool = False,
         orders: bool = False,
         clocks: bool = False,
+        needs: bool = False,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
         again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
         submissions, how many bring a job whose reports are long. `most` is what a turn of the scheduler is given.
         `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs. `orders`: people
-        pause jobs and the queue, and set priorities. `clocks`: jobs wait for times, have deadlines, or come again."""
+        pause jobs and the queue, and set priorities. `clocks`: jobs wait for times, have deadlines, or come again.
+        `needs`: workers differ in what they have beside cpus, and jobs ask for that."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -88,6 +91,9 @@ class Scenario:
             )
             for n in range(machines or world.random.randint(1, 4))
         ]
+        self._needs = needs
+        for machine in self.machines if needs else ():
+            machine.offers(draw_offer(world.random))
         self._lost_after = lost_after
         self._shaky = shaky
         self._submissions = submissions
@@ -169,6 +175,8 @@ class Scenario:
         spec = self._draw_any_spec()
         if self._families and self.world.chance(0.5):
             spec = replace(spec, wait_children=True)
+        if self._needs:
+            spec = draw_needs(self.world.random, self.world.random.choice(self.machines).offer, spec)
         if self._stubborn:
             return replace(spec, name="long", retries=3, timeout=0.0, worker="")
         if self._clocks and self.world.chance(CLOCKS):

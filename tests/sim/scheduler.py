@@ -171,7 +171,13 @@ class SchedulerHost:
         process.takes(connection, agent)
         process.ask(
             lambda ask: WorkerRegistered(
-                ask, machine.id, machine.called, machine.millicpus, home=machine.home, uptime=machine.box.clock
+                ask,
+                machine.id,
+                machine.called,
+                machine.millicpus,
+                home=machine.home,
+                uptime=machine.box.clock,
+                offer=machine.offer,
             ),
             lambda value: self._registered(process, connection, agent, value),
         )

@@ -285,6 +285,7 @@ class SchedulerProcess:
         self.truth.times.shows(self.core.now.wall)
         changed = {save.number for save in decided.saves if isinstance(save, JobProgress)}
         invariants.check(self.core, changed if self._turns % max(LOOK_AT_ALL, len(self.core.jobs)) else None)
+        self.truth.check_promises(self.core.workers.values())
         if self.is_present:  # else it may believe what it likes, and says it to nobody
             if len(self.host.acknowledged) <= COMPARED or self._turns % LOOK_AT_ALL == 0:
                 self._check_nobody_is_missed()

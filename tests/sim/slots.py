@@ -56,6 +56,7 @@ class Handed:
     item: ev.Item
     template: ev.Template
     by: float | None
+    gpus: tuple[str, ...] = ()
 
 
 class Slot:
@@ -117,7 +118,7 @@ class Slot:
             machine.truth.launch_failures.add(key)
             self._ended(ev.StartFailed(item.key, "no such file", 127))
             return
-        self.tree = machine.starts(key, self)
+        self.tree = machine.starts(key, self, self._busy.gpus)
         started = ev.ProcessStarted(item.key, 4711, round(self.world.wall * 1e6), machine.box.clock)
         self._untold, self._wall_us = started, started.wall_us
         if self._short:
@@ -229,7 +230,7 @@ class Slots(dict[int, Slot]):
             self._launcher.table.leashes[spawn.slot] = leash or 0.0
             if leash is not None:
                 self._launcher.watchdog.watch(leash)
-        handed = Handed(number, spawn.item, spawn.template, spawn.by)
+        handed = Handed(number, spawn.item, spawn.template, spawn.by, spawn.gpus)
         slot.queue.append(handed)
         slot.handed.append(handed)
         slot.wake()

@@ -12,7 +12,16 @@ from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.store.sqlite.store import SqliteStore
 from tests.sim import many
 from tests.sim.bad_luck import BadLuck
-from tests.sim.climates import ABSENCES, LATE_HELLOS, LONG_REPORTS, STALLS, TAKEOVERS, with_clocks, with_drains
+from tests.sim.climates import (
+    ABSENCES,
+    LATE_HELLOS,
+    LONG_REPORTS,
+    RESTARTS,
+    STALLS,
+    TAKEOVERS,
+    with_clocks,
+    with_drains,
+)
 from tests.sim.scenario import seeds, simulate
 
 SUBMISSIONS = 2500  # of one or several jobs
@@ -95,6 +104,7 @@ WORKFLOWS = 40
 FAMILIES = 25
 ORDERS = 30
 DRAINING = 60
+NEEDS = 20
 
 
 @pytest.mark.slow
@@ -155,6 +165,12 @@ def test_of_two_schedulers_on_one_store_the_old_one_is_refused_and_nothing_runs_
 def test_a_worker_that_is_drained_gets_nothing_whoever_restarts() -> None:
     for seed in range(DRAINING):
         simulate(seed, climate=with_drains(seed))
+
+
+@pytest.mark.slow
+def test_no_resource_is_promised_twice_whoever_restarts() -> None:
+    for seed in range(NEEDS):
+        simulate(seed, needs=True, climate=RESTARTS if seed % 2 else ())
 
 
 @pytest.mark.slow

@@ -15,8 +15,19 @@ from cluster.domain.job.records import JobEnded
 from cluster.domain.job.retry_policy import Verdict
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.tries import Tries
+from cluster.domain.launcher.allocation import Allocation
 from cluster.domain.launcher.core import LauncherCore
-from cluster.domain.scheduler import assigning, deadlines, draining, family, retrying, schedules, sessions, submitting
+from cluster.domain.scheduler import (
+    assigning,
+    deadlines,
+    draining,
+    family,
+    placement,
+    retrying,
+    schedules,
+    sessions,
+    submitting,
+)
 from cluster.domain.scheduler import core as scheduler_core
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
@@ -545,6 +556,39 @@ def test_a_hello_from_a_boot_that_is_over_is_caught(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Worker, "comes_from", lambda self, boot: None)
     with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
         test_simulation.test_no_late_hello_gives_away_what_runs()
+
+
+def resources_are_not_counted(patch: Patch) -> None:
+    patch.setattr(Worker, "left_of", lambda self, name: self.record.offer.amounts.get(name, 0))
+
+
+def a_unit_is_given_twice(patch: Patch) -> None:
+    patch.setattr(Allocation, "_first_free", lambda self, count: self.offer.gpus[:count])
+
+
+def what_is_needed_is_not_looked_at(patch: Patch) -> None:
+    patch.setattr(Worker, "meets", lambda self, expression: True)
+
+
+def who_is_to_be_alone_gets_company(patch: Patch) -> None:
+    patch.setattr(placement, "takes_more", lambda worker: True)
+    patch.setattr(Worker, "takes_work", property(lambda self: self.session is not None and not self.drains))
+
+
+WITH_NEEDS: Sequence[Callable[[Patch], None]] = (
+    resources_are_not_counted,
+    a_unit_is_given_twice,
+    what_is_needed_is_not_looked_at,
+    who_is_to_be_alone_gets_company,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("break_it", WITH_NEEDS, ids=lambda f: f.__name__)
+def test_what_is_promised_twice_is_caught(break_it: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    break_it(monkeypatch)
+    with pytest.raises(AssertionError, match="replay with CLUSTER_SIM_SEED"):
+        test_simulation.test_no_resource_is_promised_twice_whoever_restarts()
 
 
 def who_is_drained_gets_work(patch: Patch) -> None:

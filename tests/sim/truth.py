@@ -3,6 +3,7 @@
 Machines write here when a process starts and ends. What the scheduler commits is held against it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -10,14 +11,18 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.stalls import STALL
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of, references_of
+from cluster.domain.job.expressions import parse
 from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.records import CallingAttempt, JobRecord, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.job.request import amounts_of
 from cluster.domain.job.spec import RUN_ANYWAY, JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.launcher.core import SLOT_LOST_TEXT
 from cluster.domain.scheduler.state import LEASE
+from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.leashes import HEARTBEATS, lost_after_in_force
+from cluster.domain.session.offer import Offer
 from tests.sim.timekeeping import Times
 
 NOTICED = STALL + LEASE / HEARTBEATS + 1.0  # seconds for which a scheduler must have been stopped to notice it
@@ -36,6 +41,7 @@ class Run:
     key: AttemptKey
     machine: str
     millicpus: int
+    gpus: tuple[str, ...]
     started: float
     how: str = ""
     ended: float | None = None
@@ -47,6 +53,7 @@ QUEUE = 0  # instead of a job's number
 @dataclass(slots=True)
 class Truth:
     capacity: dict[str, int] = field(default_factory=dict)  # machine: millicpus
+    offers: dict[str, Offer] = field(default_factory=dict)  # machine: what it has beside these
     specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
     calls: dict[int, tuple[CallingAttempt, ...]] = field(default_factory=dict)  # job: by which it was called
     paused: set[int] = field(default_factory=set)  # jobs of which a user was told so; QUEUE: all
@@ -100,7 +107,7 @@ class Truth:
 
     # ── what machines say ───────────────────────────────────────────────────────────────────────────────────────
 
-    def starts(self, key: AttemptKey, machine: str, worker: str, now: float) -> Run:
+    def starts(self, key: AttemptKey, machine: str, worker: str, now: float, gpus: tuple[str, ...] = ()) -> Run:
         """A process of this attempt begins to run."""
         earlier = self.runs.get(key)
         assert earlier is None, f"{key} was started on {earlier and earlier.machine}, and now again on {machine}"
@@ -121,10 +128,42 @@ class Truth:
             )
         beside = sum(job == key.job for job, _ in self._active) if spec.max_running < NO_LIMIT else 0
         assert beside < spec.max_running, f"{key} starts beside {beside} others of its job, of {spec.max_running}"
-        run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, now)
+        run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, gpus, now)
         self._used[machine] = self._used.get(machine, 0) + run.millicpus
         assert self._used[machine] <= self.capacity[machine], f"{machine} runs {self._used[machine]} millicpus"
+        if machine in self.offers:
+            self._keeps_its_promises(run, self.offers[machine])
         return run
+
+    def _keeps_its_promises(self, run: Run, offer: Offer) -> None:
+        """What runs on its machine now has no more than there is, no unit is two's, and who is to be alone is."""
+        spec, together = self.specs[run.key.job], [r for r in self._active.values() if r.machine == run.machine]
+        facts: dict[str, str | float] = {
+            **offer.amounts,
+            **dict(offer.labels),
+            "cpus": self.capacity[run.machine] / 1000,
+        }
+        assert not spec.need or parse(spec.need).holds(facts), f"{run.key} needs {spec.need}, and is on {facts}"
+        taken: Counter[str] = Counter()
+        for other in together:
+            taken.update(dict(amounts_of(self.specs[other.key.job])))
+        for name, amount in taken.items():
+            assert amount <= offer.amounts.get(name, 0), f"{run.machine} has {offer.amounts}, and runs {amount} {name}"
+        units = [unit for other in together for unit in other.gpus]
+        assert len(set(units)) == len(units), f"{run.key} gets {run.gpus}, of which another has some: {units}"
+        assert set(units) <= set(offer.gpus), f"{run.key} gets {run.gpus} of {offer.gpus}"
+        assert len(run.gpus) == spec.gpus, f"{run.key} asks for {spec.gpus} gpus, and gets {run.gpus}"
+        alone = any(self.specs[other.key.job].exclusive for other in together)
+        assert not alone or len(together) == 1, (
+            f"{run.key} is beside others on {run.machine}, of which one is to be alone"
+        )
+
+    def check_promises(self, workers: Iterable[Worker]) -> None:
+        """No worker is promised more than it has. (Offers do not change here.)"""
+        for worker in workers:
+            for name, taken in worker.taken.items():
+                has = worker.record.offer.amounts.get(name, 0)
+                assert taken <= has, f"worker {worker.id}: {taken} of {name} are promised, it has {has}"
 
     def _unmet(self, job: int, index: int) -> Iterator[Dependency]:
         for dependency in dependencies_of(self.specs[job]):

@@ -57,4 +57,4 @@ SPREAD = option(
     SWITCH, "Run each task where fewest of its job are (default: where most cpus are free).", default=False, **_CHOICE
 )
 PACK = option(SWITCH, "Fill one worker before the next.", default=False, **_CHOICE)
-EXCLUSIVE = option(SWITCH, "Run each task alone on its worker.", default=False, **_CHOICE)
+EXCLUSIVE = option(SWITCH, "Run each task alone on its worker.", default=False, scope=Scope.SCHEDULER | Scope.LAUNCHER)

@@ -38,6 +38,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import ceil, inf
 
 from cluster.domain.job import endings
+from cluster.domain.launcher.allocation import Needs
 from cluster.domain.launcher.messages import (
     AgentAcked,
     AgentConnected,
@@ -355,19 +356,19 @@ class LauncherCore(Stopping):
             if not attempt.waits:
                 backlog.popleft()
                 continue
-            needs = attempt.template.cpus, attempt.template.amounts
-            if text := attempt.template.refusal or self.allocation.why_never(*needs):
+            needs = Needs(attempt.template.cpus, attempt.template.amounts, attempt.template.exclusive)
+            if text := attempt.template.refusal or self.allocation.why_never(needs):
                 backlog.popleft()
                 self._forget(attempt)
                 ended = Ended(self._next_seq(), attempt.key, endings.LAUNCH_FAILED, text=text)
                 self._report(ended, effects)
                 continue
-            fits = self.allocation.fits(*needs)
+            fits = self.allocation.fits(needs)
             slot = self.slots.idle(user_of(attempt.template)) if fits else None
             if slot is None:
                 break
             backlog.popleft()
-            self.allocation.take(slot.number, *needs)
+            self.allocation.take(slot.number, needs)
             new += slot.template is None
             self._hand(slot, attempt, now, effects)
         if backlog:

@@ -36,6 +36,7 @@ class Template:
     check_output, check_with: how stdout is judged once it has left with 0 (`launcher/output_check.py`).
     merge_output: both streams are one open file, the `.out` one; there is no `.err`.
     token_key: from which each attempt's CLUSTER_TOKEN is made (`attempt_tokens`), in hex; empty: it gets none.
+    exclusive: nothing else runs meanwhile.
     refusal: why none of them can be started, in words; empty: they can.
     """
 
@@ -46,6 +47,7 @@ class Template:
     fresh_cwd: bool = False
     cpus: int = 1000
     amounts: Amounts = ()
+    exclusive: bool = False
     timeout: float | None = None
     grace: float = 10.0
     leash: float | None = None
