@@ -8,6 +8,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import (
     format_cpus,
     format_duration,
+    format_setting,
     format_size,
     parse_cpus,
     parse_duration,
@@ -56,6 +57,13 @@ def test_refuses_other_durations(text: str) -> None:
 )
 def test_shows_durations(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.001, "1ms"), (0.05, "50ms"), (0.1, "0.1s"), (0.0, "0.0s"), (90.0, "1m30s")]
+)
+def test_what_somebody_chose_is_shown_though_it_is_short(seconds: float, text: str) -> None:
+    assert format_setting(seconds) == text
 
 
 @given(st.integers(1, 2**31 - 1))

@@ -40,6 +40,11 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
+def format_setting(seconds: float) -> str:
+    """A duration that somebody chose, for people: as the others, but 1ms, 50ms where they would say 0.0s, 0.1s."""
+    return f"{seconds * 1000:g}ms" if 0 < seconds < 0.1 else format_duration(seconds)
+
+
 def parse_cpus(text: str) -> int:
     """Thousandths of a cpu from `2`, `0.5`, `1.25`. InvalidInput for anything else, or below 0.001."""
     from decimal import Decimal, InvalidOperation

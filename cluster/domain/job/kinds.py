@@ -7,7 +7,7 @@ from typing import Any
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import (
     format_cpus,
-    format_duration,
+    format_setting,
     format_size,
     parse_cpus,
     parse_duration,
@@ -360,7 +360,7 @@ class _Duration(_Count):
         return f"{value:g}"
 
     def shown(self, value: Any) -> str:
-        return format_duration(value)
+        return format_setting(value)
 
     def checked(self, value: Any) -> Any:
         return float(_number(value))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.quantities import format_duration, parse_duration
+from cluster.domain.base.quantities import format_setting, parse_duration
 from cluster.domain.job.kinds import DURATION, Names, Several
 
 
@@ -24,7 +24,7 @@ class _Pauses(Several):
         return self.typed(value)
 
     def shown(self, value: Any) -> str:
-        return "..".join(map(format_duration, value))
+        return "..".join(map(format_setting, value))
 
     def told(self, value: Any) -> Any:
         return list(value)
