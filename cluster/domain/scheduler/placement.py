@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from heapq import heapify, heappop, heapreplace
+from itertools import islice
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet, Range
@@ -64,8 +65,7 @@ def place(queue: ReadyQueue, takers: Takers, called: Called, share_of: ShareOf) 
         elif request.worker:
             free = more = [w for w in called(request.worker) if can_take(w) and can_ever_run(request, w)]
         elif request.beside is not None:
-            more = [w for w in takers.in_order if can_ever_run(request, w)]
-            free = [w for w in more if w.free >= request.millicpus]
+            free, more = _with_room(job, takers), None
         else:
             # Each of them takes one task at least, so more than there are tasks are not needed.
             free, more = takers.with_room(request.millicpus, job.startable), None
@@ -79,7 +79,7 @@ def place(queue: ReadyQueue, takers: Takers, called: Called, share_of: ShareOf) 
         # Work in advance is for the first job in line, and for others only where there was room beside that.
         may_have_more = job.mean_run is not None and request.may_wait_there
         if job.startable and may_have_more and (had_open or queue.is_first(job)):
-            more = takers.roomiest(job.startable) if more is None else more
+            more = _roomiest(job, takers) if more is None else more
             yield from _evenly(job, more, partial(_room_ahead, job))
         if job.startable and not takers.has_open:
             break
@@ -98,6 +98,22 @@ def _give_a_part(turn: Turn, workers: Sequence[Worker]) -> Iterator[Placement]:
         yield Placement(job, worker, part)
         if not left:
             return
+
+
+def _with_room(job: Job, takers: Takers) -> list[Worker]:
+    """Those that can run it and have room now, roomiest first: no more than it has tasks, unless it matters which."""
+    request, beside = job.request, job.request.beside
+    there = takers.with_room(request.millicpus)
+    able = (worker for worker in there if can_ever_run(request, worker) and tasks_that_fit(request, worker))
+    choosy = beside is not None and (beside.prefer or beside.spread or beside.pack)
+    return list(able if choosy else islice(able, job.startable))
+
+
+def _roomiest(job: Job, takers: Takers) -> list[Worker]:
+    """Those that can run it, whatever they have free, roomiest first: no more than it has tasks."""
+    if job.request.beside is None:
+        return takers.roomiest(job.startable)
+    return list(islice((w for w in takers.in_order if can_ever_run(job.request, w)), job.startable))
 
 
 def _give(job: Job, workers: Sequence[Worker]) -> Iterator[Placement]:

@@ -99,6 +99,7 @@ class Worker:
     """A worker in the scheduler's memory: its record, its session, and what its attempts take."""
 
     __slots__ = (
+        "_facts",
         "_meets",
         "allocated",
         "boots",
@@ -121,8 +122,7 @@ class Worker:
     )
 
     def __init__(self, record: WorkerRecord, now: float) -> None:
-        self._meets: dict[str, bool] = {}  # expressions, and whether they are true of it
-        self.record = record
+        self.renew(record)
         self.session: int | None = None
         self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
         self.word_at: float | None = None  # when it was really heard; None: not since this scheduler started
@@ -203,7 +203,8 @@ class Worker:
     def renew(self, record: WorkerRecord) -> None:
         """What is known about it is from now on this."""
         self.record = record
-        self._meets = {}
+        self._facts: Facts | None = None  # what expressions may say of it, once that was asked for
+        self._meets: dict[str, bool] = {}  # expressions, and whether they are true of it
 
     def meets(self, expression: str) -> bool:
         """Whether the expression is true of it. Found out once, until its record changes."""
@@ -211,7 +212,9 @@ class Worker:
         if known is None:
             if len(self._meets) >= MOST_EXPRESSIONS:
                 self._meets.clear()
-            known = self._meets[expression] = parse(expression).holds(facts_of(self.record))
+            if self._facts is None:
+                self._facts = facts_of(self.record)
+            known = self._meets[expression] = parse(expression).holds(self._facts)
         return known
 
     def forget(self, job: int) -> None:
