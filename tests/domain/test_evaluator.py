@@ -82,7 +82,7 @@ def test_the_answers_that_are_kept_are_bounded() -> None:
         assert len(worker._meets) <= MOST_EXPRESSIONS
 
 
-def test_what_is_preferred_comes_first_and_others_when_that_is_full() -> None:
+def test_what_is_preferred_comes_first_and_others_when_that_is_full() -> None:  # S4.4
     bench = three(2, 4, 2)
     bench.submit(spec(3, prefer='zone == "a"'))
     assert held(bench) == {"w1": 2, "w3": 1}
@@ -179,7 +179,7 @@ def test_whatever_is_asked_for_is_kept(
             assert can_ever_run(bench.core.jobs[number].request, worker)
 
 
-def test_ranks_say_which_worker_gets_the_next_task() -> None:
+def test_ranks_say_which_worker_gets_the_next_task() -> None:  # S4.4
     bench = three(4, 2, 8)
     bench.submit(spec(2, millicpus=9000, pack=True, prefer='zone == "b"'))
     job = bench.core.jobs[1]

@@ -113,7 +113,7 @@ def test_a_thousand_workers_are_some_lines() -> None:
     assert len(told.hindrances) <= MOST_HINDRANCES
 
 
-def test_candidates_are_told_as_they_are_ranked(bench: Bench) -> None:
+def test_candidates_are_told_as_they_are_ranked(bench: Bench) -> None:  # S4.4
     bench.submit(spec(16, millicpus=1000))
     bench.submit(spec(5, millicpus=2000, prefer='zone == "a"', spread=True))
     candidates = explanation(bench, 2).candidates

@@ -33,7 +33,9 @@ offers = st.builds(
 
 
 @given(st.lists(offers, min_size=1, max_size=4), st.lists(st.tuples(st.integers(1, 9), amounts), max_size=6))
-def test_no_worker_is_promised_more_than_it_has(offers: list[Offer], jobs: list[tuple[int, dict[str, Any]]]) -> None:
+def test_no_worker_is_promised_more_than_it_has(
+    offers: list[Offer], jobs: list[tuple[int, dict[str, Any]]]
+) -> None:  # S4.4
     """And nothing waits that would fit (the bench looks at that after each turn)."""
     bench = Bench()
     sessions = [bench.worker(f"w{n}", 8000, offer) for n, offer in enumerate(offers)]

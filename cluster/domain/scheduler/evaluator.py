@@ -62,4 +62,4 @@ def rank(job: Job, worker: Worker) -> Rank:
 
 def tasks_there(job: Job, worker: Worker) -> int:
     """How many tasks of the job it holds."""
-    return sum(len(tasks) for _, tasks in job.held_by(worker.id))
+    return sum(len(tasks) for _, tasks in job.held_by(worker.id)) if job.is_held_by(worker.id) else 0

@@ -101,12 +101,13 @@ def _give_a_part(turn: Turn, workers: Sequence[Worker]) -> Iterator[Placement]:
 
 
 def _with_room(job: Job, takers: Takers) -> list[Worker]:
-    """Those that can run it and have room now, roomiest first: no more than it has tasks, unless it matters which."""
+    """Those that can run it and have room now, roomiest first: no more than it has tasks. Where it matters which, all
+    that have cpus for it."""
     request, beside = job.request, job.request.beside
-    there = takers.with_room(request.millicpus)
-    able = (worker for worker in there if can_ever_run(request, worker) and tasks_that_fit(request, worker))
-    choosy = beside is not None and (beside.prefer or beside.spread or beside.pack)
-    return list(able if choosy else islice(able, job.startable))
+    able = (worker for worker in takers.with_room(request.millicpus) if can_ever_run(request, worker))
+    if beside is not None and (beside.prefer or beside.spread or beside.pack):
+        return list(able)
+    return list(islice((worker for worker in able if tasks_that_fit(request, worker)), job.startable))
 
 
 def _roomiest(job: Job, takers: Takers) -> list[Worker]:
