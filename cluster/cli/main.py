@@ -42,7 +42,10 @@ COMMANDS = {
 }
 
 # Words that are no commands here, though people type them, and the commands that they mean.
-_OF_JOBS = ("submit", "list", "show", "why", "logs", "wait", "cancel", "pause", "resume")
+_OF_JOBS = (
+    *("submit", "list", "show", "why", "logs", "wait", "cancel", "pause", "resume"),
+    *("set", "retry", "rerun", "tree", "state"),
+)
 MEANT = {verb: f"job {verb}" for verb in _OF_JOBS} | {
     **dict.fromkeys(("ps", "ls", "jobs"), "job list"),
     **dict.fromkeys(("kill", "stop"), "job cancel"),

@@ -32,7 +32,7 @@ async def cancel(
     cancelled = await _cancel(driver, wanted, by, grace, reason)
     done = set[int]()
     while not keep_children:
-        some = driver.peek(lambda core: to_be_cancelled_with(core.family, core.jobs, wanted, done))
+        some = driver.peek(lambda core: to_be_cancelled_with(core.family, core.jobs, wanted, done), at_the_end=True)
         if not some:
             break
         cancelled += await _cancel(driver, map(Target, some), by, grace, reason or "its caller was cancelled")

@@ -161,9 +161,11 @@ class Driver:
         self._wake.set()
         return await answer
 
-    def peek(self, view: Callable[[SchedulerCore], T]) -> T:
-        """What `view` sees in memory now, be it on disk or not: to find out what is to be asked, not to be told."""
-        self.check()
+    def peek(self, view: Callable[[SchedulerCore], T], *, at_the_end: bool = False) -> T:
+        """What `view` sees in memory now, be it on disk or not: to find out what is to be asked, not to be told. With
+        `at_the_end`, whoever may have nothing left to ask sees it also while the scheduler stops."""
+        if not at_the_end:
+            self.check()
         return view(self._core)
 
     def is_on_disk(self, number: int) -> bool:

@@ -81,7 +81,7 @@ def test_who_names_a_worker_that_is_not_there_drains_none(daemons: Daemons) -> N
 def test_what_runs_at_the_deadline_is_stopped_and_runs_elsewhere(daemons: Daemons) -> None:
     cluster = daemons.command
     daemons.start_worker("w1", "--cpus", "2")
-    lines = "echo $CLUSTER_DIRECTTEMPT; case $CLUSTER_DIRECTTEMPT in *#1) exec sleep 1000; esac"
+    lines = "echo $CLUSTER_ATTEMPT; case $CLUSTER_ATTEMPT in *#1) exec sleep 1000; esac"
     for options in (["--retries", "1"], []):
         cluster.ok("job", "submit", *options, "--", "sh", "-c", lines)
     with daemons.client() as client:

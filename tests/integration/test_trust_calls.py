@@ -49,9 +49,10 @@ async def health(channel: grpc.aio.Channel) -> object:
 
 
 def test_the_table_is_exactly_what_the_protos_offer() -> None:
-    files = ["cluster/v1/admin.proto", "cluster/v1/jobs.proto", "cluster/v1/scheduler.proto", "cluster/v1/worker.proto"]
+    files = [f"cluster/v1/{name}.proto" for name in ("admin", "events", "jobs", "scheduler", "worker")]
     import cluster.v1.admin_pb2
-    import cluster.v1.worker_pb2  # noqa: F401 - registers the last two files
+    import cluster.v1.events_pb2
+    import cluster.v1.worker_pb2  # noqa: F401 - registers those that nobody else has loaded
 
     services = [s for name in files for s in Default().FindFileByName(name).services_by_name.values()]
     offered = {f"/{s.full_name}/{m.name}" for s in services for m in s.methods}
@@ -205,9 +206,9 @@ def test_a_role_that_is_taken_away_cuts_what_it_alone_allowed(tmp_path: Path) ->
         async with cluster.dial(cluster.issue(IdentityKind.USER, "eve")) as channel:
             stream = jobs_pb2_grpc.JobsStub(channel).Wait(jobs_pb2.WaitRequest())
             await stream.read()
-            cluster.roles["eve"] = Role.ATTEMPT
+            cluster.roles["eve"] = Role.WORKER
             cluster.gate.recheck()
-            with pytest.raises(NotPermitted, match="role attempt"), calling(cluster.address):
+            with pytest.raises(NotPermitted, match="role worker"), calling(cluster.address):
                 await stream.read()
 
     in_cluster(tmp_path, body)

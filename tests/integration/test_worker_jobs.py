@@ -9,6 +9,7 @@ import pytest
 
 from cluster.domain.job.exec_limits import MAX_STRING
 from cluster.domain.job.numbering import ArraySegment
+from cluster.domain.job.task_variables import OWN_VARIABLES
 from cluster.v1 import jobs_pb2
 from tests.descriptors import open_files
 from tests.integration.fifos import fifo, let_go, reach
@@ -29,8 +30,7 @@ def test_a_job_runs_with_its_own_environment_and_directory(tmp_path: Path) -> No
         lines = text.splitlines()
         names = {line.partition("=")[0] for line in lines[:-1]}
         ours = {name for name in names if name.startswith("CLUSTER_")}
-        expected = ("JOB", "JOB_ID", "TASK", "ATTEMPT", "LAUNCHER", "SOCKET", "TOKEN")
-        assert ours == {f"CLUSTER_{name}" for name in expected}
+        assert ours == OWN_VARIABLES - {"CLUSTER_LINE", "CLUSTER_LINE_FILE"}
         assert {"A=b", f"CLUSTER_JOB={job.number}", f"CLUSTER_JOB_ID={job.id}"} <= set(lines)
         assert lines[-1] == f"={worker.directory}/work/{job.number}/0.1"
         await worker.stop()

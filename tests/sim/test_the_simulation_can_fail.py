@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.dependencies import Course, DependencyKind
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobEnded
 from cluster.domain.job.retry_policy import Verdict
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.task_numbers import TaskNumbers
 from cluster.domain.job.tries import Tries
 from cluster.domain.launcher.allocation import Allocation
 from cluster.domain.launcher.core import LauncherCore
@@ -162,10 +163,7 @@ def the_journal_is_acknowledged_before_the_commit(patch: Patch) -> None:
 
 
 def attempts_are_not_counted(patch: Patch) -> None:
-    def always_the_first(self: Job, tasks: Range) -> Iterator[tuple[int, Range]]:
-        yield 1, tasks
-
-    patch.setattr(Job, "_next_attempts", always_the_first)
+    patch.setattr(TaskNumbers, "parts", lambda self, tasks: iter([(0, tasks)]))
 
 
 def a_launcher_that_forgot_is_believed(patch: Patch) -> None:
