@@ -209,7 +209,7 @@ class JobsServiceBackend:
         from cluster.client.messages import event_of
         from cluster.v1 import events_pb2
 
-        request = events_pb2.FollowEventsRequest(since=since, follow=follow, selectors=selectors_of(selectors))
+        request = events_pb2.FollowRequest(since=since, follow=follow, selectors=selectors_of(selectors))
         with self._calling():
             await self._ready(patience)
             with hanging_up(self._beside("Events").Follow(request)) as call:

@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from cluster.v1 import jobs_pb2 as cluster_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63luster/v1/events.proto\x12\ncluster.v1\x1a\x15\x63luster/v1/jobs.proto\"l\n\x13\x46ollowEventsRequest\x12\x12\n\x05since\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\'\n\tselectors\x18\x03 \x03(\x0b\x32\x14.cluster.v1.SelectorB\x08\n\x06_since\"K\n\x14\x46ollowEventsResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.cluster.v1.Event\x12\x10\n\x08position\x18\x02 \x01(\x04\"\xea\x01\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\n\n\x02\x61t\x18\x02 \x01(\x01\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03job\x18\x04 \x01(\r\x12\r\n\x05owner\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0e\n\x06worker\x18\x07 \x01(\t\x12\r\n\x05tasks\x18\x08 \x01(\t\x12\r\n\x05\x63ount\x18\t \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\n \x01(\r\x12\r\n\x05state\x18\x0b \x01(\t\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x11\n\texit_code\x18\r \x01(\x05\x12\n\n\x02\x62y\x18\x0e \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0f \x01(\t2W\n\x06\x45vents\x12M\n\x06\x46ollow\x12\x1f.cluster.v1.FollowEventsRequest\x1a .cluster.v1.FollowEventsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63luster/v1/events.proto\x12\ncluster.v1\x1a\x15\x63luster/v1/jobs.proto\"f\n\rFollowRequest\x12\x12\n\x05since\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\'\n\tselectors\x18\x03 \x03(\x0b\x32\x14.cluster.v1.SelectorB\x08\n\x06_since\"E\n\x0e\x46ollowResponse\x12!\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x11.cluster.v1.Event\x12\x10\n\x08position\x18\x02 \x01(\x04\"\xea\x01\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\n\n\x02\x61t\x18\x02 \x01(\x01\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03job\x18\x04 \x01(\r\x12\r\n\x05owner\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0e\n\x06worker\x18\x07 \x01(\t\x12\r\n\x05tasks\x18\x08 \x01(\t\x12\r\n\x05\x63ount\x18\t \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\n \x01(\r\x12\r\n\x05state\x18\x0b \x01(\t\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x11\n\texit_code\x18\r \x01(\x05\x12\n\n\x02\x62y\x18\x0e \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x0f \x01(\t2K\n\x06\x45vents\x12\x41\n\x06\x46ollow\x12\x19.cluster.v1.FollowRequest\x1a\x1a.cluster.v1.FollowResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FOLLOWEVENTSREQUEST']._serialized_start=62
-  _globals['_FOLLOWEVENTSREQUEST']._serialized_end=170
-  _globals['_FOLLOWEVENTSRESPONSE']._serialized_start=172
-  _globals['_FOLLOWEVENTSRESPONSE']._serialized_end=247
-  _globals['_EVENT']._serialized_start=250
-  _globals['_EVENT']._serialized_end=484
-  _globals['_EVENTS']._serialized_start=486
-  _globals['_EVENTS']._serialized_end=573
+  _globals['_FOLLOWREQUEST']._serialized_start=62
+  _globals['_FOLLOWREQUEST']._serialized_end=164
+  _globals['_FOLLOWRESPONSE']._serialized_start=166
+  _globals['_FOLLOWRESPONSE']._serialized_end=235
+  _globals['_EVENT']._serialized_start=238
+  _globals['_EVENT']._serialized_end=472
+  _globals['_EVENTS']._serialized_start=474
+  _globals['_EVENTS']._serialized_end=549
 # @@protoc_insertion_point(module_scope)

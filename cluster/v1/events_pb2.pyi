@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class FollowEventsRequest(_message.Message):
+class FollowRequest(_message.Message):
     __slots__ = ("since", "follow", "selectors")
     SINCE_FIELD_NUMBER: _ClassVar[int]
     FOLLOW_FIELD_NUMBER: _ClassVar[int]
@@ -17,7 +17,7 @@ class FollowEventsRequest(_message.Message):
     selectors: _containers.RepeatedCompositeFieldContainer[_jobs_pb2.Selector]
     def __init__(self, since: _Optional[int] = ..., follow: _Optional[bool] = ..., selectors: _Optional[_Iterable[_Union[_jobs_pb2.Selector, _Mapping]]] = ...) -> None: ...
 
-class FollowEventsResponse(_message.Message):
+class FollowResponse(_message.Message):
     __slots__ = ("events", "position")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]

@@ -36,8 +36,8 @@ class EventsStub:
         """
         self.Follow = channel.unary_stream(
                 '/cluster.v1.Events/Follow',
-                request_serializer=cluster_dot_v1_dot_events__pb2.FollowEventsRequest.SerializeToString,
-                response_deserializer=cluster_dot_v1_dot_events__pb2.FollowEventsResponse.FromString,
+                request_serializer=cluster_dot_v1_dot_events__pb2.FollowRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_events__pb2.FollowResponse.FromString,
                 _registered_method=True)
 
 
@@ -57,8 +57,8 @@ def add_EventsServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Follow': grpc.unary_stream_rpc_method_handler(
                     servicer.Follow,
-                    request_deserializer=cluster_dot_v1_dot_events__pb2.FollowEventsRequest.FromString,
-                    response_serializer=cluster_dot_v1_dot_events__pb2.FollowEventsResponse.SerializeToString,
+                    request_deserializer=cluster_dot_v1_dot_events__pb2.FollowRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_events__pb2.FollowResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,8 +86,8 @@ class Events:
             request,
             target,
             '/cluster.v1.Events/Follow',
-            cluster_dot_v1_dot_events__pb2.FollowEventsRequest.SerializeToString,
-            cluster_dot_v1_dot_events__pb2.FollowEventsResponse.FromString,
+            cluster_dot_v1_dot_events__pb2.FollowRequest.SerializeToString,
+            cluster_dot_v1_dot_events__pb2.FollowResponse.FromString,
             options,
             channel_credentials,
             insecure,

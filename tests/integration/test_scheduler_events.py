@@ -18,7 +18,7 @@ from tests.integration.schedulers import Cluster, User, in_cluster
 
 
 async def pages(user: User, since: int | None, *jobs: str, follow: bool = False) -> AsyncIterator[Any]:
-    request = events_pb2.FollowEventsRequest(
+    request = events_pb2.FollowRequest(
         since=since, follow=follow, selectors=[jobs_pb2.Selector(text=text) for text in jobs]
     )
     stub: Any = events_pb2_grpc.EventsStub(user.channel)

@@ -18,14 +18,14 @@ class EventsDoor(events_pb2_grpc.EventsServicer):
         self._events = events
 
     async def Follow(
-        self, request: events_pb2.FollowEventsRequest, context: Context
-    ) -> AsyncIterator[events_pb2.FollowEventsResponse]:
+        self, request: events_pb2.FollowRequest, context: Context
+    ) -> AsyncIterator[events_pb2.FollowResponse]:
         since = request.since if request.HasField("since") else None
         texts = [selector.text for selector in request.selectors]
         pages = self._events.follow(current_caller(), since, texts, follow=request.follow)
         async with aclosing(pages):
             async for events, position in pages:
-                yield events_pb2.FollowEventsResponse(events=map(_message, events), position=position)
+                yield events_pb2.FollowResponse(events=map(_message, events), position=position)
 
 
 def _message(event: EventRecord) -> events_pb2.Event:
