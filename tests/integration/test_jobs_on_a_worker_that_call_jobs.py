@@ -161,6 +161,18 @@ def test_a_hostile_job_is_told_in_one_line_and_harms_nobody(tmp_path: Path) -> N
         kinds = [text.partition("\0")[0] for _, text in answers]
         assert kinds == ["NotAuthenticated"] * 2 + ["InvalidInput"] * 4 + ["NotPermitted", "InvalidInput"]
 
+        slow = [socket.socket(socket.AF_UNIX) for _ in range(2)]  # each holds half of what one attempt may
+        for each in slow:
+            each.connect(path)
+            each.sendall(whose(token) + call + HEAD.pack(MESSAGE, MOST_OF_A_JOB))
+        large, text = frame(MESSAGE, bytes(4096)), ""
+        while not text.startswith("Exhausted"):  # until the worker has heard both
+            _, text = await asyncio.to_thread(heard, path, whose(token), call, large)
+        assert "has requests of 4194304 bytes under way" in text
+        assert (await asyncio.to_thread(heard, path, whose(token), call, request))[0] == MESSAGE
+        for each in slow:
+            each.close()
+
         silent = [socket.socket(socket.AF_UNIX) for _ in range(2 * MOST_SILENT)]
         watching = [socket.socket(socket.AF_UNIX) for _ in range(MOST_OF_ONE)]
         wait = said("Wait", jobs_pb2.WaitRequest(selectors=[jobs_pb2.Selector(text="1")]), token)

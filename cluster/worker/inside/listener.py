@@ -11,7 +11,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from cluster.domain.base.errors import (
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.attempt_tokens import LONGEST, attempt_of
 from cluster.domain.launcher.slots import User
-from cluster.rpc.bounds import MOST_OF_A_JOB
+from cluster.rpc.bounds import MIB, MOST_OF_A_JOB
 from cluster.rpc.errors import error_of
 from cluster.rpc.frames import CALL, END, ERROR, HEAD, LONGEST_METHOD, MESSAGE, TOKEN
 from cluster.rpc.local import send, uid_of
@@ -41,6 +41,7 @@ PATIENCE = 10.0  # seconds for a connection to say what it calls; and for the sc
 MOST_SILENT = 64  # connections that have not said whose they are
 MOST_OF_ONE = 16  # calls of one attempt at a time
 MOST = 512  # of all
+BYTES_OF_ONE, BYTES = 4 * MIB, 128 * MIB  # of the requests of these: they are held until they are answered
 
 
 class VouchingSession(Protocol):
@@ -70,6 +71,7 @@ class JobsListener:
         self._uids = {os.geteuid(), os.geteuid() if user[0] is None else user[0]}
         self._silent: dict[asyncio.Task[object], None] = {}  # oldest first
         self._calls: Counter[AttemptKey] = Counter()
+        self._bytes: Counter[AttemptKey] = Counter()
         self._tasks: set[asyncio.Task[object]] = set()
         self._server: asyncio.Server | None = None
 
@@ -116,13 +118,15 @@ class JobsListener:
         self, task: "asyncio.Task[object]", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
-                attempt = self._attempt(await _content(reader, TOKEN, LONGEST))
-                del self._silent[task]
-                with self._counted(attempt):
+            with ExitStack() as held:
+                async with asyncio.timeout(PATIENCE):
+                    attempt = self._attempt(await _content(reader, TOKEN, LONGEST))
+                    del self._silent[task]
+                    held.enter_context(self._counted(attempt))
                     method = (await _content(reader, CALL, LONGEST_METHOD)).decode(errors="replace")
-                    request = await _content(reader, MESSAGE, MOST_OF_A_JOB)
-            with self._counted(attempt):
+                    length = await _length(reader, MESSAGE, MOST_OF_A_JOB)
+                    held.enter_context(self._room_for(length, attempt))
+                    request = await reader.readexactly(length)
                 await self._pass_on(attempt, method, request, reader, writer)
             await send(writer, END)
         except ClusterError as error:
@@ -150,6 +154,21 @@ class JobsListener:
             self._calls[attempt] -= 1
             if not self._calls[attempt]:
                 del self._calls[attempt]
+
+    @contextmanager
+    def _room_for(self, length: int, attempt: AttemptKey) -> Iterator[None]:
+        """A request of so many bytes is held in the body of this."""
+        if self._bytes[attempt] + length > BYTES_OF_ONE:
+            raise Exhausted(f"job {attempt.job} has requests of {BYTES_OF_ONE} bytes under way: wait for their answers")
+        if self._bytes.total() + length > BYTES:
+            raise Exhausted(f"the jobs of this worker have requests of {BYTES} bytes under way: try again later")
+        self._bytes[attempt] += length
+        try:
+            yield
+        finally:
+            self._bytes[attempt] -= length
+            if not self._bytes[attempt]:
+                del self._bytes[attempt]
 
     async def _pass_on(
         self,
@@ -194,12 +213,17 @@ def _bind(listening: socket.socket, directory: Path) -> None:
 
 async def _content(reader: asyncio.StreamReader, wanted: bytes, most: int) -> bytes:
     """Of the next frame, which is to be of that kind. InvalidInput for what is too long."""
+    return await reader.readexactly(await _length(reader, wanted, most))
+
+
+async def _length(reader: asyncio.StreamReader, wanted: bytes, most: int) -> int:
+    """The same of its content alone, which follows."""
     kind, length = HEAD.unpack(await reader.readexactly(HEAD.size))
     if kind != wanted:
         raise InvalidInput("that is no call: it is not what the command line of this version says")
     if length > most:
         raise InvalidInput(f"a request of {length} bytes; a job's may have {most}: make several of it")
-    return await reader.readexactly(length)
+    return int(length)
 
 
 async def _hung_up(reader: asyncio.StreamReader, call: "asyncio.Task[object]") -> None:
