@@ -12,6 +12,8 @@ from cluster.domain.scheduler.worker_record import WorkerRecord
 OF_ENDS = (EventKind.TASKS_RETRIED, EventKind.TASKS_FAILED, EventKind.TASKS_CANCELLED)
 ONCE = (EventKind.JOB_SUBMITTED, EventKind.JOB_READY, EventKind.JOB_STARTED, EventKind.JOB_ENDED)
 
+BACK_OR_GONE = (EventKind.WORKER_JOINED, EventKind.WORKER_BACK, EventKind.WORKER_LEFT, EventKind.WORKER_REMOVED)
+
 
 @dataclass(slots=True)
 class ToldEvents:
@@ -41,7 +43,7 @@ class ToldEvents:
         elif event.kind is EventKind.WORKER_UNREACHABLE:
             assert event.worker not in self.away, f"{event.worker} is told twice to be unreachable"
             self.away.add(event.worker)
-        elif event.worker:
+        elif event.kind in BACK_OR_GONE:
             self.away.discard(event.worker)
 
     def _compare(self, saves: Sequence[Saved], events: Sequence[EventRecord]) -> None:
