@@ -116,10 +116,20 @@ def test_the_python_client_finds_the_same_way_also_when_the_agent_was_started_an
     at_site(tmp_path, body)
 
 
+def connect(connection: socket.socket, path: str) -> None:
+    """Through a descriptor, because a socket address holds only 108 bytes of path."""
+    directory, name = os.path.split(path)
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        connection.connect(f"/proc/self/fd/{fd}/{name}")
+    finally:
+        os.close(fd)
+
+
 def heard(path: str, *frames: bytes) -> tuple[bytes, str]:
     """What one connection is answered first: its kind and what is in it; nothing where it is closed instead."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(path)
+        connect(connection, path)
         try:
             connection.sendall(b"".join(frames))
             head = connection.recv(HEAD.size, socket.MSG_WAITALL)
@@ -163,7 +173,7 @@ def test_a_hostile_job_is_told_in_one_line_and_harms_nobody(tmp_path: Path) -> N
 
         slow = [socket.socket(socket.AF_UNIX) for _ in range(2)]  # each holds half of what one attempt may
         for each in slow:
-            each.connect(path)
+            connect(each, path)
             each.sendall(whose(token) + call + HEAD.pack(MESSAGE, MOST_OF_A_JOB))
         large, text = frame(MESSAGE, bytes(4096)), ""
         while not text.startswith("Exhausted"):  # until the worker has heard both
@@ -177,10 +187,10 @@ def test_a_hostile_job_is_told_in_one_line_and_harms_nobody(tmp_path: Path) -> N
         watching = [socket.socket(socket.AF_UNIX) for _ in range(MOST_OF_ONE)]
         wait = said("Wait", jobs_pb2.WaitRequest(selectors=[jobs_pb2.Selector(text="1")]), token)
         for each in silent:
-            each.connect(path)
+            connect(each, path)
         assert (await asyncio.to_thread(heard, path, whose(token), call, request))[0] == MESSAGE
         for each in watching:
-            each.connect(path)
+            connect(each, path)
             each.sendall(wait)
             await asyncio.to_thread(each.recv, 1)
         kind, text = await asyncio.to_thread(heard, path, whose(token), call, request)
