@@ -25,7 +25,7 @@ from tests.sim.climates import (
 from tests.sim.scenario import seeds, simulate
 
 SUBMISSIONS = 2500  # of one or several jobs
-NORMAL = 250  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
+NORMAL = 150  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
 
 
 @pytest.mark.slow
