@@ -39,7 +39,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed
-from cluster.store.packing import large_among, unpack_ok
+from cluster.store.packing import large_among
 
 
 @dataclass(slots=True)
@@ -217,7 +217,7 @@ class MemoryStore:
     def ends_of_task(self, job: int, index: int, most: int | None = None) -> list[TaskEnd]:
         ends = self._disk.ends[job]
         found = [ends[key] for key in sorted(ends) if key.index == index]
-        found += [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
+        found += [ok.end_of(index) for ok in self._ok_ends(job, index, index + 1)]
         return found[-most:] if most else found
 
     def _ok_ends(self, job: int, start: int, stop: int) -> list[OkEnds]:

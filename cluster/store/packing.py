@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
-from cluster.domain.job import endings
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import PACKED, CallingAttempt, Flat, Held, OkEnds, TaskEnd
@@ -167,21 +166,4 @@ def large_among(ends: OkEnds, start: int, stop: int) -> Iterator[TaskEnd]:
     piece = ends.packed[(first - ends.first) * _OK.size : (last - ends.first) * _OK.size]
     for index, (*_, output) in enumerate(_OK.iter_unpack(piece), first):
         if output:
-            yield unpack_ok(ends, index)
-
-
-def unpack_ok(ends: OkEnds, index: int) -> TaskEnd:
-    """One of the plain successes, written out."""
-    started, run, cpu, memory, output = _OK.unpack_from(ends.packed, (index - ends.first) * _OK.size)
-    return TaskEnd(
-        ends.job,
-        index,
-        ends.attempt,
-        endings.OK,
-        worker_id=ends.worker_id,
-        started_at=started,
-        ended_at=started + run / 1e6,
-        cpu_seconds=cpu / 1e6,
-        peak_memory=memory * 1024,
-        output_bytes=output,
-    )
+            yield ends.end_of(index)

@@ -1,6 +1,7 @@
 """The records that a store keeps of jobs. Times are seconds since the Unix epoch, durations are seconds."""
 
 from dataclasses import dataclass, replace
+from struct import Struct
 from typing import NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
@@ -186,11 +187,15 @@ class LastEnd(NamedTuple):
         return endings.exhausted(self.reason) if self.is_exhausted else self.reason
 
 
+PACKED = "<dIIII"  # struct format of one task in OkEnds.packed, 24 bytes
+_packed = Struct(PACKED)
+
+
 @dataclass(frozen=True, slots=True)
 class OkEnds:
     """Plain successes of tasks first … first+count-1, each in its attempt-th attempt, on one worker.
 
-    `packed` holds PACKED.size bytes for each: start (Unix seconds), run time (µs), CPU time (µs),
+    `packed` holds for each, as PACKED says: start (Unix seconds), run time (µs), CPU time (µs),
     peak memory (KiB), bytes of output waiting on the worker."""
 
     job: int
@@ -210,8 +215,21 @@ class OkEnds:
         packed = self.packed[(start - self.first) * size : (stop - self.first) * size]
         return replace(self, first=start, count=stop - start, packed=packed)
 
-
-PACKED = "<dIIII"  # struct format of one task in OkEnds.packed, 24 bytes
+    def end_of(self, index: int) -> TaskEnd:
+        """One of them, written out."""
+        started, run, cpu, memory, output = _packed.unpack_from(self.packed, (index - self.first) * _packed.size)
+        return TaskEnd(
+            self.job,
+            index,
+            self.attempt,
+            endings.OK,
+            worker_id=self.worker_id,
+            started_at=started,
+            ended_at=started + run / 1e6,
+            cpu_seconds=cpu / 1e6,
+            peak_memory=memory * 1024,
+            output_bytes=output,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,25 +5,21 @@ ends: well if all have succeeded, else with the reason `children`. One whose att
 once.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
-from struct import Struct
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
-from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
+from cluster.domain.job.records import OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
 
-_packed = Struct(PACKED)
-
 
 def succeeded(state: State, worker: Worker, job: Job, ok: OkEnds) -> IntervalSet:
     """These attempts of a job that waits for its children have succeeded. Those that the worker held."""
-    moved = IntervalSet()
-    for end in _apart(replace(ok, worker_id=worker.id)):
+    moved, ok = IntervalSet(), replace(ok, worker_id=worker.id)
+    for end in map(ok.end_of, range(ok.first, ok.stop)):
         waits = (job.number, end.index) in state.family.open
         fails = not waits and end.index in state.family.failed.get(job.number, ())
         event = TaskEvent.LEFT if waits else TaskEvent.FAILED if fails else TaskEvent.SUCCEEDED
@@ -75,20 +71,3 @@ def _note(state: State, job: Job, end: TaskEnd, *, failed: bool) -> None:
         end = replace(end, reason=endings.CHILDREN, exit_code=endings.exit_code(endings.CHILDREN))
         job.note_abnormal_end(end.reason, end.exit_code)
     state.saves.append(end)
-
-
-def _apart(ok: OkEnds) -> Iterator[TaskEnd]:
-    """Each of the plain successes, written out: they may have to be told otherwise later."""
-    for place, (started, run, cpu, memory, output) in enumerate(_packed.iter_unpack(ok.packed)):
-        yield TaskEnd(
-            ok.job,
-            ok.first + place,
-            ok.attempt,
-            endings.OK,
-            worker_id=ok.worker_id,
-            started_at=started,
-            ended_at=started + run / 1e6,
-            cpu_seconds=cpu / 1e6,
-            peak_memory=memory * 1024,
-            output_bytes=output,
-        )

@@ -29,7 +29,7 @@ from cluster.domain.trust.identity import IdentityKind
 from cluster.domain.trust.tokens import TokenRecord
 from cluster.domain.trust.users import UserRecord
 from cluster.store.interface import Item, StoreFailed, StoreTroubled
-from cluster.store.packing import large_among, unpack_callers, unpack_ok, unpack_pause
+from cluster.store.packing import large_among, unpack_callers, unpack_pause
 from cluster.store.sqlite import event_rows, family_sql, members_sql, rows
 from cluster.store.sqlite import schema as sql
 from cluster.store.sqlite.faults import explain, lacks_room, may_heal
@@ -173,7 +173,7 @@ class SqliteStore:
     def ends_of_task(self, job: int, index: int, most: int | None = None) -> list[TaskEnd]:
         # In order, because nothing follows a success. It is asked for first, because there may be a commit before the
         # next question: none of the attempts before it can be missing then.
-        success = [unpack_ok(ok, index) for ok in self._ok_ends(job, index, index + 1)]
+        success = [ok.end_of(index) for ok in self._ok_ends(job, index, index + 1)]
         others = self._read(sql.GET_ENDS_OF_TASK, (job, index, -1 if most is None else most))
         ends = [rows.end_from_row(row) for row in reversed(others)] + success
         return ends[-most:] if most else ends
