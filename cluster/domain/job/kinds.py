@@ -101,10 +101,23 @@ class _Words(Several):
         return words
 
 
-class Names(_Words):
+class _Parted(_Words):
     """Words that commas part; another flag is as good as a comma."""
 
     adds_up = True
+
+    def typed(self, value: Any) -> str:
+        return ",".join(value)
+
+    def shown(self, value: Any) -> str:
+        return self.typed(value)
+
+    def quoted(self, value: Any) -> str:
+        return OptionKind.quoted(self, self.typed(value))
+
+
+class Names(_Parted):
+    """Words of one sort, as its errors call it."""
 
     def __init__(self, what: str, example: str) -> None:
         self._what = what
@@ -117,15 +130,6 @@ class Names(_Words):
             form = f"{self.metavar}, as in {self._example}"
             raise InvalidInput(f"{text!r} names no {self._what} at some place: use {form}")
         return names
-
-    def typed(self, value: Any) -> str:
-        return ",".join(value)
-
-    def shown(self, value: Any) -> str:
-        return self.typed(value)
-
-    def quoted(self, value: Any) -> str:
-        return OptionKind.quoted(self, self.typed(value))
 
     def checked(self, value: Any) -> Any:
         return super().checked((value,) if isinstance(value, str) else value)
@@ -142,25 +146,15 @@ class _Jobs(Names):
         return super().checked(value)
 
 
-class _Resources(_Words):
-    """Amounts of resources, each as NAME=N; commas are as good as another flag, and a program may give a mapping."""
+class _Resources(_Parted):
+    """Amounts of resources, each as NAME=N; a program may give a mapping."""
 
     metavar = "NAME=N[,NAME=N…]"
-    adds_up = True
 
     def parse(self, text: str) -> Any:
         amounts = tuple(part.strip() for part in text.split(","))
         parse_amounts(amounts)
         return amounts
-
-    def typed(self, value: Any) -> str:
-        return ",".join(value)
-
-    def shown(self, value: Any) -> str:
-        return self.typed(value)
-
-    def quoted(self, value: Any) -> str:
-        return OptionKind.quoted(self, self.typed(value))
 
     def told(self, value: Any) -> Any:
         return dict(parse_amounts(value))
