@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.options import as_json, connection, quiet
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
@@ -37,7 +38,6 @@ def retry(
     this one, and have ended, stay as they are.
     """
     from cluster.cli.connection import client
-    from cluster.cli.render import job_json, print_json
 
     if failed and lost:
         raise InvalidInput("--failed and --lost exclude each other: what was lost has failed too")
@@ -50,13 +50,9 @@ def retry(
             return await cluster.retry(*wanted)
 
     jobs, count = asyncio.run(work())
-    if as_json:
-        print_json({"tasks": count, "jobs": [job_json(job) for job in jobs]})
-    elif quiet:
-        print("".join(f"{job.number}\n" for job in jobs), end="")
-    else:
-        numbers = ", ".join(str(job.number) for job in jobs)
-        print(f"job {numbers}: {count} task{' is' if count == 1 else 's are'} tried again")
+    numbers = ", ".join(str(job.number) for job in jobs)
+    words = f"job {numbers}: {count} task{' is' if count == 1 else 's are'} tried again"
+    tell_changed(jobs, ("tasks", count), words, as_json=as_json, quiet=quiet)
 
 
 def _chosen(selector: str, tasks: str, condition: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 
 import click
 
+from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.options import Parsed, as_json, connection, quiet
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
@@ -27,7 +28,6 @@ def set_command(
 ) -> None:
     """Change the priority of jobs that have not ended. What runs goes on."""
     from cluster.cli.connection import client
-    from cluster.cli.render import job_json, print_json
 
     if priority is None:
         raise InvalidInput("nothing is to be changed: give --priority N")
@@ -37,10 +37,6 @@ def set_command(
             return await cluster.set_priority(*selectors, priority=priority)
 
     jobs, count = asyncio.run(work())
-    if as_json:
-        print_json({"changed_jobs": count, "jobs": [job_json(job) for job in jobs]})
-    elif quiet:
-        print("".join(f"{job.number}\n" for job in jobs), end="")
-    else:
-        said = f"priority {priority} for {count} job{'' if count == 1 else 's'}"
-        print(said if count else "nothing to change: all have it already, or have ended")
+    said = f"priority {priority} for {count} job{'' if count == 1 else 's'}"
+    words = said if count else "nothing to change: all have it already, or have ended"
+    tell_changed(jobs, ("changed_jobs", count), words, as_json=as_json, quiet=quiet)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import DURATION, as_json, connection, quiet, yes
 from cluster.cli.render import USUAL_LIMIT
@@ -308,7 +309,6 @@ def cancel(
     """
     from cluster.cli.confirmation import confirm
     from cluster.cli.connection import client
-    from cluster.cli.render import job_json, print_json
 
     if "all" in selectors and not yes:
         confirm("Cancel all jobs?")
@@ -318,10 +318,6 @@ def cancel(
             return await cluster.cancel(*selectors, grace=grace, reason=reason, keep_children=keep_children)
 
     jobs, count = asyncio.run(work())
-    if as_json:
-        print_json({"cancelled_tasks": count, "jobs": [job_json(job) for job in jobs]})
-    elif quiet:
-        print("".join(f"{job.number}\n" for job in jobs), end="")
-    else:
-        none = f"nothing to cancel: {'all had ended' if jobs or 'all' in selectors else 'no task is so now'}"
-        print(f"cancelling {count} task{'' if count == 1 else 's'}" if count else none)
+    none = f"nothing to cancel: {'all had ended' if jobs or 'all' in selectors else 'no task is so now'}"
+    words = f"cancelling {count} task{'' if count == 1 else 's'}" if count else none
+    tell_changed(jobs, ("cancelled_tasks", count), words, as_json=as_json, quiet=quiet)

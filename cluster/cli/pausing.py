@@ -1,10 +1,10 @@
 """`cluster job pause` and `cluster job resume`: jobs start nothing more, and go on."""
 
 import asyncio
-from collections.abc import Sequence
 
 import click
 
+from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.options import as_json, connection, quiet
 from cluster.client.types import Job
 
@@ -31,7 +31,7 @@ def pause(ctx: click.Context, selectors: tuple[str, ...], reason: str, as_json: 
     running = sum(job.counts.running for job in jobs)
     goes_on = f"; tasks that run, and go on: {running}" if running else ""
     words = f"paused {_jobs(count)}{goes_on}" if count else "nothing to pause: all had ended"
-    _tell(jobs, ("paused_jobs", count), words, as_json=as_json, quiet=quiet)
+    tell_changed(jobs, ("paused_jobs", count), words, as_json=as_json, quiet=quiet)
 
 
 @click.command()
@@ -50,19 +50,8 @@ def resume(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet:
 
     jobs, count = asyncio.run(work())
     words = f"resumed {_jobs(count)}" if count else "nothing to resume: none of these is paused"
-    _tell(jobs, ("resumed_jobs", count), words, as_json=as_json, quiet=quiet)
+    tell_changed(jobs, ("resumed_jobs", count), words, as_json=as_json, quiet=quiet)
 
 
 def _jobs(count: int) -> str:
     return f"{count} job{'' if count == 1 else 's'}"
-
-
-def _tell(jobs: Sequence[Job], counted: tuple[str, int], words: str, *, as_json: bool, quiet: bool) -> None:
-    from cluster.cli.render import job_json, print_json
-
-    if as_json:
-        print_json({counted[0]: counted[1], "jobs": [job_json(job) for job in jobs]})
-    elif quiet:
-        print("".join(f"{job.number}\n" for job in jobs), end="")
-    else:
-        print(words)
