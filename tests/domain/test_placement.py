@@ -129,7 +129,8 @@ def test_jobs_that_left_the_queue_are_not_walked_over_when_there_is_room() -> No
         queue.note(jobs[-1])
         jobs[-1].ready.add(0, 1)
         queue.note(jobs[-1])
-    assert len(queue._subqueues) == 1, "a subqueue without jobs is forgotten with all of its heaps"
+    (subqueue,) = queue._subqueues.values()  # one without jobs is forgotten with all of its heaps
+    assert len(subqueue.all) <= 3 * FEW_GONE
 
 
 @given(st.lists(st.integers(0, 9)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cluster.client.local import said
+from cluster.client.local import connect, said
 from cluster.domain.trust.identity import Role
 from cluster.rpc.bounds import MOST_OF_A_JOB
 from cluster.rpc.frames import CALL, ERROR, HEAD, MESSAGE, TOKEN, frame
@@ -114,16 +114,6 @@ def test_the_python_client_finds_the_same_way_also_when_the_agent_was_started_an
         assert (ended.exit_code, text) == (0, "2\n3 [3, 2, 1]\n")
 
     at_site(tmp_path, body)
-
-
-def connect(connection: socket.socket, path: str) -> None:
-    """Through a descriptor, because a socket address holds only 108 bytes of path."""
-    directory, name = os.path.split(path)
-    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
-    try:
-        connection.connect(f"/proc/self/fd/{fd}/{name}")
-    finally:
-        os.close(fd)
 
 
 def heard(path: str, *frames: bytes) -> tuple[bytes, str]:
