@@ -75,15 +75,15 @@ class Authority:
         return certificates.credentials_of(identity, key, leaf, self._certificate)
 
     def reissue(self, present: Credentials, now: float) -> Credentials:
-        """The same identity and enrolment once more, with a new key. Untrusted for credentials of another CA."""
+        """New credentials and key for the same identity and enrolment. Untrusted when `present` is of another CA."""
         peer = self.recognise(present.certificate_pem)
         if peer is None or peer.identity != present.identity:
             raise Untrusted(f"the certificate of {present.identity} is not from the CA of cluster {self.cluster_id}")
         return self.issue(peer.identity, now, enrolment=peer.enrolment)
 
     def recognise(self, pem: bytes, request: bytes | None = None) -> Peer | None:
-        """Who holds a certificate that we have issued, however long ago; None when we have not, or when it is for
-        another key than the PKCS #10 request (DER)."""
+        """The holder of a certificate that this CA has issued, expired or not. None when another CA has, or when it is
+        for another key than that of the PKCS #10 request (DER)."""
         try:
             peer = parse_peer(pem, self.cluster_id)
         except NotAuthenticated:
@@ -124,7 +124,7 @@ def open_authority(directory: Path, now: float, cluster_id: str | None = None) -
 
 
 def refresh_credentials(authority: Authority, directory: Path, now: float, fraction: float) -> Credentials:
-    """Make or renew what lies beside the CA, where it is due, and answer the scheduler's.
+    """Make the credentials that lie beside the CA, or renew those that are due, and return the scheduler's.
 
     `fraction` is that of `renewal_time`. ClusterError when something there is of another cluster.
     """
@@ -137,23 +137,23 @@ def refresh_credentials(authority: Authority, directory: Path, now: float, fract
 
 
 def issue_admin(authority: Authority, directory: Path, now: float, enrolment: int) -> None:
-    """Replace what lies beside the CA for the first user, by a certificate of another enrolment."""
+    """Replace the first user's credentials, which lie beside the CA, by those of another enrolment."""
     credentials = authority.issue(authority.identity(IdentityKind.USER, ADMIN_NAME), now, enrolment=enrolment)
     with locked(directory):
         save_credentials(directory / ADMIN_FILE, credentials)
 
 
 def admin_of(authority: Authority, directory: Path) -> Peer | None:
-    """What lies beside the CA for the first user; None when it is not of this CA."""
+    """The first user, as the credentials beside the CA name them; None when another CA has issued those."""
     return authority.recognise(load_credentials(directory / ADMIN_FILE).certificate_pem)
 
 
 def _refresh(
     authority: Authority, path: Path, kind: IdentityKind, name: str, now: float, fraction: float
 ) -> Credentials:
-    """Load the credentials at `path`; new ones when there are none or they are due.
+    """Load the credentials at `path`, or make new ones when there are none or they are due.
 
-    Of another cluster: ClusterError.
+    ClusterError when they are of another cluster.
     """
     try:
         present = load_credentials(path)
@@ -175,15 +175,16 @@ def _refresh(
 
 
 def _is_fresh(present: Credentials, now: float, fraction: float) -> bool:
-    """Valid, and not due. One from the future is not: a clock that was wrong has made it."""
+    """Whether the credentials are valid now and not yet due for renewal. Those that begin in the future are not: they
+    were made while the clock was wrong."""
     return present.not_before <= now < renewal_time(present.not_before, present.not_after, fraction)
 
 
 def renew_beside(file: Path, now: float) -> Credentials | None:
-    """The credentials in the file once more, and kept there, by the CA that lies beside it; None where there is none.
+    """Renew the credentials in the file by the CA beside it, save them there and return them; None without a CA.
 
-    For whoever finds that they have ended while nobody renewed them: a scheduler, or worker that stands alone, that did
-    not run, or whose machine slept."""
+    For credentials that expired because nobody ran to renew them: those of a scheduler or lone worker that was not
+    running, or whose machine slept."""
     directory = next((d for d in (file.parent, file.parent / "authority") if (d / CA_FILE).exists()), None)
     if directory is None:
         return None

@@ -80,19 +80,19 @@ async def join(
 
 
 def renew(authority: Authority, caller: Caller, request: bytes, now: float) -> Issued:
-    """A new certificate for the identity that calls; the key may be a new one."""
+    """A new certificate for the caller's identity and the request's key, which may be a new one."""
     return Issued(caller.identity, authority.certify(caller.identity, request, now, caller.enrolment))
 
 
 def new_enrolment_id() -> int:
-    """Random, so that nobody has to count them."""
+    """A random number for an enrolment, so that no counter has to be kept."""
     return secrets.randbelow((1 << ID_BITS) - 1) + 1
 
 
 class KeyRequest:
-    """The joiner's or renewer's side: a key that never leaves this machine, and the request for it.
+    """The side of whoever joins or renews: a key that never leaves this machine, and the request for its certificate.
 
-    A fresh one, unless the joiner is to be known by the key of the certificate that it had.
+    The key is new, unless `key_pem` brings the key of an earlier certificate, by which the joiner is recognised.
     """
 
     def __init__(self, key_pem: bytes | None = None) -> None:
@@ -100,7 +100,7 @@ class KeyRequest:
         self.request = certificates.new_request(self._key)  # PKCS #10, DER
 
     def complete(self, certificate_pem: bytes, ca_pem: bytes, identity: Identity) -> Credentials:
-        """Put key and answer together, after checking that they belong together; Untrusted if they do not."""
+        """The credentials made of the key and the answer; Untrusted when they do not belong together."""
         try:
             leaf = x509.load_pem_x509_certificate(certificate_pem)
             ca = x509.load_pem_x509_certificate(ca_pem)

@@ -22,9 +22,9 @@ async def keep_renewed(
     use: Callable[[Credentials], None],
     nap: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Renews, for ever, what is present when it is due or not valid (this machine slept, or its clock was set), and
-    uses that from then on. Tries again after a ClusterError of `renew`. `nap` waits so many seconds, or less: then it
-    is looked again."""
+    """Renews the present credentials whenever they are due, or not valid because this machine slept or its clock was
+    set, and hands the new ones to `use`. Never returns. After a ClusterError of `renew` it tries again. `nap` waits
+    for at most the seconds that it is given."""
     fraction = _drawn()
     while True:
         credentials, now = present(), time.time()

@@ -1,6 +1,6 @@
-"""Small files that can be replaced on a full disk: each has a spare beside it, whose room it takes.
+"""Small files that can be replaced on a full disk: each has a spare file beside it, and the new text is written there.
 
-Exchanged, not renamed: so the old file's room is the next spare's, and nobody else can get it in between.
+File and spare are exchanged, not renamed: the old file becomes the next spare, so nobody else can take its blocks.
 """
 
 import ctypes
@@ -11,15 +11,15 @@ from pathlib import Path
 from cluster.domain.base.errors import ClusterError
 from cluster.pki.files import write_private
 
-ROOM = 2048  # bytes that each takes, or twice that, …
+ROOM = 2048  # bytes; each file is filled up to a multiple of this
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def write_with_spare(path: Path, text: bytes) -> None:
-    """Replaces the file (0600) in one step, as `write_private`, with the text and blanks after it. ClusterError when
-    that cannot be done, not even in the room of the spare."""
+    """Replaces the file (0600) in one step, as `write_private` does, by the text filled up with blanks. ClusterError
+    when neither a new file nor the spare can be written."""
     data = _filled_up(text)
     spare = _spare_of(path)
     try:
@@ -30,13 +30,13 @@ def write_with_spare(path: Path, text: bytes) -> None:
         _exchange(spare, path)
         return
     if not spare.exists():
-        with suppress(ClusterError):  # then there is none for now
+        with suppress(ClusterError):  # the next call tries again to make one
             write_private(spare, b" " * (len(data) - 1) + b"\n")
 
 
 def write_anyhow(path: Path, text: bytes) -> None:
-    """Writes as `write_with_spare` does; where there is no spare, into the file itself. Only for files of which a
-    reader may find half."""
+    """Writes as `write_with_spare` does, or into the file itself when there is no spare. Only for files whose readers
+    bear to find half of the text."""
     try:
         write_with_spare(path, text)
     except ClusterError:
@@ -45,7 +45,7 @@ def write_anyhow(path: Path, text: bytes) -> None:
 
 
 def remove_but_keep_room(path: Path) -> None:
-    """Removes the file, but for a spare in whose room the next one can be written."""
+    """Removes the file, and leaves a spare in which the next one can be written."""
     with suppress(OSError):
         if _spare_of(path).exists():
             path.unlink()
@@ -62,7 +62,7 @@ def _filled_up(text: bytes) -> bytes:
 
 
 def _written_into(spare: Path, data: bytes) -> bool:
-    """Writes into the file itself, in blocks that it has already."""
+    """Writes into the file in place, which takes no new blocks. False when that failed."""
     try:
         fd = os.open(spare, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -81,7 +81,7 @@ def _written_into(spare: Path, data: bytes) -> bool:
 
 def _exchange(spare: Path, path: Path) -> None:
     if _libc.renameat2(_AT_FDCWD, os.fsencode(spare), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE):
-        os.rename(spare, path)  # a file system that cannot: then this was the only spare
+        os.rename(spare, path)  # this file system cannot exchange files, so there is no spare after this
     with suppress(OSError):
         fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -49,7 +49,7 @@ LARGEST = max(bound.size for bound in BOUNDS.values())  # what gRPC takes in at 
 LONGEST_TEXT = 256 * KIB
 LONGER = {
     "cluster.v1.JobSpec.lines": MAX_LINES_BYTES,
-    "cluster.v1.JobSpec.script_text": 2 * MAX_SCRIPT,  # so that one that is too long hears so, and not that it is odd
+    "cluster.v1.JobSpec.script_text": 2 * MAX_SCRIPT,  # a script that is too long is refused by the spec's own check
     "cluster.v1.PushOutputRequest.data": 2 * MIB,
     "cluster.v1.VouchRequest.request": 2 * MIB,
     "cluster.v1.OkEnds.packed": MIB,

@@ -1,10 +1,10 @@
-"""The front of the joining port: takes the connections, and passes each on to the gRPC server behind it.
+"""The front of the joining port: accepts connections, and passes each on to the gRPC server behind it.
 
-gRPC bounds how many connections a port has in all. Anybody may come to this one, so one host that opened as many, again
-and again, kept all others out. Here a newcomer always gets in: where there are as many as may be, the oldest of the
-host that has most is closed. Who says nothing gets no further than here, and not for long.
+gRPC bounds the connections of a port as a whole. Anybody may connect to this one, so a single host could hold them all
+and keep the others out. The front always lets a newcomer in: when MOST connections are open it closes the oldest one of
+the host that has most. A connection that sends nothing never reaches gRPC, and is closed after SILENCE.
 
-In a thread with an event loop of its own, so that a crowd at this door holds up nothing else.
+The front runs in a thread with an event loop of its own, so that a crowd at this port delays nothing else.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from cluster.domain.trust.connection_seats import Seats
 
 MOST = 256  # connections at a time
 SILENCE = 5.0  # seconds that a newcomer may say nothing
-SOCKET = "join.sock"  # of the server behind, in a directory that is closed to others
+SOCKET = "join.sock"  # where the server behind listens, in a directory that only we may enter
 _BACKLOG = 1024
 _AT_ONCE = 16  # connections that are taken before any of them has a seat
 _HIGH = 64 * 1024  # bytes that wait to be written before no more are read
 
 
 def host_of(address: str) -> str:
-    """Who counts as one: an IPv4 address, or all the network of an IPv6 address, in which one host may have any."""
+    """What counts as one host: an IPv4 address, or the /64 of an IPv6 address, as a host may take any in it."""
     found = ip_address(address.partition("%")[0])
     if not isinstance(found, IPv6Address):
         return str(found)
@@ -38,8 +38,8 @@ def host_of(address: str) -> str:
 
 
 def bind(address: str, option: str) -> list[socket.socket]:
-    """Sockets that listen on `host:port`, all on one port; of every address where the host is 0.0.0.0 or [::]. Conflict
-    says why that cannot be, and by which option of the command line another is chosen."""
+    """Sockets that listen on `host:port`, all on one port; on every address when the host is 0.0.0.0 or [::]. Conflict
+    says why nobody can listen there, and which `option` of the command line chooses another address."""
     host, _, port = address.rpartition(":")
     try:
         return _everywhere(int(port)) if host in ("0.0.0.0", "[::]") else _at(host, int(port))
@@ -50,14 +50,14 @@ def bind(address: str, option: str) -> list[socket.socket]:
 
 def _everywhere(port: int) -> list[socket.socket]:
     if socket.has_dualstack_ipv6():
-        with suppress(OSError):  # a machine without IPv6 after all; of a port that is taken the next one says so
+        with suppress(OSError):  # no IPv6 after all; when the port is taken the next line raises
             both = socket.AF_INET6
             return [socket.create_server(("::", port), family=both, backlog=_BACKLOG, dualstack_ipv6=True)]
     return [socket.create_server(("0.0.0.0", port), backlog=_BACKLOG)]
 
 
 def _at(host: str, port: int) -> list[socket.socket]:
-    """At all addresses of the host."""
+    """Sockets on all addresses of the host."""
     sockets: list[socket.socket] = []
     for family, _, _, _, target in socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM):
         if not sockets:
@@ -70,36 +70,36 @@ def _at(host: str, port: int) -> list[socket.socket]:
 
 
 class Front:
-    """Between `start` and `stop` it passes on what comes to the sockets."""
+    """Passes on the connections to its sockets, from `start` until `stop`."""
 
     def __init__(self, directory: Path) -> None:
-        """The server behind listens at `behind` there."""
+        """`directory` holds the socket of the server behind, at `behind`."""
         # Through the descriptor, because a socket address holds only 108 bytes of path.
         self._directory = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.behind = f"/proc/self/fd/{self._directory}/{SOCKET}"
         self._names = (f"cluster-{secrets.token_hex(8)}-{number}" for number in itertools.count())
-        self._hosts: dict[str, str] = {}  # by the name that the server behind knows a connection by
+        self._hosts: dict[str, str] = {}  # by the name under which the server behind knows the connection
         self._seats: Seats[_Connection] = Seats(MOST, MOST)
-        self.others: set[_Behind] = set()  # with the server behind
+        self.others: set[_Behind] = set()  # open connections to the server behind
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] = lambda: None
 
     def host_behind(self, peer: str) -> str:
-        """The host that has the connection which gRPC calls so."""
+        """The host whose connection gRPC calls `peer`."""
         return self._hosts.get(peer.rpartition(":")[2], peer)
 
     def clear_place(self) -> None:
-        """Removes what is in the way of the socket of the server behind."""
+        """Removes whatever lies where the server behind will make its socket."""
         with suppress(FileNotFoundError):
             os.unlink(self.behind)
 
     def keep_place(self) -> None:
-        """Puts a file where that socket was: the next start may find no room for another on its disk."""
+        """Puts a file where that socket was: it keeps a directory entry for the next start, whose disk may be full."""
         with suppress(OSError):
             os.close(os.open(self.behind, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Returns when connections are taken."""
+        """Begins to accept; returns once it does."""
         ready = threading.Event()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._run(sockets, ready)), name="front", daemon=True
@@ -108,7 +108,7 @@ class Front:
         ready.wait()
 
     def stop(self) -> None:
-        """Closes all of them. Blocks for a moment."""
+        """Closes all connections and sockets. Blocks until the thread has ended."""
         if self._thread is not None:
             self._stop()
             self._thread.join()
@@ -119,17 +119,18 @@ class Front:
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         servers = [await loop.create_server(lambda: _Connection(self), sock=s, backlog=_AT_ONCE) for s in sockets]
         for each in sockets:
-            each.listen(_BACKLOG)  # the kernel's queue, which asyncio has made as short as what it takes at once
+            each.listen(_BACKLOG)  # the kernel's queue; asyncio has set it to _AT_ONCE
         ready.set()
         await stopped.wait()
         for each in sockets:
-            loop.remove_reader(each)  # a server that is closed while it takes connections loses them (CPython 3.11)
+            loop.remove_reader(each)  # CPython 3.11 loses connections that a closing server is just accepting
         await self._close_all()
         for server in servers:
             server.close()
 
     async def _close_all(self) -> None:
-        """Each is gone when the loop has told it so. Some may just have been taken, and are not connections yet."""
+        """Closes connections until none is left. Those just accepted become connections in a later round of the
+        loop."""
         while True:
             await asyncio.sleep(0)
             making = asyncio.all_tasks() - {asyncio.current_task()}
@@ -140,7 +141,7 @@ class Front:
             if not making and not connections:
                 return
 
-    # -- what a connection asks for
+    # -- called by connections
 
     def enter(self, connection: "_Connection", host: str) -> None:
         if (oldest := self._seats.take(connection, host)) is not None:
@@ -151,7 +152,7 @@ class Front:
         self._hosts.pop(name, None)
 
     def call(self, host: str) -> tuple[str, socket.socket]:
-        """A connection to the server behind, and the name that it has there."""
+        """A new connection to the server behind, and the name under which that server knows it."""
         name, behind = next(self._names), socket.socket(socket.AF_UNIX)
         self._hosts[name] = host
         try:
@@ -181,7 +182,7 @@ class _Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(_HIGH)
         self._silence = asyncio.get_running_loop().call_later(SILENCE, self.close)
         peer = transport.get_extra_info("peername")
-        if not peer:  # it has gone already
+        if not peer:  # the peer has hung up already
             self.close()
             return
         self._host = host_of(peer[0])
@@ -199,7 +200,7 @@ class _Connection(asyncio.Protocol):
     def _call(self) -> None:
         try:
             self._name, behind = self._front.call(self._host)
-        except OSError:  # the server behind has more waiting than it takes in, or ends
+        except OSError:  # the queue of the server behind is full, or it is ending
             self.close()
             return
         loop = asyncio.get_running_loop()
@@ -233,12 +234,12 @@ class _Connection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def close(self) -> None:
-        """At once, with what has not been sent."""
+        """Closes at once, and drops what was not sent."""
         if self._transport is not None:
             self._transport.abort()
 
     def end(self) -> None:
-        """Ends the connection once all that is still to be sent has been."""
+        """Closes once everything is sent."""
         if self._transport is not None:
             self._transport.close()
 
@@ -250,10 +251,10 @@ class _Connection(asyncio.Protocol):
 
 
 class _Behind(asyncio.Protocol):
-    """The other side of a connection: with the server behind."""
+    """The connection to the server behind that belongs to a newcomer's connection."""
 
     def __init__(self, newcomer: _Connection, others: "set[_Behind]") -> None:
-        """It is one of `others` while it is open."""
+        """`others` holds it while it is open."""
         self._newcomer = newcomer
         self._others = others
         self.transport: asyncio.Transport | None = None
@@ -266,7 +267,7 @@ class _Behind(asyncio.Protocol):
         self._newcomer.answered(transport)
 
     def close(self) -> None:
-        """At once, with what has not been sent."""
+        """Closes at once, and drops what was not sent."""
         if self.transport is not None:
             self.transport.abort()
 

@@ -1,4 +1,4 @@
-"""From `Credentials` to what gRPC wants. There is no insecure mode."""
+"""Makes gRPC's credentials of ours. There is no insecure mode."""
 
 import logging
 import threading
@@ -19,12 +19,13 @@ logger = logging.getLogger(__name__)
 class ServingCredentials:
     """A server's credentials, which can be replaced while it runs.
 
-    gRPC asks at every new connection; connections that are open keep the certificate that they began with.
+    gRPC asks for them at every new connection; open connections keep the certificate that they began with.
     """
 
     def __init__(self, credentials: Credentials, renew: Callable[[], Credentials] | None = None) -> None:
-        """`renew` is asked, in any thread, at a new connection when the present ones are not valid: after the machine
-        has slept, timers that should have renewed them are late. ClusterErrors of it leave all as it is."""
+        """`renew` is called, from any thread, when a connection comes while the present credentials are not valid: the
+        timer that renews them is late after the machine has slept. When it raises ClusterError the present ones
+        stay."""
         if not cluster.TLS_1_3_ONLY:
             raise ClusterError("gRPC was imported before cluster, so it would take TLS 1.2: import cluster first")
         self._current = credentials
@@ -57,7 +58,7 @@ class ServingCredentials:
     def _dynamic(self, *, show_ca: bool, require_client: bool) -> grpc.ServerCredentials:
         served = self._current
 
-        def fetch() -> Any:  # the stubs have forgotten that it may return None: leave all as it was
+        def fetch() -> Any:  # gRPC's stubs do not say that None is allowed: it means no change
             nonlocal served
             self._keep_valid()
             if served is self._current:
@@ -85,7 +86,7 @@ def client_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
 
 
 def _way_back(credentials: Credentials) -> str:
-    """How its holder is let in again."""
+    """What the holder of an expired certificate must do to get a new one."""
     match credentials.identity.kind:
         case IdentityKind.USER:
             who = f"`cluster token create --role user --user {credentials.identity.name}` on the scheduler's machine"

@@ -52,7 +52,7 @@ _CODES: dict[type[ClusterError], grpc.StatusCode] = {
 }
 _CLASSES = {kind.__name__: kind for kind in _CODES}
 
-# How gRPC 1.85 tells of a connection that was never made, and what that means. The first that is found counts.
+# gRPC 1.85's texts for connections that were never made, and what each means. The first that is found counts.
 _HANDSHAKES = {
     "Hostname Verification Check failed": "is not who it should be: its certificate names somebody else",
     "CERTIFICATE_VERIFY_FAILED: certificate has expired": "shows a certificate that has expired",
@@ -83,9 +83,9 @@ async def answering_errors(context: Context, method: str) -> AsyncIterator[None]
         _forget_frames(error)
         await abort(context, error)
     except (grpc.aio.AbortError, grpc.aio.UsageError):
-        raise  # the status is sent already, or the client is gone
+        raise  # the status was sent already, or the client has hung up
     except grpc.aio.InternalError as error:
-        # Reading from or writing to the client failed: it left in the middle, which is no fault of anybody's.
+        # Reading from or writing to the client failed because it hung up, which is not an error of ours.
         logger.debug("%s: the client has gone: %s", method, error)
         raise asyncio.CancelledError from None
     except Exception:

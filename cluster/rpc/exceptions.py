@@ -1,11 +1,11 @@
-"""What failed attempts left behind, to messages and back. Apart from `convert`, because clients need it."""
+"""Converts the last words of failed attempts to messages and back. Apart from `convert`, because clients need it."""
 
 from typing import TYPE_CHECKING
 
 from cluster.domain.job.raised_exception import RaisedException
 from cluster.v1 import job_pb2
 
-if TYPE_CHECKING:  # it would compile what reads tracebacks
+if TYPE_CHECKING:  # importing it compiles the expressions that read tracebacks
     from cluster.domain.job.last_words import LastWords
 
 

@@ -1,12 +1,12 @@
-"""What is spoken on a Unix socket, the scheduler's or a worker's: frames around the messages of protos/cluster/v1.
+"""The protocol of the Unix sockets of scheduler and worker: frames around the messages of protos/cluster/v1.
 
-A call is a connection. The client sends CALL with the method's name (`/package.Service/Method`) and MESSAGE with its
-request; to a worker's socket, which its jobs call, first TOKEN. Back comes MESSAGE for each answer, and at last END; or
-ERROR with the class and the text of a ClusterError, with a NUL between. Who closes the connection before that has hung
-up, or broken down. A frame is its kind, which is a letter; the length of what follows, in four bytes, the highest
-first; and that.
+A connection carries one call. The client sends CALL with the method's name (`/package.Service/Method`) and MESSAGE with
+the request; on a worker's socket, which jobs call, it sends TOKEN before these. The server sends MESSAGE for each
+answer and then END, or ERROR with class and text of a ClusterError, parted by a NUL. A side that closes the connection
+earlier has hung up or crashed. A frame is one letter for its kind, the length of its content in four bytes (highest
+first), and the content.
 
-Loads next to nothing, since a command that takes 50 ms in all loads it.
+This module imports next to nothing, because commands that take 50 ms in all import it.
 """
 
 import struct
@@ -19,5 +19,5 @@ SOCKET = "local.sock"  # in the scheduler's directory
 
 
 def frame(kind: bytes, content: bytes = b"") -> bytes:
-    """One of them."""
+    """The bytes of one frame."""
     return HEAD.pack(kind, len(content)) + content

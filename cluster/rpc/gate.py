@@ -1,10 +1,10 @@
 """The gate before every call: who calls, is that still true, and may they?
 
 gRPC verifies a certificate once, when a connection opens, and the connection outlives it. So each call asks again:
-TLS 1.3, identity, validity now, not revoked, and the role table. (By cluster.rpc.local comes, in the place of TLS and a
-certificate, whose certificate counts; by cluster.rpc.vouching, for which attempt a worker vouches.) Calls that are
-under way (streams run for days) are kept in a list and asked again when the first of their certificates ends and
-whenever `recheck` says that something was revoked; those that no longer pass are cut.
+TLS 1.3, identity, validity now, not revoked, and the role table. (A call by
+cluster.rpc.local brings no TLS: its context names the holder of the certificate that counts. One by
+cluster.rpc.vouching names the attempt for which a worker vouches.) Calls under way, such as streams that run for days,
+are checked again when the first of their certificates ends and at each `recheck`; those that no longer pass are cut.
 """
 
 import asyncio
@@ -41,15 +41,15 @@ class _GatedCall:
     error: ClusterError | None = None
 
 
-_present: ContextVar[_GatedCall] = ContextVar("present")  # also of tasks that a handler starts
+_present: ContextVar[_GatedCall] = ContextVar("present")  # tasks that a handler starts inherit it
 
 
 class Gate:
     """Lets calls in or raises NotAuthenticated or NotPermitted, and cuts those that lose their right.
 
-    `parse` reads a client certificate (PEM) and raises NotAuthenticated for a bad one. `standing_of` tells in what role
-    an identity acts, None: in none any more. `revoked` tells whether a certificate or its holder has been. `now` is
-    the wall clock (Unix seconds). They run at every call, so they must be quick and must not block.
+    `parse` reads a client certificate (PEM) and raises NotAuthenticated for a bad one. `standing_of` returns
+    the role of an identity, None when it has none any more. `revoked` says whether a certificate or its holder was
+    revoked. `now` is the wall clock (Unix seconds). They run at every call, so they must be quick and must not block.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class Gate:
             _present.reset(present)
 
     def recheck(self) -> None:
-        """Cut the calls under way that would not be let in now. To be called after a role or revocation changed.
+        """Cut the calls under way that would not be let in now. Call it after a role or a revocation has changed.
 
-        The call that changes it, if it is one, gets to its end: whoever expels itself is told so."""
+        The present call, if there is one, is spared: a user who revokes itself gets its answer."""
         present = _present.get(None)
         for call in list(self._calls):
             if call is present:
@@ -126,7 +126,7 @@ class Gate:
             return context.peer_here
         properties = context.auth_context()
         if list(properties.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
-            raise NotAuthenticated("only TLS 1.3 is taken here")
+            raise NotAuthenticated("only TLS 1.3 is accepted here")
         certificates = list(properties.get("x509_pem_cert", ()))
         if len(certificates) != 1:
             raise NotAuthenticated("the connection shows no client certificate")
@@ -153,17 +153,17 @@ class Gate:
         return Caller(peer.identity, role, peer.enrolment, user_id)
 
     def _check_job(self, peer: Peer, vouched: Vouched, method: str) -> Caller:
-        """A job has the rights that jobs have, as long as its owner has any."""
+        """A job has the rights of jobs as long as its owner is a user of this cluster."""
         standing = self._standing_of(peer.identity)
         if self._revoked(peer) or standing is None or standing.user_id != vouched.owner:
             owner = peer.identity.name
-            raise Revoked(f"{owner}, who owns job {vouched.attempt.job}, was revoked: its jobs have no say any more")
+            raise Revoked(f"{owner}, who owns job {vouched.attempt.job}, was revoked, and its jobs with it")
         if not allowed(method, Role.ATTEMPT):
             raise NotPermitted(f"job {vouched.attempt.job} {refusal(method, Role.ATTEMPT)}")
         return Caller(peer.identity, Role.ATTEMPT, user_id=vouched.owner, vouched=vouched)
 
     def _wake_at(self, not_after: float) -> None:
-        """See to it that `_expired` runs right after this moment (Unix seconds), or earlier."""
+        """Make `_expired` run right after this moment (Unix seconds), or earlier."""
         loop = asyncio.get_running_loop()
         when = loop.time() + min(max(0.0, not_after + 1 - self._now()), _LONGEST_NAP)
         if self._timer is None or when < self._timer.when():

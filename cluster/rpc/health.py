@@ -9,7 +9,7 @@ from grpc_health.v1.health import aio
 
 
 class Health:
-    """Knows of nothing until it is told."""
+    """The health of a server and its services; unknown until `tell` is called."""
 
     def __init__(self, services: Iterable[ServiceDescriptor]) -> None:
         self._names = ["", *(service.full_name for service in services)]
@@ -20,11 +20,11 @@ class Health:
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     async def tell(self, *, serving: bool) -> None:
-        """The same of all: they share one driver, and fail together."""
+        """Sets the status of all services alike: they share one driver, and fail together."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._servicer.set(name, status)
 
     async def shut_down(self) -> None:
-        """NOT_SERVING from now on, for good."""
+        """Sets NOT_SERVING for good."""
         await self._servicer.enter_graceful_shutdown()

@@ -1,4 +1,4 @@
-"""The joiner's side of joining, and of renewing: from a token or a certificate to a new certificate.
+"""The joiner's side of joining and renewing: turns a token or a certificate into a new certificate.
 
 Joining happens in two connections. The first, which trusts nobody and sends nothing, only looks at the certificates
 that the server shows: is the pinned CA among them? The second, made by gRPC, trusts that CA alone; only there, when
@@ -22,8 +22,8 @@ from cluster.rpc.channel import CONNECT_TIMEOUT, secure_channel
 from cluster.rpc.errors import calling
 from cluster.v1 import scheduler_pb2, scheduler_pb2_grpc
 
-# As cluster.pki.peer_certificates.check_pinned_chain: takes a chain (DER, leaf first) and a pin; answers the CA's
-# certificate (PEM) and the cluster id.
+# The type of cluster.pki.peer_certificates.check_pinned_chain: takes a chain (DER, leaf first) and a pin, returns the
+# CA's certificate (PEM) and the cluster id.
 CheckChain = Callable[[list[bytes], str], tuple[bytes, str]]
 
 ANSWER_TIMEOUT = 30.0  # seconds; the scheduler writes the token's use to disk first

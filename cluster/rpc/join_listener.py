@@ -33,11 +33,11 @@ SERVICE, METHOD = "cluster.v1.Scheduler", "Join"
 # descriptors for each (the newcomer's, and both ends of the connection to here).
 _MAX_REQUEST = 64 * 1024
 _MAX_CONCURRENT = 512
-_PER_HOST = 16  # calls of one host at a time, so that none keeps those of others from joining
+_PER_HOST = 16  # calls of one host at a time, so that no host keeps others from joining
 _BODY = 5.0  # seconds for a request to arrive, of which there are a few hundred bytes
 _LIMITS = {
     "grpc.max_receive_message_length": _MAX_REQUEST,
-    "grpc.max_allowed_incoming_connections": 2 * MOST,  # with those that are about to go
+    "grpc.max_allowed_incoming_connections": 2 * MOST,  # twice, because connections that are being closed count too
     "grpc.max_concurrent_streams": 2,
     "grpc.server_handshake_timeout_ms": 5000,
     "grpc.max_connection_idle_ms": 5000,
@@ -107,15 +107,15 @@ class JoinServer:
 
 @dataclass(eq=False, slots=True)
 class _JoinCall:
-    """One under way. `too_old` is set when its task is cancelled by us."""
+    """A call under way. `too_old` is set when we cancel its task."""
 
     task: "asyncio.Task[object]"
     too_old: bool = False
 
 
 class _Calls:
-    """Those of each host. One that is too many ends the oldest: joining takes milliseconds, so that is one that says
-    nothing."""
+    """The calls under way, by host. A call over the bound ends the oldest one of its host: joining takes milliseconds,
+    so the oldest one hangs."""
 
     def __init__(self) -> None:
         self._seats: Seats[_JoinCall] = Seats(_MAX_CONCURRENT, _PER_HOST)

@@ -1,9 +1,9 @@
 """The same methods on a Unix socket, for commands on the scheduler's own machine: no TLS, no HTTP/2, no gRPC to load.
 
-Who may read the scheduler's private directory has the key of its first user, and with it all rights. So whoever
-connects to a socket there as the scheduler's own user gets that very identity, no more, and passes the same gate: what
-its certificate says, its dates and its revocation count here as well. The kernel tells who connects (SO_PEERCRED);
-nothing that is sent does.
+Whoever can read the scheduler's private directory has the key of its first user, and with it all rights. A process that
+connects to a socket there as the scheduler's own user therefore gets that identity, and passes the same gate: the role,
+dates and revocation of the first user's certificate count here as well. Who connects is the kernel's word
+(SO_PEERCRED), not the client's.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from cluster.rpc.frames import CALL, END, ERROR, HEAD, LONGEST_METHOD, MESSAGE, 
 
 logger = logging.getLogger(__name__)
 
-MOST = 256  # connections at a time; who comes then is sent away, and takes the way by TLS
-PATIENCE = 10.0  # seconds for a connection to say what it calls
+MOST = 256  # connections at a time; the next client is refused, and calls by TLS instead
+PATIENCE = 10.0  # seconds within which a connection names its method
 _CREDENTIALS = struct.Struct("3i")  # pid, uid and gid: Linux's struct ucred
 
 
 class LocalContext:
-    """What a handler and the gate see of a call, in the place of gRPC's own context."""
+    """The context of a call for handler and gate, where gRPC would have its own."""
 
     def __init__(self, peer: Peer, writer: asyncio.StreamWriter, serialize: Callable[[Any], bytes]) -> None:
         self.peer_here = peer
@@ -42,22 +42,22 @@ class LocalContext:
         self._serialize = serialize
 
     async def send_initial_metadata(self, metadata: object) -> None:
-        """There are no headers."""
+        """Does nothing: frames have no headers."""
 
     async def write(self, message: object) -> None:
-        """One answer. Waits while the client has much that it has not read yet."""
+        """Sends one message. Waits while the client has much to read already."""
         await send(self._writer, MESSAGE, self._serialize(message))
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing: tuple[tuple[str, str], ...] = ()) -> None:
-        """Ends the call with an error, and raises what gRPC's own raises."""
+        """Ends the call with an error. Raises AbortError, as gRPC's own context does."""
         kind = dict(trailing).get(HEADER, ClusterError.__name__)
         await send(self._writer, ERROR, f"{kind}\0{details}".encode(errors="replace"))
         raise grpc.aio.AbortError(details)
 
 
 class LocalServer:
-    """Listens on a socket in a private directory. `handlers` are gRPC's, guarded, by method; `who` is asked, in a
-    thread, at each call for the holder of the first user's certificate, None: there is none of this cluster."""
+    """Listens on a socket in a private directory. `handlers` are gRPC's guarded handlers by method. Each call asks
+    `who`, in a thread, for the holder of the first user's certificate; None when this cluster has issued none."""
 
     def __init__(self, path: Path, handlers: Mapping[str, Any], who: Callable[[], Peer | None]) -> None:
         self._path = path
@@ -68,12 +68,12 @@ class LocalServer:
         self._calls: set[asyncio.Task[object]] = set()
 
     async def start(self) -> None:
-        """Where no socket can be made commands take the other way, so that is no error."""
+        """Begins to listen. That no socket can be made is no error: commands then call by TLS."""
         if self._uid == _overflow_uid():
-            return  # all users that a container does not know look like this one
+            return  # in a container all unknown users have this number, so it proves nothing
         listening = socket.socket(socket.AF_UNIX)
         try:
-            self._path.unlink(missing_ok=True)  # of one that was killed: the directory is ours alone
+            self._path.unlink(missing_ok=True)  # left by a scheduler that was killed
             listening.bind(os.fspath(self._path))
             self._path.chmod(0o600)
             self._server = await asyncio.start_unix_server(self._serve, sock=listening)
@@ -103,7 +103,7 @@ class LocalServer:
             if len(self._calls) <= MOST and uid_of(writer) == self._uid:
                 await self._call(reader, writer)
         except (asyncio.CancelledError, asyncio.IncompleteReadError, grpc.aio.AbortError, TimeoutError, OSError):
-            pass  # it has hung up, we stop, or it was told what is wrong
+            pass  # the client hung up, this server stops, or the client was told what is wrong
         finally:
             self._calls.discard(task)
             writer.close()
@@ -140,7 +140,7 @@ class LocalServer:
 
 
 class _Requests:
-    """The one request of a call. Once it is there, a client that hangs up ends the call, the task that made this."""
+    """The one request of a call. Once it has arrived, a client that hangs up cancels the task that handles the call."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str) -> None:
         self._reader = reader
@@ -156,7 +156,7 @@ class _Requests:
         if length > LARGEST:
             raise InvalidInput(f"{self._name}: a request of {length} bytes; the limit is {LARGEST}")
         request = await self._reader.readexactly(length)
-        if has_hung_up(self._writer):  # it has taken another way since, on which it may have been heard already
+        if has_hung_up(self._writer):  # it may have called by TLS since, and must not be served twice
             raise asyncio.CancelledError
         self._watch = asyncio.create_task(self._until_it_hangs_up())
         yield request
@@ -173,29 +173,29 @@ class _Requests:
 
 
 async def send(writer: asyncio.StreamWriter, kind: bytes, content: bytes = b"") -> None:
-    """One frame. Waits while the other side has much that it has not read yet; CancelledError once it has gone."""
+    """Sends one frame. Waits while the other side has much to read already; CancelledError once it has hung up."""
     try:
         writer.write(frame(kind, content))
         await writer.drain()
-    except OSError:  # the client has gone, which is no fault of anybody's
+    except OSError:  # the client has hung up, which is not an error of ours
         raise asyncio.CancelledError from None
 
 
 def has_hung_up(writer: asyncio.StreamWriter) -> bool:
-    """Whether the caller has hung up, as the kernel says: the event loop may not have heard of it yet."""
+    """Whether the caller has hung up. Asks the kernel, since the event loop may not know it yet."""
     poll = select.poll()
     poll.register(writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
     return bool(poll.poll(0))
 
 
 def uid_of(writer: asyncio.StreamWriter) -> int:
-    """Who made the connection, by the kernel's word."""
+    """The user id of the process that connected, as the kernel tells it."""
     credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return int(_CREDENTIALS.unpack(credentials)[1])
 
 
 def _overflow_uid() -> int:
-    """That stands, in a user namespace, for all users that are not of it."""
+    """The user id by which a user namespace shows all users that it does not know."""
     try:
         return int(Path("/proc/sys/kernel/overflowuid").read_text())
     except (OSError, ValueError):

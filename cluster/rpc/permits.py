@@ -1,5 +1,5 @@
-"""Few large requests are taken in at a time, as `cluster.domain.trust.request_permits` decides: so what they take of
-memory stays bounded, and nobody whose requests come slowly, or never, keeps others waiting.
+"""Only few large requests are received at a time; `cluster.domain.trust.request_permits` decides whose. That bounds the
+memory that they take, and a caller whose request comes slowly, or never, does not keep the others waiting.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ PATIENCE = 60.0  # seconds until a permit is free
 
 
 class HeldPermit:
-    """The permit that a request has, if it needs one."""
+    """The permit of one request; None for a request that needs none."""
 
     def __init__(self, permit: Permit | None = None) -> None:
         self._permit = permit
@@ -22,8 +22,8 @@ class HeldPermit:
 
     @asynccontextmanager
     async def receiving(self, patience: float) -> AsyncIterator[None]:
-        """The request arrives in the body of this, within so many seconds, or as long as others let it: else
-        Unreachable, upon which clients try again."""
+        """Receive the request in the body of this. Unreachable, upon which clients try again, when it takes longer than
+        `patience` seconds, or when the permit is cut meanwhile because others wait."""
         try:
             async with asyncio.timeout(0.0 if self._is_cut else patience) as self._timer:
                 yield
@@ -37,7 +37,7 @@ class HeldPermit:
             self._permit.arrived = True
 
     def cut(self) -> None:
-        """Somebody else has got the permit."""
+        """Take the permit away, for somebody else has it now."""
         self._is_cut = True
         if self._timer is not None:
             self._timer.reschedule(0.0)
@@ -54,7 +54,7 @@ class RequestPermits:
 
     @asynccontextmanager
     async def permit(self, caller: Hashable) -> AsyncIterator[HeldPermit]:
-        """A permit is the caller's in the body of this. Exhausted when there was none for too long."""
+        """Hold a permit in the body of this. Exhausted when none became free in time."""
         permit = self._permits.ask(caller)
         hold, granted = HeldPermit(permit), asyncio.get_running_loop().create_future()
         self._asked[permit] = hold, granted
@@ -79,7 +79,7 @@ class RequestPermits:
         begun, cut = self._permits.turn(_now())
         for permit in begun:
             granted = self._asked[permit][1]
-            if not granted.done():  # else it has just been waited for in vain
+            if not granted.done():  # else the caller has just given up waiting
                 granted.set_result(None)
         for permit in cut:
             self._asked[permit][0].cut()

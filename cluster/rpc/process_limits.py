@@ -1,4 +1,4 @@
-"""Whether this process may have what gRPC takes: where a limit is too low, gRPC aborts, crashes or hangs for good."""
+"""Checks that this process may take what gRPC needs: under a limit that is too low, gRPC aborts, crashes or hangs."""
 
 import os
 import resource
@@ -6,22 +6,22 @@ import threading
 
 from cluster.domain.base.errors import Exhausted
 
-# What a scheduler was seen to take at its start, with some to spare. gRPC has more threads where there are more cpus,
-# and of each thread the C library takes a stack of 8 MiB and room for allocations of 64 MiB, in addresses.
+# Measured at the start of a scheduler, and some more. gRPC starts more threads where there are more cpus, and each
+# thread takes addresses for a stack of 8 MiB and an allocation arena of 64 MiB.
 DESCRIPTORS = 32
 THREADS = 8 + min(max(os.cpu_count() or 2, 2), 16)
 ADDRESS_SPACE = (512 << 20) + THREADS * (72 << 20)  # bytes
-# A role has an open file for each connection. 1,024, the usual limit, was made for programs that use select(2); any
-# process may raise its own to the hard one, and does so where it has many files.
+# A serving process has an open file for each connection. The usual soft limit of 1,024 protects programs that use
+# select(2); any other process may raise its own up to the hard limit.
 FILES_OF_ROLES = 65_536
-SPARE_THREADS = 8  # of gRPC's that come later, and ours
-SMALL_STACK = 64 << 10  # bytes: of threads that only show that they can be had
+SPARE_THREADS = 8  # those that gRPC starts later, and ours
+SMALL_STACK = 64 << 10  # bytes; of threads that are only started to see that they can be
 
 _known_to_be_there = False
 
 
 def check_room() -> None:
-    """Exhausted, with the limit to raise, where there is too little room for gRPC. Looks once in a process's life."""
+    """Exhausted, naming the limit to raise, when gRPC needs more than this process may take. Checks once a process."""
     global _known_to_be_there  # noqa: PLW0603 (of the process, as the limits are)
     if _known_to_be_there:
         return
@@ -32,7 +32,7 @@ def check_room() -> None:
 
 
 def check_descriptors() -> None:
-    """Exhausted where it may not open enough files. Cheap, and of use before anything else: modules are files."""
+    """Exhausted when this process may not open enough files. Cheap, and called first, since importing opens files."""
     taken: list[int] = []
     try:
         taken += (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(DESCRIPTORS))
@@ -48,7 +48,7 @@ def check_descriptors() -> None:
 
 
 def allow_many_files() -> None:
-    """Raises this process's limit on open files to FILES_OF_ROLES, as far as it may. What it starts inherits that."""
+    """Raises this process's limit on open files to FILES_OF_ROLES, or the hard limit. Its children inherit that."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_OF_ROLES if hard == resource.RLIM_INFINITY else min(hard, FILES_OF_ROLES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -68,14 +68,15 @@ def _check_address_space() -> None:
 
 
 def too_little_memory(limit: int) -> Exhausted:
-    """`limit`: of this process's address space, in bytes."""
+    """The error for a limit, in bytes, on this process's address space."""
     needed = ADDRESS_SPACE >> 10
     return Exhausted(f"too little memory is allowed here (ulimit -v is {limit >> 10}): {needed} KiB more are needed")
 
 
 def _check_threads() -> None:
-    """The limit counts all processes of the user, and a container's counts others: only trying tells."""
-    done, started, usual = threading.Event(), [], threading.stack_size(SMALL_STACK)  # which is not what is asked here
+    """Starts the threads to see that it can: limits count all processes of the user, and those of a container
+    others."""
+    done, started, usual = threading.Event(), [], threading.stack_size(SMALL_STACK)
     try:
         for _ in range(THREADS + SPARE_THREADS):
             thread = threading.Thread(target=done.wait)

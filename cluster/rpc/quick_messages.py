@@ -1,8 +1,8 @@
-"""The messages of job.proto and jobs.proto, for a command that starts fast.
+"""The messages of job.proto and jobs.proto, for commands that must start fast.
 
-The modules that protoc writes load all of protobuf's Python half, 20 ms, to put a description of their messages into
-its C half and get classes back. This does just that. Whoever loads the modules too, in the same process, gets the same
-classes there.
+The modules that protoc generates import protobuf's Python half, which takes 20 ms, only to hand their descriptors to
+its C half and get classes back. This module does that alone. When the generated modules are imported later in the same
+process, they hold the same classes.
 """
 
 from typing import Any
@@ -34,5 +34,5 @@ def _by_the_modules() -> dict[str, Any]:
 
 try:
     _classes = _by_the_c_half()
-except (ImportError, AttributeError, TypeError, SystemError):  # another protobuf than the one that is pinned
+except (ImportError, AttributeError, TypeError, SystemError):  # another version of protobuf than the pinned one
     _classes = _by_the_modules()

@@ -1,7 +1,7 @@
-"""Taking in requests: after the gate, within the method's bounds, and without holding up anybody else.
+"""Receiving requests: after the gate, within the method's bounds, and without delaying anybody else.
 
-gRPC parses a message before it calls the handler. Here handlers get its bytes, and only when they ask for them: so
-whoever may not call costs nothing, and what is too large is refused unparsed.
+gRPC parses a message before it calls the handler. Handlers here ask for a message's bytes and parse them themselves: a
+caller who is not permitted costs nothing, and a message that is too large is refused unparsed.
 """
 
 import asyncio
@@ -20,24 +20,24 @@ from cluster.rpc.wire import TooMuch, check_fields
 
 Parse = Callable[[bytes], Any]  # a message class's FromString
 
-# The one request of a call has some seconds to arrive in, and as many more as the largest that its method lets in takes
-# at the slowest rate. They count from when it is asked for, not from when it began to wait for a permit.
+# A call's one request must arrive within PATIENCE, and the seconds that the largest request of its method takes at the
+# rate SLOWEST. They count from the moment the request is asked for, after its permit.
 PATIENCE, SLOWEST = 10.0, 256 * 1024  # seconds, bytes a second
-LARGE = 2 * 1024 * 1024  # bytes of a request of which only few are there at a time
-_QUICK = 16 * 1024  # bytes that are counted and parsed at once; what is larger would hold the event loop
+LARGE = 2 * 1024 * 1024  # bytes; of larger requests only few are received at a time
+_QUICK = 16 * 1024  # bytes that are parsed in the event loop; larger requests would hold it, and go to a thread
 
-# One for all: large messages are parsed one after another, so what they take of memory does not add up.
+# One thread for all: large messages are parsed one after another, so that their memory does not add up.
 _parser = ThreadPoolExecutor(1, "intake")
 
 
 class Intake:
-    """Takes in the requests of one method."""
+    """Receives the requests of one method."""
 
     def __init__(
         self, method: str, parse: Parse, patience: float | None = None, permits: RequestPermits | None = None
     ) -> None:
-        """`patience` in seconds, None: as usual for the method. `permits` bounds how many large requests are there at a
-        time, if those of the method may be large."""
+        """`patience` in seconds; None: what the method's bound gives. `permits` bounds the large requests at a time; it
+        is ignored for a method whose requests are never large."""
         self._name = method.rpartition("/")[2]
         self._bound = bound_of(method)
         self._parse = parse
@@ -46,9 +46,9 @@ class Intake:
         self._permits = permits if self._bound.size > LARGE else None
 
     async def one(self, requests: AsyncIterator[bytes], stack: AsyncExitStack, caller: Hashable = None) -> Any:
-        """The request of a call that has one. InvalidInput for one that is too large or no message.
+        """The one request of a call. InvalidInput when it is too large or no message.
 
-        A large one keeps its permit until the stack is left."""
+        A large request keeps its permit until the stack is closed."""
         async with AsyncExitStack() as permit:
             hold = HeldPermit()
             if self._permits is not None:
@@ -63,12 +63,12 @@ class Intake:
         return message
 
     def each(self, requests: AsyncIterator[bytes], caller: Hashable = None) -> AsyncIterator[Any]:
-        """The requests of a call that has many, as they come. Where they may be large the first needs a permit: one
-        caller may have many such calls that have said nothing yet."""
+        """The requests of a call that streams them, as they come. When they may be large the first one needs a permit,
+        because a caller may open many such calls and send nothing yet."""
         return _Each(requests, self._message, None if self._permits is None else partial(self._first, requests, caller))
 
     async def _first(self, requests: AsyncIterator[bytes], caller: Hashable) -> Any:
-        """None: there is none."""
+        """The first request; None when the stream ended before it."""
         assert self._permits is not None
         async with self._permits.permit(caller) as hold:
             async with hold.receiving(self._patience):
@@ -96,14 +96,14 @@ class Intake:
 
 
 async def forget(requests: AsyncIterator[bytes]) -> None:
-    """Nobody asks for more of them: gRPC would keep the last one until the next full collection."""
+    """Close the stream of requests. Left open, it keeps the last one in memory until the next full collection."""
     if isinstance(generator := aiter(requests), AsyncGenerator):
-        with suppress(RuntimeError):  # somebody waits for the next, and is about to be told that there is none
+        with suppress(RuntimeError):  # another task waits for the next one, and is about to hear of the end
             await generator.aclose()
 
 
 class _Each:
-    """No generator, which could not be closed while another task waits for its next."""
+    """An iterator, because a generator cannot be closed while another task waits for its next item."""
 
     def __init__(
         self,

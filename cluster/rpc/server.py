@@ -77,7 +77,7 @@ def expect_free(address: str, option: str = "--listen") -> None:
 
 
 def _why_not(address: str, option: str) -> str:
-    """gRPC does not tell why a bind failed; the system does when asked once more. Empty: it does not fail."""
+    """Why nobody can listen there. gRPC does not tell, so this binds once more. Empty when that succeeds."""
     try:
         host, port = split_address(address)
         family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -104,10 +104,10 @@ class _Guarded:
         self._stream_permits = RequestPermits(Permits(most=MOST_STREAMS))
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Left out: it would offer the same methods a second time, without guard."""
+        """Does nothing: this would offer the same methods a second time, unguarded."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
-        """Called by generated code with the methods of one service."""
+        """Adds the methods of one service, guarded. Generated code calls this."""
         missing = [f"/{service}/{name}" for name in handlers if f"/{service}/{name}" not in ROLES]
         if missing:
             raise ClusterError(f"nobody has said who may call {', '.join(missing)}; add it to cluster/rpc/roles.py")
@@ -144,7 +144,7 @@ def guarded_handler(
         raise TypeError(f"{behaviour} is neither a coroutine function nor an async generator function")
 
     async def argument(requests: AsyncIterator[bytes], stack: AsyncExitStack) -> Any:
-        """What the handler expects: its request, or an iterator of them."""
+        """What the handler takes: one request, or an iterator of requests."""
         stack.push_async_callback(forget, requests)
         return intake.each(requests, who()) if handler.request_streaming else await intake.one(requests, stack, who())
 

@@ -55,8 +55,8 @@ def _raw(spec: JobSpec) -> job_pb2.RawTexts:
 
 
 def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
-    """What the caller left to us gets its default: what is not set, or zero where zero can never be right (cpus, step,
-    lost_after, max_output)."""
+    """Fields that the caller did not set get their defaults, as do those that are zero where zero is never right (cpus,
+    step, lost_after, max_output)."""
     raw = message.raw if message.HasField("raw") else None
     return JobSpec(
         argv=tuple(map(to_text, raw.argv)) if raw else tuple(message.argv),
@@ -92,7 +92,7 @@ def offer_from_proto(message: job_pb2.Offer) -> Offer:
 
 
 def to_text(data: bytes) -> str:
-    """What is not UTF-8 as lone surrogates, as in os.fsdecode: a process is given the same bytes again."""
+    """Decodes UTF-8; other bytes become lone surrogates, as in os.fsdecode, so that a process gets the same bytes."""
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -1,11 +1,11 @@
-"""How a process that serves is told to end."""
+"""The signals that tell a serving process to end."""
 
 import asyncio
 import signal
 
 
 def stop_signal() -> asyncio.Event:
-    """Set by SIGTERM or SIGINT, from now on."""
+    """An event that SIGTERM or SIGINT sets, from this call on."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,5 +1,5 @@
-"""Calls that a worker makes for what its attempts have started. They come within a call of the worker's own, and pass
-the same gate to the same handlers as everybody's: here is what the gate and a handler see of such a call.
+"""Calls that a worker forwards for processes of its attempts. Each arrives inside a call of the worker's own, and
+passes the same gate to the same handlers as any call: this module is what gate and handler see of it.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,12 +13,12 @@ from cluster.domain.trust.users import name_of
 from cluster.rpc.errors import Context
 from cluster.v1 import scheduler_pb2
 
-JOBS = "/cluster.v1.Jobs/"  # the one service of which jobs may call anything
-_ALWAYS = 1 << 62  # Unix seconds: the worker's own certificate says how long its calls may go on
+JOBS = "/cluster.v1.Jobs/"  # the only service that jobs may call
+_ALWAYS = 1 << 62  # Unix seconds: the worker's certificate bounds the call that this one is inside of
 
 
 class VouchedContext:
-    """In the place of gRPC's own context."""
+    """The context of a forwarded call for handler and gate, where gRPC would have its own."""
 
     def __init__(self, peer: Peer, outer: Context, serialize: Callable[[Any], bytes]) -> None:
         self.peer_here = peer
@@ -26,26 +26,26 @@ class VouchedContext:
         self._serialize = serialize
 
     async def send_initial_metadata(self, metadata: object) -> None:
-        """The worker's call has sent its own."""
+        """Does nothing: the worker's own call has sent its headers."""
 
     async def write(self, message: object) -> None:
-        """One message of the answer."""
+        """Sends one message of the answer, inside a message of the worker's call."""
         await self._outer.write(scheduler_pb2.VouchResponse(response=self._serialize(message)))
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing: tuple[tuple[str, str], ...] = ()) -> None:
-        """Ends the worker's call with that error, and raises what gRPC's own raises."""
+        """Ends the worker's call with that error. Raises AbortError, as gRPC's own context does."""
         await self._outer.abort(code, details, trailing)
 
 
 class VouchedCalls:
-    """`handlers` are gRPC's, guarded, by method: of those methods that take one request."""
+    """`handlers` are gRPC's guarded handlers by method, of the methods that take one request."""
 
     def __init__(self, cluster_id: str, handlers: Mapping[str, Any]) -> None:
         self._cluster_id = cluster_id
         self._handlers = handlers
 
     async def answer(self, vouched: Vouched, method: str, request: bytes, outer: Context) -> None:
-        """Calls the method for that attempt; what is answered, errors too, goes to the worker's call."""
+        """Calls the method in the name of that attempt's job; answers and errors go out by the worker's call."""
         handler = self._handlers.get(method) if method.startswith(JOBS) else None
         if handler is None:
             raise NotPermitted(f"a job may not call {method.rpartition('/')[2][:60]!r}: there is no such method here")

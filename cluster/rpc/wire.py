@@ -67,7 +67,7 @@ def _named(field: str | None) -> str:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number there, and where what follows it begins. IndexError at the end of the data."""
+    """The number at `at`, and the offset behind it. IndexError at the end of the data."""
     byte = data[at]
     at += 1
     if byte < 0x80:
