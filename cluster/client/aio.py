@@ -41,22 +41,27 @@ from cluster.domain.job.workflow import NewJob, Workflow
 
 T = TypeVar("T")
 
-# Seconds to wait for a connection that worked before: a scheduler that is started again is back within a few.
+# Seconds to wait for a connection that worked before: a restarted scheduler is back within a few seconds.
 PATIENCE = 30.0
-# Seconds after a break in which a submission that breaks again is repeated: a scheduler that is just stopping answers
-# errors until its last commit is done. One that answers errors for longer has failed, and the user should know soon.
+# Seconds for which a submission is repeated after its connection broke: a scheduler that is stopping answers errors
+# until its last commit. One that answers errors for longer has failed, and the user should know soon.
 STOPPING = 5.0
 
 
 class AsyncClient(OrderVerbs):
-    """Submits jobs and asks for them. Use it as a context manager, or close it; it connects with the first call."""
+    """Submits jobs, shows and changes them. Use it as a context manager, or close it; the first call connects.
+
+    Selectors name jobs and tasks as on the command line: 5, "5.1-10", "5:failed", "last", a job's name. Durations and
+    times are seconds; times are Unix time. Every method raises a ClusterError that says what was wrong: NotFound for an
+    unknown job, InvalidInput for a value that cannot be right, NotPermitted, Unreachable.
+    """
 
     def __init__(self, endpoint: Endpoint, *, answered: bool = False, listener: AbsenceListener | None = None) -> None:
-        """`answered`: by another connection it has answered already, so a break of this one is waited for. `listener`
-        is told when a call breaks and is tried again, and when there is an answer again."""
+        """`answered` says that the cluster has answered on another connection already, so that a call which finds
+        nobody waits for it. `listener` hears when a call breaks and is repeated, and when there is an answer again."""
         self.endpoint = endpoint
         self._opened: Backend | None = None
-        self._patience = RetryPatience(listener)  # one for all calls: whoever answers one call is there for the others
+        self._patience = RetryPatience(listener)  # one for all calls, which have one scheduler
         if answered:
             self._patience.renew()
             self._patience.begin_absence(Unreachable(f"{endpoint.address} does not answer"))
@@ -70,20 +75,19 @@ class AsyncClient(OrderVerbs):
         credentials: str | os.PathLike[str] | None = None,
         home: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """A client of the scheduler at `scheduler` (host:port), or of the lone worker at `at`.
+        """A client of the scheduler at `scheduler` (host:port), or of the lone worker at `direct`.
 
-        What is left out comes from CLUSTER_SCHEDULER, CLUSTER_DIRECT, CLUSTER_CREDENTIALS and CLUSTER_HOME, then from
+        What is not given comes from CLUSTER_SCHEDULER, CLUSTER_DIRECT, CLUSTER_CREDENTIALS and CLUSTER_HOME, then from
         the configuration file, then from `cluster login`, then from the scheduler's directory on this machine.
         """
         return cls(find(scheduler=scheduler, direct=direct, credentials=credentials, home=home))
 
     async def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
-        """Hands a job in; once this returns it is on disk.
+        """Submits a job; once this returns it is on disk.
 
         `command` is a JobSpec, or argv with `options` as JobSpec's fields (`array` may be text as in "1-10:2", `env`
-        a mapping). In an embedded cluster it runs in the caller's directory unless `cwd` says otherwise, which may be
-        relative to that. If the connection breaks on the way the call is repeated with the same id, which cannot submit
-        twice.
+        a mapping). In an embedded cluster the job runs in the caller's directory, or in `cwd`, which may be relative to
+        it. When the connection breaks the call is repeated with the same id, which cannot submit twice.
         """
         spec = self.from_here(command if isinstance(command, JobSpec) else spec_of(command, **options))
         validate(spec)
@@ -94,11 +98,11 @@ class AsyncClient(OrderVerbs):
     async def submit_many(
         self, jobs: Iterable[JobSpec | Mapping[str, Any]], *, ids: Sequence[str] = ()
     ) -> tuple[int, ...]:
-        """Hands in many jobs, all of them or none, and answers their numbers; once this returns they are on disk.
+        """Submits many jobs, all of them or none, and returns their numbers; once this returns they are on disk.
 
-        Each is a JobSpec, or a mapping with its `command` and options as of `submit`. What one waits for (`after` and
-        its like) may be another of them, in any order: by its name, which means the one of this call then, or by its
-        id. `ids`: one for each job, as of `submit`; without them they are made.
+        Each job is a JobSpec, or a mapping with `command` and options as for `submit`. A job may wait (`after` and its
+        like) for others of this call, in any order, by their names or ids; such a name never means an earlier job.
+        `ids` holds an id for each job; without it they are made.
         """
         specs = [self.from_here(job if isinstance(job, JobSpec) else spec_of(**job)) for job in jobs]
         if ids and len(ids) != len(specs):
@@ -111,19 +115,19 @@ class AsyncClient(OrderVerbs):
         return await self._hand_in(what, lambda patience: self._backend().submit_many(new, patience))
 
     def from_here(self, spec: JobSpec) -> JobSpec:
-        """The spec as it is handed in: with times of our zone, and in an embedded cluster for the directory we are
-        in."""
+        """The spec with its times resolved in this machine's zone and, for an embedded cluster, with the caller's
+        directory."""
         if self.endpoint.is_embedded and not spec.cwd.startswith("/"):
             spec = replace(spec, cwd=from_here(spec.cwd))
         return resolved(spec, time.time(), None)
 
     async def _hand_in(self, what: str, call: Callable[[float], Awaitable[T]]) -> T:
-        """Makes the call, which gets its patience in seconds; repeats one that broke, for STOPPING seconds, and raises
-        Unreachable after that."""
+        """Makes the call, with the seconds that it may wait for a connection. Repeats it for STOPPING seconds after its
+        connection broke, then raises Unreachable."""
         try:
             answer = await call(0.0)
         except NotReached:
-            raise  # it was not there before either: whoever waits at a prompt wants to know now
+            raise  # nobody has answered before either: a user at a prompt wants to know now
         except Unreachable:
             answer = await self._hand_in_again(what, call)
         self._patience.renew()
@@ -140,21 +144,24 @@ class AsyncClient(OrderVerbs):
             await asyncio.sleep(PAUSE)
 
     async def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
-        """Jobs, newest first; all of them without selectors, states and limit."""
+        """Jobs, newest first: those selected and in one of the states, at most `limit`. Each may be left out."""
         return await self._backend().list(selector_texts(selectors), states, limit)
 
     async def get(
         self, selector: str | int, *, max_tasks: int = 100, states: Sequence[TaskState] = (), attempts: bool = False
     ) -> tuple[Job, tuple[Task, ...]]:
-        """One job, and so many of its tasks in these states (none: in any): running and abnormal ones first. If that is
-        one task in all, and it failed, with the end of its stderr and the exception that its program raised.
-        `attempts`: each task with its attempts, the last 100 of them."""
+        """One job and at most `max_tasks` of its selected tasks in `states` (empty: any), running and abnormal ones
+        first.
+
+        When a single failed task is selected it comes with the end of its stderr and the exception that it raised.
+        With `attempts` each task comes with its last 100 attempts."""
         return await self._backend().get(selector_text(selector), max_tasks, states, attempts)
 
     async def watch(self, *selectors: str | int) -> AsyncGenerator[tuple[Job, ...], None]:
-        """Yields the jobs at once and after each change, until all have ended. Outlasts a restart of the scheduler.
+        """Yields the jobs at once and after each change, until all have ended. Goes on after a restart of the
+        scheduler.
 
-        The jobs are those that the selectors mean at first, whatever is submitted later."""
+        The jobs are those that the selectors meant at the first answer, whatever is submitted later."""
         backend, patience, texts = self._backend(), self._patience, list(selector_texts(selectors))
         numbers: set[int] | None = None
         while True:
@@ -168,13 +175,13 @@ class AsyncClient(OrderVerbs):
                         same = tuple(job for job in jobs if job.number in numbers)
                         yield same
                         if len(same) < len(jobs) and all(job.state.ended for job in same):
-                            return  # the scheduler would go on for the others
+                            return  # only jobs that came later still run
                 return
             except Unreachable as error:
                 await patience.pause(error)
 
     async def wait(self, *selectors: str | int) -> tuple[Job, ...]:
-        """The jobs once all have ended."""
+        """Waits until all of these jobs have ended, and returns them."""
         latest: tuple[Job, ...] = ()
         async with aclosing(self.watch(*selectors)) as changes:
             async for jobs in changes:
@@ -191,9 +198,10 @@ class AsyncClient(OrderVerbs):
         tail: int | None = None,
         position: Position | None = None,
     ) -> AsyncGenerator[Output, None]:
-        """Output from byte 0 or `position`, or the last `tail` lines of each stream; `follow`: until the tasks end.
+        """Yields output from byte 0, from `position`, or the last `tail` lines of each stream; with `follow` until the
+        tasks have ended.
 
-        A follower without `tail` outlasts a restart of the scheduler: it goes on where it was.
+        A follower without `tail` goes on where it was after a restart of the scheduler.
         """
         backend, patience = self._backend(), self._patience
         wanted = WantedOutput(selector_text(selector), stdout, stderr, follow, tail, position)
@@ -213,7 +221,7 @@ class AsyncClient(OrderVerbs):
                             yield piece
                 return
             except Unreachable as error:
-                # A task that waits, or is quiet, has no output to answer with: a call that was long counts as answered.
+                # A waiting or quiet task has no output, so a call that kept its connection for long counts as answered.
                 if not isinstance(error, NotReached) and age.is_long():
                     patience.renew()
                 if not follow or tail is not None:
@@ -226,33 +234,34 @@ class AsyncClient(OrderVerbs):
     async def cancel(
         self, *selectors: str | int, grace: float | None = None, reason: str = "", keep_children: bool = False
     ) -> tuple[tuple[Job, ...], int]:
-        """Asks tasks to stop: SIGTERM, after `grace` seconds SIGKILL, to the whole process tree; and unless they are
-        kept the jobs that these have called for.
+        """Stops the selected tasks: SIGTERM to the whole process tree, SIGKILL after `grace` seconds (None: the job's
+        own).
 
-        Answers the jobs as they are now and how many tasks were asked. Those that had ended stay as they were.
+        Jobs that these jobs submitted are cancelled too, unless `keep_children`. Returns the jobs as they are now and
+        how many tasks were asked to stop. Tasks that had ended stay as they were.
         """
         return await self._backend().cancel(selector_texts(selectors), grace, reason, keep_children)
 
     async def tree(self, selector: str | int) -> JobTree:
-        """The job with all that has to do with it, whether it has ended or not: what it was called by and has called,
-        what it waits for and what waits for it, and so on from each of these."""
+        """The job and all jobs related to it: the one that submitted it and those that it submitted, those that it
+        waits for and those that wait for it, and so on from each of these."""
         return await self._backend().tree(selector_text(selector))
 
     async def set_state(self, **values: str) -> None:
-        """Inside a job: keeps these for others to read, until the job sets them to something else."""
+        """Inside a job: sets values of its state, which other jobs of its tree can read. Other values stay."""
         if self.endpoint.inside is None:
             raise InvalidInput("only a job sets its own state: call this inside of one")
         await self._backend().set_state(values)
 
     async def state(self, selector: str | int) -> Mapping[str, str]:
-        """What a job keeps for others to read."""
+        """The values that a job has set as its state."""
         return await self._backend().state(selector_text(selector))
 
     async def events(
         self, *selectors: str | int, since: int | None = 0, follow: bool = False
     ) -> AsyncGenerator[ClusterEvent, None]:
-        """What happened after the event of number `since` (None: nothing), and with `follow` what happens, without end,
-        across restarts of the scheduler. With selectors only what is about these jobs. See docs/events.md."""
+        """Yields the events after that of number `since` (None: only new ones); with `follow` also those to come,
+        without end and across restarts of the scheduler. Selectors limit them to these jobs. See docs/events.md."""
         texts = selector_texts(selectors)
         async with aclosing(follow_events(self._backend(), self._patience, since, texts, follow=follow)) as found:
             async for event in found:
@@ -265,7 +274,7 @@ class AsyncClient(OrderVerbs):
     async def create_token(
         self, role: str = "worker", *, life: float, uses: int = 1, user: str = ""
     ) -> tuple[Token, str]:
-        """A join token: its record, and the text to paste. `life` in seconds; uses 0: without limit."""
+        """Makes a join token; returns its record and the text to paste. `uses` 0 means without limit."""
         return await self._backend().create_token(role, life, uses, user)
 
     async def tokens(self) -> tuple[Token, ...]:
@@ -275,8 +284,8 @@ class AsyncClient(OrderVerbs):
     async def revoke_token(
         self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False
     ) -> RevocationResult:
-        """From now on nobody can join with it; with `and_joined` who has is expelled, and so is who joined by tokens of
-        theirs. Their jobs are cancelled."""
+        """Revokes a token: nobody can join by it any more. With `and_joined` also everybody who has joined by it, or by
+        tokens of these, is expelled. Jobs of expelled users are cancelled, unless `keep_jobs`."""
         return await self._backend().revoke_token(token_id, and_joined, keep_jobs)
 
     async def users(self) -> tuple[User, ...]:
@@ -284,31 +293,33 @@ class AsyncClient(OrderVerbs):
         return await self._backend().users()
 
     async def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> RevocationResult:
-        """From now on no certificate of the user is let in, and no token that it made; with `and_joined` neither who
-        joined by those. Jobs of theirs are cancelled."""
+        """Revokes a user: its certificates and the tokens that it made are refused. With `and_joined` also everybody
+        who has joined by those tokens is expelled. Jobs of expelled users are cancelled, unless `keep_jobs`."""
         return await self._backend().revoke_user(name, and_joined, keep_jobs)
 
     async def remove_worker(self, worker: str, *, revoke: bool = False) -> RemovedWorker:
-        """Takes the worker of that id or name off the list; with `revoke` no certificate of it is let in any more.
+        """Removes the worker of that id or name from the list; with `revoke` its certificates are refused too.
 
-        Conflict for one that is connected and is not revoked."""
+        Conflict when it is connected and not to be revoked."""
         return await self._backend().remove_worker(worker, revoke)
 
     async def drain_workers(
         self, workers: Sequence[str], *, reason: str = "", within: float | None = None
     ) -> tuple[Worker, ...]:
-        """From now on these workers, by ids or names, get nothing more, until they are resumed: what has not started
-        there comes back. What runs goes on; what still runs after `within` seconds is stopped, and tried again
-        elsewhere if its job may be. Answers how they are now. NotFound: then nothing has changed."""
+        """Drains workers, by ids or names: they get no more tasks until they are resumed, and give back those not
+        started.
+
+        Running tasks go on; those that still run after `within` seconds are stopped, and tried again elsewhere as their
+        jobs permit. Returns the workers as they are now. NotFound for an unknown one, and then none is drained."""
         return await self._backend().drain_workers(worker_names(workers), reason, within)
 
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
-        """From now on these workers, by ids or names, take work again. Answers how they are now. NotFound: then nothing
-        has changed."""
+        """Lets drained workers, by ids or names, take tasks again. Returns them as they are now. NotFound for an
+        unknown one, and then none is resumed."""
         return await self._backend().resume_workers(worker_names(workers))
 
     async def close(self) -> None:
-        """Closes the connection, and renews the caller's certificate when that is due."""
+        """Renews the caller's certificate when it is due, and closes the connection."""
         if self._opened is not None:
             await renew_if_due(self.endpoint)
             await self._opened.close()
@@ -322,7 +333,7 @@ class AsyncClient(OrderVerbs):
         await self.close()
 
     async def _lasting(self, selector: str) -> str:
-        """The selector by the job's number, where it means one job: after a break `last` or a name may mean others."""
+        """The selector with the job's number when it means one job: after a break `last` or a name may mean another."""
         followed = FollowedJobs(selector)
         await followed.settle(self._backend(), None)
         return followed.selectors[0]
@@ -345,8 +356,8 @@ class AsyncClient(OrderVerbs):
 
 
 def _pinned(texts: list[str], jobs: Sequence[Job]) -> list[str]:
-    """The same selectors; if one has a condition, the tasks that meet it now, by their numbers, where these are few
-    enough to be told."""
+    """The same selectors; where one has a condition such as `:failed`, the numbers of the tasks that meet it now, as
+    far as they are few enough to be listed."""
     parts = [f"{job.number}.{job.part}" if job.part else str(job.number) for job in jobs]
     named = any(likely(text).condition for text in texts) and not any("…" in part for part in parts)
     return parts if named else texts

@@ -28,7 +28,7 @@ from cluster.domain.job.workflow import NewJob
 
 @dataclass(frozen=True, slots=True)
 class WantedOutput:
-    """What a reader asks for: of each stream that is wanted all, its last lines, or what comes after `position`."""
+    """What a reader of output asks for: all of each stream, its last `tail` lines, or what follows `position`."""
 
     selector: str
     stdout: bool
@@ -39,32 +39,32 @@ class WantedOutput:
 
 
 class Backend(Protocol):
-    """Where jobs can be submitted and asked for. Selectors are texts as people type them."""
+    """Makes the calls. Selectors are texts as people type them; see AsyncClient for what each verb does."""
 
     address: str
 
     async def submit(self, job_id: str, spec: JobSpec, patience: float) -> Job:
-        """The same id again answers the same job. `patience`: seconds to wait for a connection; 0: it does not wait."""
+        """The job; the same id again returns the same job. `patience`: seconds to wait for a connection, 0: none."""
 
     async def submit_many(self, jobs: Sequence[NewJob], patience: float) -> tuple[int, ...]:
-        """The numbers of all of them; the same ids again answer the same jobs. `patience`: as of `submit`."""
+        """Their numbers; the same ids again return the same jobs. `patience` as for `submit`."""
 
     async def list(self, selectors: Sequence[str], states: Sequence[TaskState], limit: int) -> tuple[Job, ...]:
-        """Newest first; no selectors, no states: all; limit 0: without."""
+        """The jobs, newest first. Empty selectors or states: all; limit 0: none."""
 
     async def get(
         self, selector: str, max_tasks: int, states: Sequence[TaskState], attempts: bool = False
     ) -> tuple[Job, tuple[Task, ...]]:
-        """One job and at most so many tasks of it in these states (none: in any), running and abnormal ones first.
-        `attempts`: with theirs."""
+        """One job and at most `max_tasks` of its tasks in `states` (empty: any), running and abnormal ones first, with
+        their attempts if asked for."""
 
     def watch(self, selectors: Sequence[str], patience: float) -> AsyncGenerator[tuple[Job, ...], None]:
-        """The jobs at once and after changes; ends when all have ended."""
+        """Yields the jobs at once and after each change; ends when all have ended."""
 
     def logs(
         self, wanted: WantedOutput, patience: float, connected: Callable[[], object]
     ) -> AsyncGenerator[Output, None]:
-        """Output of one or more tasks. `connected` is called as soon as there is a connection: output may follow much
+        """Yields output of one or more tasks. Calls `connected` once there is a connection: output may come much
         later."""
 
     async def cancel(
@@ -73,74 +73,73 @@ class Backend(Protocol):
         """The jobs as they are now, and how many tasks were asked to stop."""
 
     async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
-        """Nothing more of these jobs starts. The jobs as they are now, and how many of them are paused."""
+        """Pauses jobs. Returns them as they are now, and how many of them are paused."""
 
     async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
-        """They go on. The jobs as they are now, and how many of them were paused."""
+        """Resumes jobs. Returns them as they are now, and how many of them were paused."""
 
     async def set_priority(self, selectors: Sequence[str], priority: int) -> tuple[tuple[Job, ...], int]:
-        """They have it from now on. The jobs as they are now, and how many of them had another one."""
+        """Changes their priority. Returns the jobs as they are now, and how many of them had another one."""
 
     async def set_share(self, user: str, weight: float) -> QueueStatus:
-        """What the user has had is divided by that weight."""
+        """Changes the weight by which a user's use is divided in fair sharing."""
 
     async def retry(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
-        """What has failed or was cancelled is tried again. The jobs as they are now, and how many tasks are."""
+        """Tries failed and cancelled tasks again. Returns the jobs as they are now, and the number of these tasks."""
 
     async def rerun(self, selector: str, job_id: str) -> Job:
-        """A new job of that UUID, with the spec of the selected one."""
+        """Submits a job with that id and the spec of the selected one."""
 
     async def queue(self) -> QueueStatus:
         """The queue as it is now."""
 
     async def pause_queue(self, reason: str) -> QueueStatus:
-        """Nothing starts any more."""
+        """Pauses the queue: nothing starts."""
 
     async def resume_queue(self) -> QueueStatus:
-        """Jobs start again."""
+        """Resumes the queue."""
 
     async def tree(self, selector: str) -> JobTree:
-        """All that has to do with a job."""
+        """The job and all jobs related to it."""
 
     async def set_state(self, values: Mapping[str, str]) -> None:
-        """Of the job in which we are."""
+        """Sets values of the state of the job that this process belongs to."""
 
     async def state(self, selector: str) -> Mapping[str, str]:
-        """What one job keeps for others to read."""
+        """The values that a job has set as its state."""
 
     def events(
         self, since: int | None, selectors: Sequence[str], patience: float, *, follow: bool
     ) -> AsyncGenerator[tuple[Sequence[ClusterEvent], int], None]:
-        """What has happened since that event (None: nothing), and with `follow` what happens; each time with the
-        number of the last event up to which all was told."""
+        """Yields the events after number `since` (None: only new ones), with `follow` also those to come; each time
+        with the number up to which all events were yielded."""
 
     async def workers(self) -> tuple[Worker, ...]:
-        """All workers that are known here."""
+        """All workers that the cluster knows."""
 
     async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
-        """The token's record, and the text to paste. uses 0: without limit."""
+        """Makes a token. Returns its record and the text to paste. uses 0: without limit."""
 
     async def tokens(self) -> tuple[Token, ...]:
         """All tokens, used up and revoked ones included."""
 
     async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
-        """Nobody can join with it; with `and_joined` who has is expelled."""
+        """Revokes a token; with `and_joined` also those who joined by it."""
 
     async def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""
 
     async def revoke_user(self, name: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
-        """No certificate of the user is let in, nor anybody by its tokens; with `and_joined` nor who has joined so."""
+        """Revokes a user and its tokens; with `and_joined` also those who joined by these."""
 
     async def remove_worker(self, worker: str, revoke: bool) -> RemovedWorker:
-        """Takes it off the list; with `revoke` no certificate of it is let in."""
+        """Removes a worker from the list; with `revoke` its certificates are refused too."""
 
     async def drain_workers(self, workers: Sequence[str], reason: str, within: float | None) -> tuple[Worker, ...]:
-        """They get nothing more, until they are resumed; what still runs after `within` seconds is stopped. Answers how
-        they are now."""
+        """Drains workers; what still runs after `within` seconds is stopped. Returns the workers as they are now."""
 
     async def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
-        """They take work again. Answers how they are now."""
+        """Lets drained workers take tasks again. Returns them as they are now."""
 
     async def close(self) -> None:
         """Closes the connection."""

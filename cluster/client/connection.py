@@ -1,4 +1,4 @@
-"""What both backends do with a connection."""
+"""What all backends do with a gRPC connection."""
 
 import asyncio
 from collections.abc import Iterator

@@ -55,29 +55,29 @@ class Client:
         return cls(AsyncClient.connect(scheduler, direct=direct, credentials=credentials, home=home))
 
     def submit(self, command: JobSpec | Sequence[str], *, id: str | None = None, **options: Any) -> Job:
-        """Hands a job in; once this returns it is on disk. See AsyncClient.submit."""
+        """Submits a job; once this returns it is on disk. See AsyncClient.submit."""
         return self._do(self._inner.submit(command, id=id, **options))
 
     def submit_many(self, jobs: Iterable[JobSpec | Mapping[str, Any]], *, ids: Sequence[str] = ()) -> tuple[int, ...]:
-        """Hands in many jobs, all of them or none, and answers their numbers. See AsyncClient.submit_many."""
+        """Submits many jobs, all of them or none, and returns their numbers. See AsyncClient.submit_many."""
         return self._do(self._inner.submit_many(jobs, ids=ids))
 
     def list(self, *selectors: str | int, states: Sequence[TaskState] = (), limit: int = 0) -> tuple[Job, ...]:
-        """Jobs, newest first."""
+        """Jobs, newest first. See AsyncClient.list."""
         return self._do(self._inner.list(*selectors, states=states, limit=limit))
 
     def get(
         self, selector: str | int, *, max_tasks: int = 100, states: Sequence[TaskState] = (), attempts: bool = False
     ) -> tuple[Job, tuple[Task, ...]]:
-        """One job, and so many of its tasks in these states. See AsyncClient.get."""
+        """One job and its selected tasks. See AsyncClient.get."""
         return self._do(self._inner.get(selector, max_tasks=max_tasks, states=states, attempts=attempts))
 
     def watch(self, *selectors: str | int) -> Iterator[tuple[Job, ...]]:
-        """The jobs as they are, again after each change, until all have ended."""
+        """Yields the jobs at once and after each change, until all have ended."""
         return self._each(lambda: self._inner.watch(*selectors))
 
     def wait(self, *selectors: str | int) -> tuple[Job, ...]:
-        """The jobs once all have ended."""
+        """Waits until all of these jobs have ended, and returns them."""
         return self._do(self._inner.wait(*selectors))
 
     def logs(
@@ -89,65 +89,67 @@ class Client:
         stderr: bool = True,
         tail: int | None = None,
     ) -> Iterator[Output]:
-        """Output from byte 0, or the last `tail` lines of each stream; `follow`: until the tasks have ended."""
+        """Yields output from byte 0, or the last `tail` lines of each stream; with `follow` until the tasks have
+        ended."""
         return self._each(lambda: self._inner.logs(selector, follow=follow, stdout=stdout, stderr=stderr, tail=tail))
 
     def cancel(
         self, *selectors: str | int, grace: float | None = None, reason: str = "", keep_children: bool = False
     ) -> tuple[tuple[Job, ...], int]:
-        """Asks tasks to stop; the jobs as they are now, and how many tasks were asked. See AsyncClient.cancel."""
+        """Stops tasks; returns the jobs as they are now and how many tasks were asked to stop. See
+        AsyncClient.cancel."""
         return self._do(self._inner.cancel(*selectors, grace=grace, reason=reason, keep_children=keep_children))
 
     def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
-        """From now on no more tasks of these jobs start, until they are resumed; what runs goes on."""
+        """Pauses jobs: no more of their tasks start until they are resumed; running ones go on."""
         return self._do(self._inner.pause(*selectors, reason=reason))
 
     def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
-        """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
+        """Resumes paused jobs. Returns the jobs as they are now and how many of them were paused."""
         return self._do(self._inner.resume(*selectors))
 
     def set_priority(self, *selectors: str | int, priority: int) -> tuple[tuple[Job, ...], int]:
-        """From now on these jobs have that priority. See AsyncClient.set_priority."""
+        """Changes the priority of jobs. See AsyncClient.set_priority."""
         return self._do(self._inner.set_priority(*selectors, priority=priority))
 
     def set_share(self, user: str, weight: float) -> QueueStatus:
-        """From now on what the user has had is divided by that weight, when it is compared with others'."""
+        """Changes the weight of a user's fair share: its use is divided by it when compared with that of others."""
         return self._do(self._inner.set_share(user, weight))
 
     def queue(self) -> QueueStatus:
-        """Whether anything starts, and how many jobs have not ended."""
+        """The queue: whether anything starts, how many jobs have not ended, and the shares of users."""
         return self._do(self._inner.queue())
 
     def retry(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
-        """What has failed or was cancelled is tried again. See AsyncClient.retry."""
+        """Tries failed and cancelled tasks again. See AsyncClient.retry."""
         return self._do(self._inner.retry(*selectors))
 
     def rerun(self, selector: str | int, *, id: str | None = None) -> Job:
-        """A new job with the spec of that one."""
+        """Submits a new job with the spec of the selected one."""
         return self._do(self._inner.rerun(selector, id=id))
 
     def pause_queue(self, *, reason: str = "") -> QueueStatus:
-        """From now on nothing starts, until the queue is resumed; jobs are accepted, and what runs goes on."""
+        """Pauses the queue: nothing starts until it is resumed; jobs are accepted, and running tasks go on."""
         return self._do(self._inner.pause_queue(reason=reason))
 
     def resume_queue(self) -> QueueStatus:
-        """From now on jobs start again."""
+        """Resumes the queue: tasks start again."""
         return self._do(self._inner.resume_queue())
 
     def tree(self, selector: str | int) -> JobTree:
-        """All that has to do with a job. See AsyncClient.tree."""
+        """The job and all jobs related to it. See AsyncClient.tree."""
         return self._do(self._inner.tree(selector))
 
     def set_state(self, **values: str) -> None:
-        """Inside a job: keeps these for others to read."""
+        """Inside a job: sets values of its state. See AsyncClient.set_state."""
         return self._do(self._inner.set_state(**values))
 
     def state(self, selector: str | int) -> Mapping[str, str]:
-        """What a job keeps for others to read."""
+        """The values that a job has set as its state."""
         return self._do(self._inner.state(selector))
 
     def events(self, *selectors: str | int, since: int | None = 0, follow: bool = False) -> Iterator[ClusterEvent]:
-        """What has happened, and with `follow` what happens. See AsyncClient.events."""
+        """Yields past events, and with `follow` those to come. See AsyncClient.events."""
         return self._each(lambda: self._inner.events(*selectors, since=since, follow=follow))
 
     def workers(self) -> tuple[Worker, ...]:
@@ -155,7 +157,7 @@ class Client:
         return self._do(self._inner.workers())
 
     def create_token(self, role: str = "worker", *, life: float, uses: int = 1, user: str = "") -> tuple[Token, str]:
-        """A join token: its record, and the text to paste. `life` in seconds; uses 0: without limit."""
+        """Makes a join token; returns its record and the text to paste. `life` in seconds; `uses` 0: without limit."""
         return self._do(self._inner.create_token(role, life=life, uses=uses, user=user))
 
     def tokens(self) -> tuple[Token, ...]:
@@ -163,8 +165,7 @@ class Client:
         return self._do(self._inner.tokens())
 
     def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> RevocationResult:
-        """From now on nobody can join with it; with `and_joined` who has is expelled, and so is who joined by tokens of
-        theirs. Their jobs are cancelled."""
+        """Revokes a token. See AsyncClient.revoke_token."""
         return self._do(self._inner.revoke_token(token_id, and_joined=and_joined, keep_jobs=keep_jobs))
 
     def users(self) -> tuple[User, ...]:
@@ -172,31 +173,25 @@ class Client:
         return self._do(self._inner.users())
 
     def revoke_user(self, name: str, *, and_joined: bool = False, keep_jobs: bool = False) -> RevocationResult:
-        """From now on no certificate of the user is let in, and no token that it made; with `and_joined` neither who
-        joined by those. Jobs of theirs are cancelled."""
+        """Revokes a user. See AsyncClient.revoke_user."""
         return self._do(self._inner.revoke_user(name, and_joined=and_joined, keep_jobs=keep_jobs))
 
     def remove_worker(self, worker: str, *, revoke: bool = False) -> RemovedWorker:
-        """Takes the worker of that id or name off the list; with `revoke` no certificate of it is let in any more.
-
-        Conflict for one that is connected and is not revoked."""
+        """Removes a worker from the list. See AsyncClient.remove_worker."""
         return self._do(self._inner.remove_worker(worker, revoke=revoke))
 
     def drain_workers(
         self, workers: Sequence[str], *, reason: str = "", within: float | None = None
     ) -> tuple[Worker, ...]:
-        """From now on these workers, by ids or names, get nothing more, until they are resumed: what has not started
-        there comes back. What runs goes on; what still runs after `within` seconds is stopped, and tried again
-        elsewhere if its job may be. Answers how they are now. NotFound: then nothing has changed."""
+        """Drains workers: they get no more tasks until they are resumed. See AsyncClient.drain_workers."""
         return self._do(self._inner.drain_workers(workers, reason=reason, within=within))
 
     def resume_workers(self, workers: Sequence[str]) -> tuple[Worker, ...]:
-        """From now on these workers, by ids or names, take work again. Answers how they are now. NotFound: then nothing
-        has changed."""
+        """Lets drained workers take tasks again. See AsyncClient.resume_workers."""
         return self._do(self._inner.resume_workers(workers))
 
     def close(self) -> None:
-        """Closes the connection and ends the thread. Twice does no harm."""
+        """Closes the connection and ends the thread. A second call does nothing."""
         with self._entering:
             if self._closed:
                 return
@@ -223,7 +218,8 @@ class Client:
         await self._inner.close()
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs it on the loop's thread; Ctrl-C in the caller's cancels it. ClusterError when the client is closed."""
+        """Runs the coroutine on the loop's thread; Ctrl-C in the calling thread cancels it. ClusterError once
+        closed."""
         future: Future[T] = Future()
         try:
             with self._entering:
@@ -250,8 +246,8 @@ class Client:
 
 
 def _begin(work: Coroutine[Any, Any, T], future: "Future[T]") -> None:
-    """In the loop. As asyncio.run_coroutine_threadsafe does it, but for a future that the caller has had before: Ctrl-C
-    may come at any moment, and what it could not cancel would go on for ever."""
+    """Starts the coroutine, in the loop's thread, as asyncio.run_coroutine_threadsafe does, but for a future that the
+    caller has already: Ctrl-C may come at any moment, and without a future it could not cancel the call."""
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
 
     def cancelled(_: "Future[T]") -> None:

@@ -1,4 +1,5 @@
-"""What the client's verbs answer: plain frozen values. Times are Unix seconds, durations seconds; 0 means not yet."""
+"""What the client's methods return: plain frozen values. Times are Unix seconds, durations seconds; a time of 0 means
+not yet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,18 +66,18 @@ class JobTree(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClusterEvent:
-    """What has happened to a job, some of its tasks, a worker or the queue. What a kind does not tell is empty or 0.
-    The kinds are in docs/events.md."""
+    """Something that happened to a job, some of its tasks, a worker or the queue. Fields that a kind does not use are
+    empty or 0. docs/events.md lists the kinds."""
 
-    sequence: int  # to go on after
+    sequence: int  # its number: `events(since=…)` goes on after it
     at: float
-    kind: str  # as in job.started
+    kind: str  # such as job.started
     job: int
     owner: str
-    name: str  # of the job
-    worker: str  # its name
-    tasks: str  # as in 1-5,8
-    count: int  # of these tasks
+    name: str  # the job's
+    worker: str  # the worker's name
+    tasks: str  # numbers, such as 1-5,8
+    count: int  # how many tasks
     attempt: int
     state: str
     reason: str
@@ -104,22 +105,22 @@ class Task:
     cpu_seconds: float
     peak_memory: int  # bytes
     line: bytes | None = None  # of a job with lines
-    exception: RaisedException | None = None  # from `get`, where it is the one task, and failed by raising it
-    stderr_tail: bytes = b""  # from `get`, where it is the one task, and failed: at most 2 KiB
-    attempts: tuple["Task", ...] = ()  # from `get` where they were asked for: each as if it were the last
+    exception: RaisedException | None = None  # that it failed by; only from `get` of a single task
+    stderr_tail: bytes = b""  # of a failed task, at most 2 KiB; only from `get` of a single task
+    attempts: tuple["Task", ...] = ()  # only from `get(attempts=True)`: the task as of each attempt
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Some bytes that a task wrote, in the order in which it wrote them to that stream."""
+    """Bytes that a task wrote to one stream, in the order in which it wrote them."""
 
     job: int
-    task: int  # its number
+    task: int  # the task's number
     attempt: int
     stderr: bool
     data: bytes
-    end: int  # where `data` ends in its stream, in bytes as they were written; means nothing where `tail` was given
-    note: str = ""  # instead of data: what is to be said about this attempt's output, such as how much is missing
+    end: int  # offset in its stream, in bytes, at which `data` ends; without meaning when `tail` was given
+    note: str = ""  # comes instead of data: a remark about this attempt's output, such as how much is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,30 +138,30 @@ class Worker:
     version: str
     registered_at: float
     last_heard_at: float
-    no_room: str = ""  # why it takes nothing just now; "" when it has room
-    drain: Drain | None = None  # who wants that it takes nothing
-    offer: Offer = NOTHING  # what it has beside cpus
-    taken: Mapping[str, int] = field(default_factory=dict)  # of that, by the resource's name; memory in bytes
+    no_room: str = ""  # why it takes no tasks now; empty when it does
+    drain: Drain | None = None  # who drained it, and why; None when nobody did
+    offer: Offer = NOTHING  # its resources other than cpus, and its labels
+    taken: Mapping[str, int] = field(default_factory=dict)  # how much of each resource is in use; memory in bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a user has had lately: at one priority, who has had least for its weight goes first."""
+    """A user's recent use: among jobs of one priority, those of the user with the least use for its weight go first."""
 
-    user: str  # as jobs have their owner
+    user: str  # as in `Job.owner`
     weight: float
-    used_cpu_seconds: float  # half of it is forgotten in a day
+    used_cpu_seconds: float  # halved every day
     held_millicpus: int
 
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """All jobs that have not ended, and whether anything starts."""
+    """The queue: all jobs that have not ended, and whether tasks start."""
 
-    pause: Pause | None  # who wants that nothing starts
+    pause: Pause | None  # who paused the queue, and why; None when tasks start
     jobs: int
-    paused_jobs: int  # those of them that are paused themselves
-    shares: tuple[Share, ...] = ()  # of users who have had anything, the next to go first
+    paused_jobs: int  # how many of the jobs are paused themselves
+    shares: tuple[Share, ...] = ()  # of users with any recent use, in the order in which they go next
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class Token:
     expires_at: float
     uses_left: int | None  # None: without limit
     revoked: bool
-    joined: tuple["Member", ...] = ()  # by it, in order: the first of them; who was expelled is left out
+    joined: tuple["Member", ...] = ()  # the first of those who joined by it, in order, without the expelled
     joined_total: int = 0
     maker: str = ""  # who made it: user/NAME, or scheduler/main; empty: not known
 
@@ -184,20 +185,20 @@ class Member:
     """A worker or a user."""
 
     kind: str  # worker or user
-    id: str  # of a worker its UUID
+    id: str  # a worker's UUID
     name: str  # empty: a worker that has not registered yet
-    token: str = ""  # by whose id it has joined, where that is told
+    token: str = ""  # id of the token by which it joined; empty when unknown
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationResult:
-    """What came of revoking a user or a token."""
+    """The outcome of revoking a user or a token."""
 
-    expelled: tuple[Member, ...]  # who has no certificate any more that lets it in
-    tokens: tuple[str, ...]  # ids of tokens that those had made and that were good until now
-    joined: tuple[Member, ...]  # who has joined by tokens of theirs, and stays: the first of them
+    expelled: tuple[Member, ...]  # those whose certificates are all refused now
+    tokens: tuple[str, ...]  # ids of tokens that these had made, now revoked
+    joined: tuple[Member, ...]  # the first of those who joined by such tokens and stay
     joined_total: int
-    kept: tuple[Member, ...]  # users of whom only one joining is refused, with the token of another: the first of them
+    kept: tuple[Member, ...]  # the first of those who lost one certificate and keep others
     cancelled: int  # tasks that were asked to stop
 
 
@@ -208,16 +209,16 @@ class User:
     name: str
     role: str
     created_at: float
-    revoked_at: float  # 0: it was not
-    joined: int  # how many times, by tokens, without those that were revoked
-    id: str = ""  # what its jobs have as their owner
+    revoked_at: float  # 0: not revoked
+    joined: int  # how many of its joinings by tokens are not revoked
+    id: str = ""  # as in its jobs' `owner`
 
 
 @dataclass(frozen=True, slots=True)
 class RemovedWorker:
-    """A worker that was taken off the list."""
+    """A worker that was removed from the list."""
 
     id: str
-    name: str  # empty: it had not registered yet
-    held: int  # tasks: it is listed until they are given up
-    tokens: tuple[str, ...]  # ids of those that it has joined by, and may join by again
+    name: str  # empty when it had never registered
+    held: int  # tasks that it holds; it stays on the list until they are given up
+    tokens: tuple[str, ...]  # ids of tokens by which it joined, and may join again
