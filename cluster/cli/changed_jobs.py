@@ -1,4 +1,4 @@
-"""What commands answer that change jobs, by any number of selectors."""
+"""The answer of commands that change jobs, which any number of selectors name."""
 
 from collections.abc import Sequence
 

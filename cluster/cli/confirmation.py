@@ -8,7 +8,7 @@ from cluster.domain.base.errors import ClusterError
 
 
 def is_terminal() -> bool:
-    """Whether stdin and stderr are a terminal, where somebody can be asked. A script is not asked."""
+    """Whether stdin and stderr are a terminal, so that a person can be asked. Scripts are not."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

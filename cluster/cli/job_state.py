@@ -1,4 +1,4 @@
-"""`cluster job state`: what a job keeps for others to read."""
+"""`cluster job state`: values that a job sets for other jobs to read."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
 def state() -> None:
-    """What jobs keep for others to read: short texts, each with a key."""
+    """Values that jobs set for other jobs to read: short texts, each with a key."""
 
 
 @click.command("set")
@@ -25,9 +25,9 @@ def state() -> None:
 @connection
 @click.pass_context
 def set_state(ctx: click.Context, values: tuple[str, ...]) -> None:
-    """Inside a job: keep values for others to read, while the job runs and afterwards.
+    """Inside a job: set values that others can read, while the job runs and afterwards.
 
-    The job's tasks and attempts share them; a key that there is gets the new value.
+    The job's tasks and attempts share them; a key that exists gets the new value.
     """
     from cluster.cli.connection import client
 
@@ -52,7 +52,7 @@ def set_state(ctx: click.Context, values: tuple[str, ...]) -> None:
 @connection
 @click.pass_context
 def get_state(ctx: click.Context, selector: str, key: str, as_json: bool) -> None:
-    """Print what a job keeps: all of it, a line for each key, or the value of one key alone."""
+    """Print the values that a job has set, a line for each key, or the value of one key."""
     from cluster.cli.connection import client
     from cluster.cli.render import print_json
 

@@ -26,7 +26,7 @@ COMMANDS = {
 @connection
 @click.pass_context
 def queue(ctx: click.Context, as_json: bool) -> None:
-    """Let nothing more start, of all jobs, and let them go on. Alone it tells how it is.
+    """Pause and resume the whole queue. Without a command after it, it shows the queue.
 
     `cluster job list` lists the jobs.
     """
@@ -41,7 +41,7 @@ def queue(ctx: click.Context, as_json: bool) -> None:
 @connection
 @click.pass_context
 def show(ctx: click.Context, as_json: bool) -> None:
-    """Tell whether anything starts, and how many jobs have not ended."""
+    """Show whether tasks start, how many jobs have not ended, and what each user has had."""
     _do(ctx, AsyncClient.queue, as_json)
 
 
@@ -51,7 +51,7 @@ def show(ctx: click.Context, as_json: bool) -> None:
 @connection
 @click.pass_context
 def pause(ctx: click.Context, reason: str, as_json: bool) -> None:
-    """Let nothing more start, until `cluster queue resume`. For admins.
+    """Pause the queue: no task starts until `cluster queue resume`. For admins.
 
     Jobs are accepted all the same, and what runs goes on. The wish outlives the scheduler.
     """
@@ -63,7 +63,7 @@ def pause(ctx: click.Context, reason: str, as_json: bool) -> None:
 @connection
 @click.pass_context
 def resume(ctx: click.Context, as_json: bool) -> None:
-    """Let jobs start again. For admins. Jobs that are paused themselves stay so."""
+    """Resume the queue: tasks start again. For admins. Jobs that are paused themselves stay so."""
     _do(ctx, AsyncClient.resume_queue, as_json)
 
 

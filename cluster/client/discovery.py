@@ -49,7 +49,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The value of a setting and its source: a flag, a variable, a file or a login. Empty where it is unset."""
+    """The value of a setting and its source: a flag, a variable, a file or a login. Both are empty when it is not
+    set."""
 
     value: str = ""
     source: str = ""
@@ -62,7 +63,7 @@ def find(
     credentials: Pathlike | None = None,
     home: Pathlike | None = None,
 ) -> Endpoint:
-    """The cluster to talk to. NotConfigured when there is none, InvalidInput for what cannot be right.
+    """The cluster to call. NotConfigured when there is none, InvalidInput for a setting that cannot be right.
 
     Inside a job that is the one that runs it, unless a flag or a variable names another."""
     inside = None if scheduler or direct or credentials or home or _named_by_variables() else inside_job()
@@ -90,13 +91,13 @@ def _named_by_variables() -> bool:
 
 
 class NotConfigured(ClusterError):
-    """Nobody said which cluster, and none runs on this machine."""
+    """No cluster was named, and none runs on this machine."""
 
     exit_code = 75  # EX_TEMPFAIL, as for a cluster that cannot be reached
 
 
 class NotLoggedIn(ClusterError):
-    """This machine belongs to a cluster, but whoever asks is none of its users."""
+    """This machine belongs to a cluster, but the caller has not logged in to it."""
 
     exit_code = 77  # EX_NOPERM, as for a cluster that does not let one in
 

@@ -1,4 +1,5 @@
-"""What a follower of jobs needs to outlast a break: which jobs it meant, and whether a call counts as answered."""
+"""What a follower of jobs needs to go on after a break: which jobs it follows, and whether a call counts as
+answered."""
 
 import asyncio
 import time
@@ -8,11 +9,12 @@ from cluster.client.position import Position
 from cluster.client.retrying import RetryPatience
 from cluster.domain.job.selectors import SelectorKind, parse_selector
 
-STOOD = 1.0  # seconds: a call that keeps its connection for longer was answered; a failing scheduler refuses it sooner
+STOOD = 1.0  # seconds: a call that kept its connection for longer counts as answered
 
 
 class FollowedJobs:
-    """The jobs that a follower's selector meant at first, whatever is submitted later. Set `broken` after a break."""
+    """The jobs that a follower's selector meant at first, whatever is submitted later. Its user sets `broken` after a
+    break."""
 
     def __init__(self, text: str) -> None:
         self.selectors = [text]  # of the jobs that are to be followed, one after another
@@ -21,7 +23,7 @@ class FollowedJobs:
         self._newest: int | None = None  # number of the newest of these jobs, if they are several
 
     async def settle(self, backend: Backend, position: Position | None) -> None:
-        """Call it before each try. It asks first which jobs there are, and after a break which of them are left."""
+        """Finds the jobs at the first call, and after a break those of them that are left. Call it before each try."""
         if self._newest is None and self._parsed.kind in (SelectorKind.LAST, SelectorKind.NAME, SelectorKind.ALL):
             jobs = await backend.list((str(self._parsed),), (), 2)
             if len(jobs) == 1:
@@ -46,17 +48,17 @@ class CallAge:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """The call has its connection."""
+        """Note that the call has its connection."""
         self._since = time.monotonic()
         self.end()
         if self._patience.is_absent:  # a quiet task may write nothing for hours
             self._timer = asyncio.get_running_loop().call_later(STOOD, self._patience.renew)
 
     def end(self) -> None:
-        """The call is over."""
+        """Note that the call is over."""
         if self._timer:
             self._timer.cancel()
 
     def is_long(self) -> bool:
-        """Whether it is older than any call that a failing scheduler refuses."""
+        """Whether the call kept its connection for longer than a failing scheduler takes to refuse one."""
         return self._since is not None and time.monotonic() - self._since > STOOD

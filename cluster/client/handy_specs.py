@@ -1,4 +1,4 @@
-"""A job's spec from what is handy to write in Python."""
+"""Makes a job's spec of values that are handy to write in Python."""
 
 import os
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def spec_of(command: Sequence[str] = (), **options: Any) -> JobSpec:
 
 
 def _option(name: str, value: Any) -> tuple[Option, Any]:
-    """The option of that name, and what its field is to be. InvalidInput when there is none, and for a value of another
-    kind."""
+    """The option of that name and the value of its field. InvalidInput for an unknown name or a value of a wrong
+    type."""
     found = [each for each in OPTIONS if name in (each.name, each.field) and each.field != "argv"]
     if not found:
         names = {each.name for each in OPTIONS if each.field != "argv"}
@@ -40,7 +40,7 @@ def _option(name: str, value: Any) -> tuple[Option, Any]:
 
 
 def from_here(path: str) -> str:
-    """The absolute path of what is named from the directory that we are in; empty: of that directory."""
+    """The absolute form of a path that is relative to the current directory; empty: that directory."""
     try:
         return os.path.realpath(path)
     except OSError as error:

@@ -1,5 +1,6 @@
-"""Inside a job: the socket of its worker by which it may call the cluster that runs it, and the token that shows whose
-it is. Both are in the environment of each task, so that nothing is to be configured, and no home is needed."""
+"""Inside a job: the socket of its worker, by which the job may call its cluster, and the token that proves which job it
+is. Each task has both in its environment, so that it needs neither configuration nor a home directory.
+"""
 
 import os
 from typing import NamedTuple

@@ -15,24 +15,24 @@ from cluster.domain.base.errors import ClusterError, NotPermitted, NotReached, U
 from cluster.rpc.frames import END, HEAD, MESSAGE
 from cluster.v1 import jobs_pb2
 
-ABSENCE = 20.0  # seconds that the worker's agent may take to be there again, when it is started anew
+ABSENCE = 20.0  # seconds within which a restarted agent of the worker answers again
 PAUSE = 0.1  # seconds between two tries to connect
 
 
 class JobsBackend(JobsServiceBackend):
-    """Each call is a connection of its own."""
+    """Makes each call on a connection of its own."""
 
     def __init__(self, inside: InsideJob) -> None:
         super().__init__("the worker of this job", _Stub(inside))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no connection stays open between calls."""
 
     def _calling(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     async def _ready(self, patience: float) -> None:
-        """Each call waits for its connection by itself."""
+        """Does nothing: each call waits for its own connection."""
 
     def _beside(self, service: str) -> Any:
         what = {"Tokens": "cluster token", "Users": "cluster user", "Events": "cluster events"}.get(
@@ -42,7 +42,7 @@ class JobsBackend(JobsServiceBackend):
 
 
 class _Stub:
-    """As a stub of the Jobs service."""
+    """Stands for gRPC's stub of the Jobs service."""
 
     def __init__(self, inside: InsideJob) -> None:
         self._inside = inside
@@ -52,7 +52,7 @@ class _Stub:
 
 
 class _Call:
-    """One call: awaited it answers its one message, iterated all of them."""
+    """One call. Awaiting it returns its one answer, iterating yields all of them."""
 
     def __init__(self, inside: InsideJob, method: str, request: Any) -> None:
         self._inside, self._method, self._request = inside, method, request
@@ -94,7 +94,8 @@ class _Call:
             self._writer.close()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Waits a while for an agent that is being started anew: the job outlives it, and so does what it wants."""
+        """A connection to the agent. Waits up to ABSENCE seconds for one that is being restarted, as jobs outlive
+        agents."""
         until = time.monotonic() + ABSENCE
         while True:
             connecting = socket.socket(socket.AF_UNIX)
@@ -114,7 +115,7 @@ class _Call:
 
 
 def _error(content: bytes) -> ClusterError:
-    """What the other side says of an error: a class of `errors`, and its text."""
+    """The error that an ERROR frame names: a class of `errors` and its text."""
     name, _, text = content.decode(errors="replace").partition("\0")
     kind = getattr(errors, name, None)
     is_ours = isinstance(kind, type) and issubclass(kind, ClusterError)

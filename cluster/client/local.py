@@ -24,7 +24,7 @@ _LONGEST_ADDRESS = 108  # bytes of a socket's path, with a NUL at its end
 
 
 class Elsewhere(Exception):
-    """This call cannot be made here, by the socket: the whole command line makes it, by TLS."""
+    """This call cannot be made by the socket: the whole command line makes it by TLS."""
 
 
 class Call:
@@ -114,14 +114,14 @@ def connect(connecting: socket.socket, path: str) -> None:
 
 
 def said(method: str, request: Any, token: str) -> bytes:
-    """All that a client says in a call of a method of the Jobs service."""
+    """The bytes that a client sends to call a method of the Jobs service."""
     whose = frame(TOKEN, token.encode(errors="surrogateescape")) if token else b""
     return whose + frame(CALL, f"/cluster.v1.Jobs/{method}".encode()) + frame(MESSAGE, request.SerializeToString())
 
 
 def wait_for(waiting: Sequence[Call | int], until: float) -> list[Call | int]:
-    """Those calls and file descriptors that have more to read; none of them at `until`, of the monotonic clock. Sends
-    meanwhile. Elsewhere where sending broke."""
+    """Waits until some of the calls and file descriptors have more to read, and returns those; empty at `until`, a time
+    of the monotonic clock. Sends what is left meanwhile. Elsewhere when sending failed."""
     while True:
         sending = [each for each in waiting if isinstance(each, Call) and each.unsent]
         readable, writable, _ = select.select(waiting, sending, [], max(0.0, until - time.monotonic()))
@@ -132,7 +132,7 @@ def wait_for(waiting: Sequence[Call | int], until: float) -> list[Call | int]:
 
 
 def ask(path: str, method: str, request: Any, token: str = "") -> Any:
-    """The one answer of a call. Elsewhere where it has not come within PATIENCE."""
+    """The one answer of a call. Elsewhere when it has not come within PATIENCE seconds."""
     until = time.monotonic() + PATIENCE
     call, answers = Call(path, method, request, token), list[Any]()
     try:

@@ -9,7 +9,7 @@ from cluster.client.types import Job, QueueStatus
 
 
 class OrderVerbs:
-    """Of AsyncClient."""
+    """Methods of AsyncClient."""
 
     @abstractmethod
     def _backend(self) -> Backend: ...
@@ -22,7 +22,7 @@ class OrderVerbs:
         return await self._backend().pause(selector_texts(selectors), reason)
 
     async def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
-        """Jobs that were paused go on. Answers them as they are now, and how many of them were paused."""
+        """Resumes paused jobs. Returns the jobs as they are now and how many of them were paused."""
         return await self._backend().resume(selector_texts(selectors))
 
     async def retry(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
@@ -32,7 +32,7 @@ class OrderVerbs:
         return await self._backend().retry(selector_texts(selectors))
 
     async def rerun(self, selector: str | int, *, id: str | None = None) -> Job:
-        """A new job with the spec of that one; the same id again is the same new job."""
+        """Submits a new job with the spec of the selected one; the same `id` again returns the same new job."""
         return await self._backend().rerun(selector_texts([selector])[0], id or new_job_id())
 
     async def set_priority(self, *selectors: str | int, priority: int) -> tuple[tuple[Job, ...], int]:
@@ -46,13 +46,13 @@ class OrderVerbs:
         return await self._backend().set_share(user, weight)
 
     async def queue(self) -> QueueStatus:
-        """Whether anything starts, and how many jobs have not ended."""
+        """The queue: whether anything starts, how many jobs have not ended, and the shares of users."""
         return await self._backend().queue()
 
     async def pause_queue(self, *, reason: str = "") -> QueueStatus:
-        """From now on nothing starts, until the queue is resumed; jobs are accepted, and what runs goes on."""
+        """Pauses the queue: nothing starts until it is resumed; jobs are accepted, and running tasks go on."""
         return await self._backend().pause_queue(reason)
 
     async def resume_queue(self) -> QueueStatus:
-        """From now on jobs start again."""
+        """Resumes the queue: tasks start again."""
         return await self._backend().resume_queue()

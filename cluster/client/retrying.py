@@ -1,4 +1,4 @@
-"""How long a client goes on trying once its connection has broken, and what it tells of that."""
+"""How long a client repeats its calls after its connection broke, and whom it tells."""
 
 import asyncio
 import time
@@ -9,17 +9,17 @@ from cluster.domain.base.errors import Unreachable
 # Seconds. Whoever follows a job waits longer than others: running jobs outlive an absence of 45 s (three quarters of
 # --lost-after, which is 60 s unless given). The rest is for the workers, which must find the scheduler and report.
 FOLLOW_PATIENCE = 60.0
-PAUSE = 0.2  # seconds between two tries: one that serves errors only (its disk is full) must not be asked without end
+PAUSE = 0.2  # seconds between two tries: a scheduler that answers only errors must not be asked without pause
 
 
 class AbsenceListener(Protocol):
-    """Whoever is told that the cluster does not answer while a client tries again, and that it answers again."""
+    """Hears when the cluster stops answering, and when it answers again."""
 
     def began(self, error: Unreachable) -> None:
-        """A call has broken, and is tried again. Comes once for each absence, with the first error."""
+        """A call broke and is repeated. Called once an absence, with its first error."""
 
     def ended(self) -> None:
-        """There was an answer."""
+        """The cluster answers again."""
 
 
 class RetryPatience:
@@ -32,7 +32,7 @@ class RetryPatience:
         self.is_absent = False  # since a break there was no answer
 
     def renew(self) -> None:
-        """There was an answer."""
+        """The cluster answers again."""
         self._until = None
         if self.is_absent:
             self.is_absent = False
