@@ -7,7 +7,7 @@ import pytest
 
 from cluster.domain.scheduler.event_log import EventLog
 from cluster.domain.scheduler.recovered import Recovered
-from tests.sim.test_the_simulation_can_fail import Method, Patch, _simulate_all
+from tests.sim.planted.test_leashes import Method, Patch, _simulate_all
 
 
 def what_was_told_is_forgotten_with_a_crash(patch: Patch) -> None:
