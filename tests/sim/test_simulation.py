@@ -7,31 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from cluster.domain.job.spec import DEFAULT_LOST_AFTER
-from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.store.sqlite.store import SqliteStore
-from tests.sim import many
-from tests.sim.bad_luck import BadLuck
-from tests.sim.climates import (
-    ABSENCES,
-    LATE_HELLOS,
-    LONG_REPORTS,
-    RESTARTS,
-    STALLS,
-    TAKEOVERS,
-    with_clocks,
-    with_drains,
-)
+from tests.sim import lives, many
 from tests.sim.scenario import seeds, simulate
 
 SUBMISSIONS = 2500  # of one or several jobs
-NORMAL = 150  # seeds; CLUSTER_SIM_SEEDS=N runs N, CLUSTER_SIM_SEED=K one of them, aloud with pytest -s
 
 
 @pytest.mark.slow
 def test_every_seed() -> None:
+    """CLUSTER_SIM_SEEDS=N plays N of them, CLUSTER_SIM_SEED=K one, aloud with pytest -s."""
     steps, trace = 0, ""
-    for seed in seeds(NORMAL):
+    for seed in seeds(lives.PLAYED[lives.usual]):
         world = simulate(seed, loud="CLUSTER_SIM_SEED" in os.environ).world
         steps, trace = steps + world.steps, world.trace
     print(f"{steps} steps, trace {trace}")
@@ -40,12 +27,6 @@ def test_every_seed() -> None:
 def test_reports_and_turns_that_are_cut_small() -> None:
     for seed in seeds(100):
         simulate(seed, most=(1, 5)[seed % 2])
-
-
-@pytest.mark.slow
-def test_what_is_given_back_in_a_long_report_goes_to_nobody_who_does_not_take_it() -> None:
-    for seed in range(30):
-        simulate(seed, climate=LONG_REPORTS, submissions=3, machines=1, shaky=1.0, most=1)
 
 
 @pytest.mark.extra_seeds
@@ -98,87 +79,69 @@ def test_what_names_no_seeds_is_refused(text: str) -> None:
         many.parse(text)
 
 
-CLOCKS = 40
-STALLING = 150  # seeds
-WORKFLOWS = 40
-FAMILIES = 25
-ORDERS = 30
-DRAINING = 60
-NEEDS = 20
+@pytest.mark.slow
+def test_what_is_given_back_in_a_long_report_goes_to_nobody_who_does_not_take_it() -> None:
+    lives.play(lives.with_long_reports)
 
 
 @pytest.mark.slow
 def test_whatever_clocks_show_nothing_starts_before_its_time_and_no_time_is_lost_or_runs_twice() -> None:
-    for seed in range(CLOCKS):
-        simulate(seed, climate=with_clocks(seed), clocks=True, submissions=6, most=(2, 7, MOST_AT_ONCE)[seed % 3])
+    lives.play(lives.with_times)
 
 
 @pytest.mark.slow
 def test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes() -> None:
-    for seed in range(WORKFLOWS):
-        simulate(seed, workflows=True, most=(2, 7, MOST_AT_ONCE)[seed % 3])
+    lives.play(lives.with_workflows)
 
 
 @pytest.mark.slow
 def test_jobs_that_jobs_call_come_once_and_only_from_attempts_that_go_on() -> None:
-    for seed in range(FAMILIES):
-        simulate(seed, families=True)
+    lives.play(lives.with_families)
 
 
 @pytest.mark.slow
 def test_what_is_paused_starts_nothing_and_no_more_run_at_once_than_may() -> None:
-    for seed in range(ORDERS):
-        simulate(seed, orders=True)
+    lives.play(lives.with_orders)
 
 
 @pytest.mark.slow
 def test_whoever_stalls_no_attempt_outlives_its_leash() -> None:
-    for seed in range(STALLING):
-        simulate(seed, climate=STALLS, stubborn=True)
+    lives.play(lives.with_stalls)
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_back_ends_nothing_that_others_have() -> None:
-    for seed in range(300):
-        simulate(seed, climate=ABSENCES, stubborn=True, lost_after=2.0)
+    lives.play(lives.with_absent_workers)
 
 
 @pytest.mark.slow
 def test_slots_that_are_alone_begin_nothing_that_was_given_up() -> None:
-    for seed in range(STALLING):
-        simulate(seed, climate=(BadLuck.slots_are_alone,))
+    lives.play(lives.with_lonely_slots)
 
 
 @pytest.mark.slow
 def test_no_late_hello_gives_away_what_runs() -> None:
-    for seed in range(200):
-        simulate(seed, climate=LATE_HELLOS)
+    lives.play(lives.with_late_hellos)
 
 
 @pytest.mark.slow
 def test_of_two_schedulers_on_one_store_the_old_one_is_refused_and_nothing_runs_twice() -> None:
-    for seed in range(STALLING):
-        simulate(seed, climate=TAKEOVERS, stubborn=True)
+    lives.play(lives.with_takeovers)
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_drained_gets_nothing_whoever_restarts() -> None:
-    for seed in range(DRAINING):
-        simulate(seed, climate=with_drains(seed))
+    lives.play(lives.with_drained_workers)
 
 
 @pytest.mark.slow
 def test_no_resource_is_promised_twice_whoever_restarts() -> None:
-    for seed in range(NEEDS):
-        simulate(seed, needs=True, climate=RESTARTS if seed % 2 else ())
+    lives.play(lives.with_needs)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(60))
-def test_absences_of_the_scheduler_below_what_is_promised_cost_nothing(seed: int) -> None:
-    """Nothing else goes wrong, so nothing may die of its leash or be lost."""
-    truth = simulate(seed, climate=(BadLuck.scheduler_is_away,), lost_after=DEFAULT_LOST_AFTER, stubborn=True).truth
-    assert (truth.leashed, truth.lost) == (0, 0), f"replay with simulate({seed}, ...)"
+def test_absences_of_the_scheduler_below_what_is_promised_cost_nothing() -> None:
+    lives.play(lives.with_an_absence)
 
 
 @pytest.mark.slow
