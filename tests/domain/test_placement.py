@@ -1,6 +1,7 @@
 """Which tasks go where: capacity is honoured, jobs come in order, shares are even, nothing waits in the wrong place."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.subqueues import FEW_GONE, JobHeap
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord
 from cluster.domain.session.messages import Assign, Recall
-from tests.domain.core_bench import Bench, attempts, ok, spec
+from tests.domain.core_bench import WALL, Bench, attempts, failed, ok, spec
 
 REQUESTS = (250, 500, 1000, 1500, 2000, 3000, 64_000)
 
@@ -208,7 +209,7 @@ def test_a_short_tasks_end_brings_work_in_advance_for_the_first_job_alone() -> N
     assert not bench.core.jobs[2].held
 
 
-def recalls(effects: list[object]) -> Iterator[tuple[int, Recall]]:
+def recalls(effects: Sequence[object]) -> Iterator[tuple[int, Recall]]:
     return ((e.session, e.message) for e in effects if isinstance(e, Send) and isinstance(e.message, Recall))
 
 
@@ -273,3 +274,98 @@ def test_recalls_are_forgotten_with_the_job() -> None:
     rest = [Range(*r) for r in bench.core.jobs[1].held["busy", 1].ranges()]
     bench.report(busy, 2, ok=tuple(ok(1, *r, run=0.01) for r in rest))
     assert not bench.core.workers["busy"].recalled
+
+
+def single_jobs(count: int, worker: str = "busy", millicpus: int = 1000) -> tuple[Bench, int]:
+    """A worker, and as many jobs of one task, of which the first has taken 10 ms."""
+    bench = Bench()
+    session = bench.worker(worker, millicpus)
+    for _ in range(count):
+        bench.submit(spec())
+    bench.report(session, 1, ok=(ok(1, 0, 1, run=0.01),))
+    return bench, session
+
+
+def held(bench: Bench, worker: str) -> list[int]:
+    return sorted(bench.core.workers[worker].jobs)
+
+
+def test_of_jobs_alike_a_worker_gets_some_in_advance_and_no_more_than_have_ended() -> None:
+    bench, session = single_jobs(30)
+    assert held(bench, "busy") == [2, 3], "one at work, and one in advance since one has ended"
+    bench.report(session, 2, ok=(ok(2, 0, 1, run=0.01), ok(3, 0, 1, run=0.01)))
+    assert held(bench, "busy") == [4, 5, 6, 7]
+    bench.report(session, 3, ok=tuple(ok(job, 0, 1, run=0.01) for job in range(4, 8)))
+    bench.report(session, 4, ok=tuple(ok(job, 0, 1, run=0.01) for job in range(8, 16)))
+    assert held(bench, "busy") == list(range(16, 27)), "one at work, and of such of 10 ms ten in 0.1 s"
+
+
+def test_who_is_alike() -> None:
+    bench, _ = single_jobs(2)
+    alike = [bench.core.jobs[2].alike]
+    for other in (spec(), spec(millicpus=500), replace(spec(), argv=("true", "a", "b")), spec(script="a.sh")):
+        bench.submit(other)
+        alike.append(bench.core.jobs[max(bench.core.jobs)].alike)
+    bench.submit(replace(spec(), argv=("true", "a", "c")))
+    assert [each is alike[0] for each in alike] == [True, True, False, False, False]
+    assert bench.core.jobs[max(bench.core.jobs)].alike is alike[3], "the first two words are those of the other"
+
+
+def test_one_long_run_is_enough_to_be_careful() -> None:
+    bench, session = single_jobs(300)
+    for sequence in range(2, 12):
+        jobs = held(bench, "busy")
+        bench.report(session, sequence, ok=tuple(ok(job, 0, 1, run=0.01) for job in jobs))
+    assert len(held(bench, "busy")) == 11
+    first, *rest = held(bench, "busy")
+    bench.report(session, 20, ok=(ok(first, 0, 1, run=60.0),))
+    bench.report(session, 21, ok=tuple(ok(job, 0, 1, run=0.01) for job in rest))
+    assert len(held(bench, "busy")) == 1
+
+
+def test_a_failure_that_took_long_counts_as_well() -> None:
+    bench, session = single_jobs(30)
+    bench.report(session, 2, ended=(replace(failed(2, 0), started_at=WALL, ended_at=WALL + 60.0),))
+    assert bench.core.jobs[4].alike.run == 60.0
+
+
+def test_an_idle_worker_gets_half_of_the_jobs_that_wait_at_another_and_no_more_than_it_has_room_for() -> None:
+    bench, session = single_jobs(12)
+    for sequence, jobs in ((2, (2, 3)), (3, (4, 5, 6, 7))):
+        bench.report(session, sequence, ok=tuple(ok(job, 0, 1, run=0.01) for job in jobs))
+    assert held(bench, "busy") == [8, 9, 10, 11, 12]
+    bench.report(session, 4, started=(attempts(8, 1, (0, 1)),))
+    bench.register("idle", 8000)
+    asked = [recall.attempts.job for _, recall in recalls(bench.hello("idle"))]
+    assert asked == [12, 11]
+    assert [recall.attempts.job for _, recall in recalls(bench.turn())] == [], "what is to come back is enough"
+    bench.report(session, 5, returned=(attempts(11, 1, (0, 1)), attempts(12, 1, (0, 1))))
+    assert held(bench, "idle") == [11, 12]
+
+
+def test_what_waits_in_advance_for_long_comes_back_and_is_given_in_advance_no_more() -> None:
+    bench, session = single_jobs(12)
+    bench.report(session, 2, ok=(ok(2, 0, 1, run=0.01), ok(3, 0, 1, run=0.01)))
+    bench.report(session, 3, started=(attempts(4, 1, (0, 1)),))
+    assert held(bench, "busy") == [4, 5, 6, 7]
+    effects = bench.turn(after=1.5) + bench.turn()
+    asked = [recall.attempts for _, recall in recalls(effects)]
+    assert asked == [attempts(job, 1, (0, 1)) for job in (5, 6, 7)]
+    bench.report(session, 4, returned=tuple(asked))
+    assert held(bench, "busy") == [4]
+    bench.report(session, 5, ok=(ok(4, 0, 1, run=0.01),))
+    assert held(bench, "busy") == [5], "it may be as long as the one that all waited for"
+
+
+def test_an_array_that_became_slow_waits_in_advance_no_longer() -> None:
+    bench = Bench()
+    session = bench.worker("w", 1000)
+    bench.submit(spec(100))
+    bench.report(session, 1, ok=(ok(1, 0, 1, run=0.01),))
+    assert bench.core.jobs[1].count(TaskState.ASSIGNED) == 11
+    effects = bench.turn(after=1.5)
+    (asked,) = [recall.attempts for _, recall in recalls(effects)]
+    assert asked == attempts(1, 1, (1, 12))
+    bench.report(session, 2, started=(attempts(1, 1, (1, 2)),), returned=(attempts(1, 1, (2, 12)),))
+    assert held(bench, "w") == [1]
+    assert bench.core.jobs[1].held["w", 1] == IntervalSet([(1, 2)])

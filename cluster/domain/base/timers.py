@@ -18,6 +18,9 @@ class Timers:
         self._heap: list[tuple[float, int, Hashable]] = []
         self._order = count()  # keys need not be comparable; equal times fire in the order set
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._due
+
     def set(self, key: Hashable, when: float) -> None:
         """Replaces the key's deadline, if it has one."""
         if self._due.get(key) != when:

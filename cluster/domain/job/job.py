@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import endings
+from cluster.domain.job.alike import Alike
 from cluster.domain.job.chunks import chunks_of, worth_it
 from cluster.domain.job.clocks import Clocks
 from cluster.domain.job.job_tasks import JobTasks
@@ -18,6 +19,8 @@ from cluster.domain.job.states import HELD, TaskEvent, TaskState
 class Job(JobTasks):
     __slots__ = (
         "_priority",
+        "alike",
+        "assigned_at",
         "cancel_grace",
         "cancel_reason",
         "cancelled_by",
@@ -48,6 +51,8 @@ class Job(JobTasks):
         self.pause = Pause(record.owner, record.submitted_at, ON_SUBMISSION) if record.spec.hold else None
         self.opening = 0  # counts up when it is reopened, within this process
         self.mean_run: float | None = None  # seconds, of recent plain successes; None: nothing measured
+        self.alike = Alike()  # what is measured of jobs like this one
+        self.assigned_at = 0.0  # when a worker was given some of it last, on the monotonic clock
         self.course: ScheduleCourse | None = None  # of a schedule, once it is one
         self.clocks = Clocks(record.spec) if record.spec.queue_timeout or record.spec.deadline else None
 
@@ -68,6 +73,17 @@ class Job(JobTasks):
         if self.pause or most == NO_LIMIT:
             return 0 if self.pause else ready
         return max(0, min(ready, most - sum(map(self.count, HELD))))
+
+    @property
+    def expects_run(self) -> bool:
+        """Whether it is known about how long its tasks take: of itself, or of jobs like it."""
+        return self.mean_run is not None or self.alike.run is not None
+
+    def takes(self, run: float) -> None:
+        """Its tasks take so many seconds at least, whatever was measured."""
+        self.alike.run = max(run, self.alike.run or 0.0)
+        if self.mean_run is not None:
+            self.mean_run = max(run, self.mean_run)
 
     def lines_of(self, ranges: Iterable[Range]) -> tuple[bytes, ...]:
         """The lines of these tasks in order; none for a job without lines."""

@@ -23,6 +23,7 @@ def place(state: State) -> None:
             given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             state.room -= len(ranges)
         state.allocate(worker, job, share)
+        job.assigned_at = state.now.mono
         state.touch(job)
         if state.room <= 0:
             break

@@ -24,6 +24,7 @@ from cluster.domain.scheduler import (
     deadlines,
     draining,
     job_values,
+    late_starts,
     max_fails,
     pausing,
     reopening,
@@ -229,6 +230,8 @@ class SchedulerCore(State):
                 draining.due(self, self.workers[worker_id])
             case ("silent", str(worker_id)) if worker_id in self.workers:
                 self._sessions.silence_due(self.workers[worker_id])
+            case ("late", str(worker_id)) if worker_id in self.workers:
+                late_starts.due(self, self.workers[worker_id])
             case ("pause", str(worker_id)) if worker_id in self.workers:
                 pausing.due(self, self.workers[worker_id])
             case ("shares",):

@@ -1,7 +1,7 @@
 """What must be true of the scheduler's core between turns, whatever happened. Checked in every test and simulation."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
@@ -10,6 +10,7 @@ from cluster.domain.job.times import deadline_of
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.pausing import is_paused
+from cluster.domain.scheduler.state import LATE
 from cluster.domain.scheduler.takers import can_take
 from cluster.domain.scheduler.worker_record import Worker
 
@@ -40,9 +41,12 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
             _is_asked_for_what_is_paused(core, worker)
     for session, worker in core.sessions.items():
         assert worker.session == session, f"session {session} is not its worker's"
-    for number, holders in core.in_advance.items():
-        assert holders, f"job {number}: kept among those with work in advance, which nobody has"
-        assert all(number in worker.jobs for worker in holders.values()), f"job {number}: in advance where nothing is"
+    for worker in core.workers.values():
+        _is_known_to_have_work_in_advance(core, worker)
+        if not goes_on:
+            _nothing_waits_there_for_long(core, worker)
+    if not (goes_on or core.queue_pause):
+        _nobody_idles_beside_work_in_advance(core)
     _takers_are_in_order(core)
     if not (core.takers.roomier or core.ready.fresh or core.queue_pause):  # else placing goes on in the next turn
         for number in numbers:
@@ -75,6 +79,41 @@ def _nothing_waits_that_would_fit(core: SchedulerCore, job: Job) -> None:
         request = job.request
         fits = can_take(worker) and can_ever_run(request, worker) and tasks_that_fit(request, worker) > 0
         assert not fits, f"job {job.number}: ready, and worker {worker.id} has {worker.free} millicpus free"
+
+
+def _is_known_to_have_work_in_advance(core: SchedulerCore, worker: Worker) -> None:
+    if worker.free < 0 and (requests := {job.request for job in _jobs_that_wait_at(core, worker)}):
+        known = any(worker.id in core.in_advance.get(request, ()) for request in requests)
+        assert known, f"worker {worker.id}: {worker.free} millicpus free, and nobody knows of its work in advance"
+
+
+def _nobody_idles_beside_work_in_advance(core: SchedulerCore) -> None:
+    for request, workers in core.in_advance.items():
+        there = [worker for worker in workers.values() if worker.session is not None]
+        waiting = [w.id for w in there if w.free < 0 and any(j.request == request for j in _jobs_that_wait_at(core, w))]
+        idle = [w.id for w in core.workers.values() if can_take(w) and can_ever_run(request, w)]
+        idle = [worker_id for worker_id in idle if tasks_that_fit(request, core.workers[worker_id])]
+        if waiting and idle:
+            assert any(w.coming_back for w in there), f"{idle} idle, and work waits in advance at {waiting}: {request}"
+
+
+def _nothing_waits_there_for_long(core: SchedulerCore, worker: Worker) -> None:
+    """Of what may have started, nobody needs to have said so. But all of it cannot have."""
+    if worker.session is None or worker.free >= 0:
+        return
+    assert ("late", worker.id) in core.timers, f"worker {worker.id}: nobody looks how long work in advance waits there"
+    waiting = [job for job in _jobs_that_wait_at(core, worker) if core.now.mono - job.assigned_at > 2.01 * LATE]
+    late = [job for job in waiting if job.number not in worker.recalled]
+    assert sum(job.request.millicpus for job in late) <= worker.record.millicpus, (
+        f"jobs {[job.number for job in late]} wait at worker {worker.id} for long, and nobody asks for them"
+    )
+
+
+def _jobs_that_wait_at(core: SchedulerCore, worker: Worker) -> Iterator[Job]:
+    """Those of which tasks have not started there."""
+    for job in (core.jobs[number] for number in worker.jobs):
+        if any(held.intersection(job.sets[TaskState.ASSIGNED]) for _, held in job.held_by(worker.id)):
+            yield job
 
 
 def _is_asked_for_all_if_drained(core: SchedulerCore, worker: Worker) -> None:

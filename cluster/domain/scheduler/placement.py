@@ -31,6 +31,7 @@ from cluster.domain.scheduler.worker_record import Worker
 AHEAD, AHEAD_OF_SHORT = 0.1, 0.5
 SHORT = 0.002
 MAX_AHEAD = 4096  # tasks in advance, whatever they take: bounds messages, and what is lost with a worker
+MAX_GUESSED = 256  # the same where the run time is that of jobs alike, which is a guess
 SHORTEST_RUN = 1e-5  # seconds; keeps the division finite for tasks too short to measure
 
 PARTS = 4  # into which the room of each of several users is cut, so that it comes out even
@@ -45,12 +46,16 @@ class Placement(NamedTuple):
 
 
 def ahead(job: Job, worker: Worker) -> int:
-    """How many of the job's tasks the worker may hold beyond its capacity. None until a run time is measured."""
-    if job.mean_run is None:
+    """How many of the job's tasks the worker may hold beyond its capacity. None until a run time is measured: of the
+    job, or of jobs like it."""
+    run, most = job.mean_run, MAX_AHEAD
+    if run is None:
+        run, most = job.alike.run, min(MAX_GUESSED, job.alike.ended)
+    if run is None:
         return 0
     at_once = worker.record.millicpus // job.record.spec.millicpus
-    seconds = AHEAD if job.mean_run >= SHORT else AHEAD_OF_SHORT
-    return min(MAX_AHEAD, int(at_once * seconds / max(job.mean_run, SHORTEST_RUN)))
+    seconds = AHEAD if run >= SHORT else AHEAD_OF_SHORT
+    return min(most, int(at_once * seconds / max(run, SHORTEST_RUN)))
 
 
 def place(queue: ReadyQueue, takers: Takers, called: Called, share_of: ShareOf) -> Iterator[Placement]:
@@ -77,7 +82,7 @@ def place(queue: ReadyQueue, takers: Takers, called: Called, share_of: ShareOf) 
             if turn.goes_on:
                 continue
         # Work in advance is for the first job in line, and for others only where there was room beside that.
-        may_have_more = job.mean_run is not None and request.may_wait_there
+        may_have_more = job.expects_run and request.may_wait_there
         if job.startable and may_have_more and (had_open or queue.is_first(job)):
             more = _roomiest(job, takers) if more is None else more
             yield from _evenly(job, more, partial(_room_ahead, job))
@@ -200,51 +205,63 @@ class RecallDecision(NamedTuple):
 
 
 def recall(
-    jobs: Mapping[int, Job], in_advance: dict[int, dict[str, Worker]], takers: Takers, called: Called
+    jobs: Mapping[int, Job], in_advance: dict[Request, dict[str, Worker]], takers: Takers, called: Called
 ) -> Iterator[RecallDecision]:
     """When nothing is ready for idle workers, asks those with work in advance for half of what waits there.
-    `in_advance`: the workers that may have some, by job; those that are found to have none any more are dropped.
+    `in_advance`: the workers that may have some, by request; those that have none any more are dropped.
 
     Each task is asked back once in a session; the caller notes it in `worker.recalled`."""
     if not takers.has_open:
         return
-    for number in sorted(in_advance):
-        job = jobs[number]
-        if not job.startable and job.count(TaskState.ASSIGNED) and (wanted := _wanted(job, takers, called)):
-            yield from _recall(job, in_advance[number], wanted)
-            if not in_advance[number]:
-                del in_advance[number]
+    for request, workers in list(in_advance.items()):
+        for worker in [worker for worker in workers.values() if worker.free >= 0]:
+            del workers[worker.id]
+        if not workers:
+            del in_advance[request]
+        there = [worker for worker in workers.values() if worker.session is not None]
+        left = sum(_waiting_ahead(request, worker) for worker in there)
+        if not left or not (wanted := _wanted(request, left, takers, called)):
+            continue
+        wanted -= sum(worker.coming_back for worker in there)
+        for worker in there:
+            if wanted <= 0:
+                break
+            for decision in _recall(jobs, request, worker, wanted) if _waiting_ahead(request, worker) else ():
+                wanted -= sum(piece.size for piece in decision.ranges)
+                yield decision
 
 
-def _wanted(job: Job, takers: Takers, called: Called) -> int:
-    """How many of the job's tasks would find a free cpu now."""
-    request = job.request
+def _waiting_ahead(request: Request, worker: Worker) -> int:
+    """How many such tasks wait there beyond the worker's cpus, and were not asked back yet: no fewer than that."""
+    return max(0, -(worker.free // request.millicpus) - worker.coming_back)
+
+
+def _wanted(request: Request, most: int, takers: Takers, called: Called) -> int:
+    """How many such tasks would find a free cpu now, if there were no more than `most`."""
     if request.worker:
         idle: Iterable[Worker] = (worker for worker in called(request.worker) if worker.takes_work)
     elif request.beside is not None:
         idle = (worker for worker in takers.with_room(request.millicpus) if can_ever_run(request, worker))
     else:
-        idle = takers.with_room(request.millicpus, job.count(TaskState.ASSIGNED))
+        idle = takers.with_room(request.millicpus, most)
     return sum(tasks_that_fit(request, worker) for worker in idle)
 
 
-def _recall(job: Job, workers: dict[str, Worker], wanted: int) -> Iterator[RecallDecision]:
-    there: list[tuple[Worker, int, IntervalSet]] = []  # what waits in advance and was not asked back yet
-    for worker in list(workers.values()):
-        if worker.free >= 0:
-            del workers[worker.id]
-        if worker.session is None or worker.free >= 0:
-            continue
-        for attempt, held in job.held_by(worker.id):
+def _recall(jobs: Mapping[int, Job], request: Request, worker: Worker, wanted: int) -> Iterator[RecallDecision]:
+    """Of half of the tasks that wait there those that it would start last, but no more than are wanted."""
+    there: list[tuple[Job, int, IntervalSet]] = []
+    for number in sorted(worker.jobs, reverse=True):
+        job = jobs[number]
+        for attempt, held in job.held_by(worker.id) if job.request == request else ():
             waiting = held.intersection(job.sets[TaskState.ASSIGNED])
-            count = len(waiting)
-            waiting.difference_update(worker.recalled.get(job.number, IntervalSet()))
-            wanted -= count - len(waiting)  # on its way back
-            there.append((worker, attempt, waiting))
-    for worker, attempt, waiting in there:
-        count = min(wanted, (len(waiting) + 1) // 2)
+            waiting.difference_update(worker.recalled.get(number, ()))
+            if waiting:
+                there.append((job, attempt, waiting))
+    left = min(wanted, (sum(len(waiting) for *_, waiting in there) + 1) // 2)
+    for job, attempt, waiting in there:
+        count = min(left, len(waiting))
         if count > 0:
-            wanted -= count
+            left -= count
             yield RecallDecision(job, worker, attempt, tuple(_last(waiting, count)))
 
 

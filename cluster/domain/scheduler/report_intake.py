@@ -54,6 +54,8 @@ class Reports:
         job = self._state.jobs.get(number)
         if job and job.started(worker.id, attempt, tasks):
             job.note_start(self._state.now.wall)
+            if asked := worker.recalled.get(number):
+                asked.difference_update(tasks)  # it was too late for these
             self._state.touch(job)
 
     def unstarted(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
@@ -110,6 +112,8 @@ class Reports:
         event, end = retrying.after_end(job, end, forgiven=forgiven)
         if not self._state.release(worker, job, end.attempt, IntervalSet([(end.index, end.index + 1)]), event):
             return False
+        if end.started_at and end.ended_at:
+            job.alike.note(end.ended_at - end.started_at)
         code = end.exit_code or endings.exit_code(end.reason)  # a worker that says none is of another version, or lies
         self._note_end(job, replace(end, worker_id=worker.id, exit_code=code), event, forgiven=forgiven)
         return True
@@ -129,5 +133,6 @@ def _measure(job: Job, ok: OkEnds) -> None:
     stride = max(1, ok.count // _SAMPLES) * _packed.size
     sample = [_packed.unpack_from(ok.packed, at) for at in range(0, len(ok.packed), stride)]
     mean = sum(run for _, run, *_ in sample) / len(sample) / 1e6
+    job.alike.note(mean)
     job.mean_run = mean if job.mean_run is None else job.mean_run + _RECENT * (mean - job.mean_run)
     job.note_start(sample[0][0])

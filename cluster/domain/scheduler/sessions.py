@@ -54,7 +54,9 @@ class Sessions:
         draining.look_at(state, worker)
         pausing.look_at(state, worker)
         for number in worker.jobs if worker.free < 0 else ():  # it may have fewer cpus than before
-            state.note_in_advance(worker, number)
+            state.note_in_advance(worker, state.jobs[number].request)
+        if worker.free < 0:
+            state.timers.set(("late", worker.id), state.now.mono)
         state.timers.set(("lease", worker.id), worker.last_heard + state.lease)
         self.pulse()
 

@@ -12,9 +12,11 @@ from typing import Self
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.now import Now
 from cluster.domain.base.timers import Timers
+from cluster.domain.job.alike import JobsAlike
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobEnded, JobReopened, TaskEnd
+from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskEvent
 from cluster.domain.scheduler.effects import (
     Act,
@@ -40,6 +42,7 @@ from cluster.domain.session.leashes import lost_after_in_force
 from cluster.domain.session.messages import Downward
 
 LEASE = 15.0  # seconds without a word after which a worker is unreachable
+LATE = 1.0  # seconds that work in advance may wait at a worker, which is given half a second of it at most
 
 
 class State:
@@ -59,7 +62,9 @@ class State:
         self.family = Family()
         self.finishing: dict[int, dict[int, TaskEnd]] = {}  # the ends of tasks that wait for the jobs they have called
         self.value_sizes: dict[int, dict[str, int]] = {}  # bytes of what jobs keep, by job and key; see job_values
-        self.in_advance: dict[int, dict[str, Worker]] = {}  # job: workers that may hold tasks beyond their cpus
+        # By what tasks ask for: the workers that may hold some of these in advance, beyond their cpus.
+        self.in_advance: dict[Request, dict[str, Worker]] = {}
+        self.jobs_alike = JobsAlike()
         self.timers = Timers()
         self.wall_timers = Timers()  # on the wall clock: of jobs that wait for a time
         self.leaving: set[str] = set()  # workers to be forgotten once they hold nothing
@@ -129,6 +134,7 @@ class State:
         self._numbers[job.record.id] = job.number
         self._unfinished[job.number] = job
         self.family.adopt(job, self.jobs.get(job.record.parent))
+        job.alike, job.assigned_at = self.jobs_alike.of(job.record, job.request), self.now.mono
         self._line = None
 
     def let_go(self, ends: Iterable[JobEnded]) -> None:
@@ -179,11 +185,13 @@ class State:
         worker.jobs.add(job.number)
         self.takers.note(worker)
         if tasks > 0 and worker.free < 0:
-            self.note_in_advance(worker, job.number)
+            self.note_in_advance(worker, request)
 
-    def note_in_advance(self, worker: Worker, job: int) -> None:
-        """It may hold tasks of the job beyond its cpus."""
-        self.in_advance.setdefault(job, {})[worker.id] = worker
+    def note_in_advance(self, worker: Worker, request: Request) -> None:
+        """It may hold tasks that ask for that beyond its cpus."""
+        self.in_advance.setdefault(request, {})[worker.id] = worker
+        if ("late", worker.id) not in self.timers:
+            self.timers.set(("late", worker.id), self.now.mono + LATE)
 
     def release(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
         """Takes from the worker what it holds of `tasks`; see Job.release. Frees its cpus, and ends the job with its
@@ -196,10 +204,6 @@ class State:
                     some.difference_update(moved)
             if not job.is_held_by(worker.id):
                 worker.forget(job.number)
-                if there := self.in_advance.get(job.number):
-                    there.pop(worker.id, None)
-                    if not there:
-                        del self.in_advance[job.number]
             self.touch(job)
         return moved
 

@@ -200,6 +200,11 @@ class Worker:
             if not left:
                 del self.taken[name]
 
+    @property
+    def coming_back(self) -> int:
+        """Tasks that were asked back, and of which it has said nothing yet."""
+        return sum(map(len, self.recalled.values()))
+
     def renew(self, record: WorkerRecord) -> None:
         """What is known about it is from now on this."""
         self.record = record

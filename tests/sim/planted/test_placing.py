@@ -9,6 +9,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.launcher.allocation import Allocation
 from cluster.domain.scheduler import (
     draining,
+    late_starts,
     placement,
 )
 from cluster.domain.scheduler.events import SessionOpened, WorkerRegistered, WorkersDrained
@@ -41,8 +42,21 @@ def no_class_is_fresh(patch: Patch) -> None:
     patch.setattr(ReadyQueue, "note", quietly)
 
 
+def nobody_asks_for_work_in_advance(patch: Patch) -> None:
+    patch.setattr(placement, "recall", lambda *_: ())
+
+
+def what_was_given_in_advance_may_wait_for_ever(patch: Patch) -> None:
+    patch.setattr(late_starts, "ask_back_unstarted", lambda *_: None)
+
+
 @pytest.mark.slow
-@planted(nobody_notes_who_has_room_again, no_class_is_fresh)
+@planted(
+    nobody_notes_who_has_room_again,
+    no_class_is_fresh,
+    nobody_asks_for_work_in_advance,
+    what_was_given_in_advance_may_wait_for_ever,
+)
 def test_what_is_placed_wrongly_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch)
 
