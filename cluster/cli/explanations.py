@@ -39,6 +39,8 @@ def why_task(job: Job, task: Task) -> list[str]:
     if task.state is TaskState.ASSIGNED:
         return [f"worker {worker} has it, and starts it as soon as cpus are free there"]
     if task.state is TaskState.RUNNING:
+        if job.pause and job.frozen:
+            return [f"it has begun on worker {worker}, and is frozen there: its job is {job.pause.said(time.time())}"]
         return [f"it runs on worker {worker}"]
     if task.state is TaskState.FINISHING:
         return ["it has succeeded, and ends when the jobs have ended that it has called", *job.pending_because]

@@ -12,12 +12,18 @@ from cluster.client.types import Job
 @click.command()
 @click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever looks at the job.")
+@click.option("--stop-running", is_flag=True, help="Freeze what runs, too, until the job is resumed.")
 @as_json
 @quiet
 @connection
 @click.pass_context
-def pause(ctx: click.Context, selectors: tuple[str, ...], reason: str, as_json: bool, quiet: bool) -> None:
+def pause(
+    ctx: click.Context, selectors: tuple[str, ...], reason: str, stop_running: bool, as_json: bool, quiet: bool
+) -> None:
     """Let jobs start nothing more, until `cluster job resume`. What runs goes on.
+
+    With --stop-running it stands still where it is, and so do its --timeout and --quiet-timeout; it keeps its cpus and
+    its memory. A --deadline does not wait.
 
     The wish outlives the scheduler. What an admin has paused only an admin resumes.
     """
@@ -25,12 +31,14 @@ def pause(ctx: click.Context, selectors: tuple[str, ...], reason: str, as_json: 
 
     async def work() -> tuple[tuple[Job, ...], int]:
         async with client(ctx) as cluster:
-            return await cluster.pause(*selectors, reason=reason)
+            return await cluster.pause(*selectors, reason=reason, stop_running=stop_running)
 
     jobs, count = asyncio.run(work())
-    running = sum(job.counts.running for job in jobs)
+    frozen = sum(job.frozen for job in jobs)
+    running = sum(job.counts.running for job in jobs) - frozen
     goes_on = f"; tasks that run, and go on: {running}" if running else ""
-    words = f"paused {_jobs(count)}{goes_on}" if count else "nothing to pause: all had ended"
+    stands = f"; tasks that run, and are frozen: {frozen}" if frozen else ""
+    words = f"paused {_jobs(count)}{stands}{goes_on}" if count else "nothing to pause: all had ended"
     tell_changed(jobs, ("paused_jobs", count), words, as_json=as_json, quiet=quiet)
 
 

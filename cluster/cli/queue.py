@@ -82,7 +82,12 @@ def _do(ctx: click.Context, call: Callable[[AsyncClient], Awaitable[QueueStatus]
         for share in shares:
             del share["held_millicpus"]
         print_json(
-            {"paused": pause_json(now.pause), "jobs": now.jobs, "paused_jobs": now.paused_jobs, "shares": shares}
+            {
+                "paused": now.pause and pause_json(now.pause),
+                "jobs": now.jobs,
+                "paused_jobs": now.paused_jobs,
+                "shares": shares,
+            }
         )
         return
     how = f"is {now.pause.said(time.time())}" if now.pause else "takes work"

@@ -112,11 +112,10 @@ def because(job: Job, now: float) -> list[str]:
 
 def why_of(job: Job, detail: str = "") -> str:
     """The reason in brackets with a space before; nothing where the state says it all."""
-    words = PAUSED if job.pause else f"{job.reason}{detail}"
+    words = _paused(job) if job.pause else f"{job.reason}{detail}"
     return "" if words in ("", endings.OK, job.state.word) else f" ({words})"
 
 
-PAUSED = "paused"  # instead of a reason: nothing more of it starts
 USUAL_LIMIT = 100  # jobs that are listed where nobody says how many
 JOB_HEADS = ("JOB", "STATE", "REASON", "SUBMITTED", "TOOK", "NAME", "COMMAND")
 
@@ -126,12 +125,17 @@ def job_row(job: Job, now: float) -> Sequence[str]:
     return (
         str(job.number),
         state_of(job),
-        job.reason if job.state.ended else PAUSED if job.pause else _until(job),
+        job.reason if job.state.ended else _paused(job) if job.pause else _until(job),
         ago(job.submitted_at, now),
         took(job.started_at, job.ended_at, now),
         job.spec.name,
         command_of(job.spec),
     )
+
+
+def _paused(job: Job) -> str:
+    """Instead of a reason: nothing more of it starts, and how much of what runs stands still."""
+    return f"paused, {job.frozen} task{'' if job.frozen == 1 else 's'} frozen" if job.frozen else "paused"
 
 
 def _until(job: Job) -> str:
@@ -180,7 +184,8 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "schedule": job.schedule or None,
         "last_run": job.last_run or None,
         "part": job.part or None,
-        "paused": pause_json(job.pause),
+        "paused": job.pause
+        and {**pause_json(job.pause), "stop_running": job.pause.stop_running, "frozen_tasks": job.frozen},
         "cancelled_by": job.cancelled_by or None,
         "cancel_reason": job.cancel_reason or None,
         "rerun_of": job.rerun_of or None,
@@ -188,10 +193,8 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
     }
 
 
-def pause_json(pause: Pause | None) -> dict[str, Any] | None:
+def pause_json(pause: Pause) -> dict[str, Any]:
     """Who has paused a job or the queue, as JSON shows it."""
-    if pause is None:
-        return None
     return {"by": pause.by, "since": iso(pause.since), "reason": pause.reason or None, "by_admin": pause.by_admin}
 
 

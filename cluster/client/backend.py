@@ -72,8 +72,9 @@ class Backend(Protocol):
     ) -> tuple[tuple[Job, ...], int]:
         """The jobs as they are now, and how many tasks were asked to stop."""
 
-    async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
-        """Pauses jobs. Returns them as they are now, and how many of them are paused."""
+    async def pause(self, selectors: Sequence[str], reason: str, stop_running: bool) -> tuple[tuple[Job, ...], int]:
+        """Pauses jobs, with `stop_running` also the tasks that run. Returns the jobs as they are now, and how many of
+        them are paused."""
 
     async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:
         """Resumes jobs. Returns them as they are now, and how many of them were paused."""

@@ -59,7 +59,7 @@ def job_fields(message: Any) -> dict[str, Any]:
 
 
 def pause_of(message: Any) -> Pause:
-    return Pause(message.by, message.since, message.reason, message.by_admin)
+    return Pause(message.by, message.since, message.reason, message.by_admin, message.stop_running)
 
 
 def new_job_id() -> str:

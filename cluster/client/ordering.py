@@ -14,12 +14,15 @@ class OrderVerbs:
     @abstractmethod
     def _backend(self) -> Backend: ...
 
-    async def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
-        """From now on no more tasks of these jobs start, until they are resumed; what runs goes on.
+    async def pause(
+        self, *selectors: str | int, reason: str = "", stop_running: bool = False
+    ) -> tuple[tuple[Job, ...], int]:
+        """From now on no more tasks of these jobs start, until they are resumed; what runs goes on, or with
+        `stop_running` stands still meanwhile.
 
         Answers the jobs as they are now and how many of them are paused: those that have not ended.
         """
-        return await self._backend().pause(selector_texts(selectors), reason)
+        return await self._backend().pause(selector_texts(selectors), reason, stop_running)
 
     async def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
         """Resumes paused jobs. Returns the jobs as they are now and how many of them were paused."""

@@ -124,8 +124,8 @@ class JobsServiceBackend:
             answer = await self._jobs.Cancel(request)
         return await self._all_of(answer, selectors), answer.cancelled
 
-    async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
-        request = jobs_pb2.PauseRequest(selectors=selectors_of(selectors), reason=reason)
+    async def pause(self, selectors: Sequence[str], reason: str, stop_running: bool) -> tuple[tuple[Job, ...], int]:
+        request = jobs_pb2.PauseRequest(selectors=selectors_of(selectors), reason=reason, stop_running=stop_running)
         with self._calling():
             answer = await self._jobs.Pause(request)
         return await self._all_of(answer, selectors), answer.paused

@@ -100,9 +100,10 @@ class Client:
         AsyncClient.cancel."""
         return self._do(self._inner.cancel(*selectors, grace=grace, reason=reason, keep_children=keep_children))
 
-    def pause(self, *selectors: str | int, reason: str = "") -> tuple[tuple[Job, ...], int]:
-        """Pauses jobs: no more of their tasks start until they are resumed; running ones go on."""
-        return self._do(self._inner.pause(*selectors, reason=reason))
+    def pause(self, *selectors: str | int, reason: str = "", stop_running: bool = False) -> tuple[tuple[Job, ...], int]:
+        """Pauses jobs: no more of their tasks start until they are resumed; running ones go on, or with `stop_running`
+        are frozen until then."""
+        return self._do(self._inner.pause(*selectors, reason=reason, stop_running=stop_running))
 
     def resume(self, *selectors: str | int) -> tuple[tuple[Job, ...], int]:
         """Resumes paused jobs. Returns the jobs as they are now and how many of them were paused."""

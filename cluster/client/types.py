@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cluster.client.job_fields import Counts
-from cluster.domain.job.pause import Pause
+from cluster.domain.job.pause import Pause, frozen_tasks
 from cluster.domain.job.raised_exception import RaisedException
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
@@ -50,6 +50,11 @@ class Job:
     def parent(self) -> int:
         """The job that has submitted it; 0: a person has."""
         return int(self.callers[-1].partition("#")[0].partition(".")[0]) if self.callers else 0
+
+    @property
+    def frozen(self) -> int:
+        """Tasks that have begun and stand still, as somebody has paused the job."""
+        return frozen_tasks(self.pause, self.counts.running)
 
     @property
     def is_array(self) -> bool:

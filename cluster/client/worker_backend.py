@@ -125,7 +125,7 @@ class WorkerBackend:
                 jobs |= {job.id: job_of(job) for job in answer.jobs}
         return tuple(jobs.values()), len(running)
 
-    async def pause(self, selectors: Sequence[str], reason: str) -> tuple[tuple[Job, ...], int]:
+    async def pause(self, selectors: Sequence[str], reason: str, stop_running: bool) -> tuple[tuple[Job, ...], int]:
         self._refuse_to_order()
 
     async def resume(self, selectors: Sequence[str]) -> tuple[tuple[Job, ...], int]:

@@ -119,6 +119,7 @@ class Link:
         "start": _on_start,
         "recall": lambda self, keys: ev.RecallRequested(list(keys)),
         "stop": _on_stop,
+        "freeze": lambda self, keys, thaw: ev.FreezeRequested(list(keys), bool(thaw)),
         "ack": lambda self, acked: ev.AgentAcked(int(acked)),
         "quit": lambda self, kill: ev.QuitRequested(bool(kill)),
     }

@@ -64,6 +64,7 @@ class LauncherHello(NamedTuple):
     backlog: list[str]
     quiet: dict[str, float]
     limits_memory: bool = False  # where attempts ask for some
+    frozen: list[str] | None = None  # keys; None: one of an older version, which freezes nothing
 
 
 def default_command() -> list[str]:
@@ -174,6 +175,14 @@ class LauncherClient:
         """
         for some in wire.batches_of(keys):
             self._protocol.send(("stop", some, reason, grace, signal))
+
+    def freeze(self, keys: Iterable[str], thaw: bool = False) -> None:
+        """Let these stand still where they are; with `thaw`, let them go on. Saying it twice does nothing."""
+        if self.hello.frozen is None:
+            logger.warning("the launcher is of an older version, and freezes nothing until it is started anew")
+            return
+        for some in wire.batches_of(keys):
+            self._protocol.send(("freeze", some, thaw))
 
     def confirm_lease(self, at: float) -> None:
         """The lease holds; `at` is the boot clock in seconds when it was asked for. The launcher need not be

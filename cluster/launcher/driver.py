@@ -225,6 +225,7 @@ class LauncherDriver:
             "running": welcome.running,
             "backlog": welcome.backlog,
             "quiet": welcome.quiet,
+            "frozen": welcome.frozen,
         }
         self._link.send(wire.encode(("hello", hello)))
         for report in welcome.unacked:

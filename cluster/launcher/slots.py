@@ -22,6 +22,7 @@ from cluster.domain.launcher.slots import user_of
 from cluster.launcher import cgroup, slot_process, slot_protocol, tree
 from cluster.launcher.begun_file import BegunFile
 from cluster.launcher.leashes import Leashes
+from cluster.launcher.log import log
 from cluster.launcher.spawn import NO_MORE_PROCESSES
 from cluster.launcher.wire import encode_template
 
@@ -151,6 +152,16 @@ class SlotProcesses:
         """SIGKILL all of that attempt, unless it has ended. The slot's queue must be empty."""
         if (slot := self._running(slot_number, key)) is not None:
             tree.kill_all(lambda: tree.below(slot.process.pid))
+
+    def freeze(self, slot_number: int, key: str, thaw: bool) -> None:
+        """Stop all of that attempt where it is, unless it has ended; or let it go on. The slot's queue must be empty.
+        Signals do that, as the slot shares its cgroup with what it runs, and must not stand still."""
+        if (slot := self._running(slot_number, key)) is None:
+            return
+        if thaw:
+            tree.thaw_below(slot.process.pid)
+        elif refused := tree.freeze_below(slot.process.pid):
+            log(f"{key} is frozen but for {len(refused)} processes: of another user, we may not stop them")
 
     def kill_slot(self, slot_number: int, key: str) -> None:
         """SIGKILL the slot that has this attempt in hand, and all of that: it hangs."""

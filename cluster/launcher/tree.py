@@ -197,10 +197,31 @@ def signal_below(pid: int, number: int, child: int) -> bool:
     return first is not None and first.is_alive and first.parent == pid
 
 
+def freeze_below(pid: int) -> set[ProcessStat]:
+    """Stop everything below that process where it is, forks included. Answers what we may not signal."""
+    _, refused = _stop_all(lambda: below(pid))
+    return refused
+
+
+def thaw_below(pid: int) -> None:
+    """Let everything below that process go on. All is found first: as long as it is stopped nothing moves."""
+    for process in below(pid).values():
+        send(process, signal.SIGCONT)
+
+
 def kill_all(find: Callable[[], dict[int, ProcessStat]]) -> tuple[set[ProcessStat], set[ProcessStat]]:
     """SIGKILL everything that `find` finds, forks included. Answers what was killed and what we may not
     signal.
     """
+    stopped, refused = _stop_all(find)
+    for process in stopped:
+        send(process, signal.SIGKILL)
+    return stopped - refused, refused
+
+
+def _stop_all(find: Callable[[], dict[int, ProcessStat]]) -> tuple[set[ProcessStat], set[ProcessStat]]:
+    """SIGSTOP everything that `find` finds, until nothing new is there. Answers all that was found, and what of it we
+    may not signal."""
     stopped: dict[int, ProcessStat] = {}
     refused: set[ProcessStat] = set()
     quiet = 0  # looks in a row that found nothing new: one may miss what has just got another parent
@@ -213,9 +234,7 @@ def kill_all(find: Callable[[], dict[int, ProcessStat]]) -> tuple[set[ProcessSta
             stopped[pid] = process
             if not send(process, signal.SIGSTOP):
                 refused.add(process)
-    for process in stopped.values():
-        send(process, signal.SIGKILL)
-    return set(stopped.values()) - refused, refused
+    return set(stopped.values()), refused
 
 
 def kill_for_good(find: Callable[[], dict[int, ProcessStat]]) -> tuple[set[ProcessStat], set[ProcessStat]]:

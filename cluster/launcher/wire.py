@@ -21,17 +21,19 @@ Agent to launcher; the first line of a connection must be `hello`:
     ["recall", [key, …]]              return what has not started
     ["stop", [key, …], reason, grace, signal]
                                       grace in seconds, null: the template's own
+    ["freeze", [key, …], thaw]        let these stand still where they are; with thaw = true, let them go on
     ["ack", acked]                    reports up to this sequence number are safe
     ["quit", kill]                    exit when idle; with kill = true end everything first
 
 Launcher to agent; `hello` comes first, then every report that was not acknowledged, then reports as they
 happen:
 
-    ["hello", {version, incarnation, boot, pid, leashes, limits_memory, seq, unacked, running, backlog, quiet}]
+    ["hello", {version, incarnation, boot, pid, leashes, limits_memory, seq, unacked, running, backlog, quiet,
+               frozen}]
                                       leashes: the launcher's descriptor of the memory into which the agent writes when
                                       the lease was confirmed (`leashes.Leashes`). unacked: how many reports follow.
-                                      running, backlog: lists of keys. limits_memory: whether an attempt that takes
-                                      more memory than it asks for is ended
+                                      running, backlog, frozen: lists of keys. limits_memory: whether an attempt that
+                                      takes more memory than it asks for is ended
     ["started", seq, key, pid, at]    see `Started`
     ["ended", seq, key, reason, code, signal, started_at, duration, cpu, peak, out, err, text]
                                       see `Ended`

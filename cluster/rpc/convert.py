@@ -16,6 +16,7 @@ from cluster.domain.session.messages import (
     Attempts,
     Disown,
     Downward,
+    Freeze,
     HeartbeatAnswered,
     Hello,
     Recall,
@@ -121,6 +122,7 @@ def hello_to_proto(hello: Hello) -> scheduler_pb2.Hello:
         backlog=map(attempts_to_proto, hello.backlog),
         running=map(attempts_to_proto, hello.running),
         ended=map(attempts_to_proto, hello.ended),
+        frozen=map(attempts_to_proto, hello.frozen),
         no_room=hello.no_room,
         offer=offer_to_proto(hello.offer),
     )
@@ -136,6 +138,7 @@ def hello_from_proto(message: scheduler_pb2.Hello) -> Hello:
         backlog=_several_from_proto(message.backlog),
         running=_several_from_proto(message.running),
         ended=_several_from_proto(message.ended),
+        frozen=_several_from_proto(message.frozen),
         no_room=message.no_room,
         offer=offer_from_proto(message.offer),
     )
@@ -203,7 +206,8 @@ def joinable(messages: Sequence[Downward]) -> int:
 
 def response_to_proto(messages: Sequence[Downward]) -> scheduler_pb2.SessionResponse:
     """Joins messages into one, as many as are `joinable`. Their order is lost, and need not be kept: within one turn of
-    the core reports are acknowledged and an attempt is first disowned, then assigned, then stopped or recalled;
+    the core reports are acknowledged and an attempt is first disowned, then assigned, then stopped or recalled, and
+    then frozen (whether it is to be thawed again the order among these tells, which is kept);
     `messages_from_response` gives them back in that order."""
     response = scheduler_pb2.SessionResponse()
     for message in messages:
@@ -216,6 +220,8 @@ def response_to_proto(messages: Sequence[Downward]) -> scheduler_pb2.SessionResp
                 response.stop.add(attempts=attempts_to_proto(attempts), grace=grace)
             case Recall(attempts):
                 response.recall.append(attempts_to_proto(attempts))
+            case Freeze(attempts, thaw):
+                response.freeze.add(attempts=attempts_to_proto(attempts), thaw=thaw)
             case Disown(attempts):
                 response.disown.append(attempts_to_proto(attempts))
             case ReportAcknowledged(sequence):
@@ -237,6 +243,7 @@ def messages_from_response(response: scheduler_pb2.SessionResponse) -> list[Down
     messages += [assign_from_proto(m) for m in response.assign]
     messages += [Stop(attempts_from_proto(m.attempts), m.grace) for m in response.stop]
     messages += [Recall(attempts_from_proto(m)) for m in response.recall]
+    messages += [Freeze(attempts_from_proto(m.attempts), m.thaw) for m in response.freeze]
     if response.heartbeat:
         messages.append(HeartbeatAnswered(response.heartbeat))
     return messages

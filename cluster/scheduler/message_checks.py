@@ -24,7 +24,7 @@ def check_hello(hello: Hello) -> None:
     check_home(hello.home, hello.uptime)
     check_millicpus(hello.millicpus)
     check_offer(hello.offer)
-    _check_attempts((*hello.backlog, *hello.running, *hello.ended))
+    _check_attempts((*hello.backlog, *hello.running, *hello.ended, *hello.frozen))
 
 
 def check_home(home: Home, uptime: float) -> None:

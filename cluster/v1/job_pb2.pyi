@@ -303,16 +303,18 @@ class Job(_message.Message):
     def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., no_worker_ever: _Optional[bool] = ..., hindrances: _Optional[_Iterable[_Union[Hindrance, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., more_candidates: _Optional[int] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., schedule: _Optional[int] = ..., last_run: _Optional[int] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ..., priority: _Optional[int] = ..., rerun_of: _Optional[int] = ...) -> None: ...
 
 class Pause(_message.Message):
-    __slots__ = ("by", "since", "reason", "by_admin")
+    __slots__ = ("by", "since", "reason", "by_admin", "stop_running")
     BY_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     BY_ADMIN_FIELD_NUMBER: _ClassVar[int]
+    STOP_RUNNING_FIELD_NUMBER: _ClassVar[int]
     by: str
     since: float
     reason: str
     by_admin: bool
-    def __init__(self, by: _Optional[str] = ..., since: _Optional[float] = ..., reason: _Optional[str] = ..., by_admin: _Optional[bool] = ...) -> None: ...
+    stop_running: bool
+    def __init__(self, by: _Optional[str] = ..., since: _Optional[float] = ..., reason: _Optional[str] = ..., by_admin: _Optional[bool] = ..., stop_running: _Optional[bool] = ...) -> None: ...
 
 class CallingAttempt(_message.Message):
     __slots__ = ("job", "task_number", "attempt")

@@ -224,12 +224,14 @@ class RerunResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class PauseRequest(_message.Message):
-    __slots__ = ("selectors", "reason")
+    __slots__ = ("selectors", "reason", "stop_running")
     SELECTORS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    STOP_RUNNING_FIELD_NUMBER: _ClassVar[int]
     selectors: _containers.RepeatedCompositeFieldContainer[Selector]
     reason: str
-    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., reason: _Optional[str] = ...) -> None: ...
+    stop_running: bool
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., reason: _Optional[str] = ..., stop_running: _Optional[bool] = ...) -> None: ...
 
 class PauseResponse(_message.Message):
     __slots__ = ("jobs", "paused", "more")

@@ -118,7 +118,7 @@ class SessionRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "backlog", "running", "ended", "home", "no_room", "offer")
+    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "backlog", "running", "ended", "home", "no_room", "frozen", "offer")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +127,7 @@ class Hello(_message.Message):
     ENDED_FIELD_NUMBER: _ClassVar[int]
     HOME_FIELD_NUMBER: _ClassVar[int]
     NO_ROOM_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     incarnation: str
     capacity_millicpus: int
@@ -136,8 +137,9 @@ class Hello(_message.Message):
     ended: _containers.RepeatedCompositeFieldContainer[Attempts]
     home: Home
     no_room: str
+    frozen: _containers.RepeatedCompositeFieldContainer[Attempts]
     offer: _job_pb2.Offer
-    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., backlog: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ...) -> None: ...
+    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., backlog: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ..., frozen: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs", "draining")
@@ -214,7 +216,7 @@ class SmallOutput(_message.Message):
     def __init__(self, job: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown", "expelled")
+    __slots__ = ("welcome", "assign", "stop", "recall", "report_acknowledged", "heartbeat", "open_output", "disown", "expelled", "freeze")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     ASSIGN_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +226,7 @@ class SessionResponse(_message.Message):
     OPEN_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     DISOWN_FIELD_NUMBER: _ClassVar[int]
     EXPELLED_FIELD_NUMBER: _ClassVar[int]
+    FREEZE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     assign: _containers.RepeatedCompositeFieldContainer[Assign]
     stop: _containers.RepeatedCompositeFieldContainer[Stop]
@@ -233,7 +236,8 @@ class SessionResponse(_message.Message):
     open_output: _containers.RepeatedCompositeFieldContainer[OpenOutput]
     disown: _containers.RepeatedCompositeFieldContainer[Attempts]
     expelled: ExpelledUsers
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., expelled: _Optional[_Union[ExpelledUsers, _Mapping]] = ...) -> None: ...
+    freeze: _containers.RepeatedCompositeFieldContainer[Freeze]
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., assign: _Optional[_Iterable[_Union[Assign, _Mapping]]] = ..., stop: _Optional[_Iterable[_Union[Stop, _Mapping]]] = ..., recall: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., report_acknowledged: _Optional[int] = ..., heartbeat: _Optional[int] = ..., open_output: _Optional[_Iterable[_Union[OpenOutput, _Mapping]]] = ..., disown: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., expelled: _Optional[_Union[ExpelledUsers, _Mapping]] = ..., freeze: _Optional[_Iterable[_Union[Freeze, _Mapping]]] = ...) -> None: ...
 
 class ExpelledUsers(_message.Message):
     __slots__ = ("users",)
@@ -282,6 +286,14 @@ class Stop(_message.Message):
     attempts: Attempts
     grace: float
     def __init__(self, attempts: _Optional[_Union[Attempts, _Mapping]] = ..., grace: _Optional[float] = ...) -> None: ...
+
+class Freeze(_message.Message):
+    __slots__ = ("attempts", "thaw")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    THAW_FIELD_NUMBER: _ClassVar[int]
+    attempts: Attempts
+    thaw: bool
+    def __init__(self, attempts: _Optional[_Union[Attempts, _Mapping]] = ..., thaw: _Optional[bool] = ...) -> None: ...
 
 class OpenOutput(_message.Message):
     __slots__ = ("transfer_id", "job", "index", "attempt", "stdout", "stderr", "follow", "tail_lines")

@@ -20,6 +20,7 @@ from cluster.domain.worker.idling import Idling
 from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
     OWN,
+    FreezeAttempts,
     LauncherConnected,
     LauncherReported,
     SendHeartbeat,
@@ -167,8 +168,9 @@ class Agent:
     def _turn(self) -> None:
         self._wake.clear()
         was_connected = self.core.connected
-        for _ in self.pipeline.turn(_now()):
-            pass
+        for effect in self.pipeline.turn(_now()):
+            if isinstance(effect, FreezeAttempts):
+                self._quiet.freeze(effect.keys, thaw=effect.thaw)
         if self.core.connected and not was_connected:
             self._after_welcome()
         for event in self.pipeline.events:
@@ -283,7 +285,7 @@ class Agent:
         """Wakes those who follow output, and removes the directories that nobody needs any more."""
         if any(isinstance(what, Started) for _, what in reports):
             self._growth.begin()
-        if self.link.any_quiet:
+        if self.link.any_quiet or self._quiet.watches:
             self._quiet.heard(reports, self.link.quiet_limit_of)
         if self.readers.any:
             for key, _ in reports:
@@ -305,6 +307,7 @@ class Agent:
         self._growth.begin()
         for key, limit in event.quiet.items():
             self._quiet.begin(key, limit)
+        self._quiet.freeze(event.frozen)
         self.readers.all_changed()
         for job, adopted in Counter(key.job for key in self.core.held.running).items():
             logger.info("job %d: adopted %d running attempts from the launcher", job, adopted)

@@ -69,7 +69,8 @@ async def _listen(launcher: Runner, put: Put) -> None:
                 running, backlog = keys_of(hello.running), keys_of(hello.backlog)
                 quiet = dict(zip(keys_of(hello.quiet), hello.quiet.values(), strict=True))
                 entries, limits = entries_of(reports), hello.limits_memory
-                await put(LauncherConnected(hello.incarnation, running, backlog, entries, quiet, limits))
+                frozen = keys_of(hello.frozen or ())
+                await put(LauncherConnected(hello.incarnation, running, backlog, entries, quiet, limits, frozen))
             else:
                 reports += await anext(batches)
         async for reports in batches:

@@ -17,6 +17,7 @@ from cluster.domain.worker.messages import (
     OWN,
     ConfirmLease,
     Define,
+    FreezeAttempts,
     RecallAttempts,
     Start,
     StartItem,
@@ -119,6 +120,8 @@ class LauncherLink:
                 runner.stop(map(str, effect.keys), endings.CANCELLED, effect.grace)
             case RecallAttempts():
                 runner.recall(map(str, effect.keys))
+            case FreezeAttempts():
+                runner.freeze(map(str, effect.keys), effect.thaw)
 
     def start_own(self, key: AttemptKey, template: Template, held: HeldAttempts) -> None:
         """Start a job of the worker's own API. Unreachable while there is no launcher."""

@@ -1,7 +1,11 @@
 """What holds jobs back, through the command line."""
 
+import os
+from pathlib import Path
+
 import pytest
 
+from cluster.launcher import tree
 from tests.acceptance.command import Command
 from tests.acceptance.test_cli_jobs import submit
 
@@ -29,6 +33,31 @@ def test_a_paused_job_starts_nothing_until_it_is_resumed(cluster: Command) -> No
     assert cluster.ok("job", "resume", first).text == "nothing to resume: none of these is paused\n"
     assert cluster.ok("job", "pause", first).text == "nothing to pause: all had ended\n"
     assert cluster.ok("job", "show", first, "--json").json["paused"] is None
+
+
+def test_what_runs_of_a_paused_job_is_frozen_where_that_is_wished(cluster: Command, tmp_path: Path) -> None:
+    ready, gate = tmp_path / "ready", tmp_path / "gate"
+    for fifo in (ready, gate):
+        os.mkfifo(fifo)
+    job = submit(cluster, "--timeout", "1h", "--", "sh", "-c", f"echo $$ > {ready}; read x < {gate}; echo went on")
+    pid = int(ready.read_text())
+    cluster.wait_until_running(job)
+    told = cluster.ok("job", "pause", job, "--stop-running").text
+    assert told == "paused 1 job; tasks that run, and are frozen: 1\n"
+    cluster.ok("run", "--", "true")  # its worker has heard of it before that
+    process = tree.read_process(pid)
+    assert process is not None
+    assert process.state == "T"
+    assert "state         running (paused, 1 task frozen)\n" in cluster.ok("job", "show", job).text
+    assert cluster.ok("job", "list", job).text.splitlines()[1].split("\t")[1:3] == ["running", "paused, 1 task frozen"]
+    shown = cluster.ok("job", "show", job, "--json").json
+    assert (shown["paused"]["stop_running"], shown["paused"]["frozen_tasks"]) == (True, 1)
+    assert shown["pending_because"] == ["paused by admin", "frozen meanwhile: 1 task that had begun"]
+    assert " and is frozen there: its job is paused by admin " in cluster.ok("job", "why", job).text
+    assert cluster.ok("job", "resume", job).text == "resumed 1 job\n"
+    gate.write_text("go\n")
+    assert cluster.ok("job", "wait", job).code == 0
+    assert cluster.ok("job", "logs", job).text == "went on\n"
 
 
 def test_pause_takes_whole_jobs_that_there_are(cluster: Command) -> None:

@@ -12,6 +12,7 @@ from cluster.domain.session.messages import (
     Attempts,
     Disown,
     Downward,
+    Freeze,
     HeartbeatAnswered,
     Hello,
     Recall,
@@ -76,7 +77,15 @@ def test_report_comes_back_as_it_was() -> None:
 
 def test_hello_comes_back_as_it_was() -> None:
     hello = Hello(
-        "inc", 2000, 1 << 33, backlog=(SOME,), running=(SOME,), ended=(SOME,), home=Home("m", "b", "d"), uptime=7.5
+        "inc",
+        2000,
+        1 << 33,
+        backlog=(SOME,),
+        running=(SOME,),
+        ended=(SOME,),
+        frozen=(SOME,),
+        home=Home("m", "b", "d"),
+        uptime=7.5,
     )
     wire = convert.hello_to_proto(hello).SerializeToString()
     assert convert.hello_from_proto(scheduler_pb2.Hello.FromString(wire)) == hello
@@ -91,6 +100,9 @@ def test_one_response_carries_all_messages_of_a_turn() -> None:
         Assign(Attempts(4, 1, (Range(0, 1),)), None, 55.0),
         Stop(SOME, 0.0),
         Recall(SOME),
+        Freeze(SOME),
+        Freeze(SOME, thaw=True),
+        Freeze(SOME),
         HeartbeatAnswered(8),
     ]
     wire = convert.response_to_proto(messages).SerializeToString()

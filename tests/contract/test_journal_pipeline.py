@@ -86,6 +86,8 @@ class Host:
         told, self.told = self.told, []
         return told
 
+    def freeze(self, slot_number: int, key: str, thaw: bool) -> None: ...
+
     def recall(self, slot_number: int) -> list[str]:
         return []
 

@@ -135,8 +135,8 @@ class Agent:
             return
         if isinstance(message, lev.Greet):
             unacked = entries_of(map(self._with_sizes, message.unacked))
-            running, backlog = keys_of(message.running), keys_of(message.backlog)
-            self.feed(wm.LauncherConnected(self.machine.incarnation, running, backlog, unacked))
+            running, backlog, frozen = map(keys_of, (message.running, message.backlog, message.frozen))
+            self.feed(wm.LauncherConnected(self.machine.incarnation, running, backlog, unacked, frozen=frozen))
         else:
             self.feed(wm.LauncherReported(entries_of([self._with_sizes(message)])))
 
@@ -326,6 +326,9 @@ class _Line:
 
     def stop(self, keys: Iterable[str], reason: str = endings.CANCELLED, grace: float | None = None) -> None:
         self._tell(lev.StopRequested(list(keys), reason, grace))
+
+    def freeze(self, keys: Iterable[str], thaw: bool = False) -> None:
+        self._tell(lev.FreezeRequested(list(keys), thaw))
 
     def confirm_lease(self, at: float) -> None:
         self._launcher.table.confirm(at)

@@ -140,8 +140,38 @@ class Machine:
         self.outputs[key] = (b"o" * sizes[0], b"e" * sizes[1])
         if 0 < max(sizes) <= SMALL_OUTPUT:
             self.truth.small_outputs[key] = SmallOutput(*key, *self.outputs[key])
-        world.at(length, lambda: self._leader_ends(process, how))
+        process.due = world.now + length
+        world.at(length, lambda: self._ends_by_itself(process, how))
         return process
+
+    def _ends_by_itself(self, process: Process, how: str) -> None:
+        """Unless it stands still, or has stood still for a while and needs as much longer."""
+        if process.frozen_at is not None:
+            self.world.at(1.0, lambda: self._ends_by_itself(process, how))
+        elif process.due > self.world.now:
+            self.world.at(process.due - self.world.now, lambda: self._ends_by_itself(process, how))
+        else:
+            self._leader_ends(process, how)
+
+    def freeze(self, key: str) -> None:
+        process = self.processes.get(key)
+        if process and process.frozen_at is None:
+            self.world.tell(self.name, f"{key} is frozen")
+            process.frozen_at = self.world.now
+
+    def thaw(self, key: str) -> None:
+        process = self.processes.get(key)
+        if process and process.frozen_at is not None:
+            self.world.tell(self.name, f"{key} is thawed")
+            stood = self.world.now - process.frozen_at
+            process.due, process.run.stood, process.frozen_at = process.due + stood, process.run.stood + stood, None
+
+    def check_timeout(self, key: str, limit: float) -> None:
+        """It is stopped now because it has run for that long; while it stood still it did not run."""
+        if (process := self.processes.get(key)) and process.leader:
+            ran = self.world.now - process.run.started - process.run.stood
+            ran -= 0.0 if process.frozen_at is None else self.world.now - process.frozen_at
+            assert self.box.counts(ran) >= limit - 0.01, f"{key} is stopped after {ran:.3f} s, its --timeout is {limit}"
 
     def _leader_ends(self, process: Process, how: str) -> None:
         if not (process.alive and process.leader):
@@ -170,6 +200,7 @@ class Machine:
 
     def signal(self, key: str, name: str) -> bool:
         """False when the leader of that tree had ended before."""
+        self.thaw(key)
         process = self.processes.get(key)
         if process and process.leader and process.obeys:
             how = "exit:0" if self.world.chance(0.2) else f"signal:{name}"

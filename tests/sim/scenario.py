@@ -49,6 +49,7 @@ AGAIN = 0.3  # of the jobs, that are submitted again when they may have ended: a
 SCHEDULED = 250.0  # seconds without faults in which jobs come again
 CLOCKS = 0.8  # of the jobs have times, where any have
 WAITING = 0.3  # of the jobs wait for others
+SETTLING = 60.0  # seconds without faults in which everybody hears what was wished
 QUIET = 100.0  # seconds after the last end, in which nothing may be left over
 
 
@@ -123,6 +124,9 @@ class Scenario:
         self.luck.begins()
         self.world.run(self._trouble_ends)
         self.luck.ends()
+        if self._orders:
+            self.world.run(self.world.now + SETTLING)
+            self._orders.check_frozen(self.machines)
         deadline = self.world.now + PATIENCE
         while not self._all_ended():
             assert self.world.now < deadline, f"no end after {PATIENCE} s without faults: {self._unfinished()}"

@@ -12,6 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job import endings
 from cluster.domain.launcher import messages as ev
 from cluster.domain.session.leashes import SLOT_MARGIN, WATCHDOG_MARGIN, cut_at, is_out
 from tests.sim.stalling import Stalling
@@ -35,6 +36,8 @@ class Process:
     slot: "Slot"
     leader: bool = True
     alive: bool = True
+    due: float = 0.0  # when its leader ends by itself, if nobody freezes it
+    frozen_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -275,7 +278,12 @@ class Slots(dict[int, Slot]):
             self._launcher.table.leashes[slot.number] = 0.0
 
     def signal(self, slot_number: int, key: str, number: int, leader: int) -> bool:
-        return self._runs_alone(slot_number, key) and self._machine.signal(key, signal.Signals(number).name)
+        if not self._runs_alone(slot_number, key):
+            return False
+        attempt = self._launcher.core.attempts.get(key)
+        if attempt is not None and attempt.cause == endings.TIMEOUT:
+            self._machine.check_timeout(key, attempt.template.timeout or 0.0)
+        return self._machine.signal(key, signal.Signals(number).name)
 
     def kill(self, slot_number: int, key: str) -> None:
         attempt = self._launcher.core.attempts.get(key)
@@ -284,6 +292,10 @@ class Slots(dict[int, Slot]):
             assert out, f"{key} is killed although its lease holds"
         if self._runs_alone(slot_number, key):
             self._machine.kill(key)
+
+    def freeze(self, slot_number: int, key: str, thaw: bool) -> None:
+        if self._runs_alone(slot_number, key):
+            (self._machine.thaw if thaw else self._machine.freeze)(key)
 
     def kill_slot(self, slot_number: int, key: str) -> None:
         if self._runs_alone(slot_number, key):

@@ -44,6 +44,7 @@ class Run:
     gpus: tuple[str, ...]
     started: float
     how: str = ""
+    stood: float = 0.0  # seconds for which it was frozen
     ended: float | None = None
 
 
@@ -57,6 +58,7 @@ class Truth:
     specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
     calls: dict[int, tuple[CallingAttempt, ...]] = field(default_factory=dict)  # job: by which it was called
     paused: set[int] = field(default_factory=set)  # jobs of which a user was told so; QUEUE: all
+    frozen: set[int] = field(default_factory=set)  # jobs of which a user was told that what runs is frozen
     families_cancelled: set[int] = field(default_factory=set)  # jobs of which a user was told so
     outcomes: dict[int, set[TaskState]] = field(default_factory=dict)  # how jobs have ended, as is or was on disk
     reopened: dict[int, IntervalSet] = field(default_factory=dict)  # job: tasks that somebody wanted tried again

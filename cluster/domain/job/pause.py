@@ -1,4 +1,5 @@
-"""Somebody's wish that nothing more starts, of one job or of the whole queue. What runs goes on."""
+"""Somebody's wish that nothing more starts, of one job or of the whole queue. What runs goes on, unless the wish is
+that it is frozen."""
 
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ class Pause(NamedTuple):
     since: float  # Unix seconds
     reason: str = ""  # for people
     by_admin: bool = False  # who then alone may take it back
+    stop_running: bool = False  # what runs of the job is frozen
 
     def said(self, now: float | None = None) -> str:
         """For people; how long ago that was, where somebody knows what time it is."""
@@ -19,6 +21,11 @@ class Pause(NamedTuple):
 
         ago = "" if now is None else f" {format_duration(now - self.since)} ago"
         return f"paused by {self.by}{ago}{f': {self.reason}' if self.reason else ''}"
+
+
+def frozen_tasks(pause: Pause | None, running: int) -> int:
+    """How many of so many running tasks of a job stand still."""
+    return running if pause is not None and pause.stop_running else 0
 
 
 class QueuePause(NamedTuple):

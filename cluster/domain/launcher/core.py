@@ -39,6 +39,7 @@ from math import ceil, inf
 
 from cluster.domain.job import endings
 from cluster.domain.launcher.allocation import Needs
+from cluster.domain.launcher.freezing import Freezing
 from cluster.domain.launcher.messages import (
     AgentAcked,
     AgentConnected,
@@ -48,6 +49,7 @@ from cluster.domain.launcher.messages import (
     Event,
     Exit,
     FoundUnfinished,
+    FreezeRequested,
     Greet,
     LeaseConfirmed,
     OfferMade,
@@ -74,7 +76,7 @@ from cluster.domain.launcher.slots import (
     Phase,
     user_of,
 )
-from cluster.domain.launcher.stopping import MOST_AT_ONCE, RECALL, Stopping
+from cluster.domain.launcher.stopping import MOST_AT_ONCE, RECALL, cause_of
 from cluster.domain.session.leashes import cut_at, is_out
 
 # Seconds without an agent and without an attempt after which a launcher exits. An agent that is only started again is
@@ -88,7 +90,7 @@ STILLBORN_TEXT = "the worker's slots end before they can start anything; its lau
 SLOT_LOST_TEXT = "the process that ran it was killed, and nobody knows how it ended"
 
 
-class LauncherCore(Stopping):
+class LauncherCore(Freezing):
     """The launcher's decisions. Feed it everything that happens, perform what it answers, in order."""
 
     # -- the methods the driver calls
@@ -143,6 +145,8 @@ class LauncherCore(Stopping):
                 self._on_start_requested(event, effects)
             case RecallRequested() | StopRequested():
                 self._ask((self.attempts[key] for key in event.keys if key in self.attempts), event)
+            case FreezeRequested():
+                self._on_freeze_requested(event, now, effects)
             case Unreached():
                 if (attempt := self.attempts.get(event.key)) is not None:
                     attempt.asked = False
@@ -183,7 +187,8 @@ class LauncherCore(Stopping):
             backlog = [k for k, a in self.attempts.items() if a.phase in (Phase.BACKLOG, Phase.STARTING)]
             limits = ((key, self.attempts[key].template.quiet_timeout) for key in running)
             quiet = {key: limit for key, limit in limits if limit is not None}
-            effects.append(Greet(running, backlog, list(self.unacked), quiet))
+            frozen = [key for key, attempt in self.attempts.items() if attempt.frozen]
+            effects.append(Greet(running, backlog, list(self.unacked), quiet, frozen))
 
     def _on_start_requested(self, event: StartRequested, effects: list[Effect]) -> None:
         leash = event.template.leash
@@ -253,7 +258,7 @@ class LauncherCore(Stopping):
         for attempt in slot.queue:
             if attempt.key not in unbegun:
                 took = round(max(0.0, now - slot.since) * 1e6)
-                reason = attempt.cause or _cause_of(attempt.wanted) or endings.LOST
+                reason = attempt.cause or cause_of(attempt.wanted) or endings.LOST
                 said = (reason, None, attempt.sent, attempt.wall_us, took)
                 self._forget(attempt)
                 self._report(Ended(self._next_seq(), attempt.key, *said, text=SLOT_LOST_TEXT), effects)
@@ -286,6 +291,8 @@ class LauncherCore(Stopping):
         wanted, attempt.wanted = attempt.wanted, None
         if wanted is not None and wanted != IF_UNBEGUN:
             self._fulfil(attempt, wanted, now, effects)
+        if attempt.frozen and attempt.phase is Phase.RUNNING:
+            self._obey_freeze(attempt, now, effects)
 
     def _on_start_failed(self, attempt: Attempt, event: StartFailed, now: float, effects: list[Effect]) -> None:
         if event.returned:
@@ -387,12 +394,3 @@ class LauncherCore(Stopping):
                 if not self.backlog or self.backlog[0].template is not template:
                     return
                 self._hand(slot, self.backlog.popleft(), now, effects)
-
-    # -- bookkeeping
-
-
-def _cause_of(wanted: StopRequested | str | None) -> str | None:
-    """What the end of an attempt is called that never got as far as to be stopped, but is to be."""
-    if isinstance(wanted, StopRequested):
-        return wanted.reason
-    return endings.LEASE if wanted == endings.LEASE else None

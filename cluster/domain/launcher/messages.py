@@ -137,6 +137,14 @@ class StopRequested:
 
 
 @dataclass(slots=True)
+class FreezeRequested:
+    """These are to stand still where they are, once they have begun; with `thaw` they are to go on."""
+
+    keys: list[str]
+    thaw: bool = False
+
+
+@dataclass(slots=True)
 class LeaseConfirmed:
     """The lease was confirmed; `at` is the boot clock when the agent *asked* for it."""
 
@@ -245,6 +253,7 @@ Event = (
     | StartRequested
     | RecallRequested
     | StopRequested
+    | FreezeRequested
     | LeaseConfirmed
     | ProcessStarted
     | StartFailed
@@ -335,6 +344,15 @@ class Kill:
 
 
 @dataclass(slots=True)
+class FreezeTree:
+    """Stop every process of the attempt's tree, below its slot, where it is; with `thaw`, let them go on."""
+
+    slot: int
+    key: str
+    thaw: bool = False
+
+
+@dataclass(slots=True)
 class KillSlot:
     """SIGKILL the slot as well: it does not say that the attempt, which was killed, has ended."""
 
@@ -365,6 +383,7 @@ class Greet:
     unacked: list[Started | Ended]
     # Of what runs and has a limit to how long it may write nothing: that, in seconds.
     quiet: dict[str, float] = field(default_factory=dict)
+    frozen: list[str] = field(default_factory=list)  # that stand still, or will once they have begun
 
 
 @dataclass(slots=True)
@@ -372,4 +391,4 @@ class Exit:
     pass
 
 
-Effect = Spawn | RecallFromSlot | Signal | Kill | KillSlot | Retire | JournalReport | Greet | Exit
+Effect = Spawn | RecallFromSlot | Signal | Kill | FreezeTree | KillSlot | Retire | JournalReport | Greet | Exit

@@ -53,6 +53,7 @@ class Attempt:
     `asked`: its leader got a signal of ours that a program may answer, so that what it exits with may be the answer.
     `slot`: who has been handed it. `wanted`: what is to be done about it once its slot has given it back, or has
     started it: a stop, or to kill it for that cause. Of one in the backlog: it goes back.
+    `frozen`: it stands still, or is to once it has begun. `left`: seconds that it may still run then; None: no limit.
     """
 
     item: Item
@@ -68,6 +69,8 @@ class Attempt:
     leashed: bool = False
     stillborn: int = 0  # slots that died before they could begin it
     wanted: StopRequested | str | None = None
+    frozen: bool = False
+    left: float | None = None
 
     @property
     def key(self) -> str:

@@ -18,6 +18,13 @@ STOP_WEIGHS = 20  # where a slot or its tree is spoken to
 RECALL = RecallRequested([])  # as what is asked of an attempt
 
 
+def cause_of(wanted: StopRequested | str | None) -> str | None:
+    """What the end of an attempt is called that never got as far as to be stopped, but is to be."""
+    if isinstance(wanted, StopRequested):
+        return wanted.reason
+    return endings.LEASE if wanted == endings.LEASE else None
+
+
 class Stopping(LauncherState):
     def _ask(self, attempts: Iterable[Attempt], what: RecallRequested | StopRequested | str) -> None:
         """These are to be stopped, killed for that cause (or KILLED), or to go back unless they have begun. None of
@@ -55,6 +62,7 @@ class Stopping(LauncherState):
         grace = attempt.template.grace if stop.grace is None else stop.grace
         if attempt.phase is Phase.RUNNING:
             attempt.phase, attempt.cause, attempt.deadline = Phase.STOPPING, stop.reason, None
+            attempt.frozen = False  # the signal thaws it, so that it can obey
         elif attempt.deadline is not None and now + grace >= attempt.deadline:
             return  # a second stop may only shorten the grace
         if grace <= 0:

@@ -1,16 +1,19 @@
 """Somebody pauses jobs, or the whole queue, and lets them go on again.
 
 Of what is paused nothing is given to a worker. What a worker has and has not started is asked back; it is ready again,
-and waits. What runs goes on.
+and waits. What runs goes on, or is frozen where that is wished: a worker is told so once in a session, of all that it
+holds, and says in its hello what it has frozen before. Who was told stays frozen until it is told otherwise.
 """
 
 from cluster.domain.base.errors import NotPermitted
+from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause, QueuePause
 from cluster.domain.scheduler.assigning import ask_back_unstarted
 from cluster.domain.scheduler.events import JobsPaused, JobsResumed, QueuePaused, QueueResumed
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.session.messages import Attempts, Freeze, Hello, by_attempt
 
 JOBS_A_UNIT = 4  # jobs of a worker that are looked at for what one unit of a turn's room is worth
 
@@ -21,8 +24,7 @@ def pause_jobs(state: State, event: JobsPaused) -> None:
     for job in live:
         job.pause = _wish(job.pause, event.pause)
         state.touch(job)
-        for worker_id in sorted({holder for holder, _ in job.held}):
-            look_at(state, state.workers[worker_id])
+        _look_at_holders(state, job)
     state.reply(event.ask, len(live))
 
 
@@ -37,6 +39,7 @@ def resume_jobs(state: State, event: JobsResumed) -> None:
     for job in paused:
         job.pause = None
         state.touch(job)
+        _look_at_holders(state, job)
     state.reply(event.ask, len(paused))
 
 
@@ -57,13 +60,16 @@ def resume_queue(state: State, event: QueueResumed) -> None:
 
 
 def look_at(state: State, worker: Worker) -> None:
-    """Something that it may hold is paused, or it has come back: what follows from that is due in this turn."""
-    if worker.session is not None and any(is_paused(state, state.jobs[number]) for number in worker.jobs):
+    """Something that it may hold is paused or goes on, or it has come back: what follows is due in this turn."""
+    if worker.session is None:
+        return
+    if worker.frozen or any(is_paused(state, state.jobs[number]) for number in worker.jobs):
         state.timers.set(("pause", worker.id), state.now.mono)
 
 
 def due(state: State, worker: Worker) -> None:
-    """Asks back what it has not started of what is paused, each task once in a session."""
+    """Asks back what it has not started of what is paused, and lets it freeze the rest, or go on with that: of each
+    task once in a session."""
     if worker.session is None:
         return
     state.room -= 1 + len(worker.jobs) // JOBS_A_UNIT
@@ -71,6 +77,36 @@ def due(state: State, worker: Worker) -> None:
         job = state.jobs[number]
         if is_paused(state, job):
             ask_back_unstarted(state, worker, job)
+        if (job.pause is not None and job.pause.stop_running) or number in worker.frozen:
+            _freeze(state, worker, job)
+
+
+def _freeze(state: State, worker: Worker, job: Job) -> None:
+    """Tells the worker which tasks of the job that it holds are to stand still, or to go on, and does not know it."""
+    thaw = job.pause is None or not job.pause.stop_running
+    told = worker.frozen.pop(job.number) if thaw else worker.frozen.setdefault(job.number, IntervalSet())
+    for attempt, held in list(job.held_by(worker.id)):
+        tasks = held.intersection(told) if thaw else held.copy()
+        if not thaw:
+            tasks.difference_update(told)
+        if tasks:
+            ranges = tuple(tasks.ranges())
+            state.send(worker, Freeze(Attempts(job.number, attempt, ranges), thaw))
+            state.room -= len(ranges)
+            if not thaw:
+                told.update(ranges)
+
+
+def note_frozen(state: State, worker: Worker, hello: Hello) -> None:
+    """It has said what it has frozen; of what is not its own any more nothing follows."""
+    for (number, _), tasks in by_attempt(hello.frozen).items():
+        if number in worker.jobs:
+            worker.frozen.setdefault(number, IntervalSet()).update(tasks)
+
+
+def _look_at_holders(state: State, job: Job) -> None:
+    for worker_id in sorted({holder for holder, _ in job.held}):
+        look_at(state, state.workers[worker_id])
 
 
 def is_paused(state: State, job: Job) -> bool:
@@ -89,4 +125,5 @@ def _wish(before: Pause | None, wanted: Pause) -> Pause:
     if before is None:
         return wanted
     by_admin = before.by_admin or wanted.by_admin
-    return Pause(wanted.by, before.since, wanted.reason or before.reason, by_admin)
+    stop_running = before.stop_running or wanted.stop_running
+    return Pause(wanted.by, before.since, wanted.reason or before.reason, by_admin, stop_running)

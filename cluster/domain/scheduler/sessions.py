@@ -50,6 +50,7 @@ class Sessions:
         state.takers.note(worker)
         state.send(worker, Welcome(state.epoch, state.lease))
         self._compare(worker, hello)
+        pausing.note_frozen(state, worker, hello)
         state.amend(worker, _as_greeted(worker, hello))
         draining.look_at(state, worker)
         pausing.look_at(state, worker)
@@ -105,7 +106,7 @@ class Sessions:
             del self._state.sessions[worker.session]
         worker.session = None
         worker.specs = SpecMemory()
-        worker.recalled = {}
+        worker.recalled, worker.frozen = {}, {}
         worker.rival = None
         worker.ending = worker.reporting = False
         worker.no_room = ""

@@ -43,7 +43,8 @@ def weight(event: Event) -> int:
         case ReopenRequested(tasks=tasks):
             return 1 + len(tasks) // 8
         case SessionOpened(hello=hello):
-            return 1 + sum(len(a.ranges) for a in (*hello.backlog, *hello.running, *hello.ended)) // 8
+            told = (*hello.backlog, *hello.running, *hello.ended, *hello.frozen)
+            return 1 + sum(len(a.ranges) for a in told) // 8
         case JobSubmitted() | JobsSubmitted():
             return 2 * len(event.jobs)
         case JobsPaused(jobs=jobs) | JobsResumed(jobs=jobs) | JobsReordered(jobs=jobs):

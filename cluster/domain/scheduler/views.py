@@ -12,7 +12,7 @@ from cluster.domain.job import endings
 from cluster.domain.job.amounts import CPUS, format_amount
 from cluster.domain.job.job import Job
 from cluster.domain.job.last_words import LastWords
-from cluster.domain.job.pause import Pause
+from cluster.domain.job.pause import Pause, frozen_tasks
 from cluster.domain.job.records import JobRecord, TaskEnd
 from cluster.domain.job.request import Request
 from cluster.domain.job.schedule import said
@@ -174,6 +174,8 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
     """Why tasks of the job are ready and stay so, one line each, most telling first."""
     if job.pause and job.live:
         yield job.pause.said()
+        if frozen := frozen_tasks(job.pause, job.count(TaskState.RUNNING)):
+            yield f"frozen meanwhile: {_counted(frozen, 'task')} that had begun"
     if core.queue_pause and job.live:
         yield f"the queue is {core.queue_pause.said()}"
     if job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):

@@ -105,6 +105,7 @@ class Worker:
         "boots",
         "ending",
         "exclusive",
+        "frozen",
         "greeting",
         "held",
         "jobs",
@@ -140,6 +141,7 @@ class Worker:
         self.ending = False  # it said in this session that it is about to end: it gets nothing more
         self.reporting = False  # the rest of its report is still to be taken
         self.recalled: dict[int, IntervalSet] = {}  # job: tasks asked back in this session: once is enough
+        self.frozen: dict[int, IntervalSet] = {}  # job: tasks that stand still here, as was said in this session
         self.stopped: dict[int, IntervalSet] = {}  # job: tasks that were told to stop, as its drain's deadline is over
 
     def hear(self, now: float) -> None:
@@ -227,6 +229,7 @@ class Worker:
         self.jobs.discard(job)
         self.recalled.pop(job, None)
         self.stopped.pop(job, None)
+        self.frozen.pop(job, None)
 
     def is_called(self, name: str) -> bool:
         """Whether people mean this worker by `name`: its UUID or its name."""

@@ -9,7 +9,7 @@ from itertools import islice
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.exec_limits import size_of
 from cluster.domain.job.spec import JobSpec, texts_of
-from cluster.domain.session.messages import Assign, Attempts, Disown, Downward, Recall, Stop
+from cluster.domain.session.messages import Assign, Attempts, Disown, Downward, Freeze, Recall, Stop
 
 MOST_BYTES = 1024 * 1024  # of what one response carries, unless a single piece has more: a spec may have 2 MiB
 MOST_TASKS = 4096  # assigned in one response: what a worker takes up within some milliseconds
@@ -73,7 +73,7 @@ def _size(message: Downward) -> int:
     match message:
         case Assign(attempts, spec, _, lines):
             own = sum(map(len, lines)) + _TEXT * len(lines) + (_size_of_spec(spec) if spec else 0)
-        case Stop(attempts) | Recall(attempts) | Disown(attempts):
+        case Stop(attempts) | Recall(attempts) | Freeze(attempts) | Disown(attempts):
             own = 0
         case _:
             return _MESSAGE

@@ -50,6 +50,7 @@ class Hello:
     backlog: tuple[Attempts, ...] = ()
     running: tuple[Attempts, ...] = ()
     ended: tuple[Attempts, ...] = ()  # not acknowledged; their reports follow
+    frozen: tuple[Attempts, ...] = ()  # of what runs, and of the backlog: it stands still, once it has begun
     no_room: str = ""  # why it takes nothing just now
     home: Home = UNKNOWN
     uptime: float = 0.0  # seconds, of its machine
@@ -101,6 +102,14 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """These are to stand still where they are, once they have begun; with `thaw` they are to go on."""
+
+    attempts: Attempts
+    thaw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Disown:
     """These are not yours any more: stop them, report nothing of them."""
 
@@ -117,4 +126,4 @@ class HeartbeatAnswered:
     sequence: int
 
 
-Downward = Welcome | Assign | Stop | Recall | Disown | ReportAcknowledged | HeartbeatAnswered
+Downward = Welcome | Assign | Stop | Recall | Freeze | Disown | ReportAcknowledged | HeartbeatAnswered

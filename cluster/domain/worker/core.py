@@ -25,6 +25,7 @@ from cluster.domain.session.messages import (
     Attempts,
     Disown,
     Downward,
+    Freeze,
     HeartbeatAnswered,
     Hello,
     Recall,
@@ -34,6 +35,7 @@ from cluster.domain.session.messages import (
 )
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.worker.held_attempts import HeldAttempts
+from cluster.domain.worker.held_commands import effect_of
 from cluster.domain.worker.journal import JournalEntry
 from cluster.domain.worker.messages import (
     OWN,
@@ -156,7 +158,7 @@ class WorkerCore:
     def _on_launcher_connected(self, event: LauncherConnected, now: float, effects: list[WorkerEffect]) -> None:
         self._launcher, self._incarnation = True, event.incarnation
         self.offer = replace(self.offer, limits_memory=event.limits_memory)
-        self.held = HeldAttempts(event.running, event.backlog)
+        self.held = HeldAttempts(event.running, event.backlog, event.frozen)
         self.outbox = Outbox()
         self.session.dial_at(now)
         self._on_reports(event.reports, now, effects)
@@ -218,6 +220,7 @@ class WorkerCore:
             backlog=group(k for k in self.held.backlog if k not in self._disowned),
             running=group(k for k in self.held.running if k not in self._disowned),
             ended=group(self.outbox.ended),
+            frozen=group(self.held.frozen),
             no_room=self.room.shortage,
             offer=self.offer,
         )
@@ -246,12 +249,9 @@ class WorkerCore:
                 self._on_report_acknowledged(command.sequence, effects)
             case HeartbeatAnswered():
                 self._on_lease_confirmed(command.sequence, now, effects)
-            case Stop():
-                if keys := self.held.those_of(command.attempts):
-                    effects.append(StopAttempts(keys, command.grace))
-            case Recall():
-                if keys := tuple(k for k in self.held.those_of(command.attempts) if k in self.held.backlog):
-                    effects.append(RecallAttempts(keys))
+            case Stop() | Recall() | Freeze():
+                if effect := effect_of(command, self.held):
+                    effects.append(effect)
             case Disown():
                 self._on_disown(command.attempts, effects)
 

@@ -12,10 +12,16 @@ from cluster.domain.worker.messages import OWN
 
 
 class HeldAttempts:
-    def __init__(self, running: Iterable[AttemptKey] = (), backlog: Iterable[AttemptKey] = ()) -> None:
+    def __init__(
+        self,
+        running: Iterable[AttemptKey] = (),
+        backlog: Iterable[AttemptKey] = (),
+        frozen: Iterable[AttemptKey] = (),
+    ) -> None:
         """Takes the keys of a launcher's hello."""
         self.running = {key: None for key in running if key.job != OWN}
         self.backlog = {key: None for key in backlog if key.job != OWN}
+        self.frozen = {key: None for key in frozen if key.job != OWN}  # or to be, once they run
         self._count_of_job = Counter(key.job for key in self.all)
 
     def __contains__(self, key: AttemptKey) -> bool:
@@ -50,11 +56,22 @@ class HeldAttempts:
         self.backlog.pop(key, None)
         self.running[key] = None
 
+    def freeze(self, attempts: Attempts, *, thaw: bool) -> tuple[AttemptKey, ...]:
+        """Of these, those that are held and were not frozen are from now on; with `thaw`, the other way round."""
+        changed = tuple(key for key in self.those_of(attempts) if (key in self.frozen) is thaw)
+        for key in changed:
+            if thaw:
+                del self.frozen[key]
+            else:
+                self.frozen[key] = None
+        return changed
+
     def ended(self, key: AttemptKey) -> None:
         if key not in self:
             return
         self.backlog.pop(key, None)
         self.running.pop(key, None)
+        self.frozen.pop(key, None)
         self._count_of_job[key.job] -= 1
         if not self._count_of_job[key.job]:
             del self._count_of_job[key.job]

@@ -22,7 +22,8 @@ OWN = 0  # the job number under which the launcher has what the worker's own API
 @dataclass(frozen=True, slots=True)
 class LauncherConnected:
     """What the launcher holds. `reports`: everything nobody has acknowledged, in order. `quiet`: of what runs, how long
-    it may write nothing, where that has a limit. `limits_memory`: it ends what takes more memory than it asks for."""
+    it may write nothing, where that has a limit. `limits_memory`: it ends what takes more memory than it asks for.
+    `frozen`: what of all that stands still."""
 
     incarnation: str
     running: Sequence[AttemptKey]
@@ -30,6 +31,7 @@ class LauncherConnected:
     reports: Sequence[JournalEntry]
     quiet: Mapping[AttemptKey, float] = field(default_factory=dict)  # seconds
     limits_memory: bool = False
+    frozen: Sequence[AttemptKey] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,14 @@ class StopAttempts:
 
 
 @dataclass(frozen=True, slots=True)
+class FreezeAttempts:
+    """Let them stand still where they are; with `thaw`, let them go on."""
+
+    keys: tuple[AttemptKey, ...]
+    thaw: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ConfirmLease:
     """The scheduler has confirmed a lease that was asked for at `at`."""
 
@@ -228,6 +238,7 @@ WorkerEffect = (
     | Start
     | RecallAttempts
     | StopAttempts
+    | FreezeAttempts
     | ConfirmLease
     | AckJournal
     | HandOver

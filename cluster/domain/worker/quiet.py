@@ -24,6 +24,10 @@ class QuietClocks:
 
     def __init__(self) -> None:
         self._clocks: dict[AttemptKey, _Clock] = {}
+        self._frozen: dict[AttemptKey, float] = {}  # since when their clocks stand still, begun or not
+
+    def __bool__(self) -> bool:
+        return bool(self._clocks or self._frozen)
 
     def begin(self, key: AttemptKey, limit: float, now: float) -> None:
         """It runs, and is to be stopped when it writes nothing for so many seconds."""
@@ -33,14 +37,25 @@ class QuietClocks:
     def forget(self, key: AttemptKey) -> None:
         """It has ended, or is told to stop."""
         self._clocks.pop(key, None)
+        self._frozen.pop(key, None)
+
+    def freeze(self, key: AttemptKey, now: float, *, thaw: bool = False) -> None:
+        """Its clock stands still from now on; with `thaw`, it goes on."""
+        if not thaw:
+            self._frozen.setdefault(key, now)
+        elif (since := self._frozen.pop(key, None)) is not None and (clock := self._clocks.get(key)):
+            clock.since += now - max(since, clock.since)  # it may have begun frozen
 
     def due(self) -> float | None:
         """When to look at files."""
-        return min((clock.since + clock.limit for clock in self._clocks.values()), default=None)
+        running = (clock for key, clock in self._clocks.items() if key not in self._frozen)
+        return min((clock.since + clock.limit for clock in running), default=None)
 
     def over(self, now: float) -> list[AttemptKey]:
         """Those whose files are to be looked at: as far as is known they have been quiet for too long."""
-        return [key for key, clock in self._clocks.items() if clock.since + clock.limit <= now]
+        return [
+            key for key, clock in self._clocks.items() if clock.since + clock.limit <= now and key not in self._frozen
+        ]
 
     def looked(self, key: AttemptKey, found: Written, now: float) -> bool:
         """Whether it has been quiet for too long. What is longer than at the last look was written since, and not in
@@ -51,4 +66,4 @@ class QuietClocks:
         if found.length != clock.written:
             clock.since = now - min(max(found.ago, 0.0), now - clock.looked_at)
         clock.written, clock.looked_at = found.length, now
-        return clock.since + clock.limit <= now
+        return clock.since + clock.limit <= now and key not in self._frozen

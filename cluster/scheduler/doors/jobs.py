@@ -79,7 +79,9 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
 
     async def Pause(self, request: jobs_pb2.PauseRequest, context: Context) -> jobs_pb2.PauseResponse:
         texts = [s.text for s in request.selectors]
-        jobs, paused, more = await self._order.pause(current_caller(), texts, request.reason)
+        jobs, paused, more = await self._order.pause(
+            current_caller(), texts, request.reason, stop_running=request.stop_running
+        )
         return jobs_pb2.PauseResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), paused=paused, more=more)
 
     async def Resume(self, request: jobs_pb2.ResumeRequest, context: Context) -> jobs_pb2.ResumeResponse:

@@ -33,11 +33,13 @@ class OrderOperations:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
-    async def pause(self, caller: Caller, selectors: Sequence[str], reason: str = "") -> ChangedJobs:
-        """From now on nothing more of these jobs starts, until somebody resumes them; counted are those that have not
-        ended."""
+    async def pause(
+        self, caller: Caller, selectors: Sequence[str], reason: str = "", *, stop_running: bool = False
+    ) -> ChangedJobs:
+        """From now on nothing more of these jobs starts, until somebody resumes them, and with `stop_running` what runs
+        is frozen; counted are those that have not ended."""
         check_text("the reason", reason, MAX_PAUSE_REASON)
-        pause = Pause(caller.identity.name, self._driver.clock().wall, reason, caller.is_admin)
+        pause = Pause(caller.identity.name, self._driver.clock().wall, reason, caller.is_admin, stop_running)
         return await self._change(caller, selectors, "pause", partial(JobsPaused, pause=pause))
 
     async def resume(self, caller: Caller, selectors: Sequence[str]) -> ChangedJobs:

@@ -44,6 +44,20 @@ class QuietWatch:
         if not limit:
             return
         self._clocks.begin(key, limit, time.monotonic())
+        self._look_again()
+
+    @property
+    def watches(self) -> bool:
+        """Whether it knows of any attempt."""
+        return bool(self._clocks)
+
+    def freeze(self, keys: Iterable[AttemptKey], *, thaw: bool = False) -> None:
+        """Their clocks stand still from now on; with `thaw`, they go on."""
+        for key in keys:
+            self._clocks.freeze(key, time.monotonic(), thaw=thaw)
+        self._look_again()
+
+    def _look_again(self) -> None:
         self._wake.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())

@@ -33,6 +33,10 @@ class RunnerHello(Protocol):
         """Of those that run and have such a limit: how long they may write nothing, in seconds."""
 
     @property
+    def frozen(self) -> Sequence[str] | None:
+        """Keys of those that stand still. None: it can freeze nothing."""
+
+    @property
     def unacked(self) -> int:
         """How many reports follow that nobody has acknowledged."""
 
@@ -63,6 +67,10 @@ class Runner(Protocol):
     def stop(self, keys: Iterable[str], reason: str = ..., grace: float | None = ...) -> None:
         """Ends these, called so; `grace` seconds after it was asked by force (None: as the template says). What has
         ended, or is not known, stays as it is."""
+
+    def freeze(self, keys: Iterable[str], thaw: bool = ...) -> None:
+        """Lets these stand still where they are, once they have begun, and with them the time that they may run; with
+        `thaw`, lets them go on. Whoever stops one thaws it."""
 
     def confirm_lease(self, at: float) -> None:
         """The lease holds, as was asked for `at` (boot clock, seconds): from then on leashes count."""

@@ -25,6 +25,7 @@ class NullHello(NamedTuple):
     unacked: int = 0
     quiet: Mapping[str, float] = MappingProxyType({})
     limits_memory: bool = False
+    frozen: Sequence[str] | None = None
 
 
 class NullRunner:
@@ -58,6 +59,9 @@ class NullRunner:
         pass
 
     def stop(self, keys: Iterable[str], reason: str = endings.CANCELLED, grace: float | None = None) -> None:
+        pass
+
+    def freeze(self, keys: Iterable[str], thaw: bool = False) -> None:
         pass
 
     def confirm_lease(self, at: float) -> None:
