@@ -181,6 +181,8 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "no_worker_can": job.no_worker_can,
         "no_worker_ever": job.no_worker_ever,
         "waits_until": iso(job.waits_until),
+        "reserved_on": job.reserved_worker or None,
+        "reserved_from": iso(job.reserved_from),
         "schedule": job.schedule or None,
         "last_run": job.last_run or None,
         "part": job.part or None,

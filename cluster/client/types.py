@@ -45,6 +45,8 @@ class Job:
     part: str = ""  # from `wait` and `watch`: the tasks that were selected, which state to exit code are of; empty: all
     pause: Pause | None = None  # who wants that no more of its tasks start
     priority: int = 0  # as it is now
+    reserved_worker: str = ""  # the name of the worker that is kept for it, while it waits; empty: none is
+    reserved_from: float = 0.0  # when there will be room, about; 0: nobody knows
 
     @property
     def parent(self) -> int:

@@ -294,6 +294,8 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
         ],
         priority=view.priority,
         rerun_of=record.rerun_of,
+        reserved_worker=view.reserved.worker if view.reserved else "",
+        reserved_from=view.reserved.start if view.reserved else 0.0,
     )
 
 

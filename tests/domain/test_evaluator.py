@@ -116,7 +116,7 @@ def test_an_exclusive_task_is_alone_on_its_worker() -> None:
     bench.submit(spec(3, exclusive=True))
     assert held(bench) == {"w1": 1, "w2": 1}
     bench.submit(spec(9))
-    assert held(bench) == {"w1": 4, "w2": 1}, "nothing comes beside it"
+    assert held(bench) == {"w1": 1, "w2": 1}, "nothing comes beside it, nor to where the next one is to be alone"
     bench.report(2, 1, ok=(ok(2, 0, 1),))
     assert bench.core.workers["w2"].exclusive == 1, "the next one of the job, which comes first"
     bench.restart()

@@ -50,11 +50,15 @@ def test_no_worker_gets_more_than_it_has(capacities: list[int], jobs: list[tuple
 
 
 @given(capacities, jobs)
-def test_nothing_waits_that_would_fit_now(capacities: list[int], jobs: list[tuple[int, int, str]]) -> None:
+def test_nothing_waits_that_would_fit_now_but_for_what_comes_first(
+    capacities: list[int], jobs: list[tuple[int, int, str]]
+) -> None:
     bench = filled(capacities, jobs)
     for job in bench.core.jobs.values():
         for worker in bench.core.workers.values() if job.ready else ():
-            assert not can_ever_run(job.request, worker) or worker.free < job.record.spec.millicpus
+            fits = can_ever_run(job.request, worker) and worker.free >= job.record.spec.millicpus
+            kept = bench.core.reservations.of_worker.get(worker.id)
+            assert not fits or (kept and kept.job.number < job.number)
 
 
 @given(capacities, jobs)

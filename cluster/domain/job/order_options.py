@@ -1,8 +1,9 @@
 """The options of a job that hold it back, or let it go before others."""
 
-from cluster.domain.job.kinds import MOST, NO_LIMIT, SWITCH
+from cluster.domain.job.kinds import LIMIT, MOST, NO_LIMIT, SWITCH
 from cluster.domain.job.kinds import PRIORITY as PRIORITY_KIND
 from cluster.domain.job.options import Scope, option
+from cluster.domain.job.time_options import MAX_SECONDS
 
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 
@@ -29,6 +30,14 @@ HOLD = option(
     SWITCH,
     "Hand it in paused: `cluster job resume` lets it start.",
     default=False,
+    scope=Scope.SCHEDULER,
+    alone="needs a scheduler: a worker's own job starts at once",
+)
+TIME_REQUEST = option(
+    LIMIT,
+    "How long a task takes at most, nothing stops it then: it passes where room is kept for others, if it ends before.",
+    default=0.0,
+    bounds=(0, MAX_SECONDS),
     scope=Scope.SCHEDULER,
     alone="needs a scheduler: a worker's own job starts at once",
 )

@@ -3,6 +3,7 @@
 Nearly all jobs ask for cpus alone, and pay nothing for what others can ask for: `beside` is None then.
 """
 
+from math import ceil, frexp, ldexp
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.domain.job.amounts import GPUS, MEMORY, Amounts, parse_amounts
@@ -29,6 +30,7 @@ class Request(NamedTuple):
     millicpus: int
     worker: str = ""
     beside: Beside | None = None
+    limit: float = 0.0  # seconds that a task takes at most; 0: nobody has said it
 
     @property
     def may_wait_there(self) -> bool:
@@ -52,4 +54,15 @@ def amounts_of(spec: "JobSpec") -> Amounts:
 def request_of(spec: "JobSpec") -> Request:
     """What tasks of that spec ask for. The spec has passed `validate`."""
     beside = Beside(amounts_of(spec), spec.need, spec.prefer, spec.spread, spec.pack, spec.exclusive)
-    return Request(spec.millicpus, spec.worker, beside if any(beside) else None)
+    return Request(spec.millicpus, spec.worker, beside if any(beside) else None, limit_of(spec))
+
+
+def limit_of(spec: "JobSpec") -> float:
+    """Seconds from the start of an attempt to its end, as its owner has said it: by --time-request, or by --timeout,
+    which ends it. 0: neither is there. Rounded up by a sixteenth at most: so jobs of many limits are of few classes."""
+    stops = spec.timeout + spec.grace if spec.timeout else 0.0
+    said = min(spec.time_request, stops) if spec.time_request and stops else spec.time_request or stops
+    if not said:
+        return 0.0
+    part, exponent = frexp(said)
+    return ldexp(ceil(part * 32) / 32, exponent)

@@ -31,7 +31,7 @@ from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.notice_options import NOTIFY, NOTIFY_CMD, NOTIFY_ON
 from cluster.domain.job.numbering import ArraySegment, Numbering
 from cluster.domain.job.options import Scope, Shown, option, options_of
-from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIORITY
+from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIORITY, TIME_REQUEST
 from cluster.domain.job.retry_options import BACKOFF, RETRIES, RETRY_ON
 from cluster.domain.job.row_limits import check_rows
 from cluster.domain.job.rows import PREFIX
@@ -193,6 +193,7 @@ class JobSpec:
     hold: bool = HOLD
     max_running: int = MAX_RUNNING
     max_fails: int = MAX_FAILS
+    time_request: float = TIME_REQUEST
     after: tuple[str, ...] = option(
         JOBS, "Start when these jobs have succeeded.", default=(), check=_wrong_dependencies, **_DEPENDENCY
     )

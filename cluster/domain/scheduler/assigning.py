@@ -6,6 +6,7 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import placement
+from cluster.domain.scheduler.reserving import Round
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.leashes import leash_of
@@ -16,23 +17,28 @@ def place(state: State) -> None:
     """What fits now that did not before. No more than this turn has room for: the rest is due at once then."""
     if state.queue_pause or not (state.takers.roomier or state.ready.fresh or state.changed):
         return
+    reserving = Round(state.reservations, state.ready, state.takers, state.jobs, state.now.mono)
+    reserving.begin()
     share_of = partial(state.shares.rank, now=state.now.mono)
     given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
-    for job, worker, share in placement.place(state.ready, state.takers, state.called, share_of):
+    for job, worker, share in placement.place(state.ready, state.takers, state.called, share_of, reserving):
         for attempt, ranges in job.assign(worker.id, share):
             given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             state.room -= len(ranges)
         state.allocate(worker, job, share)
         job.assigned_at = state.now.mono
         state.touch(job)
+        reserving.given(job, worker)
         if state.room <= 0:
             break
+    goes_on = reserving.end() or state.room <= 0
     for (worker_id, number, attempt), tasks in given.items():
         _send_assign(state, state.workers[worker_id], state.jobs[number], attempt, tasks)
-    if state.room <= 0:
+    if goes_on:
         state.timers.set(("place",), state.now.mono)
         return
-    for job, worker, attempt, asked in placement.recall(state.jobs, state.in_advance, state.takers, state.called):
+    there = state.jobs, state.in_advance, state.takers, state.called, reserving
+    for job, worker, attempt, asked in placement.recall(*there):
         ask_back(state, worker, job, attempt, asked)
 
 

@@ -17,27 +17,34 @@ from cluster.domain.scheduler.worker_record import Worker, WorkerState
 MOST_HINDRANCES = 8  # of workers that are told
 MOST_NAMES = 5  # of the workers of a group
 MOST_CANDIDATES = 20  # that are told with their ranks
+FREE = ("free", "")
+
+Said = tuple[str, str]  # reason and fix
 
 
-def explained(workers: Iterable[Worker], job: Job) -> Explanation:
-    """Of a job that has ready tasks."""
+def explained(
+    workers: Iterable[Worker], job: Job, passing: Callable[[Worker], int], kept_out: Callable[[Worker], Said | None]
+) -> Explanation:
+    """Of a job that has ready tasks. `passing`, `kept_out`: as of `reserving_in_words`, of the job."""
     there, request = list(workers), job.request
-    found: dict[tuple[str, str], list[Worker]] = {}
+    found: dict[tuple[str, str, str], list[Worker]] = {}
     for worker in there:
-        found.setdefault(_obstacle(request, worker), []).append(worker)
+        obstacle = _obstacle(request, worker)
+        kept = kept_out(worker) if obstacle == FREE else None
+        found.setdefault(("kept", *kept) if kept else (*obstacle, ""), []).append(worker)
     in_order = sorted(found.items(), key=lambda item: -len(item[1]))
     able: list[tuple[Rank, str, Worker]] = [(rank(job, w), w.id, w) for w in there if can_ever_run(request, w)]
     able.sort(key=lambda each: each[:2])
     return Explanation(
         [_hindrance(request, *obstacle, some) for obstacle, some in in_order[:MOST_HINDRANCES]],
-        [_candidate(job, place, worker) for place, _, worker in able[:MOST_CANDIDATES]],
+        [_candidate(job, place, worker, passing(worker)) for place, _, worker in able[:MOST_CANDIDATES]],
         max(0, len(able) - MOST_CANDIDATES),
     )
 
 
-def _candidate(job: Job, place: Rank, worker: Worker) -> Candidate:
+def _candidate(job: Job, place: Rank, worker: Worker, passing: int) -> Candidate:
     there = sum(len(tasks) for _, tasks in job.held_by(worker.id))
-    fitting = tasks_that_fit(job.request, worker) if worker.takes_work else 0
+    fitting = min(passing, tasks_that_fit(job.request, worker)) if worker.takes_work else 0
     return Candidate(worker.record.name, not place[0], there, fitting, max(0, worker.free))
 
 
@@ -62,16 +69,13 @@ def _obstacle(request: Request, worker: Worker) -> tuple[str, str]:
     if worker.free < request.millicpus:
         return "busy", CPUS
     short = (name for name, amount in beside.amounts if worker.left_of(name) < amount)
-    return next((("busy", name) for name in short), ("free", ""))
+    return next((("busy", name) for name in short), FREE)
 
 
-def _hindrance(request: Request, kind: str, what: str, workers: list[Worker]) -> Hindrance:
-    reason, fix = _SAID[kind](request, what, workers)
+def _hindrance(request: Request, kind: str, what: str, fix: str, workers: list[Worker]) -> Hindrance:
+    reason, fix = (what, fix) if kind == "kept" else _SAID[kind](request, what, workers)
     names = tuple(worker.record.name for worker in workers[:MOST_NAMES])
     return Hindrance(names, len(workers), reason, fix)
-
-
-Said = tuple[str, str]  # reason and fix
 
 
 def _said_short(request: Request, what: str, workers: list[Worker]) -> Said:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
@@ -10,6 +11,7 @@ from cluster.domain.job.times import deadline_of
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.pausing import is_paused
+from cluster.domain.scheduler.reserving import foreseen
 from cluster.domain.scheduler.state import LATE
 from cluster.domain.scheduler.takers import can_take
 from cluster.domain.scheduler.worker_record import Worker
@@ -75,9 +77,11 @@ def _takers_are_in_order(core: SchedulerCore) -> None:
 
 
 def _nothing_waits_that_would_fit(core: SchedulerCore, job: Job) -> None:
+    foresee = partial(foreseen, jobs=core.jobs, now=core.now.mono)
     for worker in core.workers.values() if job.startable else ():
         request = job.request
         fits = can_take(worker) and can_ever_run(request, worker) and tasks_that_fit(request, worker) > 0
+        fits = fits and core.reservations.most(job, worker, core.now.mono, foresee) > 0
         assert not fits, f"job {job.number}: ready, and worker {worker.id} has {worker.free} millicpus free"
 
 
@@ -91,8 +95,8 @@ def _nobody_idles_beside_work_in_advance(core: SchedulerCore) -> None:
     for request, workers in core.in_advance.items():
         there = [worker for worker in workers.values() if worker.session is not None]
         waiting = [w.id for w in there if w.free < 0 and any(j.request == request for j in _jobs_that_wait_at(core, w))]
-        idle = [w.id for w in core.workers.values() if can_take(w) and can_ever_run(request, w)]
-        idle = [worker_id for worker_id in idle if tasks_that_fit(request, core.workers[worker_id])]
+        able = [w for w in core.workers.values() if can_take(w) and can_ever_run(request, w)]
+        idle = [w.id for w in core.reservations.not_kept(request, able) if tasks_that_fit(request, w)]
         if waiting and idle:
             assert any(w.coming_back for w in there), f"{idle} idle, and work waits in advance at {waiting}: {request}"
 

@@ -23,6 +23,7 @@ from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.evaluator import can_ever_run, preferred_first, rank, tasks_that_fit
 from cluster.domain.scheduler.ready_queue import ReadyQueue, ShareOf, Turn
+from cluster.domain.scheduler.reserving import Round
 from cluster.domain.scheduler.takers import MOST_HELD, Takers, can_take, takes_more
 from cluster.domain.scheduler.worker_record import Worker
 
@@ -58,38 +59,48 @@ def ahead(job: Job, worker: Worker) -> int:
     return min(most, int(at_once * seconds / max(run, SHORTEST_RUN)))
 
 
-def place(queue: ReadyQueue, takers: Takers, called: Called, share_of: ShareOf) -> Iterator[Placement]:
+def place(
+    queue: ReadyQueue, takers: Takers, called: Called, share_of: ShareOf, reserving: Round
+) -> Iterator[Placement]:
     """Yields placements one by one; the caller carries each out (which changes `ready` and `allocated`) before the
     next is computed. Who stops before the end leaves `queue` and `takers` so that the next call goes on; else what was
     to be looked at has been, and is forgotten."""
     roomier = [worker for worker in takers.roomier.values() if can_take(worker)]
     for turn in queue.line(roomier, share_of):
-        job, request = turn.job, turn.job.request
-        if turn.kind not in queue.fresh:
-            free = more = [worker for worker in roomier if can_ever_run(request, worker)]
-        elif request.worker:
-            free = more = [w for w in called(request.worker) if can_take(w) and can_ever_run(request, w)]
-        elif request.beside is not None:
-            free, more = _with_room(job, takers), None
+        job, fresh = turn.job, turn.kind in queue.fresh
+        if not fresh:
+            looked_at = more = [worker for worker in roomier if can_ever_run(job.request, worker)]
+        elif job.request.worker:
+            looked_at = more = [w for w in called(job.request.worker) if can_take(w) and can_ever_run(job.request, w)]
         else:
-            # Each of them takes one task at least, so more than there are tasks are not needed.
-            free, more = takers.with_room(request.millicpus, job.startable), None
+            looked_at, more = _with_room(job, takers, reserving.restricted), None
         had_open = takers.has_open
-        if turn.rivals == 1:
-            yield from _give(job, free)
-        else:
-            yield from _give_a_part(turn, free)
-            if turn.goes_on:
-                continue
+        free = reserving.open_to(job, looked_at)
+        turn.is_kept_out = turn.kind.is_kept_out = len(free) < len(looked_at)
+        yield from _give(job, free) if turn.rivals == 1 else _give_a_part(turn, free)
+        if turn.goes_on:
+            continue
+        if turn.is_kept_out:
+            yield from _squeezed(job, reserving.beside(job, looked_at))
         # Work in advance is for the first job in line, and for others only where there was room beside that.
-        may_have_more = job.expects_run and request.may_wait_there
+        may_have_more = job.expects_run and job.request.may_wait_there
         if job.startable and may_have_more and (had_open or queue.is_first(job)):
-            more = _roomiest(job, takers) if more is None else more
-            yield from _evenly(job, more, partial(_room_ahead, job))
-        if job.startable and not takers.has_open:
-            break
+            more = _roomiest(job, takers, reserving.restricted) if more is None else more
+            yield from _evenly(job, reserving.open_to(job, more, later=True), partial(_room_ahead, job))
+        if job.startable:
+            reserving.found_no_room(job, looked_at, fresh=fresh)
+            if not takers.has_open:
+                break
     takers.roomier.clear()
     queue.fresh.clear()
+
+
+def _squeezed(job: Job, there: Iterable[tuple[Worker, int]]) -> Iterator[Placement]:
+    """Where so many may pass what room is kept for."""
+    for worker, most in there:
+        count = min(most, job.startable, _tasks_for(job, worker))
+        if count > 0:
+            yield Placement(job, worker, count)
 
 
 def _give_a_part(turn: Turn, workers: Sequence[Worker]) -> Iterator[Placement]:
@@ -105,21 +116,23 @@ def _give_a_part(turn: Turn, workers: Sequence[Worker]) -> Iterator[Placement]:
             return
 
 
-def _with_room(job: Job, takers: Takers) -> list[Worker]:
-    """Those that can run it and have room now, roomiest first: no more than it has tasks. Where it matters which, all
-    that have cpus for it."""
+def _with_room(job: Job, takers: Takers, restricted: int) -> list[Worker]:
+    """Those that can run it and have room now, roomiest first: no more than it has tasks, beside those that are not
+    open to all. Where it matters which, all that have cpus for it."""
     request, beside = job.request, job.request.beside
+    if beside is None:  # each of them takes one task at least
+        return takers.with_room(request.millicpus, job.startable + restricted)
     able = (worker for worker in takers.with_room(request.millicpus) if can_ever_run(request, worker))
-    if beside is not None and (beside.prefer or beside.spread or beside.pack):
+    if beside.prefer or beside.spread or beside.pack:
         return list(able)
-    return list(islice((worker for worker in able if tasks_that_fit(request, worker)), job.startable))
+    return list(islice((worker for worker in able if tasks_that_fit(request, worker)), job.startable + restricted))
 
 
-def _roomiest(job: Job, takers: Takers) -> list[Worker]:
-    """Those that can run it, whatever they have free, roomiest first: no more than it has tasks."""
+def _roomiest(job: Job, takers: Takers, restricted: int) -> list[Worker]:
+    """Those that can run it, whatever they have free, roomiest first: as many as of `_with_room`."""
     if job.request.beside is None:
-        return takers.roomiest(job.startable)
-    return list(islice((w for w in takers.in_order if can_ever_run(job.request, w)), job.startable))
+        return takers.roomiest(job.startable + restricted)
+    return list(islice((w for w in takers.in_order if can_ever_run(job.request, w)), job.startable + restricted))
 
 
 def _give(job: Job, workers: Sequence[Worker]) -> Iterator[Placement]:
@@ -205,7 +218,11 @@ class RecallDecision(NamedTuple):
 
 
 def recall(
-    jobs: Mapping[int, Job], in_advance: dict[Request, dict[str, Worker]], takers: Takers, called: Called
+    jobs: Mapping[int, Job],
+    in_advance: dict[Request, dict[str, Worker]],
+    takers: Takers,
+    called: Called,
+    reserving: Round,
 ) -> Iterator[RecallDecision]:
     """When nothing is ready for idle workers, asks those with work in advance for half of what waits there.
     `in_advance`: the workers that may have some, by request; those that have none any more are dropped.
@@ -220,7 +237,7 @@ def recall(
             del in_advance[request]
         there = [worker for worker in workers.values() if worker.session is not None]
         left = sum(_waiting_ahead(request, worker) for worker in there)
-        if not left or not (wanted := _wanted(request, left, takers, called)):
+        if not left or not (wanted := _wanted(request, left, takers, called, reserving)):
             continue
         wanted -= sum(worker.coming_back for worker in there)
         for worker in there:
@@ -236,15 +253,15 @@ def _waiting_ahead(request: Request, worker: Worker) -> int:
     return max(0, -(worker.free // request.millicpus) - worker.coming_back)
 
 
-def _wanted(request: Request, most: int, takers: Takers, called: Called) -> int:
+def _wanted(request: Request, most: int, takers: Takers, called: Called, reserving: Round) -> int:
     """How many such tasks would find a free cpu now, if there were no more than `most`."""
     if request.worker:
-        idle: Iterable[Worker] = (worker for worker in called(request.worker) if worker.takes_work)
+        idle = [worker for worker in called(request.worker) if worker.takes_work]
     elif request.beside is not None:
-        idle = (worker for worker in takers.with_room(request.millicpus) if can_ever_run(request, worker))
+        idle = [worker for worker in takers.with_room(request.millicpus) if can_ever_run(request, worker)]
     else:
-        idle = takers.with_room(request.millicpus, most)
-    return sum(tasks_that_fit(request, worker) for worker in idle)
+        idle = takers.with_room(request.millicpus, most + reserving.restricted)
+    return sum(tasks_that_fit(request, worker) for worker in reserving.not_kept(request, idle))
 
 
 def _recall(jobs: Mapping[int, Job], request: Request, worker: Worker, wanted: int) -> Iterator[RecallDecision]:

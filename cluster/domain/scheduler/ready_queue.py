@@ -10,7 +10,7 @@ one look then: the jobs of one owner at one priority are a subqueue, of which on
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heappop, heappush
-from itertools import chain
+from itertools import chain, islice
 
 from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request
@@ -23,12 +23,13 @@ ShareOf = Callable[[str], float]  # of an owner: the lowest goes first
 class Turn:
     """A job whose turn it is."""
 
-    __slots__ = ("goes_on", "job", "kind", "rivals")
+    __slots__ = ("goes_on", "is_kept_out", "job", "kind", "rivals")
 
     def __init__(self, job: Job, kind: RequestClass, rivals: int) -> None:
         self.job, self.kind = job, kind
         self.rivals = rivals  # subqueues at the same priority
         self.goes_on = False  # to be set where it leaves its turn to others, although it finds room
+        self.is_kept_out = False  # and where there is room that is kept for another, which an earlier one might have
 
 
 class ReadyQueue:
@@ -50,11 +51,15 @@ class ReadyQueue:
         if startable and subqueue is None:
             like = self._classes.setdefault(job.request.worker, {})
             if (kind := like.get(job.request)) is None:
+                if self.is_of_one_class:  # somebody may pass that one now
+                    self.fresh.update((other, None) for some in self._classes.values() for other in some.values())
                 kind = like[job.request] = RequestClass(job.request)
                 self.fresh[kind] = None
             if (subqueue := self._subqueues.get(job.subqueue)) is None:
                 subqueue = self._subqueues[job.subqueue] = SubQueue(job.subqueue)
                 self._priorities[job.subqueue[0]] = self._priorities.get(job.subqueue[0], 0) + 1
+            if kind.is_kept_out and subqueue.would_be_first(job, kind):
+                self.fresh[kind] = None  # it may come before the one that room is kept for
             self._where[job.number] = subqueue
             subqueue.add(job, kind)
         elif not startable and subqueue is not None:
@@ -71,6 +76,16 @@ class ReadyQueue:
             self._priorities[subqueue.key[0]] -= 1
             if not self._priorities[subqueue.key[0]]:
                 del self._priorities[subqueue.key[0]]
+
+    def look_again(self, job: Job) -> None:
+        """At all workers for its class, if it is in the queue."""
+        if job in self:
+            self.fresh[self._classes[job.request.worker][job.request]] = None
+
+    @property
+    def is_of_one_class(self) -> bool:
+        """Whether all jobs ask for the same, so that none passes another."""
+        return sum(islice((len(like) for like in self._classes.values()), 2)) == 1
 
     def is_first(self, job: Job) -> bool:
         """Whether it is the first of its owner's, at the highest priority that there is."""
@@ -107,7 +122,8 @@ class ReadyQueue:
                 yield turn
                 number, kind = turn.job.number, turn.kind
                 if number in subqueue.jobs and not turn.goes_on:
-                    del left[kind]
+                    if not turn.is_kept_out:
+                        del left[kind]
                 elif (next_number := subqueue.first(kind)) is not None:
                     heappush(firsts[subqueue], (next_number, kind))
                 heappush(visits, (place(subqueue), subqueue))

@@ -34,6 +34,7 @@ from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.family import Family
 from cluster.domain.scheduler.followers import Followers
 from cluster.domain.scheduler.ready_queue import ReadyQueue
+from cluster.domain.scheduler.reserving import Reservations
 from cluster.domain.scheduler.sharing import Shares
 from cluster.domain.scheduler.takers import Takers
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
@@ -58,6 +59,7 @@ class State:
         self.shares_due = False  # they are to be saved soon
         self.queue_pause: Pause | None = None  # somebody's wish that nothing more starts
         self.takers = Takers()
+        self.reservations = Reservations()
         self.followers = Followers()
         self.family = Family()
         self.finishing: dict[int, dict[int, TaskEnd]] = {}  # the ends of tasks that wait for the jobs they have called
@@ -183,6 +185,8 @@ class State:
         self.shares.hold(job.record.owner, tasks * request.millicpus, self.now.mono)
         worker.held += tasks
         worker.jobs.add(job.number)
+        if request.limit and tasks > 0:
+            worker.promise(job.number, self.now.mono + request.limit)
         self.takers.note(worker)
         if tasks > 0 and worker.free < 0:
             self.note_in_advance(worker, request)

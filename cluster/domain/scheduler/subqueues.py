@@ -40,10 +40,11 @@ class JobHeap:
 class RequestClass:
     """The jobs in the queue whose tasks ask for the same."""
 
-    __slots__ = ("request", "subqueues")
+    __slots__ = ("is_kept_out", "request", "subqueues")
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self.is_kept_out = False  # when it was looked at last, it found room that is kept for another
         self.subqueues: dict[SubQueue, None] = {}  # that have some of them
 
 
@@ -87,6 +88,11 @@ class SubQueue:
             del self._heaps[kind]
             del kind.subqueues[self]
         return number
+
+    def would_be_first(self, job: Job, kind: RequestClass) -> bool:
+        """Whether it comes before all of its class that are in the subqueue."""
+        first = self.first(kind)
+        return first is None or job.number < first
 
     def firsts(self, kinds: Mapping[RequestClass, None]) -> list[tuple[int, RequestClass]]:
         """The first job of each of these classes that has any, in the form of a heap."""

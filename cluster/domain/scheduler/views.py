@@ -23,6 +23,7 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
 from cluster.domain.scheduler.pausing import is_paused
+from cluster.domain.scheduler.reserving_in_words import Reserved, first_kept_out, kept_out, passing, reserved
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
 MOST_REASONS = 5  # lines that explain why a job waits
@@ -49,6 +50,7 @@ class JobView:
     explanation: Explanation = NOT_EXPLAINED
     pause: Pause | None = None  # of a job that has not ended
     priority: int = 0
+    reserved: Reserved | None = None  # the worker that is kept for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ def job_view(
         part="" if part is None else _numbers_of(part, job.record.spec),
         pause=job.pause if job.live else None,
         priority=job.priority,
+        reserved=reserved(core, job) if job.ready else None,
     )
 
 
@@ -201,7 +204,13 @@ def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
     if kind not in known:
         known[kind] = tuple(_why_not(core, kind))
     yield from known[kind]
-    if not known[kind]:
+    if known[kind]:
+        return
+    if kept := reserved(core, job):
+        yield kept.said()
+    if line := first_kept_out(core, job):
+        yield f"{_needs(kind)}; {line}"
+    else:
         yield f"{_needs(kind)}; all that fit are busy, {_what_comes_first(core, job)}"
 
 
@@ -226,7 +235,8 @@ def _counted(count: int, what: str) -> str:
 
 
 def _explanation(core: SchedulerCore, job: Job) -> Explanation:
-    return explaining.explained((w for w in core.workers.values() if not w.record.removed), job)
+    there = (w for w in core.workers.values() if not w.record.removed)
+    return explaining.explained(there, job, passing(core, job), partial(kept_out, core, job))
 
 
 def _any_could(core: SchedulerCore, request: Request) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
@@ -110,6 +111,7 @@ class Worker:
         "held",
         "jobs",
         "last_heard",
+        "leaves_at",
         "no_room",
         "recalled",
         "record",
@@ -119,6 +121,7 @@ class Worker:
         "specs",
         "stopped",
         "taken",
+        "until",
         "word_at",
     )
 
@@ -133,6 +136,8 @@ class Worker:
         self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.allocated = 0  # millicpus of everything it holds, started or not
         self.taken: dict[str, int] = {}  # the same of each other resource
+        self.until: dict[int, float] = {}  # job: when all it holds of it has ended, where that was said; see `promise`
+        self.leaves_at = inf  # on the monotonic clock: what it gets has ended by then; inf: it stays
         self.exclusive = 0  # tasks that are to be alone here: one at most
         self.held = 0  # tasks, started or not
         self.jobs: set[int] = set()  # of which it holds tasks
@@ -224,9 +229,14 @@ class Worker:
             known = self._meets[expression] = parse(expression).holds(self._facts)
         return known
 
+    def promise(self, job: int, until: float) -> None:
+        """What it has got of the job by now has ended by then, on the monotonic clock, as was said."""
+        self.until[job] = max(until, self.until.get(job, 0.0))
+
     def forget(self, job: int) -> None:
         """It holds nothing of the job any more. (Its spec it may still know.)"""
         self.jobs.discard(job)
+        self.until.pop(job, None)
         self.recalled.pop(job, None)
         self.stopped.pop(job, None)
         self.frozen.pop(job, None)
