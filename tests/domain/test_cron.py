@@ -144,3 +144,21 @@ def test_what_is_no_schedule_is_told_what_one_is(text: str, words: str) -> None:
 
 def test_all_nicknames_are_schedules() -> None:
     assert all(Cron.parse(name) == Cron.parse(fields) for name, fields in NICKNAMES.items())
+
+
+@pytest.mark.parametrize(
+    "cron", ["* * * * *", "0 0 29 2 *", "59 23 31 12 *", "0 0 1 1 *", "30 2 * * *", "0 0 13 * fri"]
+)
+@pytest.mark.parametrize("zone", [UTC, *map(ZoneInfo, ("Pacific/Kiritimati", "Etc/GMT+12", "Australia/Lord_Howe"))])
+@pytest.mark.parametrize("after", ["9990-01-01T00:00Z", "9999-11-30T23:59Z", "9999-12-31T20:00Z"])
+def test_times_end_with_the_calendar(cron: str, zone: tzinfo, after: str) -> None:
+    moment = at(after)
+    for _ in range(12):
+        due = Cron.parse(cron).next_after(moment, zone)
+        if due is None:
+            break
+        assert due > moment
+        moment = due
+    else:
+        assert cron == "* * * * *" or after.startswith("9990")
+    assert Cron.parse(cron).last_until(moment, moment - 60.0, zone) in (None, moment)

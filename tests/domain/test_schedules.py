@@ -1,11 +1,12 @@
 """Jobs that come again: each due time makes one run, and none is made twice or lost, whatever happens to the clock."""
 
+from datetime import UTC
 from typing import Any
 
 import pytest
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.wall_time import iso
+from cluster.domain.base.wall_time import iso, unix_time
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.schedule import LATE, spec_of_run
 from cluster.domain.job.schedule_course import MOST_COUNTED
@@ -258,3 +259,26 @@ def test_a_zone_that_nobody_knows_is_refused_by_the_scheduler() -> None:
 def test_a_lone_worker_has_no_schedules() -> None:
     with pytest.raises(InvalidInput, match="--every '@daily' needs a scheduler: a worker's own job runs once"):
         refuse_what_needs_a_scheduler(spec(every="@daily"))
+
+
+@pytest.mark.parametrize("every", ["0 0 29 2 *", "* * * * *", "0 0 1 1 *@Pacific/Kiritimati"])
+def test_one_that_begins_at_the_end_of_the_calendar_is_refused(every: str) -> None:
+    bench = patient()
+    (reply,) = [e for e in bench.submit(spec(every=every, at="9999-12-31T20:00:00Z")) if isinstance(e, Reply)]
+    assert str(reply.value) == (
+        f"--every {every!r} has no time after --at 9999-12-31T20:00:00Z: the calendar ends with the year 9999"
+    )
+    assert not bench.core.jobs
+
+
+def test_the_last_time_of_the_calendar_is_one() -> None:
+    bench = patient()
+    bench.submit(spec(every="0 0 1 6 *", at="9999-01-01T00:00:00Z"))
+    bench.jumped = unix_time("9999-05-31T23:59:59Z", 0.0, UTC) - bench.now.wall
+    bench.turn()
+    bench.turn(after=1.0)
+    assert runs(bench) == [2]
+    assert lines(bench)[0] == "none of its times comes"
+    bench.restart()
+    bench.turn(after=1.0)
+    assert runs(bench) == [2]

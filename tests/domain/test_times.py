@@ -199,3 +199,16 @@ def test_what_is_no_time_is_refused(fields: dict[str, Any], words: str) -> None:
 def test_a_lone_worker_waits_for_no_time() -> None:
     with pytest.raises(InvalidInput, match="--delay 5 needs a scheduler: a worker's own job starts at once"):
         refuse_what_needs_a_scheduler(JobSpec(("true",), delay=5.0))
+
+
+@pytest.mark.parametrize("value", [1e20, -1e20, float("inf"), float("nan"), 10**30])
+def test_a_number_that_is_no_time_is_refused(value: float) -> None:
+    with pytest.raises(InvalidInput, match="is none of the years 1 to 9999 in UTC"):
+        TIME.checked(value)
+
+
+@pytest.mark.parametrize("field", ["at", "deadline"])
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00+12:00"])
+def test_a_time_that_utc_does_not_have_is_refused(field: str, text: str) -> None:
+    with pytest.raises(InvalidInput, match="is none of the years 1 to 9999 in UTC"):
+        resolved(JobSpec(("true",), **{field: text}), WALL, UTC)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.wall_time import check_time, iso, unix_time
+from cluster.domain.base.wall_time import FIRST, LAST, check_time, iso, unix_time
 
 NOW = 1_795_708_800.0  # 2026-11-26T16:00:00Z, a Thursday
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
@@ -64,3 +64,15 @@ def test_times_are_told_in_utc() -> None:
     assert iso(NOW) == "2026-11-26T16:00:00Z"
     assert iso(NOW + 0.0625) == "2026-11-26T16:00:00.062Z"
     assert iso(NOW - 0.0001) == "2026-11-26T16:00:00Z"
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00+12:00", "0001-01-01T00:00+00:01"])
+def test_a_moment_that_no_calendar_in_utc_has_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="is none of the years 1 to 9999 in UTC"):
+        check_time(text)
+
+
+def test_the_first_and_the_last_moment_are_told_and_read() -> None:
+    for moment, text in ((FIRST, "0001-01-01T00:00:00Z"), (LAST, "9999-12-31T23:59:59.999Z")):
+        assert iso(moment) == text
+        assert unix_time(text, NOW, UTC) == moment

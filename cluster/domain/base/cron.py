@@ -29,6 +29,8 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _YEARS = 9  # in which each date of a calendar comes, 29 February included, and even around a year 2100
 _AROUND = timedelta(hours=3)  # more than any zone sets its clocks at once; but for days that are skipped as a whole
+_LAST = date(9999, 12, 1)  # of the days that are looked at: a month before Python's calendar ends, in every zone
+_LATEST = datetime(9999, 12, 3, tzinfo=UTC).timestamp()  # no zone shows a day there that is looked at
 
 
 class _Field(NamedTuple):
@@ -82,10 +84,12 @@ class Cron(NamedTuple):
         return found
 
     def next_after(self, after: float, zone: tzinfo) -> float | None:
-        """The first time after that, both in Unix seconds; None: there is none."""
-        start = datetime.fromtimestamp(after, zone).replace(tzinfo=None) - _AROUND
+        """The first time after that, both in Unix seconds; None: there is none before the calendar ends."""
+        start = _shown(after, zone) - _AROUND
         day = start.date()
         for _ in range(_YEARS * 366):
+            if day > _LAST:
+                break
             if self._has(day):
                 for hour in self.hours:
                     if day > start.date() or hour >= start.hour:
@@ -97,8 +101,8 @@ class Cron(NamedTuple):
 
     def last_until(self, until: float, after: float, zone: tzinfo) -> float | None:
         """The last time after `after` that is no later than `until`; None: there is none."""
-        stop = datetime.fromtimestamp(until, zone).replace(tzinfo=None) + _AROUND
-        day, first = stop.date(), datetime.fromtimestamp(after, zone).replace(tzinfo=None) - _AROUND
+        stop = _shown(until, zone) + _AROUND
+        day, first = stop.date(), _shown(after, zone) - _AROUND
         while day >= first.date():
             if self._has(day):
                 for hour in reversed(self.hours):
@@ -131,6 +135,11 @@ class Cron(NamedTuple):
                     yield second
             elif not any_hour:
                 yield _after_gap(second, first, zone)
+
+
+def _shown(seconds: float, zone: tzinfo) -> datetime:
+    """What the clocks of that zone show then, and at _LATEST for ever."""
+    return datetime.fromtimestamp(min(seconds, _LATEST), zone).replace(tzinfo=None)
 
 
 def _is_plain(then: datetime) -> bool:

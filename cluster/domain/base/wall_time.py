@@ -11,6 +11,8 @@ from cluster.domain.base.errors import InvalidInput
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
+# Unix seconds of the first and the last moment that ISO 8601 tells: of the years 1 to 9999 in UTC.
+FIRST, LAST = -62_135_596_800.0, 253_402_300_799.999
 FORMS = "2026-11-26T18:30, with Z or +01:00 where it is not your time zone, 18:30, or tomorrow 06:00"
 _OF_DAY = re.compile(r"(?:(tomorrow) +)?(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _OF_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?")
@@ -25,20 +27,30 @@ def unix_time(text: str, now: float, zone: "tzinfo | None") -> float:
     """The time that the text means, said `now` in that zone, None: that of this process.
 
     A time of day is the next one. An hour that the zone has twice is the first of the two; one that it leaves out
-    counts on from the hour before. InvalidInput for any other text."""
+    counts on from the hour before. InvalidInput for any other text, and for a moment that `iso` cannot tell."""
     text = text.strip()
     try:
         if found := _OF_DAY.fullmatch(text):
-            return _of_day(found, now, zone).timestamp()
+            return in_calendar(_of_day(found, now, zone).timestamp(), repr(text))
         if _OF_DATE.fullmatch(text):
-            return _of_date(text, zone).timestamp()
+            return in_calendar(_of_date(text, zone).timestamp(), repr(text))
     except (ValueError, OverflowError):  # there is no 31st of April, no 25:00
         pass
     raise InvalidInput(f"{text!r} is no time: use {FORMS}")
 
 
+def in_calendar(seconds: float, said: str = "") -> float:
+    """The moment itself. InvalidInput for one that `iso` cannot tell, and for what is no finite number; `said`: as the
+    error is to call it."""
+    if not FIRST <= seconds <= LAST:
+        raise InvalidInput(
+            f"{said or f'{seconds:g}'} is none of the years 1 to 9999 in UTC: use an earlier or later time"
+        )
+    return seconds
+
+
 def iso(seconds: float) -> str:
-    """ISO 8601 in UTC; milliseconds only where there are any."""
+    """ISO 8601 in UTC of a moment from FIRST to LAST; milliseconds only where there are any."""
     from datetime import datetime
 
     millis = round(seconds * 1000)

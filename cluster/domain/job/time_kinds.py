@@ -4,7 +4,7 @@ from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_duration
-from cluster.domain.base.wall_time import check_time, iso
+from cluster.domain.base.wall_time import check_time, in_calendar, iso
 from cluster.domain.job.kinds import OptionKind
 
 
@@ -22,9 +22,9 @@ class _Time(OptionKind):
 
     def checked(self, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return iso(value)
+            return iso(in_calendar(value))
         if getattr(value, "tzinfo", None) is not None:
-            return iso(value.timestamp())
+            return iso(in_calendar(value.timestamp()))
         if not isinstance(value, str):
             raise InvalidInput("is no time: give text, Unix seconds, or a datetime that has a time zone")
         return value

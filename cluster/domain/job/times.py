@@ -11,6 +11,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.wall_time import iso, unix_time
 from cluster.domain.base.zones import zone_of
 from cluster.domain.job.records import JobRecord
+from cluster.domain.job.schedule import next_time
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.time_kinds import fields_and_zone, seconds_of
 
@@ -60,6 +61,9 @@ def refuse_times(spec: JobSpec, now: float) -> None:
     that is not known here."""
     if spec.every:
         zone_of(fields_and_zone(spec.every)[1])
+        if next_time(spec, max(now, _start(spec, now))) is None:
+            since = f" after --at {spec.at}" if spec.at else ""
+            raise InvalidInput(f"--every {spec.every!r} has no time{since}: the calendar ends with the year 9999")
     if spec.at and unix_time(spec.at, now, None) <= now:
         raise InvalidInput(f"--at {spec.at} is past: it is {iso(now)} now; give a later time, or none to start at once")
     start, deadline = _start(spec, now), _deadline(spec, now)
