@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.intervals import Range
 from cluster.domain.base.wall_time import iso, unix_time
 from cluster.domain.job.pause import Pause
+from cluster.domain.job.records import JobEnded
 from cluster.domain.job.schedule import LATE, spec_of_run
 from cluster.domain.job.schedule_course import MOST_COUNTED
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
@@ -15,7 +17,7 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Reply
-from cluster.domain.scheduler.events import CancelRequested, JobsPaused
+from cluster.domain.scheduler.events import CancelRequested, JobsPaused, ReopenRequested
 from cluster.domain.scheduler.views import job_view
 from tests.domain.core_bench import WALL, Bench, ok, spec
 
@@ -282,3 +284,23 @@ def test_the_last_time_of_the_calendar_is_one() -> None:
     bench.restart()
     bench.turn(after=1.0)
     assert runs(bench) == [2]
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_one_that_was_cancelled_and_is_tried_again_goes_on_from_now(on_disk: bool) -> None:
+    bench = patient()
+    bench.worker("w", 8000)
+    bench.submit(hourly(overlap="allow"))
+    bench.turn(after=FIRST)
+    ended = bench.turn(CancelRequested(5, (Target(1, None),), "alice"))
+    if on_disk:
+        bench.core.let_go([e for e in ended if isinstance(e, JobEnded)])
+    bench.turn(after=2 * HOUR + 10 * MINUTE)
+    kept = (bench.records[1], bench.progress[1]) if on_disk else None
+    bench.turn(ReopenRequested(9, 1, (Range(0, 1),), (TaskState.CANCELLED,), kept, bench.core.openings))
+    assert bench.state(1) == "waiting", "it runs no command itself"
+    assert lines(bench) == (f"it runs next at {at(FIRST + 3 * HOUR)}", "its last run is job 2")
+    bench.restart()
+    bench.turn(after=50 * MINUTE)
+    assert runs(bench) == [2, 3]
+    assert course(bench).missed == 0

@@ -119,11 +119,12 @@ def test_a_job_is_run_again_as_a_new_one_that_says_so(tmp_path: Path) -> None:
     async def body(cluster: Cluster) -> None:
         user, worker = cluster.user(), cluster.worker()
         fields: dict[str, Any] = {"lines": b"a\nb", "env": (("A", "1"),), "name": "sweep", "retries": 2}
-        await user.submit("echo", "{}", at="2099-01-01T00:00:00Z", **fields)
+        await user.submit("echo", "{}", at="2099-01-01T00:00:00Z", key="once", **fields)
         await user.cancel("1")
         job_id = str(uuid.uuid4())
         job = await rerun(user, "1", job_id)
         assert (job.number, job.rerun_of, job.spec.name, job.spec.retries) == (2, 1, "sweep", 2)
+        assert job.spec.key == "", "else it would be the first one"
         assert (await rerun(user, "1", job_id)).number == 2
         with pytest.raises(InvalidInput, match="selects tasks: `cluster job retry`"):
             await rerun(user, "1.2")

@@ -5,7 +5,8 @@ comes, if the job was reopened meanwhile and has ended once more; its attempts w
 what it reopens, and takes nothing that was read before the last time.
 
 Attempts go on where they were, and none of those before counts any more. Tasks that wait for other jobs wait for them
-anew, as these are now. Jobs that have waited for this one and have ended stay as they are.
+anew, as these are now; a schedule waits for its next time from now on. Jobs that have waited for this one and have
+ended stay as they are.
 """
 
 from cluster.domain.base.errors import ClusterError, Conflict
@@ -13,7 +14,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.times import deadline_of
-from cluster.domain.scheduler import deadlines
+from cluster.domain.scheduler import deadlines, schedules
 from cluster.domain.scheduler.events import ReopenRequested
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.waiting import Dependencies
@@ -50,7 +51,10 @@ def reopen(state: State, dependencies: Dependencies, event: ReopenRequested) -> 
         state.reopen(job)
         deadlines.watch(state, job)
     state.touch(job)
-    dependencies.enter(job, courses)
+    if job.record.spec.every:
+        schedules.resume(state, job)
+    else:
+        dependencies.enter(job, courses)
 
 
 def _refuse_in_vain(job: Job, tasks: IntervalSet, now: float) -> None:

@@ -34,6 +34,13 @@ def enter(state: State, job: Job) -> None:
     _wait(state, job, job.course)
 
 
+def resume(state: State, job: Job) -> None:
+    """The schedule, which had ended, goes on: no time that came meanwhile is due or was missed."""
+    if job.course is not None:
+        job.course = job.course._replace(until=max(job.course.until, state.now.wall))
+    enter(state, job)
+
+
 def due(state: State, number: int, accept: Accept) -> None:
     """The clock shows its next time, or one that was missed."""
     job = state.jobs.get(number)

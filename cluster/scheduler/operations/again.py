@@ -48,8 +48,8 @@ class AgainOperations:
         return ChangedJobs(jobs, count, looked < len(numbers))
 
     async def rerun(self, caller: Caller, selector: str, job_id: str) -> JobView:
-        """A new job of the caller's, by that UUID, with the spec of the selected one. Times that are over are left
-        out. The same id again is the same job."""
+        """A new job of the caller's, by that UUID, with the spec of the selected one. Its key, and times that are
+        over, are left out. The same id again is the same job."""
         selection = await select_some(self._driver, caller, [selector])
         numbers = selection.numbers()
         if len(numbers) != 1:
@@ -58,6 +58,7 @@ class AgainOperations:
             raise InvalidInput(f"{selector!r} selects tasks: `cluster job retry` tries those again; give {numbers[0]}")
         record = await read_jobs(self._driver, numbers, lambda _, jobs: jobs[numbers[0]].record, whole=True)
         spec = _without_past(record.spec, record.submitted_at, self._driver.clock().wall)
+        spec = replace(spec, key="")  # by which it would be the selected job itself
         return await self._jobs.submit(caller, job_id, spec, rerun_of=record.number)
 
     async def _why_nothing(self, number: int) -> str:
