@@ -96,6 +96,10 @@ class LimitedMemory:
     def __init__(self, path: str, files: Files, home: str) -> None:
         self._path, self._files, self._home = path, files, home
 
+    def join(self) -> None:
+        """The caller is in the group from now on. OSError."""
+        _write(self._path, "cgroup.procs", "0")
+
     def leave(self) -> None:
         """The slot goes back; what it has started stays. OSError."""
         _write(self._home, "cgroup.procs", "0")

@@ -6,12 +6,14 @@ attempt stops it, a pattern that never comes to an end ends with the time that i
 itself might have done.
 """
 
+import fcntl
 import json
 import os
 import re
 import resource
 import signal
-from collections.abc import Iterator, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
@@ -24,7 +26,7 @@ MOST = 64 << 20  # bytes of stdout that a check looks at
 MEMORY = 2 << 30  # bytes of address space for what we do ourselves
 MOST_SAID = 300  # characters of what a line or a command says
 _OURS = (signal.SIGALRM, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # a slot's
-_WORDS = 4096  # bytes that are read of that
+_WORDS = 4096  # bytes that it may say
 
 
 def judge(check: str, data: bytes) -> str:
@@ -42,8 +44,11 @@ def judge(check: str, data: bytes) -> str:
 
 
 def _judge_json(data: bytes) -> str:
+    """By RFC 8259: in UTF-8, with numbers of any length, and without NaN and Infinity."""
     try:
-        json.loads(data)
+        json.loads(
+            data.removeprefix(BOM_UTF8).decode(), parse_int=str, parse_float=str, parse_constant=_refuse_constant
+        )
     except json.JSONDecodeError as error:
         return f"stdout is no JSON: line {error.lineno}, column {error.colno}: {error.msg}"
     except UnicodeDecodeError as error:
@@ -52,7 +57,17 @@ def _judge_json(data: bytes) -> str:
         return f"stdout is no JSON: line {line}, column {column}: what is there is not UTF-8"
     except RecursionError:
         return "stdout is JSON in too many levels"
+    except _NoJson as error:
+        return f"stdout is no JSON: {error}"
     return ""
+
+
+class _NoJson(Exception):
+    """Python reads it, and JSON does not have it."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _NoJson(f"{name} is no number of JSON")
 
 
 class Checker:
@@ -64,20 +79,20 @@ class Checker:
         self._env = {**dict(template.env), "CLUSTER_TASK": str(item.number or 0)}
         self._uid = template.uid
 
-    def begin(self, path: str) -> Iterator[tuple[int, int, str]]:
+    def begin(self, path: str, limit_memory: Callable[[], None] = lambda: None) -> Iterator[tuple[int, int, str]]:
         """Begins one check after another of the file at that path: (pid, words, command). The caller waits for each,
-        and asks for the next where that one is content."""
+        and asks for the next where that one is content. Each calls `limit_memory` before it begins."""
         for check, command in self._steps:
-            words = os.memfd_create("cluster-check")
+            words = _note()
             try:
                 pid = os.fork()
                 if not pid:
-                    self._run(check, command, path, words)
+                    self._run(check, command, path, words, limit_memory)
                 yield pid, words, command
             finally:
                 os.close(words)
 
-    def _run(self, check: str, command: str, path: str, words: int) -> NoReturn:
+    def _run(self, check: str, command: str, path: str, words: int, limit_memory: Callable[[], None]) -> NoReturn:
         """All that the forked process does."""
         code = 1
         try:
@@ -85,9 +100,10 @@ class Checker:
             for number in _OURS:
                 signal.signal(number, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, SECONDS)
+            limit_memory()
+            output = _opened(path)  # before it becomes the job's user, who may not enter the worker's directory
             if self._uid is not None:
                 os.setresuid(self._uid, self._uid, self._uid)
-            output = _opened(path)
             if command:
                 _become(command, self._env, output, words)
             size = os.fstat(output).st_size
@@ -107,11 +123,20 @@ class Checker:
             os._exit(code)
 
 
+def _note() -> int:
+    """A file in memory that takes _WORDS bytes and no more, whoever writes to it."""
+    words = os.memfd_create("cluster-check", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(words, _WORDS)
+    fcntl.fcntl(words, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    return words
+
+
 def _opened(path: str) -> int:
-    """What its job has removed counts as empty. It is a file of the job's: nothing in its place may hold us up."""
+    """A job's output; empty where its job has removed it. It is a file of the job's: nothing in its place may hold us
+    up."""
     try:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
@@ -124,12 +149,12 @@ def _become(command: str, env: Mapping[str, str], output: int, words: int) -> No
 
 def _say(words: int, text: str) -> None:
     with suppress(OSError):
-        os.write(words, text.encode(errors="backslashreplace"))
+        os.write(words, text.encode(errors="backslashreplace")[:_WORDS])
 
 
 def verdict(status: int, words: int, command: str) -> str:
     """What a check that has ended so found wrong; empty: nothing."""
-    said = os.pread(words, _WORDS, 0).decode(errors="backslashreplace").strip()
+    said = os.pread(words, _WORDS, 0).rstrip(b"\0").decode(errors="backslashreplace").strip()
     if os.WIFSIGNALED(status):
         if os.WTERMSIG(status) == signal.SIGALRM:
             return f"the check of stdout took longer than {SECONDS} s"

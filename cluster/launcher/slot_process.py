@@ -205,8 +205,9 @@ class _SlotProcess:
         status, usage = self._wait_for_leader()
         took = clock.now() - at
         self._leader = 0
-        closed = not self._sweep()
-        wrong = self._check(checker, running) if checker and not (status or closed) else ""
+        closed, wrong = not self._sweep(), ""
+        if checker and not (status or closed):
+            wrong, took = self._check(checker, running), clock.now() - at
         self._untold = None
         oom, peak = self._end_memory()
         outcome = self._outcome(running, status, usage, round(took * 1e6), peak)
@@ -218,7 +219,8 @@ class _SlotProcess:
 
     def _check(self, checker: Checker, running: Running) -> str:
         """What is wrong with its output; empty: nothing."""
-        for pid, words, command in checker.begin(running.outputs + ".out"):
+        limit_memory = self._memory.join if self._memory is not None else lambda: None
+        for pid, words, command in checker.begin(running.outputs + ".out", limit_memory):
             self._leader = pid
             status, _ = self._wait_for_leader()
             self._leader = 0

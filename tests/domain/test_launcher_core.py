@@ -334,6 +334,25 @@ def test_what_its_slot_has_cut_ended_by_its_leash() -> None:
     assert end_reports(core.turn([cut, LeaseConfirmed(NOW + 50)], NOW + 60))[0].reason == "lease"
 
 
+def test_who_is_stopped_in_the_check_of_its_output_was_stopped() -> None:
+    """Its program has succeeded; what stopped it has stopped the check."""
+
+    def stopped(events: list[Any], at: float, **how: Any) -> str:
+        core = running(1000, template(leash=40, timeout=20, grace=5, check_with="sleep 99"))
+        core.turn(events, NOW + at)
+        core.turn([Tick()], NOW + at + 5)
+        took = round(at * 1e6)
+        end = ProcessEnded(A.key, 0, None, took, 0, 0, (0, 0), wrong="the check was stopped", **how)
+        return end_reports(core.turn([end], NOW + at + 5))[0].reason
+
+    assert stopped([StopRequested([A.key])], 3) == "cancelled"
+    assert stopped([StopRequested([A.key], grace=0)], 3) == "cancelled"
+    assert stopped([LeaseConfirmed(NOW + 20)], 20) == "timeout:run"
+    assert stopped([LeaseConfirmed(NOW)], 3, cut=True) == "lease"
+    assert stopped([], 3, oom=True) == "oom"
+    assert stopped([], 3) == "format_error"
+
+
 def test_nothing_on_a_leash_starts_after_it() -> None:
     core = LauncherCore(1000)
     core.turn([LeaseConfirmed(NOW)], NOW)

@@ -10,6 +10,7 @@ from cluster.domain.job.spec import JobSpec, validate
 from cluster.domain.launcher.messages import Ended, Item, Template
 from cluster.launcher import output_check
 from cluster.launcher.output_check import Checker, judge, verdict
+from tests.integration.fifos import reach
 from tests.integration.launchers import Lab, one, run
 
 JSON = b'{"a": [1, 2],\n "b": tru}\n'
@@ -23,6 +24,11 @@ JSON = b'{"a": [1, 2],\n "b": tru}\n'
         ("json", b"", "stdout is no JSON: line 1, column 1: Expecting value"),
         ("json", b'["a",\n"\xff"]', "stdout is no JSON: line 2, column 2: what is there is not UTF-8"),
         ("json", b"[" * 100_000, "stdout is JSON in too many levels"),
+        ("json", b"9" * 5000, ""),
+        ("json", b'\xef\xbb\xbf{"a": 1.5e400}', ""),
+        ("json", b'{"a": NaN}', "stdout is no JSON: NaN is no number of JSON"),
+        ("json", b"[-Infinity]", "stdout is no JSON: -Infinity is no number of JSON"),
+        ("json", "[1]".encode("utf-16"), "stdout is no JSON: line 1, column 1: what is there is not UTF-8"),
         ("regex:^done [0-9]+$", b"begun\ndone 17\nbye\n", ""),
         (
             "regex:^done$",
@@ -130,8 +136,51 @@ def test_a_pattern_that_never_comes_to_an_end_is_stopped_by_the_clock_of_its_att
         async with lab.agent(1000) as agent:
             hopeless = lab.shell("printf '%064d' 0", check_output="regex:^(0+)+$x", timeout=1.0)
             end = await agent.end_of(one(agent, hopeless))
-            assert (end.reason, end.text) == ("format_error", "the check of stdout was stopped before it had ended")
+            assert (end.reason, end.text) == ("timeout:run", "the check of stdout was stopped before it had ended")
+            assert end.duration >= 900_000
             last = await agent.end_of(one(agent, lab.shell("echo y", check_output="regex:y"), "1.2#1"))
             assert last.reason == "ok"
 
     run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as somebody else")
+def test_a_check_reads_what_a_job_of_another_user_wrote(lab: Lab) -> None:
+    """Also where that user may not enter the directory of the worker, as is usual where a worker runs as root."""
+    other = {"uid": 65534, "gid": 65534, "cwd": "/"}
+
+    async def main() -> None:
+        async with lab.agent(1000) as agent:
+            checks = [{"check_output": "json"}, {"check_with": "grep '{' && test $(id -u) = 65534"}]
+            for number, check in enumerate(checks, start=1):
+                job = lab.template("sh", "-c", "echo '{}'", **other, **check)
+                end = await agent.end_of(one(agent, job, f"1.{number}#1"))
+                assert (end.reason, end.text) == ("ok", "")
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_who_is_stopped_in_its_check_was_stopped(lab: Lab) -> None:
+    async def main() -> None:
+        async with lab.agent(1000) as agent:
+            for number, answer in enumerate(("exec sleep 100", "trap 'exit 3' TERM; sleep 100 & wait")):
+                reached = lab.fifo()
+                job = lab.shell("echo x", check_with=f"echo >{reached}; {answer}")
+                key = one(agent, job, f"1.{number}#1")
+                await reach(reached)
+                agent.client.stop([key], grace=10.0)
+                assert (await agent.end_of(key)).reason == "cancelled"
+
+    run(main())
+
+
+def test_what_a_check_says_takes_so_much_room(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"x")
+    template = Template(("true",), (("PATH", os.environ["PATH"]),), "/", check_with="yes >&2; exit 1")
+    checker = Checker(template, Item("1.0#1"))
+    for pid, words, command in checker.begin(str(tmp_path / "out")):
+        _, status = os.waitpid(pid, 0)
+        assert os.fstat(words).st_size == 4096
+        assert verdict(status, words, command).endswith("left with exit code 1: y")

@@ -309,17 +309,18 @@ class LauncherCore(Freezing):
 
         Who exits with a code was not killed. It may have answered a signal that asked it to end, if that found its
         leader alive. (Then nobody can tell who ends by itself in the same instant from who obeys: it counts as asked.)
+        The check of its output is a part of the attempt: what was stopped in it did not end by itself.
         """
         self._forget(attempt)
         cause, timeout = attempt.cause, attempt.template.timeout
-        by_itself = event.code is not None and not attempt.asked
+        by_itself = event.code is not None and not attempt.asked and not event.wrong
         if cause == endings.TIMEOUT and timeout is not None and event.took_us < (timeout - CLOCKS) * 1e6:
             cause = None  # it had ended before: the word of that waited in its slot, which stalled
         if by_itself:
             cause = None
         if cause is not None or (event.cut and not by_itself):
             reason = cause or endings.LEASE
-        elif event.oom and (event.code or event.signal):
+        elif event.oom and (event.code or event.signal or event.wrong):
             reason = endings.OOM
         else:
             reason = endings.FORMAT_ERROR if event.wrong else endings.reason_of(event.code, event.signal)

@@ -177,11 +177,11 @@ class ProcessEnded:
     """The leader was reaped, and nothing of its tree runs any more. Exactly one of `code` and `signal` is set. Of what
     was short, this is all that is told.
 
-    took_us: from its start to the leader's end. sizes: bytes in stdout and stderr. cut: its leash was out, and its slot
-    killed it. closed: something that we may not kill (a setuid program) runs on in its slot, which takes nothing more.
-    wall_us: when it started, in microseconds since the Unix epoch; 0: as ProcessStarted has said. text: more about how
-    it ended, for people. oom: the kernel ended something of it, as all of it together took
-    more memory than its template allows.
+    took_us: from its start to the leader's end, or that of the checks of its output. sizes: bytes in stdout and stderr.
+    cut: its leash was out, and its slot killed it. closed: something that we may not kill (a setuid program) runs on in
+    its slot, which takes nothing more. wall_us: when it started, in microseconds since the Unix epoch; 0: as
+    ProcessStarted has said. text: more about how it ended, for people. wrong: what the check of its output found. oom:
+    the kernel ended something of it, as all of it together took more memory than its template allows.
     """
 
     key: str
