@@ -31,6 +31,7 @@ def test_whoever_asked_is_told_of_what_was_asked() -> None:
             "http://h/\n",
         ),
         *("http://h:99999/", "http://h/a/../b", "http://h/%2e%2E/b", "http://h\\@i/", "http://ü/"),
+        *("http://h/a/..;b/c", "http://[:::::]/", "http://[1]/", "http://[1.2.3.4]/"),
         f"http://h/{'x' * 2000}",
     ],
 )

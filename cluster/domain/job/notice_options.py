@@ -23,9 +23,23 @@ def wrong_url(url: str) -> str:
         return f"use http://HOST/… or https://HOST/…, of at most {MAX_URL} ASCII characters, without user and fragment"
     if found[3] and not 0 < int(found[3]) < 65536:
         return "use a port of 1 to 65535"
-    if any(step in (".", "..") for step in (found[4] or "").lower().replace("%2e", ".").split("/")):
+    if found[2].startswith("[") and not _is_ipv6(found[2][1:-1]):
+        return f"{found[2]} is no IPv6 address"
+    # Some servers take what follows a ; for a parameter of the step before it.
+    steps = (found[4] or "").lower().replace("%2e", ".").split("/")
+    if any(step.partition(";")[0] in (".", "..") for step in steps):
         return "use one without . and .. in its path"
     return ""
+
+
+def _is_ipv6(text: str) -> bool:
+    from ipaddress import IPv6Address  # 5 ms, for such addresses only
+
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _wrong_name(name: str) -> str:

@@ -9,14 +9,13 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from urllib.parse import urlsplit
 
 from cluster.domain.job.notice_options import COMMAND
 from cluster.domain.scheduler.event_records import EventRecord, NoticesDone, as_told
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.event_reading import read_events
 from cluster.scheduler.notices.sending import SendingFailed, post, run_command, signature
-from cluster.scheduler.notices.targets import NoticeTargets
+from cluster.scheduler.notices.targets import NoticeTargets, receiver_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +31,8 @@ class Notifier:
     def __init__(self, driver: Driver, targets: NoticeTargets, secret: bytes, cluster_id: str) -> None:
         self._driver, self._targets = driver, targets
         self._secret, self._cluster_id = secret, cluster_id
-        self._open: dict[int, int] = {}  # event: notices of it that are not done
-        self._waiting: defaultdict[str, int] = defaultdict(int)  # by receiver
+        self._open: dict[int, int] = {}  # event: notices of it that are not done; in the order of their numbers
+        self._waiting: dict[str, int] = {}  # by receiver
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
         self._tasks: set[asyncio.Task[None]] = set()
         self._read = self._saved = 0  # the last event that was read; up to which all is done, as is on disk
@@ -59,15 +58,15 @@ class Notifier:
 
     def _begin(self, event: EventRecord) -> None:
         for target in event.notify:
-            receiver = target if target.startswith(COMMAND) else urlsplit(target).netloc
             if not self._targets.allows(target):
                 logger.warning("job %d: %s is not told, because that is not allowed any more", event.job, target)
                 continue
-            if self._waiting[receiver] >= MOST_WAITING:
+            receiver = receiver_of(target)
+            if self._waiting.get(receiver, 0) >= MOST_WAITING:
                 logger.warning("job %d: %s is not told: %d notices wait for it", event.job, target, MOST_WAITING)
                 continue
             self._open[event.sequence] = self._open.get(event.sequence, 0) + 1
-            self._waiting[receiver] += 1
+            self._waiting[receiver] = self._waiting.get(receiver, 0) + 1
             task = asyncio.create_task(self._tell(event, target, receiver))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -89,6 +88,8 @@ class Notifier:
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, 2 * pause)
         self._waiting[receiver] -= 1
+        if not self._waiting[receiver]:
+            del self._waiting[receiver], self._turns[receiver]
         self._open[event.sequence] -= 1
         if not self._open[event.sequence]:
             del self._open[event.sequence]
@@ -108,7 +109,7 @@ class Notifier:
 
     @property
     def _done(self) -> int:
-        return min(self._open) - 1 if self._open else self._read
+        return next(iter(self._open)) - 1 if self._open else self._read
 
     def _save(self, at_least: int) -> None:
         """If so many more events are done than is on disk."""

@@ -62,13 +62,22 @@ class NoticeTargets:
         return not wrong_url(target) and any(_matches(target, allowed) for allowed in self.urls)
 
 
+def receiver_of(target: str) -> str:
+    """Whom a target means, however it is spelt: a server, or a command."""
+    return target if target.startswith(COMMAND) else "{}://{}:{}".format(*_parts(target)[0])
+
+
 NOWHERE = NoticeTargets()
 
 
 def _matches(url: str, allowed: str) -> bool:
     is_open = allowed.endswith("*")
     (server, rest), (allowed_server, beginning) = _parts(url), _parts(allowed.removesuffix("*"))
-    return server == allowed_server and (rest.startswith(beginning) if is_open else rest == beginning)
+    if server != allowed_server or not is_open:
+        return server == allowed_server and rest == beginning
+    # What a server decodes before it looks for steps back could lead out of what was allowed.
+    hidden = any(each in rest.removeprefix(beginning).partition("?")[0].lower() for each in ("%2f", "%5c", "%25"))
+    return rest.startswith(beginning) and not hidden
 
 
 def _parts(url: str) -> tuple[tuple[str, str, int], str]:
