@@ -1,6 +1,7 @@
 """`cluster job state`: values that a job sets for other jobs to read."""
 
 import asyncio
+import sys
 
 import click
 
@@ -67,6 +68,6 @@ def get_state(ctx: click.Context, selector: str, key: str, as_json: bool) -> Non
     if as_json:
         print_json(found[key] if key else found)
     elif key:
-        print(found[key])
+        print(printable(found[key]) if sys.stdout.isatty() else found[key])
     else:
         print("".join(f"{printable(name)}={printable(value)}\n" for name, value in found.items()), end="")

@@ -13,6 +13,7 @@ from cluster.cli.render import command_of, job_json, print_json, state_of, why_o
 from cluster.cli.table import print_table
 from cluster.client.types import Job, JobTree
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.printable import printable
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of
 
 HEADS = ("JOB", "STATE", "WAITS FOR", "NAME", "COMMAND")
@@ -93,7 +94,7 @@ def _dot(jobs: Sequence[Job]) -> Iterator[str]:
 
 def _quoted(text: str) -> str:
     """As Graphviz has it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    escaped = "\n".join(map(printable, text.split("\n"))).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 

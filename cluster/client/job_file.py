@@ -43,6 +43,8 @@ class JobFile:
             match = _AT.fullmatch(str(error))
             where, what = (f"{match[2]}:{match[3]}:", match[1]) if match else ("", str(error))
             raise InvalidInput(f"{self.path}:{where} this is no TOML: {what}") from None
+        except RecursionError:
+            raise InvalidInput(f"{self.path}: its values lie in too many levels") from None
 
     def _load(self, path: str) -> bytes:
         """What an option of a job reads: from the directory that we are in, as on the command line."""
