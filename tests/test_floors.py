@@ -50,6 +50,7 @@ INERT = {
         "functools",
         "_blake2",
         "hashlib",
+        "ipaddress",
         "hmac",
     ),
     "zoneinfo",  # the tables of time zones: files, and the same for every run
