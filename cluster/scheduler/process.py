@@ -32,11 +32,11 @@ from cluster.pki.authority import CA_FILE, SCHEDULER_FILE, Authority, open_autho
 from cluster.pki.files import load_credentials, private_directory, read_private, the_only_one, write_private
 from cluster.pki.renewal_loop import keep_renewed
 from cluster.pki.spare_files import remove_but_keep_room, write_anyhow
+from cluster.rpc.addresses import check_host, join_up, split_listen
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.process_limits import allow_many_files
 from cluster.rpc.server import expect_free
 from cluster.rpc.stop_signal import stop_signal
-from cluster.scheduler.addresses import check_host, join_up, split_listen
 from cluster.scheduler.garbage_collection import look_at_each_object_once
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.service import Addresses, SchedulerService

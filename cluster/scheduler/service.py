@@ -18,6 +18,7 @@ from cluster.domain.trust.tokens import JoinToken, TokenRecord
 from cluster.pki import issuer
 from cluster.pki.authority import Authority, admin_of, issue_admin, refresh_credentials
 from cluster.pki.peer_certificates import parse_peer
+from cluster.rpc.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
 from cluster.rpc.credentials import ServingCredentials
 from cluster.rpc.frames import SOCKET
 from cluster.rpc.gate import Gate
@@ -26,7 +27,6 @@ from cluster.rpc.join_listener import JoinServer
 from cluster.rpc.local import LocalServer
 from cluster.rpc.server import listen, mutual_tls_server
 from cluster.rpc.vouching import VouchedCalls
-from cluster.scheduler.addresses import doubt_about, from_elsewhere, from_here, join_up, split_listen
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.dependencies import recover
 from cluster.scheduler.doors.services import SERVICES, doors

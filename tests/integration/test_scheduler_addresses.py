@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.scheduler.addresses import check_host, doubt_about
+from cluster.rpc.addresses import check_host, doubt_about
 from cluster.scheduler.process import WORKED_OUT, _advertised
 
 CAN_MAKE_NETWORKS = os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip")
@@ -17,7 +17,7 @@ in_a_network = pytest.mark.skipif(
     not CAN_MAKE_NETWORKS, reason="making networks needs root, unshare and ip (apt-get install util-linux iproute2)"
 )
 TELL = (
-    "from cluster.scheduler.addresses import doubt_about, from_elsewhere\n"
+    "from cluster.rpc.addresses import doubt_about, from_elsewhere\n"
     "told = from_elsewhere({host!r}); print(told); print(doubt_about(told, {host!r}))"
 )
 

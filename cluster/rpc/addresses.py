@@ -57,9 +57,9 @@ def own_addresses(v6: bool = False) -> list[str]:
 def doubt_about(told: str, listen_host: str) -> str:
     """Why the host in the line to paste may not be the one by which other machines reach this one; empty: it is."""
     found = own_addresses(":" in listen_host)
-    if _is_loopback(told) and not _is_any(listen_host):
+    if is_loopback(told) and not _is_any(listen_host):
         return f"it listens on {told} alone, so the line to paste works on this machine only"
-    if _is_loopback(told):
+    if is_loopback(told):
         return (
             f"this machine has no network, so the line to paste says {told} and works on this machine only; once it "
             "has one, start the scheduler with --advertise HOST"
@@ -114,7 +114,8 @@ def _towards_the_outside(v6: bool) -> str:
         return "" if _is_any(address) else address
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
