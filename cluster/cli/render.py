@@ -311,9 +311,10 @@ def drain_json(drain: Drain) -> dict[str, Any]:
 
 
 def token_json(token: Token) -> dict[str, Any]:
-    """A join token's record as JSON shows it."""
+    """A token's record as JSON shows it."""
     return {
         "id": token.id,
+        "for": "http" if token.http else "join",
         "role": token.role,
         "user": token.user or None,
         "created_at": iso(token.created_at),

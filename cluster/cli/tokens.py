@@ -1,4 +1,4 @@
-"""`cluster token`: who may join."""
+"""`cluster token`: who may join, and who may call over HTTP."""
 
 import asyncio
 import sys
@@ -9,57 +9,92 @@ import click
 from cluster.cli.options import DURATION, as_json, connection, keep_jobs, quiet, yes
 from cluster.client.types import RevocationResult, Token
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import parse_duration
 from cluster.domain.trust.tokens import parse_join_token, split_address
 
 MOST_NAMES = 5  # of those who have joined, in one row
-ROLES = ["worker", "user", "viewer", "admin"]
+ROLES = ["worker", "user", "viewer", "admin", "gateway"]
+OF_MACHINES = ("worker", "gateway")
+COLUMNS = ("TOKEN", "FOR", "ROLE", "USER", "STATE", "MAKER", "CREATED", "EXPIRES", "USES LEFT", "JOINED")
 
 
 @click.group()
 def token() -> None:
-    """Let workers and people join: whoever holds a token may join once, while it lives."""
+    """Let workers and people join: whoever holds a token may join once, while it lives. Or let them in over HTTP."""
 
 
 @token.command("create")
-@click.option("--role", type=click.Choice(ROLES), default="worker", show_default=True, help="What its bearer becomes.")
+@click.option("--role", type=click.Choice(ROLES), help="What its bearer becomes (default: worker, for HTTP user).")
 @click.option("--user", default="", metavar="NAME", help="Whom it is for, where the role is a person's.")
-@click.option("--life", type=DURATION, default="1h", show_default=True, help="How long it is good, as in 10m or 1d.")
-@click.option("--uses", type=click.IntRange(0), default=1, show_default=True, help="How often; 0: without limit.")
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice(["join", "http"]),
+    default="join",
+    show_default=True,
+    help="To join by, once; or to show with each request over HTTP.",
+)
+@click.option("--life", type=DURATION, help="How long it is good, as in 10m or 1d (default: 1h, for HTTP 30d).")
+@click.option("--uses", type=click.IntRange(0), help="How many may join by it (default: 1; 0: without limit).")
 @as_json
 @quiet
 @connection
 @click.pass_context
-def create(ctx: click.Context, role: str, user: str, life: float, uses: int, as_json: bool, quiet: bool) -> None:
+def create(
+    ctx: click.Context,
+    role: str | None,
+    user: str,
+    purpose: str,
+    life: float | None,
+    uses: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Make a token and print the line to paste. It is shown once: only its hash is kept.
 
     \b
     Examples:
-      cluster token create                       for one worker, within the hour
-      cluster token create --uses 20 --life 1d   for a rack
+      cluster token create                               for one worker, within the hour
+      cluster token create --uses 20 --life 1d           for a rack
+      cluster token create --for http --user ada         to be shown with each request, as ada's
     """
     from cluster.cli.connection import client
     from cluster.cli.render import print_json, token_json
 
-    if role != "worker" and not user:
-        raise InvalidInput(f"--role {role} is a person's: say whose with --user NAME")
-    if role == "worker" and user:
-        raise InvalidInput(f"--user {user} needs a role of people: --role user, viewer or admin")
+    http = purpose == "http"
+    role = role or ("user" if http else "worker")
+    life = life if life is not None else parse_duration("30d" if http else "1h")
+    _check(role, user, http, uses)
 
     async def work() -> tuple[Token, str]:
         async with client(ctx) as cluster:
-            return await cluster.create_token(role, life=life, uses=uses, user=user)
+            return await cluster.create_token(role, life=life, uses=1 if uses is None else uses, user=user, http=http)
 
     record, text = asyncio.run(work())
     if as_json:
         print_json({**token_json(record), "token": text})
-    elif quiet:
+    elif quiet or http:
         print(text)
     else:
-        print(f"cluster {'worker --join' if role == 'worker' else 'login'} {text}")
+        print(f"cluster {f'{role} --join' if role in OF_MACHINES else 'login'} {text}")
+    if http:
+        return
     host = split_address(parse_join_token(text).address)[0]
     if host in ("127.0.0.1", "::1", "localhost"):
         hint = f"CAREFUL: this line says {host} and works on the scheduler's machine only"
         print(f"cluster: {hint}; start the scheduler with --advertise HOST for others", file=sys.stderr)
+
+
+def _check(role: str, user: str, http: bool, uses: int | None) -> None:
+    """InvalidInput for options that do not go together."""
+    if role in OF_MACHINES and http:
+        raise InvalidInput(f"a token for HTTP is a person's: --role {role} has none; use user, viewer or admin")
+    if role in OF_MACHINES and user:
+        raise InvalidInput(f"--user {user} needs a role of people: --role user, viewer or admin")
+    if role not in OF_MACHINES and not user and not http:
+        raise InvalidInput(f"--role {role} is a person's: say whose with --user NAME")
+    if http and uses is not None:
+        raise InvalidInput("a token for HTTP is shown with each request: leave --uses out, and say --life")
 
 
 @token.command("list")
@@ -85,14 +120,15 @@ def list_tokens(ctx: click.Context, as_json: bool, quiet: bool) -> None:
         print("".join(f"{token.id}\n" for token in tokens), end="")
     else:
         rows = [_row(token, now) for token in tokens]
-        print_table(("TOKEN", "ROLE", "USER", "STATE", "MAKER", "CREATED", "EXPIRES", "USES LEFT", "JOINED"), rows)
+        print_table(COLUMNS, rows)
 
 
 def _row(token: Token, now: float) -> tuple[str, ...]:
     from cluster.cli.render import ago, iso
 
     times = (ago(token.created_at, now), iso(token.expires_at) or "-")
-    return (token.id, token.role, token.user, _state(token, now), _maker(token), *times, _uses(token), _joined(token))
+    whose = ("http" if token.http else "join", token.role, token.user)
+    return (token.id, *whose, _state(token, now), _maker(token), *times, _uses(token), _joined(token))
 
 
 def _maker(token: Token) -> str:
@@ -129,6 +165,7 @@ def _state(token: Token, now: float) -> str:
 @click.pass_context
 def revoke(ctx: click.Context, id: str, and_joined: bool, keep_jobs: bool, yes: bool) -> None:
     """Let nobody join with a token any more. Who joined with it (`cluster token list`) stays, but for --and-joined.
+    A token for HTTP lets nobody in any more, and calls that came by it are cut; its user stays.
 
     That expels them, and who has joined by tokens that they made, and so on. A user who has joined by another token
     too keeps what that one gave.

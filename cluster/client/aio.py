@@ -272,13 +272,14 @@ class AsyncClient(OrderVerbs):
         return await self._backend().workers()
 
     async def create_token(
-        self, role: str = "worker", *, life: float, uses: int = 1, user: str = ""
+        self, role: str = "worker", *, life: float, uses: int = 1, user: str = "", http: bool = False
     ) -> tuple[Token, str]:
-        """Makes a join token; returns its record and the text to paste. `uses` 0 means without limit."""
-        return await self._backend().create_token(role, life, uses, user)
+        """Makes a join token, or with `http` a bearer token; returns its record and the text to paste. `uses` 0 means
+        without limit."""
+        return await self._backend().create_token(role, life, uses, user, http)
 
     async def tokens(self) -> tuple[Token, ...]:
-        """All join tokens, used up and revoked ones included."""
+        """All tokens, used up and revoked ones included."""
         return await self._backend().tokens()
 
     async def revoke_token(

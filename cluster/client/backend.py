@@ -118,7 +118,7 @@ class Backend(Protocol):
     async def workers(self) -> tuple[Worker, ...]:
         """All workers that the cluster knows."""
 
-    async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
+    async def create_token(self, role: str, life: float, uses: int, user: str, http: bool) -> tuple[Token, str]:
         """Makes a token. Returns its record and the text to paste. uses 0: without limit."""
 
     async def tokens(self) -> tuple[Token, ...]:

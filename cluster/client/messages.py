@@ -158,6 +158,7 @@ def token_of(message: "admin_pb2.Token") -> Token:
         joined=tuple(map(member_of, message.joined)),
         joined_total=message.joined_total,
         maker=message.maker,
+        http=message.http,
     )
 
 

@@ -220,10 +220,10 @@ class JobsServiceBackend:
         pages = self._pages(self._jobs.ListWorkers, jobs_pb2.ListWorkersRequest())
         return tuple([worker_of(worker) async for page in pages for worker in page.workers])
 
-    async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
+    async def create_token(self, role: str, life: float, uses: int, user: str, http: bool) -> tuple[Token, str]:
         from cluster.v1 import admin_pb2
 
-        request = admin_pb2.CreateTokenRequest(role=role, life=life, uses=uses, user=user)
+        request = admin_pb2.CreateTokenRequest(role=role, life=life, uses=uses, user=user, http=http)
         with self._calling():
             answer = await self._beside("Tokens").CreateToken(request)
         return token_of(answer.token), answer.join_token

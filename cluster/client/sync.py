@@ -157,12 +157,15 @@ class Client:
         """The workers that the scheduler knows."""
         return self._do(self._inner.workers())
 
-    def create_token(self, role: str = "worker", *, life: float, uses: int = 1, user: str = "") -> tuple[Token, str]:
-        """Makes a join token; returns its record and the text to paste. `life` in seconds; `uses` 0: without limit."""
-        return self._do(self._inner.create_token(role, life=life, uses=uses, user=user))
+    def create_token(
+        self, role: str = "worker", *, life: float, uses: int = 1, user: str = "", http: bool = False
+    ) -> tuple[Token, str]:
+        """Makes a join token, or with `http` a bearer token; returns its record and the text to paste. `life` in
+        seconds; `uses` 0: without limit."""
+        return self._do(self._inner.create_token(role, life=life, uses=uses, user=user, http=http))
 
     def tokens(self) -> tuple[Token, ...]:
-        """All join tokens, used up and revoked ones included."""
+        """All tokens, used up and revoked ones included."""
         return self._do(self._inner.tokens())
 
     def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> RevocationResult:

@@ -173,7 +173,7 @@ class QueueStatus:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A join token as the scheduler keeps it: without its secret."""
+    """A token as the scheduler keeps it: without its secret."""
 
     id: str
     role: str
@@ -185,6 +185,7 @@ class Token:
     joined: tuple["Member", ...] = ()  # the first of those who joined by it, in order, without the expelled
     joined_total: int = 0
     maker: str = ""  # who made it: user/NAME, or scheduler/main; empty: not known
+    http: bool = False  # a bearer token, for HTTP; otherwise it is for joining
 
 
 @dataclass(frozen=True, slots=True)

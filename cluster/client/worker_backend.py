@@ -170,7 +170,7 @@ class WorkerBackend:
     async def workers(self) -> tuple[Worker, ...]:
         self._refuse()
 
-    async def create_token(self, role: str, life: float, uses: int, user: str) -> tuple[Token, str]:
+    async def create_token(self, role: str, life: float, uses: int, user: str, http: bool) -> tuple[Token, str]:
         self._refuse()
 
     async def tokens(self) -> tuple[Token, ...]:

@@ -9,6 +9,7 @@ directory's lock, so that two first starts at once make one CA.
 """
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cluster.domain.base.errors import ClusterError, InvalidInput, NotAuthenticated, NotFound, Untrusted
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.enrolments import BY_HAND
+from cluster.domain.trust.hosts import check_hosts
 from cluster.domain.trust.identity import (
     ADMIN_NAME,
     CLUSTER_ID_LENGTH,
@@ -60,18 +62,28 @@ class Authority:
         """An identity of this cluster."""
         return Identity(self.cluster_id, kind, name)
 
-    def certify(self, identity: Identity, request: bytes, now: float, enrolment: int) -> bytes:
-        """Issue the certificate (PEM) of an identity for the key of a PKCS #10 request (DER).
+    def certify(
+        self, identity: Identity, request: bytes, now: float, enrolment: int, hosts: Sequence[str] = ()
+    ) -> bytes:
+        """Issue the certificate (PEM) of an identity for the key of a PKCS #10 request (DER). `hosts`: as `issue`.
 
         Of the request only the key counts, and it must be proven; InvalidInput otherwise.
         """
         key = certificates.requested_key(request)
-        return certificates.certificate_pem(self._leaf(identity, key, now, None, enrolment))
+        return certificates.certificate_pem(self._leaf(identity, key, now, None, enrolment, hosts))
 
-    def issue(self, identity: Identity, now: float, life: float | None = None, enrolment: int = BY_HAND) -> Credentials:
-        """Make key and certificate of an identity that lives on this machine, or is carried to its own by hand."""
+    def issue(
+        self,
+        identity: Identity,
+        now: float,
+        life: float | None = None,
+        enrolment: int = BY_HAND,
+        hosts: Sequence[str] = (),
+    ) -> Credentials:
+        """Make key and certificate of an identity that lives on this machine, or is carried to its own by hand.
+        `hosts`: of a gateway, by which names and addresses it is reached."""
         key = certificates.new_key()
-        leaf = self._leaf(identity, key.public_key(), now, life, enrolment)
+        leaf = self._leaf(identity, key.public_key(), now, life, enrolment, hosts)
         return certificates.credentials_of(identity, key, leaf, self._certificate)
 
     def reissue(self, present: Credentials, now: float) -> Credentials:
@@ -96,11 +108,20 @@ class Authority:
         return peer
 
     def _leaf(
-        self, identity: Identity, key: ec.EllipticCurvePublicKey, now: float, life: float | None, enrolment: int
+        self,
+        identity: Identity,
+        key: ec.EllipticCurvePublicKey,
+        now: float,
+        life: float | None,
+        enrolment: int,
+        hosts: Sequence[str] = (),
     ) -> x509.Certificate:
         if identity.cluster_id != self.cluster_id:
             raise InvalidInput(f"the CA of cluster {self.cluster_id} cannot certify {identity.uri}")
-        return certificates.new_leaf(self._certificate, self._key, identity, key, now, life, enrolment)
+        if hosts and identity.kind is not IdentityKind.GATEWAY:
+            raise InvalidInput(f"only a gateway has names of its own in its certificate, and {identity} is none")
+        check_hosts(hosts)
+        return certificates.new_leaf(self._certificate, self._key, identity, key, now, life, enrolment, hosts)
 
 
 def open_authority(directory: Path, now: float, cluster_id: str | None = None) -> Authority:

@@ -6,7 +6,9 @@ seconds. Importing this costs 130 ms (`cryptography.x509`); the client that only
 
 import datetime
 import hashlib
+import ipaddress
 import secrets
+from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -17,19 +19,25 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.enrolments import BY_HAND, serial_number
-from cluster.domain.trust.identity import Identity, IdentityKind, cluster_uri
+from cluster.domain.trust.identity import Identity, IdentityKind, cluster_uri, is_of_clusters
 
 HOUR, DAY = 3600, 86400
 BACKDATE = HOUR  # so that machines whose clocks are behind ours by less accept a new certificate
 _NOISE_BITS = 120  # random bits of a serial number, of which those of an enrolment use fewer
 CA_LIFE = 3650 * DAY
-LEAF_LIFE = {IdentityKind.SCHEDULER: 7 * DAY, IdentityKind.WORKER: 7 * DAY, IdentityKind.USER: 30 * DAY}
+LEAF_LIFE = {
+    IdentityKind.SCHEDULER: 7 * DAY,
+    IdentityKind.WORKER: 7 * DAY,
+    IdentityKind.USER: 30 * DAY,
+    IdentityKind.GATEWAY: 7 * DAY,
+}
 
 # Workers serve their own API and schedulers dial it, so both do both. Never absent: gRPC takes a client
 # certificate without extended key usage for one that may do anything.
 _USAGES = {
     IdentityKind.SCHEDULER: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
     IdentityKind.WORKER: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
+    IdentityKind.GATEWAY: [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
     IdentityKind.USER: [ExtendedKeyUsageOID.CLIENT_AUTH],
 }
 
@@ -80,8 +88,10 @@ def new_leaf(
     now: float,
     life: float | None = None,
     enrolment: int = BY_HAND,
+    hosts: Sequence[str] = (),
 ) -> x509.Certificate:
-    """Certify that the key is the identity's, for `life` seconds (the kind's usual life when None)."""
+    """Certify that the key is the identity's, for `life` seconds (the kind's usual life when None). `hosts`: names and
+    addresses by which browsers and the like reach it."""
     ends = min(now + (LEAF_LIFE[identity.kind] if life is None else life), ca.not_valid_after_utc.timestamp())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{identity.kind} {identity.name}")])
     builder = _builder(subject, ca.subject, public_key, ca_key.public_key(), now, ends, enrolment)
@@ -91,6 +101,7 @@ def new_leaf(
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
     if identity.server_name is not None:
         names.append(x509.DNSName(identity.server_name))
+    names += [_host_name(host) for host in hosts]
     return builder.add_extension(x509.SubjectAlternativeName(names), critical=False).sign(ca_key, hashes.SHA256())
 
 
@@ -160,6 +171,20 @@ def uris_of(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return names.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def hosts_of(certificate: bytes) -> list[str]:
+    """The names and addresses in a certificate (PEM), in order, that of its identity left out."""
+    names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    hosts = [str(name.value) for name in names.value if isinstance(name, x509.DNSName | x509.IPAddress)]
+    return [host for host in hosts if not is_of_clusters(host)]
+
+
+def _host_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _builder(

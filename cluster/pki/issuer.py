@@ -6,7 +6,7 @@ wire).
 
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -14,8 +14,9 @@ from cryptography import x509
 from cluster.domain.base.errors import InvalidInput, Untrusted
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.enrolments import ID_BITS, Enrolment, Maker
+from cluster.domain.trust.hosts import check_hosts
 from cluster.domain.trust.identity import SCHEDULER_NAME, Caller, Identity, IdentityKind, Peer, Role
-from cluster.domain.trust.tokens import SECRET_BYTES, JoinToken, TokenRecord
+from cluster.domain.trust.tokens import BEARER_BYTES, BEARER_PREFIX, SECRET_BYTES, JoinToken, TokenRecord
 from cluster.pki import certificates
 from cluster.pki.authority import Authority
 
@@ -49,6 +50,16 @@ def new_token(
     return JoinToken(address, pin, secret), record
 
 
+def new_bearer(role: Role, now: float, life: float, user: str, maker: Maker) -> tuple[str, TokenRecord]:
+    """Make a bearer token, for HTTP, and the record of it. `life` in seconds; `user` empty: one of its own."""
+    if life <= 0:
+        raise InvalidInput(f"a token cannot live for {life:g} seconds: expected more than 0")
+    text = BEARER_PREFIX + secrets.token_urlsafe(BEARER_BYTES)
+    token_id = secrets.token_hex(TOKEN_ID_BYTES)
+    name, enrolment = user or f"http-{token_id}", new_enrolment_id()
+    return text, TokenRecord(token_id, hash_secret(text), role, name, now, now + life, None, None, maker, enrolment)
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """What a joiner is given: who it is from now on, and its certificate (PEM)."""
@@ -64,24 +75,28 @@ async def join(
     admit: Callable[[str, Peer | None], Awaitable[Enrolment]],
     now: float,
     previous: bytes = b"",
+    hosts: Sequence[str] = (),
 ) -> Issued:
     """Turn a token's secret and a PKCS #10 request into an identity and its certificate.
 
     `admit` takes the secret's hash and who the joiner was before, spends one use (on disk before it returns) and
     answers who joins, or raises NotAuthenticated. `previous` is a certificate (PEM) that the joiner had, valid or not:
     it says who it was if we have issued it, and for the request's own key. The request is read first, so that a bad
-    one costs no use.
+    one costs no use. `hosts`: of a gateway, by which names and addresses it is reached.
     """
+    check_hosts(hosts)
     certificates.requested_key(request)
     before = authority.recognise(previous, request) if previous else None
     enrolment = await admit(hash_secret(secret), before)
     identity = authority.identity(enrolment.kind, enrolment.name)
-    return Issued(identity, authority.certify(identity, request, now, enrolment.id))
+    names = hosts if enrolment.kind is IdentityKind.GATEWAY else ()
+    return Issued(identity, authority.certify(identity, request, now, enrolment.id, names))
 
 
-def renew(authority: Authority, caller: Caller, request: bytes, now: float) -> Issued:
-    """A new certificate for the caller's identity and the request's key, which may be a new one."""
-    return Issued(caller.identity, authority.certify(caller.identity, request, now, caller.enrolment))
+def renew(authority: Authority, caller: Caller, request: bytes, now: float, hosts: Sequence[str] = ()) -> Issued:
+    """A new certificate for the caller's identity and the request's key, which may be a new one; so may a gateway's
+    `hosts`."""
+    return Issued(caller.identity, authority.certify(caller.identity, request, now, caller.enrolment, hosts))
 
 
 def new_enrolment_id() -> int:

@@ -93,5 +93,8 @@ def _way_back(credentials: Credentials) -> str:
             return f"log in again with `cluster login TOKEN`; {who} prints one"
         case IdentityKind.WORKER:
             return "start it once with --join TOKEN; `cluster token create` on the scheduler's machine prints one"
+        case IdentityKind.GATEWAY:
+            create = "`cluster token create --role gateway` on the scheduler's machine prints one"
+            return f"start it once with --join TOKEN; {create}"
         case IdentityKind.SCHEDULER:
             return "start the scheduler again, which renews it"

@@ -3,21 +3,23 @@
 gRPC verifies a certificate once, when a connection opens, and the connection outlives it. So each call asks again:
 TLS 1.3, identity, validity now, not revoked, and the role table. (A call by
 cluster.rpc.local brings no TLS: its context names the holder of the certificate that counts. One by
-cluster.rpc.vouching names the attempt for which a worker vouches.) Calls under way, such as streams that run for days,
-are checked again when the first of their certificates ends and at each `recheck`; those that no longer pass are cut.
+cluster.rpc.vouching names the attempt for which a worker vouches. A gateway's call brings what its caller has shown,
+cluster.rpc.on_behalf.) Calls under way, such as streams that run for days, are checked again when the first of their
+certificates ends and at each `recheck`; those that no longer pass are cut.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotPermitted, Revoked
-from cluster.domain.trust.identity import Caller, Identity, Peer, Role, Standing, Vouched
+from cluster.domain.base.errors import ClusterError, NotAuthenticated, NotPermitted, Revoked, Untrusted
+from cluster.domain.trust.identity import Caller, Identity, IdentityKind, Peer, Role, Standing, Vouched
 from cluster.rpc.errors import Context
 from cluster.rpc.local import LocalContext
-from cluster.rpc.roles import allowed, refusal
+from cluster.rpc.on_behalf import Proof, nobody, proof_in
+from cluster.rpc.roles import allowed, allowed_by_gateway, refusal
 from cluster.rpc.vouching import VouchedContext
 
 # The timer counts monotonic seconds and certificates end by the wall clock, which may be set forward meanwhile.
@@ -49,7 +51,8 @@ class Gate:
 
     `parse` reads a client certificate (PEM) and raises NotAuthenticated for a bad one. `standing_of` returns
     the role of an identity, None when it has none any more. `revoked` says whether a certificate or its holder was
-    revoked. `now` is the wall clock (Unix seconds). They run at every call, so they must be quick and must not block.
+    revoked. `now` is the wall clock (Unix seconds). `who_shows` returns who has shown to a gateway what that passes on,
+    or raises NotAuthenticated. They run at every call, so they must be quick and must not block.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class Gate:
         standing_of: Callable[[Identity], Standing | None],
         revoked: Callable[[Peer], bool],
         now: Callable[[], float],
+        who_shows: Callable[[Proof], Peer] = nobody,
     ) -> None:
+        self._who_shows = who_shows
         self._parse = parse
         self._standing_of = standing_of
         self._revoked = revoked
@@ -87,7 +92,7 @@ class Gate:
         call = _GatedCall(task, peer, method)
         token, present = _caller.set(caller), _present.set(call)
         self._calls.add(call)
-        self._wake_at(peer.not_after)
+        self._wake_at(_end_of(peer))
         try:
             yield
         except asyncio.CancelledError:
@@ -130,27 +135,47 @@ class Gate:
         certificates = list(properties.get("x509_pem_cert", ()))
         if len(certificates) != 1:
             raise NotAuthenticated("the connection shows no client certificate")
-        return self._parse(certificates[0])
+        peer = self._parse(certificates[0])
+        shown = proof_in(context) if peer.identity.kind is IdentityKind.GATEWAY else None
+        if shown is None:
+            return peer
+        self._check_gateway(peer)  # before anything that it brings is believed
+        return replace(self._who_shows(shown), gateway=peer)
 
     def _check(self, peer: Peer, method: str) -> Caller:
         if peer.vouched is not None:
             return self._check_job(peer, peer.vouched, method)
+        if peer.gateway is not None:
+            self._check_gateway(peer.gateway)
+            if not allowed_by_gateway(method):
+                raise NotPermitted(f"no gateway calls {method.rpartition('/')[2]} for somebody")
+        role, user_id = self._check_still_good(peer)
+        if not allowed(method, role):
+            raise NotPermitted(f"{peer.identity} {refusal(method, role)}")
+        return Caller(peer.identity, role, peer.enrolment, user_id)
+
+    def _check_gateway(self, gateway: Peer) -> None:
+        """Untrusted when a gateway may pass on calls no more: what its callers have shown is not what is wrong."""
+        try:
+            self._check_still_good(gateway)
+        except NotAuthenticated as error:
+            raise Untrusted(f"the gateway is let in no more: {error}") from None
+
+    def _check_still_good(self, peer: Peer) -> Standing:
+        """In what right it acts, if what it has shown counts now."""
         now = self._now()
         if now < peer.not_before:
-            raise NotAuthenticated(f"the certificate of {peer.identity} is not valid yet; compare the clocks")
+            raise NotAuthenticated(f"the {peer.proof} of {peer.identity} is not valid yet; compare the clocks")
         if now > peer.not_after:
-            raise NotAuthenticated(f"the certificate of {peer.identity} has expired; renew it, or join again")
+            raise NotAuthenticated(f"the {peer.proof} of {peer.identity} has expired; renew it, or join again")
         if self._revoked(peer):
             raise Revoked(
-                f"the certificate of {peer.identity} was revoked, or is not known here; join again by a new token"
+                f"the {peer.proof} of {peer.identity} was revoked, or is not known here; join again by a new token"
             )
         standing = self._standing_of(peer.identity)
         if standing is None:
             raise NotAuthenticated(f"{peer.identity} is not, or no longer, known to this cluster")
-        role, user_id = standing
-        if not allowed(method, role):
-            raise NotPermitted(f"{peer.identity} {refusal(method, role)}")
-        return Caller(peer.identity, role, peer.enrolment, user_id)
+        return standing
 
     def _check_job(self, peer: Peer, vouched: Vouched, method: str) -> Caller:
         """A job has the rights of jobs as long as its owner is a user of this cluster."""
@@ -173,6 +198,11 @@ class Gate:
     def _expired(self) -> None:
         self._timer = None
         self.recheck()
-        remaining = [call.peer.not_after for call in self._calls if call.error is None]
+        remaining = [_end_of(call.peer) for call in self._calls if call.error is None]
         if remaining:
             self._wake_at(min(remaining))
+
+
+def _end_of(peer: Peer) -> float:
+    """When the first of what it has shown ends (Unix seconds)."""
+    return peer.not_after if peer.gateway is None else min(peer.not_after, peer.gateway.not_after)

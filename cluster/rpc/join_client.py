@@ -9,7 +9,7 @@ import asyncio
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -46,19 +46,21 @@ async def join_by_token(
     check_chain: CheckChain,
     kind: IdentityKind | None = None,
     previous: bytes = b"",
+    hosts: Sequence[str] = (),
 ) -> Joined:
     """Exchange a token for a certificate for the key of a PKCS #10 request (DER).
 
     `name` is what the joiner would like to be called, `kind` all that it can be: a token for another is refused, and
-    keeps its use. `previous` is a certificate (PEM) for the request's key, by which the joiner stays who it was. Raises
-    Unreachable, Untrusted, or the scheduler's refusal.
+    keeps its use. `previous` is a certificate (PEM) for the request's key, by which the joiner stays who it was.
+    `hosts`: by which names and addresses a gateway is reached. Raises Unreachable, Untrusted, or the scheduler's
+    refusal.
     """
     chain = await asyncio.to_thread(fetch_chain, token.address)
     ca_pem, cluster_id = check_chain(chain, token.pin)
     credentials = grpc.ssl_channel_credentials(ca_pem)
     async with secure_channel(token.address, credentials, scheduler_server_name(cluster_id)) as channel:
         message = scheduler_pb2.JoinRequest(
-            secret=token.secret, csr=request, name=name, kind=kind or "", previous=previous
+            secret=token.secret, csr=request, name=name, kind=kind or "", previous=previous, hosts=hosts
         )
         with calling(token.address):
             answer = await scheduler_pb2_grpc.SchedulerStub(channel).Join(message, timeout=ANSWER_TIMEOUT)
@@ -73,9 +75,10 @@ async def join_by_token(
     return Joined(identity, answer.certificate, ca_pem, _scheduler_address(answer.scheduler_address, token.address))
 
 
-async def renew(channel: grpc.aio.Channel, address: str, request: bytes) -> bytes:
-    """A new certificate (PEM) for the identity that the channel to `address` proves, and the key of the request."""
-    message = scheduler_pb2.RenewRequest(csr=request)
+async def renew(channel: grpc.aio.Channel, address: str, request: bytes, hosts: Sequence[str] = ()) -> bytes:
+    """A new certificate (PEM) for the identity that the channel to `address` proves, and the key of the request.
+    `hosts`: as of `join_by_token`."""
+    message = scheduler_pb2.RenewRequest(csr=request, hosts=hosts)
     with calling(address):
         answer = await scheduler_pb2_grpc.SchedulerStub(channel).Renew(message, timeout=ANSWER_TIMEOUT)
     certificate: bytes = answer.certificate

@@ -8,7 +8,8 @@ from cluster.domain.trust.identity import Role
 
 _NOBODY: frozenset[Role] = frozenset()
 _ANYBODY = frozenset(Role) - {Role.ATTEMPT}
-_CERTIFIED = frozenset({Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER})  # whoever has a certificate to renew
+# Whoever has a certificate to renew.
+_CERTIFIED = frozenset({Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER, Role.GATEWAY})
 _WORKERS = frozenset({Role.WORKER})
 _READERS = frozenset({Role.ADMIN, Role.USER, Role.VIEWER})
 _USERS = frozenset({Role.ADMIN, Role.USER})
@@ -64,6 +65,9 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Worker/ReadJobOutput": _READERS,
 }
 
+# The services of which a gateway makes calls for others. Never Renew: a certificate outlives what was shown for it.
+_BY_GATEWAYS = tuple(f"/cluster.v1.{service}/" for service in ("Jobs", "Tokens", "Users", "Workers", "Queue", "Events"))
+
 # What people type for the calls that not every person may make. Their refusal names that.
 VERBS = {
     "/cluster.v1.Jobs/Submit": "job submit",
@@ -105,3 +109,8 @@ def refusal(method: str, role: Role) -> str:
 def allowed(method: str, role: Role) -> bool:
     """Whether the role may call the method (`/package.Service/Method`)."""
     return role in ROLES.get(method, _NOBODY)
+
+
+def allowed_by_gateway(method: str) -> bool:
+    """Whether a gateway may make such a call for somebody whose role allows it."""
+    return method.startswith(_BY_GATEWAYS)

@@ -30,10 +30,17 @@ class Admission:
         await self._save(self.members.begin(self._now()))
 
     async def join(
-        self, authority: Authority, secret: str, csr: bytes, kind: str, previous: bytes = b""
+        self,
+        authority: Authority,
+        secret: str,
+        csr: bytes,
+        kind: str,
+        previous: bytes = b"",
+        hosts: Sequence[str] = (),
     ) -> issuer.Issued:
-        """A certificate for the bearer of a token, who wants to be of that kind. `previous`: the one (PEM) it had."""
-        return await issuer.join(authority, secret, csr, partial(self._admit, kind), self._now(), previous)
+        """A certificate for the bearer of a token, who wants to be of that kind. `previous`: the one (PEM) it had;
+        `hosts`: of a gateway, by which names and addresses it is reached."""
+        return await issuer.join(authority, secret, csr, partial(self._admit, kind), self._now(), previous, hosts)
 
     async def _admit(self, kind: str, secret_hash: str, before: Peer | None) -> Enrolment:
         """Spends one use of a token, on disk before it returns; none if its bearer cannot become what it says."""

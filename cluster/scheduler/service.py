@@ -41,6 +41,7 @@ from cluster.scheduler.output.files import OutputFiles
 from cluster.scheduler.output.locating import Sources
 from cluster.scheduler.output.relay import Relay
 from cluster.scheduler.sessions import SessionLines
+from cluster.scheduler.who_shows import WhoShows
 from cluster.store.interface import Store
 from cluster.v1 import scheduler_pb2
 
@@ -88,6 +89,7 @@ class SchedulerService:
             standing_of=self.admission.members.standing_of,
             revoked=self.admission.members.is_expelled,
             now=time.time,
+            who_shows=WhoShows(authority, self.admission.members, time.time),
         )
         self._sessions = SessionLines(self.driver, self.admission.members.expelled_users)
         self.expelling = Expelling(self.driver, self.admission, self._renew_admin)

@@ -9,16 +9,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateTokenRequest(_message.Message):
-    __slots__ = ("role", "life", "uses", "user")
+    __slots__ = ("role", "life", "uses", "user", "http")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     LIFE_FIELD_NUMBER: _ClassVar[int]
     USES_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FIELD_NUMBER: _ClassVar[int]
     role: str
     life: float
     uses: int
     user: str
-    def __init__(self, role: _Optional[str] = ..., life: _Optional[float] = ..., uses: _Optional[int] = ..., user: _Optional[str] = ...) -> None: ...
+    http: bool
+    def __init__(self, role: _Optional[str] = ..., life: _Optional[float] = ..., uses: _Optional[int] = ..., user: _Optional[str] = ..., http: _Optional[bool] = ...) -> None: ...
 
 class CreateTokenResponse(_message.Message):
     __slots__ = ("token", "join_token")
@@ -29,7 +31,7 @@ class CreateTokenResponse(_message.Message):
     def __init__(self, token: _Optional[_Union[Token, _Mapping]] = ..., join_token: _Optional[str] = ...) -> None: ...
 
 class Token(_message.Message):
-    __slots__ = ("id", "role", "created_at", "expires_at", "uses_left", "unlimited", "revoked", "user", "joined", "joined_total", "maker")
+    __slots__ = ("id", "role", "created_at", "expires_at", "uses_left", "unlimited", "revoked", "user", "joined", "joined_total", "maker", "http")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +43,7 @@ class Token(_message.Message):
     JOINED_FIELD_NUMBER: _ClassVar[int]
     JOINED_TOTAL_FIELD_NUMBER: _ClassVar[int]
     MAKER_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     created_at: float
@@ -52,7 +55,8 @@ class Token(_message.Message):
     joined: _containers.RepeatedCompositeFieldContainer[Member]
     joined_total: int
     maker: str
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., uses_left: _Optional[int] = ..., unlimited: _Optional[bool] = ..., revoked: _Optional[bool] = ..., user: _Optional[str] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ..., maker: _Optional[str] = ...) -> None: ...
+    http: bool
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., created_at: _Optional[float] = ..., expires_at: _Optional[float] = ..., uses_left: _Optional[int] = ..., unlimited: _Optional[bool] = ..., revoked: _Optional[bool] = ..., user: _Optional[str] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ..., maker: _Optional[str] = ..., http: _Optional[bool] = ...) -> None: ...
 
 class Member(_message.Message):
     __slots__ = ("kind", "id", "name", "token")

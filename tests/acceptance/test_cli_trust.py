@@ -68,7 +68,7 @@ def test_an_admin_is_revoked_with_its_tokens_and_who_joined_by_them_is_told(head
     spare = eve.ok("token", "create", "--quiet", "--role", "admin", "--user", "eve").text.strip()
     made = [t for t in head.command.ok("token", "list", "--json").json if t["maker"] == "user/eve"]
     used, unused = (t["id"] for t in made)
-    assert row(head, "token", used).split("\t")[4] == "eve"
+    assert row(head, "token", used).split("\t")[5] == "eve"
     done = head.command.ok("user", "revoke", "eve").text.splitlines()
     assert done == [
         "user eve revoked",

@@ -360,3 +360,90 @@ def _counted(name: str, real: Callable[[], object], looks: Counter[str]) -> Call
         return real()
 
     return look
+
+
+# ── bearer tokens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def bearer_token(
+    disk: Disk, token_id: str, enrolment: int, user: str = "ada", role: Role = Role.USER, by: Peer | None = None
+) -> None:
+    maker = Maker(by.identity.kind, by.identity.name, by.enrolment) if by else Maker(IdentityKind.USER, "admin")
+    made = TokenRecord(token_id, f"hash-{token_id}", role, user, 10, 1000, None, None, maker, enrolment)
+    disk.keep(disk.members.add(made))
+
+
+def test_who_shows_a_bearer_token_acts_as_its_user_until_it_ends(disk: Disk) -> None:
+    bearer_token(disk, "t1", 7)
+    for members in (disk.members, disk.restart()):
+        shown = members.bearer("hash-t1", CLUSTER, 20)
+        assert (shown.identity, shown.enrolment, shown.token) == (Identity(CLUSTER, IdentityKind.USER, "ada"), 7, "t1")
+        assert (shown.not_before, shown.not_after) == (10, 1000)
+        assert not members.is_expelled(shown)
+        assert members.standing_of(shown.identity) == (Role.USER, "ada")
+    with pytest.raises(NotAuthenticated, match="bearer token t1 has expired"):
+        disk.members.bearer("hash-t1", CLUSTER, 1000)
+    with pytest.raises(NotAuthenticated, match="not known here"):
+        disk.members.bearer("hash-t2", CLUSTER, 20)
+
+
+def test_a_token_is_good_for_what_it_was_made_for_alone(disk: Disk) -> None:
+    disk.token("t1", Role.USER, "ada")
+    bearer_token(disk, "t2", 7)
+    with pytest.raises(NotAuthenticated, match="not known here"):
+        disk.members.bearer("hash-t1", CLUSTER, 20)
+    with pytest.raises(NotAuthenticated, match="not known here"):
+        disk.join("t2", 8)
+
+
+def test_a_revoked_bearer_token_lets_nobody_in_and_its_user_stays(disk: Disk) -> None:
+    bearer_token(disk, "t1", 7)
+    shown = disk.members.bearer("hash-t1", CLUSTER, 20)
+    expelled = disk.members.revoke_token("t1", and_joined=False, now=30)
+    assert expelled.users == ()
+    disk.keep(expelled.records)
+    for members in (disk.members, disk.restart()):
+        assert members.is_expelled(shown)  # calls under way are cut by that
+        assert members.user("ada").revoked is None
+        with pytest.raises(NotAuthenticated, match="bearer token t1 was revoked"):
+            members.bearer("hash-t1", CLUSTER, 40)
+    bearer_token(disk, "t2", 8)
+    assert disk.members.standing_of(disk.members.bearer("hash-t2", CLUSTER, 40).identity) == (Role.USER, "ada")
+
+
+def test_a_user_who_is_revoked_has_no_bearer_token_left(disk: Disk) -> None:
+    bearer_token(disk, "t1", 7)
+    shown = disk.members.bearer("hash-t1", CLUSTER, 20)
+    disk.keep(disk.members.revoke_user("ada", 30).records)
+    assert disk.restart().is_expelled(shown)
+    with pytest.raises(NotAuthenticated, match="revoked"):
+        disk.members.bearer("hash-t1", CLUSTER, 40)
+
+
+def test_tokens_that_were_made_by_a_bearer_token_end_with_it(disk: Disk) -> None:
+    bearer_token(disk, "t1", 7, "root", Role.ADMIN)
+    by = disk.members.bearer("hash-t1", CLUSTER, 20)
+    bearer_token(disk, "t2", 8, by=by)
+    disk.token("t3", by=by)
+    disk.keep(disk.members.revoke_token("t1", and_joined=False, now=30).records)
+    with pytest.raises(NotAuthenticated, match="t2 was revoked"):
+        disk.restart().bearer("hash-t2", CLUSTER, 40)
+    with pytest.raises(NotAuthenticated, match="t3 was revoked"):
+        disk.join("t3", 9)
+
+
+def test_a_bearer_token_makes_nobody_somebody_else(disk: Disk) -> None:
+    disk.token("t1", Role.USER, "ada")
+    disk.join("t1", 1)
+    with pytest.raises(Conflict, match="has the role user"):
+        bearer_token(disk, "t2", 7, "ada", Role.ADMIN)
+
+
+def test_a_gateway_joins_by_a_token_of_its_own_and_is_expelled_with_it(disk: Disk) -> None:
+    disk.token("t1", Role.GATEWAY)
+    gateway = disk.join("t1", 5)
+    assert disk.members.standing_of(gateway.identity) == (Role.GATEWAY, "")
+    assert not disk.members.is_expelled(gateway)
+    assert disk.join("t1", 6, W2, before=gateway).identity == gateway.identity  # it stays who it was
+    disk.keep(disk.members.revoke_token("t1", and_joined=True, now=30).records)
+    assert disk.restart().is_expelled(gateway)

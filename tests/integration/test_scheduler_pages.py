@@ -241,7 +241,7 @@ def test_workers_tokens_and_users_come_in_pages(tmp_path: Path, monkeypatch: pyt
         for name in reversed(names):
             await cluster.worker(f"{name[1]}0000000-0000-7000-8000-000000000000", name).register()
         ours = backend(cluster)
-        made = [(await ours.create_token("user", 60.0, 1, f"user{n}"))[0] for n in range(20)]
+        made = [(await ours.create_token("user", 60.0, 1, f"user{n}", http=False))[0] for n in range(20)]
         driver = cluster.service.driver
         await driver.save(*(UserRecord(f"user{n}", Role.USER, 5.0 + n) for n in range(20)))
         monkeypatch.setattr(Driver, "fetch", counted)

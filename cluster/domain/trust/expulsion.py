@@ -91,14 +91,16 @@ class Expulsion:
                 self._joining(enrolment)
 
     def token(self, token: TokenRecord) -> None:
-        """Nobody joins by it any more; with `and_joined`, who has is expelled. A user who has joined by another one as
-        well keeps that."""
+        """Nobody joins by it any more, or shows it; with `and_joined`, who has joined is expelled. A user who has
+        joined by another one as well keeps that."""
         self._close(token)
-        for enrolment in self._joined[token.id] if self._and_joined else ():
+        for enrolment in self._joined[token.id] if self._and_joined or token.bearer else ():
             if enrolment.kind is IdentityKind.WORKER:
                 self.worker(enrolment.name)
                 continue
             self._joining(enrolment)
+            if enrolment.kind is IdentityKind.GATEWAY or not self._and_joined:
+                continue
             self._partly[enrolment.name] = None
             if enrolment.name != ADMIN_NAME and not self._known.live_enrolments(IdentityKind.USER, enrolment.name):
                 self.user(enrolment.name)

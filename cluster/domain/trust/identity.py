@@ -30,6 +30,7 @@ class IdentityKind(StrEnum):
     SCHEDULER = "scheduler"
     WORKER = "worker"
     USER = "user"
+    GATEWAY = "gateway"
 
 
 class Role(StrEnum):
@@ -41,6 +42,7 @@ class Role(StrEnum):
     WORKER = "worker"
     ATTEMPT = "attempt"
     SCHEDULER = "scheduler"
+    GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Identity:
                 return scheduler_server_name(self.cluster_id)
             case IdentityKind.WORKER:
                 return f"{self.name}.worker.{self.cluster_id}.{_DOMAIN}"
+            case IdentityKind.GATEWAY:
+                return f"gateway.{self.cluster_id}.{_DOMAIN}"
             case IdentityKind.USER:
                 return None
 
@@ -96,7 +100,7 @@ class Vouched(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What a verified certificate says.
+    """What a verified certificate says, or a token that is shown in its place.
 
     Times are Unix seconds; both ends belong to the validity (RFC 5280 4.1.2.5).
     """
@@ -107,6 +111,13 @@ class Peer:
     not_after: int
     enrolment: int = 0  # which its serial number tells (cluster.domain.trust.enrolments)
     vouched: Vouched | None = None  # instead of a certificate: the identity is that of the job's owner
+    token: str = ""  # instead of a certificate: the id of a bearer token
+    gateway: "Peer | None" = None  # whose call it is, of one that a gateway makes for somebody
+
+    @property
+    def proof(self) -> str:
+        """What was shown, for people."""
+        return f"token {self.token}" if self.token else "certificate"
 
 
 class Standing(NamedTuple):
@@ -164,6 +175,11 @@ def parse_cluster_uri(uri: str) -> str:
 def scheduler_server_name(cluster_id: str) -> str:
     """The DNS name that every scheduler of a cluster proves."""
     return f"scheduler.{check_cluster_id(cluster_id)}.{_DOMAIN}"
+
+
+def is_of_clusters(host: str) -> bool:
+    """Whether a DNS name is one of those by which the parties of clusters prove themselves to each other."""
+    return host.lower().rstrip(".").endswith(f".{_DOMAIN}")
 
 
 def check_cluster_id(text: str) -> str:

@@ -10,7 +10,7 @@ from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.trust.enrolments import BY_HAND, Enrolment, EnrolmentForgotten
 from cluster.domain.trust.expulsion import Expelled, Expulsion, Record
 from cluster.domain.trust.identity import ADMIN_NAME, Identity, IdentityKind, Peer, Role, Standing
-from cluster.domain.trust.tokens import TokenRecord, admit, check_kind
+from cluster.domain.trust.tokens import TokenRecord, admit, borne, check_kind
 from cluster.domain.trust.users import UserRecord
 
 
@@ -46,6 +46,8 @@ class Members:
                 return Standing(Role.SCHEDULER)
             case IdentityKind.WORKER:
                 return Standing(Role.WORKER)
+            case IdentityKind.GATEWAY:
+                return Standing(Role.GATEWAY)
             case IdentityKind.USER:
                 user = self._users.get(identity.name)
                 return Standing(user.role, user.id) if user else None
@@ -74,16 +76,18 @@ class Members:
     ) -> tuple[Enrolment, list[Record]]:
         """Spends one use of a token for somebody who can only become a `kind` (empty: anything).
 
-        A worker that was one `before`, and was not expelled, stays who it was; else it becomes `worker_id`. Raises
+        A worker or gateway that was one `before`, and was not expelled, stays who it was; else it becomes `worker_id`.
+        Raises
         NotAuthenticated, InvalidInput or Conflict, and has changed nothing then."""
         token = admit(self._tokens, secret_hash, now)
         check_kind(token, kind)
         records: list[Record] = []
         if secret_hash not in self._ours:
             records.append(token)
-        if token.role is Role.WORKER:
-            known = before is not None and before.identity.kind is IdentityKind.WORKER and not self.is_expelled(before)
-            name, of = before.identity.name if before and known else worker_id, IdentityKind.WORKER
+        if token.role in (Role.WORKER, Role.GATEWAY):
+            of = IdentityKind(token.role)
+            known = before is not None and before.identity.kind is of and not self.is_expelled(before)
+            name = before.identity.name if before and known else worker_id
         else:
             self.check_user(token.user, token.role)
             name, of = token.user, IdentityKind.USER
@@ -120,10 +124,19 @@ class Members:
         self._ours.add(token.secret_hash)
 
     def add(self, token: TokenRecord) -> list[Record]:
-        """Conflict when it would make of a user somebody else."""
-        if token.role is not Role.WORKER:
+        """Conflict when it would make of a user somebody else. With a bearer token its user has joined."""
+        if token.user:
             self.check_user(token.user, token.role)
-        return self.keep([token])
+        if not token.bearer:
+            return self.keep([token])
+        joined = Enrolment(IdentityKind.USER, token.user, token.bearer, token.id, token.created)
+        return self.keep([token, self._holder(token.user, token.role, token.created), joined])
+
+    def bearer(self, secret_hash: str, cluster_id: str, now: float) -> Peer:
+        """Who shows a bearer token. NotAuthenticated when that says nothing (any more)."""
+        token = borne(self._tokens, secret_hash, now)
+        identity = Identity(cluster_id, IdentityKind.USER, token.user)
+        return Peer(identity, 0, int(token.created), int(token.expires), token.bearer, token=token.id)
 
     def check_user(self, name: str, role: Role) -> None:
         """Whether a token may make someone this user; of one who was revoked somebody new may have the name."""

@@ -2,9 +2,14 @@
 
     C1.<host:port>.<sha256 of the CA's public key>.<secret>
 
+And bearer tokens: who shows one over HTTP acts as its user, until it ends or is revoked.
+
+    H1.<secret>
+
 The pin lets the joiner make sure of the cluster before a byte of the secret leaves; the secret lets the
 cluster make sure of the joiner. Records hold only a hash of the secret: a random 192-bit value needs no slow
-hash, and finding a record by its hash takes a time that tells nothing about any secret.
+hash, and finding a record by its hash takes a time that tells nothing about any secret. Of a bearer token the whole
+text is the secret.
 """
 
 from collections.abc import Mapping
@@ -17,7 +22,12 @@ from cluster.domain.trust.identity import IdentityKind, Role, check_name
 VERSION = "C1"
 SECRET_BYTES = 24  # 192 random bits, which base64url writes without padding
 PIN_LENGTH = 64  # hex digits of a SHA-256
-GRANTABLE = (Role.WORKER, Role.ADMIN, Role.USER, Role.VIEWER)
+GRANTABLE = (Role.WORKER, Role.ADMIN, Role.USER, Role.VIEWER, Role.GATEWAY)
+BEARER_PREFIX = "H1."
+BEARER_BYTES = 32  # 256 random bits
+JOIN, HTTP = PURPOSES = ("join", "http")  # what a token is for
+
+_OF_MACHINES = (Role.WORKER, Role.GATEWAY)  # whose bearers are given a name of their own
 
 _SECRET_LENGTH = SECRET_BYTES * 4 // 3
 _HEX = frozenset("0123456789abcdef")
@@ -94,7 +104,8 @@ def check_address(text: str) -> str:
 class TokenRecord:
     """What the scheduler keeps of a token. Times are Unix seconds; `id` is what people list and revoke it by.
 
-    With role worker its bearer becomes a new worker; with admin, user or viewer, the user that it names.
+    With role worker its bearer becomes a new worker, with gateway a new gateway; with admin, user or viewer, the user
+    that it names.
     """
 
     id: str
@@ -106,26 +117,35 @@ class TokenRecord:
     uses_left: int | None  # None: without limit
     revoked: float | None = None
     maker: Maker | None = None  # None: not known, since an older version made it
+    bearer: int = 0  # of a bearer token: the enrolment of its user that came with it; 0: it is for joining
 
     def __post_init__(self) -> None:
         if self.role not in GRANTABLE:
             raise InvalidInput(f"a token cannot grant the role {self.role!r}: expected one of {', '.join(GRANTABLE)}")
-        if self.role is not Role.WORKER:
+        if self.role not in _OF_MACHINES:
             check_name(self.user)
         elif self.user:
-            raise InvalidInput(f"a token for workers cannot name a user: {self.user!r}")
+            raise InvalidInput(f"a token for {self.role}s cannot name a user: {self.user!r}")
+        elif self.bearer:
+            raise InvalidInput(f"a token for HTTP is a person's: the role {self.role} has none")
+
+    @property
+    def purpose(self) -> str:
+        """What it is for: JOIN or HTTP."""
+        return HTTP if self.bearer else JOIN
 
     def is_good(self, now: float) -> bool:
-        """Whether somebody could join by it."""
+        """Whether somebody could join by it, or show it."""
         return self.revoked is None and now < self.expires and self.uses_left != 0
 
 
 def check_kind(record: TokenRecord, kind: str) -> None:
     """Raises InvalidInput when the token's bearer can only be a `kind` (worker, user), and the token makes another."""
-    if kind == IdentityKind.WORKER and record.role is not Role.WORKER:
-        raise InvalidInput(f"this join token is for the user {record.user}: `cluster login` takes it")
-    if kind == IdentityKind.USER and record.role is Role.WORKER:
-        raise InvalidInput("this join token is for a worker: `cluster worker --join` takes it")
+    made = record.role if record.role in _OF_MACHINES else IdentityKind.USER
+    if kind and kind != made:
+        takes = "login" if made == IdentityKind.USER else f"{made} --join"
+        whom = f"the user {record.user}" if record.user else f"a {made}"
+        raise InvalidInput(f"this join token is for {whom}: `cluster {takes}` takes it")
 
 
 def admit(records: Mapping[str, TokenRecord], secret_hash: str, now: float) -> TokenRecord:
@@ -134,15 +154,26 @@ def admit(records: Mapping[str, TokenRecord], secret_hash: str, now: float) -> T
     `records` maps hashes of secrets to tokens. Raises NotAuthenticated with the reason when it must stay
     out.
     """
-    record = records.get(secret_hash)
-    if record is None:
-        raise NotAuthenticated("this join token is not known here: it was edited, or it is of another cluster")
-    if record.revoked is not None:
-        raise NotAuthenticated(f"the join token {record.id} was revoked; ask for a new one (cluster token create)")
-    if now >= record.expires:
-        raise NotAuthenticated(f"the join token {record.id} has expired; ask for a new one (cluster token create)")
+    record = _good(records.get(secret_hash), JOIN, now)
     if record.uses_left is None:
         return record
     if record.uses_left < 1:
         raise NotAuthenticated(f"the join token {record.id} is used up; ask for a new one (cluster token create)")
     return replace(record, uses_left=record.uses_left - 1)
+
+
+def borne(records: Mapping[str, TokenRecord], secret_hash: str, now: float) -> TokenRecord:
+    """The bearer token that was shown. Raises NotAuthenticated with the reason when it says nothing (any more)."""
+    return _good(records.get(secret_hash), HTTP, now)
+
+
+def _good(record: TokenRecord | None, purpose: str, now: float) -> TokenRecord:
+    what, create = ("join token", "") if purpose == JOIN else ("bearer token", " --for http")
+    anew = f"ask for a new one (cluster token create{create})"
+    if record is None or record.purpose != purpose:
+        raise NotAuthenticated(f"this {what} is not known here: it was edited, or it is of another cluster")
+    if record.revoked is not None:
+        raise NotAuthenticated(f"the {what} {record.id} was revoked; {anew}")
+    if now >= record.expires:
+        raise NotAuthenticated(f"the {what} {record.id} has expired; {anew}")
+    return record

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from cluster.domain.trust.tokens import HTTP
 from cluster.rpc.convert import pause_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
@@ -22,10 +23,14 @@ class TokensDoor(admin_pb2_grpc.TokensServicer):
     async def CreateToken(
         self, request: admin_pb2.CreateTokenRequest, context: Context
     ) -> admin_pb2.CreateTokenResponse:
-        made, token = await self._tokens.create(
-            current_caller(), request.role, request.life, request.uses or None, request.user
-        )
-        return admin_pb2.CreateTokenResponse(token=_token(made), join_token=str(token))
+        if request.http:
+            made, text = await self._tokens.create_bearer(current_caller(), request.role, request.life, request.user)
+        else:
+            made, token = await self._tokens.create(
+                current_caller(), request.role, request.life, request.uses or None, request.user
+            )
+            text = str(token)
+        return admin_pb2.CreateTokenResponse(token=_token(made), join_token=text)
 
     async def ListTokens(self, request: admin_pb2.ListTokensRequest, context: Context) -> admin_pb2.ListTokensResponse:
         tokens, after = await self._tokens.list(request.after, request.limit)
@@ -116,6 +121,7 @@ def _token(token: TokenView) -> admin_pb2.Token:
         revoked=record.revoked is not None,
         user=record.user,
         maker=str(record.maker or ""),
+        http=record.purpose == HTTP,
         joined=_members(token.joined),
         joined_total=token.joined_total,
     )

@@ -44,7 +44,8 @@ class WorkerDoor(scheduler_pb2_grpc.SchedulerServicer):
         self._vouched_calls = vouched_calls
 
     async def Renew(self, request: scheduler_pb2.RenewRequest, context: Context) -> scheduler_pb2.RenewResponse:
-        issued = issuer.renew(self._authority, current_caller(), request.csr, system_clock().wall)
+        hosts = tuple(request.hosts)
+        issued = issuer.renew(self._authority, current_caller(), request.csr, system_clock().wall, hosts)
         return scheduler_pb2.RenewResponse(certificate=issued.certificate_pem, ca_certificate=self._authority.ca_pem)
 
     async def Register(
@@ -100,7 +101,9 @@ async def join(
     admission: Admission, authority: Authority, address: str, request: scheduler_pb2.JoinRequest
 ) -> scheduler_pb2.JoinResponse:
     """The bearer of a token becomes a member. `address` is where our main listener is, as JoinResponse says it."""
-    issued = await admission.join(authority, request.secret, request.csr, request.kind, request.previous)
+    issued = await admission.join(
+        authority, request.secret, request.csr, request.kind, request.previous, tuple(request.hosts)
+    )
     return scheduler_pb2.JoinResponse(
         certificate=issued.certificate_pem,
         ca_certificate=authority.ca_pem,

@@ -8,6 +8,7 @@ from cluster.domain.scheduler.view_sizes import size_of_texts
 from cluster.domain.trust.enrolments import Enrolment, Maker
 from cluster.domain.trust.identity import Caller, IdentityKind, Role
 from cluster.domain.trust.tokens import GRANTABLE, JoinToken, TokenRecord
+from cluster.pki import issuer
 from cluster.scheduler.admission import Admission
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling
@@ -40,13 +41,16 @@ class TokenOperations:
     ) -> tuple[TokenView, JoinToken]:
         """`life` in seconds; `uses` None: without limit; `user`: the name of who joins by it, "" for a worker. Conflict
         when it would make of a user somebody else."""
-        if role not in GRANTABLE:
-            raise InvalidInput(f"a token cannot grant the role {role!r}: use one of {', '.join(GRANTABLE)}")
-        check_seconds("a life of", life)
-        maker = Maker(caller.identity.kind, caller.identity.name, caller.enrolment)
-        token, record = self._new_token(Role(role), life, uses, user, maker)
+        token, record = self._new_token(_role(role, life), life, uses, user, _maker(caller))
         await self._admission.add(record)
         return TokenView(record), token
+
+    async def create_bearer(self, caller: Caller, role: str, life: float, user: str = "") -> tuple[TokenView, str]:
+        """A token for HTTP, and its text. `life` in seconds; `user` empty: one of its own. Conflict, as of `create`."""
+        now = self._driver.clock().wall
+        text, record = issuer.new_bearer(_role(role, life), now, life, user, _maker(caller))
+        await self._admission.add(record)
+        return TokenView(record), text
 
     async def list(self, after: str = "", limit: int = 0) -> tuple[Sequence[TokenView], str]:
         """Oldest first, those after the token of that id; as `WorkerOperations.list` in the rest."""
@@ -67,6 +71,17 @@ class TokenOperations:
         ids = {e.name for _, joined, _ in found for e in joined if e.kind is IdentityKind.WORKER}
         names = await worker_names(self._driver, ids)
         return [TokenView(token, [member(e.kind, e.name, names) for e in joined], n) for token, joined, n in found]
+
+
+def _role(text: str, life: float) -> Role:
+    if text not in GRANTABLE:
+        raise InvalidInput(f"a token cannot grant the role {text!r}: use one of {', '.join(GRANTABLE)}")
+    check_seconds("a life of", life)
+    return Role(text)
+
+
+def _maker(caller: Caller) -> Maker:
+    return Maker(caller.identity.kind, caller.identity.name, caller.enrolment)
 
 
 def _size_of(token: TokenView) -> int:

@@ -23,6 +23,7 @@ LIST_USERS = _page("users", *USER_COLUMNS, key="name")
 
 TOKEN_COLUMNS = (
     *("id", "secret_hash", "role", "user", "created", "expires", "uses_left", "revoked", "maker", "maker_enrolment"),
+    "bearer",
 )
 PUT_TOKEN = upsert("tokens", *TOKEN_COLUMNS, keys=1)
 LIST_TOKENS = _page("tokens", *TOKEN_COLUMNS, key="id")

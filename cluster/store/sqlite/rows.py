@@ -136,7 +136,7 @@ def _user(u: UserRecord) -> Iterator[tuple[str, Row]]:
 
 def _token(t: TokenRecord) -> Iterator[tuple[str, Row]]:
     row = (t.id, t.secret_hash, t.role.value, t.user, t.created, t.expires, t.uses_left, t.revoked)
-    yield members_sql.PUT_TOKEN, (*row, *((str(t.maker), t.maker.enrolment) if t.maker else ("", 0)))
+    yield members_sql.PUT_TOKEN, (*row, *((str(t.maker), t.maker.enrolment) if t.maker else ("", 0)), t.bearer)
 
 
 def _enrolment(e: Enrolment) -> Iterator[tuple[str, Row]]:
@@ -245,8 +245,8 @@ def user_from_row(row: Row) -> UserRecord:
 
 def token_from_row(row: Row) -> TokenRecord:
     """One row of LOAD_TOKENS."""
-    token_id, secret_hash, role, *rest, maker, enrolment = row
-    values: list[Any] = [token_id, secret_hash, Role(role), *rest, Maker.parse(maker, enrolment)]
+    token_id, secret_hash, role, *rest, maker, enrolment, bearer = row
+    values: list[Any] = [token_id, secret_hash, Role(role), *rest, Maker.parse(maker, enrolment), bearer]
     return TokenRecord(*values)
 
 

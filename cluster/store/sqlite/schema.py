@@ -261,6 +261,10 @@ MIGRATIONS = (
     -- The job that it repeats; 0: none.
     ALTER TABLE jobs ADD COLUMN rerun_of INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Of a bearer token, which is shown over HTTP, the enrolment of its user that came with it; 0: it is for joining.
+    ALTER TABLE tokens ADD COLUMN bearer INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 
