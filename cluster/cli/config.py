@@ -24,12 +24,12 @@ def show(ctx: click.Context, /, as_json: bool) -> None:
     """Print every setting, its value, and where the value comes from.
 
     First come flags, then CLUSTER_ variables, then the configuration file (TOML, with the sections [client],
-    [scheduler] and [worker]), then defaults.
+    [scheduler], [worker] and [gateway]), then defaults.
     """
     from cluster.cli.render import print_json
     from cluster.cli.table import print_table
 
-    rows = [*_places(ctx), *_client(), *_daemon(ctx, "scheduler"), *_daemon(ctx, "worker")]
+    rows = [*_places(ctx), *_client(), *_daemon(ctx, "scheduler"), *_daemon(ctx, "worker"), *_daemon(ctx, "gateway")]
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
     else:

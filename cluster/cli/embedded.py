@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -37,8 +37,9 @@ def is_running(root: Path) -> bool:
     return all(_alive(root).values())
 
 
-def up(root: Path, millicpus: int | None = None) -> list[str]:
+def up(root: Path, millicpus: int | None = None, http: Sequence[str] = ()) -> list[str]:
     """Starts whichever of the two does not run. Returns lines for people that say what it did; none when both ran.
+    `http`: the scheduler's options about HTTP.
 
     ClusterError with the reason when one does not start: a daemon that somebody started by hand may use the directory.
     """
@@ -47,6 +48,8 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
         running = _alive(root)
         if running["worker"] is not None and millicpus is not None:
             _check_cpus(_recorded(root).get("millicpus"), millicpus)
+        if running["scheduler"] is not None and http:
+            _check_http(_recorded(root).get("http", []), http)
         if all(running.values()):
             return []
         _check_worker(root)
@@ -55,7 +58,8 @@ def up(root: Path, millicpus: int | None = None) -> list[str]:
             if running["scheduler"] is None:
                 _claim(root)
                 _forget_killed(root / "scheduler")
-                _start_scheduler(root, running)
+                _start_scheduler(root, running, http)
+                _save(root, running, http=http)
             if running["worker"] is None:
                 _start(root, running, "worker", _worker_arguments(millicpus))
                 _save(root, running, millicpus)
@@ -162,19 +166,19 @@ class NotOurs(ClusterError):
     exit_code = 75  # EX_TEMPFAIL, as for a cluster that cannot be reached
 
 
-def _start_scheduler(root: Path, running: dict[str, Process | None]) -> None:
+def _start_scheduler(root: Path, running: dict[str, Process | None], http: Sequence[str]) -> None:
     """Starts it on the port that it had before, so that clients find it again; else on the usual one; else on any."""
     before = _recorded(root).get("address")
     usual = [split_address(before)[1]] if before else []
     port = next((port for port in [*usual, DEFAULT_PORT] if _is_free(port)), 0)
     join_port = DEFAULT_JOIN_PORT if _is_free(DEFAULT_JOIN_PORT) else 0
     try:
-        _start(root, running, "scheduler", _listening(port, join_port))
+        _start(root, running, "scheduler", [*_listening(port, join_port), *http])
     except ClusterError:
         if (not port or _is_free(port)) and (not join_port or _is_free(join_port)):
             raise
         # Somebody took one of the ports after we looked. The other is kept: followers of a job look for us there.
-        _start(root, running, "scheduler", _listening(port if _is_free(port) else 0, 0))
+        _start(root, running, "scheduler", [*_listening(port if _is_free(port) else 0, 0), *http])
 
 
 def _listening(port: int, join_port: int) -> list[str]:
@@ -233,11 +237,15 @@ def _recorded(root: Path) -> dict[str, Any]:
         return {}
 
 
-def _save(root: Path, running: dict[str, Process | None], millicpus: int | None = None) -> None:
-    """Writes embedded.json. `millicpus`: how much the worker was told to offer; None: it was told nothing."""
+def _save(
+    root: Path, running: dict[str, Process | None], millicpus: int | None = None, http: Sequence[str] | None = None
+) -> None:
+    """Writes embedded.json. `millicpus`: how much the worker was told to offer; None: it was told nothing. `http`: the
+    scheduler's options about HTTP; None: as they were."""
     content: dict[str, Any] = {daemon: asdict(process) for daemon, process in running.items() if process}
     content["address"] = (local_scheduler(root) or _recorded(root)).get("address")
     content["millicpus"] = millicpus
+    content["http"] = _recorded(root).get("http", []) if http is None else list(http)
     write_anyhow(root / EMBEDDED_FILE, json.dumps(content).encode())
 
 
@@ -248,6 +256,16 @@ def _check_cpus(offered: int | None, wanted: int) -> None:
         raise Conflict(
             f"the cluster on this machine runs already, with {has}: for {format_cpus(wanted)} `cluster down` must stop "
             "it first, with its jobs"
+        )
+
+
+def _check_http(present: Sequence[str], wanted: Sequence[str]) -> None:
+    """Conflict where the scheduler that runs does so otherwise: only its next start can change that."""
+    if list(present) != list(wanted):
+        has = " ".join(present) or "no --http"
+        raise Conflict(
+            f"the cluster on this machine runs already, with {has}: for {' '.join(wanted)} `cluster down` must stop it "
+            "first, with its jobs"
         )
 
 

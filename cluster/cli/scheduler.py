@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster.cli.daemons import DaemonCommand, say_ready
+from cluster.cli.http_door import full_listen, http_door
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
+from cluster.cli.processes import program
 from cluster.client.config import state_root
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     metavar="NAME=COMMAND",
     help="Jobs may let this run here, by its name, when they end. Repeatable.",
 )
+@http_door
 @log_options
 @click.option("--ready-fd", type=int, hidden=True, allow_from_autoenv=False)
 def scheduler(
@@ -57,6 +60,9 @@ def scheduler(
     lease: float,
     notify_urls: tuple[str, ...],
     notify_commands: tuple[str, ...],
+    http: str,
+    http_plain: str | None,
+    hosts: tuple[str, ...],
     log_format: str,
     log_level: str,
     ready_fd: int | None,
@@ -70,7 +76,9 @@ def scheduler(
     Examples:
       cluster scheduler
       cluster scheduler --listen 10.0.0.1:50000 --advertise head.example
+      cluster scheduler --http :5000
     """
+    from cluster.scheduler.gateway_keeper import HttpOptions
     from cluster.scheduler.process import SchedulerOptions, serve
 
     def ready(status: "ReadyScheduler") -> None:
@@ -80,9 +88,9 @@ def scheduler(
 
     start_logging(log_format, log_level)
     own = Path(directory).absolute() if directory else state_root() / "scheduler"
-    return asyncio.run(
-        serve(SchedulerOptions(own, listen, join_listen, advertise, lease, notify_urls, notify_commands), ready)
-    )
+    door = HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", hosts) if http else None
+    chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, notify_urls, notify_commands, door)
+    return asyncio.run(serve(chosen, ready))
 
 
 def _announce(status: "ReadyScheduler") -> None:

@@ -8,16 +8,16 @@ from typing import NoReturn
 VARIABLE = "CLUSTER_WORKER_JOIN"
 
 
-def start_again_without(secret: str) -> NoReturn:
-    """Executes this program again, as the same process, without the secret in its arguments and variables; it comes by
-    the pipe that `--join-fd` names. OSError when that cannot be done.
+def start_again_without(secret: str, variable: str = VARIABLE) -> NoReturn:
+    """Executes this program again, as the same process, without the secret in its arguments and in that variable; it
+    comes by the pipe that `--join-fd` names. OSError when that cannot be done.
 
     Overwriting the arguments in place would leave the variables, and copies that libraries have made."""
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as pipe:
         pipe.write(secret)
     os.set_inheritable(reader, True)
-    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name != variable}
     arguments = [*_without(sys.orig_argv, secret), "--join-fd", str(reader)]
     os.execve(sys.executable or "/proc/self/exe", arguments, environment)  # noqa: S606 (what runs already)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cluster.cli.http_door import full_listen, http_plain
 from cluster.cli.options import CPUS, yes
 from cluster.cli.submit_warnings import remark
 from cluster.client.config import state_root
@@ -19,7 +20,16 @@ SHOWN = 20  # numbers of jobs in one line
 
 @click.command("up")
 @click.option("--cpus", type=CPUS, help="CPUs that its worker offers (default: all that there are).")
-def up_command(cpus: int | None) -> None:
+@click.option(
+    "--http",
+    default="",
+    is_flag=False,
+    flag_value="127.0.0.1:5000",
+    metavar="[HOST:PORT]",
+    help="Serve HTTP, too (default: on 127.0.0.1:5000).",
+)
+@http_plain
+def up_command(cpus: int | None, http: str, http_plain: str | None) -> None:
     """Start a scheduler and a worker on this machine, in the background.
 
     They listen on this machine only. Doing it twice does no harm, and changes nothing. `cluster run` does it by
@@ -27,7 +37,8 @@ def up_command(cpus: int | None) -> None:
     """
     from cluster.cli.embedded import up
 
-    lines = up(state_root(), cpus)
+    door = [f"--http={full_listen(http, http_plain)}"] if http else []
+    lines = up(state_root(), cpus, [*door, *([f"--http-plain={http_plain}"] if door and http_plain else [])])
     print("\n".join(lines) or "the cluster on this machine runs already")
     named = choose()
     elsewhere = named["scheduler"] if named["scheduler"].value else named["direct"]

@@ -38,6 +38,7 @@ from cluster.rpc.process_limits import allow_many_files
 from cluster.rpc.server import expect_free
 from cluster.rpc.stop_signal import stop_signal
 from cluster.scheduler.garbage_collection import look_at_each_object_once
+from cluster.scheduler.gateway_keeper import GatewayKeeper, HttpOptions
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.service import Addresses, SchedulerService
 from cluster.store.sqlite.store import SqliteStore, stored_cluster_id
@@ -66,6 +67,7 @@ class SchedulerOptions:
     lease: float = LEASE  # seconds without a word after which a worker is unreachable
     notify_urls: tuple[str, ...] = ()  # where notices may go, and what they may run: as NoticeTargets.configured
     notify_commands: tuple[str, ...] = ()
+    http: HttpOptions | None = None  # the gateway beside it; None: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,7 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
     that of StoreFailed if the store has failed for good. Raises ClusterError for what keeps it from starting."""
     addresses = _addresses(options)
     targets = NoticeTargets.configured(options.notify_urls, options.notify_commands)
-    if not LEAST_LEASE <= options.lease <= MOST_LEASE:
-        least, most = f"{LEAST_LEASE:g}", f"{MOST_LEASE:g}"
-        raise InvalidInput(f"a lease of {options.lease:g} s: use {least} to {most} s, or no worker keeps any job")
-    if options.advertise not in ("", WORKED_OUT):
-        check_host(options.advertise)
+    _check(options)
     allow_many_files()
     directory = private_directory(options.directory)
     with the_only_one("scheduler", directory / LOCK):
@@ -110,9 +108,12 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
         look_at_each_object_once()
         renewing = asyncio.create_task(_keep_renewed(authority, directory, credentials, service.serving))
         stop = stop_signal()
+        gateway = GatewayKeeper(options.http, authority, directory) if options.http else None
         try:
             try:
                 await service.start(addresses)
+                if gateway:
+                    gateway.start(service.address)
                 await _announce(service, authority, directory, ready)
             except (Exhausted, Unreachable) as error:  # the first start makes what must be kept
                 raise Unusable(f"no cluster can be made in {directory}: {error}") from None
@@ -123,8 +124,21 @@ async def serve(options: SchedulerOptions, ready: Callable[[ReadyScheduler], Non
             renewing.cancel()
             for name in (STATUS, TOKEN):
                 remove_but_keep_room(directory / name)
+            if gateway:
+                await gateway.stop()
             await service.stop()
         return service.driver.exit_code
+
+
+def _check(options: SchedulerOptions) -> None:
+    """ClusterError for what no scheduler can be started with."""
+    if not LEAST_LEASE <= options.lease <= MOST_LEASE:
+        least, most = f"{LEAST_LEASE:g}", f"{MOST_LEASE:g}"
+        raise InvalidInput(f"a lease of {options.lease:g} s: use {least} to {most} s, or no worker keeps any job")
+    if options.advertise not in ("", WORKED_OUT):
+        check_host(options.advertise)
+    if options.http:
+        expect_free(options.http.listen, "--http")
 
 
 def _credentials(authority: Authority, directory: Path) -> Credentials:

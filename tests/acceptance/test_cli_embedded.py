@@ -162,7 +162,7 @@ def test_who_takes_the_port_for_joining_does_not_move_the_scheduler(
     monkeypatch.setattr(embedded, "_start", start)
     monkeypatch.setattr(embedded, "_is_free", lambda port: port not in taken)
     write_private(tmp_path / "embedded.json", b'{"address": "127.0.0.1:18000"}')
-    embedded._start_scheduler(tmp_path, {})
+    embedded._start_scheduler(tmp_path, {}, [])
     assert [(words[1], words[3]) for words in asked] == [
         ("127.0.0.1:18000", f"127.0.0.1:{embedded.DEFAULT_JOIN_PORT}"),
         ("127.0.0.1:18000", "127.0.0.1:0"),

@@ -18,6 +18,7 @@ SUBJECTS = (
     "times",
     "retries",
     "events",
+    "http",
     "files",
     "operations",
     "security",

@@ -14,6 +14,8 @@ from cluster.domain.job.task_variables import OWN_VARIABLES
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.leashes import lost_after_in_force, survived_absence
 from cluster.domain.trust.identity import Role
+from cluster.gateway.problems import KINDS
+from cluster.gateway.routes import ROUTES
 from cluster.rpc.roles import ROLES
 from tools.environments import REPOSITORY
 
@@ -30,13 +32,23 @@ def rows(page: str) -> list[list[str]]:
 
 
 def test_who_may_do_what_is_what_the_code_lets_pass() -> None:
-    people = (Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER, Role.ATTEMPT)
+    people = (Role.ADMIN, Role.USER, Role.VIEWER, Role.WORKER, Role.ATTEMPT, Role.GATEWAY)
     said = {row[0]: row[1:] for row in rows("security.md") if "/" in row[0]}
     held = {
         method.rpartition(".")[2]: ["yes" if role in roles else "" for role in people]
         for method, roles in ROLES.items()
     }
     assert said == held
+
+
+def test_the_calls_over_http_are_those_that_there_are() -> None:
+    said = {row[0]: row[2] for row in rows("http.md") if "/v1/" in row[0]}
+    assert said == {f"{route.verb} {route.path}": ", ".join(route.roles[::-1]) for route in ROUTES}
+
+
+def test_the_problems_of_http_are_those_that_there_are() -> None:
+    said = {(row[0], row[1]) for row in rows("http.md") if row[0].isdigit()}
+    assert said == {(str(kind.status), kind.name) for kind in KINDS}
 
 
 def test_how_long_anybody_may_be_away_is_what_the_leashes_allow() -> None:

@@ -1,0 +1,89 @@
+"""Calls that a gateway makes for others: by the method's name, with messages in and out, and with what proves who asks.
+
+The messages are the services' own. Nothing is tried again, and nothing is judged here: the scheduler does that.
+"""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from cluster.client.connection import hanging_up
+from cluster.domain.base.errors import ClusterError, NotFound
+from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import scheduler_server_name
+from cluster.rpc.channel import dial
+from cluster.rpc.errors import calling
+from cluster.rpc.on_behalf import Proof
+from cluster.v1 import admin_pb2, events_pb2, jobs_pb2
+
+PATIENCE = 60.0  # seconds for one answer; the scheduler itself says after 30 s that its disk does not answer
+HEALTH_PATIENCE = 2.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of a service, with the classes of its messages."""
+
+    path: str  # /package.Service/Method
+    request: Any
+    response: Any
+    streams: bool  # its answer is a stream
+
+
+@cache
+def method(path: str) -> Method:
+    """The method of that path. NotFound for one that no service has."""
+    service, _, name = path.removeprefix("/").rpartition("/")
+    for file in (jobs_pb2, admin_pb2, events_pb2):
+        found = file.DESCRIPTOR.services_by_name.get(service.rpartition(".")[2])
+        if found is not None and found.full_name == service and name in found.methods_by_name:
+            descriptor = found.methods_by_name[name]
+            classes = (descriptor.input_type._concrete_class, descriptor.output_type._concrete_class)
+            return Method(path, *classes, descriptor.server_streaming)
+    raise NotFound(f"there is no method {path}")
+
+
+class CallsForOthers:
+    """A gateway's connection to its scheduler. Make it inside a running event loop, and `close` it."""
+
+    def __init__(self, address: str, credentials: Credentials) -> None:
+        self.address = address
+        self._name = scheduler_server_name(credentials.identity.cluster_id)
+        self._channel = dial(address, credentials, self._name)
+        self._old: list[grpc.aio.Channel] = []
+
+    async def one(self, method: Method, request: Any, shown: Proof) -> Any:
+        """The answer of a method that has one. Raises the scheduler's ClusterError, or Unreachable."""
+        call = self._channel.unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
+        with calling(self.address):
+            return await call(request, metadata=shown.metadata(), timeout=PATIENCE)
+
+    async def several(self, method: Method, request: Any, shown: Proof) -> AsyncGenerator[Any, None]:
+        """The answers of a method that streams them, as they come, as long as somebody asks for the next."""
+        call = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
+        with calling(self.address), hanging_up(call(request, metadata=shown.metadata())) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def expect_serving(self) -> None:
+        """ClusterError when the scheduler cannot be reached, or does not serve."""
+        stub: Any = health_pb2_grpc.HealthStub(self._channel)
+        with calling(self.address):
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_PATIENCE)
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise ClusterError("the scheduler does not serve")
+
+    def use(self, credentials: Credentials) -> None:
+        """Connect with these from the next call on. Calls under way end on the connection that they have."""
+        self._old.append(self._channel)
+        self._channel = dial(self.address, credentials, self._name)
+
+    async def close(self) -> None:
+        """Closes the connections, and ends the calls."""
+        for channel in (*self._old, self._channel):
+            await channel.close()

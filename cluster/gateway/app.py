@@ -1,0 +1,198 @@
+"""The application: each request passes the guards, finds its route, and is answered by one call of the scheduler's."""
+
+import hashlib
+import json
+import logging
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
+from email.utils import formatdate
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
+from starlette.routing import Route as StarletteRoute
+from starlette.types import Message, Receive, Scope, Send
+
+from cluster.client.calls_for_others import Method
+from cluster.domain.base.errors import ClusterError
+from cluster.gateway import event_streams
+from cluster.gateway.binding import Binder
+from cluster.gateway.bodies import Bodies
+from cluster.gateway.guards import HEADERS, Guards
+from cluster.gateway.json_messages import to_json
+from cluster.gateway.problems import INTERNAL, NOT_FOUND, UNAVAILABLE, WRONG_METHOD, Problem, problem_of
+from cluster.gateway.proofs import proof_of
+from cluster.gateway.routes import ROUTES, Form, Route, check
+from cluster.rpc.on_behalf import Proof
+
+logger = logging.getLogger(__name__)
+
+MOST_REQUESTS = 1000  # under way at a time, streams included
+
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class SchedulerCalls(Protocol):
+    """What the application needs of a connection to a scheduler (client.calls_for_others.CallsForOthers)."""
+
+    async def one(self, method: Method, request: Any, shown: Proof) -> Any:
+        """One answer."""
+
+    def several(self, method: Method, request: Any, shown: Proof) -> AsyncGenerator[Any, None]:
+        """Answers as they come."""
+
+    async def expect_serving(self) -> None:
+        """ClusterError when it does not."""
+
+
+class App:
+    """An ASGI application. ClusterError when a route has nobody who may call it."""
+
+    def __init__(self, calls: SchedulerCalls, hosts: Collection[str], routes: Iterable[Route] = ROUTES) -> None:
+        routes = list(routes)
+        check(routes)
+        self._calls = calls
+        self._guards = Guards(hosts)
+        self._binder = Binder(Bodies())
+        answers: dict[str, dict[str, Answer]] = defaultdict(dict)
+        for route in routes:
+            answers[route.path][route.verb] = self._answer_of(route)
+        answers["/healthz"]["GET"] = self._healthz
+        answers["/readyz"]["GET"] = self._readyz
+        self._answers = [(StarletteRoute(path, _nothing), by_verb) for path, by_verb in answers.items()]
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. (Of the life of the server, and of WebSockets, nothing is to be known here.)"""
+        if scope["type"] != "http":
+            return
+        request, began = Request(scope, receive), time.monotonic()
+        self._under_way += 1
+        try:
+            response = await self._response(request)
+            status = response.status_code
+            await response(scope, receive, _with_headers(send))
+        finally:
+            self._under_way -= 1
+        told = logging.DEBUG if request.method in ("GET", "HEAD") and status < 400 else logging.INFO
+        took = (time.monotonic() - began) * 1000
+        # The path alone: what else the request says may hold a secret.
+        logger.log(told, "%s %s: %d in %.0f ms, from %s", request.method, request.url.path, status, took, _from(scope))
+
+    async def _response(self, request: Request) -> Response:
+        try:
+            if self._under_way > MOST_REQUESTS:
+                raise Problem(UNAVAILABLE, f"more than {MOST_REQUESTS} requests are under way; try again soon")
+            self._guards.check(request)
+            return await self._found(request)(request)
+        except Problem as problem:
+            return problem.response()
+        except ClusterError as error:
+            return problem_of(error).response()
+        except Exception:
+            number = secrets.token_hex(4)
+            logger.exception("%s %s failed by a fault of ours; id %s", request.method, request.url.path, number)
+            return Problem(INTERNAL, f"internal error {number}; the gateway's log says more under this id").response()
+
+    def _found(self, request: Request) -> Answer:
+        """What answers the request. Problem when nothing does."""
+        for route, by_verb in self._answers:
+            match, found = route.matches(request.scope)
+            if match is Match.NONE:
+                continue
+            request.scope.update(found)
+            if answer := by_verb.get("GET" if request.method == "HEAD" else request.method):
+                return answer
+            allowed = ", ".join([*by_verb, *(["HEAD"] if "GET" in by_verb else [])])
+            words = f"{request.url.path} has no {request.method[:20]}: it has {allowed}"
+            raise Problem(WRONG_METHOD, words, headers={"Allow": allowed})
+        raise Problem(NOT_FOUND, f"there is nothing at {request.url.path[:200]!r}; /v1/docs tells what there is")
+
+    def _answer_of(self, route: Route) -> Answer:
+        async def answer(request: Request) -> Response:
+            shown = proof_of(request)
+            message = await self._binder.message(route, request, shown.token or shown.certificate.decode())
+            match route.form:
+                case Form.MESSAGE:
+                    response = await self._calls.one(route.method, message, shown)
+                    return _document(route, request, to_json(response))
+                case Form.COLLECTED:
+                    answers = self._calls.several(route.method, message, shown)
+                    return _document(route, request, await event_streams.collected(answers))
+                case Form.OUTPUT:
+                    event_streams.prepare_output(request, message)
+                    pieces = self._calls.several(route.method, message, shown)
+                    if event_streams.wants_events(request):
+                        return await event_streams.as_events(pieces, event_streams.output_events())
+                    return await event_streams.as_bytes(pieces)
+                case Form.EVENTS:
+                    event_streams.prepare_events(request, message)
+                    pages = self._calls.several(route.method, message, shown)
+                    if message.follow:
+                        return await event_streams.as_events(pages, event_streams.write_happened)
+                    return _document(route, request, await event_streams.collected(pages))
+
+        return answer
+
+    async def _healthz(self, request: Request) -> Response:
+        """This process answers."""
+        return JSONResponse({"status": "ok"})
+
+    async def _readyz(self, request: Request) -> Response:
+        """The scheduler serves, too."""
+        try:
+            await self._calls.expect_serving()
+        except ClusterError as error:
+            raise Problem(UNAVAILABLE, str(error)) from None
+        return JSONResponse({"status": "ok"})
+
+
+def _document(route: Route, request: Request, document: Mapping[str, Any]) -> Response:
+    """A JSON document. Of what is read it has an ETag, and is left out where the reader has it."""
+    content = json.dumps(document[route.answer] if route.answer else document, ensure_ascii=False).encode()
+    headers: dict[str, str] = {}
+    if route.verb == "GET":
+        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if link := _next(route, request, document):
+            headers["Link"] = link
+        if tag in request.headers.get("if-none-match", "") or request.headers.get("if-none-match") == "*":
+            return Response(status_code=304, headers=headers)
+    if route.status == 201 and "job" in document:
+        headers["Location"] = f"/v1/jobs/{document['job']['number']}"
+    return Response(content, route.status, headers, "application/json")
+
+
+def _next(route: Route, request: Request, document: Mapping[str, Any]) -> str:
+    """Where the next page of a list is; empty: this is the last."""
+    place = next((name for name in ("below", "after") if name in route.query), "")
+    if not place or not document.get("next"):
+        return ""
+    others = [(name, value) for name, value in request.query_params.multi_items() if name != place]
+    return f'<{request.url.path}?{urlencode([*others, (place, document["next"])])}>; rel="next"'
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            present = {name for name, _ in message["headers"]}
+            date = (b"date", formatdate(usegmt=True).encode())
+            message["headers"] = [*message["headers"], date, *(each for each in _HEADERS if each[0] not in present)]
+        await send(message)
+
+    return sending
+
+
+def _from(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else "nowhere"
+
+
+async def _nothing(request: Request) -> Response:
+    """Starlette's routes want something to call; ours are only asked whether they match."""
+    raise NotImplementedError
