@@ -297,6 +297,7 @@ def worker_json(worker: Worker) -> dict[str, Any]:
         "last_heard_at": iso(worker.last_heard_at),
         "no_room": worker.no_room or None,
         "drain": drain_json(worker.drain) if worker.drain else None,
+        "leaves_at": iso(worker.leaves_at),
     }
 
 

@@ -39,6 +39,8 @@ def list_workers(ctx: click.Context, /, as_json: bool, quiet: bool) -> None:
         for worker in workers:
             for why in _why_not(worker, now):
                 print(f"cluster: worker {worker.name} takes nothing until {printable(why)}", file=sys.stderr)
+            if leaving := _leaving(worker, now):
+                print(f"cluster: worker {worker.name} leaves {leaving}", file=sys.stderr)
 
 
 @click.command()
@@ -66,6 +68,7 @@ def show(ctx: click.Context, /, name: str, as_json: bool, quiet: bool) -> None:
             ("worker", f"{worker.name}  {worker.id}"),
             ("state", worker.state.word),
             *(("takes nothing", f"until {why}") for why in _why_not(worker, now)),
+            ("leaves", _leaving(worker, now)),
             ("cpus", f"{format_cpus(worker.used_millicpus)} of {format_cpus(worker.millicpus)} in use"),
             *_resources(worker),
             ("labels", ", ".join(f"{name}={value}" for name, value in worker.offer.labels)),
@@ -128,6 +131,15 @@ def _why_not(worker: Worker, now: float) -> Iterator[str]:
         if drain.deadline and worker.running + worker.assigned:
             why.append(f"what runs is stopped {_when(drain.deadline, now)}")
         yield f"it is resumed: {', '.join(filter(None, why))}"
+
+
+def _leaving(worker: Worker, now: float) -> str:
+    """When it does, for people; empty: it stays."""
+    if not worker.leaves_at:
+        return ""
+    if worker.leaves_at > now:
+        return f"{_when(worker.leaves_at, now)}, and takes what ends before (--time-request, --timeout)"
+    return "when what it holds has ended, and takes nothing more"
 
 
 def _when(at: float, now: float) -> str:

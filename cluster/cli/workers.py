@@ -69,6 +69,9 @@ class WorkerGroup(DaemonCommand, click.Group):
     help="Disk to keep free; with less it takes nothing (default: 5 %, at most 1GiB).",
 )
 @click.option("--idle-exit", type=DURATION, help="Leave after so long with nothing to do (default: never).")
+@click.option(
+    "--for", "stays_for", type=DURATION, help="Take only what ends before so long is over, then leave (default: stay)."
+)
 @click.option("--stop-jobs", is_flag=True, help="Stop its jobs when it ends (default: they go on, and are adopted).")
 @click.option("--directory", default="", metavar="DIR", help="Keys and data (default: worker, below the home).")
 @click.option("--runner", type=click.Choice(["local", "null"]), default="local", hidden=True)  # null: to measure
@@ -134,6 +137,7 @@ def _serve(options: dict[str, Any]) -> int:
         run_as=options["run_as"] or None,
         reserve=options["reserve"],
         idle_exit=options["idle_exit"],
+        stays_for=options["stays_for"],
         standalone=options["standalone"],
         stop_jobs=options["stop_jobs"],
         runner=options["runner"],

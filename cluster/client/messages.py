@@ -133,6 +133,7 @@ def worker_of(message: jobs_pb2.WorkerInfo) -> Worker:
         drain=_drain_of(message.drain) if message.HasField("drain") else None,
         offer=offer_from_proto(message.offer),
         taken=dict(message.taken),
+        leaves_at=message.leaves_at,
     )
 
 

@@ -149,6 +149,7 @@ class Worker:
     drain: Drain | None = None  # who drained it, and why; None when nobody did
     offer: Offer = NOTHING  # its resources other than cpus, and its labels
     taken: Mapping[str, int] = field(default_factory=dict)  # how much of each resource is in use; memory in bytes
+    leaves_at: float = 0.0  # Unix seconds: what it takes ends before, and then it leaves; 0: it stays
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ def hello_to_proto(hello: Hello) -> scheduler_pb2.Hello:
         frozen=map(attempts_to_proto, hello.frozen),
         no_room=hello.no_room,
         offer=offer_to_proto(hello.offer),
+        leaves_in=hello.leaves_in,
     )
 
 
@@ -141,6 +142,7 @@ def hello_from_proto(message: scheduler_pb2.Hello) -> Hello:
         frozen=_several_from_proto(message.frozen),
         no_room=message.no_room,
         offer=offer_from_proto(message.offer),
+        leaves_in=message.leaves_in if message.HasField("leaves_in") else None,
     )
 
 
@@ -349,4 +351,5 @@ def _worker_to_proto(view: WorkerView, now: float) -> jobs_pb2.WorkerInfo:
         drain=record.drain and jobs_pb2.Drain(**record.drain._asdict()),
         offer=offer_to_proto(record.offer),
         taken=view.taken,
+        leaves_at=view.leaves_at,
     )

@@ -24,6 +24,7 @@ def check_hello(hello: Hello) -> None:
     check_home(hello.home, hello.uptime)
     check_millicpus(hello.millicpus)
     check_offer(hello.offer)
+    check_seconds("until it leaves,", *(() if hello.leaves_in is None else (hello.leaves_in,)))
     _check_attempts((*hello.backlog, *hello.running, *hello.ended, *hello.frozen))
 
 

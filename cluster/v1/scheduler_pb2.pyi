@@ -122,7 +122,7 @@ class SessionRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., heartbeat: _Optional[int] = ..., no_room: _Optional[str] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "backlog", "running", "ended", "home", "no_room", "frozen", "offer")
+    __slots__ = ("incarnation", "capacity_millicpus", "epoch", "backlog", "running", "ended", "home", "no_room", "frozen", "leaves_in", "offer")
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_MILLICPUS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +132,7 @@ class Hello(_message.Message):
     HOME_FIELD_NUMBER: _ClassVar[int]
     NO_ROOM_FIELD_NUMBER: _ClassVar[int]
     FROZEN_FIELD_NUMBER: _ClassVar[int]
+    LEAVES_IN_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     incarnation: str
     capacity_millicpus: int
@@ -142,8 +143,9 @@ class Hello(_message.Message):
     home: Home
     no_room: str
     frozen: _containers.RepeatedCompositeFieldContainer[Attempts]
+    leaves_in: float
     offer: _job_pb2.Offer
-    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., backlog: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ..., frozen: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ...) -> None: ...
+    def __init__(self, incarnation: _Optional[str] = ..., capacity_millicpus: _Optional[int] = ..., epoch: _Optional[int] = ..., backlog: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., running: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., home: _Optional[_Union[Home, _Mapping]] = ..., no_room: _Optional[str] = ..., frozen: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ..., leaves_in: _Optional[float] = ..., offer: _Optional[_Union[_job_pb2.Offer, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("sequence", "started", "ok", "ended", "returned", "outputs", "draining")

@@ -180,8 +180,8 @@ class Agent:
                 self._after_connect(event)
         self._room.after_turn(_now().mono)
         news = any(isinstance(event, LauncherReported) for event in self.pipeline.events)
-        if self.idling.look(busy=self._is_busy(), news=news, now=_now().mono):
-            self.hooks.idle()
+        if why := self.idling.look(busy=self._is_busy(), news=news, now=_now().mono):
+            self.hooks.idle(why)
         self._set_timer()
 
     def _is_busy(self) -> bool:

@@ -37,4 +37,4 @@ class Hooks:
     refused: Callable[[ClusterError], None]  # a session ended, or never came to be
     own_saved: Callable[[], bool] = lambda: True  # whether what was handed over is on disk
     own_unfinished: Callable[[], bool] = lambda: False  # whether jobs of the own API run or wait
-    idle: Callable[[], None] = lambda: None  # it has had nothing to do for as long as it is to wait for that
+    idle: Callable[[str], None] = lambda why: None  # it is to leave, having nothing to do: why, in words

@@ -53,6 +53,7 @@ class WorkerOptions:
     standalone: bool = False  # without a scheduler
     stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted
     idle_exit: float | None = None  # seconds with nothing to do after which it leaves; None: never
+    stays_for: float | None = None  # seconds after which it leaves, having taken only what has ended; None: it stays
     runner: str = LOCAL  # what starts its attempts (cluster.worker.runners)
     program: tuple[str, ...] = ()  # the words that start this program, which jobs find on their PATH; none: they do not
     cache: str = ""  # where it unpacks itself; empty: it is no packed file
@@ -117,7 +118,14 @@ async def _enter(options: WorkerOptions, directory: Path, anew: bool = False) ->
     check_jobs_options(options)  # before a token is spent
     if options.idle_exit is not None and options.idle_exit <= 0:
         raise InvalidInput("--idle-exit 0: say for how long it is to wait for work, such as 10m")
+    if options.stays_for is not None and options.stays_for <= 0:
+        raise InvalidInput("--for 0: say how long it is to stay, such as 4h")
     if options.standalone:
+        if options.stays_for is not None:
+            raise InvalidInput(
+                "--for with --standalone: only a scheduler gives a worker nothing that does not end in time; "
+                "--idle-exit lets a lone one leave when it has had nothing to do for so long"
+            )
         if options.join:
             raise InvalidInput("--join and --standalone exclude each other: with a scheduler, or without?")
         if options.listen == NO_LISTENER:

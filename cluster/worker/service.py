@@ -21,7 +21,6 @@ from cluster.domain.base.errors import (
     Revoked,
     Untrusted,
 )
-from cluster.domain.base.quantities import format_duration
 from cluster.domain.launcher.slots import User
 from cluster.domain.session.home import Home
 from cluster.domain.trust.credentials import Credentials
@@ -90,6 +89,8 @@ class Options(Protocol):
     @property
     def idle_exit(self) -> float | None: ...
     @property
+    def stays_for(self) -> float | None: ...
+    @property
     def runner(self) -> str: ...
     @property
     def program(self) -> tuple[str, ...]: ...
@@ -130,10 +131,11 @@ class WorkerService:
         self._directory, self._home = directory, home
         self._expelled = ExpelledUsers(directory)
         self._own = OwnJobs(OwnStore(directory / "worker.db"), templates, lambda: self._agent)
+        leaves_at = None if options.stays_for is None else time.clock_gettime(time.CLOCK_BOOTTIME) + options.stays_for
         self._registration = scheduler_pb2.RegisterRequest(capacity_millicpus=self._millicpus, version=__version__)
         self._agent = Agent(
             WorkerCore(
-                self._millicpus, membership.state.epoch, alone is None, home, options.reserve, offer=self._offer
+                self._millicpus, membership.state.epoch, alone is None, home, options.reserve, self._offer, leaves_at
             ),
             runner(options.runner, directory / "launcher", self._millicpus, self._offer),
             templates,
@@ -141,7 +143,7 @@ class WorkerService:
             None if alone else Scheduler(address, lambda: membership.credentials, self._register),
             self._hooks(),
             Disks((directory, directory / "jobs", work)),
-            Idling(options.idle_exit),
+            Idling(options.idle_exit, leaves_at),
         )
         self._jobs_listener = self._listener_for_jobs(theirs)
         self._server: OwnServer | None = None
@@ -327,8 +329,8 @@ class WorkerService:
             await self._own.all_ended()
         self._fail(error)
 
-    def _idle(self) -> None:
-        logger.info("nothing to do for %s: this worker leaves", format_duration(self._options.idle_exit or 0.0))
+    def _idle(self, why: str) -> None:
+        logger.info("%s: this worker leaves", why)
         self._give_up()
 
     def _fail(self, error: ClusterError) -> None:

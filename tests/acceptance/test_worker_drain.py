@@ -119,6 +119,25 @@ def test_a_worker_leaves_when_it_has_had_nothing_for_so_long(daemons: Daemons, t
     assert daemons.end_of("w1") == 0
 
 
+def test_a_worker_that_stays_for_a_while_takes_only_what_ends_before_and_leaves(daemons: Daemons) -> None:
+    cluster = daemons.command
+    daemons.start_worker("w1", "--cpus", "1", "--for", "4h")
+    waits = cluster.ok("job", "submit", "--", "true")
+    assert "no worker that can run it takes work now: needs 1 cpu a task; w1 leaves at 2" in waits.err
+    assert "Z, and nobody says how long a task takes; with --time-request 3h" in waits.err
+    assert cluster.ok("run", "--time-request", "1h", "--", "echo", "there").text == "there\n"
+    explained = cluster.ok("job", "why", "1", "--json").json
+    assert "leaves at 2" in explained["workers"]["hindrances"][0]["reason"]
+    assert "leaves        in 3h" in cluster.ok("worker", "show", "w1").text
+    assert "cluster: worker w1 leaves in 3h" in cluster.ok("worker", "list").err
+    (worker,) = cluster.ok("worker", "list", "--json").json
+    assert worker["leaves_at"] > worker["registered_at"]
+    daemons.start_worker("w2", "--cpus", "1", "--for", "1s")
+    assert daemons.end_of("w2") == 0
+    assert "its time is over: this worker leaves" in daemons.log("w2")
+    assert cluster.ok("worker", "show", "w2", "--json").json["state"] == "offline"
+
+
 def test_a_lone_worker_leaves_as_well(command: Command) -> None:
     options = ("--standalone", "--listen", "127.0.0.1:0", "--run-as", getpass.getuser())
     with command.started("worker", *options, "--idle-exit", "3s") as process:
@@ -129,3 +148,8 @@ def test_a_lone_worker_leaves_as_well(command: Command) -> None:
     refused = command("worker", *options, "--idle-exit", "0")
     assert (refused.code, refused.out) == (2, b"")
     assert refused.err == "cluster: --idle-exit 0: say for how long it is to wait for work, such as 10m\n"
+    refused = command("worker", *options, "--for", "4h")
+    assert (refused.code, refused.out) == (2, b"")
+    assert refused.err.startswith("cluster: --for with --standalone: only a scheduler gives a worker nothing that does")
+    refused = command("worker", "--for", "0")
+    assert (refused.code, refused.err) == (2, "cluster: --for 0: say how long it is to stay, such as 4h\n")

@@ -389,7 +389,7 @@ def test_it_is_said_what_is_reserved_and_who_is_kept_out(bench: Bench) -> None:
     bench.submit(spec(millicpus=4000))
     bench.submit(spec())
     bench.submit(spec(time_request=4000.0))
-    at = iso(WALL + bench.mono + 3720 - (WALL + bench.mono) % 60)[:-4]
+    at = iso((WALL + foresee(bench, "w").at) // 60 * 60)[:-4]
     assert said(bench, 2) == (
         f"reserved on w from about {at}Z",
         "needs 4 cpus a task; all that fit are busy, 1 unfinished job comes first",

@@ -50,8 +50,8 @@ NOTHING = connected("inc")
 class Bench:
     """A core with its clock, which stands still unless a test moves it."""
 
-    def __init__(self, epoch: int = 0, connect: bool = True) -> None:
-        self.core = WorkerCore(2000, epoch, connect)
+    def __init__(self, epoch: int = 0, connect: bool = True, leaves_at: float | None = None) -> None:
+        self.core = WorkerCore(2000, epoch, connect, leaves_at=leaves_at)
         self.now = 100.0
 
     def turn(self, *events: WorkerEvent) -> list[WorkerEffect]:

@@ -18,19 +18,23 @@ MOST_HINDRANCES = 8  # of workers that are told
 MOST_NAMES = 5  # of the workers of a group
 MOST_CANDIDATES = 20  # that are told with their ranks
 FREE = ("free", "")
+FOR_NOW = ("free", "busy", "exclusive", "held")  # obstacles that may go by themselves, or are none
 
 Said = tuple[str, str]  # reason and fix
 
 
 def explained(
-    workers: Iterable[Worker], job: Job, passing: Callable[[Worker], int], kept_out: Callable[[Worker], Said | None]
+    workers: Iterable[Worker],
+    job: Job,
+    passing: Callable[[Worker], int],
+    kept_out: Callable[[Worker], Said | None],
 ) -> Explanation:
     """Of a job that has ready tasks. `passing`, `kept_out`: as of `reserving_in_words`, of the job."""
     there, request = list(workers), job.request
     found: dict[tuple[str, str, str], list[Worker]] = {}
     for worker in there:
         obstacle = _obstacle(request, worker)
-        kept = kept_out(worker) if obstacle == FREE else None
+        kept = kept_out(worker) if obstacle[0] in FOR_NOW else None
         found.setdefault(("kept", *kept) if kept else (*obstacle, ""), []).append(worker)
     in_order = sorted(found.items(), key=lambda item: -len(item[1]))
     able: list[tuple[Rank, str, Worker]] = [(rank(job, w), w.id, w) for w in there if can_ever_run(request, w)]

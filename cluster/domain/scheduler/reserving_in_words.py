@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job.job import Job
+from cluster.domain.job.request import Request
 from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.reserving import foreseen, is_over_by
 from cluster.domain.scheduler.state import State
@@ -46,11 +47,11 @@ def passing(state: State, job: Job) -> Callable[[Worker], int]:
 
 
 def kept_out(state: State, job: Job, worker: Worker) -> Said | None:
-    """Why the job gets nothing there although there is room. None: it may have it."""
-    if passing(state, job)(worker):
+    """Why the job gets nothing there although there is room, or will be. None: that it may have."""
+    if said := leaves(state, job.request, worker):
+        return said
+    if passing(state, job)(worker) or not tasks_that_fit(job.request, worker):
         return None
-    if not is_over_by(worker.leaves_at, job.request.limit, state.now.mono):
-        return _leaves(state, job, worker)
     kept = state.reservations.of_worker[worker.id]
     at = foreseen(kept, state.jobs, state.now.mono).at
     first = f"kept for job {kept.job.number}, which comes first"
@@ -69,11 +70,18 @@ def first_kept_out(state: State, job: Job) -> str:
     return ""
 
 
-def _leaves(state: State, job: Job, worker: Worker) -> Said:
-    why = "a task may take longer" if job.request.limit else "nobody says how long a task takes"
-    return f"leaves at about {_minute(_wall(state, worker.leaves_at))}, and {why}", _shorter(
-        state, worker.leaves_at, "may start"
-    )
+def leaves(state: State, request: Request, worker: Worker) -> Said | None:
+    """Why nothing that asks for that starts there any more. None: it may, if there is room."""
+    at = worker.leaves_at
+    if is_over_by(at, request.limit, state.now.mono):
+        return None
+    why = "a task may take longer" if request.limit else "nobody says how long a task takes"
+    return f"leaves at {_minute(_wall(state, at))}, and {why}", _shorter(state, at, "may start")
+
+
+def leaves_at(state: State, worker: Worker) -> float:
+    """Unix seconds; 0: it stays."""
+    return _wall(state, worker.leaves_at) if worker.leaves_at < inf and worker.session is not None else 0.0
 
 
 def _shorter(state: State, at: float, may: str) -> str:
@@ -95,5 +103,5 @@ def _wall(state: State, mono: float) -> float:
 
 
 def _minute(wall: float) -> str:
-    """Rounded up to a whole one."""
-    return iso(-(-wall // 60) * 60).replace(":00Z", "Z")
+    """The whole one before."""
+    return iso(wall // 60 * 60).replace(":00Z", "Z")

@@ -1,6 +1,7 @@
 """Workers connect, say what they hold, fall silent, and are given up."""
 
 from dataclasses import replace
+from math import inf
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
@@ -45,8 +46,10 @@ class Sessions:
             state.cut(worker.session, "replaced by a newer session of the same worker")
             self.close(worker)
         worker.session, worker.no_room = event.session, hello.no_room
+        worker.leaves_at = inf if hello.leaves_in is None else state.now.mono + hello.leaves_in
         worker.hear(state.now.mono)
         state.sessions[event.session] = worker
+        state.reservations.note_leaving(worker)
         state.takers.note(worker)
         state.send(worker, Welcome(state.epoch, state.lease))
         self._compare(worker, hello)
@@ -110,6 +113,7 @@ class Sessions:
         worker.rival = None
         worker.ending = worker.reporting = False
         worker.no_room = ""
+        self._state.reservations.note_leaving(worker)
         self._state.takers.note(worker)
         self._state.timers.cancel(("lease", worker.id))
         self.expect_back(worker)

@@ -23,7 +23,15 @@ from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
 from cluster.domain.scheduler.pausing import is_paused
-from cluster.domain.scheduler.reserving_in_words import Reserved, first_kept_out, kept_out, passing, reserved
+from cluster.domain.scheduler.reserving_in_words import (
+    Reserved,
+    first_kept_out,
+    kept_out,
+    leaves,
+    leaves_at,
+    passing,
+    reserved,
+)
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
 MOST_REASONS = 5  # lines that explain why a job waits
@@ -80,6 +88,7 @@ class WorkerView:
     no_room: str  # why it takes nothing just now; "" when it has room
     silent_for: float | None  # seconds since it was last heard; None: not since the scheduler started
     taken: Mapping[str, int] = field(default_factory=dict)  # of each resource beside cpus
+    leaves_at: float = 0.0  # Unix seconds, by when all that it is given has ended; 0: it stays
 
 
 class Detail(Enum):
@@ -162,6 +171,7 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
         no_room=worker.no_room,
         silent_for=None if worker.word_at is None else max(0.0, core.now.mono - worker.word_at),
         taken=dict(worker.taken),
+        leaves_at=leaves_at(core, worker),
     )
 
 
@@ -261,8 +271,12 @@ def _why_not(core: SchedulerCore, request: Request) -> Iterator[str]:
         return
     fitting = [w for w in workers if can_ever_run(request, w)]
     online = [w for w in workers if w.state is WorkerState.ONLINE]
-    if any(w.state is WorkerState.ONLINE for w in fitting):
+    able = [w for w in fitting if w.state is WorkerState.ONLINE]
+    late = [(w, said) for w in able if (said := leaves(core, request, w))]
+    if len(late) < len(able):
         return
+    for worker, (reason, fix) in late[: MOST_REASONS - 1]:
+        yield f"{_needs(request)}; {worker.record.name} {reason}" + (f"; {fix}" if fix else "")
     if draining := [w for w in fitting if w.drains]:
         which = "all" if len(draining) == len(fitting) else "some"
         yield f"{_needs(request)}; {which} that fit are draining: {_named(draining)}"

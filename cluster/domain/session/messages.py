@@ -55,6 +55,7 @@ class Hello:
     home: Home = UNKNOWN
     uptime: float = 0.0  # seconds, of its machine
     offer: Offer = NOTHING  # beside the cpus
+    leaves_in: float | None = None  # seconds in which all that it is given is to have ended; None: it stays
 
 
 @dataclass(frozen=True, slots=True)

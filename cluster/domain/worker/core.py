@@ -86,16 +86,16 @@ class WorkerCore:
         home: Home = UNKNOWN,
         reserve: int | None = None,
         offer: Offer = NOTHING,
+        leaves_at: float | None = None,
     ) -> None:
         """`epoch`: the highest ever obeyed. `connect` False: there is no scheduler (a worker that stands alone).
-        `reserve`: bytes to be kept free on its disks, None: as usual. `offer`: what it has beside cpus."""
-        self.millicpus, self.offer = millicpus, offer
-        self.home = home
-        self.epoch = epoch
-        self.held = HeldAttempts()
+        `reserve`: bytes to be kept free on its disks, None: as usual. `offer`: what it has beside cpus. `leaves_at`: on
+        the boot clock, by when all that it is given is to have ended; None: it stays."""
+        self.millicpus, self.offer, self.home = millicpus, offer, home
+        self.epoch, self._leaves_at = epoch, leaves_at
+        self.held, self.outbox = HeldAttempts(), Outbox()
         self._connect = connect
         self._launcher, self._incarnation = False, ""
-        self.outbox = Outbox()
         self.room = Room(reserve)
         self._disowned: set[AttemptKey] = set()
         self._refused: dict[AttemptKey, None] = {}  # assigned in this session while the agent ended or had no room
@@ -223,6 +223,7 @@ class WorkerCore:
             frozen=group(self.held.frozen),
             no_room=self.room.shortage,
             offer=self.offer,
+            leaves_in=None if self._leaves_at is None else max(0.0, self._leaves_at - now),
         )
         effects.append(SendHello(self.session.number, hello))
 
@@ -356,7 +357,7 @@ class WorkerCore:
             self._send_heartbeat(now, effects)
         if self.connected and self._has_report() and now >= self.outbox.next_report_at(len(self.held.backlog)):
             self._report(now, effects)
-        if self._closing is not None:
+        if self._closing is not None and not self._finished:
             self._finish_if_done(now, effects)
 
     def _send_heartbeat(self, now: float, effects: list[WorkerEffect]) -> None:
@@ -380,8 +381,6 @@ class WorkerCore:
             effects.append(RecallAttempts(tuple(self.held.backlog)))
 
     def _finish_if_done(self, now: float, effects: list[WorkerEffect]) -> None:
-        if self._finished:
-            return
         silent = now >= self.session.silence_ends(self._closing or 0.0)
         unknown = not self._incarnation  # what a launcher holds that an earlier agent has left
         if self._stopping and (self.held or unknown):
