@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Match
 from starlette.routing import Route as StarletteRoute
 from starlette.types import Message, Receive, Scope, Send
@@ -65,6 +65,8 @@ class App:
             answers[route.path][route.verb] = self._answer_of(route)
         answers["/healthz"]["GET"] = self._healthz
         answers["/readyz"]["GET"] = self._readyz
+        answers["/v1/openapi.json"]["GET"] = _openapi
+        answers["/v1/docs"]["GET"] = _docs
         self._answers = [(StarletteRoute(path, _nothing), by_verb) for path, by_verb in answers.items()]
         self._under_way = 0
 
@@ -151,6 +153,20 @@ class App:
         except ClusterError as error:
             raise Problem(UNAVAILABLE, str(error)) from None
         return JSONResponse({"status": "ok"})
+
+
+async def _openapi(request: Request) -> Response:
+    """What there is, for programs. It is no secret: the same for every cluster of this version."""
+    from cluster.gateway.openapi import document
+
+    return JSONResponse(document())
+
+
+async def _docs(request: Request) -> Response:
+    """What there is, for people."""
+    from cluster.gateway.docs_page import CONTENT_SECURITY_POLICY, page
+
+    return HTMLResponse(page(), headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
 def _document(route: Route, request: Request, document: Mapping[str, Any]) -> Response:

@@ -130,6 +130,18 @@ def test_every_answer_keeps_browsers_from_using_it_elsewhere(tmp_path: Path) -> 
     in_gateway(tmp_path, body)
 
 
+def test_what_there_is_is_told_to_everybody(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        nobody = gateway.showing()
+        assert (await nobody.ask("GET", "/v1/openapi.json")).json["openapi"] == "3.1.0"
+        page = await nobody.ask("GET", "/v1/docs")
+        assert page.headers["content-type"].startswith("text/html")
+        assert "style-src 'sha256-" in page.headers["content-security-policy"]
+        assert b"<h2>Calls</h2>" in page.body
+
+    in_gateway(tmp_path, body)
+
+
 def test_without_its_scheduler_a_gateway_says_so_and_lives(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         assert (await gateway.ask("GET", "/readyz")).status == 200
