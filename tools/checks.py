@@ -116,8 +116,8 @@ def _size(file: Path) -> str:
 def _tests(arguments: list[str], quick: bool) -> str:
     """Runs pytest, shows its output as it comes, and returns its closing line."""
     selection = ["-m", "not slow"] if quick else []
-    # One more than there are cpus: tests wait for processes that they start, for some 40 % of their time.
-    spread = ["-n", str((os.cpu_count() or 1) + 1), "--dist=worksteal"]
+    # Two for each cpu: tests wait for processes that they start, for more than half of their time.
+    spread = ["-n", str(2 * (os.cpu_count() or 1)), "--dist=worksteal"]
     slowest = ["--durations=25", "--durations-min=5"]
     pytest = [*_own_mounts(), str(environment("dev")), "-m", "pytest", *spread, *slowest, *selection, *arguments]
     closing = ""

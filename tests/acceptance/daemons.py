@@ -1,13 +1,15 @@
 """A scheduler and workers as processes of their own, to be killed and started again at will."""
 
+import fcntl
 import getpass
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -25,7 +27,6 @@ class Daemons:
         self.around: dict[str, list[str]] = {}  # daemon: a command that runs it, such as one that lets its disk fail
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._workers: set[str] = set()
-        self.expelled: set[str] = set()  # workers that no scheduler lets in any more: each ends as soon as it starts
 
     def __enter__(self) -> "Daemons":
         return self
@@ -35,10 +36,7 @@ class Daemons:
     ) -> None:
         for name in self._workers:
             self.stop(name)
-            # Launchers outlive their agents; only one that is told so takes its launcher, and all that it runs, along.
-            with suppress(AssertionError) if name in self.expelled else nullcontext():
-                self.start_worker(name, "--stop-jobs")
-            self.stop(name)
+            end_launcher(self.command.home / name / "launcher")
         self.stop("scheduler")
 
     def start_scheduler(self, *options: str) -> None:
@@ -105,6 +103,20 @@ class Daemons:
         if not said:
             self._running.pop(name).wait()
             raise AssertionError(f"{name} ended: {Path(log.name).read_text()}")
+
+
+def end_launcher(directory: Path) -> None:
+    """Launchers outlive their agents: ends the one that lives in `directory`, if any does, with all that it runs."""
+    with suppress(FileNotFoundError, ProcessLookupError), open(directory / "launcher.lock") as lock:
+        process = os.pidfd_open(int(lock.read()))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # works where none lives
+        except BlockingIOError:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+            ended, _, _ = select.select([process], [], [], PATIENCE)
+            assert ended, f"the launcher in {directory} does not end"
+        finally:
+            os.close(process)
 
 
 @contextmanager

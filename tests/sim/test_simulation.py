@@ -9,23 +9,30 @@ import pytest
 
 from cluster.store.sqlite.store import SqliteStore
 from tests.sim import lives, many
+from tests.sim.lives import PLAYED
 from tests.sim.scenario import seeds, simulate
 
 SUBMISSIONS = 2500  # of one or several jobs
 
 
+def in_parts(seeds: range) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("part", lives.parts(seeds), ids=lambda part: f"{part[0]}-{part[-1]}")
+
+
 @pytest.mark.slow
-def test_every_seed() -> None:
+@in_parts(seeds(PLAYED[lives.usual]))
+def test_every_seed(part: range) -> None:
     """CLUSTER_SIM_SEEDS=N plays N of them, CLUSTER_SIM_SEED=K one, aloud with pytest -s."""
     steps, trace = 0, ""
-    for seed in seeds(lives.PLAYED[lives.usual]):
+    for seed in part:
         world = simulate(seed, loud="CLUSTER_SIM_SEED" in os.environ).world
         steps, trace = steps + world.steps, world.trace
     print(f"{steps} steps, trace {trace}")
 
 
-def test_reports_and_turns_that_are_cut_small() -> None:
-    for seed in seeds(100):
+@in_parts(seeds(100))
+def test_reports_and_turns_that_are_cut_small(part: range) -> None:
+    for seed in part:
         simulate(seed, most=(1, 5)[seed % 2])
 
 
@@ -80,68 +87,94 @@ def test_what_names_no_seeds_is_refused(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_given_back_in_a_long_report_goes_to_nobody_who_does_not_take_it() -> None:
-    lives.play(lives.with_long_reports)
+@in_parts(range(PLAYED[lives.with_long_reports]))
+def test_what_is_given_back_in_a_long_report_goes_to_nobody_who_does_not_take_it(part: range) -> None:
+    for seed in part:
+        lives.with_long_reports(seed)
 
 
 @pytest.mark.slow
-def test_whatever_clocks_show_nothing_starts_before_its_time_and_no_time_is_lost_or_runs_twice() -> None:
-    lives.play(lives.with_times)
+@in_parts(range(PLAYED[lives.with_times]))
+def test_whatever_clocks_show_nothing_starts_before_its_time_and_no_time_is_lost_or_runs_twice(part: range) -> None:
+    for seed in part:
+        lives.with_times(seed)
 
 
 @pytest.mark.slow
-def test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes() -> None:
-    lives.play(lives.with_workflows)
+@in_parts(range(PLAYED[lives.with_workflows]))
+def test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes(part: range) -> None:
+    for seed in part:
+        lives.with_workflows(seed)
 
 
 @pytest.mark.slow
-def test_jobs_that_jobs_call_come_once_and_only_from_attempts_that_go_on() -> None:
-    lives.play(lives.with_families)
+@in_parts(range(PLAYED[lives.with_families]))
+def test_jobs_that_jobs_call_come_once_and_only_from_attempts_that_go_on(part: range) -> None:
+    for seed in part:
+        lives.with_families(seed)
 
 
 @pytest.mark.slow
-def test_what_is_paused_starts_nothing_and_no_more_run_at_once_than_may() -> None:
-    lives.play(lives.with_orders)
+@in_parts(range(PLAYED[lives.with_orders]))
+def test_what_is_paused_starts_nothing_and_no_more_run_at_once_than_may(part: range) -> None:
+    for seed in part:
+        lives.with_orders(seed)
 
 
 @pytest.mark.slow
-def test_whoever_stalls_no_attempt_outlives_its_leash() -> None:
-    lives.play(lives.with_stalls)
+@in_parts(range(PLAYED[lives.with_stalls]))
+def test_whoever_stalls_no_attempt_outlives_its_leash(part: range) -> None:
+    for seed in part:
+        lives.with_stalls(seed)
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_back_ends_nothing_that_others_have() -> None:
-    lives.play(lives.with_absent_workers)
+@in_parts(range(PLAYED[lives.with_absent_workers]))
+def test_a_worker_that_is_back_ends_nothing_that_others_have(part: range) -> None:
+    for seed in part:
+        lives.with_absent_workers(seed)
 
 
 @pytest.mark.slow
-def test_slots_that_are_alone_begin_nothing_that_was_given_up() -> None:
-    lives.play(lives.with_lonely_slots)
+@in_parts(range(PLAYED[lives.with_lonely_slots]))
+def test_slots_that_are_alone_begin_nothing_that_was_given_up(part: range) -> None:
+    for seed in part:
+        lives.with_lonely_slots(seed)
 
 
 @pytest.mark.slow
-def test_no_late_hello_gives_away_what_runs() -> None:
-    lives.play(lives.with_late_hellos)
+@in_parts(range(PLAYED[lives.with_late_hellos]))
+def test_no_late_hello_gives_away_what_runs(part: range) -> None:
+    for seed in part:
+        lives.with_late_hellos(seed)
 
 
 @pytest.mark.slow
-def test_of_two_schedulers_on_one_store_the_old_one_is_refused_and_nothing_runs_twice() -> None:
-    lives.play(lives.with_takeovers)
+@in_parts(range(PLAYED[lives.with_takeovers]))
+def test_of_two_schedulers_on_one_store_the_old_one_is_refused_and_nothing_runs_twice(part: range) -> None:
+    for seed in part:
+        lives.with_takeovers(seed)
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_drained_gets_nothing_whoever_restarts() -> None:
-    lives.play(lives.with_drained_workers)
+@in_parts(range(PLAYED[lives.with_drained_workers]))
+def test_a_worker_that_is_drained_gets_nothing_whoever_restarts(part: range) -> None:
+    for seed in part:
+        lives.with_drained_workers(seed)
 
 
 @pytest.mark.slow
-def test_no_resource_is_promised_twice_whoever_restarts() -> None:
-    lives.play(lives.with_needs)
+@in_parts(range(PLAYED[lives.with_needs]))
+def test_no_resource_is_promised_twice_whoever_restarts(part: range) -> None:
+    for seed in part:
+        lives.with_needs(seed)
 
 
 @pytest.mark.slow
-def test_absences_of_the_scheduler_below_what_is_promised_cost_nothing() -> None:
-    lives.play(lives.with_an_absence)
+@in_parts(range(PLAYED[lives.with_an_absence]))
+def test_absences_of_the_scheduler_below_what_is_promised_cost_nothing(part: range) -> None:
+    for seed in part:
+        lives.with_an_absence(seed)
 
 
 @pytest.mark.slow

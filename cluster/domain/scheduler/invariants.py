@@ -1,6 +1,5 @@
 """What must be true of the scheduler's core between turns, whatever happened. Checked in every test and simulation."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 
@@ -63,8 +62,8 @@ def _waits_for_something(core: SchedulerCore, job: Job) -> None:
 
 def _nothing_waits_for_ever(core: SchedulerCore, job: Job) -> None:
     """Nor is any clock of a job forgotten."""
-    unassigned = [state.word for state in UNASSIGNED if job.sets[state]]
-    assert not (job.overdue and unassigned), f"job {job.number}: {unassigned}, and its deadline is over"
+    unassigned = [state.word for state in UNASSIGNED if job.sets[state]] if job.overdue else []
+    assert not unassigned, f"job {job.number}: {unassigned}, and its deadline is over"
     deadline = deadline_of(job.record) if job.live and not job.overdue else 0.0
     assert not deadline or core.wall_timers.next() is not None, f"job {job.number}: nobody looks when it is {deadline}"
 
@@ -137,44 +136,65 @@ def _is_asked_for_all_if_drained(core: SchedulerCore, worker: Worker) -> None:
 
 def _is_asked_for_what_is_paused(core: SchedulerCore, worker: Worker) -> None:
     for number in worker.jobs if worker.session is not None else ():
-        job, asked = core.jobs[number], worker.recalled.get(number, IntervalSet())
-        for _, held in job.held_by(worker.id) if is_paused(core, job) else ():
+        job = core.jobs[number]
+        if not is_paused(core, job):
+            continue
+        asked = worker.recalled.get(number, IntervalSet())
+        for _, held in job.held_by(worker.id):
             waiting = held.intersection(job.sets[TaskState.ASSIGNED])
             assert _within(waiting, asked), f"job {number}: paused, and waits at worker {worker.id}"
 
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:
     """Checks what a worker claims against these jobs, among which are all that it should hold any of."""
-    allocated, holds, taken = 0, set(), Counter[str]()
+    allocated, holds = 0, set()
+    taken: dict[str, int] = {}
     for number in numbers:
         job = core.jobs[number]
-        if count := sum(len(tasks) for _, tasks in job.held_by(worker.id)):
+        if job.is_held_by(worker.id) and (count := sum(len(tasks) for _, tasks in job.held_by(worker.id))):
             allocated += count * job.request.millicpus
             holds.add(number)
             for name, amount in job.request.beside.amounts if job.request.beside else ():
-                taken[name] += count * amount
+                taken[name] = taken.get(name, 0) + count * amount
     assert worker.allocated == allocated, f"worker {worker.id}: {worker.allocated} allocated, holds {allocated}"
     assert not worker.exclusive or worker.held == 1, (
         f"worker {worker.id}: holds {worker.held}, of which one is exclusive"
     )
-    assert worker.taken == dict(taken), f"worker {worker.id}: {worker.taken} taken, holds {taken}"
+    assert worker.taken == taken, f"worker {worker.id}: {worker.taken} taken, holds {taken}"
     assert worker.jobs == holds, f"worker {worker.id}: jobs {worker.jobs}, holds {holds}"
 
 
 def _each_task_has_one_state(job: Job) -> None:
-    everything = IntervalSet(r for tasks in job.sets.values() if tasks for r in tasks.ranges())
-    count = job.record.spec.task_count
-    assert everything == IntervalSet([(0, count)]), f"job {job.number}: some task has no state"
+    count, at = job.record.spec.task_count, 0
+    for start, stop in _pieces(job.sets.values()):
+        assert start >= at, f"job {job.number}: task {start} has two states"
+        assert start == at, f"job {job.number}: task {at} has no state"
+        at = stop
+    assert at == count, f"job {job.number}: states for {at} tasks, and it has {count}"
     total = sum(len(tasks) for tasks in job.sets.values())
     assert total == count, f"job {job.number}: {total} states for {count} tasks"
 
 
 def _held_tasks_are_assigned_or_running(job: Job) -> None:
-    held = _held(job)
-    assert len(held) == sum(len(t) for t in job.held.values()), f"job {job.number}: a task has two holders"
-    active = IntervalSet(r for state in HELD for r in job.sets[state].ranges())
-    assert held == active, f"job {job.number}: held {held}, active {active}"
+    held, active = _joined(job.held.values()), _joined(job.sets[state] for state in HELD)
+    assert held == active, f"job {job.number}: held {held}, active {active}"  # unequal if any has two holders
     assert all(job.held.values()), f"job {job.number}: an empty hold"
+
+
+def _pieces(sets: Iterable[IntervalSet]) -> list[tuple[int, int]]:
+    """All ranges of these, in order."""
+    return sorted(piece for tasks in sets if tasks for piece in tasks.bounds())
+
+
+def _joined(sets: Iterable[IntervalSet]) -> list[tuple[int, int]]:
+    """The same; those that touch are one, and those that overlap stay apart."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in _pieces(sets):
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return joined
 
 
 def _ended_means_ended(core: SchedulerCore, job: Job) -> None:
@@ -184,7 +204,7 @@ def _ended_means_ended(core: SchedulerCore, job: Job) -> None:
 
 
 def _held(job: Job) -> IntervalSet:
-    return IntervalSet(r for tasks in job.held.values() for r in tasks.ranges())
+    return IntervalSet(r for tasks in job.held.values() for r in tasks.bounds())
 
 
 def _within(inner: IntervalSet, outer: IntervalSet) -> bool:
