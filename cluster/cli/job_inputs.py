@@ -37,6 +37,18 @@ def script_in(path: str) -> bytes:
     return script
 
 
+def read_files_named(values: dict[str, Any]) -> None:
+    """Puts what files say in the place of their names, in fields whose values may name one."""
+    for each in OPTIONS:
+        if isinstance(text := values.get(each.field), str) and (path := each.kind.names_file(text)):
+            try:
+                values[each.field] = each.kind.loaded(text, content_of(path, each.flag))
+            except InvalidInput as error:
+                if str(error).startswith(each.flag):
+                    raise
+                raise InvalidInput(f"{each.flag} {text}: {error}") from None
+
+
 def take_options_of(script: bytes, options: dict[str, Any], typed: Collection[str]) -> None:
     """Options that the script gives itself, but those that are typed. Of variables it adds those that are not given by
     name."""

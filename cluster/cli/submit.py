@@ -11,7 +11,15 @@ import click
 from click.core import ParameterSource
 
 from cluster.cli.exit_codes import INTERRUPTED
-from cluster.cli.job_inputs import TYPED, NoLines, lines_of, read_stdin_once, script_in, take_options_of
+from cluster.cli.job_inputs import (
+    TYPED,
+    NoLines,
+    lines_of,
+    read_files_named,
+    read_stdin_once,
+    script_in,
+    take_options_of,
+)
 from cluster.cli.options import Parsed, as_json, connection, quiet
 from cluster.cli.submit_warnings import remark, remark_on_job
 from cluster.client.types import Job
@@ -187,6 +195,7 @@ def spec_of(options: Mapping[str, Any], typed: Collection[str] = ()) -> JobSpec:
         values |= {"argv": tuple(shlex.split(interpreter)), "script_args": words}
     else:
         values["argv"] = words
+    read_files_named(values)
     values["env"] = tuple(map(_variable, values["env"]))
     values |= lines_of(options)
     return JobSpec(**{name: value for name, value in values.items() if value is not None})

@@ -15,10 +15,10 @@ import signal
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cluster.domain.base.printable import quoted
-from cluster.domain.job.check_options import JSON, REGEX
+from cluster.domain.job.check_options import JSON, REGEX, SCHEMA, schema_of
 from cluster.domain.launcher.messages import Item, Template
 
 SECONDS = 60  # that a check may take
@@ -26,13 +26,14 @@ MOST = 64 << 20  # bytes of stdout that a check looks at
 MEMORY = 2 << 30  # bytes of address space for what we do ourselves
 MOST_SAID = 300  # characters of what a line or a command says
 _OURS = (signal.SIGALRM, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # a slot's
+MOST_WRONG = 1000  # characters of what is not as a schema says
 _WORDS = 4096  # bytes that it may say
 
 
 def judge(check: str, data: bytes) -> str:
     """What is wrong with this output; empty: nothing."""
-    if check == JSON:
-        return _judge_json(data)
+    if check == JSON or check.startswith(SCHEMA):
+        return _judge_json(data, check.removeprefix(SCHEMA) if check != JSON else "")
     pattern = check.removeprefix(REGEX)
     if re.search(pattern.encode(errors="surrogateescape"), data, re.MULTILINE):
         return ""
@@ -43,12 +44,14 @@ def judge(check: str, data: bytes) -> str:
     return f"{quoted(pattern, MOST_SAID)} is not found in stdout, whose last line is line {len(lines)}: {last}"
 
 
-def _judge_json(data: bytes) -> str:
-    """By RFC 8259: in UTF-8, with numbers of any length, and without NaN and Infinity."""
+def _judge_json(data: bytes, schema: str = "") -> str:
+    """By RFC 8259: in UTF-8, with numbers of any length, and without NaN and Infinity. `schema`: what it must be like,
+    as JSON says it; empty: any JSON."""
     try:
-        json.loads(
-            data.removeprefix(BOM_UTF8).decode(), parse_int=str, parse_float=str, parse_constant=_refuse_constant
-        )
+        text = data.removeprefix(BOM_UTF8).decode()
+        if schema:
+            return _judge_by(schema, json.loads(text, parse_constant=_refuse_constant))
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         return f"stdout is no JSON: line {error.lineno}, column {error.colno}: {error.msg}"
     except UnicodeDecodeError as error:
@@ -59,7 +62,14 @@ def _judge_json(data: bytes) -> str:
         return "stdout is JSON in too many levels"
     except _NoJson as error:
         return f"stdout is no JSON: {error}"
+    except ValueError:  # in Python alone
+        return "stdout has a number of so many digits that no schema can be held against it"
     return ""
+
+
+def _judge_by(schema: str, value: Any) -> str:
+    problem = schema_of(schema).first_problem(value)
+    return f"stdout is not as its schema says: {problem[0]}: {problem[1]}"[:MOST_WRONG] if problem else ""
 
 
 class _NoJson(Exception):

@@ -299,13 +299,27 @@ def test_what_is_odd_about_lines_is_told_and_they_stay_as_they_are(cluster: Comm
     assert plain.err == ""
 
 
-def test_output_that_is_wrong_is_another_end(cluster: Command) -> None:  # S4.6
+def test_output_that_is_wrong_is_another_end(cluster: Command, tmp_path: Path) -> None:  # S4.6
     wrong = cluster("run", "--check-output", "json", "--retries", "1", "--backoff", "1ms", "--", "echo", "{")
     assert (wrong.code, wrong.text) == (65, "{\n{\n")
     assert "failed (attempts_exhausted:format_error: stdout is no JSON: line 2, column 1:" in wrong.err
     why = cluster.ok("job", "why", "last").text
     assert "it left with exit code 0, and stdout is no JSON: line 2, column 1" in why
     assert cluster("run", "--check-output", "regex:^[0-9]$", "--check-with", "grep -q 5", "--", "echo", "5").code == 0
+    schema = tmp_path / "out.json"
+    schema.write_text('{"items":\n {"typ": "string"}}')
+    refused = cluster("run", "--check-output", f"schema:{schema}", "--", "true")
+    what = f"--check-output schema:{schema}: the schema is wrong: #/items/typ: the keyword 'typ' is not known here"
+    assert (refused.code, refused.err) == (2, f"cluster: {what}\n")
+    missing = cluster("run", "--check-output", "schema:/no/such", "--", "true")
+    assert (missing.code, missing.err) == (2, "cluster: --check-output /no/such: No such file or directory\n")
+    schema.write_text('{"items":\n {"type": "string"}}')
+    script = b"#!/bin/sh\n#CLUSTER --check-output schema:%s\necho '[\"a\", 1]'\n" % bytes(schema)
+    wrong = cluster("run", "-", stdin=script)
+    assert wrong.code == 65
+    assert "stdout is not as its schema says: $[1]: 1 is not of type string" in wrong.err
+    shown = cluster.ok("job", "show", "last").text
+    assert "check output  schema of 27 B\n" in shown
     refused = cluster("run", "--check-output", "regex:(", "--", "true")
     assert (refused.code, refused.out, refused.err.count("\n")) == (2, b"", 1)
     assert "--check-output 'regex:(': no pattern: missing )" in refused.err

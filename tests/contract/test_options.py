@@ -19,7 +19,7 @@ from cluster.cli.render import job_json, options_shown
 from cluster.client.handy_specs import spec_of
 from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job import file_kinds, kinds, retry_kinds, time_kinds
+from cluster.domain.job import check_options, file_kinds, kinds, retry_kinds, time_kinds
 from cluster.domain.job.command_kinds import COMMANDS
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.options import Option, Scope, Shown
@@ -42,6 +42,7 @@ VALUES: dict[kinds.OptionKind, Any] = {
     kinds.JOBS: ("5", "sweep"),
     kinds.LIMIT: 90.0,
     kinds.LINES: b"a\nb",
+    check_options.CHECK: "regex:x",
     kinds.EXPRESSION: "mem >= 64G",
     kinds.RESOURCES: ("fpga=1", "licence=4"),
     kinds.MOST: 5,

@@ -14,6 +14,7 @@ from tests.integration.fifos import reach
 from tests.integration.launchers import Lab, one, run
 
 JSON = b'{"a": [1, 2],\n "b": tru}\n'
+SCHEMA = 'schema:{"properties":{"a":{"items":{"type":"integer"}}}}'
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,11 @@ JSON = b'{"a": [1, 2],\n "b": tru}\n'
         ),
         ("regex:.", b"", "stdout is empty, and '.' is to be found in it"),
         ("regex:ü", "grün\n".encode(), ""),
+        (SCHEMA, b'{"a": [1]}', ""),
+        (SCHEMA, b'{"a": [1, null]}', "stdout is not as its schema says: $.a[1]: null is not of type integer"),
+        (SCHEMA, JSON, "stdout is no JSON: line 2, column 7: Expecting value"),
+        (SCHEMA, b'{"a": [NaN]}', "stdout is no JSON: NaN is no number of JSON"),
+        ('schema:{"allOf":[{"$ref":"#"}]}', b"1", "stdout is JSON in too many levels"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(check: str, output: bytes, wrong: str) -> None:  # S4.6
@@ -52,8 +58,8 @@ def test_what_is_wrong_is_said_with_its_place(check: str, output: bytes, wrong: 
         ),
         ("regex:", "there is no pattern after regex:"),
         ("regex:" + "x" * 5000, "its pattern has 5000 characters, and the most are 4096"),
-        ("jsn", "--check-output 'jsn': use regex:PATTERN, as in regex:.done., or json"),
-        ("schema:x", "use regex:PATTERN"),
+        ("jsn", "--check-output 'jsn': use regex:PATTERN, as in regex:.done., json or schema:FILE"),
+        ("schema:x", "no JSON: line 1, column 1: Expecting value"),
     ],
 )
 def test_a_check_that_does_not_parse_is_refused(check: str, words: str) -> None:

@@ -76,6 +76,8 @@ def _give(fields: Values, flag: str, rest: Any) -> None:
         raise Elsewhere(flag)
     if option.kind is VARIABLES:
         fields.setdefault(option.field, []).append(_variable(text))
+    elif option.kind.names_file(text):
+        raise Elsewhere(flag)
     else:
         value = option.kind.parse(text)
         if option.kind.adds_up:

@@ -177,7 +177,8 @@ def _read(option: Option, value: Any, load: Callable[[str], bytes]) -> Any:
         return content.removesuffix(b"\n") if kind is LINES else content
     if kind.adds_up and isinstance(value, list):
         return tuple(chain.from_iterable(kind.parse(_typed(each)) for each in value))
-    return kind.parse(_typed(value))
+    text = _typed(value)
+    return kind.loaded(text, load(path)) if (path := kind.names_file(text)) else kind.parse(text)
 
 
 def _commands(value: Any) -> list[tuple[str, ...]]:

@@ -34,6 +34,15 @@ class OptionKind:
         """The value of what was typed. InvalidInput."""
         return text
 
+    def names_file(self, text: str) -> str:
+        """The file that this names, whose content makes the value (`loaded`), though other values name none; empty:
+        none. Of what always names one, `reads_file` says so."""
+        return ""
+
+    def loaded(self, text: str, content: bytes) -> Any:
+        """The value of a text that names a file with that content. InvalidInput."""
+        raise NotImplementedError
+
     def typed(self, value: Any) -> str:
         """The value as one would type it: the reverse of `parse`."""
         return str(value)

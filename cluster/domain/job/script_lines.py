@@ -57,7 +57,7 @@ def options_in(script: bytes, name: str, options: Collection[Option]) -> Mapping
 def _collect(values: dict[str, Any], option: Option, text: str) -> None:
     if option.kind is VARIABLES:
         values[option.name] = (*values.get(option.name, ()), text)
-    elif option.kind.reads_file:
+    elif option.kind.reads_file or option.kind.names_file(text):
         values[option.name] = text
     else:
         value = option.kind.parse(text)
