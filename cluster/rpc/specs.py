@@ -12,7 +12,10 @@ from cluster.v1 import job_pb2
 # Fields of the message that hold what the spec's field of that name does; of the others each has lines of its own here.
 _TEXTS = frozenset(field.name for field in job_pb2.RawTexts.DESCRIPTOR.fields)
 _PLAIN = [option for option in OPTIONS if option.field not in _TEXTS and option.field != "array"]
+_FIELDS = {option.field: isinstance(option.default, tuple) for option in _PLAIN}  # whether it is repeated
 _WITH_PRESENCE = frozenset(field.name for field in job_pb2.JobSpec.DESCRIPTOR.fields if field.has_presence)
+# Said although they have their default: another program would read something else where they are not.
+_ALWAYS_SAID = [option.field for option in _PLAIN if option.default or option.field in _WITH_PRESENCE]
 
 
 def spec_to_proto(spec: JobSpec, *, with_lines: bool = True, with_env: bool = True) -> job_pb2.JobSpec:
@@ -20,9 +23,10 @@ def spec_to_proto(spec: JobSpec, *, with_lines: bool = True, with_env: bool = Tr
     the last two."""
     if not with_env:
         spec = spec.for_lists()
-    values: dict[str, Any] = {option.field: getattr(spec, option.field) for option in _PLAIN}
+    said = dict.fromkeys((*_ALWAYS_SAID, *(option.field for option in spec.given if option.field in _FIELDS)))
+    values: dict[str, Any] = {name: getattr(spec, name) for name in said}
     if not with_lines:
-        del values["lines"]
+        values.pop("lines", None)
     segments = [job_pb2.ArraySegment(first=s.first, last=s.last, step=s.step) for s in spec.array]
     message = job_pb2.JobSpec(array=segments, **values)
     try:
@@ -58,6 +62,8 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
     """Fields that the caller did not set get their defaults, as do those that are zero where zero is never right (cpus,
     step, lost_after, max_output)."""
     raw = message.raw if message.HasField("raw") else None
+    fields = ((field.name, value) for field, value in message.ListFields() if field.name in _FIELDS)
+    said: dict[str, Any] = {name: tuple(value) if _FIELDS[name] else value for name, value in fields}
     return JobSpec(
         argv=tuple(map(to_text, raw.argv)) if raw else tuple(message.argv),
         script=to_text(raw.script) if raw else message.script,
@@ -68,16 +74,8 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
         if raw
         else tuple(tuple(each.words) for each in message.then),
         array=tuple(ArraySegment(s.first, s.last, s.step or 1) for s in message.array),
-        **{option.field: _value(message, option.field, option.default) for option in _PLAIN},
+        **said,
     )
-
-
-def _value(message: job_pb2.JobSpec, field: str, default: Any) -> Any:
-    if field in _WITH_PRESENCE:
-        return getattr(message, field) if message.HasField(field) else default
-    if isinstance(default, tuple):
-        return tuple(getattr(message, field)) or default
-    return getattr(message, field) or default
 
 
 def offer_to_proto(offer: Offer) -> job_pb2.Offer:

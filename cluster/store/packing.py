@@ -10,7 +10,6 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from typing import Any
 
 from cluster.domain.job.numbering import ArraySegment
@@ -103,12 +102,12 @@ def unpack_pause(text: str) -> Pause | None:
 
 # These can be megabytes, and lists need none: they are kept apart.
 _LARGE = ("env", "lines", "script_text")
-_SPEC_FIELDS = [field.name for field in fields(JobSpec) if field.init and field.name not in _LARGE]
 
 
 def pack_spec(spec: JobSpec) -> str:
-    """JSON of every field by its name, but the environment and the lines; of a script the beginning."""
-    values = {name: getattr(spec, name) for name in _SPEC_FIELDS}
+    """JSON of the options that were given by their names, but the environment and the lines; of a script the beginning.
+    So a default says what stored jobs are: a version that changes one must write out the former first."""
+    values = {each.field: getattr(spec, each.field) for each in spec.given if each.field not in _LARGE}
     if spec.script_text:
         values["script_text"] = _text(spec.script_text[:HEAD])
     return json.dumps(values)
@@ -147,14 +146,14 @@ def _text(script: bytes) -> str:
 
 
 def unpack_spec(text: str | bytes, apart: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
-    """A field that the text does not have, because it is older, gets the field's default. `line_count` stands for the
+    """A field that the text does not have gets its default. `line_count` stands for the
     lines where these are left out, as in JobSpec.without_lines."""
     values: dict[str, Any] = json.loads(text) | _apart(apart)
     values["script_text"] = values.get("script_text", "").encode("latin-1")
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     if values.get("then"):
         values["then"] = tuple(map(tuple, values["then"]))
-    values["array"] = tuple(ArraySegment(*segment) for segment in values["array"])
+    values["array"] = tuple(ArraySegment(*segment) for segment in values.get("array", ()))
     if line_count and not (lines or values["array"]):
         values["array"] = numbers_of_lines(line_count)
     return JobSpec(**values, lines=lines)

@@ -21,9 +21,16 @@ from cluster.client.messages import job_of
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import check_options, file_kinds, kinds, retry_kinds, time_kinds
 from cluster.domain.job.command_kinds import COMMANDS
+from cluster.domain.job.dependencies import with_fields
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.options import Option, Scope, Shown
-from cluster.domain.job.spec import OPTIONS, JobSpec, for_launcher, refuse_what_needs_a_scheduler, validate
+from cluster.domain.job.spec import (
+    OPTIONS,
+    JobSpec,
+    for_launcher,
+    refuse_what_needs_a_scheduler,
+    validate,
+)
 from cluster.domain.launcher.messages import Template
 from cluster.domain.session.spec_memory import weigh
 from cluster.rpc.specs import spec_from_proto, spec_to_proto
@@ -115,6 +122,25 @@ def test_each_goes_over_the_wire_and_to_disk(option: Option) -> None:
     spec = spec_with(option)
     assert spec_from_proto(job_pb2.JobSpec.FromString(spec_to_proto(spec).SerializeToString())) == spec
     assert unpack_spec(pack_spec(spec), pack_apart(spec), spec.lines) == spec
+
+
+def test_what_is_given_is_what_differs_from_the_defaults() -> None:
+    spec = JobSpec(("true",), retries=2, after=("5",))
+    assert [each.field for each in spec.given] == ["argv", "after", "retries"]
+    assert [each.field for each in with_fields(spec, {"after": (), "millicpus": 500}).given] == [
+        "argv",
+        "millicpus",
+        "retries",
+    ]
+
+
+def test_who_reads_a_message_elsewhere_finds_the_defaults_in_it() -> None:
+    message = spec_to_proto(JobSpec(("true",)))
+    for option in OPTIONS:
+        if option.default and not isinstance(option.default, tuple):
+            assert getattr(message, option.field) == option.default, f"{option.field} is not said"
+        if message.DESCRIPTOR.fields_by_name[option.field].has_presence:
+            assert message.HasField(option.field), f"{option.field} is not said"
 
 
 @pytest.mark.parametrize("option", FLAGGED, ids=name_of)

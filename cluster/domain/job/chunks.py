@@ -19,9 +19,9 @@ MANY_RANGES = 4096  # in a job's sets, beyond which it is saved in chunks
 K = TypeVar("K")
 
 
-def worth_it(tasks: int, ranges: int) -> bool:
+def worth_it(tasks: int, ranges: Callable[[], int]) -> bool:
     """Whether a job of so many tasks, whose sets have so many ranges, is to be saved in chunks."""
-    return tasks > CHUNK and ranges > MANY_RANGES
+    return tasks > CHUNK and ranges() > MANY_RANGES
 
 
 def chunks_of(tasks: IntervalSet) -> set[int]:

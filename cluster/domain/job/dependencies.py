@@ -4,16 +4,17 @@ Users write `--after 5` and the like; the scheduler keeps the numbers of the job
 for jobs that were there before it, or come with it (`cluster.domain.job.workflow`): so nothing ever waits in a circle.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.selectors import SelectorKind, parse_selector
-from cluster.domain.job.spec import JobSpec, with_fields
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import ENDED, TaskState
 
 MAX_NUMBER = 10**9  # of a job; more than there ever are
@@ -40,6 +41,7 @@ class DependencyKind(Enum):
 
 
 _FIELDS = tuple((kind, kind.value) for kind in DependencyKind)
+_all_slots = attrgetter(*JobSpec.__slots__)
 
 
 class Dependency(NamedTuple):
@@ -88,6 +90,17 @@ def with_references(spec: JobSpec, mean: Callable[[str], str]) -> JobSpec:
         if (texts := getattr(spec, field))
     }
     return with_fields(spec, fields)
+
+
+def with_fields(spec: JobSpec, fields: Mapping[str, Any]) -> JobSpec:
+    """The spec with other values in these fields, which say nothing about how many tasks it has: a fifth of what
+    `replace` takes, which checks and derives everything anew."""
+    other, put = object.__new__(JobSpec), object.__setattr__
+    for name, value in zip(JobSpec.__slots__, _all_slots(spec), strict=True):
+        put(other, name, value)
+    for name, value in {**fields, "_given": None}.items():
+        put(other, name, value)
+    return other
 
 
 def _as_number(text: str) -> tuple[int, str]:

@@ -138,7 +138,7 @@ class Job(JobTasks):
         held = self._held_apart()
         last = [JobEnded(self.number, self.outcome, self.opening)] if self.ended_at else []
         if self._changed is None:
-            if not worth_it(self.record.spec.task_count, self.pieces):
+            if not worth_it(self.record.spec.task_count, lambda: self.pieces):
                 return [self.progress(), *held, *last]
             self._changed = chunks_of(IntervalSet([(0, self.record.spec.task_count)]))
         changed, self._changed = self._changed, set()

@@ -25,6 +25,8 @@ from cluster.domain.job.tries import Tries
 
 Holder = tuple[str, int]  # (worker id, attempt)
 
+_STATES = tuple(TaskState)  # to walk over an enum takes ten times as long
+
 MANY_HOLDERS = 32  # beyond which what they hold is saved apart: a report of one would bring the tasks of all to disk
 
 
@@ -45,7 +47,7 @@ class JobTasks:
 
     def __init__(self, number: int, count: int, first: TaskState) -> None:
         self.number = number
-        self.sets = {state: IntervalSet() for state in TaskState}
+        self.sets = {state: IntervalSet() for state in _STATES}
         self.sets[first].add(0, count)
         self.held: dict[Holder, IntervalSet] = {}
         self._attempts_held: dict[str, set[int]] = {}  # worker id: the attempts in `held`, to find them at once

@@ -5,7 +5,7 @@ launcher's template and what a lone worker refuses are made from it. So a new op
 `job.proto` and the code that acts on it; `tests/contract/test_options.py` says which of these is missing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import MISSING, Field, field, fields
 from enum import Enum, Flag, auto
 from typing import Any
@@ -86,11 +86,6 @@ class Option:
     def said(self, value: Any) -> str:
         """The flag with a value, as errors have it."""
         return f"{self.flag} {self.kind.quoted(value)}".strip()
-
-    def texts_in(self, spec: Any) -> Sequence[str]:
-        """Those of the spec that its field holds; the default is none."""
-        value = getattr(spec, self.field)
-        return () if value == self.default else self.kind.texts(value)
 
     def validate(self, value: Any) -> None:
         """InvalidInput for a value that it may not be. The default is always right."""

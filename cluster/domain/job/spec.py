@@ -5,7 +5,7 @@ type (`5.17`) and the task sees as CLUSTER_TASK. For `--array 1-1000:2` index 0 
 Times are seconds: wall-clock times since the Unix epoch, durations as such.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from cluster.domain.job.kinds import (
 from cluster.domain.job.lines import LineIndex
 from cluster.domain.job.notice_options import NOTIFY, NOTIFY_CMD, NOTIFY_ON
 from cluster.domain.job.numbering import ArraySegment, Numbering
-from cluster.domain.job.options import Scope, Shown, option, options_of
+from cluster.domain.job.options import Option, Scope, Shown, option, options_of
 from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIORITY, TIME_REQUEST
 from cluster.domain.job.retry_options import BACKOFF, RETRIES, RETRY_ON
 from cluster.domain.job.row_limits import check_rows
@@ -66,7 +66,7 @@ LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT = 64 << 10, 64 << 30  # what a user may make o
 DEPENDENCY_WISHES = END_WITH_IT, RUN_ANYWAY = "end", "run"  # what becomes of what waited for something in vain
 
 
-_ONE_TASK = (ArraySegment(0, 0),)
+_ONE_TASK = Numbering((ArraySegment(0, 0),))
 
 
 def _wrong_script(script: str) -> str:
@@ -283,12 +283,23 @@ class JobSpec:
 
     numbering: Numbering = field(init=False, compare=False, repr=False)
     line_index: LineIndex | None = field(init=False, compare=False, repr=False)  # None: there are no lines
+    _given: tuple[Option, ...] | None = field(init=False, compare=False, repr=False)  # None: nobody has asked yet
 
     def __post_init__(self) -> None:
         index = LineIndex(self.lines) if self.lines else None
-        segments = self.array or (numbers_of_lines(index.count) if index else _ONE_TASK)
+        segments = self.array or (numbers_of_lines(index.count) if index else ())
         object.__setattr__(self, "line_index", index)
-        object.__setattr__(self, "numbering", Numbering(segments))
+        object.__setattr__(self, "numbering", Numbering(segments) if segments else _ONE_TASK)
+        object.__setattr__(self, "_given", None)
+
+    @property
+    def given(self) -> tuple[Option, ...]:
+        """The options that have another value than their default: a few, of fifty."""
+        if self._given is None:
+            given = tuple(each for each in OPTIONS if getattr(self, each.field) != each.default)
+            object.__setattr__(self, "_given", given)
+            return given
+        return self._given
 
     @property
     def task_count(self) -> int:
@@ -327,15 +338,6 @@ class JobSpec:
         return self.numbering.index_of(number)
 
 
-def with_fields(spec: JobSpec, fields: Mapping[str, Any]) -> JobSpec:
-    """The spec with other values in these fields, which say nothing about how many tasks it has: a fifth of what
-    `replace` takes, which checks and derives everything anew."""
-    other = object.__new__(JobSpec)
-    for name in JobSpec.__slots__:
-        object.__setattr__(other, name, fields[name] if name in fields else getattr(spec, name))
-    return other
-
-
 def numbers_of_lines(count: int) -> tuple[ArraySegment, ...]:
     """What the tasks of so many lines are called."""
     return (ArraySegment(1, count),)
@@ -346,9 +348,8 @@ OPTIONS = options_of(JobSpec)
 
 def texts_of(spec: JobSpec) -> Iterator[str]:
     """Every text of it: each costs memory wherever it goes."""
-    for each in OPTIONS:
-        if texts := each.texts_in(spec):
-            yield from texts
+    for each in spec.given:
+        yield from each.kind.texts(getattr(spec, each.field))
 
 
 def refuse_what_needs_a_scheduler(spec: JobSpec) -> None:
@@ -370,10 +371,11 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput("the command is empty: give one after --, as in: cluster run -- echo hello")
     if spec.script and spec.script_text:
         raise InvalidInput(f"--script {spec.script!r} and --script-file exclude each other: each is what runs")
-    if any("\0" in text for each in OPTIONS if each.kind is not SCRIPT for text in each.texts_in(spec)):
+    given = [(each, getattr(spec, each.field)) for each in spec.given]
+    if any("\0" in text for each, value in given if each.kind is not SCRIPT for text in each.kind.texts(value)):
         raise InvalidInput("a NUL byte in the command, environment or a path: no process can be given one")
-    for each in OPTIONS:
-        each.validate(getattr(spec, each.field))
+    for each, value in given:
+        each.validate(value)
     if spec.line_index and spec.line_index.count != spec.task_count:
         raise InvalidInput(f"{spec.line_index.count} lines for {spec.task_count} task numbers: give one for each")
     if spec.spread and spec.pack:

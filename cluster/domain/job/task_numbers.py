@@ -25,6 +25,8 @@ class TaskNumbers:
 
     def flats(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """The form in which it is stored: by number, ascending, sets as IntervalSet.flat."""
+        if not self._tasks:
+            return ()
         return tuple((number, tuple(tasks.flat())) for number, tasks in sorted(self._tasks.items()))
 
     def of(self, index: int) -> int:

@@ -47,6 +47,8 @@ class Tries:
 
     def sets(self) -> Mapping[str, Any]:
         """Those of TaskSets, of all tasks."""
+        if not self.attempts:  # nothing is lost or forgiven of what was not tried
+            return {}
         return {kept: getattr(self, kept).flats() for kept in KEPT}
 
     def sets_of_chunks(self, chunks: Iterable[int]) -> Mapping[int, Mapping[str, Any]]:

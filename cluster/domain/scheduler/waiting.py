@@ -117,7 +117,8 @@ class Dependencies:
                 wait.open.discard(dependency)
                 if not (wait.runs_anyway or dependency.kind.is_met_by(course.outcome)):
                     self._give_up(job, IntervalSet([(0, job.record.spec.task_count)]), dependency)
-        if job.go_on(wait.free(lifted if course.outcome is None else None)):
+        free = wait.free(lifted if course.outcome is None else None)
+        if free and job.go_on(free):
             self._state.touch(job)
 
     def _give_up(self, job: Job, tasks: IntervalSet, dependency: Dependency) -> None:
