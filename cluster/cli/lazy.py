@@ -1,13 +1,22 @@
 """Groups whose commands are imported when they are run, so that no command pays for another's imports."""
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 import click
 
+from cluster.cli.options import refuse_empty
+
 # Name of a command → where it is (`package.module:attribute`) and its line in the group's help.
 Commands = Mapping[str, tuple[str, str]]
+
+
+@cache
+def _loaded(where: str) -> click.Command:
+    module, attribute = where.split(":")
+    return refuse_empty(getattr(import_module(module), attribute))
 
 
 class LazyGroup(click.Group):
@@ -24,9 +33,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._commands_at:
             return None
-        module, attribute = self._commands_at[cmd_name][0].split(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
+        return _loaded(self._commands_at[cmd_name][0])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -13,6 +13,7 @@ from cluster.cli import process_environment
 from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR, NO_ACCESS
 from cluster.cli.help import VERSION
 from cluster.cli.lazy import LazyGroup
+from cluster.cli.options import refuse_empty
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.variables import warn_of_misspelt
 from cluster.domain.base.errors import ClusterError, InvalidInput
@@ -129,6 +130,9 @@ def cli(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(WELCOME, nl=False)
+
+
+refuse_empty(cli)
 
 
 def main(head_start: HeadStart | None = None) -> NoReturn:

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_cpus, parse_duration, parse_size
 from cluster.domain.job.expressions import WrongExpression
+from cluster.domain.job.options import given
 
 F = TypeVar("F", bound=Callable[..., Any])
 POINTED_BEFORE, POINTED_WIDTH = 50, 70  # characters of a text that are shown before a place in it, and in all
@@ -46,6 +48,30 @@ class Parsed(click.ParamType[Any]):
             raise PointedParameter(error, param, ctx) from None
         except InvalidInput as error:
             self.fail(str(error), param, ctx)
+
+
+def refuse_empty(command: click.Command) -> click.Command:
+    """Has every option of the command, and of those below it that are loaded, refuse an empty value, as
+    `--reason "$WHY"` has where WHY is not set. (An option's variable that is empty is as one that is not set.)"""
+    for param in command.params:
+        if isinstance(param, click.Option) and not param.is_flag:
+            param.callback = _after_looking(param.callback)
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        refuse_empty(below)
+    return command
+
+
+def _after_looking(callback: Callable[..., Any] | None) -> Callable[..., Any]:
+    def looked(ctx: click.Context, param: click.Option, value: Any) -> Any:
+        is_empty = "" in value if param.multiple else value == ""
+        if is_empty and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE:
+            try:
+                given("")
+            except InvalidInput as error:
+                raise click.BadParameter(str(error), ctx, param) from None
+        return callback(ctx, param, value) if callback else value
+
+    return looked
 
 
 DURATION = Parsed("duration", parse_duration)

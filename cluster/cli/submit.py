@@ -59,10 +59,10 @@ def _click_option(option: Option) -> Callable[[F], F]:
     elif option.kind.reads_file:
         how["type"] = click.Path()  # which shells complete
     elif option.kind.adds_up:
-        how["type"], how["multiple"] = Parsed(option.name, option.kind.parse), True
+        how["type"], how["multiple"] = Parsed(option.name, option.read), True
         how["callback"] = lambda _, __, several: tuple(chain.from_iterable(several))
     else:
-        how["type"] = Parsed(option.name, option.kind.parse)
+        how["type"] = Parsed(option.name, option.read)
         how["default"] = default = option.kind.typed(option.default) or None
         how["show_default"] = bool(default and option.default)
     return click.option(option.flag, **how)

@@ -69,7 +69,7 @@ def test_what_a_job_cannot_wait_for_is_refused(cluster: Command) -> None:
         ("--after", f"{array}.2"): "a job waits for whole jobs",
         ("--after", "last.2"): "give last, or --after-each last",
         ("--after", f"{array}.2#1"): "a job waits for whole jobs",
-        ("--after", ""): "names no job",
+        ("--after", ","): "names no job",
         ("--after", "1,,2"): "names no job",
         ("--after-each", array): f"job {array} has 4 tasks and this one 1",
         ("--after", array, "--on-dependency-fail", "hope"): "use end or run",

@@ -79,7 +79,7 @@ def _give(fields: Values, flag: str, rest: Any) -> None:
     elif option.kind.names_file(text):
         raise Elsewhere(flag)
     else:
-        value = option.kind.parse(text)
+        value = option.read(text)
         if option.kind.adds_up:
             value = fields.get(option.field, ()) + value
         fields[option.field] = value

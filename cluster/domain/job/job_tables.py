@@ -17,7 +17,7 @@ from cluster.domain.job.dependencies import DependencyKind
 from cluster.domain.job.file_kinds import SCRIPT
 from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES, WORDS
 from cluster.domain.job.lines import picked
-from cluster.domain.job.options import Option
+from cluster.domain.job.options import Option, given
 from cluster.domain.job.script import wrong_script
 from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
@@ -171,14 +171,14 @@ def _read(option: Option, value: Any, load: Callable[[str], bytes]) -> Any:
     if kind is LINES and isinstance(value, list):
         return kind.taken([_typed(line) for line in value])
     if kind.reads_file:
-        content = load(_typed(value))
+        content = load(given(_typed(value)))
         if kind is SCRIPT and (wrong := wrong_script(content)):
             raise InvalidInput(wrong)
         return content.removesuffix(b"\n") if kind is LINES else content
     if kind.adds_up and isinstance(value, list):
-        return tuple(chain.from_iterable(kind.parse(_typed(each)) for each in value))
+        return tuple(chain.from_iterable(option.read(_typed(each)) for each in value))
     text = _typed(value)
-    return kind.loaded(text, load(path)) if (path := kind.names_file(text)) else kind.parse(text)
+    return kind.loaded(text, load(path)) if (path := kind.names_file(text)) else option.read(text)
 
 
 def _commands(value: Any) -> list[tuple[str, ...]]:

@@ -87,6 +87,11 @@ class Option:
         """The flag with a value, as errors have it."""
         return f"{self.flag} {self.kind.quoted(value)}".strip()
 
+    def read(self, text: str) -> Any:
+        """The value of what was typed. InvalidInput, also for nothing: who typed a variable that is not set must hear
+        so, and not get another job."""
+        return self.kind.parse(given(text))
+
     def validate(self, value: Any) -> None:
         """InvalidInput for a value that it may not be. The default is always right."""
         if value == self.default:
@@ -99,6 +104,13 @@ class Option:
             wrong = self.check(value)
         if wrong:
             raise InvalidInput(f"{self.said(value)}: {wrong}")
+
+
+def given(text: str) -> str:
+    """What was typed as the value of an option. InvalidInput where there is nothing in it."""
+    if not text.strip():
+        raise InvalidInput("it is empty: give a value, or leave the option out")
+    return text
 
 
 def option(kind: OptionKind, help: str = "", *, default: Any = MISSING, **how: Any) -> Any:

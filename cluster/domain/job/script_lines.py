@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import SWITCH, VARIABLES
-from cluster.domain.job.options import Option
+from cluster.domain.job.options import Option, given
 
 OPTION_LINE = "#CLUSTER"
 # What words are made of, as in shells: in quotes, in double quotes, behind a backslash, and anything else.
@@ -55,12 +55,13 @@ def options_in(script: bytes, name: str, options: Collection[Option]) -> Mapping
 
 
 def _collect(values: dict[str, Any], option: Option, text: str) -> None:
+    given(text)
     if option.kind is VARIABLES:
         values[option.name] = (*values.get(option.name, ()), text)
     elif option.kind.reads_file or option.kind.names_file(text):
         values[option.name] = text
     else:
-        value = option.kind.parse(text)
+        value = option.read(text)
         if option.kind.adds_up:
             value = (*values.get(option.name, ()), *value)
         option.validate(value)
