@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from cluster.cli.options import CPUS, yes
 from cluster.cli.submit_warnings import remark
 from cluster.client.config import state_root
 from cluster.client.discovery import LOGIN, choose, local_endpoint
-from cluster.domain.base.errors import ClusterError
+from cluster.client.inside import inside_job
+from cluster.domain.base.errors import ClusterError, NotPermitted
 from cluster.domain.base.printable import printable
 
 SHOWN = 20  # numbers of jobs in one line
@@ -37,8 +39,10 @@ def up_command(cpus: int | None, http: str, http_plain: str | None) -> None:
     """
     from cluster.cli.embedded import up
 
+    root = state_root()
+    _refuse_in_a_job_of(root)
     door = [f"--http={full_listen(http, http_plain)}"] if http else []
-    lines = up(state_root(), cpus, [*door, *([f"--http-plain={http_plain}"] if door and http_plain else [])])
+    lines = up(root, cpus, [*door, *([f"--http-plain={http_plain}"] if door and http_plain else [])])
     print("\n".join(lines) or "the cluster on this machine runs already")
     named = choose()
     elsewhere = named["scheduler"] if named["scheduler"].value else named["direct"]
@@ -58,6 +62,7 @@ def down_command(yes: bool) -> None:
     from cluster.cli.embedded import down, is_running
 
     root = state_root()
+    _refuse_in_a_job_of(root)
     running: list[int] = []
     elsewhere: list[int] = []
     if is_running(root):
@@ -77,6 +82,14 @@ def down_command(yes: bool) -> None:
     if elsewhere:
         lines.append(f"on other workers these go on, for 45 s (--lost-after) without a scheduler: {_some(elsewhere)}")
     print("\n".join(lines) or "no cluster that `cluster up` started runs here")
+
+
+def _refuse_in_a_job_of(root: Path) -> None:
+    """NotPermitted inside a job, unless it has named a place that is not its cluster's: a stop would end the job itself
+    with its worker, before it got to the scheduler, and what it starts would end with it."""
+    inside = inside_job()
+    if inside and (not os.environ.get("CLUSTER_HOME") or Path(inside.socket).is_relative_to(root.resolve())):
+        raise NotPermitted("a job neither starts nor stops its cluster; --home DIR names a place for one of its own")
 
 
 def _some(numbers: Sequence[int]) -> str:
