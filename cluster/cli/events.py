@@ -7,6 +7,7 @@ from contextlib import aclosing
 import click
 
 from cluster.cli.options import connection
+from cluster.cli.reader_watch import while_read
 from cluster.client.types import ClusterEvent
 from cluster.domain.base.printable import printable
 from cluster.domain.job import endings
@@ -32,7 +33,8 @@ def events(ctx: click.Context, follow: bool, since: int | None, jobs: tuple[str,
     Without --since, --follow begins with what comes; else all is told that is kept: the last hundred thousand.
     """
     start = since if since is not None or follow else 0
-    asyncio.run(_print(ctx, start, jobs, follow=follow, as_json=as_json))
+    work = _print(ctx, start, jobs, follow=follow, as_json=as_json)
+    asyncio.run(while_read(sys.stdout.fileno(), work))
 
 
 async def _print(ctx: click.Context, since: int | None, jobs: tuple[str, ...], *, follow: bool, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from cluster.cli.confirmation import is_terminal
 from cluster.cli.exit_codes import INTERRUPTED, IO_ERROR
 from cluster.cli.progress import Progress, progress
 from cluster.cli.quick.head_start import HeadStart
+from cluster.cli.reader_watch import while_read
 from cluster.cli.submit_warnings import remark
 from cluster.cli.writer import Writer
 from cluster.client.aio import AsyncClient
@@ -109,7 +110,7 @@ class Follower:
         on_signals(self._interrupted, self._terminated)
         self._head_start.act_upon_signals()
         why = asyncio.get_running_loop().call_later(PATIENCE_BEFORE_WHY, self._say_why)
-        work = asyncio.gather(self._copy(), self._watch())
+        work = asyncio.gather(while_read(sys.stdout.fileno(), self._copy()), self._watch())
         try:
             futures: list[asyncio.Future[Any]] = [self._left, work]
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)

@@ -198,6 +198,7 @@ def logs(
     Arrays come in the order of their tasks. With --json each piece is an object on a line of its own.
     """
     from cluster.cli.connection import client
+    from cluster.cli.reader_watch import while_read
     from cluster.cli.render import note_of, output_json
     from cluster.cli.writer import Writer
 
@@ -222,7 +223,7 @@ def logs(
             for note in await _why_not_started(cluster, selector) if silent else ():
                 await show(note)
 
-    asyncio.run(work())
+    asyncio.run(while_read(sys.stdout.fileno(), work()))
 
 
 async def _why_not_started(cluster: "AsyncClient", selector: str) -> list[Output]:

@@ -198,11 +198,16 @@ def test_whoever_will_not_wait_for_the_scheduler_hears_that_the_job_may_go_on(cl
     assert cluster("job", "wait", "last").code == 143
 
 
-def test_a_reader_who_leaves_ends_the_job_quietly(cluster: Command) -> None:
-    with cluster.started("run", "--", "yes") as process:
+def test_a_reader_who_leaves_ends_the_job_quietly_although_it_writes_nothing_more(cluster: Command) -> None:
+    with cluster.started("run", "--", "sh", "-c", "echo y; exec sleep 1000") as process:
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline() == b"y\n"
+        with cluster.started("job", "logs", "-f", "last") as logs:
+            assert logs.stdout
+            assert logs.stdout.readline() == b"y\n"
+            logs.stdout.close()
+            assert logs.wait(PATIENCE) == 141
         process.stdout.close()
         assert process.wait(PATIENCE) == 141
         assert all(b"waiting for the scheduler" in line for line in process.stderr)  # at most that, where all is slow
