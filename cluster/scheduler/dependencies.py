@@ -17,6 +17,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
+from cluster.domain.scheduler.family import Try
 from cluster.domain.scheduler.recovered import Recovered
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select
@@ -67,7 +68,7 @@ def recover(store: Store) -> Recovered:
 def _with_children(store: Store, loaded: Recovered) -> Recovered:
     """With what is to be known of the children of jobs that wait for them."""
     finishing: dict[int, dict[int, TaskEnd]] = {}
-    failed: dict[int, set[int]] = {}
+    failed: dict[int, Mapping[Try, Collection[int]]] = {}
     for record, progress in loaded.jobs:
         if record.spec.wait_children:
             failed[record.number] = store.failed_children(record.number)

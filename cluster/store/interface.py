@@ -77,8 +77,9 @@ class Store(Protocol):
         """The job with that UUID."""
         ...
 
-    def failed_children(self, job: int) -> set[int]:
-        """The tasks of the job, by index, that have submitted jobs which have ended and did not succeed."""
+    def failed_children(self, job: int) -> dict[tuple[int, int], set[int]]:
+        """Those jobs that the job has submitted, and that have ended and did not succeed, by the attempt that has:
+        index of its task, number of the attempt."""
         ...
 
     def below(self, jobs: Sequence[int]) -> list[int]:

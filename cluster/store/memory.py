@@ -185,10 +185,13 @@ class MemoryStore:
     def number_of_id(self, job_id: str) -> int | None:
         return self._disk.numbers.get(job_id)
 
-    def failed_children(self, job: int) -> set[int]:
-        jobs, ended = self._disk.jobs, self._disk.ended
-        failed = (jobs[n] for n in self.children(job) if ended.get(n, TaskState.SUCCEEDED) is not TaskState.SUCCEEDED)
-        return {record.callers[-1].index for record in failed}
+    def failed_children(self, job: int) -> dict[tuple[int, int], set[int]]:
+        failed: dict[tuple[int, int], set[int]] = {}
+        for number in self.children(job):
+            if self._disk.ended.get(number, TaskState.SUCCEEDED) is not TaskState.SUCCEEDED:
+                caller = self._disk.jobs[number].callers[-1]
+                failed.setdefault((caller.index, caller.attempt), set()).add(number)
+        return failed
 
     def below(self, jobs: Sequence[int]) -> list[int]:
         found = set()

@@ -287,7 +287,7 @@ def test_families_are_found_by_their_root_and_by_their_parent(open_store: Opener
 
     store = open_store()
     assert [record for record, _ in store.load().jobs] == [records[0], *records[2:]]
-    assert [store.failed_children(number) for number in (0, 1, 2)] == [set(), set(), set()]
+    assert [store.failed_children(number) for number in (0, 1, 2)] == [{}, {}, {}]
     assert store.records([3], whole=True) == [records[2]]
     assert [store.numbers(None, root=root) for root in (0, 1, 2, 5)] == [[5, 4, 3, 2, 1], [4, 3, 2, 1], [], [5]]
     assert store.numbers(None, [TaskState.SUCCEEDED], below=4, most=2, root=1) == [3, 2]
@@ -296,7 +296,7 @@ def test_families_are_found_by_their_root_and_by_their_parent(open_store: Opener
     assert [store.numbers_of_name("nightly", None, root) for root in (0, 1, 5)] == [[1, 2, 4, 5], [1, 2, 4], [5]]
     assert (store.numbers_of_name("leaf", "ann", 1), store.numbers_of_name("leaf", "ann", 5)) == ([3], [])
     store.commit([JobEnded(3, TaskState.CANCELLED), JobEnded(4, TaskState.FAILED)])
-    assert [store.failed_children(number) for number in (0, 1, 2)] == [set(), {4}, {0}]
+    assert [store.failed_children(number) for number in (0, 1, 2)] == [{}, {(4, 2): {4}}, {(0, 1): {3}}]
 
 
 def test_what_is_below_a_job_is_what_it_has_submitted_and_what_waits_for_it(open_store: Opener) -> None:

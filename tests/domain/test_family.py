@@ -11,7 +11,7 @@ from cluster.domain.job.records import CallingAttempt, JobEnded, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Reply
-from cluster.domain.scheduler.events import CancelRequested, JobSubmitted
+from cluster.domain.scheduler.events import CancelRequested, JobSubmitted, ReopenRequested
 from cluster.domain.scheduler.family import MOST_CALLERS, called_by, to_be_cancelled_with
 from cluster.domain.scheduler.views import job_view
 from cluster.domain.trust.identity import Vouched
@@ -205,7 +205,78 @@ def test_one_of_whose_children_one_has_failed_fails_whenever_that_was() -> None:
     job = home.core.jobs[1]
     assert (job.ended_at > 0, job.reason, job.exit_code) == (True, "children", 1)
     home.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
-    assert (home.core.finishing, home.core.family.open, home.core.family.failed) == ({}, {}, {})
+    assert (home.core.finishing, home.core.family._open, home.core.family._failed) == ({}, {}, {})
+
+
+def test_what_a_former_attempt_has_called_counts_no_more() -> None:
+    home = Waiting()
+    first, slow = home.hand_in(vouched(1)), home.hand_in(vouched(1))
+    for attempt in (1, 2):
+        home.ends(first, attempt=attempt, well=False)
+        home.turn(after=5.0)
+    home.ends(1, well=False)
+    home.turn(after=5.0)
+    second = home.hand_in(vouched(1, attempt=2))
+    home.ends(1, attempt=2)
+    assert home.state(1) == "finishing"
+    assert job_view(home.core, home.core.jobs[1]).pending_because == ()  # the other task is at work
+    home.ends(1, 1)
+    assert job_view(home.core, home.core.jobs[1]).pending_because == (
+        f"job {second}, which it has called, must end first",
+    )
+    home.ends(second)
+    assert home.state(1) == "succeeded"
+    home.ends(slow)
+    assert home.state(1) == "succeeded"
+
+
+def test_a_child_that_failed_and_is_tried_again_is_waited_for_again() -> None:
+    for done in (False, True):  # whether its parent's attempt has ended before that
+        home = Waiting()
+        child, other = home.hand_in(vouched(1)), home.hand_in(vouched(1))
+        for attempt in (1, 2):
+            home.ends(child, attempt=attempt, well=False)
+            home.turn(after=5.0)
+        assert home.state(child) == "failed"
+        if done:
+            home.ends(1)
+        tasks, states = (Range(0, 1),), (TaskState.FAILED,)
+        home.turn(ReopenRequested(8, child, tasks, states, None, home.core.openings))
+        if not done:
+            home.ends(1)
+        home.ends(other)
+        assert home.state(1) == "finishing"
+        home.ends(child, attempt=3)
+        assert home.state(1) == "succeeded"
+
+
+def test_a_deadline_ends_also_what_is_finishing() -> None:
+    for early in (True, False):  # whether its attempt has ended before that
+        home = Home()
+        home.turn(JobSubmitted(99, uuid(1), "alice", spec(wait_children=True, deadline="5s"), vouched=None))
+        child = home.hand_in(vouched(1))
+        if early:
+            home.report(home.session, 1, ok=(ok(1, 0, 1),))
+        effects = home.turn(after=6.0)
+        if not early:
+            effects = home.report(home.session, 1, ok=(ok(1, 0, 1),))
+        job = home.core.jobs[1]
+        assert (home.state(1), job.reason, job.exit_code) == ("failed", "timeout:deadline", 124)
+        (end,) = [end for end in effects if isinstance(end, TaskEnd)]
+        assert (end.reason, end.exit_code) == ("timeout:deadline", 124)
+        home.report(home.session, 2, ok=(ok(child, 0, 1),))
+        assert (home.core.finishing.get(1, {}), home.core.family._open) == ({}, {})
+
+
+def test_what_is_finishing_when_too_many_fail_says_so() -> None:
+    home = Home()
+    home.turn(JobSubmitted(99, uuid(1), "alice", spec(2, wait_children=True, max_fails=0), vouched=None))
+    home.hand_in(vouched(1, 0))
+    home.report(home.session, 1, ok=(ok(1, 0, 1),))
+    effects = home.report(home.session, 2, ended=(failed(1, 1),))
+    assert home.state(1, 0) == "cancelled"
+    ends = [(end.index, end.reason, end.exit_code) for end in effects if isinstance(end, TaskEnd)]
+    assert ends == [(1, "exit:3", 3), (0, "max_fails", 143)]
 
 
 def test_a_whole_line_of_callers_ends_in_one_turn() -> None:

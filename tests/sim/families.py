@@ -2,11 +2,13 @@
 whole families."""
 
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import TYPE_CHECKING
 
 from cluster.domain.base.errors import InvalidInput, NotPermitted
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Replied
 from cluster.domain.scheduler.events import CancelRequested
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 CALLS = 60  # that are tried
 CANCELS = 6  # of whole families
+RETRIES = 25  # of what has been called
 LATE = 0.2  # of the calls come from an attempt that may have ended long ago
 ELSEWHERE = 0.1  # come by a worker that does not hold the attempt
 
@@ -34,16 +37,21 @@ class Families:
         scheduler: "SchedulerHost",
         machines: "Sequence[Machine]",
         make_id: Callable[[], str],
+        again: Random,
     ) -> None:
+        """`again`: what users want tried again is drawn from it."""
         self.world, self.truth, self.scheduler = world, truth, scheduler
         self._machines = machines
         self._make_id = make_id
+        self._again = again
 
     def begin(self, until: float) -> None:
         for _ in range(CALLS):
             self.world.at(self.world.between(0.0, until), self._something_calls)
         for _ in range(CANCELS):
             self.world.at(self.world.between(0.0, until), self._user_cancels_a_family)
+        for _ in range(RETRIES):
+            self.world.at(self._again.uniform(0.0, until), self._user_tries_a_call_again)
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -97,6 +105,16 @@ class Families:
         if self.world.chance(0.2):
             self.world.at(self.world.between(0.0, 30.0), submit)
         self.world.at(self.world.between(1.0, 5.0), again)
+
+    def _user_tries_a_call_again(self) -> None:
+        ended = (number for number in sorted(self.truth.calls) if number in self.scheduler.over)
+        failed = [number for number in ended if TaskState.SUCCEEDED not in self.truth.outcomes.get(number, ())]
+        if failed and self.scheduler.core is not None:
+            number = self._again.choice(failed)
+            tasks = Range(0, self.truth.specs[number].task_count)
+            self.world.tell("user", f"wants {number}, which was called, tried again")
+            self.truth.reopens(number, tasks)
+            self.scheduler.reopen(number, tasks, lambda _: None)
 
     # ── cancels ─────────────────────────────────────────────────────────────────────────────────────────────────
 

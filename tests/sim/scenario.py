@@ -106,7 +106,8 @@ class Scenario:
         self._again = Random(f"again {seed}")  # apart, so that what else is drawn stays as it is
         self._cancelled: dict[int, IntervalSet] = {}  # job: tasks of which a user was told that they are cancelled
         climate = climate or climates.draw(world.random)
-        self._families = Families(world, self.truth, self.scheduler, self.machines, self._make_id) if families else None
+        whose = (world, self.truth, self.scheduler, self.machines, self._make_id, self._again)
+        self._families = Families(*whose) if families else None
         self._orders = Orders(world, self.truth, self.scheduler) if orders else None
         self.luck = BadLuck(world, self.truth, self.scheduler, self.machines, self._trouble_ends, climate)
 

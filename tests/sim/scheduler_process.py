@@ -14,6 +14,7 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.now import Now
 from cluster.domain.job.dependencies import dependencies_of
+from cluster.domain.job.endings import CHILDREN
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import (
     JobChunk,
@@ -259,6 +260,8 @@ class SchedulerProcess:
                 self.truth.times.accepted(save, self.truth.outcomes.keys())
             if isinstance(save, JobEnded) and save.state is TaskState.SUCCEEDED:
                 self.truth.check_waited(save.number)
+            if isinstance(save, TaskEnd) and save.reason == CHILDREN:
+                self.truth.check_children(AttemptKey(save.job, save.index, save.attempt))
         self.truth.check_all_or_none(self.store.number_of_id)
 
     def _check_end(self, end: OkEnds | TaskEnd, outputs: Collection[SmallOutput]) -> None:
@@ -329,6 +332,17 @@ class SchedulerProcess:
                 assert job.sets[state] == kept.sets[state], (
                     f"job {number} is shown otherwise than on disk: {state.word}"
                 )
+            if job.record.spec.wait_children:
+                self._compare_children(core, job)
+
+    def _compare_children(self, core: SchedulerCore, job: Job) -> None:
+        """What its attempts have called in vain is known as the next scheduler would know it."""
+        on_disk = self.store.failed_children(job.number)
+        tries = [(index, attempt) for (_, attempt), tasks in job.held.items() for index in tasks]
+        tries += [(end.index, end.attempt) for end in core.finishing.get(job.number, {}).values()]
+        for each in tries:
+            failed, kept = set(core.family.failed(AttemptKey(job.number, *each))), on_disk.get(each, set())
+            assert failed == kept, f"job {job.number}: of what {each} has called {failed} have failed, on disk {kept}"
 
     def _look_up(self, job_ids: tuple[str, ...]) -> None:
         """As the store is now; the answer takes a while."""

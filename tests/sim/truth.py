@@ -216,12 +216,25 @@ class Truth:
         self.calls[record.number] = record.callers
 
     def check_waited(self, job: int) -> None:
-        """Of a job that has succeeded, when that is on disk."""
-        if self.specs[job].wait_children and job not in self.reopened:  # else a former attempt may have called in vain
-            for number, callers in self.calls.items():
-                if callers[-1].job == job:
-                    outcomes = self.outcomes.get(number, ())
-                    assert TaskState.SUCCEEDED in outcomes, f"job {job} has succeeded, and {number}, its child, has not"
+        """Of a job that has succeeded, when that is on disk: so has all that the last attempts of its tasks called."""
+        if not self.specs[job].wait_children:
+            return
+        last: dict[int, int] = {}
+        for key in self.runs:
+            if key.job == job:
+                last[key.index] = max(key.attempt, last.get(key.index, 0))
+        for number in self._called_by({AttemptKey(job, *each) for each in last.items()}):
+            outcomes = self.outcomes.get(number, ())
+            assert TaskState.SUCCEEDED in outcomes, f"job {job} has succeeded, and {number}, its child, has not"
+
+    def _called_by(self, attempts: Collection[AttemptKey]) -> list[int]:
+        return [number for number, callers in self.calls.items() if AttemptKey(*callers[-1][:3]) in attempts]
+
+    def check_children(self, key: AttemptKey) -> None:
+        """Of an attempt that has failed for what it has called, when that is on disk."""
+        outcomes = [self.outcomes.get(number, set()) for number in self._called_by([key])]
+        in_vain = any(outcome - {TaskState.SUCCEEDED} for outcome in outcomes)
+        assert in_vain, f"{key} has failed for what it has called, which has succeeded"
 
     def check_outputs(self, ends: Iterable[AttemptKey], outputs: Collection[SmallOutput]) -> None:
         """Of ends, and what is committed with them."""

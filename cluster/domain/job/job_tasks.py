@@ -156,7 +156,7 @@ class JobTasks:
     def cancel_unassigned(self, tasks: IntervalSet, event: TaskEvent = TaskEvent.CANCELLED) -> int:
         """Cancels those that no worker holds, or ends them by another event. Returns how many."""
         ended = 0
-        for state in (*UNASSIGNED, TaskState.FINISHING) if event is TaskEvent.CANCELLED else UNASSIGNED:
+        for state in (*UNASSIGNED, TaskState.FINISHING):
             ours = self.sets[state].intersection(tasks)
             self._move(state, event, ours)
             ended += len(ours)

@@ -5,7 +5,8 @@
                  │◄─returned┘           │
                  └──── backoff ◄────────┘  (a failed or lost attempt that may be tried again)
 
-A task that has succeeded is finishing for as long as jobs go on that it has called, where its job waits for these.
+A task that has succeeded is finishing for as long as jobs go on that it has called, where its job waits for these, and
+no clock of its job ends it.
 
 A task that waits for other jobs is cancelled once what it waits for cannot happen any more. One that has failed or was
 cancelled waits again when somebody wants it tried again, at least until that turn is over.
@@ -56,7 +57,7 @@ class TaskEvent(StrEnum):
     MET = "met"  # what it waited for has happened
     UNMET = "unmet"  # what it waited for can't happen any more
     LEFT = "left"  # its attempt has succeeded, and jobs that it has called go on
-    EXPIRED = "expired"  # a clock of its job was over before it had a worker
+    EXPIRED = "expired"  # a clock of its job was over, and no worker had it
     REOPENED = "reopened"  # somebody wants it tried again although it has ended
 
 
@@ -120,6 +121,7 @@ TRANSITIONS: dict[tuple[TaskState, TaskEvent], TaskState] = {
     (_S.FINISHING, _E.SUCCEEDED): _S.SUCCEEDED,
     (_S.FINISHING, _E.FAILED): _S.FAILED,
     (_S.FINISHING, _E.CANCELLED): _S.CANCELLED,
+    (_S.FINISHING, _E.EXPIRED): _S.FAILED,
     (_S.BACKOFF, _E.DUE): _S.READY,
     (_S.BACKOFF, _E.CANCELLED): _S.CANCELLED,
     (_S.FAILED, _E.REOPENED): _S.WAITING,

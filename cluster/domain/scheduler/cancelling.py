@@ -25,7 +25,7 @@ def _cancel(state: State, target: Target, event: CancelRequested) -> int:
         return 0
     everything = [(0, job.record.spec.task_count)]
     wanted = IntervalSet(everything if target.ranges is None else target.ranges)
-    children.cancel(state, job, wanted)
+    children.give_up(state, job, wanted, endings.CANCELLED)
     ended = job.cancel_unassigned(wanted)
     asked = job.held_among(wanted)
     job.ask_to_stop(asked)

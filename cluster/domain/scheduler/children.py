@@ -2,11 +2,12 @@
 
 When its attempt has succeeded such a task is *finishing*, while one of these jobs goes on. With the last of them it
 ends: well if all have succeeded, else with the reason `children`. One whose attempt fails does not wait: it ends at
-once.
+once. What an earlier attempt of the task has called counts no more; and what has failed, and is tried again, goes on.
 """
 
 from dataclasses import replace
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
@@ -20,54 +21,64 @@ def succeeded(state: State, worker: Worker, job: Job, ok: OkEnds) -> IntervalSet
     """These attempts of a job that waits for its children have succeeded. Those that the worker held."""
     moved, ok = IntervalSet(), replace(ok, worker_id=worker.id)
     for end in map(ok.end_of, range(ok.first, ok.stop)):
-        waits = (job.number, end.index) in state.family.open
-        fails = not waits and end.index in state.family.failed.get(job.number, ())
-        event = TaskEvent.LEFT if waits else TaskEvent.FAILED if fails else TaskEvent.SUCCEEDED
+        end = _judged(state, job, end)
+        waits = end.reason == endings.OK and bool(state.family.going_on(_key(end)))
+        event = TaskEvent.LEFT if waits else TaskEvent.SUCCEEDED if end.reason == endings.OK else TaskEvent.FAILED
         one = IntervalSet([(end.index, end.index + 1)])
         if not state.release(worker, job, end.attempt, one, event):
             continue
         moved.update(one)
         if waits:
             state.finishing.setdefault(job.number, {})[end.index] = end
-        _note(state, job, end, failed=fails)
+        _note(state, job, end)
     return moved
+
+
+def _judged(state: State, job: Job, end: TaskEnd) -> TaskEnd:
+    """The end of an attempt that has succeeded, or is finishing, as far as the jobs are concerned that it has called:
+    while some go on it may be as it is, but not beyond the deadline of its job."""
+    if state.family.going_on(_key(end)):
+        return _ended_by(end, endings.DEADLINE) if job.overdue else end
+    return _ended_by(end, endings.CHILDREN) if state.family.failed(_key(end)) else end
 
 
 def settle(state: State) -> None:
     """Ends the finishing tasks of which all jobs that they have called have ended; which may end others in turn."""
     while state.family.settled:
-        number, index = state.family.settled.pop()
-        job = state.jobs.get(number)
-        if job is None:
-            state.family.failed.pop(number, None)
+        attempt = state.family.settled.pop()
+        job, end = state.jobs.get(attempt.job), state.finishing.get(attempt.job, {}).get(attempt.index)
+        if job is None or end is None or _key(end) != attempt or state.family.going_on(attempt):
             continue
-        if index not in job.sets[TaskState.FINISHING]:
-            continue
-        failed = index in state.family.failed.get(number, ())
-        job.settle(index, TaskEvent.FAILED if failed else TaskEvent.SUCCEEDED)
-        end = state.finishing.get(number, {}).pop(index, None)
-        if failed:
-            _note(state, job, end or TaskEnd(number, index, 1, endings.OK), failed=True)
+        end = _judged(state, job, state.finishing[job.number].pop(end.index))
+        job.settle(end.index, TaskEvent.SUCCEEDED if end.reason == endings.OK else TaskEvent.FAILED)
+        if end.reason != endings.OK:
+            _note(state, job, end)
         state.touch(job)
 
 
-def cancel(state: State, job: Job, tasks: IntervalSet) -> None:
-    """Those of `tasks` that are finishing are about to be cancelled."""
+def give_up(state: State, job: Job, tasks: IntervalSet, reason: str) -> None:
+    """Those of `tasks` that are finishing are about to end for that reason: they wait no more."""
+    ends = state.finishing.get(job.number, {})
     for index in job.sets[TaskState.FINISHING].intersection(tasks):
-        if end := state.finishing.get(job.number, {}).pop(index, None):
-            state.saves.append(replace(end, reason=endings.CANCELLED, exit_code=endings.CANCELLED_EXIT))
+        state.saves.append(_ended_by(ends.pop(index), reason))
 
 
 def restore(state: State) -> None:
     """After a start: what had to be waited for may have ended."""
-    for job in state.unfinished():
-        tasks = job.sets[TaskState.FINISHING]
-        state.family.settled += [(job.number, i) for i in tasks if (job.number, i) not in state.family.open]
+    for ends in state.finishing.values():
+        attempts = map(_key, ends.values())
+        state.family.settled += [attempt for attempt in attempts if not state.family.going_on(attempt)]
 
 
-def _note(state: State, job: Job, end: TaskEnd, *, failed: bool) -> None:
-    """Its attempt has succeeded; `failed`: and a job that it has called has not."""
-    if failed:
-        end = replace(end, reason=endings.CHILDREN, exit_code=endings.exit_code(endings.CHILDREN))
+def _key(end: TaskEnd) -> AttemptKey:
+    return AttemptKey(end.job, end.index, end.attempt)
+
+
+def _ended_by(end: TaskEnd, reason: str) -> TaskEnd:
+    return replace(end, reason=reason, exit_code=endings.exit_code(reason))
+
+
+def _note(state: State, job: Job, end: TaskEnd) -> None:
+    if end.reason != endings.OK:
         job.note_abnormal_end(end.reason, end.exit_code)
     state.saves.append(end)

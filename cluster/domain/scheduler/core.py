@@ -92,7 +92,7 @@ class SchedulerCore(State):
         for share in loaded.shares:
             self.shares.restore(share, now.mono, now.wall)
         self.finishing = {job: dict(ends) for job, ends in loaded.finishing.items()}
-        self.family.failed = {job: set(indexes) for job, indexes in loaded.failed_children.items()}
+        self.family.restore(loaded.failed_children)
         for worker_record in loaded.workers:
             draining.watch(self, self.add_worker(worker_record))
             if worker_record.removed:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.times import deadline_of, starts_at
+from cluster.domain.scheduler import children
 from cluster.domain.scheduler.cancelling import send_stops
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
@@ -26,7 +28,7 @@ def watch(state: State, job: Job) -> None:
         job.clocks.overdue = deadline <= state.now.wall  # what is heard before its turn was told to stop, too
         state.wall_timers.set(("deadline", job.number), deadline)
         if job.overdue:
-            state.touch(job)
+            _expire(state, job)
 
 
 def due(state: State, job: Job) -> None:
@@ -36,6 +38,12 @@ def due(state: State, job: Job) -> None:
     holders = [state.workers[worker] for worker in sorted({holder for holder, _ in job.held})]
     state.room -= 1 + len(holders)
     stop(state, job, holders)
+    _expire(state, job)
+
+
+def _expire(state: State, job: Job) -> None:
+    """Ends what no worker has."""
+    children.give_up(state, job, IntervalSet([(0, job.record.spec.task_count)]), endings.DEADLINE)
     state.touch(job)
 
 

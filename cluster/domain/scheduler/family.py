@@ -16,49 +16,78 @@ from cluster.domain.trust.identity import Vouched
 SOME = 1000  # jobs that are looked for before anybody else is served
 MOST_CALLERS = 16  # of one job, each called by the one before: a job that calls itself ends there
 
+Try = tuple[int, int]  # an attempt of a job: index, attempt
+_Children = dict[int, dict[Try, set[int]]]  # numbers of jobs, by the job and the attempt that have called them
+
 
 class Family:
-    """`open`: of tasks that wait for the jobs that they have called, by job and index, those that have not ended.
-    `failed`: by job, those of its tasks of whose jobs one has not succeeded. `settled`: tasks of which the last has
-    ended."""
+    """Of attempts whose tasks wait for the jobs that they have called it knows which of these go on, and which have
+    ended without success. `settled`: attempts of which the last such job has ended."""
 
     def __init__(self) -> None:
-        self.open: dict[tuple[int, int], set[int]] = {}
-        self.failed: dict[int, set[int]] = {}
-        self.settled: list[tuple[int, int]] = []
+        self._open: _Children = {}
+        self._failed: _Children = {}
+        self.settled: list[AttemptKey] = []
         self._below: dict[int, dict[int, None]] = {}  # by job: the unfinished ones that it, or one of those, called for
 
+    def restore(self, failed: Mapping[int, Mapping[Try, Collection[int]]]) -> None:
+        """`failed`: of unfinished jobs that wait for their children, those that have ended without success."""
+        self._failed = {job: {each: set(jobs) for each, jobs in of.items()} for job, of in failed.items() if of}
+
+    def going_on(self, attempt: AttemptKey) -> Collection[int]:
+        """The jobs that the attempt has called and that it is to wait for."""
+        return self._open.get(attempt.job, {}).get(attempt[1:], ())
+
+    def failed(self, attempt: AttemptKey) -> Collection[int]:
+        """Those that have ended without success, as it is now: one that is tried again goes on."""
+        return self._failed.get(attempt.job, {}).get(attempt[1:], ())
+
     def adopt(self, job: Job, parent: Job | None) -> None:
-        """`parent`: the job that has called it, if that has not ended."""
-        if parent is not None and parent.record.spec.wait_children:
-            self.open.setdefault(_parent_of(job), set()).add(job.number)
-        for caller in job.record.callers:
-            self._below.setdefault(caller.job, {})[job.number] = None
+        """The job has come, or goes on again. `parent`: the job that has called it, if that has not ended."""
+        if parent is not None and parent.live and parent.record.spec.wait_children:
+            caller = _caller_of(job)
+            _discard(self._failed, caller, job.number)
+            _add(self._open, caller, job.number)
+        for each in job.record.callers:
+            self._below.setdefault(each.job, {})[job.number] = None
 
     def ended(self, job: Job) -> None:
-        self.failed.pop(job.number, None)
-        if job.record.callers and (waiting := self.open.get(task := _parent_of(job))):
-            waiting.discard(job.number)
+        self._open.pop(job.number, None)
+        self._failed.pop(job.number, None)
+        if job.record.callers and job.number in self.going_on(caller := _caller_of(job)):
+            _discard(self._open, caller, job.number)
             if job.outcome is not TaskState.SUCCEEDED:
-                self.failed.setdefault(task[0], set()).add(task[1])
-            if not waiting:
-                del self.open[task]
-                self.settled.append(task)
-        for caller in job.record.callers:
-            below = self._below[caller.job]
+                _add(self._failed, caller, job.number)
+            if not self.going_on(caller):
+                self.settled.append(caller)
+        for each in job.record.callers:
+            below = self._below[each.job]
             del below[job.number]
             if not below:
-                del self._below[caller.job]
+                del self._below[each.job]
 
     def below(self, job: int) -> Collection[int]:
         """The unfinished jobs that the job has called for, and those that these have, in order of their numbers."""
         return self._below.get(job, ())
 
 
-def _parent_of(job: Job) -> tuple[int, int]:
-    """The task that has called it."""
-    caller = job.record.callers[-1]
-    return caller.job, caller.index
+def _caller_of(job: Job) -> AttemptKey:
+    """The attempt that has called it."""
+    return AttemptKey(*job.record.callers[-1][:3])
+
+
+def _add(children: _Children, attempt: AttemptKey, job: int) -> None:
+    children.setdefault(attempt.job, {}).setdefault(attempt[1:], set()).add(job)
+
+
+def _discard(children: _Children, attempt: AttemptKey, job: int) -> None:
+    of = children.get(attempt.job, {})
+    if jobs := of.get(attempt[1:]):
+        jobs.discard(job)
+        if not jobs:
+            del of[attempt[1:]]
+            if not of:
+                del children[attempt.job]
 
 
 def called_by(record: JobRecord, target: Target) -> bool:

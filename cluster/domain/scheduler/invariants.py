@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import HELD, UNASSIGNED, TaskState
@@ -29,6 +30,7 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _ended_means_ended(core, job)
         _waits_for_something(core, job)
         _nothing_waits_for_ever(core, job)
+        _finishing_is_what_waits_for_children(core, job)
         assert bool(job.startable) == (job in core.ready), f"job {job.number}: wrongly in the ready queue, or not"
         assert not job.cancelling or _within(job.cancelling, _held(job)), (
             f"job {job.number}: cancelling what nobody holds"
@@ -66,6 +68,15 @@ def _nothing_waits_for_ever(core: SchedulerCore, job: Job) -> None:
     assert not unassigned, f"job {job.number}: {unassigned}, and its deadline is over"
     deadline = deadline_of(job.record) if job.live and not job.overdue else 0.0
     assert not deadline or core.wall_timers.next() is not None, f"job {job.number}: nobody looks when it is {deadline}"
+
+
+def _finishing_is_what_waits_for_children(core: SchedulerCore, job: Job) -> None:
+    ends = core.finishing.get(job.number, {})
+    assert set(job.sets[TaskState.FINISHING]) == ends.keys(), f"job {job.number}: of others the ends are put by, {ends}"
+    if not core.family.settled:  # else they are looked at in the next turn
+        for end in ends.values():
+            going_on = core.family.going_on(AttemptKey(end.job, end.index, end.attempt))
+            assert going_on, f"job {job.number}: {end.index} is finishing, and nothing goes on that it has called"
 
 
 def _takers_are_in_order(core: SchedulerCore) -> None:

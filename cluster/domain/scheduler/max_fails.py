@@ -4,6 +4,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.failing import has_failed_too_often
 from cluster.domain.job.job import Job
+from cluster.domain.scheduler import children
 from cluster.domain.scheduler.cancelling import send_stops
 from cluster.domain.scheduler.state import State
 
@@ -16,6 +17,7 @@ def cancel_rest(state: State) -> None:
 
 def _cancel_rest(state: State, job: Job) -> None:
     everything = IntervalSet([(0, job.record.spec.task_count)])
+    children.give_up(state, job, everything, endings.MAX_FAILS)
     ended = job.cancel_unassigned(everything)
     asked = job.held_among(everything)
     asked.difference_update(job.cancelling)

@@ -7,6 +7,7 @@ from cluster.domain.job.dependencies import Course
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobProgress, JobRecord, TaskEnd
 from cluster.domain.scheduler.ended_ids import EndedIds
+from cluster.domain.scheduler.family import Try
 from cluster.domain.scheduler.sharing import ShareRecord
 from cluster.domain.scheduler.worker_record import WorkerRecord
 
@@ -22,7 +23,7 @@ class Recovered:
     ended: Mapping[int, Course] = field(default_factory=dict)  # of the jobs that have, those that others wait for
     queue_pause: Pause | None = None
     finishing: Mapping[int, Mapping[int, TaskEnd]] = field(default_factory=dict)  # tasks that are, by job and index
-    failed_children: Mapping[int, Collection[int]] = field(default_factory=dict)  # as Family.failed
+    failed_children: Mapping[int, Mapping[Try, Collection[int]]] = field(default_factory=dict)  # see Family.restore
     value_sizes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)  # of what those keep, by job and key
     next_event: int = 1  # its sequence number
     shares: list[ShareRecord] = field(default_factory=list)

@@ -6,6 +6,7 @@ from enum import Enum
 from functools import partial
 from itertools import islice
 
+from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job import endings
@@ -177,7 +178,8 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
 
 def _calls_that_go_on(core: SchedulerCore, job: Job) -> Iterator[str]:
     """What its tasks wait for that are finishing."""
-    numbers = sorted({n for i in job.sets[TaskState.FINISHING] for n in core.family.open.get((job.number, i), ())})
+    ends = core.finishing.get(job.number, {}).values()
+    numbers = sorted({n for end in ends for n in core.family.going_on(AttemptKey(end.job, end.index, end.attempt))})
     yield from (f"job {number}, which it has called, must end first" for number in numbers[:MOST_REASONS])
     if numbers[MOST_REASONS:]:
         yield f"and {len(numbers) - MOST_REASONS} more"

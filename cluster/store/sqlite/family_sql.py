@@ -12,8 +12,8 @@ LIST_CHILDREN = """
     SELECT number FROM jobs WHERE parent = :job AND parent != 0 AND number < :below ORDER BY number DESC LIMIT :most
 """
 
-# The callers of those children of a job that have ended (state 0: not yet) and did not succeed (6).
-LIST_FAILED = "SELECT callers FROM jobs WHERE parent = ? AND parent != 0 AND state NOT IN (0, 6)"
+# Those children of a job that have ended (state 0: not yet) and did not succeed (6).
+LIST_FAILED = "SELECT number, callers FROM jobs WHERE parent = ? AND parent != 0 AND state NOT IN (0, 6)"
 
 PUT_FOLLOWER = "INSERT OR IGNORE INTO followers (job, follower) VALUES (?, ?)"
 # The children and the followers of a job.

@@ -149,8 +149,12 @@ class SqliteStore:
     def number_of_id(self, job_id: str) -> int | None:
         return next((number for (number,) in self._read(sql.GET_NUMBER, (job_id,))), None)
 
-    def failed_children(self, job: int) -> set[int]:
-        return {unpack_callers(text)[-1].index for (text,) in self._read(family_sql.LIST_FAILED, (job,))}
+    def failed_children(self, job: int) -> dict[tuple[int, int], set[int]]:
+        failed: dict[tuple[int, int], set[int]] = {}
+        for number, callers in self._read(family_sql.LIST_FAILED, (job,)):
+            caller = unpack_callers(callers)[-1]
+            failed.setdefault((caller.index, caller.attempt), set()).add(number)
+        return failed
 
     def below(self, jobs: Sequence[int]) -> list[int]:
         with self._reading() as db:

@@ -1,5 +1,6 @@
 """Attempts, jobs that wait for each other and jobs that call jobs: bugs that must be caught."""
 
+from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -141,7 +142,7 @@ def children_that_failed_are_forgotten(patch: Patch) -> None:
 
     def forgetting(self: Family, job: Job) -> None:
         ended(self, job)
-        self.failed.clear()
+        self._failed.clear()
 
     patch.setattr(Family, "ended", forgetting)
 
@@ -151,6 +152,30 @@ def nobody_waits_for_its_children(patch: Patch) -> None:
     patch.setattr(Family, "adopt", lambda self, job, _: adopt(self, job, None))
 
 
+def children_of_former_attempts_count(patch: Patch) -> None:
+    failed = Family.failed
+    patch.setattr(
+        Family,
+        "failed",
+        lambda self, attempt: [
+            *failed(self, attempt),
+            *(child for n in range(1, attempt.attempt) for child in failed(self, attempt._replace(attempt=n))),
+        ],
+    )
+
+
+def a_child_that_goes_on_again_has_failed_for_good(patch: Patch) -> None:
+    """Until the scheduler is started anew, that is."""
+    adopt = Family.adopt
+
+    def adopting(self: Family, job: Job, parent: Job | None) -> None:
+        before = deepcopy(self._failed)
+        adopt(self, job, parent)
+        self._failed = before
+
+    patch.setattr(Family, "adopt", adopting)
+
+
 @pytest.mark.slow
 @planted(
     an_attempt_that_has_ended_still_calls,
@@ -158,6 +183,8 @@ def nobody_waits_for_its_children(patch: Patch) -> None:
     only_children_are_known_and_not_what_they_call,
     children_that_failed_are_forgotten,
     nobody_waits_for_its_children,
+    children_of_former_attempts_count,
+    a_child_that_goes_on_again_has_failed_for_good,
 )
 def test_calls_that_should_not_be_are_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch, lives.with_families)
