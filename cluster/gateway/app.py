@@ -3,9 +3,10 @@
 import hashlib
 import json
 import logging
+import re
 import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
 from email.utils import formatdate
 from typing import Any, Protocol
@@ -19,12 +20,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from cluster.client.calls_for_others import Method
 from cluster.domain.base.errors import ClusterError
+from cluster.domain.trust.tokens import BEARER_PREFIX
 from cluster.gateway import event_streams
 from cluster.gateway.binding import Binder
 from cluster.gateway.bodies import Bodies
 from cluster.gateway.guards import HEADERS, Guards
 from cluster.gateway.json_messages import to_json
-from cluster.gateway.problems import INTERNAL, NOT_FOUND, UNAVAILABLE, WRONG_METHOD, Problem, problem_of
+from cluster.gateway.problems import EXHAUSTED, INTERNAL, NOT_FOUND, UNAVAILABLE, WRONG_METHOD, Problem, problem_of
 from cluster.gateway.proofs import proof_of
 from cluster.gateway.routes import ROUTES, Form, Route, check
 from cluster.rpc.on_behalf import Proof
@@ -32,6 +34,7 @@ from cluster.rpc.on_behalf import Proof
 logger = logging.getLogger(__name__)
 
 MOST_REQUESTS = 1000  # under way at a time, streams included
+MOST_OF_ONE = 400  # of them those of one caller
 
 _HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
@@ -69,23 +72,27 @@ class App:
         answers["/v1/docs"]["GET"] = _docs
         self._answers = [(StarletteRoute(path, _nothing), by_verb) for path, by_verb in answers.items()]
         self._under_way = 0
+        self._of_callers: Counter[Proof] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. (Of the life of the server, and of WebSockets, nothing is to be known here.)"""
         if scope["type"] != "http":
             return
-        request, began = Request(scope, receive), time.monotonic()
+        request, began, broke = Request(scope, receive), time.monotonic(), ""
         self._under_way += 1
         try:
             response = await self._response(request)
             status = response.status_code
             await response(scope, receive, _with_headers(send))
+        except ClusterError as error:  # in the middle of an answer, which is left without its end
+            broke = f", broken off: {error}"
         finally:
             self._under_way -= 1
-        told = logging.DEBUG if request.method in ("GET", "HEAD") and status < 400 else logging.INFO
+            self._left(request)
+        told = logging.DEBUG if request.method in ("GET", "HEAD") and status < 400 and not broke else logging.INFO
         took = (time.monotonic() - began) * 1000
-        # The path alone: what else the request says may hold a secret.
-        logger.log(told, "%s %s: %d in %.0f ms, from %s", request.method, request.url.path, status, took, _from(scope))
+        where = f"{request.method} {_path(request)}"
+        logger.log(told, "%s: %d in %.0f ms, from %s%s", where, status, took, _from(scope), broke)
 
     async def _response(self, request: Request) -> Response:
         try:
@@ -99,7 +106,7 @@ class App:
             return problem_of(error).response()
         except Exception:
             number = secrets.token_hex(4)
-            logger.exception("%s %s failed by a fault of ours; id %s", request.method, request.url.path, number)
+            logger.exception("%s %s failed by a fault of ours; id %s", request.method, _path(request), number)
             return Problem(INTERNAL, f"internal error {number}; the gateway's log says more under this id").response()
 
     def _found(self, request: Request) -> Answer:
@@ -118,7 +125,7 @@ class App:
 
     def _answer_of(self, route: Route) -> Answer:
         async def answer(request: Request) -> Response:
-            shown = proof_of(request)
+            shown = self._entered(request)
             message = await self._binder.message(route, request, shown.token or shown.certificate.decode())
             match route.form:
                 case Form.MESSAGE:
@@ -141,6 +148,22 @@ class App:
                     return _document(route, request, await event_streams.collected(pages))
 
         return answer
+
+    def _entered(self, request: Request) -> Proof:
+        """What the caller shows. Problem where it has as many requests under way as one may have: a follower for each
+        of its jobs must not leave others without."""
+        shown = proof_of(request)
+        if self._of_callers[shown] >= MOST_OF_ONE:
+            raise Problem(EXHAUSTED, f"you have {MOST_OF_ONE} requests under way, the most that one caller may have")
+        self._of_callers[shown] += 1
+        request.state.caller = shown
+        return shown
+
+    def _left(self, request: Request) -> None:
+        if (shown := getattr(request.state, "caller", None)) is not None:
+            self._of_callers[shown] -= 1
+            if not self._of_callers[shown]:
+                del self._of_callers[shown]
 
     async def _healthz(self, request: Request) -> Response:
         """This process answers."""
@@ -203,6 +226,11 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def _path(request: Request) -> str:
+    """For the log: without its query, which may hold a secret, and without a token that somebody has put into it."""
+    return re.sub(rf"{re.escape(BEARER_PREFIX)}[\w-]+", f"{BEARER_PREFIX}…", request.url.path)
 
 
 def _from(scope: Scope) -> str:

@@ -18,6 +18,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from cluster.domain.trust.connection_seats import Seats
 from cluster.gateway.problems import HEADERS_TOO_LARGE, MALFORMED, MEDIA_TYPE, Problem
 from cluster.gateway.proofs import CERTIFICATE
 
@@ -34,18 +35,24 @@ class Connection(H11Protocol):
 
     _head_timer: asyncio.TimerHandle | None = None
 
+    def __init__(self, seats: "Seats[Connection]", **others: Any) -> None:
+        """`seats`: those of all connections of the server. `others`: as uvicorn's own."""
+        super().__init__(**others)
+        self._seats = seats
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Who comes when there are too many is sent away; others have so long to ask for something."""
+        """It has so long to ask for something. When there are too many, the oldest of whoever has most goes."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        if len(self.connections) > MOST_CONNECTIONS:
-            self.transport.close()
-            return
+        oldest = self._seats.take(self, self.client[0] if self.client else "")
+        if oldest is not None:
+            oldest.transport.abort()
         self.app_state = {**self.app_state, CERTIFICATE: _certificate_of(transport)}
         self._head_timer = self.loop.call_later(HEAD_PATIENCE, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended."""
         self._stop_timer()
+        self._seats.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -129,13 +136,14 @@ class HttpServer(uvicorn.Server):
         self._listening = listening
         self._tls = tls
         self._stopping = asyncio.Event()
+        self._seats: Seats[Connection] = Seats(MOST_CONNECTIONS, MOST_CONNECTIONS)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's own, but for the time that a handshake may take."""
         config, loop = self.config, asyncio.get_running_loop()
 
         def connection() -> asyncio.Protocol:
-            return Connection(config=config, server_state=self.server_state, app_state={}, _loop=loop)
+            return Connection(self._seats, config=config, server_state=self.server_state, app_state={}, _loop=loop)
 
         patience = HEAD_PATIENCE if self._tls else None
         server = await loop.create_server(

@@ -24,6 +24,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_whole: bool  # it did not break off
 
     @property
     def json(self) -> Any:
@@ -42,10 +43,17 @@ class Gateway:
     certificate: bytes = b""
 
     async def ask(
-        self, verb: str, target: str, body: Any = None, *, stop: Callable[[bytes], bool] | None = None, **headers: Any
+        self,
+        verb: str,
+        target: str,
+        body: Any = None,
+        *,
+        stop: Callable[[bytes], bool] | None = None,
+        began: asyncio.Event | None = None,
+        **headers: Any,
     ) -> Answer:
         """One request. A body that is no bytes is sent as JSON, and `...` is one that never comes. `stop`: hangs up
-        once that much has come."""
+        once that much has come. `began`: set when the answer's head has come."""
         path, _, query = target.partition("?")
         given = {name.replace("_", "-").lower(): value for name, value in headers.items()}
         sent: bytes | None = body if isinstance(body, bytes) else b""
@@ -70,7 +78,7 @@ class Gateway:
             "server": (HOST, 443),
             "state": {"certificate": self.certificate},
         }
-        return await _exchange(self.app, scope, sent, stop)
+        return await _exchange(self.app, scope, sent, stop, began or asyncio.Event())
 
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[SchedulerBackend]:
@@ -92,7 +100,11 @@ class Gateway:
 
 
 async def _exchange(
-    app: App, scope: dict[str, Any], body: bytes | None, stop: Callable[[bytes], bool] | None
+    app: App,
+    scope: dict[str, Any],
+    body: bytes | None,
+    stop: Callable[[bytes], bool] | None,
+    began: asyncio.Event,
 ) -> Answer:
     gone = asyncio.Event()
     requests = [] if body is None else [{"type": "http.request", "body": body, "more_body": False}]
@@ -108,14 +120,16 @@ async def _exchange(
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
             start.update(message)
+            began.set()
             return
         content.extend(message.get("body", b""))
+        start["whole"] = not message.get("more_body", False)
         if stop is not None and stop(bytes(content)):
             gone.set()
 
     await app(scope, receive, send)
     headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], headers, bytes(content))
+    return Answer(start["status"], headers, bytes(content), start.get("whole", False))
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,10 +43,18 @@ async def answer(url: str, request: str, context: ssl.SSLContext | None = None, 
     """What comes for these bytes, until the other side hangs up."""
     port = int(url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name)
-    writer.write(request.encode())
-    said = await reader.read()
+    try:
+        writer.write(request.encode())
+        return await reader.read()
+    finally:
+        await closed(writer)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Closes it, and waits for that: what is closed by the collector of garbage warns."""
     writer.close()
-    return said
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 def get(path: str, *headers: str) -> str:
@@ -133,8 +141,25 @@ def test_who_says_nothing_or_too_little_is_sent_away(tmp_path: Path, monkeypatch
                 assert await answer(url, said) == b""
             once = get("/healthz").replace("close", "keep-alive")
             assert (await answer(url, f"{once}GET /healthz HTTP/1.1\r\nHo")).count(b"200 OK") == 1
-            monkeypatch.setattr("cluster.gateway.connections.MOST_CONNECTIONS", 0)
-            assert await answer(url, get("/healthz")) == b""
+
+    in_cluster(tmp_path / "scheduler", body)
+
+
+def test_where_there_are_too_many_connections_the_oldest_goes_and_a_newcomer_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(cluster: Cluster) -> None:
+        monkeypatch.setattr("cluster.gateway.connections.MOST_CONNECTIONS", 3)
+        options = GatewayOptions(
+            *(tmp_path / "gate", ANYWHERE, cluster.service.address), local_scheduler=cluster.directory, is_plain=True
+        )
+        async with serving(options) as url:
+            port = int(url.rpartition(":")[2])
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            assert (await answer(url, get("/healthz"))).startswith(b"HTTP/1.1 200 ")
+            assert await silent[0][0].read() == b""
+            for _, writer in silent:
+                await closed(writer)
 
     in_cluster(tmp_path / "scheduler", body)
 

@@ -12,6 +12,7 @@ from cluster.client.calls_for_others import CallsForOthers, Method, method
 from cluster.domain.base.errors import ClusterError, Exhausted, NotAuthenticated, NotPermitted, Untrusted
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import BEARER_PREFIX
+from cluster.gateway import event_streams
 from cluster.gateway.app import App
 from cluster.gateway.routes import PEOPLE, ROUTES, Route, check
 from cluster.pki.authority import create_authority
@@ -113,12 +114,70 @@ def test_a_revoked_token_is_refused_at_once_and_its_streams_are_cut(tmp_path: Pa
             (token,) = [token for token in await admin.tokens() if token.http]
             await admin.revoke_token(token.id, False, False)
         cut = await follower
+        assert cut.is_whole  # an event has told why there is no more
         assert b"event: problem" in cut.body
         assert b"was revoked" in cut.body
         refused = await gateway.ask("GET", "/v1/jobs")
         assert refused.status == 401
         assert f"token {token.id} was revoked" in refused.json["detail"]
 
+    in_gateway(tmp_path, body)
+
+
+def test_bytes_that_break_off_have_no_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Else who reads them would take half of an output for the whole."""
+
+    async def body(gateway: Gateway) -> None:
+        await gateway.ask("POST", "/v1/jobs", {"argv": ["true"]})
+        began = asyncio.Event()
+        reading = asyncio.create_task(gateway.ask("GET", "/v1/jobs/1/logs?follow=true", began=began))
+        await began.wait()
+        async with gateway.admin() as admin:
+            (token,) = [token for token in await admin.tokens() if token.http]
+            await admin.revoke_token(token.id, False, False)
+        broken = await reading
+        assert (broken.status, broken.body, broken.is_whole) == (200, b"", False)
+        assert "broken off: the token" in caplog.text
+
+    caplog.set_level("INFO")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(event_streams, "FIRST", 0.01)
+    in_gateway(tmp_path, body)
+    monkeypatch.undo()
+
+
+def test_one_caller_leaves_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(gateway: Gateway) -> None:
+        monkeypatch.setattr("cluster.gateway.app.MOST_OF_ONE", 1)
+        bob = gateway.showing(await gateway.new_token("user", "bob"))
+        began, enough = asyncio.Event(), asyncio.Event()
+
+        def seen(content: bytes) -> bool:
+            began.set()
+            return enough.is_set()
+
+        follower = asyncio.create_task(gateway.ask("GET", "/v1/events", accept="text/event-stream", stop=seen))
+        await began.wait()
+        refused = await gateway.ask("GET", "/v1/jobs")
+        assert (refused.status, refused.json["type"]) == (429, "/v1/docs#exhausted")
+        enough.set()
+        assert (await bob.ask("POST", "/v1/jobs", {"argv": ["true"]})).status == 201
+        follower.cancel()
+        await asyncio.wait([follower])
+        assert (await gateway.ask("GET", "/v1/jobs")).status == 200
+        assert not gateway.app._of_callers
+
+    in_gateway(tmp_path, body)
+
+
+def test_no_log_shows_a_token(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def body(gateway: Gateway) -> None:
+        for target in (f"/v1/jobs/{gateway.token}", f"/v1/jobs?limit={gateway.token}", f"/{gateway.token}/x"):
+            assert (await gateway.ask("GET", target)).status in (400, 404)
+        assert "GET /v1/jobs/H1.…: 404" in caplog.text
+        assert gateway.token not in caplog.text
+
+    caplog.set_level("DEBUG")
     in_gateway(tmp_path, body)
 
 
