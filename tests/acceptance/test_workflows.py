@@ -66,6 +66,59 @@ def test_a_data_set_is_split_processed_by_arrays_and_merged(cluster: Command, tm
     assert len(jobs) == 54
 
 
+POINTS = [(mass, spin) for mass in range(1, 9) for spin in range(1, 7)]
+# A point of the sweep: some fail at first, as if a licence was taken, some diverge; each try leaves a line.
+POINT = """echo x >> tries.$1.$2; n=$(wc -l < tries.$1.$2)
+[ $(( ($1 * $2) % 5 )) -ne 0 ] || [ $n -gt 2 ] || exit 75
+[ $(( ($1 + $2) % 7 )) -ne 0 ] || exit 9
+echo $(( $1 * $1 + 10 * $2 )) > value.$1.$2
+"""
+ROW = "cat value.$1.* | awk '{n += $1} END {print n}' > row.$1"
+BEST = "cat row.* | sort -n | tail -n 1 > best"
+DIVERGED = "ls tries.* | sed s/tries/value/ | while read name; do [ -e $name ] || echo $name; done | sort > diverged"
+REPORT = "cat best diverged > report"
+
+
+@pytest.mark.slow
+def test_a_sweep_tries_points_again_by_cause_and_goes_on_without_those_that_diverge(
+    cluster: Command, tmp_path: Path
+) -> None:
+    """59 jobs on four levels: 48 points, a sum for each mass, what is best, what is missing, and a report."""
+    by_jobs, by_shell = tmp_path / "by-jobs", tmp_path / "by-shell"
+    by_jobs.mkdir()
+    by_shell.mkdir()
+    jobs: dict[str, dict[str, Any]] = {}
+    again = {"retries": 3, "retry_on": ["exit:75", "lost"], "backoff": "1ms"}
+    for mass, spin in POINTS:
+        jobs[f"point-{mass}-{spin}"] = {"command": ["sh", "-c", POINT, "sh", str(mass), str(spin)], **again}
+    for mass in range(1, 9):
+        points = [f"point-{mass}-{spin}" for spin in range(1, 7)]
+        jobs[f"row-{mass}"] = {"command": ["sh", "-c", ROW, "sh", str(mass)], "after_any": points}
+    jobs["best"] = {"command": ["sh", "-c", BEST], "after": [f"row-{mass}" for mass in range(1, 9)]}
+    points = [f"point-{mass}-{spin}" for mass, spin in POINTS]
+    jobs["diverged"] = {"command": ["sh", "-c", DIVERGED], "after_any": points}
+    jobs["report"] = {"command": ["sh", "-c", REPORT], "after": ["best", "diverged"]}
+    file = job_file(tmp_path / "sweep.toml", {"cwd": str(by_jobs), "cpus": 0.5}, jobs)
+    numbers = cluster.ok("job", "submit", "-q", "--file", str(file)).text.split()
+    assert len(numbers) == len(jobs) == 59
+    assert cluster("job", "wait", "-q", *numbers, patience=300).code == 9
+
+    for mass, spin in POINTS:
+        tried = f"while sh -c '{POINT}' sh {mass} {spin}; [ $? -eq 75 ]; do :; done"
+        sh(by_shell, tried)
+    for mass in range(1, 9):
+        sh(by_shell, ROW.replace("$1.*", f"{mass}.*").replace("row.$1", f"row.{mass}"))
+    for last in (BEST, DIVERGED, REPORT):
+        sh(by_shell, last)
+    made, plain = ({path.name: path.read_text() for path in place.iterdir()} for place in (by_jobs, by_shell))
+    assert made == plain
+    listed = {job["name"]: job for job in cluster.ok("job", "list", "--json", *numbers).json}
+    diverged = {f"point-{mass}-{spin}" for mass, spin in POINTS if (mass + spin) % 7 == 0}
+    assert {name for name, job in listed.items() if job["state"] == "failed"} == diverged
+    assert {listed[name]["reason"] for name in diverged} == {"exit:9"}
+    assert made["diverged"].split() == sorted(name.replace("point-", "value.").replace("-", ".") for name in diverged)
+
+
 @pytest.mark.extra_workflows
 def test_a_program_of_debians_is_built_job_by_job_as_by_make(cluster: Command, tmp_path: Path) -> None:
     """zlib, with its libraries and their examples: what `make -n` says, each command as a job after those that make
