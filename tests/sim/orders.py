@@ -1,5 +1,5 @@
 """What people do about the order of jobs: they pause some, or the whole queue, let them go on, change priorities, and
-hand in jobs that are held, or of which only so many tasks may run at once."""
+hand in jobs that are held, or of which only so many tasks may run at once, or may fail."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,6 +44,7 @@ class Orders:
             hold=self.world.chance(0.1),
             priority=random.choice((0, 0, 10, -10)),
             max_running=random.choice((NO_LIMIT, 1, 3)),
+            max_fails=random.choice((NO_LIMIT, NO_LIMIT, 0, 2)),
             timeout=TIMEOUT if self._freezing.random() < FREEZING else spec.timeout,
         )
 

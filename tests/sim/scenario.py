@@ -391,6 +391,7 @@ class Scenario:
                         self.truth.times.check_deadline(number)
                 if state.word == "cancelled":
                     cancelled = index in self.truth.cancelled.get(number, ())
+                    cancelled = cancelled or number in self.truth.too_many_failed
                     assert cancelled or self.truth.waited_in_vain(number, index), f"{number}.{index} is cancelled"
         assert sum(map(len, job.sets.values())) == job.record.spec.task_count
 

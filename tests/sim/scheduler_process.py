@@ -16,6 +16,7 @@ from cluster.domain.base.now import Now
 from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.endings import CHILDREN
 from cluster.domain.job.job import Job
+from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.records import (
     JobChunk,
     JobEnded,
@@ -248,6 +249,8 @@ class SchedulerProcess:
                 case JobRecord():
                     self.truth.specs[save.number] = save.spec
                 case JobProgress(number=number, sets=sets) | JobChunk(job=number, sets=sets):
+                    if len(IntervalSet.from_flat(sets.of(TaskState.FAILED))) > self.truth.specs[number].max_fails:
+                        self.truth.too_many_failed.add(number)
                     if self.truth.specs[number].wait_children:  # of such no end says when they succeed
                         well = IntervalSet.from_flat(sets.of(TaskState.SUCCEEDED))
                         self.truth.succeeded.setdefault(number, IntervalSet()).update(well)
@@ -289,10 +292,20 @@ class SchedulerProcess:
         changed = {save.number for save in decided.saves if isinstance(save, JobProgress)}
         invariants.check(self.core, changed if self._turns % max(LOOK_AT_ALL, len(self.core.jobs)) else None)
         self.truth.check_promises(self.core.workers.values())
+        for act in decided.acts:
+            if isinstance(act, Send) and isinstance(act.message, Assign):
+                self._check_fails(act.message)
         if self.is_present:  # else it may believe what it likes, and says it to nobody
             if len(self.host.acknowledged) <= COMPARED or self._turns % LOOK_AT_ALL == 0:
                 self._check_nobody_is_missed()
             self.truth.note_lost(decided.saves, self.world.now, self.heard)
+
+    def _check_fails(self, assign: Assign) -> None:
+        job = self.core.jobs[assign.attempts.job]
+        if job.record.spec.max_fails < NO_LIMIT:
+            assert job.count(TaskState.FAILED) <= job.record.spec.max_fails, (
+                f"{_short(assign)} is assigned, and {job.count(TaskState.FAILED)} have failed"
+            )
 
     def _check_nobody_is_missed(self) -> None:
         """Whoever asks for a job that was acknowledged finds it: in memory, or where it has ended in the store."""

@@ -59,6 +59,7 @@ class Truth:
     calls: dict[int, tuple[CallingAttempt, ...]] = field(default_factory=dict)  # job: by which it was called
     paused: set[int] = field(default_factory=set)  # jobs of which a user was told so; QUEUE: all
     frozen: set[int] = field(default_factory=set)  # jobs of which a user was told that what runs is frozen
+    too_many_failed: set[int] = field(default_factory=set)  # jobs of which more failed than may, as is or was on disk
     families_cancelled: set[int] = field(default_factory=set)  # jobs of which a user was told so
     outcomes: dict[int, set[TaskState]] = field(default_factory=dict)  # how jobs have ended, as is or was on disk
     reopened: dict[int, IntervalSet] = field(default_factory=dict)  # job: tasks that somebody wanted tried again
@@ -272,15 +273,18 @@ class Truth:
         if end.reason == "launch_failed":
             assert key in self.launch_failures, f"{key} is shown as launch_failed, nobody tried"
             return
-        if run is None and key in self.orphans and end.reason in ("cancelled", "stopped"):
+        if run is None and key in self.orphans and end.reason in ("cancelled", "stopped", "max_fails"):
             return  # it hung before it ran, and is called what its launcher wanted of it
         assert run is not None, f"{key} is shown as {end.reason}, it never ran"
         assert run.ended is not None, f"{key} is shown as {end.reason}, it still runs"
         if SLOT_LOST_TEXT in end.detail:
             assert key in self.orphans, f"{key}: {end.detail}, and nobody killed its slot"
             return  # it is called what its launcher wanted of it
-        if end.reason == "cancelled":
-            assert end.index in self.cancelled.get(end.job, ()), f"{key} is shown as cancelled, nobody wished that"
+        if end.reason == "max_fails":
+            assert end.job in self.too_many_failed, f"{key} is shown as {end.reason}, and no more failed than may"
+        elif end.reason == "cancelled":
+            wished = end.index in self.cancelled.get(end.job, ()) or end.job in self.too_many_failed
+            assert wished, f"{key} is shown as cancelled, nobody wished that"
             assert end.state is TaskState.CANCELLED
         elif end.reason in ("ok", "children"):
             assert self.specs[end.job].wait_children, f"{key} is shown as {end.reason}, and waits for no children"

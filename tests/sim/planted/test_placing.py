@@ -10,6 +10,7 @@ from cluster.domain.launcher.allocation import Allocation
 from cluster.domain.scheduler import (
     draining,
     late_starts,
+    max_fails,
     placement,
 )
 from cluster.domain.scheduler.events import SessionOpened, WorkerRegistered, WorkersDrained
@@ -143,7 +144,7 @@ def test_a_drain_that_does_not_last_is_caught(bug: Bug, monkeypatch: Patch) -> N
     must_be_caught(bug, monkeypatch, lives.with_drained_workers)
 
 
-@found_by(41)
+@found_by(10)
 def a_pause_is_forgotten_at_a_restart(patch: Patch) -> None:
     progress: Method = Job.progress
     patch.setattr(Job, "progress", lambda self, **how: replace(progress(self, **how), pause=None))
@@ -157,7 +158,15 @@ def what_waits_on_a_worker_is_not_counted_as_running(patch: Patch) -> None:
     patch.setattr(Job, "startable", property(startable))
 
 
+def however_many_have_failed_the_rest_goes_on(patch: Patch) -> None:
+    patch.setattr(max_fails, "has_failed_too_often", lambda job: False)
+
+
 @pytest.mark.slow
-@planted(a_pause_is_forgotten_at_a_restart, what_waits_on_a_worker_is_not_counted_as_running)
+@planted(
+    a_pause_is_forgotten_at_a_restart,
+    what_waits_on_a_worker_is_not_counted_as_running,
+    however_many_have_failed_the_rest_goes_on,
+)
 def test_whoever_starts_what_may_not_start_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch, lives.with_orders)
