@@ -339,6 +339,10 @@ def test_states_and_reasons_follow_a_name_and_the_shortest_end_is_taken() -> Non
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("5:exit:x", "'exit:x' is no exit code"),
+        ("5:failed,signal:FOO", "'signal:FOO' names no signal"),
+        ("5:timeout:foo", "'timeout:foo' names no time limit"),
+        ("5:lost:w1", "'lost:w1' says more than there is"),
         ("5:faild", "'faild' is no state and no reason: use waiting, .*failed.*, lost, .*exit:N or signal:NAME"),
         ("last.3:failed,nope", "'nope' is no state"),
         ("5:failed#2", "names an attempt, which has but one end: leave out :failed"),
@@ -375,7 +379,8 @@ def test_those_that_meet_a_condition_are_added_to_what_else_is_selected() -> Non
 
 
 def test_a_condition_is_met_by_state_or_by_why_it_ended() -> None:
-    met = parse_condition("running,exit,signal:SIGKILL").is_met
+    assert parse_condition("signal:KILL") == parse_condition("signal:9") == parse_condition("signal:SIGKILL")
+    met = parse_condition("running,exit,signal:KILL").is_met
     assert met(TaskState.RUNNING, "")
     assert met(TaskState.FAILED, "exit:3")
     assert met(TaskState.FAILED, "signal:SIGKILL")

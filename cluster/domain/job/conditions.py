@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import endings
+from cluster.domain.job.named_reasons import meant
 from cluster.domain.job.states import COUNTED, TaskState
 
 _STATES = {state.word: state for state in COUNTED} | {endings.OK: TaskState.SUCCEEDED}
@@ -49,7 +50,7 @@ def parse_condition(text: str) -> Condition:
         if word in _STATES:
             states[_STATES[word]] = None
         elif endings.kind_of(word) in endings.KINDS:
-            reasons[word] = None
+            reasons[meant(word)] = None
         else:
             raise InvalidInput(f"{word!r} is no state and no reason: use {WORDS}")
     return Condition(tuple(states), tuple(reasons))

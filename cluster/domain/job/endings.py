@@ -16,6 +16,7 @@ QUEUE_TIMEOUT = "timeout:queue"  # nobody started it in time
 QUIET_TIMEOUT = "timeout:quiet"  # it wrote nothing for too long
 DEADLINE = "timeout:deadline"  # it had not ended in time
 LAUNCH_FAILED = "launch_failed"
+TIMEOUTS = (TIMEOUT, QUEUE_TIMEOUT, QUIET_TIMEOUT, DEADLINE)
 CHILDREN = "children"  # it has succeeded, and a job that it has called and was to wait for has not
 DEPENDENCY = "dependency"  # what it waited for can't happen any more, so it never ran
 MAX_FAILS = "max_fails"  # more tasks of its job had failed than it allows
@@ -94,7 +95,7 @@ _OF_CANCELLED = (CANCELLED, DEPENDENCY, MAX_FAILS)
 _WITHOUT_CODE = {
     CHILDREN: 1,
     **dict.fromkeys(_OF_CANCELLED, CANCELLED_EXIT),
-    **dict.fromkeys((TIMEOUT, QUEUE_TIMEOUT, QUIET_TIMEOUT, DEADLINE), TIMEOUT_EXIT),
+    **dict.fromkeys(TIMEOUTS, TIMEOUT_EXIT),
     LAUNCH_FAILED: NOT_RUNNABLE,
     FORMAT_ERROR: FORMAT_EXIT,
 }

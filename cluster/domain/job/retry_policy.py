@@ -8,12 +8,13 @@ ones (`cluster job retry`).
 
 from enum import Enum
 
+from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.job import endings
+from cluster.domain.job.named_reasons import meant
 
 # What may be named as a cause: the first part of an end's reason.
 CAUSES = tuple(kind for kind in endings.KINDS if kind not in endings.FINAL)
-_WITH_MORE = ("exit", "signal", "timeout")  # which may say more, as in exit:75
 _EXAMPLE = "exit:75,oom,lost,signal,timeout"
 _BEFELL = (endings.LOST, endings.STOPPED)  # what the program did not do
 DEFAULT_BACKOFF = (1.0, 60.0)  # seconds
@@ -31,15 +32,12 @@ class Verdict(Enum):
 def wrong_causes(causes: tuple[str, ...]) -> str:
     """What keeps them from being what `--retry-on` names, and what to do; empty: nothing."""
     for cause in causes:
-        family, colon, more = cause.partition(":")
-        if family not in CAUSES:
+        if endings.kind_of(cause) not in CAUSES:
             return f"{cause!r} is no cause: use some of {', '.join(CAUSES)}, as in {_EXAMPLE}"
-        if colon and family not in _WITH_MORE:
-            return f"{cause!r} says more than there is: use {family}"
-        if family == "exit" and colon and not (more.isdecimal() and 1 <= int(more) <= 255):
-            return f"{cause!r} is no exit code that a failure has: use exit:1 to exit:255"
-        if colon and not more:
-            return f"{cause!r} ends too soon: use {family}, or as in {_EXAMPLE}"
+        try:
+            meant(cause)
+        except InvalidInput as error:
+            return str(error)
     return ""
 
 
@@ -69,9 +67,10 @@ def befell(reason: str) -> bool:
 
 
 def _is(cause: str, reason: str) -> bool:
-    family, _, which = cause.partition(":")
-    theirs, _, more = reason.partition(":")
-    return family == theirs and (not which or more in (which, f"SIG{which}"))
+    try:
+        return meant(cause) in (reason, endings.kind_of(reason))
+    except InvalidInput:  # of a job that was taken when all words were
+        return False
 
 
 def pause_after(count: int, backoff: tuple[float, ...], luck: float) -> float:
