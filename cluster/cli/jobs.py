@@ -249,7 +249,8 @@ async def _why_not_started(cluster: "AsyncClient", selector: str) -> list[Output
 def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Wait until jobs have ended, and return their exit code (the highest).
 
-    Where tasks are selected, as in 5.17, only these are waited for, and the exit code is theirs.
+    Where tasks are selected, as in 5.17, only these are waited for, and the exit code is theirs. Of `all` those are not
+    waited for that come again (--every).
     """
     from cluster.cli.connection import client
     from cluster.cli.follow import exit_code
@@ -262,7 +263,11 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
         try:
             async with client(ctx) as cluster:
                 async for jobs in cluster.watch(*selectors):
-                    latest = jobs
+                    first, latest = not latest, jobs
+                    if first and "all" not in selectors and not quiet:
+                        _tell_schedules(jobs, "ends only when somebody cancels it")
+                    if "all" in selectors and not [job for job in jobs if not (job.state.ended or job.spec.every)]:
+                        break  # what is left are schedules
                     if shown:
                         shown.update(jobs)
         finally:
@@ -271,6 +276,8 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
         return latest
 
     jobs = asyncio.run(work())
+    _tell_schedules(jobs, "is not waited for")
+    jobs = tuple(job for job in jobs if job.state.ended)
     if as_json:
         print_json([job_json(job) for job in jobs])
     elif quiet:
@@ -282,6 +289,12 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
             name = f"{job.number}.{job.part}" if job.part else str(job.number)
             print(f"job {name} {job.state.word}{printable(why_of(job))}")
     return exit_code(jobs)
+
+
+def _tell_schedules(jobs: Sequence[Job], what: str) -> None:
+    for job in jobs:
+        if job.spec.every and not job.state.ended:
+            print(f"cluster: job {job.number} comes again (--every), and {what}", file=sys.stderr)
 
 
 @click.command("cancel")

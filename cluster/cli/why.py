@@ -1,6 +1,7 @@
 """`cluster job why`: what keeps a job from running, or what ended it."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,6 +16,7 @@ from cluster.cli.render import job_json, print_json, state_of, task_json, took, 
 from cluster.cli.table import print_facts, print_table
 from cluster.client.aio import AsyncClient
 from cluster.client.types import Job, Task
+from cluster.domain.base.errors import NotFound
 from cluster.domain.base.quantities import format_cpus, format_duration, format_size
 from cluster.domain.job import endings
 from cluster.domain.job.selectors import parse_selector
@@ -22,8 +24,17 @@ from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.hindrances import Candidate, Explanation
 
 MOST_TASKS = 3  # of many, that are explained
+MOST_CAUSES = 10  # jobs, each of which ended because of the next
+CAUSE = re.compile(r"\bjob (\d+) had to ")  # as cluster.domain.job.dependencies says it
 MOST_LINES = 10  # of a task's stderr
 ABNORMAL = (TaskState.FAILED, TaskState.BACKOFF, TaskState.CANCELLED)  # where there are tasks in one, none of the next
+
+
+class Cause(NamedTuple):
+    """Another job, because of which one has ended."""
+
+    job: Job
+    because: Sequence[str]
 
 
 class Explained(NamedTuple):
@@ -31,6 +42,7 @@ class Explained(NamedTuple):
     tasks: Sequence[Task]  # that are explained
     several: bool  # tasks were selected
     more: int = 0  # tasks in the same state as those that are explained
+    causes: Sequence[Cause] = ()  # where it ended because of another job: that one, and what ended that
 
 
 @click.command("why")
@@ -48,7 +60,8 @@ def why(ctx: click.Context, selector: str, as_json: bool, verbose: bool) -> None
 
     async def work() -> Explained:
         async with client(ctx) as cluster:
-            return await explained(cluster, selector)
+            found = await explained(cluster, selector)
+            return found._replace(causes=await _causes(cluster, found.job))
 
     found = asyncio.run(work())
     if as_json:
@@ -78,8 +91,21 @@ async def explained(cluster: AsyncClient, selector: str) -> Explained:
     return Explained(job, [task for _, (task,) in alone], several=True, more=more)
 
 
+async def _causes(cluster: AsyncClient, job: Job) -> list[Cause]:
+    """The job that had to end otherwise, what ended that, and so on."""
+    found: list[Cause] = []
+    while len(found) < MOST_CAUSES and (said := CAUSE.search(job.cancel_reason)) and not job.cancelled_by:
+        try:
+            job, tasks = await cluster.get(said[1], max_tasks=1, states=ABNORMAL)
+        except NotFound:
+            break  # it is not ours, or was deleted
+        because = why_task(job, tasks[0]) if tasks else why_job(job)
+        found.append(Cause(job, because))
+    return found
+
+
 def _print(found: Explained) -> None:
-    job, tasks, several, more = found
+    job, tasks, several, more, causes = found
     if several:
         name = f"{job.number}.{job.part}" if job.part else str(job.number)
         because = (("because", line) for line in why_job(job))
@@ -89,6 +115,11 @@ def _print(found: Explained) -> None:
             print()
         named = ("task", f"{job.number}.{task.number}") if job.is_array else ("job", str(job.number))
         print_facts(named, *_facts(job, task), *(() if several else _workers(job)))
+    for cause in causes:
+        print()
+        facts = (("job", str(cause.job.number)), ("name", cause.job.spec.name))
+        because = (("because", line) for line in cause.because)
+        print_facts(*facts, ("state", state_of(cause.job) + why_of(cause.job)), *because)
     if more:
         print(f"\nand {more} more {tasks[0].state.word}: `cluster job why {job.number}.N` explains one of them")
 
@@ -151,7 +182,7 @@ def last_lines(tail: bytes) -> list[str]:
 
 
 def _json(found: Explained) -> dict[str, Any]:
-    job, tasks, _, more = found
+    job, tasks, _, more, causes = found
     details = [
         {
             **task_json(task, job.spec, with_attempts=True),
@@ -161,7 +192,11 @@ def _json(found: Explained) -> dict[str, Any]:
         for task in tasks
     ]
     because = {"because": why_job(job), "workers": _workers_json(job.explanation)}
-    return {**job_json(job), **because, "task_details": details, "more_tasks": more}
+    reasons = [
+        {"job": each.job.number, "state": each.job.state.word, "reason": each.job.reason, "because": list(each.because)}
+        for each in causes
+    ]
+    return {**job_json(job), **because, "task_details": details, "more_tasks": more, "causes": reasons}
 
 
 def _workers_json(explanation: Explanation) -> dict[str, Any]:

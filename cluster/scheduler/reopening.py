@@ -1,6 +1,6 @@
 """Having tasks tried again that have ended, of jobs in memory and of jobs that the store alone has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import ReopenRequested
+from cluster.domain.scheduler.job_values import size_of
 from cluster.domain.scheduler.reopening import Outdated
 from cluster.domain.scheduler.waiting import HasEnded
 from cluster.scheduler.cancelling import pieces
@@ -24,11 +25,12 @@ STATES = (TaskState.FAILED, TaskState.CANCELLED)
 
 
 class _Seen(NamedTuple):
-    """A job before it is reopened. `kept` None: it is in memory."""
+    """A job before it is reopened. `kept` None: it is in memory. `value_sizes`: with `kept`, of its state by key."""
 
     job: Job
     kept: tuple[JobRecord, JobProgress] | None
     openings: int
+    value_sizes: Mapping[str, int] = {}
 
 
 async def reopen(driver: Driver, number: int, tasks: IntervalSet | None) -> int:
@@ -55,6 +57,7 @@ async def _reopen(driver: Driver, number: int, ranges: Sequence[Range], rest: tu
             states=STATES,
             kept=seen.kept,
             openings=seen.openings,
+            value_sizes=seen.value_sizes,
             rest=rest,
             ended=await courses_of_ended(driver, others),
         )
@@ -72,13 +75,15 @@ async def _see(driver: Driver, number: int) -> _Seen:
             return _Seen(job, None, openings)
         kept = await driver.fetch(partial(_kept, number))
         if kept is not None:
-            return _Seen(Job.restored(*kept), kept, openings)
+            record, progress, sizes = kept
+            return _Seen(Job.restored(record, progress), (record, progress), openings, sizes)
 
 
-def _kept(number: int, store: Store) -> tuple[JobRecord, JobProgress] | None:
-    """None for one that has not come to disk yet."""
+def _kept(number: int, store: Store) -> tuple[JobRecord, JobProgress, Mapping[str, int]] | None:
+    """And how much each of its values takes. None for one that has not come to disk yet."""
     records, progress = store.records([number], whole=True), store.progress_of([number])
-    return (records[0], progress[0]) if records and progress else None
+    sizes = {key: size_of(key, value) for key, value in store.values(number).items()}
+    return (records[0], progress[0], sizes) if records and progress else None
 
 
 async def _rest(driver: Driver, seen: _Seen, chosen: IntervalSet) -> tuple[str, int] | None:

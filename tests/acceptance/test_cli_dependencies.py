@@ -33,6 +33,12 @@ def test_what_waits_in_vain_says_for_what(cluster: Command) -> None:
     waited = cluster("job", "wait", whole)
     assert (waited.code, waited.text) == (143, f"job {whole} cancelled (dependency)\n")
     assert f"job {first} had to succeed first" in cluster.ok("job", "show", whole).text
+    why = cluster.ok("job", "why", whole).text.split("\n\n")
+    assert f"it never ran: job {first} had to succeed first" in why[0]
+    assert [line.split() for line in why[1].splitlines()[:2]] == [["job", first], ["name", "doomed"]]
+    assert " it left with exit code 1" in why[1]
+    (cause,) = cluster.ok("job", "why", "--json", whole).json["causes"]
+    assert (cause["job"], cause["reason"], cause["because"]) == (int(first), "exit:1", ["it left with exit code 1"])
     tasks = {task["task"]: task["reason"] for task in cluster.ok("job", "show", "--json", each).json["task_details"]}
     assert tasks == {1: "ok", 2: "dependency", 3: "ok"}
 

@@ -75,6 +75,9 @@ def test_a_schedule_says_when_it_runs_next_and_is_cancelled(cluster: Command) ->
     assert told["waits_until"].endswith("-01-01T06:00:00.000Z")
     assert "it runs next at 2" in cluster.ok("job", "why", number).text
     assert "until 2" in cluster.ok("job", "list", number).text
+    waited = cluster("job", "wait", "all")
+    assert waited.err == f"cluster: job {number} comes again (--every), and is not waited for\n"
+    assert f"job {number} " not in waited.text
     cluster.ok("job", "cancel", number)
     assert cluster("job", "wait", number).code == 143
     assert "never ends: hand it in with `cluster job submit`" in cluster("run", "--every", "@daily", "--", "true").err

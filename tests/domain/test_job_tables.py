@@ -125,7 +125,7 @@ def test_defaults_are_for_all_and_variables_add_up() -> None:
          "job a: there is no option 'afer'; the nearest is 'after'"),
         ('[jobs.a]\ncommand = "x"\ncommands = ["x"]', ("jobs", "a"), "job a: command and commands exclude each other"),
         ('[jobs.a]\ncommands = "x"', ("jobs", "a", "commands"), "job a: commands = 'x': use a list of commands, as in"),
-        ('[jobs.a]\ncommands = ["x", ""]', ("jobs", "a"), "job a: : command 2 is empty"),
+        ('[jobs.a]\ncommands = ["x", ""]', ("jobs", "a"), "job a: command 2 is empty"),
         ('[jobs.a]\ncommand = "x"\nname = "b"', ("jobs", "a", "name"),
          "job a: there is no key 'name': a job is called as its table"),
         ("[defaults]\nretries = -1\n[jobs.a]", ("defaults", "retries"), "the defaults: retries = -1: "),

@@ -6,7 +6,9 @@ import pytest
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import Range
+from cluster.domain.job import endings
 from cluster.domain.job.dependencies import course_of
+from cluster.domain.job.failing import reason_cancelled
 from cluster.domain.job.records import JobEnded, JobReopened
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
@@ -76,6 +78,29 @@ def test_a_job_that_has_left_memory_comes_back_and_leaves_again() -> None:
     bench.core.jobs[1]  # it goes on, so the next scheduler finds it
     effects = bench.turn(CancelRequested(1, (Target(1),), "ada"), after=100.0)
     land(bench, effects)
+
+
+def test_what_it_keeps_counts_as_before_when_it_comes_back() -> None:
+    bench = Bench()
+    session = bench.worker("w", 2000)
+    bench.submit(spec(2))
+    land(bench, bench.report(session, ok=(ok(1, 0, 1),), ended=(failed(1, 1),)))
+    bench.turn(reopen(bench, **kept(bench), value_sizes={"a": 3}))
+    assert bench.core.value_sizes == {1: {"a": 3}}
+
+
+def test_the_rest_of_a_job_that_failed_too_often_says_so_also_when_what_failed_is_tried_again() -> None:
+    bench = Bench()
+    session = bench.worker("w", 1000)
+    bench.submit(spec(3, max_fails=0))
+    effects = bench.report(session, ended=(failed(1, 0),))
+    assert counts(bench) == {"failed": 1, "cancelled": 2}
+    land(bench, effects)
+    bench.turn(reopen(bench, states=(FAILED,), **kept(bench)))
+    assert counts(bench) == {"assigned": 1, "cancelled": 2}
+    assert reason_cancelled(bench.core.jobs[1]) == endings.MAX_FAILS
+    bench.report(session, ok=(ok(1, 0, 1, attempt=2),))
+    assert reason_cancelled(bench.core.jobs[1]) == endings.MAX_FAILS
 
 
 def test_what_was_read_before_the_job_was_reopened_and_ended_again_counts_no_more() -> None:

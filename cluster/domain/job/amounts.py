@@ -36,14 +36,20 @@ def check_resource_name(name: str) -> str:
     return name
 
 
+def parse_pair(text: str, what: str, form: str) -> tuple[str, str]:
+    """The name of a resource or label, and what it is, from NAME=VALUE. InvalidInput says `what` is missing, and which
+    form it has."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidInput(f"{text[:80]!r} says no {what}: use {form}")
+    return check_resource_name(name.strip()), value
+
+
 def parse_amount(text: str) -> tuple[str, int]:
     """`licence=4`, `scratch=100G`. InvalidInput."""
-    name, equals, amount = text.strip().partition("=")
-    if not equals:
-        raise InvalidInput(f"{text[:80]!r} says no amount: use NAME=N, as in licence=4")
-    check_resource_name(name)
+    name, amount = parse_pair(text, "amount", "NAME=N, as in licence=4")
     try:
-        count = parse_size(amount)
+        count = parse_size(amount.strip())
     except InvalidInput:
         count = 0
     if not 1 <= count <= MAX_AMOUNT:

@@ -10,8 +10,14 @@ def has_failed_too_often(job: Job) -> bool:
     return len(job.sets[TaskState.FAILED]) > job.record.spec.max_fails
 
 
+def too_many_failures(job: Job) -> str:
+    """Why the rest of it was cancelled, for people."""
+    return f"more than {job.record.spec.max_fails} of its tasks have failed"
+
+
 def reason_cancelled(job: Job) -> str:
-    """Why its tasks were cancelled: what came first."""
+    """Why its tasks were cancelled: what came first. Of those that have failed some may be tried again since."""
     if job.cancelled_by:
         return endings.CANCELLED
-    return endings.MAX_FAILS if has_failed_too_often(job) else endings.DEPENDENCY
+    too_often = has_failed_too_often(job) or job.cancel_reason == too_many_failures(job)
+    return endings.MAX_FAILS if too_often else endings.DEPENDENCY

@@ -103,7 +103,8 @@ class Option:
         elif self.check:
             wrong = self.check(value)
         if wrong:
-            raise InvalidInput(f"{self.said(value)}: {wrong}")
+            said = self.said(value)
+            raise InvalidInput(f"{said}: {wrong}" if said else wrong)
 
 
 def given(text: str) -> str:

@@ -76,6 +76,7 @@ class ReopenRequested:
     openings: int  # as of State.openings, before the store was asked
     rest: tuple[str, int] | None = None  # the reason and the exit code of those that stay as they are; None: not known
     ended: Mapping[int, Course] = field(default_factory=dict)  # as of JobSubmitted
+    value_sizes: Mapping[str, int] = field(default_factory=dict)  # with `kept`: what the job keeps, by key
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
-from cluster.domain.job.failing import has_failed_too_often
+from cluster.domain.job.failing import has_failed_too_often, too_many_failures
 from cluster.domain.job.job import Job
 from cluster.domain.scheduler import children
 from cluster.domain.scheduler.cancelling import send_stops
@@ -25,7 +25,7 @@ def _cancel_rest(state: State, job: Job) -> None:
         return
     job.ask_to_stop(asked)
     job.cancel_grace = job.record.spec.grace
-    job.cancel_reason = job.cancel_reason or f"more than {job.record.spec.max_fails} of its tasks have failed"
+    job.cancel_reason = job.cancel_reason or too_many_failures(job)
     if ended:
         job.note_abnormal_end(endings.MAX_FAILS, endings.exit_code(endings.MAX_FAILS))
     holders = [state.workers[worker] for worker in sorted({holder for holder, _ in job.held})]

@@ -49,6 +49,8 @@ def reopen(state: State, dependencies: Dependencies, event: ReopenRequested) -> 
     job.reopen(tasks, event.rest if had_ended else None)
     if had_ended:
         state.reopen(job)
+        if event.value_sizes:
+            state.value_sizes[job.number] = dict(event.value_sizes)
         deadlines.watch(state, job)
     state.touch(job)
     if job.record.spec.every:

@@ -14,6 +14,7 @@ from cluster.domain.job.amounts import (
     Amounts,
     check_resource_name,
     format_amount,
+    parse_pair,
 )
 
 MAX_UNIT = 64  # characters of a gpu's id, which may be a UUID
@@ -94,10 +95,8 @@ def check_label_value(value: str) -> str:
 
 def parse_label(text: str) -> tuple[str, str]:
     """`zone=a`. InvalidInput."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InvalidInput(f"{text[:80]!r} says no value: use NAME=VALUE, as in zone=a")
-    return check_resource_name(name.strip()), check_label_value(value)
+    name, value = parse_pair(text, "value", "NAME=VALUE, as in zone=a")
+    return name, check_label_value(value)
 
 
 def parse_labels(texts: tuple[str, ...]) -> Labels:
