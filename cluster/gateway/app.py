@@ -134,6 +134,11 @@ class App:
                 case Form.COLLECTED:
                     answers = self._calls.several(route.method, message, shown)
                     return _document(route, request, await event_streams.collected(answers))
+                case Form.CHANGES:
+                    changes = self._calls.several(route.method, message, shown)
+                    if event_streams.wants_events(request):
+                        return await event_streams.as_events(changes, event_streams.write_change)
+                    return _document(route, request, await event_streams.ended_jobs(changes))
                 case Form.OUTPUT:
                     event_streams.prepare_output(request, message)
                     pieces = self._calls.several(route.method, message, shown)

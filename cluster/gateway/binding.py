@@ -37,7 +37,7 @@ class Binder:
         for name, value in {**values, **route.fixed}.items():
             _set(message, descriptor.fields_by_name[name], value)
         if route.makes_id:
-            message.id = job_id(request, salt)
+            _make_ids(message, request, salt)
         return message
 
     async def _of_body(self, route: Route, request: Request, descriptor: Descriptor) -> Any:
@@ -124,14 +124,24 @@ def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
         setattr(message, field.name, value)
 
 
-def job_id(request: Request, salt: str) -> str:
-    """The UUID of the job that is submitted: the Idempotency-Key, if it is one; or what it stands for; or a new one."""
+def _make_ids(message: Any, request: Request, salt: str) -> None:
+    """Gives the message its id; of several jobs those that have none, each another."""
+    if not hasattr(message, "jobs"):
+        message.id = job_id(request, salt)
+        return
+    for place, job in enumerate(message.jobs):
+        job.id = job.id or job_id(request, f"{salt}\0{place}", of_several=True)
+
+
+def job_id(request: Request, salt: str, of_several: bool = False) -> str:
+    """The UUID of a job that is submitted: the Idempotency-Key, if it is one and the job comes alone; or what it stands
+    for; or a new one."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return new_job_id()
     if not key or len(key) > MOST_KEY or not key.isprintable():
         raise Problem(INVALID, f"Idempotency-Key must have 1 to {MOST_KEY} characters that can be seen")
-    if is_uuid(key):
+    if is_uuid(key) and not of_several:
         return key
     digest = hashlib.sha256(f"{salt}\0{key}".encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=5))

@@ -172,6 +172,27 @@ def write_happened(page: Any) -> bytes:
     return b"".join(events) or f"id: {page.position}\n\n".encode()
 
 
+# ── changes of jobs ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_change(message: Any) -> bytes:
+    """The jobs that have changed. After its first time each comes without its spec."""
+    return event("jobs", to_json(message))
+
+
+async def ended_jobs(messages: AsyncGenerator[Any, None]) -> dict[str, Any]:
+    """The jobs as they have ended, when all have."""
+    jobs: dict[int, dict[str, Any]] = {}
+    async with aclosing(messages):
+        async for message in messages:
+            for job in message.jobs:
+                jobs[job.number] = {**jobs.get(job.number, {}), **to_json(job)}
+    return {"jobs": list(jobs.values()), "more": False}
+
+
+# ── several messages as one ────────────────────────────────────────────────────────────────────────────────────────
+
+
 async def collected(messages: AsyncGenerator[Any, None]) -> dict[str, Any]:
     """The messages of a stream as one: lists are joined, of other fields the last counts. Enough is enough."""
     document: dict[str, Any] = {}

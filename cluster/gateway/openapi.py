@@ -127,6 +127,9 @@ def _answer(route: Route, schemas: "_Schemas") -> Schema:
         case Form.EVENTS:
             content = {**_content("application/json", schemas.ref(response)), **events}
             return {"description": "What has happened.", "content": content}
+        case Form.CHANGES:
+            content = {**_content("application/json", schemas.ref(response)), **events}
+            return {"description": "It has ended; or how it changes.", "content": content}
     schema = schemas.of(response.fields_by_name[route.answer]) if route.answer else schemas.ref(response)
     answer: Schema = {"description": "It is done.", "content": _content("application/json", schema)}
     if route.verb == "GET":

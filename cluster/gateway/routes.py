@@ -25,6 +25,7 @@ class Form(Enum):
 
     MESSAGE = auto()  # one JSON document
     COLLECTED = auto()  # one JSON document, of the messages of a stream
+    CHANGES = auto()  # one JSON document when all has ended; or each change as an event
     OUTPUT = auto()  # what tasks have written, as bytes; or as events (text/event-stream)
     EVENTS = auto()  # a JSON document of what there is; or as events
 
@@ -41,7 +42,7 @@ class Route:
     query: Sequence[str] = ()  # fields that parameters of the same names fill
     fixed: Mapping[str, Any] = field(default_factory=dict)  # values of further fields
     body: str = ""  # field that the body is, or WHOLE; empty: there is none
-    makes_id: bool = False  # its request has an `id`, which Idempotency-Key stands for
+    makes_id: bool = False  # its request, or each of its jobs, has an `id`, for which Idempotency-Key stands
     answer: str = ""  # field of the answer's message that is sent; empty: the message
     status: int = 200
     form: Form = Form.MESSAGE
@@ -131,6 +132,22 @@ ROUTES: tuple[Route, ...] = (
         at=_JOB,
         query=("stdout", "stderr", "follow", "tail_lines"),
         form=Form.OUTPUT,
+    ),
+    Route(
+        *("GET", "/v1/jobs/{job}/wait", "Jobs.Wait", "Wait until a job or task has ended; or follow its changes."),
+        at=_JOBS,
+        form=Form.CHANGES,
+    ),
+    Route(
+        *(
+            "POST",
+            "/v1/workflows",
+            "Jobs.SubmitMany",
+            "Submit jobs that may wait for each other: all of them, or none.",
+        ),
+        body=WHOLE,
+        makes_id=True,
+        status=201,
     ),
     Route(
         *("GET", "/v1/events", "Events.Follow", "What has happened to jobs and workers, and what happens."),

@@ -73,14 +73,15 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         yield door
 
 
-def test_a_job_is_submitted_followed_and_read_with_curl(door: Door) -> None:
+def test_a_job_is_submitted_followed_and_read_with_curl(door: Door) -> None:  # S4.1
     made = door.get("/v1/jobs", "--json", '{"argv": ["sh", "-c", "echo out; echo err >&2; exit 3"]}').json
     assert made["owner"] == "ada"
     followed = door.get(f"/v1/jobs/{made['number']}/logs", "-H", "Accept: text/event-stream").text
     assert followed.count("event: output") == 2
     assert followed.endswith("event: end\ndata: {}\n\n")
     assert door.get(f"/v1/jobs/{made['number']}/logs?stderr=true").text == "err\n"
-    door.command("job", "wait", str(made["number"]))
+    (ended,) = door.get(f"/v1/jobs/{made['number']}/wait").json["jobs"]
+    assert (ended["state"], ended["exit_code"]) == ("TASK_STATE_FAILED", 3)
     why = door.get(f"/v1/jobs/{made['number']}/why").json
     assert (why["job"]["exit_code"], why["job"]["reason"], why["tasks"][0]["worker_name"]) == (3, "exit:3", "box")
 

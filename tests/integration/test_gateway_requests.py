@@ -219,6 +219,40 @@ def test_output_is_read_as_bytes_or_as_events_from_any_place(tmp_path: Path) -> 
     in_gateway(tmp_path, body)
 
 
+def test_who_waits_is_told_the_end_or_each_change(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        worker = gateway.cluster.worker()
+        await worker.connect()
+        await gateway.ask("POST", "/v1/jobs", {"argv": ["true"], "name": "a"})
+        began = asyncio.Event()
+        waiting = asyncio.create_task(gateway.ask("GET", "/v1/jobs/a/wait"))
+        following = asyncio.create_task(gateway.ask("GET", "/v1/jobs/a/wait", accept="text/event-stream", began=began))
+        await began.wait()
+        await worker.finish(await worker.hear(Assign))
+        (job,) = (await waiting).json["jobs"]
+        assert (job["state"], job["spec"]["name"]) == ("TASK_STATE_SUCCEEDED", "a")
+        events = parsed((await following).body)
+        assert (events[0][0], events[-1][0]) == ("jobs", "end")
+        assert events[-2][2]["jobs"][0]["state"] == "TASK_STATE_SUCCEEDED"
+
+    in_gateway(tmp_path, body)
+
+
+def test_jobs_that_wait_for_each_other_come_together(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        specs = [{"argv": ["true"], "name": "a"}, {"argv": ["true"], "name": "b", "after": ["a"]}]
+        jobs = {"jobs": [{"spec": spec} for spec in specs]}
+        for key, numbers in ((None, [1, 2]), ("x", [3, 4]), ("x", [3, 4])):
+            made = await gateway.ask("POST", "/v1/workflows", jobs, idempotency_key=key)
+            assert (made.status, made.json["numbers"]) == (201, numbers)
+        assert (await gateway.ask("GET", "/v1/jobs/4")).json["job"]["state"] == "TASK_STATE_WAITING"
+        specs[1]["after"] = ["nobody"]
+        problem(await gateway.ask("POST", "/v1/workflows", jobs), 404, "not-found")
+        assert len((await gateway.ask("GET", "/v1/jobs")).json["jobs"]) == 4
+
+    in_gateway(tmp_path, body)
+
+
 def test_what_happens_is_read_in_pages_or_followed(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         await gateway.ask("POST", "/v1/jobs", {"argv": ["true"]})
