@@ -12,6 +12,7 @@ from cluster.domain.launcher.messages import Item
 from cluster.domain.launcher.slots import MOST_AHEAD
 from cluster.launcher import client
 from cluster.launcher.client import default_command
+from tests.integration.fifos import reach
 from tests.integration.grounds import Ground, missing
 from tests.integration.launchers import Lab, one, run
 
@@ -41,12 +42,12 @@ def test_output_and_exit_code_are_kept(lab: Lab) -> None:  # S2.11
 
 def test_what_outlasts_short_ones_is_told_and_its_output_found_while_it_runs(lab: Lab) -> None:
     """Behind short attempts nothing has a name, and no start is told, before it lasts for a while."""
-    until = lab.fifo()
+    written, until = lab.fifo(), lab.fifo()
     script = f"""case $CLUSTER_TASK in
         1) sleep 1 ;;
         2) exec true ;;
         3) echo kept ;;
-        4) echo mine; exec cat {until} ;;
+        4) echo mine; echo > {written}; exec cat {until} ;;
     esac"""
 
     async def main() -> None:
@@ -54,6 +55,7 @@ def test_what_outlasts_short_ones_is_told_and_its_output_found_while_it_runs(lab
             agent.client.start(agent.client.define(lab.shell(script)), [Item(f"1.{n}#1", n) for n in range(1, 5)])
             start = await agent.start_of("1.4#1")
             assert {path.name for path in lab.outputs.iterdir()} == {"3.1.out", "4.1.out", "4.1.err"}
+            await reach(written)  # that it started may be told before it has come so far
             assert (lab.output("3.1"), lab.output("4.1")) == ("kept\n", "mine\n")
             until.write_text("more\n")
             end = await agent.end_of("1.4#1")

@@ -38,6 +38,20 @@ LONG_REPORTS: tuple[Fault, ...] = (
     BadLuck.store_hangs,
     BadLuck.disk_freezes,
 )
+# What makes launchers forget what they have begun.
+UNWRITTEN: tuple[Fault, ...] = (
+    BadLuck.launcher_dies_unwritten,
+    BadLuck.launcher_dies,
+    BadLuck.agent_dies,
+    BadLuck.launcher_and_agent_die,
+)
+# What lets a worker and its copy, on the same machine or another, come one after the other.
+COPIES: tuple[Fault, ...] = (
+    BadLuck.directory_is_copied,
+    BadLuck.machine_reboots,
+    BadLuck.link_is_blocked,
+    BadLuck.agent_dies,
+)
 # What proved to be dangerous together.
 STORMS: tuple[tuple[Fault, ...], ...] = (
     STALLS,
@@ -45,9 +59,9 @@ STORMS: tuple[tuple[Fault, ...], ...] = (
     (BadLuck.guards_stop, BadLuck.one_stops, BadLuck.launcher_and_agent_die),
     LATE_HELLOS,
     LONG_REPORTS,
-    (BadLuck.launcher_dies_unwritten, BadLuck.launcher_dies, BadLuck.agent_dies, BadLuck.launcher_and_agent_die),
+    UNWRITTEN,
     (BadLuck.scheduler_stops, BadLuck.agent_dies, BadLuck.link_is_slow),
-    (BadLuck.directory_is_copied, BadLuck.machine_reboots, BadLuck.link_is_blocked, BadLuck.agent_dies),
+    COPIES,
 )
 FAULTS: tuple[Fault, ...] = (
     BadLuck.scheduler_dies,

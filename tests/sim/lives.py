@@ -7,11 +7,13 @@ from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from tests.sim.bad_luck import BadLuck
 from tests.sim.climates import (
     ABSENCES,
+    COPIES,
     LATE_HELLOS,
     LONG_REPORTS,
     RESTARTS,
     STALLS,
     TAKEOVERS,
+    UNWRITTEN,
     with_clocks,
     with_drains,
 )
@@ -76,6 +78,15 @@ def with_takeovers(seed: int) -> Scenario:
     return simulate(seed, climate=TAKEOVERS, stubborn=True)
 
 
+def with_unwritten_journals(seed: int) -> Scenario:
+    return simulate(seed, climate=UNWRITTEN)
+
+
+def with_copied_directories(seed: int) -> Scenario:
+    """A worker and its copy come."""
+    return simulate(seed, climate=COPIES)
+
+
 def with_drained_workers(seed: int) -> Scenario:
     return simulate(seed, climate=with_drains(seed))
 
@@ -93,7 +104,7 @@ def with_an_absence(seed: int) -> Scenario:
     return life
 
 
-# Of each kind the normal tests play so many, from seed 0 on.
+# Of each kind the normal tests play so many, from seed 0 on. (The others come among the usual ones.)
 PLAYED: Mapping[Life, int] = {
     usual: 150,
     with_long_reports: 30,

@@ -36,7 +36,7 @@ def retries_never_end(patch: Patch) -> None:
     patch.setattr(retrying, "judge", lambda *_: Verdict.AGAIN)
 
 
-@found_by(14)
+@found_by(9)
 def a_loss_counts_as_no_attempt(patch: Patch) -> None:
     tally: Method = Tries.tally
     patch.setattr(Tries, "tally", lambda self, index, attempt: (tally(self, index, attempt)[0], 1))
@@ -51,14 +51,18 @@ def attempts_begin_anew_where_a_job_is_reopened(patch: Patch) -> None:
 @planted(
     attempts_are_not_counted,
     retries_never_end,
-    a_loss_counts_as_no_attempt,
     attempts_begin_anew_where_a_job_is_reopened,
 )
 def test_attempts_that_are_counted_wrongly_are_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch)
 
 
-@found_by(38)
+@pytest.mark.slow
+@planted(a_loss_counts_as_no_attempt)
+def test_losses_that_are_counted_wrongly_are_caught(bug: Bug, monkeypatch: Patch) -> None:
+    must_be_caught(bug, monkeypatch, lives.with_absent_workers)
+
+
 def what_failed_counts_as_what_was_waited_for(patch: Patch) -> None:
     patch.setattr(DependencyKind, "is_met_by", lambda self, outcome: True)
 
@@ -70,7 +74,7 @@ def tasks_go_on_although_other_jobs_are_waited_for(patch: Patch) -> None:
     )
 
 
-@found_by(20)
+@found_by(6)
 def whatever_has_ended_counts_as_succeeded(patch: Patch) -> None:
     def course_of(job: Job) -> Course:
         return Course(TaskState.SUCCEEDED, IntervalSet([(0, job.record.spec.task_count)]), IntervalSet())
@@ -85,7 +89,7 @@ def whatever_has_ended_counts_as_succeeded(patch: Patch) -> None:
     whatever_has_ended_counts_as_succeeded,
 )
 def test_a_dependency_that_does_not_hold_is_caught(bug: Bug, monkeypatch: Patch) -> None:
-    must_be_caught(bug, monkeypatch)
+    must_be_caught(bug, monkeypatch, lives.with_workflows)
 
 
 def each_turn_is_committed_for_itself(patch: Patch) -> None:
@@ -137,6 +141,7 @@ def only_children_are_known_and_not_what_they_call(patch: Patch) -> None:
     patch.setattr(Family, "ended", only(ended))
 
 
+@found_by(8)
 def children_that_failed_are_forgotten(patch: Patch) -> None:
     ended = Family.ended
 

@@ -26,16 +26,16 @@ def the_leash_is_ignored(patch: Patch) -> None:
     patch.setattr(Templates, "make", lambda *said: replace(make(*said), leash=None))
 
 
+@found_by(35)
 def the_leash_is_longer_than_lost_after(patch: Patch) -> None:
     patch.setattr(assigning, "leash_of", lambda lost_after: 1.5 * lost_after)
 
 
-@found_by(82)
+@found_by(7)
 def a_scheduler_that_was_stopped_counts_that_as_silence(patch: Patch) -> None:
     patch.setattr(scheduler_core, "overslept", lambda *_: False)
 
 
-@found_by(45)
 def a_slot_starts_late_what_hung(patch: Patch) -> None:
     patch.setattr(Slot, "_is_late", lambda self, handed: False)
 
@@ -44,11 +44,15 @@ def a_slot_starts_late_what_hung(patch: Patch) -> None:
 @planted(
     the_leash_is_ignored,
     the_leash_is_longer_than_lost_after,
-    a_scheduler_that_was_stopped_counts_that_as_silence,
-    a_slot_starts_late_what_hung,
 )
 def test_a_leash_that_does_not_hold_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch)
+
+
+@pytest.mark.slow
+@planted(a_scheduler_that_was_stopped_counts_that_as_silence)
+def test_a_scheduler_that_was_stopped_and_does_not_see_it_is_caught(bug: Bug, monkeypatch: Patch) -> None:
+    must_be_caught(bug, monkeypatch, lives.with_takeovers)
 
 
 def too_much_is_started(patch: Patch) -> None:
@@ -67,7 +71,7 @@ def starts_are_not_journalled(patch: Patch) -> None:
     patch.setattr(Recollection, "begin", lambda self, begun: None)
 
 
-@found_by(46)
+@found_by(10)
 def starts_are_handed_out_before_they_are_in_the_journal(patch: Patch) -> None:
     spawn: Method = JournalPipeline._spawn
 
@@ -92,11 +96,16 @@ def what_a_launcher_had_begun_is_forgotten_by_the_next(patch: Patch) -> None:
 @planted(
     too_much_is_started,
     starts_are_not_journalled,
-    starts_are_handed_out_before_they_are_in_the_journal,
     what_a_launcher_had_begun_is_forgotten_by_the_next,
 )
 def test_a_launcher_that_forgets_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch)
+
+
+@pytest.mark.slow
+@planted(starts_are_handed_out_before_they_are_in_the_journal)
+def test_a_launcher_that_writes_too_late_is_caught(bug: Bug, monkeypatch: Patch) -> None:
+    must_be_caught(bug, monkeypatch, lives.with_unwritten_journals)
 
 
 def a_launcher_that_was_stopped_looks_at_the_clock_first(patch: Patch) -> None:
@@ -139,6 +148,7 @@ def test_what_lets_an_attempt_outlive_its_leash_is_caught(bug: Bug, monkeypatch:
     must_be_caught(bug, monkeypatch, lives.with_stalls, lives.PLAYED[lives.with_stalls])
 
 
+@found_by(5)
 def a_slot_believes_a_renewal_after_a_gap(patch: Patch) -> None:
     def is_late(self: Slot, handed: Handed) -> bool:
         leash = handed.template.leash
@@ -148,8 +158,8 @@ def a_slot_believes_a_renewal_after_a_gap(patch: Patch) -> None:
 
 
 @pytest.mark.slow
-@planted(a_slot_believes_a_renewal_after_a_gap)
-def test_a_slot_that_believes_a_renewal_after_a_gap_is_caught(bug: Bug, monkeypatch: Patch) -> None:
+@planted(a_slot_starts_late_what_hung, a_slot_believes_a_renewal_after_a_gap)
+def test_a_slot_that_starts_what_it_may_not_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch, lives.with_lonely_slots, lives.PLAYED[lives.with_lonely_slots])
 
 

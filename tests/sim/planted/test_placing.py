@@ -47,6 +47,7 @@ def nobody_asks_for_work_in_advance(patch: Patch) -> None:
     patch.setattr(placement, "recall", lambda *_: ())
 
 
+@found_by(9)
 def what_was_given_in_advance_may_wait_for_ever(patch: Patch) -> None:
     patch.setattr(late_starts, "ask_back_unstarted", lambda *_: None)
 
@@ -66,10 +67,12 @@ def resources_are_not_counted(patch: Patch) -> None:
     patch.setattr(Worker, "left_of", lambda self, name: self.record.offer.amounts.get(name, 0))
 
 
+@found_by(4)
 def a_unit_is_given_twice(patch: Patch) -> None:
     patch.setattr(Allocation, "_first_free", lambda self, count: self.offer.gpus[:count])
 
 
+@found_by(5)
 def what_is_needed_is_not_looked_at(patch: Patch) -> None:
     patch.setattr(Worker, "meets", lambda self, expression: True)
 
@@ -100,6 +103,7 @@ def the_deadline_of_a_drain_is_over_and_nobody_is_told(patch: Patch) -> None:
     patch.setattr(draining, "_stop", lambda state, worker: None)
 
 
+@found_by(41)
 def a_drain_is_not_saved(patch: Patch) -> None:
     def drained(state: State, event: WorkersDrained) -> None:
         for worker in state.called(event.workers[0]):
@@ -121,7 +125,7 @@ def who_registers_again_is_not_drained_any_more(patch: Patch) -> None:
     patch.setattr(Registering, "registered", forgets)
 
 
-@found_by(44)
+@found_by(37)
 def what_waits_on_a_drained_worker_stays_there_when_it_is_back(patch: Patch) -> None:
     opened: Method = Sessions.opened
 

@@ -74,7 +74,7 @@ def who_reads_is_shown_what_is_not_on_disk(patch: Patch) -> None:
     patch.setattr(CommitPipeline, "_turn", impatient)
 
 
-@found_by(18)
+@found_by(1)
 def what_was_put_off_is_forgotten(patch: Patch) -> None:
     defer: Method = CommitPipeline._defer
 
@@ -122,7 +122,6 @@ def outputs_are_dropped(patch: Patch) -> None:
     acts_come_before_the_commit,
     what_was_decided_since_is_told_with_the_commit_before,
     who_reads_is_shown_what_is_not_on_disk,
-    what_was_put_off_is_forgotten,
     all_goes_ahead_of_the_disk,
     what_is_decided_while_nothing_can_be_written_is_forgotten,
     a_job_leaves_memory_before_its_end_is_committed,
@@ -130,6 +129,12 @@ def outputs_are_dropped(patch: Patch) -> None:
 )
 def test_what_a_crash_can_take_back_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch)
+
+
+@pytest.mark.slow
+@planted(what_was_put_off_is_forgotten)
+def test_what_is_not_told_for_ever_is_caught(bug: Bug, monkeypatch: Patch) -> None:
+    must_be_caught(bug, monkeypatch, lives.with_long_reports)
 
 
 def job_ids_are_forgotten(patch: Patch) -> None:
@@ -140,6 +145,7 @@ def ids_of_ended_jobs_are_forgotten(patch: Patch) -> None:
     patch.setattr(EndedIds, "add", lambda self, job_id, submitted_at: None)
 
 
+@found_by(17)
 def who_waits_for_the_store_beside_another_makes_a_second_job(patch: Patch) -> None:
     looked_up: Method = Submissions.looked_up
 

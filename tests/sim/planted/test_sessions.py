@@ -70,7 +70,7 @@ def stops_are_not_repeated(patch: Patch) -> None:
     patch.setattr(sessions, "send_stops", lambda *_: None)
 
 
-@found_by(5)
+@found_by(17)
 def acknowledgements_are_read_last(patch: Patch) -> None:
     """As it once was: an assign of a task that was given back was read before the acknowledgement of its return."""
 
@@ -120,13 +120,11 @@ def test_what_is_told_wrongly_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch)
 
 
-@found_by(33)
 def copies_are_not_recognised(patch: Patch) -> None:
     for module in ("registering", "sessions"):
         patch.setattr(f"cluster.domain.scheduler.{module}.refusal", lambda *_: None)
 
 
-@found_by(21)
 def an_old_hello_is_believed(patch: Patch) -> None:
     patch.setattr(sessions, "is_overtaken", lambda *_: False)
 
@@ -154,8 +152,6 @@ def who_gives_up_its_name_is_forgotten_with_what_it_holds(patch: Patch) -> None:
 
 @pytest.mark.slow
 @planted(
-    copies_are_not_recognised,
-    an_old_hello_is_believed,
     what_a_removed_worker_holds_is_given_up_at_once,
     who_gives_up_its_name_is_forgotten_with_what_it_holds,
 )
@@ -168,8 +164,14 @@ def a_hello_from_a_boot_that_is_over_counts(patch: Patch) -> None:
 
 
 @pytest.mark.slow
-@planted(a_hello_from_a_boot_that_is_over_counts)
-def test_a_hello_from_a_boot_that_is_over_is_caught(bug: Bug, monkeypatch: Patch) -> None:
+@planted(copies_are_not_recognised)
+def test_copies_that_are_let_in_are_caught(bug: Bug, monkeypatch: Patch) -> None:
+    must_be_caught(bug, monkeypatch, lives.with_copied_directories)
+
+
+@pytest.mark.slow
+@planted(an_old_hello_is_believed, a_hello_from_a_boot_that_is_over_counts)
+def test_a_late_hello_that_counts_is_caught(bug: Bug, monkeypatch: Patch) -> None:
     must_be_caught(bug, monkeypatch, lives.with_late_hellos, lives.PLAYED[lives.with_late_hellos])
 
 
