@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from cluster.cli.submit_warnings import remark_on_workers
 from cluster.client.job_file import JobFile
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.job.dependencies import DependencyKind
 from cluster.domain.job.job_tables import JOBS, nearest
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob, Workflow
 
 if TYPE_CHECKING:
     from cluster.client.aio import AsyncClient
 
 _OWN = ("file", "check", "as_json", "quiet")  # options that go with the file
+MOST_LOOKED_AT = 100  # jobs of a file of which it is looked whether any worker can run them
 HEADS = ("JOB", "TASKS", "AFTER", "COMMAND")
 
 
@@ -33,7 +36,12 @@ def submit_file(ctx: click.Context, path: str, *, check: bool, as_json: bool, qu
     async def work() -> Sequence[int]:
         async with client(ctx, start=not check) as cluster:
             await _check_older(cluster, file, workflow)
-            return () if check else await cluster.submit_many(file.specs)
+            if check:
+                return ()
+            numbers = await cluster.submit_many(file.specs)
+            for job in reversed(await cluster.list(*numbers[:MOST_LOOKED_AT], states=[TaskState.READY])):
+                remark_on_workers(job)
+            return numbers
 
     if check and not workflow.outside():
         numbers: Sequence[int] = ()

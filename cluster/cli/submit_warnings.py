@@ -37,6 +37,11 @@ def remark_on_job(job: Job, spec: JobSpec, endpoint: Endpoint) -> None:
     if not endpoint.is_embedded and not spec.cwd and spec.argv and is_file_of_ours(spec.argv[0]):
         program = spec.argv[0]
         remark(f"{program} is looked for on the worker, and is here; `cluster run - < {program}` sends a script along")
+    remark_on_workers(job)
+
+
+def remark_on_workers(job: Job) -> None:
+    """Remarks on a job that no worker that there is now can run."""
     if job.no_worker_can:
         why = "; ".join(job.pending_because)
         which = "that there is now can run it" if job.no_worker_ever else "that can run it takes work now"

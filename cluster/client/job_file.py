@@ -25,7 +25,7 @@ class JobFile:
         self.path = os.fspath(path)
         self._text = _decoded(self.path, _content(self.path))
         try:
-            self.specs: list[JobSpec] = specs_of(self._tables(), self._load)
+            self.specs: list[JobSpec] = specs_of(self._tables(), self._load, os.environ)
         except WrongTable as error:
             raise self.wrong(error.path, str(error)) from None
 

@@ -36,6 +36,18 @@ def test_the_jobs_of_a_file_are_handed_in_together_from_a_file_or_stdin(cluster:
     assert text == f"job {merge + 4} submitted (merge, 2 tasks)\njob {split + 4} submitted (split, 2 tasks)\n"
 
 
+def test_what_no_worker_can_run_is_said(cluster: Command, tmp_path: Path) -> None:
+    path = tmp_path / "large.toml"
+    path.write_text('[jobs.large]\ncommand = "true"\ncpus = 1000\n[jobs.small]\ncommand = "true"\n')
+    told = cluster.ok("job", "submit", "--quiet", "--file", str(path))
+    large = told.text.split()[0]
+    assert told.err.startswith(
+        f"cluster: job {large} waits, because no worker that there is now can run it: needs 1000"
+    )
+    assert told.err.count("\n") == 1
+    cluster.ok("job", "cancel", large)
+
+
 def test_a_plan_is_shown_and_nothing_is_changed(cluster: Command, tmp_path: Path) -> None:
     before = cluster.ok("job", "list", "-q").text
     shown = cluster.ok("job", "submit", "--file", "-", "--check", stdin=FILE.encode()).text

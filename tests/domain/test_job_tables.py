@@ -42,6 +42,42 @@ def test_commands_are_lists_or_what_a_shell_splits() -> None:
     )  # fmt: skip
 
 
+SCRIPT = b"""#!/bin/sh
+#CLUSTER --cpus 2 --retries=3 --env A=1 --env B=2 --env HOME
+#CLUSTER --name elsewhere --after other --each-line names --exclusive
+cat
+"""
+
+
+def test_a_script_gives_options_itself_and_the_file_wins() -> None:
+    def load(path: str) -> bytes:
+        return {"s.sh": SCRIPT, "names": b"x\ny\n"}[path]
+
+    text = """
+        [defaults]
+        script-file = "s.sh"
+        retries = 5
+        [jobs.a]
+        [jobs.b]
+        cpus = 4
+        env = { B = "3" }
+        [jobs.other]
+        command = "bash -e"
+        after = []
+    """
+    jobs = {spec.name: spec for spec in specs_of(tomllib.loads(text), load, {"HOME": "/me", "B": "9"})}
+    a, b = jobs["a"], jobs["b"]
+    assert (a.millicpus, a.retries, a.after, a.lines, a.exclusive) == (2000, 5, ("other",), b"x\ny", True)
+    assert dict(a.env) == {"A": "1", "B": "2", "HOME": "/me"}
+    assert (b.millicpus, b.retries, dict(b.env)) == (4000, 5, {"A": "1", "B": "3", "HOME": "/me"})
+    assert (jobs["other"].argv, jobs["other"].after) == (("bash", "-e"), ())
+    one = tomllib.loads('[jobs.a]\nscript-file = "s.sh"')
+    with pytest.raises(WrongTable, match=r"job a: s\.sh, line 2, column 10: '--cpu' is no option of a job"):
+        specs_of(one, lambda _: b"#!/bin/sh\n#CLUSTER --cpu 2\n")
+    with pytest.raises(WrongTable, match="job a: --env NO_SUCH: there is no such variable here"):
+        specs_of(one, lambda _: b"#CLUSTER --env NO_SUCH\n")
+
+
 @pytest.mark.parametrize(
     ("options", "field", "value"),
     [

@@ -19,6 +19,7 @@ from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES, WORDS
 from cluster.domain.job.lines import picked
 from cluster.domain.job.options import Option, given
 from cluster.domain.job.script import wrong_script
+from cluster.domain.job.script_lines import options_in
 from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.tables import rows_of_csv, rows_of_json
@@ -26,6 +27,7 @@ from cluster.domain.job.task_options import FROM_FILES
 from cluster.domain.job.workflow import Circle, NewJob, Workflow
 
 JOBS, DEFAULTS, COMMANDS = "jobs", "defaults", "commands"
+SCRIPT_PATH = "script_path"  # beside the fields of a job, until its script has been looked at
 LONGEST_VALUE = 60  # characters of a wrong value that an error shows
 
 _OPTIONS = {
@@ -44,8 +46,11 @@ class WrongTable(InvalidInput):
         self.path = path
 
 
-def specs_of(tables: Mapping[str, Any], load: Callable[[str], bytes]) -> list[JobSpec]:
+def specs_of(
+    tables: Mapping[str, Any], load: Callable[[str], bytes], environment: Mapping[str, str] | None = None
+) -> list[JobSpec]:
     """The jobs, in the order of the file. `load` reads a file that an option names: it may raise InvalidInput.
+    `environment`: where a script that asks for a variable by its name alone finds it.
     WrongTable for what is no job, and for jobs that wait for each other in a circle."""
     for key in tables:
         if key not in (JOBS, DEFAULTS):
@@ -55,7 +60,8 @@ def specs_of(tables: Mapping[str, Any], load: Callable[[str], bytes]) -> list[Jo
         raise WrongTable((JOBS,) if JOBS in tables else (), "it has no jobs: give each a table, as in [jobs.build]")
     defaults = _table(tables.get(DEFAULTS, {}), (DEFAULTS,))
     common = dict(_values(defaults, (DEFAULTS,), "the defaults", load))
-    specs = [_spec(name, _table(table, (JOBS, name)), common, load) for name, table in named.items()]
+    whole = {**_script_of(defaults), **common}
+    specs = [_spec(name, _table(table, (JOBS, name)), whole, load, environment or {}) for name, table in named.items()]
     _check_order(specs)
     return specs
 
@@ -71,12 +77,31 @@ def _table(value: Any, path: Path) -> Mapping[str, Any]:
     return value
 
 
-def _spec(name: str, table: Mapping[str, Any], common: Mapping[str, Any], load: Callable[[str], bytes]) -> JobSpec:
+def _script_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Where it has its script from, beside its fields."""
+    option = next(each for each in _OPTIONS.values() if each.kind is SCRIPT)
+    found = [value for key, value in table.items() if key.replace("-", "_") == option.name]
+    return {SCRIPT_PATH: found[0]} if found else {}
+
+
+def _spec(
+    name: str,
+    table: Mapping[str, Any],
+    common: Mapping[str, Any],
+    load: Callable[[str], bytes],
+    environment: Mapping[str, str],
+) -> JobSpec:
     path = (JOBS, name)
     try:
         check_name(name)
-        own = dict(_values(table, path, f"job {name}", load))
+        own = {**_script_of(table), **dict(_values(table, path, f"job {name}", load))}
         values = {**common, **own}
+        script_path = values.pop(SCRIPT_PATH, "")
+        for field, value in _options_of_script(values.get("script_text", b""), script_path, load, environment):
+            if field == "env":
+                values["env"] = tuple({**dict(value), **dict(values.get("env", ()))}.items())
+            else:
+                values.setdefault(field, value)
         if "env" in common and "env" in own:
             values["env"] = tuple({**dict(common["env"]), **dict(own["env"])}.items())
         if COMMANDS in own and "argv" in own:
@@ -92,6 +117,32 @@ def _spec(name: str, table: Mapping[str, Any], common: Mapping[str, Any], load: 
     except InvalidInput as error:
         raise WrongTable(path, f"job {name}: {error}") from None
     return spec
+
+
+def _options_of_script(
+    script: bytes, path: str, load: Callable[[str], bytes], environment: Mapping[str, str]
+) -> Iterator[tuple[str, Any]]:
+    """The fields that the script gives itself, in lines that begin with #CLUSTER. Its job is called as its table."""
+    refused = ("script", "script_text")
+    allowed = {each.name: each for each in (*OPTIONS, *FROM_FILES) if each.flag and each.field not in refused}
+    for name, value in options_in(script, path, list(allowed.values())).items() if script else ():
+        option = allowed[name]
+        if option.field == "name":
+            continue
+        if option.kind is VARIABLES:
+            yield option.field, tuple(_variable(text, environment) for text in value)
+        elif option.kind.reads_file or (isinstance(value, str) and option.kind.names_file(value)):
+            yield option.field or option.name, _read(option, value, load)
+        else:
+            yield option.field or option.name, value
+
+
+def _variable(text: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """NAME=VALUE, or NAME with the value that it has there."""
+    name, equals, value = text.partition("=")
+    if not equals and name not in environment:
+        raise InvalidInput(f"--env {name}: there is no such variable here; give one with --env {name}=VALUE")
+    return name, value if equals else environment[name]
 
 
 def _values(
