@@ -7,21 +7,17 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cluster.cli import process_environment
-from cluster.cli.exit_codes import INTERRUPTED
+from cluster.cli.interruption import leave_at_ctrl_c
 from cluster.cli.quick.head_start import HeadStart
 from cluster.client.job_fields import new_job_id
 
 
 def main() -> NoReturn:
     """Runs the command line of this process and exits. Never shows a traceback unless CLUSTER_DEBUG is set."""
+    leave_at_ctrl_c()
     process_environment.make_good()
     head_start = HeadStart(new_job_id())
-    try:
-        code = quickly(sys.argv[1:], head_start)
-    except KeyboardInterrupt:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)  # the prompt that follows begins a line
-        code = INTERRUPTED
+    code = quickly(sys.argv[1:], head_start)
     if code is not None:
         # Everything is written. An orderly end of the interpreter would take some milliseconds more.
         os._exit(code)

@@ -12,6 +12,7 @@ from cluster import __version__
 from cluster.cli import process_environment
 from cluster.cli.exit_codes import BROKEN_PIPE, BUG, BUSY, INTERRUPTED, IO_ERROR, NO_ACCESS
 from cluster.cli.help import VERSION
+from cluster.cli.interruption import raise_at_ctrl_c
 from cluster.cli.lazy import LazyGroup
 from cluster.cli.options import refuse_empty
 from cluster.cli.quick.head_start import HeadStart
@@ -151,6 +152,7 @@ def main(head_start: HeadStart | None = None) -> NoReturn:
 def run(arguments: list[str], head_start: HeadStart | None = None) -> int:
     """Runs one command line, tells its error if it has one, and answers the exit code."""
     try:
+        raise_at_ctrl_c()
         check_descriptors()
         warn_of_misspelt(cli)
         result: Any = cli.main(arguments, prog_name="cluster", standalone_mode=False, obj={"head_start": head_start})

@@ -7,10 +7,12 @@ be called `python3` somewhere, to be able to say that it is too old.
 
 import gc
 import os
+import signal
 import sys
 
 # EX_CONFIG of sysexits.h: this machine is not set up so that the program can run.
 UNUSABLE = 78
+INTERRUPTED = 130  # as shells say it of Ctrl-C
 
 
 def main() -> None:
@@ -18,6 +20,11 @@ def main() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 - any Python 3 may come here
         version = ".".join(map(str, sys.version_info[:3]))
         stop(f"needs Python 3.11 or newer, but {sys.executable} is {version}: run it as `python3.11 {sys.argv[0]}`")
+
+    # Until the program itself takes it over, Ctrl-C just ends it: nothing was begun that could be told about. What is
+    # ignored stays so, as of what a script starts with `&`.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
 
     from . import cache
 
