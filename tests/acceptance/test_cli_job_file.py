@@ -70,7 +70,7 @@ def test_what_is_wrong_with_a_file_is_one_line_and_changes_nothing(cluster: Comm
             ":6:1: job b: after = 'nightli': there is no job 'nightli'"),
         '[jobs.lib]\ncommand = "x"\n[jobs.b]\ncommand = "x"\nafter_any = "libb"': ":5:1: job b: after-any = 'libb': ",
         '[jobs.a]\ncommand = "x"\nafter = "b"\n[jobs.b]\ncommand = "x"\nafter = "a"': (
-            ":1:1: these jobs wait for each other in a circle: a -> b -> a "),
+            ":3:1: these jobs wait for each other in a circle: a -> b -> a "),
         '[jobs.a]\ncommand = "x"\ntimeout = -1': ":3:1: job a: timeout = -1: ",
         "\udcff = 1": ":1:1: this is no UTF-8",
         f"a = {'[' * 5000}": ": its values lie in too many levels",

@@ -76,8 +76,9 @@ def check_each(who: str, other: str, theirs: JobSpec, ours: JobSpec) -> None:
     """InvalidInput where our tasks cannot wait for those of another job one by one. `who`, `other`: what people know
     us and that job by."""
     if theirs.task_count != ours.task_count:
+        tasks = f"{theirs.task_count} task{'' if theirs.task_count == 1 else 's'}"
         raise InvalidInput(
-            f"{other} has {theirs.task_count} tasks and {who} {ours.task_count}: with --after-each they go "
+            f"{other} has {tasks} and {who} {ours.task_count}: with --after-each they go "
             "together one by one; wait for all of it with --after"
         )
 

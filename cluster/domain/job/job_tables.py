@@ -5,6 +5,7 @@ what several flags would give, a table gives variables, and a command that is on
 So a new option can be used in job files without anything here.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
@@ -13,7 +14,6 @@ from itertools import chain
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.dependencies import DependencyKind
 from cluster.domain.job.file_kinds import SCRIPT
 from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES, WORDS
 from cluster.domain.job.lines import picked
@@ -24,7 +24,7 @@ from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
 from cluster.domain.job.tables import rows_of_csv, rows_of_json
 from cluster.domain.job.task_options import FROM_FILES
-from cluster.domain.job.workflow import Circle, NewJob, Workflow
+from cluster.domain.job.workflow import NewJob, Workflow, WrongWait
 
 JOBS, DEFAULTS, COMMANDS = "jobs", "defaults", "commands"
 SCRIPT_PATH = "script_path"  # beside the fields of a job, until its script has been looked at
@@ -115,7 +115,7 @@ def _spec(
     except WrongTable:
         raise
     except InvalidInput as error:
-        raise WrongTable(path, f"job {name}: {error}") from None
+        raise WrongTable((*path, *_meant_by(str(error), table)), f"job {name}: {error}") from None
     return spec
 
 
@@ -143,6 +143,16 @@ def _variable(text: str, environment: Mapping[str, str]) -> tuple[str, str]:
     if not equals and name not in environment:
         raise InvalidInput(f"--env {name}: there is no such variable here; give one with --env {name}=VALUE")
     return name, value if equals else environment[name]
+
+
+def _meant_by(error: str, table: Mapping[str, Any]) -> Path:
+    """The first key of the table that the error names: as a flag, by a word that has a hyphen, or as the command. None:
+    empty."""
+    words = re.findall(r"(--)?([a-z][a-z-]*[a-z])", error)
+    names = {word for flag, word in words if flag or "-" in word}
+    if any(word == "command" for _, word in words):
+        names |= {"command", COMMANDS}
+    return next(((key,) for key in table if key.replace("_", "-") in names), ())
 
 
 def _values(
@@ -268,16 +278,10 @@ def _shown(value: Any) -> str:
 
 def _check_order(specs: Sequence[JobSpec]) -> None:
     workflow = Workflow([NewJob(f"\0{place}", spec) for place, spec in enumerate(specs)])  # nobody can type such ids
-    keys = {option.field: key_of(option) for option in OPTIONS}
-    for place, spec in enumerate(specs):
-        for kind in DependencyKind if spec.waits else ():
-            try:
-                list(workflow.waits_for(place, [kind]))
-            except InvalidInput as error:
-                raise WrongTable((JOBS, spec.name, keys[kind.value]), str(error)) from None
     try:
         workflow.in_order(dict.fromkeys((text for text, _ in workflow.outside()), 0))
-    except Circle as circle:
-        raise WrongTable((JOBS, specs[circle.places[0]].name), str(circle)) from None
+    except WrongWait as wrong:
+        option = next(each for each in OPTIONS if each.field == wrong.kind.value)
+        raise WrongTable((JOBS, specs[wrong.place].name, key_of(option)), str(wrong)) from None
     except InvalidInput as error:
         raise WrongTable((JOBS,), str(error)) from None

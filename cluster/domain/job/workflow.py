@@ -24,12 +24,12 @@ class NewJob(NamedTuple):
     spec: JobSpec
 
 
-class Circle(InvalidInput):
-    """Jobs wait for each other: those at these places, each for the next."""
+class WrongWait(InvalidInput):
+    """The job at that place cannot wait in that way as it says: `kind`."""
 
-    def __init__(self, places: Sequence[int], text: str) -> None:
+    def __init__(self, place: int, kind: DependencyKind, text: str) -> None:
         super().__init__(text)
-        self.places = places
+        self.place, self.kind = place, kind
 
 
 class Workflow:
@@ -90,7 +90,7 @@ class Workflow:
                     if other is None:
                         check_reference(text)
                 except InvalidInput as error:
-                    raise InvalidInput(f"{self.job(place)}: {_flag(kind)} {text}: {error}") from None
+                    raise WrongWait(place, kind, f"{self.job(place)}: {_flag(kind)} {text}: {error}") from None
                 yield kind, text, other
 
     def outside(self) -> Iterable[tuple[str, int]]:
@@ -144,14 +144,20 @@ class Workflow:
         for kind, text, other in self.waits_for(place):
             said[text] = str(numbers[text]) if other is None else self.jobs[other].id
             if other is not None and kind is DependencyKind.EACH:
-                check_each(self.job(place), self.job(other), self.jobs[other].spec, spec)
+                try:
+                    check_each(self.job(place), self.job(other), self.jobs[other].spec, spec)
+                except InvalidInput as error:
+                    raise WrongWait(place, kind, str(error)) from None
         return NewJob(job_id, with_references(spec, said.__getitem__))
 
-    def _circle(self, places: Sequence[int]) -> Circle:
+    def _circle(self, places: Sequence[int]) -> WrongWait:
+        first, following = places[0], places[1 % len(places)]
+        kind = next(kind for kind, _, other in self.waits_for(first) if other == following)
         names = [self.called(place) for place in places]
         shown = [*names[:MOST_SHOWN], "…"] if len(names) > MOST_SHOWN else names
-        return Circle(
-            places,
+        return WrongWait(
+            first,
+            kind,
             f"these jobs wait for each other in a circle: {' -> '.join([*shown, names[0]])} (each waits for the next); "
             "take one of these dependencies out",
         )
