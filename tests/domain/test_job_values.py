@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.domain.base.errors import Exhausted, InvalidInput, NotPermitted
+from cluster.domain.base.errors import Conflict, InvalidInput, NotPermitted
 from cluster.domain.job.records import JobEnded, JobValue
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler.effects import Reply
@@ -49,12 +49,12 @@ def test_a_job_keeps_only_so_much() -> None:
     most = {f"k{n}": "x" for n in range(MOST_KEYS)}
     assert said(bench, most)[-1] == 0
     (refused,) = said(bench, {"more": "x"})
-    assert isinstance(refused, Exhausted)
+    assert isinstance(refused, Conflict)
     assert str(refused).startswith(f"the state of job 1 would have {MOST_KEYS + 1} keys")
     assert said(bench, {"k0": "y"}) == [JobValue(1, "k0", "y"), 0]
     large = {f"k{n}": "x" * MAX_VALUE for n in range(MAX_BYTES // MAX_VALUE)}
     (refused,) = said(bench, large)
-    assert isinstance(refused, Exhausted)  # and none of them is set
+    assert isinstance(refused, Conflict)  # and none of them is set
     bench.report(session, 1, ok=(ok(1, 0, 2),))
     bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     assert bench.core.value_sizes == {}

@@ -6,7 +6,7 @@ attempt finds what an earlier one has left. How much of it there is is known her
 
 from collections.abc import Mapping
 
-from cluster.domain.base.errors import Exhausted, InvalidInput, NotPermitted
+from cluster.domain.base.errors import Conflict, InvalidInput, NotPermitted
 from cluster.domain.base.quantities import format_size
 from cluster.domain.job.records import JobValue
 from cluster.domain.scheduler.events import ValuesSet
@@ -45,7 +45,7 @@ def set_values(state: State, event: ValuesSet) -> None:
         most = format_size(MAX_BYTES)
         state.reply(
             event.ask,
-            Exhausted(
+            Conflict(  # for good: nothing takes a key away
                 f"the state of job {job.number} would have {len(sizes)} keys with {sum(sizes.values())} bytes: the "
                 f"most are {MOST_KEYS} with {most}; set a key that there is to something shorter"
             ),
