@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job import expressions
+from cluster.domain.job.expressions import Facts
 from cluster.domain.job.request import Request, request_of
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
 from cluster.domain.scheduler.evaluator import can_ever_run, rank
 from cluster.domain.scheduler.events import WorkersDrained, WorkersResumed
+from cluster.domain.scheduler.judge import Judge
 from cluster.domain.scheduler.worker_record import MOST_EXPRESSIONS, Worker, WorkerRecord
 from cluster.domain.session.messages import Hello
 from cluster.domain.session.offer import Offer
@@ -58,13 +59,13 @@ def test_who_comes_back_with_another_label_is_judged_anew() -> None:
 
 def test_each_expression_is_evaluated_once_for_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[str] = []
-    parse = expressions.parse
+    holds = Judge.holds
 
-    def counting(text: str) -> expressions.Expression:
+    def counting(self: Judge, text: str, facts: Facts) -> bool:
         evaluated.append(text)
-        return parse(text)
+        return holds(self, text, facts)
 
-    monkeypatch.setattr("cluster.domain.scheduler.worker_record.parse", counting)
+    monkeypatch.setattr(Judge, "holds", counting)
     bench = three(1, 1, 1)
     session = 1
     bench.submit(spec(50, need='zone == "a"', prefer="cpus > 1"))

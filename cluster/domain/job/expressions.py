@@ -29,6 +29,7 @@ from cluster.domain.job.amounts import CPUS, GPUS, MEMORY
 MAX_LENGTH = 1000  # characters of one expression
 MAX_DEPTH = 32  # of parentheses and `not`, one within the other
 KNOWN_TEXTS = 512  # expressions that are kept as they were read
+KNOWN_LABELS = 8192  # values of labels of which it is known whether they are numbers
 
 Value = str | float
 Facts = Mapping[str, Value]  # what a worker has, by name
@@ -81,14 +82,17 @@ class Has(NamedTuple):
 
 
 class OneOf(NamedTuple):
-    """It is one of these values."""
+    """It is one of these texts, or of these numbers."""
 
     name: str
-    values: tuple[Value, ...]
+    texts: frozenset[str]
+    numbers: frozenset[float]
 
     def holds(self, facts: Facts) -> bool:
         there = facts.get(self.name)
-        return there is not None and any(_equal(there, value) for value in self.values)
+        if not isinstance(there, str):
+            return there in self.numbers
+        return there in self.texts or (bool(self.numbers) and _number_of_label(there) in self.numbers)
 
 
 class Compared(NamedTuple):
@@ -100,7 +104,7 @@ class Compared(NamedTuple):
 
     def holds(self, facts: Facts) -> bool:
         there = facts.get(self.name)
-        number = _number_in(there) if isinstance(there, str) else there
+        number = _number_of_label(there) if isinstance(there, str) else there
         return number is not None and _SIGNS[self.sign](number, self.number)
 
 
@@ -128,10 +132,9 @@ class Any(NamedTuple):
 Expression = Constant | Has | OneOf | Compared | Not | All | Any
 
 
-def _equal(there: Value, value: Value) -> bool:
-    if isinstance(value, str):
-        return there == value
-    return (_number_in(there) if isinstance(there, str) else there) == value
+def _one_of(name: str, *values: Value) -> OneOf:
+    texts = frozenset(value for value in values if isinstance(value, str))
+    return OneOf(name, texts, frozenset(value for value in values if not isinstance(value, str)))
 
 
 def _number_in(text: str) -> float | None:
@@ -140,6 +143,11 @@ def _number_in(text: str) -> float | None:
         return float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else float(parse_size(text))
     except InvalidInput:
         return None
+
+
+@lru_cache(KNOWN_LABELS)
+def _number_of_label(text: str) -> float | None:
+    return _number_in(text)
 
 
 class Lexeme(NamedTuple):
@@ -217,14 +225,14 @@ class _ExpressionReader:
                 self._wrong(f"{sign} compares numbers: use one, as in 8 or 64G", token)
             return Compared(name, sign, number)
         if self._takes("=="):
-            return OneOf(name, (self._value(name),))
+            return _one_of(name, self._value(name))
         if self._takes("!="):
-            return Not(OneOf(name, (self._value(name),)))
+            return Not(_one_of(name, self._value(name)))
         if self._takes("in"):
-            return OneOf(name, self._values(name))
+            return _one_of(name, *self._values(name))
         if self._takes("not"):
             self._expect("in", "say `not in (…)` here")
-            return Not(OneOf(name, self._values(name)))
+            return Not(_one_of(name, *self._values(name)))
         return self._wrong(f"{name} is no condition by itself: compare it, as in {name} == …, or say `has {name}`")
 
     def _values(self, name: str) -> tuple[Value, ...]:

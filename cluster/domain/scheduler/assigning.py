@@ -21,7 +21,9 @@ def place(state: State) -> None:
     reserving.begin()
     share_of = partial(state.shares.rank, now=state.now.mono)
     given: dict[tuple[str, int, int], IntervalSet] = {}  # (worker id, job, attempt): what it gets in this turn
-    for job, worker, share in placement.place(state.ready, state.takers, state.called, share_of, reserving):
+    spent = partial(_is_spent, state)
+    state.judge.work = 0  # whoever looks at jobs between turns has had it judged, too
+    for job, worker, share in placement.place(state.ready, state.takers, state.called, share_of, reserving, spent):
         for attempt, ranges in job.assign(worker.id, share):
             given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             state.room -= len(ranges)
@@ -31,7 +33,7 @@ def place(state: State) -> None:
         reserving.given(job, worker)
         if state.room <= 0:
             break
-    goes_on = reserving.end() or state.room <= 0
+    goes_on = reserving.end() or state.room <= 0 or bool(state.ready.fresh)
     for (worker_id, number, attempt), tasks in given.items():
         _send_assign(state, state.workers[worker_id], state.jobs[number], attempt, tasks)
     if goes_on:
@@ -40,6 +42,12 @@ def place(state: State) -> None:
     there = state.jobs, state.in_advance, state.takers, state.called, reserving
     for job, worker, attempt, asked in placement.recall(*there):
         ask_back(state, worker, job, attempt, asked)
+
+
+def _is_spent(state: State) -> bool:
+    """Whether the turn has no room any more to judge workers in."""
+    state.room -= state.judge.units()
+    return state.room <= 0
 
 
 def ask_back(state: State, worker: Worker, job: Job, attempt: int, tasks: tuple[Range, ...]) -> None:

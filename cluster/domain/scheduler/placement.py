@@ -60,13 +60,23 @@ def ahead(job: Job, worker: Worker) -> int:
 
 
 def place(
-    queue: ReadyQueue, takers: Takers, called: Called, share_of: ShareOf, reserving: Round
+    queue: ReadyQueue,
+    takers: Takers,
+    called: Called,
+    share_of: ShareOf,
+    reserving: Round,
+    spent: Callable[[], bool] = lambda: False,
 ) -> Iterator[Placement]:
     """Yields placements one by one; the caller carries each out (which changes `ready` and `allocated`) before the
     next is computed. Who stops before the end leaves `queue` and `takers` so that the next call goes on; else what was
-    to be looked at has been, and is forgotten."""
+    to be looked at has been, and is forgotten. `spent`: whether there is no room for more; after one class at least the
+    others are put off then, and are as fresh."""
     roomier = [worker for worker in takers.roomier.values() if can_take(worker)]
-    for turn in queue.line(roomier, share_of):
+    for count, turn in enumerate(queue.line(roomier, share_of)):
+        if count and spent():
+            takers.roomier.clear()
+            queue.put_off()
+            return
         job, fresh = turn.job, turn.kind in queue.fresh
         if not fresh:
             looked_at = more = [worker for worker in roomier if can_ever_run(job.request, worker)]

@@ -33,13 +33,14 @@ class Turn:
 
 
 class ReadyQueue:
-    __slots__ = ("_classes", "_priorities", "_subqueues", "_where", "fresh")
+    __slots__ = ("_classes", "_left", "_priorities", "_subqueues", "_where", "fresh")
 
     def __init__(self) -> None:
         self._where: dict[int, SubQueue] = {}  # by job in the queue
         self._subqueues: dict[tuple[int, str], SubQueue] = {}
         self._priorities: dict[int, int] = {}  # minus the priority: subqueues that have it
         self._classes: dict[str, dict[Request, RequestClass]] = {}  # by worker and request
+        self._left: dict[RequestClass, None] = {}  # of the present line, those that are still to be looked at
         self.fresh: dict[RequestClass, None] = {}  # have come into the queue since all that fits was placed
 
     def __contains__(self, job: Job) -> bool:
@@ -97,12 +98,16 @@ class ReadyQueue:
         """Jobs in their order: of fresh classes, and of all classes that one of these workers may run. The caller
         places what it can of each, and notes it, before it asks for the next; one that still has some then is the last
         of its class in this round, unless it says that it goes on."""
-        left = self._to_look_at(roomier)
+        self._left = left = self._to_look_at(roomier)
         looked = list(left)
         yield from self._turns(left, share_of)
         for kind in looked:
             if not kind.subqueues:
                 self._drop_class(kind)
+
+    def put_off(self) -> None:
+        """What is left of the present line is looked at later, at all workers."""
+        self.fresh = dict(self._left)
 
     def _turns(self, left: dict[RequestClass, None], share_of: ShareOf) -> Iterator[Turn]:
         """Takes those classes out of `left` that find no room any more."""

@@ -33,6 +33,7 @@ from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.events import CancelRequested
 from cluster.domain.scheduler.family import Family
 from cluster.domain.scheduler.followers import Followers
+from cluster.domain.scheduler.judge import Judge
 from cluster.domain.scheduler.ready_queue import ReadyQueue
 from cluster.domain.scheduler.reserving import Reservations
 from cluster.domain.scheduler.sharing import Shares
@@ -59,6 +60,7 @@ class State:
         self.shares_due = False  # they are to be saved soon
         self.queue_pause: Pause | None = None  # somebody's wish that nothing more starts
         self.takers = Takers()
+        self.judge = Judge()
         self.reservations = Reservations()
         self.followers = Followers()
         self.family = Family()
@@ -218,7 +220,7 @@ class State:
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def add_worker(self, record: WorkerRecord) -> Worker:
-        self.workers[record.id] = worker = Worker(record, self.now.mono)
+        self.workers[record.id] = worker = Worker(record, self.now.mono, self.judge)
         self._names[record.name] = worker
         return worker
 

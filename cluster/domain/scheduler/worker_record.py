@@ -7,14 +7,15 @@ from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.amounts import CPUS, GPUS, MEMORY
-from cluster.domain.job.expressions import Facts, parse
+from cluster.domain.job.expressions import Facts
 from cluster.domain.job.request import Beside
+from cluster.domain.scheduler.judge import Judge
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.session.spec_memory import SpecMemory
 
 MOST_BOOTS = 8  # that a worker came from and that are known
-MOST_EXPRESSIONS = 128  # of which a worker's answer is known
+MOST_EXPRESSIONS = 1024  # of which a worker's answer is known
 MAX_MILLICPUS = 65_536_000  # of one worker; Linux itself knows no machine of more than 8,192 cpus
 
 
@@ -101,6 +102,7 @@ class Worker:
 
     __slots__ = (
         "_facts",
+        "_judge",
         "_meets",
         "allocated",
         "boots",
@@ -125,7 +127,9 @@ class Worker:
         "word_at",
     )
 
-    def __init__(self, record: WorkerRecord, now: float) -> None:
+    def __init__(self, record: WorkerRecord, now: float, judge: Judge | None = None) -> None:
+        """`judge`: that of its core."""
+        self._judge = judge or Judge()
         self.renew(record)
         self.session: int | None = None
         self.last_heard = now  # on the monotonic clock; a scheduler that restarts gives everyone a fresh lease
@@ -223,10 +227,10 @@ class Worker:
         known = self._meets.get(expression)
         if known is None:
             if len(self._meets) >= MOST_EXPRESSIONS:
-                self._meets.clear()
+                del self._meets[next(iter(self._meets))]
             if self._facts is None:
                 self._facts = facts_of(self.record)
-            known = self._meets[expression] = parse(expression).holds(self._facts)
+            known = self._meets[expression] = self._judge.holds(expression, self._facts)
         return known
 
     def promise(self, job: int, until: float) -> None:
