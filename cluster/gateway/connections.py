@@ -56,7 +56,8 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """The timer runs while a head is there in part, or not at all."""
+        """The timer runs while a head is there in part, or not at all; and while the rest of a body comes that was
+        answered already: so long that is read and forgotten, else its sender would see a reset and not the answer."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_timer()

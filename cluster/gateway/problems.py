@@ -103,8 +103,6 @@ class Problem(Exception):
             headers["WWW-Authenticate"] = CHALLENGE
         if self.kind in (UNAVAILABLE, EXHAUSTED):
             headers.setdefault("Retry-After", str(SOON))
-        if self.kind in (TOO_LARGE, TOO_SLOW, WRONG_HOST):
-            headers["Connection"] = "close"  # what else is on its way is not read
         return Response(json.dumps(self.as_json()), self.kind.status, headers, MEDIA_TYPE)
 
 

@@ -145,6 +145,24 @@ def test_who_says_nothing_or_too_little_is_sent_away(tmp_path: Path, monkeypatch
     in_cluster(tmp_path / "scheduler", body)
 
 
+def test_who_sends_too_much_reads_why(tmp_path: Path) -> None:
+    async def body(cluster: Cluster) -> None:
+        options = GatewayOptions(
+            *(tmp_path / "gate", ANYWHERE, cluster.service.address), local_scheduler=cluster.directory, is_plain=True
+        )
+        async with serving(options) as url:
+            shown = f"Authorization: Bearer {await bearer(cluster)}"
+            head = get("/v1/jobs", shown, "Content-Type: application/json", "Transfer-Encoding: chunked")
+            chunk = f"{1 << 20:x}\r\n{' ' * (1 << 20)}\r\n"
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            writer.write(f"{head.replace('GET', 'POST').replace('close', 'keep-alive')}{30 * chunk}0\r\n\r\n".encode())
+            assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+            await writer.drain()  # all of it was taken
+            await closed(writer)
+
+    in_cluster(tmp_path / "scheduler", body)
+
+
 def test_where_there_are_too_many_connections_the_oldest_goes_and_a_newcomer_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

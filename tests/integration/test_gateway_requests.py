@@ -79,7 +79,6 @@ def test_bodies_have_a_limit_each_and_all_together(tmp_path: Path, monkeypatch: 
         problem(await gateway.ask("POST", "/v1/jobs/1/pause", large, **JSON), 413, "too-large")
         said = await gateway.ask("POST", "/v1/jobs/1/pause", b"{}", **JSON, content_length=str(most + 1))
         problem(said, 413, "too-large")
-        assert said.headers["connection"] == "close"
         monkeypatch.setattr(gateway.app._binder._bodies, "_left", 10)
         busy = await gateway.ask("POST", "/v1/jobs", {"argv": ["true"]})
         problem(busy, 503, "unavailable")
