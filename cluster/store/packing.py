@@ -156,7 +156,7 @@ def unpack_spec(text: str | bytes, apart: str = "", lines: bytes = b"", line_cou
     values["array"] = tuple(ArraySegment(*segment) for segment in values.get("array", ()))
     if line_count and not (lines or values["array"]):
         values["array"] = numbers_of_lines(line_count)
-    return JobSpec(**values, lines=lines)
+    return JobSpec(**{"argv": (), **values}, lines=lines)  # a script needs no command
 
 
 def large_among(ends: OkEnds, start: int, stop: int) -> Iterator[TaskEnd]:

@@ -97,6 +97,11 @@ def test_every_field_is_an_option() -> None:
     assert not without, f"fields of JobSpec without an option: {without}; make them by option(…) of domain/job/options"
 
 
+def test_a_script_without_a_command_comes_back_from_disk() -> None:
+    spec = JobSpec((), script_text=b"#!/bin/sh\necho hi\n")
+    assert unpack_spec(pack_spec(spec), pack_apart(spec)) == spec
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=name_of)
 def test_names_are_equal(option: Option) -> None:
     """Of field, message, flag and JSON: the same, or a name that the option says itself."""
