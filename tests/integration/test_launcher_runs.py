@@ -362,14 +362,15 @@ def test_more_run_at_once_than_a_low_limit_on_files_would_let_slots_be(lab: Lab)
 
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
 def test_a_limit_on_processes_of_the_jobs_user_is_named() -> None:
-    """ulimit -u, which counts all processes of that user, wherever they are."""
+    """ulimit -u, which counts all processes of that user, wherever they are: so it is one whom nobody else here is."""
+    who = {"uid": 100_000 + os.getpid(), "gid": 100_000 + os.getpid()}
 
     async def main() -> None:
         ground.command = ["prlimit", "--nproc=0:1000", *ground.command]
         async with ground.agent() as agent:
             # The limit is 0, which one process of a user who has none yet may exceed.
-            await agent.start_of(one(agent, ground.template("sleep", "1000")))
-            end = await agent.end_of(one(agent, ground.template("true"), "1.1#1"))
+            await agent.start_of(one(agent, ground.template("sleep", "1000", **who)))
+            end = await agent.end_of(one(agent, ground.template("true", **who), "1.1#1"))
             assert (end.reason, end.code) == ("returned", None)  # it may start elsewhere, or later
             assert end.text.startswith("cannot start 'true': this user or this machine may have no more processes")
             assert (await agent.end_of(one(agent, ground.template("true", uid=0, gid=0), "1.2#1"))).reason == "ok"
