@@ -16,10 +16,10 @@ job's: before an attempt of another job, `tidy` is called.
 """
 
 import errno
-import fcntl
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from fcntl import F_SETLEASE, F_UNLCK, F_WRLCK, fcntl
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -48,6 +48,10 @@ class BlankFile:
     def open(self, directory: str, name: str, nameless: bool = False) -> int:
         """Make it, with that name; answers a descriptor to append to. `nameless`: if this file system has such files,
         it gets its name later, and may be the blank one. Raises OSError, with EEXIST when there is one of that name."""
+        if nameless and self._next >= 0 and directory == self._directory:
+            self._named = False
+            fd, self._next = self._next, -1
+            return fd
         path = f"{directory}/{name}"
         self._named = not (nameless and self._may_be_nameless(path, directory))
         if self._named:
@@ -70,6 +74,14 @@ class BlankFile:
         """The attempt is over. How many bytes it has written; only if there are any, there is a file of that name from
         now on. Raises OSError when it cannot be named."""
         if not self._named:
+            try:
+                fd = os.open(self._again, _AGAIN)
+            except OSError:  # it was made unreadable
+                return self._ended_nameless(path)
+            if _is_as_given(fd, self._given):
+                self._next = fd
+                return 0
+            os.close(fd)
             return self._ended_nameless(path)
         self._forget()
         try:
@@ -82,20 +94,12 @@ class BlankFile:
         return size
 
     def _ended_nameless(self, path: str) -> int:
-        try:
-            fd = os.open(self._again, _AGAIN)
-        except OSError:  # it was made unreadable
-            fd = -1
-        if fd >= 0 and _is_alone(fd) and _state(os.fstat(fd)) == self._given and not _has_attributes(fd):
-            self._next = fd
-            return 0
+        """It is not the next attempt's."""
         size = os.fstat(self._file).st_size
         try:
             if size:
                 self.name(path)
         finally:
-            if fd >= 0:
-                os.close(fd)
             self._forget()
         return size
 
@@ -210,20 +214,20 @@ class BlankDirectory:
             self.fd = -1
 
 
-def _is_alone(fd: int) -> bool:
-    """Whether nobody else has this file open. False also where this file system cannot tell."""
+def _is_as_given(fd: int, given: tuple[int, ...]) -> bool:
+    """Whether nobody has changed this file, and nobody else has it open. False also where this file system cannot tell
+    who has."""
     try:
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        fcntl(fd, F_SETLEASE, F_WRLCK)
+        fcntl(fd, F_SETLEASE, F_UNLCK)
     except OSError:
         return False
-    return True
+    return _state(os.fstat(fd)) == given and not _has_attributes(fd)
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
     """What differs once anybody has changed anything. (Not the time of the last access.)"""
-    owner = status.st_uid, status.st_gid
-    return status.st_ino, status.st_ctime_ns, status.st_size, status.st_mode, status.st_nlink, *owner
+    return status.st_ctime_ns, *status[:7]  # mode, inode, device, links, owner, group, size
 
 
 def _has_attributes(fd: int) -> bool:
@@ -232,7 +236,7 @@ def _has_attributes(fd: int) -> bool:
         names = os.listxattr(fd)
     except OSError:
         return False  # this file system has none
-    return bool(names) and not all(name.startswith("security.") for name in names)
+    return bool(names and not all(name.startswith("security.") for name in names))
 
 
 def _renamed(before: str, path: str) -> bool:

@@ -7,6 +7,7 @@ slept. Python has timerfd from 3.13 on; before, libc is asked.
 import ctypes
 import os
 import time
+from functools import partial
 
 _TFD_FLAGS = os.O_CLOEXEC | os.O_NONBLOCK
 _TFD_TIMER_ABSTIME = 1
@@ -20,9 +21,7 @@ class Itimerspec(ctypes.Structure):
     _fields_ = (("interval", Timespec), ("value", Timespec))
 
 
-def now() -> float:
-    """Boot clock in seconds."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+now = partial(time.clock_gettime, time.CLOCK_BOOTTIME)  # the boot clock in seconds
 
 
 class BootTimer:

@@ -26,6 +26,7 @@ class Settings:
         self._stdin = stdin
         self._attributes = ctypes.create_string_buffer(_ROOM)
         self._actions: Any = None
+        self._actions_at = 0
         self._outputs = (-1, -1)
         signals = ctypes.create_string_buffer(_ROOM)
         _checked(_libc.posix_spawnattr_init(self._attributes))
@@ -47,8 +48,8 @@ class Settings:
             _checked(_libc.posix_spawn_file_actions_init(self._actions))
             for fd, target in ((self._stdin, 0), (out, 1), (err, 2)):
                 _checked(_libc.posix_spawn_file_actions_adddup2(self._actions, fd, target))
-            self._outputs = (out, err)
-        return ctypes.addressof(self._actions)
+            self._outputs, self._actions_at = (out, err), ctypes.addressof(self._actions)
+        return self._actions_at
 
 
 class Command:
@@ -74,14 +75,14 @@ class Command:
     ) -> int:
         """Start `program`, with these variables of its own (NAME=VALUE), and these words as its arguments; None: those
         of the command. Answers its pid. Raises OSError, ValueError."""
-        for at, variable in enumerate((*own, None), self._own_at):
-            self._env[at] = variable
+        self._env[self._own_at : self._own_at + len(own) + 1] = (*own, None)
         argv, argv_at = self._argv, self._argv_at
         if words is not None:
             argv = _array([encoded(word) for word in words])
             argv_at = ctypes.addressof(argv)
         actions = settings.actions(out, err)
-        _checked(_posix_spawn(self._pid_at, program, actions, settings.attributes, argv_at, self._env_at))
+        if code := _posix_spawn(self._pid_at, program, actions, settings.attributes, argv_at, self._env_at):
+            raise OSError(code, os.strerror(code))
         return self._pid.value
 
 

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from cluster.domain.base.printable import quoted
 from cluster.domain.job.check_options import JSON, REGEX, SCHEMA, schema_of
-from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.messages import Template
 
 SECONDS = 60  # that a check may take
 MOST = 64 << 20  # bytes of stdout that a check looks at
@@ -83,10 +83,10 @@ def _refuse_constant(name: str) -> NoReturn:
 class Checker:
     """What a slot checks one attempt with. The descriptor in `words` is where a check says what is wrong."""
 
-    def __init__(self, template: Template, item: Item) -> None:
+    def __init__(self, template: Template, number: int | None) -> None:
         steps = ((template.check_output, ""), ("", template.check_with))
         self._steps = [step for step in steps if any(step)]
-        self._env = {**dict(template.env), "CLUSTER_TASK": str(item.number or 0)}
+        self._env = {**dict(template.env), "CLUSTER_TASK": str(number or 0)}
         self._uid = template.uid
 
     def begin(self, path: str, limit_memory: Callable[[], None] = lambda: None) -> Iterator[tuple[int, int, str]]:

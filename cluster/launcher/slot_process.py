@@ -20,14 +20,13 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any, NoReturn
 
 from cluster.domain.base.signals import signal_name
-from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.messages import Template
 from cluster.domain.launcher.slots import User
 from cluster.domain.session.leashes import SLOT_MARGIN, cut_at, is_out
 from cluster.launcher import cgroup, clock, linux, slot_protocol, tree
@@ -38,11 +37,14 @@ from cluster.launcher.leashes import Leashes
 from cluster.launcher.log import log
 from cluster.launcher.memory_groups import LimitedMemory
 from cluster.launcher.output_check import Checker, verdict
+from cluster.launcher.reaping import Reaper
+from cluster.launcher.slot_protocol import HandedAttempt
 from cluster.launcher.spawn import Running, Spawner, TooLate
 
 NAME = "cluster-slot"  # as `ps` and `top` show it; the kernel keeps 15 characters
 SHORT = 0.050  # seconds
 _LONGEST_TEXT = 2000  # bytes
+_NONE = Template((), (), "")  # before the first
 _IGNORED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR2, signal.SIGIO)
 
 
@@ -110,10 +112,13 @@ class _SlotProcess:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._number, self._requests, self._results = setup.number, setup.requests, setup.results
-        self._templates: dict[int, Template] = {}
+        self._template_id, self._template = 0, _NONE
+        self._limit = 0  # bytes of memory that each of its attempts may take, where that can be limited; 0: no limit
+        self._checked = False  # whether their output is judged
         self._spawner = Spawner(setup.identity, setup.user, self._watch_launcher)
         self._own_peak = 0  # KiB, as last read
-        self._leader = 0
+        self._reaper = Reaper()
+        self._late_at = inf  # boot clock: the present attempt is not started any more
         self._short = False  # the attempt before was, and this one comes right behind it
         self._untold: tuple[int, Running, int, float] | None = None  # what runs: number, ‥, wall clock (µs), boot clock
         self._memory: LimitedMemory | None = None  # of the present attempt, where that is limited
@@ -130,9 +135,11 @@ class _SlotProcess:
         """Serves until the launcher closes the socket."""
         while (message := self._next()) is not None:
             if message[0] == "template":
-                self._templates = {message[1]: Template(**message[2])}
+                self._take(message[1], Template(**message[2]))
             else:
-                self._run_one(message[1], self._templates[message[2]], Item(*message[3]), message[4])
+                _, number, template_id, attempt, by = message
+                assert template_id == self._template_id, "what it is started by was sent before it"
+                self._run_one(number, HandedAttempt(*attempt), by)
         self._spawner.tidy()
 
     def _next(self) -> tuple[Any, ...] | None:
@@ -143,24 +150,30 @@ class _SlotProcess:
             self._short = False
             return slot_protocol.receive(self._requests)
 
-    def _run_one(self, number: int, template: Template, item: Item, by: float | None) -> None:
+    def _take(self, template_id: int, template: Template) -> None:
+        """By that all are started until another one is sent."""
+        self._template_id, self._template = template_id, template
+        self._limit = template.memory if self._setup.group.memory.can_limit else 0
+        self._checked = bool(template.check_output or template.check_with)
+
+    def _is_late(self) -> bool:
+        return clock.now() >= self._late_at
+
+    def _run_one(self, number: int, attempt: HandedAttempt, by: float | None) -> None:
         if os.getppid() != self._setup.launcher:
             self._on_launchers_death()
-
-        def late() -> bool:
-            return by is not None and clock.now() >= by
-
-        if late():
+        self._late_at = inf if by is None else by
+        if self._is_late():
             self._tell(("unbegun", self._number, number))
             return
         self._setup.begun.begin(self._number, number)
         linux.renew_keyring()
         self._cut = False
-        if template.leash is not None:
-            self._set_alarm(cut_at(self._setup.leashes.confirmed_at, template.leash, SLOT_MARGIN))
+        leash = self._template.leash
+        if leash is not None:
+            self._set_alarm(cut_at(self._setup.leashes.confirmed_at, leash, SLOT_MARGIN))
         try:
-            checked = bool(template.check_output or template.check_with)
-            running = self._start(item, template, late, nameless=self._short and not checked)
+            running = self._start_limited(attempt) if self._limit else self._start(attempt)
         except TooLate:
             self._tell(("unbegun", self._number, number))
             return
@@ -168,20 +181,22 @@ class _SlotProcess:
             text = str(e).encode(errors="surrogateescape")[:_LONGEST_TEXT].decode(errors="replace")
             self._tell(("failed", self._number, number, text, e.code, e.returned))
             return
-        self._see_to_its_end(number, running, Checker(template, item) if checked else None)
+        self._see_to_its_end(number, running, Checker(self._template, attempt.number) if self._checked else None)
 
-    def _start(self, item: Item, template: Template, late: Callable[[], bool], nameless: bool) -> Running:
-        """In a group that limits its memory, if it asks for some and that can be. Raises as Spawner.start does."""
-        limit, groups = template.memory, self._setup.group.memory
-        if not (limit and groups.can_limit):
-            return self._spawner.start(item, template, late, nameless=nameless)
+    def _start(self, attempt: HandedAttempt) -> Running:
+        """Raises as Spawner.start does."""
+        nameless = self._short and not self._checked
+        return self._spawner.start(attempt, self._template, self._is_late, nameless=nameless)
+
+    def _start_limited(self, attempt: HandedAttempt) -> Running:
+        """In a group that limits its memory. Raises as Spawner.start does."""
         try:
-            self._memory = groups.enter(self._setup.launcher, self._number, limit)
+            self._memory = self._setup.group.memory.enter(self._setup.launcher, self._number, self._limit)
         except OSError as e:
             raise CannotStart(f"its memory cannot be limited: {e.strerror}", returned=True) from None
         running = None
         try:
-            running = self._spawner.start(item, template, late, nameless=nameless)
+            running = self._start(attempt)
         finally:
             self._memory.leave()
             if running is None:
@@ -192,27 +207,30 @@ class _SlotProcess:
         """Of an attempt that is over: whether the kernel has ended any of it for want of memory, and the most that it
         took in KiB; 0: not known."""
         memory, self._memory = self._memory, None
-        return memory.end() if memory is not None else (False, 0)
+        assert memory is not None
+        return memory.end()
 
     def _see_to_its_end(self, number: int, running: Running, checker: Checker | None) -> None:
         at, wall_us = clock.now(), time.time_ns() // 1000
-        self._leader = running.pid
         if self._short:
             self._untold = number, running, wall_us, at
-            self._look_after(SHORT)
+            if not self._watched:
+                self._look_after(SHORT)
         else:
             self._tell_start(number, running, wall_us, at)
-        status, usage = self._wait_for_leader()
+        status, cpu_us, peak = self._reaper.wait_for(running.pid)
         took = clock.now() - at
-        self._leader = 0
         closed, wrong = not self._sweep(), ""
         if checker and not (status or closed):
             wrong, took = self._check(checker, running), clock.now() - at
         self._untold = None
-        oom, peak = self._end_memory()
-        outcome = self._outcome(running, status, usage, round(took * 1e6), peak)
+        oom, limited_peak = self._end_memory() if self._memory else (False, 0)
+        code, name = _ending(status) if status else (0, None)
+        peak = limited_peak or (self._peak(peak) if peak > self._own_peak else 0)
+        out, err = self._spawner.ended(running)
         text = _told(running, status) if running.commands else ""
-        self._tell(("ended", self._number, number, wall_us, *outcome, self._cut, closed, text, wrong, oom))
+        how = (code, name, round(took * 1e6), cpu_us, peak, out, err, self._cut, closed, text, wrong, oom)
+        slot_protocol.tell(self._results, ("ended", self._number, number, wall_us, *how))
         if closed:
             self._outlive()
         self._short = took < SHORT
@@ -221,9 +239,7 @@ class _SlotProcess:
         """What is wrong with its output; empty: nothing."""
         limit_memory = self._memory.join if self._memory is not None else lambda: None
         for pid, words, command in checker.begin(running.outputs + ".out", limit_memory):
-            self._leader = pid
-            status, _ = self._wait_for_leader()
-            self._leader = 0
+            status, _, _ = self._reaper.wait_for(pid)
             self._sweep()
             if wrong := verdict(status, words, command):
                 return wrong
@@ -233,19 +249,9 @@ class _SlotProcess:
         self._spawner.name(running)
         self._tell(("started", self._number, number, running.pid, wall_us, at))
 
-    def _wait_for_leader(self) -> tuple[int, Any]:
-        while True:
-            pid, status, usage = os.wait4(-1, 0)
-            if pid == self._leader:
-                return status, usage
-
     def _sweep(self) -> bool:
         """Kill what the leader has left, and reap it. False when something runs on that we may not kill."""
-        while True:
-            try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return True
+        while (pid := self._reaper.look()) is not None:
             if pid:
                 continue
             refused = self._kill_tree()
@@ -253,6 +259,7 @@ class _SlotProcess:
                 log(f"slot {self._number}: {len(refused)} processes run on: of another user, we may not kill them")
                 return False
             os.waitpid(-1, 0)
+        return True
 
     def _outlive(self) -> NoReturn:
         """This slot is used no more; it stays the parent of what it may not kill."""
@@ -263,23 +270,13 @@ class _SlotProcess:
         except ChildProcessError:
             os._exit(0)
 
-    def _outcome(self, running: Running, status: int, usage: Any, took_us: int, peak: int) -> tuple[Any, ...]:
-        code, name = None, None
-        if os.WIFSIGNALED(status):
-            name = signal_name(os.WTERMSIG(status))
-        else:
-            code = os.WEXITSTATUS(status)
-        cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
-        return code, name, took_us, cpu_us, peak or self._peak(usage.ru_maxrss), *self._spawner.ended(running)
-
     def _peak(self, maxrss: int) -> int:
-        """The peak of a job that ended, in KiB; 0 when it is not known.
+        """The peak of a job that ended, in KiB, that is above our own as we know it; 0 when it is not known.
 
         After a vfork Linux counts the slot's own memory as the child's until the exec, so what is not above the slot's
         own peak says nothing. That peak only grows: it is read again only when it may matter.
         """
-        if maxrss > self._own_peak:
-            self._own_peak = _own_peak()
+        self._own_peak = _own_peak()
         return maxrss if maxrss > self._own_peak else 0
 
     def _tell(self, message: tuple[Any, ...]) -> None:
@@ -323,16 +320,22 @@ class _SlotProcess:
                 self._tell_start(*untold)
 
     def _look_after(self, seconds: float) -> None:
-        """Unless that is to be anyway: an alarm that comes for an attempt that has ended is set again for the next."""
-        if not self._watched:
-            self._watched = True
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+        """Not where that is to be anyway: an alarm that comes for an attempt that has ended is set again for the
+        next."""
+        self._watched = True
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def _set_alarm(self, at: float) -> None:
         """Unless it is set for sooner: then it is set again when it comes."""
         if at < self._alarm_at:
             self._alarm_at = max(at, clock.now() + SLOT_MARGIN)
             self._alarm.set(self._alarm_at)
+
+
+def _ending(status: int) -> tuple[int | None, str | None]:
+    """The exit code, or the name of the signal."""
+    code = os.waitstatus_to_exitcode(status)
+    return (code, None) if code >= 0 else (None, signal_name(-code))
 
 
 def _told(running: Running, status: int) -> str:

@@ -1,7 +1,7 @@
 """What launcher and slot say to each other, and how: a queue of datagrams there, one pipe of all slots back.
 
     to a slot, one datagram each:    ("template", id, fields)     known from now on, in place of the one before
-                                     ("start", number, id, item, by)   by: as in Spawn
+                                     ("start", number, id, attempt, by)   attempt: as HandedAttempt; by: as in Spawn
     back, in writes that the         ("started", slot, number, pid, wall µs, boot clock s)
     kernel does not split:           ("unbegun", slot, number)    it is too late: it is not begun, and will not be
                                      ("failed", slot, number, text, code, given back)
@@ -10,19 +10,47 @@
 
 Both are one program, one the fork of the other, so they speak `marshal`, which takes a fifth of the time of JSON. A
 message that is too long for the queue travels as a descriptor of memory that holds it.
+
+Between two attempts of a slot a program is started, which leaves little of the slot in the processor's caches: what it
+does for each attempt takes ten times as long there as in a loop. So what follows from an attempt's key the launcher
+makes, for many at a time.
 """
 
 import marshal
 import os
 import socket
 import struct
-from typing import Any
+from typing import Any, NamedTuple
+
+from cluster.domain.base.ids import AttemptKey
+from cluster.domain.launcher.attempt_tokens import token_of
+from cluster.domain.launcher.messages import Item
 
 _DATAGRAM = 4096  # bytes that are read at most
-_INLINE = 300  # bytes of a message in the queue itself, which has room for some two hundred such
+_INLINE = 600  # bytes of a message in the queue itself, which has room for some 160 such
 _BY_DESCRIPTOR = b"fd"  # no message is so short
 _length, _int = struct.Struct("<H"), struct.Struct("i")
 _BESIDE = socket.CMSG_LEN(_int.size)  # bytes that a descriptor takes
+
+
+class HandedAttempt(NamedTuple):
+    """An attempt as its slot gets it: what its files' names begin with (INDEX.ATTEMPT), number and line as in Item, and
+    those of its variables that follow from its key, as NAME=VALUE."""
+
+    stem: str
+    number: int | None
+    line: str | None
+    variables: tuple[bytes, ...]
+
+
+def handed_attempt(item: Item, token_key: bytes) -> HandedAttempt:
+    """`token_key`: from which its token is made; empty: it has none."""
+    key, number = AttemptKey.parse(item.key), item.number
+    task = key.job if number is None else f"{key.job}.{number}"
+    variables = [b"CLUSTER_ATTEMPT=%b#%d" % (str(task).encode(), key.attempt), b"CLUSTER_TASK=%d" % (number or 0)]
+    if token_key:
+        variables.append(b"CLUSTER_TOKEN=" + token_of(token_key, key).encode())
+    return HandedAttempt(f"{key.index}.{key.attempt}", number, item.line, tuple(variables))
 
 
 def send(to: socket.socket, message: tuple[Any, ...]) -> None:

@@ -38,6 +38,7 @@ class _Slot:
     template: Template | None = None
     gpus: tuple[str, ...] = ()  # with which the template was sent
     template_id: int = 0
+    token_key: bytes = b""  # of the template
     handed: deque[tuple[int, str]] = field(default_factory=deque)  # number and key, in order; the first is in hand
 
 
@@ -82,7 +83,9 @@ class SlotProcesses:
             if slot.template is not template or slot.gpus != gpus:
                 slot_protocol.send(slot.ours, ("template", slot.template_id + 1, _fields(template, gpus)))
                 slot.template, slot.gpus, slot.template_id = template, gpus, slot.template_id + 1
-            slot_protocol.send(slot.ours, ("start", number, slot.template_id, tuple(spawn.item), spawn.by))
+                slot.token_key = bytes.fromhex(template.token_key)
+            attempt = tuple(slot_protocol.handed_attempt(spawn.item, slot.token_key))
+            slot_protocol.send(slot.ours, ("start", number, slot.template_id, attempt, spawn.by))
         except BlockingIOError:
             return False
         slot.handed.append((number, spawn.item.key))

@@ -15,20 +15,19 @@ import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 
-from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.job.exec_limits import MAX_STRING, is_too_long
 from cluster.domain.job.rows import MAX_COLUMNS, filled, texts_of, variable_of
 from cluster.domain.job.task_variables import OF_ATTEMPTS
-from cluster.domain.launcher.attempt_tokens import token_of
-from cluster.domain.launcher.messages import Item, Template
+from cluster.domain.launcher.messages import Template
 from cluster.domain.launcher.slots import User
 from cluster.launcher import given_files
 from cluster.launcher.blanks import BlankDirectory, BlankFile
 from cluster.launcher.command import CannotStart, Command, Settings, encoded
 from cluster.launcher.command_sequence import lead
 from cluster.launcher.log import log
+from cluster.launcher.slot_protocol import HandedAttempt
 
 _OWN = frozenset(OF_ATTEMPTS)  # variables that differ between attempts of a template
 PATH_SHOWN = 60  # characters of a PATH that an error tells
@@ -46,12 +45,12 @@ class Running:
     streams go there), its own directory ("": none), and whether it was given files there. Of several commands also
     these, and a descriptor that tells which was begun."""
 
-    __slots__ = ("commands", "directory", "files", "given", "outputs", "pid", "told")
+    pid, files, directory, given = 0, 0, "", False
+    commands: Sequence[Sequence[str]] = ()
+    told = -1
 
     def __init__(self, outputs: str) -> None:
-        self.pid, self.outputs, self.files, self.directory, self.given = 0, outputs, 0, "", False
-        self.commands: Sequence[Sequence[str]] = ()
-        self.told = -1
+        self.outputs = outputs
 
 
 class Spawner:
@@ -64,34 +63,37 @@ class Spawner:
         self._uid, gid = user
         self._became = became
         self._owner = None if user == (None, None) else (_or_unchanged(self._uid), _or_unchanged(gid))
-        self._streams = ((BlankFile(self._owner), ".out"), (BlankFile(self._owner), ".err"))
+        self._both = ((BlankFile(self._owner), ".out"), (BlankFile(self._owner), ".err"))
+        self._streams: tuple[tuple[BlankFile, str], ...] = (
+            self._both
+        )  # of the attempts of the template: when they are merged, the first
         self._directory = BlankDirectory(self._owner)
         null = os.open("/dev/null", os.O_RDONLY)
         self._settings = Settings(null, reset_ids=self._uid is not None)
         self._template: Template | None = None  # of the last attempt; another job has another one
         self._command: Command | None = None  # its, once that could be made
         self._path = ""  # its PATH
-        self._token_key = b""  # its attempts' tokens are made from that; empty: they have none
         self._name = ""  # of the program that its last attempt ran, as the command has it
         self._program: bytes | None = None  # the file that this was found to be
 
-    def start(self, item: Item, template: Template, late: Callable[[], bool], nameless: bool = False) -> Running:
+    def start(
+        self, attempt: HandedAttempt, template: Template, late: Callable[[], bool], nameless: bool = False
+    ) -> Running:
         """Start it; `nameless`: its output files get their names later, if they can. Raises CannotStart, or TooLate
         when it is `late` once all is ready for it, which may take long on a disk that hangs; and nothing is left of
         it."""
         if template is not self._template:
             self._tidy_blanks()
             self._template, self._command = template, None
-        key = AttemptKey.parse(item.key)
-        stem = f"{key.index}.{key.attempt}"
-        running = Running(f"{template.outputs}/{stem}")
+            self._streams = self._both[: 1 if template.merge_output else 2]
+        running = Running(f"{template.outputs}/{attempt.stem}")
         files: list[int] = []
         try:
-            self._open(running, template, stem, files, nameless)
-            self._enter(running, item, template, stem)
+            self._open(running, template.outputs, attempt.stem, files, nameless)
+            self._enter(running, attempt, template)
             if late():
                 raise TooLate
-            running.pid = self._spawn(running, item, key, template, files)
+            running.pid = self._spawn(running, attempt, template, files)
             return running
         except BaseException as e:
             self.ended(running)
@@ -112,14 +114,11 @@ class Spawner:
 
     def ended(self, running: Running) -> tuple[int, int]:
         """Nothing of it runs any more. How many bytes it has written to stdout and stderr."""
-        out = err = 0
-        if running.files:
-            out = self._size_of(running, 0)
-        if running.files > 1:
-            err = self._size_of(running, 1)
-        if running.given:
-            given_files.remove(running.directory)
+        out = self._size_of(running, 0) if running.files else 0
+        err = self._size_of(running, 1) if running.files > 1 else 0
         if running.directory:
+            if running.given:
+                given_files.remove(running.directory)
             self._directory.ended(running.directory)
         return out, err
 
@@ -132,15 +131,15 @@ class Spawner:
         for blank in (self._streams[0][0], self._streams[1][0], self._directory):
             blank.tidy()
 
-    def _open(self, running: Running, template: Template, stem: str, files: list[int], nameless: bool) -> None:
-        for file, suffix in self._streams[: 1 if template.merge_output else 2]:
+    def _open(self, running: Running, directory: str, stem: str, files: list[int], nameless: bool) -> None:
+        for file, suffix in self._streams:
             try:
-                files.append(file.open(template.outputs, stem + suffix, nameless))
+                files.append(file.open(directory, stem + suffix, nameless))
             except FileExistsError:
-                path = f"{template.outputs}/{stem}{suffix}"
+                path = f"{directory}/{stem}{suffix}"
                 raise CannotStart(f"cannot write output: {quoted(path)} exists already") from None
             except OSError as e:
-                text = f"cannot write output to {quoted(f'{template.outputs}/{stem}{suffix}')}: {e.strerror}"
+                text = f"cannot write output to {quoted(f'{directory}/{stem}{suffix}')}: {e.strerror}"
                 raise CannotStart(text, returned=e.errno in _LACKING) from None
             running.files += 1
 
@@ -153,11 +152,11 @@ class Spawner:
             log(f"{quoted(path)} cannot be made, what was to be there is lost: {e.strerror}")
             return 0
 
-    def _enter(self, running: Running, item: Item, template: Template, stem: str) -> None:
+    def _enter(self, running: Running, attempt: HandedAttempt, template: Template) -> None:
         """Go where it is to run; makes its own new directory, if it gets one, and the files that it is given there."""
-        content = _given(item, template)
+        content = _given(attempt, template) if template.script or attempt.line is not None else {}
         if template.fresh_cwd or content:
-            path = f"{template.cwd if template.fresh_cwd else template.given}/{stem}"
+            path = f"{template.cwd if template.fresh_cwd else template.given}/{attempt.stem}"
             try:
                 running.directory = self._directory.enter(path)
                 for name, data in content.items():
@@ -189,15 +188,16 @@ class Spawner:
         except OSError as e:
             raise CannotStart(f"cannot use {quoted(cwd)} as working directory: {e.strerror}") from None
 
-    def _spawn(self, running: Running, item: Item, key: AttemptKey, template: Template, files: list[int]) -> int:
-        if self._command is None:
-            self._take(template)
-        command = self._command
-        assert command is not None
-        texts = texts_of(item.line) if template.rows and item.line is not None else {}
-        own, words = self._variables(item, key, running, texts), _words(item, template, running, texts)
+    def _spawn(self, running: Running, attempt: HandedAttempt, template: Template, files: list[int]) -> int:
+        command = self._command or self._take(template)
+        own: Sequence[bytes] = attempt.variables
+        words: list[str] | None = None  # those of its command, where they are not the template's
+        texts: Mapping[str, str] = {}
+        if attempt.line is not None or template.script:
+            texts = texts_of(attempt.line) if template.rows and attempt.line is not None else {}
+            own, words = _with_line(attempt, running, texts), _words(attempt.line, template, running, texts)
         if template.then:
-            running.commands = [words or template.argv, *(_filled(then, item, texts) for then in template.then)]
+            running.commands = [words or template.argv, *(_filled(then, attempt.line, texts) for then in template.then)]
             return self._lead(running, own, files)
         name = template.argv[0] if words is None else words[0]
         if self._uid is not None:
@@ -238,34 +238,22 @@ class Spawner:
             raise CannotStart(f"cannot start {quoted(running.commands[0][0])}: {e.strerror}", returned=True) from None
         return pid
 
-    def _take(self, template: Template) -> None:
+    def _take(self, template: Template) -> Command:
         """Make ready what is the same for all its attempts. Raises ValueError."""
         env = {name: value for name, value in template.env if name not in _OWN}
         self._path = env.get("PATH", os.defpath)
         env["CLUSTER_LAUNCHER"] = self._identity
-        self._token_key = bytes.fromhex(template.token_key)
         self._command = Command(template.argv, env, len(_OWN) + (MAX_COLUMNS if template.rows else 0))
         self._program = None
-
-    def _variables(self, item: Item, key: AttemptKey, running: Running, texts: Mapping[str, str]) -> list[bytes]:
-        """Those that differ between attempts of a template; of the texts of a row those that are not too long."""
-        mark = f"{key.job}#{key.attempt}" if item.number is None else f"{key.job}.{item.number}#{key.attempt}"
-        own = [b"CLUSTER_ATTEMPT=" + mark.encode(), b"CLUSTER_TASK=%d" % (item.number or 0)]
-        if self._token_key:
-            own.append(b"CLUSTER_TOKEN=" + token_of(self._token_key, key).encode())
-        if item.line is not None and is_too_long(item.line):
-            own.append(encoded(f"CLUSTER_LINE_FILE={running.directory}/{given_files.LINE}"))
-        elif item.line is not None:
-            own.append(encoded(f"CLUSTER_LINE={item.line}"))
-        columns = [encoded(f"{variable_of(name)}={text}") for name, text in texts.items()][:MAX_COLUMNS]
-        return own + [column for column in columns if len(column) <= MAX_STRING]
+        return self._command
 
     def _find(self, name: str) -> bytes:
         """The file that `name` stands for, looked up as execvp does, in the PATH that the command itself gets, with the
         rights of our real user.
         """
         if "/" in name:
-            return encoded(name)
+            self._program = encoded(name)
+            return self._program
         for directory in self._path.split(os.pathsep):
             file = os.path.join(directory or ".", name)
             if os.access(file, os.X_OK) and os.path.isfile(file):
@@ -277,31 +265,40 @@ class Spawner:
         raise CannotStart(text, NOT_FOUND)
 
 
-def _given(item: Item, template: Template) -> dict[str, bytes]:
+def _given(attempt: HandedAttempt, template: Template) -> dict[str, bytes]:
     """The files that it is given, by their names."""
     files: dict[str, bytes] = {}
     if template.script:
         files[given_files.SCRIPT] = os.fsencode(template.script)
-    if item.line is not None and is_too_long(item.line):
-        files[given_files.LINE] = os.fsencode(item.line)
+    if attempt.line is not None and is_too_long(attempt.line):
+        files[given_files.LINE] = os.fsencode(attempt.line)
     return files
 
 
-def _words(item: Item, template: Template, running: Running, texts: Mapping[str, str]) -> list[str] | None:
-    """The words of its command, where they are not the template's."""
-    if item.line is None and not template.script:
-        return None
-    words = _filled(template.argv, item, texts)
+def _with_line(attempt: HandedAttempt, running: Running, texts: Mapping[str, str]) -> Sequence[bytes]:
+    """Its own variables, with what says its line; of the texts of a row those that are not too long."""
+    own, line = [*attempt.variables], attempt.line
+    if line is not None and is_too_long(line):
+        own.append(encoded(f"CLUSTER_LINE_FILE={running.directory}/{given_files.LINE}"))
+    elif line is not None:
+        own.append(encoded(f"CLUSTER_LINE={line}"))
+    columns = [encoded(f"{variable_of(name)}={text}") for name, text in texts.items()][:MAX_COLUMNS]
+    return own + [column for column in columns if len(column) <= MAX_STRING]
+
+
+def _words(line: str | None, template: Template, running: Running, texts: Mapping[str, str]) -> list[str]:
+    """The words of its command."""
+    words = _filled(template.argv, line, texts)
     if template.script:
         words[template.script_at] = f"{running.directory}/{given_files.SCRIPT}"
     return words
 
 
-def _filled(words: Sequence[str], item: Item, texts: Mapping[str, str]) -> list[str]:
-    """With its line or row in them."""
-    if texts and item.line is not None:
-        return filled(list(words), texts, item.line)
-    return list(words) if item.line is None else [word.replace("{}", item.line) for word in words]
+def _filled(words: Sequence[str], line: str | None, texts: Mapping[str, str]) -> list[str]:
+    """With that line or row in them."""
+    if texts and line is not None:
+        return filled(list(words), texts, line)
+    return list(words) if line is None else [word.replace("{}", line) for word in words]
 
 
 def _or_unchanged(id_: int | None) -> int:

@@ -14,6 +14,7 @@ import pytest
 from cluster.domain.launcher.messages import Item, Template
 from cluster.launcher import blanks
 from cluster.launcher.blanks import BlankDirectory, BlankFile
+from cluster.launcher.slot_protocol import handed_attempt
 from cluster.launcher.spawn import Spawner
 from tests.integration.launchers import Lab, run
 
@@ -215,7 +216,9 @@ def _template(directory: Path, job: int) -> Template:
 def _places_of_one(spawner: Spawner, template: Template, number: int) -> tuple[int, int, int]:
     """An attempt that changes nothing: its two files and its directory, held as places alone."""
     job = dict(template.env)["CLUSTER_JOB"]
-    running = spawner.start(Item(f"{job}.{number}#1", number), template, lambda: False, nameless=True)
+    running = spawner.start(
+        handed_attempt(Item(f"{job}.{number}#1", number), b""), template, lambda: False, nameless=True
+    )
     stdout, stderr, cwd = (os.open(f"/proc/{running.pid}/{place}", os.O_PATH) for place in ("fd/1", "fd/2", "cwd"))
     os.kill(running.pid, signal.SIGKILL)
     os.waitpid(running.pid, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.spec import JobSpec, validate
-from cluster.domain.launcher.messages import Ended, Item, Template
+from cluster.domain.launcher.messages import Ended, Template
 from cluster.launcher import output_check
 from cluster.launcher.output_check import Checker, judge, verdict
 from tests.integration.fifos import reach
@@ -71,7 +71,7 @@ def test_a_check_has_so_much_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Where its attempt has no clock."""
     monkeypatch.setattr(output_check, "SECONDS", 0.1)
     (tmp_path / "out").write_bytes(b"0" * 64)
-    checker = Checker(Template(("true",), (), "/", check_output="regex:^(0+)+$x"), Item("1.0#1"))
+    checker = Checker(Template(("true",), (), "/", check_output="regex:^(0+)+$x"), None)
     for pid, words, command in checker.begin(str(tmp_path / "out")):
         _, status = os.waitpid(pid, 0)
         assert verdict(status, words, command) == "the check of stdout took longer than 0.1 s"
@@ -80,7 +80,7 @@ def test_a_check_has_so_much_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_is_larger_than_a_check_looks_at_is_wrong(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as file:
         file.truncate(output_check.MOST + 1)
-    checker = Checker(Template(("true",), (), "/", check_output="json"), Item("1.0#1"))
+    checker = Checker(Template(("true",), (), "/", check_output="json"), None)
     for pid, words, command in checker.begin(str(tmp_path / "out")):
         _, status = os.waitpid(pid, 0)
         assert "stdout has 67108865 bytes, and a check looks at 67108864" in verdict(status, words, command)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.domain.launcher.messages import Item, Template
+from cluster.launcher.slot_protocol import handed_attempt
 from cluster.launcher.spawn import Spawner, TooLate
 
 
@@ -25,7 +26,7 @@ def test_what_is_late_once_all_is_ready_for_it_is_not_started_and_nothing_is_lef
     spawner = Spawner("1-1", (None, None), lambda: None)
     try:
         with pytest.raises(TooLate):
-            spawner.start(Item("5.0#1"), template, late)
+            spawner.start(handed_attempt(Item("5.0#1"), b""), template, late)
         spawner.tidy()
     finally:
         os.chdir(here)
