@@ -296,7 +296,7 @@ def test_no_two_files_of_a_package_differ_by_an_ending() -> None:
 READERS_OF_KEYS = {
     "domain/worker/journal.py": "the agent, of what the launcher says",
     "launcher/wire.py": "the launcher, of what the agent says",
-    "launcher/spawn.py": "a slot, of what it is handed",
+    "launcher/slot_protocol.py": "the launcher, of what it hands to a slot, which gets what follows from it",
 }
 
 

@@ -11,6 +11,8 @@ from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.effects import LookUp, Notify, Reply
 from cluster.domain.scheduler.ended_ids import EndedIds
 from cluster.domain.scheduler.events import CancelRequested, Event, JobsSubmitted, JobSubmitted, LookedUp
+from cluster.domain.scheduler.submitting import EACH_WEIGHS, LOOKED_AT
+from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE
 from cluster.domain.scheduler.waiting import HasEnded
 from tests.domain.core_bench import Bench, Effect, failed, ok, spec
 
@@ -165,12 +167,13 @@ def test_more_than_a_turn_has_room_for_come_in_several_turns_that_belong_togethe
     jobs = [(f"j{n}", spec(after=("j0",) if n else ())) for n in range(8)]
     first = bench.core.turn([together(1, *jobs), submitted(2, "x"), submitted(3, "j1", "eve")], bench.now)
     second = bench.core.turn([submitted(4, "y")], bench.now)
-    third = bench.core.turn([], bench.now)
-    fourth = bench.core.turn([], bench.now)
-    assert [turn.goes_on for turn in (first, second, third, fourth)] == [True, True, True, False]
-    assert [sum(isinstance(s, JobRecord) for s in turn.saves) for turn in (first, second, third)] == [3, 3, 2]
-    assert Reply(1, (1, 2, 3, 4, 5, 6, 7, 8)) in third.acts
-    who_came_later = [act for act in (*third.acts, *fourth.acts) if isinstance(act, Reply)][1:]
+    third, fourth, fifth = (bench.core.turn([], bench.now) for _ in range(3))
+    turns = (first, second, third, fourth, fifth)
+    assert [turn.goes_on for turn in turns] == [True, True, True, True, False]
+    # The first has looked at them, and whether they can be taken, before it takes one.
+    assert [sum(isinstance(s, JobRecord) for s in turn.saves) for turn in turns[:4]] == [1, 3, 3, 2]
+    assert Reply(1, (1, 2, 3, 4, 5, 6, 7, 8)) in fourth.acts
+    who_came_later = [act for act in (*fourth.acts, *fifth.acts) if isinstance(act, Reply)][1:]
     assert [reply.value for reply in who_came_later if reply.ask != 3] == [9, 10]
     assert [type(reply.value) for reply in who_came_later if reply.ask == 3] == [Conflict]
 
@@ -180,11 +183,38 @@ def test_what_they_wait_for_may_end_and_leave_memory_while_they_come() -> None:
     bench.turn(submitted(1, "old"))
     bench.core.most = 2
     jobs = [("a", spec()), ("b", spec(after_any=("1",)))]
-    assert bench.core.turn([together(2, *jobs), CancelRequested(3, (Target(1),), "alice")], bench.now).goes_on
+    assert bench.core.turn([together(2, *jobs)], bench.now).goes_on
+    assert bench.core.turn([CancelRequested(3, (Target(1),), "alice")], bench.now).goes_on
     bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
     while bench.core.turn([], bench.now).goes_on:
         pass
     assert bench.state(3) == "ready"
+
+
+def test_what_has_left_memory_before_it_was_looked_for_is_looked_for_again() -> None:
+    """The driver asks the store, which has it by now, and all come once more."""
+    bench = Bench()
+    bench.turn(submitted(1, "old"))
+    bench.core.most = 2
+    it_ends = CancelRequested(3, (Target(1),), "alice")
+    first = bench.core.turn([together(2, ("a", spec(after_any=("1",)))), it_ends], bench.now)
+    bench.core.let_go([JobEnded(1, TaskState.SUCCEEDED)])
+    second = bench.core.turn([], bench.now)
+    assert first.goes_on
+    assert not second.goes_on
+    assert [type(act.value) for act in second.acts if isinstance(act, Reply)] == [HasEnded]
+    assert not second.saves
+
+
+def test_to_look_at_many_that_come_together_takes_several_turns() -> None:
+    bench = Bench()
+    jobs = [(f"j{n}", spec()) for n in range(MOST_AT_ONCE // EACH_WEIGHS * LOOKED_AT + 1)]
+    first, second = bench.core.turn([together(1, *jobs)], bench.now), bench.core.turn([], bench.now)
+    assert (first.goes_on, second.goes_on) == (True, True)
+    assert [*first.saves, *second.saves] == []
+    while bench.core.turn([], bench.now).goes_on:
+        pass
+    assert len(bench.core.jobs) == len(jobs)
 
 
 @pytest.mark.parametrize("ended", [False, True])

@@ -17,6 +17,7 @@ import pytest
 from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.states import TaskState
+from cluster.domain.job.workflow import MAX_JOBS
 from cluster.domain.scheduler.takers import MOST_HELD
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Attempts, Hello, Report
@@ -123,6 +124,13 @@ class Ground:
         spec = job_pb2.JobSpec(argv=["true"], millicpus=millicpus, array=array, **fields)
         return int((await self.jobs.Submit(jobs_pb2.SubmitRequest(id=str(uuid.uuid4()), spec=spec))).job.number)
 
+    async def submit_many(self, count: int) -> int:
+        """Each waits for the one before."""
+        ids = [str(uuid.uuid4()) for _ in range(count)]
+        specs = (job_pb2.JobSpec(argv=["true"], millicpus=LARGE, after=ids[max(0, n - 1) : n]) for n in range(count))
+        jobs = [jobs_pb2.SubmitRequest(id=job_id, spec=spec) for job_id, spec in zip(ids, specs, strict=True)]
+        return len((await self.jobs.SubmitMany(jobs_pb2.SubmitManyRequest(jobs=jobs))).numbers)
+
     async def read(self, text: str) -> int:
         request = jobs_pb2.ReadOutputRequest(selector=named(text)[0], stdout=True, stderr=True)
         return len([piece async for piece in self.jobs.ReadOutput(request)])
@@ -183,6 +191,8 @@ async def _questions(on: Ground, jobs: int, fragments: int) -> None:
     await on.measure("show, a hundred at once", at_once(lambda: on.get("1"), 100))
     await on.measure("logs of 2,000 tasks", lambda: on.read("1.1-2000"))
     await on.measure("submit", on.submit)
+    several = min(jobs, MAX_JOBS)
+    await on.measure(f"submit {several} jobs in one call", lambda: on.submit_many(several))
     await on.measure("submit a hundred million tasks", lambda: on.submit(100_000_000))
     await on.measure("cancel 25,000 single ones", lambda: on.cancel("last.1-49999:2"))
     await on.measure("cancel the rest", lambda: on.cancel("last"))

@@ -185,7 +185,7 @@ def test_who_is_stopped_in_its_check_was_stopped(lab: Lab) -> None:
 def test_what_a_check_says_takes_so_much_room(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"x")
     template = Template(("true",), (("PATH", os.environ["PATH"]),), "/", check_with="yes >&2; exit 1")
-    checker = Checker(template, Item("1.0#1"))
+    checker = Checker(template, None)
     for pid, words, command in checker.begin(str(tmp_path / "out")):
         _, status = os.waitpid(pid, 0)
         assert os.fstat(words).st_size == 4096

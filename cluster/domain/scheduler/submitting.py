@@ -7,17 +7,19 @@ about a UUID, all submissions of it wait for the one answer. So no job of it com
 store says still holds when it is heard.
 
 Of several jobs that come together all are taken, or none. They may be more than one turn has room for: then several
-turns take them, which are committed together (`Decided.goes_on`), and who submits meanwhile waits in line.
+turns look at them and take them, which are committed together (`Decided.goes_on`), and who submits meanwhile waits in
+line: so what was seen of one UUID still holds when the last one is looked at.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
 from cluster.domain.job.dependencies import Course, course_of, dependencies_of, references_of, with_references
 from cluster.domain.job.job import Job
 from cluster.domain.job.keys import refuse_another
 from cluster.domain.job.records import CallingAttempt, JobRecord
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.times import refuse_times
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler import deadlines, schedules
@@ -32,7 +34,8 @@ Submission = JobSubmitted | JobsSubmitted
 Callers = tuple[CallingAttempt, ...]
 Known = Mapping[str, JobRecord | None]  # what the store has of these UUIDs
 _NOTHING: Known = {}
-EACH_WEIGHS = 2  # one of several jobs that come together, in a turn's room
+EACH_WEIGHS = 2  # one of several jobs that come together, in a turn's room, when it is taken
+LOOKED_AT = 20  # so many of them are looked at for that
 
 
 class _Asked:
@@ -47,7 +50,8 @@ class Submissions:
     def __init__(self, state: State, dependencies: Dependencies) -> None:
         self._state, self._dependencies = state, dependencies
         self._asked: dict[str, _Asked] = {}  # by each UUID about which the store is asked
-        self._taking: Iterator[None] | None = None  # each step takes one of several jobs that come together
+        # Of several jobs that come together: each step looks at LOOKED_AT of them, or takes one.
+        self._taking: Iterator[None] | None = None
         self._line: deque[Submission] = deque()  # have come since
 
     @property
@@ -85,21 +89,57 @@ class Submissions:
             self._state.timers.set(("submissions",), self._state.now.mono)
 
     def _take(self, event: Submission, known: Known = _NOTHING) -> None:
+        if isinstance(event, JobsSubmitted):
+            self._taking = self._take_all(event, known)
+            self.go_on()
+            return
         found: dict[str, JobRecord] = {}
         unsure: list[str] = []
-        for job_id, _ in event.jobs:
+        self._look_for(event.jobs, known, found, unsure)
+        if self._is_new(event, known, found, unsure):
+            self._accept(event)
+
+    def _look_for(self, jobs: Iterable[NewJob], known: Known, found: dict[str, JobRecord], unsure: list[str]) -> None:
+        """Adds to `found` those that there are already, and to `unsure` those that may have ended."""
+        for job_id, _ in jobs:
             if job := self._state.job_of_id(job_id):
                 found[job_id] = job.record
             elif self._state.ended_ids.may_have(job_id):
                 unsure.append(job_id)
                 if record := known.get(job_id):
                     found[job_id] = record
+
+    def _is_new(self, event: Submission, known: Known, found: Mapping[str, JobRecord], unsure: Sequence[str]) -> bool:
+        """Else it is answered, or the store is asked."""
         if not known.keys() >= set(unsure):
             self._ask(event, unsure)
         elif found:
             self._state.reply(event.ask, _answer(event, found))
         else:
-            self._accept(event)
+            return True
+        return False
+
+    def _take_all(self, event: JobsSubmitted, known: Known) -> Iterator[None]:
+        found: dict[str, JobRecord] = {}
+        unsure: list[str] = []
+        for some in _some_at_a_time(event.jobs):
+            self._look_for(some, known, found, unsure)
+            yield
+        if not self._is_new(event, known, found, unsure):
+            return
+        others: dict[int, Job] = {}
+        try:
+            for some in _some_at_a_time(event.jobs):
+                for job_id, spec in some:
+                    self._refuse_times(spec, f"job {spec.name or job_id}: ")
+                    if spec.waits:
+                        self._find_others(spec, event.ended, others)
+                yield
+            callers = self._callers(event.vouched)
+        except ClusterError as error:
+            self._state.reply(event.ask, error)
+            return
+        yield from self._enter_all(event, callers, others)
 
     def _ask(self, event: Submission, unsure: Sequence[str]) -> None:
         """About all at once, so that one answer is enough; or who has asked already is waited for first."""
@@ -110,41 +150,32 @@ class Submissions:
         self._asked.update(dict.fromkeys(unsure, _Asked(event)))
         self._state.acts.append(LookUp(tuple(unsure)))
 
-    def _accept(self, event: Submission) -> None:
+    def _accept(self, event: JobSubmitted) -> None:
+        new = event.jobs[0]
         try:
-            self._refuse_times(event)
+            self._refuse_times(new.spec)
             callers = self._callers(event.vouched)
-            if isinstance(event, JobSubmitted):
-                self._state.reply(
-                    event.ask, self._enter(event.jobs[0], event.owner, callers, event.ended, event.rerun_of)
-                )
-            else:
-                self._taking = self._enter_all(event, callers, self._others(event))
-                self.go_on()
+            self._state.reply(event.ask, self._enter(new, event.owner, callers, event.ended, event.rerun_of))
         except ClusterError as error:
             self._state.reply(event.ask, error)
 
     def _callers(self, vouched: Vouched | None) -> Callers:
         return callers_of_child(self._state.jobs.get(vouched.attempt.job), vouched) if vouched else ()
 
-    def _refuse_times(self, event: Submission) -> None:
-        for job_id, spec in event.jobs:
-            try:
-                refuse_times(spec, self._state.now.wall)
-            except InvalidInput as error:
-                who = "" if isinstance(event, JobSubmitted) else f"job {spec.name or job_id}: "
-                raise InvalidInput(f"{who}{error}") from None
+    def _refuse_times(self, spec: JobSpec, who: str = "") -> None:
+        try:
+            refuse_times(spec, self._state.now.wall)
+        except InvalidInput as error:
+            raise InvalidInput(f"{who}{error}") from None
 
-    def _others(self, event: JobsSubmitted) -> dict[int, Job]:
-        """The jobs in memory that these are to wait for. HasEnded where one is not there, nor in `ended`."""
-        found: dict[int, Job] = {}
-        for text in dict.fromkeys(text for job in event.jobs if job.spec.waits for text in references_of(job.spec)):
-            if text.isdecimal() and (number := int(text)) not in event.ended:
+    def _find_others(self, spec: JobSpec, ended: Mapping[int, Course], found: dict[int, Job]) -> None:
+        """Adds the jobs in memory that it is to wait for. HasEnded where one is not there, nor in `ended`."""
+        for text in references_of(spec):
+            if text.isdecimal() and (number := int(text)) not in ended and number not in found:
                 job = self._state.jobs.get(number)
                 if job is None:
                     raise HasEnded(number)
                 found[number] = job
-        return found
 
     def _enter_all(self, event: JobsSubmitted, callers: Callers, others: Mapping[int, Job]) -> Iterator[None]:
         """Several turns may take this: of `others` some may have left memory by then."""
@@ -184,6 +215,11 @@ class Submissions:
             schedules.enter(state, job)
         elif record.spec.begins_waiting:
             self._dependencies.enter(job, courses)
+
+
+def _some_at_a_time(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    for start in range(0, len(jobs), LOOKED_AT):
+        yield jobs[start : start + LOOKED_AT]
 
 
 def _answer(event: Submission, found: Mapping[str, JobRecord]) -> Replied:

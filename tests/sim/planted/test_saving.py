@@ -12,7 +12,7 @@ from cluster.domain.job.records import JobEnded
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Decided
 from cluster.domain.scheduler.ended_ids import EndedIds
-from cluster.domain.scheduler.events import LookedUp
+from cluster.domain.scheduler.events import JobSubmitted, LookedUp
 from cluster.domain.scheduler.report_intake import Reports
 from cluster.domain.scheduler.submitting import Submissions
 from cluster.domain.scheduler.uncommitted import Waiting
@@ -154,7 +154,8 @@ def who_waits_for_the_store_beside_another_makes_a_second_job(patch: Patch) -> N
         looked_up(self, event)
         if not event.found:
             for each in asked.rest:
-                self._accept(each)
+                if isinstance(each, JobSubmitted):
+                    self._accept(each)
 
     patch.setattr(Submissions, "looked_up", all_are_new)
 
