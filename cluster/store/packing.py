@@ -148,7 +148,7 @@ def _text(script: bytes) -> str:
 def unpack_spec(text: str | bytes, apart: str = "", lines: bytes = b"", line_count: int = 0) -> JobSpec:
     """A field that the text does not have gets its default. `line_count` stands for the
     lines where these are left out, as in JobSpec.without_lines."""
-    values: dict[str, Any] = json.loads(text) | _apart(apart)
+    values: dict[str, Any] = {"argv": ()} | json.loads(text) | _apart(apart)  # a script may have no words
     values["script_text"] = values.get("script_text", "").encode("latin-1")
     values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     if values.get("then"):

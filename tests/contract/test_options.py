@@ -129,6 +129,11 @@ def test_each_goes_over_the_wire_and_to_disk(option: Option) -> None:
     assert unpack_spec(pack_spec(spec), pack_apart(spec), spec.lines) == spec
 
 
+def test_a_script_without_words_goes_to_disk() -> None:
+    spec = JobSpec((), script_text=b"#!/bin/sh\n")
+    assert unpack_spec(pack_spec(spec), pack_apart(spec)) == spec
+
+
 def test_what_is_given_is_what_differs_from_the_defaults() -> None:
     spec = JobSpec(("true",), retries=2, after=("5",))
     assert [each.field for each in spec.given] == ["argv", "after", "retries"]
