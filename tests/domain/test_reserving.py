@@ -79,7 +79,7 @@ def test_what_ends_before_by_its_time_request_passes(bench: Bench) -> None:
     bench.submit(spec(timeout=1000.0))
     bench.submit(spec())
     assert [held(bench, job) for job in range(1, 7)] == [1, 0, 1, 0, 1, 0]
-    assert foresee(bench, "w").at == pytest.approx(bench.mono + request_of(spec(time_request=3600.0)).limit)
+    assert foresee(bench, "w").at == bench.mono + request_of(spec(time_request=3600.0)).limit
 
 
 def test_a_job_that_was_kept_out_does_not_hide_one_of_a_shorter_time(bench: Bench) -> None:
@@ -99,6 +99,25 @@ def test_what_is_left_over_beside_it_is_for_others_however_long_they_take(bench:
     bench.submit(spec(9))
     assert held(bench, 3) == 2
     assert kept(bench) == {"w": 2}
+
+
+def test_what_fits_beside_does_not_put_off_what_is_foreseen(bench: Bench) -> None:
+    """Although another task of its job is to end before."""
+    session = bench.worker("w", 8000)
+    bench.core.lease = 1000.0
+    bench.submit(spec(millicpus=3500))
+    bench.submit(spec(millicpus=2500, time_request=704.0))
+    bench.submit(spec(2, millicpus=500))
+    bench.submit(spec(2, time_request=600.0, priority=-1))
+    assert held(bench, 4) == 1
+    bench.submit(spec(millicpus=3000))
+    bench.report(session, ok=(ok(3, 0, 1),))
+    at = foresee(bench, "w").at
+    assert at == bench.mono + 704.0
+    bench.turn(after=200.0)
+    bench.report(session, ok=(ok(3, 1, 2),))
+    assert held(bench, 4) == 2, "it passes, as it fits beside"
+    assert foresee(bench, "w").at == at
 
 
 def test_a_worker_whose_gpus_are_waited_for_gives_its_cpus_to_others(bench: Bench) -> None:

@@ -27,6 +27,7 @@ def place(state: State) -> None:
         for attempt, ranges in job.assign(worker.id, share):
             given.setdefault((worker.id, job.number, attempt), IntervalSet()).update(ranges)
             state.room -= len(ranges)
+            state.promise(worker, job, ranges)
         state.allocate(worker, job, share)
         job.assigned_at = state.now.mono
         state.touch(job)

@@ -104,6 +104,7 @@ class SchedulerCore(State):
             self.ready.note(job)
             for (worker_id, _), tasks in job.held.items():
                 self.allocate(self.workers[worker_id], job, len(tasks))
+                self.promise(self.workers[worker_id], job, tasks.ranges())
             deadlines.watch(self, job)
         for job in [job for job in self.unfinished() if job.count(TaskState.WAITING)]:
             if job.record.spec.every:

@@ -127,13 +127,13 @@ def foreseen(kept: Reservation, jobs: Jobs, now: float) -> Foreseen:
     alone = bool(request.beside and request.beside.exclusive)
     left = {name: (worker.free if name == CPUS else worker.left_of(name)) - need for name, need in needs.items()}
     at, ends = now, 0
-    for until, job in _ends(worker, jobs, now):
+    for until, _, some, job in _ends(worker, jobs, now):
         lacks = [name for name, amount in left.items() if amount < 0]
         if not (lacks or alone):
             break
         each = _amounts(job.request)
         enough = max((-(left[name] // each[name]) for name in lacks if name in each), default=0)
-        count = min(enough, sum(len(tasks) for _, tasks in job.held_by(worker.id)))
+        count = min(enough, some)
         for name in left:
             left[name] += count * each.get(name, 0)
         if count or alone:
@@ -141,10 +141,20 @@ def foreseen(kept: Reservation, jobs: Jobs, now: float) -> Foreseen:
     return Foreseen(at, ends, left, alone)
 
 
-def _ends(worker: Worker, jobs: Jobs, now: float) -> list[tuple[float, Job]]:
-    """When all of each job there has ended, the soonest first; inf: nobody knows, also of what should have by now."""
-    said = ((worker.until.get(number, inf), number) for number in worker.jobs if number in jobs)  # as far as it is seen
-    return [(until, jobs[number]) for until, number in sorted((at if at > now else inf, n) for at, n in said)]
+def _ends(worker: Worker, jobs: Jobs, now: float) -> list[tuple[float, int, int, Job]]:
+    """When how many tasks of which job there have ended, the soonest first; inf: nobody knows, also of what should have
+    by now."""
+    ends: list[tuple[float, int, int, Job]] = []
+    for number in worker.jobs:
+        if (job := jobs.get(number)) is not None:  # else it is not seen yet
+            rest = sum(len(tasks) for _, tasks in job.held_by(worker.id))
+            for until, tasks in worker.until.get(number, {}).items():
+                if until > now:
+                    ends.append((until, number, len(tasks), job))
+                    rest -= len(tasks)
+            if rest:
+                ends.append((inf, number, rest, job))
+    return sorted(ends, key=lambda end: end[:2])
 
 
 def _amounts(request: Request) -> dict[str, int]:

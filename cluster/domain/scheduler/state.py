@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Self
 
-from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.now import Now
 from cluster.domain.base.timers import Timers
 from cluster.domain.job.alike import JobsAlike
@@ -187,8 +187,6 @@ class State:
         self.shares.hold(job.record.owner, tasks * request.millicpus, self.now.mono)
         worker.held += tasks
         worker.jobs.add(job.number)
-        if request.limit and tasks > 0:
-            worker.promise(job.number, self.now.mono + request.limit)
         self.takers.note(worker)
         if tasks > 0 and worker.free < 0:
             self.note_in_advance(worker, request)
@@ -199,6 +197,11 @@ class State:
         if ("late", worker.id) not in self.timers:
             self.timers.set(("late", worker.id), self.now.mono + LATE)
 
+    def promise(self, worker: Worker, job: Job, tasks: Iterable[Range]) -> None:
+        """These of the job, which the worker has got, end in time, if their owner has said how long they take."""
+        if job.request.limit:
+            worker.promise(job.number, tasks, self.now.mono + job.request.limit)
+
     def release(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
         """Takes from the worker what it holds of `tasks`; see Job.release. Frees its cpus, and ends the job with its
         last task."""
@@ -208,6 +211,7 @@ class State:
             for asked in (worker.recalled, worker.stopped):
                 if some := asked.get(job.number):
                     some.difference_update(moved)
+            worker.ended(job.number, moved)
             if not job.is_held_by(worker.id):
                 worker.forget(job.number)
             self.touch(job)

@@ -1,11 +1,12 @@
 """What the scheduler knows about a worker: the persisted record."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from math import inf
+from math import ceil, inf
 from typing import NamedTuple
 
-from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.amounts import CPUS, GPUS, MEMORY
 from cluster.domain.job.expressions import Facts
 from cluster.domain.job.request import Beside
@@ -140,7 +141,7 @@ class Worker:
         self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.allocated = 0  # millicpus of everything it holds, started or not
         self.taken: dict[str, int] = {}  # the same of each other resource
-        self.until: dict[int, float] = {}  # job: when all it holds of it has ended, where that was said; see `promise`
+        self.until: dict[int, dict[float, IntervalSet]] = {}  # job: when which tasks that it holds end; see `promise`
         self.leaves_at = inf  # on the monotonic clock: what it gets has ended by then; inf: it stays
         self.exclusive = 0  # tasks that are to be alone here: one at most
         self.held = 0  # tasks, started or not
@@ -233,9 +234,16 @@ class Worker:
             known = self._meets[expression] = self._judge.holds(expression, self._facts)
         return known
 
-    def promise(self, job: int, until: float) -> None:
-        """What it has got of the job by now has ended by then, on the monotonic clock, as was said."""
-        self.until[job] = max(until, self.until.get(job, 0.0))
+    def promise(self, job: int, tasks: Iterable[Range], until: float) -> None:
+        """These of the job have ended by then, on the monotonic clock, as was said; in whole seconds, rounded up."""
+        self.until.setdefault(job, {}).setdefault(ceil(until), IntervalSet()).update(tasks)
+
+    def ended(self, job: int, tasks: IntervalSet) -> None:
+        """It holds these no longer."""
+        for until, some in list(self.until.get(job, {}).items()):
+            some.difference_update(tasks)
+            if not some:
+                del self.until[job][until]
 
     def forget(self, job: int) -> None:
         """It holds nothing of the job any more. (Its spec it may still know.)"""
