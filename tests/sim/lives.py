@@ -96,6 +96,11 @@ def with_needs(seed: int) -> Scenario:
     return simulate(seed, needs=True, climate=RESTARTS if seed % 2 else ())
 
 
+def with_a_crowd(seed: int) -> Scenario:
+    """Several users want more than there is, of large tasks and small ones."""
+    return simulate(seed, crowded=True, stubborn=False, submissions=12)
+
+
 def with_an_absence(seed: int) -> Scenario:
     """The scheduler is away, for less than is promised to cost nothing. Nothing else goes wrong, so nothing may die of
     its leash or be lost."""
@@ -119,6 +124,7 @@ PLAYED: Mapping[Life, int] = {
     with_takeovers: 150,
     with_drained_workers: 60,
     with_needs: 20,
+    with_a_crowd: 40,
     with_an_absence: 60,
 }
 

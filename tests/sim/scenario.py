@@ -29,6 +29,7 @@ from cluster.store.interface import Store
 from cluster.store.memory import Disk, MemoryStore
 from tests.sim import climates
 from tests.sim.bad_luck import BadLuck, Fault
+from tests.sim.crowd import draw_crowded, owner_of
 from tests.sim.families import Families
 from tests.sim.machine import Machine
 from tests.sim.needs import draw_needs, draw_offer
@@ -72,13 +73,15 @@ class Scenario:
         orders: bool = False,
         clocks: bool = False,
         needs: bool = False,
+        crowded: bool = False,
     ) -> None:
         """`climate`: all that goes wrong; `lost_after` of every job. `stubborn`: every job takes long, and is tried
         again on any worker. `machines`, and how often a user submits. These are drawn when not named. `shaky`: of these
         submissions, how many bring a job whose reports are long. `most` is what a turn of the scheduler is given.
         `workflows`: jobs that wait for each other come together, too. `families`: jobs call jobs. `orders`: people
         pause jobs and the queue, and set priorities. `clocks`: jobs wait for times, have deadlines, or come again.
-        `needs`: workers differ in what they have beside cpus, and jobs ask for that."""
+        `needs`: workers differ in what they have beside cpus, and jobs ask for that. `crowded`: several users want more
+        than there is, of large tasks and small ones."""
         self.world = World(seed, loud=loud)
         self.truth = Truth()
         disk = Disk()
@@ -92,7 +95,7 @@ class Scenario:
             )
             for n in range(machines or world.random.randint(1, 4))
         ]
-        self._needs = needs
+        self._needs, self._crowded = needs, crowded
         for machine in self.machines if needs else ():
             machine.offers(draw_offer(world.random))
         self._lost_after = lost_after
@@ -178,6 +181,9 @@ class Scenario:
 
     def _draw_spec(self) -> JobSpec:
         spec = self._draw_any_spec()
+        if self._crowded:
+            largest = max(machine.millicpus for machine in self.machines)
+            return draw_crowded(self.world.random, spec, largest)
         if self._families and self.world.chance(0.5):
             spec = replace(spec, wait_children=True)
         if self._needs:
@@ -233,7 +239,8 @@ class Scenario:
             known = self.scheduler.acknowledged.setdefault(job_id, value)
             assert known == value, f"job {job_id} was acknowledged as {known}, and now as {value}"
 
-        submit = partial(self.scheduler.submit, job_id, spec, answer)
+        owner = owner_of(job_id) if self._crowded else "alice"
+        submit = partial(self.scheduler.submit, job_id, spec, answer, owner=owner)
         submit()
         if self.world.chance(0.1):
             submit()

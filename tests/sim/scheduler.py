@@ -111,10 +111,12 @@ class SchedulerHost:
         if process is not None and (not of or of in process.core.jobs):
             process.ask(make, answer)
 
-    def submit(self, job_id: str, spec: JobSpec, answer: Answer, vouched: Vouched | None = None) -> None:
+    def submit(
+        self, job_id: str, spec: JobSpec, answer: Answer, vouched: Vouched | None = None, owner: str = "alice"
+    ) -> None:
         """A call as `ask`. `vouched`: the attempt that makes it."""
         if process := self._found():
-            process.submit(job_id, spec, answer, vouched)
+            process.submit(job_id, spec, answer, vouched, owner)
 
     def reopen(self, number: int, tasks: Range, answer: Answer) -> None:
         """A call as `ask`."""

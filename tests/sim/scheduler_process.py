@@ -54,6 +54,7 @@ from cluster.scheduler.dependencies import courses_in, recover
 from cluster.scheduler.durable_reads import records_of_ids
 from cluster.store.interface import StoreFailed
 from tests.sim.network import Connection
+from tests.sim.overtaking import Overtaking
 from tests.sim.stalling import Stalling
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class SchedulerProcess:
         self._goes_on = False  # is to take the next step soon
         self._wake_at: float | None = None
         self._turns = self._commits = 0
+        self._overtaking = Overtaking()
         self._began = 0.0  # the commit under way, by our clock
         self.heard = dict(host.heard)  # machine: when it was heard last, by this scheduler or one before it
         self._asks: dict[int, Answer] = {}
@@ -295,6 +297,7 @@ class SchedulerProcess:
         for act in decided.acts:
             if isinstance(act, Send) and isinstance(act.message, Assign):
                 self._check_fails(act.message)
+        self._overtaking.check(self.core, decided.acts)
         if self.is_present:  # else it may believe what it likes, and says it to nobody
             if len(self.host.acknowledged) <= COMPARED or self._turns % LOOK_AT_ALL == 0:
                 self._check_nobody_is_missed()
@@ -428,11 +431,13 @@ class SchedulerProcess:
         self._asks[self._last_ask] = answer
         self.feed(make(self._last_ask))
 
-    def submit(self, job_id: str, spec: JobSpec, answer: Answer, vouched: Vouched | None = None) -> None:
+    def submit(
+        self, job_id: str, spec: JobSpec, answer: Answer, vouched: Vouched | None = None, owner: str = "alice"
+    ) -> None:
         """As `cluster.scheduler.operations.jobs`."""
         missing = {dependency.job for dependency in dependencies_of(spec)} - self.core.jobs.keys()
         ended = courses_in(self.store, sorted(missing))
-        self.ask(lambda ask: JobSubmitted(ask, job_id, "alice", spec, ended, vouched), answer)
+        self.ask(lambda ask: JobSubmitted(ask, job_id, owner, spec, ended, vouched), answer)
 
     def reopen(self, number: int, tasks: Range, answer: Answer) -> None:
         """As `cluster.scheduler.reopening`: what the store says takes a while."""

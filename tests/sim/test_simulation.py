@@ -122,6 +122,13 @@ def test_what_is_paused_starts_nothing_and_no_more_run_at_once_than_may(part: ra
 
 
 @pytest.mark.slow
+@in_parts(range(PLAYED[lives.with_a_crowd]))
+def test_what_is_reserved_is_not_overrun_and_neither_a_job_nor_a_user_starves(part: range) -> None:
+    for seed in part:
+        lives.with_a_crowd(seed)
+
+
+@pytest.mark.slow
 @in_parts(range(PLAYED[lives.with_stalls]))
 def test_whoever_stalls_no_attempt_outlives_its_leash(part: range) -> None:
     for seed in part:

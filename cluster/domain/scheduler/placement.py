@@ -86,7 +86,8 @@ def place(
             looked_at, more = _with_room(job, takers, reserving.restricted), None
         had_open = takers.has_open
         free = reserving.open_to(job, looked_at)
-        turn.is_kept_out = turn.kind.is_kept_out = len(free) < len(looked_at)
+        if len(free) < len(looked_at):
+            turn.is_kept_out = turn.kind.is_kept_out = True
         yield from _give(job, free) if turn.rivals == 1 else _give_a_part(turn, free)
         if turn.goes_on:
             continue

@@ -100,6 +100,8 @@ class ReadyQueue:
         of its class in this round, unless it says that it goes on."""
         self._left = left = self._to_look_at(roomier)
         looked = list(left)
+        for kind in self.fresh:
+            kind.is_kept_out = False
         yield from self._turns(left, share_of)
         for kind in looked:
             if not kind.subqueues:

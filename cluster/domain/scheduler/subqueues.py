@@ -44,7 +44,7 @@ class RequestClass:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.is_kept_out = False  # when it was looked at last, it found room that is kept for another
+        self.is_kept_out = False  # some of it found room that is kept, since all workers were looked at for it
         self.subqueues: dict[SubQueue, None] = {}  # that have some of them
 
 
