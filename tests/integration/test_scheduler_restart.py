@@ -91,6 +91,12 @@ def test_a_schedule_makes_runs_and_both_outlive_a_restart(tmp_path: Path) -> Non
         assert (run.schedule, run.spec.every, run.state) == (1, "", job_pb2.TASK_STATE_SUCCEEDED)
         assert (schedule.state, schedule.last_run, schedule.spec.every) == (job_pb2.TASK_STATE_WAITING, 2, "@hourly")
         assert schedule.waits_until == full_hour + 3600, "its clock is right again, and the run is not made twice"
+        assert (await cluster.user().get("nightly")).job.number == 1, (
+            "the name still means the schedule, where one is meant"
+        )
+        await cluster.user().submit("work", name="nightly")
+        with pytest.raises(InvalidInput, match=r"'nightly' selects 3 jobs \(1, 2, 3\): give the number of one"):
+            await cluster.user().get("nightly")
 
     in_cluster(tmp_path, body)
 

@@ -12,7 +12,7 @@ from cluster.domain.job.states import COUNTED
 from cluster.domain.job.time_kinds import seconds_of
 from cluster.domain.scheduler.views import JobView
 from cluster.domain.trust.identity import Caller
-from cluster.scheduler.access import select_some
+from cluster.scheduler.access import select_some, the_one
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader, read_jobs
 from cluster.scheduler.operations.jobs import JobOperations
@@ -51,12 +51,10 @@ class AgainOperations:
         """A new job of the caller's, by that UUID, with the spec of the selected one. Its key, and times that are
         over, are left out. The same id again is the same job."""
         selection = await select_some(self._driver, caller, [selector])
-        numbers = selection.numbers()
-        if len(numbers) != 1:
-            raise InvalidInput(f"{selector!r} selects {len(numbers)} jobs: give the number of one")
-        if selection.tasks(numbers[0]) is not None:
-            raise InvalidInput(f"{selector!r} selects tasks: `cluster job retry` tries those again; give {numbers[0]}")
-        record = await read_jobs(self._driver, numbers, lambda _, jobs: jobs[numbers[0]].record, whole=True)
+        number = await the_one(self._driver, selection, selector)
+        if selection.tasks(number) is not None:
+            raise InvalidInput(f"{selector!r} selects tasks: `cluster job retry` tries those again; give {number}")
+        record = await read_jobs(self._driver, [number], lambda _, jobs: jobs[number].record, whole=True)
         spec = _without_past(record.spec, record.submitted_at, self._driver.clock().wall)
         spec = replace(spec, key="")  # by which it would be the selected job itself
         return await self._jobs.submit(caller, job_id, spec, rerun_of=record.number)

@@ -4,7 +4,7 @@ to read."""
 from collections.abc import AsyncGenerator, Mapping
 from typing import NamedTuple
 
-from cluster.domain.base.errors import InvalidInput, NotPermitted
+from cluster.domain.base.errors import NotPermitted
 from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.visibility import VisibleJobs
@@ -12,7 +12,7 @@ from cluster.domain.scheduler.events import ValuesSet
 from cluster.domain.scheduler.job_values import check_values
 from cluster.domain.scheduler.views import JobView
 from cluster.domain.trust.identity import Caller
-from cluster.scheduler.access import select_some
+from cluster.scheduler.access import select_some, the_one
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.showing import page
 from cluster.store.interface import Store
@@ -63,10 +63,7 @@ class FamilyOperations:
 
     async def state(self, caller: Caller, selector: str) -> tuple[int, Mapping[str, str]]:
         """The job's number, and what it keeps."""
-        numbers = (await select_some(self._driver, caller, [selector])).numbers()
-        if len(numbers) != 1:
-            raise InvalidInput(f"{selector!r} selects {len(numbers)} jobs: give the number of one")
-        (number,) = numbers
+        number = await the_one(self._driver, await select_some(self._driver, caller, [selector]), selector)
         return number, await self._driver.fetch(lambda store: store.values(number))
 
 

@@ -27,7 +27,7 @@ from cluster.domain.scheduler.view_sizes import size_of_spec
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.trust.identity import Caller, is_uuid
-from cluster.scheduler.access import last_attempts, select, select_some
+from cluster.scheduler.access import last_attempts, select, select_some, the_one
 from cluster.scheduler.attempts_shown import with_attempts
 from cluster.scheduler.cancelling import JOBS_AT_ONCE, cancel
 from cluster.scheduler.dependencies import courses_of_ended, with_numbers
@@ -196,12 +196,10 @@ class JobOperations:
         found = selection.numbers()
         if not found and selector != "all":
             raise NotFound(f"{selector}: none of its tasks is so now")
-        if len(found) != 1:
-            numbers = ", ".join(map(str, found[:5])) + (", …" if found[5:] else "") or "none"
-            raise InvalidInput(f"{selector!r} selects {len(found)} jobs ({numbers}): give the number of one")
-        tasks = selection.tasks(found[0])
+        number = await the_one(self._driver, selection, selector)
+        tasks = selection.tasks(number)
         await asyncio.sleep(0)  # of many single tasks that has taken a while, and so does what follows
-        return found[0], tasks, max(selection.attempts.values(), default=0)
+        return number, tasks, max(selection.attempts.values(), default=0)
 
 
 def _refuse_others(targets: Iterable[Target], caller: int, core: SchedulerCore) -> None:
