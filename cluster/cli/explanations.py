@@ -11,7 +11,7 @@ from cluster.client.types import Job, Task
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.base.signals import signal_name
 from cluster.domain.job import endings
-from cluster.domain.job.kinds import SIZE
+from cluster.domain.job.kinds import NO_LIMIT, SIZE
 from cluster.domain.job.retry_policy import Verdict, befell, judge
 from cluster.domain.job.states import COUNTED, TaskState
 
@@ -48,7 +48,13 @@ def why_task(job: Job, task: Task) -> list[str]:
         again = f"it is tried again after a pause: this was attempt {task.attempt}, and --retries is {job.spec.retries}"
         return [_what_happened(job, task), again]
     if not task.state.ended:
-        return list(_why_it_waits(job)) or ["its turn has not come: other tasks of its job are at work"]
+        limit = job.spec.max_running
+        others = (
+            "other tasks of its job are at work"
+            if limit == NO_LIMIT
+            else f"--max-running {limit} of its job are at work"
+        )
+        return list(_why_it_waits(job)) or [f"its turn has not come: {others}"]
     return [_what_happened(job, task), *_why_not_again(job, task)]
 
 
@@ -99,7 +105,7 @@ def _ended(job: Job, task: Task) -> str:
     if endings.is_own_code(reason):
         return f"it left with exit code {task.exit_code}{_known_code(task.exit_code)}"
     if endings.is_signal(reason):
-        return f"{task.signal} ended it, and nobody here has sent that{_known_signal(task.signal)}"
+        return f"{task.signal} ended it, and neither cluster nor a user asked for it{_known_signal(task.signal)}"
     return ENDS[reason](job, task) if reason in ENDS else reason
 
 

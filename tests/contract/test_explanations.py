@@ -58,10 +58,11 @@ def test_every_reason_has_words() -> None:
             "where memory is short",
         ),
         (task("exit:255", exit_code=255), "it left with exit code 255"),
-        (task("signal:SIGSEGV", signal="SIGSEGV"), "SIGSEGV ended it, and nobody here has sent that"),
+        (task("signal:SIGSEGV", signal="SIGSEGV"), "SIGSEGV ended it, and neither cluster nor a user asked for it"),
         (
             task("signal:SIGKILL", signal="SIGKILL"),
-            "SIGKILL ended it, and nobody here has sent that: often the kernel does so where memory is short",
+            "SIGKILL ended it, and neither cluster nor a user asked for it: often the kernel does so where memory is "
+            "short",
         ),
         (task("timeout:run", signal="SIGTERM"), "it ran longer than --timeout 1m30s, and was stopped"),
         (
@@ -133,6 +134,10 @@ def test_what_it_waits_for_is_told() -> None:
     assert why_job(others) == ["of 3 tasks 2 ready, 1 running"]
     assert why_task(others, task(state=TaskState.READY)) == [
         "its turn has not come: other tasks of its job are at work"
+    ]
+    limited = replace(others, spec=replace(others.spec, max_running=1))
+    assert why_task(limited, task(state=TaskState.READY)) == [
+        "its turn has not come: --max-running 1 of its job are at work"
     ]
 
 

@@ -56,7 +56,10 @@ class _Cron(OptionKind):
         if text:
             from cluster.domain.base.cron import Cron
 
-            Cron.parse(fields_and_zone(text)[0])
+            fields, zone = fields_and_zone(text)
+            if text.endswith("@") and not zone:
+                raise InvalidInput(f"{text!r} names no time zone after its @: leave that out for UTC, or name one")
+            Cron.parse(fields)
         return text
 
 
