@@ -10,7 +10,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import CancelRequested
-from cluster.domain.scheduler.family import to_be_cancelled_with
+from cluster.domain.scheduler.family import tasks_of, to_be_cancelled_with
 from cluster.scheduler.driver import Driver
 
 JOBS_AT_ONCE = 200
@@ -30,13 +30,13 @@ async def cancel(
     same again goes on."""
     wanted = list(targets)
     cancelled = await _cancel(driver, wanted, by, grace, reason)
-    done = set[int]()
+    tasks, looked = tasks_of(wanted), set[int]()
     while not keep_children:
-        some = driver.peek(lambda core: to_be_cancelled_with(core.family, core.jobs, wanted, done), at_the_end=True)
-        if not some:
+        some = driver.peek(lambda core: to_be_cancelled_with(core.family, core.jobs, tasks, looked), at_the_end=True)
+        if some is None:
             break
+        await asyncio.sleep(0)
         cancelled += await _cancel(driver, map(Target, some), by, grace, reason or "its caller was cancelled")
-        done.update(some)
     return cancelled
 
 

@@ -1,5 +1,6 @@
 """Which jobs a job waits for: names become numbers, and the store tells of those that have ended."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,8 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import jobs_of
 from cluster.store.interface import Store
 
+AT_ONCE = 200  # words that are looked up at once
+
 
 async def with_numbers(driver: Driver, caller: Caller, spec: JobSpec) -> JobSpec:
     """The spec with every job that it waits for named by its number.
@@ -33,13 +36,15 @@ async def with_numbers(driver: Driver, caller: Caller, spec: JobSpec) -> JobSpec
     if not spec.waits:
         return spec
     fields = {kind: getattr(spec, kind.value) for kind in DependencyKind}
-    numbers = {
-        text: await number_of(driver, caller, text) for texts in fields.values() for text in dict.fromkeys(texts)
-    }
-    if each := [numbers[text] for text in spec.after_each]:
+    numbers: dict[str, int] = {}
+    for text in dict.fromkeys(text.strip() for texts in fields.values() for text in texts):
+        if len(numbers) % AT_ONCE == 0:
+            await asyncio.sleep(0)  # what is in memory is found without a pause
+        numbers[text] = await number_of(driver, caller, text)
+    if each := [numbers[text.strip()] for text in spec.after_each]:
         for record in await driver.fetch(lambda store: store.records(each)):
             check_each("this one", f"job {record.number}", record.spec, spec)
-    return with_references(spec, lambda text: str(numbers[text]))
+    return with_references(spec, lambda text: str(numbers[text.strip()]))
 
 
 async def number_of(driver: Driver, caller: Caller, text: str) -> int:

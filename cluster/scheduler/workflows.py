@@ -15,10 +15,12 @@ from cluster.domain.scheduler.events import JobsSubmitted
 from cluster.domain.scheduler.view_sizes import size_of_spec
 from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.trust.identity import Caller, is_uuid
-from cluster.scheduler.dependencies import courses_of_ended, number_of
+from cluster.scheduler.dependencies import AT_ONCE, courses_of_ended, number_of
 from cluster.scheduler.driver import Driver
 
 FEW, QUICK = 10, 16 * 1024  # jobs, and bytes of them, that are judged at once; more, beside the event loop
+
+CHECKED_AT_ONCE = 5000  # pairs of jobs that are compared at once
 
 
 async def submit_together(driver: Driver, caller: Caller, jobs: Sequence[NewJob]) -> list[int]:
@@ -33,7 +35,11 @@ async def submit_together(driver: Driver, caller: Caller, jobs: Sequence[NewJob]
     first = workflow.jobs[0].id
     if driver.is_troubled and not await driver.fetch(lambda store: store.number_of_id(first)):
         driver.expect_writable(lambda core: core.job_of_id(first))
-    numbers = {text: await _number_of(driver, caller, workflow, text, place) for text, place in outside}
+    numbers: dict[str, int] = {}
+    for text, place in outside:
+        if len(numbers) % AT_ONCE == 0:
+            await asyncio.sleep(0)  # what is in memory is found without a pause
+        numbers[text] = await _number_of(driver, caller, workflow, text, place)
     await _check_each_outside(driver, workflow, [(place, numbers[text]) for place, text in each])
     in_order = partial(workflow.in_order, numbers)
     ordered = in_order() if quick else await asyncio.to_thread(in_order)
@@ -66,7 +72,9 @@ def _judged(jobs: Sequence[NewJob], caller: Caller, now: float) -> Judged:
     workflow = Workflow([NewJob(*job) for job in resolve])
     kinds = [DependencyKind.EACH]
     waits = (place for place, job in enumerate(workflow.jobs) if job.spec.after_each)
-    each = [(place, text) for place in waits for _, text, other in workflow.waits_for(place, kinds) if other is None]
+    each = [
+        (place, text.strip()) for place in waits for _, text, other in workflow.waits_for(place, kinds) if other is None
+    ]
     return Judged(workflow, list(workflow.outside()), each)
 
 
@@ -85,5 +93,7 @@ async def _check_each_outside(driver: Driver, workflow: Workflow, each: Sequence
         return
     wanted = sorted({number for _, number in each})
     found = {record.number: record.spec for record in await driver.fetch(lambda store: store.records(wanted))}
-    for place, number in each:
+    for count, (place, number) in enumerate(each):
+        if count % CHECKED_AT_ONCE == 0:
+            await asyncio.sleep(0)
         check_each(workflow.job(place), f"job {number}", found[number], workflow.jobs[place].spec)

@@ -10,9 +10,10 @@ from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import CallingAttempt, JobEnded, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
+from cluster.domain.scheduler import family
 from cluster.domain.scheduler.effects import Reply
 from cluster.domain.scheduler.events import CancelRequested, JobSubmitted, ReopenRequested
-from cluster.domain.scheduler.family import MOST_CALLERS, called_by, to_be_cancelled_with
+from cluster.domain.scheduler.family import MOST_CALLERS, called_by, tasks_of, to_be_cancelled_with
 from cluster.domain.scheduler.views import job_view
 from cluster.domain.trust.identity import Vouched
 from tests.domain.core_bench import Bench, Effect, failed, ok, spec, uuid
@@ -42,7 +43,7 @@ class Home(Bench):
         return answer
 
     def cancelled_with(self, *targets: Target) -> list[int]:
-        return to_be_cancelled_with(self.core.family, self.core.jobs, targets, set())
+        return to_be_cancelled_with(self.core.family, self.core.jobs, tasks_of(targets), set()) or []
 
 
 def test_the_callers_of_a_job_are_kept_from_the_first_to_the_one_that_has_submitted_it() -> None:
@@ -322,6 +323,23 @@ def test_a_job_is_called_by_those_above_it_alone() -> None:
     home = Home()
     first = home.hand_in()
     record = home.core.jobs[home.hand_in(vouched(first))].record
-    assert called_by(record, Target(first))
-    assert not called_by(record, Target(record.number))
-    assert not called_by(replace(record, callers=()), Target(first))
+    assert called_by(record, {first: None})
+    assert not called_by(record, {record.number: None})
+    assert not called_by(replace(record, callers=()), {first: None})
+
+
+def test_what_tasks_have_called_is_looked_for_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(family, "SOME", 4)
+    home = Home()
+    first = home.hand_in(tasks=3)
+    children = [home.hand_in(vouched(first, index % 3)) for index in range(9)]
+    tasks, looked = tasks_of([Target(first, (Range(0, 1),)), Target(first, (Range(2, 3),))]), set[int]()
+    found, counts = [], []
+    while (some := to_be_cancelled_with(home.core.family, home.core.jobs, tasks, looked)) is not None:
+        found += some
+        counts.append(len(looked))
+    assert found == [number for number in children if (number - first - 1) % 3 != 1]
+    assert counts == [4, 8, 9]
+    later = home.hand_in(vouched(first, 0))
+    assert to_be_cancelled_with(home.core.family, home.core.jobs, tasks, looked) == [later]
+    assert called_by(home.core.jobs[later].record, tasks_of([Target(first, (Range(2, 3),)), Target(first)]))

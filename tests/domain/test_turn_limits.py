@@ -2,19 +2,25 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.base.intervals import Range
-from cluster.domain.job.records import JobProgress, OkEnds, SmallOutput, TaskEnd
+from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.launcher.messages import Ended
+from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Notify, Send
-from cluster.domain.scheduler.events import CancelRequested, ReportReceived, SessionClosed, SessionOpened
+from cluster.domain.scheduler.events import CancelRequested, JobsSubmitted, ReportReceived, SessionClosed, SessionOpened
+from cluster.domain.scheduler.followers import Wait
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, MOST_OK, parts, weight
+from cluster.domain.scheduler.waiting import Dependencies
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.messages import Assign, Hello, Report
 from cluster.domain.worker.messages import SendReport, Start
@@ -176,3 +182,56 @@ def test_a_session_that_ends_saves_nothing_of_the_jobs_that_it_has() -> None:
     effects = bench.turn(SessionClosed(session))
     assert sum(isinstance(e, Notify) for e in effects) == 100
     assert not [e for e in effects if isinstance(e, JobProgress)]
+
+
+def test_who_hears_of_many_pieces_costs_the_turn_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+    hear = Dependencies._hear
+
+    def counting(self: Dependencies, wait: Wait, *said: Any) -> None:
+        heard.append(wait.job.number)
+        hear(self, wait, *said)
+
+    bench = Bench(SchedulerCore(epoch=1, lease=1e6))
+    bench.submit(spec(4000))
+    for wish in ("run", "end"):
+        for _ in range(10):
+            bench.submit(spec(4000, after_each=("1",), on_dependency_fail=wish))
+    monkeypatch.setattr(Dependencies, "_hear", counting)
+    pieces = tuple(Range(at, at + 1) for at in range(0, 3200, 2))
+    bench.turn(CancelRequested(3, (Target(1, pieces),), "alice"))
+    turns = [len(heard)]
+    while (due := bench.core.next_deadline()) is not None and due <= bench.mono:
+        bench.turn()
+        turns.append(len(heard) - sum(turns))
+    assert max(turns) <= 5, "of 1600 pieces each"
+    assert sum(turns) == 20
+    assert all(len(bench.core.jobs[number].sets[TaskState.READY]) == 1600 for number in range(2, 12))
+    assert all(len(bench.core.jobs[number].sets[TaskState.CANCELLED]) == 1600 for number in range(12, 22))
+
+
+def test_who_waits_for_many_jobs_costs_the_turn_as_many() -> None:
+    bench = Bench(SchedulerCore(epoch=1, lease=1e6))
+    for _ in range(300):
+        bench.submit(spec())
+    numbers = tuple(str(number) for number in range(1, 301))
+    jobs = tuple(NewJob(f"00000000-0000-7000-8000-{n:012x}", spec(after_any=numbers)) for n in range(40))
+    event: tuple[JobsSubmitted, ...] = (JobsSubmitted(5, "alice", jobs),)
+    counts = []
+    while True:
+        decided = bench.core.turn(event, bench.now)
+        event = ()
+        counts.append(sum(isinstance(save, JobRecord) for save in decided.saves))
+        if not decided.goes_on:
+            break
+    assert max(counts) <= bench.core.most // 30
+    assert sum(counts) == 40
+    waits = bench.core.followers.waits
+    assert [wait.count for wait in waits.values()] == [300] * 40
+    state = bench.core
+    state.room = 100
+    state.touch(cancelled := state.jobs[301])
+    assert state.room == 100
+    cancelled.cancel_unassigned(IntervalSet([(0, 1)]))
+    state.touch(cancelled)
+    assert state.room == 70, "who leaves is taken out of as many lists"

@@ -138,7 +138,9 @@ class Families:
         core = self.scheduler.core
         if core is None:
             return
-        if some := to_be_cancelled_with(core.family, core.jobs, [Target(family)], done):
+        some = to_be_cancelled_with(core.family, core.jobs, {family: None}, done)
+        if some is not None:
+            done.difference_update(number for number in some if number not in self.truth.specs)  # not on disk yet
             self._cancel([Target(number) for number in some if number in self.truth.specs], family, done)
         else:
             self.truth.families_cancelled.add(family)

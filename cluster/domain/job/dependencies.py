@@ -117,6 +117,13 @@ class Course(NamedTuple):
     failed: IntervalSet  # tasks that have ended otherwise
 
 
+def ended_in(course: Course) -> IntervalSet:
+    """The tasks that have ended, however."""
+    ended = course.succeeded.copy()
+    ended.update(course.failed)
+    return ended
+
+
 def course_of(job: Job) -> Course:
     failed = IntervalSet()
     for state in ENDED:

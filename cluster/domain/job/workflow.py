@@ -94,13 +94,13 @@ class Workflow:
                 yield kind, text, other
 
     def outside(self) -> Iterable[tuple[str, int]]:
-        """The words that mean jobs which are there already, each with the place of the first job that says it."""
+        """The words that mean jobs which are there already, stripped, each with the place of the first that says it."""
         found: dict[str, int] = {}
         for place, job in enumerate(self.jobs):
             if job.spec.waits:
                 for _, text, other in self.waits_for(place):
                     if other is None:
-                        found.setdefault(text, place)
+                        found.setdefault(text.strip(), place)
         return found.items()
 
     def in_order(self, numbers: Mapping[str, int]) -> tuple[NewJob, ...]:
@@ -142,7 +142,7 @@ class Workflow:
             return self.jobs[place]
         said: dict[str, str] = {}
         for kind, text, other in self.waits_for(place):
-            said[text] = str(numbers[text]) if other is None else self.jobs[other].id
+            said[text] = str(numbers[text.strip()]) if other is None else self.jobs[other].id
             if other is not None and kind is DependencyKind.EACH:
                 try:
                     check_each(self.job(place), self.job(other), self.jobs[other].spec, spec)

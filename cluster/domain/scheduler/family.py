@@ -3,20 +3,24 @@
 All of it follows from the jobs' records, so none of it is saved.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, KeysView, Mapping
+from itertools import islice
 
 from cluster.domain.base.errors import InvalidInput, NotPermitted
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import CallingAttempt, JobRecord
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.trust.identity import Vouched
 
-SOME = 1000  # jobs that are looked for before anybody else is served
+SOME = 1000  # jobs that are looked at before anybody else is served
 MOST_CALLERS = 16  # of one job, each called by the one before: a job that calls itself ends there
 
 Try = tuple[int, int]  # an attempt of a job: index, attempt
+Tasks = Mapping[int, IntervalSet | None]  # of each job; None: all of it
+_NONE: Mapping[int, None] = {}
 _Children = dict[int, dict[Try, set[int]]]  # numbers of jobs, by the job and the attempt that have called them
 
 
@@ -66,9 +70,9 @@ class Family:
             if not below:
                 del self._below[each.job]
 
-    def below(self, job: int) -> Collection[int]:
+    def below(self, job: int) -> KeysView[int]:
         """The unfinished jobs that the job has called for, and those that these have, in order of their numbers."""
-        return self._below.get(job, ())
+        return self._below.get(job, _NONE).keys()
 
 
 def _caller_of(job: Job) -> AttemptKey:
@@ -90,27 +94,38 @@ def _discard(children: _Children, attempt: AttemptKey, job: int) -> None:
                 del children[attempt.job]
 
 
-def called_by(record: JobRecord, target: Target) -> bool:
+def tasks_of(targets: Iterable[Target]) -> Tasks:
+    found: dict[int, IntervalSet | None] = {}
+    for job, ranges in targets:
+        if ranges is None:
+            found[job] = None
+        elif (known := found.setdefault(job, IntervalSet())) is not None:
+            known.update(ranges)
+    return found
+
+
+def called_by(record: JobRecord, tasks: Tasks) -> bool:
     """Whether these tasks, or what they have called, called for that job."""
-    indexes = [caller.index for caller in record.callers if caller.job == target.job]
-    if target.ranges is None or not indexes:
-        return bool(indexes)
-    return any(start <= index < stop for index in indexes for start, stop in target.ranges)
+    for caller in record.callers:
+        if caller.job in tasks and ((some := tasks[caller.job]) is None or caller.index in some):
+            return True
+    return False
 
 
-def to_be_cancelled_with(
-    family: Family, jobs: Mapping[int, Job], targets: Iterable[Target], done: set[int]
-) -> list[int]:
-    """Unfinished jobs that these tasks have called for, but for those that are done with: some of them, ask again. Once
-    tasks are cancelled they call for no more; so when all that they have called for is cancelled, none are left."""
-    found: dict[int, None] = {}
-    for target in targets:
-        for number in family.below(target.job):
-            if number not in done and called_by(jobs[number].record, target):
-                found[number] = None
-                if len(found) >= SOME:
-                    return list(found)
-    return list(found)
+def to_be_cancelled_with(family: Family, jobs: Mapping[int, Job], tasks: Tasks, looked: set[int]) -> list[int] | None:
+    """Unfinished jobs that these tasks have called for, among SOME at most that were not looked at yet; from now on
+    they were, so ask again. None: all were. Once tasks are cancelled they call for no more; so when all that they have
+    called for is cancelled, none are left."""
+    found: list[int] = []
+    left = SOME
+    for job in tasks:
+        fresh = sorted(islice(family.below(job) - looked, left))
+        looked.update(fresh)
+        left -= len(fresh)
+        found += [number for number in fresh if called_by(jobs[number].record, tasks)]
+        if not left:
+            return found
+    return found if left < SOME else None
 
 
 def holds(job: Job | None, attempt: AttemptKey, worker_id: str) -> bool:

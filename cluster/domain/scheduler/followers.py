@@ -1,20 +1,25 @@
 """Which jobs wait for which others, and for what. What follows from that is decided in `waiting`."""
 
+from itertools import chain
+
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import RUN_ANYWAY
 from cluster.domain.job.states import TaskState
 
+DEPENDENCIES_A_UNIT = 10  # that are entered, or dropped, in the time of one unit of a turn's room
+
 
 class Wait:
     """What one job still waits for."""
 
-    __slots__ = ("barred", "job", "open", "until")
+    __slots__ = ("barred", "count", "job", "open", "until")
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.open: set[Dependency] = set()  # on whole jobs, and not met yet
+        self.open: dict[int, list[Dependency]] = {}  # on whole jobs, by their numbers, and not met yet
+        self.count = 0  # of jobs that it waits for, or did
         self.until = (
             0.0  # Unix seconds, before which none of its tasks starts; 0: that is over, or there is no such time
         )
@@ -37,7 +42,7 @@ class Wait:
     def remaining(self) -> list[Dependency]:
         """What is still waited for, in the order of the jobs' numbers."""
         each = (Dependency(number, DependencyKind.EACH) for number in self.barred)
-        return sorted((*self.open, *each), key=lambda dependency: dependency.job)
+        return sorted((*chain.from_iterable(self.open.values()), *each), key=lambda dependency: dependency.job)
 
 
 class Followers:
@@ -57,12 +62,13 @@ class Followers:
             other.ended_lately = IntervalSet()
         self.note(other)
 
-    def note(self, job: Job) -> None:
-        """The job has changed."""
+    def note(self, job: Job) -> int:
+        """The job has changed. What that costs, in units of a turn's room."""
         if job.number in self._each or (job.ended_at and job.number in self._whole):
             self.stirred[job.number] = job
         if job.number in self.waits and not job.sets[TaskState.WAITING]:
-            self._drop(job)
+            return self._drop(job)
+        return 0
 
     def of(self, job: Job) -> list[int]:
         """The jobs that are to be told what it has done. Once it has ended they are known here no more."""
@@ -71,12 +77,13 @@ class Followers:
             return list(each)
         return list(self._each.pop(job.number, {}) | self._whole.pop(job.number, {}))
 
-    def _drop(self, job: Job) -> None:
+    def _drop(self, job: Job) -> int:
         """It waits no more."""
-        del self.waits[job.number]
+        wait = self.waits.pop(job.number)
         for number, kind in dependencies_of(job.record.spec):
             followers = self._each if kind is DependencyKind.EACH else self._whole
             if there := followers.get(number):
                 there.pop(job.number, None)
                 if not there:
                     del followers[number]
+        return wait.count // DEPENDENCIES_A_UNIT

@@ -176,7 +176,7 @@ class State:
             if job.clocks is not None:
                 self.wall_timers.cancel(("deadline", job.number))
                 self.timers.cancel(("queue", job.number))
-        self.followers.note(job)
+        self.room -= self.followers.note(job)
 
     def allocate(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""

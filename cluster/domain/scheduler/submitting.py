@@ -15,7 +15,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cluster.domain.base.errors import ClusterError, Conflict, InvalidInput
-from cluster.domain.job.dependencies import Course, course_of, dependencies_of, references_of, with_references
+from cluster.domain.job.dependencies import (
+    Course,
+    DependencyKind,
+    course_of,
+    dependencies_of,
+    references_of,
+    with_references,
+)
 from cluster.domain.job.job import Job
 from cluster.domain.job.keys import refuse_another
 from cluster.domain.job.records import CallingAttempt, JobRecord
@@ -26,6 +33,7 @@ from cluster.domain.scheduler import deadlines, schedules
 from cluster.domain.scheduler.effects import LookUp, Replied
 from cluster.domain.scheduler.events import JobsSubmitted, JobSubmitted, LookedUp
 from cluster.domain.scheduler.family import callers_of_child
+from cluster.domain.scheduler.followers import DEPENDENCIES_A_UNIT
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.waiting import Courses, Dependencies, HasEnded
 from cluster.domain.trust.identity import Vouched
@@ -134,6 +142,7 @@ class Submissions:
                     self._refuse_times(spec, f"job {spec.name or job_id}: ")
                     if spec.waits:
                         self._find_others(spec, event.ended, others)
+                        self._state.room -= _weight_of_waits(spec)
                 yield
             callers = self._callers(event.vouched)
         except ClusterError as error:
@@ -188,6 +197,7 @@ class Submissions:
                     if number not in self._state.jobs and number not in ended:
                         ended[number] = course_of(others[number])
             numbers[job_id] = self._enter(NewJob(job_id, spec), event.owner, callers, ended)
+            self._state.room -= _weight_of_waits(spec)
             yield
         self._state.reply(event.ask, tuple(numbers.values()))
 
@@ -215,6 +225,11 @@ class Submissions:
             schedules.enter(state, job)
         elif record.spec.begins_waiting:
             self._dependencies.enter(job, courses)
+
+
+def _weight_of_waits(spec: JobSpec) -> int:
+    """What the jobs that it waits for cost of a turn's room."""
+    return sum(len(getattr(spec, kind.value)) for kind in DependencyKind) // DEPENDENCIES_A_UNIT if spec.waits else 0
 
 
 def _some_at_a_time(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:

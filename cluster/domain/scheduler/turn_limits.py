@@ -46,7 +46,7 @@ def weight(event: Event) -> int:
             told = (*hello.backlog, *hello.running, *hello.ended, *hello.frozen)
             return 1 + sum(len(a.ranges) for a in told) // 8
         case JobSubmitted() | JobsSubmitted():
-            return 2 * len(event.jobs)
+            return sum(2 + len(job.spec.after) // 10 + len(job.spec.after_any) // 10 for job in event.jobs)
         case JobsPaused(jobs=jobs) | JobsResumed(jobs=jobs) | JobsReordered(jobs=jobs):
             return 1 + len(jobs)
         case WorkersDrained(workers=workers) | WorkersResumed(workers=workers):

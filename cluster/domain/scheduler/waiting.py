@@ -17,14 +17,16 @@ from collections.abc import Iterator, Mapping
 from cluster.domain.base.errors import Conflict
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
-from cluster.domain.job.dependencies import Course, Dependency, DependencyKind, course_of, dependencies_of
+from cluster.domain.job.dependencies import Course, Dependency, DependencyKind, course_of, dependencies_of, ended_in
 from cluster.domain.job.job import Job
 from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
 from cluster.domain.job.times import starts_at
 from cluster.domain.scheduler.followers import Wait
 from cluster.domain.scheduler.state import State
 
 Courses = Mapping[Dependency, Course]
+PIECES_A_UNIT = 16  # of what a follower hears, in the time of one unit of a turn's room
 _NOTHING = Course(None, IntervalSet(), IntervalSet())
 
 
@@ -58,12 +60,12 @@ class Dependencies:
         """The job waits from now on."""
         followers, wait = self._state.followers, Wait(job)
         followers.waits[job.number] = wait
-        wait.until = starts_at(job.record)
+        wait.until, wait.count = starts_at(job.record), len(courses)
         for dependency in courses:
             if dependency.kind is DependencyKind.EACH:
                 wait.barred[dependency.job] = IntervalSet([(0, job.record.spec.task_count)])
             else:
-                wait.open.add(dependency)
+                wait.open.setdefault(dependency.job, []).append(dependency)
         for (number, kind), course in courses.items():
             if other := self._state.jobs.get(number):
                 followers.add(other, job.number, kind)
@@ -88,33 +90,35 @@ class Dependencies:
             self._telling += [self._tell(job) for job in stirred.values()]
             if next(self._telling[0], self) is self:
                 self._telling.popleft()
-            else:
-                state.room -= 1
         if state.followers.stirred or self._telling:
             state.timers.set(("tell",), state.now.mono)
 
     def _tell(self, job: Job) -> Iterator[None]:
-        """One step for each follower."""
-        course = _lately(job)
+        """One step for each follower, for which the turn pays by the pieces of what is new, and by those of the
+        follower where that hears the last of it."""
+        course, ended = _lately(job), None
+        pieces = course.succeeded.range_count() + course.failed.range_count()
         for number in self._state.followers.of(job):
             if wait := self._state.followers.waits.get(number):
-                self._hear(wait, job.number, course)
+                last = 0 if course.outcome is None else wait.job.sets[TaskState.WAITING].range_count()
+                self._state.room -= 1 + (pieces + last) // PIECES_A_UNIT
+                if ended is None and wait.runs_anyway:
+                    ended = ended_in(course)  # once for all of them
+                self._hear(wait, job.number, course, ended)
                 yield None
 
-    def _hear(self, wait: Wait, number: int, course: Course) -> None:
-        """The job waits for that one, of which this is new."""
+    def _hear(self, wait: Wait, number: int, course: Course, ended: IntervalSet | None = None) -> None:
+        """The job waits for that one, of which this is new. `ended`: as of `ended_in`, where that is known."""
         job, lifted = wait.job, course.succeeded
         if barred := wait.barred.get(number):
             if wait.runs_anyway:
-                lifted = lifted.copy()
-                lifted.update(course.failed)
+                lifted = ended_in(course) if ended is None else ended
             else:
                 self._give_up(job, course.failed, Dependency(number, DependencyKind.EACH))
             barred.difference_update(lifted)
         if course.outcome is not None:
             wait.barred.pop(number, None)
-            for dependency in [each for each in wait.open if each.job == number]:
-                wait.open.discard(dependency)
+            for dependency in wait.open.pop(number, ()):
                 if not (wait.runs_anyway or dependency.kind.is_met_by(course.outcome)):
                     self._give_up(job, IntervalSet([(0, job.record.spec.task_count)]), dependency)
         free = wait.free(lifted if course.outcome is None else None)

@@ -41,6 +41,7 @@ from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, w
 from cluster.scheduler.workflows import submit_together
 
 QUICK = 16 * 1024  # bytes of a spec that is judged at once
+AT_ONCE = 200  # jobs of one call that are checked at once
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
 FEW_RANGES = 100
 MOST_CHILDREN = 100  # that are shown with a job: `cluster job tree` shows all
@@ -87,7 +88,9 @@ class JobOperations:
 
     async def submit_many(self, caller: Caller, jobs: Sequence[NewJob]) -> list[int]:
         """Their numbers, when all of them are on disk, or else none. See `submit_together`."""
-        for job in jobs:
+        for place, job in enumerate(jobs):
+            if place % AT_ONCE == 0:
+                await asyncio.sleep(0)  # others have theirs between
             check_priority(caller, job.spec)
             self._targets.check(job.spec)
         return await submit_together(self._driver, caller, jobs)
@@ -206,7 +209,7 @@ def _refuse_others(targets: Iterable[Target], caller: int, core: SchedulerCore) 
     """NotPermitted for what that job, which calls, has not called for."""
     for target in targets:
         job = core.jobs.get(target.job)
-        if target.job == caller or (job and not called_by(job.record, Target(caller))):
+        if target.job == caller or (job and not called_by(job.record, {caller: None})):
             raise NotPermitted(
                 f"job {caller} has not called job {target.job}: a job may cancel only what it has called"
             )
