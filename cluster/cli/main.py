@@ -206,6 +206,9 @@ def _disk_or_limit(error: OSError, arguments: Sequence[str] = ()) -> int:
 
 
 def _usage(error: click.UsageError) -> str:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and isinstance(error.ctx.command, click.Group):
+        commands = ", ".join(error.ctx.command.list_commands(error.ctx))
+        return f"`{error.ctx.command_path}` needs a command: {commands}; see `{error.ctx.command_path} --help`"
     message = error.format_message().replace("\n\t", " ").rstrip(".")  # choices come in lines of their own
     where = error.ctx.command_path if error.ctx else "cluster"
     return f"{message}; see `{where} --help`"

@@ -1,4 +1,5 @@
-"""An option whose value is empty is refused, wherever it stands: `--at "$WHEN"` must not run at once without WHEN."""
+"""An option whose value is empty is refused, wherever it stands: `--at "$WHEN"` must not run at once without WHEN.
+So is a group of commands of which none is named."""
 
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import pytest
 
 from cluster.cli import submit
 from cluster.cli.job_inputs import TYPED
-from cluster.cli.main import cli
+from cluster.cli.main import cli, run
 from cluster.cli.quick.options import of_job
 from cluster.client.local import Elsewhere
 from cluster.domain.base.errors import InvalidInput
@@ -54,6 +55,15 @@ def test_so_does_every_option_of_a_job_wherever_it_stands(option: Option) -> Non
     if option.field != "name":
         with pytest.raises(WrongTable, match=f"{key_of(option)} = '': {EMPTY}"):
             specs_of({"jobs": {"a": {"command": ["true"], key_of(option): ""}}}, lambda path: b"x")
+
+
+@pytest.mark.parametrize("words", ["job state", "token", "user", "config"])
+def test_a_group_without_a_command_names_those_that_there_are(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"cluster: `cluster {words}` needs a command: ")
+    assert said.endswith(f"; see `cluster {words} --help`\n")
+    assert len(said) < 120
 
 
 def test_a_variable_of_an_option_that_is_empty_is_as_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

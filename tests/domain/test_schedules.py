@@ -239,6 +239,8 @@ def test_a_run_is_a_job_as_if_it_was_handed_in() -> None:
     [
         ({"every": "61 * * * *"}, "--every '61 \\* \\* \\* \\*': minute '61' is none: use 0-59"),
         ({"every": "0 6 * *"}, "has 4 fields"),
+        ({"every": "@daily@"}, "'@daily@' names no time zone after its @: leave that out for UTC"),
+        ({"every": "30 2 * * *@"}, "names no time zone after its @"),
         ({"every": "@daily", "overlap": "maybe"}, "--overlap 'maybe': use skip, queue or allow"),
         ({"every": "@daily", "after": ("1",)}, "--every and --after exclude each other"),
         ({"overlap": "allow"}, "--overlap and --catch-up need --every"),
