@@ -310,7 +310,7 @@ def test_with_its_owner_a_job_loses_its_rights_also_in_calls_under_way(tmp_path:
         with pytest.raises(Revoked, match="ada, who owns job 1, was revoked"):
             await watching
         for call in (first.submit(), first.jobs(), CallingJob(first.worker, child.number).submit()):
-            with pytest.raises(Revoked, match="have no say"):
+            with pytest.raises(Revoked, match="was revoked, and its jobs with it"):
                 await call
         # Somebody else who is given the name owns nothing of hers.
         admission = cluster.service.admission
