@@ -9,7 +9,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from cluster.domain.base.errors import Exhausted, InvalidInput, NotFound, NotPermitted, Revoked
+from cluster.domain.base.errors import Conflict, InvalidInput, NotFound, NotPermitted, Revoked
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.session.messages import Assign
@@ -191,7 +191,7 @@ def test_a_job_keeps_a_state_that_others_read(tmp_path: Path) -> None:  # S3.13
         for wrong in ({}, {"a b": "x"}, {"a": "x" * 20_000}):
             with pytest.raises(InvalidInput):
                 await first.set_state(**wrong)
-        with pytest.raises(Exhausted, match="the most are"):
+        with pytest.raises(Conflict, match="the most are"):
             await first.set_state(**{str(n): "x" * 15_000 for n in range(5)})
         await cluster.restart()
         ada: Any = cluster.user("ada").stub
