@@ -1,6 +1,6 @@
 """Times that come again: what the five fields mean, where clocks are set, and what is refused."""
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -47,6 +47,7 @@ def next_times(cron: str, zone: tzinfo, after: str, count: int) -> list[str]:
         ("0 0 */2 * fri", "2026-11-01T00:00Z", ["2026-11-13T00:00", "2026-11-27T00:00"]),  # both, as one begins with *
         ("0 0 29 feb *", "2026-01-01T00:00Z", ["2028-02-29T00:00", "2032-02-29T00:00"]),
         ("0 0 29 2 *", "2097-01-01T00:00Z", ["2104-02-29T00:00"]),  # 2100 is no leap year
+        ("0 0 29 2 */7", "2033-01-01T00:00Z", ["2060-02-29T00:00", "2088-02-29T00:00", "2128-02-29T00:00"]),  # Sundays
         ("59 23 31 dec *", "2026-12-31T23:59Z", ["2027-12-31T23:59"]),
         ("@hourly", "2026-11-26T18:30Z", ["2026-11-26T19:00", "2026-11-26T20:00"]),
         ("@daily", "2026-11-26T18:30Z", ["2026-11-27T00:00"]),
@@ -162,3 +163,22 @@ def test_times_end_with_the_calendar(cron: str, zone: tzinfo, after: str) -> Non
     else:
         assert cron == "* * * * *" or after.startswith("9990")
     assert Cron.parse(cron).last_until(moment, moment - 60.0, zone) in (None, moment)
+
+
+def test_months_that_do_not_fit_are_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    has = Cron._has
+
+    def counting(self: Cron, day: date) -> bool:
+        nonlocal looked
+        looked += 1
+        return has(self, day)
+
+    cron = Cron.parse("0 0 29 2 */7")
+    monkeypatch.setattr(Cron, "_has", counting)
+    due = cron.next_after(at("2033-01-01T00:00Z"), UTC)
+    assert due is not None
+    assert looked < 28 * 29
+    looked = 0
+    assert cron.last_until(due + 86400.0, at("2033-01-01T00:00Z"), UTC) == due
+    assert looked < 5

@@ -9,15 +9,16 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.wall_time import iso, unix_time
 from cluster.domain.job.pause import Pause
-from cluster.domain.job.records import JobEnded
+from cluster.domain.job.records import JobEnded, JobRecord
 from cluster.domain.job.schedule import LATE, spec_of_run
 from cluster.domain.job.schedule_course import MOST_COUNTED
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
+from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Reply
-from cluster.domain.scheduler.events import CancelRequested, JobsPaused, ReopenRequested
+from cluster.domain.scheduler.events import CancelRequested, JobsPaused, JobsSubmitted, ReopenRequested
 from cluster.domain.scheduler.views import job_view
 from tests.domain.core_bench import WALL, Bench, ok, spec
 
@@ -306,3 +307,15 @@ def test_one_that_was_cancelled_and_is_tried_again_goes_on_from_now(on_disk: boo
     bench.turn(after=50 * MINUTE)
     assert runs(bench) == [2, 3]
     assert course(bench).missed == 0
+
+
+def test_many_that_come_at_once_cost_the_turn_their_next_times() -> None:
+    bench = patient()
+    jobs = tuple(NewJob(f"00000000-0000-7000-8000-{n:012x}", spec(every=f"0 0 29 2 {n % 7}")) for n in range(200))
+    decided = bench.core.turn([JobsSubmitted(5, "alice", jobs)], bench.now)
+    counts = [0]
+    while decided.goes_on:
+        decided = bench.core.turn([], bench.now)
+        counts.append(sum(isinstance(save, JobRecord) for save in decided.saves))
+    assert sum(counts) == 200
+    assert max(counts) <= bench.core.most // 8 + 1

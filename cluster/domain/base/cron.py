@@ -27,7 +27,7 @@ NICKNAMES = {
 }
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_YEARS = 9  # in which each date of a calendar comes, 29 February included, and even around a year 2100
+_YEARS = 41  # in which each date comes on each day of the week, 29 February included, and even around a year 2100
 _AROUND = timedelta(hours=3)  # more than any zone sets its clocks at once; but for days that are skipped as a whole
 _LAST = date(9999, 12, 1)  # of the days that are looked at: a month before Python's calendar ends, in every zone
 _LATEST = datetime(9999, 12, 3, tzinfo=UTC).timestamp()  # no zone shows a day there that is looked at
@@ -87,9 +87,13 @@ class Cron(NamedTuple):
         """The first time after that, both in Unix seconds; None: there is none before the calendar ends."""
         start = _shown(after, zone) - _AROUND
         day = start.date()
-        for _ in range(_YEARS * 366):
-            if day > _LAST:
-                break
+        last = min(_LAST, date(min(day.year + _YEARS, _LAST.year), 12, 1))
+        while day <= last:
+            if day.month not in self.months:
+                if (day.year, day.month) == (last.year, last.month):
+                    break
+                day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
+                continue
             if self._has(day):
                 for hour in self.hours:
                     if day > start.date() or hour >= start.hour:
@@ -104,6 +108,9 @@ class Cron(NamedTuple):
         stop = _shown(until, zone) + _AROUND
         day, first = stop.date(), _shown(after, zone) - _AROUND
         while day >= first.date():
+            if day.month not in self.months:
+                day = day.replace(day=1) - timedelta(days=1)
+                continue
             if self._has(day):
                 for hour in reversed(self.hours):
                     if (day > first.date() or hour >= first.hour) and (day < stop.date() or hour <= stop.hour):

@@ -42,6 +42,7 @@ Submission = JobSubmitted | JobsSubmitted
 Callers = tuple[CallingAttempt, ...]
 Known = Mapping[str, JobRecord | None]  # what the store has of these UUIDs
 _NOTHING: Known = {}
+NEXT_TIME = 6  # to find the next time of a schedule, in a turn's room
 EACH_WEIGHS = 2  # one of several jobs that come together, in a turn's room, when it is taken
 LOOKED_AT = 20  # so many of them are looked at for that
 
@@ -142,7 +143,7 @@ class Submissions:
                     self._refuse_times(spec, f"job {spec.name or job_id}: ")
                     if spec.waits:
                         self._find_others(spec, event.ended, others)
-                        self._state.room -= _weight_of_waits(spec)
+                    self._state.room -= _weight_of_waits(spec)
                 yield
             callers = self._callers(event.vouched)
         except ClusterError as error:
@@ -228,7 +229,9 @@ class Submissions:
 
 
 def _weight_of_waits(spec: JobSpec) -> int:
-    """What the jobs that it waits for cost of a turn's room."""
+    """What the jobs or times that it waits for cost of a turn's room."""
+    if spec.every:
+        return NEXT_TIME
     return sum(len(getattr(spec, kind.value)) for kind in DependencyKind) // DEPENDENCIES_A_UNIT if spec.waits else 0
 
 
