@@ -240,6 +240,7 @@ class SchedulerProcess:
                 self.truth.check_call(save, self.host.ends)
             if isinstance(save, JobReopened) or (isinstance(save, JobEnded) and save.opening):
                 self.host.over.discard(save.number)
+                self.truth.times.goes_on(save.number, saves)
         for save in saves:
             if isinstance(save, JobProgress):
                 assert save.number not in self.host.over, f"job {save.number} has ended, and is saved again"

@@ -5,14 +5,15 @@ A scheduler knows only what its clock shows, and whoever starts it anew sees the
 time that any of them was shown.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from cluster.domain.job.records import JobRecord
+from cluster.domain.job.records import JobProgress, JobRecord
 from cluster.domain.job.schedule_course import ScheduleCourse
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.time_options import OVERLAPS, SKIP
 from cluster.domain.job.times import deadline_of, starts_at
+from cluster.domain.scheduler.uncommitted import Saved
 from tests.sim.world import World
 
 EVERY_MINUTE = "* * * * *"
@@ -41,6 +42,8 @@ class Times:
     shown: float = 0.0  # Unix seconds
     records: dict[int, JobRecord] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)  # the number of a run, by its UUID
+    # Of a schedule that had ended and was tried again: how far it had come then, and with how many times it had dealt.
+    again: dict[int, tuple[float, int]] = field(default_factory=dict)
 
     def shows(self, wall: float) -> None:
         self.shown = max(self.shown, wall)
@@ -61,6 +64,12 @@ class Times:
         if overlap == SKIP:
             assert not going, f"run {record.number} of schedule {record.schedule} begins, and {going} have not ended"
 
+    def goes_on(self, number: int, saves: Sequence[Saved]) -> None:
+        """The job, which had ended, goes on, as is committed with the others of these: a schedule does from then on."""
+        for save in saves:
+            if isinstance(save, JobProgress) and save.number == number and save.course is not None:
+                self.again[number] = save.course.until, self._dealt_with(number, save.course)
+
     def check_start(self, job: int) -> None:
         """A task of it starts."""
         at = starts_at(self.records[job])
@@ -74,9 +83,12 @@ class Times:
 
     def check_course(self, number: int, course: ScheduleCourse) -> None:
         """Of each time that the schedule has dealt with it is known what became of it."""
-        begins = self.records[number].submitted_at
-        due = int(course.until // MINUTE) - int(begins // MINUTE)
+        begins, before = self.again.get(number, (self.records[number].submitted_at, 0))
+        due = before + int(course.until // MINUTE) - int(begins // MINUTE)
+        dealt_with = self._dealt_with(number, course)
+        assert dealt_with == due, f"schedule {number}: it has dealt with {dealt_with} of {due} times: {course}"
+
+    def _dealt_with(self, number: int, course: ScheduleCourse) -> int:
+        """How many times have made runs, were skipped or were missed."""
         made = sum(1 for run in self.records.values() if run.schedule == number)
-        assert made + course.skipped + course.missed == due, (
-            f"schedule {number}: of {due} times {made} made runs, {course.skipped} were skipped, {course.missed} missed"
-        )
+        return made + course.skipped + course.missed
