@@ -11,6 +11,7 @@ from tests.sim import lives
 from tests.sim.planted.catching import Bug, Method, Patch, found_by, must_be_caught, planted
 
 
+@found_by(12, 0)
 def the_time_that_an_attempt_may_run_goes_on_while_it_is_frozen(patch: Patch) -> None:
     obey: Method = Freezing._obey_freeze
 
@@ -23,7 +24,7 @@ def the_time_that_an_attempt_may_run_goes_on_while_it_is_frozen(patch: Patch) ->
     patch.setattr(Freezing, "_obey_freeze", goes_on)
 
 
-@found_by(24)
+@found_by(12, 24)
 def what_a_worker_has_frozen_is_not_believed(patch: Patch) -> None:
     patch.setattr(pausing, "note_frozen", lambda *_: None)
 

@@ -36,7 +36,7 @@ def retries_never_end(patch: Patch) -> None:
     patch.setattr(retrying, "judge", lambda *_: Verdict.AGAIN)
 
 
-@found_by(9)
+@found_by(611)
 def a_loss_counts_as_no_attempt(patch: Patch) -> None:
     tally: Method = Tries.tally
     patch.setattr(Tries, "tally", lambda self, index, attempt: (tally(self, index, attempt)[0], 1))
