@@ -188,6 +188,19 @@ def test_a_task_that_waits_for_its_children_ends_with_the_last_of_them() -> None
     assert (home.state(1), home.core.jobs[1].outcome) == ("succeeded", TaskState.SUCCEEDED)
 
 
+def test_of_what_has_succeeded_no_event_says_that_it_has_failed_or_is_tried_again() -> None:
+    home = Waiting()
+    child = home.hand_in(vouched(1))
+    home.told()
+    home.ends(1)  # and waits
+    home.ends(1, 1)  # and waits for none
+    assert home.told() == []
+    home.ends(child, well=False)
+    home.turn(after=5.0)
+    home.ends(child, attempt=2, well=False)
+    assert home.told() == ["tasks.retried", "tasks.failed", "job.ended", "tasks.failed", "job.ended"]
+
+
 def test_one_of_whose_children_one_has_failed_fails_whenever_that_was() -> None:
     home = Waiting()
     early, late = home.hand_in(vouched(1, 0)), home.hand_in(vouched(1, 1))

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cluster.domain.job import endings
 from cluster.domain.job.records import JobEnded, JobProgress, JobRecord, TaskEnd
 from cluster.domain.scheduler.event_records import EventKind, EventRecord
 from cluster.domain.scheduler.uncommitted import Saved
@@ -60,7 +61,7 @@ class ToldEvents:
                     assert started == bool(at), f"job {job} has started: {bool(at)}, and is told so: {started}"
                 case JobEnded(number=job):
                     assert EventKind.JOB_ENDED in self.of_jobs.get(job, ()), f"that job {job} has ended is not told"
-                case TaskEnd(job=job):
+                case TaskEnd(job=job, reason=reason) if reason != endings.OK:
                     ends[job] += 1
                 case WorkerRecord(name=name, removed=False, is_silent=silent):
                     assert silent == (name in self.away), f"{name} is silent: {silent}, told: {name in self.away}"

@@ -95,7 +95,8 @@ class EventLog:
         state = self._state
         fresh = {save.number for save in saves if isinstance(save, JobRecord)}
         reopened = {save.number for save in saves if isinstance(save, JobReopened)}
-        ends = _by_job(save for save in saves if isinstance(save, TaskEnd))
+        # Of jobs that wait for their children successes are saved one by one. They are told no more than others'.
+        ends = _by_job(save for save in saves if isinstance(save, TaskEnd) and save.reason != endings.OK)
         cancels, state.cancels = state.cancels, []
         for number, job in state.changed.items():
             about = {"job": number, "owner": job.record.owner, "name": job.record.spec.name}
