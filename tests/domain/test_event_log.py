@@ -150,6 +150,18 @@ def test_a_worker_that_stays_away_is_told_once_also_across_a_restart(bench: Benc
     assert bench.told() == ["worker.back"]
 
 
+def test_a_worker_that_left_is_back_once_it_registers_also_if_it_was_away_before(bench: Bench) -> None:
+    session = bench.worker("w")
+    bench.turn(SessionClosed(session))
+    bench.turn(after=LEASE + 1)
+    bench.told()
+    bench.turn(WorkerDeregistered(1, "w"))
+    bench.register("w")
+    assert bench.told() == ["worker.left", "worker.back"]
+    bench.turn(after=LEASE + 1)  # without a session
+    assert bench.told() == ["worker.unreachable"]
+
+
 def test_a_worker_that_does_not_come_back_after_a_restart_is_told(bench: Bench) -> None:
     bench.worker("w")
     bench.told()

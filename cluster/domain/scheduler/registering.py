@@ -61,7 +61,7 @@ class Registering:
         state = self._state
         worker = state.workers.get(event.worker_id)
         if worker:
-            state.amend(worker, replace(worker.record, offline=True))
+            state.amend(worker, replace(worker.record, offline=True, is_silent=False))
             if worker.session is not None:
                 state.cut(worker.session, event.reason or "the worker goes offline")
                 self._sessions.close(worker)
