@@ -243,6 +243,7 @@ class SchedulerProcess:
                 self.truth.times.goes_on(save.number, saves)
         for save in saves:
             if isinstance(save, JobProgress):
+                self.truth.times.comes_to(save)
                 assert save.number not in self.host.over, f"job {save.number} has ended, and is saved again"
                 if save.ended_at:
                     self.host.over.add(save.number)

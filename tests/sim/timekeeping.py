@@ -42,6 +42,7 @@ class Times:
     shown: float = 0.0  # Unix seconds
     records: dict[int, JobRecord] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)  # the number of a run, by its UUID
+    courses: dict[int, ScheduleCourse] = field(default_factory=dict)  # how far each schedule has come
     # Of a schedule that had ended and was tried again: how far it had come then, and with how many times it had dealt.
     again: dict[int, tuple[float, int]] = field(default_factory=dict)
 
@@ -65,10 +66,18 @@ class Times:
             assert not going, f"run {record.number} of schedule {record.schedule} begins, and {going} have not ended"
 
     def goes_on(self, number: int, saves: Sequence[Saved]) -> None:
-        """The job, which had ended, goes on, as is committed with the others of these: a schedule does from then on."""
+        """The job, which had ended, goes on, as is committed with the others of these: a schedule does from then on. Up
+        to its end it has dealt with each time."""
+        if number in self.courses:
+            self.check_course(number, self.courses[number])
         for save in saves:
             if isinstance(save, JobProgress) and save.number == number and save.course is not None:
                 self.again[number] = save.course.until, self._dealt_with(number, save.course)
+
+    def comes_to(self, progress: JobProgress) -> None:
+        """It is committed."""
+        if progress.course is not None:
+            self.courses[progress.number] = progress.course
 
     def check_start(self, job: int) -> None:
         """A task of it starts."""
