@@ -7,7 +7,6 @@ itself might have done.
 """
 
 import fcntl
-import json
 import os
 import re
 import resource
@@ -15,9 +14,11 @@ import signal
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from json import JSONDecodeError
 from typing import Any, NoReturn
 
 from cluster.domain.base.printable import quoted
+from cluster.domain.base.strict_json import NoJson, parse_json
 from cluster.domain.job.check_options import JSON, REGEX, SCHEMA, schema_of
 from cluster.domain.launcher.messages import Template
 
@@ -50,9 +51,9 @@ def _judge_json(data: bytes, schema: str = "") -> str:
     try:
         text = data.removeprefix(BOM_UTF8).decode()
         if schema:
-            return _judge_by(schema, json.loads(text, parse_constant=_refuse_constant))
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
+            return _judge_by(schema, parse_json(text))
+        parse_json(text, number=str)
+    except JSONDecodeError as error:
         return f"stdout is no JSON: line {error.lineno}, column {error.colno}: {error.msg}"
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
@@ -60,7 +61,7 @@ def _judge_json(data: bytes, schema: str = "") -> str:
         return f"stdout is no JSON: line {line}, column {column}: what is there is not UTF-8"
     except RecursionError:
         return "stdout is JSON in too many levels"
-    except _NoJson as error:
+    except NoJson as error:
         return f"stdout is no JSON: {error}"
     except ValueError:  # in Python alone
         return "stdout has a number of so many digits that no schema can be held against it"
@@ -70,14 +71,6 @@ def _judge_json(data: bytes, schema: str = "") -> str:
 def _judge_by(schema: str, value: Any) -> str:
     problem = schema_of(schema).first_problem(value)
     return f"stdout is not as its schema says: {problem[0]}: {problem[1]}"[:MOST_WRONG] if problem else ""
-
-
-class _NoJson(Exception):
-    """Python reads it, and JSON does not have it."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise _NoJson(f"{name} is no number of JSON")
 
 
 class Checker:

@@ -134,7 +134,7 @@ def test_a_job_takes_along_what_the_file_says() -> None:
     [
         (b"{\n 'a': 1}", "the schema is wrong: no JSON: line 2, column 2: Expecting property name"),
         (b"\xff", "the schema is wrong: no JSON: it is not UTF-8"),
-        (b'{"minimum": NaN}', "the schema is wrong: no JSON: NaN is no JSON"),
+        (b'{"minimum": NaN}', "the schema is wrong: no JSON: NaN is no number of JSON"),
         (b"[" * 100_000, "the schema is wrong: it has too many levels"),
         (b'{"typ": 1}', "the schema is wrong: #/typ: the keyword"),
         (b" " * 2_000_000, "the schema has 2000000 bytes, and the most are 1048576"),

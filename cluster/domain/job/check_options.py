@@ -57,7 +57,8 @@ def schema_of(text: str | bytes) -> "Schema":
     """InvalidInput, with line and column or the place in it, for what is no schema."""
     from json import JSONDecodeError
 
-    from cluster.domain.job.json_schema import Schema, parse_json
+    from cluster.domain.base.strict_json import parse_json
+    from cluster.domain.job.json_schema import Schema
 
     try:
         return Schema(parse_json(text))

@@ -8,7 +8,6 @@ needs compiled code for each platform; `fastjsonschema` executes code that it ma
 does not know, such as all that is newer than draft 7.
 """
 
-import json
 import re
 from typing import Any
 
@@ -35,15 +34,6 @@ _ANNOTATIONS = {
     "then",
     "else",
 }
-
-
-def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text. ValueError, of which JSONDecodeError knows the place."""
-    return json.loads(text, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _unescaped(text: str) -> str:
