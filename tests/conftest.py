@@ -23,11 +23,12 @@ settings.load_profile("ours")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests with a marker `extra_…` take minutes: they run only where `-m` names it."""
+    """Tests with a marker `extra_…` take minutes: they run only where `-m` names it. Those marked `long` come first."""
     asked: str = config.option.markexpr
     extras = {i for i in items if any(m.name.startswith("extra_") and m.name not in asked for m in i.iter_markers())}
     config.hook.pytest_deselected(items=list(extras))
     items[:] = [item for item in items if item not in extras]
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 LEASE, LOST_AFTER = 3.0, 18.0  # seconds: an absence of 13 s is outlived
 
 
+@pytest.mark.long
 def test_jobs_outlive_an_absence_of_the_scheduler_that_is_just_shorter_than_promised(command: Command) -> None:
     """Six tasks run on two workers all the time. (With a fixed leash and slow reconnects all of them were lost.)"""
     with Daemons(command) as daemons:

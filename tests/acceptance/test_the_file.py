@@ -110,6 +110,7 @@ def test_the_same_sources_give_the_same_bytes_wherever_they_lie(cluster_file: Pa
     assert _sha256(elsewhere / "dist" / "cluster") == _sha256(cluster_file)
 
 
+@pytest.mark.long
 def test_it_can_be_made_for_the_other_machine(tmp_path: Path) -> None:
     other = "x86_64" if os.uname().machine == "aarch64" else "aarch64"
     output = tmp_path / "other"

@@ -87,6 +87,7 @@ def test_what_names_no_seeds_is_refused(text: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @in_parts(range(PLAYED[lives.with_long_reports]))
 def test_what_is_given_back_in_a_long_report_goes_to_nobody_who_does_not_take_it(part: range) -> None:
     for seed in part:
@@ -101,6 +102,7 @@ def test_whatever_clocks_show_nothing_starts_before_its_time_and_no_time_is_lost
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @in_parts(range(PLAYED[lives.with_workflows]))
 def test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes(part: range) -> None:
     for seed in part:
@@ -122,6 +124,7 @@ def test_what_is_paused_starts_nothing_and_no_more_run_at_once_than_may(part: ra
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @in_parts(range(PLAYED[lives.with_a_crowd]))
 def test_what_is_reserved_is_not_overrun_and_neither_a_job_nor_a_user_starves(part: range) -> None:
     for seed in part:
