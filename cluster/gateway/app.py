@@ -25,10 +25,12 @@ from cluster.gateway import event_streams
 from cluster.gateway.binding import Binder
 from cluster.gateway.bodies import Bodies
 from cluster.gateway.guards import HEADERS, Guards
+from cluster.gateway.handled_routes import Exchange, HandledRoute
 from cluster.gateway.json_messages import to_json
 from cluster.gateway.problems import EXHAUSTED, INTERNAL, NOT_FOUND, UNAVAILABLE, WRONG_METHOD, Problem, problem_of
 from cluster.gateway.proofs import proof_of
-from cluster.gateway.routes import ROUTES, Form, Route, check
+from cluster.gateway.routes import Form, Route, check
+from cluster.gateway.table import TABLE
 from cluster.rpc.on_behalf import Proof
 
 logger = logging.getLogger(__name__)
@@ -57,15 +59,19 @@ class SchedulerCalls(Protocol):
 class App:
     """An ASGI application. ClusterError when a route has nobody who may call it."""
 
-    def __init__(self, calls: SchedulerCalls, hosts: Collection[str], routes: Iterable[Route] = ROUTES) -> None:
+    def __init__(
+        self, calls: SchedulerCalls, hosts: Collection[str], routes: Iterable[Route | HandledRoute] = TABLE
+    ) -> None:
         routes = list(routes)
         check(routes)
         self._calls = calls
         self._guards = Guards(hosts)
-        self._binder = Binder(Bodies())
+        self._bodies = Bodies()
+        self._binder = Binder(self._bodies)
         answers: dict[str, dict[str, Answer]] = defaultdict(dict)
         for route in routes:
-            answers[route.path][route.verb] = self._answer_of(route)
+            answer = self._handled(route) if isinstance(route, HandledRoute) else self._answer_of(route)
+            answers[route.path][route.verb] = answer
         answers["/healthz"]["GET"] = self._healthz
         answers["/readyz"]["GET"] = self._readyz
         answers["/v1/openapi.json"]["GET"] = _openapi
@@ -122,6 +128,13 @@ class App:
             words = f"{request.url.path} has no {request.method[:20]}: it has {allowed}"
             raise Problem(WRONG_METHOD, words, headers={"Allow": allowed})
         raise Problem(NOT_FOUND, f"there is nothing at {request.url.path[:200]!r}; /v1/docs tells what there is")
+
+    def _handled(self, route: HandledRoute) -> Answer:
+        async def answer(request: Request) -> Response:
+            shown = self._entered(request)
+            return await route.handle(Exchange(route, request, self._calls, shown, self._bodies))
+
+        return answer
 
     def _answer_of(self, route: Route) -> Answer:
         async def answer(request: Request) -> Response:

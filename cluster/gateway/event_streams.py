@@ -103,7 +103,7 @@ def prepare_output(request: Request, message: Any) -> None:
         if "follow" not in request.query_params:
             message.follow = True
         if last := request.headers.get("last-event-id"):
-            message.position.CopyFrom(_position(last))
+            message.position.CopyFrom(position_of(last))
 
 
 def output_events() -> Write:
@@ -124,7 +124,8 @@ def _text(position: Position) -> str:
     return f"{position.job}.{position.task}.{position.attempt}.{position.stdout}.{position.stderr}"
 
 
-def _position(text: str) -> jobs_pb2.Position:
+def position_of(text: str) -> jobs_pb2.Position:
+    """What the id of an event of output says. Problem for any other text."""
     parts = text.split(".")
     if len(parts) != 5 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
         raise Problem(INVALID, f"Last-Event-ID {text[:60]!r} is no id of an event of this stream")

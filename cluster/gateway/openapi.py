@@ -9,9 +9,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 import cluster
 from cluster.gateway.binding import MOST_KEY
 from cluster.gateway.event_streams import EVENT_STREAM
+from cluster.gateway.handled_routes import HandledRoute
 from cluster.gateway.json_messages import LONG, RANGES, is_map, value_of_map
 from cluster.gateway.problems import KINDS, MEDIA_TYPE
-from cluster.gateway.routes import ROUTES, WHOLE, Form, Route
+from cluster.gateway.routes import WHOLE, Form, Route
+from cluster.gateway.table import TABLE
 from cluster.v1 import job_pb2
 
 Schema = dict[str, Any]
@@ -47,12 +49,13 @@ _SECURITY = {
 
 
 @cache
-def document(routes: tuple[Route, ...] = ROUTES) -> Schema:
+def document(routes: tuple[Route | HandledRoute, ...] = TABLE) -> Schema:
     """The whole document."""
     schemas = _Schemas()
     paths: dict[str, Schema] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.verb.lower()] = _operation(route, schemas)
+        operation = _handled(route) if isinstance(route, HandledRoute) else _operation(route, schemas)
+        paths.setdefault(route.path, {})[route.verb.lower()] = operation
     for path, words in (("/healthz", "Whether this gateway answers."), ("/readyz", "Whether its scheduler serves.")):
         paths[path] = {"get": _probe(path, words)}
     return {
@@ -97,6 +100,29 @@ def _operation(route: Route, schemas: "_Schemas") -> Schema:
     if route.body:
         body = schemas.body(route, request)
         operation["requestBody"] = {"required": route.body != WHOLE, "content": _content("application/json", body)}
+    return operation
+
+
+def _handled(route: HandledRoute) -> Schema:
+    """Of a route that says its schemas itself."""
+    in_path = [part.strip("{}") for part in route.path.split("/") if part.startswith("{")]
+    parameters: list[Schema] = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in in_path]
+    for name, words in route.query.items():
+        parameters.append({"name": name, "in": "query", "required": False, "schema": _TEXT, "description": words})
+    content = {media_type: {"schema": dict(schema)} for media_type, schema in route.answers.items()}
+    operation: Schema = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "description": f"Roles: {', '.join(route.roles)}.",
+        "parameters": parameters,
+        "responses": {
+            str(route.status): {"description": "It is done.", "content": content},
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    }
+    if route.bodies:
+        bodies = {media_type: {"schema": dict(schema)} for media_type, schema in route.bodies.items()}
+        operation["requestBody"] = {"required": route.verb == "POST", "content": bodies}
     return operation
 
 

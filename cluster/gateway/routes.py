@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from cluster.client.calls_for_others import Method, method
 from cluster.domain.base.errors import ClusterError
@@ -18,6 +18,11 @@ from cluster.rpc.roles import ROLES, allowed_by_gateway
 
 PEOPLE = (Role.VIEWER, Role.USER, Role.ADMIN)
 WHOLE = "*"  # as a body: whatever of the message is in neither path nor query
+
+
+def roles_of(methods: Iterable[Method]) -> list[Role]:
+    """The roles of people that may call all of these."""
+    return [role for role in PEOPLE if all(role in ROLES.get(method.path, ()) for method in methods)]
 
 
 class Form(Enum):
@@ -53,9 +58,14 @@ class Route:
         return method(f"/cluster.v1.{self.call.replace('.', '/')}")
 
     @property
+    def methods(self) -> Sequence[Method]:
+        """The same, as of routes that call several."""
+        return (self.method,)
+
+    @property
     def roles(self) -> list[Role]:
         """The roles of people that may call it."""
-        return [role for role in PEOPLE if role in ROLES.get(self.method.path, ())]
+        return roles_of(self.methods)
 
     @property
     def name(self) -> str:
@@ -156,7 +166,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         *("GET", "/v1/workers", "Jobs.ListWorkers", "The workers that the scheduler knows, in pages."),
-        query=("limit", "after"),
+        query=("limit", "after", "workers", "states"),
     ),
     Route(
         *("POST", "/v1/workers/{worker}/drain", "Workers.DrainWorkers", "Give a worker nothing more."),
@@ -216,13 +226,27 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def check(routes: Iterable[Route]) -> None:
+class AnyRoute(Protocol):
+    """What all routes have."""
+
+    @property
+    def verb(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def methods(self) -> Sequence[Method]: ...
+    @property
+    def roles(self) -> list[Role]: ...
+
+
+def check(routes: Iterable[AnyRoute]) -> None:
     """ClusterError for a route of which nobody has said who may call it, or that no gateway may call for others."""
     seen = set()
     for route in routes:
         where = f"{route.verb} {route.path}"
-        if not route.roles or not allowed_by_gateway(route.method.path):
-            raise ClusterError(f"nobody may call {route.call} for {where}: add it to cluster/rpc/roles.py")
+        if not route.roles or not all(allowed_by_gateway(method.path) for method in route.methods):
+            calls = ", ".join(method.path.rpartition(".")[2].replace("/", ".") for method in route.methods)
+            raise ClusterError(f"nobody may call {calls} for {where}: add it to cluster/rpc/roles.py")
         if where in seen:
             raise ClusterError(f"two routes are {where}")
         seen.add(where)

@@ -31,6 +31,7 @@ BOUNDS = {
     "/cluster.v1.Jobs/ReadOutput": _SELECTORS,
     "/cluster.v1.Jobs/Tree": _SELECTORS,
     "/cluster.v1.Jobs/GetState": _SELECTORS,
+    "/cluster.v1.Jobs/ListWorkers": _SPEC,  # of a job that they are to be able to run
     "/cluster.v1.Jobs/SetState": Bound(128 * KIB, 1000),
     # A hello lists all that a worker holds, at worst each task apart (placement.MOST_HELD).
     "/cluster.v1.Scheduler/Session": Bound(8 * MIB, 150_000),

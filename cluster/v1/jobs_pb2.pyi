@@ -28,10 +28,12 @@ WORKER_STATE_FULL: WorkerState
 WORKER_STATE_DRAINED: WorkerState
 
 class Selector(_message.Message):
-    __slots__ = ("text",)
+    __slots__ = ("text", "key")
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     text: str
-    def __init__(self, text: _Optional[str] = ...) -> None: ...
+    key: str
+    def __init__(self, text: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
 
 class SubmitRequest(_message.Message):
     __slots__ = ("id", "spec")
@@ -381,12 +383,20 @@ class Drain(_message.Message):
     def __init__(self, by: _Optional[str] = ..., since: _Optional[float] = ..., reason: _Optional[str] = ..., deadline: _Optional[float] = ...) -> None: ...
 
 class ListWorkersRequest(_message.Message):
-    __slots__ = ("limit", "after")
+    __slots__ = ("limit", "after", "workers", "able", "free", "states")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    ABLE_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
     limit: int
     after: str
-    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+    workers: _containers.RepeatedScalarFieldContainer[str]
+    able: _job_pb2.JobSpec
+    free: bool
+    states: _containers.RepeatedScalarFieldContainer[WorkerState]
+    def __init__(self, limit: _Optional[int] = ..., after: _Optional[str] = ..., workers: _Optional[_Iterable[str]] = ..., able: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., free: _Optional[bool] = ..., states: _Optional[_Iterable[_Union[WorkerState, str]]] = ...) -> None: ...
 
 class ListWorkersResponse(_message.Message):
     __slots__ = ("workers", "next")

@@ -14,6 +14,7 @@ from cluster.gateway.json_messages import to_json
 from cluster.gateway.openapi import document
 from cluster.gateway.problems import KINDS
 from cluster.gateway.routes import ROUTES, WHOLE, Route
+from cluster.gateway.table import HANDLED, TABLE
 from tests.contract.test_json_messages import filled
 from tools.environments import REPOSITORY, environment
 
@@ -29,13 +30,24 @@ def test_openapi_validates_it(tmp_path: Path) -> None:
 def test_each_route_is_an_operation_with_a_name_of_its_own() -> None:
     paths = document()["paths"]
     operations = [operation for by_verb in paths.values() for operation in by_verb.values()]
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == len(ROUTES) + 2
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == len(TABLE) + 2
     for route in ROUTES:
         operation = paths[route.path][route.verb.lower()]
         assert str(route.status) in operation["responses"]
         in_path = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
         assert in_path == re.findall(r"{(\w+)}", route.path)
         assert ("requestBody" in operation) == bool(route.body)
+
+
+def test_a_route_that_says_its_schemas_itself_has_them_there() -> None:
+    paths = document()["paths"]
+    for route in HANDLED:
+        operation = paths[route.path][route.verb.lower()]
+        assert operation["responses"][str(route.status)]["content"].keys() == route.answers.keys()
+        assert operation.get("requestBody", {}).get("content", {}).keys() == route.bodies.keys()
+        names = [each["name"] for each in operation["parameters"]]
+        assert names == [*re.findall(r"{(\w+)}", route.path), *route.query]
+        assert route.answers
 
 
 def references(value: Any) -> Iterator[str]:
@@ -109,5 +121,5 @@ def test_the_page_needs_nothing_from_elsewhere_and_explains_each_problem() -> No
     assert "script" not in CONTENT_SECURITY_POLICY
     for kind in KINDS:
         assert f'id="{kind.name}"' in text
-    for route in ROUTES:
+    for route in TABLE:
         assert f'id="{route.name}"' in text

@@ -16,6 +16,7 @@ from cluster.domain.session.leashes import lost_after_in_force, survived_absence
 from cluster.domain.trust.identity import Role
 from cluster.gateway.problems import KINDS
 from cluster.gateway.routes import ROUTES
+from cluster.gateway.table import HANDLED
 from cluster.rpc.roles import ROLES
 from tools.environments import REPOSITORY
 
@@ -44,6 +45,14 @@ def test_who_may_do_what_is_what_the_code_lets_pass() -> None:
 def test_the_calls_over_http_are_those_that_there_are() -> None:
     said = {row[0]: row[2] for row in rows("http.md") if "/v1/" in row[0]}
     assert said == {f"{route.verb} {route.path}": ", ".join(route.roles[::-1]) for route in ROUTES}
+
+
+def test_the_calls_of_the_founding_documents_are_those_that_there_are() -> None:
+    said = {row[0]: row[1:3] for row in rows("founding-apis.md") if row[0].startswith(("GET /", "POST /"))}
+    plural = [route for route in HANDLED if not re.search(r"/(job|node)(/|$)", route.path)]
+    assert said == {
+        f"{route.verb} {route.path}": [route.summary.rstrip("."), ", ".join(route.roles[::-1])] for route in plural
+    }
 
 
 def test_the_problems_of_http_are_those_that_there_are() -> None:

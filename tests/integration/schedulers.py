@@ -17,6 +17,7 @@ from cluster.domain.job.records import PACKED, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.state import LEASE
 from cluster.domain.session.messages import Assign, Attempts, Downward, Hello, Report, ReportAcknowledged, Welcome
+from cluster.domain.session.offer import NOTHING
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import IdentityKind, Role, scheduler_server_name
 from cluster.domain.trust.users import UserRecord
@@ -28,7 +29,7 @@ from cluster.rpc.convert import (
     report_to_proto,
 )
 from cluster.rpc.errors import calling
-from cluster.rpc.specs import spec_to_proto
+from cluster.rpc.specs import offer_to_proto, spec_to_proto
 from cluster.scheduler.notices.targets import NOWHERE
 from cluster.scheduler.service import Addresses, SchedulerService
 from cluster.store.sqlite.store import SqliteStore
@@ -170,10 +171,17 @@ class Worker:
         self.address = address
         self.name = name
         self.millicpus = millicpus
+        self.own_address, self.offer = "", NOTHING
         self._sequence = 0
 
     async def register(self) -> scheduler_pb2.RegisterResponse:
-        request = scheduler_pb2.RegisterRequest(name=self.name, capacity_millicpus=self.millicpus, version="test")
+        request = scheduler_pb2.RegisterRequest(
+            name=self.name,
+            capacity_millicpus=self.millicpus,
+            version="test",
+            address=self.own_address,
+            offer=offer_to_proto(self.offer),
+        )
         with calling(self.address):
             answer: scheduler_pb2.RegisterResponse = await self.stub.Register(request)
         return answer
@@ -184,7 +192,7 @@ class Worker:
         """Registers and opens a session. By its `welcome` the scheduler knows it."""
         await self.register()
         self.stream = self.stub.Session()
-        hello = Hello(incarnation, self.millicpus, 0, tuple(backlog), tuple(running))
+        hello = Hello(incarnation, self.millicpus, 0, tuple(backlog), tuple(running), offer=self.offer)
         await self.stream.write(scheduler_pb2.SessionRequest(hello=hello_to_proto(hello)))
         self.heard: list[Downward] = []
         self.asked: list[scheduler_pb2.OpenOutput] = []

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from starlette.responses import Response
 
 from cluster.client.calls_for_others import CallsForOthers, Method, method
 from cluster.domain.base.errors import ClusterError, Exhausted, NotAuthenticated, NotPermitted, Untrusted
@@ -14,6 +15,7 @@ from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import BEARER_PREFIX
 from cluster.gateway import event_streams
 from cluster.gateway.app import App
+from cluster.gateway.handled_routes import Exchange, HandledRoute
 from cluster.gateway.routes import PEOPLE, ROUTES, Route, check
 from cluster.pki.authority import create_authority
 from cluster.rpc.on_behalf import Proof
@@ -38,10 +40,16 @@ def test_each_route_lets_in_whom_the_table_of_roles_lets_in(tmp_path: Path) -> N
     in_gateway(tmp_path, body)
 
 
+async def _answer(exchange: Exchange) -> Response:
+    return Response()
+
+
 def test_a_route_that_nobody_may_call_keeps_the_gateway_from_starting() -> None:
     for call in ("Jobs.SetState", "Jobs.Nothing"):
         with pytest.raises(ClusterError):
             App(None, [], [Route("GET", "/v1/x", call, "")])  # type: ignore[arg-type]
+        with pytest.raises(ClusterError):
+            App(None, [], [HandledRoute("GET", "/x", ("Jobs.Get", call), "", _answer)])  # type: ignore[arg-type]
     with pytest.raises(ClusterError, match="two routes"):
         check([ROUTES[0], ROUTES[0]])
 

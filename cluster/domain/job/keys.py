@@ -21,10 +21,15 @@ def uuid_of(*words: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def uuid_of_key(owner: str, key: str) -> str:
+    """The UUID of the job that has this key of this owner's."""
+    return uuid_of("key", owner, key)
+
+
 def id_in_force(job_id: str, owner: str, spec: JobSpec) -> str:
     """The UUID of a job that is handed in with that one. InvalidInput for one that only a key can have."""
     if spec.key:
-        return uuid_of("key", owner, spec.key)
+        return uuid_of_key(owner, spec.key)
     if job_id[14:15] == str(_MADE_OF):
         raise InvalidInput(
             f"job id {job_id} is a UUID of version 8, as keys have: make one of version 7, or give a key"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cluster.domain.job.amounts import Amounts
 from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request
-from cluster.domain.scheduler.worker_record import Worker
+from cluster.domain.scheduler.worker_record import Worker, WorkerState
 
 
 def can_ever_run(request: Request, worker: Worker) -> bool:
@@ -19,6 +19,13 @@ def can_ever_run(request: Request, worker: Worker) -> bool:
         return False
     beside = request.beside
     return beside is None or (has(worker, beside.amounts) and (not beside.need or worker.meets(beside.need)))
+
+
+def takes(request: Request, worker: Worker, *, now: bool) -> bool:
+    """Whether the worker takes tasks of the class: it is online and can run them; `now`: it has room for one, too."""
+    if worker.state is not WorkerState.ONLINE or not can_ever_run(request, worker):
+        return False
+    return not now or (worker.takes_work and tasks_that_fit(request, worker) > 0)
 
 
 def has(worker: Worker, amounts: Amounts) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from cluster.domain.scheduler.event_records import EventRecord
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
+from cluster.scheduler.doors.translating import texts_of
 from cluster.scheduler.operations.events import EventOperations
 from cluster.v1 import events_pb2, events_pb2_grpc
 
@@ -21,7 +22,7 @@ class EventsDoor(events_pb2_grpc.EventsServicer):
         self, request: events_pb2.FollowRequest, context: Context
     ) -> AsyncIterator[events_pb2.FollowResponse]:
         since = request.since if request.HasField("since") else None
-        texts = [selector.text for selector in request.selectors]
+        texts = texts_of(request.selectors)
         pages = self._events.follow(current_caller(), since, texts, follow=request.follow)
         async with aclosing(pages):
             async for events, position in pages:

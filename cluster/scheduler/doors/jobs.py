@@ -9,19 +9,21 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.views import Detail
+from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.rpc.convert import job_to_proto, task_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
 from cluster.rpc.specs import spec_from_proto
-from cluster.scheduler.doors.translating import jobs_to_proto
+from cluster.scheduler.doors.translating import jobs_to_proto, text_of, texts_of
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.again import AgainOperations
 from cluster.scheduler.operations.families import FamilyOperations
-from cluster.scheduler.operations.jobs import QUICK, JobOperations
+from cluster.scheduler.operations.jobs import JobOperations
 from cluster.scheduler.operations.ordering import OrderOperations
 from cluster.scheduler.operations.output import OutputOperations, ReadPosition
-from cluster.scheduler.operations.workers import WorkerOperations
+from cluster.scheduler.operations.workers import WorkerOperations, WorkersWanted
 from cluster.scheduler.output.locating import Wish
+from cluster.scheduler.spec_checks import QUICK
 from cluster.v1 import job_pb2, jobs_pb2, jobs_pb2_grpc
 
 
@@ -53,43 +55,43 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
 
     async def List(self, request: jobs_pb2.ListRequest, context: Context) -> jobs_pb2.ListResponse:
         states = {_state(state) for state in request.states if state}
-        texts = [s.text for s in request.selectors]
+        texts = texts_of(request.selectors)
         found = await self._jobs.list(current_caller(), texts, states, request.below, request.limit)
         return jobs_pb2.ListResponse(jobs=await jobs_to_proto(found.jobs, Detail.LISTED), next=found.below)
 
     async def Get(self, request: jobs_pb2.GetRequest, context: Context) -> jobs_pb2.GetResponse:
         states = {_state(state) for state in request.states if state}
-        text, skip, most = request.selector.text, request.skip, request.max_tasks
+        text, skip, most = text_of(request.selector), request.skip, request.max_tasks
         shown = await self._jobs.show(current_caller(), text, skip, most, states, request.attempts)
         tasks = map(task_to_proto, shown.tasks)
         job = job_to_proto(shown.job)
         return jobs_pb2.GetResponse(job=job, tasks=tasks, more=shown.more, children=shown.children)
 
     async def Wait(self, request: jobs_pb2.WaitRequest, context: Context) -> AsyncIterator[jobs_pb2.WaitResponse]:
-        async with aclosing(self._jobs.watch(current_caller(), [s.text for s in request.selectors])) as several:
+        async with aclosing(self._jobs.watch(current_caller(), texts_of(request.selectors))) as several:
             async for jobs, more, detail in several:
                 yield jobs_pb2.WaitResponse(jobs=await jobs_to_proto(jobs, detail), more=more)
 
     async def Cancel(self, request: jobs_pb2.CancelRequest, context: Context) -> jobs_pb2.CancelResponse:
         grace = request.grace if request.HasField("grace") else None
-        texts = [s.text for s in request.selectors]
+        texts = texts_of(request.selectors)
         done = await self._jobs.cancel(current_caller(), texts, grace, request.reason, request.keep_children)
         jobs = await jobs_to_proto(done.jobs, Detail.LISTED)
         return jobs_pb2.CancelResponse(jobs=jobs, cancelled=done.tasks, more=done.more)
 
     async def Pause(self, request: jobs_pb2.PauseRequest, context: Context) -> jobs_pb2.PauseResponse:
-        texts = [s.text for s in request.selectors]
+        texts = texts_of(request.selectors)
         jobs, paused, more = await self._order.pause(
             current_caller(), texts, request.reason, stop_running=request.stop_running
         )
         return jobs_pb2.PauseResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), paused=paused, more=more)
 
     async def Resume(self, request: jobs_pb2.ResumeRequest, context: Context) -> jobs_pb2.ResumeResponse:
-        jobs, resumed, more = await self._order.resume(current_caller(), [s.text for s in request.selectors])
+        jobs, resumed, more = await self._order.resume(current_caller(), texts_of(request.selectors))
         return jobs_pb2.ResumeResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), resumed=resumed, more=more)
 
     async def Tree(self, request: jobs_pb2.TreeRequest, context: Context) -> AsyncIterator[jobs_pb2.TreeResponse]:
-        async with aclosing(self._families.tree(current_caller(), request.selector.text)) as several:
+        async with aclosing(self._families.tree(current_caller(), text_of(request.selector))) as several:
             async for jobs, cut in several:
                 yield jobs_pb2.TreeResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), cut=cut)
 
@@ -98,20 +100,20 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         return jobs_pb2.SetStateResponse()
 
     async def GetState(self, request: jobs_pb2.GetStateRequest, context: Context) -> jobs_pb2.GetStateResponse:
-        job, values = await self._families.state(current_caller(), request.selector.text)
+        job, values = await self._families.state(current_caller(), text_of(request.selector))
         return jobs_pb2.GetStateResponse(job=job, values=values)
 
     async def SetPriority(self, request: jobs_pb2.SetPriorityRequest, context: Context) -> jobs_pb2.SetPriorityResponse:
-        texts = [s.text for s in request.selectors]
+        texts = texts_of(request.selectors)
         jobs, changed, more = await self._order.set_priority(current_caller(), texts, request.priority)
         return jobs_pb2.SetPriorityResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), changed=changed, more=more)
 
     async def Retry(self, request: jobs_pb2.RetryRequest, context: Context) -> jobs_pb2.RetryResponse:
-        jobs, tasks, more = await self._again.retry(current_caller(), [s.text for s in request.selectors])
+        jobs, tasks, more = await self._again.retry(current_caller(), texts_of(request.selectors))
         return jobs_pb2.RetryResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), tasks=tasks, more=more)
 
     async def Rerun(self, request: jobs_pb2.RerunRequest, context: Context) -> jobs_pb2.RerunResponse:
-        job = await self._again.rerun(current_caller(), request.selector.text, request.id)
+        job = await self._again.rerun(current_caller(), text_of(request.selector), request.id)
         return jobs_pb2.RerunResponse(job=job_to_proto(job))
 
     async def ReadOutput(
@@ -119,7 +121,7 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
     ) -> AsyncIterator[jobs_pb2.ReadOutputResponse]:
         tail = request.tail_lines if request.HasField("tail_lines") else None
         wish = Wish(request.stdout, request.stderr, request.follow, tail)
-        reading = self._output.read(current_caller(), request.selector.text, wish, _position(request.position))
+        reading = self._output.read(current_caller(), text_of(request.selector), wish, _position(request.position))
         async with aclosing(reading) as pieces:
             async for job, task_number, attempt, piece in pieces:
                 yield jobs_pb2.ReadOutputResponse(
@@ -133,7 +135,10 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
                 )
 
     async def ListWorkers(self, request: jobs_pb2.ListWorkersRequest, context: Context) -> jobs_pb2.ListWorkersResponse:
-        workers, after = await self._workers.list(request.after, request.limit)
+        states = {_worker_state(state) for state in request.states if state}
+        able = await _spec(request.able) if request.HasField("able") else None
+        wanted = WorkersWanted(tuple(request.workers), states, able, request.free)
+        workers, after = await self._workers.list(request.after, request.limit, wanted)
         return jobs_pb2.ListWorkersResponse(workers=workers_to_proto(workers, system_clock().wall), next=after)
 
 
@@ -159,3 +164,9 @@ def _state(number: int) -> TaskState:
     if number not in list(TaskState):
         raise InvalidInput(f"there is no state {number}: the client is of another version")
     return TaskState(number)
+
+
+def _worker_state(number: int) -> WorkerState:
+    if number not in list(WorkerState):
+        raise InvalidInput(f"no worker is in a state {number}: the client is of another version")
+    return WorkerState(number)

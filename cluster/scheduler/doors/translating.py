@@ -1,13 +1,29 @@
-"""Many values to messages, in pieces that hold up nobody."""
+"""What several doors translate: selectors; and many values to messages, in pieces that hold up nobody."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.keys import uuid_of_key
 from cluster.domain.scheduler.view_sizes import size_of_job
 from cluster.domain.scheduler.views import Detail, JobView
 from cluster.rpc.convert import job_to_proto
+from cluster.rpc.gate import current_caller
 from cluster.scheduler.showing import PIECE_BYTES, PIECE_JOBS
-from cluster.v1 import job_pb2
+from cluster.v1 import job_pb2, jobs_pb2
+
+
+def text_of(selector: jobs_pb2.Selector) -> str:
+    """What it says as people type it: of a key the UUID that the caller's job has by it."""
+    if not selector.key:
+        return selector.text
+    if selector.text:
+        raise InvalidInput("a selector has a text or a key, and not both")
+    return uuid_of_key(current_caller().user_id, selector.key)
+
+
+def texts_of(selectors: Iterable[jobs_pb2.Selector]) -> list[str]:
+    return list(map(text_of, selectors))
 
 
 async def jobs_to_proto(views: Sequence[JobView], detail: Detail) -> list[job_pb2.Job]:

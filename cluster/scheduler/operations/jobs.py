@@ -13,8 +13,8 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.dependencies import dependencies_of
 from cluster.domain.job.job import Job
 from cluster.domain.job.keys import id_in_force
-from cluster.domain.job.selectors import check_name, refuse_ended
-from cluster.domain.job.spec import JobSpec, validate
+from cluster.domain.job.selectors import refuse_ended
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.times import resolved
@@ -23,7 +23,6 @@ from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.events import JobSubmitted
 from cluster.domain.scheduler.family import called_by
-from cluster.domain.scheduler.view_sizes import size_of_spec
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.domain.scheduler.waiting import HasEnded
 from cluster.domain.trust.identity import Caller, is_uuid
@@ -37,10 +36,10 @@ from cluster.scheduler.message_checks import check_seconds, check_text
 from cluster.scheduler.notices.targets import NoticeTargets
 from cluster.scheduler.operations.ordering import check_priority
 from cluster.scheduler.showing import Changes, changes_of, newest, page
+from cluster.scheduler.spec_checks import check_spec
 from cluster.scheduler.tasks_shown import LastBytes, TasksWanted, tasks_shown, with_last_words
 from cluster.scheduler.workflows import submit_together
 
-QUICK = 16 * 1024  # bytes of a spec that is judged at once
 AT_ONCE = 200  # jobs of one call that are checked at once
 MOST_PIECES = 200_000  # ranges that a job's sets may be made of before no more than FEW_RANGES are cancelled at a time
 FEW_RANGES = 100
@@ -75,7 +74,7 @@ class JobOperations:
         Exhausted while nothing can be written. `rerun_of`: the job that it repeats, 0: none."""
         if not is_uuid(job_id):
             raise InvalidInput(f"job id {job_id[:60]!r} is no lower-case UUID")
-        await _check(spec)
+        await check_spec(spec)
         check_priority(caller, spec)
         self._targets.check(spec)
         job_id = id_in_force(job_id, caller.user_id, spec)
@@ -224,16 +223,3 @@ def _refuse_crumbs(targets: Iterable[Target], core: SchedulerCore) -> None:
                 f"job {number} is in more than {MOST_PIECES} pieces by now: cancel all of it, or tasks next to "
                 "each other"
             )
-
-
-async def _check(spec: JobSpec) -> None:
-    """InvalidInput for one that could never run. Of a large one that is found out beside the event loop."""
-    if size_of_spec(spec) + len(spec.lines) <= QUICK:
-        _judge(spec)
-    else:
-        await asyncio.to_thread(_judge, spec)
-
-
-def _judge(spec: JobSpec) -> None:
-    validate(spec)
-    check_name(spec.name)

@@ -1,16 +1,21 @@
 """The list of workers: who is on it, coming, going, and being taken off."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from heapq import nsmallest
+from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput, NotPermitted
 from cluster.domain.base.ids import AttemptKey
+from cluster.domain.job.request import Request, request_of
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.evaluator import takes
 from cluster.domain.scheduler.events import WorkerDeregistered, WorkerRegistered, WorkersDrained, WorkersResumed
 from cluster.domain.scheduler.family import has_no_say, holds
 from cluster.domain.scheduler.view_sizes import size_of_worker
 from cluster.domain.scheduler.views import WorkerView, worker_view
+from cluster.domain.scheduler.worker_record import Worker, WorkerState
 from cluster.domain.session.home import Home
 from cluster.domain.session.offer import NOTHING, Offer, check_offer
 from cluster.domain.trust.identity import Caller, Vouched, check_name, is_uuid
@@ -18,8 +23,21 @@ from cluster.scheduler.driver import Driver
 from cluster.scheduler.expulsion import Expelling, Removed
 from cluster.scheduler.listing import listed
 from cluster.scheduler.message_checks import check_home, check_millicpus, check_seconds, check_text
+from cluster.scheduler.spec_checks import check_spec
 
 MAX_DRAIN_REASON = 500  # characters: an answer tells that of many workers
+
+
+class WorkersWanted(NamedTuple):
+    """Which workers a list is to have: those that meet all of it."""
+
+    names: Collection[str] = ()  # ids or names, one of which is theirs; empty: any
+    states: Collection[WorkerState] = ()  # in one of which they are; empty: any
+    able: JobSpec | None = None  # they are online, and have what a task of such a job needs
+    free: bool = False  # and room for one now
+
+
+_ALL = WorkersWanted()
 
 
 class WorkerOperations:
@@ -27,12 +45,23 @@ class WorkerOperations:
         self._driver = driver
         self._expelling = expelling
 
-    async def list(self, after: str = "", limit: int = 0) -> tuple[Sequence[WorkerView], str]:
-        """The workers by name: those after that one (empty: from the first), at most `limit` (0: as many as one answer
-        holds); and the name after which to go on, empty: these were the last."""
+    async def list(
+        self, after: str = "", limit: int = 0, wanted: WorkersWanted = _ALL
+    ) -> tuple[Sequence[WorkerView], str]:
+        """The workers that are wanted, by name: those after that one (empty: from the first), at most `limit` (0: as
+        many as one answer holds); and the name after which to go on, empty: these were the last. InvalidInput for a job
+        that could never run, and where room is asked for and no job is given."""
+        for name in wanted.names:
+            check_text("the worker", name)
+        request = None
+        if wanted.able is not None:
+            await check_spec(wanted.able)
+            request = request_of(wanted.able)
+        elif wanted.free:
+            raise InvalidInput("room for which job? give one with it")
 
         async def piece(after: str, most: int) -> Sequence[WorkerView]:
-            return await self._driver.read(partial(_after, after, most))
+            return await self._driver.read(partial(_after, after, most, wanted, request))
 
         return await listed(piece, lambda worker: worker.record.name, size_of_worker, after, limit)
 
@@ -119,7 +148,18 @@ def _called(names: Sequence[str], core: SchedulerCore) -> list[WorkerView]:
     return [worker_view(core, worker) for _, worker in sorted(found.items())]
 
 
-def _after(name: str, most: int, core: SchedulerCore) -> list[WorkerView]:
-    later = [worker for worker in core.workers.values() if worker.record.name > name]
+def _after(
+    name: str, most: int, wanted: WorkersWanted, request: Request | None, core: SchedulerCore
+) -> list[WorkerView]:
+    there = (
+        core.workers.values() if not wanted.names else {w.id: w for n in wanted.names for w in core.called(n)}.values()
+    )
+    later = [worker for worker in there if worker.record.name > name and _is_wanted(worker, wanted, request)]
     first = nsmallest(most, later, key=lambda worker: worker.record.name)
     return [worker_view(core, worker) for worker in first]
+
+
+def _is_wanted(worker: Worker, wanted: WorkersWanted, request: Request | None) -> bool:
+    if wanted.states and worker.state not in wanted.states:
+        return False
+    return request is None or takes(request, worker, now=wanted.free)

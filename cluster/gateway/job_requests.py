@@ -1,0 +1,192 @@
+"""Requests for a job as a founding document writes them: JSON, a form, or a form with files.
+
+    {"commands": [{"exec": ["curl", "https://www.example.com/"]}], "environment": {}, "request_id": "123456789"}
+    command=curl "https://www.example.com/"
+
+Beside these members there may be every option of a job, under its name in a job file.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import parse_qsl
+
+from cluster.domain.base.errors import InvalidInput
+from cluster.domain.job.job_tables import COMMANDS, JOBS, WrongTable, specs_of
+from cluster.domain.job.kinds import SWITCH
+from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.gateway.binding import QUICK, media_type
+from cluster.gateway.handled_routes import Exchange, Schema
+from cluster.gateway.members import JSON, is_text, object_in, pointer
+from cluster.gateway.problems import MALFORMED, WRONG_TYPE, Problem, WrongPlace, invalid
+
+FORM = "application/x-www-form-urlencoded"
+ENVIRONMENT, REQUEST_ID, NAME = "environment", "request_id", "name"
+_SWITCHES = {option.name for option in OPTIONS if option.kind is SWITCH}
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:]')  # of JSON, as far as it matters where lists and objects are
+_BOOLS = {"true": True, "false": False}
+
+COMMAND_SCHEMA: Schema = {
+    "type": "object",
+    "properties": {"exec": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
+    "required": ["exec"],
+}
+REQUEST_SCHEMA: Schema = {
+    "type": "object",
+    "description": "Beside these members each option of a job, under its name in a job file: timeout, cpus, retries.",
+    "properties": {
+        "commands": {"type": "array", "items": COMMAND_SCHEMA, "description": "One after another."},
+        "command": {"type": "string", "description": "One command, split into words as a shell does."},
+        "environment": {"type": "object", "additionalProperties": {"type": "string"}},
+        "request_id": {"type": "string", "description": "The same again is the same job."},
+        "name": {"type": "string"},
+    },
+}
+BODIES = {JSON: REQUEST_SCHEMA, FORM: REQUEST_SCHEMA}
+
+
+class JobRequest(NamedTuple):
+    """What is to be run, and the id that its caller gave the request; empty: none."""
+
+    spec: JobSpec
+    id: str
+
+
+async def job_request(exchange: Exchange, default: Mapping[str, Any] | None = None) -> JobRequest | None:
+    """The request that the body is. None: there is no body. `default`: members that it has unless the body says them.
+    Problem says what is wrong, and where."""
+    async with exchange.body() as body:
+        if not body:
+            return None
+        read = _read(media_type(exchange.request), body)
+        return _judged(read, default) if len(body) <= QUICK else await asyncio.to_thread(_judged, read, default)
+
+
+def request_of_query(pairs: Sequence[tuple[str, str]], default: Mapping[str, Any]) -> JobRequest:
+    """The same of the parameters of a query."""
+    return _judged(_members_of(pairs), default)
+
+
+def _read(kind: str, body: bytes) -> dict[str, Any]:
+    # What curl sends with -d it calls a form, whatever it is.
+    if kind == JSON or (kind in (FORM, "text/plain", "") and body.lstrip()[:1] == b"{"):
+        return _object_in(body)
+    if kind == FORM:
+        return _members_of(_pairs(body))
+    raise Problem(WRONG_TYPE, f"the body must be {JSON} or {FORM}, and Content-Type must say so")
+
+
+def _object_in(body: bytes) -> dict[str, Any]:
+    try:
+        return object_in(body)
+    except Problem as problem:
+        if problem.kind is not MALFORMED:
+            raise
+        with suppress(Problem, UnicodeDecodeError):
+            return object_in(_with_braces(body.decode()).encode())
+        raise
+
+
+def _with_braces(text: str) -> str:
+    """The same with braces around what has a colon directly in a list: [ "command": [...] ], as the document has it."""
+    opened: list[int] = []
+    wanting: set[int] = set()
+    braces: dict[int, str] = {}  # to be put before the character at that place
+    for found in _TOKEN.finditer(text):
+        if found[0] in "[{":
+            opened.append(found.start())
+        elif found[0] == ":" and opened and text[opened[-1]] == "[":
+            wanting.add(opened[-1])
+        elif found[0] in "]}" and opened and (begin := opened.pop()) in wanting:
+            braces |= {begin + 1: "{", found.start(): "}"}
+    return "".join(braces.get(place, "") + character for place, character in enumerate(text)) if braces else text
+
+
+def _pairs(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(
+            body.decode(), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=10_000
+        )
+    except UnicodeDecodeError as error:
+        raise Problem(MALFORMED, f"the form is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:
+        raise Problem(MALFORMED, f"the body is no form, as in command=true: {error}") from None
+
+
+def _members_of(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The members that a form gives: what comes several times is a list, and variables are NAME=VALUE each."""
+    members: dict[str, Any] = {}
+    variables: dict[str, str] = {}
+    for name, text in pairs:
+        if name == ENVIRONMENT:
+            variable, equals, value = text.partition("=")
+            if not equals:
+                raise invalid([WrongPlace(f"{text[:60]!r} is no NAME=VALUE", parameter=ENVIRONMENT)])
+            variables[variable] = value
+        elif name not in members:
+            members[name] = _BOOLS.get(text, text) if name.replace("-", "_") in _SWITCHES else text
+        else:
+            before = members[name]
+            members[name] = [*(before if isinstance(before, list) else [before]), text]
+    return {**members, **({ENVIRONMENT: variables} if variables else {})}
+
+
+def _judged(members: dict[str, Any], default: Mapping[str, Any] | None) -> JobRequest:
+    table = dict(members)
+    request_id, name = _text(table, REQUEST_ID), _text(table, NAME)
+    if ENVIRONMENT in table:
+        if "env" in table:
+            raise invalid([WrongPlace("env and environment are the same: say it once", pointer("env"))])
+        table["env"] = table.pop(ENVIRONMENT)
+    if COMMANDS in table:
+        table[COMMANDS] = _commands(table[COMMANDS])
+    try:
+        json.dumps(table, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise invalid([WrongPlace("half of a surrogate pair is no character", "")]) from None
+    for key, value in (default or {}).items():
+        if not {key, COMMANDS, "command", "script"} & table.keys():
+            table[key] = value
+    try:
+        (spec,) = specs_of({JOBS: {name: table}}, _no_file)
+    except WrongTable as error:
+        path = [ENVIRONMENT if part == "env" and ENVIRONMENT in members else part for part in error.path[2:]]
+        raise invalid([WrongPlace(_words(error, name), pointer(*path))]) from None
+    return JobRequest(spec, request_id)
+
+
+def _text(table: dict[str, Any], member: str) -> str:
+    """Takes it out. A number will do, too."""
+    value = table.pop(member, "")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not is_text(value):
+        raise invalid([WrongPlace("this is no text", pointer(member))])
+    return str(value)
+
+
+def _commands(value: Any) -> list[Any]:
+    """Each `{"exec": [...]}` as its words; the document has `command` for it, too."""
+    if not isinstance(value, list) or not value:
+        raise invalid([WrongPlace('use a list of commands, as in [{"exec": ["echo", "hello"]}]', pointer(COMMANDS))])
+    found = []
+    for place, each in enumerate(value):
+        if isinstance(each, dict):
+            if len(each) != 1 or not each.keys() <= {"exec", "command"}:
+                words = 'a command has one member, as in {"exec": ["echo", "hello"]}'
+                raise invalid([WrongPlace(words, pointer(COMMANDS, place))])
+            (each,) = each.values()
+        found.append(each)
+    return found
+
+
+def _no_file(path: str) -> NoReturn:
+    raise InvalidInput("no file is read here: give its content, where the option takes that")
+
+
+def _words(error: WrongTable, name: str) -> str:
+    """Without the name of the table, of which the caller knows nothing."""
+    return str(error).removeprefix(f"job {name}: ")

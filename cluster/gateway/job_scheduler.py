@@ -1,0 +1,260 @@
+"""The job scheduler of a founding document: /scheduler/jobs and /scheduler/nodes, in its words, singular or plural."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+from starlette.responses import PlainTextResponse, Response
+
+from cluster.client.job_fields import new_job_id
+from cluster.domain.base.errors import InvalidInput, NotFound
+from cluster.domain.base.wall_time import iso
+from cluster.domain.job.job_tables import key_of
+from cluster.domain.job.selectors import SelectorKind, parse_selector
+from cluster.domain.job.spec import OPTIONS, JobSpec
+from cluster.domain.job.states import TaskState
+from cluster.domain.trust.tokens import split_address
+from cluster.gateway.binding import accepts
+from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema, in_both_forms
+from cluster.gateway.job_requests import BODIES, JobRequest, job_request, request_of_query
+from cluster.gateway.members import JSON, TEXT, document, object_of
+from cluster.gateway.problems import WrongPlace, invalid
+from cluster.rpc.specs import spec_to_proto
+from cluster.v1 import jobs_pb2
+
+RUNNING, STOPPED = "running", "stopped"  # a job's state
+UNKNOWN, GOOD, ERROR = "unknown", "good", "error"  # its status
+_STATUS = {TaskState.SUCCEEDED: GOOD, TaskState.FAILED: ERROR, TaskState.CANCELLED: ERROR}
+_FILTERS = {
+    RUNNING: [state for state in TaskState if not state.ended],
+    STOPPED: [state for state in TaskState if state.ended],
+    "dead": [TaskState.FAILED, TaskState.CANCELLED],
+    UNKNOWN: [state for state in TaskState if not state.ended],
+    GOOD: [TaskState.SUCCEEDED],
+    ERROR: [TaskState.FAILED, TaskState.CANCELLED],
+}
+_WORDS = {"state": (RUNNING, STOPPED, "dead"), "status": (UNKNOWN, GOOD, ERROR)}
+# What a request for nodes asks about, which runs nothing.
+_ANY_COMMAND = {"command": ["true"]}
+# The fields of a spec that say what its tasks need of a worker, and what those options are called.
+_NEEDS = ("millicpus", "worker", "memory", "gpus", "resources", "need", "exclusive")
+_NEEDS_BY_KEY = {key_of(option): option.help for option in OPTIONS if option.field in _NEEDS}
+FREE, LIMIT, BELOW = "free", "limit", "below"
+
+
+# ── jobs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def new_job(exchange: Exchange) -> Response:
+    """Queues a job. The same request id of the same caller again is the same job."""
+    asked = await job_request(exchange)
+    if asked is None:
+        raise InvalidInput('there is no body: give a job, as in {"commands": [{"exec": ["echo", "hello"]}]}')
+    spec = spec_to_proto(asked.spec)
+    spec.key = asked.id or spec.key
+    job = (await exchange.one("Jobs.Submit", id=new_job_id(), spec=spec)).job
+    headers = {"Location": f"/scheduler/jobs/{job.number}"}
+    return document({"request_id": asked.id or job.spec.key or job.id}, 201, headers)
+
+
+async def list_jobs(exchange: Exchange) -> Response:
+    """The numbers of jobs, the newest first, a line each; or as JSON."""
+    states = set(TaskState)
+    for name, words in _WORDS.items():
+        if word := exchange.parameter(name):
+            if word not in words:
+                raise invalid([WrongPlace(f"{word[:60]!r} is none of {', '.join(words)}", parameter=name)])
+            states &= set(_FILTERS[word])
+    found = (
+        await exchange.one(
+            "Jobs.List", states=sorted(states), limit=_number(exchange, LIMIT), below=_number(exchange, BELOW)
+        )
+        if states
+        else jobs_pb2.ListResponse()
+    )
+    numbers = [job.number for job in found.jobs]
+    if accepts(exchange.request, JSON):
+        return document({"jobs": numbers, "next": found.next})
+    return PlainTextResponse("".join(f"{number}\n" for number in numbers))
+
+
+async def status(exchange: Exchange) -> Response:
+    """How one job is."""
+    return document(_status(await _found(exchange)))
+
+
+async def kill(exchange: Exchange) -> Response:
+    """Stops one job, all of its processes; how it is then."""
+    found = await _found(exchange)
+    await exchange.one("Jobs.Cancel", selectors=[jobs_pb2.Selector(text=str(found.job.number))])
+    return document(_status(await _get(exchange, str(found.job.number))))
+
+
+def _status(found: Any) -> Mapping[str, str]:
+    state = TaskState(found.job.state)
+    return {
+        "state": STOPPED if state.ended else RUNNING,
+        "status": _STATUS.get(state, UNKNOWN),
+        "node": found.tasks[0].worker_name if found.tasks else "",
+        "created-at": iso(found.job.submitted_at),
+    }
+
+
+async def _found(exchange: Exchange) -> Any:
+    """The one job that the path names: by its number, else by its caller's request id. In a path with `job` the request
+    id comes first, as the document has it."""
+    text = str(exchange.request.path_params["job"])
+    ways = [_by_number, _by_request_id]
+    for way in ways[::-1] if "/job/" in exchange.request.url.path else ways:
+        if (found := await way(exchange, text)) is not None:
+            return found
+    raise NotFound(f"there is no job {text[:60]!r}; GET /scheduler/jobs tells which there are")
+
+
+async def _by_number(exchange: Exchange, text: str) -> Any:
+    selector = parse_selector(text)
+    if selector.kind not in (SelectorKind.ID, SelectorKind.NUMBER) or not selector.is_whole:
+        return None
+    return await _get_or_none(exchange, jobs_pb2.Selector(text=text))
+
+
+async def _by_request_id(exchange: Exchange, text: str) -> Any:
+    return await _get_or_none(exchange, jobs_pb2.Selector(key=text))
+
+
+async def _get_or_none(exchange: Exchange, selector: jobs_pb2.Selector) -> Any:
+    try:
+        return await exchange.one("Jobs.Get", selector=selector, max_tasks=1)
+    except NotFound:
+        return None
+
+
+async def _get(exchange: Exchange, text: str) -> Any:
+    return await exchange.one("Jobs.Get", selector=jobs_pb2.Selector(text=text), max_tasks=1)
+
+
+def _number(exchange: Exchange, name: str) -> int:
+    text = exchange.parameter(name) or "0"
+    if not (text.isascii() and text.isdigit() and int(text[:20]) < 1 << 32):
+        raise invalid([WrongPlace(f"{text[:60]!r} is no number from 0 to 4294967295", parameter=name)])
+    return int(text)
+
+
+# ── nodes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def available_nodes(exchange: Exchange) -> Response:
+    """The nodes that are online, and of these, where the query or the body says what a job needs, those that can run
+    it; with `free` those that have room for it now."""
+    query = exchange.request.query_params.multi_items()
+    asked = await job_request(exchange, _ANY_COMMAND)
+    if asked is None:
+        asked = request_of_query([pair for pair in query if pair[0] != FREE], _ANY_COMMAND)
+    elif any(name != FREE for name, _ in query):
+        raise InvalidInput("what the job needs is said by the query or by the body: give one of them")
+    free = exchange.parameter(FREE) or "false"
+    if free not in ("true", "false"):
+        raise invalid([WrongPlace(f"{free[:60]!r} is not true or false", parameter=FREE)])
+    wanted = exchange.message("Jobs.ListWorkers", able=_needs(asked), free=free == "true")
+    nodes: list[Mapping[str, Any]] = []
+    while True:
+        page = await exchange.one("Jobs.ListWorkers", able=wanted.able, free=wanted.free, after=wanted.after)
+        nodes += map(_node, page.workers)
+        if not page.next:
+            return document({"nodes": nodes})
+        wanted.after = page.next
+
+
+def _needs(asked: JobRequest) -> Any:
+    """What it asks of a worker: what it runs there does not matter."""
+    needs: dict[str, Any] = {name: getattr(asked.spec, name) for name in _NEEDS}
+    return spec_to_proto(JobSpec(argv=("true",), **needs))
+
+
+def _node(worker: Any) -> Mapping[str, Any]:
+    """A worker as the document has a node; and by which id and with which labels others know it."""
+    labels = dict(sorted(worker.offer.labels.items()))
+    host = split_address(worker.address)[0] if worker.address else ""
+    return {
+        "name": worker.name,
+        "ipv4": [host] if _is_ipv4(host) else [],
+        "hostname": labels.get("hostname", worker.name),
+        "uri": f"https://{worker.address}" if worker.address else "",
+        "id": worker.id,
+        "external-id": labels.get("external-id", ""),
+        "metadata": labels,
+    }
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+# ── the table ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_REQUEST_ID = {JSON: object_of("request_id", request_id=TEXT)}
+_STATUS_SCHEMA: Schema = {
+    **object_of("state", "status", "node", "created-at"),
+    "properties": {
+        "state": {"type": "string", "enum": [RUNNING, STOPPED]},
+        "status": {"type": "string", "enum": [UNKNOWN, GOOD, ERROR]},
+        "node": TEXT,
+        "created-at": {"type": "string", "format": "date-time"},
+    },
+}
+_TEXTS: Schema = {"type": "array", "items": TEXT}
+_NODE_SCHEMA: Schema = {
+    **object_of("name", "ipv4", "hostname", "uri", "id", "external-id", "metadata"),
+    "properties": {
+        **dict.fromkeys(("name", "hostname", "uri", "id", "external-id"), TEXT),
+        "ipv4": _TEXTS,
+        "metadata": {"type": "object", "additionalProperties": TEXT},
+    },
+}
+_NODES = {JSON: object_of("nodes", nodes={"type": "array", "items": _NODE_SCHEMA})}
+_NUMBERS: Schema = {"type": "array", "items": {"type": "integer"}}
+_LIST = {
+    "text/plain": {"type": "string", "description": "The number of each job, a line each."},
+    JSON: object_of("jobs", "next", jobs=_NUMBERS, next={"type": "integer"}),
+}
+_ONE = {JSON: _STATUS_SCHEMA}
+_LISTED = {
+    "state": "running, stopped, or dead: stopped, and not by success.",
+    "status": "unknown, good or error.",
+    LIMIT: "At most so many.",
+    BELOW: "Only those of lower numbers: the `next` of the page before.",
+}
+_NODE_QUERY = {FREE: "true: only those with room for it now.", **_NEEDS_BY_KEY}
+
+ROUTES = in_both_forms(
+    HandledRoute(
+        *("POST", "/scheduler/jobs/new", ("Jobs.Submit",), "Queue a job.", new_job),
+        bodies=BODIES,
+        answers=_REQUEST_ID,
+        status=201,
+    ),
+    HandledRoute(
+        *("GET", "/scheduler/jobs", ("Jobs.List",), "The numbers of jobs, the newest first.", list_jobs),
+        query=_LISTED,
+        answers=_LIST,
+    ),
+    HandledRoute("GET", "/scheduler/jobs/{job}", ("Jobs.Get",), "How a job is.", status, answers=_ONE),
+    HandledRoute("GET", "/scheduler/jobs/{job}/status", ("Jobs.Get",), "How a job is.", status, answers=_ONE),
+    HandledRoute("POST", "/scheduler/jobs/{job}/kill", ("Jobs.Cancel", "Jobs.Get"), "Stop a job.", kill, answers=_ONE),
+    HandledRoute(
+        *("GET", "/scheduler/nodes/available", ("Jobs.ListWorkers",), "Nodes that can run a job.", available_nodes),
+        query=_NODE_QUERY,
+        bodies=BODIES,
+        answers=_NODES,
+    ),
+    HandledRoute(
+        *("POST", "/scheduler/nodes/available", ("Jobs.ListWorkers",), "Nodes that can run a job.", available_nodes),
+        query=_NODE_QUERY,
+        bodies=BODIES,
+        answers=_NODES,
+    ),
+)

@@ -1,0 +1,57 @@
+"""Bodies that are JSON objects of a few members, and their schemas."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from cluster.gateway.handled_routes import Exchange, Schema
+from cluster.gateway.json_messages import parse_json
+from cluster.gateway.problems import WrongPlace, invalid
+
+JSON = "application/json"
+TEXT: Schema = {"type": "string"}
+SWITCH: Schema = {"type": "boolean"}
+
+
+def object_in(body: bytes) -> dict[str, Any]:
+    """The object that the body says. Problem where it is none."""
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise invalid([WrongPlace("an object is wanted", "")])
+    return value
+
+
+async def texts_in(exchange: Exchange, *known: str) -> Mapping[str, str]:
+    """The texts that the body's members are, empty where one is not there. Problem for anything else."""
+    async with exchange.body() as body:
+        value = object_in(body)
+    there = f"there is no such member; there are {', '.join(known)}"
+    wrong = [WrongPlace(there, pointer(name)) for name in value if name not in known]
+    wrong += [
+        WrongPlace("this is no text", pointer(name)) for name in value if name in known and not is_text(value[name])
+    ]
+    if wrong:
+        raise invalid(wrong)
+    return {name: value.get(name, "") for name in known}
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is one that can be sent on: half of a surrogate pair cannot."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def pointer(*path: Any) -> str:
+    """As a JSON pointer (RFC 6901)."""
+    return "".join(f"/{str(part)[:60].replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def document(members: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer that is a JSON object, with the spaces that people put there."""
+    return Response(json.dumps(members, ensure_ascii=False), status, headers, JSON)
+
+
+def object_of(*required: str, **members: Schema) -> Schema:
+    """The schema of an object with these members, and no others."""
+    return {"type": "object", "properties": members, "required": list(required), "additionalProperties": False}
