@@ -6,7 +6,7 @@ What keeps it from starting the scheduler knows (cluster.domain.scheduler.views)
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from cluster.cli.render import because
+from cluster.cli.render import because, iso
 from cluster.client.types import Job, Task
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.base.signals import signal_name
@@ -45,8 +45,7 @@ def why_task(job: Job, task: Task) -> list[str]:
     if task.state is TaskState.FINISHING:
         return ["it has succeeded, and ends when the jobs have ended that it has called", *job.pending_because]
     if task.state is TaskState.BACKOFF:
-        again = f"it is tried again after a pause: this was attempt {task.attempt}, and --retries is {job.spec.retries}"
-        return [_what_happened(job, task), again]
+        return [_what_happened(job, task), _when_again(job, task)]
     if not task.state.ended:
         limit = job.spec.max_running
         others = (
@@ -56,6 +55,14 @@ def why_task(job: Job, task: Task) -> list[str]:
         )
         return list(_why_it_waits(job)) or [f"its turn has not come: {others}"]
     return [_what_happened(job, task), *_why_not_again(job, task)]
+
+
+def _when_again(job: Job, task: Task) -> str:
+    """Of one that is between two attempts."""
+    when = "after a pause"
+    if task.next_try_at:
+        when = f"at {iso(task.next_try_at)}, in {format_duration(task.next_try_at - time.time())}"
+    return f"it is tried again {when}: this was attempt {task.attempt}, and --retries is {job.spec.retries}"
 
 
 def history(task: Task) -> str:
@@ -118,7 +125,7 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
         f"it was cancelled{_killed(job, task)}: more than --max-fails {job.spec.max_fails} tasks of its job had failed"
     ),
     endings.CHILDREN: lambda job, task: "it has succeeded, and a job that it has called has not (--wait-children)",
-    endings.STOPPED: lambda job, task: f"its worker was told to end its jobs{_killed(job, task)}",
+    endings.STOPPED: lambda job, task: f"{task.detail or 'its worker was told to end its jobs'}{_killed(job, task)}",
     endings.TIMEOUT: lambda job, task: (
         f"it ran longer than --timeout {format_duration(job.spec.timeout)}, and was stopped{_killed(job, task)}"
     ),
@@ -138,11 +145,13 @@ ENDS: Mapping[str, Callable[[Job, Task], str]] = {
         f"it took more memory than --mem {SIZE.typed(job.spec.memory)}, and the kernel ended it"
     ),
     endings.LAUNCH_FAILED: lambda job, task: f"it could not be started: {task.detail}",
-    endings.LOST: lambda job, task: (
-        "nobody can know how it ended: its worker was silent for longer than --lost-after "
-        f"{format_duration(job.spec.lost_after)}, or does not know it any more"
-    ),
+    endings.LOST: lambda job, task: f"nobody can know how it ended: {task.detail or _never_heard(job)}",
 }
+
+
+def _never_heard(job: Job) -> str:
+    silent = f"its worker was silent for longer than --lost-after {format_duration(job.spec.lost_after)}"
+    return f"{silent}, or does not know it any more"
 
 
 def _killed(job: Job, task: Task) -> str:

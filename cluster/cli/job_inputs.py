@@ -77,7 +77,7 @@ def lines_of(options: Mapping[str, Any]) -> dict[str, Any]:
         return {"lines": b""}
     lines = _lines(each_line) if each_line else _rows(given[0], from_json or from_csv, not options[NO_HEADER.name])
     if options["array"]:
-        lines = picked(lines, options["array"])
+        lines = picked(lines, options["array"], rows=not each_line)
     return {"lines": lines, "rows": not each_line}
 
 

@@ -12,7 +12,7 @@ import click
 
 from cluster.cli.changed_jobs import tell_changed
 from cluster.cli.lazy import LazyGroup
-from cluster.cli.options import DURATION, as_json, connection, quiet, yes
+from cluster.cli.options import COUNT, DURATION, as_json, connection, is_given, quiet, yes
 from cluster.cli.render import USUAL_LIMIT
 from cluster.client.types import Job, Output, Task
 from cluster.domain.base.errors import ClusterError
@@ -73,9 +73,7 @@ def job(ctx: click.Context, as_json: bool, quiet: bool) -> None:
 @click.command("list")
 @click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only jobs in this state.")
-@click.option(
-    "--limit", type=click.IntRange(0), default=USUAL_LIMIT, show_default=True, help="At most so many; 0: all."
-)
+@click.option("--limit", type=COUNT, default=USUAL_LIMIT, show_default=True, help="At most so many; 0: all.")
 @as_json
 @quiet
 @connection
@@ -92,12 +90,12 @@ def list_jobs(
             wanted = [TaskState[word.upper()] for word in states]
             return await cluster.list(*selectors, states=wanted, limit=limit + 1 if limit else 0)
 
-    print_jobs(asyncio.run(work()), limit, as_json=as_json, quiet=quiet)
+    print_jobs(asyncio.run(work()), limit, asked=is_given(ctx, "limit"), as_json=as_json, quiet=quiet)
 
 
 @click.command("show")
 @click.argument("selector")
-@click.option("--tasks", "max_tasks", type=click.IntRange(0), default=20, show_default=True, help="So many tasks.")
+@click.option("--tasks", "max_tasks", type=COUNT, default=20, show_default=True, help="So many tasks.")
 @click.option("--attempts", is_flag=True, help="Each attempt of these tasks, not the last alone.")
 @as_json
 @quiet
@@ -125,7 +123,7 @@ def show(ctx: click.Context, selector: str, max_tasks: int, attempts: bool, as_j
         print(job.number)
     else:
         _print_job(job, tasks, attempts=attempts)
-    if more and not quiet:
+    if more and not (quiet or is_given(ctx, "max_tasks")):
         print(
             f"cluster: these are only {max_tasks} of its {job.counts.total} tasks; --tasks N shows more",
             file=sys.stderr,
@@ -184,7 +182,7 @@ def _tasks_of(job: Job) -> str:
 @click.command("logs")
 @click.argument("selector")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
-@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each stream.")
+@click.option("--tail", type=COUNT, metavar="N", help="Only the last N lines of each stream.")
 @click.option("--stdout", is_flag=True, help="Standard output only.")
 @click.option("--stderr", is_flag=True, help="Standard error only.")
 @as_json

@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.quantities import parse_cpus, parse_duration, parse_size
+from cluster.domain.base.quantities import parse_count, parse_cpus, parse_duration, parse_size
 from cluster.domain.job.expressions import WrongExpression
 from cluster.domain.job.options import given
 
@@ -74,6 +74,12 @@ def _after_looking(callback: Callable[..., Any] | None) -> Callable[..., Any]:
     return looked
 
 
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Whether somebody has said what the option of that name is to be, by its flag or its variable."""
+    return ctx.get_parameter_source(name) not in (None, ParameterSource.DEFAULT)
+
+
+COUNT = Parsed("number", parse_count)
 DURATION = Parsed("duration", parse_duration)
 CPUS = Parsed("cpus", parse_cpus)
 SIZE = Parsed("size", parse_size)

@@ -14,7 +14,7 @@ from cluster.cli.table import print_table
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_duration
 from cluster.domain.job import endings
-from cluster.domain.job.states import COUNTED, TaskState
+from cluster.domain.job.states import COUNTED
 
 if TYPE_CHECKING:  # commands that start fast have other values of the same shape
     from cluster.client.types import Job, Member, Output, Task, Token, User, Worker
@@ -48,7 +48,7 @@ def took(started: float, ended: float, now: float) -> str:
     return format_duration((ended or now) - started) if started else "-"
 
 
-SCRIPT_SENT = "-"  # a script that came with the job, as one would type it
+SCRIPT_SENT = "-"  # a script that came with the job by stdin, as one would type it
 
 
 def command_of(spec: JobSpec, line: bytes | None = None) -> str:
@@ -61,7 +61,7 @@ def command_of(spec: JobSpec, line: bytes | None = None) -> str:
 
 def words_of(spec: JobSpec, line: bytes | None) -> list[str]:
     """The words of the command, of several the first; of a task with its `line` in them."""
-    script = SCRIPT_SENT if spec.script_text else spec.script
+    script = (spec.script_name or SCRIPT_SENT) if spec.script_text else spec.script
     return _filled([*spec.argv, *([script] if script else []), *spec.script_args], spec, line)
 
 
@@ -110,10 +110,19 @@ def because(job: Job, now: float) -> list[str]:
     return [pause.said(now) if pause and line == pause.said() else line for line in job.pending_because]
 
 
+def reason_of(job: Job) -> str:
+    """Why it ended, or else what keeps it from going on, in a few words."""
+    return job.reason if job.state.ended else job.waits_for
+
+
 def why_of(job: Job, detail: str = "") -> str:
     """The reason in brackets with a space before; nothing where the state says it all."""
-    words = _paused(job) if job.pause else f"{job.reason}{detail}"
-    return "" if words in ("", endings.OK, job.state.word) else f" ({words})"
+    return in_brackets(job, job.waits_for if job.pause else f"{job.reason}{detail}")
+
+
+def in_brackets(job: Job, reason: str) -> str:
+    """As it follows the state; nothing where that says it all."""
+    return "" if reason in ("", endings.OK, job.state.word) else f" ({reason})"
 
 
 USUAL_LIMIT = 100  # jobs that are listed where nobody says how many
@@ -125,7 +134,7 @@ def job_row(job: Job, now: float) -> Sequence[str]:
     return (
         str(job.number),
         state_of(job),
-        job.reason if job.state.ended else _paused(job) if job.pause else _until(job),
+        reason_of(job),
         ago(job.submitted_at, now),
         took(job.started_at, job.ended_at, now),
         job.spec.name,
@@ -133,20 +142,9 @@ def job_row(job: Job, now: float) -> Sequence[str]:
     )
 
 
-def _paused(job: Job) -> str:
-    """Instead of a reason: nothing more of it starts, and how much of what runs stands still."""
-    return f"paused, {job.frozen} task{'' if job.frozen == 1 else 's'} frozen" if job.frozen else "paused"
-
-
-def _until(job: Job) -> str:
-    """What it waits for, where that is a time."""
-    from cluster.domain.base import wall_time
-
-    return f"until {wall_time.iso(job.waits_until)}" if job.waits_until and job.state is TaskState.WAITING else ""
-
-
-def print_jobs(jobs: Sequence[Job], limit: int, *, as_json: bool, quiet: bool) -> None:
-    """A list of jobs, at most `limit` of them; 0: all. One more than that tells that there are more."""
+def print_jobs(jobs: Sequence[Job], limit: int, *, asked: bool, as_json: bool, quiet: bool) -> None:
+    """A list of jobs, at most `limit` of them; 0: all. One more than that tells that there are more, and so is said
+    unless somebody has `asked` for no more."""
     more = bool(limit) and len(jobs) > limit
     jobs = jobs[:limit] if limit else jobs
     if as_json:
@@ -157,7 +155,7 @@ def print_jobs(jobs: Sequence[Job], limit: int, *, as_json: bool, quiet: bool) -
         now = time.time()
         print_table(JOB_HEADS, [job_row(job, now) for job in jobs])
     sys.stdout.flush()
-    if more:
+    if more and not asked:
         print(f"cluster: these are the newest {limit}; --limit 0 lists all", file=sys.stderr)
 
 
@@ -177,10 +175,12 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "submitted_at": iso(job.submitted_at),
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),
+        "waits_for": job.waits_for or None,
         "pending_because": list(job.pending_because),
         "no_worker_can": job.no_worker_can,
         "no_worker_ever": job.no_worker_ever,
         "waits_until": iso(job.waits_until),
+        "next_try_at": iso(job.next_try_at),
         "reserved_on": job.reserved_worker or None,
         "reserved_from": iso(job.reserved_from),
         "schedule": job.schedule or None,
@@ -216,6 +216,7 @@ def task_json(task: Task, spec: JobSpec, *, with_attempts: bool = False) -> dict
         "worker": task.worker_name or None,
         "started_at": iso(task.started_at),
         "ended_at": iso(task.ended_at),
+        "next_try_at": iso(task.next_try_at),
         "cpu_seconds": task.cpu_seconds or None,  # null: not measured, as of a task that has not ended or was lost
         "peak_memory_bytes": task.peak_memory or None,  # null: also where it took too little to be told from ours
         "exception": exception_json(task.exception),

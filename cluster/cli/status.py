@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -12,10 +12,24 @@ from cluster.client.discovery import Endpoint
 from cluster.client.types import Job, Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus
-from cluster.domain.job.states import TaskState
+from cluster.domain.job.pause import Pause
+from cluster.domain.job.states import LIVE, TaskState
 
 MOST = 1000  # jobs to count: beyond that their exact number is no news
 NEWEST = 5  # jobs shown
+RUNNING = (TaskState.RUNNING, TaskState.FINISHING)
+WAITING = tuple(state for state in LIVE if state not in RUNNING)
+
+
+class Seen(NamedTuple):
+    """What the cluster has answered."""
+
+    endpoint: Endpoint
+    workers: Sequence[Worker]
+    running: Sequence[Job]  # at most MOST, as of those that wait
+    waiting: Sequence[Job]
+    newest: Sequence[Job]
+    pause: Pause | None  # of the queue
 
 
 @click.command()
@@ -27,45 +41,49 @@ def status(ctx: click.Context, as_json: bool) -> None:
     from cluster.cli.connection import client
     from cluster.cli.render import print_json
 
-    async def work() -> tuple[Endpoint, tuple[Worker, ...], tuple[Job, ...], tuple[Job, ...], tuple[Job, ...]]:
+    async def work() -> Seen:
         async with client(ctx) as cluster:
-            workers = () if cluster.endpoint.is_worker else await cluster.workers()
-            running = await cluster.list(states=[TaskState.RUNNING], limit=MOST)
-            waiting = await cluster.list(states=[TaskState.READY], limit=MOST)
-            return cluster.endpoint, workers, running, waiting, await cluster.list(limit=NEWEST)
+            alone = cluster.endpoint.is_worker
+            return Seen(
+                cluster.endpoint,
+                () if alone else await cluster.workers(),
+                await cluster.list(states=RUNNING, limit=MOST),
+                await cluster.list(states=WAITING, limit=MOST),
+                await cluster.list(limit=NEWEST),
+                None if alone else (await cluster.queue()).pause,
+            )
 
-    endpoint, workers, running, waiting, newest = asyncio.run(work())
+    seen = asyncio.run(work())
     if as_json:
-        print_json(_json(endpoint, workers, running, waiting))
+        print_json(_json(seen))
     else:
-        _print(endpoint, workers, running, waiting, newest)
+        _print(seen)
 
 
-def _print(
-    endpoint: Endpoint, workers: Sequence[Worker], running: Sequence[Job], waiting: Sequence[Job], newest: Sequence[Job]
-) -> None:
-    from cluster.cli.render import ago, command_of, iso, state_of, why_of
+def _print(seen: Seen) -> None:
+    from cluster.cli.render import ago, command_of, in_brackets, iso, reason_of, state_of
     from cluster.cli.table import print_table
 
+    endpoint, now = seen.endpoint, time.time()
     me = endpoint.certificate
     facts = [
         ("cluster", f"{me.identity.cluster_id} at {endpoint.address}{_what(endpoint)}"),
         ("you", f"{me.identity.name}, by a certificate until {iso(me.not_after)}"),
-        ("workers", "" if endpoint.is_worker else _of_workers(workers)),
-        ("jobs", f"{_count(running)} running, {_count(waiting)} waiting"),
+        ("workers", "" if endpoint.is_worker else _of_workers(seen.workers)),
+        ("queue", seen.pause.said(now) if seen.pause else ""),
+        ("jobs", f"{_count(seen.running)} running, {_count(seen.waiting)} waiting"),
     ]
     for name, value in facts:
         if value:
             print(f"{name:<9} {printable(value)}")
-    if newest:
-        now = time.time()
+    if seen.newest:
         print()
         print_table(
             ("JOB", "STATE", "SUBMITTED", "NAME", "COMMAND"),
             [
-                (str(job.number), state_of(job) + why_of(job), ago(job.submitted_at, now), job.spec.name,
-                 command_of(job.spec))
-                for job in newest
+                (str(job.number), state_of(job) + in_brackets(job, reason_of(job)), ago(job.submitted_at, now),
+                 job.spec.name, command_of(job.spec))
+                for job in seen.newest
             ],
         )  # fmt: skip
 
@@ -96,24 +114,23 @@ def _count(jobs: Sequence[Job]) -> str:
     return f"{MOST} or more" if len(jobs) >= MOST else str(len(jobs))
 
 
-def _json(
-    endpoint: Endpoint, workers: Sequence[Worker], running: Sequence[Job], waiting: Sequence[Job]
-) -> dict[str, Any]:
+def _json(seen: Seen) -> dict[str, Any]:
     """Of jobs at most MOST in each state are counted."""
-    from cluster.cli.render import iso
+    from cluster.cli.render import iso, pause_json
 
-    used, offered = _cpus(workers)
-    me = endpoint.certificate
+    workers, (used, offered) = seen.workers, _cpus(seen.workers)
+    me = seen.endpoint.certificate
     return {
         "cluster": me.identity.cluster_id,
-        "address": endpoint.address,
-        "one_worker": endpoint.is_worker,
-        "started_by_up": endpoint.is_embedded,
+        "address": seen.endpoint.address,
+        "one_worker": seen.endpoint.is_worker,
+        "started_by_up": seen.endpoint.is_embedded,
         "user": me.identity.name,
         "certificate_until": iso(me.not_after),
         "workers": {state: sum(w.state.word == state for w in workers) for state in {w.state.word for w in workers}},
         "cpus": offered / 1000,
         "cpus_used": used / 1000,
-        "jobs_running": len(running),
-        "jobs_waiting": len(waiting),
+        "queue_paused": seen.pause and pause_json(seen.pause),
+        "jobs_running": len(seen.running),
+        "jobs_waiting": len(seen.waiting),
     }

@@ -8,7 +8,6 @@ from itertools import chain
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.job_inputs import (
@@ -20,12 +19,13 @@ from cluster.cli.job_inputs import (
     script_in,
     take_options_of,
 )
-from cluster.cli.options import Parsed, as_json, connection, quiet
+from cluster.cli.options import Parsed, as_json, connection, is_given, quiet
 from cluster.cli.submit_warnings import remark, remark_on_job
 from cluster.client.types import Job
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job.kinds import SWITCH, VARIABLES
 from cluster.domain.job.options import Option
+from cluster.domain.job.script import name_of
 from cluster.domain.job.spec import OPTIONS, JobSpec, wrong_variable_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -170,7 +170,7 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
 
 def typed_in(ctx: click.Context) -> Collection[str]:
     """The options that were given by flags or variables."""
-    return [name for name in ctx.params if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    return [name for name in ctx.params if is_given(ctx, name)]
 
 
 def spec_of(options: Mapping[str, Any], typed: Collection[str] = ()) -> JobSpec:
@@ -186,7 +186,8 @@ def spec_of(options: Mapping[str, Any], typed: Collection[str] = ()) -> JobSpec:
         take_options_of(script, options, typed)
     read_stdin_once(options)
     words, interpreter = options["command"], options["interpreter"]
-    values = {each.field: options[each.name] for each in OPTIONS if each.flag} | {"script_text": script}
+    values = {each.field: options[each.name] for each in OPTIONS if each.flag}
+    values |= {"script_text": script, "script_name": name_of(options["script_file"] or "")}
     if interpreter and not (script or values["script"]):
         raise InvalidInput(f"--with {interpreter} needs a script: --script or --script-file")
     if script or values["script"]:

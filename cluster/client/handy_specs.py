@@ -21,7 +21,7 @@ def spec_of(command: Sequence[str] = (), **options: Any) -> JobSpec:
     if not (given.get("script") or given.get("script_text")) and not (argv and argv[0]):
         raise InvalidInput(f"the command {argv!r} is empty: give a list of words, as in ['echo', 'hello']")
     if given.get("lines") and given.get("array"):
-        given["lines"] = picked(given["lines"], given["array"])
+        given["lines"] = picked(given["lines"], given["array"], rows=bool(given.get("rows")))
     return JobSpec(tuple(argv), **given)
 
 

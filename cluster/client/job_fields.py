@@ -48,7 +48,7 @@ def job_fields(message: Any) -> dict[str, Any]:
         "last_run",
     )
     others = ("no_worker_can", "no_worker_ever", "waits_until", "part", "cancelled_by", "cancel_reason", "rerun_of")
-    reserved = ("reserved_worker", "reserved_from")
+    reserved = ("reserved_worker", "reserved_from", "waits_for", "next_try_at")
     fields = {name: getattr(message, name) for name in (*names, *others, *reserved)}
     counts = Counts(*(getattr(message.counts, state.word) for state in COUNTED))
     priority = message.priority if message.HasField("priority") else message.spec.priority

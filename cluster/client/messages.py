@@ -113,6 +113,7 @@ def task_of(message: job_pb2.Task) -> Task:
         exception=exception_from_proto(message.exception) if message.HasField("exception") else None,
         stderr_tail=message.stderr_tail,
         attempts=tuple(map(task_of, message.attempts)),
+        next_try_at=message.next_try_at,
     )
 
 

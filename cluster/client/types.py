@@ -47,6 +47,8 @@ class Job:
     priority: int = 0  # as it is now
     reserved_worker: str = ""  # the name of the worker that is kept for it, while it waits; empty: none is
     reserved_from: float = 0.0  # when there will be room, about; 0: nobody knows
+    waits_for: str = ""  # what keeps it from going on, in a few words; empty: nothing, or nobody knows
+    next_try_at: float = 0.0  # when a task of it that did not succeed is tried again; 0: none is
 
     @property
     def parent(self) -> int:
@@ -115,6 +117,7 @@ class Task:
     exception: RaisedException | None = None  # that it failed by; only from `get` of a single task
     stderr_tail: bytes = b""  # of a failed task, at most 2 KiB; only from `get` of a single task
     attempts: tuple["Task", ...] = ()  # only from `get(attempts=True)`: the task as of each attempt
+    next_try_at: float = 0.0  # between two attempts: when the next one is
 
 
 @dataclass(frozen=True, slots=True)

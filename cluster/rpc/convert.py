@@ -298,6 +298,8 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
         rerun_of=record.rerun_of,
         reserved_worker=view.reserved.worker if view.reserved else "",
         reserved_from=view.reserved.start if view.reserved else 0.0,
+        waits_for=view.waits_for,
+        next_try_at=view.next_try_at,
     )
 
 
@@ -316,6 +318,7 @@ def task_to_proto(view: TaskView) -> job_pb2.Task:
         reason=view.reason,
         exit_code=view.exit_code,
         started_at=view.started_at,
+        next_try_at=view.next_try_at,
     )
     if view.line is not None:
         task.line = view.line

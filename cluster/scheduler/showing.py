@@ -13,8 +13,9 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.unbegun import leave_begun, reasons_unbegun
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.pending_in_words import WhyNot
 from cluster.domain.scheduler.view_sizes import size_of_job
-from cluster.domain.scheduler.views import Detail, JobView, WhyNot, job_view
+from cluster.domain.scheduler.views import Detail, JobView, job_view
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader, Jobs, read_jobs, unfinished_of
 from cluster.scheduler.meeting import last_ends, not_succeeded

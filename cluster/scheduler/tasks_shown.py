@@ -16,6 +16,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_LIST_RANK, TaskState
 from cluster.domain.job.unbegun import reason_unbegun
 from cluster.domain.scheduler.core import SchedulerCore
+from cluster.domain.scheduler.pending_in_words import next_try_of
 from cluster.domain.scheduler.view_sizes import size_of_task
 from cluster.domain.scheduler.views import JobView, TaskView, job_view
 from cluster.scheduler.driver import Driver
@@ -162,7 +163,8 @@ def _task(
     )
     if end:
         reason = end.reason if of_attempt else end.reason_of_task
-        return replace(task, reason=reason, exit_code=end.exit_code, started_at=end.started_at)
+        again = next_try_of(core, job, shown.index) if task.state is TaskState.BACKOFF else 0.0
+        return replace(task, reason=reason, exit_code=end.exit_code, started_at=end.started_at, next_try_at=again)
     if shown.state in (TaskState.CANCELLED, TaskState.FAILED):  # before it ever ran
         reason = reason_unbegun(job, shown.state)
         return replace(task, reason=reason, exit_code=endings.exit_code(reason))

@@ -111,7 +111,7 @@ class Offer(_message.Message):
     def __init__(self, sums: _Optional[_Mapping[str, int]] = ..., gpus: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., limits_memory: _Optional[bool] = ...) -> None: ...
 
 class JobSpec(_message.Message):
-    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "memory", "gpus", "resources", "need", "prefer", "spread", "pack", "exclusive", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail", "at", "delay", "hold", "queue_timeout", "deadline", "quiet_timeout", "notify", "notify_cmd", "notify_on", "key", "every", "overlap", "catch_up", "max_running", "max_fails", "priority", "time_request", "script_text", "retry_on", "backoff", "check_output", "check_with", "rows", "then", "wait_children")
+    __slots__ = ("name", "argv", "script", "script_args", "env", "cwd", "millicpus", "array", "lines", "timeout", "grace", "worker", "memory", "gpus", "resources", "need", "prefer", "spread", "pack", "exclusive", "lost_after", "retries", "merge_output", "max_output", "raw", "after", "after_any", "after_fail", "after_each", "on_dependency_fail", "at", "delay", "hold", "queue_timeout", "deadline", "quiet_timeout", "notify", "notify_cmd", "notify_on", "key", "every", "overlap", "catch_up", "max_running", "max_fails", "priority", "time_request", "script_text", "script_name", "retry_on", "backoff", "check_output", "check_with", "rows", "then", "wait_children")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGV_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,7 @@ class JobSpec(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     TIME_REQUEST_FIELD_NUMBER: _ClassVar[int]
     SCRIPT_TEXT_FIELD_NUMBER: _ClassVar[int]
+    SCRIPT_NAME_FIELD_NUMBER: _ClassVar[int]
     RETRY_ON_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_FIELD_NUMBER: _ClassVar[int]
     CHECK_OUTPUT_FIELD_NUMBER: _ClassVar[int]
@@ -215,6 +216,7 @@ class JobSpec(_message.Message):
     priority: int
     time_request: float
     script_text: bytes
+    script_name: str
     retry_on: _containers.RepeatedScalarFieldContainer[str]
     backoff: _containers.RepeatedScalarFieldContainer[float]
     check_output: str
@@ -222,7 +224,7 @@ class JobSpec(_message.Message):
     rows: bool
     then: _containers.RepeatedCompositeFieldContainer[Command]
     wait_children: bool
-    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., memory: _Optional[int] = ..., gpus: _Optional[int] = ..., resources: _Optional[_Iterable[str]] = ..., need: _Optional[str] = ..., prefer: _Optional[str] = ..., spread: _Optional[bool] = ..., pack: _Optional[bool] = ..., exclusive: _Optional[bool] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ..., quiet_timeout: _Optional[float] = ..., notify: _Optional[str] = ..., notify_cmd: _Optional[str] = ..., notify_on: _Optional[str] = ..., key: _Optional[str] = ..., every: _Optional[str] = ..., overlap: _Optional[str] = ..., catch_up: _Optional[bool] = ..., max_running: _Optional[int] = ..., max_fails: _Optional[int] = ..., priority: _Optional[int] = ..., time_request: _Optional[float] = ..., script_text: _Optional[bytes] = ..., retry_on: _Optional[_Iterable[str]] = ..., backoff: _Optional[_Iterable[float]] = ..., check_output: _Optional[str] = ..., check_with: _Optional[str] = ..., rows: _Optional[bool] = ..., then: _Optional[_Iterable[_Union[Command, _Mapping]]] = ..., wait_children: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., memory: _Optional[int] = ..., gpus: _Optional[int] = ..., resources: _Optional[_Iterable[str]] = ..., need: _Optional[str] = ..., prefer: _Optional[str] = ..., spread: _Optional[bool] = ..., pack: _Optional[bool] = ..., exclusive: _Optional[bool] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ..., quiet_timeout: _Optional[float] = ..., notify: _Optional[str] = ..., notify_cmd: _Optional[str] = ..., notify_on: _Optional[str] = ..., key: _Optional[str] = ..., every: _Optional[str] = ..., overlap: _Optional[str] = ..., catch_up: _Optional[bool] = ..., max_running: _Optional[int] = ..., max_fails: _Optional[int] = ..., priority: _Optional[int] = ..., time_request: _Optional[float] = ..., script_text: _Optional[bytes] = ..., script_name: _Optional[str] = ..., retry_on: _Optional[_Iterable[str]] = ..., backoff: _Optional[_Iterable[float]] = ..., check_output: _Optional[str] = ..., check_with: _Optional[str] = ..., rows: _Optional[bool] = ..., then: _Optional[_Iterable[_Union[Command, _Mapping]]] = ..., wait_children: _Optional[bool] = ...) -> None: ...
 
 class TaskCounts(_message.Message):
     __slots__ = ("ready", "assigned", "running", "backoff", "succeeded", "failed", "cancelled", "waiting", "finishing")
@@ -247,7 +249,7 @@ class TaskCounts(_message.Message):
     def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., waiting: _Optional[int] = ..., finishing: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "no_worker_ever", "hindrances", "candidates", "more_candidates", "part", "waits_until", "schedule", "last_run", "pause", "callers", "priority", "reserved_worker", "reserved_from", "rerun_of")
+    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "no_worker_ever", "hindrances", "candidates", "more_candidates", "part", "waits_until", "schedule", "last_run", "pause", "callers", "priority", "reserved_worker", "reserved_from", "rerun_of", "waits_for", "next_try_at")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +279,8 @@ class Job(_message.Message):
     RESERVED_WORKER_FIELD_NUMBER: _ClassVar[int]
     RESERVED_FROM_FIELD_NUMBER: _ClassVar[int]
     RERUN_OF_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TRY_AT_FIELD_NUMBER: _ClassVar[int]
     number: int
     id: str
     owner: str
@@ -306,7 +310,9 @@ class Job(_message.Message):
     reserved_worker: str
     reserved_from: float
     rerun_of: int
-    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., no_worker_ever: _Optional[bool] = ..., hindrances: _Optional[_Iterable[_Union[Hindrance, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., more_candidates: _Optional[int] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., schedule: _Optional[int] = ..., last_run: _Optional[int] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ..., priority: _Optional[int] = ..., reserved_worker: _Optional[str] = ..., reserved_from: _Optional[float] = ..., rerun_of: _Optional[int] = ...) -> None: ...
+    waits_for: str
+    next_try_at: float
+    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., no_worker_ever: _Optional[bool] = ..., hindrances: _Optional[_Iterable[_Union[Hindrance, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., more_candidates: _Optional[int] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., schedule: _Optional[int] = ..., last_run: _Optional[int] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ..., priority: _Optional[int] = ..., reserved_worker: _Optional[str] = ..., reserved_from: _Optional[float] = ..., rerun_of: _Optional[int] = ..., waits_for: _Optional[str] = ..., next_try_at: _Optional[float] = ...) -> None: ...
 
 class Pause(_message.Message):
     __slots__ = ("by", "since", "reason", "by_admin", "stop_running")
@@ -359,7 +365,7 @@ class Candidate(_message.Message):
     def __init__(self, worker: _Optional[str] = ..., preferred: _Optional[bool] = ..., tasks_there: _Optional[int] = ..., tasks_that_fit: _Optional[int] = ..., free_millicpus: _Optional[int] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("index", "number", "state", "attempt", "reason", "exit_code", "signal", "worker_id", "worker_name", "started_at", "ended_at", "cpu_seconds", "peak_memory_bytes", "detail", "line", "exception", "stderr_tail", "attempts")
+    __slots__ = ("index", "number", "state", "attempt", "reason", "exit_code", "signal", "worker_id", "worker_name", "started_at", "ended_at", "cpu_seconds", "peak_memory_bytes", "detail", "line", "exception", "stderr_tail", "attempts", "next_try_at")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -378,6 +384,7 @@ class Task(_message.Message):
     EXCEPTION_FIELD_NUMBER: _ClassVar[int]
     STDERR_TAIL_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TRY_AT_FIELD_NUMBER: _ClassVar[int]
     index: int
     number: int
     state: TaskState
@@ -396,7 +403,8 @@ class Task(_message.Message):
     exception: RaisedException
     stderr_tail: bytes
     attempts: _containers.RepeatedCompositeFieldContainer[Task]
-    def __init__(self, index: _Optional[int] = ..., number: _Optional[int] = ..., state: _Optional[_Union[TaskState, str]] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[str] = ..., worker_id: _Optional[str] = ..., worker_name: _Optional[str] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., cpu_seconds: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., detail: _Optional[str] = ..., line: _Optional[bytes] = ..., exception: _Optional[_Union[RaisedException, _Mapping]] = ..., stderr_tail: _Optional[bytes] = ..., attempts: _Optional[_Iterable[_Union[Task, _Mapping]]] = ...) -> None: ...
+    next_try_at: float
+    def __init__(self, index: _Optional[int] = ..., number: _Optional[int] = ..., state: _Optional[_Union[TaskState, str]] = ..., attempt: _Optional[int] = ..., reason: _Optional[str] = ..., exit_code: _Optional[int] = ..., signal: _Optional[str] = ..., worker_id: _Optional[str] = ..., worker_name: _Optional[str] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., cpu_seconds: _Optional[float] = ..., peak_memory_bytes: _Optional[int] = ..., detail: _Optional[str] = ..., line: _Optional[bytes] = ..., exception: _Optional[_Union[RaisedException, _Mapping]] = ..., stderr_tail: _Optional[bytes] = ..., attempts: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., next_try_at: _Optional[float] = ...) -> None: ...
 
 class RaisedException(_message.Message):
     __slots__ = ("type", "message", "file", "line", "function", "following", "cause", "first_in_group")

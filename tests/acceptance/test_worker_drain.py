@@ -92,7 +92,7 @@ def test_what_runs_at_the_deadline_is_stopped_and_runs_elsewhere(daemons: Daemon
     assert "a deadline of 0 s" in nothing.err
     assert cluster("worker", "drain", "w1", "--deadline", "soon").code == 2
     daemons.start_worker("w2", "--cpus", "2")
-    cluster.ok("worker", "drain", "w1", "--deadline", "2s")
+    cluster.ok("worker", "drain", "w1", "--deadline", "2s", "--reason", "kernel")
     drain = cluster.ok("worker", "show", "w1", "--json").json["drain"]
     assert drain["deadline"] > drain["since"]
     assert cluster.ok("job", "wait", "1").text == "job 1 succeeded\n"
@@ -100,7 +100,8 @@ def test_what_runs_at_the_deadline_is_stopped_and_runs_elsewhere(daemons: Daemon
     alone = cluster("job", "wait", "2")
     assert (alone.code, alone.text) == (143, "job 2 failed (stopped)\n")
     (task,) = cluster.ok("job", "show", "2", "--json").json["task_details"]
-    assert task["detail"] == "its worker was drained, and the deadline of that is over"
+    assert task["detail"] == f"w1 was drained by admin until {drain['deadline'].replace('.000Z', 'Z')} (kernel)"
+    assert f"because       {task['detail']}" in cluster.ok("job", "why", "2").text
     assert cluster.ok("worker", "show", "w1", "--json").json["state"] == "drained"
 
 

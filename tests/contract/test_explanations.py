@@ -1,11 +1,13 @@
 """Every reason and every state of a task has its words in `cluster job why`."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cluster.cli.explanations import ENDS, why_job, why_task
+from cluster.cli.render import iso
 from cluster.client.job_fields import Counts
 from cluster.client.types import Job, Task
 from cluster.domain.job import endings
@@ -84,6 +86,14 @@ def test_every_reason_has_words() -> None:
         (task("dependency", TaskState.CANCELLED), "it never ran: what it waited for did not happen"),
         (task("stopped"), "its worker was told to end its jobs"),
         (
+            task("stopped", detail="box1 was drained by ada until 2026-11-27T06:00:00Z (kernel)", signal="SIGKILL"),
+            "box1 was drained by ada until 2026-11-27T06:00:00Z (kernel), by SIGKILL after --grace 5.0s",
+        ),
+        (
+            task("lost", detail="worker box was unreachable for 60 s"),
+            "nobody can know how it ended: worker box was unreachable for 60 s",
+        ),
+        (
             task("lost"),
             "nobody can know how it ended: its worker was silent for longer than --lost-after 1m00s, or does not know "
             "it any more",
@@ -111,6 +121,10 @@ def test_what_is_tried_again_is_told_and_what_is_not_any_more() -> None:
         "it left with exit code 1",
         "it is tried again after a pause: this was attempt 1, and --retries is 2",
     ]
+    again = replace(failed, state=TaskState.BACKOFF, next_try_at=time.time() + 90.4)
+    assert why_task(job, again)[1] == (
+        f"it is tried again at {iso(again.next_try_at)}, in 1m30s: this was attempt 1, and --retries is 2"
+    )
     assert why_task(job, failed) == ["it left with exit code 1"]  # a former attempt
     assert why_task(job, replace(failed, reason="attempts_exhausted:exit:1")) == [
         "it left with exit code 1",

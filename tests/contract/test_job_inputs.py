@@ -24,7 +24,7 @@ TABLES = [
     ("--from-json -", b'{"a":}', "stdin, line 1, column 6: expecting value"),
     ("--from-json -", b'{"a":1}', "word 2 of the command: {x} names no column; there are a (and {{x}} is {x}"),
     ("--from-json /no/such", b"", "--from-json /no/such: No such file or directory"),
-    ("--from-json - --array 1-2", b'{"x":1}', "--array 2: there is no line 2; there are 1, from 1 on"),
+    ("--from-json - --array 1-2", b'{"x":1}', "--array 2: there is no row 2; there are 1, from 1 on"),
     ("--from-json - --each-line x", b"", "--each-line and --from-json exclude each other"),
     ("--no-header", b"", "--no-header needs --from-csv"),
     ("--from-json - --env CLUSTER_COL_X=1", b'{"x":1}', "--env: the variable CLUSTER_COL_X tells each task"),

@@ -162,7 +162,8 @@ def test_each_is_typed(option: Option, tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / "file").write_bytes(value_of(option) + (b"\n" if option.kind is kinds.LINES else b""))
     text = typed.get(option.kind) or option.kind.typed(value_of(option))
     if option.field in ("script", "script_text"):
-        spec = replace(spec, argv=(), script_args=("true",))
+        name = "file" if option.field == "script_text" else ""
+        spec = replace(spec, argv=(), script_args=("true",), script_name=name)
     assert made_by([option.flag] if option.kind is kinds.SWITCH else [option.flag, text]) == spec
     monkeypatch.setenv(f"CLUSTER_RUN_{option.name.upper()}", text)
     assert made_by([]) == spec

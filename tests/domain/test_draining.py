@@ -4,6 +4,7 @@ import pytest
 
 from cluster.domain.base.errors import Conflict, NotFound
 from cluster.domain.base.intervals import Range
+from cluster.domain.base.wall_time import iso
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Replied, Reply, Send
@@ -232,19 +233,17 @@ def ends(effects: list[Effect]) -> list[tuple[int, str, str]]:
     return [(e.index, e.reason, e.detail) for e in effects if isinstance(e, TaskEnd)]
 
 
-OVER = "its worker was drained, and the deadline of that is over"
-
-
 def test_what_still_runs_at_the_deadline_is_stopped_and_tried_again_elsewhere(bench: Bench) -> None:
     session = bench.worker("w")
     running(bench, session, retries=1, grace=7.0)
-    drain(bench, "w", within=10.0)
-    assert wish(bench) == Drain("ada", bench.now.wall, "", bench.now.wall + 10.0)
+    drain(bench, "w", reason="kernel", within=10.0)
+    assert wish(bench) == Drain("ada", bench.now.wall, "kernel", bench.now.wall + 10.0)
+    over = f"w was drained by ada until {iso(bench.now.wall + 10.0)} (kernel)"
     bench.worker("v")
     assert stops(bench.turn(after=9.9)) == []
     assert stops(bench.turn(after=0.2)) == [Stop(attempts(1, 1, (0, 2)), 7.0)]
     effects = bench.report(session, 2, ended=(was_stopped(0), was_stopped(1)))
-    assert ends(effects) == [(0, "stopped", OVER), (1, "stopped", OVER)]
+    assert ends(effects) == [(0, "stopped", over), (1, "stopped", over)]
     assert state(bench) is WorkerState.DRAINED
     bench.turn(after=2.0)
     assert dict(bench.core.jobs[1].held.keys()) == {"v": 2}
@@ -295,7 +294,8 @@ def test_who_is_away_at_the_deadline_is_told_when_it_is_back(bench: Bench) -> No
     assert stops(bench.hello("w", hello)) == [Stop(attempts(1, 1, (0, 2)), 10.0)]
     resume(bench, "w")  # too late for these
     effects = bench.report(bench.core.workers["w"].session or 0, 2, ended=(was_stopped(0), was_stopped(1)))
-    assert ends(effects) == [(0, "stopped", OVER), (1, "stopped", OVER)]
+    over = "w was drained, and the deadline of that was over"
+    assert ends(effects) == [(0, "stopped", over), (1, "stopped", over)]
 
 
 def test_a_restart_in_the_meantime_does_not_move_the_deadline(bench: Bench) -> None:

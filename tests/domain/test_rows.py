@@ -197,11 +197,11 @@ def test_a_program_gives_rows_as_lines_of_json() -> None:
 
 def test_some_lines_are_picked_by_their_numbers() -> None:
     lines = b"a\nb\n\nd\ne"
-    assert picked(lines, parse_array("1-5:2")) == b"a\n\ne"
-    assert picked(lines, parse_array("4,2")) == b"d\nb"
+    assert picked(lines, parse_array("1-5:2"), rows=False) == b"a\n\ne"
+    assert picked(lines, parse_array("4,2"), rows=False) == b"d\nb"
     for wrong, words in {"0": "no line 0", "3-9": "no line 9; there are 5, from 1 on", "6": "no line 6"}.items():
         with pytest.raises(InvalidInput, match=f"--array .*{words}"):
-            picked(lines, parse_array(wrong))
+            picked(lines, parse_array(wrong), rows=False)
 
 
 def test_lines_beside_an_array_are_those_of_its_numbers() -> None:

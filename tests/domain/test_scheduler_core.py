@@ -214,7 +214,7 @@ def test_what_nobody_wished_cancelled_has_failed(bench: Bench) -> None:
     end = replace(failed(1, 0, reason="cancelled", code=143), signal="SIGTERM")
     effects = bench.report(session, 1, ended=(end,))
     saved = failed(1, 0, reason="stopped", code=143, worker="w")
-    assert effects[0] == replace(saved, signal="SIGTERM", detail="its worker was stopped")
+    assert effects[0] == replace(saved, signal="SIGTERM", detail="its worker was told to end its jobs")
     assert bench.state(1) == "backoff"
 
 

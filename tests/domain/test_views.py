@@ -6,7 +6,8 @@ from cluster.domain.job.request import Request
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import CancelRequested, SessionClosed, WorkerDeregistered
-from cluster.domain.scheduler.views import WhyNot, job_view, overall, worker_view
+from cluster.domain.scheduler.pending_in_words import WhyNot
+from cluster.domain.scheduler.views import job_view, overall, worker_view
 from tests.domain.core_bench import Bench, attempts, failed, ok, spec
 
 

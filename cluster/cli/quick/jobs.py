@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.cli.quick.head_start import HeadStart
 from cluster.cli.quick.nearby import Nearby
-from cluster.cli.quick.options import JSON, QUIET, Values, is_file_of_ours, of_job, of_list, whole_number
+from cluster.cli.quick.options import JSON, QUIET, Values, is_file_of_ours, is_no_program, of_job, of_list, whole_number
 from cluster.cli.render import USUAL_LIMIT, job_json, print_jobs, print_json
 from cluster.client.job_fields import job_fields
 from cluster.client.local import Elsewhere, ask
@@ -21,7 +21,9 @@ def list_jobs(words: Sequence[str]) -> None:
     options, selectors = of_list(words, {**QUIET, **JSON, "--limit": ("limit", whole_number)})
     limit = options.get("limit", USUAL_LIMIT)
     jobs = [shown(message) for message in _listed(Nearby(), selectors, limit + 1 if limit else 0)]
-    print_jobs(jobs, limit, as_json=options.get("as_json", False), quiet=options.get("quiet", False))
+    print_jobs(
+        jobs, limit, asked="limit" in options, as_json=options.get("as_json", False), quiet=options.get("quiet", False)
+    )
 
 
 def _listed(nearby: Nearby, selectors: Sequence[str], limit: int) -> list[Any]:
@@ -58,6 +60,8 @@ def submission(job_id: str, fields: Values, command: Sequence[str], nearby: Near
     """The request to hand in one task. What the fields do not say is the scheduler's to fill in."""
     if not (command and command[0]) or command[0] == "-":
         raise Elsewhere("no command, or a script on stdin")
+    if is_no_program(command[0]):
+        raise Elsewhere("there is something to say about that")
     if nearby.is_embedded:
         cwd = fields.setdefault("cwd", os.getcwd())
         if not os.path.isdir(cwd):

@@ -22,6 +22,17 @@ def is_file_of_ours(program: str) -> bool:
     return "/" in program and not program.startswith("/") and os.path.isfile(program)
 
 
+def is_no_program(word: str) -> bool:
+    """Whether a command's first word names a file here that cannot be started by that: one that nobody may execute, or
+    one beside us whose name no directory of the PATH has."""
+    if not os.path.isfile(word):
+        return False
+    if "/" in word:
+        return not os.access(word, os.X_OK)
+    there = (os.path.join(directory, word) for directory in os.environ.get("PATH", os.defpath).split(os.pathsep))
+    return not any(os.path.isfile(file) and os.access(file, os.X_OK) for file in there)
+
+
 # By its flag: the option's name, and what makes its value from the word after it; None: it is true by being there.
 Own = Mapping[str, tuple[str, Callable[[str], Any] | None]]
 QUIET: Own = {"--quiet": ("quiet", None), "-q": ("quiet", None)}

@@ -45,6 +45,18 @@ def format_setting(seconds: float) -> str:
     return f"{seconds * 1000:g}ms" if 0 < seconds < 0.1 else format_duration(seconds)
 
 
+def format_number(number: float) -> str:
+    """The number as one would type it: in full, without an exponent, to the nanosecond if those are seconds."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")
+
+
+def parse_count(text: str) -> int:
+    """A whole number from 0 on. InvalidInput for anything else."""
+    if not (text.strip().isascii() and text.strip().isdigit()):
+        raise InvalidInput(f"{text!r} is no number: use 0 or more")
+    return int(text)
+
+
 def parse_cpus(text: str) -> int:
     """Thousandths of a cpu from `2`, `0.5`, `1.25`. InvalidInput for anything else, or below 0.001."""
     from decimal import Decimal, InvalidOperation
@@ -60,7 +72,7 @@ def parse_cpus(text: str) -> int:
 
 def format_cpus(millicpus: int) -> str:
     """`2`, `0.5`."""
-    return f"{millicpus / 1000:g}"
+    return format_number(millicpus / 1000)
 
 
 def parse_size(text: str) -> int:

@@ -21,6 +21,10 @@ class Timers:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._due
 
+    def when(self, key: Hashable) -> float | None:
+        """The key's deadline; None: it has none."""
+        return self._due.get(key)
+
     def set(self, key: Hashable, when: float) -> None:
         """Replaces the key's deadline, if it has one."""
         if self._due.get(key) != when:

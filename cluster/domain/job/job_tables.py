@@ -18,7 +18,7 @@ from cluster.domain.job.file_kinds import SCRIPT
 from cluster.domain.job.kinds import LINES, SWITCH, VARIABLES, WORDS
 from cluster.domain.job.lines import picked
 from cluster.domain.job.options import Option, given
-from cluster.domain.job.script import wrong_script
+from cluster.domain.job.script import name_of, wrong_script
 from cluster.domain.job.script_lines import options_in
 from cluster.domain.job.selectors import check_name
 from cluster.domain.job.spec import OPTIONS, JobSpec, validate
@@ -97,6 +97,7 @@ def _spec(
         own = {**_script_of(table), **dict(_values(table, path, f"job {name}", load))}
         values = {**common, **own}
         script_path = values.pop(SCRIPT_PATH, "")
+        values["script_name"] = name_of(script_path)
         for field, value in _options_of_script(values.get("script_text", b""), script_path, load, environment):
             if field == "env":
                 values["env"] = tuple({**dict(value), **dict(values.get("env", ()))}.items())
@@ -197,7 +198,7 @@ def _lines(values: dict[str, Any]) -> dict[str, Any]:
         lines = rows_of_csv(from_csv, "from-csv", header=not no_header)
     if not lines:
         return {}
-    return {"lines": picked(lines, values["array"]) if values.get("array") else lines, "rows": rows}
+    return {"lines": picked(lines, values["array"], rows=rows) if values.get("array") else lines, "rows": rows}
 
 
 def _unknown(key: str) -> str:

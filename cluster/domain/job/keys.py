@@ -38,9 +38,10 @@ def id_in_force(job_id: str, owner: str, spec: JobSpec) -> str:
 
 
 def refuse_another(number: int, theirs: JobSpec, ours: JobSpec) -> None:
-    """Conflict where the key of our job has one that is another. What they wait for is not compared: a name may mean
-    another job by now."""
+    """Conflict where the key of our job has one that is another. What they wait for is not compared, as a name may mean
+    another job by now; nor is what a script's file is called."""
     for option in OPTIONS if ours.key else ():
-        if option.kind is not JOBS and getattr(theirs, option.field) != getattr(ours, option.field):
+        is_compared = option.kind is not JOBS and option.field != "script_name"
+        if is_compared and getattr(theirs, option.field) != getattr(ours, option.field):
             what = option.flag or f"the {option.words}"
             raise Conflict(f"--key {ours.key!r} is that of job {number}, where {what} is another: use another key")

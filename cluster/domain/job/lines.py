@@ -42,14 +42,15 @@ class LineIndex:
         return at
 
 
-def picked(lines: bytes, numbers: Iterable[ArraySegment]) -> bytes:
-    """Those lines of these numbers, from 1, in their order. InvalidInput for a number that no line has."""
-    index = LineIndex(lines)
+def picked(lines: bytes, numbers: Iterable[ArraySegment], *, rows: bool) -> bytes:
+    """Those lines of these numbers, from 1, in their order. InvalidInput for a number that no line has; `rows`: they
+    are called rows."""
+    index, what = LineIndex(lines), "row" if rows else "line"
     found: list[bytes] = []
     for first, last, step in numbers:
         missing = first if not 1 <= first <= index.count else last
         if not 1 <= missing <= index.count:
-            raise InvalidInput(f"--array {missing}: there is no line {missing}; there are {index.count}, from 1 on")
+            raise InvalidInput(f"--array {missing}: there is no {what} {missing}; there are {index.count}, from 1 on")
         found += index.slice(first - 1, last)[::step]
     return b"\n".join(found)
 

@@ -2,6 +2,7 @@
 it, which is a job of its own."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 from cluster.domain.base.cron import Cron
@@ -61,15 +62,28 @@ def spec_of_run(spec: JobSpec, after: int = 0) -> JobSpec:
     return replace(spec, **values, deadline=deadline, after_any=wait)  # type: ignore[arg-type]
 
 
-def said(course: ScheduleCourse) -> list[str]:
+def in_its_zone(spec: JobSpec, at: float) -> str:
+    """A time of the schedule in UTC, and what the clocks of its own time zone show then, if it names one."""
+    _, name = fields_and_zone(spec.every)
+    if not name:
+        return iso(at)
+    try:
+        there = datetime.fromtimestamp(at, zone_of(name))
+    except InvalidInput:  # the tables of zones are not there any more
+        return iso(at)
+    return f"{iso(at)} ({there:%Y-%m-%d %H:%M} in {name})"
+
+
+def said(spec: JobSpec, course: ScheduleCourse) -> list[str]:
     """What there is to say of it beside the next time, one line each."""
     lines = []
     if course.last_run:
         lines.append(f"its last run is job {course.last_run}")
     if course.skipped:
-        why = f"the last at {iso(course.skipped_at)}: the run before had not ended, or it was paused"
+        why = f"the last at {in_its_zone(spec, course.skipped_at)}: the run before had not ended, or it was paused"
         lines.append(f"{course.skipped} of its times were skipped, {why}")
     if course.missed:
         count = f"{course.missed}{' or more' if course.missed >= MOST_COUNTED else ''}"
-        lines.append(f"{count} of its times were missed, the last at {iso(course.missed_at)}: the scheduler was away")
+        last = in_its_zone(spec, course.missed_at)
+        lines.append(f"{count} of its times were missed, the last at {last}: the scheduler was away")
     return lines

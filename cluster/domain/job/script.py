@@ -6,9 +6,11 @@ script, and what follows that. Without such a line /bin/sh runs it.
 
 from cluster.domain.base.quantities import format_size
 from cluster.domain.job.file_kinds import SCRIPT
-from cluster.domain.job.options import option
+from cluster.domain.job.kinds import TEXT
+from cluster.domain.job.options import Shown, option
 
 MAX_SCRIPT = 1024 * 1024  # bytes
+MAX_NAME = 255  # characters of what its file was called
 HEAD = 64  # bytes of it that lists have: enough to tell that there is one
 SHELL = "/bin/sh"
 
@@ -38,6 +40,19 @@ SCRIPT_FILE: bytes = option(
     name="script_file",
     check=wrong_script,
 )
+
+
+def _wrong_script_name(name: str) -> str:
+    return "" if len(name) <= MAX_NAME else f"it has {len(name)} characters, and the most are {MAX_NAME}"
+
+
+SCRIPT_NAME: str = option(TEXT, default="", check=_wrong_script_name, shown=Shown.ELSEWHERE, typed=False)
+
+
+def name_of(path: str) -> str:
+    """What people call the script of that file; of stdin nothing."""
+    name = path.rpartition("/")[2].encode(errors="surrogateescape").decode(errors="replace")
+    return "" if path == "-" else name[:MAX_NAME]
 
 
 def interpreter_of(script: bytes) -> tuple[str, ...]:

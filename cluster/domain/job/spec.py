@@ -35,7 +35,7 @@ from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIOR
 from cluster.domain.job.retry_options import BACKOFF, RETRIES, RETRY_ON
 from cluster.domain.job.row_limits import check_rows
 from cluster.domain.job.rows import PREFIX
-from cluster.domain.job.script import HEAD, SCRIPT_FILE
+from cluster.domain.job.script import HEAD, SCRIPT_FILE, SCRIPT_NAME
 from cluster.domain.job.task_options import EACH_LINE, NUMBERS, ROWS
 from cluster.domain.job.task_variables import OWN_VARIABLES
 from cluster.domain.job.time_options import (
@@ -154,6 +154,7 @@ class JobSpec:
     )
     # What a script says that travels with the job; its file has the place of `script`.
     script_text: bytes = SCRIPT_FILE
+    script_name: str = SCRIPT_NAME  # what that file was called, for people
     script_args: tuple[str, ...] = option(WORDS, default=())
     # Commands that follow in the same attempt, each when all before it have left with 0.
     then: tuple[tuple[str, ...], ...] = option(COMMANDS, default=(), check=wrong_commands, typed=False)

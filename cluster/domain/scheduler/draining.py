@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from cluster.domain.base.errors import ClusterError, Conflict, NotFound
 from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.wall_time import iso
 from cluster.domain.scheduler.assigning import ask_back_unstarted
 from cluster.domain.scheduler.events import WorkersDrained, WorkersResumed
 from cluster.domain.scheduler.state import State
@@ -43,6 +44,15 @@ def resumed(state: State, event: WorkersResumed) -> None:
     for worker in workers:
         state.amend(worker, replace(worker.record, drain=None, is_drained=False))
     state.reply(event.ask, count)
+
+
+def said(worker: Worker) -> str:
+    """Why what ran there was stopped, for people."""
+    drain, name = worker.record.drain, worker.record.name
+    if drain is None:  # taken back meanwhile
+        return f"{name} was drained, and the deadline of that was over"
+    until = f" until {iso(drain.deadline)}" if drain.deadline else ""
+    return f"{name} was drained by {drain.by}{until}{f' ({drain.reason})' if drain.reason else ''}"
 
 
 def look_at(state: State, worker: Worker) -> None:

@@ -13,13 +13,15 @@ from cluster.domain.job.failing import reason_cancelled
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import PACKED, OkEnds, TaskEnd
 from cluster.domain.job.states import TaskEvent, TaskState
-from cluster.domain.scheduler import children, retrying
+from cluster.domain.scheduler import children, draining, retrying
 from cluster.domain.scheduler.state import State
 from cluster.domain.scheduler.worker_record import Worker
 from cluster.domain.session.messages import Report, by_attempt
 
 _RECENT = 0.2  # weight of the newest report in the mean run time
 _SAMPLES = 16  # run times looked at in one range of ends
+
+_WAS_STOPPED = "its worker was told to end its jobs"
 
 _packed = Struct(PACKED)
 
@@ -102,8 +104,7 @@ class Reports:
         if end.state is TaskState.CANCELLED and end.index not in job.cancelling:
             # No user cancelled this task, and it did not fail by itself: its job's deadline is over, or its worker was
             # drained, or told to end its jobs.
-            why = "its worker was drained, and the deadline of that is over" if drained else "its worker was stopped"
-            stopped = replace(end, reason=endings.STOPPED, detail=why)
+            stopped = replace(end, reason=endings.STOPPED, detail=draining.said(worker) if drained else _WAS_STOPPED)
             end = replace(end, reason=endings.DEADLINE) if job.overdue else stopped
         elif end.state is TaskState.CANCELLED and reason_cancelled(job) == endings.MAX_FAILS:
             end = replace(end, reason=endings.MAX_FAILS, detail=job.cancel_reason)

@@ -19,8 +19,9 @@ def size_of_texts(texts: Iterable[str]) -> int:
 
 def size_of_job(view: JobView, detail: Detail = Detail.WHOLE) -> int:
     pause = (view.pause.by, view.pause.reason) if view.pause else ()
-    texts = (view.record.id, view.record.owner, view.reason, view.cancelled_by, view.cancel_reason, view.part, *pause)
-    size = _NUMBERS + size_of_texts(texts) + size_of_texts(view.pending_because)
+    record = view.record
+    texts = (record.id, record.owner, view.reason, view.cancelled_by, view.cancel_reason, view.part, *pause)
+    size = _NUMBERS + size_of_texts((*texts, view.waits_for)) + size_of_texts(view.pending_because)
     return size if detail is Detail.NONE else size + size_of_spec(view.record.spec, detail)
 
 

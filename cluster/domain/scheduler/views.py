@@ -1,41 +1,26 @@
 """Jobs, tasks and workers as people see them. Reading changes nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from itertools import islice
 
-from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
-from cluster.domain.base.wall_time import iso
 from cluster.domain.job import endings
-from cluster.domain.job.amounts import CPUS, format_amount
 from cluster.domain.job.job import Job
 from cluster.domain.job.last_words import LastWords
-from cluster.domain.job.pause import Pause, frozen_tasks
+from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobRecord, TaskEnd
-from cluster.domain.job.request import Request
-from cluster.domain.job.schedule import said
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_JOB_RANK, COUNTED, TaskState
 from cluster.domain.scheduler import explaining, schedules
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.evaluator import can_ever_run
 from cluster.domain.scheduler.hindrances import NOT_EXPLAINED, Explanation
-from cluster.domain.scheduler.pausing import is_paused
-from cluster.domain.scheduler.reserving_in_words import (
-    Reserved,
-    first_kept_out,
-    kept_out,
-    leaves,
-    leaves_at,
-    passing,
-    reserved,
-)
+from cluster.domain.scheduler.pending_in_words import WhyNot, any_could, next_try, why_pending
+from cluster.domain.scheduler.reserving_in_words import Reserved, kept_out, leaves_at, passing, reserved
 from cluster.domain.scheduler.worker_record import Worker, WorkerRecord, WorkerState
 
-MOST_REASONS = 5  # lines that explain why a job waits
 MOST_RANGES = 5  # of a part of a job that are named
 
 
@@ -60,6 +45,8 @@ class JobView:
     pause: Pause | None = None  # of a job that has not ended
     priority: int = 0
     reserved: Reserved | None = None  # the worker that is kept for it
+    waits_for: str = ""  # what keeps it from going on, in a few words; empty: nothing does, or nobody knows
+    next_try_at: float = 0.0  # Unix seconds at which a task of it that failed is tried again; 0: none is
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +64,7 @@ class TaskView:
     end: TaskEnd | None = None
     last_words: LastWords | None = None  # looked for only where it is the one task that is shown, and failed
     attempts: tuple["TaskView", ...] = ()  # where they are asked for: its attempts, in order
+    next_try_at: float = 0.0  # Unix seconds at which it is tried again; 0: it is not, or not known when
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +88,6 @@ class Detail(Enum):
     NONE = "none"
 
 
-# Why jobs of a request class cannot run now; the same for all of them at one moment.
-WhyNot = dict[Request, tuple[str, ...]]
-
-
 def job_view(
     core: SchedulerCore,
     job: Job,
@@ -118,7 +102,7 @@ def job_view(
     counts = {s: job.count(s) if part is None else len(job.sets[s].intersection(part)) for s in COUNTED}
     state = overall(counts)
     known = {} if known is None else known
-    because = tuple(_why_pending(core, job, known))
+    because = tuple(why_pending(core, job, known))
     wait = core.followers.waits.get(job.number)
     return JobView(
         record=job.record,
@@ -128,9 +112,9 @@ def job_view(
         exit_code=job.exit_code,
         started_at=job.started_at,
         ended_at=job.ended_at,
-        pending_because=because,
+        pending_because=tuple(why.line for why in because),
         no_worker_can=bool(because and known.get(job.request)),
-        no_worker_ever=bool(because and known.get(job.request)) and not _any_could(core, job.request),
+        no_worker_ever=bool(because and known.get(job.request)) and not any_could(core, job.request),
         explanation=_explanation(core, job) if explain and because and job.ready else NOT_EXPLAINED,
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
@@ -140,6 +124,8 @@ def job_view(
         pause=job.pause if job.live else None,
         priority=job.priority,
         reserved=reserved(core, job) if job.ready else None,
+        waits_for=next((why.short for why in because if why.short), ""),
+        next_try_at=next_try(core, job) if job.live else 0.0,
     )
 
 
@@ -176,128 +162,6 @@ def worker_view(core: SchedulerCore, worker: Worker) -> WorkerView:
     )
 
 
-def _calls_that_go_on(core: SchedulerCore, job: Job) -> Iterator[str]:
-    """What its tasks wait for that are finishing."""
-    ends = core.finishing.get(job.number, {}).values()
-    numbers = sorted({n for end in ends for n in core.family.going_on(AttemptKey(end.job, end.index, end.attempt))})
-    yield from (f"job {number}, which it has called, must end first" for number in numbers[:MOST_REASONS])
-    if numbers[MOST_REASONS:]:
-        yield f"and {len(numbers) - MOST_REASONS} more"
-
-
-def _why_pending(core: SchedulerCore, job: Job, known: WhyNot) -> Iterator[str]:
-    """Why tasks of the job are ready and stay so, one line each, most telling first."""
-    if job.pause and job.live:
-        yield job.pause.said()
-        if frozen := frozen_tasks(job.pause, job.count(TaskState.RUNNING)):
-            yield f"frozen meanwhile: {_counted(frozen, 'task')} that had begun"
-    if core.queue_pause and job.live:
-        yield f"the queue is {core.queue_pause.said()}"
-    if job.count(TaskState.RUNNING) or job.count(TaskState.ASSIGNED):
-        return
-    if job.sets[TaskState.FINISHING]:
-        yield from _calls_that_go_on(core, job)
-    if not job.ready:
-        wait = core.followers.waits.get(job.number)
-        if wait and job.course:
-            yield f"it runs next at {iso(wait.until)}" if wait.until < schedules.NEVER else "none of its times comes"
-            yield from said(job.course)
-            return
-        if wait and wait.until:
-            yield f"it starts no sooner than {iso(wait.until)}"
-        remaining = wait.remaining() if wait else []
-        yield from (kind.said(number) for number, kind in remaining[:MOST_REASONS])
-        if remaining[MOST_REASONS:]:
-            yield f"and {len(remaining) - MOST_REASONS} more"
-        return
-    if is_paused(core, job):
-        return
-    kind = job.request
-    if kind not in known:
-        known[kind] = tuple(_why_not(core, kind))
-    yield from known[kind]
-    if known[kind]:
-        return
-    if kept := reserved(core, job):
-        yield kept.said()
-    if line := first_kept_out(core, job):
-        yield f"{_needs(kind)}; {line}"
-    else:
-        yield f"{_needs(kind)}; all that fit are busy, {_what_comes_first(core, job)}"
-
-
-def _what_comes_first(core: SchedulerCore, job: Job) -> str:
-    """In the order in which it does, and why."""
-    higher, others, own = core.ready.before(job, partial(core.shares.rank, now=core.now.mono))
-    if not (higher or others):
-        before = core.unfinished_before(job.number)
-        return f"{_counted(before, 'unfinished job')} come{'s' * (before == 1)} first"
-    first = [f"{_counted(higher, 'job')} of higher priority"] if higher else []
-    if others:
-        named = ", ".join(others[:MOST_REASONS]) + (
-            f" and {len(others) - MOST_REASONS} more" * (len(others) > MOST_REASONS)
-        )
-        first.append(f"jobs of {named}, who {'have' if len(others) > 1 else 'has'} had less lately")
-    first += [f"{_counted(own, 'earlier job')} of {job.record.owner}'s"] if own else []
-    return f"first come {'; '.join(first)}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
 def _explanation(core: SchedulerCore, job: Job) -> Explanation:
     there = (w for w in core.workers.values() if not w.record.removed)
     return explaining.explained(there, job, passing(core, job), partial(kept_out, core, job))
-
-
-def _any_could(core: SchedulerCore, request: Request) -> bool:
-    """Whether any worker has what it needs, whatever keeps that one from it now."""
-    return any(can_ever_run(request, worker) and not worker.record.removed for worker in core.workers.values())
-
-
-def _needs(request: Request) -> str:
-    words = [f"{request.millicpus / 1000:g} cpu{'' if request.millicpus == 1000 else 's'}"]
-    words += [f"{format_amount(*each)} {each[0]}" for each in (request.beside.amounts if request.beside else ())]
-    return f"needs {', '.join(words)} a task"
-
-
-def _why_not(core: SchedulerCore, request: Request) -> Iterator[str]:
-    """Why no worker that there is now can run what asks for so much; nothing where one can."""
-    workers = [w for w in core.workers.values() if not request.worker or w.is_called(request.worker)]
-    if not workers:
-        if request.worker:
-            yield f"no worker is called {request.worker!r}: `cluster worker list` tells which there are"
-        else:
-            yield "no worker has registered: start one with `cluster worker`"
-        return
-    fitting = [w for w in workers if can_ever_run(request, w)]
-    online = [w for w in workers if w.state is WorkerState.ONLINE]
-    able = [w for w in fitting if w.state is WorkerState.ONLINE]
-    late = [(w, said) for w in able if (said := leaves(core, request, w))]
-    if len(late) < len(able):
-        return
-    for worker, (reason, fix) in late[: MOST_REASONS - 1]:
-        yield f"{_needs(request)}; {worker.record.name} {reason}" + (f"; {fix}" if fix else "")
-    if draining := [w for w in fitting if w.drains]:
-        which = "all" if len(draining) == len(fitting) else "some"
-        yield f"{_needs(request)}; {which} that fit are draining: {_named(draining)}"
-    yield from explaining.lines(request, workers)
-    if online and not any(w.fits(request.millicpus) for w in online):
-        largest = max(online, key=lambda w: w.record.millicpus)
-        has, fix = f"{largest.record.millicpus / 1000:g}", explaining.fix_of(request, CPUS, largest)
-        yield f"{_needs(request)}; the largest worker online, {largest.record.name}, has {has}{fix}"
-    others = [w for w in fitting if w.state is WorkerState.FULL] if online else workers
-    for worker in [w for w in others if not w.drains][: MOST_REASONS - 1]:
-        why = f": {worker.no_room}" if worker.state is WorkerState.FULL else ""
-        yield f"worker {worker.record.name} is {worker.state.word}{why}"
-
-
-def _named(draining: Sequence[Worker]) -> str:
-    """The first of them, and why they drain, where somebody has said that."""
-    names = []
-    for worker in draining[:MOST_REASONS]:
-        reason = worker.record.drain.reason if worker.record.drain else "it is about to end"
-        names.append(f"{worker.record.name} ({reason})" if reason else worker.record.name)
-    more = len(draining) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more else "")

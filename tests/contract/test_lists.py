@@ -1,0 +1,40 @@
+"""What lists of jobs say, and what they say about themselves."""
+
+from typing import Any
+
+import pytest
+
+from cluster.cli.render import in_brackets, job_row, print_jobs, reason_of, words_of
+from cluster.client.job_fields import Counts
+from cluster.client.types import Job
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.states import TaskState
+
+
+def job(number: int, state: TaskState = TaskState.SUCCEEDED, reason: str = "ok", **fields: Any) -> Job:
+    spec = fields.pop("spec", JobSpec(("true",)))
+    return Job(
+        number, f"id-{number}", "ann", spec, state, reason, Counts(), 1.0, 0.0, 0.0, 0, (), False, "", "", **fields
+    )
+
+
+def test_what_keeps_a_job_from_going_on_stands_where_its_reason_will() -> None:
+    waits = job(1, TaskState.WAITING, "", waits_for="after 5")
+    assert job_row(waits, 2.0)[1:3] == ("waiting", "after 5")
+    assert in_brackets(waits, reason_of(waits)) == " (after 5)"
+    assert job_row(job(2, TaskState.FAILED, "exit:3", waits_for="after 5"), 2.0)[1:3] == ("failed", "exit:3")
+    assert in_brackets(job(3), reason_of(job(3))) == ""
+
+
+def test_a_script_is_called_as_its_file_was_where_that_is_known() -> None:
+    spec = JobSpec((), script_text=b"#!/bin/sh\n", script_args=("10",), script_name="count.sh")
+    assert words_of(spec, None) == ["count.sh", "10"]
+    assert words_of(JobSpec((), script_text=b"#!/bin/sh\n", script_args=("10",)), None) == ["-", "10"]
+
+
+@pytest.mark.parametrize("form", ["", "as_json", "quiet"])
+def test_who_asks_for_no_more_is_told_of_no_more(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    how = {name: name == form for name in ("as_json", "quiet")}
+    for asked, said in ((True, ""), (False, "cluster: these are the newest 1; --limit 0 lists all\n")):
+        print_jobs([job(2), job(1)], 1, asked=asked, **how)
+        assert capsys.readouterr().err == said
