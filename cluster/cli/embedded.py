@@ -206,7 +206,7 @@ def _worker_arguments(millicpus: int | None) -> list[str]:
     """Jobs run as the user who starts the cluster, also as root: on one's own machine people expect that."""
     options = ["--listen", f"{LOOPBACK}:30000", "--or-next-port"]
     arguments = ["--stop-jobs", *options, "--run-as", str(os.geteuid())]
-    return arguments if millicpus is None else [*arguments, "--cpus", f"{millicpus / 1000:g}"]
+    return arguments if millicpus is None else [*arguments, "--cpus", format_cpus(millicpus)]
 
 
 def _is_free(port: int) -> bool:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import click
 
-from cluster.cli.options import connection
+from cluster.cli.options import COUNT, connection
 from cluster.cli.reader_watch import while_read
 from cluster.client.types import ClusterEvent
 from cluster.domain.base.printable import printable
@@ -18,7 +18,7 @@ from cluster.domain.scheduler.event_records import as_told
 @click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option(
     "--since",
-    type=click.IntRange(min=0),
+    type=COUNT,
     metavar="NUMBER",
     help="Only what came after the event of that number; 0: all that is kept.",
 )

@@ -1,6 +1,7 @@
 """What `user revoke` and `token revoke` say."""
 
 from cluster.client.types import RevocationResult
+from cluster.domain.trust.identity import ADMIN_NAME, IdentityKind
 
 
 def print_revoked(what: str, revoked: RevocationResult) -> None:
@@ -10,6 +11,8 @@ def print_revoked(what: str, revoked: RevocationResult) -> None:
     for member in revoked.expelled:
         if (shown := f"{member.kind} {member.name or member.id}") != what:
             print(f"{shown} expelled")
+        if member.kind == IdentityKind.USER and member.name == ADMIN_NAME:
+            print(f"user {member.name} stays by a new certificate, beside the scheduler's keys; every other is refused")
     for member in revoked.kept:
         by = f"token {member.token}" if member.token else "the scheduler's own machine"
         print(f"user {member.name} stays, who has joined by {by} too; what this one gave is refused")

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from cluster.cli.quick.options import is_file_of_ours
+from cluster.cli.quick.options import is_file_of_ours, is_no_program
 from cluster.client.discovery import Endpoint
 from cluster.client.types import Job
 from cluster.domain.base.printable import printable
@@ -34,10 +34,24 @@ def remark_on_job(job: Job, spec: JobSpec, endpoint: Endpoint) -> None:
         remark("--each-line: there is no {} in the command: tasks find their lines in the variable CLUSTER_LINE alone")
     if endpoint.is_embedded and spec.cwd and not os.path.isdir(spec.cwd):
         remark(f"--cwd {spec.cwd}: there is no such directory here now, and tasks cannot start without it")
-    if not endpoint.is_embedded and not spec.cwd and spec.argv and is_file_of_ours(spec.argv[0]):
-        program = spec.argv[0]
-        remark(f"{program} is looked for on the worker, and is here; `cluster run - < {program}` sends a script along")
+    if spec.argv and not (spec.script_text or spec.cwd) and (odd := odd_program(spec.argv[0], endpoint.is_embedded)):
+        remark(odd)
     remark_on_workers(job)
+
+
+def odd_program(program: str, is_embedded: bool) -> str:
+    """What is to be said of a command whose first word names a file here, which is hardly what its worker starts; empty
+    where there is nothing. `is_embedded`: the worker is this machine, and starts it where we are."""
+    send = f"`cluster run - < {program}` sends a script along"
+    if is_no_program(program):
+        if program.endswith(".toml"):
+            return f"{program} is a file here, and no program; `cluster job submit --file {program}` hands in its jobs"
+        if is_embedded or "/" not in program:
+            by_its_place = is_embedded and "/" not in program and os.access(program, os.X_OK)
+            return f"{program} is a file here, and no program; {f'`./{program}` runs it' if by_its_place else send}"
+    if not is_embedded and is_file_of_ours(program):
+        return f"{program} is looked for on the worker, and is here; {send}"
+    return ""
 
 
 def remark_on_workers(job: Job) -> None:

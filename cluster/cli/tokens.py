@@ -6,7 +6,7 @@ import time
 
 import click
 
-from cluster.cli.options import DURATION, as_json, connection, keep_jobs, quiet, yes
+from cluster.cli.options import COUNT, DURATION, as_json, connection, keep_jobs, quiet, yes
 from cluster.client.types import RevocationResult, Token
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_duration
@@ -35,7 +35,7 @@ def token() -> None:
     help="To join by, once; or to show with each request over HTTP.",
 )
 @click.option("--life", type=DURATION, help="How long it is good, as in 10m or 1d (default: 1h, for HTTP 30d).")
-@click.option("--uses", type=click.IntRange(0), help="How many may join by it (default: 1; 0: without limit).")
+@click.option("--uses", type=COUNT, help="How many may join by it (default: 1; 0: without limit).")
 @as_json
 @quiet
 @connection

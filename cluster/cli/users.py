@@ -5,8 +5,9 @@ import time
 
 import click
 
-from cluster.cli.options import as_json, connection, keep_jobs, quiet, yes
+from cluster.cli.options import Parsed, as_json, connection, keep_jobs, quiet, yes
 from cluster.client.types import RevocationResult, User
+from cluster.domain.base.errors import InvalidInput
 
 
 @click.group()
@@ -60,6 +61,7 @@ def revoke(ctx: click.Context, name: str, and_joined: bool, keep_jobs: bool, yes
     from cluster.cli.confirmation import confirm
     from cluster.cli.connection import client
     from cluster.cli.revocation_lines import print_revoked
+    from cluster.domain.trust.identity import ADMIN_NAME
 
     async def work() -> RevocationResult:
         async with client(ctx) as cluster:
@@ -68,13 +70,23 @@ def revoke(ctx: click.Context, name: str, and_joined: bool, keep_jobs: bool, yes
     if not yes:
         jobs = "" if keep_jobs else ", and its jobs are cancelled"
         others = ", and so is who joined by its tokens" if and_joined else ""
-        confirm(f"User {name} is expelled for good{others}{jobs}. Revoke?")
+        whom = f"User {name} is expelled for good"
+        if name == ADMIN_NAME:
+            whom = f"Every certificate of user {name} is refused but a new one, beside the scheduler's keys"
+        confirm(f"{whom}{others}{jobs}. Revoke?")
     print_revoked(f"user {name}", asyncio.run(work()))
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no share: use a number, as in 2 or 0.5") from None
 
 
 @user.command("share")
 @click.argument("name")
-@click.argument("weight", type=float)
+@click.argument("weight", type=Parsed("weight", _weight))
 @connection
 @click.pass_context
 def share(ctx: click.Context, name: str, weight: float) -> None:

@@ -19,7 +19,7 @@ from cluster.domain.base.printable import quoted
 from cluster.domain.job.endings import NOT_FOUND, NOT_RUNNABLE
 from cluster.domain.job.exec_limits import MAX_STRING, is_too_long
 from cluster.domain.job.rows import MAX_COLUMNS, filled, texts_of, variable_of
-from cluster.domain.job.task_variables import OF_ATTEMPTS
+from cluster.domain.job.task_variables import OF_ATTEMPTS, SOCKET
 from cluster.domain.launcher.messages import Template
 from cluster.domain.launcher.slots import User
 from cluster.launcher import given_files
@@ -30,7 +30,7 @@ from cluster.launcher.log import log
 from cluster.launcher.slot_protocol import HandedAttempt
 
 _OWN = frozenset(OF_ATTEMPTS)  # variables that differ between attempts of a template
-PATH_SHOWN = 60  # characters of a PATH that an error tells
+PATH_SHOWN = 120  # characters of a PATH that an error tells
 NO_MORE_PROCESSES = "this user or this machine may have no more processes (ulimit -u, pids.max, kernel.pid_max)"
 # What says that this machine lacks something, or fails, when an attempt's files are made; no command is at fault then.
 _LACKING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -261,8 +261,15 @@ class Spawner:
                     self._program = encoded(file)
                 return encoded(file)
         hint = "" if len(name.split()) < 2 else "; give the words apart, or use sh -c '...'"
-        text = f"cannot start {quoted(name)}: not found in PATH {quoted(self._path, PATH_SHOWN)}{hint}"
+        text = f"cannot start {quoted(name)}: not found in PATH {quoted(self._searched(), PATH_SHOWN)}{hint}"
         raise CannotStart(text, NOT_FOUND)
+
+    def _searched(self) -> str:
+        """Its PATH as people know it: without the directory of ours that stands before it."""
+        env = dict(self._template.env if self._template else ())
+        ours = os.path.join(os.path.dirname(env.get(SOCKET, "")), "bin")
+        first, _, rest = self._path.partition(os.pathsep)
+        return rest if first == ours else self._path
 
 
 def _given(attempt: HandedAttempt, template: Template) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ A number that the store cannot keep would fail the commit that it is part of, an
 from collections.abc import Iterable
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import format_number
 from cluster.domain.job.spec import MAX_TASKS
 from cluster.domain.scheduler.worker_record import MAX_MILLICPUS
 from cluster.domain.session.home import Home
@@ -56,7 +57,7 @@ def check_seconds(what: str, *values: float) -> None:
     """InvalidInput for what is no time."""
     for value in values:
         if not 0 <= value <= MAX_SECONDS:
-            raise InvalidInput(f"{what} {value:g} is no number of seconds from 0 to {MAX_SECONDS:g}")
+            raise InvalidInput(f"{what} {value:g} is no number of seconds from 0 to {format_number(MAX_SECONDS)}")
 
 
 def _check_attempts(several: Iterable[Attempts]) -> None:

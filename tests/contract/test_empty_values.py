@@ -1,8 +1,6 @@
 """An option whose value is empty is refused, wherever it stands: `--at "$WHEN"` must not run at once without WHEN.
 So is a group of commands of which none is named."""
 
-from collections.abc import Iterator
-
 import click
 import pytest
 
@@ -16,24 +14,15 @@ from cluster.domain.job.job_tables import WrongTable, key_of, specs_of
 from cluster.domain.job.kinds import SWITCH, VARIABLES
 from cluster.domain.job.options import Option
 from cluster.domain.job.script_lines import options_in
+from tests.contract.commands import commands
 
 EMPTY = "it is empty: give a value, or leave the option out"
 WITH_VALUE = [each for each in TYPED if each.kind not in (SWITCH, VARIABLES)]
 
 
-def _commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    yield words, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            below = command.get_command(context, name)
-            assert below is not None
-            yield from _commands(below, (*words, name))
-
-
 def test_every_option_of_every_command_refuses_nothing() -> None:
     seen = 0
-    for words, command in _commands(cli):
+    for words, command in commands(cli):
         for param in command.params:
             if not isinstance(param, click.Option) or param.is_flag:
                 continue

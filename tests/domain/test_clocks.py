@@ -322,7 +322,7 @@ def test_a_duration_stays_one_and_a_time_is_told_in_utc() -> None:
     ("fields", "words"),
     [
         ({"deadline": "soon"}, "--deadline 'soon': 'soon' is no time"),
-        ({"deadline": "99999d"}, "--deadline '99999d': use 0 to 1e\\+09 seconds, or a time"),
+        ({"deadline": "99999d"}, "--deadline '99999d': use 0 to 1000000000 seconds, or a time"),
         ({"queue_timeout": -1.0}, "--queue-timeout -1: use 0 to"),
     ],
 )

@@ -212,8 +212,21 @@ def test_a_long_path_is_not_told_whole(lab: Lab) -> None:
     async def main() -> None:
         async with lab.agent() as agent:
             end = await agent.end_of(one(agent, replace(template, env=env)))
-            assert len(end.text) < 150
+            assert len(end.text) < 250
             assert "not found in PATH '/opt/0/bin:" in end.text
+
+    run(main())
+
+
+def test_the_path_that_was_searched_is_told_as_its_owner_knows_it(lab: Lab) -> None:
+    """Not by the directory of ours that stands before it, which alone was told."""
+    inside, path = "/home/ada/.local/state/cluster/worker/inside", "/usr/local/bin:/usr/bin:/bin"
+    env = (("PATH", f"{inside}/bin:{path}"), ("CLUSTER_SOCKET", f"{inside}/jobs.sock"))
+
+    async def main() -> None:
+        async with lab.agent() as agent:
+            end = await agent.end_of(one(agent, replace(lab.template("no-such-program"), env=env)))
+            assert end.text == f"cannot start 'no-such-program': not found in PATH '{path}'"
 
     run(main())
 

@@ -72,9 +72,9 @@ def parse_amounts(texts: tuple[str, ...]) -> Amounts:
 
 def wrong_memory(size: int) -> str:
     """What is wrong with that many bytes for a task, and what to do; empty where nothing is."""
-    if size and not LEAST_MEMORY <= size <= MAX_AMOUNT:
-        return f"no program starts with so little, or has so much: use {LEAST_MEMORY >> 20}M or more"
-    return ""
+    if 0 < size < LEAST_MEMORY:
+        return f"no program starts with so little: use {LEAST_MEMORY >> 20}M or more, as in 512M"
+    return f"no machine has so much: use {MAX_AMOUNT >> 40}T or less" if size > MAX_AMOUNT else ""
 
 
 def wrong_amounts(texts: tuple[str, ...]) -> str:

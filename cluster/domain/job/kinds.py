@@ -7,8 +7,10 @@ from typing import Any
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import (
     format_cpus,
+    format_number,
     format_setting,
     format_size,
+    parse_count,
     parse_cpus,
     parse_duration,
     parse_size,
@@ -25,6 +27,7 @@ class OptionKind:
     """How the values of some options are read, shown and told. Of text, and the base of the others."""
 
     metavar = "TEXT"
+    unit = ""  # that follows the bounds of a number in an error
     is_listed = True  # JSON has it of each job of a list; what may be megabytes, only of one job
     is_told = True  # who looks at a job is told it
     adds_up = False  # what several flags say is one tuple
@@ -272,9 +275,7 @@ class _Count(OptionKind):
     metavar = "N"
 
     def parse(self, text: str) -> Any:
-        if not text.strip().isdecimal():
-            raise InvalidInput(f"{text!r} is no number: use 0 or more")
-        return int(text)
+        return parse_count(text)
 
     def quoted(self, value: Any) -> str:
         return self.typed(value)
@@ -355,12 +356,13 @@ class _Duration(_Count):
     """Seconds."""
 
     metavar = "DURATION"
+    unit = " s"
 
     def parse(self, text: str) -> Any:
         return parse_duration(text)
 
     def typed(self, value: Any) -> str:
-        return f"{value:g}"
+        return format_number(value)
 
     def shown(self, value: Any) -> str:
         return format_setting(value)

@@ -98,8 +98,7 @@ class Option:
             return
         wrong = ""
         if self.bounds and not self.bounds[0] <= value <= self.bounds[1]:
-            wrong = " to ".join(map(self.kind.typed, self.bounds))
-            wrong = f"use {wrong}"
+            wrong = f"use {' to '.join(map(self.kind.typed, self.bounds))}{self.kind.unit}"
         elif self.check:
             wrong = self.check(value)
         if wrong:

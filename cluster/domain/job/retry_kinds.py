@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.quantities import format_setting, parse_duration
+from cluster.domain.base.quantities import format_number, format_setting, parse_duration
 from cluster.domain.job.kinds import DURATION, Names, Several
 
 
@@ -18,7 +18,7 @@ class _Pauses(Several):
         return parse_duration(first), parse_duration(longest or first)
 
     def typed(self, value: Any) -> str:
-        return "..".join(f"{seconds:g}" for seconds in value)
+        return "..".join(map(format_number, value))
 
     def quoted(self, value: Any) -> str:
         return self.typed(value)

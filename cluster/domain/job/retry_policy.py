@@ -9,7 +9,7 @@ ones (`cluster job retry`).
 from enum import Enum
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.quantities import format_duration
+from cluster.domain.base.quantities import format_duration, format_number
 from cluster.domain.job import endings
 from cluster.domain.job.named_reasons import meant
 
@@ -44,7 +44,7 @@ def wrong_causes(causes: tuple[str, ...]) -> str:
 def wrong_backoff(backoff: tuple[float, ...]) -> str:
     """The same of a pair of pauses, the first and the longest."""
     if len(backoff) != 2 or not all(0 <= seconds <= MAX_PAUSE for seconds in backoff):
-        return f"use two durations from 0 to {MAX_PAUSE:g}, the first pause and the longest, as in 2s..5m"
+        return f"use two durations from 0 to {format_number(MAX_PAUSE)}, the first pause and the longest, as in 2s..5m"
     first, longest = backoff
     if first > longest:
         return f"it goes backwards, from {format_duration(first)} to {format_duration(longest)}: give the shorter first"

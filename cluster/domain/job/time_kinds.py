@@ -3,7 +3,7 @@
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.quantities import parse_duration
+from cluster.domain.base.quantities import format_number, parse_duration
 from cluster.domain.base.wall_time import check_time, in_calendar, iso
 from cluster.domain.job.kinds import OptionKind
 
@@ -42,7 +42,7 @@ class _Deadline(_Time):
 
     def checked(self, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return self.parse(f"{value:g}")
+            return self.parse(format_number(value))
         return super().checked(value)
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
+from cluster.domain.base.quantities import format_number
 from cluster.domain.job.kinds import CHOICE, LIMIT, SWITCH, TEXT
 from cluster.domain.job.options import Scope, option
 from cluster.domain.job.time_kinds import CRON, TIME, seconds_of
@@ -45,7 +46,7 @@ def _wrong_deadline(text: str) -> str:
     seconds = seconds_of(text)
     if seconds is None:
         return _wrong_time(text)
-    return "" if seconds <= MAX_SECONDS else f"use 0 to {MAX_SECONDS:g} seconds, or a time"
+    return "" if seconds <= MAX_SECONDS else f"use 0 to {format_number(MAX_SECONDS)} seconds, or a time"
 
 
 AT = option(
