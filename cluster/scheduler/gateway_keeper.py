@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.domain.base.errors import ClusterError, NotFound
+from cluster.domain.base.restarts import Restarts
 from cluster.domain.trust.identity import IdentityKind
 from cluster.pki.authority import Authority
 from cluster.pki.files import load_credentials, private_directory, save_credentials
@@ -22,8 +23,6 @@ from cluster.pki.files import load_credentials, private_directory, save_credenti
 logger = logging.getLogger(__name__)
 
 DIRECTORY, FILE = "gateway", "gateway.pem"  # in the scheduler's directory
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before it is started again: they double while it does not stay
-STAYS = 60.0  # seconds after which a gateway counts as one that stays
 END_PATIENCE = 5.0  # seconds that it gets to end
 
 
@@ -61,15 +60,13 @@ class GatewayKeeper:
             os.close(end)
 
     async def _keep(self, scheduler: str) -> None:
-        pause = FIRST_PAUSE
+        restarts = Restarts()
         while True:
             began = time.monotonic()
             why = await self._run(scheduler)
-            if time.monotonic() - began >= STAYS:
-                pause = FIRST_PAUSE
+            pause = restarts.pause(time.monotonic() - began)
             logger.error("the gateway %s; it is started again in %g s", why, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _run(self, scheduler: str) -> str:
         """Runs it once. Returns how it ended."""
