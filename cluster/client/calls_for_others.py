@@ -3,7 +3,9 @@
 The messages are the services' own. Nothing is tried again, and nothing is judged here: the scheduler does that.
 """
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -48,42 +50,74 @@ def method(path: str) -> Method:
     raise NotFound(f"there is no method {path}")
 
 
+class _CountedChannel:
+    """One channel, and how many calls are under way on it."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self.calls = 0
+
+
 class CallsForOthers:
     """A gateway's connection to its scheduler. Make it inside a running event loop, and `close` it."""
 
     def __init__(self, address: str, credentials: Credentials) -> None:
         self.address = address
         self._name = scheduler_server_name(credentials.identity.cluster_id)
-        self._channel = dial(address, credentials, self._name)
-        self._old: list[grpc.aio.Channel] = []
+        self._present = _CountedChannel(dial(address, credentials, self._name))
+        self._former: set[_CountedChannel] = set()  # of earlier certificates, on which calls are under way
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def one(self, method: Method, request: Any, shown: Proof) -> Any:
         """The answer of a method that has one. Raises the scheduler's ClusterError, or Unreachable."""
-        call = self._channel.unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
-        with calling(self.address):
+        with self._channel() as channel, calling(self.address):
+            call = channel.unary_unary(method.path, method.request.SerializeToString, method.response.FromString)
             return await call(request, metadata=shown.metadata(), timeout=PATIENCE)
 
     async def several(self, method: Method, request: Any, shown: Proof) -> AsyncGenerator[Any, None]:
         """The answers of a method that streams them, as they come, as long as somebody asks for the next."""
-        call = self._channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
-        with calling(self.address), hanging_up(call(request, metadata=shown.metadata())) as answers:
-            async for answer in answers:
-                yield answer
+        with self._channel() as channel, calling(self.address):
+            call = channel.unary_stream(method.path, method.request.SerializeToString, method.response.FromString)
+            with hanging_up(call(request, metadata=shown.metadata())) as answers:
+                async for answer in answers:
+                    yield answer
 
     async def expect_serving(self) -> None:
         """ClusterError when the scheduler cannot be reached, or does not serve."""
-        stub: Any = health_pb2_grpc.HealthStub(self._channel)
-        with calling(self.address):
+        with self._channel() as channel, calling(self.address):
+            stub: Any = health_pb2_grpc.HealthStub(channel)
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_PATIENCE)
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise ClusterError("the scheduler does not serve")
 
     def use(self, credentials: Credentials) -> None:
-        """Connect with these from the next call on. Calls under way end on the connection that they have."""
-        self._old.append(self._channel)
-        self._channel = dial(self.address, credentials, self._name)
+        """Connect with these from the next call on. Calls under way end on the connection that they have, which is
+        closed after the last of them."""
+        former, self._present = self._present, _CountedChannel(dial(self.address, credentials, self._name))
+        self._former.add(former)
+        self._close_if_idle(former)
 
     async def close(self) -> None:
         """Closes the connections, and ends the calls."""
-        for channel in (*self._old, self._channel):
-            await channel.close()
+        for connection in (*self._former, self._present):
+            await connection.channel.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    @contextmanager
+    def _channel(self) -> Iterator[grpc.aio.Channel]:
+        """The present one, for a call in the body of this."""
+        connection = self._present
+        connection.calls += 1
+        try:
+            yield connection.channel
+        finally:
+            connection.calls -= 1
+            self._close_if_idle(connection)
+
+    def _close_if_idle(self, connection: _CountedChannel) -> None:
+        if connection in self._former and not connection.calls:
+            self._former.discard(connection)
+            closing = asyncio.create_task(connection.channel.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)

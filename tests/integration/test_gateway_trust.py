@@ -6,6 +6,7 @@ import time
 import uuid
 from pathlib import Path
 
+import grpc
 import pytest
 from starlette.responses import Response
 
@@ -217,6 +218,30 @@ def test_a_gateway_may_do_nothing_for_itself_and_gets_nobody_a_certificate(tmp_p
             await calls.one(listing, jobs_pb2.ListRequest(), Both())
         with pytest.raises(Exhausted):  # gRPC bounds what a call may bring
             await calls.one(listing, jobs_pb2.ListRequest(), Proof("x" * 60_000))
+
+    in_gateway(tmp_path, body)
+
+
+def test_the_connection_of_an_earlier_certificate_is_closed_after_its_last_call(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        cluster, shown = gateway.cluster, Proof(gateway.token)
+        listing, following = method("/cluster.v1.Jobs/List"), method("/cluster.v1.Events/Follow")
+        credentials = cluster.credentials(IdentityKind.GATEWAY, gateway.gateway_id)
+        calls = CallsForOthers(cluster.service.address, credentials)
+        first = calls._present.channel
+        answers = calls.several(following, following.request(follow=True), shown)
+        await anext(answers)
+        calls.use(credentials)
+        await calls.one(listing, listing.request(), shown)
+        assert first.get_state() is grpc.ChannelConnectivity.READY, "somebody still follows by it"
+        second = calls._present.channel
+        await answers.aclose()
+        calls.use(credentials)
+        await calls.one(listing, listing.request(), shown)
+        for channel in (first, second):
+            assert channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN
+        assert not calls._former
+        await calls.close()
 
     in_gateway(tmp_path, body)
 
