@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ import pytest
 
 from cluster.domain.base.errors import InvalidInput, NotPermitted
 from cluster.domain.session.messages import Assign
-from cluster.scheduler.notices import notifier
+from cluster.scheduler.notices import notifier, sending
+from cluster.scheduler.notices.sending import SendingFailed, run_command
 from cluster.scheduler.notices.targets import NoticeTargets
 from tests.integration.schedulers import Cluster, User, Worker, in_cluster
 
@@ -184,3 +186,39 @@ def test_nobody_is_told_whom_the_operator_has_not_allowed(tmp_path: Path) -> Non
         assert await user.jobs() == []
 
     in_cluster(tmp_path, body)
+
+
+def test_what_a_command_leaves_is_killed_before_its_number_can_be_anothers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, killpg, unreaped = tmp_path / "left", os.killpg, []
+
+    def watched(group: int, number: int) -> None:
+        unreaped.append(os.waitid(os.P_PID, group, os.WEXITED | os.WNOWAIT | os.WNOHANG))
+        killpg(group, number)
+
+    monkeypatch.setattr(os, "killpg", watched)
+    asyncio.run(run_command(["sh", "-c", f"cat; sleep 600 & echo $! > {left}"], b"x" * 200_000))
+    assert unreaped[0] is not None, "it had ended, and nobody had asked how"
+    assert state_of(int(left.read_text())) in ("", "Z")
+    with pytest.raises(SendingFailed, match="it ended with 3"):
+        asyncio.run(run_command(["sh", "-c", "exit 3"], b""))
+    with pytest.raises(SendingFailed, match="no-such-program cannot be run: No such file"):
+        asyncio.run(run_command(["no-such-program"], b""))
+    monkeypatch.setattr(sending, "COMMAND_TIME", 0.01)
+    with pytest.raises(SendingFailed, match=r"it had not ended after 0\.01 s"):
+        asyncio.run(run_command(["sleep", "600"], b""))
+    monkeypatch.delattr(os, "pidfd_open")
+    asyncio.run(run_command(["true"], b""))
+
+
+def state_of(pid: int) -> str:
+    """As /proc tells it, once it is dead or dying; empty: it has gone."""
+    while True:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return ""
+        if state in "ZX":
+            return state
+        os.sched_yield()

@@ -6,6 +6,7 @@ import hmac
 import os
 import signal
 import ssl
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -67,22 +68,47 @@ def _context() -> ssl.SSLContext:
 
 
 async def run_command(argv: Sequence[str], body: bytes) -> None:
-    """The notice is its standard input; a code of 0 is success. What it leaves in its process group is killed."""
-    nowhere = asyncio.subprocess.DEVNULL
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True
-        )
-    except OSError as error:
-        raise SendingFailed(f"{argv[0]} cannot be run: {error.strerror}") from None
+    """The notice is its standard input; a code of 0 is success. What it leaves in its process group is killed, before
+    the command itself is reaped: until then no other process can have that number."""
+    process = _started(argv, body)
     try:
         async with asyncio.timeout(COMMAND_TIME):
-            await process.communicate(body)
+            await _end_of(process.pid)
     except TimeoutError:
         raise SendingFailed(f"it had not ended after {COMMAND_TIME:g} s") from None
     finally:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _end_of(process.pid)
+        process.wait()
     if process.returncode:
         raise SendingFailed(f"it ended with {process.returncode}")
+
+
+def _started(argv: Sequence[str], body: bytes) -> subprocess.Popen[bytes]:
+    """The command, which no watcher of asyncio's reaps."""
+    notice = os.memfd_create("cluster-notice")
+    try:
+        os.pwrite(notice, body, 0)
+        null = subprocess.DEVNULL
+        return subprocess.Popen(argv, stdin=notice, stdout=null, stderr=null, start_new_session=True)
+    except OSError as error:
+        raise SendingFailed(f"{argv[0]} cannot be run: {error.strerror}") from None
+    finally:
+        os.close(notice)
+
+
+async def _end_of(child: int) -> None:
+    """Returns when that child has ended. It is not reaped yet."""
+    try:
+        fd = os.pidfd_open(child)
+    except (AttributeError, OSError):  # before Linux 5.3 there is no pidfd
+        await asyncio.to_thread(os.waitid, os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
