@@ -127,6 +127,9 @@ def test_what_waits_for_others_to_end_says_what_it_needs() -> None:
         ("licence=99999999999999999999", "is no amount"),
         ("mem=2G", "mem has an option of its own: use --mem"),
         ("gpus=2", "use --gpus"),
+        ("gpu=1", "'gpu' means gpus in --need, and nothing else: use --gpus, or choose another name"),
+        ("cpu=1", "'cpu' means cpus in --need"),
+        ("memory=1G", "'memory' means mem in --need, and nothing else: use --mem, or"),
         ("and=2", "'and' is a word of --need: choose another name"),
         ("4u=2", "'4u' is no name of a resource or label"),
         ("a b=2", "is no name of a resource or label"),
@@ -138,6 +141,21 @@ def test_wrong_amounts_are_refused(text: str, words: str) -> None:
         parse_amount(text)
     with pytest.raises(InvalidInput, match=words):
         validate(spec(resources=(text,)))
+
+
+def test_nobody_can_be_called_what_an_expression_would_not_find() -> None:
+    for name in ("gpu", "cpu", "memory"):
+        with pytest.raises(InvalidInput, match=f"'{name}' means"):
+            parse_labels((f"{name}=a100",))
+        with pytest.raises(InvalidInput, match=f"'{name}' means"):
+            check_offer(Offer(labels=((name, "a100"),)))
+        with pytest.raises(InvalidInput, match=f"'{name}' means"):
+            check_offer(Offer(sums=((name, 1),)))
+
+
+def test_what_a_job_was_taken_with_it_keeps() -> None:
+    """By a version that let more names pass."""
+    assert request_of(spec(resources=("gpu=1", "b = 2k"))).beside == Beside((("b", 2048), ("gpu", 1)))
 
 
 def test_amounts_may_have_units_and_come_once() -> None:

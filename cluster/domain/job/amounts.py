@@ -19,6 +19,8 @@ Amounts = tuple[tuple[str, int], ...]  # by name, each once, in the order of the
 
 # Words of the language of --need, which no resource and no label can be called.
 RESERVED = frozenset({"and", "or", "not", "has", "in", "true", "false", "name", CPUS, MEMORY, GPUS})
+# Further words of it, and what they mean there: nobody could ask for what is called so.
+ALIASES = {"gpu": GPUS, "cpu": CPUS, "memory": MEMORY}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
@@ -31,6 +33,9 @@ def check_resource_name(name: str) -> str:
         )
     if name in (CPUS, MEMORY, GPUS):
         raise InvalidInput(f"{name} has an option of its own: use --{name}")
+    if name in ALIASES:
+        meant = ALIASES[name]
+        raise InvalidInput(f"{name!r} means {meant} in --need, and nothing else: use --{meant}, or choose another name")
     if name in RESERVED:
         raise InvalidInput(f"{name!r} is a word of --need: choose another name")
     return name
@@ -68,6 +73,12 @@ def parse_amounts(texts: tuple[str, ...]) -> Amounts:
     if len(found) > MOST_RESOURCES:
         raise InvalidInput(f"{len(found)} resources: the most are {MOST_RESOURCES}")
     return tuple(sorted(found.items()))
+
+
+def amounts_said(texts: tuple[str, ...]) -> dict[str, int]:
+    """What they say, which have passed `parse_amounts`: of this version, or of one that let more names pass."""
+    pairs = (text.partition("=") for text in texts)
+    return {name.strip(): parse_size(amount.strip()) for name, _, amount in pairs}
 
 
 def wrong_memory(size: int) -> str:

@@ -24,7 +24,7 @@ from typing import NamedTuple, NoReturn
 
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.quantities import parse_size
-from cluster.domain.job.amounts import CPUS, GPUS, MEMORY
+from cluster.domain.job.amounts import ALIASES, CPUS, GPUS, MEMORY
 
 MAX_LENGTH = 1000  # characters of one expression
 MAX_DEPTH = 32  # of parentheses and `not`, one within the other
@@ -46,7 +46,6 @@ _SIGNS: Mapping[str, Callable[[float, float], bool]] = {
 }
 _WORDS = frozenset({"and", "or", "not", "has", "in", "true", "false"})
 _NUMBERS = frozenset({CPUS, MEMORY, GPUS})  # what is a number on every worker
-_ALIASES = {"gpu": GPUS, "cpu": CPUS, "memory": MEMORY}
 _HINTS = {
     "=": "use == to compare",
     "&": "use `and`",
@@ -267,7 +266,7 @@ class _ExpressionReader:
         if self._token.kind != "word" or self._token.said in _WORDS:
             self._wrong("the name of a label or resource is missing here")
         said = self._next().said
-        return _ALIASES.get(said, said)
+        return ALIASES.get(said, said)
 
     # -- words and signs
 

@@ -15,7 +15,7 @@ from cluster.domain.base.quantities import (
     parse_duration,
     parse_size,
 )
-from cluster.domain.job.amounts import parse_amounts
+from cluster.domain.job.amounts import amounts_said, parse_amounts
 from cluster.domain.job.arrays import format_array, parse_array
 from cluster.domain.job.expressions import parse as parse_expression
 
@@ -169,7 +169,7 @@ class _Resources(_Parted):
         return amounts
 
     def told(self, value: Any) -> Any:
-        return dict(parse_amounts(value))
+        return dict(sorted(amounts_said(value).items()))
 
     def checked(self, value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -6,7 +6,7 @@ Nearly all jobs ask for cpus alone, and pay nothing for what others can ask for:
 from math import ceil, frexp, ldexp
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster.domain.job.amounts import GPUS, MEMORY, Amounts, parse_amounts
+from cluster.domain.job.amounts import GPUS, MEMORY, Amounts, amounts_said
 
 if TYPE_CHECKING:
     from cluster.domain.job.spec import JobSpec
@@ -43,7 +43,7 @@ def amounts_of(spec: "JobSpec") -> Amounts:
     """How much a task needs of each resource beside cpus. The spec has passed `validate`."""
     if not (spec.memory or spec.gpus or spec.resources):
         return ()
-    amounts = dict(parse_amounts(spec.resources))
+    amounts = amounts_said(spec.resources)
     if spec.memory:
         amounts[MEMORY] = spec.memory
     if spec.gpus:
