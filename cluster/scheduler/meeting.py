@@ -10,7 +10,7 @@ from cluster.domain.job.conditions import Condition
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import LastEnd
 from cluster.domain.job.states import ENDED, TaskState
-from cluster.domain.job.unbegun import Unbegun, leave_begun, reasons_unbegun
+from cluster.domain.job.unbegun import Unbegun
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
 
@@ -30,7 +30,7 @@ async def meeting(driver: Driver, number: int, chosen: IntervalSet, condition: C
     """Those of the chosen tasks of the job that meet the condition, as of one moment."""
 
     def look(job: Job) -> _Looked:
-        looked = _Looked(IntervalSet(), IntervalSet(), reasons_unbegun(job, chosen))
+        looked = _Looked(IntervalSet(), IntervalSet(), Unbegun(job, chosen))
         for state in condition.states:
             looked.found.update(job.sets[state].intersection(chosen))
         if condition.reasons:
@@ -40,10 +40,10 @@ async def meeting(driver: Driver, number: int, chosen: IntervalSet, condition: C
     found, judged, unbegun = await JobReader(driver, number).read(look)
     async with aclosing(last_ends(driver, number, judged)) as several:
         async for ends in several:
-            so = IntervalSet((end.index, end.index + 1) for end in ends if condition.has_reason(end.reason_of_task))
-            found.update(so.intersection(judged))
-            leave_begun(unbegun, ends)
-    for reason, tasks in unbegun.items():
+            begun = unbegun.leave_begun(ends)
+            so = IntervalSet((end.index, end.index + 1) for end in begun if condition.has_reason(end.reason_of_task))
+            found.update(so)
+    for reason, tasks in unbegun.by_reason():
         if condition.has_reason(reason):
             found.update(tasks)
     return found

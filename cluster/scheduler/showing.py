@@ -11,7 +11,7 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.unbegun import leave_begun, reasons_unbegun
+from cluster.domain.job.unbegun import Unbegun
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.pending_in_words import WhyNot
 from cluster.domain.scheduler.view_sizes import size_of_job
@@ -165,7 +165,7 @@ async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[s
     """Of these tasks of a job, all of which have ended: the reason of the first that did not succeed, and the highest
     exit code. Where more than MOST_ENDS did not, what is said of the whole job."""
     those, unbegun, of_job = await JobReader(driver, number).read(
-        lambda job: (not_succeeded(job, part), reasons_unbegun(job, part), (job.reason, job.exit_code))
+        lambda job: (not_succeeded(job, part), Unbegun(job, part), (job.reason, job.exit_code))
     )
     if len(those) > MOST_ENDS:
         return of_job
@@ -175,12 +175,11 @@ async def end_of_part(driver: Driver, number: int, part: IntervalSet) -> tuple[s
     code, first = 0, those.first()
     async with aclosing(last_ends(driver, number, those)) as several:
         async for some in several:
-            ends = [end for end in some if end.index in those]
+            ends = unbegun.leave_begun(some)
             reasons |= {end.index: end.reason_of_task for end in ends[:1]}
             code = max([code, *(end.exit_code for end in ends)])
-            leave_begun(unbegun, ends)
-    for reason, tasks in unbegun.items():
-        code = max(code, endings.exit_code(reason) if tasks else 0)
+    for reason, tasks in unbegun.by_reason():
+        code = max(code, endings.exit_code(reason))
         if first in tasks:
             reasons[first] = reason
     return reasons[first], code

@@ -14,7 +14,7 @@ from cluster.domain.job.last_words import TAIL_BYTES, last_words
 from cluster.domain.job.records import TaskEnd
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import BY_LIST_RANK, TaskState
-from cluster.domain.job.unbegun import reason_unbegun
+from cluster.domain.job.unbegun import is_unbegun, reason_unbegun
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.pending_in_words import next_try_of
 from cluster.domain.scheduler.view_sizes import size_of_task
@@ -164,10 +164,11 @@ def _task(
     if end:
         reason = end.reason if of_attempt else end.reason_of_task
         again = next_try_of(core, job, shown.index) if task.state is TaskState.BACKOFF else 0.0
-        return replace(task, reason=reason, exit_code=end.exit_code, started_at=end.started_at, next_try_at=again)
-    if shown.state in (TaskState.CANCELLED, TaskState.FAILED):  # before it ever ran
+        task = replace(task, reason=reason, exit_code=end.exit_code, started_at=end.started_at, next_try_at=again)
+    unbegun = end is None or (not of_attempt and is_unbegun(job, shown.state, end))
+    if unbegun and shown.state in (TaskState.CANCELLED, TaskState.FAILED):  # before it ran, or ran again
         reason = reason_unbegun(job, shown.state)
         return replace(task, reason=reason, exit_code=endings.exit_code(reason))
-    if shown.state is TaskState.RUNNING and not job.record.spec.is_array:
+    if shown.state is TaskState.RUNNING and end is None and not job.record.spec.is_array:
         return replace(task, started_at=job.started_at)
     return task

@@ -5,22 +5,31 @@ from typing import Any
 import pytest
 
 from cluster.domain.base.errors import InvalidInput
-from cluster.domain.base.intervals import IntervalSet
+from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.wall_time import iso
 from cluster.domain.job.clocks import STEPS
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
-from cluster.domain.job.records import JobRecord, TaskEnd
+from cluster.domain.job.records import JobRecord, LastEnd, TaskEnd
 from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, validate
 from cluster.domain.job.states import TRANSITIONS, TaskEvent, TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.time_kinds import DEADLINE
 from cluster.domain.job.times import resolved
-from cluster.domain.job.unbegun import reason_unbegun
+from cluster.domain.job.unbegun import Unbegun, reason_unbegun
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Reply, Send
-from cluster.domain.scheduler.events import CancelRequested, JobsPaused, JobsResumed, ReportReceived, SessionOpened
+from cluster.domain.scheduler.events import (
+    CancelRequested,
+    JobsPaused,
+    JobsResumed,
+    ReopenRequested,
+    ReportReceived,
+    SessionClosed,
+    SessionOpened,
+)
 from cluster.domain.session.messages import Assign, Attempts, Hello, Report, Stop
+from cluster.scheduler.tasks_shown import _Shown, _task
 from tests.domain.core_bench import WALL, Bench, attempts, failed, ok, spec
 from tests.domain.test_dependencies import states
 
@@ -279,6 +288,49 @@ def test_of_two_clocks_the_first_that_ended_a_task_is_told() -> None:
     bench.submit(spec(deadline="10s", queue_timeout=30.0))
     bench.turn(after=30.0)
     assert [reason_unbegun(bench.core.jobs[n], F) for n in (1, 2)] == ["timeout:queue", "timeout:deadline"]
+
+
+def unbegun(job: Job, *ends: TaskEnd) -> tuple[list[int], dict[str, list[int]]]:
+    """The ends that say why their tasks have ended, by their tasks; and by their reasons the tasks that have none."""
+    found = Unbegun(job, IntervalSet([(0, job.record.spec.task_count)]))
+    counting = found.leave_begun([LastEnd(end.index, end.reason, end.exit_code) for end in ends])
+    return [end.index for end in counting], {reason: list(tasks) for reason, tasks in found.by_reason()}
+
+
+def test_what_was_cancelled_and_tried_again_and_had_no_time_left_ended_by_its_deadline() -> None:
+    bench = patient()
+    session = bench.worker("w", 2000)
+    bench.submit(spec(2, deadline="1h"))
+    bench.report(session, 1, started=(attempts(1, 1, (0, 2)),))
+    bench.turn(CancelRequested(5, (Target(1, (Range(0, 1),)),), "alice"))
+    ends = (failed(1, 0, reason="cancelled", code=143), failed(1, 1))
+    bench.report(session, 2, ended=ends)
+    bench.turn(SessionClosed(session), JobsPaused(6, (1,), Pause("alice", 0.0)))
+    job = bench.core.jobs[1]
+    assert unbegun(job, *ends) == ([0, 1], {})
+    every = (TaskState.CANCELLED, TaskState.FAILED)
+    bench.turn(ReopenRequested(9, 1, (Range(0, 2),), every, None, bench.core.openings))
+    bench.turn(after=HOUR)
+    assert states(bench, 1) == {F: [(0, 2)]}
+    assert unbegun(job, *ends) == ([], {"timeout:deadline": [0, 1]})
+    shown = _Shown(0, F, 0, "", 1)
+    task = _task(bench.core, job, shown, ends[0])
+    assert (task.state, task.reason, task.exit_code, task.attempt) == (F, "timeout:deadline", 124, 1)
+    task = _task(bench.core, job, shown, ends[0], of_attempt=True)
+    assert (task.state, task.reason, task.exit_code) == (C, "cancelled", 143)
+
+
+def test_what_is_cancelled_between_two_attempts_did_not_end_as_the_first_of_them() -> None:
+    bench = patient()
+    session = bench.worker("w", 1000)
+    bench.submit(spec(retries=3, backoff=(HOUR,) * 2))
+    bench.report(session, 1, ended=(failed(1, 0),))
+    assert states(bench, 1) == {B: [(0, 1)]}
+    job = bench.core.jobs[1]
+    bench.turn(CancelRequested(5, (Target(1, None),), "alice"))
+    assert unbegun(job, failed(1, 0)) == ([], {"cancelled": [0]})
+    task = _task(bench.core, job, _Shown(0, C, 0, "", 1), failed(1, 0))
+    assert (task.state, task.reason, task.exit_code) == (C, "cancelled", 143)
 
 
 # ── what they may be ──────────────────────────────────────────────────────────────────────────────────────────────────
