@@ -24,6 +24,8 @@ from cluster.scheduler.meeting import last_ends, not_succeeded
 # languages take answers of 4 MiB.
 PAGE_BYTES = 1024 * 1024
 PIECE_JOBS, PIECE_BYTES = 100, 128 * 1024  # that are looked at, and shown, before anybody else is served
+PIECE_COSTS = 200  # the same by what it takes to tell why they wait, in units of a turn's room
+WORKERS_A_UNIT = 16  # that are looked at for that
 FIRST_JOBS = 8  # that are looked at first: a few may fill the answer, and what ended ones say is fetched for all
 NUMBERS_AT_ONCE = 1000  # of jobs, for a list
 
@@ -113,14 +115,15 @@ def _piece(
     """The first of these jobs, how many of the numbers were looked at for them, and the bytes that they take."""
     known: WhyNot = {}
     jobs: list[JobView] = []
-    size = looked = 0
+    size = looked = cost = 0
     for number in numbers:
-        looked += 1
+        looked, classes = looked + 1, len(known)
         view = job_view(core, among[number], known, parts.get(number))
         if not states or view.state in states:
             jobs.append(view)
             size += size_of_job(view, detail)
-        if len(jobs) >= room or size >= PIECE_BYTES:
+        cost += core.judge.units() + (len(known) - classes) * len(core.workers) // WORKERS_A_UNIT
+        if len(jobs) >= room or size >= PIECE_BYTES or cost >= PIECE_COSTS:
             break
     return jobs, looked, size
 
