@@ -1,6 +1,7 @@
 """Jobs that come again: each due time makes one run, and none is made twice or lost, whatever happens to the clock."""
 
 from datetime import UTC
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from cluster.domain.job.spec import JobSpec, refuse_what_needs_a_scheduler, vali
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.workflow import NewJob
+from cluster.domain.scheduler import schedules
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.effects import Reply
-from cluster.domain.scheduler.events import CancelRequested, JobsPaused, JobsSubmitted, ReopenRequested
+from cluster.domain.scheduler.events import CancelRequested, JobsPaused, JobsSubmitted, LookedUp, ReopenRequested
 from cluster.domain.scheduler.views import job_view
 from tests.domain.core_bench import WALL, Bench, ok, spec
 
@@ -45,8 +47,8 @@ def runs(bench: Bench, schedule: int = 1) -> list[int]:
     return [record.number for record in bench.records.values() if record.schedule == schedule]
 
 
-def course(bench: Bench) -> Any:
-    return bench.core.jobs[1].course
+def course(bench: Bench, schedule: int = 1) -> Any:
+    return bench.core.jobs[schedule].course
 
 
 def lines(bench: Bench) -> tuple[str, ...]:
@@ -319,3 +321,109 @@ def test_many_that_come_at_once_cost_the_turn_their_next_times() -> None:
         counts.append(sum(isinstance(save, JobRecord) for save in decided.saves))
     assert sum(counts) == 200
     assert max(counts) <= bench.core.most // 8 + 1
+
+
+def test_a_start_finds_the_next_times_of_many_in_parts() -> None:
+    bench = patient()
+    for _ in range(60):
+        bench.submit(hourly())
+    bench.restart()
+    bench.core.most = 100
+    waits = bench.core.followers.waits
+    assert {wait.until for wait in waits.values()} == {schedules.NOT_FOUND}
+    view = job_view(bench.core, bench.core.jobs[1])
+    assert (view.waits_until, view.pending_because) == (
+        0.0,
+        ("its next time is just being found, as the scheduler was started",),
+    )
+    found = [0]
+    while bench.core.schedules_in_line:
+        bench.turn()
+        found.append(sum(wait.until > 0 for wait in waits.values()))
+    assert found[-1] == 60
+    assert max(after - before for before, after in pairwise(found)) <= 100 // schedules.PART // schedules.NEXT_TIME + 1
+    bench.turn(after=FIRST)
+    assert len(runs(bench)) == 1
+
+
+def test_what_comes_while_next_times_are_found_is_not_kept_waiting() -> None:
+    bench = patient()
+    for _ in range(30):
+        bench.submit(hourly())
+    bench.restart()
+    bench.core.most = 40
+    bench.worker("w", 8000)
+    bench.submit(spec())
+    bench.turn(LookedUp(("uuid-31",), {}))
+    assert bench.state(31) == "assigned"
+    assert bench.core.schedules_in_line
+
+
+YEAR = 365 * 24 * HOUR
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_clock_that_was_a_year_ahead_silences_no_schedule(*, restarts: bool) -> None:
+    bench = patient()
+    bench.submit(hourly(overlap="allow"))
+    bench.submit(spec(every="@yearly"))
+    bench.jumped = YEAR
+    bench.turn(after=10.0)
+    assert course(bench).until > bench.now.wall - HOUR
+    bench.jumped = 0.0
+    if restarts:
+        bench.restart()
+    bench.turn()
+    assert lines(bench) == (
+        f"it runs next at {at(FIRST)}",
+        f"its times count from {at(10)} on: the scheduler's clock had been far ahead",
+    )
+    bench.turn(after=FIRST - 10)
+    assert runs(bench) == [3]
+    assert course(bench, 2).missed == 0, "what was missed in a time that has not been yet"
+    bench.restart()
+    bench.turn(after=HOUR)
+    assert runs(bench) == [3, 4]
+    assert course(bench).corrections == 1
+
+
+def test_a_time_that_had_a_run_when_the_clock_was_ahead_has_another_when_it_comes() -> None:
+    bench = patient()
+    bench.submit(hourly(overlap="allow"))
+    bench.jumped = 24 * HOUR
+    bench.turn(after=FIRST)
+    assert runs(bench) == [2]
+    bench.jumped = 0.0
+    bench.turn()
+    bench.turn(after=24 * HOUR)
+    assert len(runs(bench)) == 1 + 24
+    assert len({bench.records[number].id for number in runs(bench)}) == 25
+
+
+def test_one_that_was_handed_in_by_a_clock_that_was_ahead_comes_by_the_right_one() -> None:
+    bench = patient()
+    bench.jumped = YEAR
+    bench.submit(hourly())
+    bench.jumped = 0.0
+    bench.turn()
+    assert lines(bench)[0] == f"it runs next at {at(FIRST)}"
+    bench.turn(CancelRequested(5, (Target(1, None),), "alice"))
+    bench.jumped = YEAR
+    bench.turn(ReopenRequested(9, 1, (Range(0, 1),), (TaskState.CANCELLED,), None, bench.core.openings))
+    bench.jumped = 0.0
+    bench.turn()
+    assert lines(bench)[0] == f"it runs next at {at(FIRST)}"
+
+
+def test_a_clock_that_was_ahead_lets_none_begin_sooner_than_it_may() -> None:
+    bench = patient()
+    bench.submit(hourly(at=at(FIRST + 9 * HOUR)))
+    for jumped in (YEAR, 0.0):
+        bench.jumped = jumped
+        bench.turn()
+    assert lines(bench)[0] == f"it runs next at {at(FIRST + 9 * HOUR)}"
+    assert course(bench).corrections == 1
+    bench.submit(hourly(at=at(FIRST + 99 * HOUR)))
+    bench.jumped = -10.0
+    bench.turn()
+    assert course(bench, 2).corrections == 0, "it begins late, and nothing was ahead"

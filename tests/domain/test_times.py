@@ -212,3 +212,20 @@ def test_a_number_that_is_no_time_is_refused(value: float) -> None:
 def test_a_time_that_utc_does_not_have_is_refused(field: str, text: str) -> None:
     with pytest.raises(InvalidInput, match="is none of the years 1 to 9999 in UTC"):
         resolved(JobSpec(("true",), **{field: text}), WALL, UTC)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_delay_that_was_counted_by_a_clock_that_was_a_year_ahead_is_counted_anew(*, restarts: bool) -> None:
+    bench = patient()
+    bench.worker("w", 8000)
+    bench.jumped = 365 * 24 * HOUR
+    bench.submit(spec(delay=HOUR))
+    bench.submit(spec(delay=HOUR, at=at(2 * HOUR + bench.jumped)))
+    bench.jumped = 0.0
+    if restarts:
+        bench.restart()
+    bench.turn()
+    assert job_view(bench.core, bench.core.jobs[1]).waits_until == WALL + 100.0 + HOUR
+    bench.turn(after=HOUR)
+    assert states(bench, 1).keys() <= {R, A}
+    assert states(bench, 2) == {W: [(0, 1)]}, "a time is that time"

@@ -9,15 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.domain.base.ids import AttemptKey
-from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.base.intervals import Range
 from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.launcher.messages import Ended
 from cluster.domain.scheduler.core import SchedulerCore
-from cluster.domain.scheduler.effects import Notify, Send
-from cluster.domain.scheduler.events import CancelRequested, JobsSubmitted, ReportReceived, SessionClosed, SessionOpened
+from cluster.domain.scheduler.effects import Notify, Reply, Send
+from cluster.domain.scheduler.events import (
+    CancelRequested,
+    JobsSubmitted,
+    ReopenRequested,
+    ReportReceived,
+    SessionClosed,
+    SessionOpened,
+)
 from cluster.domain.scheduler.followers import Wait
 from cluster.domain.scheduler.turn_limits import MOST_AT_ONCE, MOST_OK, parts, weight
 from cluster.domain.scheduler.waiting import Dependencies
@@ -228,10 +235,43 @@ def test_who_waits_for_many_jobs_costs_the_turn_as_many() -> None:
     assert sum(counts) == 40
     waits = bench.core.followers.waits
     assert [wait.count for wait in waits.values()] == [300] * 40
-    state = bench.core
-    state.room = 100
-    state.touch(cancelled := state.jobs[301])
-    assert state.room == 100
-    cancelled.cancel_unassigned(IntervalSet([(0, 1)]))
-    state.touch(cancelled)
-    assert state.room == 70, "who leaves is taken out of as many lists"
+    bench.turn(CancelRequested(6, tuple(Target(number, None) for number in range(301, 341)), "alice"))
+    left = [len(bench.core.followers.over)]
+    while left[-1]:
+        bench.turn()
+        left.append(len(bench.core.followers.over))
+    assert min(40 - left[0], *(before - after for before, after in pairwise(left[:-1]))) > 1
+    assert max(40 - left[0], *(before - after for before, after in pairwise(left))) <= bench.core.most // 30 + 1
+    assert bench.core.followers.of(bench.core.jobs[1]) == []
+
+
+def test_who_waits_again_before_it_was_forgotten_is_a_follower() -> None:
+    bench = Bench(SchedulerCore(epoch=1, lease=1e6))
+    bench.submit(spec())
+    for _ in range(2):
+        bench.submit(spec(after=("1",)))
+    bench.core.most = 1
+    bench.turn(CancelRequested(6, (Target(2, None), Target(3, None)), "alice"))
+    assert [job.number for job in bench.core.followers.over] == [3]
+    bench.turn(ReopenRequested(7, 3, (Range(0, 1),), (TaskState.CANCELLED,), None, bench.core.openings))
+    while bench.core.followers.over:
+        bench.turn()
+    bench.core.most = 500
+    bench.turn(CancelRequested(8, (Target(1, None),), "alice"))
+    assert bench.state(3) == "cancelled", "what it waits for cannot happen"
+    assert bench.core.jobs[3].cancel_reason.startswith("job 1")
+
+
+def test_many_jobs_that_are_handed_in_again_are_compared_in_parts() -> None:
+    bench = Bench(SchedulerCore(epoch=1, lease=1e6))
+    jobs = tuple(NewJob(f"00000000-0000-7000-8000-{n:012x}", spec(key=f"k{n}")) for n in range(6000))
+    numbers = []
+    for _ in range(2):
+        decided = bench.core.turn([JobsSubmitted(5, "alice", jobs)], bench.now)
+        turns = 1
+        while decided.goes_on:
+            decided = bench.core.turn([], bench.now)
+            turns += 1
+        numbers.append(next(act.value for act in decided.acts if isinstance(act, Reply)))
+    assert numbers[0] == numbers[1] == tuple(range(1, 6001))
+    assert turns >= 3, "when they came again"

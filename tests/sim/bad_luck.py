@@ -122,6 +122,18 @@ class BadLuck:
         self.scheduler.wall_ahead = max(-MOST_AHEAD, min(MOST_AHEAD, ahead))
         self.world.tell("scheduler", f"its clock is {self.scheduler.wall_ahead:.3f} s ahead")
 
+    def clock_is_far_ahead(self, _: Machine) -> None:
+        """For a while, by half a day or by a year, as where somebody has mistyped a date."""
+        before, ahead = self.scheduler.wall_ahead, self.world.random.choice((43_200.0, 31_536_000.0))
+        self.scheduler.wall_ahead = ahead
+        self.world.tell("scheduler", f"its clock is {ahead:.0f} s ahead")
+
+        def right_again() -> None:
+            self.scheduler.wall_ahead = before if abs(before) <= MOST_AHEAD else 0.0
+            self.world.tell("scheduler", f"its clock is {self.scheduler.wall_ahead:.3f} s ahead, no more")
+
+        self._mend_later(right_again)
+
     def scheduler_is_away(self, _: Machine) -> None:
         """For just as long as is promised to cost nothing."""
         if self.world.now > self._back_at + APART and self.scheduler.core is not None:

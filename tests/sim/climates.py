@@ -119,3 +119,8 @@ def with_clocks(seed: int) -> Sequence[Fault]:
     random = Random(seed)
     sets = [BadLuck.clock_is_set] * random.randint(0, 3)
     return [*sets, BadLuck.scheduler_dies, *random.sample(FAULTS, random.randint(0, 3))]
+
+
+def with_wrong_dates(seed: int) -> Sequence[Fault]:
+    """The same, where the clock is sometimes far ahead."""
+    return [BadLuck.clock_is_far_ahead, *with_clocks(seed)]

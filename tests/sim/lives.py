@@ -16,6 +16,7 @@ from tests.sim.climates import (
     UNWRITTEN,
     with_clocks,
     with_drains,
+    with_wrong_dates,
 )
 from tests.sim.scenario import Scenario, simulate
 
@@ -36,6 +37,11 @@ def with_long_reports(seed: int) -> Scenario:
 def with_times(seed: int) -> Scenario:
     """Jobs wait for times, have deadlines and come again, and clocks are set."""
     return simulate(seed, climate=with_clocks(seed), clocks=True, submissions=6, most=MOST[seed % 3])
+
+
+def with_mistyped_dates(seed: int) -> Scenario:
+    """The same, with clocks that are far ahead for a while."""
+    return simulate(seed, climate=with_wrong_dates(seed), clocks=True, submissions=6, most=MOST[seed % 3])
 
 
 def with_workflows(seed: int) -> Scenario:
@@ -114,6 +120,7 @@ PLAYED: Mapping[Life, int] = {
     usual: 150,
     with_long_reports: 30,
     with_times: 40,
+    with_mistyped_dates: 12,
     with_workflows: 40,
     with_families: 25,
     with_orders: 30,

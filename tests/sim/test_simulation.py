@@ -102,6 +102,13 @@ def test_whatever_clocks_show_nothing_starts_before_its_time_and_no_time_is_lost
 
 
 @pytest.mark.slow
+@in_parts(range(PLAYED[lives.with_mistyped_dates]))
+def test_a_clock_that_was_far_ahead_for_a_while_keeps_no_schedule_back(part: range) -> None:
+    for seed in part:
+        lives.with_mistyped_dates(seed)
+
+
+@pytest.mark.slow
 @pytest.mark.long
 @in_parts(range(PLAYED[lives.with_workflows]))
 def test_jobs_that_come_together_are_all_there_or_none_however_many_turns_that_takes(part: range) -> None:

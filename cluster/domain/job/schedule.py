@@ -14,6 +14,8 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.time_kinds import fields_and_zone, seconds_of
 from cluster.domain.job.time_options import SKIP
 
+# Seconds beyond which a clock that is set back was wrong before, and not only late or early: cron daemons say the same.
+FAR_AHEAD = 3 * 3600.0
 LATE = 60.0  # seconds after a due time until which it is not missed: somebody has started the scheduler anew, say
 
 
@@ -54,6 +56,19 @@ def look(spec: JobSpec, since: float, now: float) -> Due | None:
     return Due(last, missed, missed_at, runs)
 
 
+def corrected(course: ScheduleCourse, begins: float, now: float) -> ScheduleCourse | None:
+    """A schedule that has come farther than `now`, because the clock was far ahead, has its times anew from now on:
+    this is its course then. None: it was not. `begins`: the time before which it does not run."""
+    if course.until <= max(begins, now) + FAR_AHEAD:
+        return None
+    right = course._replace(until=max(begins - 1e-3, now), corrections=course.corrections + 1, corrected_at=now)
+    if right.skipped_at > now:
+        right = right._replace(skipped=0, skipped_at=0.0)
+    if right.missed_at > now:
+        right = right._replace(missed=0, missed_at=0.0)
+    return right
+
+
 def spec_of_run(spec: JobSpec, after: int = 0) -> JobSpec:
     """What one run is. `after`: the number of the job that must have ended first."""
     deadline = spec.deadline if seconds_of(spec.deadline) is not None else ""
@@ -86,4 +101,6 @@ def said(spec: JobSpec, course: ScheduleCourse) -> list[str]:
         count = f"{course.missed}{' or more' if course.missed >= MOST_COUNTED else ''}"
         last = in_its_zone(spec, course.missed_at)
         lines.append(f"{count} of its times were missed, the last at {last}: the scheduler was away")
+    if course.corrections:
+        lines.append(f"its times count from {iso(course.corrected_at)} on: the scheduler's clock had been far ahead")
     return lines

@@ -14,3 +14,5 @@ class ScheduleCourse(NamedTuple):
     skipped_at: float = 0.0
     missed: int = 0  # times that were over when somebody looked
     missed_at: float = 0.0
+    corrections: int = 0  # how often its times began anew, because the clock had been far ahead
+    corrected_at: float = 0.0  # when they did last

@@ -11,7 +11,7 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.wall_time import iso, unix_time
 from cluster.domain.base.zones import zone_of
 from cluster.domain.job.records import JobRecord
-from cluster.domain.job.schedule import next_time
+from cluster.domain.job.schedule import FAR_AHEAD, next_time
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.time_kinds import fields_and_zone, seconds_of
 
@@ -35,6 +35,12 @@ def _in_utc(text: str, now: float, zone: "tzinfo | None") -> str:
 def starts_at(record: JobRecord) -> float:
     """When its tasks may start at the earliest, in Unix seconds; 0: at once."""
     return _start(record.spec, record.submitted_at)
+
+
+def start_in_force(record: JobRecord, now: float) -> float:
+    """The same while the clock shows `now`. A delay that began when the clock was far ahead begins now."""
+    begins = record.submitted_at
+    return _start(record.spec, now if begins > now + FAR_AHEAD else begins)
 
 
 def deadline_of(record: JobRecord) -> float:

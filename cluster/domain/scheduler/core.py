@@ -68,6 +68,7 @@ from cluster.domain.scheduler.waiting import Dependencies
 from cluster.domain.session.messages import HeartbeatAnswered, ReportAcknowledged
 
 TWO_CLOCKS = 1e-3  # seconds by which one clock may seem to be behind the other, both being floats
+CLOCK_STEP = 1.0  # seconds by which the wall clock goes back where it was set, and is not only slowed down
 
 
 class SchedulerCore(State):
@@ -108,7 +109,7 @@ class SchedulerCore(State):
             deadlines.watch(self, job)
         for job in [job for job in self.unfinished() if job.count(TaskState.WAITING)]:
             if job.record.spec.every:
-                schedules.enter(self, job)
+                schedules.expect(self, job)
             else:
                 self._dependencies.enter(job, self._dependencies.courses(job.record.spec, loaded.ended))
             self.timers.set(("tell",), now.mono)  # what follows from a crash's last words is saved in the first turn
@@ -123,10 +124,15 @@ class SchedulerCore(State):
         `most`: the rest is due at once then."""
         if overslept(self.timers.next(), now.mono):
             self._sessions.forgive(now.mono - self.now.mono, now.mono)
+        set_back = now.wall - self.now.wall < now.mono - self.now.mono - CLOCK_STEP
         self.now, self.room = now, self.most
+        if set_back:
+            schedules.clock_was_set_back(self)
+            self._dependencies.clock_was_set_back()
         self._submissions.go_on()
         for event in events:
             self._handle(event)
+        schedules.go_on(self)
         self._do_what_is_due()
         max_fails.cancel_rest(self)
         children.settle(self)

@@ -1,5 +1,6 @@
 """Which jobs wait for which others, and for what. What follows from that is decided in `waiting`."""
 
+from collections import deque
 from itertools import chain
 
 from cluster.domain.base.intervals import IntervalSet
@@ -46,13 +47,14 @@ class Wait:
 
 
 class Followers:
-    __slots__ = ("_each", "_whole", "stirred", "waits")
+    __slots__ = ("_each", "_whole", "over", "stirred", "waits")
 
     def __init__(self) -> None:
         self.waits: dict[int, Wait] = {}  # by the number of the job that waits
         self._whole: dict[int, dict[int, None]] = {}  # by the job that is waited for: jobs that wait for its end
         self._each: dict[int, dict[int, None]] = {}  # the same of those that wait task by task
         self.stirred: dict[int, Job] = {}  # jobs that have done something their followers were not told
+        self.over: deque[Job] = deque()  # jobs that wait no more, and are still among the followers of others
 
     def add(self, other: Job, follower: int, kind: DependencyKind) -> None:
         """That job waits for the other one, which is in memory."""
@@ -62,13 +64,12 @@ class Followers:
             other.ended_lately = IntervalSet()
         self.note(other)
 
-    def note(self, job: Job) -> int:
-        """The job has changed. What that costs, in units of a turn's room."""
+    def note(self, job: Job) -> None:
+        """The job has changed."""
         if job.number in self._each or (job.ended_at and job.number in self._whole):
             self.stirred[job.number] = job
-        if job.number in self.waits and not job.sets[TaskState.WAITING]:
-            return self._drop(job)
-        return 0
+        if job.number in self.waits and not job.sets[TaskState.WAITING] and self.waits.pop(job.number).count:
+            self.over.append(job)
 
     def of(self, job: Job) -> list[int]:
         """The jobs that are to be told what it has done. Once it has ended they are known here no more."""
@@ -77,13 +78,15 @@ class Followers:
             return list(each)
         return list(self._each.pop(job.number, {}) | self._whole.pop(job.number, {}))
 
-    def _drop(self, job: Job) -> int:
-        """It waits no more."""
-        wait = self.waits.pop(job.number)
-        for number, kind in dependencies_of(job.record.spec):
+    def forget(self) -> int:
+        """One of those that wait no more is from now on among the followers of nobody. What that costs, in units of a
+        turn's room."""
+        job, count = self.over.popleft(), 0
+        for number, kind in () if job.number in self.waits else dependencies_of(job.record.spec):
+            count += 1
             followers = self._each if kind is DependencyKind.EACH else self._whole
             if there := followers.get(number):
                 there.pop(job.number, None)
                 if not there:
                     del followers[number]
-        return wait.count // DEPENDENCIES_A_UNIT
+        return 1 + count // DEPENDENCIES_A_UNIT

@@ -6,8 +6,9 @@ from functools import partial
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.job import Job
+from cluster.domain.job.schedule import FAR_AHEAD
 from cluster.domain.job.states import HELD, UNASSIGNED, TaskState
-from cluster.domain.job.times import deadline_of
+from cluster.domain.job.times import deadline_of, starts_at
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.pausing import is_paused
@@ -30,6 +31,7 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
         _ended_means_ended(core, job)
         _waits_for_something(core, job)
         _nothing_waits_for_ever(core, job)
+        _no_schedule_has_come_too_far(core, job)
         _finishing_is_what_waits_for_children(core, job)
         assert bool(job.startable) == (job in core.ready), f"job {job.number}: wrongly in the ready queue, or not"
         assert not job.cancelling or _within(job.cancelling, _held(job)), (
@@ -68,6 +70,15 @@ def _nothing_waits_for_ever(core: SchedulerCore, job: Job) -> None:
     assert not unassigned, f"job {job.number}: {unassigned}, and its deadline is over"
     deadline = deadline_of(job.record) if job.live and not job.overdue else 0.0
     assert not deadline or core.wall_timers.next() is not None, f"job {job.number}: nobody looks when it is {deadline}"
+
+
+def _no_schedule_has_come_too_far(core: SchedulerCore, job: Job) -> None:
+    """By a clock that was wrong."""
+    if job.course is not None and job.number in core.followers.waits and job.number not in core.schedules_in_line:
+        latest = max(core.now.wall, starts_at(job.record)) + FAR_AHEAD
+        assert job.course.until <= latest, (
+            f"schedule {job.number}: no time comes before {job.course.until}: {job.course}"
+        )
 
 
 def _finishing_is_what_waits_for_children(core: SchedulerCore, job: Job) -> None:

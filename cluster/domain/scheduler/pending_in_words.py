@@ -104,7 +104,9 @@ def _of_schedule(core: SchedulerCore, job: Job) -> Iterator[Why]:
     wait, spec = core.followers.waits.get(job.number), job.record.spec
     if wait is None or job.course is None:
         return
-    if wait.until < schedules.NEVER:
+    if wait.until == schedules.NOT_FOUND:
+        yield Why("its next time is just being found, as the scheduler was started", "a time that is being found")
+    elif wait.until < schedules.NEVER:
         yield Why(f"it runs next at {in_its_zone(spec, wait.until)}", f"until {iso(wait.until)}")
     else:
         yield Why("none of its times comes", "no time left")

@@ -4,6 +4,7 @@ What happens is elsewhere, each kind of it in a file of its own. Here is what al
 """
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
@@ -63,6 +64,7 @@ class State:
         self.judge = Judge()
         self.reservations = Reservations()
         self.followers = Followers()
+        self.schedules_in_line: deque[int] = deque()  # schedules of which the next time is to be found
         self.family = Family()
         self.finishing: dict[int, dict[int, TaskEnd]] = {}  # the ends of tasks that wait for the jobs they have called
         self.value_sizes: dict[int, dict[str, int]] = {}  # bytes of what jobs keep, by job and key; see job_values
@@ -176,7 +178,7 @@ class State:
             if job.clocks is not None:
                 self.wall_timers.cancel(("deadline", job.number))
                 self.timers.cancel(("queue", job.number))
-        self.room -= self.followers.note(job)
+        self.followers.note(job)
 
     def allocate(self, worker: Worker, job: Job, tasks: int) -> None:
         """The worker holds so many more tasks of the job (fewer, if negative)."""

@@ -30,7 +30,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.times import refuse_times
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler import deadlines, schedules
-from cluster.domain.scheduler.effects import LookUp, Replied
+from cluster.domain.scheduler.effects import LookUp
 from cluster.domain.scheduler.events import JobsSubmitted, JobSubmitted, LookedUp
 from cluster.domain.scheduler.family import callers_of_child
 from cluster.domain.scheduler.followers import DEPENDENCIES_A_UNIT
@@ -42,7 +42,6 @@ Submission = JobSubmitted | JobsSubmitted
 Callers = tuple[CallingAttempt, ...]
 Known = Mapping[str, JobRecord | None]  # what the store has of these UUIDs
 _NOTHING: Known = {}
-NEXT_TIME = 6  # to find the next time of a schedule, in a turn's room
 EACH_WEIGHS = 2  # one of several jobs that come together, in a turn's room, when it is taken
 LOOKED_AT = 20  # so many of them are looked at for that
 
@@ -105,7 +104,11 @@ class Submissions:
         found: dict[str, JobRecord] = {}
         unsure: list[str] = []
         self._look_for(event.jobs, known, found, unsure)
-        if self._is_new(event, known, found, unsure):
+        if not self._is_known(event, known, unsure):
+            return
+        if found:
+            self._state.reply(event.ask, _refusal(event, event.jobs, found) or found[event.jobs[0].id].number)
+        else:
             self._accept(event)
 
     def _look_for(self, jobs: Iterable[NewJob], known: Known, found: dict[str, JobRecord], unsure: list[str]) -> None:
@@ -118,14 +121,11 @@ class Submissions:
                 if record := known.get(job_id):
                     found[job_id] = record
 
-    def _is_new(self, event: Submission, known: Known, found: Mapping[str, JobRecord], unsure: Sequence[str]) -> bool:
-        """Else it is answered, or the store is asked."""
-        if not known.keys() >= set(unsure):
-            self._ask(event, unsure)
-        elif found:
-            self._state.reply(event.ask, _answer(event, found))
-        else:
+    def _is_known(self, event: Submission, known: Known, unsure: Sequence[str]) -> bool:
+        """Whether all has been heard that the store is to say of it. Else it is asked."""
+        if known.keys() >= set(unsure):
             return True
+        self._ask(event, unsure)
         return False
 
     def _take_all(self, event: JobsSubmitted, known: Known) -> Iterator[None]:
@@ -134,7 +134,10 @@ class Submissions:
         for some in _some_at_a_time(event.jobs):
             self._look_for(some, known, found, unsure)
             yield
-        if not self._is_new(event, known, found, unsure):
+        if not self._is_known(event, known, unsure):
+            return
+        if found:
+            yield from self._answer(event, found)
             return
         others: dict[int, Job] = {}
         try:
@@ -150,6 +153,15 @@ class Submissions:
             self._state.reply(event.ask, error)
             return
         yield from self._enter_all(event, callers, others)
+
+    def _answer(self, event: JobsSubmitted, found: Mapping[str, JobRecord]) -> Iterator[None]:
+        """What there is already is submitted again."""
+        for some in _some_at_a_time(event.jobs):
+            if refusal := _refusal(event, some, found):
+                self._state.reply(event.ask, refusal)
+                return
+            yield
+        self._state.reply(event.ask, tuple(found[job_id].number for job_id, _ in event.jobs))
 
     def _ask(self, event: Submission, unsure: Sequence[str]) -> None:
         """About all at once, so that one answer is enough; or who has asked already is waited for first."""
@@ -231,7 +243,7 @@ class Submissions:
 def _weight_of_waits(spec: JobSpec) -> int:
     """What the jobs or times that it waits for cost of a turn's room."""
     if spec.every:
-        return NEXT_TIME
+        return schedules.NEXT_TIME
     return sum(len(getattr(spec, kind.value)) for kind in DependencyKind) // DEPENDENCIES_A_UNIT if spec.waits else 0
 
 
@@ -240,9 +252,9 @@ def _some_at_a_time(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
         yield jobs[start : start + LOOKED_AT]
 
 
-def _answer(event: Submission, found: Mapping[str, JobRecord]) -> Replied:
-    """What there is already is submitted again."""
-    for job_id, spec in event.jobs:
+def _refusal(event: Submission, jobs: Iterable[NewJob], found: Mapping[str, JobRecord]) -> Conflict | None:
+    """Why these of its jobs are not the ones that were found, if they are not."""
+    for job_id, spec in jobs:
         record = found.get(job_id)
         if record is None:
             there = next(iter(found.values()))
@@ -253,5 +265,4 @@ def _answer(event: Submission, found: Mapping[str, JobRecord]) -> Replied:
             refuse_another(record.number, record.spec, spec)
         except Conflict as error:
             return error
-    numbers = tuple(found[job_id].number for job_id, _ in event.jobs)
-    return numbers if isinstance(event, JobsSubmitted) else numbers[0]
+    return None

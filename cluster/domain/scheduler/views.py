@@ -118,7 +118,7 @@ def job_view(
         explanation=_explanation(core, job) if explain and because and job.ready else NOT_EXPLAINED,
         cancelled_by=job.cancelled_by,
         cancel_reason=job.cancel_reason,
-        waits_until=wait.until if wait and wait.until < schedules.NEVER else 0.0,
+        waits_until=wait.until if wait and schedules.NOT_FOUND < wait.until < schedules.NEVER else 0.0,
         last_run=job.course.last_run if job.course else 0,
         part="" if part is None else _numbers_of(part, job.record.spec),
         pause=job.pause if job.live else None,

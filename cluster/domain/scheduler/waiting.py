@@ -19,9 +19,10 @@ from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job import endings
 from cluster.domain.job.dependencies import Course, Dependency, DependencyKind, course_of, dependencies_of, ended_in
 from cluster.domain.job.job import Job
+from cluster.domain.job.schedule import FAR_AHEAD
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
-from cluster.domain.job.times import starts_at
+from cluster.domain.job.times import start_in_force
 from cluster.domain.scheduler.followers import Wait
 from cluster.domain.scheduler.state import State
 
@@ -60,7 +61,7 @@ class Dependencies:
         """The job waits from now on."""
         followers, wait = self._state.followers, Wait(job)
         followers.waits[job.number] = wait
-        wait.until, wait.count = starts_at(job.record), len(courses)
+        wait.until, wait.count = start_in_force(job.record, self._state.now.wall), len(courses)
         for dependency in courses:
             if dependency.kind is DependencyKind.EACH:
                 wait.barred[dependency.job] = IntervalSet([(0, job.record.spec.task_count)])
@@ -75,6 +76,14 @@ class Dependencies:
         else:
             self.may_start(job.number)
 
+    def clock_was_set_back(self) -> None:
+        """Where a delay was counted by a clock that was wrong, it is counted anew."""
+        state = self._state
+        for number, wait in state.followers.waits.items():
+            if wait.job.course is None and wait.until > state.now.wall + FAR_AHEAD:
+                wait.until = start_in_force(wait.job.record, state.now.wall)
+                state.wall_timers.set(("start", number), wait.until)
+
     def may_start(self, number: int) -> None:
         """The time before which the job of that number was not to start has come."""
         if wait := self._state.followers.waits.get(number):
@@ -83,14 +92,17 @@ class Dependencies:
                 self._state.touch(wait.job)
 
     def tell(self) -> None:
-        """Tells followers what those that they wait for have done, as many as the turn has room for."""
+        """Tells followers what those that they wait for have done, as many as the turn has room for. What is left of it
+        is for forgetting those that wait no more."""
         state = self._state
         while state.room > 0 and (state.followers.stirred or self._telling):
             stirred, state.followers.stirred = state.followers.stirred, {}
             self._telling += [self._tell(job) for job in stirred.values()]
             if next(self._telling[0], self) is self:
                 self._telling.popleft()
-        if state.followers.stirred or self._telling:
+        while state.room > 0 and state.followers.over:
+            state.room -= state.followers.forget()
+        if state.followers.stirred or self._telling or state.followers.over:
             state.timers.set(("tell",), state.now.mono)
 
     def _tell(self, job: Job) -> Iterator[None]:

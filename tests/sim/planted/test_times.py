@@ -62,6 +62,16 @@ def test_whoever_has_no_sense_of_time_is_caught(bug: Bug, monkeypatch: Patch) ->
     must_be_caught(bug, monkeypatch, lives.with_times, lives.PLAYED[lives.with_times])
 
 
+def that_the_clock_was_far_ahead_is_overlooked(patch: Patch) -> None:
+    patch.setattr(schedules, "clock_was_set_back", lambda state: None)
+
+
+@pytest.mark.slow
+@planted(that_the_clock_was_far_ahead_is_overlooked)
+def test_who_waits_for_the_times_of_a_wrong_clock_is_caught(bug: Bug, monkeypatch: Patch) -> None:
+    must_be_caught(bug, monkeypatch, lives.with_mistyped_dates, lives.PLAYED[lives.with_mistyped_dates])
+
+
 @pytest.mark.slow
 @planted(the_monotonic_clock_says_when_a_job_starts)
 def test_who_goes_by_another_clock_is_caught(bug: Bug, monkeypatch: Patch) -> None:
