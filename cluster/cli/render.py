@@ -289,6 +289,7 @@ def worker_json(worker: Worker) -> dict[str, Any]:
         },
         "gpu_ids": list(worker.offer.gpus),
         "limits_memory": worker.offer.limits_memory,
+        "sandbox": worker.offer.sandbox or None,
         "labels": dict(worker.offer.labels),
         "running": worker.running,
         "assigned": worker.assigned,

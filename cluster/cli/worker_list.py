@@ -71,6 +71,7 @@ def show(ctx: click.Context, /, name: str, as_json: bool, quiet: bool) -> None:
             ("leaves", _leaving(worker, now)),
             ("cpus", f"{format_cpus(worker.used_millicpus)} of {format_cpus(worker.millicpus)} in use"),
             *_resources(worker),
+            ("sandbox", worker.offer.sandbox),
             ("labels", ", ".join(f"{name}={value}" for name, value in worker.offer.labels)),
             ("tasks", f"{worker.running} running, {worker.assigned} assigned"),
             ("address", worker.address),

@@ -22,6 +22,12 @@ from cluster.client.discovery import ADMIN_FILE
 from cluster.client.types import RemovedWorker
 from cluster.domain.trust.tokens import VERSION, parse_join_token
 
+# Options that the worker knows by the same name.
+_SAME = (
+    *("name", "join", "scheduler", "listen", "or_next_port", "gpus", "reserve", "idle_exit", "stays_for", "standalone"),
+    *("stop_jobs", "execute_python", "execute_network", "execute_unconfined", "runner"),
+)
+
 
 class WorkerGroup(DaemonCommand, click.Group):
     """Both a daemon, when it stands alone, and a group."""
@@ -67,6 +73,13 @@ class WorkerGroup(DaemonCommand, click.Group):
     "--reserve",
     type=SIZE,
     help="Disk to keep free; with less it takes nothing (default: 5 %, at most 1GiB).",
+)
+@click.option(
+    "--execute-python", default="", metavar="PATH", help="python3 of jobs that are shut in (default: its own)."
+)
+@click.option("--execute-network", is_flag=True, help="Jobs that are shut in (--sandbox, /execute) have its network.")
+@click.option(
+    "--execute-unconfined", is_flag=True, help="Run such jobs without shutting them in: for a worker that is, itself."
 )
 @click.option("--idle-exit", type=DURATION, help="Leave after so long with nothing to do (default: never).")
 @click.option(
@@ -122,25 +135,14 @@ def _serve(options: dict[str, Any]) -> int:
     start_logging(options["log_format"], options["log_level"])
     chosen = WorkerOptions(
         directory=directory,
-        name=options["name"],
-        join=options["join"],
-        scheduler=options["scheduler"],
         local_scheduler=root / "scheduler",
-        listen=options["listen"],
-        or_next_port=options["or_next_port"],
         millicpus=options["cpus"],
         memory=options["mem"],
-        gpus=options["gpus"],
         resources=options["resource"],
         labels=options["label"],
         scripts=Path(options["scripts"]).absolute() if options["scripts"] else None,
         run_as=options["run_as"] or None,
-        reserve=options["reserve"],
-        idle_exit=options["idle_exit"],
-        stays_for=options["stays_for"],
-        standalone=options["standalone"],
-        stop_jobs=options["stop_jobs"],
-        runner=options["runner"],
+        **{name: options[name] for name in _SAME},
         program=tuple(program()),
         cache=cache(),
     )

@@ -117,7 +117,7 @@ class AsyncClient(OrderVerbs):
     def from_here(self, spec: JobSpec) -> JobSpec:
         """The spec with its times resolved in this machine's zone and, for an embedded cluster, with the caller's
         directory."""
-        if self.endpoint.is_embedded and not spec.cwd.startswith("/"):
+        if self.endpoint.is_embedded and not spec.sandbox and not spec.cwd.startswith("/"):
             spec = replace(spec, cwd=from_here(spec.cwd))
         return resolved(spec, time.time(), None)
 

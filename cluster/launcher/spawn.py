@@ -195,7 +195,8 @@ class Spawner:
         texts: Mapping[str, str] = {}
         if attempt.line is not None or template.script:
             texts = texts_of(attempt.line) if template.rows and attempt.line is not None else {}
-            own, words = _with_line(attempt, running, texts), _words(attempt.line, template, running, texts)
+            place = template.seen_as or running.directory
+            own, words = _with_line(attempt, place, texts), _words(attempt.line, template, place, texts)
         if template.then:
             running.commands = [words or template.argv, *(_filled(then, attempt.line, texts) for then in template.then)]
             return self._lead(running, own, files)
@@ -282,22 +283,22 @@ def _given(attempt: HandedAttempt, template: Template) -> dict[str, bytes]:
     return files
 
 
-def _with_line(attempt: HandedAttempt, running: Running, texts: Mapping[str, str]) -> Sequence[bytes]:
+def _with_line(attempt: HandedAttempt, place: str, texts: Mapping[str, str]) -> Sequence[bytes]:
     """Its own variables, with what says its line; of the texts of a row those that are not too long."""
     own, line = [*attempt.variables], attempt.line
     if line is not None and is_too_long(line):
-        own.append(encoded(f"CLUSTER_LINE_FILE={running.directory}/{given_files.LINE}"))
+        own.append(encoded(f"CLUSTER_LINE_FILE={place}/{given_files.LINE}"))
     elif line is not None:
         own.append(encoded(f"CLUSTER_LINE={line}"))
     columns = [encoded(f"{variable_of(name)}={text}") for name, text in texts.items()][:MAX_COLUMNS]
     return own + [column for column in columns if len(column) <= MAX_STRING]
 
 
-def _words(line: str | None, template: Template, running: Running, texts: Mapping[str, str]) -> list[str]:
-    """The words of its command."""
+def _words(line: str | None, template: Template, place: str, texts: Mapping[str, str]) -> list[str]:
+    """The words of its command, which finds its directory at that place."""
     words = _filled(template.argv, line, texts)
     if template.script:
-        words[template.script_at] = f"{running.directory}/{given_files.SCRIPT}"
+        words[template.script_at] = f"{place}/{given_files.SCRIPT}"
     return words
 
 

@@ -80,13 +80,17 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
 
 def offer_to_proto(offer: Offer) -> job_pb2.Offer:
     return job_pb2.Offer(
-        sums=dict(offer.sums), gpus=offer.gpus, labels=dict(offer.labels), limits_memory=offer.limits_memory
+        sums=dict(offer.sums),
+        gpus=offer.gpus,
+        labels=dict(offer.labels),
+        limits_memory=offer.limits_memory,
+        sandbox=offer.sandbox,
     )
 
 
 def offer_from_proto(message: job_pb2.Offer) -> Offer:
     sums, labels = sorted(message.sums.items()), sorted(message.labels.items())
-    return Offer(tuple(sums), tuple(message.gpus), tuple(labels), message.limits_memory)
+    return Offer(tuple(sums), tuple(message.gpus), tuple(labels), message.limits_memory, message.sandbox)
 
 
 def to_text(data: bytes) -> str:

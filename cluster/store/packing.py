@@ -117,14 +117,14 @@ def pack_offer(offer: Offer) -> str:
     """JSON; empty for nothing."""
     if offer == NOTHING:
         return ""
-    return json.dumps([dict(offer.sums), offer.gpus, dict(offer.labels), offer.limits_memory])
+    return json.dumps([dict(offer.sums), offer.gpus, dict(offer.labels), offer.limits_memory, offer.sandbox])
 
 
 def unpack_offer(text: str) -> Offer:
     if not text:
         return NOTHING
-    sums, gpus, labels, limits_memory = json.loads(text)
-    return Offer(tuple(sums.items()), tuple(gpus), tuple(labels.items()), limits_memory)
+    sums, gpus, labels, *limits = json.loads(text)  # of a version before without the last
+    return Offer(tuple(sums.items()), tuple(gpus), tuple(labels.items()), *limits)
 
 
 def pack_apart(spec: JobSpec) -> str:

@@ -54,6 +54,9 @@ class WorkerOptions:
     stop_jobs: bool = False  # when it ends, jobs end too, and the launcher; else they go on and are adopted
     idle_exit: float | None = None  # seconds with nothing to do after which it leaves; None: never
     stays_for: float | None = None  # seconds after which it leaves, having taken only what has ended; None: it stays
+    execute_python: str = ""  # interpreter of jobs that are shut in; empty: ours, or the system's
+    execute_network: bool = False  # these have this machine's network
+    execute_unconfined: bool = False  # these are not shut in
     runner: str = LOCAL  # what starts its attempts (cluster.worker.runners)
     program: tuple[str, ...] = ()  # the words that start this program, which jobs find on their PATH; none: they do not
     cache: str = ""  # where it unpacks itself; empty: it is no packed file

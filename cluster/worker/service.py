@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,7 +47,8 @@ from cluster.worker.own.door import OwnDoor
 from cluster.worker.own.jobs import OwnJobs
 from cluster.worker.own.server import OwnServer
 from cluster.worker.own.store import OwnStore, OwnStoreFailed
-from cluster.worker.runners import runner
+from cluster.worker.runners import LOCAL, runner
+from cluster.worker.sandbox_probe import SandboxOptions, find_sandbox
 from cluster.worker.standalone import Standalone
 from cluster.worker.templates import NOBODY, RunAs, Templates, base_environment, run_as
 from cluster.worker.work_directory import work_directory
@@ -63,7 +65,7 @@ SAVING_PATIENCE = 5.0  # seconds that it waits for a disk that does not take dow
 _HOPELESS = (Untrusted, NotAuthenticated, NotPermitted, InvalidInput)
 
 
-class Options(Protocol):
+class Options(SandboxOptions, Protocol):
     """What is needed of `cluster.worker.process.WorkerOptions`, which says what each means."""
 
     @property
@@ -118,8 +120,10 @@ class WorkerService:
         self._alone = alone
         self._address = address
         self._failure: ClusterError | None = None
-        self._millicpus, self._offer = options.millicpus or available_millicpus(), offer_of(options)
         user = _jobs_user(options.run_as)
+        self._sandbox = find_sandbox(options, user) if options.runner == LOCAL else None
+        self._millicpus = options.millicpus or available_millicpus()
+        self._offer = replace(offer_of(options), sandbox=self._sandbox.kind if self._sandbox else "")
         self._work = work = work_directory(directory, membership, user)
         self._outputs = Outputs(directory / "jobs", work)
         theirs = user.uid, user.gid
@@ -154,7 +158,7 @@ class WorkerService:
     def _templates(self, outputs: Path, user: RunAs) -> Templates:
         environment = base_environment(os.environ, user, has_gpus=bool(self._offer.gpus))
         scripts = _checked_scripts(self._options.scripts)
-        return Templates(outputs, self._work, scripts, environment, user, self._inside)
+        return Templates(outputs, self._work, scripts, environment, user, self._inside, self._sandbox)
 
     def _listener_for_jobs(self, theirs: User) -> JobsListener | None:
         agent = self._agent

@@ -16,12 +16,13 @@ from cluster.domain.launcher.allocation import GPU_VARIABLE
 from cluster.domain.launcher.messages import Template
 from cluster.worker.inside.place import Inside
 from cluster.worker.output.lanes import Lanes
+from cluster.worker.sandbox import Sandbox, shut_in
 from cluster.worker.scripts import resolve_script
 
 # What a job sees of the agent's own environment. Everything else (keys, tokens, proxies with passwords) stays here.
 _PASSED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"})
 _PASSED_PREFIX = "LC_"
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = "nobody"
 
 
@@ -63,7 +64,7 @@ def base_environment(environ: Mapping[str, str], user: RunAs, *, has_gpus: bool 
         with suppress(KeyError):
             known = _of_entry(pwd.getpwuid(os.geteuid()))
     gpus = {GPU_VARIABLE: ""} if has_gpus else {}
-    return {"PATH": _DEFAULT_PATH, **gpus, **known, **passed, **user.environment}
+    return {"PATH": DEFAULT_PATH, **gpus, **known, **passed, **user.environment}
 
 
 def _of_entry(entry: pwd.struct_passwd) -> dict[str, str]:
@@ -85,6 +86,7 @@ class Templates:
     environment: Mapping[str, str]
     user: RunAs
     inside: Inside | None = None  # None: jobs cannot call a cluster
+    sandbox: Sandbox | None = None  # None: nothing here shuts jobs in
     _found: dict[str, tuple[str, str]] = field(
         default_factory=dict, init=False
     )  # script: its path, or why there is none
@@ -112,10 +114,10 @@ class Templates:
         shown_number = number if shown is None else shown
         own = of_job(shown_number, job_id, spec.name, spec.millicpus, spec.numbering)
         env = {**self.environment, **dict(spec.env), **own}
-        calls = self.inside if shown is None else None
+        calls = self.inside if shown is None and not spec.sandbox else None
         if calls is not None:
             env |= calls.environment(env.get("PATH", ""))
-        return Template(
+        template = Template(
             argv=argv,
             env=tuple(env.items()),
             outputs=str(outputs),
@@ -134,6 +136,7 @@ class Templates:
             token_key=calls.token_key(number) if calls is not None else "",
             **for_launcher(spec),
         )
+        return template if not spec.sandbox else shut_in(template, spec, self.sandbox)
 
     def _command(self, spec: JobSpec) -> tuple[tuple[str, ...], str]:
         """argv, and why it cannot be run ("" when it can). A script that came along has a word for its path."""

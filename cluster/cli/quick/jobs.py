@@ -62,7 +62,7 @@ def submission(job_id: str, fields: Values, command: Sequence[str], nearby: Near
         raise Elsewhere("no command, or a script on stdin")
     if is_no_program(command[0]):
         raise Elsewhere("there is something to say about that")
-    if nearby.is_embedded:
+    if nearby.is_embedded and not fields.get("sandbox"):
         cwd = fields.setdefault("cwd", os.getcwd())
         if not os.path.isdir(cwd):
             raise Elsewhere("there is something to say about that")

@@ -7,6 +7,7 @@ from math import ceil, frexp, ldexp
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.domain.job.amounts import GPUS, MEMORY, Amounts, amounts_said
+from cluster.domain.job.sandbox import need_in_sandbox
 
 if TYPE_CHECKING:
     from cluster.domain.job.spec import JobSpec
@@ -53,7 +54,8 @@ def amounts_of(spec: "JobSpec") -> Amounts:
 
 def request_of(spec: "JobSpec") -> Request:
     """What tasks of that spec ask for. The spec has passed `validate`."""
-    beside = Beside(amounts_of(spec), spec.need, spec.prefer, spec.spread, spec.pack, spec.exclusive)
+    need = need_in_sandbox(spec.need) if spec.sandbox else spec.need
+    beside = Beside(amounts_of(spec), need, spec.prefer, spec.spread, spec.pack, spec.exclusive)
     return Request(spec.millicpus, spec.worker, beside if any(beside) else None, limit_of(spec))
 
 

@@ -35,6 +35,7 @@ from cluster.domain.job.order_options import HOLD, MAX_FAILS, MAX_RUNNING, PRIOR
 from cluster.domain.job.retry_options import BACKOFF, RETRIES, RETRY_ON
 from cluster.domain.job.row_limits import check_rows
 from cluster.domain.job.rows import PREFIX
+from cluster.domain.job.sandbox import SANDBOX, check_in_sandbox
 from cluster.domain.job.script import HEAD, SCRIPT_FILE, SCRIPT_NAME
 from cluster.domain.job.task_options import EACH_LINE, NUMBERS, ROWS
 from cluster.domain.job.task_variables import OWN_VARIABLES
@@ -158,6 +159,8 @@ class JobSpec:
     script_args: tuple[str, ...] = option(WORDS, default=())
     # Commands that follow in the same attempt, each when all before it have left with 0.
     then: tuple[tuple[str, ...], ...] = option(COMMANDS, default=(), check=wrong_commands, typed=False)
+
+    sandbox: bool = SANDBOX
 
     # Tasks: how often, each with what
     array: tuple[ArraySegment, ...] = NUMBERS
@@ -381,6 +384,8 @@ def validate(spec: JobSpec) -> None:
         raise InvalidInput(f"{spec.line_index.count} lines for {spec.task_count} task numbers: give one for each")
     if spec.spread and spec.pack:
         raise InvalidInput("--spread and --pack exclude each other: on as many workers as there are, or on as few?")
+    if spec.sandbox:
+        check_in_sandbox(spec.need, cwd=spec.cwd, script=spec.script, check_with=spec.check_with)
     if spec.every and spec.waits:
         raise InvalidInput("--every and --after exclude each other: a job that comes again waits for no other")
     if not spec.every and (spec.catch_up or spec.overlap != SKIP):

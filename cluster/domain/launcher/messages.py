@@ -26,6 +26,7 @@ class Template:
     rows: the items' lines are rows (cluster.domain.job.rows): their values replace `{name}` in argv.
     then: commands that follow the first, each when all before it have left with 0.
     script, script_at: what a script says that each attempt is given as a file, and which word of argv becomes its path.
+    seen_as: where the attempt finds its own directory, which is elsewhere for what is shut in; empty: where it is.
     cpus: millicpus held while it runs.
     amounts: what it holds beside these, by name: memory in bytes, gpus as units that are its own, other resources.
     timeout: seconds it may run, None: no limit.
@@ -62,6 +63,7 @@ class Template:
     script: str = ""
     script_at: int = 0
     token_key: str = ""
+    seen_as: str = ""
     rows: bool = False
     then: tuple[tuple[str, ...], ...] = ()
 

@@ -10,6 +10,7 @@ from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.amounts import CPUS, GPUS, MEMORY
 from cluster.domain.job.expressions import Facts
 from cluster.domain.job.request import Beside
+from cluster.domain.job.sandbox import SANDBOX_FACT
 from cluster.domain.scheduler.judge import Judge
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.offer import NOTHING, Offer
@@ -66,14 +67,17 @@ class WorkerRecord:
 
 
 def facts_of(record: WorkerRecord) -> Facts:
-    """What expressions may say of a worker: its labels, what it has of each resource, and its name."""
+    """What expressions may say of a worker: its labels, what it has of each resource, its name, and what shuts jobs in
+    there, if anything does."""
     cpus = record.millicpus / 1000
+    sandbox = {SANDBOX_FACT: record.offer.sandbox} if record.offer.sandbox else {}
     return {
         MEMORY: 0.0,
         GPUS: 0.0,
         **record.offer.amounts,
         **dict(record.offer.labels),
         CPUS: cpus,
+        **sandbox,
         "name": record.name,
     }
 

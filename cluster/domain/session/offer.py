@@ -16,6 +16,7 @@ from cluster.domain.job.amounts import (
     format_amount,
     parse_pair,
 )
+from cluster.domain.job.sandbox import SANDBOXES
 
 MAX_UNIT = 64  # characters of a gpu's id, which may be a UUID
 MAX_LABEL = 255  # characters of a label's value
@@ -27,12 +28,13 @@ Labels = tuple[tuple[str, str], ...]  # by name, each once, in the order of the 
 class Offer:
     """`sums`: resources that tasks share by amount, memory in bytes. `gpus`: ids of units, each of which one task has
     at a time. `limits_memory`: a task that takes more memory than it asked for is ended there; else asking for memory
-    keeps room for it, and nothing more."""
+    keeps room for it, and nothing more. `sandbox`: what shuts jobs in (`domain/job/sandbox.py`); empty: nothing."""
 
     sums: Amounts = ()
     gpus: tuple[str, ...] = ()
     labels: Labels = ()
     limits_memory: bool = False
+    sandbox: str = ""
     amounts: Mapping[str, int] = field(init=False, compare=False, repr=False)  # of each resource, gpus counted
 
     def __post_init__(self) -> None:
@@ -70,6 +72,8 @@ def check_offer(offer: Offer) -> None:
             check_resource_name(name)
         if not 0 <= amount <= MAX_AMOUNT:
             raise InvalidInput(f"a worker with {amount} of {name}")
+    if offer.sandbox not in SANDBOXES:
+        raise InvalidInput(f"a worker with a sandbox that is called {offer.sandbox[:80]!r}")
     if len(offer.gpus) > MOST_GPUS:
         raise InvalidInput(f"a worker of {len(offer.gpus)} gpus: the most are {MOST_GPUS}")
     for unit in offer.gpus:
