@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cluster.cli.daemons import DaemonCommand, say_ready
-from cluster.cli.http_door import full_listen, http_hosts, http_plain
+from cluster.cli.http_door import full_listen, http_debug, http_hosts, http_plain
 from cluster.cli.logging import log_options, start_logging
 from cluster.cli.secret_hiding import handed_over, start_again_without
 from cluster.client.config import state_root
@@ -23,6 +23,7 @@ JOIN_VARIABLE = "CLUSTER_GATEWAY_JOIN"
     "--scheduler", default="", metavar="HOST:PORT", help="Its scheduler (default: as joined, or on this machine)."
 )
 @click.option("--join", default="", metavar="TOKEN", help="Join the cluster of this token; needed once elsewhere.")
+@http_debug
 @http_hosts("--host")
 @http_plain
 @click.option("--directory", default="", metavar="DIR", help="Key and certificate (default: gateway, below the home).")
@@ -55,6 +56,8 @@ def gateway(**options: Any) -> int:
     def ready(status: ReadyGateway) -> None:
         if options["ready_fd"] is None:
             print(f"HTTP on {status.url}", flush=True)
+            if status.debug_url:
+                print(f"HTTP for debugging on {status.debug_url}", flush=True)
         say_ready(options["ready_fd"])
 
     start_logging(options["log_format"], options["log_level"])
@@ -65,6 +68,7 @@ def gateway(**options: Any) -> int:
         scheduler=options["scheduler"],
         join=options["join"],
         local_scheduler=root / "scheduler" if options["parent_fd"] is None else None,
+        debug_listen=full_listen(options["debug_http"], options["http_plain"]) if options["debug_http"] else "",
         hosts=options["hosts"],
         is_plain=bool(options["http_plain"]),
         parent=options["parent_fd"],

@@ -28,9 +28,19 @@ def http_hosts(flag: str) -> Callable[[F], F]:
     return click.option(flag, "hosts", multiple=True, metavar="NAME", help="A further name by which it is reached.")
 
 
+def http_debug(command: F) -> F:
+    """--debug-http, a second door."""
+    return click.option(
+        "--debug-http",
+        default="",
+        metavar="HOST:PORT",
+        help="Here /execute answers with all that is known of a run, as JSON; :5001 for all addresses.",
+    )(command)
+
+
 def http_door(command: F) -> F:
     """The options of a scheduler that has one beside it."""
-    command = http_hosts("--http-host")(http_plain(command))
+    command = http_debug(http_hosts("--http-host")(http_plain(command)))
     return click.option(
         "--http", default="", metavar="HOST:PORT", help="Serve HTTP here, too; :5000 for all addresses."
     )(command)

@@ -13,6 +13,7 @@ from cluster.cli.logging import log_options, start_logging
 from cluster.cli.options import DURATION
 from cluster.cli.processes import program
 from cluster.client.config import state_root
+from cluster.domain.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from cluster.scheduler.process import ReadyScheduler
@@ -61,6 +62,7 @@ def scheduler(
     notify_urls: tuple[str, ...],
     notify_commands: tuple[str, ...],
     http: str,
+    debug_http: str,
     http_plain: str | None,
     hosts: tuple[str, ...],
     log_format: str,
@@ -88,7 +90,12 @@ def scheduler(
 
     start_logging(log_format, log_level)
     own = Path(directory).absolute() if directory else state_root() / "scheduler"
-    door = HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", hosts) if http else None
+    if debug_http and not http:
+        raise InvalidInput(f"--debug-http {debug_http} needs --http: it is the second door of what serves the first")
+    debug = full_listen(debug_http, http_plain) if debug_http else ""
+    door = (
+        HttpOptions(full_listen(http, http_plain), tuple(program()), http_plain or "", debug, hosts) if http else None
+    )
     chosen = SchedulerOptions(own, listen, join_listen, advertise, lease, notify_urls, notify_commands, door)
     return asyncio.run(serve(chosen, ready))
 

@@ -72,6 +72,7 @@ class App:
         for route in routes:
             answer = self._handled(route) if isinstance(route, HandledRoute) else self._answer_of(route)
             answers[route.path][route.verb] = answer
+        answers["/"]["GET"] = _page
         answers["/healthz"]["GET"] = self._healthz
         answers["/readyz"]["GET"] = self._readyz
         answers["/v1/openapi.json"]["GET"] = _openapi
@@ -194,6 +195,13 @@ class App:
         except ClusterError as error:
             raise Problem(UNAVAILABLE, str(error)) from None
         return JSONResponse({"status": "ok"})
+
+
+async def _page(request: Request) -> Response:
+    """Where people run code."""
+    from cluster.gateway.execute_page import CONTENT_SECURITY_POLICY, PAGE
+
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
 async def _openapi(request: Request) -> Response:

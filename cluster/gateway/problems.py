@@ -36,14 +36,17 @@ CONFLICT = Kind("conflict", 409, "The present state forbids it.")
 TOO_LARGE = Kind("too-large", 413, "The body is larger than anything that this takes.")
 WRONG_TYPE = Kind("wrong-type", 415, "The body must be application/json.")
 WRONG_HOST = Kind("wrong-host", 421, "The Host header names somebody else.")
+FAILED = Kind("failed", 422, "The code that was to run ended with an error of its own, which this tells.")
 EXHAUSTED = Kind("exhausted", 429, "A bound was reached; later it may work.")
 HEADERS_TOO_LARGE = Kind("headers-too-large", 431, "Request line and headers are larger than anything that is taken.")
 INTERNAL = Kind("internal", 500, "A fault of ours; the log says more under the id.")
 UNAVAILABLE = Kind("unavailable", 503, "The scheduler cannot be reached, or too much goes on; `Retry-After` says when.")
+TIMED_OUT = Kind("timed-out", 504, "The code that was to run took longer than it may, and was stopped.")
 
 KINDS = (
     *(INVALID, MALFORMED, UNAUTHENTICATED, NOT_PERMITTED, CROSS_SITE, NOT_FOUND, WRONG_METHOD, TOO_SLOW, CONFLICT),
-    *(TOO_LARGE, WRONG_TYPE, WRONG_HOST, EXHAUSTED, HEADERS_TOO_LARGE, INTERNAL, UNAVAILABLE),
+    *(TOO_LARGE, WRONG_TYPE, WRONG_HOST, FAILED, EXHAUSTED, HEADERS_TOO_LARGE, INTERNAL),
+    *(UNAVAILABLE, TIMED_OUT),
 )
 
 # A class that is not here is told as its parent.

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from cluster.domain.trust.tokens import check_address
 from cluster.gateway.app import App
 from cluster.gateway.connections import HttpServer, TlsContext
 from cluster.gateway.membership import GatewayMembership, names_of_this_machine
+from cluster.gateway.table import DEBUG_TABLE, TABLE
 from cluster.pki.files import private_directory, the_only_one
 from cluster.pki.renewal_loop import keep_renewed
 from cluster.rpc.addresses import from_elsewhere, join_up, split_listen
@@ -40,6 +41,7 @@ class GatewayOptions:
     scheduler: str = ""  # host:port; empty: as joined, or on this machine
     join: str = ""  # a join token of role gateway; needed once, unless the scheduler is on this machine
     local_scheduler: Path | None = None  # directory of a scheduler on this machine
+    debug_listen: str = ""  # host:port where /execute tells all that is known of a run, too; empty: nowhere
     hosts: Sequence[str] = ()  # further names by which it is reached
     is_plain: bool = False  # HTTP without TLS
     parent: int | None = None  # end of a pipe that closes when whoever started us has gone; None: nobody
@@ -50,35 +52,46 @@ class ReadyGateway:
     """What there is to know of a gateway that serves."""
 
     url: str  # by which others most likely reach it
+    debug_url: str = ""  # where it debugs; empty: nowhere
 
 
 async def serve(options: GatewayOptions, ready: Callable[[ReadyGateway], None]) -> int:
     """Runs a gateway until SIGTERM or SIGINT, or until its parent has gone; `ready` is called once, when it serves.
     Returns the exit code. Raises ClusterError for what keeps it from starting."""
-    host, port = split_listen(options.listen)
+    doors = [options.listen, *([options.debug_listen] if options.debug_listen else [])]
     allow_many_files()
     directory = private_directory(options.directory.absolute())
-    hosts = names_of_this_machine(host, options.hosts)
-    with the_only_one("gateway", directory / "gateway.lock"), _listening(host, port) as listening:
+    hosts = names_of_this_machine(split_listen(options.listen)[0], options.hosts)
+    with the_only_one("gateway", directory / "gateway.lock"), ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(_listening(*split_listen(each))) for each in doors]
         stop = stop_signal()
         membership = GatewayMembership(directory, hosts, options.local_scheduler)
         credentials = await membership.enter(options.join, options.scheduler)
         address = check_address(options.scheduler or credentials.scheduler or _local_address(options.local_scheduler))
         tls = None if options.is_plain else TlsContext(membership.file, credentials.ca_pem)
         calls = CallsForOthers(address, credentials)
-        server = HttpServer(App(calls, hosts), listening, tls.context if tls else None)
+        servers = [
+            HttpServer(App(calls, hosts, DEBUG_TABLE if place else TABLE), each, tls.context if tls else None)
+            for place, each in enumerate(sockets)
+        ]
         renewing = asyncio.create_task(_keep_renewed(membership, credentials, address, calls, tls))
-        serving = asyncio.create_task(server.serve())
+        serving = [asyncio.create_task(server.serve()) for server in servers]
         try:
-            port = listening.getsockname()[1]
-            ready(ReadyGateway(f"{'http' if options.is_plain else 'https'}://{join_up(from_elsewhere(host), port)}"))
-            await _first_of(stop.wait(), _gone(options.parent), _ended(serving))
-            server.stop()
-            await serving
+            ready(ReadyGateway(*(_url(options, door, each) for door, each in zip(doors, sockets, strict=True))))
+            await _first_of(stop.wait(), _gone(options.parent), *map(_ended, serving))
+            for server in servers:
+                server.stop()
+            await asyncio.gather(*serving)
         finally:
             renewing.cancel()
             await calls.close()
     return 0
+
+
+def _url(options: GatewayOptions, listen: str, listening: socket.socket) -> str:
+    """By which others most likely reach what listens there."""
+    host, port = from_elsewhere(split_listen(listen)[0]), listening.getsockname()[1]
+    return f"{'http' if options.is_plain else 'https'}://{join_up(host, port)}"
 
 
 def _local_address(directory: Path | None) -> str:

@@ -33,6 +33,7 @@ class HttpOptions:
     listen: str  # host:port; an empty host: all addresses
     program: tuple[str, ...]  # the words that start this program
     plain: str = ""  # where HTTP without TLS may be spoken; empty: nowhere
+    debug: str = ""  # host:port of its door for debugging; empty: it has none
     hosts: Sequence[str] = ()  # further names of this machine
 
 
@@ -88,6 +89,7 @@ class GatewayKeeper:
         options = self._options
         hosts = [word for host in options.hosts for word in ("--host", host)]
         plain = [f"--http-plain={options.plain}"] if options.plain else []
+        plain += ["--debug-http", options.debug] if options.debug else []
         where = ["--directory", str(self._directory), "--scheduler", scheduler, "--listen", options.listen]
         return [*options.program, "gateway", *where, *plain, *hosts, "--parent-fd", str(self._for_child)]
 

@@ -19,6 +19,7 @@ SUBJECTS = (
     "retries",
     "events",
     "http",
+    "execute",
     "files",
     "operations",
     "security",

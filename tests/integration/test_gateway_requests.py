@@ -52,7 +52,7 @@ def test_a_malformed_body_is_told_with_its_place(tmp_path: Path) -> None:
 
 def test_what_is_not_there_or_has_no_such_method_or_parameter_is_told(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
-        for path in ("/", "/v1", "/v1/", "/v1/job", "/v1/jobs/", "/v1/jobs/1/nothing", "//v1/jobs"):
+        for path in ("/v1", "/v1/", "/v1/job", "/v1/jobs/", "/v1/jobs/1/nothing", "//v1/jobs"):
             problem(await gateway.ask("GET", path), 404, "not-found")
         problem(await gateway.ask("GET", "/v1/jobs/99"), 404, "not-found")
         problem(await gateway.ask("POST", "/v1/workers/nobody/drain", {}), 403, "not-permitted")

@@ -1,0 +1,203 @@
+"""/execute: Python source in, what it wrote to stdout out. It runs as a job, shut in on a worker (`--sandbox`).
+
+Each run is a job of the caller's like any other: on disk before it starts, listed, with its output kept. What went
+wrong is a problem: 422 where the source did it, 504 where it took too long, 503 where we did; so no error looks like
+output. Who hangs up cancels the job. On the door for debugging each answer is JSON with all that is known of the run.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cluster.client.job_fields import new_job_id
+from cluster.domain.base.errors import ClusterError
+from cluster.domain.job.spec import JobSpec
+from cluster.gateway.execute_answers import CodeOutcome, document, problem_in
+from cluster.gateway.execute_inspection import INSPECTOR, split
+from cluster.gateway.execute_request import BODIES, PARAMETERS, CodeRequest, read_request
+from cluster.gateway.handled_routes import Exchange, HandledRoute, Schema
+from cluster.gateway.problems import EXHAUSTED, UNAVAILABLE, Problem
+from cluster.rpc.specs import spec_to_proto
+from cluster.v1 import job_pb2, jobs_pb2
+
+NAME = "execute"  # of the jobs
+MEMORY = 512 << 20  # bytes of each
+QUEUE_TIMEOUT = 30.0  # seconds that one waits for a worker
+GRACE = 1.0
+MOST_OUTPUT = 16 << 20  # bytes of stdout, and of stderr: with more it fails
+MOST_STDERR = 64 << 10  # of its end, in a problem
+MOST_TOGETHER = 256 << 20  # bytes of output of all that are here at a time
+ENDED = (job_pb2.TASK_STATE_SUCCEEDED, job_pb2.TASK_STATE_FAILED, job_pb2.TASK_STATE_CANCELLED)
+
+
+class OutputRoom:
+    """How many bytes of output there may be yet, of all runs together."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, size: int) -> None:
+        """Problem where there is no room for that."""
+        self._left -= size
+        if self._left < 0:
+            raise Problem(EXHAUSTED, "the outputs of other runs take all room that there is; try again soon")
+
+    def give_back(self, size: int) -> None:
+        """So much is not here any more."""
+        self._left += size
+
+
+_room = OutputRoom(MOST_TOGETHER)
+
+
+async def execute(exchange: Exchange) -> Response:
+    """Answers what the code wrote. Problem for what is not as it must be, and for what does not succeed."""
+    wanted = await read_request(exchange)
+    outcome = await _outcome(exchange, _CodeRun(exchange, _spec(wanted)), MOST_STDERR)
+    if outcome is None:
+        return _nobody()
+    if problem := problem_in(outcome):
+        more = {**problem.more, "stderr": outcome.text("stderr")}
+        raise Problem(problem.kind, problem.detail, more=more, headers=_head(outcome))
+    return Response(bytes(outcome.stdout), headers=_head(outcome), media_type="text/plain; charset=utf-8")
+
+
+async def execute_and_tell(exchange: Exchange) -> Response:
+    """The same, with all that is known of the run."""
+    wanted = await read_request(exchange)
+    spec = _spec(wanted, ("-c", INSPECTOR), (wanted.mark,))
+    outcome = await _outcome(exchange, _CodeRun(exchange, spec), MOST_OUTPUT)
+    if outcome is None:
+        return _nobody()
+    outcome.stderr, outcome.inspection = split(outcome.stderr, wanted.mark)
+    if problem := problem_in(outcome):
+        raise Problem(problem.kind, problem.detail, more=document(outcome), headers=_head(outcome))
+    return JSONResponse(document(outcome), headers=_head(outcome))
+
+
+def _head(outcome: CodeOutcome) -> dict[str, str]:
+    return {"Cluster-Job": str(outcome.job.number)}
+
+
+def _nobody() -> Response:
+    """For who has hung up."""
+    return Response(status_code=499)
+
+
+def _spec(wanted: CodeRequest, inspecting: tuple[str, ...] = (), arguments: tuple[str, ...] = ()) -> JobSpec:
+    return JobSpec(
+        ("python3", "-I", *inspecting),
+        name=NAME,
+        script_text=wanted.source,
+        script_args=arguments,
+        sandbox=True,
+        memory=MEMORY,
+        timeout=wanted.timeout,
+        grace=GRACE,
+        queue_timeout=QUEUE_TIMEOUT,
+        max_output=MOST_OUTPUT,
+    )
+
+
+async def _outcome(exchange: Exchange, run: "_CodeRun", most_stderr: int) -> CodeOutcome | None:
+    """How the run has ended, with its output; None where the caller has hung up before: then it is cancelled."""
+
+    async def finished() -> CodeOutcome:
+        outcome = await run.end()
+        try:
+            async with aclosing(run.output()) as pieces:
+                async for piece in pieces:
+                    _room.take(len(piece.data))
+                    outcome.add(piece)
+                    _room.give_back(outcome.shorten_stderr(most_stderr))
+        finally:
+            _room.give_back(len(outcome.stdout) + len(outcome.stderr))
+        return outcome
+
+    return await _unless_hung_up(exchange.request, finished(), run.cancel)
+
+
+@dataclass
+class _CodeRun:
+    """One run, as a job of whoever asks."""
+
+    exchange: Exchange
+    spec: JobSpec
+    id: str = field(default_factory=new_job_id)
+
+    @property
+    def _selector(self) -> jobs_pb2.Selector:
+        return jobs_pb2.Selector(text=self.id)
+
+    async def end(self) -> CodeOutcome:
+        """Hands it in, and waits until it has ended. Problem where no worker could ever run it."""
+        job = (await self.exchange.one("Jobs.Submit", id=self.id, spec=spec_to_proto(self.spec))).job
+        if job.no_worker_ever:
+            await self.cancel("no worker can run it")
+            why = "; ".join(job.pending_because)
+            raise Problem(UNAVAILABLE, f"no worker of this cluster runs code that is to be shut in: {why}")
+        waiting = self.exchange.message("Jobs.Wait", selectors=[self._selector])
+        async with aclosing(self.exchange.several("Jobs.Wait", waiting)) as changes:
+            async for change in changes:
+                job = change.jobs[-1] if change.jobs else job
+        if job.state not in ENDED:
+            raise Problem(UNAVAILABLE, f"the scheduler ends, and job {job.number} has not; it goes on")
+        ended = await self.exchange.one("Jobs.Get", selector=self._selector, max_tasks=1, attempts=True)
+        return CodeOutcome(ended.job, ended.tasks[0])
+
+    def output(self) -> Any:
+        """What it has written, in pieces."""
+        reading = self.exchange.message("Jobs.ReadOutput", selector=self._selector, stdout=True, stderr=True)
+        return self.exchange.several("Jobs.ReadOutput", reading)
+
+    async def cancel(self, reason: str) -> None:
+        """Nobody waits for it any more."""
+        await self.exchange.one("Jobs.Cancel", selectors=[self._selector], reason=reason)
+
+
+async def _unless_hung_up(
+    request: Request, work: Awaitable[CodeOutcome], cancel: Callable[[str], Awaitable[None]]
+) -> CodeOutcome | None:
+    """What the work comes to; None where the caller has hung up before: then it is cancelled."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+    finally:
+        leaving.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait([working])
+            with suppress(ClusterError):  # it has a timeout, in any case
+                await cancel("whoever asked for it has hung up")
+    return None
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+_CALLS = ("Jobs.Submit", "Jobs.Wait", "Jobs.Get", "Jobs.ReadOutput", "Jobs.Cancel")
+_TEXT: Mapping[str, Schema] = {"text/plain": {"type": "string", "description": "What the code wrote to stdout."}}
+_ALL: Mapping[str, Schema] = {"application/json": {"type": "object", "description": "All that is known of the run."}}
+
+
+def _routes(
+    handle: Callable[[Exchange], Awaitable[Response]], answers: Mapping[str, Schema]
+) -> tuple[HandledRoute, ...]:
+    words = "Run Python source, shut in, and answer what it wrote to stdout."
+    by_verb: Mapping[str, Mapping[str, Schema]] = {"GET": {}, "POST": BODIES}
+    return tuple(
+        HandledRoute(verb, "/execute", _CALLS, words, handle, PARAMETERS, bodies, answers)
+        for verb, bodies in by_verb.items()
+    )
+
+
+ROUTES, DEBUG_ROUTES = _routes(execute, _TEXT), _routes(execute_and_tell, _ALL)
