@@ -94,6 +94,7 @@ def _spec(wanted: CodeRequest, inspecting: tuple[str, ...] = (), arguments: tupl
         ("python3", "-I", *inspecting),
         name=NAME,
         script_text=wanted.source,
+        script_name="code.py",
         script_args=arguments,
         sandbox=True,
         memory=MEMORY,

@@ -7,9 +7,10 @@ import pytest
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job.dependencies import Course
+from cluster.domain.job.dependency_options import MAX_DEPENDENCIES, MAX_EACH
 from cluster.domain.job.job import Job
 from cluster.domain.job.records import JobEnded
-from cluster.domain.job.spec import MAX_DEPENDENCIES, MAX_EACH, validate
+from cluster.domain.job.spec import validate
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.core import SchedulerCore

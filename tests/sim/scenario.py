@@ -11,9 +11,10 @@ from uuid import UUID
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import job_tasks
 from cluster.domain.job.dependencies import DependencyKind
+from cluster.domain.job.dependency_options import DEPENDENCY_WISHES
 from cluster.domain.job.job import Job
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.spec import DEPENDENCY_WISHES, JobSpec
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.scheduler.effects import Replied

@@ -11,11 +11,12 @@ from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.base.stalls import STALL
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of, references_of
+from cluster.domain.job.dependency_options import RUN_ANYWAY
 from cluster.domain.job.expressions import parse
 from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.records import CallingAttempt, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.job.request import amounts_of
-from cluster.domain.job.spec import RUN_ANYWAY, JobSpec
+from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.launcher.core import SLOT_LOST_TEXT

@@ -13,13 +13,12 @@ from cluster.domain.base.errors import InvalidInput
 from cluster.domain.job import needs
 from cluster.domain.job.check_options import CHECK_OUTPUT, CHECK_WITH
 from cluster.domain.job.command_kinds import COMMANDS, wrong_commands
+from cluster.domain.job.dependency_options import AFTER, AFTER_ANY, AFTER_EACH, AFTER_FAIL, ON_DEPENDENCY_FAIL
 from cluster.domain.job.exec_limits import check_lines, check_startable, words_of
 from cluster.domain.job.file_kinds import SCRIPT
 from cluster.domain.job.kinds import (
-    CHOICE,
     CPUS,
     DURATION,
-    JOBS,
     LIMIT,
     SIZE,
     SWITCH,
@@ -55,16 +54,11 @@ from cluster.domain.job.time_options import (
 
 MAX_TASKS = 100_000_000  # of one job; interval sets stay cheap far beyond, task numbers stay readable
 MAX_WORKER = 255  # characters of the worker that a job asks for, as of any name
-MAX_DEPENDENCIES = 1000  # jobs that one job waits for in one way
-MAX_EACH = 16  # jobs that it waits for task by task: each of their ends is looked at with the tasks of all of them
 DEFAULT_GRACE = 10.0
 DEFAULT_LOST_AFTER = 60.0
 MIN_LOST_AFTER = 1.0
 DEFAULT_MAX_OUTPUT = 64 << 20  # bytes kept of each stream
 LEAST_MAX_OUTPUT, MOST_MAX_OUTPUT = 64 << 10, 64 << 30  # what a user may make of that
-
-
-DEPENDENCY_WISHES = END_WITH_IT, RUN_ANYWAY = "end", "run"  # what becomes of what waited for something in vain
 
 
 _ONE_TASK = Numbering((ArraySegment(0, 0),))
@@ -106,25 +100,7 @@ def _wrong_worker(worker: str) -> str:
     return "" if fits else f"it has {len(worker)} characters, and no worker's name has more than {MAX_WORKER}"
 
 
-def _wrong_dependencies(jobs: tuple[str, ...]) -> str:
-    if len(jobs) > MAX_DEPENDENCIES:
-        return f"it names {len(jobs)} jobs, and the most are {MAX_DEPENDENCIES}: wait for one job that waits for some"
-    return ""
-
-
-def _wrong_each(jobs: tuple[str, ...]) -> str:
-    if len(jobs) > MAX_EACH:
-        return f"it names {len(jobs)} jobs, and the most are {MAX_EACH}: wait for all of the others with --after"
-    return ""
-
-
-def _wrong_wish(wish: str) -> str:
-    return "" if wish in DEPENDENCY_WISHES else f"use {' or '.join(DEPENDENCY_WISHES)}"
-
-
 _ALL = Scope.SCHEDULER | Scope.WORKER
-_OTHERS = "needs a scheduler: a worker's own job waits for no other"
-_DEPENDENCY: dict[str, Any] = {"scope": Scope.SCHEDULER, "alone": _OTHERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,31 +174,11 @@ class JobSpec:
     max_running: int = MAX_RUNNING
     max_fails: int = MAX_FAILS
     time_request: float = TIME_REQUEST
-    after: tuple[str, ...] = option(
-        JOBS, "Start when these jobs have succeeded.", default=(), check=_wrong_dependencies, **_DEPENDENCY
-    )
-    after_any: tuple[str, ...] = option(
-        JOBS, "Start when these jobs have ended, however.", default=(), check=_wrong_dependencies, **_DEPENDENCY
-    )
-    after_fail: tuple[str, ...] = option(
-        JOBS, "Start when each of these jobs has failed.", default=(), check=_wrong_dependencies, **_DEPENDENCY
-    )
-    after_each: tuple[str, ...] = option(
-        JOBS,
-        "Start each task when the task at its place in these jobs has succeeded.",
-        default=(),
-        check=_wrong_each,
-        **_DEPENDENCY,
-    )
-    on_dependency_fail: str = option(
-        CHOICE,
-        "When what it waits for can't happen any more: end (default), with reason dependency, or run.",
-        default=END_WITH_IT,
-        metavar="end|run",
-        check=_wrong_wish,
-        scope=Scope.SCHEDULER,
-        alone=_OTHERS,
-    )
+    after: tuple[str, ...] = AFTER
+    after_any: tuple[str, ...] = AFTER_ANY
+    after_fail: tuple[str, ...] = AFTER_FAIL
+    after_each: tuple[str, ...] = AFTER_EACH
+    on_dependency_fail: str = ON_DEPENDENCY_FAIL
 
     # Times: when it starts, and when it ends at the latest
     at: str = AT

@@ -5,8 +5,8 @@ from itertools import chain
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.dependencies import Dependency, DependencyKind, dependencies_of
+from cluster.domain.job.dependency_options import RUN_ANYWAY
 from cluster.domain.job.job import Job
-from cluster.domain.job.spec import RUN_ANYWAY
 from cluster.domain.job.states import TaskState
 
 DEPENDENCIES_A_UNIT = 10  # that are entered, or dropped, in the time of one unit of a turn's room
