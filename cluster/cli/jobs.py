@@ -19,7 +19,7 @@ from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.printable import printable
 from cluster.domain.job import endings
 from cluster.domain.job.arrays import format_array
-from cluster.domain.job.selectors import names_tasks
+from cluster.domain.job.selectors import names_itself, names_tasks
 from cluster.domain.job.states import COUNTED, TaskState
 
 if TYPE_CHECKING:
@@ -247,8 +247,8 @@ async def _why_not_started(cluster: "AsyncClient", selector: str) -> list[Output
 def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: bool) -> int:
     """Wait until jobs have ended, and return their exit code (the highest).
 
-    Where tasks are selected, as in 5.17, only these are waited for, and the exit code is theirs. Of `all` those are not
-    waited for that come again (--every).
+    Where tasks are selected, as in 5.17, only these are waited for, and the exit code is theirs. Of `all` and of a name
+    those are not waited for that come again (--every).
     """
     from cluster.cli.connection import client
     from cluster.cli.follow import exit_code
@@ -262,10 +262,11 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
             async with client(ctx) as cluster:
                 async for jobs in cluster.watch(*selectors):
                     first, latest = not latest, jobs
-                    if first and "all" not in selectors and not quiet:
-                        _tell_schedules(jobs, "ends only when somebody cancels it")
-                    if "all" in selectors and not [job for job in jobs if not (job.state.ended or job.spec.every)]:
-                        break  # what is left are schedules
+                    if first and not quiet:
+                        named = [job for job in jobs if names_itself(selectors, job.number, job.id)]
+                        _tell_schedules(named, "ends only when somebody cancels it")
+                    if not any(_is_waited_for(job, selectors) for job in jobs):
+                        break
                     if shown:
                         shown.update(jobs)
         finally:
@@ -274,19 +275,26 @@ def wait(ctx: click.Context, selectors: tuple[str, ...], as_json: bool, quiet: b
         return latest
 
     jobs = asyncio.run(work())
-    _tell_schedules(jobs, "is not waited for")
+    if not quiet:
+        _tell_schedules(jobs, "is not waited for")
+    schedules = any(job.spec.every for job in jobs)
     jobs = tuple(job for job in jobs if job.state.ended)
     if as_json:
         print_json([job_json(job) for job in jobs])
     elif quiet:
         print("".join(f"{job.number}\n" for job in jobs), end="")
     else:
-        if not jobs and "all" not in selectors:
+        if not (jobs or schedules or "all" in selectors):
             print("nothing to wait for: no task is so now")
         for job in jobs:
             name = f"{job.number}.{job.part}" if job.part else str(job.number)
             print(f"job {name} {job.state.word}{printable(why_of(job))}")
     return exit_code(jobs)
+
+
+def _is_waited_for(job: Job, selectors: Sequence[str]) -> bool:
+    """Whether it has yet to end, and is no schedule that was not meant itself: that never ends."""
+    return not job.state.ended and (not job.spec.every or names_itself(selectors, job.number, job.id))
 
 
 def _tell_schedules(jobs: Sequence[Job], what: str) -> None:

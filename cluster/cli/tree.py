@@ -28,7 +28,7 @@ FLAGS = {kind: f"--{kind.value.replace('_', '-')}" for kind in DependencyKind}
 @click.pass_context
 def tree(ctx: click.Context, selector: str, dot: bool, as_json: bool) -> None:
     """Show a job with all that has to do with it, whether it has ended or not: what it was called by and has called,
-    what it waits for and what waits for it, and so on from each of these.
+    what it waits for and what waits for it, the last run of what comes again, and so on from each of these.
 
     Left out, it is the newest job; inside a job, that one.
     """
@@ -57,6 +57,12 @@ def _calls(jobs: Sequence[Job]) -> Iterator[tuple[int, int]]:
     return ((job.parent, job.number) for job in jobs if job.parent in shown)
 
 
+def _runs(jobs: Sequence[Job]) -> Iterator[tuple[int, int]]:
+    """(schedule, run), of those that are shown."""
+    shown = {job.number for job in jobs}
+    return ((job.schedule, job.number) for job in jobs if job.schedule in shown)
+
+
 def _waits(jobs: Sequence[Job]) -> Iterator[tuple[int, Dependency]]:
     """(who waits, for what), of those that are shown."""
     shown = {job.number for job in jobs}
@@ -64,12 +70,12 @@ def _waits(jobs: Sequence[Job]) -> Iterator[tuple[int, Dependency]]:
 
 
 def _rows(jobs: Sequence[Job]) -> Iterator[Sequence[str]]:
-    """Each job below its caller."""
+    """Each job below its caller, or the schedule that it is a run of."""
     shown = {job.number: job for job in jobs}
     below: dict[int, list[Job]] = {}
-    for caller, called in _calls(jobs):
-        below.setdefault(caller, []).append(shown[called])
-    todo = [("", "", job) for job in reversed(jobs) if job.parent not in shown]
+    for above, number in sorted((*_calls(jobs), *_runs(jobs))):
+        below.setdefault(above, []).append(shown[number])
+    todo = [("", "", job) for job in reversed(jobs) if not {job.parent, job.schedule} & shown.keys()]
     while todo:
         branch, stem, job = todo.pop()
         waits = ", ".join(f"{FLAGS[kind].removeprefix('--')} {number}" for number, kind in dependencies_of(job.spec))
@@ -87,6 +93,7 @@ def _dot(jobs: Sequence[Job]) -> Iterator[str]:
         label = _quoted(f"{job.number} {job.spec.name or job.spec.argv[0]}\n{state_of(job)}{why_of(job)}")
         yield f"  {job.number} [label={label}];"
     yield from (f"  {caller} -> {called};" for caller, called in _calls(jobs))
+    yield from (f"  {schedule} -> {run} [style=dotted, label=run];" for schedule, run in _runs(jobs))
     for number, (other, kind) in _waits(jobs):
         yield f"  {other} -> {number} [style=dashed, label={_quoted(FLAGS[kind].removeprefix('--'))}];"
     yield "}"
@@ -103,5 +110,6 @@ def _json(jobs: Sequence[Job]) -> dict[str, Any]:
     return {
         "jobs": [job_json(job) for job in jobs],
         "calls": [{"caller": caller, "job": called} for caller, called in _calls(jobs)],
+        "runs": [{"schedule": schedule, "job": run} for schedule, run in _runs(jobs)],
         "waits": [{"job": number, "for": other, "how": kind.value} for number, (other, kind) in _waits(jobs)],
     }

@@ -84,13 +84,13 @@ async def the_one(driver: Driver, selection: Selection, text: str) -> int:
     """The number of the one job that was selected by that text. A name that only a schedule and its runs have means the
     schedule: it is what was called so. InvalidInput for any other several."""
     numbers = selection.numbers()
-    if len(numbers) == 1 or (numbers and await _are_runs(driver, selection, numbers)):
+    if len(numbers) == 1 or (numbers and await are_runs(driver, selection, numbers)):
         return numbers[0]
     named = ", ".join(map(str, numbers[:5])) + (", …" if numbers[5:] else "") or "none"
     raise InvalidInput(f"{text!r} selects {len(numbers)} jobs ({named}): give the number of one")
 
 
-async def _are_runs(driver: Driver, selection: Selection, numbers: Sequence[int]) -> bool:
+async def are_runs(driver: Driver, selection: Selection, numbers: Sequence[int]) -> bool:
     """Whether all of these jobs, none of them in part, are the first one's runs, but for that one itself."""
     if any(True for _ in selection.parts()):
         return False

@@ -67,7 +67,8 @@ def test_who_writes_nothing_for_too_long_is_stopped(cluster: Command) -> None:  
 
 
 def test_a_schedule_says_when_it_runs_next_and_is_cancelled(cluster: Command) -> None:
-    number = submit(cluster, "--every", "0 6 1 jan *", "--overlap", "allow", "--catch-up", "--", "true")
+    options = ("--every", "0 6 1 jan *", "--overlap", "allow", "--catch-up", "--name", "newyear")
+    number = submit(cluster, *options, "--", "true")
     told = cluster.ok("job", "show", "--json", number).json
     assert (told["state"], told["every"], told["overlap"], told["catch_up"]) == (
         "waiting", "0 6 1 jan *", "allow", True,
@@ -78,6 +79,9 @@ def test_a_schedule_says_when_it_runs_next_and_is_cancelled(cluster: Command) ->
     waited = cluster("job", "wait", "all")
     assert waited.err == f"cluster: job {number} comes again (--every), and is not waited for\n"
     assert f"job {number} " not in waited.text
+    assert cluster.ok("job", "wait", "newyear").err == waited.err, "a name may mean a schedule, with its runs"
+    nothing = cluster("job", "logs", "newyear")
+    assert (nothing.code, nothing.err.count("\n"), "has had no run yet" in nothing.err) == (1, 1, True)
     cluster.ok("job", "cancel", number)
     assert cluster("job", "wait", number).code == 143
     assert "never ends: hand it in with `cluster job submit`" in cluster("run", "--every", "@daily", "--", "true").err

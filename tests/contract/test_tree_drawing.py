@@ -7,7 +7,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 
 
-def job(number: int, *callers: str, state: TaskState = TaskState.RUNNING, **fields: object) -> Job:
+def job(number: int, *callers: str, state: TaskState = TaskState.RUNNING, schedule: int = 0, **fields: object) -> Job:
     spec = JobSpec(argv=("true",), **fields)  # type: ignore[arg-type]
     reason = "exit:3" if state is TaskState.FAILED else ""
     return Job(
@@ -27,6 +27,7 @@ def job(number: int, *callers: str, state: TaskState = TaskState.RUNNING, **fiel
         cancelled_by="",
         cancel_reason="",
         callers=callers,
+        schedule=schedule,
     )
 
 
@@ -64,6 +65,13 @@ def test_graphviz_gets_the_edges_of_what_is_shown() -> None:
         '  3 -> 4 [style=dashed, label="after"];',
         '  7 -> 8 [style=dashed, label="after-each"];',
     ]
+
+
+def test_a_run_stands_below_its_schedule() -> None:
+    family = [job(3, every="@daily"), job(5, schedule=3), job(6, "5#1"), job(8, schedule=2)]
+    assert [row[0] for row in _rows(family)] == ["3", "└─ 5", "   └─ 6", "8"]
+    assert "  3 -> 5 [style=dotted, label=run];" in _dot(family)
+    assert _json(family)["runs"] == [{"schedule": 3, "job": 5}]
 
 
 def test_programs_get_jobs_and_edges() -> None:

@@ -20,6 +20,7 @@ from cluster.domain.job.selectors import (
     SelectorKind,
     check_name,
     likely,
+    names_itself,
     names_tasks,
     parse_selector,
     refuse_condition,
@@ -334,6 +335,13 @@ def test_states_and_reasons_follow_a_name_and_the_shortest_end_is_taken() -> Non
     assert [names_tasks(text) for text in ("5", "5:failed", "sweep:lost", "5#1", "build:fast")] == [
         *(False, True, True, False, False)
     ]
+
+
+def test_a_job_is_named_itself_by_its_number_or_uuid_or_as_the_last() -> None:
+    ID = "018f0000-0000-7000-8000-000000000005"
+    assert [names_itself([text], 5, ID) for text in ("5", " 5 ", ID, "last", "5.1")] == [True] * 5
+    assert [names_itself([text], 5, ID) for text in ("6", "all", "sweep", "sweep:failed", ID[:-1] + "6")] == [False] * 5
+    assert names_itself(["all", "5"], 5, ID)
 
 
 @pytest.mark.parametrize(

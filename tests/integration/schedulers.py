@@ -131,6 +131,11 @@ class User:
                 jobs |= {job.number: job for job in answer.jobs}
         return list(jobs.values())
 
+    async def tree(self, selector: str) -> list[job_pb2.Job]:
+        request = jobs_pb2.TreeRequest(selector=jobs_pb2.Selector(text=selector))
+        with calling(self.address):
+            return [job async for answer in self.stub.Tree(request) for job in answer.jobs]
+
     async def cancel(self, *selectors: str, **fields: Any) -> jobs_pb2.CancelResponse:
         request = jobs_pb2.CancelRequest(selectors=[jobs_pb2.Selector(text=s) for s in selectors], **fields)
         with calling(self.address):

@@ -16,7 +16,7 @@ from cluster.domain.base.errors import Conflict, Exhausted, InvalidInput, Unreac
 from cluster.domain.base.intervals import Range
 from cluster.domain.base.now import Now
 from cluster.domain.job.numbering import ArraySegment
-from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, TaskEnd
+from cluster.domain.job.records import JobProgress, JobRecord, OkEnds, SmallOutput, TaskEnd
 from cluster.domain.session.messages import Assign, Attempts, Disown, HeartbeatAnswered, Hello, ReportAcknowledged
 from cluster.domain.trust.identity import IdentityKind, Role
 from cluster.domain.trust.tokens import TokenRecord
@@ -85,7 +85,7 @@ def test_a_schedule_makes_runs_and_both_outlive_a_restart(tmp_path: Path) -> Non
         await cluster.service.driver.tell()
         assign = await worker.hear(Assign)
         assert assign.attempts.job == 2
-        await worker.finish(assign)
+        await worker.finish(assign, SmallOutput(2, 0, 1, b"as every night\n", b""))
         await cluster.restart()
         schedule, run = sorted(await cluster.user().jobs("nightly"), key=lambda job: job.number)
         assert (run.schedule, run.spec.every, run.state) == (1, "", job_pb2.TASK_STATE_SUCCEEDED)
@@ -94,7 +94,11 @@ def test_a_schedule_makes_runs_and_both_outlive_a_restart(tmp_path: Path) -> Non
         assert (await cluster.user().get("nightly")).job.number == 1, (
             "the name still means the schedule, where one is meant"
         )
+        assert [await cluster.user().text(text) for text in ("nightly", "1", "2")] == [b"as every night\n"] * 3
+        for text in ("nightly", "1", "2"):
+            assert [job.number for job in await cluster.user().tree(text)] == [1, 2]
         await cluster.user().submit("work", name="nightly")
+        assert await cluster.user().text("nightly") == b"as every night\n", "once, and that of the others"
         with pytest.raises(InvalidInput, match=r"'nightly' selects 3 jobs \(1, 2, 3\): give the number of one"):
             await cluster.user().get("nightly")
 

@@ -120,6 +120,14 @@ def names_tasks(text: str) -> bool:
     return not replace(likely(text), attempt=0).is_whole
 
 
+def names_itself(texts: Iterable[str], number: int, job_id: str) -> bool:
+    """Whether one of the texts names the job of that number and UUID by either, or as the last one; not with others of
+    its name, or with all."""
+    kinds = {SelectorKind.NUMBER: str(number), SelectorKind.ID: job_id, SelectorKind.LAST: ""}
+    found = map(parse_selector, texts)
+    return any(each.kind in kinds and each.value == kinds[each.kind] for each in found)
+
+
 def refuse_ended(text: str, condition: Condition) -> None:
     """InvalidInput where the condition of a selector means what has ended alone, with which nothing can be done any
     more."""

@@ -32,7 +32,8 @@ class FamilyOperations:
 
     async def tree(self, caller: Caller, selector: str) -> AsyncGenerator[SomeOfTree, None]:
         """The selected jobs and all that has to do with them, as far as the caller sees it, in order of their numbers:
-        what each was called by and has called, what it waits for and what waits for it."""
+        what each was called by and has called, what it waits for and what waits for it; of a schedule its last run, and
+        of a run its schedule."""
         found, cut = await self._family(caller, (await select_some(self._driver, caller, [selector])).numbers())
         numbers, at = sorted(found), 0
         while at < len(numbers):
@@ -69,7 +70,9 @@ class FamilyOperations:
 
 def _relatives(store: Store, jobs: list[int]) -> list[JobRecord]:
     """One step in every direction from each of these."""
-    numbers = set(store.below(jobs))
+    numbers, schedules = set(store.below(jobs)), []
     for record in store.records(jobs):
-        numbers |= {record.parent, *(dependency.job for dependency in dependencies_of(record.spec))}
+        numbers |= {record.parent, record.schedule, *(dependency.job for dependency in dependencies_of(record.spec))}
+        schedules += [record.number] if record.spec.every else []
+    numbers |= {progress.course.last_run for progress in store.progress_of(schedules) if progress.course}
     return store.records(sorted(numbers - {0, *jobs}))

@@ -1,6 +1,6 @@
 """Reading what attempts have written, and taking it in from their workers."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import NamedTuple
@@ -8,10 +8,11 @@ from typing import NamedTuple
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.selectors import Selection
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.core import SchedulerCore
 from cluster.domain.trust.identity import Caller
-from cluster.scheduler.access import select_some
+from cluster.scheduler.access import are_runs, select_some
 from cluster.scheduler.driver import Driver
 from cluster.scheduler.job_reading import JobReader
 from cluster.scheduler.output.files import NewOutput, OutputFiles
@@ -47,14 +48,15 @@ class OutputOperations:
     async def read(
         self, caller: Caller, selector: str, wish: Wish, position: ReadPosition | None = None
     ) -> AsyncGenerator[OutputPiece, None]:
-        """The output of the selected tasks, in order, from `position` on."""
+        """The output of the selected tasks, in order, from `position` on. A schedule writes nothing itself: in its
+        place comes its last run, alone where a name means it and its runs. NotFound where it has had none."""
         selection = await select_some(self._driver, caller, [selector])
         numbers = selection.numbers()
         wish = replace(wish, attempt=max(selection.attempts.values(), default=0))  # the same of all jobs of a name
         if position and position.job in numbers:
             numbers = numbers[numbers.index(position.job) :]
-        for number in numbers:
-            job, selected = JobReader(self._driver, number), selection.tasks(number)
+        async for number in self._without_schedules(selection, numbers, position.job if position else 0):
+            job, selected = JobReader(self._driver, number), selection.tasks(number) if number in numbers else None
             spec = await job.spec()
             begin = _begin(position, spec) if position and position.job == number else None
             for tasks in (Range(0, spec.task_count),) if selected is None else selected.ranges():
@@ -63,6 +65,30 @@ class OutputOperations:
                     async for index, attempt, piece in pieces:
                         if attempt == selection.attempts.get((number, index), attempt):
                             yield OutputPiece(number, spec.number_of(index), attempt, piece)
+
+    async def _without_schedules(
+        self, selection: Selection, numbers: Sequence[int], known: int
+    ) -> AsyncGenerator[int, None]:
+        """These jobs, and instead of each schedule its last run, or the run `known` where a reader goes on."""
+        given: set[int] = set()
+        for place, number in enumerate(numbers):
+            job = JobReader(self._driver, number)
+            is_schedule = bool((await job.spec()).every)
+            shown = await self._run_of(job, known) if is_schedule else number
+            if shown not in given:
+                given.add(shown)
+                yield shown
+            if is_schedule and not place and await are_runs(self._driver, selection, numbers):
+                return
+
+    async def _run_of(self, schedule: JobReader, known: int) -> int:
+        number = schedule.number
+        if known and any(r.schedule == number for r in await self._driver.fetch(lambda store: store.records([known]))):
+            return known
+        course = await schedule.read(lambda job: job.course)
+        if course is None or not course.last_run:
+            raise NotFound(f"job {number} comes again (--every), and has had no run yet: it writes nothing itself")
+        return course.last_run
 
     async def new(self, caller: Caller, key: AttemptKey) -> NewOutput:
         """A new output of an attempt of the calling worker, to be kept. NotFound unless the attempt is, or was, its."""
