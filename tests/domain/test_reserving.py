@@ -120,6 +120,17 @@ def test_what_fits_beside_does_not_put_off_what_is_foreseen(bench: Bench) -> Non
     assert foresee(bench, "w").at == at
 
 
+def test_what_ends_before_leaves_its_room_to_the_next_that_passes(bench: Bench) -> None:
+    """Nobody knows when the kept job starts: but these have ended by then."""
+    bench.worker("w", 2400)
+    bench.submit(spec(millicpus=500))
+    bench.submit(spec(millicpus=1000))
+    bench.submit(spec(millicpus=1000))
+    bench.submit(spec(3, millicpus=300, time_request=1.0))
+    assert foresee(bench, "w").at == inf
+    assert held(bench, 4) == 3
+
+
 def test_a_worker_whose_gpus_are_waited_for_gives_its_cpus_to_others(bench: Bench) -> None:
     bench.worker("w", 8000, Offer(gpus=("0",)))
     bench.submit(spec(gpus=1))

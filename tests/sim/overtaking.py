@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.amounts import CPUS
@@ -20,6 +21,15 @@ from cluster.domain.session.messages import Assign
 PATIENCE = 5  # turns in a row in which others may pass a job for which nothing is kept
 
 Held = dict[tuple[int, int], IntervalSet]  # job, attempt: tasks
+
+
+class Given(NamedTuple):
+    """What a worker was given in this turn."""
+
+    worker: Worker
+    job: Job
+    attempt: int
+    tasks: IntervalSet
 
 
 @dataclass(slots=True)
@@ -41,9 +51,12 @@ class Overtaking:
 
     def check(self, core: SchedulerCore, acts: Sequence[Act]) -> None:
         given = _given(core, acts)
+        for worker, job, attempt, tasks in given:
+            if (known := self._kept.get(worker.id)) and (before := known.before.get((job.number, attempt))):
+                before.difference_update(tasks)  # it had come back
         reserved = self._kept.keys() | core.reservations.of_worker.keys()
-        free = [each for each in given if each[0].id not in reserved]
-        self._no_share_starves(core, free)
+        free = [each for each in given if each.worker.id not in reserved]
+        self._no_share_starves(core, given, free)
         self._no_job_starves(core, free)
         self._kept = {each.worker.id: self._look(core, each) for each in core.reservations}
 
@@ -54,13 +67,14 @@ class Overtaking:
             return Kept(kept, kept.job, held, at)
         new = {key: _without(tasks, known.before.get(key)) for key, tasks in held.items()}
         new = {key: tasks for key, tasks in new.items() if tasks}
-        overrun = any(until <= core.now.mono for ends in kept.worker.until.values() for until in ends)
+        overrun = kept.worker.promises.first() <= core.now.mono
         if overrun or any(_may_have_it(core.jobs[number], kept.job) for number, _ in new):
             return Kept(kept, kept.job, held, at)  # what was foreseen is void
         assert at <= max(known.at, core.now.mono), (
             f"job {kept.job.number}: foreseen at {known.at}, now at {at}, passed by {new}"
         )
         known.at = at
+        known.before = {key: known.before[key].intersection(held[key]) for key in known.before.keys() & held.keys()}
         taken = Counter(_amounts(kept.job.request))
         for (number, _), tasks in new.items():
             late = len(tasks) - _in_time(kept.worker, number, tasks, known.at)
@@ -71,10 +85,10 @@ class Overtaking:
             assert amount <= most, f"job {kept.job.number}: {name} kept for it on {kept.worker.id} is taken by {new}"
         return known
 
-    def _no_job_starves(self, core: SchedulerCore, free: Sequence[tuple[Worker, Job, int]]) -> None:
+    def _no_job_starves(self, core: SchedulerCore, free: Sequence[Given]) -> None:
         """While others that come later start tasks where it could run as well, some worker is kept for it."""
         passed = set()
-        for worker, job, _ in free:
+        for worker, job, *_ in free:
             for other in core.unfinished():
                 if other.startable and comes_before(other, job) and other.request != job.request:
                     is_kept = core.reservations.of(other.request) is not None
@@ -89,31 +103,30 @@ class Overtaking:
             self._passed[number] += 1
             assert self._passed[number] <= PATIENCE, f"job {number} is passed for ever, and nothing is kept for it"
 
-    def _no_share_starves(self, core: SchedulerCore, free: Sequence[tuple[Worker, Job, int]]) -> None:
+    def _no_share_starves(self, core: SchedulerCore, given: Sequence[Given], free: Sequence[Given]) -> None:
         """Of two users at one priority nobody gets room that the other could use who has had less, and gets nothing."""
         gains: Counter[str] = Counter()
-        for _, job, count in free:
-            gains[job.record.owner] += count * job.request.millicpus
+        for _, job, _, tasks in given:
+            gains[job.record.owner] += len(tasks) * job.request.millicpus
         waiting = [job for job in core.unfinished() if job.startable and job.record.owner not in gains]
-        for worker, job, count in free if waiting else ():
+        for worker, job, _, tasks in free if waiting else ():
             had = core.shares.rank(job.record.owner, core.now.mono) - gains[job.record.owner] * AHEAD / 1000
             for other in waiting:
                 less = core.shares.rank(other.record.owner, core.now.mono) < had - 1e-6
                 same = other.priority == job.priority and can_ever_run(other.request, worker)
-                assert not (less and same and _fits_instead(other, worker, job, count)), (
+                assert not (less and same and _fits_instead(other, worker, job, len(tasks))), (
                     f"{job.record.owner} gets room on {worker.id} for job {job.number}, and {other.record.owner}, who "
                     f"has had less, none for job {other.number}"
                 )
 
 
-def _given(core: SchedulerCore, acts: Sequence[Act]) -> list[tuple[Worker, Job, int]]:
-    """Which worker was given how many tasks of which job."""
+def _given(core: SchedulerCore, acts: Sequence[Act]) -> list[Given]:
     given = []
     for act in acts:
         if isinstance(act, Send) and isinstance(act.message, Assign) and act.session in core.sessions:
-            attempts = act.message.attempts
-            count = sum(stop - start for start, stop in attempts.ranges)
-            given.append((core.sessions[act.session], core.jobs[attempts.job], count))
+            several = act.message.attempts
+            worker, job = core.sessions[act.session], core.jobs[several.job]
+            given.append(Given(worker, job, several.attempt, IntervalSet(several.ranges)))
     return given
 
 
@@ -135,7 +148,7 @@ def _in_time(worker: Worker, job: int, tasks: IntervalSet, at: float) -> int:
     """How many of the tasks have ended by then, as was promised."""
     if at == inf:
         return 0
-    return sum(len(tasks.intersection(some)) for until, some in worker.until.get(job, {}).items() if until <= at)
+    return len(tasks.intersection(worker.promises.until(job, at)))
 
 
 def _amounts(request: Request) -> dict[str, int]:

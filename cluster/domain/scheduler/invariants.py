@@ -38,7 +38,7 @@ def check(core: SchedulerCore, changed: Collection[int] | None = None) -> None:
             f"job {job.number}: cancelling what nobody holds"
         )
     for worker in core.workers.values():
-        _claims_what_it_holds(core, worker, worker.jobs.union(numbers))
+        _claims_what_it_holds(core, worker, worker.jobs.keys() | set(numbers))
         assert worker.session is None or core.sessions[worker.session] is worker, f"worker {worker.id}: stray session"
         assert worker.session is not None or not worker.specs, f"worker {worker.id}: remembers without a session"
         if not goes_on:
@@ -169,13 +169,13 @@ def _is_asked_for_what_is_paused(core: SchedulerCore, worker: Worker) -> None:
 
 def _claims_what_it_holds(core: SchedulerCore, worker: Worker, numbers: Iterable[int]) -> None:
     """Checks what a worker claims against these jobs, among which are all that it should hold any of."""
-    allocated, holds = 0, set()
+    allocated, holds = 0, dict[int, int]()
     taken: dict[str, int] = {}
     for number in numbers:
         job = core.jobs[number]
         if job.is_held_by(worker.id) and (count := sum(len(tasks) for _, tasks in job.held_by(worker.id))):
             allocated += count * job.request.millicpus
-            holds.add(number)
+            holds[number] = count
             for name, amount in job.request.beside.amounts if job.request.beside else ():
                 taken[name] = taken.get(name, 0) + count * amount
     assert worker.allocated == allocated, f"worker {worker.id}: {worker.allocated} allocated, holds {allocated}"

@@ -85,19 +85,19 @@ def place(
         else:
             looked_at, more = _with_room(job, takers, reserving.restricted), None
         had_open = takers.has_open
-        free = reserving.open_to(job, looked_at)
-        if len(free) < len(looked_at):
+        free, kept = reserving.part(job, looked_at)
+        if kept:
             turn.is_kept_out = turn.kind.is_kept_out = True
         yield from _give(job, free) if turn.rivals == 1 else _give_a_part(turn, free)
         if turn.goes_on:
             continue
         if turn.is_kept_out:
-            yield from _squeezed(job, reserving.beside(job, looked_at))
+            yield from _squeezed(job, reserving.beside(job, kept))
         # Work in advance is for the first job in line, and for others only where there was room beside that.
         may_have_more = job.expects_run and job.request.may_wait_there
         if job.startable and may_have_more and (had_open or queue.is_first(job)):
             more = _roomiest(job, takers, reserving.restricted) if more is None else more
-            yield from _evenly(job, reserving.open_to(job, more, later=True), partial(_room_ahead, job))
+            yield from _evenly(job, reserving.open_later(job, more), partial(_room_ahead, job))
         if job.startable:
             reserving.found_no_room(job, looked_at, fresh=fresh)
             if not takers.has_open:
@@ -109,9 +109,7 @@ def place(
 def _squeezed(job: Job, there: Iterable[tuple[Worker, int]]) -> Iterator[Placement]:
     """Where so many may pass what room is kept for."""
     for worker, most in there:
-        count = min(most, job.startable, _tasks_for(job, worker))
-        if count > 0:
-            yield Placement(job, worker, count)
+        yield Placement(job, worker, min(most, job.startable, _tasks_for(job, worker)))
 
 
 def _give_a_part(turn: Turn, workers: Sequence[Worker]) -> Iterator[Placement]:

@@ -81,8 +81,7 @@ class Registering:
             state.cut(worker.session, "the worker was expelled")
             self._sessions.close(worker)
         state.remove(worker, worker.record.name)
-        held = sum(len(tasks) for number in worker.jobs for _, tasks in state.jobs[number].held_by(worker.id))
-        state.reply(event.ask, held)
+        state.reply(event.ask, worker.held)
 
     def _give_up_name(self, name: str) -> None:
         """A machine that was installed anew joins as a new worker, by its old name. Who was called so and is gone gives

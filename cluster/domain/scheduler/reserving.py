@@ -10,6 +10,7 @@ A worker that leaves at a time is like one that is reserved from then on: nothin
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, islice
 from math import inf
 from typing import NamedTuple
@@ -19,12 +20,12 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.request import Request
 from cluster.domain.scheduler.evaluator import can_ever_run, tasks_that_fit
 from cluster.domain.scheduler.ready_queue import ReadyQueue
-from cluster.domain.scheduler.takers import MOST_HELD, Takers
+from cluster.domain.scheduler.takers import MOST_HELD, Takers, takes_more
 from cluster.domain.scheduler.worker_record import Worker
 
 LOOKED_AT = 8  # workers that could be reserved for a job, of which the soonest is
 SCANNED = 64  # workers, the roomiest first, among which these are looked for, where some of them is known
-MOST_MADE = 4  # reservations in one turn
+MOST_MADE = 16  # reservations in one turn
 ALL = MOST_HELD  # tasks: as many as there is room for
 AT_A_DISTANCE = 2  # what starts when another task has ended ends after so many times its limit
 
@@ -126,38 +127,35 @@ def foreseen(kept: Reservation, jobs: Jobs, now: float) -> Foreseen:
     needs = _amounts(request)
     alone = bool(request.beside and request.beside.exclusive)
     left = {name: (worker.free if name == CPUS else worker.left_of(name)) - need for name, need in needs.items()}
+    lacks = [name for name, amount in left.items() if amount < 0]
     at, ends = now, 0
-    for until, _, some, job in _ends(worker, jobs, now):
-        lacks = [name for name, amount in left.items() if amount < 0]
-        if not (lacks or alone):
-            break
+    for until, some, job in _ends(worker, jobs, now) if lacks or alone else ():
         each = _amounts(job.request)
-        enough = max((-(left[name] // each[name]) for name in lacks if name in each), default=0)
-        count = min(enough, some)
-        for name in left:
-            left[name] += count * each.get(name, 0)
+        count = min(some, max((-(left[name] // each[name]) for name in lacks if name in each), default=0))
         if count or alone:
             at, ends = until, ends + max(count, 1)
+            for name in left:
+                left[name] += count * each.get(name, 0)
+            lacks = [name for name, amount in left.items() if amount < 0]
+        if not (lacks or alone):
+            break
     return Foreseen(at, ends, left, alone)
 
 
-def _ends(worker: Worker, jobs: Jobs, now: float) -> list[tuple[float, int, int, Job]]:
+def _ends(worker: Worker, jobs: Jobs, now: float) -> Iterator[tuple[float, int, Job]]:
     """When how many tasks of which job there have ended, the soonest first; inf: nobody knows, also of what should have
-    by now."""
-    ends: list[tuple[float, int, int, Job]] = []
-    for number in worker.jobs:
-        if (job := jobs.get(number)) is not None:  # else it is not seen yet
-            rest = sum(len(tasks) for _, tasks in job.held_by(worker.id))
-            for until, tasks in worker.until.get(number, {}).items():
-                if until > now:
-                    ends.append((until, number, len(tasks), job))
-                    rest -= len(tasks)
-            if rest:
-                ends.append((inf, number, rest, job))
-    return sorted(ends, key=lambda end: end[:2])
+    by now. One that is not among `jobs` is not seen yet."""
+    for until, number, count in worker.promises.after(now):
+        if number in jobs:
+            yield until, count, jobs[number]
+    for number, count in worker.jobs.items():
+        rest = count - worker.promises.count(number, now)
+        if rest and number in jobs:
+            yield inf, rest, jobs[number]
 
 
-def _amounts(request: Request) -> dict[str, int]:
+@lru_cache
+def _amounts(request: Request) -> Mapping[str, int]:
     """What one task takes of each resource, millicpus among them."""
     return {CPUS: request.millicpus, **dict(request.beside.amounts if request.beside else ())}
 
@@ -172,7 +170,7 @@ def _left_for(request: Request, foreseen: Foreseen) -> int:
 
 def _may_be_sooner(worker: Worker, known: Reservation) -> bool:
     """Whether it is worth a look, as there may be room there sooner than where nobody knows when."""
-    return bool(worker.until) or worker.free > known.worker.free
+    return bool(worker.promises) or worker.free > known.worker.free
 
 
 class Round:
@@ -202,25 +200,36 @@ class Round:
             self._queue.look_again(job)
         return bool(self._released or self._put_off)
 
-    def open_to(self, job: Job, workers: Sequence[Worker], *, later: bool = False) -> list[Worker]:
-        """Those where no reservation hinders the job. `later` as of `Reservations.most`."""
+    def part(self, job: Job, workers: Sequence[Worker]) -> tuple[Sequence[Worker], list[Worker]]:
+        """Those where no reservation hinders the job, and those where one does; neither where it has no room anyhow."""
         if not self._book:
-            return list(workers)
-        return [worker for worker in workers if self._most(job, worker, later=later) >= ALL]
+            return workers, []
+        open_to, kept = list[Worker](), list[Worker]()
+        for worker in workers:
+            if tasks_that_fit(job.request, worker):
+                (open_to if self._most(job, worker) >= ALL else kept).append(worker)
+        return open_to, kept
+
+    def open_later(self, job: Job, workers: Sequence[Worker]) -> Sequence[Worker]:
+        """Those where no reservation hinders what of the job starts there when other tasks have ended."""
+        if not self._book:
+            return workers
+        return [worker for worker in workers if self._most(job, worker, later=True) >= ALL]
 
     def not_kept(self, request: Request, workers: Sequence[Worker]) -> list[Worker]:
         """See `Reservations.not_kept`."""
         return self._book.not_kept(request, workers)
 
     def beside(self, job: Job, workers: Iterable[Worker]) -> Iterator[tuple[Worker, int]]:
-        """Of the others those where some tasks of it may pass what these are reserved for, and how many."""
-        for worker in workers if self._book else ():
-            most = self._most(job, worker)
-            if most < ALL:
+        """Of these, where it is hindered, those where some tasks of it may pass what they are reserved for, and how
+        many; as often as more may after these, which may end before."""
+        for worker in workers:
+            while (most := self._most(job, worker)) < ALL:
                 if kept := self._book.of_worker.get(worker.id):
                     kept.keeps_out = True
-                if most:
-                    yield worker, most
+                if not (most and job.startable and takes_more(worker)):
+                    break
+                yield worker, most
 
     @property
     def restricted(self) -> int:

@@ -188,7 +188,7 @@ class State:
             worker.take(request.beside, tasks)
         self.shares.hold(job.record.owner, tasks * request.millicpus, self.now.mono)
         worker.held += tasks
-        worker.jobs.add(job.number)
+        worker.jobs[job.number] = worker.jobs.get(job.number, 0) + tasks
         self.takers.note(worker)
         if tasks > 0 and worker.free < 0:
             self.note_in_advance(worker, request)
@@ -202,7 +202,7 @@ class State:
     def promise(self, worker: Worker, job: Job, tasks: Iterable[Range]) -> None:
         """These of the job, which the worker has got, end in time, if their owner has said how long they take."""
         if job.request.limit:
-            worker.promise(job.number, tasks, self.now.mono + job.request.limit)
+            worker.promises.add(job.number, tasks, self.now.mono + job.request.limit)
 
     def release(self, worker: Worker, job: Job, attempt: int, tasks: IntervalSet, event: TaskEvent) -> IntervalSet:
         """Takes from the worker what it holds of `tasks`; see Job.release. Frees its cpus, and ends the job with its
@@ -213,8 +213,8 @@ class State:
             for asked in (worker.recalled, worker.stopped):
                 if some := asked.get(job.number):
                     some.difference_update(moved)
-            worker.ended(job.number, moved)
-            if not job.is_held_by(worker.id):
+            worker.promises.drop(job.number, moved)
+            if not worker.jobs[job.number]:
                 worker.forget(job.number)
             self.touch(job)
         return moved

@@ -1,17 +1,17 @@
 """What the scheduler knows about a worker: the persisted record."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from math import ceil, inf
+from math import inf
 from typing import NamedTuple
 
-from cluster.domain.base.intervals import IntervalSet, Range
+from cluster.domain.base.intervals import IntervalSet
 from cluster.domain.job.amounts import CPUS, GPUS, MEMORY
 from cluster.domain.job.expressions import Facts
 from cluster.domain.job.request import Beside
 from cluster.domain.job.sandbox import SANDBOX_FACT
 from cluster.domain.scheduler.judge import Judge
+from cluster.domain.scheduler.promises import Promises
 from cluster.domain.session.home import UNKNOWN, Home
 from cluster.domain.session.offer import NOTHING, Offer
 from cluster.domain.session.spec_memory import SpecMemory
@@ -120,6 +120,7 @@ class Worker:
         "last_heard",
         "leaves_at",
         "no_room",
+        "promises",
         "recalled",
         "record",
         "reporting",
@@ -128,7 +129,6 @@ class Worker:
         "specs",
         "stopped",
         "taken",
-        "until",
         "word_at",
     )
 
@@ -145,11 +145,11 @@ class Worker:
         self.rival: Rival | None = None  # who asks for its identity while it has a session
         self.allocated = 0  # millicpus of everything it holds, started or not
         self.taken: dict[str, int] = {}  # the same of each other resource
-        self.until: dict[int, dict[float, IntervalSet]] = {}  # job: when which tasks that it holds end; see `promise`
+        self.promises = Promises()  # when what it holds ends
         self.leaves_at = inf  # on the monotonic clock: what it gets has ended by then; inf: it stays
         self.exclusive = 0  # tasks that are to be alone here: one at most
         self.held = 0  # tasks, started or not
-        self.jobs: set[int] = set()  # of which it holds tasks
+        self.jobs: dict[int, int] = {}  # job: how many of its tasks it holds
         self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
         self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
         self.ending = False  # it said in this session that it is about to end: it gets nothing more
@@ -238,21 +238,10 @@ class Worker:
             known = self._meets[expression] = self._judge.holds(expression, self._facts)
         return known
 
-    def promise(self, job: int, tasks: Iterable[Range], until: float) -> None:
-        """These of the job have ended by then, on the monotonic clock, as was said; in whole seconds, rounded up."""
-        self.until.setdefault(job, {}).setdefault(ceil(until), IntervalSet()).update(tasks)
-
-    def ended(self, job: int, tasks: IntervalSet) -> None:
-        """It holds these no longer."""
-        for until, some in list(self.until.get(job, {}).items()):
-            some.difference_update(tasks)
-            if not some:
-                del self.until[job][until]
-
     def forget(self, job: int) -> None:
         """It holds nothing of the job any more. (Its spec it may still know.)"""
-        self.jobs.discard(job)
-        self.until.pop(job, None)
+        self.jobs.pop(job, None)
+        self.promises.forget(job)
         self.recalled.pop(job, None)
         self.stopped.pop(job, None)
         self.frozen.pop(job, None)
