@@ -1,4 +1,5 @@
-"""`cluster job submit --file`: the jobs of a file are handed in together, or their plan is shown."""
+"""`cluster job submit --file` and `cluster run --file`: the jobs of a file are handed in together, and followed; or
+their plan is shown."""
 
 import asyncio
 import sys
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from cluster.cli.exit_codes import INTERRUPTED
 from cluster.cli.submit_warnings import remark_on_workers
+from cluster.client.job_fields import new_job_id
 from cluster.client.job_file import JobFile
 from cluster.domain.base.errors import InvalidInput, NotFound
 from cluster.domain.job.dependencies import DependencyKind
@@ -30,8 +33,7 @@ def submit_file(ctx: click.Context, path: str, *, check: bool, as_json: bool, qu
     from cluster.cli.connection import client
 
     refuse_others(ctx)
-    file = JobFile(path)
-    workflow = Workflow([NewJob(f"\0{place}", spec) for place, spec in enumerate(file.specs)])
+    file, workflow = _read(path)
 
     async def work() -> Sequence[int]:
         async with client(ctx, start=not check) as cluster:
@@ -39,8 +41,7 @@ def submit_file(ctx: click.Context, path: str, *, check: bool, as_json: bool, qu
             if check:
                 return ()
             numbers = await cluster.submit_many(file.specs)
-            for job in reversed(await cluster.list(*numbers[:MOST_LOOKED_AT], states=[TaskState.READY])):
-                remark_on_workers(job)
+            await _remark(cluster, numbers)
             return numbers
 
     if check and not workflow.outside():
@@ -52,6 +53,49 @@ def submit_file(ctx: click.Context, path: str, *, check: bool, as_json: bool, qu
     else:
         _tell(file.specs, numbers, as_json, quiet)
     sys.stdout.flush()
+
+
+def run_file(ctx: click.Context, path: str, *, quiet: bool) -> int:
+    """Hands in all jobs of the file, and shows their output in the order of the plan. The exit code of the first that
+    failed."""
+    from cluster.cli.connection import client, head_start_of
+
+    refuse_others(ctx)
+    file, workflow = _read(path)
+    for spec in file.specs:
+        if spec.every:
+            what = (
+                f"job {spec.name}: every makes a job that never ends: hand the file in with `cluster job submit --file`"
+            )
+            raise file.wrong((JOBS, spec.name, "every"), what)
+    ids = [new_job_id() for _ in file.specs]
+
+    async def work() -> int:
+        from cluster.cli.follow import Follower, hand_in_all
+
+        async with client(ctx, start=True) as cluster:
+            await _check_older(cluster, file, workflow)
+            head_start = head_start_of(ctx)
+            numbers = await hand_in_all(cluster, lambda: cluster.submit_many(file.specs, ids=ids), ids, head_start)
+            if numbers is None:
+                return INTERRUPTED
+            await _remark(cluster, numbers)
+            jobs = {job.number: job for job in await cluster.list(*numbers)}
+            plan = [jobs[numbers[place]] for place in workflow.order()]
+            return await Follower(cluster, plan, quiet, head_start).follow()
+
+    return asyncio.run(work())
+
+
+def _read(path: str) -> tuple[JobFile, Workflow]:
+    file = JobFile(path)
+    return file, Workflow([NewJob(f"\0{place}", spec) for place, spec in enumerate(file.specs)])
+
+
+async def _remark(cluster: "AsyncClient", numbers: Sequence[int]) -> None:
+    """On jobs that no worker can run."""
+    for job in reversed(await cluster.list(*numbers[:MOST_LOOKED_AT], states=[TaskState.READY])):
+        remark_on_workers(job)
 
 
 def refuse_others(ctx: click.Context) -> None:

@@ -38,7 +38,7 @@ def job_options(command: F) -> F:
     """What a job is made of, and how to reach the cluster; the same for `run` and `submit`."""
     options: list[Callable[[F], F]] = []
     for each in TYPED:
-        options.append(_click_option(each))
+        options.append(click_option(each))
         if each.field == "script":
             help = "Run the script with, as in bash."
             options.append(click.option("--with", "interpreter", default="", metavar="INTERPRETER", help=help))
@@ -48,9 +48,12 @@ def job_options(command: F) -> F:
     return command
 
 
-def _click_option(option: Option) -> Callable[[F], F]:
-    """As the command line has it, which collects its value; of variables and lines what was typed, for `spec_of`."""
+def click_option(option: Option, *, is_change: bool = False) -> Callable[[F], F]:
+    """As the command line has it, which collects its value; of variables and lines what was typed, for `spec_of`.
+    `is_change`: it is None where it is not given, and a switch can be turned off."""
     how: dict[str, Any] = {"help": option.help}
+    if option.kind is SWITCH and is_change:
+        return click.option(f"{option.flag}/--no-{option.flag[2:]}", default=None, **how)
     if option.kind is SWITCH:
         return click.option(option.flag, is_flag=True, **how)
     how["metavar"] = option.metavar
@@ -60,10 +63,10 @@ def _click_option(option: Option) -> Callable[[F], F]:
         how["type"] = click.Path()  # which shells complete
     elif option.kind.adds_up:
         how["type"], how["multiple"] = Parsed(option.name, option.read), True
-        how["callback"] = lambda _, __, several: tuple(chain.from_iterable(several))
+        how["callback"] = lambda _, __, several: tuple(chain.from_iterable(several)) or (None if is_change else ())
     else:
         how["type"] = Parsed(option.name, option.read)
-        how["default"] = default = option.kind.typed(option.default) or None
+        how["default"] = default = None if is_change else option.kind.typed(option.default) or None
         how["show_default"] = bool(default and option.default)
     return click.option(option.flag, **how)
 
@@ -128,10 +131,11 @@ def _tell(job: Job, as_json: bool, quiet: bool) -> None:
 
 
 @click.command("run", context_settings=COMMAND_LINE)
+@click.option("--file", metavar="FILE", type=click.Path(), help="Run all jobs of a job file (-: stdin).")
 @job_options
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.pass_context
-def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
+def run(ctx: click.Context, /, file: str | None, quiet: bool, **options: Any) -> int:
     """Run a command on the cluster as if it ran here.
 
     Its output comes here as it is written, its exit code becomes ours (of an array: the highest). Its stdin is empty.
@@ -143,7 +147,12 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
       cluster run -- hostname
       cluster run --cpus 4 --timeout 1h -- make -j4
       cluster run --array 1-10 -- sh -c 'echo task $CLUSTER_TASK'
+      cluster run --file build.toml
     """
+    if file is not None:
+        from cluster.cli.job_file import run_file
+
+        return run_file(ctx, file, quiet=quiet)
     from cluster.cli.connection import client, head_start_of
 
     try:
@@ -163,7 +172,7 @@ def run(ctx: click.Context, /, quiet: bool, **options: Any) -> int:
             if job is None:
                 return INTERRUPTED
             remark_on_job(job, spec, cluster.endpoint)
-            return await Follower(cluster, job, quiet, head_start).follow()
+            return await Follower(cluster, [job], quiet, head_start).follow()
 
     return asyncio.run(work())
 

@@ -123,7 +123,7 @@ def test_of_a_job_that_has_ended_nobody_says_that_it_goes_on(capfd: pytest.Captu
 
     async def follow() -> int:
         client = Ended(job)
-        following = asyncio.create_task(Follower(cast(AsyncClient, client), job).follow())
+        following = asyncio.create_task(Follower(cast(AsyncClient, client), [job]).follow())
         await client.known.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         async with asyncio.timeout(PATIENCE):
@@ -140,7 +140,7 @@ def test_a_job_that_has_ended_has_its_exit_code_also_where_its_output_is_out_of_
         client = Ended(KILLED)
         client.error = Unreachable("the output of 1#1 is on worker w1, which is not connected")
         async with asyncio.timeout(PATIENCE):
-            return await Follower(cast(AsyncClient, client), KILLED).follow()
+            return await Follower(cast(AsyncClient, client), [KILLED]).follow()
 
     assert asyncio.run(follow()) == 137
     missing, ended = capfd.readouterr().err.splitlines()
@@ -152,7 +152,7 @@ def test_a_signal_leaves_where_the_scheduler_does_not_tell_more_about_an_end() -
     async def follow() -> int:
         client = Ended(KILLED)
         client.output_ends = True
-        following = asyncio.create_task(Follower(cast(AsyncClient, client), KILLED).follow())
+        following = asyncio.create_task(Follower(cast(AsyncClient, client), [KILLED]).follow())
         await client.asked.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         async with asyncio.timeout(PATIENCE):
@@ -169,7 +169,7 @@ def test_who_is_let_in_no_more_hears_that_once(capfd: pytest.CaptureFixture[str]
         client = Ended(running)
         client.error = NotAuthenticated("the certificate of user/ada was revoked")
         async with asyncio.timeout(PATIENCE):
-            return await Follower(cast(AsyncClient, client), running).follow()
+            return await Follower(cast(AsyncClient, client), [running]).follow()
 
     with pytest.raises(NotAuthenticated):
         asyncio.run(follow())
@@ -192,7 +192,7 @@ def test_who_gives_up_on_the_scheduler_says_which_job_may_go_on_and_how_to_follo
     job = job_of(job_pb2.Job(number=16, id="x", state=job_pb2.TASK_STATE_RUNNING))
 
     async def follow() -> int:
-        return await Follower(cast(AsyncClient, Away()), job).follow()
+        return await Follower(cast(AsyncClient, Away()), [job]).follow()
 
     with pytest.raises(Unreachable, match=r"cannot be reached; job 16 may go on: `cluster job logs -f 16` follows it"):
         asyncio.run(follow())

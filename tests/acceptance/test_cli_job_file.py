@@ -89,3 +89,42 @@ def test_what_is_wrong_with_a_file_is_one_line_and_changes_nothing(cluster: Comm
         assert words in cluster("job", "submit", "--file", str(path), *more).err
     assert "--check needs --file" in cluster("job", "submit", "--check", "--", "true").err
     assert cluster.ok("job", "list", "-q").text == before
+
+
+RUN = """
+[jobs.final]
+command = "echo final"
+after = "first"
+[jobs.first]
+command = ["sh", "-c", "echo first $CLUSTER_TASK; exit {code}"]
+array = "1-2"
+[jobs.otherwise]
+command = "echo otherwise"
+after-fail = "first"
+"""
+
+
+IN_VAIN = {"a": 'after-fail = "b"', "b": "", "c": 'after = "a"'}
+
+
+def test_a_file_is_run_and_the_first_failure_counts(cluster: Command) -> None:
+    well = cluster.ok("run", "-q", "--file", "-", stdin=RUN.replace("{code}", "0").encode())
+    assert well.text == "first 1\nfirst 2\nfinal\n"
+    assert well.err.endswith("(otherwise) cancelled (dependency)\n"), "it waited for a failure, and nothing has failed"
+    ill = cluster("run", "-q", "--file", "-", stdin=RUN.replace("{code}", "5").encode())
+    assert (ill.code, ill.text) == (5, "first 1\nfirst 2\notherwise\n")
+    told = [line.partition(" (")[2].partition(":")[0] for line in ill.err.splitlines()]
+    assert told == ["first) failed (exit", "final) cancelled (dependency)"]
+    vain = "".join(f'[jobs.{name}]\ncommand = "true"\n{more}\n' for name, more in IN_VAIN.items())
+    assert cluster("run", "-q", "--file", "-", stdin=vain.encode()).code == 143, "c waited in vain for no failure"
+
+
+def test_what_cannot_be_run_of_a_file_is_refused_before_anything_is(cluster: Command, tmp_path: Path) -> None:
+    path, before = tmp_path / "jobs.toml", cluster.ok("job", "list", "-q").text
+    path.write_text('[jobs.a]\ncommand = "true"\nevery = "@daily"\n')
+    refused = cluster("run", "--file", str(path))
+    said = f"cluster: {path}:3:1: job a: every makes a job that never ends: hand the file in with"
+    assert (refused.code, refused.err.startswith(said)) == (2, True), refused.err
+    assert "--retries does not go with --file" in cluster("run", "--retries", "1", "--file", str(path)).err
+    assert "give no command beside it" in cluster("run", "--file", str(path), "--", "true").err
+    assert cluster.ok("job", "list", "-q").text == before
