@@ -1,42 +1,74 @@
 """`cluster job set`: what may be changed of jobs that were handed in."""
 
 import asyncio
+from typing import Any
 
 import click
 
 from cluster.cli.changed_jobs import tell_changed
-from cluster.cli.options import Parsed, as_json, connection, quiet
+from cluster.cli.options import as_json, connection, quiet
+from cluster.cli.submit import F, click_option
 from cluster.client.types import Job
-from cluster.domain.base.errors import InvalidInput
-from cluster.domain.job.kinds import PRIORITY
+from cluster.domain.job.changes import CHANGEABLE_OPTIONS, check_changes, named
+
+
+def _changes(command: F) -> F:
+    for option in reversed(CHANGEABLE_OPTIONS):
+        command = click_option(option, is_change=True)(command)
+    return command
 
 
 @click.command("set")
 @click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+@_changes
 @click.option(
-    "--priority",
-    type=Parsed("priority", PRIORITY.parse),
-    metavar="N",
-    help="Go before jobs of lower priority: -1000 to 1000. Only admins raise it.",
+    "--default",
+    "defaults",
+    multiple=True,
+    metavar="OPTION",
+    help="Let it have its default, as in --default max-running.",
 )
 @as_json
 @quiet
 @connection
 @click.pass_context
 def set_command(
-    ctx: click.Context, selectors: tuple[str, ...], priority: int | None, as_json: bool, quiet: bool
+    ctx: click.Context,
+    /,
+    selectors: tuple[str, ...],
+    defaults: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
-    """Change the priority of jobs that have not ended. What runs goes on."""
+    """Change options of jobs that have not ended. What runs goes on as it was started.
+
+    Retries, bounds and clocks are from now on for all of a job, --timeout, --grace and --quiet-timeout for what has not
+    begun. What its tasks ask for (--cpus to --exclusive) changes only while no worker has any of them. Only admins
+    raise a --priority.
+
+    \b
+    Examples:
+      cluster job set 5 --max-running 20 --retries 3
+      cluster job set nightly --timeout 2h --default max-fails
+    """
     from cluster.cli.connection import client
 
-    if priority is None:
-        raise InvalidInput("nothing is to be changed: give --priority N")
+    given = {each.field: options[each.name] for each in CHANGEABLE_OPTIONS if options[each.name] is not None}
+    changes = {named(name).field: named(name).default for name in defaults} | given
+    check_changes(changes)
 
     async def work() -> tuple[tuple[Job, ...], int]:
         async with client(ctx) as cluster:
-            return await cluster.set_priority(*selectors, priority=priority)
+            return await cluster.set_options(*selectors, **changes)
 
     jobs, count = asyncio.run(work())
-    said = f"priority {priority} for {count} job{'' if count == 1 else 's'}"
+    said = f"{', '.join(map(_said, changes.items()))} for {count} job{'' if count == 1 else 's'}"
     words = said if count else "nothing to change: all have it already, or have ended"
     tell_changed(jobs, ("changed_jobs", count), words, as_json=as_json, quiet=quiet)
+
+
+def _said(change: tuple[str, Any]) -> str:
+    """Its name, and what it is from now on."""
+    option, value = named(change[0]), change[1]
+    return f"{option.words} {option.kind.shown(value) or 'as by default'}"

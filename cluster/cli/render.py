@@ -191,6 +191,7 @@ def job_json(job: Job, *, whole: bool = False) -> dict[str, Any]:
         "cancelled_by": job.cancelled_by or None,
         "cancel_reason": job.cancel_reason or None,
         "rerun_of": job.rerun_of or None,
+        "changed": list(job.changed),
         "callers": list(job.callers),
     }
 

@@ -21,6 +21,7 @@ from cluster.client.types import (
     User,
     Worker,
 )
+from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
@@ -81,6 +82,9 @@ class Backend(Protocol):
 
     async def set_priority(self, selectors: Sequence[str], priority: int) -> tuple[tuple[Job, ...], int]:
         """Changes their priority. Returns the jobs as they are now, and how many of them had another one."""
+
+    async def set_options(self, selectors: Sequence[str], changes: Changes) -> tuple[tuple[Job, ...], int]:
+        """Changes options, by fields of JobSpec. Returns the jobs as they are now, and how many of them had others."""
 
     async def set_share(self, user: str, weight: float) -> QueueStatus:
         """Changes the weight by which a user's use is divided in fair sharing."""

@@ -1,7 +1,7 @@
 """Makes a job's spec of values that are handy to write in Python."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.domain.base.errors import InvalidInput
@@ -17,12 +17,17 @@ def spec_of(command: Sequence[str] = (), **options: Any) -> JobSpec:
         raise InvalidInput(f"the command {argv!r} is one text: give a list of words, as in ['sh', '-c', {argv!r}]")
     if wrong := [word for word in argv if not isinstance(word, str)]:
         raise InvalidInput(f"the command's word {wrong[0]!r} is no text: give str({wrong[0]!r})")
-    given = {each.field: value for each, value in (_option(name, value) for name, value in options.items())}
+    given = changes_of(options)
     if not (given.get("script") or given.get("script_text")) and not (argv and argv[0]):
         raise InvalidInput(f"the command {argv!r} is empty: give a list of words, as in ['echo', 'hello']")
     if given.get("lines") and given.get("array"):
         given["lines"] = picked(given["lines"], given["array"], rows=bool(given.get("rows")))
     return JobSpec(tuple(argv), **given)
+
+
+def changes_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a job by the fields of its spec, from what is handy to write."""
+    return {each.field: value for each, value in (_option(name, value) for name, value in options.items())}
 
 
 def _option(name: str, value: Any) -> tuple[Option, Any]:

@@ -56,6 +56,7 @@ def job_fields(message: Any) -> dict[str, Any]:
     callers = tuple(AttemptKey(each.job, 0, each.attempt).shown(each.task_number) for each in message.callers)
     because = tuple(message.pending_because)
     made = {"pending_because": because, "counts": counts, "pause": pause, "priority": priority, "callers": callers}
+    made["changed"] = tuple(message.changed)
     return fields | made
 
 

@@ -1,11 +1,17 @@
 """The client's verbs about the order in which jobs start: pause and resume, priorities, shares, the whole queue."""
 
+import time
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 from cluster.client.arguments import selector_texts
 from cluster.client.backend import Backend
+from cluster.client.handy_specs import changes_of
 from cluster.client.job_fields import new_job_id
 from cluster.client.types import Job, QueueStatus
+from cluster.domain.job.changes import check_changes, named
+from cluster.domain.job.times import changes_in_utc
 
 
 class OrderVerbs:
@@ -42,6 +48,19 @@ class OrderVerbs:
         """From now on these jobs have that priority, -1000 to 1000; only an admin raises one. Answers them as they are
         now, and how many of them had another one."""
         return await self._backend().set_priority(selector_texts(selectors), priority)
+
+    async def set_options(
+        self, *selectors: str | int, defaults: Sequence[str] = (), **options: Any
+    ) -> tuple[tuple[Job, ...], int]:
+        """From now on these jobs have these options, given as in `submit`; those of `defaults`, by names, have their
+        default again. Answers the jobs as they are now, and how many of them had others.
+
+        What has begun goes on as it was started; of what the scheduler decides later, as retries, they are for all.
+        Only an admin raises a priority. What a task asks for (cpus, mem and so on) changes only while workers have none
+        of the job's: Conflict says so."""
+        changes = {named(name).field: named(name).default for name in defaults} | changes_of(options)
+        check_changes(changes)
+        return await self._backend().set_options(selector_texts(selectors), changes_in_utc(changes, time.time(), None))
 
     async def set_share(self, user: str, weight: float) -> QueueStatus:
         """From now on what the user has had is divided by that weight, 0.001 to 1000, when it is compared with

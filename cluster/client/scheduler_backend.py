@@ -33,11 +33,13 @@ from cluster.client.types import (
     User,
     Worker,
 )
+from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.identity import scheduler_server_name
+from cluster.rpc.specs import changes_to_proto
 from cluster.v1 import jobs_pb2
 
 
@@ -155,6 +157,12 @@ class JobsServiceBackend:
         request = jobs_pb2.SetPriorityRequest(selectors=selectors_of(selectors), priority=priority)
         with self._calling():
             answer = await self._jobs.SetPriority(request)
+        return await self._all_of(answer, selectors), answer.changed
+
+    async def set_options(self, selectors: Sequence[str], changes: Changes) -> tuple[tuple[Job, ...], int]:
+        request = jobs_pb2.SetRequest(selectors=selectors_of(selectors), changes=changes_to_proto(changes))
+        with self._calling():
+            answer = await self._jobs.Set(request)
         return await self._all_of(answer, selectors), answer.changed
 
     async def set_share(self, user: str, weight: float) -> QueueStatus:

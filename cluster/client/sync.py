@@ -113,6 +113,12 @@ class Client:
         """Changes the priority of jobs. See AsyncClient.set_priority."""
         return self._do(self._inner.set_priority(*selectors, priority=priority))
 
+    def set_options(
+        self, *selectors: str | int, defaults: Sequence[str] = (), **options: Any
+    ) -> tuple[tuple[Job, ...], int]:
+        """Changes options of jobs. See AsyncClient.set_options."""
+        return self._do(self._inner.set_options(*selectors, defaults=defaults, **options))
+
     def set_share(self, user: str, weight: float) -> QueueStatus:
         """Changes the weight of a user's fair share: its use is divided by it when compared with that of others."""
         return self._do(self._inner.set_share(user, weight))

@@ -37,6 +37,7 @@ class Job:
     schedule: int = 0  # of a run: the job that is its schedule
     last_run: int = 0  # of a schedule: the job that it made last
     waits_until: float = 0.0  # none of its waiting tasks starts before; 0: it waits for no time
+    changed: tuple[str, ...] = ()  # names of options that are not as they were submitted
     rerun_of: int = 0  # the number of the job that it repeats; 0: none
     callers: tuple[str, ...] = ()  # the attempts by which it was called, as in 5.17#1; the last has submitted it
     children: tuple[int, ...] = ()  # only from `get`: the jobs that it has submitted itself, the newest hundred

@@ -26,6 +26,7 @@ from cluster.client.types import (
     Worker,
 )
 from cluster.domain.base.errors import InvalidInput, NotReached, Untrusted
+from cluster.domain.job.changes import Changes
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
@@ -132,6 +133,9 @@ class WorkerBackend:
         self._refuse_to_order()
 
     async def set_priority(self, selectors: Sequence[str], priority: int) -> tuple[tuple[Job, ...], int]:
+        self._refuse_to_order()
+
+    async def set_options(self, selectors: Sequence[str], changes: Changes) -> tuple[tuple[Job, ...], int]:
         self._refuse_to_order()
 
     async def set_share(self, user: str, weight: float) -> QueueStatus:

@@ -131,6 +131,11 @@ ROUTES: tuple[Route, ...] = (
         at=_JOBS,
         body=WHOLE,
     ),
+    Route(
+        *("PATCH", "/v1/jobs/{job}", "Jobs.Set", "Change options of a job that was submitted."),
+        at=_JOBS,
+        body="changes",
+    ),
     Route(*("GET", "/v1/jobs/{job}/state", "Jobs.GetState", "What a job keeps for others to read."), at=_JOB),
     Route(
         *("GET", "/v1/jobs/{job}/tree", "Jobs.Tree", "All jobs that have to do with one: calls and dependencies."),

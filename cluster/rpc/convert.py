@@ -7,6 +7,7 @@ of an End the worker (whoever's session it came in).
 from collections.abc import Iterable, Sequence
 
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.changes import BY_FIELD
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.views import Detail, JobView, TaskView, WorkerView
@@ -294,7 +295,8 @@ def job_to_proto(view: JobView, detail: Detail = Detail.WHOLE) -> job_pb2.Job:
             job_pb2.CallingAttempt(job=each.job, task_number=each.number, attempt=each.attempt)
             for each in record.callers
         ],
-        priority=view.priority,
+        priority=record.spec.priority,
+        changed=[BY_FIELD[field].name for field in view.changed],
         rerun_of=record.rerun_of,
         reserved_worker=view.reserved.worker if view.reserved else "",
         reserved_from=view.reserved.start if view.reserved else 0.0,

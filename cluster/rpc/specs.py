@@ -4,6 +4,8 @@ nothing else of it, and they start often: what `convert` loads would cost them 3
 
 from typing import Any
 
+from cluster.domain.job.changes import BY_FIELD, Changes, named
+from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.numbering import ArraySegment
 from cluster.domain.job.spec import OPTIONS, JobSpec
 from cluster.domain.session.offer import Offer
@@ -76,6 +78,23 @@ def spec_from_proto(message: job_pb2.JobSpec) -> JobSpec:
         array=tuple(ArraySegment(s.first, s.last, s.step or 1) for s in message.array),
         **said,
     )
+
+
+def changes_to_proto(changes: Changes) -> job_pb2.JobChanges:
+    """A list that is empty is its default again; so is what the message has another word for."""
+    said = {field: value for field, value in changes.items() if value not in ((), "", NO_LIMIT)}
+    return job_pb2.JobChanges(**said, defaults=[BY_FIELD[field].name for field in changes if field not in said])
+
+
+def changes_from_proto(message: job_pb2.JobChanges) -> Changes:
+    """InvalidInput for the name of no option that can be changed."""
+    changes = {named(name).field: named(name).default for name in message.defaults}
+    for field, value in message.ListFields():
+        if field.name != "defaults":
+            changes[field.name] = tuple(value) if field.is_repeated else value
+    if changes.get("max_running") == 0:
+        changes["max_running"] = NO_LIMIT
+    return changes
 
 
 def offer_to_proto(offer: Offer) -> job_pb2.Offer:

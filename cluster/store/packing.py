@@ -92,6 +92,16 @@ def pack_course(course: ScheduleCourse | None) -> str:
     return json.dumps(course) if course else ""
 
 
+def pack_changes(changed: tuple[tuple[str, Any], ...]) -> str:
+    """JSON; empty for none."""
+    return json.dumps(changed) if changed else ""
+
+
+def unpack_changes(text: str) -> tuple[tuple[str, Any], ...]:
+    found = json.loads(text) if text else ()
+    return tuple((field, tuple(value) if isinstance(value, list) else value) for field, value in found)
+
+
 def unpack_course(text: str) -> ScheduleCourse | None:
     return ScheduleCourse(*json.loads(text)) if text else None
 

@@ -230,6 +230,60 @@ class JobSpec(_message.Message):
     sandbox: bool
     def __init__(self, name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., script: _Optional[str] = ..., script_args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[_Union[EnvVar, _Mapping]]] = ..., cwd: _Optional[str] = ..., millicpus: _Optional[int] = ..., array: _Optional[_Iterable[_Union[ArraySegment, _Mapping]]] = ..., lines: _Optional[bytes] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., worker: _Optional[str] = ..., memory: _Optional[int] = ..., gpus: _Optional[int] = ..., resources: _Optional[_Iterable[str]] = ..., need: _Optional[str] = ..., prefer: _Optional[str] = ..., spread: _Optional[bool] = ..., pack: _Optional[bool] = ..., exclusive: _Optional[bool] = ..., lost_after: _Optional[float] = ..., retries: _Optional[int] = ..., merge_output: _Optional[bool] = ..., max_output: _Optional[int] = ..., raw: _Optional[_Union[RawTexts, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., after_any: _Optional[_Iterable[str]] = ..., after_fail: _Optional[_Iterable[str]] = ..., after_each: _Optional[_Iterable[str]] = ..., on_dependency_fail: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., hold: _Optional[bool] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ..., quiet_timeout: _Optional[float] = ..., notify: _Optional[str] = ..., notify_cmd: _Optional[str] = ..., notify_on: _Optional[str] = ..., key: _Optional[str] = ..., every: _Optional[str] = ..., overlap: _Optional[str] = ..., catch_up: _Optional[bool] = ..., max_running: _Optional[int] = ..., max_fails: _Optional[int] = ..., priority: _Optional[int] = ..., time_request: _Optional[float] = ..., script_text: _Optional[bytes] = ..., script_name: _Optional[str] = ..., retry_on: _Optional[_Iterable[str]] = ..., backoff: _Optional[_Iterable[float]] = ..., check_output: _Optional[str] = ..., check_with: _Optional[str] = ..., rows: _Optional[bool] = ..., then: _Optional[_Iterable[_Union[Command, _Mapping]]] = ..., wait_children: _Optional[bool] = ..., sandbox: _Optional[bool] = ...) -> None: ...
 
+class JobChanges(_message.Message):
+    __slots__ = ("priority", "max_running", "max_fails", "retries", "retry_on", "backoff", "time_request", "timeout", "grace", "quiet_timeout", "queue_timeout", "deadline", "at", "delay", "millicpus", "worker", "memory", "gpus", "resources", "need", "prefer", "spread", "pack", "exclusive", "defaults")
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNNING_FIELD_NUMBER: _ClassVar[int]
+    MAX_FAILS_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_ON_FIELD_NUMBER: _ClassVar[int]
+    BACKOFF_FIELD_NUMBER: _ClassVar[int]
+    TIME_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
+    QUIET_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    DELAY_FIELD_NUMBER: _ClassVar[int]
+    MILLICPUS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    GPUS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    NEED_FIELD_NUMBER: _ClassVar[int]
+    PREFER_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    PACK_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULTS_FIELD_NUMBER: _ClassVar[int]
+    priority: int
+    max_running: int
+    max_fails: int
+    retries: int
+    retry_on: _containers.RepeatedScalarFieldContainer[str]
+    backoff: _containers.RepeatedScalarFieldContainer[float]
+    time_request: float
+    timeout: float
+    grace: float
+    quiet_timeout: float
+    queue_timeout: float
+    deadline: str
+    at: str
+    delay: float
+    millicpus: int
+    worker: str
+    memory: int
+    gpus: int
+    resources: _containers.RepeatedScalarFieldContainer[str]
+    need: str
+    prefer: str
+    spread: bool
+    pack: bool
+    exclusive: bool
+    defaults: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, priority: _Optional[int] = ..., max_running: _Optional[int] = ..., max_fails: _Optional[int] = ..., retries: _Optional[int] = ..., retry_on: _Optional[_Iterable[str]] = ..., backoff: _Optional[_Iterable[float]] = ..., time_request: _Optional[float] = ..., timeout: _Optional[float] = ..., grace: _Optional[float] = ..., quiet_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., deadline: _Optional[str] = ..., at: _Optional[str] = ..., delay: _Optional[float] = ..., millicpus: _Optional[int] = ..., worker: _Optional[str] = ..., memory: _Optional[int] = ..., gpus: _Optional[int] = ..., resources: _Optional[_Iterable[str]] = ..., need: _Optional[str] = ..., prefer: _Optional[str] = ..., spread: _Optional[bool] = ..., pack: _Optional[bool] = ..., exclusive: _Optional[bool] = ..., defaults: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class TaskCounts(_message.Message):
     __slots__ = ("ready", "assigned", "running", "backoff", "succeeded", "failed", "cancelled", "waiting", "finishing")
     READY_FIELD_NUMBER: _ClassVar[int]
@@ -253,7 +307,7 @@ class TaskCounts(_message.Message):
     def __init__(self, ready: _Optional[int] = ..., assigned: _Optional[int] = ..., running: _Optional[int] = ..., backoff: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., waiting: _Optional[int] = ..., finishing: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "no_worker_ever", "hindrances", "candidates", "more_candidates", "part", "waits_until", "schedule", "last_run", "pause", "callers", "priority", "reserved_worker", "reserved_from", "rerun_of", "waits_for", "next_try_at")
+    __slots__ = ("number", "id", "owner", "spec", "state", "reason", "counts", "submitted_at", "started_at", "ended_at", "exit_code", "pending_because", "cancelled_by", "cancel_reason", "no_worker_can", "no_worker_ever", "hindrances", "candidates", "more_candidates", "part", "waits_until", "schedule", "last_run", "pause", "callers", "priority", "reserved_worker", "reserved_from", "rerun_of", "waits_for", "next_try_at", "changed")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +339,7 @@ class Job(_message.Message):
     RERUN_OF_FIELD_NUMBER: _ClassVar[int]
     WAITS_FOR_FIELD_NUMBER: _ClassVar[int]
     NEXT_TRY_AT_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
     number: int
     id: str
     owner: str
@@ -316,7 +371,8 @@ class Job(_message.Message):
     rerun_of: int
     waits_for: str
     next_try_at: float
-    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., no_worker_ever: _Optional[bool] = ..., hindrances: _Optional[_Iterable[_Union[Hindrance, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., more_candidates: _Optional[int] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., schedule: _Optional[int] = ..., last_run: _Optional[int] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ..., priority: _Optional[int] = ..., reserved_worker: _Optional[str] = ..., reserved_from: _Optional[float] = ..., rerun_of: _Optional[int] = ..., waits_for: _Optional[str] = ..., next_try_at: _Optional[float] = ...) -> None: ...
+    changed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, number: _Optional[int] = ..., id: _Optional[str] = ..., owner: _Optional[str] = ..., spec: _Optional[_Union[JobSpec, _Mapping]] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[str] = ..., counts: _Optional[_Union[TaskCounts, _Mapping]] = ..., submitted_at: _Optional[float] = ..., started_at: _Optional[float] = ..., ended_at: _Optional[float] = ..., exit_code: _Optional[int] = ..., pending_because: _Optional[_Iterable[str]] = ..., cancelled_by: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., no_worker_can: _Optional[bool] = ..., no_worker_ever: _Optional[bool] = ..., hindrances: _Optional[_Iterable[_Union[Hindrance, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., more_candidates: _Optional[int] = ..., part: _Optional[str] = ..., waits_until: _Optional[float] = ..., schedule: _Optional[int] = ..., last_run: _Optional[int] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., callers: _Optional[_Iterable[_Union[CallingAttempt, _Mapping]]] = ..., priority: _Optional[int] = ..., reserved_worker: _Optional[str] = ..., reserved_from: _Optional[float] = ..., rerun_of: _Optional[int] = ..., waits_for: _Optional[str] = ..., next_try_at: _Optional[float] = ..., changed: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Pause(_message.Message):
     __slots__ = ("by", "since", "reason", "by_admin", "stop_running")

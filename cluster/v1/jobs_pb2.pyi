@@ -279,6 +279,24 @@ class SetPriorityResponse(_message.Message):
     more: bool
     def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., changed: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
+class SetRequest(_message.Message):
+    __slots__ = ("selectors", "changes")
+    SELECTORS_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    selectors: _containers.RepeatedCompositeFieldContainer[Selector]
+    changes: _job_pb2.JobChanges
+    def __init__(self, selectors: _Optional[_Iterable[_Union[Selector, _Mapping]]] = ..., changes: _Optional[_Union[_job_pb2.JobChanges, _Mapping]] = ...) -> None: ...
+
+class SetResponse(_message.Message):
+    __slots__ = ("jobs", "changed", "more")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    changed: int
+    more: bool
+    def __init__(self, jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ..., changed: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
+
 class ReadOutputRequest(_message.Message):
     __slots__ = ("selector", "stdout", "stderr", "follow", "tail_lines", "position")
     SELECTOR_FIELD_NUMBER: _ClassVar[int]

@@ -79,6 +79,11 @@ class JobsStub:
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.SerializeToString,
                 response_deserializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.FromString,
                 _registered_method=True)
+        self.Set = channel.unary_unary(
+                '/cluster.v1.Jobs/Set',
+                request_serializer=cluster_dot_v1_dot_jobs__pb2.SetRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_jobs__pb2.SetResponse.FromString,
+                _registered_method=True)
         self.Retry = channel.unary_unary(
                 '/cluster.v1.Jobs/Retry',
                 request_serializer=cluster_dot_v1_dot_jobs__pb2.RetryRequest.SerializeToString,
@@ -181,6 +186,14 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Set(self, request, context):
+        """All of them have these options from then on, or none. What has begun goes on as it was started; of what the scheduler
+        decides later they are for all. When it answers, that is on disk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Retry(self, request, context):
         """Those of the selected tasks that have failed or were cancelled are tried again, by the next attempts; none of those
         before counts any more. A job that has ended goes on by that. Jobs that waited for it, and have ended, stay as they
@@ -278,6 +291,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.SetPriority,
                     request_deserializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.FromString,
                     response_serializer=cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.SerializeToString,
+            ),
+            'Set': grpc.unary_unary_rpc_method_handler(
+                    servicer.Set,
+                    request_deserializer=cluster_dot_v1_dot_jobs__pb2.SetRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_jobs__pb2.SetResponse.SerializeToString,
             ),
             'Retry': grpc.unary_unary_rpc_method_handler(
                     servicer.Retry,
@@ -558,6 +576,33 @@ class Jobs:
             '/cluster.v1.Jobs/SetPriority',
             cluster_dot_v1_dot_jobs__pb2.SetPriorityRequest.SerializeToString,
             cluster_dot_v1_dot_jobs__pb2.SetPriorityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Set(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Jobs/Set',
+            cluster_dot_v1_dot_jobs__pb2.SetRequest.SerializeToString,
+            cluster_dot_v1_dot_jobs__pb2.SetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -108,6 +108,7 @@ class LauncherLink:
         match effect:
             case Define():
                 self._leashes[effect.job], self._limits[effect.job] = effect.leash, effect.spec.max_output
+                self._quiet.pop(effect.job, None)
                 if effect.spec.quiet_timeout:
                     self._quiet[effect.job] = effect.spec.quiet_timeout
                 template = self.templates.make(effect.job, effect.job_id, effect.spec, effect.leash)

@@ -102,7 +102,7 @@ def test_a_priority_is_given_and_changed(cluster: Command) -> None:
         refused = cluster("job", "set", job, "--priority", wrong)
         assert (refused.code, said in refused.err) == (2, True), refused.err
     nothing = cluster("job", "set", job)
-    assert (nothing.code, nothing.err) == (2, "cluster: nothing is to be changed: give --priority N\n")
+    assert (nothing.code, nothing.err) == (2, "cluster: nothing is to be changed: name an option, as in --retries 3\n")
     assert cluster.ok("user", "share", "admin", "2").text == "user admin has a share of 2\n"
     shares = {share["user"]: share for share in cluster.ok("queue", "--json").json["shares"]}
     assert shares["admin"]["weight"] == 2
@@ -110,3 +110,28 @@ def test_a_priority_is_given_and_changed(cluster: Command) -> None:
     assert cluster("user", "share", "nobody-of-that-name", "2").code == 1
     cluster.ok("user", "share", "admin", "1")
     cluster.ok("job", "cancel", job)
+
+
+def test_options_are_changed_and_taken_back(cluster: Command) -> None:
+    job = submit(cluster, "--hold", "--array", "1-3", "--max-running", "1", "--", "sh", "-c", "exit 3")
+    told = cluster.ok("job", "set", job, "--retries", "1", "--backoff", "1ms", "--retry-on", "exit:3", "--json").json
+    assert (told["changed_jobs"], told["jobs"][0]["retries"]) == (1, 1)
+    said = cluster.ok("job", "set", job, "--default", "max-running", "--cpus", "0.5", "--timeout", "90").text
+    assert said == "max running as by default, cpus 0.5, timeout 1m30s for 1 job\n"
+    line = "changed       backoff, cpus, max_running, retries, retry_on, timeout\n"
+    assert line in cluster.ok("job", "show", job).text
+    shown = cluster.ok("job", "show", job, "--json").json
+    assert (shown["max_running"], shown["cpus"], shown["timeout"], shown["retry_on"]) == (None, 0.5, 90.0, ["exit:3"])
+    cluster.ok("job", "resume", job)
+    assert cluster("job", "wait", job).text == f"job {job} failed (attempts_exhausted:exit:3)\n"
+    assert cluster.ok("job", "set", job, "--retries", "2").text.startswith("nothing to change: ")
+    for words, said in (
+        (("--default", "name"), "'name' is nothing that can be changed of a job; these are: at, backoff, "),
+        (("--spread", "--pack"), "--spread and --pack exclude each other"),
+        (("--max-running", "0"), "--max-running 0: nothing of it would ever start"),
+        (("--deadline", "2020-01-01T00:00Z"), "--deadline 2020-01-01T00:00:00Z is past"),
+    ):
+        waiting = submit(cluster, "--hold", "--", "true")
+        refused = cluster("job", "set", waiting, *words)
+        assert (refused.code, said in refused.err, refused.err.count("\n")) == (2, True, 1), refused.err
+        cluster.ok("job", "cancel", waiting)

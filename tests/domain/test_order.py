@@ -9,7 +9,7 @@ from cluster.domain.base.errors import NotPermitted
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.target import Target
 from cluster.domain.scheduler.effects import Reply
-from cluster.domain.scheduler.events import CancelRequested, JobsReordered, JobSubmitted, ShareWeighed
+from cluster.domain.scheduler.events import CancelRequested, JobsChanged, JobSubmitted, ShareWeighed
 from cluster.domain.scheduler.sharing import AHEAD, HALF_LIFE, SAVED_AFTER, ShareRecord, Shares, used_after
 from cluster.domain.scheduler.views import job_view
 from cluster.domain.session.messages import Hello
@@ -65,17 +65,17 @@ def test_it_is_changed_later_and_outlives_a_restart(bench: Bench) -> None:
     session = bench.worker("w", 1000)
     for _ in range(3):
         submit(bench, spec(2))
-    assert reply(bench.turn(JobsReordered(4, (3,), 10, by_admin=True))) == 1
-    assert reply(bench.turn(JobsReordered(4, (3, 9), 10, by_admin=True))) == 0, "it has it already"
-    assert (bench.progress[3].priority, bench.progress[2].priority) == (10, None)
+    assert reply(bench.turn(JobsChanged(4, (3,), {"priority": 10}, by_admin=True))) == 1
+    assert reply(bench.turn(JobsChanged(4, (3, 9), {"priority": 10}, by_admin=True))) == 0, "it has it already"
+    assert (bench.progress[3].changed, bench.progress[2].changed) == ((("priority", 10),), ())
     bench.restart()
     bench.hello("w", Hello("inc", 1000, 1))
     bench.turn(CancelRequested(4, (Target(1),), "ann"))
     assert held(bench) == {3: 1}
     end_of(bench, session + 1, 3)
     assert held(bench) == {3: 1}
-    bench.turn(JobsReordered(4, (3,), -10, by_admin=False))
-    bench.turn(JobsReordered(4, (3,), -10, by_admin=False))
+    bench.turn(JobsChanged(4, (3,), {"priority": -10}, by_admin=False))
+    bench.turn(JobsChanged(4, (3,), {"priority": -10}, by_admin=False))
     end_of(bench, session + 1, 3)
     assert held(bench) == {2: 1}
 
@@ -83,12 +83,12 @@ def test_it_is_changed_later_and_outlives_a_restart(bench: Bench) -> None:
 def test_a_user_may_only_go_down(bench: Bench) -> None:
     for _ in range(2):
         submit(bench, spec())
-    bench.turn(JobsReordered(4, (1,), -10, by_admin=False))
-    error = reply(bench.turn(JobsReordered(4, (2, 1), -5, by_admin=False)))
+    bench.turn(JobsChanged(4, (1,), {"priority": -10}, by_admin=False))
+    error = reply(bench.turn(JobsChanged(4, (2, 1), {"priority": -5}, by_admin=False)))
     assert isinstance(error, NotPermitted)
     assert str(error) == "job 1 has priority -10, and only an admin raises it: give -10 or less"
     assert [bench.core.jobs[n].priority for n in (1, 2)] == [-10, 0], "none was changed"
-    assert reply(bench.turn(JobsReordered(4, (1, 2), 5, by_admin=True))) == 2
+    assert reply(bench.turn(JobsChanged(4, (1, 2), {"priority": 5}, by_admin=True))) == 2
 
 
 # ── fair share ────────────────────────────────────────────────────────────────────────────────────────────────────

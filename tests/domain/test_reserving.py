@@ -12,7 +12,7 @@ from cluster.domain.job.target import Target
 from cluster.domain.scheduler.events import (
     CancelRequested,
     HeartbeatReceived,
-    JobsReordered,
+    JobsChanged,
     JobSubmitted,
     WorkersDrained,
     WorkersResumed,
@@ -285,7 +285,7 @@ def test_priority_that_is_taken_away_lets_others_go_first(bench: Bench) -> None:
     bench.submit(spec(millicpus=4000))
     bench.submit(spec(3))
     assert held(bench, 3) == 0
-    bench.turn(JobsReordered(1, (2,), -5, by_admin=True))
+    bench.turn(JobsChanged(1, (2,), {"priority": -5}, by_admin=True))
     assert held(bench, 3) == 3
 
 

@@ -296,3 +296,19 @@ def joined(events: list[Event]) -> tuple[bytes, bytes]:
         b"".join(base64.b64decode(piece["data"]) for piece in pieces if not piece["stderr"]),
         b"".join(base64.b64decode(piece["data"]) for piece in pieces if piece["stderr"]),
     )
+
+
+def test_options_of_a_job_are_changed_by_patch(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        await gateway.ask("POST", "/v1/jobs", {"argv": ["true"], "max_running": 1, "retry_on": ["lost"]})
+        changes = {"retries": 2, "timeout": 90, "backoff": [1, 2], "defaults": ["max-running", "retry_on"]}
+        answer = await gateway.ask("PATCH", "/v1/jobs/1", changes)
+        assert (answer.status, answer.json["changed"]) == (200, 1)
+        (job,) = answer.json["jobs"]
+        assert (job["spec"]["retries"], job["spec"]["timeout"], job["spec"]["backoff"]) == (2, 90, [1, 2])
+        assert set(job["changed"]) == {"retries", "timeout", "backoff", "max_running", "retry_on"}
+        for wrong in ({}, {"retries": -1}, {"argv": ["x"]}, {"defaults": ["name"]}, {"spread": True, "pack": True}):
+            problem(await gateway.ask("PATCH", "/v1/jobs/1", wrong), 400, "invalid")
+        assert (await gateway.ask("GET", "/v1/jobs/1")).json["job"]["spec"]["retries"] == 2
+
+    in_gateway(tmp_path, body)

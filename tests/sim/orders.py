@@ -12,7 +12,7 @@ from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.spec import JobSpec
 from cluster.domain.scheduler.effects import Replied
-from cluster.domain.scheduler.events import JobsPaused, JobsReordered, JobsResumed, QueuePaused, QueueResumed
+from cluster.domain.scheduler.events import JobsChanged, JobsPaused, JobsResumed, QueuePaused, QueueResumed
 from tests.sim.truth import QUEUE, Truth
 from tests.sim.world import World
 
@@ -29,7 +29,9 @@ PATIENCE = 5.0  # seconds after which somebody who was not answered asks again
 class Orders:
     def __init__(self, world: World, truth: Truth, scheduler: "SchedulerHost") -> None:
         self.world, self.truth, self.scheduler = world, truth, scheduler
-        self._freezing = Random(f"freezing {world.random.random()}")  # apart, so that what else is drawn stays as it is
+        drawn = world.random.random()
+        self._freezing = Random(f"freezing {drawn}")  # apart, so that what else is drawn stays as it is
+        self._bounding = Random(f"bounding {drawn}")
         self._resumed: dict[int, int] = {}  # how often somebody has said so
 
     def begin(self, until: float) -> None:
@@ -80,8 +82,18 @@ class Orders:
             case 4 if number:
                 self._resume(number)
             case 5 if number:
-                priority = random.choice((-5, 0, 5))
-                self.scheduler.ask(partial(JobsReordered, jobs=(number,), priority=priority, by_admin=True), _nothing)
+                self._change(number, random.choice((-5, 0, 5)))
+
+    def _change(self, number: int, priority: int) -> None:
+        """Its priority, and how many of its tasks may run at once: more, or fewer."""
+        bound = self.truth.bounds_now(number, self._bounding.choice((1, 2, 4, NO_LIMIT)))
+
+        def answer(count: Replied) -> None:
+            if isinstance(count, int):
+                self.truth.is_bound(number, bound)
+
+        changes = {"priority": priority, "max_running": bound.most}
+        self.scheduler.ask(partial(JobsChanged, jobs=(number,), changes=changes, by_admin=True), answer)
 
     def _pause(self, number: int) -> None:
         """Whoever wants it resumed while this is not answered yet has the last word."""
@@ -115,7 +127,3 @@ class Orders:
                 self.world.at(PATIENCE, ask)
 
         ask()
-
-
-def _nothing(_: Replied) -> None:
-    pass

@@ -49,6 +49,13 @@ class Run:
     ended: float | None = None
 
 
+class Bound:
+    """How many tasks of a job may run at once, as somebody has said."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+
 QUEUE = 0  # instead of a job's number
 
 
@@ -59,6 +66,8 @@ class Truth:
     specs: dict[int, JobSpec] = field(default_factory=dict)  # job number: as it was submitted
     calls: dict[int, tuple[CallingAttempt, ...]] = field(default_factory=dict)  # job: by which it was called
     paused: set[int] = field(default_factory=set)  # jobs of which a user was told so; QUEUE: all
+    bounds: dict[int, list[Bound]] = field(default_factory=dict)  # job: the last that is in force, and those asked for
+    widest: dict[int, int] = field(default_factory=dict)  # job: the highest of its bounds that ever were
     frozen: set[int] = field(default_factory=set)  # jobs of which a user was told that what runs is frozen
     too_many_failed: set[int] = field(default_factory=set)  # jobs of which more failed than may, as is or was on disk
     families_cancelled: set[int] = field(default_factory=set)  # jobs of which a user was told so
@@ -95,7 +104,25 @@ class Truth:
         """The attempt goes to a worker, which is at that machine."""
         assert worker not in self.drained, f"{key} is assigned to {worker}, which is drained"
         assert not self.paused & {key.job, QUEUE}, f"{key} is assigned, and somebody was told that it is paused"
+        if key.job in self.bounds:
+            running, most = self._running_of(key.job), max(bound.most for bound in self.bounds[key.job])
+            assert running < most, f"{key} is assigned, {running} of its job run, and somebody was told: {most}"
         self.assigned[key] = (machine, self.greeted[worker])
+
+    def bounds_now(self, job: int, most: int) -> Bound:
+        """Somebody wants that no more run at once, and may be heard from now on."""
+        bounds = self.bounds.setdefault(job, [Bound(self.specs[job].max_running)])
+        bounds.append(Bound(most))
+        self.widest[job] = max(self.widest.get(job, 0), *(bound.most for bound in bounds))
+        return bounds[-1]
+
+    def is_bound(self, job: int, bound: Bound) -> None:
+        """Somebody was told so: what was said before is over."""
+        if bound in self.bounds[job]:
+            del self.bounds[job][: self.bounds[job].index(bound)]
+
+    def _running_of(self, job: int) -> int:
+        return sum(number == job for number, _ in self._active)
 
     def check_all_or_none(self, number_of_id: Callable[[str], int | None]) -> None:
         """Of jobs that come together all are on disk, or none; and each waits for those of them that it named."""
@@ -130,14 +157,19 @@ class Truth:
             assert dependency.job in self.outcomes or dependency.kind is DependencyKind.EACH, (
                 f"{key} starts, and job {dependency.job} goes on"
             )
-        beside = sum(job == key.job for job, _ in self._active) if spec.max_running < NO_LIMIT else 0
-        assert beside < spec.max_running, f"{key} starts beside {beside} others of its job, of {spec.max_running}"
+        self._check_bound(key)
         run = self.runs[key] = self._active[key[:2]] = Run(key, machine, spec.millicpus, gpus, now)
         self._used[machine] = self._used.get(machine, 0) + run.millicpus
         assert self._used[machine] <= self.capacity[machine], f"{machine} runs {self._used[machine]} millicpus"
         if machine in self.offers:
             self._keeps_its_promises(run, self.offers[machine])
         return run
+
+    def _check_bound(self, key: AttemptKey) -> None:
+        """It starts beside no more of its job than may have run at once since it was assigned."""
+        most = self.widest.get(key.job, self.specs[key.job].max_running)
+        beside = self._running_of(key.job) if most < NO_LIMIT else 0
+        assert beside < most, f"{key} starts beside {beside} others of its job, of {most}"
 
     def _keeps_its_promises(self, run: Run, offer: Offer) -> None:
         """What runs on its machine now has no more than there is, no unit is two's, and who is to be alone is."""

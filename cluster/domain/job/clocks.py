@@ -28,6 +28,11 @@ class Clocks:
         return None if self._queue is None else self._queue.due(now)
 
 
+def clocks_of(spec: JobSpec) -> Clocks | None:
+    """None: it has none."""
+    return Clocks(spec) if spec.queue_timeout or spec.deadline else None
+
+
 class _Cohort:
     """Tasks that became ready in one step."""
 

@@ -1,12 +1,15 @@
 """A job in the scheduler's memory: its record, its tasks, and what is measured as it goes."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 from cluster.domain.base.intervals import IntervalSet, Range
 from cluster.domain.job import endings
 from cluster.domain.job.alike import Alike
+from cluster.domain.job.changes import Changes, with_changes
 from cluster.domain.job.chunks import chunks_of, worth_it
-from cluster.domain.job.clocks import Clocks
+from cluster.domain.job.clocks import clocks_of
 from cluster.domain.job.job_tasks import JobTasks
 from cluster.domain.job.kinds import NO_LIMIT
 from cluster.domain.job.pause import ON_SUBMISSION, Pause
@@ -18,12 +21,13 @@ from cluster.domain.job.states import HELD, TaskEvent, TaskState
 
 class Job(JobTasks):
     __slots__ = (
-        "_priority",
+        "_submitted",
         "alike",
         "assigned_at",
         "cancel_grace",
         "cancel_reason",
         "cancelled_by",
+        "changed",
         "clocks",
         "course",
         "ended_at",
@@ -41,9 +45,11 @@ class Job(JobTasks):
     def __init__(self, record: JobRecord) -> None:
         first = TaskState.WAITING if record.spec.begins_waiting else TaskState.READY
         super().__init__(record.number, record.spec.task_count, first)
-        self.record = record
+        self.record = record  # with its spec as it is now
+        self._submitted = record.spec
+        self.changed: tuple[tuple[str, Any], ...] = ()  # options that are not as they were submitted, by fields
         self.request = request_of(record.spec)
-        self.priority = record.spec.priority
+        self.subqueue = (-record.spec.priority, record.owner)  # of the ready queue
         self.cancel_grace = 0.0
         self.started_at = self.ended_at = 0.0
         self.cancelled_by = self.cancel_reason = self.reason = ""
@@ -54,17 +60,24 @@ class Job(JobTasks):
         self.alike = Alike()  # what is measured of jobs like this one
         self.assigned_at = 0.0  # when a worker was given some of it last, on the monotonic clock
         self.course: ScheduleCourse | None = None  # of a schedule, once it is one
-        self.clocks = Clocks(record.spec) if record.spec.queue_timeout or record.spec.deadline else None
+        self.clocks = clocks_of(record.spec)
 
     @property
     def priority(self) -> int:
-        """Which may have changed since it was submitted."""
-        return self._priority
+        return self.record.spec.priority
 
-    @priority.setter
-    def priority(self, priority: int) -> None:
-        self._priority = priority
-        self.subqueue = (-priority, self.record.owner)  # of the ready queue
+    @property
+    def as_submitted(self) -> JobRecord:
+        """What never changes about it."""
+        return replace(self.record, spec=self._submitted) if self.changed else self.record
+
+    def change(self, changes: Changes) -> None:
+        """From now on these options of it are so. What follows from them the caller sees to."""
+        values = {**dict(self.changed), **changes}
+        kept = {field: value for field, value in values.items() if value != getattr(self._submitted, field)}
+        self.changed = tuple(sorted(kept.items()))
+        self.record = replace(self.record, spec=with_changes(self._submitted, kept))
+        self.subqueue = (-self.priority, self.record.owner)
 
     @property
     def startable(self) -> int:
@@ -159,7 +172,7 @@ class Job(JobTasks):
             chunked=chunked,
             course=self.course,
             pause=self.pause,
-            priority=None if self.priority == self.record.spec.priority else self.priority,
+            changed=self.changed,
         )
 
     @classmethod
@@ -167,11 +180,13 @@ class Job(JobTasks):
         """The job as it was saved. Held tasks count as assigned until their worker says which of them it has
         started."""
         job = cls(record)
+        if progress.changed:
+            job.change(dict(progress.changed))
+            job.request, job.clocks = request_of(job.record.spec), clocks_of(job.record.spec)
         job._restore(progress.sets, chunked=progress.chunked, held_apart=progress.held_apart)
         job.cancel_grace = progress.cancel_grace
         job.started_at, job.ended_at = progress.started_at, progress.ended_at
         job.cancelled_by, job.cancel_reason = progress.cancelled_by, progress.cancel_reason
         job.exit_code, job.reason, job.pause = progress.exit_code, progress.reason, progress.pause
         job.course = progress.course
-        job.priority = record.spec.priority if progress.priority is None else progress.priority
         return job

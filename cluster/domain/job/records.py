@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.job import endings
@@ -102,7 +102,7 @@ class JobProgress:
     chunked: bool = False  # see cluster.domain.job.chunks
     pause: Pause | None = None  # somebody's wish that no task of it starts
     course: ScheduleCourse | None = None  # of a schedule: how far it has come
-    priority: int | None = None  # None: as its spec says
+    changed: tuple[tuple[str, Any], ...] = ()  # options of its spec that are otherwise now, by fields
     held_apart: bool = False  # `sets.held` is persisted as JobHeld; told by there being some, and not persisted itself
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cluster.domain.base.errors import InvalidInput
 from cluster.domain.base.wall_time import iso, unix_time
 from cluster.domain.base.zones import zone_of
+from cluster.domain.job.changes import Changes
 from cluster.domain.job.records import JobRecord
 from cluster.domain.job.schedule import FAR_AHEAD, next_time
 from cluster.domain.job.spec import JobSpec
@@ -26,6 +27,13 @@ def resolved(spec: JobSpec, now: float, zone: "tzinfo | None") -> JobSpec:
         return spec
     deadline = spec.deadline if seconds_of(spec.deadline) is not None else _in_utc(spec.deadline, now, zone)
     return replace(spec, at=_in_utc(spec.at, now, zone), deadline=deadline)
+
+
+def changes_in_utc(changes: Changes, now: float, zone: "tzinfo | None") -> Changes:
+    """The same of options that are to be changed."""
+    times = {field: changes[field] for field in ("at", "deadline") if changes.get(field)}
+    found = {field: text if seconds_of(text) is not None else _in_utc(text, now, zone) for field, text in times.items()}
+    return {**changes, **found}
 
 
 def _in_utc(text: str, now: float, zone: "tzinfo | None") -> str:

@@ -70,11 +70,12 @@ def ask_back_unstarted(state: State, worker: Worker, job: Job) -> None:
 
 def _send_assign(state: State, worker: Worker, job: Job, attempt: int, tasks: IntervalSet) -> None:
     spec, ranges = job.record.spec, tuple(tasks.ranges())
-    first = worker.specs.get(job.number) is None
+    known = worker.specs.get(job.number)
+    first = known is None or known.what != job.changed
     attempts = Attempts(job.number, attempt, ranges)
     sent_spec = spec.without_lines() if first else None
     if sent_spec is not None:
-        worker.specs.remember(job.number, sent_spec, None)
+        worker.specs.remember(job.number, sent_spec, job.changed)
     job_id = job.record.id if first else ""
     leash = leash_of(state.lost_after(job))
     state.send(worker, Assign(attempts, sent_spec, leash, job.lines_of(ranges), job_id))

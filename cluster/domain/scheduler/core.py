@@ -20,6 +20,7 @@ from cluster.domain.job.job import Job
 from cluster.domain.job.states import TaskState
 from cluster.domain.scheduler import (
     assigning,
+    changing,
     children,
     deadlines,
     draining,
@@ -38,8 +39,8 @@ from cluster.domain.scheduler.events import (
     CancelRequested,
     Event,
     HeartbeatReceived,
+    JobsChanged,
     JobsPaused,
-    JobsReordered,
     JobsResumed,
     JobsSubmitted,
     JobSubmitted,
@@ -189,8 +190,8 @@ class SchedulerCore(State):
                 pausing.pause_jobs(self, event)
             case JobsResumed():
                 pausing.resume_jobs(self, event)
-            case JobsReordered():
-                reordering.reorder_jobs(self, event)
+            case JobsChanged():
+                changing.change_jobs(self, self._dependencies, event)
             case ShareWeighed():
                 reordering.weigh_share(self, event)
             case QueuePaused():

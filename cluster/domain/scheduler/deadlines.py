@@ -24,7 +24,12 @@ def watch(state: State, job: Job) -> None:
         since -= max(0.0, state.now.wall - begun)
     if (due := job.obey_clocks(since)) is not None:
         state.timers.set(("queue", job.number), due)
-    if deadline := deadline_of(job.record):
+    set_alarm(state, job)
+
+
+def set_alarm(state: State, job: Job) -> None:
+    """For its deadline, where it has one; what is over ends."""
+    if job.clocks is not None and (deadline := deadline_of(job.record)):
         job.clocks.overdue = deadline <= state.now.wall  # what is heard before its turn was told to stop, too
         state.wall_timers.set(("deadline", job.number), deadline)
         if job.overdue:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from cluster.domain.base.errors import ClusterError
 from cluster.domain.base.intervals import Range
+from cluster.domain.job.changes import Changes
 from cluster.domain.job.dependencies import Course
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.records import JobProgress, JobRecord
@@ -107,12 +108,12 @@ class JobsResumed:
 
 
 @dataclass(frozen=True, slots=True)
-class JobsReordered:
-    """Somebody wants that these, by numbers, have that priority."""
+class JobsChanged:
+    """Somebody wants that these, by numbers, have these options from now on. They have passed `check_changes`."""
 
     ask: int
     jobs: tuple[int, ...]
-    priority: int
+    changes: Changes
     by_admin: bool  # who asks
 
 
@@ -223,7 +224,7 @@ Event = (
     | CancelRequested
     | JobsPaused
     | JobsResumed
-    | JobsReordered
+    | JobsChanged
     | ShareWeighed
     | QueuePaused
     | QueueResumed

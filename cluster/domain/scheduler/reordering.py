@@ -1,25 +1,8 @@
-"""Somebody changes the order of what waits: the priority of jobs, or the weight of a user's share."""
+"""The shares of users: their weights, and what they have had."""
 
-from cluster.domain.base.errors import NotPermitted
-from cluster.domain.scheduler.events import JobsReordered, ShareWeighed
+from cluster.domain.scheduler.events import ShareWeighed
 from cluster.domain.scheduler.sharing import SAVED_AFTER
 from cluster.domain.scheduler.state import State
-
-
-def reorder_jobs(state: State, event: JobsReordered) -> None:
-    """Replies how many of them have another priority now. NotPermitted where who asks may not raise one: then none
-    has."""
-    live = [job for number in event.jobs if (job := state.jobs.get(number)) and job.live]
-    if not event.by_admin and (raised := next((job for job in live if job.priority < event.priority), None)):
-        why = f"job {raised.number} has priority {raised.priority}, and only an admin raises it"
-        state.reply(event.ask, NotPermitted(f"{why}: give {raised.priority} or less"))
-        return
-    changed = [job for job in live if job.priority != event.priority]
-    for job in changed:
-        state.ready.drop(job)
-        job.priority = event.priority
-        state.touch(job)
-    state.reply(event.ask, len(changed))
 
 
 def weigh_share(state: State, event: ShareWeighed) -> None:

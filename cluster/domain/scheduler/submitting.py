@@ -115,7 +115,7 @@ class Submissions:
         """Adds to `found` those that there are already, and to `unsure` those that may have ended."""
         for job_id, _ in jobs:
             if job := self._state.job_of_id(job_id):
-                found[job_id] = job.record
+                found[job_id] = job.as_submitted
             elif self._state.ended_ids.may_have(job_id):
                 unsure.append(job_id)
                 if record := known.get(job_id):

@@ -30,11 +30,16 @@ class JobHeap:
         if self._gone > FEW_GONE and self._gone > len(self._numbers) // 2:
             self._numbers, self._gone = sorted(there.keys() & self._numbers), 0
 
-    def first(self, there: Mapping[int, Job]) -> int | None:
-        while self._numbers and self._numbers[0] not in there:
-            heappop(self._numbers)
+    def first(self, there: Mapping[int, Job], request: Request | None = None) -> int | None:
+        """`request`: what it asks for; one that asks for something else by now has left. None: whatever it is."""
+        while (numbers := self._numbers) and not _is_there(there.get(numbers[0]), request):
+            heappop(numbers)
             self._gone -= 1
-        return self._numbers[0] if self._numbers else None
+        return numbers[0] if numbers else None
+
+
+def _is_there(job: Job | None, request: Request | None) -> bool:
+    return job is not None and (request is None or job.request == request)
 
 
 class RequestClass:
@@ -83,7 +88,7 @@ class SubQueue:
     def first(self, kind: RequestClass) -> int | None:
         """The first job of that class. A class that has none any more is forgotten."""
         heap = self._heaps.get(kind)
-        number = heap.first(self.jobs) if heap else None
+        number = heap.first(self.jobs, kind.request) if heap else None
         if number is None and heap is not None:
             del self._heaps[kind]
             del kind.subqueues[self]

@@ -12,8 +12,8 @@ from cluster.domain.job.records import OkEnds, SmallOutput, TaskEnd
 from cluster.domain.scheduler.events import (
     CancelRequested,
     Event,
+    JobsChanged,
     JobsPaused,
-    JobsReordered,
     JobsResumed,
     JobsSubmitted,
     JobSubmitted,
@@ -47,7 +47,7 @@ def weight(event: Event) -> int:
             return 1 + sum(len(a.ranges) for a in told) // 8
         case JobSubmitted() | JobsSubmitted():
             return sum(2 + len(job.spec.after) // 10 + len(job.spec.after_any) // 10 for job in event.jobs)
-        case JobsPaused(jobs=jobs) | JobsResumed(jobs=jobs) | JobsReordered(jobs=jobs):
+        case JobsPaused(jobs=jobs) | JobsResumed(jobs=jobs) | JobsChanged(jobs=jobs):
             return 1 + len(jobs)
         case WorkersDrained(workers=workers) | WorkersResumed(workers=workers):
             return 1 + len(workers)

@@ -43,7 +43,7 @@ class JobView:
     part: str = ""  # the tasks that are meant, as people type them, of many ranges the first; "": all
     explanation: Explanation = NOT_EXPLAINED
     pause: Pause | None = None  # of a job that has not ended
-    priority: int = 0
+    changed: tuple[str, ...] = ()  # options that are not as they were submitted, by fields
     reserved: Reserved | None = None  # the worker that is kept for it
     waits_for: str = ""  # what keeps it from going on, in a few words; empty: nothing does, or nobody knows
     next_try_at: float = 0.0  # Unix seconds at which a task of it that failed is tried again; 0: none is
@@ -122,7 +122,7 @@ def job_view(
         last_run=job.course.last_run if job.course else 0,
         part="" if part is None else _numbers_of(part, job.record.spec),
         pause=job.pause if job.live else None,
-        priority=job.priority,
+        changed=tuple(field for field, _ in job.changed),
         reserved=reserved(core, job) if job.ready else None,
         waits_for=next((why.short for why in because if why.short), ""),
         next_try_at=next_try(core, job) if job.live else 0.0,

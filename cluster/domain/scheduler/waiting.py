@@ -71,10 +71,17 @@ class Dependencies:
             if other := self._state.jobs.get(number):
                 followers.add(other, job.number, kind)
             self._hear(wait, number, course)
-        if wait.until > self._state.now.wall:
-            self._state.wall_timers.set(("start", job.number), wait.until)
-        else:
-            self.may_start(job.number)
+        self.start_at(job.number, wait.until)
+
+    def start_at(self, number: int, at: float) -> None:
+        """The job of that number, which waits, starts no sooner than then, in Unix seconds; 0: it may at once."""
+        if wait := self._state.followers.waits.get(number):
+            wait.until = at
+            if at > self._state.now.wall:
+                self._state.wall_timers.set(("start", number), at)
+            else:
+                self._state.wall_timers.cancel(("start", number))
+                self.may_start(number)
 
     def clock_was_set_back(self) -> None:
         """Where a delay was counted by a clock that was wrong, it is counted anew."""

@@ -150,7 +150,7 @@ class Worker:
         self.exclusive = 0  # tasks that are to be alone here: one at most
         self.held = 0  # tasks, started or not
         self.jobs: dict[int, int] = {}  # job: how many of its tasks it holds
-        self.specs: SpecMemory[None] = SpecMemory()  # that it remembers in this session
+        self.specs: SpecMemory[object] = SpecMemory()  # that it remembers in this session, each with what was changed
         self.no_room = ""  # why it takes nothing, as it said last in this session; "" when it has room
         self.ending = False  # it said in this session that it is about to end: it gets nothing more
         self.reporting = False  # the rest of its report is still to be taken

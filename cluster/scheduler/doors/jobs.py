@@ -13,7 +13,7 @@ from cluster.domain.scheduler.worker_record import WorkerState
 from cluster.rpc.convert import job_to_proto, task_to_proto, workers_to_proto
 from cluster.rpc.errors import Context
 from cluster.rpc.gate import current_caller
-from cluster.rpc.specs import spec_from_proto
+from cluster.rpc.specs import changes_from_proto, spec_from_proto
 from cluster.scheduler.doors.translating import jobs_to_proto, text_of, texts_of
 from cluster.scheduler.driver import system_clock
 from cluster.scheduler.operations.again import AgainOperations
@@ -107,6 +107,11 @@ class JobsDoor(jobs_pb2_grpc.JobsServicer):
         texts = texts_of(request.selectors)
         jobs, changed, more = await self._order.set_priority(current_caller(), texts, request.priority)
         return jobs_pb2.SetPriorityResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), changed=changed, more=more)
+
+    async def Set(self, request: jobs_pb2.SetRequest, context: Context) -> jobs_pb2.SetResponse:
+        texts, changes = texts_of(request.selectors), changes_from_proto(request.changes)
+        jobs, changed, more = await self._order.set(current_caller(), texts, changes)
+        return jobs_pb2.SetResponse(jobs=await jobs_to_proto(jobs, Detail.LISTED), changed=changed, more=more)
 
     async def Retry(self, request: jobs_pb2.RetryRequest, context: Context) -> jobs_pb2.RetryResponse:
         jobs, tasks, more = await self._again.retry(current_caller(), texts_of(request.selectors))

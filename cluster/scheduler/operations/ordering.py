@@ -1,16 +1,20 @@
-"""What waits is put in another order, paused and resumed: many jobs turn by turn, so that others go between."""
+"""What waits is put in another order, paused and resumed, or gets other options: many jobs turn by turn, so that others
+go between."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from functools import partial
 from typing import NamedTuple
 
 from cluster.domain.base.errors import InvalidInput, NotPermitted
+from cluster.domain.job.changes import Changes, check_changes
 from cluster.domain.job.job import Job
 from cluster.domain.job.pause import Pause
 from cluster.domain.job.selectors import refuse_condition
-from cluster.domain.job.spec import OPTIONS, JobSpec
-from cluster.domain.scheduler.events import Event, JobsPaused, JobsReordered, JobsResumed
+from cluster.domain.job.spec import JobSpec
+from cluster.domain.job.times import changes_in_utc
+from cluster.domain.scheduler.events import Event, JobsChanged, JobsPaused, JobsResumed
 from cluster.domain.scheduler.views import JobView
 from cluster.domain.trust.identity import Caller
 from cluster.scheduler.access import select_some
@@ -51,8 +55,14 @@ class OrderOperations:
     async def set_priority(self, caller: Caller, selectors: Sequence[str], priority: int) -> ChangedJobs:
         """From now on these jobs have that priority; counted are those that had another one. NotPermitted for a user
         who would raise one: of JOBS_AT_ONCE jobs all are changed, or none."""
-        next(option for option in OPTIONS if option.field == "priority").validate(priority)
-        event = partial(JobsReordered, priority=priority, by_admin=caller.is_admin)
+        return await self.set(caller, selectors, {"priority": priority})
+
+    async def set(self, caller: Caller, selectors: Sequence[str], changes: Changes) -> ChangedJobs:
+        """From now on these jobs have these options; counted are those that had others. Of JOBS_AT_ONCE jobs all are
+        changed, or none, where an error says why one cannot be."""
+        check_changes(changes)
+        changes = changes_in_utc(changes, self._driver.clock().wall, UTC)
+        event = partial(JobsChanged, changes=changes, by_admin=caller.is_admin)
         return await self._change(caller, selectors, "set", event)
 
     async def _change(

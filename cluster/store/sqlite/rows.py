@@ -32,6 +32,7 @@ from cluster.domain.trust.users import UserRecord
 from cluster.store.packing import (
     pack_apart,
     pack_callers,
+    pack_changes,
     pack_course,
     pack_held,
     pack_numbered,
@@ -40,6 +41,7 @@ from cluster.store.packing import (
     pack_set,
     pack_spec,
     unpack_callers,
+    unpack_changes,
     unpack_course,
     unpack_held,
     unpack_numbered,
@@ -82,7 +84,7 @@ def _reopened(r: JobReopened) -> Iterator[tuple[str, Row]]:
 
 def _progress(p: JobProgress) -> Iterator[tuple[str, Row]]:
     how = (p.cancel_grace, p.started_at, p.ended_at, p.cancelled_by, p.cancel_reason, p.exit_code, p.reason)
-    changing = (p.chunked, pack_pause(p.pause), pack_course(p.course), p.priority)
+    changing = (p.chunked, pack_pause(p.pause), pack_course(p.course), pack_changes(p.changed))
     yield sql.PUT_PROGRESS, (p.number, *_sets(p.sets), *how, *changing)
 
 
@@ -190,8 +192,8 @@ def record_from_row(row: Row) -> JobRecord:
 def progress_from_row(row: Row) -> JobProgress:
     """One row with PROGRESS_COLUMNS."""
     number, *sets = row[: 1 + len(sql.SET_COLUMNS)]
-    *rest, chunked, pause, course, priority = row[1 + len(sql.SET_COLUMNS) :]
-    how = bool(chunked), unpack_pause(pause), unpack_course(course), priority
+    *rest, chunked, pause, course, changed = row[1 + len(sql.SET_COLUMNS) :]
+    how = bool(chunked), unpack_pause(pause), unpack_course(course), unpack_changes(changed)
     values: list[Any] = [number, _sets_from_row(sets), *rest, *how]
     return JobProgress(*values)
 

@@ -265,6 +265,11 @@ MIGRATIONS = (
     -- Of a bearer token, which is shown over HTTP, the enrolment of its user that came with it; 0: it is for joining.
     ALTER TABLE tokens ADD COLUMN bearer INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Of a job the options that are not as its spec says: JSON of pairs of name and value. The priority was one alone.
+    ALTER TABLE job_progress ADD COLUMN changed TEXT NOT NULL DEFAULT '';
+    UPDATE job_progress SET changed = '[["priority", ' || priority || ']]' WHERE priority IS NOT NULL;
+    """,
 )
 
 
@@ -286,17 +291,7 @@ PUT_META = upsert("meta", "key", "value", keys=1)
 RAISE_NEXT_JOB_NUMBER = "UPDATE meta SET value = max(value, ? + 1) WHERE key = 'next_job_number'"
 
 JOB_COLUMNS = (
-    "number",
-    "id",
-    "owner",
-    "spec",
-    "submitted_at",
-    "name",
-    "line_count",
-    "callers",
-    "root",
-    "parent",
-    "schedule",
+    *("number", "id", "owner", "spec", "submitted_at", "name", "line_count", "callers", "root", "parent", "schedule"),
     "rerun_of",
 )
 PUT_JOB = upsert("jobs", *JOB_COLUMNS, keys=1)
@@ -308,7 +303,7 @@ SET_COLUMNS = ("states", "held", "attempts", "cancelling", "losses", "forgiven")
 PROGRESS_COLUMNS = (
     *("job", *SET_COLUMNS, "cancel_grace"),
     *("started_at", "ended_at", "cancelled_by", "cancel_reason", "exit_code", "reason", "chunked"),
-    *("pause", "course", "priority"),
+    *("pause", "course", "changed"),
 )
 PUT_PROGRESS = upsert("job_progress", *PROGRESS_COLUMNS, keys=1)
 
