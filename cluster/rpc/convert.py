@@ -180,6 +180,7 @@ def assign_to_proto(assign: Assign) -> scheduler_pb2.Assign:
         leash=assign.leash,
         lines=assign.lines,
         job_id=assign.job_id,
+        owner=assign.owner,
     )
 
 
@@ -190,6 +191,7 @@ def assign_from_proto(message: scheduler_pb2.Assign) -> Assign:
         message.leash,
         tuple(message.lines),
         message.job_id,
+        message.owner,
     )
 
 

@@ -268,7 +268,7 @@ class Welcome(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., lease: _Optional[float] = ...) -> None: ...
 
 class Assign(_message.Message):
-    __slots__ = ("job", "attempt", "indexes", "spec", "leash", "lines", "job_id")
+    __slots__ = ("job", "attempt", "indexes", "spec", "leash", "lines", "job_id", "owner")
     JOB_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     INDEXES_FIELD_NUMBER: _ClassVar[int]
@@ -276,6 +276,7 @@ class Assign(_message.Message):
     LEASH_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     job: int
     attempt: int
     indexes: _containers.RepeatedCompositeFieldContainer[_job_pb2.IndexRange]
@@ -283,7 +284,8 @@ class Assign(_message.Message):
     leash: float
     lines: _containers.RepeatedScalarFieldContainer[bytes]
     job_id: str
-    def __init__(self, job: _Optional[int] = ..., attempt: _Optional[int] = ..., indexes: _Optional[_Iterable[_Union[_job_pb2.IndexRange, _Mapping]]] = ..., spec: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., leash: _Optional[float] = ..., lines: _Optional[_Iterable[bytes]] = ..., job_id: _Optional[str] = ...) -> None: ...
+    owner: str
+    def __init__(self, job: _Optional[int] = ..., attempt: _Optional[int] = ..., indexes: _Optional[_Iterable[_Union[_job_pb2.IndexRange, _Mapping]]] = ..., spec: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., leash: _Optional[float] = ..., lines: _Optional[_Iterable[bytes]] = ..., job_id: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Stop(_message.Message):
     __slots__ = ("attempts", "grace")

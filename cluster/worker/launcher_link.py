@@ -52,6 +52,7 @@ class LauncherLink:
     _defined: dict[int, tuple[int, int]] = field(default_factory=dict)  # core's number: job, launcher's
     _leashes: dict[int, float] = field(default_factory=dict)  # job: seconds
     _limits: dict[int, int] = field(default_factory=dict)  # job: bytes of each stream that are kept
+    _owners: dict[int, str] = field(default_factory=dict)  # job: whose it is
     # Seconds for which attempts may write nothing, where that has a limit: by job, those of the own API by number.
     _quiet: dict[int, float] = field(default_factory=dict)
     _own_quiet: dict[int, float] = field(default_factory=dict)
@@ -78,6 +79,10 @@ class LauncherLink:
         """Bytes of each stream that are kept. Not known of adopted attempts: they may write as much as there is room
         for."""
         return self._limits.get(job, MOST_MAX_OUTPUT)
+
+    def owner_of(self, job: int) -> str:
+        """Whose the job is, by the user's id. Not known of adopted attempts: each such job counts as one user's."""
+        return self._owners.get(job) or f"the owner of job {job}"
 
     @property
     def any_quiet(self) -> bool:
@@ -109,6 +114,7 @@ class LauncherLink:
             case Define():
                 self._leashes[effect.job], self._limits[effect.job] = effect.leash, effect.spec.max_output
                 self._quiet.pop(effect.job, None)
+                self._owners[effect.job] = effect.owner
                 if effect.spec.quiet_timeout:
                     self._quiet[effect.job] = effect.spec.quiet_timeout
                 template = self.templates.make(effect.job, effect.job_id, effect.spec, effect.leash)
@@ -151,6 +157,7 @@ class LauncherLink:
         self.fresh.discard(job)
         self._leashes.pop(job, None)
         self._limits.pop(job, None)
+        self._owners.pop(job, None)
         self._quiet.pop(job, None)
 
     # -- its end

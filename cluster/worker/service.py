@@ -161,8 +161,10 @@ class WorkerService:
         return Templates(outputs, self._work, scripts, environment, user, self._inside, self._sandbox)
 
     def _listener_for_jobs(self, theirs: User) -> JobsListener | None:
+        if self._inside is None:
+            return None
         agent = self._agent
-        return JobsListener(self._inside, theirs, agent.holds, agent.session) if self._inside else None
+        return JobsListener(self._inside, theirs, agent.holds, agent.link.owner_of, agent.session)
 
     def _hooks(self) -> Hooks:
         return Hooks(

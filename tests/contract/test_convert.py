@@ -97,6 +97,7 @@ def test_one_response_carries_all_messages_of_a_turn() -> None:
         ReportAcknowledged(9),
         Disown(SOME),
         Assign(SOME, JobSpec(argv=("true",)), 55.0, (b"one", b"two")),
+        Assign(SOME, JobSpec(argv=("true",)), 55.0, (), "the id", "ada"),
         Assign(Attempts(4, 1, (Range(0, 1),)), None, 55.0),
         Stop(SOME, 0.0),
         Recall(SOME),

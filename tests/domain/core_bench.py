@@ -57,7 +57,14 @@ def assign(
     job: int, attempt: int, *ranges: tuple[int, int], first: JobSpec | None = None, lost_after: float = 60.0
 ) -> Assign:
     """`first`: the spec that goes with the job's first assign in a session."""
-    return Assign(attempts(job, attempt, *ranges), first, leash_of(lost_after), (), uuid(job) if first else "")
+    return Assign(
+        attempts(job, attempt, *ranges),
+        first,
+        leash_of(lost_after),
+        (),
+        uuid(job) if first else "",
+        "alice" if first else "",
+    )
 
 
 def ok(job: int, start: int, stop: int, attempt: int = 1, run: float = 1.0, worker: str = "") -> OkEnds:

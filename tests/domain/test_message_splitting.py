@@ -38,7 +38,7 @@ def assigns(draw: st.DrawFn) -> Assign:
     count = sum(r.size for r in ranges)
     size = draw(st.sampled_from([0, 10, 3000]))
     lines = tuple(b"%d" % n + b"x" * size for n in range(count)) if draw(st.booleans()) else ()
-    return Assign(Attempts(7, 2, tuple(ranges)), SPEC, 45.0, lines, "the id")
+    return Assign(Attempts(7, 2, tuple(ranges)), SPEC, 45.0, lines, "the id", "ada")
 
 
 @settings(max_examples=50, deadline=None)
@@ -47,7 +47,10 @@ def test_the_pieces_of_an_assign_are_the_whole(assign: Assign) -> None:
     parts = [part for part in pieces(assign) if isinstance(part, Assign)]
     assert [key for part in parts for key in part.attempts] == list(assign.attempts)
     assert tuple(line for part in parts for line in part.lines) == assign.lines
-    assert [(part.spec, part.job_id) for part in parts] == [(SPEC, "the id"), *[(None, "")] * (len(parts) - 1)]
+    assert [(part.spec, part.job_id, part.owner) for part in parts] == [
+        (SPEC, "the id", "ada"),
+        *[(None, "", "")] * (len(parts) - 1),
+    ]
     assert all(len(part.lines) in (0, part.attempts.count) and part.leash == 45.0 for part in parts)
     assert all(part.attempts.count <= PIECE_TASKS for part in parts)
     assert all(sum(map(len, part.lines)) < PIECE_BYTES + 4000 for part in parts)

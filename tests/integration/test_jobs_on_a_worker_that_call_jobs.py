@@ -168,7 +168,7 @@ def test_a_hostile_job_is_told_in_one_line_and_harms_nobody(tmp_path: Path) -> N
         large, text = frame(MESSAGE, bytes(4096)), ""
         while not text.startswith("Exhausted"):  # until the worker has heard both
             _, text = await asyncio.to_thread(heard, path, whose(token), call, large)
-        assert "has requests of 4194304 bytes under way" in text
+        assert "bytes of requests under way, and each attempt may have 4194304" in text
         assert (await asyncio.to_thread(heard, path, whose(token), call, request))[0] == MESSAGE
         for each in slow:
             each.close()
@@ -186,7 +186,8 @@ def test_a_hostile_job_is_told_in_one_line_and_harms_nobody(tmp_path: Path) -> N
         kind, text = await asyncio.to_thread(heard, path, whose(token), call, request)
         assert (kind, text) == (
             ERROR,
-            f"Exhausted\0job 1 has {MOST_OF_ONE} calls under way: wait until one of them has ended",
+            f"Exhausted\0job 1 has {MOST_OF_ONE} calls under way, and each attempt may have {MOST_OF_ONE}: wait until "
+            "one of them has ended",
         )
         other = await ada.submit("sh", "-c", "cluster job list -q")
         assert [job.exit_code for job in await ada.wait(str(other.number))] == [0]

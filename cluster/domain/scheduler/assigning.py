@@ -76,6 +76,6 @@ def _send_assign(state: State, worker: Worker, job: Job, attempt: int, tasks: In
     sent_spec = spec.without_lines() if first else None
     if sent_spec is not None:
         worker.specs.remember(job.number, sent_spec, job.changed)
-    job_id = job.record.id if first else ""
+    job_id, owner = (job.record.id, job.record.owner) if first else ("", "")
     leash = leash_of(state.lost_after(job))
-    state.send(worker, Assign(attempts, sent_spec, leash, job.lines_of(ranges), job_id))
+    state.send(worker, Assign(attempts, sent_spec, leash, job.lines_of(ranges), job_id, owner))

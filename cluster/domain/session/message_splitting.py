@@ -23,11 +23,11 @@ def pieces(message: Downward) -> Iterator[Downward]:
     if not isinstance(message, Assign) or _is_short(message):
         yield message
         return
-    spec, job_id, lines = message.spec, message.job_id, iter(message.lines)
+    spec, job_id, owner, lines = message.spec, message.job_id, message.owner, iter(message.lines)
     for ranges, taken in _runs(message):
         attempts = Attempts(message.attempts.job, message.attempts.attempt, ranges)
-        yield Assign(attempts, spec, message.leash, tuple(islice(lines, taken)), job_id)
-        spec, job_id = None, ""  # the first has told
+        yield Assign(attempts, spec, message.leash, tuple(islice(lines, taken)), job_id, owner)
+        spec, job_id, owner = None, "", ""  # the first has told
 
 
 def _is_short(assign: Assign) -> bool:

@@ -87,6 +87,7 @@ class Assign:
     leash: float  # seconds without a confirmed lease after which the worker kills the attempts by itself
     lines: tuple[bytes, ...] = ()  # of these tasks, in order, when the job has lines
     job_id: str = ""  # UUID, with the spec
+    owner: str = ""  # of the job, by the user's id, with the spec
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,7 @@ class Define:
     job_id: str
     spec: JobSpec
     leash: float
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

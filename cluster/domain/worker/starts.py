@@ -22,7 +22,7 @@ class Starts:
         effects: list[Define | Start] = []
         if assign.spec is not None and (remembered is None or remembered.what != assign.spec):
             spec, template = assign.spec, self._specs.remember(job, assign.spec, assign.spec)
-            effects.append(Define(template, job, assign.job_id, spec, assign.leash))
+            effects.append(Define(template, job, assign.job_id, spec, assign.leash, assign.owner))
         elif remembered is not None:
             spec, template = remembered.what, remembered.number
         else:

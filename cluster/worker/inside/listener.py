@@ -1,15 +1,15 @@
 """The socket by which jobs call the cluster that runs them (cluster.rpc.frames): each call is passed on to the
 scheduler, with the attempt that it comes from, which its token proves.
 
-Whoever may connect is of the jobs' user, so a hostile job may. It can have few calls at a time, of bounded size, and
-connections that have not said whose they are give way to later ones.
+Whoever may connect is of the jobs' user, so a hostile job may. It can have few calls at a time, of bounded size, the
+jobs of its owner no more than they leave for those of others (`cluster.domain.worker.call_shares`), and connections
+that have not said whose they are give way to later ones.
 """
 
 import asyncio
 import logging
 import os
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,7 +19,6 @@ import grpc.aio
 
 from cluster.domain.base.errors import (
     ClusterError,
-    Exhausted,
     InvalidInput,
     NotAuthenticated,
     NotPermitted,
@@ -28,6 +27,7 @@ from cluster.domain.base.errors import (
 from cluster.domain.base.ids import AttemptKey
 from cluster.domain.launcher.attempt_tokens import LONGEST, attempt_of
 from cluster.domain.launcher.slots import User
+from cluster.domain.worker.call_shares import CallShares
 from cluster.rpc.bounds import MIB, MOST_OF_A_JOB
 from cluster.rpc.errors import error_of
 from cluster.rpc.frames import CALL, END, ERROR, HEAD, LONGEST_METHOD, MESSAGE, TOKEN
@@ -39,9 +39,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 10.0  # seconds for a connection to say what it calls; and for the scheduler to be there
 MOST_SILENT = 64  # connections that have not said whose they are
-MOST_OF_ONE = 16  # calls of one attempt at a time
-MOST = 512  # of all
-BYTES_OF_ONE, BYTES = 4 * MIB, 128 * MIB  # of the requests of these: they are held until they are answered
+MOST_OF_ONE, MOST = 16, 1024  # calls at a time, of one attempt and of all
+BYTES_OF_ONE, BYTES = 4 * MIB, 128 * MIB  # the same of their requests, which are held until they are answered
 
 
 class VouchingSession(Protocol):
@@ -55,23 +54,26 @@ class VouchingSession(Protocol):
 
 class JobsListener:
     """Serves from `start` to `stop`. `holds`: whether an attempt is here, or `Unreachable` while nobody knows.
-    `session` answers the present one, or raises Unreachable when there is none for so many seconds."""
+    `owner_of`: whose a job is, or for one of which that is not known a name of its own. `session` answers the present
+    one, or raises Unreachable when there is none for so many seconds."""
 
     def __init__(
         self,
         inside: Inside,
         user: User,
         holds: Callable[[AttemptKey], bool],
+        owner_of: Callable[[int], str],
         session: Callable[[float], Awaitable[VouchingSession]],
     ) -> None:
         self._inside = inside
         self._user = user
         self._holds = holds
+        self._owner_of = owner_of
         self._session = session
         self._uids = {os.geteuid(), os.geteuid() if user[0] is None else user[0]}
         self._silent: dict[asyncio.Task[object], None] = {}  # oldest first
-        self._calls: Counter[AttemptKey] = Counter()
-        self._bytes: Counter[AttemptKey] = Counter()
+        self._calls = CallShares("calls", MOST_OF_ONE, MOST)
+        self._bytes = CallShares("bytes of requests", BYTES_OF_ONE, BYTES)
         self._tasks: set[asyncio.Task[object]] = set()
         self._server: asyncio.Server | None = None
 
@@ -122,10 +124,10 @@ class JobsListener:
                 async with asyncio.timeout(PATIENCE):
                     attempt = self._attempt(await _content(reader, TOKEN, LONGEST))
                     del self._silent[task]
-                    held.enter_context(self._counted(attempt))
+                    held.enter_context(self._held(self._calls, attempt, 1))
                     method = (await _content(reader, CALL, LONGEST_METHOD)).decode(errors="replace")
                     length = await _length(reader, MESSAGE, MOST_OF_A_JOB)
-                    held.enter_context(self._room_for(length, attempt))
+                    held.enter_context(self._held(self._bytes, attempt, length))
                     request = await reader.readexactly(length)
                 await self._pass_on(attempt, method, request, reader, writer)
             await send(writer, END)
@@ -141,34 +143,14 @@ class JobsListener:
         return attempt
 
     @contextmanager
-    def _counted(self, attempt: AttemptKey) -> Iterator[None]:
-        """A call of that attempt is under way in the body of this."""
-        if self._calls[attempt] >= MOST_OF_ONE:
-            raise Exhausted(f"job {attempt.job} has {MOST_OF_ONE} calls under way: wait until one of them has ended")
-        if self._calls.total() >= MOST:
-            raise Exhausted(f"the jobs of this worker have {MOST} calls under way: try again later")
-        self._calls[attempt] += 1
+    def _held(self, shares: CallShares, attempt: AttemptKey, amount: int) -> Iterator[None]:
+        """The attempt has so much of it in the body of this."""
+        owner = self._owner_of(attempt.job)
+        shares.take(attempt, owner, amount)
         try:
             yield
         finally:
-            self._calls[attempt] -= 1
-            if not self._calls[attempt]:
-                del self._calls[attempt]
-
-    @contextmanager
-    def _room_for(self, length: int, attempt: AttemptKey) -> Iterator[None]:
-        """A request of so many bytes is held in the body of this."""
-        if self._bytes[attempt] + length > BYTES_OF_ONE:
-            raise Exhausted(f"job {attempt.job} has requests of {BYTES_OF_ONE} bytes under way: wait for their answers")
-        if self._bytes.total() + length > BYTES:
-            raise Exhausted(f"the jobs of this worker have requests of {BYTES} bytes under way: try again later")
-        self._bytes[attempt] += length
-        try:
-            yield
-        finally:
-            self._bytes[attempt] -= length
-            if not self._bytes[attempt]:
-                del self._bytes[attempt]
+            shares.give_back(attempt, owner, amount)
 
     async def _pass_on(
         self,
