@@ -9,7 +9,7 @@ import click
 
 from cluster.cli.options import as_json, connection
 from cluster.client.discovery import Endpoint
-from cluster.client.types import Job, Worker
+from cluster.client.types import Job, Me, Worker
 from cluster.domain.base.printable import printable
 from cluster.domain.base.quantities import format_cpus
 from cluster.domain.job.pause import Pause
@@ -25,6 +25,7 @@ class Seen(NamedTuple):
     """What the cluster has answered."""
 
     endpoint: Endpoint
+    me: Me
     workers: Sequence[Worker]
     running: Sequence[Job]  # at most MOST, as of those that wait
     waiting: Sequence[Job]
@@ -46,6 +47,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
             alone = cluster.endpoint.is_worker
             return Seen(
                 cluster.endpoint,
+                await cluster.who_am_i(),
                 () if alone else await cluster.workers(),
                 await cluster.list(states=RUNNING, limit=MOST),
                 await cluster.list(states=WAITING, limit=MOST),
@@ -65,10 +67,10 @@ def _print(seen: Seen) -> None:
     from cluster.cli.table import print_table
 
     endpoint, now = seen.endpoint, time.time()
-    me = endpoint.certificate
+    shown, me = endpoint.certificate, seen.me
     facts = [
-        ("cluster", f"{me.identity.cluster_id} at {endpoint.address}{_what(endpoint)}"),
-        ("you", f"{me.identity.name}, by a certificate until {iso(me.not_after)}"),
+        ("cluster", f"{shown.identity.cluster_id} at {endpoint.address}{_what(endpoint)}"),
+        ("you", f"{me.name}, with the role {me.role}, by a certificate until {iso(shown.not_after)}"),
         ("workers", "" if endpoint.is_worker else _of_workers(seen.workers)),
         ("queue", seen.pause.said(now) if seen.pause else ""),
         ("jobs", f"{_count(seen.running)} running, {_count(seen.waiting)} waiting"),
@@ -119,14 +121,15 @@ def _json(seen: Seen) -> dict[str, Any]:
     from cluster.cli.render import iso, pause_json
 
     workers, (used, offered) = seen.workers, _cpus(seen.workers)
-    me = seen.endpoint.certificate
+    shown = seen.endpoint.certificate
     return {
-        "cluster": me.identity.cluster_id,
+        "cluster": shown.identity.cluster_id,
         "address": seen.endpoint.address,
         "one_worker": seen.endpoint.is_worker,
         "started_by_up": seen.endpoint.is_embedded,
-        "user": me.identity.name,
-        "certificate_until": iso(me.not_after),
+        "user": seen.me.name,
+        "role": seen.me.role,
+        "certificate_until": iso(shown.not_after),
         "workers": {state: sum(w.state.word == state for w in workers) for state in {w.state.word for w in workers}},
         "cpus": offered / 1000,
         "cpus_used": used / 1000,

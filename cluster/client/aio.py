@@ -24,6 +24,7 @@ from cluster.client.types import (
     ClusterEvent,
     Job,
     JobTree,
+    Me,
     Output,
     RemovedWorker,
     RevocationResult,
@@ -288,6 +289,10 @@ class AsyncClient(OrderVerbs):
         """Revokes a token: nobody can join by it any more. With `and_joined` also everybody who has joined by it, or by
         tokens of these, is expelled. Jobs of expelled users are cancelled, unless `keep_jobs`."""
         return await self._backend().revoke_token(token_id, and_joined, keep_jobs)
+
+    async def who_am_i(self) -> Me:
+        """In whose name and right this calls."""
+        return await self._backend().who_am_i()
 
     async def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""

@@ -12,6 +12,7 @@ from cluster.client.types import (
     ClusterEvent,
     Job,
     JobTree,
+    Me,
     Output,
     QueueStatus,
     RemovedWorker,
@@ -130,6 +131,9 @@ class Backend(Protocol):
 
     async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
         """Revokes a token; with `and_joined` also those who joined by it."""
+
+    async def who_am_i(self) -> Me:
+        """In whose name and right this calls."""
 
     async def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""

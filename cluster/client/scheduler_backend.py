@@ -24,6 +24,7 @@ from cluster.client.types import (
     ClusterEvent,
     Job,
     JobTree,
+    Me,
     Output,
     QueueStatus,
     RemovedWorker,
@@ -249,6 +250,13 @@ class JobsServiceBackend:
         with self._calling():
             answer = await self._beside("Tokens").RevokeToken(request)
         return revoked_of(answer)
+
+    async def who_am_i(self) -> Me:
+        from cluster.v1 import admin_pb2
+
+        with self._calling():
+            answer = await self._beside("Users").WhoAmI(admin_pb2.WhoAmIRequest())
+        return Me(answer.name, answer.role, answer.id)
 
     async def users(self) -> tuple[User, ...]:
         from cluster.v1 import admin_pb2

@@ -13,6 +13,7 @@ from cluster.client.types import (
     ClusterEvent,
     Job,
     JobTree,
+    Me,
     Output,
     QueueStatus,
     RemovedWorker,
@@ -177,6 +178,10 @@ class Client:
     def revoke_token(self, token_id: str, *, and_joined: bool = False, keep_jobs: bool = False) -> RevocationResult:
         """Revokes a token. See AsyncClient.revoke_token."""
         return self._do(self._inner.revoke_token(token_id, and_joined=and_joined, keep_jobs=keep_jobs))
+
+    def who_am_i(self) -> Me:
+        """In whose name and right this calls. See AsyncClient.who_am_i."""
+        return self._do(self._inner.who_am_i())
 
     def users(self) -> tuple[User, ...]:
         """All users, revoked ones included."""

@@ -228,6 +228,15 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class Me:
+    """Who calls, as the cluster knows it."""
+
+    name: str
+    role: str
+    id: str  # as in its jobs' `owner`
+
+
+@dataclass(frozen=True, slots=True)
 class RemovedWorker:
     """A worker that was removed from the list."""
 

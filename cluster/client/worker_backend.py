@@ -16,6 +16,7 @@ from cluster.client.types import (
     ClusterEvent,
     Job,
     JobTree,
+    Me,
     Output,
     QueueStatus,
     RemovedWorker,
@@ -31,6 +32,7 @@ from cluster.domain.job.spec import JobSpec
 from cluster.domain.job.states import TaskState
 from cluster.domain.job.workflow import NewJob
 from cluster.domain.trust.credentials import Credentials
+from cluster.domain.trust.identity import Role
 from cluster.domain.trust.tokens import split_address
 from cluster.rpc.channel import CONNECT_TIMEOUT, dial
 from cluster.rpc.errors import calling
@@ -182,6 +184,10 @@ class WorkerBackend:
 
     async def revoke_token(self, token_id: str, and_joined: bool, keep_jobs: bool) -> RevocationResult:
         self._refuse()
+
+    async def who_am_i(self) -> Me:
+        name = self._credentials.identity.name
+        return Me(name, Role.ADMIN, name)  # a worker's own API lets in nobody else
 
     async def users(self) -> tuple[User, ...]:
         self._refuse()

@@ -202,6 +202,7 @@ ROUTES: tuple[Route, ...] = (
         at={"token": "id"},
         query=("and_joined", "keep_jobs"),
     ),
+    Route(*("GET", "/v1/whoami", "Users.WhoAmI", "Who calls, and in which role.")),
     Route(
         *("GET", "/v1/users", "Users.ListUsers", "Users, revoked ones included, in pages."),
         query=("limit", "after"),

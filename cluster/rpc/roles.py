@@ -49,6 +49,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/cluster.v1.Tokens/CreateToken": _ADMINS,
     "/cluster.v1.Tokens/ListTokens": _ADMINS,
     "/cluster.v1.Tokens/RevokeToken": _ADMINS,
+    "/cluster.v1.Users/WhoAmI": _READERS,
     "/cluster.v1.Users/ListUsers": _ADMINS,
     "/cluster.v1.Users/RevokeUser": _ADMINS,
     "/cluster.v1.Workers/RemoveWorker": _ADMINS,
@@ -96,7 +97,11 @@ VERBS = {
 }
 
 # The same of calls that every person may make, and no job.
-_OF_JOBS = {"/cluster.v1.Jobs/ListWorkers": "worker list", "/cluster.v1.Events/Follow": "events"}
+_OF_JOBS = {
+    "/cluster.v1.Jobs/ListWorkers": "worker list",
+    "/cluster.v1.Events/Follow": "events",
+    "/cluster.v1.Users/WhoAmI": "status",
+}
 
 
 def refusal(method: str, role: Role) -> str:

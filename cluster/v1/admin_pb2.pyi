@@ -112,6 +112,20 @@ class RevokeTokenResponse(_message.Message):
     kept: _containers.RepeatedCompositeFieldContainer[Member]
     def __init__(self, expelled: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., cancelled: _Optional[int] = ..., tokens: _Optional[_Iterable[str]] = ..., joined: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., joined_total: _Optional[int] = ..., kept: _Optional[_Iterable[_Union[Member, _Mapping]]] = ...) -> None: ...
 
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIResponse(_message.Message):
+    __slots__ = ("name", "role", "id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    id: str
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
 class User(_message.Message):
     __slots__ = ("name", "role", "created_at", "revoked_at", "joined", "id")
     NAME_FIELD_NUMBER: _ClassVar[int]

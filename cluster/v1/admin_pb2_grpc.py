@@ -192,6 +192,11 @@ class UsersStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.WhoAmI = channel.unary_unary(
+                '/cluster.v1.Users/WhoAmI',
+                request_serializer=cluster_dot_v1_dot_admin__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=cluster_dot_v1_dot_admin__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
         self.ListUsers = channel.unary_unary(
                 '/cluster.v1.Users/ListUsers',
                 request_serializer=cluster_dot_v1_dot_admin__pb2.ListUsersRequest.SerializeToString,
@@ -206,6 +211,13 @@ class UsersStub:
 
 class UsersServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def WhoAmI(self, request, context):
+        """In whose name and right the caller calls: of what it has shown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListUsers(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -223,6 +235,11 @@ class UsersServicer:
 
 def add_UsersServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=cluster_dot_v1_dot_admin__pb2.WhoAmIRequest.FromString,
+                    response_serializer=cluster_dot_v1_dot_admin__pb2.WhoAmIResponse.SerializeToString,
+            ),
             'ListUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsers,
                     request_deserializer=cluster_dot_v1_dot_admin__pb2.ListUsersRequest.FromString,
@@ -243,6 +260,33 @@ def add_UsersServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Users:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cluster.v1.Users/WhoAmI',
+            cluster_dot_v1_dot_admin__pb2.WhoAmIRequest.SerializeToString,
+            cluster_dot_v1_dot_admin__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListUsers(request,

@@ -211,12 +211,13 @@ def test_status_tells_what_this_is_on_one_screen(own: Command) -> None:
     facts = {line.split()[0]: line for line in lines[:4]}
     assert list(facts) == ["cluster", "you", "workers", "jobs"]
     assert "which `cluster up` started here" in facts["cluster"]
-    assert "admin, by a certificate until " in facts["you"]
+    assert "admin, with the role admin, by a certificate until " in facts["you"]
     assert "1 online; 1 of 2 cpus in use" in facts["workers"]
     assert "1 running, 0 waiting" in facts["jobs"]
     assert any("shown" in line for line in lines[5:])
     said = own.ok("status", "--json").json
-    assert (said["user"], said["workers"], said["jobs_running"], said["cpus"]) == ("admin", {"online": 1}, 1, 2.0)
+    assert (said["user"], said["role"], said["workers"]) == ("admin", "admin", {"online": 1})
+    assert (said["jobs_running"], said["cpus"]) == (1, 2.0)
     gate.write_text("\n")
     own.ok("down")
     stopped = own("status")

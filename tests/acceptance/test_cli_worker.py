@@ -137,7 +137,9 @@ def test_where_there_is_but_a_lone_worker_it_is_the_cluster(tmp_path: Path) -> N
         assert process.stdout
         at = process.stdout.readline().decode().split()[-1]
         assert command.ok("run", "--", "echo", "hi").text == "hi\n"
-        assert f"at {at}, one worker alone" in command.ok("status").text
+        said = command.ok("status").text
+        assert f"at {at}, one worker alone" in said
+        assert "admin, with the role admin, by a certificate until " in said
         assert command.ok("job", "list", "--quiet").text == "1\n"
         done = command("up")
         assert (done.code, done.out, done.err.count("\n")) == (75, b"", 1)
@@ -249,7 +251,8 @@ def _one_identity_for_another(head: Command, laptop: Command) -> None:
             terminal.type(f"{answer}\n")
             terminal.wait_for("you are bea of" if answer == "y" else "nothing was done")
             assert terminal.process.wait(PATIENCE) == code
-    assert laptop.ok("status", "--json").json["user"] == "bea"
+    me = laptop.ok("status", "--json").json
+    assert (me["user"], me["role"]) == ("bea", "viewer")
     denied = laptop("job", "cancel", "1")
     assert denied.code == 77
     assert "`cluster job cancel`" in denied.err

@@ -37,6 +37,9 @@ def test_each_route_lets_in_whom_the_table_of_roles_lets_in(tmp_path: Path) -> N
                 refused = role not in ROLES[route.method.path]
                 assert (answer.status == 403) == refused, (route, role, answer)
                 assert answer.status not in (401, 500), (route, role, answer)
+        for role, token in tokens.items():
+            me = (await gateway.showing(token).ask("GET", "/v1/whoami")).json
+            assert me == {"name": f"a-{role}", "role": role, "id": f"a-{role}"}
 
     in_gateway(tmp_path, body)
 

@@ -47,6 +47,10 @@ class UsersDoor(admin_pb2_grpc.UsersServicer):
     def __init__(self, users: UserOperations) -> None:
         self._users = users
 
+    async def WhoAmI(self, request: admin_pb2.WhoAmIRequest, context: Context) -> admin_pb2.WhoAmIResponse:
+        caller = current_caller()
+        return admin_pb2.WhoAmIResponse(name=caller.identity.name, role=caller.role, id=caller.user_id)
+
     async def ListUsers(self, request: admin_pb2.ListUsersRequest, context: Context) -> admin_pb2.ListUsersResponse:
         users, after = await self._users.list(request.after, request.limit)
         return admin_pb2.ListUsersResponse(users=map(_user, users), next=after)
