@@ -23,6 +23,7 @@ class Reaper:
         self._result = ctypes.create_string_buffer(_ROOM)
         self._status_at = ctypes.addressof(self._result)
         self._usage_at = self._status_at + _USAGE_AT
+        self._left_us = 0  # the processor's time of what was reaped by `look` and `wait`
 
     def wait_for(self, child: int) -> tuple[int, int, int]:
         """Waits until that child has ended, and reaps others that end before. Its status, the processor's time that it
@@ -31,10 +32,31 @@ class Reaper:
         while (pid := _wait4(_ANY, self._status_at, 0, self._usage_at)) != child:
             if pid < 0:  # by a signal, which is handled now
                 os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        status, user_s, user_us, system_s, system_us, peak = _RESULT.unpack_from(self._result)
-        return status, (user_s + system_s) * 1_000_000 + user_us + system_us, peak
+        return self._told()
 
     def look(self) -> int | None:
         """Reaps one that has ended, if any has: its pid, else 0. None: there is no child."""
-        pid: int = _wait4(_ANY, None, os.WNOHANG, None)
+        pid: int = _wait4(_ANY, self._status_at, os.WNOHANG, self._usage_at)
+        if pid > 0:
+            self._left_us += self._told()[1]
         return pid if pid >= 0 else None
+
+    def wait(self) -> None:
+        """Waits for the next one that ends, and reaps it, if there is a child."""
+        while (pid := _wait4(_ANY, self._status_at, 0, self._usage_at)) < 0:
+            try:
+                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # by a signal, which is handled now
+            except ChildProcessError:
+                return
+        if pid > 0:
+            self._left_us += self._told()[1]
+
+    def take_left(self) -> int:
+        """The processor's time (µs) of all that `look` and `wait` have reaped since this was last asked."""
+        left, self._left_us = self._left_us, 0
+        return left
+
+    def _told(self) -> tuple[int, int, int]:
+        """Of the one that was reaped last: as wait_for."""
+        status, user_s, user_us, system_s, system_us, peak = _RESULT.unpack_from(self._result)
+        return status, (user_s + system_s) * 1_000_000 + user_us + system_us, peak

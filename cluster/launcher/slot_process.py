@@ -223,6 +223,7 @@ class _SlotProcess:
         closed, wrong = not self._sweep(), ""
         if checker and not (status or closed):
             wrong, took = self._check(checker, running), clock.now() - at
+        cpu_us += self._reaper.take_left()  # of what outlived the leader, too: such as all that is in a sandbox
         self._untold = None
         oom, limited_peak = self._end_memory() if self._memory else (False, 0)
         code, name = _ending(status) if status else (0, None)
@@ -258,7 +259,7 @@ class _SlotProcess:
             if refused:
                 log(f"slot {self._number}: {len(refused)} processes run on: of another user, we may not kill them")
                 return False
-            os.waitpid(-1, 0)
+            self._reaper.wait()
         return True
 
     def _outlive(self) -> NoReturn:

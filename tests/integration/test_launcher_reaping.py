@@ -62,6 +62,20 @@ def test_time_and_memory_are_those_that_the_kernel_counts() -> None:
     """) == "-9 True True\nTrue\n"  # fmt: skip
 
 
+def test_the_time_of_what_outlives_the_leader_is_counted_once() -> None:
+    assert _run("""
+        def busy():
+            while time.process_time() < 0.1:
+                pass
+            return 0
+        for reap in (reaper.wait, lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT) and reaper.look()):
+            child(busy)
+            reap()
+            print(reaper.take_left() >= 100_000, reaper.take_left(), reaper.look())
+        reaper.wait()
+    """) == "True 0 None\nTrue 0 None\n"  # fmt: skip
+
+
 def test_who_has_no_child_is_told_so() -> None:
     assert _run("""
         print(reaper.look())
