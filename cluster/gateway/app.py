@@ -10,12 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
 from email.utils import formatdate
 from typing import Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Match
-from starlette.routing import Route as StarletteRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from cluster.client.calls_for_others import Method
@@ -27,6 +25,7 @@ from cluster.gateway.bodies import Bodies
 from cluster.gateway.guards import HEADERS, Guards
 from cluster.gateway.handled_routes import Exchange, HandledRoute
 from cluster.gateway.json_messages import to_json
+from cluster.gateway.paths import Paths
 from cluster.gateway.problems import EXHAUSTED, INTERNAL, NOT_FOUND, UNAVAILABLE, WRONG_METHOD, Problem, problem_of
 from cluster.gateway.proofs import proof_of
 from cluster.gateway.routes import Form, Route, check
@@ -77,7 +76,9 @@ class App:
         answers["/readyz"]["GET"] = self._readyz
         answers["/v1/openapi.json"]["GET"] = _openapi
         answers["/v1/docs"]["GET"] = _docs
-        self._answers = [(StarletteRoute(path, _nothing), by_verb) for path, by_verb in answers.items()]
+        self._paths: Paths[dict[str, Answer]] = Paths()
+        for path, by_verb in answers.items():
+            self._paths.add(path, by_verb)
         self._under_way = 0
         self._of_callers: Counter[Proof] = Counter()
 
@@ -97,9 +98,10 @@ class App:
             self._under_way -= 1
             self._left(request)
         told = logging.DEBUG if request.method in ("GET", "HEAD") and status < 400 and not broke else logging.INFO
-        took = (time.monotonic() - began) * 1000
-        where = f"{request.method} {_path(request)}"
-        logger.log(told, "%s: %d in %.0f ms, from %s%s", where, status, took, _from(scope), broke)
+        if logger.isEnabledFor(told):
+            took = (time.monotonic() - began) * 1000
+            where = f"{request.method} {_path(request)}"
+            logger.log(told, "%s: %d in %.0f ms, from %s%s", where, status, took, _from(scope), broke)
 
     async def _response(self, request: Request) -> Response:
         try:
@@ -118,17 +120,15 @@ class App:
 
     def _found(self, request: Request) -> Answer:
         """What answers the request. Problem when nothing does."""
-        for route, by_verb in self._answers:
-            match, found = route.matches(request.scope)
-            if match is Match.NONE:
-                continue
-            request.scope.update(found)
-            if answer := by_verb.get("GET" if request.method == "HEAD" else request.method):
-                return answer
-            allowed = ", ".join([*by_verb, *(["HEAD"] if "GET" in by_verb else [])])
-            words = f"{request.url.path} has no {request.method[:20]}: it has {allowed}"
-            raise Problem(WRONG_METHOD, words, headers={"Allow": allowed})
-        raise Problem(NOT_FOUND, f"there is nothing at {request.url.path[:200]!r}; /v1/docs tells what there is")
+        found = self._paths.find(request.scope["raw_path"].decode("ascii", "replace"))
+        if found is None:
+            raise Problem(NOT_FOUND, f"there is nothing at {request.url.path[:200]!r}; /v1/docs tells what there is")
+        by_verb, request.scope["path_params"] = found
+        if answer := by_verb.get("GET" if request.method == "HEAD" else request.method):
+            return answer
+        allowed = ", ".join([*by_verb, *(["HEAD"] if "GET" in by_verb else [])])
+        words = f"{request.url.path} has no {request.method[:20]}: it has {allowed}"
+        raise Problem(WRONG_METHOD, words, headers={"Allow": allowed})
 
     def _handled(self, route: HandledRoute) -> Answer:
         async def answer(request: Request) -> Response:
@@ -255,14 +255,11 @@ def _with_headers(send: Send) -> Send:
 
 
 def _path(request: Request) -> str:
-    """For the log: without its query, which may hold a secret, and without a token that somebody has put into it."""
-    return re.sub(rf"{re.escape(BEARER_PREFIX)}[\w-]+", f"{BEARER_PREFIX}…", request.url.path)
+    """For the log: without its query, which may hold a secret, without a token that somebody has put into it, and
+    without anything that a terminal would act on."""
+    path = unquote(request.scope["raw_path"].decode("ascii", "replace"))
+    return repr(re.sub(rf"{re.escape(BEARER_PREFIX)}[\w-]+", f"{BEARER_PREFIX}…", path))[1:-1]
 
 
 def _from(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else "nowhere"
-
-
-async def _nothing(request: Request) -> Response:
-    """Starlette's routes want something to call; ours are only asked whether they match."""
-    raise NotImplementedError

@@ -1,39 +1,39 @@
-"""Connections: TLS 1.3 with a client certificate or without, limits on time, on headers and on how many there are.
+"""Connections: what of HTTP/1.1 is taken, limits on time and on headers.
 
-uvicorn reads HTTP/1.1 (by h11, which is strict) and has no limit on how long a request's head may take, nor a way from
-a connection's certificate to the application: both are here.
+uvicorn runs the requests, and llhttp (by httptools) reads them, strictly. Neither has a limit on a request's head or on
+how long it may take, nor a way from a connection's certificate to the application; what cannot be read is answered
+before the requests that came before it, and reset before its sender has read why. All that is here.
 """
 
 import asyncio
 import json
-import socket
 import ssl
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import h11
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from cluster.domain.trust.connection_seats import Seats
 from cluster.gateway.problems import HEADERS_TOO_LARGE, MALFORMED, MEDIA_TYPE, Problem
 from cluster.gateway.proofs import CERTIFICATE
 
 HEAD_PATIENCE = 10.0  # seconds for a request's line and headers, and for the handshake before them
-IDLE_PATIENCE = 15  # seconds that a connection may wait for its next request
 MOST_HEAD = 32 * 1024  # bytes of line and headers
-MOST_CONNECTIONS = 2000
-LAST_WORDS = 1  # seconds that requests under way get to end by themselves when we stop
-BACKLOG = 512
+PIECE = 4096  # bytes that are read at a time: so few requests can be in them, when somebody sends many at once
+MOST_UNREAD = 256 * 1024  # bytes of later requests that a connection holds while earlier ones are answered
+LINGER = 1.0  # seconds that what follows on something bad is read and forgotten: else its sender would see a reset
+VERSIONS = ("1.0", "1.1")
 
 
-class Connection(H11Protocol):
+class Connection(HttpToolsProtocol):
     """One connection."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _head: int | None = None  # bytes of a head that is there in part; None: there is none
+    _in_body = False
+    _unread = b""  # of later requests
+    _refused: Problem | None = None  # why nothing more is read
+    _answering: RequestResponseCycle | None = None  # the request that is being answered, or was answered last
 
     def __init__(self, seats: "Seats[Connection]", **others: Any) -> None:
         """`seats`: those of all connections of the server. `others`: as uvicorn's own."""
@@ -50,34 +50,117 @@ class Connection(H11Protocol):
         self._head_timer = self.loop.call_later(HEAD_PATIENCE, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has ended."""
+        """It has ended, and whoever answers is told."""
         self._stop_timer()
         self._seats.leave(self)
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """The timer runs while a head is there in part, or not at all; and while the rest of a body comes that was
         answered already: so long that is read and forgotten, else its sender would see a reset and not the answer."""
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._refused is not None:
+            return
+        self._unset_keepalive_if_required()
+        self._unread += data
+        self._read_on()
+        if self._refused is not None:
+            return
+        if len(self._unread) > MOST_UNREAD:
+            self.flow.pause_reading()  # until what is answered has been
+        if not self._is_idle:
             self._stop_timer()
         elif self._head_timer is None and not self.transport.is_closing():
             self._head_timer = self.loop.call_later(HEAD_PATIENCE, self._too_slow)
 
-    def send_400_response(self, msg: str) -> None:
-        """What is not HTTP, or too large, is told so; uvicorn would say it in plain text."""
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is being answered."""
+        return self._answering is None or self._answering.response_complete
+
+    def _read_on(self) -> None:
+        """Reads until a request waits for those before it."""
+        while self._unread and not self.pipeline and self._refused is None and not self.transport.is_closing():
+            piece, self._unread = self._unread[:PIECE], self._unread[PIECE:]
+            in_head = self._head is not None
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:  # which we do not: it is a request like any other
+                self._unread = piece[upgrade.args[0] :] + self._unread
+            except httptools.HttpParserError as error:
+                why = error.__context__
+                self._refuse(why if isinstance(why, Problem) else Problem(MALFORMED, "this is no request of HTTP/1.1"))
+            else:
+                if in_head and self._head is not None:
+                    self._head += len(piece)
+                    if self._head > MOST_HEAD:
+                        self._refuse(_too_large())
+
+    # ── what the parser finds ─────────────────────────────────────────────────────────────────────────────────────
+
+    def on_message_begin(self) -> None:
+        self._head = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Problem for what is not taken."""
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MOST_HEAD:
+            raise _too_large()
+        version = self.parser.get_http_version()
+        if version not in VERSIONS:
+            raise Problem(MALFORMED, f"HTTP/{version} is not spoken here: use HTTP/1.1")
+        if not self.url.startswith(b"/") or b"#" in self.url or not self.url.isascii():
+            raise Problem(MALFORMED, "the request's target is no path of this server")
+        super().on_headers_complete()
+        self._head, self._in_body = None, True
+        self.flow.resume_reading()  # uvicorn would not, where others are before it: then no hanging up is noticed
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # whoever sent it may go on with something else than HTTP
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """The next one may be read."""
+        super().on_response_complete()
+        if self._is_idle and self._refused is not None:
+            self._say_refused()
+        elif self._is_idle and self._unread and not self.transport.is_closing():
+            self.data_received(b"")
+
+    # ── what is refused ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answers with the problem, after what was asked before. Nothing more is read."""
+        self._refused, self._unread = problem, b""
+        if self._in_body and self.cycle is not self._answering:
+            self.pipeline.popleft()  # it waits, and never comes
+        elif self._in_body and self.cycle.response_started:
             self.transport.close()
-            return
-        error = sys.exc_info()[1]
-        too_large = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
-        words = f"the request's head has more than {MOST_HEAD} bytes" if too_large else "this is no request of HTTP/1.1"
-        problem = Problem(HEADERS_TOO_LARGE if too_large else MALFORMED, words)
-        headers = [("content-type", MEDIA_TYPE), ("connection", "close")]
-        said = self.conn.send(h11.Response(status_code=problem.kind.status, headers=headers))
-        said = (said or b"") + (self.conn.send(h11.Data(data=json.dumps(problem.as_json()).encode())) or b"")
-        self.transport.write(said + (self.conn.send(h11.EndOfMessage()) or b""))
-        self.transport.close()
+        elif self._in_body:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._say_refused()
+        elif self._is_idle:
+            self._say_refused()
+
+    def _say_refused(self) -> None:
+        assert self._refused is not None
+        content = json.dumps(self._refused.as_json()).encode()
+        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n".encode()
+        self.transport.write(STATUS_LINE[self._refused.kind.status] + head + content)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._stop_timer()
+        self._head_timer = self.loop.call_later(LINGER, self._too_slow)
 
     def _too_slow(self) -> None:
         self._head_timer = None
@@ -89,79 +172,12 @@ class Connection(H11Protocol):
             self._head_timer = None
 
 
+def _too_large() -> Problem:
+    return Problem(HEADERS_TOO_LARGE, f"the request's head has more than {MOST_HEAD} bytes")
+
+
 def _certificate_of(transport: asyncio.BaseTransport) -> bytes:
     """The client's, as PEM; empty: it has shown none. Its chain and its key were verified in the handshake."""
     tls = transport.get_extra_info("ssl_object")
     der = tls.getpeercert(binary_form=True) if tls is not None else None
     return ssl.DER_cert_to_PEM_cert(der).encode() if der else b""
-
-
-class TlsContext:
-    """The gateway's TLS, by the credentials in a file that may be replaced."""
-
-    def __init__(self, file: Path, ca_pem: bytes) -> None:
-        self._file = file
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
-        self.context.verify_mode = ssl.CERT_OPTIONAL
-        self.context.load_verify_locations(cadata=ca_pem.decode())
-        self.context.num_tickets = 0  # every connection shows its certificate anew
-        self.context.set_alpn_protocols(["http/1.1"])
-        self.reload()
-
-    def reload(self) -> None:
-        """From the next connection on what is in the file now is shown."""
-        self.context.load_cert_chain(self._file)
-
-
-class HttpServer(uvicorn.Server):
-    """Serves one application on one socket that listens already."""
-
-    def __init__(self, app: Any, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
-        config = uvicorn.Config(
-            app,
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            loop="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=IDLE_PATIENCE,
-            timeout_graceful_shutdown=LAST_WORDS,
-            h11_max_incomplete_event_size=MOST_HEAD,
-        )
-        super().__init__(config)
-        self._listening = listening
-        self._tls = tls
-        self._stopping = asyncio.Event()
-        self._seats: Seats[Connection] = Seats(MOST_CONNECTIONS, MOST_CONNECTIONS)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's own, but for the time that a handshake may take."""
-        config, loop = self.config, asyncio.get_running_loop()
-
-        def connection() -> asyncio.Protocol:
-            return Connection(self._seats, config=config, server_state=self.server_state, app_state={}, _loop=loop)
-
-        patience = HEAD_PATIENCE if self._tls else None
-        server = await loop.create_server(
-            connection, sock=self._listening, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=patience
-        )
-        self.servers = [server]
-        self.started = True
-
-    async def main_loop(self) -> None:
-        """Until it is to stop: uvicorn's own looks ten times a second."""
-        await self._stopping.wait()
-
-    def stop(self) -> None:
-        """Takes no more connections, and ends."""
-        self._stopping.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """They are the process's business (cluster.rpc.stop_signal)."""
-        yield

@@ -20,8 +20,8 @@ from cluster.domain.base.errors import Conflict, InvalidInput
 from cluster.domain.trust.credentials import Credentials
 from cluster.domain.trust.tokens import check_address
 from cluster.gateway.app import App
-from cluster.gateway.connections import HttpServer, TlsContext
 from cluster.gateway.membership import GatewayMembership, names_of_this_machine
+from cluster.gateway.server import HttpServer, TlsContext
 from cluster.gateway.table import DEBUG_TABLE, TABLE
 from cluster.pki.files import private_directory, the_only_one
 from cluster.pki.renewal_loop import keep_renewed

@@ -132,7 +132,7 @@ def test_plain_http_is_never_without_a_token(tmp_path: Path) -> None:
 def test_who_says_nothing_or_too_little_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(cluster: Cluster) -> None:
         monkeypatch.setattr("cluster.gateway.connections.HEAD_PATIENCE", 0.05)
-        monkeypatch.setattr("cluster.gateway.connections.IDLE_PATIENCE", 0)
+        monkeypatch.setattr("cluster.gateway.server.IDLE_PATIENCE", 0)
         options = GatewayOptions(
             *(tmp_path / "gate", ANYWHERE, cluster.service.address), local_scheduler=cluster.directory, is_plain=True
         )
@@ -167,7 +167,7 @@ def test_where_there_are_too_many_connections_the_oldest_goes_and_a_newcomer_is_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body(cluster: Cluster) -> None:
-        monkeypatch.setattr("cluster.gateway.connections.MOST_CONNECTIONS", 3)
+        monkeypatch.setattr("cluster.gateway.server.MOST_CONNECTIONS", 3)
         options = GatewayOptions(
             *(tmp_path / "gate", ANYWHERE, cluster.service.address), local_scheduler=cluster.directory, is_plain=True
         )
